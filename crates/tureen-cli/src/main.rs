@@ -1,0 +1,2 @@
+//! The `tureen` command.
+fn main() {}

@@ -1,0 +1,1 @@
+//! Client side of a WebRTC call with a Tureen server, without libwebrtc.

@@ -1,0 +1,38 @@
+//! What goes in and out of the engine on the network side. The driver (crate `tureen`) moves these to and from real
+//! sockets; simulations move them through virtual links.
+
+use std::net::SocketAddr;
+
+/// A socket of this worker: a UDP socket, a TCP listener or one accepted TCP connection. Chosen by the engine.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct SocketId(pub u32);
+
+/// A network path as the engine sees it: one of its sockets and a remote address (mediasoup's TransportTuple).
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub struct Tuple {
+    /// The local socket.
+    pub socket: SocketId,
+    /// The far end.
+    pub remote: SocketAddr,
+}
+
+/// One received datagram. The engine decrypts in place.
+#[derive(Debug)]
+pub struct Datagram<'a> {
+    /// Where it came in and from whom.
+    pub tuple: Tuple,
+    /// Its bytes.
+    pub data: &'a mut [u8],
+}
+
+/// One send: `len` bytes at the start of the buffer given to `poll_transmit`, for one destination.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Transmit {
+    /// Where it goes.
+    pub tuple: Tuple,
+    /// How many bytes of the buffer are filled.
+    pub len: usize,
+    /// Size of each datagram in the buffer; only the last one may be shorter. Equal to `len` for a single datagram,
+    /// otherwise the driver sends the run with generic segmentation offload or datagram by datagram.
+    pub segment_size: usize,
+}

@@ -1,0 +1,108 @@
+//! Wrap-around arithmetic: sequence numbers and timestamps are extended to 64 bits at the edge of the engine, so that
+//! the inside compares plain integers.
+
+/// Extends 16-bit RTP sequence numbers to 64 bits.
+///
+/// The first number seen is placed one cycle up (`65536 + n`), so that packets reordered before it still have a
+/// position. RFC 3550 §A.1 calls the high bits "cycles"; RFC 3711 §3.3.1 calls them the rollover counter.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct SeqExtender {
+    highest: Option<u64>,
+}
+
+impl SeqExtender {
+    /// An extender that has seen nothing.
+    pub const fn new() -> Self {
+        Self { highest: None }
+    }
+
+    /// The extended form of `seq` next to the highest one seen; does not move the state.
+    pub fn peek(&self, seq: u16) -> u64 {
+        let Some(highest) = self.highest else {
+            return 0x1_0000 + u64::from(seq);
+        };
+        let ahead = seq.wrapping_sub(highest as u16) as i16;
+        highest.saturating_add_signed(i64::from(ahead))
+    }
+
+    /// Extends `seq` and moves the highest number seen forward when it is ahead.
+    pub fn extend(&mut self, seq: u16) -> u64 {
+        let extended = self.peek(seq);
+        self.highest = Some(self.highest.map_or(extended, |h| h.max(extended)));
+        extended
+    }
+
+    /// The highest extended number seen.
+    pub fn highest(&self) -> Option<u64> {
+        self.highest
+    }
+
+    /// Forgets everything: the next number starts a new history.
+    pub fn reset(&mut self) {
+        self.highest = None;
+    }
+}
+
+/// Extends 32-bit RTP timestamps to 64 bits, as [`SeqExtender`] does for sequence numbers.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct TimestampExtender {
+    highest: Option<u64>,
+}
+
+impl TimestampExtender {
+    /// An extender that has seen nothing.
+    pub const fn new() -> Self {
+        Self { highest: None }
+    }
+
+    /// Extends `timestamp` and moves the highest one seen forward when it is ahead.
+    pub fn extend(&mut self, timestamp: u32) -> u64 {
+        let extended = match self.highest {
+            None => 0x1_0000_0000 + u64::from(timestamp),
+            Some(highest) => {
+                let ahead = timestamp.wrapping_sub(highest as u32) as i32;
+                highest.saturating_add_signed(i64::from(ahead))
+            }
+        };
+        self.highest = Some(self.highest.map_or(extended, |h| h.max(extended)));
+        extended
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn sequence_numbers_survive_the_wrap() {
+        let mut e = SeqExtender::new();
+        assert_eq!(e.extend(65534), 0x1_0000 + 65534);
+        assert_eq!(e.extend(1), 0x2_0001);
+        assert_eq!(e.extend(65535), 0x1_ffff, "late packet of the old cycle");
+        assert_eq!(e.extend(2), 0x2_0002);
+        assert_eq!(e.highest(), Some(0x2_0002));
+    }
+
+    #[test]
+    fn packet_before_the_first_has_a_position() {
+        let mut e = SeqExtender::new();
+        assert_eq!(e.extend(0), 0x1_0000);
+        assert_eq!(e.extend(65535), 0xffff);
+    }
+
+    #[test]
+    fn half_the_space_ahead_counts_as_behind() {
+        let mut e = SeqExtender::new();
+        e.extend(0);
+        assert_eq!(e.peek(0x7fff), 0x1_7fff);
+        assert_eq!(e.peek(0x8000), 0x8000);
+    }
+
+    #[test]
+    fn timestamps_survive_the_wrap() {
+        let mut e = TimestampExtender::new();
+        assert_eq!(e.extend(u32::MAX - 10), 0x1_0000_0000 + u64::from(u32::MAX - 10));
+        assert_eq!(e.extend(5), 0x2_0000_0005);
+        assert_eq!(e.extend(u32::MAX), 0x1_ffff_ffff);
+    }
+}

@@ -1,0 +1,1 @@
+//! Sockets, batching and the clock of a Tureen worker.

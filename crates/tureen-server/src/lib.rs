@@ -1,0 +1,1 @@
+//! Video rooms: signalling, HTTP API and the web app.

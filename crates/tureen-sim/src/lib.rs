@@ -1,0 +1,1 @@
+//! Virtual clock and lossy links for Tureen's simulations.
