@@ -1,0 +1,99 @@
+//! What a worker says by itself.
+
+use super::{ConsumerId, ConsumerLayers, ConsumerScore, ProducerId, ProducerScore, TransportId};
+use crate::types::data_structures::{
+    BweTraceInfo, DtlsState, IceState, RtpPacketTraceInfo, SrTraceInfo, TraceEventDirection, TransportTuple,
+};
+use crate::wire::rtp::VideoOrientation;
+
+/// An event of one object. A response to the request that made the object always comes first.
+#[derive(Clone, Debug)]
+pub enum Notification {
+    /// An event of a transport.
+    Transport(TransportId, TransportEvent),
+    /// An event of a Producer.
+    Producer(ProducerId, ProducerEvent),
+    /// An event of a Consumer.
+    Consumer(ConsumerId, ConsumerEvent),
+}
+
+/// Events of a transport.
+#[derive(Clone, Debug)]
+pub enum TransportEvent {
+    /// ICE changed state.
+    IceState(IceState),
+    /// Media now goes to another address.
+    IceSelectedTuple(TransportTuple),
+    /// DTLS changed state. With `Connected` comes the remote certificate in PEM.
+    DtlsState {
+        /// The new state.
+        state: DtlsState,
+        /// The remote certificate in PEM, once known.
+        remote_certificate: Option<String>,
+    },
+    /// The WebRtcServer under the transport was closed, and the transport with it.
+    ListenServerClosed,
+    /// The outgoing estimate changed (trace `bwe`).
+    Bwe {
+        /// Milliseconds of the worker's clock.
+        timestamp_ms: u64,
+        /// The figures.
+        info: BweTraceInfo,
+    },
+}
+
+/// Events of a Producer.
+#[derive(Clone, Debug)]
+pub enum ProducerEvent {
+    /// A stream's score changed.
+    Score(Vec<ProducerScore>),
+    /// The camera was turned.
+    VideoOrientation(VideoOrientation),
+    /// A traced event.
+    Trace(MediaTraceEvent),
+}
+
+/// Events of a Consumer.
+#[derive(Clone, Debug)]
+pub enum ConsumerEvent {
+    /// Its Producer was paused.
+    ProducerPause,
+    /// Its Producer was resumed.
+    ProducerResume,
+    /// Its Producer was closed, and the Consumer with it.
+    ProducerClose,
+    /// Its or its Producer's score changed.
+    Score(ConsumerScore),
+    /// Other layers are sent now; `None` is nothing.
+    LayersChange(Option<ConsumerLayers>),
+    /// A traced event.
+    Trace(MediaTraceEvent),
+}
+
+/// One traced event of a Producer or Consumer.
+#[derive(Clone, Debug)]
+pub struct MediaTraceEvent {
+    /// Milliseconds of the worker's clock.
+    pub timestamp_ms: u64,
+    /// In from the network or out to it.
+    pub direction: TraceEventDirection,
+    /// What happened.
+    pub data: MediaTraceData,
+}
+
+/// What a trace event of media is about.
+#[derive(Clone, Debug)]
+pub enum MediaTraceData {
+    /// An RTP packet.
+    Rtp(RtpPacketTraceInfo),
+    /// An RTP packet that starts a key frame.
+    KeyFrame(RtpPacketTraceInfo),
+    /// A NACK.
+    Nack,
+    /// A picture loss indication for this SSRC.
+    Pli(u32),
+    /// A full intra request for this SSRC.
+    Fir(u32),
+    /// A sender report.
+    Sr(SrTraceInfo),
+}

@@ -1,0 +1,110 @@
+//! Answers to requests.
+
+use super::{
+    ConsumerDump, ConsumerLayers, ConsumerScore, ProducerDump, RouterDump, RtpStreamStats, StreamType, TransportDump,
+    TransportStats, WebRtcServerDump, WorkerDump,
+};
+use crate::types::data_structures::{
+    DtlsParameters, DtlsRole, DtlsState, IceCandidate, IceParameters, IceRole, IceState,
+};
+
+/// What a request that was accepted returns.
+#[derive(Clone, Debug)]
+pub enum Response {
+    /// Done; there is nothing to say.
+    Done,
+    /// Answer to `DumpWorker`.
+    WorkerDump(WorkerDump),
+    /// Answer to `DumpWebRtcServer`.
+    WebRtcServerDump(WebRtcServerDump),
+    /// Answer to `DumpRouter`.
+    RouterDump(RouterDump),
+    /// Answer to `CreateWebRtcTransport`.
+    WebRtcTransport(Box<WebRtcTransportCreated>),
+    /// Answer to `ConnectWebRtcTransport`: the DTLS role taken.
+    Connected {
+        /// This side's role.
+        dtls_local_role: DtlsRole,
+    },
+    /// Answer to `RestartIce`: the new credentials.
+    IceParameters(IceParameters),
+    /// Answer to `DumpTransport`.
+    TransportDump(Box<TransportDump>),
+    /// Answer to `TransportStats`.
+    TransportStats(Box<TransportStats>),
+    /// Answer to `Produce`.
+    Produced {
+        /// How its streams are structured.
+        stream_type: StreamType,
+    },
+    /// Answer to `DumpProducer`.
+    ProducerDump(Box<ProducerDump>),
+    /// Answer to `ProducerStats` and `ConsumerStats`: one entry for each stream. A Consumer's own stream comes first,
+    /// then that of its Producer.
+    RtpStreamStats(Vec<RtpStreamStats>),
+    /// Answer to `Consume`.
+    Consumed(Consumed),
+    /// Answer to `DumpConsumer`.
+    ConsumerDump(Box<ConsumerDump>),
+    /// Answer to `SetPreferredLayers`: the layers as they are taken; none for a type without layers.
+    PreferredLayers(Option<ConsumerLayers>),
+    /// Answer to `SetPriority`.
+    Priority(u8),
+}
+
+/// A WebRtcTransport as it was made.
+#[derive(Clone, Debug)]
+pub struct WebRtcTransportCreated {
+    /// Always controlled: the transport is an ICE-lite server.
+    pub ice_role: IceRole,
+    /// Its credentials.
+    pub ice_parameters: IceParameters,
+    /// Where it can be reached.
+    pub ice_candidates: Vec<IceCandidate>,
+    /// `New`.
+    pub ice_state: IceState,
+    /// Its certificate's fingerprints and the role `Auto`.
+    pub dtls_parameters: DtlsParameters,
+    /// `New`.
+    pub dtls_state: DtlsState,
+}
+
+/// A Consumer as it was made.
+#[derive(Clone, Debug)]
+pub struct Consumed {
+    /// Whether it was made paused.
+    pub paused: bool,
+    /// Whether its Producer is paused.
+    pub producer_paused: bool,
+    /// Its first score.
+    pub score: ConsumerScore,
+    /// The layers as they are taken.
+    pub preferred_layers: Option<ConsumerLayers>,
+}
+
+/// Why a request was refused. Each text names the thing and the value.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum RequestError {
+    /// No such object.
+    #[error("{kind} not found [id:{id}]")]
+    NotFound {
+        /// What kind of object.
+        kind: &'static str,
+        /// The identifier asked for.
+        id: String,
+    },
+    /// The identifier is taken.
+    #[error("{kind} already exists [id:{id}]")]
+    Duplicate {
+        /// What kind of object.
+        kind: &'static str,
+        /// The identifier given.
+        id: String,
+    },
+    /// A value that can't be right; the caller's fault (mediasoup `TypeError`).
+    #[error("{0}")]
+    Invalid(String),
+    /// The state forbids it, or a limit or the operating system does (mediasoup `Error`).
+    #[error("{0}")]
+    Failed(String),
+}
