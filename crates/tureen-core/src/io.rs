@@ -3,6 +3,8 @@
 
 use std::net::SocketAddr;
 
+use crate::types::data_structures::ListenInfo;
+
 /// A socket of this worker: a UDP socket, a TCP listener or one accepted TCP connection. Chosen by the engine.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct SocketId(pub u32);
@@ -35,4 +37,13 @@ pub struct Transmit {
     /// Size of each datagram in the buffer; only the last one may be shorter. Equal to `len` for a single datagram,
     /// otherwise the driver sends the run with generic segmentation offload or datagram by datagram.
     pub segment_size: usize,
+}
+
+/// What the engine wants done with a socket. The driver answers a bind with `Worker::handle_socket_bound`.
+#[derive(Clone, Debug)]
+pub enum SocketCommand {
+    /// Open a UDP socket.
+    BindUdp(SocketId, ListenInfo),
+    /// Close a socket. Nothing of it may come in any more.
+    Close(SocketId),
 }

@@ -1,0 +1,173 @@
+//! The outgoing RTP stream of a consumer: what was sent, what the remote side says of it, sender reports.
+
+use std::time::{Duration, Instant};
+
+use crate::rate::{Counter, RateMeter};
+use crate::units::Ssrc;
+use crate::wire::rtcp::NtpTime;
+
+/// Statistics of one outgoing stream (mediasoup RtpStreamSend).
+#[derive(Debug)]
+pub struct SendStream {
+    /// SSRC.
+    pub ssrc: Ssrc,
+    clock_rate: u32,
+    sent: Counter,
+    payload_bytes: u64,
+    rate: RateMeter,
+    retransmitted: Counter,
+    last_packet: Option<(Instant, u32)>,
+    last_sender_report: Option<(NtpTime, Instant)>,
+    report: RemoteReport,
+    /// NACK messages and packets named in them.
+    pub nacks: (u64, u64),
+    /// Picture loss indications.
+    pub plis: u64,
+    /// Full intra requests.
+    pub firs: u64,
+}
+
+/// What the remote side's last receiver report says.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct RemoteReport {
+    /// Part lost since the report before, in 1/256.
+    pub fraction_lost: u8,
+    /// Packets lost in all.
+    pub packets_lost: i32,
+    /// Timestamp units.
+    pub jitter: u32,
+    /// There and back.
+    pub round_trip_time: Option<Duration>,
+}
+
+/// The figures of a sender report (RFC 3550 §6.4.1).
+#[derive(Clone, Copy, Debug)]
+pub struct SenderReportInfo {
+    /// Wall clock.
+    pub ntp: NtpTime,
+    /// The same instant in the stream's timestamps.
+    pub rtp_timestamp: u32,
+    /// Packets sent.
+    pub packet_count: u32,
+    /// Payload bytes sent.
+    pub octet_count: u32,
+}
+
+impl SendStream {
+    /// A stream that sent nothing yet.
+    pub fn new(ssrc: Ssrc, clock_rate: u32) -> Self {
+        Self {
+            ssrc,
+            clock_rate,
+            sent: Counter::default(),
+            payload_bytes: 0,
+            rate: RateMeter::new(crate::rate::DEFAULT_RATE_WINDOW),
+            retransmitted: Counter::default(),
+            last_packet: None,
+            last_sender_report: None,
+            report: RemoteReport::default(),
+            nacks: (0, 0),
+            plis: 0,
+            firs: 0,
+        }
+    }
+
+    /// A run of packets left: `packets` with `bytes` in all (headers included) and `payload_bytes`, the last one with
+    /// this timestamp.
+    pub fn on_sent(&mut self, now: Instant, packets: u64, bytes: u64, payload_bytes: u64, timestamp: u32) {
+        self.sent.packets += packets;
+        self.sent.bytes += bytes;
+        self.payload_bytes += payload_bytes;
+        self.rate.add(now, bytes as usize);
+        self.last_packet = Some((now, timestamp));
+    }
+
+    /// A packet was sent again.
+    pub fn on_retransmitted(&mut self, bytes: usize) {
+        self.retransmitted.add(bytes);
+    }
+
+    /// Packets and bytes sent, without retransmissions.
+    pub fn sent(&self) -> Counter {
+        self.sent
+    }
+
+    /// Packets and bytes sent again.
+    pub fn retransmitted(&self) -> Counter {
+        self.retransmitted
+    }
+
+    /// Bits per second over the last 2.5 s.
+    pub fn bitrate(&mut self, now: Instant) -> u64 {
+        self.rate.bitrate(now).map_or(0, |rate| rate.as_bps())
+    }
+
+    /// What the remote side said last.
+    pub fn remote_report(&self) -> RemoteReport {
+        self.report
+    }
+
+    /// Takes in a report block about this stream. `lsr` and `dlsr` are in units of 1/65536 s.
+    pub fn on_receiver_report(&mut self, now_ntp: NtpTime, fraction_lost: u8, packets_lost: i32, jitter: u32, lsr: u32, dlsr: u32) {
+        self.report.fraction_lost = fraction_lost;
+        self.report.packets_lost = packets_lost;
+        self.report.jitter = jitter;
+        if lsr != 0 {
+            // RFC 3550 §6.4.1: round-trip time is A - LSR - DLSR.
+            let rtt = now_ntp.compact().wrapping_sub(lsr).wrapping_sub(dlsr);
+            if rtt < 0x8000_0000 {
+                self.report.round_trip_time = Some(Duration::from_micros(u64::from(rtt) * 1_000_000 / 65536));
+            }
+        }
+    }
+
+    /// The sender report for this instant; nothing before the first packet.
+    pub fn sender_report(&mut self, now: Instant, ntp: NtpTime) -> Option<SenderReportInfo> {
+        let (sent_at, timestamp) = self.last_packet?;
+        let elapsed = now.saturating_duration_since(sent_at);
+        let ticks = elapsed.as_micros() * u128::from(self.clock_rate) / 1_000_000;
+        self.last_sender_report = Some((ntp, now));
+        Some(SenderReportInfo {
+            ntp,
+            rtp_timestamp: timestamp.wrapping_add(ticks as u32),
+            packet_count: self.sent.packets as u32,
+            octet_count: self.payload_bytes as u32,
+        })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn round_trip_time_comes_from_the_report() {
+        let mut stream = SendStream::new(Ssrc(1), 90_000);
+        let sent = NtpTime::from_unix(Duration::from_millis(1_700_000_000_000));
+        let back = NtpTime::from_unix(Duration::from_millis(1_700_000_000_250));
+        stream.on_receiver_report(back, 3, 7, 90, sent.compact(), 65536 / 10);
+        let report = stream.remote_report();
+        let rtt = report.round_trip_time.expect("measured").as_millis();
+        assert!((149..=151).contains(&rtt), "{rtt} ms");
+        assert_eq!((report.fraction_lost, report.packets_lost, report.jitter), (3, 7, 90));
+    }
+
+    #[test]
+    fn report_before_any_sender_report_measures_nothing() {
+        let mut stream = SendStream::new(Ssrc(1), 90_000);
+        stream.on_receiver_report(NtpTime::from_unix(Duration::from_secs(1)), 0, 0, 0, 0, 0);
+        assert_eq!(stream.remote_report().round_trip_time, None);
+    }
+
+    #[test]
+    fn sender_report_extrapolates_the_timestamp() {
+        let start = Instant::now();
+        let mut stream = SendStream::new(Ssrc(1), 48_000);
+        let ntp = NtpTime::from_unix(Duration::from_secs(1_700_000_000));
+        assert!(stream.sender_report(start, ntp).is_none());
+        stream.on_sent(start, 2, 240, 200, u32::MAX - 100);
+        let report = stream.sender_report(start + Duration::from_millis(10), ntp).expect("sent before");
+        assert_eq!(report.rtp_timestamp, 480u32.wrapping_sub(101));
+        assert_eq!((report.packet_count, report.octet_count), (2, 200));
+    }
+}

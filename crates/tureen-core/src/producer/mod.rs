@@ -1,0 +1,329 @@
+//! Producers: media on its way from one remote side into the router.
+
+pub mod codec;
+mod jitter;
+pub mod key_frame_requests;
+pub mod nack_generator;
+pub mod packet_buffer;
+pub mod reception;
+pub mod recv_stream;
+pub mod rtx_stream;
+pub mod score;
+pub mod stream;
+
+use std::num::NonZeroU8;
+use std::time::{Duration, Instant};
+
+use crate::api::{MediaTrace, Produce, ProducerDump, ProducerId, ProducerScore, RequestError, StreamType};
+use crate::consumer::extension_ids;
+use crate::keys::{ConsumerKey, TransportKey};
+use crate::ortc::RtpMapping;
+use crate::types::rtp_parameters::{MediaKind, RtpParameters};
+use crate::units::{PayloadType, Ssrc};
+use crate::wire::rtp::extensions::{MediaId, VideoOrientation};
+use crate::wire::rtp::{ExtensionIds, RtpHeader};
+use codec::{StreamCodec, apt_of};
+use key_frame_requests::KeyFrameRequests;
+use packet_buffer::ForwardedExtension;
+use rtx_stream::RtxStreamStats;
+use stream::{IncomingPacket, ProducerStream, Taken, unwrap_rtx};
+
+/// One Producer.
+#[derive(Debug)]
+pub struct Producer {
+    /// Its identifier.
+    pub id: ProducerId,
+    /// Audio or video.
+    pub kind: MediaKind,
+    /// The transport it receives on.
+    pub transport: TransportKey,
+    /// What the remote side sends.
+    pub rtp_parameters: RtpParameters,
+    /// How its streams are structured.
+    pub stream_type: StreamType,
+    /// Paused by request.
+    pub paused: bool,
+    /// Traced events.
+    pub trace: MediaTrace,
+    /// Who reads it.
+    pub consumers: Vec<ConsumerKey>,
+    /// Its streams, in order of their first packet.
+    pub streams: Vec<ProducerStream>,
+    /// Merges its consumers' key frame requests.
+    pub key_frame_requests: KeyFrameRequests,
+    /// Whether packets of this batch wait for the consumers.
+    pub queued: bool,
+    ids: ExtensionIds,
+    rtp_mapping: RtpMapping,
+    roles: PayloadRoles,
+    orientation: Option<VideoOrientation>,
+    ring_bytes: usize,
+    retention: Duration,
+}
+
+/// What each payload type is.
+#[derive(Debug)]
+struct PayloadRoles([Role; 128]);
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Role {
+    Unknown,
+    /// Media; the router's payload type.
+    Media(PayloadType),
+    /// Retransmissions of media; the router's payload type of that media.
+    Rtx(PayloadType),
+}
+
+/// What became of a packet, and what the worker has to do about it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Handled {
+    /// Which stream; none when it belongs to no encoding.
+    pub stream: Option<usize>,
+    /// Its fate.
+    pub taken: Taken,
+    /// Came by RTX.
+    pub retransmission: bool,
+    /// The camera was turned.
+    pub orientation: Option<VideoOrientation>,
+}
+
+impl Producer {
+    /// Makes a Producer from a request.
+    ///
+    /// # Errors
+    /// No encodings, no media codec, or a payload type without mapping.
+    pub fn new(request: Produce, transport: TransportKey, ring_bytes: usize, retention: Duration) -> Result<Self, RequestError> {
+        let parameters = &request.rtp_parameters;
+        if parameters.encodings.is_empty() {
+            return Err(RequestError::Invalid(format!("empty rtpParameters.encodings of producer {}", request.id)));
+        }
+        if request.rtp_mapping.encodings.len() != parameters.encodings.len() {
+            let text = format!("rtpMapping.encodings does not match rtpParameters.encodings of producer {}", request.id);
+            return Err(RequestError::Invalid(text));
+        }
+        if StreamCodec::of_encoding(parameters, parameters.encodings.first()).is_none() {
+            return Err(RequestError::Invalid(format!("no media codec in rtpParameters of producer {}", request.id)));
+        }
+        Ok(Self {
+            roles: PayloadRoles::new(parameters, &request.rtp_mapping),
+            ids: extension_ids(parameters),
+            stream_type: StreamType::Simple,
+            id: request.id,
+            kind: request.kind,
+            transport,
+            paused: request.paused,
+            trace: MediaTrace::default(),
+            consumers: Vec::new(),
+            streams: Vec::new(),
+            key_frame_requests: KeyFrameRequests::new(request.key_frame_request_delay),
+            queued: false,
+            rtp_mapping: request.rtp_mapping,
+            rtp_parameters: request.rtp_parameters,
+            orientation: None,
+            ring_bytes,
+            retention,
+        })
+    }
+
+    /// Ids of the header extensions that the remote side uses.
+    pub fn extension_ids(&self) -> &ExtensionIds {
+        &self.ids
+    }
+
+    /// Takes a decrypted packet.
+    pub fn handle_rtp(&mut self, now: Instant, header: &RtpHeader, packet: &[u8]) -> Handled {
+        let mut handled = Handled { stream: None, taken: Taken::Discarded, retransmission: false, orientation: None };
+        let role = self.roles.of(header.payload_type);
+        let Some(index) = self.stream_of(header, packet, role) else { return handled };
+        handled.stream = Some(index);
+        let Ok(payload) = header.payload_range(packet).map(|range| &packet[range]) else { return handled };
+        let stream = &mut self.streams[index];
+        let incoming = match role {
+            Role::Media(mapped) => IncomingPacket {
+                header,
+                packet,
+                payload,
+                seq: header.sequence_number,
+                mapped_payload_type: mapped,
+                retransmission: false,
+            },
+            Role::Rtx(mapped) => {
+                handled.retransmission = true;
+                if let Some(rtx) = &mut stream.rtx
+                    && rtx.handle_packet(header.sequence_number).accepted().is_none()
+                {
+                    return handled;
+                }
+                // Padding probes of the sender come by RTX without an original packet.
+                let Some((seq, payload)) = unwrap_rtx(payload) else { return handled };
+                IncomingPacket { header, packet, payload, seq, mapped_payload_type: mapped, retransmission: true }
+            }
+            Role::Unknown => return handled,
+        };
+        let elements = forwarded_elements(header, packet, &self.ids);
+        handled.taken = stream.handle_packet(now, &incoming, elements);
+        if let Taken::Stored { key_frame } = handled.taken {
+            if key_frame {
+                self.key_frame_requests.key_frame_received(stream.stats.ssrc());
+            }
+            if self.kind == MediaKind::Video {
+                handled.orientation = self.turned(header, packet);
+            }
+        }
+        handled
+    }
+
+    /// The stream with this SSRC.
+    pub fn stream_by_ssrc(&mut self, ssrc: Ssrc) -> Option<&mut ProducerStream> {
+        self.streams.iter_mut().find(|s| s.stats.ssrc() == ssrc)
+    }
+
+    /// Scores of all streams.
+    pub fn scores(&self) -> Vec<ProducerScore> {
+        self.streams.iter().map(ProducerStream::producer_score).collect()
+    }
+
+    /// The camera's orientation, as last announced in the stream.
+    pub fn orientation(&self) -> Option<VideoOrientation> {
+        self.orientation
+    }
+
+    /// Asks the remote side for a key frame of each stream, as often as the delay allows.
+    pub fn request_key_frames(&mut self, now: Instant) {
+        for stream in &self.streams {
+            if stream.codec.has_key_frames() {
+                self.key_frame_requests.request(now, stream.stats.ssrc());
+            }
+        }
+    }
+
+    /// When lost packets or key frames are to be asked for again.
+    pub fn poll_timeout(&self) -> Option<Instant> {
+        let nacks = self.streams.iter().filter_map(|s| s.nack.as_ref()).filter_map(|n| n.poll_timeout());
+        nacks.chain(self.key_frame_requests.poll_timeout()).min()
+    }
+
+    /// Description in the words of the API.
+    pub fn dump(&self) -> ProducerDump {
+        let cname = self.rtp_parameters.rtcp.cname.as_deref().unwrap_or_default();
+        ProducerDump {
+            id: self.id.clone(),
+            kind: self.kind,
+            stream_type: self.stream_type,
+            rtp_parameters: self.rtp_parameters.clone(),
+            rtp_mapping: self.rtp_mapping.clone(),
+            rtp_streams: self.streams.iter().map(|s| s.dump(cname)).collect(),
+            trace: self.trace,
+            paused: self.paused,
+        }
+    }
+
+    /// The stream that a packet belongs to; makes it with its first packet.
+    fn stream_of(&mut self, header: &RtpHeader, packet: &[u8], role: Role) -> Option<usize> {
+        let ssrc = header.ssrc;
+        match role {
+            Role::Media(_) => {
+                if let Some(index) = self.streams.iter().position(|s| s.stats.ssrc() == ssrc) {
+                    return Some(index);
+                }
+                let encoding = self.encoding_of(header, packet)?;
+                self.start_stream(ssrc, encoding)
+            }
+            Role::Rtx(_) => {
+                let by_ssrc = |s: &ProducerStream| s.rtx.as_ref().is_some_and(|rtx| rtx.ssrc() == ssrc);
+                if let Some(index) = self.streams.iter().position(by_ssrc) {
+                    return Some(index);
+                }
+                // RFC 8852 §3.2: the repaired RID names the stream that is repaired. Without it, the only stream is.
+                let rid = header.read::<MediaId<'_>>(packet, self.ids.repaired_rid);
+                let index = match rid {
+                    Some(rid) => self.streams.iter().position(|s| s.rid.as_deref() == Some(rid.0))?,
+                    None if self.streams.len() == 1 => 0,
+                    None => return None,
+                };
+                if self.streams[index].rtx.is_none() {
+                    self.streams[index].rtx = Some(RtxStreamStats::new(ssrc));
+                    return Some(index);
+                }
+                None
+            }
+            Role::Unknown => None,
+        }
+    }
+
+    fn encoding_of(&self, header: &RtpHeader, packet: &[u8]) -> Option<usize> {
+        let encodings = &self.rtp_parameters.encodings;
+        if let Some(index) = encodings.iter().position(|e| e.ssrc == Some(header.ssrc.0)) {
+            return Some(index);
+        }
+        let rid = header.read::<MediaId<'_>>(packet, self.ids.rid);
+        if let Some(rid) = rid {
+            return encodings.iter().position(|e| e.rid.as_deref() == Some(rid.0));
+        }
+        // One encoding without SSRC and RID: MID has led here.
+        (encodings.len() == 1 && encodings[0].ssrc.is_none() && encodings[0].rid.is_none()).then_some(0)
+    }
+
+    fn start_stream(&mut self, ssrc: Ssrc, encoding_idx: usize) -> Option<usize> {
+        if self.streams.iter().any(|s| s.encoding_idx == encoding_idx) {
+            return None;
+        }
+        let encoding = &self.rtp_parameters.encodings[encoding_idx];
+        let codec = StreamCodec::of_encoding(&self.rtp_parameters, Some(encoding))?;
+        self.streams.push(ProducerStream::new(ssrc, encoding_idx, encoding, codec, self.ring_bytes, self.retention));
+        Some(self.streams.len() - 1)
+    }
+
+    fn turned(&mut self, header: &RtpHeader, packet: &[u8]) -> Option<VideoOrientation> {
+        let orientation = header.read::<VideoOrientation>(packet, self.ids.video_orientation)?;
+        if self.orientation == Some(orientation) {
+            return None;
+        }
+        self.orientation = Some(orientation);
+        Some(orientation)
+    }
+}
+
+impl PayloadRoles {
+    fn new(parameters: &RtpParameters, mapping: &RtpMapping) -> Self {
+        let mut roles = [Role::Unknown; 128];
+        for entry in &mapping.codecs {
+            let from = PayloadType(entry.payload_type & 0x7f);
+            roles[usize::from(from.0)] = match apt_of(parameters, from) {
+                None => Role::Media(PayloadType(entry.mapped_payload_type)),
+                Some(media) => match mapping.codecs.iter().find(|c| c.payload_type == media.0) {
+                    Some(media) => Role::Rtx(PayloadType(media.mapped_payload_type)),
+                    None => Role::Unknown,
+                },
+            };
+        }
+        Self(roles)
+    }
+
+    fn of(&self, payload_type: PayloadType) -> Role {
+        self.0[usize::from(payload_type.0 & 0x7f)]
+    }
+}
+
+/// The header extension elements of a packet that go on to consumers.
+fn forwarded_elements<'a>(
+    header: &'a RtpHeader,
+    packet: &'a [u8],
+    ids: &'a ExtensionIds,
+) -> impl Iterator<Item = (ForwardedExtension, &'a [u8])> + Clone {
+    header.extensions(packet).filter_map(|(id, value)| Some((forwarded_kind(ids, NonZeroU8::new(id)?)?, value)))
+}
+
+fn forwarded_kind(ids: &ExtensionIds, id: NonZeroU8) -> Option<ForwardedExtension> {
+    let id = Some(id);
+    Some(match () {
+        () if id == ids.ssrc_audio_level => ForwardedExtension::AudioLevel,
+        () if id == ids.video_orientation => ForwardedExtension::VideoOrientation,
+        () if id == ids.time_offset => ForwardedExtension::TimeOffset,
+        () if id == ids.abs_capture_time => ForwardedExtension::AbsCaptureTime,
+        () if id == ids.playout_delay => ForwardedExtension::PlayoutDelay,
+        () if id == ids.dependency_descriptor => ForwardedExtension::DependencyDescriptor,
+        () if id == ids.mediasoup_packet_id => ForwardedExtension::MediasoupPacketId,
+        () => return None,
+    })
+}

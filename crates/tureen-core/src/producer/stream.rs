@@ -1,0 +1,272 @@
+//! One incoming encoding of a Producer: its statistics, its repair, and the packets that consumers read.
+
+use std::time::{Duration, Instant};
+
+use crate::api::{ProducerScore, RtpStreamDump, RtpStreamStats, StreamDirection};
+use crate::consumer::Resend;
+use crate::producer::codec::StreamCodec;
+use crate::producer::nack_generator::NackGenerator;
+use crate::producer::packet_buffer::{ForwardedExtension, PacketBuffer, PacketBufferConfig, PacketInfo};
+use crate::producer::recv_stream::{self, RecvStreamStats};
+use crate::producer::reception::SeqVerdict;
+use crate::producer::rtx_stream::RtxStreamStats;
+use crate::producer::score::Score;
+use crate::types::rtp_parameters::{MediaKind, RtpEncodingParameters};
+use crate::units::{PayloadType, Ssrc};
+use crate::wire::codecs;
+use crate::wire::rtp::{RTX_OSN_LEN, RtpHeader, rtx_original_sequence_number};
+
+/// Smallest retransmission ring; it grows with the stream's bitrate.
+const INITIAL_RING_BYTES: usize = 16 << 10;
+
+/// Ring of a stream that is not repaired: it only has to hold a batch.
+const UNREPAIRED_RING_BYTES: usize = 4 << 10;
+
+/// One encoding as it comes in.
+#[derive(Debug)]
+pub struct ProducerStream {
+    /// Which encoding.
+    pub encoding_idx: usize,
+    /// Its RTP stream id.
+    pub rid: Option<String>,
+    /// Its codec.
+    pub codec: StreamCodec,
+    /// SSRC of its retransmissions, signalled or learned.
+    pub rtx: Option<RtxStreamStats>,
+    /// Statistics.
+    pub stats: RecvStreamStats,
+    /// Asks for what is lost.
+    pub nack: Option<NackGenerator>,
+    /// What consumers read.
+    pub buffer: PacketBuffer,
+    /// Extended sequence numbers of this batch, in order of arrival.
+    pub arrivals: Vec<u64>,
+    /// 0 to 10.
+    pub score: Score,
+    /// NACK messages and packets named in them, PLIs and FIRs sent.
+    pub requests: FeedbackCounts,
+    /// Sequence numbering started anew with this packet: consumers must synchronise again.
+    pub restarted_at: Option<u64>,
+    dtx: bool,
+}
+
+/// Feedback sent for a stream.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct FeedbackCounts {
+    /// NACK messages.
+    pub nacks: u64,
+    /// Packets named in them.
+    pub nacked_packets: u64,
+    /// Picture loss indications.
+    pub plis: u64,
+    /// Full intra requests.
+    pub firs: u64,
+}
+
+/// A packet as the stream takes it: RTX already unwrapped.
+#[derive(Clone, Copy, Debug)]
+pub struct IncomingPacket<'a> {
+    /// Its header as received.
+    pub header: &'a RtpHeader,
+    /// All its bytes, decrypted.
+    pub packet: &'a [u8],
+    /// The payload without padding and, for RTX, without the original sequence number.
+    pub payload: &'a [u8],
+    /// The (original) sequence number.
+    pub seq: u16,
+    /// The media payload type as the router knows it.
+    pub mapped_payload_type: PayloadType,
+    /// Came by RTX.
+    pub retransmission: bool,
+}
+
+/// What became of a packet.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Taken {
+    /// It is stored and in line for the consumers.
+    Stored {
+        /// A key frame starts with it.
+        key_frame: bool,
+    },
+    /// It makes no sense or brings nothing new.
+    Discarded,
+}
+
+impl ProducerStream {
+    /// A stream that has not begun.
+    pub fn new(
+        ssrc: Ssrc,
+        encoding_idx: usize,
+        encoding: &RtpEncodingParameters,
+        codec: StreamCodec,
+        ring_bytes: usize,
+        retention: Duration,
+    ) -> Self {
+        let repaired = codec.nack;
+        let buffer = PacketBufferConfig {
+            initial_bytes: if repaired { INITIAL_RING_BYTES } else { UNREPAIRED_RING_BYTES },
+            max_bytes: ring_bytes,
+            retention: if repaired { retention } else { Duration::ZERO },
+        };
+        let dtx = encoding.dtx.unwrap_or(codec.dtx);
+        Self {
+            encoding_idx,
+            rid: encoding.rid.clone(),
+            rtx: encoding.rtx.as_ref().map(|rtx| RtxStreamStats::new(Ssrc(rtx.ssrc))),
+            stats: RecvStreamStats::new(ssrc, codec.clock_rate, dtx),
+            nack: repaired.then(|| NackGenerator::new(Duration::ZERO)),
+            buffer: PacketBuffer::new(buffer),
+            arrivals: Vec::new(),
+            score: Score::new(crate::producer::score::MAX_SCORE),
+            requests: FeedbackCounts::default(),
+            restarted_at: None,
+            dtx,
+            codec,
+        }
+    }
+
+    /// Takes a packet of the stream.
+    pub fn handle_packet<'e>(
+        &mut self,
+        now: Instant,
+        incoming: &IncomingPacket<'_>,
+        elements: impl Iterator<Item = (ForwardedExtension, &'e [u8])> + Clone,
+    ) -> Taken {
+        let info = recv_stream::PacketInfo {
+            seq: incoming.seq,
+            timestamp: incoming.header.timestamp,
+            size: incoming.packet.len(),
+            payload_len: incoming.payload.len(),
+        };
+        let verdict = if incoming.retransmission {
+            self.stats.handle_rtx_packet(now, &info)
+        } else {
+            self.stats.handle_packet(now, &info)
+        };
+        let seq = match verdict {
+            SeqVerdict::Accepted(seq) => seq,
+            SeqVerdict::Restarted(seq) => {
+                self.restart(seq);
+                seq
+            }
+            SeqVerdict::Discarded => return Taken::Discarded,
+        };
+        let key_frame = codecs::is_key_frame(self.codec.kind, incoming.payload);
+        if let Some(nack) = &mut self.nack {
+            let repaired = nack.handle_packet(now, seq, key_frame, incoming.retransmission);
+            match (repaired, incoming.retransmission) {
+                (true, true) => self.stats.on_rtx_repaired(now, &info),
+                // Nobody asked for it, or it has come already.
+                (false, true) => return Taken::Discarded,
+                (true, false) if self.rtx.is_none() => self.stats.on_nacked_packet(),
+                (_, false) => {}
+            }
+        }
+        let stored = PacketInfo {
+            seq,
+            timestamp: incoming.header.timestamp,
+            marker: incoming.header.marker,
+            payload_type: incoming.mapped_payload_type.0,
+            key_frame,
+        };
+        if !self.buffer.insert(now, stored, elements, incoming.payload) {
+            return Taken::Discarded;
+        }
+        self.arrivals.push(seq);
+        Taken::Stored { key_frame }
+    }
+
+    fn restart(&mut self, seq: u64) {
+        if let Some(nack) = &mut self.nack {
+            nack.reset();
+        }
+        self.restarted_at = Some(seq);
+    }
+
+    /// A batch was forwarded: its packets may give way to new ones.
+    pub fn end_batch(&mut self) {
+        self.arrivals.clear();
+        self.buffer.start_batch();
+        self.restarted_at = None;
+    }
+
+    /// What of `wanted` can still be sent again.
+    pub fn available<'a>(&'a self, now: Instant, wanted: &'a [Resend]) -> impl Iterator<Item = Resend> + 'a {
+        wanted.iter().copied().filter(move |r| self.buffer.get_recent(now, r.source).is_some())
+    }
+
+    /// Brings the score up to date after a report. True when it changed.
+    pub fn update_score(&mut self) -> bool {
+        self.score.update(self.stats.score_totals(), self.rtx.is_some(), false).is_some()
+    }
+
+    /// Score in the words of the API.
+    pub fn producer_score(&self) -> ProducerScore {
+        ProducerScore {
+            encoding_idx: self.encoding_idx as u32,
+            ssrc: self.stats.ssrc().0,
+            rid: self.rid.clone(),
+            score: self.score.score(),
+        }
+    }
+
+    /// Statistics in the words of the API.
+    pub fn api_stats(&mut self, now: Instant, timestamp_ms: u64, kind: MediaKind) -> RtpStreamStats {
+        let received = self.stats.transmission();
+        RtpStreamStats {
+            direction: StreamDirection::Inbound,
+            timestamp_ms,
+            ssrc: self.stats.ssrc().0,
+            rtx_ssrc: self.rtx.as_ref().map(|rtx| rtx.ssrc().0),
+            rid: self.rid.clone(),
+            kind,
+            mime_type: self.codec.mime_type.as_str().to_owned(),
+            packets_lost: i32::try_from(self.stats.packets_lost()).unwrap_or(i32::MAX),
+            fraction_lost: self.stats.fraction_lost(),
+            jitter: self.stats.jitter(),
+            packets_discarded: self.stats.packets_discarded(),
+            packets_retransmitted: self.stats.packets_retransmitted(),
+            packets_repaired: self.stats.packets_repaired(),
+            nack_count: self.requests.nacks,
+            nack_packet_count: self.requests.nacked_packets,
+            pli_count: self.requests.plis,
+            fir_count: self.requests.firs,
+            packet_count: received.packets,
+            byte_count: received.bytes,
+            bitrate: self.stats.bitrate(now).as_bps(),
+            bitrate_by_layer: Vec::new(),
+            rtx_packets_discarded: self.rtx.as_ref().map(RtxStreamStats::packets_discarded),
+            round_trip_time_ms: self.stats.rtt().map(|rtt| rtt.as_secs_f32() * 1000.0),
+            score: self.score.score(),
+        }
+    }
+
+    /// Description in the words of the API.
+    pub fn dump(&self, cname: &str) -> RtpStreamDump {
+        RtpStreamDump {
+            encoding_idx: self.encoding_idx as u32,
+            ssrc: self.stats.ssrc().0,
+            payload_type: self.codec.payload_type.0,
+            mime_type: self.codec.mime_type.as_str().to_owned(),
+            clock_rate: self.codec.clock_rate,
+            rid: self.rid.clone(),
+            cname: cname.to_owned(),
+            rtx_ssrc: self.rtx.as_ref().map(|rtx| rtx.ssrc().0),
+            rtx_payload_type: self.codec.rtx_payload_type.map(|pt| pt.0),
+            use_nack: self.codec.nack,
+            use_pli: self.codec.pli,
+            use_fir: self.codec.fir,
+            use_in_band_fec: self.codec.in_band_fec,
+            use_dtx: self.dtx,
+            spatial_layers: 1,
+            temporal_layers: 1,
+            score: self.score.score(),
+        }
+    }
+}
+
+/// Splits an RTX payload into the original sequence number and the original payload (RFC 4588 §4).
+pub fn unwrap_rtx(payload: &[u8]) -> Option<(u16, &[u8])> {
+    let seq = rtx_original_sequence_number(payload)?;
+    Some((seq, payload.get(RTX_OSN_LEN..)?))
+}

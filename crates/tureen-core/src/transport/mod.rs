@@ -1,0 +1,185 @@
+//! Transports: where media enters and leaves a worker.
+
+pub mod rtp_listener;
+pub mod twcc_receiver;
+pub mod webrtc;
+
+use std::collections::VecDeque;
+use std::time::Instant;
+
+use hashbrown::HashMap;
+
+use crate::api::{RouterId, TransportId, TransportTrace};
+use crate::consumer::Resend;
+use crate::keys::{ConsumerKey, ProducerKey};
+use crate::rate::{Counter, DEFAULT_RATE_WINDOW, RateMeter};
+use crate::srtp::{SrtpOpener, SrtpSealer};
+use crate::units::{Bitrate, Ssrc};
+use crate::wire::rtp::ExtensionIds;
+use rtp_listener::RtpListener;
+use twcc_receiver::TwccReceiver;
+use webrtc::WebRtcLink;
+
+/// One transport: the part that every kind has, and its link.
+#[derive(Debug)]
+pub struct Transport {
+    /// Its identifier.
+    pub id: TransportId,
+    /// Its router.
+    pub router: RouterId,
+    /// ICE and DTLS.
+    pub link: WebRtcLink,
+    /// Its producers.
+    pub producers: Vec<ProducerKey>,
+    /// Its consumers.
+    pub consumers: Vec<ConsumerKey>,
+    /// How incoming packets find their Producer.
+    pub listener: RtpListener<ProducerKey>,
+    /// Ids of the header extensions that are read.
+    pub recv_ids: ExtensionIds,
+    /// Consumers by the SSRCs they send, RTX included.
+    pub ssrc_consumers: HashMap<Ssrc, ConsumerKey>,
+    /// Opens what comes in; there once DTLS is connected.
+    pub opener: Option<SrtpOpener>,
+    /// Seals what goes out; there once DTLS is connected.
+    pub sealer: Option<SrtpSealer>,
+    /// Feedback for the remote side's congestion control, if it uses transport-wide sequence numbers.
+    pub twcc: Option<TwccReceiver>,
+    /// Consumers with something to send after this batch.
+    pub dirty: Vec<ConsumerKey>,
+    /// Whether it waits to be drained.
+    pub queued: bool,
+    /// What was asked for again.
+    pub resends: VecDeque<(ConsumerKey, Resend)>,
+    /// Next transport-wide sequence number.
+    pub next_transport_seq: u16,
+    /// Traced events.
+    pub trace: TransportTrace,
+    /// Limits.
+    pub bitrates: Bitrates,
+    /// When the limit of incoming media was last told to the remote side.
+    pub remb_sent_at: Option<Instant>,
+    /// What came in and went out.
+    pub traffic: TransportTraffic,
+    /// Part of our packets that the remote side says it lost, 0 to 1.
+    pub loss_sent: Option<f64>,
+}
+
+/// Limits set on a transport; zero is no limit.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Bitrates {
+    /// Where the outgoing estimate starts.
+    pub initial_outgoing: Bitrate,
+    /// For the remote side.
+    pub max_incoming: Bitrate,
+    /// For this side.
+    pub max_outgoing: Bitrate,
+    /// For this side's estimate.
+    pub min_outgoing: Bitrate,
+}
+
+/// Traffic of a transport.
+#[derive(Debug)]
+pub struct TransportTraffic {
+    /// All that came in.
+    pub received: Meter,
+    /// All that went out.
+    pub sent: Meter,
+    /// Media in.
+    pub rtp_received: Meter,
+    /// Media out.
+    pub rtp_sent: Meter,
+    /// Retransmissions in.
+    pub rtx_received: Meter,
+    /// Retransmissions out.
+    pub rtx_sent: Meter,
+}
+
+/// A count and a rate.
+#[derive(Debug)]
+pub struct Meter {
+    counter: Counter,
+    rate: RateMeter,
+}
+
+impl Meter {
+    fn new() -> Self {
+        Self { counter: Counter::default(), rate: RateMeter::new(DEFAULT_RATE_WINDOW) }
+    }
+
+    /// Counts `packets` with `bytes` in all.
+    pub fn add(&mut self, now: Instant, packets: u64, bytes: usize) {
+        self.counter.packets += packets;
+        self.counter.bytes += bytes as u64;
+        self.rate.add(now, bytes);
+    }
+
+    /// Bytes so far and bits per second now.
+    pub fn read(&mut self, now: Instant) -> crate::api::Traffic {
+        let bitrate = self.rate.bitrate(now).map_or(0, Bitrate::as_bps);
+        crate::api::Traffic { bytes: self.counter.bytes, bitrate }
+    }
+}
+
+impl TransportTraffic {
+    fn new() -> Self {
+        Self {
+            received: Meter::new(),
+            sent: Meter::new(),
+            rtp_received: Meter::new(),
+            rtp_sent: Meter::new(),
+            rtx_received: Meter::new(),
+            rtx_sent: Meter::new(),
+        }
+    }
+}
+
+impl Transport {
+    /// A transport without producers and consumers.
+    pub fn new(id: TransportId, router: RouterId, link: WebRtcLink, bitrates: Bitrates) -> Self {
+        Self {
+            id,
+            router,
+            link,
+            producers: Vec::new(),
+            consumers: Vec::new(),
+            listener: RtpListener::new(),
+            recv_ids: ExtensionIds::default(),
+            ssrc_consumers: HashMap::new(),
+            opener: None,
+            sealer: None,
+            twcc: None,
+            dirty: Vec::new(),
+            queued: false,
+            resends: VecDeque::new(),
+            next_transport_seq: 1,
+            trace: TransportTrace::default(),
+            bitrates,
+            remb_sent_at: None,
+            traffic: TransportTraffic::new(),
+            loss_sent: None,
+        }
+    }
+
+    /// Whether media can flow: ICE has a path and DTLS is done.
+    pub fn is_connected(&self) -> bool {
+        self.sealer.is_some() && self.link.selected_tuple().is_some()
+    }
+
+    /// Puts a Consumer in line to be drained. True when the transport was not in line yet.
+    pub fn enqueue(&mut self, consumer: ConsumerKey) -> bool {
+        self.dirty.push(consumer);
+        !std::mem::replace(&mut self.queued, true)
+    }
+
+    /// Ids of a new Producer's header extensions join those that are read (mediasoup: the last Producer's win).
+    pub fn learn_extension_ids(&mut self, ids: &ExtensionIds) {
+        let known = &mut self.recv_ids;
+        known.mid = ids.mid.or(known.mid);
+        known.rid = ids.rid.or(known.rid);
+        known.repaired_rid = ids.repaired_rid.or(known.repaired_rid);
+        known.abs_send_time = ids.abs_send_time.or(known.abs_send_time);
+        known.transport_wide_cc = ids.transport_wide_cc.or(known.transport_wide_cc);
+    }
+}
+

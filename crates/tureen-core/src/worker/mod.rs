@@ -1,0 +1,276 @@
+//! The state machine of one worker thread.
+//!
+//! # Contract
+//!
+//! The driver gives input with the current time: datagrams in batches ([`Worker::handle_datagrams`]), requests
+//! ([`Worker::handle_request`]), answers to socket commands ([`Worker::handle_socket_bound`]) and the passing of time
+//! ([`Worker::handle_timeout`]). After each input it drains, in this order:
+//!
+//! 1. [`Worker::poll_transmit`] until `None`: datagrams to send. Packets are sealed here, straight into the driver's
+//!    buffer, one destination after the other; what came in with a batch must be drained before the next batch.
+//! 2. [`Worker::poll_output`] until `None`: socket commands, responses, notifications.
+//! 3. [`Worker::poll_timeout`] once: when to call `handle_timeout` next.
+//!
+//! The same inputs and seed give the same outputs, bit for bit, but for what the DTLS libraries choose themselves.
+
+mod control;
+mod egress;
+mod ingress;
+mod reports;
+mod router;
+mod server;
+mod sockets;
+mod stats;
+
+use std::collections::VecDeque;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use hashbrown::HashMap;
+use rand::rngs::StdRng;
+use rand::{RngCore, SeedableRng};
+use slotmap::SlotMap;
+
+use crate::api::{
+    ConsumerEvent, ConsumerId, Notification, ProducerEvent, ProducerId, Request, RequestError, RequestId, Response,
+    RouterId, TransportEvent, TransportId, WebRtcServerId,
+};
+use crate::consumer::{Consumer, Resend};
+use crate::dtls::{Certificate, DtlsConfig, DtlsError, DtlsOptions};
+use crate::io::{SocketCommand, SocketId, Tuple};
+use crate::keys::{ConsumerKey, ProducerKey, TransportKey};
+use crate::producer::Producer;
+use crate::timers::TimerQueue;
+use crate::transport::Transport;
+use crate::wire::rtcp::NtpTime;
+use egress::Egress;
+pub use ingress::DropReason;
+use router::Router;
+use server::WebRtcServer;
+use sockets::Sockets;
+
+/// Settings of a worker.
+#[derive(Clone, Debug)]
+pub struct WorkerConfig {
+    /// The DTLS certificate of every transport.
+    pub certificate: Certificate,
+    /// DTLS settings.
+    pub dtls: DtlsOptions,
+    /// Bounds.
+    pub limits: Limits,
+    /// Seed of the worker's random generator: ICE credentials, first sequence numbers. Must be secret and unique
+    /// outside simulations.
+    pub seed: [u8; 32],
+}
+
+/// Bounds of a worker. What passes one is refused or dropped, counted and named.
+#[derive(Clone, Copy, Debug)]
+pub struct Limits {
+    /// Paths that one transport keeps (mediasoup: 8).
+    pub tuples_per_transport: usize,
+    /// Streams that one remote side may send on one transport; each costs about 4 KB and its retransmission buffer.
+    pub streams_per_transport: usize,
+    /// Bytes of the retransmission buffer of one video stream. At 2.5 Mbit/s the default of 2 MiB holds six seconds.
+    pub retransmission_bytes: usize,
+    /// How long a packet can be asked for again (mediasoup: 2 s).
+    pub retransmission_age: Duration,
+    /// Datagrams other than media (STUN, DTLS, RTCP) that wait to be sent.
+    pub control_datagrams: usize,
+    /// Retransmissions that wait on one transport.
+    pub pending_resends: usize,
+}
+
+impl Default for Limits {
+    fn default() -> Self {
+        Self {
+            tuples_per_transport: 8,
+            streams_per_transport: 128,
+            retransmission_bytes: 2 << 20,
+            retransmission_age: Duration::from_secs(2),
+            control_datagrams: 4096,
+            pending_resends: 512,
+        }
+    }
+}
+
+/// What a worker says to its driver, apart from datagrams.
+#[derive(Debug)]
+pub enum Output {
+    /// Do this with a socket.
+    Socket(SocketCommand),
+    /// The answer to a request.
+    Response(RequestId, Result<Response, RequestError>),
+    /// An event.
+    Notification(Notification),
+}
+
+/// What a timer is for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+enum Timer {
+    /// The remote side's consent is to be checked (RFC 7675).
+    Ice(TransportKey),
+    /// A DTLS flight is to be sent again, or the handshake has taken too long.
+    Dtls(TransportKey),
+    /// Sender and receiver reports are due.
+    Reports(TransportKey),
+    /// Transport-wide feedback is due.
+    TransportCc(TransportKey),
+    /// Lost packets are to be asked for again.
+    Nack(ProducerKey),
+    /// A key frame did not come, or may be asked for again.
+    KeyFrame(ProducerKey),
+}
+
+/// One worker: routers with their transports, producers and consumers. See the [module documentation](self) for how it
+/// is driven.
+#[derive(Debug)]
+pub struct Worker {
+    dtls_config: Arc<DtlsConfig>,
+    limits: Limits,
+    rng: StdRng,
+    clock: Clock,
+    servers: HashMap<WebRtcServerId, WebRtcServer>,
+    routers: HashMap<RouterId, Router>,
+    transports: SlotMap<TransportKey, Transport>,
+    producers: SlotMap<ProducerKey, Producer>,
+    consumers: SlotMap<ConsumerKey, Consumer>,
+    transport_ids: HashMap<TransportId, TransportKey>,
+    producer_ids: HashMap<ProducerId, ProducerKey>,
+    consumer_ids: HashMap<ConsumerId, ConsumerKey>,
+    sockets: Sockets,
+    /// Transports whose sockets are not all bound yet.
+    pending_transports: HashMap<TransportKey, server::Pending>,
+    /// Validated paths.
+    tuples: HashMap<Tuple, TransportKey, foldhash::fast::RandomState>,
+    timers: TimerQueue<Timer>,
+    outputs: VecDeque<Output>,
+    egress: Egress,
+    /// Producers with packets in this batch.
+    dirty_producers: Vec<ProducerKey>,
+    drops: ingress::Drops,
+    scratch: Scratch,
+}
+
+/// Buffers that are kept to be used again.
+#[derive(Debug, Default)]
+struct Scratch {
+    dtls: Vec<u8>,
+    reply: Vec<u8>,
+    rtcp: Vec<u8>,
+    seqs: Vec<u16>,
+    resends: Vec<Resend>,
+    producers: Vec<ProducerKey>,
+}
+
+/// The wall clock at a known instant.
+#[derive(Clone, Copy, Debug)]
+struct Clock {
+    started: Instant,
+    unix_at_start: Duration,
+}
+
+impl Clock {
+    fn unix(&self, now: Instant) -> Duration {
+        self.unix_at_start + now.saturating_duration_since(self.started)
+    }
+
+    fn ntp(&self, now: Instant) -> NtpTime {
+        NtpTime::from_unix(self.unix(now))
+    }
+
+    fn unix_ms(&self, now: Instant) -> u64 {
+        self.unix(now).as_millis() as u64
+    }
+}
+
+impl Worker {
+    /// A worker without routers. `unix` is the time since the Unix epoch at `now`.
+    ///
+    /// # Errors
+    /// DTLS options that can't be met.
+    pub fn new(config: WorkerConfig, now: Instant, unix: Duration) -> Result<Self, DtlsError> {
+        Ok(Self {
+            dtls_config: Arc::new(DtlsConfig::new(config.certificate, config.dtls)?),
+            egress: Egress::new(config.limits.control_datagrams),
+            limits: config.limits,
+            rng: StdRng::from_seed(config.seed),
+            clock: Clock { started: now, unix_at_start: unix },
+            servers: HashMap::new(),
+            routers: HashMap::new(),
+            transports: SlotMap::with_key(),
+            producers: SlotMap::with_key(),
+            consumers: SlotMap::with_key(),
+            transport_ids: HashMap::new(),
+            producer_ids: HashMap::new(),
+            consumer_ids: HashMap::new(),
+            sockets: Sockets::default(),
+            pending_transports: HashMap::new(),
+            tuples: HashMap::default(),
+            timers: TimerQueue::new(),
+            outputs: VecDeque::new(),
+            dirty_producers: Vec::new(),
+            drops: ingress::Drops::default(),
+            scratch: Scratch::default(),
+        })
+    }
+
+    /// Takes a request. Its response comes out of [`Worker::poll_output`], at once or when sockets are bound.
+    pub fn handle_request(&mut self, now: Instant, id: RequestId, request: Request) {
+        if let Some(result) = self.control(now, id, request) {
+            self.outputs.push_back(Output::Response(id, result));
+        }
+    }
+
+    /// The driver's answer to [`SocketCommand::BindUdp`]: the address bound, or why not.
+    pub fn handle_socket_bound(&mut self, now: Instant, socket: SocketId, result: Result<std::net::SocketAddr, String>) {
+        self.on_socket_bound(now, socket, result);
+    }
+
+    /// Does what is due.
+    pub fn handle_timeout(&mut self, now: Instant) {
+        while let Some(timer) = self.timers.pop(now) {
+            match timer {
+                Timer::Ice(key) => self.on_ice_timer(now, key),
+                Timer::Dtls(key) => self.on_dtls_timer(now, key),
+                Timer::Reports(key) => self.on_reports_timer(now, key),
+                Timer::TransportCc(key) => self.on_transport_cc_timer(now, key),
+                Timer::Nack(key) | Timer::KeyFrame(key) => self.on_producer_timer(now, key),
+            }
+        }
+    }
+
+    /// When [`Worker::handle_timeout`] should be called next.
+    pub fn poll_timeout(&mut self) -> Option<Instant> {
+        self.timers.next()
+    }
+
+    /// The next thing for the driver to do.
+    pub fn poll_output(&mut self) -> Option<Output> {
+        self.outputs.pop_front()
+    }
+
+    fn notify_transport(&mut self, key: TransportKey, event: TransportEvent) {
+        if let Some(transport) = self.transports.get(key) {
+            let notification = Notification::Transport(transport.id.clone(), event);
+            self.outputs.push_back(Output::Notification(notification));
+        }
+    }
+
+    fn notify_producer(&mut self, key: ProducerKey, event: ProducerEvent) {
+        if let Some(producer) = self.producers.get(key) {
+            let notification = Notification::Producer(producer.id.clone(), event);
+            self.outputs.push_back(Output::Notification(notification));
+        }
+    }
+
+    fn notify_consumer(&mut self, key: ConsumerKey, event: ConsumerEvent) {
+        if let Some(consumer) = self.consumers.get(key) {
+            let notification = Notification::Consumer(consumer.id.clone(), event);
+            self.outputs.push_back(Output::Notification(notification));
+        }
+    }
+
+    fn random(&mut self) -> u64 {
+        self.rng.next_u64()
+    }
+}

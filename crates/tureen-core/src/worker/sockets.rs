@@ -1,0 +1,187 @@
+//! The sockets of a worker: who owns each, and where it is bound.
+
+use std::net::{IpAddr, SocketAddr};
+
+use hashbrown::HashMap;
+
+use super::server::Pending;
+use super::{Output, Worker};
+use crate::api::{RequestError, RequestId, Response, WebRtcServerId};
+use crate::io::{SocketCommand, SocketId, Tuple};
+use crate::keys::TransportKey;
+use crate::types::data_structures::{ListenInfo, Protocol, TransportTuple};
+
+/// Table of sockets.
+#[derive(Debug, Default)]
+pub(super) struct Sockets {
+    table: HashMap<SocketId, Socket>,
+    next: u32,
+}
+
+/// One socket.
+#[derive(Debug)]
+pub(super) struct Socket {
+    pub(super) owner: SocketOwner,
+    pub(super) listen: ListenInfo,
+    pub(super) local: Option<SocketAddr>,
+}
+
+/// Who owns a socket.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) enum SocketOwner {
+    Transport(TransportKey),
+    WebRtcServer(WebRtcServerId),
+}
+
+impl Sockets {
+    /// A new socket, not bound yet.
+    pub(super) fn open(&mut self, owner: SocketOwner, listen: ListenInfo) -> (SocketId, SocketCommand) {
+        let id = SocketId(self.next);
+        self.next += 1;
+        let command = SocketCommand::BindUdp(id, listen.clone());
+        self.table.insert(id, Socket { owner, listen, local: None });
+        (id, command)
+    }
+
+    pub(super) fn get(&self, id: SocketId) -> Option<&Socket> {
+        self.table.get(&id)
+    }
+
+    pub(super) fn remove(&mut self, id: SocketId) -> Option<Socket> {
+        self.table.remove(&id)
+    }
+
+    /// A path in the words of the API.
+    pub(super) fn api_tuple(&self, tuple: Tuple) -> TransportTuple {
+        let socket = self.get(tuple.socket);
+        let local_port = socket.and_then(|s| s.local).map_or(0, |local| local.port());
+        let local_address = socket.map_or_else(String::new, |s| advertised(&s.listen));
+        TransportTuple::WithRemote {
+            local_address,
+            local_port,
+            remote_ip: tuple.remote.ip(),
+            remote_port: tuple.remote.port(),
+            protocol: Protocol::Udp,
+        }
+    }
+}
+
+/// The address that remote sides are told.
+pub(super) fn advertised(listen: &ListenInfo) -> String {
+    listen.announced_address.clone().unwrap_or_else(|| listen.ip.to_string())
+}
+
+impl Worker {
+    /// Checks listen infos before any socket is opened.
+    pub(super) fn check_listen_infos(infos: &[ListenInfo]) -> Result<(), RequestError> {
+        if infos.is_empty() {
+            return Err(RequestError::Invalid("listenInfos is empty".to_owned()));
+        }
+        for info in infos {
+            let unspecified = match info.ip {
+                IpAddr::V4(ip) => ip.is_unspecified(),
+                IpAddr::V6(ip) => ip.is_unspecified(),
+            };
+            if unspecified && info.announced_address.is_none() {
+                let text = format!("listen ip {} needs an announcedAddress, it can't be reached itself", info.ip);
+                return Err(RequestError::Invalid(text));
+            }
+            if let Some(range) = &info.port_range
+                && range.is_empty()
+            {
+                let text = format!("portRange {}-{} is empty", range.start(), range.end());
+                return Err(RequestError::Invalid(text));
+            }
+        }
+        Ok(())
+    }
+
+    /// Opens a socket for each UDP listen info.
+    pub(super) fn open_sockets(&mut self, owner: &SocketOwner, infos: &[ListenInfo]) -> Vec<SocketId> {
+        let mut ids = Vec::with_capacity(infos.len());
+        for info in infos.iter().filter(|info| info.protocol == Protocol::Udp) {
+            let (id, command) = self.sockets.open(owner.clone(), info.clone());
+            self.outputs.push_back(Output::Socket(command));
+            ids.push(id);
+        }
+        ids
+    }
+
+    pub(super) fn close_socket(&mut self, id: SocketId) {
+        if self.sockets.remove(id).is_some() {
+            self.outputs.push_back(Output::Socket(SocketCommand::Close(id)));
+        }
+    }
+
+    pub(super) fn on_socket_bound(
+        &mut self,
+        now: std::time::Instant,
+        id: SocketId,
+        result: Result<SocketAddr, String>,
+    ) {
+        let Some(socket) = self.sockets.table.get_mut(&id) else { return };
+        let owner = socket.owner.clone();
+        match result {
+            Ok(local) => {
+                socket.local = Some(local);
+                self.on_owner_progress(now, &owner);
+            }
+            Err(reason) => {
+                let info = &socket.listen;
+                let text = match info.port {
+                    Some(port) if port != 0 => format!("can't bind UDP {}:{port}: {reason}", info.ip),
+                    _ => format!("can't bind UDP {}: {reason}", info.ip),
+                };
+                self.on_owner_failure(now, &owner, text);
+            }
+        }
+    }
+
+    fn on_owner_progress(&mut self, now: std::time::Instant, owner: &SocketOwner) {
+        match owner {
+            SocketOwner::WebRtcServer(id) => {
+                let Some(server) = self.servers.get_mut(id) else { return };
+                if let Some(request) = one_bound(&mut server.pending) {
+                    self.outputs.push_back(Output::Response(request, Ok(Response::Done)));
+                }
+            }
+            SocketOwner::Transport(key) => {
+                let Some(pending) = self.pending_transports.get_mut(key) else { return };
+                pending.unbound -= 1;
+                if pending.unbound == 0 {
+                    let request = pending.request;
+                    self.pending_transports.remove(key);
+                    self.finish_webrtc_transport(now, *key, request);
+                }
+            }
+        }
+    }
+
+    fn on_owner_failure(&mut self, now: std::time::Instant, owner: &SocketOwner, text: String) {
+        let request = match owner {
+            SocketOwner::WebRtcServer(id) => {
+                let request = self.servers.get(id).and_then(|server| server.pending).map(|p| p.request);
+                self.close_server(now, id);
+                request
+            }
+            SocketOwner::Transport(key) => {
+                let request = self.pending_transports.remove(key).map(|p| p.request);
+                self.close_transport(now, *key);
+                request
+            }
+        };
+        if let Some(request) = request {
+            self.outputs.push_back(Output::Response(request, Err(RequestError::Failed(text))));
+        }
+    }
+}
+
+/// Counts a bound socket; the request once all are.
+fn one_bound(pending: &mut Option<Pending>) -> Option<RequestId> {
+    let waiting = pending.as_mut()?;
+    waiting.unbound -= 1;
+    if waiting.unbound > 0 {
+        return None;
+    }
+    pending.take().map(|done| done.request)
+}
