@@ -97,7 +97,7 @@ impl<'a> StunMessage<'a> {
         if kind & 0xc000 != 0 || cookie != MAGIC_COOKIE {
             return Err(StunError::NotStun);
         }
-        if usize::from(u16::from_be_bytes([l0, l1])) != body.len() || body.len() % 4 != 0 {
+        if usize::from(u16::from_be_bytes([l0, l1])) != body.len() || !body.len().is_multiple_of(4) {
             return Err(length_error);
         }
         let (class, method) = split_type(kind);
@@ -282,7 +282,7 @@ impl<'a> StunMessage<'a> {
                 let ([_, _, class, number], reason) = value.split_first_chunk().ok_or(malformed)?;
                 set_first(&mut self.error_code, (u16::from(class & 0x07) * 100 + u16::from(*number), reason));
             }
-            attribute::UNKNOWN_ATTRIBUTES if value.len() % 2 != 0 => return Err(malformed),
+            attribute::UNKNOWN_ATTRIBUTES if !value.len().is_multiple_of(2) => return Err(malformed),
             attribute::UNKNOWN_ATTRIBUTES => set_first(&mut self.unknown_attributes, value),
             attribute::XOR_MAPPED_ADDRESS => {
                 let address = read_xor_address(value, &self.transaction_id).ok_or(malformed)?;
@@ -338,7 +338,7 @@ const HEADER_LEN: usize = 20;
 const ATTRIBUTE_HEADER_LEN: usize = 4;
 const MAGIC_COOKIE: [u8; 4] = [0x21, 0x12, 0xa4, 0x42];
 const INTEGRITY_LEN: usize = 20;
-/// Two ufrags of 256 characters (RFC 8445 §5.3) and a colon.
+/// Two ufrags of 256 characters (RFC 8839 §5.4) and a colon.
 const USERNAME_MAX_LEN: usize = 513;
 /// SOFTWARE and reason phrases: fewer than 128 characters, which can be as long as 763 bytes (RFC 8489 §14.8, §14.14).
 const TEXT_MAX_LEN: usize = 763;
