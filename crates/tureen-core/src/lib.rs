@@ -9,6 +9,7 @@
 #![forbid(unsafe_code)]
 #![warn(missing_debug_implementations)]
 
+pub mod demux;
 pub mod dtls;
 pub mod ice;
 pub mod io;

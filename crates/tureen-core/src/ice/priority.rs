@@ -1,0 +1,60 @@
+//! Priorities of the candidates that a transport offers, by mediasoup's numbers.
+
+/// Local preference of the first listen info.
+pub const DEFAULT_LOCAL_PREFERENCE: u16 = 10_000;
+
+/// What each further listen info is preferred less.
+pub const LOCAL_PREFERENCE_DECREMENT: u16 = 100;
+
+/// What candidates of the protocol named by `preferUdp` or `preferTcp` are preferred more. mediasoup applies it to the
+/// listen infos of a WebRtcServer; on a transport with its own sockets their order alone decides.
+pub const PREFERRED_PROTOCOL_INCREMENT: u16 = 1000;
+
+/// What the candidate of an exposed internal address has less than that of its announced address. Taken from the
+/// priority, not from the local preference.
+pub const EXPOSED_INTERNAL_IP_PRIORITY_DECREMENT: u32 = 1000;
+
+/// Local preference of the candidate of listen info number `index` (from 0), raised if its protocol is `preferred`.
+/// Stops at 0 where mediasoup's would wrap.
+pub fn local_preference(index: usize, preferred: bool) -> u16 {
+    let decrement = u16::try_from(index).unwrap_or(u16::MAX).saturating_mul(LOCAL_PREFERENCE_DECREMENT);
+    let increment = if preferred { PREFERRED_PROTOCOL_INCREMENT } else { 0 };
+    DEFAULT_LOCAL_PREFERENCE.saturating_sub(decrement) + increment
+}
+
+/// Priority of a candidate (RFC 8445 §5.1.2.1) with mediasoup's type preference and the only component there is.
+pub fn candidate_priority(local_preference: u16) -> u32 {
+    // RFC 8445 §5.1.2.1: 2^24 * type preference + 2^8 * local preference + 256 - component ID.
+    (TYPE_PREFERENCE << 24) + (u32::from(local_preference) << 8) + (256 - COMPONENT)
+}
+
+/// Below the 126 that RFC 8445 recommends for hosts, as mediasoup has it: a peer's own candidates win in its sorting.
+const TYPE_PREFERENCE: u32 = 64;
+/// RTP, with which RTCP is multiplexed.
+const COMPONENT: u32 = 1;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn priorities_are_those_of_mediasoup() {
+        // What mediasoup puts into iceCandidates for a first and a second listen info, and with preferUdp.
+        assert_eq!(candidate_priority(local_preference(0, false)), 1_076_302_079);
+        assert_eq!(candidate_priority(local_preference(1, false)), 1_076_276_479);
+        assert_eq!(candidate_priority(local_preference(0, true)), 1_076_558_079);
+    }
+
+    #[test]
+    fn local_preference_stops_at_zero() {
+        assert_eq!(local_preference(100, false), 0);
+        assert_eq!(local_preference(usize::MAX, false), 0);
+        assert_eq!(local_preference(usize::MAX, true), 1000);
+    }
+
+    #[test]
+    fn priority_of_any_preference_is_in_range() {
+        // RFC 8445 §5.1.2: a priority is between 1 and 2^31 - 1.
+        assert!(candidate_priority(u16::MAX) < 1 << 31);
+    }
+}

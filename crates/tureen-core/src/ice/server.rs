@@ -1,0 +1,487 @@
+//! The ICE-lite agent of one transport (mediasoup's IceServer).
+
+use std::collections::VecDeque;
+use std::time::{Duration, Instant};
+
+use crate::io::Tuple;
+use crate::wire::stun::{BINDING, StunClass, StunMessage, StunWriter};
+
+use super::IceCredentials;
+
+/// Settings of an [`IceServer`].
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct IceConfig {
+    /// How long a peer may be without a valid check before it counts as gone (RFC 7675; mediasoup's
+    /// `iceConsentTimeout`). Brought into 10–60 s as mediasoup does. `None`: it never counts as gone.
+    pub consent_timeout: Option<Duration>,
+    /// How many paths to the peer are known at a time, at least 2. Each costs some 50 bytes here and an entry in the
+    /// transport's table of tuples.
+    pub max_tuples: usize,
+}
+
+impl Default for IceConfig {
+    fn default() -> Self {
+        Self { consent_timeout: Some(Duration::from_secs(30)), max_tuples: 8 }
+    }
+}
+
+/// State of an [`IceServer`].
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum IceState {
+    /// No valid check yet.
+    New,
+    /// There is a selected tuple, which the peer has not nominated.
+    Connected,
+    /// The peer has nominated a tuple.
+    Completed,
+    /// Consent timed out or the last tuple went away. A valid check connects again.
+    Disconnected,
+    /// The end: nothing is answered any more.
+    Closed,
+}
+
+/// What came of a STUN message.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum IceVerdict {
+    /// A valid check; it was answered and its tuple is known now.
+    Accepted,
+    /// A Binding indication: a keepalive that proves nothing and changes nothing (RFC 8445 §11).
+    Indication,
+    /// Nothing has changed. There may be an error response all the same.
+    Discarded(StunDiscard),
+}
+
+/// Why a STUN message was discarded.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum StunDiscard {
+    /// A response, but a lite agent asks nothing.
+    UnexpectedResponse,
+    /// Not the Binding method (400).
+    UnknownMethod,
+    /// No FINGERPRINT (400).
+    MissingFingerprint,
+    /// No readable USERNAME or no MESSAGE-INTEGRITY (400).
+    MissingCredentials,
+    /// USERNAME begins with another ufrag (401).
+    UnknownUsername,
+    /// MESSAGE-INTEGRITY was made with another password (401).
+    WrongIntegrity,
+    /// It has comprehension-required attributes that we don't know (420).
+    UnknownAttributes,
+    /// No PRIORITY (400).
+    MissingPriority,
+    /// The peer says that it is controlled, which we are always (487).
+    RoleConflict,
+    /// The caller has left so many events unread that no more are made.
+    EventBacklog,
+    /// The agent is closed.
+    Closed,
+}
+
+/// What the transport must know, in the order in which it happened.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum IceEvent {
+    /// Packets from this tuple are ours from now on.
+    TupleAdded(Tuple),
+    /// Packets from this tuple are ours no more.
+    TupleRemoved(Tuple),
+    /// What is sent goes to this tuple from now on.
+    SelectedTupleChanged(Tuple),
+    /// The state is another.
+    StateChanged(IceState),
+    /// Checks with this local ufrag are ours no more: the peer has followed a restart, or a further restart or the end
+    /// has come.
+    UsernameFragmentRetired(String),
+}
+
+/// The ICE-lite agent of one transport: answers connectivity checks, knows the tuples that may carry media and
+/// selects the one to send to.
+///
+/// Sans-IO: after each call that takes `&mut self`, drain [`poll_event`](Self::poll_event), and see to it that
+/// [`handle_timeout`](Self::handle_timeout) is called when [`poll_timeout`](Self::poll_timeout) says.
+#[derive(Debug)]
+pub struct IceServer {
+    local: IceCredentials,
+    /// What was in force before a restart that the peer has not followed yet.
+    old: Option<IceCredentials>,
+    config: IceConfig,
+    state: IceState,
+    /// The oldest first, no two equal.
+    tuples: Vec<Tuple>,
+    /// One of `tuples`; there is one exactly in `Connected` and `Completed`.
+    selected: Option<Tuple>,
+    /// The highest NOMINATION with the credentials that the peer uses, or since a loss of the connection.
+    nomination: u32,
+    consent_deadline: Option<Instant>,
+    events: VecDeque<IceEvent>,
+}
+
+impl IceServer {
+    /// A new agent, known to the peer by `local`.
+    pub fn new(local: IceCredentials, config: IceConfig) -> Self {
+        let config = IceConfig {
+            consent_timeout: config.consent_timeout.map(|time| time.clamp(MIN_CONSENT, MAX_CONSENT)),
+            max_tuples: config.max_tuples.max(2),
+        };
+        Self {
+            local,
+            old: None,
+            config,
+            state: IceState::New,
+            tuples: Vec::with_capacity(config.max_tuples + 1),
+            selected: None,
+            nomination: 0,
+            consent_deadline: None,
+            events: VecDeque::new(),
+        }
+    }
+
+    /// What the peer shall use, since the last restart if there was one.
+    pub fn local_credentials(&self) -> &IceCredentials {
+        &self.local
+    }
+
+    /// Whether `ufrag` is ours: the current one, or the one before a restart that the peer has not followed yet.
+    pub fn matches_ufrag(&self, ufrag: &str) -> bool {
+        self.credentials_of(ufrag).is_some()
+    }
+
+    /// The state.
+    pub fn state(&self) -> IceState {
+        self.state
+    }
+
+    /// The tuple to send to: there is one in states `Connected` and `Completed`.
+    pub fn selected_tuple(&self) -> Option<Tuple> {
+        self.selected
+    }
+
+    /// All tuples known, the oldest first.
+    pub fn tuples(&self) -> &[Tuple] {
+        &self.tuples
+    }
+
+    /// Whether DTLS, RTP and RTCP may come from `tuple`: a valid check has.
+    pub fn accepts(&self, tuple: &Tuple) -> bool {
+        self.selected.as_ref() == Some(tuple) || self.tuples.contains(tuple)
+    }
+
+    /// Takes a STUN message that came from `tuple`. If there is something to answer, it is appended to `reply` and goes
+    /// back to `tuple`; before the request is authenticated that is never longer than the request.
+    pub fn handle_stun(
+        &mut self,
+        now: Instant,
+        tuple: Tuple,
+        message: &StunMessage<'_>,
+        reply: &mut Vec<u8>,
+    ) -> IceVerdict {
+        if self.state == IceState::Closed {
+            return IceVerdict::Discarded(StunDiscard::Closed);
+        }
+        if self.events.len() > EVENTS_PER_TUPLE * self.config.max_tuples {
+            return IceVerdict::Discarded(StunDiscard::EventBacklog);
+        }
+        match message.class() {
+            StunClass::Request => match self.answer(tuple, message, reply) {
+                Ok(generation) => {
+                    self.on_valid_check(now, tuple, message, generation);
+                    IceVerdict::Accepted
+                }
+                Err(reason) => IceVerdict::Discarded(reason),
+            },
+            StunClass::Indication => IceVerdict::Indication,
+            StunClass::SuccessResponse | StunClass::ErrorResponse => {
+                IceVerdict::Discarded(StunDiscard::UnexpectedResponse)
+            }
+        }
+    }
+
+    /// Selects `tuple` because the peer's DTLS comes from there, nominated or not (mediasoup's MayForceSelectedTuple).
+    /// Does nothing if it is not known or nothing is connected.
+    pub fn force_selected_tuple(&mut self, tuple: Tuple) {
+        if self.selected.is_some() && self.accepts(&tuple) {
+            self.select(tuple);
+        }
+    }
+
+    /// Forgets `tuple`, e.g. because its TCP connection has closed. If it was the selected one, the newest other one
+    /// is selected and the peer gets a new consent time to show up there; without another one the state is
+    /// `Disconnected`.
+    pub fn remove_tuple(&mut self, now: Instant, tuple: &Tuple) {
+        let Some(at) = self.tuples.iter().position(|known| known == tuple) else { return };
+        self.remove_tuple_at(at);
+        if self.selected.as_ref() != Some(tuple) {
+            return;
+        }
+        self.selected = None;
+        match self.tuples.last() {
+            Some(&next) => {
+                self.select(next);
+                self.restart_consent(now);
+            }
+            None => self.disconnect(),
+        }
+    }
+
+    /// Takes new credentials (mediasoup's `restartIce`). The old ones remain valid until the first check with the new
+    /// ones. State and tuples remain, and the peer gets a new consent time.
+    pub fn restart(&mut self, now: Instant, new: IceCredentials) {
+        if self.state == IceState::Closed {
+            return;
+        }
+        self.retire_old();
+        self.old = Some(std::mem::replace(&mut self.local, new));
+        if self.consent_deadline.is_some() {
+            self.restart_consent(now);
+        }
+    }
+
+    /// Ends it all: removes tuples and ufrags. No message is answered afterwards.
+    pub fn close(&mut self) {
+        if self.state == IceState::Closed {
+            return;
+        }
+        self.retire_old();
+        self.events.push_back(IceEvent::UsernameFragmentRetired(self.local.username_fragment.clone()));
+        self.remove_all_tuples();
+        self.consent_deadline = None;
+        self.set_state(IceState::Closed);
+    }
+
+    /// The next event, if any.
+    pub fn poll_event(&mut self) -> Option<IceEvent> {
+        self.events.pop_front()
+    }
+
+    /// When the peer's consent ends.
+    pub fn poll_timeout(&self) -> Option<Instant> {
+        self.consent_deadline
+    }
+
+    /// Acts on what [`poll_timeout`](Self::poll_timeout) announced, if it is due.
+    pub fn handle_timeout(&mut self, now: Instant) {
+        // RFC 7675 §5.1: without consent, data MUST NOT be sent any more.
+        if self.consent_deadline.is_some_and(|deadline| deadline <= now) {
+            self.remove_all_tuples();
+            self.disconnect();
+        }
+    }
+
+    /// Validates a request and writes the response to it.
+    fn answer(
+        &self,
+        tuple: Tuple,
+        request: &StunMessage<'_>,
+        reply: &mut Vec<u8>,
+    ) -> Result<Generation, StunDiscard> {
+        let (generation, credentials) = self
+            .authenticate(request)
+            .inspect_err(|reason| write_unauthenticated_error(reply, request, *reason))?;
+        // RFC 8489 §9.1.3: the response to an authenticated request is protected with the same password.
+        let password = credentials.password.as_bytes();
+        check_authenticated(request)
+            .inspect_err(|reason| write_error(reply, request, *reason, Some(password)))?;
+        // A dual-stack socket shows IPv4 peers as ::ffff:a.b.c.d; what the peer compares with is a.b.c.d.
+        let mut mapped = tuple.remote;
+        mapped.set_ip(mapped.ip().to_canonical());
+        StunWriter::success_response(reply, request)
+            .xor_mapped_address(mapped)
+            .finish_with_integrity(password);
+        Ok(generation)
+    }
+
+    fn authenticate(&self, request: &StunMessage<'_>) -> Result<(Generation, &IceCredentials), StunDiscard> {
+        if request.method() != BINDING {
+            return Err(StunDiscard::UnknownMethod);
+        }
+        // RFC 8489 §7: FINGERPRINT tells STUN from what else comes to the same port; mediasoup insists on it too.
+        if !request.has_fingerprint() {
+            return Err(StunDiscard::MissingFingerprint);
+        }
+        // RFC 8489 §9.1.3: 400 without MESSAGE-INTEGRITY or USERNAME, 401 if either is not valid.
+        let username = request.username().filter(|_| request.has_integrity());
+        let username = username.ok_or(StunDiscard::MissingCredentials)?;
+        let (ufrag, _) = username.split_once(':').ok_or(StunDiscard::UnknownUsername)?;
+        let (generation, credentials) = self.credentials_of(ufrag).ok_or(StunDiscard::UnknownUsername)?;
+        if !request.check_integrity(credentials.password.as_bytes()) {
+            return Err(StunDiscard::WrongIntegrity);
+        }
+        Ok((generation, credentials))
+    }
+
+    fn credentials_of(&self, ufrag: &str) -> Option<(Generation, &IceCredentials)> {
+        let candidates = [(Generation::Current, Some(&self.local)), (Generation::Old, self.old.as_ref())];
+        candidates
+            .into_iter()
+            .filter_map(|(generation, credentials)| Some((generation, credentials?)))
+            .find(|(_, credentials)| self.state != IceState::Closed && credentials.username_fragment == ufrag)
+    }
+
+    fn on_valid_check(
+        &mut self,
+        now: Instant,
+        tuple: Tuple,
+        request: &StunMessage<'_>,
+        generation: Generation,
+    ) {
+        if generation == Generation::Current && self.old.is_some() {
+            // The peer has followed the restart. Its nominations may begin anew only now: checks with the old
+            // credentials that were still on their way carry old numbers.
+            self.retire_old();
+            self.nomination = 0;
+        }
+        self.add_tuple(tuple);
+        if self.is_nominating(request) {
+            self.select(tuple);
+            self.set_state(IceState::Completed);
+        } else if self.selected.is_none() {
+            self.select(tuple);
+            self.set_state(IceState::Connected);
+        }
+        self.restart_consent(now);
+    }
+
+    /// Whether the check selects its tuple. A NOMINATION decides alone, and only the highest so far counts: a check
+    /// that was overtaken by a newer nomination must not undo it. Without one, every USE-CANDIDATE counts, so that
+    /// aggressive nomination follows the latest.
+    fn is_nominating(&mut self, request: &StunMessage<'_>) -> bool {
+        // Zero says that the pair is not nominated, as if the attribute were absent.
+        match request.nomination().filter(|nomination| *nomination > 0) {
+            Some(nomination) if nomination >= self.nomination => {
+                self.nomination = nomination;
+                true
+            }
+            Some(_) => false,
+            None => request.use_candidate(),
+        }
+    }
+
+    fn add_tuple(&mut self, tuple: Tuple) {
+        if self.accepts(&tuple) {
+            return;
+        }
+        self.tuples.push(tuple);
+        self.events.push_back(IceEvent::TupleAdded(tuple));
+        if self.tuples.len() > self.config.max_tuples {
+            let evicted =
+                self.tuples.iter().position(|known| *known != tuple && Some(*known) != self.selected);
+            self.remove_tuple_at(evicted.expect("of three or more tuples, one is neither new nor selected"));
+        }
+    }
+
+    fn remove_tuple_at(&mut self, at: usize) {
+        let tuple = self.tuples.remove(at);
+        self.events.push_back(IceEvent::TupleRemoved(tuple));
+    }
+
+    fn remove_all_tuples(&mut self) {
+        self.selected = None;
+        self.events.extend(self.tuples.drain(..).map(IceEvent::TupleRemoved));
+    }
+
+    fn select(&mut self, tuple: Tuple) {
+        if self.selected == Some(tuple) {
+            return;
+        }
+        self.selected = Some(tuple);
+        // Of two changes in a row only the second one matters; forced selections can't fill the queue.
+        if let Some(IceEvent::SelectedTupleChanged(last)) = self.events.back_mut() {
+            *last = tuple;
+        } else {
+            self.events.push_back(IceEvent::SelectedTupleChanged(tuple));
+        }
+    }
+
+    fn disconnect(&mut self) {
+        self.nomination = 0;
+        self.consent_deadline = None;
+        self.set_state(IceState::Disconnected);
+    }
+
+    fn set_state(&mut self, state: IceState) {
+        if self.state != state {
+            self.state = state;
+            self.events.push_back(IceEvent::StateChanged(state));
+        }
+    }
+
+    fn restart_consent(&mut self, now: Instant) {
+        self.consent_deadline = self.config.consent_timeout.map(|timeout| now + timeout);
+    }
+
+    fn retire_old(&mut self) {
+        if let Some(old) = self.old.take() {
+            self.events.push_back(IceEvent::UsernameFragmentRetired(old.username_fragment));
+        }
+    }
+}
+
+const MIN_CONSENT: Duration = Duration::from_secs(10);
+const MAX_CONSENT: Duration = Duration::from_secs(60);
+
+/// A check makes at most five events. A caller that drains after each call never has more than that, or than a removal
+/// of all tuples makes; the limit is for one that doesn't.
+const EVENTS_PER_TUPLE: usize = 4;
+
+/// Which credentials a request was made with.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Generation {
+    Current,
+    Old,
+}
+
+impl StunDiscard {
+    /// ERROR-CODE of the response, if there is one.
+    fn error(self) -> Option<(u16, &'static str)> {
+        match self {
+            Self::UnknownMethod
+            | Self::MissingFingerprint
+            | Self::MissingCredentials
+            | Self::MissingPriority => Some((400, "Bad Request")),
+            Self::UnknownUsername | Self::WrongIntegrity => Some((401, "Unauthorized")),
+            Self::UnknownAttributes => Some((420, "Unknown Attribute")),
+            Self::RoleConflict => Some((487, "Role Conflict")),
+            Self::UnexpectedResponse | Self::EventBacklog | Self::Closed => None,
+        }
+    }
+}
+
+/// What is left to check of a request whose sender is known.
+fn check_authenticated(request: &StunMessage<'_>) -> Result<(), StunDiscard> {
+    if request.unknown_comprehension_required().next().is_some() {
+        return Err(StunDiscard::UnknownAttributes);
+    }
+    // RFC 8445 §7.1.1: the PRIORITY attribute MUST be included in a Binding request.
+    if request.priority().is_none() {
+        return Err(StunDiscard::MissingPriority);
+    }
+    // RFC 8445 §6.1.1: the full agent is controlling whenever the other one is lite.
+    if request.ice_controlled().is_some() {
+        return Err(StunDiscard::RoleConflict);
+    }
+    Ok(())
+}
+
+fn write_error(reply: &mut Vec<u8>, request: &StunMessage<'_>, reason: StunDiscard, password: Option<&[u8]>) {
+    let Some((code, phrase)) = reason.error() else { return };
+    let mut writer = StunWriter::error_response(reply, request, code, phrase);
+    if reason == StunDiscard::UnknownAttributes {
+        writer = writer.unknown_attributes(request.unknown_comprehension_required());
+    }
+    match password {
+        Some(password) => writer.finish_with_integrity(password),
+        None => writer.finish(),
+    }
+}
+
+/// Anyone can send what is answered here with anyone's source address, so the answer must not amplify it.
+fn write_unauthenticated_error(reply: &mut Vec<u8>, request: &StunMessage<'_>, reason: StunDiscard) {
+    let start = reply.len();
+    write_error(reply, request, reason, None);
+    if reply.len() - start > request.as_bytes().len() {
+        reply.truncate(start);
+    }
+}
+
+#[cfg(test)]
+mod tests;
