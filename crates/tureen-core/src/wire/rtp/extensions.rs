@@ -1,0 +1,398 @@
+//! The header extensions this engine knows: their negotiated ids and their values.
+
+use std::num::NonZeroU8;
+use std::time::Duration;
+
+use crate::wire::rtcp::NtpTime;
+
+/// The ids negotiated for one stream or transport, by extension (mediasoup's `HeaderExtensionIds`). `None` where an
+/// extension was not negotiated; `NonZeroU8::new(id)` makes an entry.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct ExtensionIds {
+    /// `urn:ietf:params:rtp-hdrext:sdes:mid` (RFC 9143): [`MediaId`].
+    pub mid: Option<NonZeroU8>,
+    /// `urn:ietf:params:rtp-hdrext:sdes:rtp-stream-id` (RFC 8852): [`MediaId`].
+    pub rid: Option<NonZeroU8>,
+    /// `urn:ietf:params:rtp-hdrext:sdes:repaired-rtp-stream-id` (RFC 8852): [`MediaId`].
+    pub repaired_rid: Option<NonZeroU8>,
+    /// `http://www.webrtc.org/experiments/rtp-hdrext/abs-send-time`: [`AbsSendTime`].
+    pub abs_send_time: Option<NonZeroU8>,
+    /// `http://www.ietf.org/id/draft-holmer-rmcat-transport-wide-cc-extensions-01`: [`TransportSequenceNumber`].
+    pub transport_wide_cc: Option<NonZeroU8>,
+    /// `urn:ietf:params:rtp-hdrext:ssrc-audio-level` (RFC 6464): [`AudioLevel`].
+    pub ssrc_audio_level: Option<NonZeroU8>,
+    /// `https://aomediacodec.github.io/av1-rtp-spec/#dependency-descriptor-rtp-header-extension`.
+    pub dependency_descriptor: Option<NonZeroU8>,
+    /// `urn:3gpp:video-orientation`: [`VideoOrientation`].
+    pub video_orientation: Option<NonZeroU8>,
+    /// `urn:ietf:params:rtp-hdrext:toffset` (RFC 5450): [`TimeOffset`].
+    pub time_offset: Option<NonZeroU8>,
+    /// `http://www.webrtc.org/experiments/rtp-hdrext/abs-capture-time`: [`AbsCaptureTime`].
+    pub abs_capture_time: Option<NonZeroU8>,
+    /// `http://www.webrtc.org/experiments/rtp-hdrext/playout-delay`: [`PlayoutDelay`].
+    pub playout_delay: Option<NonZeroU8>,
+    /// `urn:mediasoup:params:rtp-hdrext:packet-id`: [`PacketId`].
+    pub mediasoup_packet_id: Option<NonZeroU8>,
+}
+
+/// A value that can be read from an extension element; see [`super::RtpHeader::read`].
+pub trait ExtensionValue<'a>: Sized {
+    /// The value in `bytes`, or nothing when their length or content is not that of such a value.
+    fn read(bytes: &'a [u8]) -> Option<Self>;
+}
+
+/// A MID, RID or repaired RID: printable ASCII, 1–255 characters.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct MediaId<'a>(pub &'a str);
+
+impl<'a> ExtensionValue<'a> for MediaId<'a> {
+    /// Everything from the first NUL on is ignored: some senders pad with them to keep a constant length.
+    fn read(bytes: &'a [u8]) -> Option<Self> {
+        let text = bytes.split(|&byte| byte == 0).next()?;
+        if text.is_empty() || !text.iter().all(u8::is_ascii_graphic) {
+            return None;
+        }
+        std::str::from_utf8(text).ok().map(MediaId)
+    }
+}
+
+/// The time at which a packet left its sender: seconds as 6.18 fixed point, so it wraps every 64 seconds.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct AbsSendTime(u32);
+
+impl AbsSendTime {
+    /// From a raw 24-bit value; higher bits are cut off.
+    pub const fn from_bits(bits: u32) -> Self {
+        Self(bits & 0x00ff_ffff)
+    }
+
+    /// The raw 24-bit value.
+    pub const fn bits(self) -> u32 {
+        self.0
+    }
+
+    /// From the time since any fixed instant, rounded to the nearest 1/2¹⁸ of a second.
+    pub fn from_duration(time: Duration) -> Self {
+        let ticks = ((time.as_nanos() << 18) + 500_000_000) / 1_000_000_000;
+        Self::from_bits(ticks as u32)
+    }
+
+    /// The time within the current period of 64 seconds.
+    pub fn to_duration(self) -> Duration {
+        Duration::from_nanos((u64::from(self.0) * 1_000_000_000 + (1 << 17)) >> 18)
+    }
+
+    /// The extension value.
+    pub fn to_bytes(self) -> [u8; 3] {
+        let [_, bytes @ ..] = self.0.to_be_bytes();
+        bytes
+    }
+}
+
+impl ExtensionValue<'_> for AbsSendTime {
+    fn read(bytes: &[u8]) -> Option<Self> {
+        let &[high, middle, low] = bytes else { return None };
+        Some(Self(u32::from_be_bytes([0, high, middle, low])))
+    }
+}
+
+/// Sequence number over all packets of a transport (transport-wide congestion control).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct TransportSequenceNumber(pub u16);
+
+impl TransportSequenceNumber {
+    /// The extension value.
+    pub fn to_bytes(self) -> [u8; 2] {
+        self.0.to_be_bytes()
+    }
+}
+
+impl ExtensionValue<'_> for TransportSequenceNumber {
+    /// The second version of the extension appends a 16-bit feedback request, which is ignored.
+    fn read(bytes: &[u8]) -> Option<Self> {
+        match *bytes {
+            [high, low] | [high, low, _, _] => Some(Self(u16::from_be_bytes([high, low]))),
+            _ => None,
+        }
+    }
+}
+
+/// Loudness of the audio in a packet (RFC 6464).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct AudioLevel {
+    /// −dBov: 0 is the loudest, 127 is silence.
+    pub level: u8,
+    /// Whether the sender believes that there is voice.
+    pub voice: bool,
+}
+
+impl AudioLevel {
+    /// The extension value; levels above 127 are cut to 127.
+    pub fn to_bytes(self) -> [u8; 1] {
+        [u8::from(self.voice) << 7 | self.level.min(127)]
+    }
+}
+
+impl ExtensionValue<'_> for AudioLevel {
+    /// RFC 6464 §3: in the two-byte form a padding byte may follow.
+    fn read(bytes: &[u8]) -> Option<Self> {
+        let (&[byte] | &[byte, _]) = bytes else { return None };
+        Some(Self { level: byte & 0x7f, voice: byte & 0x80 != 0 })
+    }
+}
+
+/// How a receiver turns the picture before display (CVO, 3GPP TS 26.114 §7.4.5).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct VideoOrientation {
+    /// Taken by a back-facing camera; false for a front-facing or unknown one.
+    pub back_camera: bool,
+    /// Mirrored horizontally.
+    pub flip: bool,
+    /// Clockwise rotation as the extension counts it: quarter turns, 0–3.
+    pub quarter_turns: u8,
+}
+
+impl VideoOrientation {
+    /// The rotation in degrees: 0, 90, 180 or 270.
+    pub fn rotation(self) -> u16 {
+        u16::from(self.quarter_turns & 3) * 90
+    }
+
+    /// The extension value.
+    pub fn to_bytes(self) -> [u8; 1] {
+        [u8::from(self.back_camera) << 3 | u8::from(self.flip) << 2 | self.quarter_turns & 3]
+    }
+}
+
+impl ExtensionValue<'_> for VideoOrientation {
+    fn read(bytes: &[u8]) -> Option<Self> {
+        let &[byte] = bytes else { return None };
+        Some(Self { back_camera: byte & 8 != 0, flip: byte & 4 != 0, quarter_turns: byte & 3 })
+    }
+}
+
+/// Transmission time relative to the RTP timestamp, in units of the codec's clock rate, signed 24 bits (RFC 5450).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct TimeOffset(pub i32);
+
+impl TimeOffset {
+    /// The extension value: the low 24 bits.
+    pub fn to_bytes(self) -> [u8; 3] {
+        let [_, bytes @ ..] = self.0.to_be_bytes();
+        bytes
+    }
+}
+
+impl ExtensionValue<'_> for TimeOffset {
+    fn read(bytes: &[u8]) -> Option<Self> {
+        let &[high, middle, low] = bytes else { return None };
+        Some(Self(i32::from_be_bytes([high, middle, low, 0]) >> 8))
+    }
+}
+
+/// When the media was captured, by the capturer's clock (abs-capture-time).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct AbsCaptureTime {
+    /// The capture time.
+    pub timestamp: NtpTime,
+    /// What a mixer adds to its own clock to get the capturer's: signed 32.32 fixed point seconds.
+    pub estimated_clock_offset: Option<i64>,
+}
+
+impl AbsCaptureTime {
+    /// Writes the extension value at the start of `buffer` and returns it: 8 bytes, 16 with an offset.
+    pub fn write(self, buffer: &mut [u8; 16]) -> &[u8] {
+        let offset = self.estimated_clock_offset.unwrap_or_default() as u64;
+        *buffer = (u128::from(self.timestamp.0) << 64 | u128::from(offset)).to_be_bytes();
+        if self.estimated_clock_offset.is_some() { &buffer[..] } else { &buffer[..8] }
+    }
+}
+
+impl ExtensionValue<'_> for AbsCaptureTime {
+    fn read(bytes: &[u8]) -> Option<Self> {
+        let (timestamp, rest) = bytes.split_first_chunk()?;
+        let estimated_clock_offset = match rest.len() {
+            0 => None,
+            _ => Some(i64::from_be_bytes(rest.try_into().ok()?)),
+        };
+        Some(Self { timestamp: NtpTime(u64::from_be_bytes(*timestamp)), estimated_clock_offset })
+    }
+}
+
+/// Limits of the playout delay that the sender asks for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct PlayoutDelay {
+    /// At least this.
+    pub min: Duration,
+    /// At most this.
+    pub max: Duration,
+}
+
+impl PlayoutDelay {
+    /// The largest delay the extension can express: 40.95 seconds.
+    pub const MAX: Duration = Duration::from_millis(4095 * 10);
+
+    /// The extension value: 12 bits each, in steps of 10 ms; longer delays are cut to [`Self::MAX`].
+    pub fn to_bytes(self) -> [u8; 3] {
+        let steps = |delay: Duration| (delay.min(Self::MAX).as_millis() / 10) as u32;
+        let [_, bytes @ ..] = (steps(self.min) << 12 | steps(self.max)).to_be_bytes();
+        bytes
+    }
+}
+
+impl ExtensionValue<'_> for PlayoutDelay {
+    /// A minimum above the maximum is not a value.
+    fn read(bytes: &[u8]) -> Option<Self> {
+        let &[high, middle, low] = bytes else { return None };
+        let bits = u64::from(u32::from_be_bytes([0, high, middle, low]));
+        let min = Duration::from_millis((bits >> 12) * 10);
+        let max = Duration::from_millis((bits & 0xfff) * 10);
+        (min <= max).then_some(Self { min, max })
+    }
+}
+
+/// Number that a mediasoup producer gives each packet, kept over pipes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct PacketId(pub u32);
+
+impl PacketId {
+    /// The extension value.
+    pub fn to_bytes(self) -> [u8; 4] {
+        self.0.to_be_bytes()
+    }
+}
+
+impl ExtensionValue<'_> for PacketId {
+    fn read(bytes: &[u8]) -> Option<Self> {
+        bytes.try_into().ok().map(u32::from_be_bytes).map(Self)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::super::RtpHeader;
+    use super::*;
+
+    #[test]
+    fn typed_values_are_read_by_negotiated_id() {
+        let packet =
+            [0x90, 96, 0, 1, 0, 0, 0, 0, 0, 0, 0, 1, 0xbe, 0xde, 0, 2, 0x11, b'a', b'0', 0x32, 1, 2, 3, 0];
+        let header = RtpHeader::parse(&packet).unwrap();
+        let ids = ExtensionIds { mid: NonZeroU8::new(1), rid: NonZeroU8::new(2), ..Default::default() };
+        assert_eq!(header.read(&packet, ids.mid), Some(MediaId("a0")));
+        assert_eq!(header.read::<MediaId<'_>>(&packet, ids.rid), None, "absent");
+        assert_eq!(header.read::<AbsSendTime>(&packet, ids.abs_send_time), None, "not negotiated");
+        assert_eq!(header.read(&packet, NonZeroU8::new(3)), Some(AbsSendTime::from_bits(0x010203)));
+        assert_eq!(header.read::<AudioLevel>(&packet, NonZeroU8::new(3)), None, "wrong length");
+    }
+
+    #[test]
+    fn ids_table_is_compact() {
+        assert_eq!(size_of::<ExtensionIds>(), 12);
+    }
+
+    #[test]
+    fn media_ids_are_printable_and_end_at_nul() {
+        assert_eq!(MediaId::read(b"video-1"), Some(MediaId("video-1")));
+        assert_eq!(MediaId::read(b"r0\0\0"), Some(MediaId("r0")));
+        for bad in [&b""[..], b"\0a", b"a b", b"\xc3\xa9", b"a\x07"] {
+            assert_eq!(MediaId::read(bad), None, "{bad:?}");
+        }
+    }
+
+    #[test]
+    fn abs_send_time_is_six_eighteen_fixed_point_and_wraps_at_64_seconds() {
+        assert_eq!(AbsSendTime::from_duration(Duration::from_secs(1)).to_bytes(), [0x04, 0, 0]);
+        assert_eq!(AbsSendTime::from_duration(Duration::from_millis(500)).bits(), 1 << 17);
+        assert_eq!(AbsSendTime::from_duration(Duration::from_secs(64)).bits(), 0);
+        assert_eq!(AbsSendTime::from_duration(Duration::from_secs(65 + 64 * 1_000_000)).bits(), 1 << 18);
+        assert_eq!(AbsSendTime::from_bits(0xffff_ffff).bits(), 0xff_ffff);
+        assert_eq!(AbsSendTime::from_bits(3 << 17).to_duration(), Duration::from_millis(1500));
+        // A nanosecond below the wrap rounds to zero.
+        assert_eq!(AbsSendTime::from_duration(Duration::new(63, 999_999_999)).bits(), 0);
+    }
+
+    #[test]
+    fn audio_level_has_voice_in_the_top_bit() {
+        assert_eq!(AudioLevel::read(&[0x80 | 42]), Some(AudioLevel { level: 42, voice: true }));
+        assert_eq!(AudioLevel::read(&[127]), Some(AudioLevel { level: 127, voice: false }));
+        assert_eq!(AudioLevel { level: 200, voice: false }.to_bytes(), [127]);
+    }
+
+    #[test]
+    fn video_orientation_bits() {
+        let read = VideoOrientation::read(&[0b1110]).unwrap();
+        assert_eq!(read, VideoOrientation { back_camera: true, flip: true, quarter_turns: 2 });
+        assert_eq!(read.rotation(), 180);
+        assert_eq!(VideoOrientation::read(&[3]).unwrap().rotation(), 270);
+    }
+
+    #[test]
+    fn time_offset_is_signed() {
+        assert_eq!(TimeOffset::read(&[0xff, 0xff, 0xfe]), Some(TimeOffset(-2)));
+        assert_eq!(TimeOffset::read(&[0x7f, 0xff, 0xff]), Some(TimeOffset(0x7f_ffff)));
+        assert_eq!(TimeOffset(-2).to_bytes(), [0xff, 0xff, 0xfe]);
+    }
+
+    #[test]
+    fn capture_time_has_an_optional_offset() {
+        let mut buffer = [0; 16];
+        for (offset, len) in [(None, 8), (Some(-5), 16)] {
+            let time =
+                AbsCaptureTime { timestamp: NtpTime(0x0123_4567_89ab_cdef), estimated_clock_offset: offset };
+            let bytes = time.write(&mut buffer);
+            assert_eq!(bytes.len(), len);
+            assert_eq!(AbsCaptureTime::read(bytes), Some(time));
+        }
+        assert_eq!(AbsCaptureTime::read(&[0; 12]), None);
+    }
+
+    #[test]
+    fn playout_delay_is_in_steps_of_ten_milliseconds() {
+        let delay = PlayoutDelay { min: Duration::from_millis(20), max: Duration::from_secs(60) };
+        assert_eq!(delay.to_bytes(), [0x00, 0x2f, 0xff]);
+        let read = PlayoutDelay::read(&[0x00, 0x2f, 0xff]).unwrap();
+        assert_eq!((read.min, read.max), (Duration::from_millis(20), PlayoutDelay::MAX));
+        assert_eq!(PlayoutDelay::read(&[0x00, 0x20, 0x01]), None, "minimum above maximum");
+    }
+
+    #[test]
+    fn sequence_number_of_the_second_version_is_read() {
+        assert_eq!(TransportSequenceNumber::read(&[1, 2]), Some(TransportSequenceNumber(0x0102)));
+        assert_eq!(TransportSequenceNumber::read(&[1, 2, 0x80, 9]), Some(TransportSequenceNumber(0x0102)));
+        assert_eq!(TransportSequenceNumber::read(&[1, 2, 3]), None);
+    }
+
+    proptest! {
+        #[test]
+        fn values_round_trip(bits: u32, short: u16, level in 0u8..128, voice: bool, turns in 0u8..4, flip: bool) {
+            let time = AbsSendTime::from_bits(bits);
+            prop_assert_eq!(AbsSendTime::read(&time.to_bytes()), Some(time));
+            prop_assert_eq!(AbsSendTime::from_duration(time.to_duration()), time);
+            let number = TransportSequenceNumber(short);
+            prop_assert_eq!(TransportSequenceNumber::read(&number.to_bytes()), Some(number));
+            let audio = AudioLevel { level, voice };
+            prop_assert_eq!(AudioLevel::read(&audio.to_bytes()), Some(audio));
+            let orientation = VideoOrientation { back_camera: voice, flip, quarter_turns: turns };
+            prop_assert_eq!(VideoOrientation::read(&orientation.to_bytes()), Some(orientation));
+            let offset = TimeOffset((bits as i32) >> 8);
+            prop_assert_eq!(TimeOffset::read(&offset.to_bytes()), Some(offset));
+            prop_assert_eq!(PacketId::read(&PacketId(bits).to_bytes()), Some(PacketId(bits)));
+        }
+
+        #[test]
+        fn any_bytes_never_panic(bytes in prop::collection::vec(any::<u8>(), 0..24)) {
+            let _ = MediaId::read(&bytes);
+            let _ = AbsSendTime::read(&bytes);
+            let _ = TransportSequenceNumber::read(&bytes);
+            let _ = AudioLevel::read(&bytes);
+            let _ = VideoOrientation::read(&bytes);
+            let _ = TimeOffset::read(&bytes);
+            let _ = AbsCaptureTime::read(&bytes);
+            let _ = PlayoutDelay::read(&bytes);
+            let _ = PacketId::read(&bytes);
+        }
+    }
+}
