@@ -1,0 +1,324 @@
+//! Addresses, ICE, DTLS and what else transports are described with.
+
+mod fingerprint;
+mod message;
+mod trace;
+
+use std::any::Any;
+use std::net::IpAddr;
+use std::ops::{Deref, DerefMut, RangeInclusive};
+use std::sync::Arc;
+
+use serde::{Deserialize, Serialize};
+
+pub use self::fingerprint::DtlsFingerprint;
+pub use self::message::{OwnedWebRtcMessage, WebRtcMessage};
+pub use self::trace::{BweTraceInfo, RtpPacketTraceInfo, SrTraceInfo, SsrcTraceInfo, TraceEventDirection};
+
+/// Whatever the application wants to attach to a worker, router, transport, producer or consumer.
+#[derive(Debug, Clone)]
+pub struct AppData(Arc<dyn Any + Send + Sync>);
+
+impl AppData {
+    /// Wraps a value; `downcast_ref` gives it back.
+    pub fn new<T: Any + Send + Sync>(app_data: T) -> Self {
+        Self(Arc::new(app_data))
+    }
+}
+
+impl Default for AppData {
+    fn default() -> Self {
+        Self::new(())
+    }
+}
+
+impl Deref for AppData {
+    type Target = Arc<dyn Any + Send + Sync>;
+
+    fn deref(&self) -> &Self::Target {
+        &self.0
+    }
+}
+
+impl DerefMut for AppData {
+    fn deref_mut(&mut self) -> &mut Self::Target {
+        &mut self.0
+    }
+}
+
+/// Where to listen: protocol, address, port and socket options.
+///
+/// On `0.0.0.0` or `::` an `announced_address` is needed, as those can't be told to a peer.
+#[derive(Debug, Clone, Eq, PartialEq, Hash, Deserialize, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct ListenInfo {
+    /// UDP or TCP.
+    pub protocol: Protocol,
+    /// Address to bind to.
+    pub ip: IpAddr,
+    /// Address or host name to tell peers instead, for a host behind NAT.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub announced_address: Option<String>,
+    /// Whether to tell peers `ip` too when `announced_address` is given.
+    #[serde(default)]
+    pub expose_internal_ip: bool,
+    /// Port to bind to; a free one of the worker's range if not given.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub port: Option<u16>,
+    /// Ports to choose from. `port` is then ignored.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub port_range: Option<RangeInclusive<u16>>,
+    /// Socket flags.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub flags: Option<SocketFlags>,
+    /// Send buffer of the socket in bytes; the system's default if not given.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub send_buffer_size: Option<u32>,
+    /// Receive buffer of the socket in bytes; the system's default if not given.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub recv_buffer_size: Option<u32>,
+}
+
+/// Flags of UDP and TCP sockets.
+#[derive(Default, Debug, Copy, Clone, Ord, PartialOrd, Eq, PartialEq, Hash, Deserialize, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct SocketFlags {
+    /// An IPv6 socket does not take IPv4 too.
+    pub ipv6_only: bool,
+    /// Several UDP sockets may bind the same address and port (`SO_REUSEPORT`), as multicast to plain transports needs.
+    pub udp_reuse_port: bool,
+}
+
+/// Transport protocol.
+#[derive(Debug, Copy, Clone, Ord, PartialOrd, Eq, PartialEq, Hash, Deserialize, Serialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Protocol {
+    /// TCP.
+    Tcp,
+    /// UDP.
+    Udp,
+}
+
+/// ICE role.
+#[derive(Debug, Copy, Clone, Ord, PartialOrd, Eq, PartialEq, Hash, Deserialize, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub enum IceRole {
+    /// The peer selects the path.
+    Controlled,
+    /// This end selects the path.
+    Controlling,
+}
+
+/// ICE credentials of one end.
+#[derive(Debug, Clone, Ord, PartialOrd, Eq, PartialEq, Hash, Deserialize, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct IceParameters {
+    /// Username fragment.
+    pub username_fragment: String,
+    /// Password.
+    pub password: String,
+    /// Whether this end is an ICE lite implementation (RFC 8445 §2.5).
+    pub ice_lite: Option<bool>,
+}
+
+/// Kind of ICE candidate (RFC 8445 §5.1.1).
+#[derive(Debug, Copy, Clone, Ord, PartialOrd, Eq, PartialEq, Hash, Deserialize, Serialize)]
+#[serde(rename_all = "lowercase")]
+pub enum IceCandidateType {
+    /// An address of the endpoint itself.
+    Host,
+    /// The endpoint's address as a STUN server sees it.
+    Srflx,
+    /// The endpoint's address as its peer sees it.
+    Prflx,
+    /// An address on a TURN server.
+    Relay,
+}
+
+/// Kind of ICE TCP candidate (RFC 6544 §4.5).
+#[derive(Debug, Copy, Clone, Ord, PartialOrd, Eq, PartialEq, Hash, Deserialize, Serialize)]
+#[serde(rename_all = "lowercase")]
+pub enum IceCandidateTcpType {
+    /// The peer opens the connection.
+    Passive,
+}
+
+/// ICE candidate.
+#[derive(Debug, Clone, Ord, PartialOrd, Eq, PartialEq, Hash, Deserialize, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct IceCandidate {
+    /// Equal for candidates of the same kind, address and protocol.
+    pub foundation: String,
+    /// Priority (RFC 8445 §5.1.2).
+    pub priority: u32,
+    /// IP address or host name.
+    pub address: String,
+    /// UDP or TCP.
+    pub protocol: Protocol,
+    /// Port.
+    pub port: u16,
+    /// Kind; the SFU's own are all of kind host.
+    pub r#type: IceCandidateType,
+    /// Kind of TCP candidate; the SFU's own are passive.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub tcp_type: Option<IceCandidateTcpType>,
+}
+
+/// ICE state.
+#[derive(Debug, Copy, Clone, Ord, PartialOrd, Eq, PartialEq, Hash, Deserialize, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub enum IceState {
+    /// No binding request has come in yet.
+    New,
+    /// A valid binding request has come in, but none with USE-CANDIDATE.
+    Connected,
+    /// The peer has selected a path.
+    Completed,
+    /// The path was lost, because its TCP connection closed or consent expired.
+    Disconnected,
+}
+
+/// A transport's local address and, once known, its peer's.
+///
+/// The peer of a WebRTC transport is learned by ICE, that of plain and pipe transports is given to `connect`, or, with
+/// `comedia`, learned from the first packet.
+#[derive(Debug, Clone, Ord, PartialOrd, Eq, PartialEq, Hash, Deserialize, Serialize)]
+#[serde(untagged)]
+pub enum TransportTuple {
+    /// Both ends are known.
+    #[serde(rename_all = "camelCase")]
+    WithRemote {
+        /// Local address or announced host name.
+        local_address: String,
+        /// Local port.
+        local_port: u16,
+        /// The peer's address.
+        remote_ip: IpAddr,
+        /// The peer's port.
+        remote_port: u16,
+        /// UDP or TCP.
+        protocol: Protocol,
+    },
+    /// Only the local end is known.
+    #[serde(rename_all = "camelCase")]
+    LocalOnly {
+        /// Local address or announced host name.
+        local_address: String,
+        /// Local port.
+        local_port: u16,
+        /// UDP or TCP.
+        protocol: Protocol,
+    },
+}
+
+impl TransportTuple {
+    /// Local address or announced host name.
+    pub fn local_address(&self) -> &String {
+        let (Self::WithRemote { local_address, .. } | Self::LocalOnly { local_address, .. }) = self;
+        local_address
+    }
+
+    /// Local port.
+    pub fn local_port(&self) -> u16 {
+        let (Self::WithRemote { local_port, .. } | Self::LocalOnly { local_port, .. }) = self;
+        *local_port
+    }
+
+    /// UDP or TCP.
+    pub fn protocol(&self) -> Protocol {
+        let (Self::WithRemote { protocol, .. } | Self::LocalOnly { protocol, .. }) = self;
+        *protocol
+    }
+
+    /// The peer's address.
+    pub fn remote_ip(&self) -> Option<IpAddr> {
+        match self {
+            Self::WithRemote { remote_ip, .. } => Some(*remote_ip),
+            Self::LocalOnly { .. } => None,
+        }
+    }
+
+    /// The peer's port.
+    pub fn remote_port(&self) -> Option<u16> {
+        match self {
+            Self::WithRemote { remote_port, .. } => Some(*remote_port),
+            Self::LocalOnly { .. } => None,
+        }
+    }
+}
+
+/// DTLS state.
+#[derive(Debug, Copy, Clone, Ord, PartialOrd, Eq, PartialEq, Hash, Deserialize, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub enum DtlsState {
+    /// Not started.
+    New,
+    /// Handshake in progress.
+    Connecting,
+    /// Handshake done, SRTP keys known.
+    Connected,
+    /// Handshake failed.
+    Failed,
+    /// Closed by either end.
+    Closed,
+}
+
+/// SCTP state.
+#[derive(Debug, Copy, Clone, Ord, PartialOrd, Eq, PartialEq, Hash, Deserialize, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub enum SctpState {
+    /// Not started.
+    New,
+    /// Association being set up.
+    Connecting,
+    /// Association set up.
+    Connected,
+    /// Association could not be set up.
+    Failed,
+    /// Closed by either end.
+    Closed,
+}
+
+/// DTLS role.
+#[derive(Debug, Copy, Clone, Ord, PartialOrd, Eq, PartialEq, Hash, Deserialize, Serialize, Default)]
+#[serde(rename_all = "camelCase")]
+pub enum DtlsRole {
+    /// Chosen by the ICE role: the controlled end is the DTLS client.
+    #[default]
+    Auto,
+    /// Client.
+    Client,
+    /// Server.
+    Server,
+}
+
+/// DTLS role and certificate fingerprints of one end.
+#[derive(Debug, Clone, PartialOrd, Eq, PartialEq, Deserialize, Serialize)]
+pub struct DtlsParameters {
+    /// DTLS role.
+    pub role: DtlsRole,
+    /// Fingerprints of its certificate.
+    pub fingerprints: Vec<DtlsFingerprint>,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn app_data_gives_its_value_back() {
+        let app_data = AppData::new("room 7");
+        assert_eq!(app_data.downcast_ref::<&str>(), Some(&"room 7"));
+        assert_eq!(app_data.clone().downcast_ref::<u32>(), None);
+        assert_eq!(AppData::default().downcast_ref::<()>(), Some(&()));
+    }
+
+    #[test]
+    fn tuple_without_remote_has_no_remote() {
+        let json = r#"{"localAddress":"sfu.example","localPort":1,"protocol":"udp"}"#;
+        let tuple: TransportTuple = serde_json::from_str(json).unwrap();
+        assert_eq!((tuple.local_address().as_str(), tuple.local_port()), ("sfu.example", 1));
+        assert_eq!((tuple.remote_ip(), tuple.remote_port()), (None, None));
+        assert_eq!(serde_json::to_string(&tuple).unwrap(), json);
+    }
+}

@@ -1,0 +1,186 @@
+use std::num::{NonZeroU8, NonZeroU32};
+
+use serde::{Deserialize, Serialize};
+
+use super::codec::one_channel;
+use super::{
+    MimeType, MimeTypeAudio, MimeTypeVideo, RtcpFeedback, RtpCodecParametersParameters, RtpHeaderExtension,
+};
+
+/// What an endpoint can receive.
+#[derive(Debug, Default, Clone, Eq, PartialEq, Ord, PartialOrd, Hash, Deserialize, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct RtpCapabilities {
+    /// Media and RTX codecs.
+    #[serde(default)]
+    pub codecs: Vec<RtpCodecCapability>,
+    /// Header extensions.
+    #[serde(default)]
+    pub header_extensions: Vec<RtpHeaderExtension>,
+}
+
+/// What a router can receive and send; each codec has its payload type.
+#[derive(Debug, Default, Clone, Eq, PartialEq, Ord, PartialOrd, Hash, Deserialize, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct RtpCapabilitiesFinalized {
+    /// Media and RTX codecs.
+    pub codecs: Vec<RtpCodecCapabilityFinalized>,
+    /// Header extensions.
+    pub header_extensions: Vec<RtpHeaderExtension>,
+}
+
+/// A codec among an endpoint's capabilities or a router's configured media codecs.
+///
+/// There is one entry for each set of parameters that needs a payload type of its own, such as each pair of
+/// `profile-level-id` and `packetization-mode` of H264 and each `profile-id` of VP9.
+#[derive(Debug, Clone, Eq, PartialEq, Ord, PartialOrd, Hash, Deserialize, Serialize)]
+#[serde(tag = "kind", rename_all = "lowercase")]
+pub enum RtpCodecCapability {
+    /// An audio codec.
+    #[serde(rename_all = "camelCase")]
+    Audio {
+        /// Which codec.
+        mime_type: MimeTypeAudio,
+        /// Preferred RTP payload type; a router chooses one if it is not given.
+        #[serde(skip_serializing_if = "Option::is_none")]
+        preferred_payload_type: Option<u8>,
+        /// Clock rate in Hertz.
+        clock_rate: NonZeroU32,
+        /// Number of channels, 1 if not given.
+        #[serde(default = "one_channel")]
+        channels: NonZeroU8,
+        /// Format parameters.
+        #[serde(default)]
+        parameters: RtpCodecParametersParameters,
+        /// RTCP feedback.
+        #[serde(default)]
+        rtcp_feedback: Vec<RtcpFeedback>,
+    },
+    /// A video codec.
+    #[serde(rename_all = "camelCase")]
+    Video {
+        /// Which codec.
+        mime_type: MimeTypeVideo,
+        /// Preferred RTP payload type; a router chooses one if it is not given.
+        #[serde(skip_serializing_if = "Option::is_none")]
+        preferred_payload_type: Option<u8>,
+        /// Clock rate in Hertz.
+        clock_rate: NonZeroU32,
+        /// Format parameters.
+        #[serde(default)]
+        parameters: RtpCodecParametersParameters,
+        /// RTCP feedback.
+        #[serde(default)]
+        rtcp_feedback: Vec<RtcpFeedback>,
+    },
+}
+
+/// A codec among a router's capabilities: a [`RtpCodecCapability`] that certainly has a payload type.
+#[derive(Debug, Clone, Eq, PartialEq, Ord, PartialOrd, Hash, Deserialize, Serialize)]
+#[serde(tag = "kind", rename_all = "lowercase")]
+pub enum RtpCodecCapabilityFinalized {
+    /// An audio codec.
+    #[serde(rename_all = "camelCase")]
+    Audio {
+        /// Which codec.
+        mime_type: MimeTypeAudio,
+        /// RTP payload type.
+        preferred_payload_type: u8,
+        /// Clock rate in Hertz.
+        clock_rate: NonZeroU32,
+        /// Number of channels, 1 if not given.
+        #[serde(default = "one_channel")]
+        channels: NonZeroU8,
+        /// Format parameters.
+        #[serde(default)]
+        parameters: RtpCodecParametersParameters,
+        /// RTCP feedback.
+        #[serde(default)]
+        rtcp_feedback: Vec<RtcpFeedback>,
+    },
+    /// A video codec.
+    #[serde(rename_all = "camelCase")]
+    Video {
+        /// Which codec.
+        mime_type: MimeTypeVideo,
+        /// RTP payload type.
+        preferred_payload_type: u8,
+        /// Clock rate in Hertz.
+        clock_rate: NonZeroU32,
+        /// Format parameters.
+        #[serde(default)]
+        parameters: RtpCodecParametersParameters,
+        /// RTCP feedback.
+        #[serde(default)]
+        rtcp_feedback: Vec<RtcpFeedback>,
+    },
+}
+
+impl RtpCodecCapability {
+    /// Which codec.
+    pub fn mime_type(&self) -> MimeType {
+        match self {
+            Self::Audio { mime_type, .. } => MimeType::Audio(*mime_type),
+            Self::Video { mime_type, .. } => MimeType::Video(*mime_type),
+        }
+    }
+
+    /// Format parameters.
+    pub fn parameters(&self) -> &RtpCodecParametersParameters {
+        let (Self::Audio { parameters, .. } | Self::Video { parameters, .. }) = self;
+        parameters
+    }
+
+    /// Format parameters, to change them.
+    pub fn parameters_mut(&mut self) -> &mut RtpCodecParametersParameters {
+        let (Self::Audio { parameters, .. } | Self::Video { parameters, .. }) = self;
+        parameters
+    }
+
+    /// Preferred RTP payload type.
+    pub fn preferred_payload_type(&self) -> Option<u8> {
+        let (Self::Audio { preferred_payload_type, .. } | Self::Video { preferred_payload_type, .. }) = self;
+        *preferred_payload_type
+    }
+
+    /// RTCP feedback.
+    pub fn rtcp_feedback(&self) -> &Vec<RtcpFeedback> {
+        let (Self::Audio { rtcp_feedback, .. } | Self::Video { rtcp_feedback, .. }) = self;
+        rtcp_feedback
+    }
+}
+
+impl RtpCodecCapabilityFinalized {
+    /// Whether this is the RTX "codec" of another one.
+    pub fn is_rtx(&self) -> bool {
+        matches!(
+            self,
+            Self::Audio { mime_type: MimeTypeAudio::Rtx, .. }
+                | Self::Video { mime_type: MimeTypeVideo::Rtx, .. }
+        )
+    }
+
+    /// Clock rate in Hertz.
+    pub fn clock_rate(&self) -> NonZeroU32 {
+        let (Self::Audio { clock_rate, .. } | Self::Video { clock_rate, .. }) = self;
+        *clock_rate
+    }
+
+    /// Format parameters.
+    pub fn parameters(&self) -> &RtpCodecParametersParameters {
+        let (Self::Audio { parameters, .. } | Self::Video { parameters, .. }) = self;
+        parameters
+    }
+
+    /// Format parameters, to change them.
+    pub fn parameters_mut(&mut self) -> &mut RtpCodecParametersParameters {
+        let (Self::Audio { parameters, .. } | Self::Video { parameters, .. }) = self;
+        parameters
+    }
+
+    /// RTP payload type.
+    pub fn preferred_payload_type(&self) -> u8 {
+        let (Self::Audio { preferred_payload_type, .. } | Self::Video { preferred_payload_type, .. }) = self;
+        *preferred_payload_type
+    }
+}

@@ -1,0 +1,215 @@
+use std::borrow::Cow;
+use std::collections::{BTreeMap, btree_map};
+use std::num::{NonZeroU8, NonZeroU32};
+
+use serde::{Deserialize, Serialize};
+
+use super::{MimeType, MimeTypeAudio, MimeTypeVideo, RtcpFeedback};
+
+/// Format parameters of a codec (SDP `fmtp`), ordered by name.
+///
+/// Some decide whether two codecs match at all: `profile-level-id` and `packetization-mode` of H264, `profile-id` of
+/// VP9.
+#[derive(Debug, Default, Clone, Eq, PartialEq, Ord, PartialOrd, Hash, Deserialize, Serialize)]
+pub struct RtpCodecParametersParameters(BTreeMap<Cow<'static, str>, RtpCodecParametersParametersValue>);
+
+/// Value of a format parameter.
+#[derive(Debug, Clone, Eq, PartialEq, Ord, PartialOrd, Hash, Deserialize, Serialize)]
+#[serde(untagged)]
+pub enum RtpCodecParametersParametersValue {
+    /// Text.
+    String(Cow<'static, str>),
+    /// A number.
+    Number(u32),
+}
+
+/// A codec in use: what an RTP stream carries under one payload type.
+#[derive(Debug, Clone, Eq, PartialEq, Ord, PartialOrd, Hash, Deserialize, Serialize)]
+#[serde(untagged)]
+pub enum RtpCodecParameters {
+    /// An audio codec.
+    #[serde(rename_all = "camelCase")]
+    Audio {
+        /// Which codec.
+        mime_type: MimeTypeAudio,
+        /// RTP payload type, unique in the RTP parameters.
+        payload_type: u8,
+        /// Clock rate in Hertz.
+        clock_rate: NonZeroU32,
+        /// Number of channels, 1 if not given.
+        #[serde(default = "one_channel")]
+        channels: NonZeroU8,
+        /// Format parameters.
+        #[serde(default)]
+        parameters: RtpCodecParametersParameters,
+        /// RTCP feedback that may be sent about this codec.
+        #[serde(default)]
+        rtcp_feedback: Vec<RtcpFeedback>,
+    },
+    /// A video codec.
+    #[serde(rename_all = "camelCase")]
+    Video {
+        /// Which codec.
+        mime_type: MimeTypeVideo,
+        /// RTP payload type, unique in the RTP parameters.
+        payload_type: u8,
+        /// Clock rate in Hertz.
+        clock_rate: NonZeroU32,
+        /// Format parameters.
+        #[serde(default)]
+        parameters: RtpCodecParametersParameters,
+        /// RTCP feedback that may be sent about this codec.
+        #[serde(default)]
+        rtcp_feedback: Vec<RtcpFeedback>,
+    },
+}
+
+impl RtpCodecParametersParameters {
+    /// Sets a parameter, replacing the value it had.
+    pub fn insert<K, V>(&mut self, key: K, value: V) -> &mut Self
+    where
+        K: Into<Cow<'static, str>>,
+        V: Into<RtpCodecParametersParametersValue>,
+    {
+        self.0.insert(key.into(), value.into());
+        self
+    }
+
+    /// The parameters in the order of their names.
+    pub fn iter(&self) -> btree_map::Iter<'_, Cow<'static, str>, RtpCodecParametersParametersValue> {
+        self.0.iter()
+    }
+
+    /// The value of a parameter.
+    #[must_use]
+    pub fn get(&self, key: &str) -> Option<&RtpCodecParametersParametersValue> {
+        self.0.get(key)
+    }
+}
+
+impl RtpCodecParameters {
+    /// Whether this is the RTX "codec" of another one.
+    pub fn is_rtx(&self) -> bool {
+        matches!(
+            self,
+            Self::Audio { mime_type: MimeTypeAudio::Rtx, .. }
+                | Self::Video { mime_type: MimeTypeVideo::Rtx, .. }
+        )
+    }
+
+    /// Which codec.
+    pub fn mime_type(&self) -> MimeType {
+        match self {
+            Self::Audio { mime_type, .. } => MimeType::Audio(*mime_type),
+            Self::Video { mime_type, .. } => MimeType::Video(*mime_type),
+        }
+    }
+
+    /// RTP payload type.
+    pub fn payload_type(&self) -> u8 {
+        let (Self::Audio { payload_type, .. } | Self::Video { payload_type, .. }) = self;
+        *payload_type
+    }
+
+    /// Clock rate in Hertz.
+    pub fn clock_rate(&self) -> NonZeroU32 {
+        let (Self::Audio { clock_rate, .. } | Self::Video { clock_rate, .. }) = self;
+        *clock_rate
+    }
+
+    /// Format parameters.
+    pub fn parameters(&self) -> &RtpCodecParametersParameters {
+        let (Self::Audio { parameters, .. } | Self::Video { parameters, .. }) = self;
+        parameters
+    }
+
+    /// RTCP feedback that may be sent about this codec.
+    pub fn rtcp_feedback(&self) -> &[RtcpFeedback] {
+        let (Self::Audio { rtcp_feedback, .. } | Self::Video { rtcp_feedback, .. }) = self;
+        rtcp_feedback
+    }
+
+    /// RTCP feedback that may be sent about this codec, to change it.
+    pub fn rtcp_feedback_mut(&mut self) -> &mut Vec<RtcpFeedback> {
+        let (Self::Audio { rtcp_feedback, .. } | Self::Video { rtcp_feedback, .. }) = self;
+        rtcp_feedback
+    }
+}
+
+impl<K, const N: usize> From<[(K, RtpCodecParametersParametersValue); N]> for RtpCodecParametersParameters
+where
+    K: Into<Cow<'static, str>>,
+{
+    fn from(parameters: [(K, RtpCodecParametersParametersValue); N]) -> Self {
+        parameters.into_iter().collect()
+    }
+}
+
+impl IntoIterator for RtpCodecParametersParameters {
+    type Item = (Cow<'static, str>, RtpCodecParametersParametersValue);
+    type IntoIter = btree_map::IntoIter<Cow<'static, str>, RtpCodecParametersParametersValue>;
+
+    fn into_iter(self) -> Self::IntoIter {
+        self.0.into_iter()
+    }
+}
+
+impl<K> Extend<(K, RtpCodecParametersParametersValue)> for RtpCodecParametersParameters
+where
+    K: Into<Cow<'static, str>>,
+{
+    fn extend<T: IntoIterator<Item = (K, RtpCodecParametersParametersValue)>>(&mut self, parameters: T) {
+        self.0.extend(parameters.into_iter().map(|(name, value)| (name.into(), value)));
+    }
+}
+
+impl<K> FromIterator<(K, RtpCodecParametersParametersValue)> for RtpCodecParametersParameters
+where
+    K: Into<Cow<'static, str>>,
+{
+    fn from_iter<T: IntoIterator<Item = (K, RtpCodecParametersParametersValue)>>(parameters: T) -> Self {
+        let mut all = Self::default();
+        all.extend(parameters);
+        all
+    }
+}
+
+impl From<Cow<'static, str>> for RtpCodecParametersParametersValue {
+    fn from(text: Cow<'static, str>) -> Self {
+        Self::String(text)
+    }
+}
+
+impl From<String> for RtpCodecParametersParametersValue {
+    fn from(text: String) -> Self {
+        Self::String(text.into())
+    }
+}
+
+impl From<&'static str> for RtpCodecParametersParametersValue {
+    fn from(text: &'static str) -> Self {
+        Self::String(text.into())
+    }
+}
+
+impl From<u8> for RtpCodecParametersParametersValue {
+    fn from(number: u8) -> Self {
+        Self::Number(number.into())
+    }
+}
+
+impl From<u16> for RtpCodecParametersParametersValue {
+    fn from(number: u16) -> Self {
+        Self::Number(number.into())
+    }
+}
+
+impl From<u32> for RtpCodecParametersParametersValue {
+    fn from(number: u32) -> Self {
+        Self::Number(number)
+    }
+}
+
+pub(super) fn one_channel() -> NonZeroU8 {
+    NonZeroU8::MIN
+}
