@@ -1,1 +1,45 @@
-//! Sockets, batching and the clock of a Tureen worker.
+//! Sockets, batching and the clock of one Tureen worker thread.
+//!
+//! [`Net`] owns everything of a worker that touches the operating system on the media path: UDP sockets, readiness, the
+//! [`Waker`] by which other threads interrupt its sleep, batched receiving and sending, and the clock. It knows nothing
+//! of RTP: the engine decides what the datagrams mean. A driver's turn is
+//!
+//! 1. [`Net::wait`] until a socket is readable, the waker fired or the next timer of the engine is due;
+//! 2. [`Net::receive`] a bounded number of [`Batch`]es, each handed to the engine with [`Net::now`];
+//! 3. for everything that the engine wants to send, [`Net::send_slot`] and [`Net::commit`];
+//! 4. [`Net::flush`], once.
+//!
+//! On Linux a batch is one `recvmmsg` with generic receive offload (GRO), a flush one `sendmmsg` for each socket, in which
+//! every run of datagrams to one destination is one message with generic segmentation offload (GSO). Elsewhere the same
+//! interface makes plain system calls. In steady state nothing here allocates.
+//!
+//! This is the only crate of the workspace with unsafe code, and in it only the module of the platform's system calls and
+//! [`claim_fd`].
+//!
+//! Sockets are named by tokens that the caller chooses. Only UDP sockets exist so far; TCP listeners and streams will be
+//! further kinds of token.
+#![warn(missing_debug_implementations)]
+
+mod bind;
+#[cfg(unix)]
+mod inherited;
+mod net;
+mod receive;
+mod send;
+mod stats;
+mod waker;
+
+#[cfg(all(target_os = "linux", not(feature = "portable")))]
+#[path = "linux.rs"]
+mod sys;
+#[cfg(not(all(target_os = "linux", not(feature = "portable"))))]
+#[path = "portable.rs"]
+mod sys;
+
+pub use bind::{DEFAULT_SOCKET_BUFFER, Port, UdpOptions};
+#[cfg(unix)]
+pub use inherited::claim_fd;
+pub use net::{Net, NetConfig};
+pub use receive::{Batch, Datagram};
+pub use stats::NetStats;
+pub use waker::Waker;

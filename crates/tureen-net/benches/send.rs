@@ -1,0 +1,3 @@
+//! CPU time of the ways to send a datagram.
+
+fn main() {}

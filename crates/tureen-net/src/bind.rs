@@ -1,0 +1,194 @@
+//! Making UDP sockets: options, port ranges and error texts.
+
+use std::fmt;
+use std::hash::{BuildHasher, Hasher, RandomState};
+use std::io;
+use std::net::{IpAddr, SocketAddr, UdpSocket};
+use std::ops::RangeInclusive;
+
+use socket2::{Domain, Protocol, Socket, Type};
+
+/// Socket buffer asked for where [`UdpOptions`] names none: 4 MiB. It is a limit, not an allocation, and the kernel may
+/// grant less (Linux: `net.core.rmem_max` and `net.core.wmem_max`).
+pub const DEFAULT_SOCKET_BUFFER: usize = 4 << 20;
+
+/// How to bind a UDP socket.
+#[derive(Clone, Debug)]
+pub struct UdpOptions {
+    /// Local address to bind to.
+    pub ip: IpAddr,
+    /// Local port, or which ports to choose from.
+    pub port: Port,
+    /// Whether a socket on `::` takes IPv6 only. Otherwise it takes IPv4 as well; addresses are reported in their IPv4
+    /// form. Ignored for IPv4 addresses.
+    pub ipv6_only: bool,
+    /// Let other sockets bind the same port (`SO_REUSEPORT`); the kernel spreads datagrams over them by their source. A
+    /// range then never counts as busy. Unix only.
+    pub reuse_port: bool,
+    /// Bytes that may wait for the network card, [`DEFAULT_SOCKET_BUFFER`] if `None`. What a flush finds no room for is
+    /// dropped, so it should hold a burst: a key frame for every receiver of this socket. Best effort.
+    pub send_buffer: Option<usize>,
+    /// Bytes that may wait for [`Net::receive`](crate::Net::receive), [`DEFAULT_SOCKET_BUFFER`] if `None`. It bounds for
+    /// how long the worker may be busy elsewhere without loss. Best effort.
+    pub recv_buffer: Option<usize>,
+}
+
+/// The local port of a socket.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Port {
+    /// This one.
+    Fixed(u16),
+    /// A free one of these, each tried once from a random start, so that workers sharing a range seldom collide.
+    Range(RangeInclusive<u16>),
+    /// An ephemeral one of the operating system's choice.
+    Any,
+}
+
+impl UdpOptions {
+    /// Options for `ip` and `port` with everything else at its default.
+    pub fn new(ip: IpAddr, port: Port) -> Self {
+        Self { ip, port, ipv6_only: false, reuse_port: false, send_buffer: None, recv_buffer: None }
+    }
+
+    /// Makes and binds the socket. The error names the address and the port or range.
+    pub(crate) fn bind(&self) -> io::Result<UdpSocket> {
+        let random = RandomState::new().build_hasher().finish();
+        self.try_bind(random).map_err(|error| {
+            let address = match self.ip {
+                IpAddr::V4(ip) => ip.to_string(),
+                IpAddr::V6(ip) => format!("[{ip}]"),
+            };
+            io::Error::new(
+                error.kind(),
+                format!("cannot bind a UDP socket to {address}, {}: {error}", self.port),
+            )
+        })
+    }
+
+    fn try_bind(&self, random: u64) -> io::Result<UdpSocket> {
+        let socket = Socket::new(Domain::for_address((self.ip, 0).into()), Type::DGRAM, Some(Protocol::UDP))?;
+        if self.ip.is_ipv6() {
+            socket.set_only_v6(self.ipv6_only)?;
+        }
+        if self.reuse_port {
+            set_reuse_port(&socket)?;
+        }
+        self.size_buffers(&socket);
+        match &self.port {
+            Port::Fixed(port) => socket.bind(&SocketAddr::from((self.ip, *port)).into())?,
+            Port::Any => socket.bind(&SocketAddr::from((self.ip, 0)).into())?,
+            Port::Range(range) => bind_in_range(&socket, self.ip, range, random)?,
+        }
+        Ok(socket.into())
+    }
+
+    fn size_buffers(&self, socket: &Socket) {
+        let send = self.send_buffer.unwrap_or(DEFAULT_SOCKET_BUFFER);
+        let recv = self.recv_buffer.unwrap_or(DEFAULT_SOCKET_BUFFER);
+        // Some systems refuse what Linux would clamp; the default size serves then.
+        let refused = socket.set_send_buffer_size(send).and(socket.set_recv_buffer_size(recv)).err();
+        let granted = (socket.send_buffer_size().unwrap_or(0), socket.recv_buffer_size().unwrap_or(0));
+        if granted.0 < send || granted.1 < recv {
+            tracing::debug!(
+                ?refused,
+                send,
+                recv,
+                granted.send = granted.0,
+                granted.recv = granted.1,
+                "socket buffers are smaller than asked for; raise net.core.wmem_max and net.core.rmem_max"
+            );
+        }
+    }
+}
+
+impl fmt::Display for Port {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Port::Fixed(port) => write!(f, "port {port}"),
+            Port::Range(range) => write!(f, "no free port in {}-{}", range.start(), range.end()),
+            Port::Any => f.write_str("any port"),
+        }
+    }
+}
+
+/// Tries each port of `range` once, starting at an offset chosen by `random`.
+fn bind_in_range(socket: &Socket, ip: IpAddr, range: &RangeInclusive<u16>, random: u64) -> io::Result<()> {
+    let count = range.len() as u64;
+    if count == 0 {
+        return Err(io::Error::new(io::ErrorKind::InvalidInput, "the range is empty"));
+    }
+    let mut result = Ok(());
+    for attempt in 0..count {
+        let offset = (random % count + attempt) % count;
+        let port = range.start() + u16::try_from(offset).expect("the offset lies inside a range of u16");
+        result = socket.bind(&SocketAddr::from((ip, port)).into());
+        match &result {
+            // Privileged ports, and on Windows reserved ones, are as good as busy.
+            Err(error)
+                if matches!(error.kind(), io::ErrorKind::AddrInUse | io::ErrorKind::PermissionDenied) => {}
+            _ => return result,
+        }
+    }
+    result
+}
+
+#[cfg(unix)]
+fn set_reuse_port(socket: &Socket) -> io::Result<()> {
+    socket.set_reuse_port(true)
+}
+
+#[cfg(not(unix))]
+fn set_reuse_port(_: &Socket) -> io::Result<()> {
+    Err(io::Error::new(io::ErrorKind::Unsupported, "this system has no SO_REUSEPORT"))
+}
+
+#[cfg(test)]
+mod tests {
+    use std::net::Ipv4Addr;
+
+    use super::*;
+
+    const LOCALHOST: IpAddr = IpAddr::V4(Ipv4Addr::LOCALHOST);
+
+    #[test]
+    fn busy_range_is_named_in_the_error() {
+        let taken = UdpSocket::bind((LOCALHOST, 0)).unwrap();
+        let port = taken.local_addr().unwrap().port();
+        let error = UdpOptions::new(LOCALHOST, Port::Range(port..=port)).bind().unwrap_err();
+        assert_eq!(error.kind(), io::ErrorKind::AddrInUse);
+        let text = error.to_string();
+        assert!(text.contains(&format!("127.0.0.1, no free port in {port}-{port}: ")), "{text}");
+    }
+
+    #[test]
+    fn busy_port_is_named_in_the_error() {
+        let taken = UdpSocket::bind((LOCALHOST, 0)).unwrap();
+        let port = taken.local_addr().unwrap().port();
+        let error = UdpOptions::new(LOCALHOST, Port::Fixed(port)).bind().unwrap_err();
+        assert_eq!(error.kind(), io::ErrorKind::AddrInUse);
+        assert!(error.to_string().contains(&format!("127.0.0.1, port {port}: ")), "{error}");
+    }
+
+    #[test]
+    fn range_is_searched_around_its_end() {
+        // Two neighbouring ports, the upper one taken; a start at the upper one must wrap to the lower.
+        let (lower, upper) = (0..100)
+            .find_map(|_| {
+                let lower = UdpSocket::bind((LOCALHOST, 0)).unwrap();
+                let port = lower.local_addr().unwrap().port();
+                Some((lower, UdpSocket::bind((LOCALHOST, port.checked_add(1)?)).ok()?))
+            })
+            .expect("two neighbouring ports are free");
+        let range = lower.local_addr().unwrap().port()..=upper.local_addr().unwrap().port();
+        drop(lower);
+        let socket = UdpOptions::new(LOCALHOST, Port::Range(range.clone())).try_bind(1).unwrap();
+        assert_eq!(socket.local_addr().unwrap().port(), *range.start());
+    }
+
+    #[test]
+    fn empty_range_is_refused() {
+        #[allow(clippy::reversed_empty_ranges)]
+        let error = UdpOptions::new(LOCALHOST, Port::Range(2..=1)).bind().unwrap_err();
+        assert_eq!(error.kind(), io::ErrorKind::InvalidInput);
+    }
+}

@@ -1,0 +1,435 @@
+//! System calls of Linux: epoll, `recvmmsg` with GRO, `sendmmsg` with GSO.
+#![allow(unsafe_code)]
+
+use std::mem::{self, MaybeUninit};
+use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr, SocketAddrV4, SocketAddrV6, UdpSocket};
+use std::os::fd::{AsRawFd, OwnedFd};
+use std::sync::Arc;
+use std::time::Duration;
+use std::{fmt, io, ptr};
+
+use rustix::event::{EventfdFlags, Timespec, epoll, eventfd};
+use rustix::io::Errno;
+
+use crate::receive::{Message, Slots};
+use crate::send::Run;
+
+/// Most messages that one call sends or receives.
+pub(crate) const MAX_BATCH: usize = 64;
+
+/// A received message may be a run of datagrams.
+pub(crate) const HAS_GRO: bool = true;
+
+/// Socket options of `linux/udp.h`.
+const UDP_SEGMENT: libc::c_int = 103;
+const UDP_GRO: libc::c_int = 104;
+
+/// The waker's epoll data; tokens are 32 bits wide.
+const WAKER: u64 = u64::MAX;
+
+/// Readiness of sockets and of the waker's eventfd, level-triggered: a socket that is not drained is reported again.
+pub(crate) struct Poller {
+    epoll: OwnedFd,
+    /// The kernel is older than `epoll_pwait2` (5.11): timeouts are rounded up to milliseconds.
+    coarse: bool,
+}
+
+/// The waker's way into the kernel.
+pub(crate) struct Notifier {
+    eventfd: Arc<OwnedFd>,
+}
+
+impl Poller {
+    pub(crate) fn new() -> io::Result<(Self, Notifier)> {
+        let epoll = epoll::create(epoll::CreateFlags::CLOEXEC)?;
+        let eventfd = Arc::new(eventfd(0, EventfdFlags::CLOEXEC | EventfdFlags::NONBLOCK)?);
+        // Edge-triggered: each write is an event by itself, the counter need not be read back.
+        let flags = epoll::EventFlags::IN | epoll::EventFlags::ET;
+        epoll::add(&epoll, &eventfd, epoll::EventData::new_u64(WAKER), flags)?;
+        Ok((Self { epoll, coarse: false }, Notifier { eventfd }))
+    }
+
+    pub(crate) fn add(&self, socket: &UdpSocket, token: u32) -> io::Result<()> {
+        let data = epoll::EventData::new_u64(token.into());
+        Ok(epoll::add(&self.epoll, socket, data, epoll::EventFlags::IN)?)
+    }
+
+    /// Must come before the socket is closed.
+    pub(crate) fn remove(&self, socket: &UdpSocket) {
+        epoll::delete(&self.epoll, socket).expect("the socket was added");
+    }
+
+    /// Waits and calls `on_ready` with the token of each readable socket.
+    pub(crate) fn wait(
+        &mut self,
+        timeout: Option<Duration>,
+        mut on_ready: impl FnMut(u32),
+    ) -> io::Result<()> {
+        let mut events = [const { MaybeUninit::uninit() }; 128];
+        let timeout = if self.coarse { timeout.map(round_up_to_ms) } else { timeout };
+        // What a Timespec can't hold is for ever.
+        let timespec = timeout.and_then(|timeout| Timespec::try_from(timeout).ok());
+        match epoll::wait(&self.epoll, &mut events, timespec.as_ref()) {
+            Ok((events, _)) => {
+                for event in events {
+                    if let Ok(token) = u32::try_from(event.data.u64()) {
+                        on_ready(token);
+                    }
+                }
+                Ok(())
+            }
+            Err(Errno::INTR) => Ok(()),
+            Err(Errno::NOSYS | Errno::PERM) if !self.coarse => {
+                self.coarse = true;
+                self.wait(timeout, on_ready)
+            }
+            Err(error) => Err(error.into()),
+        }
+    }
+}
+
+impl Notifier {
+    pub(crate) fn notify(&self) {
+        // An error could only be EAGAIN: the counter is at its end after 2^64 - 2 wakes.
+        let _ = rustix::io::write(&self.eventfd, &1u64.to_ne_bytes());
+    }
+}
+
+impl fmt::Debug for Poller {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Poller")
+            .field("epoll", &self.epoll)
+            .field("coarse", &self.coarse)
+            .finish_non_exhaustive()
+    }
+}
+
+/// At most what `epoll_wait` takes, 24 days; a wait may end early.
+fn round_up_to_ms(timeout: Duration) -> Duration {
+    const MAX: Duration = Duration::from_millis(i32::MAX as u64);
+    let ms = timeout.min(MAX).as_nanos().div_ceil(1_000_000);
+    Duration::from_millis(ms as u64)
+}
+
+/// Whether the kernel knows GSO.
+pub(crate) fn supports_gso(socket: &UdpSocket) -> bool {
+    set_udp_option(socket, UDP_SEGMENT, 0).is_ok()
+}
+
+/// Turns GRO on where the kernel knows it.
+pub(crate) fn enable_gro(socket: &UdpSocket) {
+    if let Err(error) = set_udp_option(socket, UDP_GRO, 1) {
+        tracing::debug!(%error, "no generic receive offload for UDP");
+    }
+}
+
+fn set_udp_option(socket: &UdpSocket, option: libc::c_int, value: libc::c_int) -> io::Result<()> {
+    // SAFETY: the pointer and the length describe `value`, which outlives the call.
+    let result = unsafe {
+        libc::setsockopt(
+            socket.as_raw_fd(),
+            libc::SOL_UDP,
+            option,
+            (&raw const value).cast(),
+            size_of_val(&value) as libc::socklen_t,
+        )
+    };
+    if result == 0 { Ok(()) } else { Err(io::Error::last_os_error()) }
+}
+
+/// Whether a send failed for want of buffers.
+pub(crate) fn is_buffer_full(error: &io::Error) -> bool {
+    matches!(error.raw_os_error(), Some(libc::EAGAIN | libc::ENOBUFS | libc::ENOMEM))
+}
+
+/// Whether a run failed to be sent because it is one. All but [`lacks_gso`] is about this run alone, such as segments
+/// larger than the path's MTU: not remembered, so that no single peer can turn GSO off for the others of its socket.
+pub(crate) fn refuses_gso(error: &io::Error) -> bool {
+    lacks_gso(error) || matches!(error.raw_os_error(), Some(libc::EINVAL | libc::EMSGSIZE))
+}
+
+/// Whether a run failed to be sent because the network device has no checksum offload, which GSO needs.
+pub(crate) fn lacks_gso(error: &io::Error) -> bool {
+    error.raw_os_error() == Some(libc::EIO)
+}
+
+/// Addresses and control messages of one call, kept to save their allocation.
+pub(crate) struct Scratch {
+    names: Box<[Name; MAX_BATCH]>,
+    controls: Box<[Control; MAX_BATCH]>,
+}
+
+/// A socket address in the kernel's form.
+#[repr(C)]
+#[derive(Clone, Copy)]
+union Name {
+    v4: libc::sockaddr_in,
+    v6: libc::sockaddr_in6,
+}
+
+/// Room for a few control messages, aligned as `cmsghdr` is.
+#[repr(C, align(8))]
+#[derive(Clone, Copy)]
+struct Control([u8; 64]);
+
+impl Scratch {
+    pub(crate) fn new() -> Self {
+        let name = Name::encode(SocketAddr::from(([0, 0, 0, 0], 0)), true).0;
+        Self { names: Box::new([name; MAX_BATCH]), controls: Box::new([Control([0; 64]); MAX_BATCH]) }
+    }
+}
+
+impl fmt::Debug for Scratch {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Scratch").finish_non_exhaustive()
+    }
+}
+
+/// Receives by one call, adds what came to `messages` and returns whether the socket is drained.
+pub(crate) fn receive(
+    socket: &UdpSocket,
+    scratch: &mut Scratch,
+    buffer: &mut [u8],
+    slots: Slots,
+    messages: &mut Vec<Message>,
+    calls: &mut u64,
+) -> io::Result<bool> {
+    assert!(slots.count <= MAX_BATCH && slots.size <= slots.stride);
+    let mut vectors = [const { MaybeUninit::<libc::iovec>::uninit() }; MAX_BATCH];
+    let mut headers = [const { MaybeUninit::<libc::mmsghdr>::uninit() }; MAX_BATCH];
+    let places = buffer.chunks_exact_mut(slots.stride).zip(&mut *scratch.names).zip(&mut *scratch.controls);
+    let entries = vectors.iter_mut().zip(&mut headers).take(slots.count);
+    let mut count = 0;
+    for (((place, name), control), (vector, header)) in places.zip(entries) {
+        let vector = vector.write(libc::iovec { iov_base: place.as_mut_ptr().cast(), iov_len: slots.size });
+        let mut message = empty_header();
+        message.msg_hdr.msg_name = ptr::from_mut(name).cast();
+        message.msg_hdr.msg_namelen = size_of::<Name>() as libc::socklen_t;
+        message.msg_hdr.msg_iov = vector;
+        message.msg_hdr.msg_iovlen = 1;
+        message.msg_hdr.msg_control = control.0.as_mut_ptr().cast();
+        message.msg_hdr.msg_controllen = size_of::<Control>() as _;
+        header.write(message);
+        count += 1;
+    }
+    let received = loop {
+        *calls += 1;
+        // SAFETY: the first `count` headers are initialised. Each points to a name, an I/O vector with its part of
+        // `buffer` and a control buffer, all distinct, of the lengths given and alive until the end of this function.
+        let result = unsafe {
+            libc::recvmmsg(
+                socket.as_raw_fd(),
+                headers.as_mut_ptr().cast(),
+                count as libc::c_uint,
+                libc::MSG_DONTWAIT as _,
+                ptr::null_mut(),
+            )
+        };
+        if result >= 0 {
+            break result as usize;
+        }
+        let error = io::Error::last_os_error();
+        match error.kind() {
+            io::ErrorKind::WouldBlock => return Ok(true),
+            io::ErrorKind::Interrupted => {}
+            _ => return Err(error),
+        }
+    };
+    for (i, (header, name)) in headers[..received].iter().zip(&*scratch.names).enumerate() {
+        // SAFETY: the first `count` headers are initialised, and no more were received.
+        let header = unsafe { header.assume_init_ref() };
+        let len = header.msg_len as usize;
+        let Some(source) = name.decode() else { continue };
+        // SAFETY: the kernel filled the header and its control buffer, which is still alive.
+        let segment_size = unsafe { gro_segment_size(&header.msg_hdr) }.unwrap_or(len).max(1);
+        messages.push(Message { start: i * slots.stride, len, segment_size, source });
+    }
+    Ok(received < count)
+}
+
+/// The size of the datagrams in a message that GRO put together.
+///
+/// # Safety
+///
+/// `header` must have been filled by a receive call, and its control buffer be alive.
+unsafe fn gro_segment_size(header: &libc::msghdr) -> Option<usize> {
+    // SAFETY: the caller vouches for the header; the macros stay inside its control buffer.
+    let mut control = unsafe { libc::CMSG_FIRSTHDR(header) };
+    // SAFETY: CMSG_FIRSTHDR and CMSG_NXTHDR return null or a pointer to a whole header.
+    while let Some(present) = unsafe { control.as_ref() } {
+        if present.cmsg_level == libc::SOL_UDP && present.cmsg_type == UDP_GRO {
+            // SAFETY: the kernel's UDP_GRO message carries an int; its alignment is not relied on.
+            let size = unsafe { libc::CMSG_DATA(present).cast::<libc::c_int>().read_unaligned() };
+            return usize::try_from(size).ok().filter(|size| *size > 0);
+        }
+        // SAFETY: `present` is a header of this control buffer.
+        control = unsafe { libc::CMSG_NXTHDR(header, present) };
+    }
+    None
+}
+
+/// Sends `runs`, parts of `memory`, by one call and returns how many the kernel took, at least one.
+pub(crate) fn send(
+    socket: &UdpSocket,
+    ipv6: bool,
+    scratch: &mut Scratch,
+    memory: &[u8],
+    runs: &[Run],
+    calls: &mut u64,
+) -> io::Result<usize> {
+    assert!(runs.len() <= MAX_BATCH);
+    let mut vectors = [const { MaybeUninit::<libc::iovec>::uninit() }; MAX_BATCH];
+    let mut headers = [const { MaybeUninit::<libc::mmsghdr>::uninit() }; MAX_BATCH];
+    let places = scratch.names.iter_mut().zip(&mut *scratch.controls);
+    let entries = vectors.iter_mut().zip(&mut headers);
+    for ((run, (name, control)), (vector, header)) in runs.iter().zip(places).zip(entries) {
+        let data = &memory[run.start..][..run.len];
+        let name_len;
+        (*name, name_len) = Name::encode(run.destination, ipv6);
+        // The kernel only reads what this points to.
+        let vector =
+            vector.write(libc::iovec { iov_base: data.as_ptr().cast_mut().cast(), iov_len: data.len() });
+        let mut message = empty_header();
+        message.msg_hdr.msg_name = ptr::from_mut(name).cast();
+        message.msg_hdr.msg_namelen = name_len;
+        message.msg_hdr.msg_iov = vector;
+        message.msg_hdr.msg_iovlen = 1;
+        if run.segments() > 1 {
+            let size = u16::try_from(run.segment_size).expect("a run with several segments is below 64 KiB");
+            set_segment_size(&mut message.msg_hdr, control, size);
+        }
+        header.write(message);
+    }
+    *calls += 1;
+    // SAFETY: one header for each run is initialised. Each points to a name, an I/O vector with a part of `memory` and
+    // maybe a control buffer, of the lengths given and alive until the end of this function. The kernel writes to nothing
+    // but `msg_len` of the headers.
+    let sent = unsafe {
+        libc::sendmmsg(
+            socket.as_raw_fd(),
+            headers.as_mut_ptr().cast(),
+            runs.len() as libc::c_uint,
+            libc::MSG_DONTWAIT as _,
+        )
+    };
+    usize::try_from(sent).map_err(|_| io::Error::last_os_error())
+}
+
+/// Gives `header` a control message that asks for GSO.
+fn set_segment_size(header: &mut libc::msghdr, control: &mut Control, size: u16) {
+    const DATA: libc::c_uint = size_of::<u16>() as libc::c_uint;
+    // SAFETY: CMSG_SPACE and CMSG_LEN only compute.
+    let (space, len) = unsafe { (libc::CMSG_SPACE(DATA) as usize, libc::CMSG_LEN(DATA)) };
+    assert!(space <= size_of::<Control>());
+    header.msg_control = control.0.as_mut_ptr().cast();
+    header.msg_controllen = space as _;
+    // SAFETY: the control buffer is aligned for `cmsghdr` and has room for it and the data, so that CMSG_FIRSTHDR is not
+    // null and CMSG_DATA points inside.
+    unsafe {
+        let message = libc::CMSG_FIRSTHDR(header);
+        (*message).cmsg_level = libc::SOL_UDP;
+        (*message).cmsg_type = UDP_SEGMENT;
+        (*message).cmsg_len = len as _;
+        libc::CMSG_DATA(message).cast::<u16>().write_unaligned(size);
+    }
+}
+
+fn empty_header() -> libc::mmsghdr {
+    // SAFETY: null pointers and zeros are valid in every field.
+    unsafe { mem::zeroed() }
+}
+
+impl Name {
+    /// `address` for a socket that is IPv6 or not; IPv4 destinations of an IPv6 socket are mapped.
+    fn encode(address: SocketAddr, ipv6: bool) -> (Self, libc::socklen_t) {
+        match address {
+            SocketAddr::V4(v4) if ipv6 => {
+                Self::encode_v6(SocketAddrV6::new(v4.ip().to_ipv6_mapped(), v4.port(), 0, 0))
+            }
+            SocketAddr::V4(v4) => Self::encode_v4(v4),
+            SocketAddr::V6(v6) => Self::encode_v6(v6),
+        }
+    }
+
+    fn encode_v4(address: SocketAddrV4) -> (Self, libc::socklen_t) {
+        let v4 = libc::sockaddr_in {
+            sin_family: libc::AF_INET as libc::sa_family_t,
+            sin_port: address.port().to_be(),
+            sin_addr: libc::in_addr { s_addr: u32::from_ne_bytes(address.ip().octets()) },
+            sin_zero: [0; 8],
+        };
+        (Self { v4 }, size_of_val(&v4) as libc::socklen_t)
+    }
+
+    fn encode_v6(address: SocketAddrV6) -> (Self, libc::socklen_t) {
+        let v6 = libc::sockaddr_in6 {
+            sin6_family: libc::AF_INET6 as libc::sa_family_t,
+            sin6_port: address.port().to_be(),
+            sin6_flowinfo: 0,
+            sin6_addr: libc::in6_addr { s6_addr: address.ip().octets() },
+            sin6_scope_id: address.scope_id(),
+        };
+        (Self { v6 }, size_of_val(&v6) as libc::socklen_t)
+    }
+
+    /// The address with IPv4 in its own form.
+    fn decode(&self) -> Option<SocketAddr> {
+        // SAFETY: both variants are plain integers and begin with the family, which whoever wrote the name has set; the
+        // bytes of the variant that it tells are initialised.
+        match libc::c_int::from(unsafe { self.v4.sin_family }) {
+            libc::AF_INET => {
+                // SAFETY: as above.
+                let v4 = unsafe { self.v4 };
+                let ip = Ipv4Addr::from(v4.sin_addr.s_addr.to_ne_bytes());
+                Some(SocketAddr::from((ip, u16::from_be(v4.sin_port))))
+            }
+            libc::AF_INET6 => {
+                // SAFETY: as above.
+                let v6 = unsafe { self.v6 };
+                let (ip, port) = (Ipv6Addr::from(v6.sin6_addr.s6_addr), u16::from_be(v6.sin6_port));
+                Some(match ip.to_ipv4_mapped() {
+                    Some(ip) => SocketAddr::from((ip, port)),
+                    None => SocketAddrV6::new(ip, port, 0, v6.sin6_scope_id).into(),
+                })
+            }
+            _ => None,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn round_trip(address: &str, ipv6: bool) -> String {
+        let (name, len) = Name::encode(address.parse().unwrap(), ipv6);
+        assert_eq!(len as usize, if ipv6 { 28 } else { 16 });
+        name.decode().unwrap().to_string()
+    }
+
+    #[test]
+    fn names_survive_the_kernels_form() {
+        assert_eq!(round_trip("192.0.2.1:443", false), "192.0.2.1:443");
+        assert_eq!(round_trip("192.0.2.1:443", true), "192.0.2.1:443");
+        assert_eq!(round_trip("[2001:db8::1%3]:65535", true), "[2001:db8::1%3]:65535");
+    }
+
+    #[test]
+    fn coarse_timeouts_never_end_early_nor_overflow() {
+        assert_eq!(round_up_to_ms(Duration::ZERO), Duration::ZERO);
+        assert_eq!(round_up_to_ms(Duration::from_nanos(1)), Duration::from_millis(1));
+        assert_eq!(round_up_to_ms(Duration::from_micros(1001)), Duration::from_millis(2));
+        assert_eq!(round_up_to_ms(Duration::MAX).as_millis(), i32::MAX as u128);
+    }
+
+    #[test]
+    fn only_a_missing_device_feature_is_remembered() {
+        let judge = |errno| {
+            let error = io::Error::from_raw_os_error(errno);
+            (refuses_gso(&error), lacks_gso(&error))
+        };
+        assert_eq!(judge(libc::EIO), (true, true));
+        assert_eq!(judge(libc::EMSGSIZE), (true, false));
+        assert_eq!(judge(libc::ECONNREFUSED), (false, false));
+    }
+}

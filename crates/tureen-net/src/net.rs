@@ -1,0 +1,295 @@
+//! The network of one worker thread.
+
+use std::collections::{HashMap, VecDeque};
+use std::io;
+use std::net::{SocketAddr, UdpSocket};
+use std::time::{Duration, Instant};
+
+use crate::bind::UdpOptions;
+use crate::receive::{Batch, Receiver};
+use crate::send::{MAX_RUN_BYTES, Sender};
+use crate::stats::NetStats;
+use crate::sys;
+use crate::waker::Waker;
+
+/// Sizes of the buffers and batches of a [`Net`], fixed for its life.
+#[derive(Clone, Debug)]
+pub struct NetConfig {
+    /// Kernel messages that one receive call takes from a socket, 1–64. A larger batch spreads the call's cost over more
+    /// datagrams, but holds other sockets and the timers up for longer. With `gro` one message may hold up to 64
+    /// datagrams of one source. Each costs a buffer: about 67 KB of address space with `gro`, of which only touched
+    /// pages are resident, else `datagram_size`.
+    pub receive_batch: usize,
+    /// Largest datagram to be received, 1–65535 bytes; larger ones are dropped and counted.
+    pub datagram_size: usize,
+    /// Kernel messages that queue before a flush happens by itself, 1–64.
+    pub send_batch: usize,
+    /// Size of the buffer that [`Net::send_slot`] returns, 1–65487 bytes: the longest run of one commit.
+    pub slot_size: usize,
+    /// Bytes that queue before a flush happens by itself, at least `slot_size`. Much more than fits the processor's
+    /// second-level cache is read from memory again by the kernel.
+    pub send_memory: usize,
+    /// Send runs with generic segmentation offload where the kernel can (Linux 4.18). Without it each datagram is a
+    /// message of its own, at about four times the cost of one in a run of eight.
+    pub gso: bool,
+    /// Receive with generic receive offload where the kernel can (Linux 5.0). It makes a burst of one source one message.
+    pub gro: bool,
+}
+
+/// Sockets, readiness, batching, waker and clock of one worker thread. The crate's documentation shows a turn.
+#[derive(Debug)]
+pub struct Net {
+    config: NetConfig,
+    poller: sys::Poller,
+    waker: Waker,
+    sockets: Sockets,
+    /// Sockets with something to receive, the next one first.
+    ready: VecDeque<u32>,
+    scratch: sys::Scratch,
+    receiver: Receiver,
+    sender: Sender,
+    stats: NetStats,
+}
+
+pub(crate) type Sockets = HashMap<u32, Socket>;
+
+/// One UDP socket and what is known about it.
+#[derive(Debug)]
+pub(crate) struct Socket {
+    pub(crate) udp: UdpSocket,
+    pub(crate) ipv6: bool,
+    /// Runs may be sent as one message.
+    pub(crate) gso: bool,
+    /// The socket's token is in `Net::ready`.
+    ready: bool,
+}
+
+impl Default for NetConfig {
+    fn default() -> Self {
+        Self {
+            receive_batch: 32,
+            datagram_size: 2048,
+            send_batch: 64,
+            slot_size: MAX_RUN_BYTES,
+            send_memory: 256 << 10,
+            gso: true,
+            gro: true,
+        }
+    }
+}
+
+impl Net {
+    /// Makes a network without sockets. It may be moved to its worker thread afterwards.
+    ///
+    /// # Errors
+    ///
+    /// `InvalidInput` naming the field of `config` that is out of its range, or what the operating system reports.
+    pub fn new(config: NetConfig) -> io::Result<Self> {
+        config.check()?;
+        let (poller, notifier) = sys::Poller::new()?;
+        Ok(Self {
+            poller,
+            waker: Waker::new(notifier),
+            sockets: HashMap::new(),
+            ready: VecDeque::new(),
+            scratch: sys::Scratch::new(),
+            receiver: Receiver::new(&config),
+            sender: Sender::new(&config),
+            stats: NetStats::default(),
+            config,
+        })
+    }
+
+    /// What other threads wake this worker by.
+    pub fn waker(&self) -> Waker {
+        self.waker.clone()
+    }
+
+    /// Makes a UDP socket and names it `token`. Returns the address it is bound to.
+    ///
+    /// # Errors
+    ///
+    /// `AlreadyExists` if `token` is in use; otherwise what binding fails with, in a text that names address and ports.
+    /// `AddrInUse` or `PermissionDenied` for a range means that every port of it failed so.
+    pub fn bind_udp(&mut self, token: u32, options: &UdpOptions) -> io::Result<SocketAddr> {
+        self.check_unused(token)?;
+        self.adopt_udp(token, options.bind()?)
+    }
+
+    /// Takes over a UDP socket that is bound already, for example an inherited one, and names it `token`. Its buffer
+    /// sizes stay as they are; it becomes non-blocking. Returns the address it is bound to.
+    ///
+    /// # Errors
+    ///
+    /// `AlreadyExists` if `token` is in use, or what the operating system reports.
+    pub fn adopt_udp(&mut self, token: u32, udp: UdpSocket) -> io::Result<SocketAddr> {
+        self.check_unused(token)?;
+        udp.set_nonblocking(true)?;
+        let address = udp.local_addr()?;
+        let gso = self.config.gso && sys::supports_gso(&udp);
+        if self.config.gro {
+            sys::enable_gro(&udp);
+        }
+        self.poller.add(&udp, token)?;
+        self.sockets.insert(token, Socket { udp, ipv6: address.is_ipv6(), gso, ready: false });
+        self.ready.reserve(self.sockets.len());
+        Ok(address)
+    }
+
+    /// Sends what is queued and closes the socket named `token`, if there is one. What waits to be received is lost;
+    /// the token is free for another socket.
+    pub fn close(&mut self, token: u32) {
+        self.flush();
+        if let Some(socket) = self.sockets.remove(&token) {
+            self.poller.remove(&socket.udp);
+            self.ready.retain(|ready| *ready != token);
+        }
+    }
+
+    /// Sends what is queued, then blocks until a socket is readable, the waker fires or `timeout` has passed; `None` is
+    /// for ever. It does not block while a socket is still to be drained, and may return early with nothing. Returns
+    /// whether the waker was used since the last wait.
+    ///
+    /// # Errors
+    ///
+    /// Only if the operating system's readiness queue fails, which nothing but a programming error makes it do.
+    pub fn wait(&mut self, timeout: Option<Duration>) -> io::Result<bool> {
+        self.flush();
+        let may_block = self.waker.begin_sleep() && self.ready.is_empty();
+        let timeout = if may_block { timeout } else { Some(Duration::ZERO) };
+        let (sockets, ready) = (&mut self.sockets, &mut self.ready);
+        let waited = self.poller.wait(timeout, |token| {
+            if let Some(socket) = sockets.get_mut(&token)
+                && !socket.ready
+            {
+                socket.ready = true;
+                ready.push_back(token);
+            }
+        });
+        let woken = self.waker.end_sleep();
+        self.stats.wait_calls += 1;
+        self.stats.wakes += u64::from(woken);
+        waited.map(|()| woken)
+    }
+
+    /// One batch of the next readable socket, `None` if none is known to be readable. Readable sockets take turns, a batch
+    /// each. A batch may turn out empty. Under load this never returns `None`: bound the number of calls between waits.
+    pub fn receive(&mut self) -> Option<Batch<'_>> {
+        loop {
+            let token = self.ready.pop_front()?;
+            let Some(socket) = self.sockets.get_mut(&token) else { continue };
+            let received = self.receiver.receive(&socket.udp, &mut self.scratch, &mut self.stats);
+            let drained = received.unwrap_or_else(|error| {
+                tracing::trace!(token, %error, "receive failed");
+                self.stats.receive_errors += 1;
+                true // Of the socket's next readiness the poller tells.
+            });
+            socket.ready = !drained;
+            if !drained {
+                self.ready.push_back(token);
+            }
+            if self.receiver.has_messages() {
+                return Some(self.receiver.batch(token));
+            }
+        }
+    }
+
+    /// The buffer for the next [`commit`](Self::commit), `slot_size` bytes of arbitrary content. Flushes if the queue
+    /// has no room for it.
+    pub fn send_slot(&mut self) -> &mut [u8] {
+        if !self.sender.has_room() {
+            self.flush();
+        }
+        self.sender.slot()
+    }
+
+    /// Queues the first `len` bytes of the [`send_slot`](Self::send_slot) for sending from socket `token` to
+    /// `destination`, as datagrams of `segment_size` bytes, of which the last may be shorter. A `segment_size` of 0 or of
+    /// at least `len` is one datagram. Consecutive commits that continue a run are joined with it.
+    ///
+    /// # Panics
+    ///
+    /// If `len` is larger than the slot.
+    pub fn commit(&mut self, token: u32, destination: SocketAddr, len: usize, segment_size: usize) {
+        let (sockets, scratch, stats) = (&mut self.sockets, &mut self.scratch, &mut self.stats);
+        self.sender.commit(token, destination, len, segment_size, |runs, memory| {
+            crate::send::send_runs(runs, memory, sockets, scratch, stats)
+        });
+    }
+
+    /// Sends all that is queued, in the order of the commits. What a socket's full send buffer or the network refuses is
+    /// dropped and counted: media does not wait.
+    pub fn flush(&mut self) {
+        self.sender.flush(&mut self.sockets, &mut self.scratch, &mut self.stats);
+    }
+
+    /// The counters since this was made.
+    pub fn stats(&self) -> &NetStats {
+        &self.stats
+    }
+
+    /// The present time.
+    #[expect(clippy::disallowed_methods, reason = "this is the clock that the engine gets its time from")]
+    pub fn now(&self) -> Instant {
+        Instant::now()
+    }
+
+    fn check_unused(&self, token: u32) -> io::Result<()> {
+        if self.sockets.contains_key(&token) {
+            return Err(io::Error::new(
+                io::ErrorKind::AlreadyExists,
+                format!("there is a socket with token {token} already"),
+            ));
+        }
+        Ok(())
+    }
+}
+
+impl Drop for Net {
+    fn drop(&mut self) {
+        self.flush();
+        for socket in self.sockets.values() {
+            self.poller.remove(&socket.udp);
+        }
+    }
+}
+
+impl NetConfig {
+    fn check(&self) -> io::Result<()> {
+        let fields = [
+            ("receive_batch", self.receive_batch, 1, sys::MAX_BATCH),
+            ("datagram_size", self.datagram_size, 1, 65_535),
+            ("send_batch", self.send_batch, 1, sys::MAX_BATCH),
+            ("slot_size", self.slot_size, 1, MAX_RUN_BYTES),
+            ("send_memory", self.send_memory, self.slot_size, usize::MAX >> 1),
+        ];
+        for (name, value, min, max) in fields {
+            if !(min..=max).contains(&value) {
+                return Err(io::Error::new(
+                    io::ErrorKind::InvalidInput,
+                    format!("{name} is {value}, but must be {min} to {max}"),
+                ));
+            }
+        }
+        Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn unusable_configuration_is_named() {
+        let error = Net::new(NetConfig { receive_batch: 65, ..NetConfig::default() }).unwrap_err();
+        assert_eq!(error.to_string(), "receive_batch is 65, but must be 1 to 64");
+    }
+
+    #[test]
+    fn can_move_to_its_thread() {
+        fn is_send<T: Send>() {}
+        fn is_shared<T: Send + Sync + Clone>() {}
+        is_send::<Net>();
+        is_shared::<Waker>();
+    }
+}

@@ -1,0 +1,176 @@
+//! Plain system calls for systems without a fast path.
+#![allow(unsafe_code)]
+
+use std::net::{SocketAddr, SocketAddrV6, UdpSocket};
+use std::sync::Arc;
+use std::time::Duration;
+use std::{fmt, io};
+
+use polling::{Event, Events, PollMode};
+
+use crate::receive::{Message, Slots};
+use crate::send::Run;
+
+/// Most messages that one call sends or receives.
+pub(crate) const MAX_BATCH: usize = 64;
+
+/// Every received message is one datagram.
+pub(crate) const HAS_GRO: bool = false;
+
+/// Readiness of sockets, level-triggered: a socket that is not drained is reported again.
+pub(crate) struct Poller {
+    poller: Arc<polling::Poller>,
+    events: Events,
+}
+
+/// The waker's way into the poller.
+pub(crate) struct Notifier {
+    poller: Arc<polling::Poller>,
+}
+
+impl Poller {
+    pub(crate) fn new() -> io::Result<(Self, Notifier)> {
+        let poller = Arc::new(polling::Poller::new()?);
+        Ok((Self { poller: poller.clone(), events: Events::new() }, Notifier { poller }))
+    }
+
+    pub(crate) fn add(&self, socket: &UdpSocket, token: u32) -> io::Result<()> {
+        // SAFETY: `Net` removes every socket before it drops it.
+        unsafe { self.poller.add_with_mode(socket, Event::readable(token as usize), PollMode::Level) }
+    }
+
+    /// Must come before the socket is closed.
+    pub(crate) fn remove(&self, socket: &UdpSocket) {
+        self.poller.delete(socket).expect("the socket was added");
+    }
+
+    /// Waits and calls `on_ready` with the token of each readable socket.
+    pub(crate) fn wait(
+        &mut self,
+        timeout: Option<Duration>,
+        mut on_ready: impl FnMut(u32),
+    ) -> io::Result<()> {
+        self.events.clear();
+        match self.poller.wait(&mut self.events, timeout) {
+            Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+            result => drop(result?),
+        }
+        for event in self.events.iter() {
+            on_ready(event.key as u32);
+        }
+        Ok(())
+    }
+}
+
+impl Notifier {
+    pub(crate) fn notify(&self) {
+        if let Err(error) = self.poller.notify() {
+            tracing::error!(%error, "cannot wake a worker");
+        }
+    }
+}
+
+impl fmt::Debug for Poller {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Poller").field("poller", &self.poller).finish_non_exhaustive()
+    }
+}
+
+/// Never: runs arrive here datagram by datagram.
+pub(crate) fn supports_gso(_: &UdpSocket) -> bool {
+    false
+}
+
+/// Nothing to turn on.
+pub(crate) fn enable_gro(_: &UdpSocket) {}
+
+/// Nothing is sent with GSO, so nothing fails for it.
+pub(crate) fn refuses_gso(_: &io::Error) -> bool {
+    false
+}
+
+/// As [`refuses_gso`].
+pub(crate) fn lacks_gso(_: &io::Error) -> bool {
+    false
+}
+
+/// Whether a send failed for want of buffers.
+pub(crate) fn is_buffer_full(error: &io::Error) -> bool {
+    #[cfg(unix)]
+    let no_buffers = error.raw_os_error() == Some(rustix::io::Errno::NOBUFS.raw_os_error());
+    #[cfg(not(unix))]
+    let no_buffers = false;
+    no_buffers || error.kind() == io::ErrorKind::WouldBlock
+}
+
+/// Nothing is prepared for a plain call.
+#[derive(Debug)]
+pub(crate) struct Scratch;
+
+impl Scratch {
+    pub(crate) fn new() -> Self {
+        Self
+    }
+}
+
+/// Receives a datagram for each slot, adds what came to `messages` and returns whether the socket is drained.
+pub(crate) fn receive(
+    socket: &UdpSocket,
+    _: &mut Scratch,
+    buffer: &mut [u8],
+    slots: Slots,
+    messages: &mut Vec<Message>,
+    calls: &mut u64,
+) -> io::Result<bool> {
+    for (i, place) in buffer.chunks_exact_mut(slots.stride).take(slots.count).enumerate() {
+        *calls += 1;
+        let (len, source) = match socket.recv_from(&mut place[..slots.size]) {
+            Ok(received) => received,
+            Err(error) if error.kind() == io::ErrorKind::WouldBlock => return Ok(true),
+            Err(error) if error.kind() == io::ErrorKind::Interrupted => continue,
+            Err(error) if is_too_long(&error) => (slots.size, SocketAddr::from(([0, 0, 0, 0], 0))),
+            // What came before the error is worth delivering. An error that stays comes back with the next call.
+            Err(_) if !messages.is_empty() => return Ok(false),
+            Err(error) => return Err(error),
+        };
+        let source = match source {
+            SocketAddr::V6(v6) => match v6.ip().to_ipv4_mapped() {
+                Some(ip) => SocketAddr::from((ip, v6.port())),
+                None => source, // with its scope
+            },
+            SocketAddr::V4(_) => source,
+        };
+        messages.push(Message { start: i * slots.stride, len, segment_size: len.max(1), source });
+    }
+    Ok(false)
+}
+
+/// Windows reports a truncated datagram as an error instead of its first bytes.
+fn is_too_long(error: &io::Error) -> bool {
+    const WSAEMSGSIZE: i32 = 10_040;
+    cfg!(windows) && error.raw_os_error() == Some(WSAEMSGSIZE)
+}
+
+/// Sends `runs`, single datagrams in `memory`, and returns how many the kernel took, at least one.
+pub(crate) fn send(
+    socket: &UdpSocket,
+    ipv6: bool,
+    _: &mut Scratch,
+    memory: &[u8],
+    runs: &[Run],
+    calls: &mut u64,
+) -> io::Result<usize> {
+    for (sent, run) in runs.iter().enumerate() {
+        *calls += 1;
+        let destination = match run.destination {
+            SocketAddr::V4(v4) if ipv6 => SocketAddrV6::new(v4.ip().to_ipv6_mapped(), v4.port(), 0, 0).into(),
+            destination => destination,
+        };
+        match socket.send_to(&memory[run.start..][..run.len], destination) {
+            Ok(_) => {}
+            Err(error) if sent == 0 => return Err(error),
+            Err(_) => return Ok(sent), // The next call meets the error again, if it stays.
+        }
+    }
+    Ok(runs.len())
+}
