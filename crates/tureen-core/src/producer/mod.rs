@@ -1,0 +1,4 @@
+//! What the engine knows of the RTP streams that come in: reception statistics, repair and key frame requests.
+
+pub mod key_frame_requests;
+pub mod nack_generator;
