@@ -14,6 +14,8 @@ pub mod dtls;
 pub mod ice;
 pub mod io;
 pub mod ortc;
+pub mod producer;
+pub mod rate;
 pub mod seq;
 pub mod srtp;
 pub mod types;
