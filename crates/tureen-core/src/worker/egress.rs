@@ -1,0 +1,397 @@
+//! What goes out: transports with something to send are drained one after the other, each packet sealed once, straight
+//! into the driver's buffer.
+
+use std::collections::VecDeque;
+use std::ops::Range;
+use std::time::Instant;
+
+use super::Worker;
+use crate::consumer::{HopValues, Verdict, Written};
+use crate::io::{Transmit, Tuple};
+use crate::keys::{ConsumerKey, ProducerKey, TransportKey};
+use crate::wire::rtp::extensions::{AbsSendTime, TransportSequenceNumber};
+
+/// Longest header that is written: fixed part, and extensions with a large dependency descriptor.
+const MAX_HEADER: usize = 512;
+
+/// Packets of a run may be padded by this many bytes to the same size. libwebrtc splits a frame into packets that differ
+/// by one byte or two, and segmentation offload wants equal sizes.
+const MAX_PADDING: usize = 16;
+
+/// Datagrams in one run (Linux: UDP_MAX_SEGMENTS is 64 on older kernels).
+const MAX_SEGMENTS: usize = 64;
+
+/// Largest tag of any SRTP suite (RFC 7714 §12).
+const MAX_TAG: usize = 16;
+
+/// Queues of the sending side.
+#[derive(Debug)]
+pub(super) struct Egress {
+    /// STUN, DTLS and RTCP.
+    control: VecDeque<(Tuple, Vec<u8>)>,
+    /// Emptied buffers of `control`.
+    spare: Vec<Vec<u8>>,
+    max_control: usize,
+    /// Transports in line.
+    transports: VecDeque<TransportKey>,
+    /// What the transport at the front sends, in order.
+    plan: Vec<Planned>,
+    next: usize,
+    planned_for: Option<(TransportKey, Tuple)>,
+    /// Headers of the plan.
+    headers: Vec<u8>,
+    /// Producers whose packets of this batch are being sent.
+    producers: Vec<ProducerKey>,
+}
+
+/// A packet about to be sealed.
+#[derive(Clone, Debug)]
+struct Planned {
+    consumer: ConsumerKey,
+    producer: ProducerKey,
+    stream: usize,
+    source: u64,
+    header: Range<usize>,
+    payload_len: usize,
+    written: Written,
+    resend: bool,
+}
+
+impl Planned {
+    fn len(&self, tag: usize) -> usize {
+        let original_seq = if self.written.original_seq.is_some() { 2 } else { 0 };
+        self.header.len() + original_seq + self.payload_len + tag
+    }
+}
+
+impl Egress {
+    pub(super) fn new(max_control: usize) -> Self {
+        Self {
+            control: VecDeque::new(),
+            spare: Vec::new(),
+            max_control,
+            transports: VecDeque::new(),
+            plan: Vec::new(),
+            next: 0,
+            planned_for: None,
+            headers: Vec::new(),
+            producers: Vec::new(),
+        }
+    }
+
+    /// Puts a finished datagram in line; dropped when too many wait.
+    pub(super) fn queue_control(&mut self, tuple: Tuple, datagram: &[u8]) {
+        if self.control.len() >= self.max_control {
+            return;
+        }
+        let mut buffer = self.spare.pop().unwrap_or_default();
+        buffer.clear();
+        buffer.extend_from_slice(datagram);
+        self.control.push_back((tuple, buffer));
+    }
+
+    pub(super) fn queue_transport(&mut self, transport: TransportKey) {
+        self.transports.push_back(transport);
+    }
+
+    /// Notes the producers whose batch ends when everything is drained.
+    pub(super) fn producers_to_end(&mut self, producers: &mut Vec<ProducerKey>) {
+        self.producers.append(producers);
+    }
+
+    fn pop_control(&mut self, buffer: &mut [u8]) -> Option<Transmit> {
+        while let Some((tuple, datagram)) = self.control.pop_front() {
+            let len = datagram.len();
+            let fits = buffer.get_mut(..len).map(|space| space.copy_from_slice(&datagram)).is_some();
+            if self.spare.len() < 64 {
+                self.spare.push(datagram);
+            }
+            if fits {
+                return Some(Transmit { tuple, len, segment_size: len });
+            }
+        }
+        None
+    }
+}
+
+impl Worker {
+    /// Writes the next datagrams for one destination into `buffer`, which should hold 64 KiB or a few frames' worth of
+    /// packets; 2 KiB are the least that works. `None` when everything is sent.
+    pub fn poll_transmit(&mut self, now: Instant, buffer: &mut [u8]) -> Option<Transmit> {
+        if let Some(transmit) = self.egress.pop_control(buffer) {
+            return Some(transmit);
+        }
+        loop {
+            if self.egress.next < self.egress.plan.len() {
+                if let Some(transmit) = self.seal_run(now, buffer) {
+                    return Some(transmit);
+                }
+            } else if !self.plan_next_transport(now) {
+                self.end_batch();
+                return None;
+            }
+        }
+    }
+
+    /// Decides what the next transport in line sends and writes the headers. False when none is in line.
+    fn plan_next_transport(&mut self, now: Instant) -> bool {
+        let egress = &mut self.egress;
+        egress.plan.clear();
+        egress.headers.clear();
+        egress.next = 0;
+        egress.planned_for = None;
+        let Some(key) = egress.transports.pop_front() else { return false };
+        let Some(transport) = self.transports.get_mut(key) else { return true };
+        transport.queued = false;
+        let Some(tuple) = transport.link.selected_tuple().filter(|_| transport.sealer.is_some()) else {
+            transport.dirty.clear();
+            transport.resends.clear();
+            return true;
+        };
+        egress.planned_for = Some((key, tuple));
+        let abs_send_time = AbsSendTime::from_duration(self.clock.unix(now));
+        let mut next_transport_seq = transport.next_transport_seq;
+        let mut hop = |uses: bool| {
+            let transport_seq = TransportSequenceNumber(next_transport_seq);
+            next_transport_seq = next_transport_seq.wrapping_add(u16::from(uses));
+            HopValues::new(abs_send_time, transport_seq)
+        };
+        let mut waiting = false;
+        for consumer_key in transport.dirty.drain(..) {
+            let Some(consumer) = self.consumers.get_mut(consumer_key) else { continue };
+            let Some(producer) = self.producers.get(consumer.producer) else { continue };
+            let Some((index, stream)) = producer.streams.iter().enumerate().next() else { continue };
+            if let Some(restart) = stream.restarted_at
+                && stream.arrivals.contains(&restart)
+            {
+                consumer.require_sync();
+            }
+            for &source in &stream.arrivals {
+                let Some(packet) = stream.buffer.get(source) else { continue };
+                let output = match consumer.decide(&packet) {
+                    Verdict::Forward(output) => output,
+                    Verdict::Drop => continue,
+                    Verdict::WaitForKeyFrame => {
+                        waiting = true;
+                        continue;
+                    }
+                };
+                let start = egress.headers.len();
+                egress.headers.resize(start + MAX_HEADER, 0);
+                let hop = hop(consumer.uses_transport_seq());
+                let written = consumer.write_header(&packet, output, hop, &mut egress.headers[start..]);
+                let Ok(written) = written else {
+                    egress.headers.truncate(start);
+                    continue;
+                };
+                egress.headers.truncate(start + written.header_len);
+                egress.plan.push(Planned {
+                    consumer: consumer_key,
+                    producer: consumer.producer,
+                    stream: index,
+                    source,
+                    header: start..start + written.header_len,
+                    payload_len: packet.payload.len(),
+                    written,
+                    resend: false,
+                });
+            }
+        }
+        while let Some((consumer_key, resend)) = transport.resends.pop_front() {
+            let Some(consumer) = self.consumers.get_mut(consumer_key) else { continue };
+            let Some(producer) = self.producers.get(consumer.producer) else { continue };
+            let Some((index, stream)) = producer.streams.iter().enumerate().next() else { continue };
+            let Some(packet) = stream.buffer.get_recent(now, resend.source) else { continue };
+            let start = egress.headers.len();
+            egress.headers.resize(start + MAX_HEADER, 0);
+            let hop = hop(consumer.uses_transport_seq());
+            let written = consumer.write_resend_header(&packet, resend, hop, &mut egress.headers[start..]);
+            let Some(written) = written else {
+                egress.headers.truncate(start);
+                continue;
+            };
+            egress.headers.truncate(start + written.header_len);
+            egress.plan.push(Planned {
+                consumer: consumer_key,
+                producer: consumer.producer,
+                stream: index,
+                source: resend.source,
+                header: start..start + written.header_len,
+                payload_len: packet.payload.len(),
+                written,
+                resend: true,
+            });
+        }
+        transport.next_transport_seq = next_transport_seq;
+        if waiting {
+            tracing::trace!(transport = %transport.id, "waiting for a key frame");
+        }
+        true
+    }
+
+    /// Seals as many packets of the plan as make one run: equal sizes, the last one may be shorter.
+    fn seal_run(&mut self, now: Instant, buffer: &mut [u8]) -> Option<Transmit> {
+        let egress = &mut self.egress;
+        let Some((key, tuple)) = egress.planned_for else {
+            egress.next = egress.plan.len();
+            return None;
+        };
+        let (Some(transport), Some(first)) = (self.transports.get_mut(key), egress.next.checked_add(0)) else {
+            egress.next = egress.plan.len();
+            return None;
+        };
+        let Some(sealer) = transport.sealer.as_ref() else {
+            egress.next = egress.plan.len();
+            return None;
+        };
+        let tag = sealer.suite().rtp_tag_len();
+        let segment_size = run_segment_size(&egress.plan[first..], tag, buffer.len());
+        let (mut len, mut count) = (0, 0);
+        let mut tally = Tally::default();
+        while let Some(planned) = egress.plan.get(egress.next) {
+            let natural = planned.len(tag);
+            let last = natural < segment_size && segment_size - natural > MAX_PADDING;
+            if count == MAX_SEGMENTS || natural > segment_size && count > 0 || len + segment_size.max(natural) > buffer.len() {
+                break;
+            }
+            egress.next += 1;
+            let padding = if natural < segment_size && !last { segment_size - natural } else { 0 };
+            let Some(packet) = self
+                .producers
+                .get(planned.producer)
+                .and_then(|producer| producer.streams.get(planned.stream))
+                .and_then(|stream| stream.buffer.get(planned.source))
+            else {
+                continue;
+            };
+            let header = &egress.headers[planned.header.clone()];
+            let out = &mut buffer[len..];
+            out[..header.len()].copy_from_slice(header);
+            let mut descriptor = [0u8; 2];
+            let descriptor = match planned.written.original_seq {
+                Some(seq) => {
+                    descriptor = seq.to_be_bytes();
+                    &descriptor[..]
+                }
+                None => &descriptor[..0],
+            };
+            let sealed = if padding == 0 {
+                sealer.seal_rtp_after_header(
+                    planned.written.ssrc,
+                    planned.written.index,
+                    header.len(),
+                    descriptor,
+                    packet.payload,
+                    out,
+                )
+            } else {
+                out[0] |= 0x20; // RFC 3550 §5.1: the padding bit.
+                let scratch = &mut self.scratch.reply;
+                scratch.clear();
+                scratch.extend_from_slice(packet.payload);
+                scratch.resize(scratch.len() + padding, 0);
+                let end = scratch.len() - 1;
+                scratch[end] = padding as u8;
+                sealer.seal_rtp_after_header(
+                    planned.written.ssrc,
+                    planned.written.index,
+                    header.len(),
+                    descriptor,
+                    scratch,
+                    out,
+                )
+            };
+            let Ok(sealed) = sealed else { continue };
+            debug_assert!(sealed <= natural + padding + MAX_TAG, "sealing adds a tag at most");
+            len += sealed;
+            count += 1;
+            tally.add(&mut self.consumers, now, planned, sealed, packet.info.timestamp);
+            if last {
+                break;
+            }
+        }
+        tally.finish(&mut self.consumers, now);
+        if len == 0 {
+            return None;
+        }
+        let traffic = &mut transport.traffic;
+        traffic.sent.add(now, count as u64, len);
+        if tally.media_bytes > 0 {
+            traffic.rtp_sent.add(now, count as u64 - tally.resends, tally.media_bytes);
+        }
+        if tally.resend_bytes > 0 {
+            traffic.rtx_sent.add(now, tally.resends, tally.resend_bytes);
+        }
+        Some(Transmit { tuple, len, segment_size: segment_size.min(len) })
+    }
+
+    /// Everything of the batch is sent: its packets may give way to new ones.
+    fn end_batch(&mut self) {
+        for key in self.egress.producers.drain(..) {
+            let Some(producer) = self.producers.get_mut(key) else { continue };
+            producer.queued = false;
+            for stream in &mut producer.streams {
+                stream.end_batch();
+            }
+        }
+    }
+}
+
+/// The size of a run's segments: the largest of the leading packets that can be padded to one size.
+fn run_segment_size(plan: &[Planned], tag: usize, space: usize) -> usize {
+    let Some(first) = plan.first() else { return 0 };
+    let (mut smallest, mut largest) = (first.len(tag), first.len(tag));
+    for planned in plan.iter().take(MAX_SEGMENTS).skip(1) {
+        let len = planned.len(tag);
+        let (low, high) = (smallest.min(len), largest.max(len));
+        if high - low > MAX_PADDING || planned.resend || plan[0].resend {
+            break;
+        }
+        (smallest, largest) = (low, high);
+    }
+    largest.min(space)
+}
+
+/// Adds up what a run holds of one consumer, so that its statistics are written once a run.
+#[derive(Default)]
+struct Tally {
+    consumer: Option<ConsumerKey>,
+    packets: u64,
+    bytes: u64,
+    payload_bytes: u64,
+    timestamp: u32,
+    resends: u64,
+    media_bytes: usize,
+    resend_bytes: usize,
+}
+
+type Consumers = slotmap::SlotMap<ConsumerKey, crate::consumer::Consumer>;
+
+impl Tally {
+    fn add(&mut self, consumers: &mut Consumers, now: Instant, planned: &Planned, sealed: usize, timestamp: u32) {
+        if planned.resend {
+            self.resends += 1;
+            self.resend_bytes += sealed;
+            if let Some(consumer) = consumers.get_mut(planned.consumer) {
+                consumer.stream.on_retransmitted(sealed);
+            }
+            return;
+        }
+        if self.consumer != Some(planned.consumer) {
+            self.finish(consumers, now);
+            self.consumer = Some(planned.consumer);
+        }
+        self.packets += 1;
+        self.bytes += sealed as u64;
+        self.payload_bytes += planned.payload_len as u64;
+        self.media_bytes += sealed;
+        self.timestamp = timestamp;
+    }
+
+    fn finish(&mut self, consumers: &mut Consumers, now: Instant) {
+        if let Some(consumer) = self.consumer.take().and_then(|key| consumers.get_mut(key)) {
+            consumer.stream.on_sent(now, self.packets, self.bytes, self.payload_bytes, self.timestamp);
+        }
+        (self.packets, self.bytes, self.payload_bytes) = (0, 0, 0);
+    }
+}

@@ -1,0 +1,524 @@
+//! What comes in from the network: demultiplexing, ICE, DTLS, SRTP, and handing packets to producers.
+
+use std::time::Instant;
+
+use super::sockets::SocketOwner;
+use super::{Timer, Worker};
+use crate::api::{MediaTraceData, MediaTraceEvent, ProducerEvent, TransportEvent};
+use crate::consumer::Resend;
+use crate::demux::{PacketKind, classify};
+use crate::dtls::{self, SrtpKeys};
+use crate::ice::{IceEvent, IceState, IceVerdict};
+use crate::io::{Datagram, Tuple};
+use crate::keys::{ConsumerKey, ProducerKey, TransportKey};
+use crate::producer::stream::Taken;
+use crate::srtp::{SrtpOpener, SrtpSealer};
+use crate::transport::webrtc::ice_state;
+use crate::types::data_structures::{DtlsState, TraceEventDirection};
+use crate::units::Ssrc;
+use crate::wire::rtcp::{RtcpCompound, RtcpPacket};
+use crate::wire::rtp::RtpHeader;
+use crate::wire::rtp::extensions::TransportSequenceNumber;
+use crate::wire::stun::StunMessage;
+
+/// Why something that came in went no further.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum DropReason {
+    /// The first bytes are of no protocol that is spoken here.
+    UnknownProtocol,
+    /// Malformed STUN.
+    MalformedStun,
+    /// STUN that ICE refuses: no credentials of ours, wrong integrity, a conflict.
+    RefusedStun,
+    /// A STUN user name that no transport has.
+    UnknownUfrag,
+    /// DTLS, RTP or RTCP from a path that ICE has not validated.
+    UnknownTuple,
+    /// Media before DTLS has given keys.
+    NoKeys,
+    /// Malformed RTP.
+    MalformedRtp,
+    /// Malformed RTCP.
+    MalformedRtcp,
+    /// SRTP authentication failed.
+    Unauthentic,
+    /// Seen before, or too old to tell.
+    Replayed,
+    /// More streams than a remote side may send.
+    TooManyStreams,
+    /// No Producer for this SSRC, MID or RID.
+    NoProducer,
+    /// A sequence number out of place, an unrequested retransmission, or a full buffer.
+    Discarded,
+}
+
+impl DropReason {
+    const ALL: [(Self, &'static str); 13] = [
+        (Self::UnknownProtocol, "unknown-protocol"),
+        (Self::MalformedStun, "malformed-stun"),
+        (Self::RefusedStun, "refused-stun"),
+        (Self::UnknownUfrag, "unknown-ufrag"),
+        (Self::UnknownTuple, "unknown-tuple"),
+        (Self::NoKeys, "no-keys"),
+        (Self::MalformedRtp, "malformed-rtp"),
+        (Self::MalformedRtcp, "malformed-rtcp"),
+        (Self::Unauthentic, "unauthentic"),
+        (Self::Replayed, "replayed"),
+        (Self::TooManyStreams, "too-many-streams"),
+        (Self::NoProducer, "no-producer"),
+        (Self::Discarded, "discarded"),
+    ];
+}
+
+/// How much went no further, by reason.
+#[derive(Clone, Copy, Debug, Default)]
+pub(super) struct Drops([u64; DropReason::ALL.len()]);
+
+impl Drops {
+    fn count(&mut self, reason: DropReason) {
+        self.0[reason as usize] += 1;
+    }
+
+    pub(super) fn named(&self) -> Vec<(&'static str, u64)> {
+        let all = DropReason::ALL.iter().map(|&(reason, name)| (name, self.0[reason as usize]));
+        all.filter(|&(_, count)| count > 0).collect()
+    }
+}
+
+impl Worker {
+    /// Takes a batch of datagrams, decrypting them in place.
+    pub fn handle_datagrams<'a>(&mut self, now: Instant, batch: impl Iterator<Item = Datagram<'a>>) {
+        for datagram in batch {
+            if let Err(reason) = self.handle_datagram(now, datagram.tuple, datagram.data) {
+                self.drops.count(reason);
+            }
+        }
+        self.queue_consumers();
+    }
+
+    /// What went no further since the start, by reason.
+    pub fn drops(&self) -> Vec<(&'static str, u64)> {
+        self.drops.named()
+    }
+
+    fn handle_datagram(&mut self, now: Instant, tuple: Tuple, data: &mut [u8]) -> Result<(), DropReason> {
+        let kind = classify(data);
+        if kind == PacketKind::Stun {
+            return self.handle_stun(now, tuple, data);
+        }
+        if kind == PacketKind::Unknown {
+            return Err(DropReason::UnknownProtocol);
+        }
+        let key = *self.tuples.get(&tuple).ok_or(DropReason::UnknownTuple)?;
+        let transport = self.transports.get_mut(key).ok_or(DropReason::UnknownTuple)?;
+        transport.traffic.received.add(now, 1, data.len());
+        match kind {
+            PacketKind::Dtls => {
+                transport.link.ice.force_selected_tuple(tuple);
+                transport.link.handle_dtls(now, data);
+                self.drain_ice(now, key);
+                self.drain_dtls(now, key);
+                Ok(())
+            }
+            PacketKind::Rtp => self.handle_rtp(now, key, data),
+            PacketKind::Rtcp => self.handle_rtcp(now, key, data),
+            PacketKind::Stun | PacketKind::Unknown => Ok(()),
+        }
+    }
+
+    fn handle_stun(&mut self, now: Instant, tuple: Tuple, data: &[u8]) -> Result<(), DropReason> {
+        let message = StunMessage::parse(data).map_err(|_| DropReason::MalformedStun)?;
+        let key = match self.tuples.get(&tuple) {
+            Some(&key) => key,
+            None => self.transport_of_stun(tuple, &message).ok_or(DropReason::UnknownUfrag)?,
+        };
+        let transport = self.transports.get_mut(key).ok_or(DropReason::UnknownTuple)?;
+        transport.traffic.received.add(now, 1, data.len());
+        let mut reply = std::mem::take(&mut self.scratch.reply);
+        reply.clear();
+        let verdict = transport.link.ice.handle_stun(now, tuple, &message, &mut reply);
+        if !reply.is_empty() {
+            transport.traffic.sent.add(now, 1, reply.len());
+            self.egress.queue_control(tuple, &reply);
+        }
+        self.scratch.reply = reply;
+        self.drain_ice(now, key);
+        match verdict {
+            IceVerdict::Accepted | IceVerdict::Indication => Ok(()),
+            IceVerdict::Discarded(_) => Err(DropReason::RefusedStun),
+        }
+    }
+
+    /// The transport that a connectivity check from a new path is for: the socket's owner or, on a shared socket, the
+    /// one whose user name comes first in USERNAME (RFC 8445 §7.2.2).
+    fn transport_of_stun(&self, tuple: Tuple, message: &StunMessage<'_>) -> Option<TransportKey> {
+        match &self.sockets.get(tuple.socket)?.owner {
+            SocketOwner::Transport(key) => Some(*key),
+            SocketOwner::WebRtcServer(id) => {
+                let (ufrag, _) = message.username()?.split_once(':')?;
+                self.servers.get(id)?.ufrags.get(ufrag).copied()
+            }
+        }
+    }
+
+    /// Acts on what ICE has to say.
+    pub(super) fn drain_ice(&mut self, now: Instant, key: TransportKey) {
+        while let Some(transport) = self.transports.get_mut(key)
+            && let Some(event) = transport.link.ice.poll_event()
+        {
+            match event {
+                IceEvent::TupleAdded(tuple) => {
+                    self.tuples.insert(tuple, key);
+                }
+                IceEvent::TupleRemoved(tuple) => {
+                    if self.tuples.get(&tuple) == Some(&key) {
+                        self.tuples.remove(&tuple);
+                    }
+                }
+                IceEvent::SelectedTupleChanged(tuple) => {
+                    let tuple = self.sockets.api_tuple(tuple);
+                    self.notify_transport(key, TransportEvent::IceSelectedTuple(tuple));
+                }
+                IceEvent::StateChanged(state) => self.on_ice_state(now, key, state),
+                IceEvent::UsernameFragmentRetired(ufrag) => self.retire_ufrag(key, &ufrag),
+            }
+        }
+        if let Some(at) = self.transports.get(key).and_then(|t| t.link.ice.poll_timeout()) {
+            self.timers.arm(Timer::Ice(key), at);
+        }
+    }
+
+    fn on_ice_state(&mut self, now: Instant, key: TransportKey, state: IceState) {
+        self.notify_transport(key, TransportEvent::IceState(ice_state(state)));
+        let Some(transport) = self.transports.get_mut(key) else { return };
+        match state {
+            IceState::Connected | IceState::Completed => {
+                if transport.link.may_start_dtls(now) {
+                    self.on_dtls_started(now, key);
+                } else if state == IceState::Connected && transport.is_connected() {
+                    // Back after a disconnection.
+                    self.on_transport_connected(now, key);
+                }
+            }
+            IceState::Disconnected => self.on_transport_disconnected(key),
+            IceState::New | IceState::Closed => {}
+        }
+    }
+
+    pub(super) fn on_ice_timer(&mut self, now: Instant, key: TransportKey) {
+        let Some(transport) = self.transports.get_mut(key) else { return };
+        transport.link.ice.handle_timeout(now);
+        self.drain_ice(now, key);
+    }
+
+    pub(super) fn on_dtls_timer(&mut self, now: Instant, key: TransportKey) {
+        let Some(dtls) = self.transports.get_mut(key).and_then(|t| t.link.dtls.as_mut()) else { return };
+        dtls.handle_timeout(now);
+        self.drain_dtls(now, key);
+    }
+
+    /// DTLS has begun (or failed to).
+    pub(super) fn on_dtls_started(&mut self, now: Instant, key: TransportKey) {
+        let Some(state) = self.transports.get(key).map(|t| t.link.dtls_state) else { return };
+        self.notify_transport(key, TransportEvent::DtlsState { state, remote_certificate: None });
+        self.drain_dtls(now, key);
+    }
+
+    /// Acts on what DTLS has to say.
+    pub(super) fn drain_dtls(&mut self, now: Instant, key: TransportKey) {
+        let mut buffer = std::mem::take(&mut self.scratch.dtls);
+        while let Some(transport) = self.transports.get_mut(key)
+            && let Some(dtls) = transport.link.dtls.as_mut()
+        {
+            match dtls.poll_output(&mut buffer) {
+                dtls::Output::Datagram(datagram) => {
+                    if let Some(tuple) = transport.link.ice.selected_tuple() {
+                        transport.traffic.sent.add(now, 1, datagram.len());
+                        self.egress.queue_control(tuple, datagram);
+                    }
+                }
+                dtls::Output::Connected { srtp, remote_certificate_pem } => {
+                    let state = match srtp.as_ref().map(srtp_pair) {
+                        Some(Ok((opener, sealer))) => {
+                            transport.opener = Some(opener);
+                            transport.sealer = Some(sealer);
+                            DtlsState::Connected
+                        }
+                        // RFC 5764 §4.1: without a common SRTP profile there is no media, and nothing else is served yet.
+                        None | Some(Err(_)) => DtlsState::Failed,
+                    };
+                    transport.link.dtls_state = state;
+                    let certificate = (state == DtlsState::Connected).then_some(remote_certificate_pem);
+                    self.notify_transport(key, TransportEvent::DtlsState { state, remote_certificate: certificate });
+                    if state == DtlsState::Connected {
+                        self.on_transport_connected(now, key);
+                    }
+                }
+                dtls::Output::ApplicationData(_) => {}
+                dtls::Output::Failed(error) => {
+                    tracing::warn!(transport = %transport.id, %error, "DTLS failed");
+                    self.end_dtls(key, DtlsState::Failed);
+                    break;
+                }
+                dtls::Output::Closed => {
+                    self.end_dtls(key, DtlsState::Closed);
+                    break;
+                }
+                dtls::Output::Idle { timeout } => {
+                    if let Some(at) = timeout {
+                        self.timers.arm(Timer::Dtls(key), at);
+                    }
+                    break;
+                }
+            }
+        }
+        self.scratch.dtls = buffer;
+    }
+
+    fn end_dtls(&mut self, key: TransportKey, state: DtlsState) {
+        let Some(transport) = self.transports.get_mut(key) else { return };
+        transport.link.dtls = None;
+        transport.link.dtls_state = state;
+        transport.opener = None;
+        transport.sealer = None;
+        self.notify_transport(key, TransportEvent::DtlsState { state, remote_certificate: None });
+        self.on_transport_disconnected(key);
+    }
+
+    /// Media can flow (again): consumers start with key frames, reports begin.
+    fn on_transport_connected(&mut self, now: Instant, key: TransportKey) {
+        self.timers.arm(Timer::Reports(key), now + super::reports::FIRST_INTERVAL);
+        let Some(transport) = self.transports.get(key) else { return };
+        for consumer in transport.consumers.clone() {
+            self.start_consumer(now, consumer);
+        }
+        let producers = self.transports.get(key).map(|t| t.producers.clone()).unwrap_or_default();
+        for producer in producers {
+            self.poll_producer_feedback(now, producer);
+        }
+    }
+
+    fn on_transport_disconnected(&mut self, key: TransportKey) {
+        self.timers.disarm(Timer::Reports(key));
+        let Some(transport) = self.transports.get_mut(key) else { return };
+        transport.resends.clear();
+        for &consumer in &transport.consumers {
+            if let Some(consumer) = self.consumers.get_mut(consumer) {
+                consumer.require_sync();
+            }
+        }
+    }
+
+    fn handle_rtp(&mut self, now: Instant, key: TransportKey, data: &mut [u8]) -> Result<(), DropReason> {
+        let transport = &mut self.transports[key];
+        let header = RtpHeader::parse(data).map_err(|_| DropReason::MalformedRtp)?;
+        let opener = transport.opener.as_mut().ok_or(DropReason::NoKeys)?;
+        let opened = opener.open_rtp(data, header.ssrc, header.sequence_number, header.len()).map_err(drop_reason)?;
+        let packet = &data[..opened.len];
+        if let Some(twcc) = &mut transport.twcc
+            && let Some(seq) = header.read::<TransportSequenceNumber>(packet, transport.recv_ids.transport_wide_cc)
+        {
+            twcc.handle_packet(now, seq.0);
+            if let Some(at) = twcc.poll_timeout() {
+                self.timers.arm(Timer::TransportCc(key), at);
+            }
+        }
+        let producer_key =
+            transport.listener.find(&header, packet, &transport.recv_ids).ok_or(DropReason::NoProducer)?;
+        let producer = self.producers.get_mut(producer_key).ok_or(DropReason::NoProducer)?;
+        let streams_before = producer.streams.len();
+        let handled = producer.handle_rtp(now, &header, packet);
+        let traffic = &mut transport.traffic;
+        if handled.retransmission { &mut traffic.rtx_received } else { &mut traffic.rtp_received }
+            .add(now, 1, packet.len());
+
+        if producer.streams.len() > streams_before && !producer.paused && producer.stream_has_key_frames(handled.stream)
+        {
+            // What came before the first packet we saw may be the key frame that decoders need.
+            let is_key_frame = matches!(handled.taken, Taken::Stored { key_frame: true });
+            if !is_key_frame && !producer.consumers.is_empty() {
+                producer.key_frame_requests.force(now, header.ssrc);
+            }
+        }
+        let feedback_due = producer.has_feedback(now, handled.stream);
+        let Taken::Stored { key_frame } = handled.taken else {
+            if feedback_due {
+                self.poll_producer_feedback(now, producer_key);
+            }
+            return Err(DropReason::Discarded);
+        };
+        let trace = producer.trace;
+        if !std::mem::replace(&mut producer.queued, true) {
+            self.dirty_producers.push(producer_key);
+        }
+        if feedback_due {
+            self.poll_producer_feedback(now, producer_key);
+        }
+        if let Some(orientation) = handled.orientation {
+            self.notify_producer(producer_key, ProducerEvent::VideoOrientation(orientation));
+        }
+        if trace.rtp || (trace.key_frame && key_frame) {
+            self.trace_rtp(now, producer_key, &header, packet, key_frame, handled.retransmission);
+        }
+        Ok(())
+    }
+
+    fn trace_rtp(
+        &mut self,
+        now: Instant,
+        key: ProducerKey,
+        header: &RtpHeader,
+        packet: &[u8],
+        key_frame: bool,
+        is_rtx: bool,
+    ) {
+        let Some(producer) = self.producers.get(key) else { return };
+        let info = producer.packet_trace(header, packet, key_frame, is_rtx);
+        let trace = producer.trace;
+        let timestamp_ms = self.clock.unix_ms(now);
+        let event = |data| MediaTraceEvent { timestamp_ms, direction: TraceEventDirection::In, data };
+        if trace.key_frame && key_frame {
+            self.notify_producer(key, ProducerEvent::Trace(event(MediaTraceData::KeyFrame(info.clone()))));
+        }
+        if trace.rtp {
+            self.notify_producer(key, ProducerEvent::Trace(event(MediaTraceData::Rtp(info))));
+        }
+    }
+
+    /// After a batch: every consumer of a Producer that received something gets in line. The only work per consumer
+    /// before its transport is drained, and it is done once a batch.
+    fn queue_consumers(&mut self) {
+        let mut dirty = std::mem::take(&mut self.dirty_producers);
+        for key in &dirty {
+            let Some(producer) = self.producers.get(*key) else { continue };
+            if producer.paused {
+                continue;
+            }
+            for &consumer_key in &producer.consumers {
+                let Some(consumer) = self.consumers.get(consumer_key) else { continue };
+                let Some(transport) = self.transports.get_mut(consumer.transport) else { continue };
+                if consumer.is_active() && transport.is_connected() && transport.enqueue(consumer_key) {
+                    self.egress.queue_transport(consumer.transport);
+                }
+            }
+        }
+        // The producers stay in line until their packets were drained.
+        self.egress.producers_to_end(&mut dirty);
+        self.dirty_producers = dirty;
+    }
+
+    fn handle_rtcp(&mut self, now: Instant, key: TransportKey, data: &mut [u8]) -> Result<(), DropReason> {
+        let transport = &mut self.transports[key];
+        let opener = transport.opener.as_mut().ok_or(DropReason::NoKeys)?;
+        let len = opener.open_rtcp(data).map_err(drop_reason)?;
+        for packet in RtcpCompound::new(&data[..len]) {
+            let packet = packet.map_err(|_| DropReason::MalformedRtcp)?;
+            self.handle_rtcp_packet(now, key, &packet);
+        }
+        Ok(())
+    }
+
+    fn handle_rtcp_packet(&mut self, now: Instant, key: TransportKey, packet: &RtcpPacket<'_>) {
+        match packet {
+            RtcpPacket::SenderReport(report) => {
+                self.on_sender_report(now, key, report);
+                for block in report.report_blocks() {
+                    self.on_report_block(now, key, &block);
+                }
+            }
+            RtcpPacket::ReceiverReport(report) => {
+                for block in report.report_blocks() {
+                    self.on_report_block(now, key, &block);
+                }
+            }
+            RtcpPacket::Nack(nack) => self.on_nack(now, key, nack.media_ssrc(), nack.lost()),
+            RtcpPacket::Pli(pli) => self.on_key_frame_request(now, key, pli.media_ssrc(), false),
+            RtcpPacket::Fir(fir) => {
+                for entry in fir.entries() {
+                    self.on_key_frame_request(now, key, entry.ssrc, true);
+                }
+            }
+            RtcpPacket::TransportCc(feedback) => {
+                let (mut lost, mut all) = (0u32, 0u32);
+                for (_, delta) in feedback.statuses() {
+                    all += 1;
+                    lost += u32::from(delta.is_none());
+                }
+                if let Some(transport) = self.transports.get_mut(key)
+                    && all > 0
+                {
+                    transport.loss_sent = Some(f64::from(lost) / f64::from(all));
+                }
+            }
+            RtcpPacket::Xr(report) => self.on_extended_report(now, key, report),
+            RtcpPacket::Sdes(_) | RtcpPacket::Bye(_) | RtcpPacket::Remb(_) | RtcpPacket::Unknown(_) => {}
+        }
+    }
+
+    fn on_nack(&mut self, now: Instant, key: TransportKey, ssrc: Ssrc, lost: impl Iterator<Item = u16>) {
+        let Some((consumer_key, transport)) = self.consumer_by_ssrc(key, ssrc) else { return };
+        let Some(consumer) = self.consumers.get_mut(consumer_key) else { return };
+        let Some(stream) = self.producers.get(consumer.producer).and_then(|p| p.streams.first()) else { return };
+        let mut resends = std::mem::take(&mut self.scratch.resends);
+        resends.clear();
+        consumer.on_nack(now, lost, &stream.buffer, &mut resends);
+        if let Some(transport) = self.transports.get_mut(transport) {
+            let room = self.limits.pending_resends.saturating_sub(transport.resends.len());
+            transport.resends.extend(resends.iter().take(room).map(|&resend: &Resend| (consumer_key, resend)));
+            if !transport.resends.is_empty() && !std::mem::replace(&mut transport.queued, true) {
+                self.egress.queue_transport(key);
+            }
+        }
+        let trace = consumer.trace.nack;
+        self.scratch.resends = resends;
+        if trace {
+            self.trace_consumer(now, consumer_key, MediaTraceData::Nack);
+        }
+    }
+
+    fn on_key_frame_request(&mut self, now: Instant, key: TransportKey, ssrc: Ssrc, is_fir: bool) {
+        let Some((consumer_key, _)) = self.consumer_by_ssrc(key, ssrc) else { return };
+        let Some(consumer) = self.consumers.get_mut(consumer_key) else { return };
+        if is_fir {
+            consumer.stream.firs += 1;
+        } else {
+            consumer.stream.plis += 1;
+        }
+        let traced = if is_fir { consumer.trace.fir } else { consumer.trace.pli };
+        self.request_key_frame(now, consumer_key);
+        if traced {
+            let data = if is_fir { MediaTraceData::Fir(ssrc.0) } else { MediaTraceData::Pli(ssrc.0) };
+            self.trace_consumer(now, consumer_key, data);
+        }
+    }
+
+    fn trace_consumer(&mut self, now: Instant, key: ConsumerKey, data: MediaTraceData) {
+        let timestamp_ms = self.clock.unix_ms(now);
+        let event = MediaTraceEvent { timestamp_ms, direction: TraceEventDirection::In, data };
+        self.notify_consumer(key, crate::api::ConsumerEvent::Trace(event));
+    }
+
+    /// The Consumer that sends `ssrc` on a transport.
+    pub(super) fn consumer_by_ssrc(&self, key: TransportKey, ssrc: Ssrc) -> Option<(ConsumerKey, TransportKey)> {
+        let transport = self.transports.get(key)?;
+        Some((*transport.ssrc_consumers.get(&ssrc)?, key))
+    }
+}
+
+/// How many SSRCs a remote side may use on one transport: those of SRTP, RTX included.
+const MAX_SRTP_STREAMS: usize = 256;
+
+fn srtp_pair(keys: &SrtpKeys) -> Result<(SrtpOpener, SrtpSealer), crate::srtp::SrtpError> {
+    let opener = SrtpOpener::new(keys.suite, &keys.remote.key, &keys.remote.salt, MAX_SRTP_STREAMS)?;
+    let sealer = SrtpSealer::new(keys.suite, &keys.local.key, &keys.local.salt)?;
+    Ok((opener, sealer))
+}
+
+fn drop_reason(error: crate::srtp::SrtpError) -> DropReason {
+    use crate::srtp::SrtpError;
+    match error {
+        SrtpError::Replayed | SrtpError::TooOld => DropReason::Replayed,
+        SrtpError::TableFull => DropReason::TooManyStreams,
+        _ => DropReason::Unauthentic,
+    }
+}
