@@ -249,7 +249,8 @@ mod tests {
             assert_eq!(&packet[12..opened.len], b"Gallia est omnis divisa in partes tres");
             let mut packet = hex(rtcp);
             let len = opener.open_rtcp(&mut packet).unwrap();
-            assert_eq!(packet[8..len], hex("4e5450314e545032525450200000042a0000e9304c756e61 deadbeefdeadbeefdeadbeefdeadbeefdeadbeef"));
+            let report = "4e5450314e545032525450200000042a0000e9304c756e61 deadbeefdeadbeefdeadbeefdeadbeefdeadbeef";
+            assert_eq!(packet[8..len], hex(report));
         }
     }
 
