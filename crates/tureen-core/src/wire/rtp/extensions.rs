@@ -251,7 +251,8 @@ impl ExtensionValue<'_> for PlayoutDelay {
     }
 }
 
-/// Number that a mediasoup producer gives each packet, kept over pipes.
+/// Number that the worker gives each packet of a producer for which mediasoup's
+/// `enableMediasoupPacketIdHeaderExtension` is set.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct PacketId(pub u32);
 

@@ -43,7 +43,8 @@ pub enum RtpWriteError {
 ///
 /// The extension block has the one-byte form as long as every id is at most 14 and every value has 1–16 bytes. The
 /// first element that needs more turns the block into the two-byte form, which moves the elements already written by
-/// one byte each: a block has one form (RFC 8285 §4.1).
+/// one byte each. RFC 8285 §4.1.2 wants one form throughout a stream unless the receiver is known to take both
+/// (`extmap-allow-mixed`); the caller sees to that by the ids and values it pushes.
 ///
 /// Cost: each byte of the header is written once and nothing is allocated; for a usual packet with four small elements
 /// that is about 40 bytes. Only the change of form, which callers avoid by pushing the large element (the dependency
