@@ -113,22 +113,27 @@ fn round_up_to_ms(timeout: Duration) -> Duration {
 
 /// Whether the kernel knows GSO.
 pub(crate) fn supports_gso(socket: &UdpSocket) -> bool {
-    set_udp_option(socket, UDP_SEGMENT, 0).is_ok()
+    set_option(socket, libc::SOL_UDP, UDP_SEGMENT, 0).is_ok()
 }
 
 /// Turns GRO on where the kernel knows it.
 pub(crate) fn enable_gro(socket: &UdpSocket) {
-    if let Err(error) = set_udp_option(socket, UDP_GRO, 1) {
+    if let Err(error) = set_option(socket, libc::SOL_UDP, UDP_GRO, 1) {
         tracing::debug!(%error, "no generic receive offload for UDP");
     }
 }
 
-fn set_udp_option(socket: &UdpSocket, option: libc::c_int, value: libc::c_int) -> io::Result<()> {
+fn set_option(
+    socket: &UdpSocket,
+    level: libc::c_int,
+    option: libc::c_int,
+    value: libc::c_int,
+) -> io::Result<()> {
     // SAFETY: the pointer and the length describe `value`, which outlives the call.
     let result = unsafe {
         libc::setsockopt(
             socket.as_raw_fd(),
-            libc::SOL_UDP,
+            level,
             option,
             (&raw const value).cast(),
             size_of_val(&value) as libc::socklen_t,
@@ -400,6 +405,7 @@ impl Name {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::{Net, NetConfig};
 
     fn round_trip(address: &str, ipv6: bool) -> String {
         let (name, len) = Name::encode(address.parse().unwrap(), ipv6);
@@ -431,5 +437,25 @@ mod tests {
         assert_eq!(judge(libc::EIO), (true, true));
         assert_eq!(judge(libc::EMSGSIZE), (true, false));
         assert_eq!(judge(libc::ECONNREFUSED), (false, false));
+    }
+
+    #[test]
+    fn refused_run_is_sent_datagram_by_datagram() {
+        let udp = UdpSocket::bind((Ipv4Addr::LOCALHOST, 0)).unwrap();
+        // The kernel sends no run without checksums: EINVAL.
+        set_option(&udp, libc::SOL_SOCKET, libc::SO_NO_CHECK, 1).unwrap();
+        let mut net = Net::new(NetConfig::default()).unwrap();
+        let address = net.adopt_udp(1, udp).unwrap();
+        for run in 1..=2 {
+            net.send_slot()[..250].fill(run);
+            net.commit(1, address, 250, 100);
+            net.flush();
+            assert_eq!(net.stats().gso_fallbacks, u64::from(run), "a refusal is not remembered");
+            net.wait(Some(Duration::from_secs(10))).unwrap();
+            let datagrams: Vec<_> = net.receive().unwrap().map(|datagram| datagram.data.to_vec()).collect();
+            assert_eq!(datagrams, [vec![run; 100], vec![run; 100], vec![run; 50]]);
+        }
+        assert_eq!(net.stats().run_lengths, [6, 0, 0, 0, 0, 0, 0]);
+        assert_eq!(net.stats().dropped_send_error, 0);
     }
 }

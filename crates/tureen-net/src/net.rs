@@ -29,8 +29,8 @@ pub struct NetConfig {
     /// Bytes that queue before a flush happens by itself, at least `slot_size`. Much more than fits the processor's
     /// second-level cache is read from memory again by the kernel.
     pub send_memory: usize,
-    /// Send runs with generic segmentation offload where the kernel can (Linux 4.18). Without it each datagram is a
-    /// message of its own, at about four times the cost of one in a run of eight.
+    /// Send runs with generic segmentation offload where the kernel can (Linux 4.18). A run of eight then costs little
+    /// more than one datagram; without it each datagram is a message of its own.
     pub gso: bool,
     /// Receive with generic receive offload where the kernel can (Linux 5.0). It makes a burst of one source one message.
     pub gro: bool,

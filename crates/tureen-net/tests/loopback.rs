@@ -283,3 +283,20 @@ fn ipv6_and_mapped_ipv4_share_a_socket() {
         assert_eq!(receive(&mut net, 3), chunks().map(|chunk| (token, there, chunk)).collect::<Vec<_>>());
     }
 }
+
+#[cfg(target_os = "linux")]
+#[test]
+fn refusal_by_the_far_end_is_counted_once() {
+    let gone = UdpSocket::bind((LOCALHOST, 0)).unwrap().local_addr().unwrap();
+    let udp = UdpSocket::bind((LOCALHOST, 0)).unwrap();
+    udp.connect(gone).unwrap(); // Only connected sockets hear of ICMP errors.
+    let mut net = net(NetConfig::default());
+    net.adopt_udp(1, udp).unwrap();
+    queue(&mut net, 1, gone, b"anybody?", 0);
+    net.wait(Some(FAILURE)).unwrap();
+    assert!(net.receive().is_none());
+    assert_eq!(net.stats().receive_errors, 1);
+    net.wait(Some(Duration::ZERO)).unwrap();
+    assert!(net.receive().is_none());
+    assert_eq!(net.stats().receive_errors, 1, "the error is over");
+}
