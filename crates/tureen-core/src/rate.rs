@@ -185,6 +185,7 @@ fn per_second(amount: u64, millis: u64) -> f64 {
 }
 
 #[cfg(test)]
+#[expect(clippy::disallowed_methods, reason = "tests may read the clock")]
 mod tests {
     use super::*;
 

@@ -239,6 +239,7 @@ impl NackGenerator {
 }
 
 #[cfg(test)]
+#[expect(clippy::disallowed_methods, reason = "tests may read the clock")]
 mod tests {
     use super::*;
 

@@ -1,0 +1,3 @@
+//! What transports share, whatever their kind.
+
+pub mod twcc_receiver;
