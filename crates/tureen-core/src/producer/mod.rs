@@ -1,4 +1,5 @@
-//! What the engine knows of the RTP streams that come in: reception statistics, repair and key frame requests.
+//! What the engine knows of the RTP streams that come in: reception statistics, repair and key frame
+//! requests.
 
 pub mod jitter;
 pub mod key_frame_requests;

@@ -2,7 +2,8 @@
 
 /// A jump of this much forward is not a gap but another stream (RFC 3550 §A.1: MAX_DROPOUT).
 const MAX_DROPOUT: u16 = 3000;
-/// A packet this late is not reordered but another stream's (RFC 3550 §A.1: MAX_MISORDER; value of mediasoup).
+/// A packet this late is not reordered but another stream's (RFC 3550 §A.1: MAX_MISORDER; value of
+/// mediasoup).
 const MAX_MISORDER: u16 = 1500;
 
 /// What to do with a packet, judged by its sequence number.
@@ -10,8 +11,9 @@ const MAX_MISORDER: u16 = 1500;
 pub enum SeqVerdict {
     /// The packet belongs to the stream. Its sequence number, extended to 64 bits.
     Accepted(u64),
-    /// The sender has restarted its numbering and this packet begins the new one: whatever was remembered by sequence
-    /// number (missing packets, retransmissions) is void. The extended number is higher than all before it.
+    /// The sender has restarted its numbering and this packet begins the new one: whatever was remembered by
+    /// sequence number (missing packets, retransmissions) is void. The extended number is higher than all
+    /// before it.
     Restarted(u64),
     /// The packet is far from all others of the stream: drop it.
     Discarded,
@@ -29,8 +31,8 @@ impl SeqVerdict {
 
 /// Validates sequence numbers, extends them and counts how many packets were to be expected.
 ///
-/// Like [`crate::seq::SeqExtender`], it places the first number one cycle up, so that packets reordered before it have a
-/// position.
+/// Like [`crate::seq::SeqExtender`], it places the first number one cycle up, so that packets reordered
+/// before it have a position.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct SeqTracker {
     current: Option<Numbering>,
@@ -49,22 +51,21 @@ struct Numbering {
 }
 
 impl SeqTracker {
-    /// Judges the next packet. Two packets in a row that do not fit, but follow each other, restart the numbering.
+    /// Judges the next packet. Two packets in a row that do not fit, but follow each other, restart the
+    /// numbering.
     pub fn update(&mut self, seq: u16) -> SeqVerdict {
         let Some(current) = &mut self.current else {
-            let extended = CYCLE + u64::from(seq);
-            self.current = Some(Numbering { first: extended, highest: extended });
-            return SeqVerdict::Accepted(extended);
+            return self.begin(seq);
         };
-        let ahead = seq.wrapping_sub(current.highest as u16);
-        let behind = ahead.wrapping_neg();
+        let (ahead, behind) = current.distances(seq);
         if ahead < MAX_DROPOUT {
             current.highest += u64::from(ahead);
             SeqVerdict::Accepted(current.highest)
         } else if behind < MAX_MISORDER {
             SeqVerdict::Accepted(current.highest.saturating_sub(u64::from(behind)))
         } else if self.bad_seq == Some(seq) {
-            // RFC 3550 §A.1: "Two sequential packets -- assume that the other side restarted without telling us".
+            // RFC 3550 §A.1: "Two sequential packets -- assume that the other side restarted without telling
+            // us".
             self.expected_before += current.expected();
             // Two cycles up: also what is reordered before it comes after all that was before.
             let extended = (current.highest / CYCLE + 2) * CYCLE + u64::from(seq);
@@ -73,8 +74,26 @@ impl SeqTracker {
             SeqVerdict::Restarted(extended)
         } else {
             self.bad_seq = Some(seq.wrapping_add(1));
-            self.discarded += 1;
-            SeqVerdict::Discarded
+            self.discard()
+        }
+    }
+
+    /// Judges the original packet out of an RTX one.
+    ///
+    /// Retransmissions may come much later than packets are reordered, several of them in a row; so they
+    /// never restart the numbering, and any position behind is plausible.
+    pub fn update_retransmitted(&mut self, seq: u16) -> SeqVerdict {
+        let Some(current) = &mut self.current else {
+            return self.begin(seq);
+        };
+        let (ahead, behind) = current.distances(seq);
+        if ahead < MAX_DROPOUT {
+            current.highest += u64::from(ahead);
+            SeqVerdict::Accepted(current.highest)
+        } else if behind <= ahead {
+            SeqVerdict::Accepted(current.highest.saturating_sub(u64::from(behind)))
+        } else {
+            self.discard()
         }
     }
 
@@ -83,13 +102,14 @@ impl SeqTracker {
         self.current.is_some_and(|current| current.highest == extended)
     }
 
-    /// The highest sequence number received, extended as receiver reports want it: by the cycles since the numbering
-    /// began (RFC 3550 §6.4.1). Zero before the first packet.
+    /// The highest sequence number received, extended as receiver reports want it: by the cycles since the
+    /// numbering began (RFC 3550 §6.4.1). Zero before the first packet.
     pub fn extended_highest(&self) -> u32 {
         self.current.map_or(0, |c| (c.highest - c.first / CYCLE * CYCLE) as u32)
     }
 
-    /// How many packets the sender has sent as far as sequence numbers tell (RFC 3550 §A.3), over all restarts.
+    /// How many packets the sender has sent as far as sequence numbers tell (RFC 3550 §A.3), over all
+    /// restarts.
     pub fn expected(&self) -> u64 {
         self.expected_before + self.current.map_or(0, |current| current.expected())
     }
@@ -98,9 +118,26 @@ impl SeqTracker {
     pub fn discarded(&self) -> u64 {
         self.discarded
     }
+
+    fn begin(&mut self, seq: u16) -> SeqVerdict {
+        let extended = CYCLE + u64::from(seq);
+        self.current = Some(Numbering { first: extended, highest: extended });
+        SeqVerdict::Accepted(extended)
+    }
+
+    fn discard(&mut self) -> SeqVerdict {
+        self.discarded += 1;
+        SeqVerdict::Discarded
+    }
 }
 
 impl Numbering {
+    /// How far `seq` is ahead of the highest number and how far behind it, the short way being the true one.
+    fn distances(&self, seq: u16) -> (u16, u16) {
+        let ahead = seq.wrapping_sub(self.highest as u16);
+        (ahead, ahead.wrapping_neg())
+    }
+
     fn expected(&self) -> u64 {
         self.highest - self.first + 1
     }
@@ -130,8 +167,9 @@ pub struct Loss {
 impl LossCounter {
     /// Closes the interval since the last report.
     ///
-    /// `worst_remote_fraction_lost` is the highest fraction lost that a consumer of the stream reports: where it
-    /// exceeds the loss on this side it is reported instead, so that an encoder with in-band FEC protects for the worst receiver. Zero for none.
+    /// `worst_remote_fraction_lost` is the highest fraction lost that a consumer of the stream reports: where
+    /// it exceeds the loss on this side it is reported instead, so that an encoder with in-band FEC protects
+    /// for the worst receiver. Zero for none.
     pub fn report(&mut self, expected: u64, received: u64, worst_remote_fraction_lost: u8) -> Loss {
         let expected_interval = expected.saturating_sub(self.expected_prior);
         let received_interval = received.saturating_sub(self.received_prior);
@@ -229,6 +267,18 @@ mod tests {
         assert_eq!(seq.extended_highest(), 8);
         seq.update(9);
         assert_eq!(seq.expected(), 12, "monotone: ten and two");
+    }
+
+    #[test]
+    fn late_retransmissions_in_a_row_do_not_restart_the_numbering() {
+        let mut seq = SeqTracker::default();
+        seq.update(10_000);
+        assert_eq!(seq.update_retransmitted(5000), SeqVerdict::Accepted(CYCLE + 5000));
+        assert_eq!(seq.update_retransmitted(5001), SeqVerdict::Accepted(CYCLE + 5001));
+        assert_eq!(seq.update_retransmitted(10_002), SeqVerdict::Accepted(CYCLE + 10_002));
+        assert_eq!(seq.update_retransmitted(20_000), SeqVerdict::Discarded);
+        assert_eq!(seq.update_retransmitted(20_001), SeqVerdict::Discarded);
+        assert_eq!(seq.extended_highest(), 10_002);
     }
 
     #[test]

@@ -10,7 +10,8 @@ use crate::units::{Bitrate, Ssrc};
 
 /// Rate window of a stream that may be silent (DTX), in which packets come seconds apart.
 const DTX_RATE_WINDOW: Duration = Duration::from_millis(6000);
-/// How far from the last sender report its clock mapping is trusted (mediasoup: `MaxSenderReportInterpolationMs`).
+/// How far from the last sender report its clock mapping is trusted (mediasoup:
+/// `MaxSenderReportInterpolationMs`).
 const MAX_INTERPOLATION: Duration = Duration::from_millis(10_000);
 /// The smallest round trip time believed (mediasoup and libwebrtc).
 const MIN_RTT: Duration = Duration::from_millis(1);
@@ -60,8 +61,8 @@ pub struct SenderReportTiming {
 
 /// Reception statistics of one incoming RTP stream.
 ///
-/// The owner calls [`handle_packet`](Self::handle_packet) for each packet and obeys its verdict; runs the NACK
-/// generator with the extended sequence number it gives; and tells the outcome with
+/// The owner calls [`handle_packet`](Self::handle_packet) for each packet and obeys its verdict; runs the
+/// NACK generator with the extended sequence number it gives; and tells the outcome with
 /// [`on_nacked_packet`](Self::on_nacked_packet) or [`on_rtx_repaired`](Self::on_rtx_repaired).
 #[derive(Debug)]
 pub struct RecvStreamStats {
@@ -104,7 +105,8 @@ impl RecvStreamStats {
 
     /// Validates and counts a packet of the stream's own SSRC. A discarded packet must be dropped.
     pub fn handle_packet(&mut self, now: Instant, packet: &PacketInfo) -> SeqVerdict {
-        let verdict = self.validate(now, packet);
+        let verdict = self.seq.update(packet.seq);
+        self.note_timestamp(now, packet, verdict);
         if verdict != SeqVerdict::Discarded {
             self.jitter.update(now, packet.timestamp);
             self.media_packets += 1;
@@ -115,21 +117,23 @@ impl RecvStreamStats {
 
     /// Validates the original packet out of an RTX one. Unless discarded, ask the NACK generator next.
     pub fn handle_rtx_packet(&mut self, now: Instant, original: &PacketInfo) -> SeqVerdict {
-        let verdict = self.validate(now, original);
+        let verdict = self.seq.update_retransmitted(original.seq);
+        self.note_timestamp(now, original, verdict);
         if verdict != SeqVerdict::Discarded {
             self.retransmitted += 1;
         }
         verdict
     }
 
-    /// The NACK generator says of a packet given to [`handle_rtx_packet`](Self::handle_rtx_packet) that it repairs.
+    /// The NACK generator says of a packet given to [`handle_rtx_packet`](Self::handle_rtx_packet) that it
+    /// repairs.
     pub fn on_rtx_repaired(&mut self, now: Instant, original: &PacketInfo) {
         self.repaired += 1;
         self.count_transmission(now, original);
     }
 
-    /// The NACK generator says of a packet given to [`handle_packet`](Self::handle_packet) that it was missing. Only for streams
-    /// without RTX: with it, such a packet was merely reordered.
+    /// The NACK generator says of a packet given to [`handle_packet`](Self::handle_packet) that it was
+    /// missing. Only for streams without RTX: with it, such a packet was merely reordered.
     pub fn on_nacked_packet(&mut self) {
         self.retransmitted += 1;
         self.repaired += 1;
@@ -137,17 +141,20 @@ impl RecvStreamStats {
 
     /// Takes note of a sender report; `ntp` is 32.32 fixed point seconds.
     ///
-    /// RFC 3550 §6.4.1: a sender without a wall clock may set the NTP timestamp to zero; such a report says nothing.
+    /// RFC 3550 §6.4.1: a sender without a wall clock may set the NTP timestamp to zero; such a report says
+    /// nothing.
     pub fn handle_sender_report(&mut self, now: Instant, ntp: u64, rtp_timestamp: u32) {
         if ntp != 0 {
             self.sender_report = Some(SenderReportTiming { ntp, rtp_timestamp, received_at: now });
         }
     }
 
-    /// Takes note of an extended report's DLRR item about us (RFC 3611 §4.5) and returns the round trip time, at least 1 ms.
+    /// Takes note of an extended report's DLRR item about us (RFC 3611 §4.5) and returns the round trip time,
+    /// at least 1 ms.
     ///
-    /// `compact_ntp` is the middle 32 bits of our NTP clock when it arrived, the clock of our receiver reference times; `last_rr` and
-    /// `delay_since_last_rr` come from the item. There is no result while the sender has seen no reference time.
+    /// `compact_ntp` is the middle 32 bits of our NTP clock when it arrived, the clock of our receiver
+    /// reference times; `last_rr` and `delay_since_last_rr` come from the item. There is no result while the
+    /// sender has seen no reference time.
     pub fn handle_dlrr(
         &mut self,
         compact_ntp: u32,
@@ -184,8 +191,8 @@ impl RecvStreamStats {
         self.jitter.reset();
     }
 
-    /// The sender's wall clock at `rtp_timestamp` (32.32 fixed point NTP seconds), by its last sender report. `None`
-    /// without one, or further than 10 s from it.
+    /// The sender's wall clock at `rtp_timestamp` (32.32 fixed point NTP seconds), by its last sender report.
+    /// `None` without one, or further than 10 s from it.
     pub fn capture_ntp(&self, rtp_timestamp: u32) -> Option<u64> {
         let report = self.sender_report?;
         if self.clock_rate == 0 {
@@ -274,9 +281,8 @@ impl RecvStreamStats {
         self.highest_timestamp
     }
 
-    fn validate(&mut self, now: Instant, packet: &PacketInfo) -> SeqVerdict {
-        let verdict = self.seq.update(packet.seq);
-        let Some(seq) = verdict.accepted() else { return verdict };
+    fn note_timestamp(&mut self, now: Instant, packet: &PacketInfo, verdict: SeqVerdict) {
+        let Some(seq) = verdict.accepted() else { return };
         let newer = match self.highest_timestamp {
             None => true,
             Some((highest, _)) => {
@@ -288,7 +294,6 @@ impl RecvStreamStats {
         if newer {
             self.highest_timestamp = Some((packet.timestamp, now));
         }
-        verdict
     }
 
     fn count_transmission(&mut self, now: Instant, packet: &PacketInfo) {
@@ -308,7 +313,8 @@ pub(super) fn sender_report_echo(report: Option<&SenderReportTiming>, now: Insta
     ((report.ntp >> 16) as u32, u32::try_from(delay).unwrap_or(u32::MAX))
 }
 
-/// A difference of two compact NTP timestamps; clocks that disagree may make it negative, which counts as zero.
+/// A difference of two compact NTP timestamps; clocks that disagree may make it negative, which counts as
+/// zero.
 fn compact_ntp_interval(interval: u32) -> Duration {
     if interval > 1 << 31 {
         return Duration::ZERO;
@@ -372,7 +378,7 @@ mod tests {
         let mut stream = stream();
         stream.handle_packet(t0, &packet(1, 0));
         assert_eq!(stream.handle_packet(t0, &packet(20_000, 5)), SeqVerdict::Discarded);
-        assert_eq!(stream.handle_rtx_packet(t0, &packet(40_000, 5)), SeqVerdict::Discarded);
+        assert_eq!(stream.handle_rtx_packet(t0, &packet(30_000, 5)), SeqVerdict::Discarded);
         assert_eq!(stream.packets_discarded(), 2);
         assert_eq!(stream.packets_retransmitted(), 0);
         assert_eq!(stream.transmission().packets, 1);

@@ -28,7 +28,8 @@ impl RtxStreamStats {
         }
     }
 
-    /// Validates and counts a packet by the RTX stream's own sequence number. A discarded packet must be dropped.
+    /// Validates and counts a packet by the RTX stream's own sequence number. A discarded packet must be
+    /// dropped.
     pub fn handle_packet(&mut self, seq: u16) -> SeqVerdict {
         let verdict = self.seq.update(seq);
         if verdict != SeqVerdict::Discarded {
@@ -44,7 +45,8 @@ impl RtxStreamStats {
         }
     }
 
-    /// Closes the interval since the last report and returns the next one. RTX has no meaningful jitter: zero.
+    /// Closes the interval since the last report and returns the next one. RTX has no meaningful jitter:
+    /// zero.
     pub fn report(&mut self, now: Instant) -> ReportBlock {
         let loss = self.loss.report(self.seq.expected(), self.packets, 0);
         let (last_sr, delay_since_last_sr) = sender_report_echo(self.sender_report.as_ref(), now);

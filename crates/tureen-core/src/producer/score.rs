@@ -1,4 +1,5 @@
-//! The score of an incoming RTP stream: 0 (nothing gets through) to 10 (mediasoup: `RtpStreamRecv::UpdateScore`).
+//! The score of an incoming RTP stream: 0 (nothing gets through) to 10 (mediasoup:
+//! `RtpStreamRecv::UpdateScore`).
 
 use std::collections::VecDeque;
 
@@ -53,8 +54,8 @@ impl Score {
         self.score
     }
 
-    /// Closes the interval since the last update (mediasoup does so at each RTCP sender report) and returns the
-    /// change it made, if any.
+    /// Closes the interval since the last update (mediasoup does so at each RTCP sender report) and returns
+    /// the change it made, if any.
     ///
     /// `inactive` says that the stream has stopped: its score was reset and the interval is no sample.
     pub fn update(&mut self, totals: ScoreTotals, has_rtx: bool, inactive: bool) -> Option<ScoreChange> {
@@ -89,8 +90,8 @@ impl Score {
     }
 }
 
-/// The score of one interval by itself: the fourth power of the share of packets delivered, where a repaired packet counts as
-/// delivered the more, the fewer repairs and vain retransmissions it took.
+/// The score of one interval by itself: the fourth power of the share of packets delivered, where a repaired
+/// packet counts as delivered the more, the fewer repairs and vain retransmissions it took.
 pub fn interval_score(interval: ScoreTotals, has_rtx: bool) -> u8 {
     let ScoreTotals { expected, received, mut repaired, mut retransmitted } = interval;
     if expected == 0 {
@@ -222,7 +223,10 @@ mod tests {
     proptest! {
         #[test]
         fn any_totals_give_a_score(
-            expected in any::<u32>(), received in any::<u32>(), repaired in any::<u32>(), retransmitted in any::<u32>(),
+            expected in any::<u32>(),
+            received in any::<u32>(),
+            repaired in any::<u32>(),
+            retransmitted in any::<u32>(),
             has_rtx in any::<bool>(),
         ) {
             let totals = interval(expected.into(), received.into(), repaired.into(), retransmitted.into());

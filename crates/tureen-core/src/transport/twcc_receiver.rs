@@ -21,7 +21,8 @@ const FEEDBACK_BITS: u64 = (20 + 8 + 10 + 30) * 8;
 /// Feedback may take one part in this many of the incoming bitrate (5 %).
 const BITRATE_SHARE: u64 = 20;
 
-/// How long arrivals are remembered after they were reported. A late packet repeats the report of those after it.
+/// How long arrivals are remembered after they were reported. A late packet repeats the report of those after
+/// it.
 const ARRIVAL_WINDOW: Duration = Duration::from_millis(500);
 /// How many arrivals are remembered at most.
 const MAX_ARRIVALS: usize = 8192;
@@ -48,16 +49,17 @@ pub struct TransportFeedback {
     pub reference_time: u32,
     /// Count of feedback messages sent before, modulo 256.
     pub feedback_count: u8,
-    /// For each packet from `base_seq` on: when it arrived after the one received before it (the first: after the
-    /// reference time), in units of 250 µs, or `None` if it did not arrive. The last status is never `None`.
+    /// For each packet from `base_seq` on: when it arrived after the one received before it (the first: after
+    /// the reference time), in units of 250 µs, or `None` if it did not arrive. The last status is never
+    /// `None`.
     pub statuses: Vec<Option<i16>>,
 }
 
 /// Records when packets with a transport-wide sequence number arrive and reports it to their sender.
 ///
-/// Each message fits 1200 bytes if its writer packs statuses seven to a chunk, two bits each, and runs of 14 or
-/// more missing packets into run length chunks (or better). A packet that arrives after its number was reported missing
-/// makes the next message start again at it.
+/// Each message fits 1200 bytes if its writer packs statuses seven to a chunk, two bits each, and runs of 14
+/// or more missing packets into run length chunks (or better). A packet that arrives after its number was
+/// reported missing makes the next message start again at it.
 ///
 /// After [`handle_packet`](Self::handle_packet) and [`handle_timeout`](Self::handle_timeout), drain
 /// [`poll_feedback`](Self::poll_feedback), then ask [`poll_timeout`](Self::poll_timeout).
@@ -135,8 +137,8 @@ impl TwccReceiver {
         self.timer.get_or_insert(now + self.interval);
     }
 
-    /// Adapts the time between feedbacks to the bitrate that comes in: what feedback costs shall be 5 % of it, within 50 to
-    /// 250 ms. Takes effect after the next feedback.
+    /// Adapts the time between feedbacks to the bitrate that comes in: what feedback costs shall be 5 % of
+    /// it, within 50 to 250 ms. Takes effect after the next feedback.
     pub fn set_incoming_bitrate(&mut self, bitrate: Bitrate) {
         let feedback_bps = bitrate.as_bps() / BITRATE_SHARE;
         self.interval = match (FEEDBACK_BITS * 1000).checked_div(feedback_bps) {
@@ -170,7 +172,8 @@ impl TwccReceiver {
         let base = self.next.unwrap_or(first.seq).max(first.seq.saturating_sub(MAX_GAP));
         let reference_time = first.at_us / REFERENCE_TICK_US;
         let mut builder = Builder::new(&mut self.feedback.statuses, base, reference_time * REFERENCE_TICK_US);
-        // An empty message takes any first packet: it is at most MAX_GAP away and less than a reference tick late.
+        // An empty message takes any first packet: it is at most MAX_GAP away and less than a reference tick
+        // late.
         let fitting = self.arrivals.iter().skip(start).take_while(|arrival| builder.add(arrival)).count();
         debug_assert!(fitting > 0);
         self.next = Some(builder.next);
@@ -521,8 +524,8 @@ mod tests {
     }
 
     proptest! {
-        /// Any order of numbers and any pauses: feedbacks stay within their size, end with an arrival and tell of every arrival not
-        /// beyond the limits, at the right time.
+        /// Any order of numbers and any pauses: feedbacks stay within their size, end with an arrival and
+        /// tell of every arrival not beyond the limits, at the right time.
         #[test]
         fn any_arrivals_are_reported_within_limits(
             packets in prop::collection::vec((any::<u16>(), 0u64..10_000_000), 1..200),
@@ -535,7 +538,8 @@ mod tests {
                 }
                 receiver.handle_packet(now, seq);
                 receiver.handle_timeout(now);
-                let arrived: Vec<_> = receiver.arrivals.iter().map(|a| (a.seq as u16, a.at_us as i64)).collect();
+                let arrived: Vec<_> =
+                    receiver.arrivals.iter().map(|a| (a.seq as u16, a.at_us as i64)).collect();
                 for feedback in drain(&mut receiver) {
                     prop_assert!(matches!(feedback.statuses.last(), Some(Some(_))));
                     prop_assert!(feedback.statuses.len() as u64 <= MAX_STATUSES);

@@ -16,8 +16,8 @@ pub struct Descriptor {
     pub nal_unit_type: u8,
     /// The packet starts a NAL unit; false only for a fragment that is not the first.
     pub nal_unit_start: bool,
-    /// The packet carries the start of a sequence parameter set, which comes before every key frame (as in mediasoup, a bare
-    /// IDR slice does not count).
+    /// The packet carries the start of a sequence parameter set, which comes before every key frame (as in
+    /// mediasoup, a bare IDR slice does not count).
     pub key_frame: bool,
 }
 

@@ -1,4 +1,5 @@
-//! H265 payload structure (RFC 7798 §4.4), without decoding order numbers (`sprop-max-don-diff` 0, as WebRTC uses it).
+//! H265 payload structure (RFC 7798 §4.4), without decoding order numbers (`sprop-max-don-diff` 0, as WebRTC
+//! uses it).
 
 use super::Cursor;
 
@@ -13,7 +14,8 @@ const FRAGMENTATION: u8 = 49;
 pub struct Descriptor {
     /// NAL unit type of the packet: 0–47 for a single NAL unit, 48 aggregation, 49 fragmentation, 50 PACI.
     pub packet_type: u8,
-    /// NAL unit type of what is inside: of the single or fragmented NAL unit, or the first one of an aggregation.
+    /// NAL unit type of what is inside: of the single or fragmented NAL unit, or the first one of an
+    /// aggregation.
     pub nal_unit_type: u8,
     /// The packet starts a NAL unit; false only for a fragment that is not the first.
     pub nal_unit_start: bool,
@@ -21,7 +23,8 @@ pub struct Descriptor {
     pub layer_id: u8,
     /// The temporal layer, 0–6.
     pub temporal_layer: u8,
-    /// The packet carries the start of a video or sequence parameter set or of an intra random access picture.
+    /// The packet carries the start of a video or sequence parameter set or of an intra random access
+    /// picture.
     ///
     /// Parameter sets may come in packets of their own before the picture: a receiver must get them too.
     pub key_frame: bool,

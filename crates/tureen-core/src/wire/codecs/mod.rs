@@ -30,8 +30,8 @@ pub enum CodecKind {
 
 /// Whether `payload` belongs to the start of a key frame, from which a receiver can begin to decode.
 ///
-/// For H264, H265 and AV1 a dependency descriptor header extension, where there is one, says it better: it is in the
-/// clear even if the payload is encrypted end to end.
+/// For H264, H265 and AV1 a dependency descriptor header extension, where there is one, says it better: it is
+/// in the clear even if the payload is encrypted end to end.
 pub fn is_key_frame(kind: CodecKind, payload: &[u8]) -> bool {
     match kind {
         CodecKind::Vp8 => vp8::parse(payload).is_some_and(|d| d.key_frame),
