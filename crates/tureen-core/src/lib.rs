@@ -18,6 +18,7 @@ pub mod producer;
 pub mod rate;
 pub mod seq;
 pub mod srtp;
+pub mod transport;
 pub mod types;
 pub mod units;
 pub mod wire;

@@ -29,10 +29,10 @@ impl Counter {
 
 /// Rate of bytes and packets within a sliding window (mediasoup: `RateCalculator`).
 ///
-/// The memory is fixed (100 slots), recording a packet costs O(1) amortised and never more than one walk over the
-/// slots. Rates refer to the period that the data in the window really spans, so that a young stream is not reported as a
-/// fraction of its rate. There is no rate while there is nothing to divide by: no packet in the window, all of them in
-/// one millisecond, or a single one while the window has not filled.
+/// The memory is fixed (100 slots), recording a packet costs O(1) amortised and never more than one walk over
+/// the slots. Rates refer to the period that the data in the window really spans, so that a young stream is
+/// not reported as a fraction of its rate. There is no rate while there is nothing to divide by: no packet in
+/// the window, all of them in one millisecond, or a single one while the window has not filled.
 #[derive(Clone, Debug)]
 pub struct RateMeter {
     window: Duration,
@@ -90,8 +90,8 @@ impl RateMeter {
     ///
     /// An instant before the newest slot counts as that slot's.
     pub fn add(&mut self, now: Instant, bytes: usize) {
-        // A stream that merely sends less often than the window keeps its period; one that comes back after a real
-        // pause starts a new one.
+        // A stream that merely sends less often than the window keeps its period; one that comes back after a
+        // real pause starts a new one.
         let continues = self.in_window.packets != 0
             && self.last_at.is_some_and(|last| now.saturating_duration_since(last) < self.window * 3 / 2);
         self.slide(now);
@@ -185,6 +185,7 @@ fn per_second(amount: u64, millis: u64) -> f64 {
 }
 
 #[cfg(test)]
+#[expect(clippy::disallowed_methods, reason = "tests may read the clock")]
 mod tests {
     use super::*;
 

@@ -1,4 +1,5 @@
-//! Merges the key frame requests of many consumers into few towards the sender (mediasoup: `KeyFrameRequestManager`).
+//! Merges the key frame requests of many consumers into few towards the sender (mediasoup:
+//! `KeyFrameRequestManager`).
 
 use std::collections::VecDeque;
 use std::time::{Duration, Instant};
@@ -10,13 +11,14 @@ const KEY_FRAME_WAIT: Duration = Duration::from_millis(1000);
 
 /// The key frame requests of one producer, for each of its streams.
 ///
-/// While a requested key frame is awaited (1 s) further requests are merged into one retry, sent only if the key frame has not come by
-/// then. A `delay` (mediasoup: `keyFrameRequestDelay`) moreover keeps at least that time between two requests, whether or not key
-/// frames arrive in between: it protects a sender whose consumers come and go, at the price of a later first
-/// picture for some of them.
+/// While a requested key frame is awaited (1 s) further requests are merged into one retry, sent only if the
+/// key frame has not come by then. A `delay` (mediasoup: `keyFrameRequestDelay`) moreover keeps at least that
+/// time between two requests, whether or not key frames arrive in between: it protects a sender whose
+/// consumers come and go, at the price of a later first picture for some of them.
 ///
-/// After any call, drain [`poll_request`](Self::poll_request) and ask [`poll_timeout`](Self::poll_timeout). It holds
-/// one entry for each SSRC with a request under way; callers pass only SSRCs of the producer's own streams.
+/// After any call, drain [`poll_request`](Self::poll_request) and ask [`poll_timeout`](Self::poll_timeout).
+/// It holds one entry for each SSRC with a request under way; callers pass only SSRCs of the producer's own
+/// streams.
 #[derive(Debug)]
 pub struct KeyFrameRequests {
     delay: Duration,
@@ -145,6 +147,7 @@ impl KeyFrameRequests {
 }
 
 #[cfg(test)]
+#[expect(clippy::disallowed_methods, reason = "tests may read the clock")]
 mod tests {
     use super::*;
 

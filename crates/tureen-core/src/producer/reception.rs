@@ -1,0 +1,340 @@
+//! Sequence validation and loss accounting of an incoming RTP stream (RFC 3550 appendix A.1 and A.3).
+
+/// A jump of this much forward is not a gap but another stream (RFC 3550 §A.1: MAX_DROPOUT).
+const MAX_DROPOUT: u16 = 3000;
+/// A packet this late is not reordered but another stream's (RFC 3550 §A.1: MAX_MISORDER; value of
+/// mediasoup).
+const MAX_MISORDER: u16 = 1500;
+
+/// What to do with a packet, judged by its sequence number.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum SeqVerdict {
+    /// The packet belongs to the stream. Its sequence number, extended to 64 bits.
+    Accepted(u64),
+    /// The sender has restarted its numbering and this packet begins the new one: whatever was remembered by
+    /// sequence number (missing packets, retransmissions) is void. The extended number is higher than all
+    /// before it.
+    Restarted(u64),
+    /// The packet is far from all others of the stream: drop it.
+    Discarded,
+}
+
+impl SeqVerdict {
+    /// The extended sequence number of a packet that is not to be dropped.
+    pub fn accepted(self) -> Option<u64> {
+        match self {
+            Self::Accepted(seq) | Self::Restarted(seq) => Some(seq),
+            Self::Discarded => None,
+        }
+    }
+}
+
+/// Validates sequence numbers, extends them and counts how many packets were to be expected.
+///
+/// Like [`crate::seq::SeqExtender`], it places the first number one cycle up, so that packets reordered
+/// before it have a position.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct SeqTracker {
+    current: Option<Numbering>,
+    /// Packets expected in numberings before the current one.
+    expected_before: u64,
+    /// One after the last number that did not fit.
+    bad_seq: Option<u16>,
+    discarded: u64,
+}
+
+/// The stretch of a stream in which its sender did not restart its numbering.
+#[derive(Clone, Copy, Debug)]
+struct Numbering {
+    first: u64,
+    highest: u64,
+}
+
+impl SeqTracker {
+    /// Judges the next packet. Two packets in a row that do not fit, but follow each other, restart the
+    /// numbering.
+    pub fn update(&mut self, seq: u16) -> SeqVerdict {
+        let Some(current) = &mut self.current else {
+            return self.begin(seq);
+        };
+        let (ahead, behind) = current.distances(seq);
+        if ahead < MAX_DROPOUT {
+            current.highest += u64::from(ahead);
+            SeqVerdict::Accepted(current.highest)
+        } else if behind < MAX_MISORDER {
+            SeqVerdict::Accepted(current.highest.saturating_sub(u64::from(behind)))
+        } else if self.bad_seq == Some(seq) {
+            // RFC 3550 §A.1: "Two sequential packets -- assume that the other side restarted without telling
+            // us".
+            self.expected_before += current.expected();
+            // Two cycles up: also what is reordered before it comes after all that was before.
+            let extended = (current.highest / CYCLE + 2) * CYCLE + u64::from(seq);
+            *current = Numbering { first: extended, highest: extended };
+            self.bad_seq = None;
+            SeqVerdict::Restarted(extended)
+        } else {
+            self.bad_seq = Some(seq.wrapping_add(1));
+            self.discard()
+        }
+    }
+
+    /// Judges the original packet out of an RTX one.
+    ///
+    /// Retransmissions may come much later than packets are reordered, several of them in a row; so they
+    /// never restart the numbering, and any position behind is plausible.
+    pub fn update_retransmitted(&mut self, seq: u16) -> SeqVerdict {
+        let Some(current) = &mut self.current else {
+            return self.begin(seq);
+        };
+        let (ahead, behind) = current.distances(seq);
+        if ahead < MAX_DROPOUT {
+            current.highest += u64::from(ahead);
+            SeqVerdict::Accepted(current.highest)
+        } else if behind <= ahead {
+            SeqVerdict::Accepted(current.highest.saturating_sub(u64::from(behind)))
+        } else {
+            self.discard()
+        }
+    }
+
+    /// Whether `extended` is the highest sequence number so far.
+    pub fn is_highest(&self, extended: u64) -> bool {
+        self.current.is_some_and(|current| current.highest == extended)
+    }
+
+    /// The highest sequence number received, extended as receiver reports want it: by the cycles since the
+    /// numbering began (RFC 3550 §6.4.1). Zero before the first packet.
+    pub fn extended_highest(&self) -> u32 {
+        self.current.map_or(0, |c| (c.highest - c.first / CYCLE * CYCLE) as u32)
+    }
+
+    /// How many packets the sender has sent as far as sequence numbers tell (RFC 3550 §A.3), over all
+    /// restarts.
+    pub fn expected(&self) -> u64 {
+        self.expected_before + self.current.map_or(0, |current| current.expected())
+    }
+
+    /// How many packets were discarded.
+    pub fn discarded(&self) -> u64 {
+        self.discarded
+    }
+
+    fn begin(&mut self, seq: u16) -> SeqVerdict {
+        let extended = CYCLE + u64::from(seq);
+        self.current = Some(Numbering { first: extended, highest: extended });
+        SeqVerdict::Accepted(extended)
+    }
+
+    fn discard(&mut self) -> SeqVerdict {
+        self.discarded += 1;
+        SeqVerdict::Discarded
+    }
+}
+
+impl Numbering {
+    /// How far `seq` is ahead of the highest number and how far behind it, the short way being the true one.
+    fn distances(&self, seq: u16) -> (u16, u16) {
+        let ahead = seq.wrapping_sub(self.highest as u16);
+        (ahead, ahead.wrapping_neg())
+    }
+
+    fn expected(&self) -> u64 {
+        self.highest - self.first + 1
+    }
+}
+
+const CYCLE: u64 = 1 << 16;
+
+/// Loss as receiver reports state it (RFC 3550 §A.3), fed with running totals at each report.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct LossCounter {
+    expected_prior: u64,
+    received_prior: u64,
+    lost: u64,
+    fraction_lost: u8,
+    reported_lost: i64,
+}
+
+/// The loss fields of one report.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Loss {
+    /// Share of packets lost since the report before, in 1/256; 255 also stands for all.
+    pub fraction_lost: u8,
+    /// Packets lost since the beginning, within the 24 signed bits of the field.
+    pub total_lost: i32,
+}
+
+impl LossCounter {
+    /// Closes the interval since the last report.
+    ///
+    /// `worst_remote_fraction_lost` is the highest fraction lost that a consumer of the stream reports: where
+    /// it exceeds the loss on this side it is reported instead, so that an encoder with in-band FEC protects
+    /// for the worst receiver. Zero for none.
+    pub fn report(&mut self, expected: u64, received: u64, worst_remote_fraction_lost: u8) -> Loss {
+        let expected_interval = expected.saturating_sub(self.expected_prior);
+        let received_interval = received.saturating_sub(self.received_prior);
+        self.expected_prior = expected;
+        self.received_prior = received;
+
+        // Duplicates may make more received than expected. As in mediasoup that is no negative loss.
+        let lost = expected.saturating_sub(received);
+        let newly_lost = lost as i64 - self.lost as i64;
+        self.lost = lost;
+        self.fraction_lost =
+            fraction_lost(expected_interval, expected_interval.saturating_sub(received_interval));
+
+        let fraction_lost = if worst_remote_fraction_lost > self.fraction_lost {
+            self.reported_lost += ((u64::from(worst_remote_fraction_lost) * expected_interval) >> 8) as i64;
+            worst_remote_fraction_lost
+        } else {
+            self.reported_lost += newly_lost;
+            self.fraction_lost
+        };
+        Loss { fraction_lost, total_lost: clamp_to_i24(self.reported_lost) }
+    }
+
+    /// Packets lost on this side by the last report.
+    pub fn lost(&self) -> u64 {
+        self.lost
+    }
+
+    /// Share of packets lost on this side in the interval of the last report, in 1/256.
+    pub fn fraction_lost(&self) -> u8 {
+        self.fraction_lost
+    }
+}
+
+fn fraction_lost(expected: u64, lost: u64) -> u8 {
+    if expected == 0 {
+        return 0;
+    }
+    // Rounded; a whole interval lost would be 256, one more than the field can hold.
+    ((lost * 256 + expected / 2) / expected).min(255) as u8
+}
+
+/// RFC 3550 §A.3: "Since this signed number is carried in 24 bits, it should be clamped".
+fn clamp_to_i24(lost: i64) -> i32 {
+    lost.clamp(-0x80_0000, 0x7f_ffff) as i32
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    #[test]
+    fn wrap_counts_a_cycle() {
+        let mut seq = SeqTracker::default();
+        assert_eq!(seq.update(65_534), SeqVerdict::Accepted(0x1_fffe));
+        assert_eq!(seq.extended_highest(), 65_534);
+        assert_eq!(seq.update(1), SeqVerdict::Accepted(0x2_0001));
+        assert_eq!(seq.extended_highest(), 0x1_0001);
+        assert_eq!(seq.update(65_535), SeqVerdict::Accepted(0x1_ffff), "late, of the old cycle");
+        assert!(!seq.is_highest(0x1_ffff));
+        assert_eq!(seq.expected(), 4);
+    }
+
+    #[test]
+    fn packet_before_the_first_is_accepted() {
+        let mut seq = SeqTracker::default();
+        seq.update(0);
+        assert_eq!(seq.update(65_535), SeqVerdict::Accepted(0xffff));
+        assert_eq!(seq.expected(), 1);
+    }
+
+    #[test]
+    fn dropout_and_misorder_have_limits() {
+        let mut seq = SeqTracker::default();
+        seq.update(10_000);
+        assert_eq!(seq.update(8501).accepted(), Some(CYCLE + 8501));
+        assert_eq!(seq.update(8500), SeqVerdict::Discarded);
+        assert_eq!(seq.update(13_000), SeqVerdict::Discarded);
+        assert_eq!(seq.update(12_999).accepted(), Some(CYCLE + 12_999));
+        assert_eq!(seq.discarded(), 2);
+    }
+
+    #[test]
+    fn two_sequential_packets_restart_the_numbering() {
+        let mut seq = SeqTracker::default();
+        for n in 40_000..40_010 {
+            seq.update(n);
+        }
+        assert_eq!(seq.update(5), SeqVerdict::Discarded);
+        assert_eq!(seq.update(7), SeqVerdict::Discarded, "not sequential");
+        let SeqVerdict::Restarted(extended) = seq.update(8) else { panic!("restart") };
+        assert!(extended > CYCLE + 40_009 && extended % CYCLE == 8);
+        assert!(seq.update(65_535).accepted().unwrap() > CYCLE + 40_009);
+        assert_eq!(seq.extended_highest(), 8);
+        seq.update(9);
+        assert_eq!(seq.expected(), 12, "monotone: ten and two");
+    }
+
+    #[test]
+    fn late_retransmissions_in_a_row_do_not_restart_the_numbering() {
+        let mut seq = SeqTracker::default();
+        seq.update(10_000);
+        assert_eq!(seq.update_retransmitted(5000), SeqVerdict::Accepted(CYCLE + 5000));
+        assert_eq!(seq.update_retransmitted(5001), SeqVerdict::Accepted(CYCLE + 5001));
+        assert_eq!(seq.update_retransmitted(10_002), SeqVerdict::Accepted(CYCLE + 10_002));
+        assert_eq!(seq.update_retransmitted(20_000), SeqVerdict::Discarded);
+        assert_eq!(seq.update_retransmitted(20_001), SeqVerdict::Discarded);
+        assert_eq!(seq.extended_highest(), 10_002);
+    }
+
+    #[test]
+    fn bad_seq_at_the_wrap_is_recognised() {
+        let mut seq = SeqTracker::default();
+        seq.update(30_000);
+        seq.update(65_535);
+        assert!(matches!(seq.update(0), SeqVerdict::Restarted(_)));
+    }
+
+    #[test]
+    fn loss_is_reported_per_interval_and_in_total() {
+        let mut loss = LossCounter::default();
+        assert_eq!(loss.report(100, 75, 0), Loss { fraction_lost: 64, total_lost: 25 });
+        assert_eq!(loss.report(200, 175, 0), Loss { fraction_lost: 0, total_lost: 25 });
+        assert_eq!(loss.report(200, 175, 0), Loss { fraction_lost: 0, total_lost: 25 }, "silence");
+        assert_eq!(loss.report(300, 175, 0), Loss { fraction_lost: 255, total_lost: 125 }, "all lost");
+    }
+
+    #[test]
+    fn repaired_and_duplicate_packets_never_make_negative_loss() {
+        let mut loss = LossCounter::default();
+        loss.report(100, 90, 0);
+        assert_eq!(loss.report(110, 130, 0), Loss { fraction_lost: 0, total_lost: 0 });
+    }
+
+    #[test]
+    fn worst_remote_loss_wins_over_a_better_local_one() {
+        let mut loss = LossCounter::default();
+        assert_eq!(loss.report(256, 256, 128), Loss { fraction_lost: 128, total_lost: 128 });
+        assert_eq!((loss.lost(), loss.fraction_lost()), (0, 0), "statistics keep the local loss");
+        assert_eq!(loss.report(512, 320, 10), Loss { fraction_lost: 192, total_lost: 320 });
+    }
+
+    #[test]
+    fn total_loss_is_clamped_to_24_bits() {
+        let mut loss = LossCounter::default();
+        assert_eq!(loss.report(1 << 30, 0, 0).total_lost, 0x7f_ffff);
+        assert_eq!(clamp_to_i24(-1 << 30), -0x80_0000);
+    }
+
+    proptest! {
+        #[test]
+        fn any_numbers_keep_expected_monotone(seqs in prop::collection::vec(any::<u16>(), 0..500)) {
+            let mut tracker = SeqTracker::default();
+            let mut loss = LossCounter::default();
+            let (mut before, mut received) = (0, 0);
+            for seq in seqs {
+                if let Some(extended) = tracker.update(seq).accepted() {
+                    received += 1;
+                    prop_assert_eq!(extended as u16, seq);
+                }
+                prop_assert!(tracker.expected() >= before);
+                before = tracker.expected();
+                loss.report(before, received, seq as u8);
+            }
+        }
+    }
+}

@@ -1,0 +1,472 @@
+//! Statistics of one incoming RTP stream and what its receiver reports say (mediasoup: `RtpStreamRecv`).
+
+use std::time::{Duration, Instant};
+
+use super::jitter::JitterEstimator;
+use super::reception::{LossCounter, SeqTracker, SeqVerdict};
+use super::score::ScoreTotals;
+use crate::rate::{Counter, DEFAULT_RATE_WINDOW, RateMeter};
+use crate::units::{Bitrate, Ssrc};
+
+/// Rate window of a stream that may be silent (DTX), in which packets come seconds apart.
+const DTX_RATE_WINDOW: Duration = Duration::from_millis(6000);
+/// How far from the last sender report its clock mapping is trusted (mediasoup:
+/// `MaxSenderReportInterpolationMs`).
+const MAX_INTERPOLATION: Duration = Duration::from_millis(10_000);
+/// The smallest round trip time believed (mediasoup and libwebrtc).
+const MIN_RTT: Duration = Duration::from_millis(1);
+
+/// What the statistics need to know of a packet. For an RTX packet: of the original in it.
+#[derive(Clone, Copy, Debug)]
+pub struct PacketInfo {
+    /// Sequence number.
+    pub seq: u16,
+    /// RTP timestamp.
+    pub timestamp: u32,
+    /// Bytes of the whole RTP packet.
+    pub size: usize,
+    /// Bytes of its payload without padding; zero for a padding-only packet.
+    pub payload_len: usize,
+}
+
+/// One report block about an incoming stream (RFC 3550 §6.4.1).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct ReportBlock {
+    /// The stream reported on.
+    pub ssrc: Ssrc,
+    /// Share of packets lost since the report before, in 1/256.
+    pub fraction_lost: u8,
+    /// Packets lost in total, within 24 signed bits.
+    pub total_lost: i32,
+    /// Highest sequence number received, with the count of cycles above it.
+    pub extended_highest_seq: u32,
+    /// Interarrival jitter in units of the clock rate.
+    pub jitter: u32,
+    /// Middle 32 bits of the NTP timestamp of the last sender report; zero if there was none.
+    pub last_sr: u32,
+    /// Time since then in 1/65536 s; zero if there was none.
+    pub delay_since_last_sr: u32,
+}
+
+/// The last sender report: how the sender's wall clock and RTP clock relate.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct SenderReportTiming {
+    /// The sender's NTP timestamp, 32.32 fixed point seconds.
+    pub ntp: u64,
+    /// The RTP timestamp of the same instant.
+    pub rtp_timestamp: u32,
+    /// When the report arrived.
+    pub received_at: Instant,
+}
+
+/// Reception statistics of one incoming RTP stream.
+///
+/// The owner calls [`handle_packet`](Self::handle_packet) for each packet and obeys its verdict; runs the
+/// NACK generator with the extended sequence number it gives; and tells the outcome with
+/// [`on_nacked_packet`](Self::on_nacked_packet) or [`on_rtx_repaired`](Self::on_rtx_repaired).
+#[derive(Debug)]
+pub struct RecvStreamStats {
+    ssrc: Ssrc,
+    clock_rate: u32,
+    seq: SeqTracker,
+    loss: LossCounter,
+    jitter: JitterEstimator,
+    highest_timestamp: Option<(u32, Instant)>,
+    /// Everything that was of use: media and repaired packets.
+    transmission: Counter,
+    transmission_rate: RateMeter,
+    /// Media without what RTX repaired: what loss is computed from.
+    media_packets: u64,
+    retransmitted: u64,
+    repaired: u64,
+    sender_report: Option<SenderReportTiming>,
+    rtt: Option<Duration>,
+}
+
+impl RecvStreamStats {
+    /// Statistics of a stream that has not begun; `dtx` says that it may be silent for seconds.
+    pub fn new(ssrc: Ssrc, clock_rate: u32, dtx: bool) -> Self {
+        Self {
+            ssrc,
+            clock_rate,
+            seq: SeqTracker::default(),
+            loss: LossCounter::default(),
+            jitter: JitterEstimator::new(clock_rate),
+            highest_timestamp: None,
+            transmission: Counter::default(),
+            transmission_rate: RateMeter::new(if dtx { DTX_RATE_WINDOW } else { DEFAULT_RATE_WINDOW }),
+            media_packets: 0,
+            retransmitted: 0,
+            repaired: 0,
+            sender_report: None,
+            rtt: None,
+        }
+    }
+
+    /// Validates and counts a packet of the stream's own SSRC. A discarded packet must be dropped.
+    pub fn handle_packet(&mut self, now: Instant, packet: &PacketInfo) -> SeqVerdict {
+        let verdict = self.seq.update(packet.seq);
+        self.note_timestamp(now, packet, verdict);
+        if verdict != SeqVerdict::Discarded {
+            self.jitter.update(now, packet.timestamp);
+            self.media_packets += 1;
+            self.count_transmission(now, packet);
+        }
+        verdict
+    }
+
+    /// Validates the original packet out of an RTX one. Unless discarded, ask the NACK generator next.
+    pub fn handle_rtx_packet(&mut self, now: Instant, original: &PacketInfo) -> SeqVerdict {
+        let verdict = self.seq.update_retransmitted(original.seq);
+        self.note_timestamp(now, original, verdict);
+        if verdict != SeqVerdict::Discarded {
+            self.retransmitted += 1;
+        }
+        verdict
+    }
+
+    /// The NACK generator says of a packet given to [`handle_rtx_packet`](Self::handle_rtx_packet) that it
+    /// repairs.
+    pub fn on_rtx_repaired(&mut self, now: Instant, original: &PacketInfo) {
+        self.repaired += 1;
+        self.count_transmission(now, original);
+    }
+
+    /// The NACK generator says of a packet given to [`handle_packet`](Self::handle_packet) that it was
+    /// missing. Only for streams without RTX: with it, such a packet was merely reordered.
+    pub fn on_nacked_packet(&mut self) {
+        self.retransmitted += 1;
+        self.repaired += 1;
+    }
+
+    /// Takes note of a sender report; `ntp` is 32.32 fixed point seconds.
+    ///
+    /// RFC 3550 §6.4.1: a sender without a wall clock may set the NTP timestamp to zero; such a report says
+    /// nothing.
+    pub fn handle_sender_report(&mut self, now: Instant, ntp: u64, rtp_timestamp: u32) {
+        if ntp != 0 {
+            self.sender_report = Some(SenderReportTiming { ntp, rtp_timestamp, received_at: now });
+        }
+    }
+
+    /// Takes note of an extended report's DLRR item about us (RFC 3611 §4.5) and returns the round trip time,
+    /// at least 1 ms.
+    ///
+    /// `compact_ntp` is the middle 32 bits of our NTP clock when it arrived, the clock of our receiver
+    /// reference times; `last_rr` and `delay_since_last_rr` come from the item. There is no result while the
+    /// sender has seen no reference time.
+    pub fn handle_dlrr(
+        &mut self,
+        compact_ntp: u32,
+        last_rr: u32,
+        delay_since_last_rr: u32,
+    ) -> Option<Duration> {
+        if last_rr == 0 {
+            return None;
+        }
+        let rtt = compact_ntp_interval(compact_ntp.wrapping_sub(delay_since_last_rr).wrapping_sub(last_rr));
+        self.rtt = Some(rtt.max(MIN_RTT));
+        self.rtt
+    }
+
+    /// Closes the interval since the last report and returns the next one.
+    ///
+    /// `worst_remote_fraction_lost`: see [`LossCounter::report`]; zero unless the stream uses in-band FEC.
+    pub fn report(&mut self, now: Instant, worst_remote_fraction_lost: u8) -> ReportBlock {
+        let loss = self.loss.report(self.seq.expected(), self.media_packets, worst_remote_fraction_lost);
+        let (last_sr, delay_since_last_sr) = sender_report_echo(self.sender_report.as_ref(), now);
+        ReportBlock {
+            ssrc: self.ssrc,
+            fraction_lost: loss.fraction_lost,
+            total_lost: loss.total_lost,
+            extended_highest_seq: self.seq.extended_highest(),
+            jitter: self.jitter.jitter(),
+            last_sr,
+            delay_since_last_sr,
+        }
+    }
+
+    /// Forgets the jitter: the stream is paused.
+    pub fn pause(&mut self) {
+        self.jitter.reset();
+    }
+
+    /// The sender's wall clock at `rtp_timestamp` (32.32 fixed point NTP seconds), by its last sender report.
+    /// `None` without one, or further than 10 s from it.
+    pub fn capture_ntp(&self, rtp_timestamp: u32) -> Option<u64> {
+        let report = self.sender_report?;
+        if self.clock_rate == 0 {
+            return None;
+        }
+        let clock_rate = i64::from(self.clock_rate);
+        let distance = i64::from(rtp_timestamp.wrapping_sub(report.rtp_timestamp) as i32);
+        if distance.abs() * 1000 > MAX_INTERPOLATION.as_millis() as i64 * clock_rate {
+            return None;
+        }
+        report.ntp.checked_add_signed((distance << 32) / clock_rate)
+    }
+
+    /// The last sender report.
+    pub fn sender_report(&self) -> Option<&SenderReportTiming> {
+        self.sender_report.as_ref()
+    }
+
+    /// The running totals that the score is computed from.
+    pub fn score_totals(&self) -> ScoreTotals {
+        ScoreTotals {
+            expected: self.seq.expected(),
+            received: self.media_packets,
+            repaired: self.repaired,
+            retransmitted: self.retransmitted,
+        }
+    }
+
+    /// The stream's SSRC.
+    pub fn ssrc(&self) -> Ssrc {
+        self.ssrc
+    }
+
+    /// The RTP clock rate in Hz.
+    pub fn clock_rate(&self) -> u32 {
+        self.clock_rate
+    }
+
+    /// Packets and bytes of media and repaired packets. Padding-only packets count as packets without bytes.
+    pub fn transmission(&self) -> Counter {
+        self.transmission
+    }
+
+    /// Bitrate of media and repaired packets; zero while there is nothing to measure.
+    pub fn bitrate(&mut self, now: Instant) -> Bitrate {
+        self.transmission_rate.bitrate(now).unwrap_or(Bitrate::ZERO)
+    }
+
+    /// Packets lost by the last report, on this side.
+    pub fn packets_lost(&self) -> u64 {
+        self.loss.lost()
+    }
+
+    /// Share of packets lost in the interval of the last report, in 1/256, on this side.
+    pub fn fraction_lost(&self) -> u8 {
+        self.loss.fraction_lost()
+    }
+
+    /// Packets dropped because their sequence number did not fit.
+    pub fn packets_discarded(&self) -> u64 {
+        self.seq.discarded()
+    }
+
+    /// Packets that came again, whether or not they were still missing.
+    pub fn packets_retransmitted(&self) -> u64 {
+        self.retransmitted
+    }
+
+    /// Missing packets that came after all.
+    pub fn packets_repaired(&self) -> u64 {
+        self.repaired
+    }
+
+    /// Interarrival jitter in units of the clock rate.
+    pub fn jitter(&self) -> u32 {
+        self.jitter.jitter()
+    }
+
+    /// Round trip time to the sender, by its last DLRR item.
+    pub fn rtt(&self) -> Option<Duration> {
+        self.rtt
+    }
+
+    /// The newest RTP timestamp and when it was first seen.
+    pub fn highest_timestamp(&self) -> Option<(u32, Instant)> {
+        self.highest_timestamp
+    }
+
+    fn note_timestamp(&mut self, now: Instant, packet: &PacketInfo, verdict: SeqVerdict) {
+        let Some(seq) = verdict.accepted() else { return };
+        let newer = match self.highest_timestamp {
+            None => true,
+            Some((highest, _)) => {
+                let ahead = packet.timestamp.wrapping_sub(highest) as i32;
+                // The newest packet decides even if its timestamp is behind: after a long pause it may be.
+                ahead > 0 || (ahead < 0 && self.seq.is_highest(seq))
+            }
+        };
+        if newer {
+            self.highest_timestamp = Some((packet.timestamp, now));
+        }
+    }
+
+    fn count_transmission(&mut self, now: Instant, packet: &PacketInfo) {
+        let size = if packet.payload_len == 0 { 0 } else { packet.size };
+        self.transmission.add(size);
+        if size > 0 {
+            self.transmission_rate.add(now, size);
+        }
+    }
+}
+
+/// LSR and DLSR of a report block (RFC 3550 §6.4.1).
+pub(super) fn sender_report_echo(report: Option<&SenderReportTiming>, now: Instant) -> (u32, u32) {
+    let Some(report) = report else { return (0, 0) };
+    let delay = now.saturating_duration_since(report.received_at);
+    let delay = (delay.as_micros() << 16) / 1_000_000;
+    ((report.ntp >> 16) as u32, u32::try_from(delay).unwrap_or(u32::MAX))
+}
+
+/// A difference of two compact NTP timestamps; clocks that disagree may make it negative, which counts as
+/// zero.
+fn compact_ntp_interval(interval: u32) -> Duration {
+    if interval > 1 << 31 {
+        return Duration::ZERO;
+    }
+    Duration::from_micros((u64::from(interval) * 1_000_000 + (1 << 15)) >> 16)
+}
+
+#[cfg(test)]
+#[expect(clippy::disallowed_methods, reason = "tests may read the clock")]
+mod tests {
+    use super::*;
+
+    fn ms(n: u64) -> Duration {
+        Duration::from_millis(n)
+    }
+
+    fn stream() -> RecvStreamStats {
+        RecvStreamStats::new(Ssrc(7), 90_000, false)
+    }
+
+    fn packet(seq: u16, timestamp: u32) -> PacketInfo {
+        PacketInfo { seq, timestamp, size: 1000, payload_len: 980 }
+    }
+
+    #[test]
+    fn report_before_the_first_packet_is_all_zero() {
+        let block = stream().report(Instant::now(), 0);
+        assert_eq!((block.ssrc, block.extended_highest_seq, block.total_lost), (Ssrc(7), 0, 0));
+        assert_eq!((block.last_sr, block.delay_since_last_sr), (0, 0));
+    }
+
+    #[test]
+    fn report_names_loss_and_highest_number() {
+        let t0 = Instant::now();
+        let mut stream = stream();
+        for seq in [65_533, 65_535, 0, 1] {
+            stream.handle_packet(t0, &packet(seq, 0));
+        }
+        let block = stream.report(t0, 0);
+        assert_eq!((block.fraction_lost, block.total_lost), (51, 1));
+        assert_eq!(block.extended_highest_seq, 0x1_0001);
+    }
+
+    #[test]
+    fn rtx_does_not_hide_loss_but_counts_as_transmission() {
+        let t0 = Instant::now();
+        let mut stream = stream();
+        stream.handle_packet(t0, &packet(1, 0));
+        stream.handle_packet(t0, &packet(3, 0));
+        assert_eq!(stream.handle_rtx_packet(t0, &packet(2, 0)), SeqVerdict::Accepted(0x1_0002));
+        stream.on_rtx_repaired(t0, &packet(2, 0));
+        assert_eq!(stream.handle_rtx_packet(t0, &packet(2, 0)), SeqVerdict::Accepted(0x1_0002));
+        assert_eq!(stream.report(t0, 0).total_lost, 1);
+        assert_eq!((stream.packets_retransmitted(), stream.packets_repaired()), (2, 1));
+        assert_eq!(stream.transmission(), Counter { packets: 3, bytes: 3000 });
+    }
+
+    #[test]
+    fn discarded_packet_changes_only_its_own_counter() {
+        let t0 = Instant::now();
+        let mut stream = stream();
+        stream.handle_packet(t0, &packet(1, 0));
+        assert_eq!(stream.handle_packet(t0, &packet(20_000, 5)), SeqVerdict::Discarded);
+        assert_eq!(stream.handle_rtx_packet(t0, &packet(30_000, 5)), SeqVerdict::Discarded);
+        assert_eq!(stream.packets_discarded(), 2);
+        assert_eq!(stream.packets_retransmitted(), 0);
+        assert_eq!(stream.transmission().packets, 1);
+        assert_eq!(stream.highest_timestamp(), Some((0, t0)));
+    }
+
+    #[test]
+    fn restart_of_the_sender_does_not_make_loss() {
+        let t0 = Instant::now();
+        let mut stream = stream();
+        for seq in 100..200 {
+            stream.handle_packet(t0, &packet(seq, 0));
+        }
+        stream.report(t0, 0);
+        for seq in 50_000..50_100 {
+            stream.handle_packet(t0, &packet(seq, 0));
+        }
+        let block = stream.report(t0, 0);
+        assert_eq!((block.fraction_lost, block.total_lost), (0, 0));
+        assert_eq!(block.extended_highest_seq, 50_099);
+    }
+
+    #[test]
+    fn sender_report_is_echoed_with_its_age() {
+        let t0 = Instant::now();
+        let mut stream = stream();
+        stream.handle_sender_report(t0, 0x1122_3344_5566_7788, 1000);
+        stream.handle_sender_report(t0 + ms(100), 0, 5);
+        let block = stream.report(t0 + ms(1500), 0);
+        assert_eq!(block.last_sr, 0x3344_5566);
+        assert_eq!(block.delay_since_last_sr, 0x1_8000);
+        let block = stream.report(t0 + Duration::from_secs(100_000), 0);
+        assert_eq!(block.delay_since_last_sr, u32::MAX, "saturates");
+    }
+
+    #[test]
+    fn rtp_timestamps_map_to_the_senders_clock() {
+        let t0 = Instant::now();
+        let mut stream = stream();
+        assert_eq!(stream.capture_ntp(0), None);
+        stream.handle_sender_report(t0, 1000 << 32, u32::MAX - 44_999);
+        assert_eq!(
+            stream.capture_ntp(0),
+            Some((1000 << 32) + (1 << 31)),
+            "half a second later, across the wrap"
+        );
+        assert_eq!(stream.capture_ntp(u32::MAX - 89_999), Some((1000 << 32) - (1 << 31)));
+        assert_eq!(stream.capture_ntp(900_000), None, "more than 10 s away");
+        stream.handle_sender_report(t0, 1, 90_000);
+        assert_eq!(stream.capture_ntp(0), None, "before the beginning of time");
+    }
+
+    #[test]
+    fn round_trip_time_comes_from_dlrr() {
+        let mut stream = stream();
+        assert_eq!(stream.handle_dlrr(0x1_0000, 0, 0), None);
+        assert_eq!(
+            stream.handle_dlrr(0x0000_2000, 0xffff_0000, 0x0001_0000),
+            Some(ms(125)),
+            "across the wrap"
+        );
+        assert_eq!(stream.handle_dlrr(0x1_0000, 0x1_0000, 0x100), Some(ms(1)), "clocks that disagree");
+        assert_eq!(stream.rtt(), Some(ms(1)));
+    }
+
+    #[test]
+    fn padding_only_packets_are_no_bitrate() {
+        let t0 = Instant::now();
+        let mut stream = stream();
+        for i in 0..20 {
+            let padding = PacketInfo { seq: i, timestamp: 0, size: 255, payload_len: 0 };
+            stream.handle_packet(t0 + ms(u64::from(i)), &padding);
+        }
+        assert_eq!(stream.transmission(), Counter { packets: 20, bytes: 0 });
+        assert_eq!(stream.bitrate(t0 + ms(50)), Bitrate::ZERO);
+        assert_eq!(stream.report(t0, 0).total_lost, 0);
+    }
+
+    #[test]
+    fn newest_timestamp_follows_the_newest_packet() {
+        let t0 = Instant::now();
+        let mut stream = stream();
+        stream.handle_packet(t0, &packet(1, 5000));
+        stream.handle_packet(t0 + ms(1), &packet(2, 5000));
+        assert_eq!(stream.highest_timestamp(), Some((5000, t0)));
+        stream.handle_packet(t0 + ms(2), &packet(0, 4000));
+        assert_eq!(stream.highest_timestamp(), Some((5000, t0)), "reordered");
+        stream.handle_packet(t0 + ms(3), &packet(3, 100));
+        assert_eq!(stream.highest_timestamp(), Some((100, t0 + ms(3))), "the sender's clock was set back");
+    }
+}

@@ -1,0 +1,171 @@
+//! AV1 payload structure (RTP Payload Format For AV1, AOMedia, §4.3 and §4.4).
+//!
+//! ```text
+//!  0 1 2 3 4 5 6 7
+//! +-+-+-+-+-+-+-+-+
+//! |Z|Y| W |N|-|-|-| aggregation header, then OBU elements
+//! +-+-+-+-+-+-+-+-+
+//! ```
+
+use super::Cursor;
+
+const OBU_SEQUENCE_HEADER: u8 = 1;
+
+/// What an AV1 payload shows without decoding it.
+///
+/// Layers of a scalable stream are better read from the dependency descriptor header extension.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Descriptor {
+    /// The first OBU element continues one of the packet before (Z).
+    pub continues_previous: bool,
+    /// The last OBU element goes on in the next packet (Y).
+    pub continues_in_next: bool,
+    /// The packet is the first of a coded video sequence (N).
+    pub sequence_start: bool,
+    /// A sequence header OBU starts in the packet.
+    pub sequence_header: bool,
+    /// Temporal and spatial layer of the first OBU that states them.
+    pub layers: Option<(u8, u8)>,
+    /// The packet starts a key frame: it begins a coded video sequence or repeats its sequence header.
+    pub key_frame: bool,
+}
+
+/// Reads the aggregation header and the header of each OBU that starts in the packet.
+pub fn parse(payload: &[u8]) -> Option<Descriptor> {
+    let mut cursor = Cursor::new(payload);
+    let header = cursor.u8()?;
+    let continues_previous = header & 0x80 != 0;
+    let element_count = header >> 4 & 0x03;
+    let sequence_start = header & 0x08 != 0;
+    // §4.4: "If N is set to 1, Z must be set to 0".
+    if sequence_start && continues_previous {
+        return None;
+    }
+
+    let mut sequence_header = false;
+    let mut layers = None;
+    let mut index = 0;
+    while !cursor.rest().is_empty() {
+        index += 1;
+        let element = if element_count != 0 && index == element_count {
+            // §4.4: with W set, the last element has no length field.
+            cursor.bytes(cursor.rest().len())?
+        } else {
+            let len = leb128(&mut cursor)?;
+            cursor.bytes(len)?
+        };
+        let fragment = index == 1 && continues_previous;
+        if !fragment && let Some(obu) = parse_obu_header(element)? {
+            sequence_header |= obu.kind == OBU_SEQUENCE_HEADER;
+            layers = layers.or(obu.layers);
+        }
+        if index == u8::MAX {
+            // More elements than a packet of one temporal unit ever has.
+            return None;
+        }
+    }
+    if index < element_count.max(1) {
+        return None;
+    }
+    Some(Descriptor {
+        continues_previous,
+        continues_in_next: header & 0x40 != 0,
+        sequence_start,
+        sequence_header,
+        layers,
+        key_frame: sequence_start || sequence_header,
+    })
+}
+
+struct ObuHeader {
+    kind: u8,
+    layers: Option<(u8, u8)>,
+}
+
+/// The header of an OBU element, `Some(None)` for an empty element, `None` if it is malformed (AV1 §5.3.2).
+fn parse_obu_header(element: &[u8]) -> Option<Option<ObuHeader>> {
+    let Some(&first) = element.first() else { return Some(None) };
+    let forbidden = first & 0x80 != 0;
+    let has_extension = first & 0x04 != 0;
+    if forbidden {
+        return None;
+    }
+    let layers = if has_extension {
+        let extension = *element.get(1)?;
+        Some((extension >> 5, extension >> 3 & 0x03))
+    } else {
+        None
+    };
+    Some(Some(ObuHeader { kind: first >> 3 & 0x0f, layers }))
+}
+
+/// AV1 §4.10.5: little endian, seven bits a byte, at most eight bytes; no larger than 32 bits.
+fn leb128(cursor: &mut Cursor<'_>) -> Option<usize> {
+    let mut value = 0u64;
+    for shift in (0..56).step_by(7) {
+        let byte = cursor.u8()?;
+        value |= u64::from(byte & 0x7f) << shift;
+        if byte & 0x80 == 0 {
+            return u32::try_from(value).ok().map(|len| len as usize);
+        }
+    }
+    None
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const SEQUENCE_HEADER: u8 = 1 << 3;
+    const FRAME: u8 = 6 << 3;
+
+    #[test]
+    fn sequence_start_is_a_key_frame() {
+        // W = 2: a sequence header with its length, a frame without.
+        let d = parse(&[0x28, 2, SEQUENCE_HEADER, 0, FRAME, 1, 2, 3]).unwrap();
+        assert!(d.key_frame && d.sequence_start && d.sequence_header);
+        assert_eq!(d.layers, None);
+    }
+
+    #[test]
+    fn sequence_header_is_found_without_n_and_behind_other_elements() {
+        let d = parse(&[0x00, 1, 2 << 3, 2, SEQUENCE_HEADER, 0, 1, FRAME]).unwrap();
+        assert!(d.key_frame && !d.sequence_start);
+    }
+
+    #[test]
+    fn frame_without_sequence_header_is_none() {
+        let d = parse(&[0x50, FRAME | 0x04, 0b0100_1000, 7]).unwrap();
+        assert!(!d.key_frame && d.continues_in_next && !d.continues_previous);
+        assert_eq!(d.layers, Some((2, 1)));
+    }
+
+    #[test]
+    fn continued_element_is_not_taken_for_an_obu() {
+        let d = parse(&[0x90, SEQUENCE_HEADER, 0xff]).unwrap();
+        assert!(!d.key_frame && d.continues_previous);
+        assert!(parse(&[0xa0, 1, 0xff, SEQUENCE_HEADER, 0]).unwrap().key_frame, "but the next one is");
+    }
+
+    #[test]
+    fn malformed_payloads_are_refused() {
+        assert_eq!(parse(&[]), None);
+        assert_eq!(parse(&[0x00]), None, "no element");
+        assert_eq!(parse(&[0x98, FRAME]), None, "N with Z");
+        assert_eq!(parse(&[0x00, 5, FRAME]), None, "length beyond the payload");
+        assert_eq!(parse(&[0x30, 1, FRAME, 1, FRAME]), None, "fewer elements than W says");
+        assert_eq!(parse(&[0x10, 0x80 | FRAME]), None, "forbidden bit");
+        assert_eq!(parse(&[0x10, FRAME | 0x04]), None, "extension missing");
+        let mut endless = [0xff; 12];
+        endless[0] = 0;
+        assert_eq!(parse(&endless), None, "length of more than eight bytes");
+    }
+
+    #[test]
+    fn length_of_several_bytes_is_read() {
+        let mut payload = vec![0x00, 0xc8, 0x01];
+        payload.extend([FRAME; 200]);
+        payload.extend([2, SEQUENCE_HEADER, 0]);
+        assert!(parse(&payload).unwrap().sequence_header);
+    }
+}

@@ -1,0 +1,124 @@
+//! H265 payload structure (RFC 7798 §4.4), without decoding order numbers (`sprop-max-don-diff` 0, as WebRTC
+//! uses it).
+
+use super::Cursor;
+
+const IRAP: std::ops::RangeInclusive<u8> = 16..=23;
+const VPS: u8 = 32;
+const SPS: u8 = 33;
+const AGGREGATION: u8 = 48;
+const FRAGMENTATION: u8 = 49;
+
+/// What an H265 payload shows without decoding it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Descriptor {
+    /// NAL unit type of the packet: 0–47 for a single NAL unit, 48 aggregation, 49 fragmentation, 50 PACI.
+    pub packet_type: u8,
+    /// NAL unit type of what is inside: of the single or fragmented NAL unit, or the first one of an
+    /// aggregation.
+    pub nal_unit_type: u8,
+    /// The packet starts a NAL unit; false only for a fragment that is not the first.
+    pub nal_unit_start: bool,
+    /// The layer id, 0–63; 0 without scalability or 3D extensions.
+    pub layer_id: u8,
+    /// The temporal layer, 0–6.
+    pub temporal_layer: u8,
+    /// The packet carries the start of a video or sequence parameter set or of an intra random access
+    /// picture.
+    ///
+    /// Parameter sets may come in packets of their own before the picture: a receiver must get them too.
+    pub key_frame: bool,
+}
+
+/// Reads the start of an RTP payload, and all NAL unit headers of an aggregation packet.
+pub fn parse(payload: &[u8]) -> Option<Descriptor> {
+    let mut cursor = Cursor::new(payload);
+    // RFC 7798 §1.1.4: |F| Type (6) | LayerId (6) | TID (3) |.
+    let header = cursor.u16()?;
+    let packet_type = (header >> 9 & 0x3f) as u8;
+    // "A TID value of 0 is illegal": the field is the temporal id plus one.
+    let temporal_layer = (header & 0x07).checked_sub(1)? as u8;
+    let (nal_unit_type, nal_unit_start, key_frame) = match packet_type {
+        AGGREGATION => parse_aggregation(&mut cursor)?,
+        // RFC 7798 §4.4.3: the FU header is |S|E| FuType |.
+        FRAGMENTATION => {
+            let header = cursor.u8()?;
+            let (start, kind) = (header & 0x80 != 0, header & 0x3f);
+            (kind, start, start && begins_key_frame(kind))
+        }
+        kind => (kind, true, begins_key_frame(kind)),
+    };
+    Some(Descriptor {
+        packet_type,
+        nal_unit_type,
+        nal_unit_start,
+        layer_id: (header >> 3 & 0x3f) as u8,
+        temporal_layer,
+        key_frame,
+    })
+}
+
+/// Type of the first NAL unit, that it starts, and whether any of them begins a key frame.
+fn parse_aggregation(cursor: &mut Cursor<'_>) -> Option<(u8, bool, bool)> {
+    let mut first = None;
+    let mut key_frame = false;
+    // What is cut off at the end does not hide what comes before it.
+    while let Some(size) = cursor.u16() {
+        let Some(header) = cursor.rest().first() else { break };
+        let kind = header >> 1 & 0x3f;
+        first.get_or_insert(kind);
+        key_frame |= begins_key_frame(kind);
+        if key_frame || cursor.bytes(usize::from(size)).is_none() {
+            break;
+        }
+    }
+    Some((first?, true, key_frame))
+}
+
+fn begins_key_frame(nal_unit_type: u8) -> bool {
+    IRAP.contains(&nal_unit_type) || matches!(nal_unit_type, VPS | SPS)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn key_frame(payload: &[u8]) -> bool {
+        parse(payload).is_some_and(|d| d.key_frame)
+    }
+
+    #[test]
+    fn parameter_sets_and_random_access_pictures_are_key_frames() {
+        for (kind, expected) in
+            [(1, false), (15, false), (16, true), (19, true), (21, true), (23, true), (24, false)]
+        {
+            assert_eq!(key_frame(&[kind << 1, 0x01, 0xff]), expected, "slice type {kind}");
+        }
+        assert!(key_frame(&[32 << 1, 0x01]) && key_frame(&[33 << 1, 0x01]));
+        assert!(!key_frame(&[34 << 1, 0x01]), "picture parameter set");
+    }
+
+    #[test]
+    fn layers_are_read() {
+        let d = parse(&[0x02 | 0x01, 0b0001_1011, 0]).unwrap();
+        assert_eq!((d.nal_unit_type, d.layer_id, d.temporal_layer), (1, 35, 2));
+        assert_eq!(parse(&[0x02, 0x00, 0]), None, "illegal TID");
+    }
+
+    #[test]
+    fn aggregation_is_searched() {
+        let d = parse(&[48 << 1, 1, 0, 2, 35 << 1, 1, 0, 2, 33 << 1, 1]).unwrap();
+        assert_eq!((d.packet_type, d.nal_unit_type, d.key_frame), (48, 35, true));
+        assert!(!key_frame(&[48 << 1, 1, 0, 2, 1 << 1, 1]));
+        assert_eq!(parse(&[48 << 1, 1, 0, 2]), None);
+    }
+
+    #[test]
+    fn only_the_first_fragment_counts() {
+        let d = parse(&[49 << 1, 1, 0x80 | 19, 0]).unwrap();
+        assert!(d.key_frame && d.nal_unit_start);
+        let d = parse(&[49 << 1, 1, 19, 0]).unwrap();
+        assert!(!d.key_frame && !d.nal_unit_start);
+        assert_eq!(parse(&[49 << 1, 1]), None);
+    }
+}
