@@ -4,7 +4,7 @@ use thiserror::Error;
 /// RTCP feedback about a codec's streams (RFC 4585, SDP `rtcp-fb`).
 #[derive(Debug, Copy, Clone, Eq, PartialEq, Ord, PartialOrd, Hash, Deserialize, Serialize)]
 #[serde(from = "TypeAndParameter", into = "TypeAndParameter")]
-#[expect(
+#[allow(
     clippy::manual_non_exhaustive,
     reason = "the hidden variant is a value: what a peer sent and we do not know"
 )]
