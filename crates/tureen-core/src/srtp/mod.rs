@@ -1,1 +1,5 @@
-//! (filled by its own commit)
+//! SRTP and SRTCP.
+
+mod suite;
+
+pub use suite::SrtpSuite;
