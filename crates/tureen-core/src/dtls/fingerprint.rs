@@ -1,0 +1,223 @@
+//! Certificate fingerprints as SDP and mediasoup write them (RFC 8122 §5).
+
+use std::fmt;
+use std::str::FromStr;
+
+use aws_lc_rs::digest;
+
+const MAX_DIGEST_LEN: usize = 64;
+
+/// The hash of a [`Fingerprint`] (mediasoup's FingerprintAlgorithm).
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub enum FingerprintAlgorithm {
+    /// "sha-1"
+    Sha1,
+    /// "sha-224"
+    Sha224,
+    /// "sha-256"
+    Sha256,
+    /// "sha-384"
+    Sha384,
+    /// "sha-512"
+    Sha512,
+}
+
+impl FingerprintAlgorithm {
+    /// All algorithms, weakest first.
+    pub const ALL: [Self; 5] = [Self::Sha1, Self::Sha224, Self::Sha256, Self::Sha384, Self::Sha512];
+
+    /// Its name in SDP and in mediasoup's DtlsParameters.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Sha1 => "sha-1",
+            Self::Sha224 => "sha-224",
+            Self::Sha256 => "sha-256",
+            Self::Sha384 => "sha-384",
+            Self::Sha512 => "sha-512",
+        }
+    }
+
+    /// Length of the digest in bytes.
+    pub const fn digest_len(self) -> usize {
+        match self {
+            Self::Sha1 => 20,
+            Self::Sha224 => 28,
+            Self::Sha256 => 32,
+            Self::Sha384 => 48,
+            Self::Sha512 => 64,
+        }
+    }
+
+    fn digest(self) -> &'static digest::Algorithm {
+        match self {
+            Self::Sha1 => &digest::SHA1_FOR_LEGACY_USE_ONLY,
+            Self::Sha224 => &digest::SHA224,
+            Self::Sha256 => &digest::SHA256,
+            Self::Sha384 => &digest::SHA384,
+            Self::Sha512 => &digest::SHA512,
+        }
+    }
+}
+
+impl fmt::Display for FingerprintAlgorithm {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.as_str())
+    }
+}
+
+impl FromStr for FingerprintAlgorithm {
+    type Err = FingerprintError;
+
+    /// RFC 8122 §5: hash-func tokens are compared without regard to case.
+    fn from_str(name: &str) -> Result<Self, FingerprintError> {
+        Self::ALL
+            .into_iter()
+            .find(|algorithm| algorithm.as_str().eq_ignore_ascii_case(name))
+            .ok_or_else(|| FingerprintError::UnknownAlgorithm(name.chars().take(32).collect()))
+    }
+}
+
+/// The hash of a certificate's DER encoding. Displays as "AA:BB:…", without the algorithm.
+#[derive(Clone, Copy)]
+pub struct Fingerprint {
+    algorithm: FingerprintAlgorithm,
+    digest: [u8; MAX_DIGEST_LEN],
+}
+
+impl Fingerprint {
+    /// The fingerprint of a DER certificate.
+    pub fn of_certificate(algorithm: FingerprintAlgorithm, der: &[u8]) -> Self {
+        let mut digest = [0; MAX_DIGEST_LEN];
+        digest[..algorithm.digest_len()].copy_from_slice(digest::digest(algorithm.digest(), der).as_ref());
+        Self { algorithm, digest }
+    }
+
+    /// Reads "AA:BB:…": two hex digits a byte, in either case, separated by colons.
+    ///
+    /// # Errors
+    /// [`FingerprintError::BadValue`] if it is not of that form or has another length than the algorithm's digest.
+    pub fn parse(algorithm: FingerprintAlgorithm, value: &str) -> Result<Self, FingerprintError> {
+        let bad = || FingerprintError::BadValue { algorithm, expected_bytes: algorithm.digest_len() };
+        let mut digest = [0; MAX_DIGEST_LEN];
+        let mut bytes = value.split(':');
+        for (slot, text) in digest[..algorithm.digest_len()].iter_mut().zip(&mut bytes) {
+            if text.len() != 2 || !text.bytes().all(|digit| digit.is_ascii_hexdigit()) {
+                return Err(bad());
+            }
+            *slot = u8::from_str_radix(text, 16).map_err(|_| bad())?;
+        }
+        let expected_len = algorithm.digest_len() * 3 - 1;
+        if value.len() != expected_len { Err(bad()) } else { Ok(Self { algorithm, digest }) }
+    }
+
+    /// Which hash it is.
+    pub fn algorithm(&self) -> FingerprintAlgorithm {
+        self.algorithm
+    }
+
+    /// The digest.
+    pub fn as_bytes(&self) -> &[u8] {
+        &self.digest[..self.algorithm.digest_len()]
+    }
+
+    /// Whether this is the fingerprint of the given DER certificate.
+    pub fn matches(&self, der: &[u8]) -> bool {
+        Self::of_certificate(self.algorithm, der) == *self
+    }
+}
+
+impl PartialEq for Fingerprint {
+    fn eq(&self, other: &Self) -> bool {
+        self.algorithm == other.algorithm && self.as_bytes() == other.as_bytes()
+    }
+}
+
+impl Eq for Fingerprint {}
+
+impl fmt::Display for Fingerprint {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        for (index, byte) in self.as_bytes().iter().enumerate() {
+            let separator = if index == 0 { "" } else { ":" };
+            write!(f, "{separator}{byte:02X}")?;
+        }
+        Ok(())
+    }
+}
+
+impl fmt::Debug for Fingerprint {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Fingerprint({} {self})", self.algorithm)
+    }
+}
+
+/// A fingerprint or algorithm name that can't be read. The caller's fault.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum FingerprintError {
+    /// Not one of "sha-1", "sha-224", "sha-256", "sha-384", "sha-512".
+    #[error("unknown fingerprint algorithm {0:?}")]
+    UnknownAlgorithm(String),
+    /// Not colon-separated hex of the right length.
+    #[error("a {algorithm} fingerprint is {expected_bytes} colon-separated hex bytes")]
+    BadValue {
+        /// The algorithm it was given for.
+        algorithm: FingerprintAlgorithm,
+        /// How many bytes its digest has.
+        expected_bytes: usize,
+    },
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// FIPS 180-4 example digests of "abc".
+    #[test]
+    fn digests_match_published_vectors() {
+        let of_abc = |algorithm| Fingerprint::of_certificate(algorithm, b"abc").to_string();
+        assert_eq!(
+            of_abc(FingerprintAlgorithm::Sha1),
+            "A9:99:3E:36:47:06:81:6A:BA:3E:25:71:78:50:C2:6C:9C:D0:D8:9D"
+        );
+        assert!(of_abc(FingerprintAlgorithm::Sha224).starts_with("23:09:7D:22:34:05:D8:22"));
+        assert!(of_abc(FingerprintAlgorithm::Sha256).starts_with("BA:78:16:BF:8F:01:CF:EA"));
+        assert!(of_abc(FingerprintAlgorithm::Sha384).starts_with("CB:00:75:3F:45:A3:5E:8B"));
+        assert!(of_abc(FingerprintAlgorithm::Sha512).starts_with("DD:AF:35:A1:93:61:7A:BA"));
+    }
+
+    #[test]
+    fn parse_reads_what_display_writes_in_either_case() {
+        for algorithm in FingerprintAlgorithm::ALL {
+            let fingerprint = Fingerprint::of_certificate(algorithm, b"certificate");
+            let text = fingerprint.to_string();
+            assert_eq!(Fingerprint::parse(algorithm, &text), Ok(fingerprint));
+            assert_eq!(Fingerprint::parse(algorithm, &text.to_lowercase()), Ok(fingerprint));
+            assert_eq!(algorithm.as_str().to_uppercase().parse(), Ok(algorithm));
+        }
+    }
+
+    #[test]
+    fn parse_refuses_wrong_length_and_wrong_digits() {
+        let good = Fingerprint::of_certificate(FingerprintAlgorithm::Sha1, b"x").to_string();
+        let cases = [
+            String::new(),
+            good[..good.len() - 3].to_owned(),
+            format!("{good}:00"),
+            good.replace(':', ""),
+            good.replacen(':', ";", 1),
+            format!("+1{}", &good[2..]),
+            format!("é{}", &good[2..]),
+        ];
+        for text in cases {
+            assert!(Fingerprint::parse(FingerprintAlgorithm::Sha1, &text).is_err(), "{text:?}");
+        }
+        assert!("sha-3".parse::<FingerprintAlgorithm>().is_err());
+    }
+
+    #[test]
+    fn fingerprints_of_different_algorithms_differ() {
+        let one = Fingerprint::of_certificate(FingerprintAlgorithm::Sha256, b"a");
+        assert_ne!(one, Fingerprint::of_certificate(FingerprintAlgorithm::Sha384, b"a"));
+        assert!(one.matches(b"a"));
+        assert!(!one.matches(b"b"));
+    }
+}
