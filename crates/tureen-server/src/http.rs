@@ -8,7 +8,7 @@ use axum::{
     http::{HeaderName, HeaderValue, StatusCode, header, request::Parts},
     middleware::{self, Next},
     response::{IntoResponse, Response},
-    routing::get,
+    routing::{any, get},
 };
 use tokio::sync::OwnedSemaphorePermit;
 use tracing::{info, warn};
@@ -42,6 +42,8 @@ pub(crate) fn site(app: App) -> Router {
     Router::new()
         .route("/healthz", get(|| async { "ok\n" }))
         .route("/rooms/{room_id}", get(room_capabilities))
+        // What else is asked of a room is a mistake, and no page of the web app.
+        .route("/rooms/{room_id}/{*rest}", any(|| async { (StatusCode::NOT_FOUND, "no such resource\n") }))
         .fallback(|request: Request| async move {
             web_app::serve(request.method(), request.uri().path(), request.headers())
         })

@@ -73,10 +73,9 @@ impl Ended {
     pub(crate) async fn say_goodbye(mut self) {
         let frame = CloseFrame { code: self.why.code, reason: self.why.reason.into() };
         let goodbye = async {
-            // Either fails only where the client is gone already.
-            if self.sink.send(Frame::Close(Some(frame))).await.is_ok() {
-                while let Some(Ok(_ignored)) = self.stream.next().await {}
-            }
+            // Fails where the client closed first; reading on answers that.
+            let _ = self.sink.send(Frame::Close(Some(frame))).await;
+            while let Some(Ok(_ignored)) = self.stream.next().await {}
         };
         let _ = tokio::time::timeout(CLOSE_LINGER, goodbye).await;
     }
@@ -176,9 +175,11 @@ async fn write(
                 continue;
             }
         };
-        // A client that reads nothing holds this up; its queue then fills, which ends the connection.
-        if sink.send(frame).await.is_err() {
-            return Close::LEFT;
+        // A client that reads nothing holds this up, and its queue fills meanwhile.
+        match tokio::time::timeout(ping, sink.send(frame)).await {
+            Ok(Ok(())) => {}
+            Ok(Err(_gone)) => return Close::LEFT,
+            Err(_elapsed) => return Close::TOO_SLOW,
         }
     }
 }
