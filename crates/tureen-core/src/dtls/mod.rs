@@ -41,6 +41,8 @@ mod dimpl_backend;
 mod fingerprint;
 #[cfg(feature = "openssl")]
 mod openssl_backend;
+#[cfg(all(test, feature = "openssl"))]
+mod openssl_tests;
 mod peek;
 #[cfg(test)]
 mod tests;
