@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 use openssl::ssl::{Ssl, SslContext, SslMethod, SslStream};
 
 use super::peek::{ClientHello, ClientHelloBuffer};
-use super::tests::{Link, Pair, config};
+use super::tests::{Link, Pair, config, connect_amid_garbage};
 use super::*;
 
 fn rsa() -> Certificate {
@@ -113,6 +113,14 @@ fn certificate_of_many_datagrams_is_fragmented() {
             pair.connect();
             assert!(pair.max_datagram <= 1200, "{}", pair.max_datagram);
         }
+    }
+}
+
+#[test]
+fn garbage_neither_panics_nor_ends_the_handshake() {
+    let config = config(&Certificate::generate().unwrap(), backend(Backend::OpenSsl));
+    for seed in 0..20 {
+        connect_amid_garbage(&config, &config, seed);
     }
 }
 

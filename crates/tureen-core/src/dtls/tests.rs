@@ -284,28 +284,27 @@ fn garbage_neither_panics_nor_ends_the_handshake() {
         let client = config(&certificates[0], versions(client));
         let server = config(&certificates[1], versions(server));
         for seed in 0..4 {
-            let mut pair = Pair::new(&client, &server, Link::perfect());
-            let mut rng = SmallRng::seed_from_u64(seed);
-            for _ in 0..40 {
-                if let Some((_, _, to, bytes)) = pair.flying.first().cloned() {
-                    let truncated = &bytes[..rng.random_range(0..bytes.len())];
-                    pair.ends[to].handle_datagram(pair.now, truncated);
-                    pair.drain(to);
-                }
-                for end in 0..2 {
-                    let mut garbage = vec![0; rng.random_range(0..200)];
-                    rng.fill(&mut garbage[..]);
-                    // First bytes that the demultiplexer takes for DTLS (RFC 7983), but no alerts: those may end it.
-                    if let Some(first) = garbage.first_mut() {
-                        *first = [20, 22, 23, 25, 32, 63][rng.random_range(0..6)];
-                    }
-                    pair.ends[end].handle_datagram(pair.now, &garbage);
-                    pair.drain(end);
-                }
-                pair.step(Duration::from_secs(30));
-            }
-            pair.connect();
+            connect_amid_garbage(&client, &server, seed);
         }
+    }
+}
+
+#[test]
+fn flight_sent_again_in_other_datagrams_is_taken() {
+    let certificates = [Certificate::generate().unwrap(), Certificate::generate().unwrap()];
+    for (client, server) in PAIRINGS {
+        let client = config(&certificates[0], versions(client));
+        let server = config(&certificates[1], versions(server));
+        let mut pair = Pair::new(&client, &server, Link::perfect());
+        for _ in 0..20 {
+            // The first record of each datagram comes alone before all of it.
+            if let Some((_, _, to, bytes)) = pair.flying.first().cloned() {
+                pair.ends[to].handle_datagram(pair.now, peek::records(&bytes).next().unwrap());
+                pair.drain(to);
+            }
+            pair.step(Duration::from_secs(30));
+        }
+        pair.connect();
     }
 }
 
@@ -368,4 +367,38 @@ fn refused_client_fails_with_the_alert() {
         }
     };
     assert_eq!(failed, DtlsError::PeerAlert(40));
+}
+
+/// Sends truncated copies of what is on its way, and random bytes, to both ends all through the handshake.
+pub(super) fn connect_amid_garbage(client: &Arc<DtlsConfig>, server: &Arc<DtlsConfig>, seed: u64) {
+    let mut pair = Pair::new(client, server, Link::lossy(seed, 0.0, 0.0, 0.0));
+    let mut rng = SmallRng::seed_from_u64(seed);
+    for _ in 0..40 {
+        if let Some((_, _, to, bytes)) = pair.flying.first().cloned() {
+            let truncated = &bytes[..rng.random_range(0..bytes.len())];
+            pair.ends[to].handle_datagram(pair.now, truncated);
+            pair.drain(to);
+        }
+        for end in 0..2 {
+            let mut garbage = vec![0; rng.random_range(0..200)];
+            rng.fill(&mut garbage[..]);
+            match garbage.as_mut_slice() {
+                // Half of it looks like records: the types of RFC 7983's DTLS range but alerts, which may end it.
+                [kind, major, minor, epoch_high, epoch_low, _, _, _, _, _, _, high, low, rest @ ..]
+                    if rng.random_bool(0.5) =>
+                {
+                    *kind = [20, 22, 23, 26][rng.random_range(0..4)];
+                    (*major, *minor) = (0xfe, 0xfd);
+                    (*epoch_high, *epoch_low) = (0, rng.random_range(0..3));
+                    [*high, *low] = u16::try_from(rest.len()).unwrap().to_be_bytes();
+                }
+                [first, ..] => *first = rng.random_range(20..64),
+                [] => {}
+            }
+            pair.ends[end].handle_datagram(pair.now, &garbage);
+            pair.drain(end);
+        }
+        pair.step(Duration::from_secs(30));
+    }
+    pair.connect();
 }
