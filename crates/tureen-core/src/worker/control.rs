@@ -8,8 +8,8 @@ use super::sockets::{SocketOwner, advertised};
 use super::{Output, Timer, Worker};
 use crate::api::{
     Consume, Consumed, ConsumerEvent, ConsumerId, CreateWebRtcServer, CreateWebRtcTransport, Listen, Produce,
-    ProducerId, Request, RequestError, RequestId, Response, RouterId, StreamType, TransportEvent, TransportId,
-    WebRtcServerId, WebRtcTransportCreated,
+    ProducerId, Request, RequestError, RequestId, Response, RouterId, StreamType, TransportEvent,
+    TransportId, WebRtcServerId, WebRtcTransportCreated,
 };
 use crate::consumer::Consumer;
 use crate::dtls::Role;
@@ -18,7 +18,7 @@ use crate::io::SocketId;
 use crate::keys::{ConsumerKey, ProducerKey, TransportKey};
 use crate::producer::Producer;
 use crate::transport::twcc_receiver::TwccReceiver;
-use crate::transport::webrtc::{LinkSockets, WebRtcLink};
+use crate::transport::webrtc::{LinkSockets, Preferences, WebRtcLink};
 use crate::transport::{Bitrates, Transport};
 use crate::types::data_structures::{
     DtlsParameters, DtlsRole, IceCandidate, IceCandidateType, IceRole, ListenInfo, Protocol,
@@ -36,12 +36,16 @@ impl Worker {
                 return self.create_webrtc_transport(now, id, options).err().map(Err);
             }
             Request::DumpWorker => Ok(Response::WorkerDump(self.dump_worker())),
-            Request::CloseWebRtcServer(server) => self.find_server(&server).map(|()| self.close_server(now, &server)).map(done),
+            Request::CloseWebRtcServer(server) => {
+                self.find_server(&server).map(|()| self.close_server(now, &server)).map(done)
+            }
             Request::DumpWebRtcServer(server) => self.dump_server(&server).map(Response::WebRtcServerDump),
             Request::CreateRouter(router) => self.create_router(router).map(done),
             Request::CloseRouter(router) => self.close_router(now, &router).map(done),
             Request::DumpRouter(router) => self.dump_router(&router).map(Response::RouterDump),
-            Request::ConnectWebRtcTransport(transport, parameters) => self.connect(now, &transport, &parameters),
+            Request::ConnectWebRtcTransport(transport, parameters) => {
+                self.connect(now, &transport, &parameters)
+            }
             Request::RestartIce(transport) => self.restart_ice(now, &transport),
             Request::CloseTransport(transport) => {
                 self.find_transport(&transport).map(|key| self.close_transport(now, key)).map(done)
@@ -71,7 +75,9 @@ impl Worker {
             Request::DumpProducer(producer) => {
                 self.producer_mut(&producer).map(|p| Response::ProducerDump(Box::new(p.dump())))
             }
-            Request::ProducerStats(producer) => self.producer_stats(now, &producer).map(Response::RtpStreamStats),
+            Request::ProducerStats(producer) => {
+                self.producer_stats(now, &producer).map(Response::RtpStreamStats)
+            }
             Request::PauseProducer(producer) => self.pause_producer(now, &producer, true).map(done),
             Request::ResumeProducer(producer) => self.pause_producer(now, &producer, false).map(done),
             Request::EnableProducerTrace(producer, trace) => {
@@ -84,8 +90,12 @@ impl Worker {
             Request::DumpConsumer(consumer) => {
                 self.dump_consumer(&consumer).map(|dump| Response::ConsumerDump(Box::new(dump)))
             }
-            Request::ConsumerStats(consumer) => self.consumer_stats(now, &consumer).map(Response::RtpStreamStats),
-            Request::PauseConsumer(consumer) => self.consumer_mut(&consumer).map(|c| c.paused = true).map(done),
+            Request::ConsumerStats(consumer) => {
+                self.consumer_stats(now, &consumer).map(Response::RtpStreamStats)
+            }
+            Request::PauseConsumer(consumer) => {
+                self.consumer_mut(&consumer).map(|c| c.paused = true).map(done)
+            }
             Request::ResumeConsumer(consumer) => self.resume_consumer(now, &consumer).map(done),
             // A simple stream has no layers to choose from; mediasoup answers with none.
             Request::SetPreferredLayers(consumer, _) => {
@@ -106,12 +116,14 @@ impl Worker {
             return Err(RequestError::Duplicate { kind: "WebRtcServer", id: options.id.to_string() });
         }
         Self::check_listen_infos(&options.listen_infos)?;
-        let sockets = self.open_sockets(&SocketOwner::WebRtcServer(options.id.clone()), &options.listen_infos);
+        let sockets =
+            self.open_sockets(&SocketOwner::WebRtcServer(options.id.clone()), &options.listen_infos);
         let pending = (!sockets.is_empty()).then_some(Pending { request, unbound: sockets.len() });
         if pending.is_none() {
             self.outputs.push_back(Output::Response(request, Ok(Response::Done)));
         }
-        let server = WebRtcServer { sockets, transports: Vec::new(), ufrags: hashbrown::HashMap::new(), pending };
+        let server =
+            WebRtcServer { sockets, transports: Vec::new(), ufrags: hashbrown::HashMap::new(), pending };
         self.servers.insert(options.id, server);
         Ok(())
     }
@@ -175,8 +187,7 @@ impl Worker {
         }
         let sockets = match &options.listen {
             Listen::Individual(infos) => {
-                let wanted: Vec<ListenInfo> =
-                    if options.enable_udp { infos.clone() } else { Vec::new() };
+                let wanted: Vec<ListenInfo> = if options.enable_udp { infos.clone() } else { Vec::new() };
                 let sockets = self.open_sockets(&SocketOwner::Transport(key), &wanted);
                 if !sockets.is_empty() {
                     self.pending_transports.insert(key, Pending { request, unbound: sockets.len() });
@@ -193,10 +204,8 @@ impl Worker {
             }
         };
         self.transports[key].link.sockets = sockets;
-        self.transports[key].link.preferences = crate::transport::webrtc::Preferences {
-            enable_udp: options.enable_udp,
-            prefer_udp: options.prefer_udp,
-        };
+        self.transports[key].link.preferences =
+            Preferences { enable_udp: options.enable_udp, prefer_udp: options.prefer_udp };
         if !self.pending_transports.contains_key(&key) {
             self.finish_webrtc_transport(now, key, request);
         }
@@ -334,7 +343,8 @@ impl Worker {
             return Err(RequestError::Duplicate { kind: "Producer", id: options.id.to_string() });
         }
         let transport = &mut self.transports[transport_key];
-        let known: usize = transport.producers.iter().map(|&p| self.producers[p].rtp_parameters.encodings.len()).sum();
+        let known: usize =
+            transport.producers.iter().map(|&p| self.producers[p].rtp_parameters.encodings.len()).sum();
         if known + options.rtp_parameters.encodings.len() > self.limits.streams_per_transport {
             let text = format!(
                 "transport {} would receive more than {} streams",
@@ -422,10 +432,14 @@ impl Worker {
             return Err(not_found("Producer", &options.producer_id));
         }
         if options.consumable_rtp_encodings.is_empty() {
-            return Err(RequestError::Invalid(format!("empty consumableRtpEncodings of consumer {}", options.id)));
+            return Err(RequestError::Invalid(format!(
+                "empty consumableRtpEncodings of consumer {}",
+                options.id
+            )));
         }
         if options.stream_type != StreamType::Simple {
-            let text = format!("consumer type {:?} is not supported yet [id:{}]", options.stream_type, options.id);
+            let text =
+                format!("consumer type {:?} is not supported yet [id:{}]", options.stream_type, options.id);
             return Err(RequestError::Failed(text));
         }
         let paused = producer.paused;
@@ -436,7 +450,10 @@ impl Worker {
         let transport = &mut self.transports[transport_key];
         for ssrc in [Some(consumer.stream.ssrc), consumer.rtx_ssrc()].into_iter().flatten() {
             if transport.ssrc_consumers.contains_key(&ssrc) {
-                return Err(RequestError::Failed(format!("ssrc {ssrc} is already sent on transport {}", transport.id)));
+                return Err(RequestError::Failed(format!(
+                    "ssrc {ssrc} is already sent on transport {}",
+                    transport.id
+                )));
             }
         }
         consumer.score_with(&scores);
@@ -562,4 +579,3 @@ fn udp_candidate(address: String, port: u16, priority: u32) -> IceCandidate {
         tcp_type: None,
     }
 }
-

@@ -4,8 +4,8 @@ use std::time::Instant;
 
 use super::Worker;
 use crate::api::{
-    ConsumerDump, ConsumerId, IpPort, ProducerId, RequestError, RouterDump, RouterId, RtpListenerDump, RtpStreamStats,
-    TransportDump, TransportId, TransportStats, WebRtcServerDump, WebRtcServerId, WorkerDump,
+    ConsumerDump, ConsumerId, IpPort, ProducerId, RequestError, RouterDump, RouterId, RtpListenerDump,
+    RtpStreamStats, TransportDump, TransportId, TransportStats, WebRtcServerDump, WebRtcServerId, WorkerDump,
 };
 use crate::units::Bitrate;
 
@@ -79,7 +79,11 @@ impl Worker {
         })
     }
 
-    pub(super) fn transport_stats(&mut self, now: Instant, id: &TransportId) -> Result<TransportStats, RequestError> {
+    pub(super) fn transport_stats(
+        &mut self,
+        now: Instant,
+        id: &TransportId,
+    ) -> Result<TransportStats, RequestError> {
         let key = self.find_transport(id)?;
         let timestamp_ms = self.clock.unix_ms(now);
         let drops = self.drops();
@@ -152,4 +156,3 @@ fn named<'a, K>(
 ) -> Vec<(String, ProducerId)> {
     table.filter_map(|(name, key)| Some((name.to_owned(), id(key)?))).collect()
 }
-
