@@ -9,16 +9,21 @@
 #![forbid(unsafe_code)]
 #![warn(missing_debug_implementations)]
 
+pub mod api;
+pub mod consumer;
 pub mod demux;
 pub mod dtls;
 pub mod ice;
 pub mod io;
+pub mod keys;
 pub mod ortc;
 pub mod producer;
 pub mod rate;
 pub mod seq;
 pub mod srtp;
+pub mod timers;
 pub mod transport;
 pub mod types;
 pub mod units;
 pub mod wire;
+pub mod worker;

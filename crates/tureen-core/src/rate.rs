@@ -8,7 +8,7 @@ use crate::units::Bitrate;
 pub const DEFAULT_RATE_WINDOW: Duration = Duration::from_millis(2500);
 
 /// Into how many slots a window is split at most; also the memory bound of a [`RateMeter`].
-const MAX_SLOTS: usize = 100;
+const MAX_SLOTS: usize = 25;
 
 /// How many packets and bytes have passed since the beginning.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -29,7 +29,7 @@ impl Counter {
 
 /// Rate of bytes and packets within a sliding window (mediasoup: `RateCalculator`).
 ///
-/// The memory is fixed (100 slots), recording a packet costs O(1) amortised and never more than one walk over
+/// The memory is fixed (25 slots, 400 bytes), recording a packet costs O(1) amortised and never more than one walk over
 /// the slots. Rates refer to the period that the data in the window really spans, so that a young stream is
 /// not reported as a fraction of its rate. There is no rate while there is nothing to divide by: no packet in
 /// the window, all of them in one millisecond, or a single one while the window has not filled.

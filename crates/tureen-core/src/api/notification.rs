@@ -4,7 +4,7 @@ use super::{ConsumerId, ConsumerLayers, ConsumerScore, ProducerId, ProducerScore
 use crate::types::data_structures::{
     BweTraceInfo, DtlsState, IceState, RtpPacketTraceInfo, SrTraceInfo, TraceEventDirection, TransportTuple,
 };
-use crate::wire::rtp::VideoOrientation;
+use crate::wire::rtp::extensions::VideoOrientation;
 
 /// An event of one object. A response to the request that made the object always comes first.
 #[derive(Clone, Debug)]

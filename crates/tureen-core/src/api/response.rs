@@ -1,8 +1,8 @@
 //! Answers to requests.
 
 use super::{
-    ConsumerDump, ConsumerLayers, ConsumerScore, ProducerDump, RouterDump, RtpStreamStats, StreamType, TransportDump,
-    TransportStats, WebRtcServerDump, WorkerDump,
+    ConsumerDump, ConsumerLayers, ConsumerScore, ProducerDump, RouterDump, RtpStreamStats, StreamType,
+    TransportDump, TransportStats, WebRtcServerDump, WorkerDump,
 };
 use crate::types::data_structures::{
     DtlsParameters, DtlsRole, DtlsState, IceCandidate, IceParameters, IceRole, IceState,

@@ -11,15 +11,15 @@ use std::num::NonZeroU8;
 use std::time::{Duration, Instant};
 
 use crate::api::{
-    Consume, ConsumerDump, ConsumerId, ConsumerLayers, ConsumerScore, MediaTrace, RequestError, RtpStreamDump,
-    RtpStreamStats, StreamDirection, StreamType,
+    Consume, ConsumerDump, ConsumerId, ConsumerLayers, ConsumerScore, MediaTrace, RequestError,
+    RtpStreamDump, RtpStreamStats, StreamDirection, StreamType,
 };
 use crate::keys::{ProducerKey, TransportKey};
 use crate::producer::codec::{StreamCodec, is_rtx};
 use crate::producer::packet_buffer::{ForwardedExtension, PacketBuffer, StoredPacket};
 use crate::types::rtp_parameters::{MediaKind, RtpEncodingParameters, RtpParameters};
 use crate::units::{PayloadType, Ssrc};
-use crate::wire::rtcp::NtpTime;
+use crate::wire::rtcp::{DlrrEntry, NtpTime, ReportBlock, duration_to_compact};
 use crate::wire::rtp::extensions::{AbsSendTime, TransportSequenceNumber};
 use crate::wire::rtp::{ExtensionIds, RtpFields, RtpHeaderWriter, RtpWriteError};
 use send_stream::SendStream;
@@ -67,6 +67,8 @@ pub struct Consumer {
     repeats: Option<Box<RepeatLog>>,
     recently_resent: Vec<(u64, Instant)>,
     score: ConsumerScore,
+    /// Who told its reference time last, which, and when.
+    reference_time: Option<(Ssrc, NtpTime, Instant)>,
 }
 
 /// Where retransmissions go (RFC 4588).
@@ -85,13 +87,26 @@ struct RepeatLog {
 }
 
 /// Header values that differ from send to send.
-#[derive(Clone, Copy, Debug, Default)]
+#[derive(Clone, Copy, Debug)]
 pub struct HopValues {
     output: u64,
     /// abs-send-time.
     pub abs_send_time: AbsSendTime,
     /// Transport-wide sequence number.
     pub transport_seq: TransportSequenceNumber,
+}
+
+impl HopValues {
+    const NONE: Self = Self {
+        output: 0,
+        abs_send_time: AbsSendTime::from_bits(0),
+        transport_seq: TransportSequenceNumber(0),
+    };
+
+    /// The values for a packet that is sent now.
+    pub fn new(abs_send_time: AbsSendTime, transport_seq: TransportSequenceNumber) -> Self {
+        Self { output: 0, abs_send_time, transport_seq }
+    }
 }
 
 /// What to do with a packet of the Producer.
@@ -142,10 +157,16 @@ impl Consumer {
         let parameters = &request.rtp_parameters;
         let encoding = parameters.encodings.first();
         let Some(ssrc) = encoding.and_then(|e| e.ssrc) else {
-            return Err(RequestError::Invalid(format!("no ssrc in the first encoding of consumer {}", request.id)));
+            return Err(RequestError::Invalid(format!(
+                "no ssrc in the first encoding of consumer {}",
+                request.id
+            )));
         };
         let Some(codec) = StreamCodec::of_encoding(parameters, encoding) else {
-            return Err(RequestError::Invalid(format!("no media codec in the parameters of consumer {}", request.id)));
+            return Err(RequestError::Invalid(format!(
+                "no media codec in the parameters of consumer {}",
+                request.id
+            )));
         };
         let ids = extension_ids(parameters);
         let rtx_ssrc = encoding.and_then(|e| e.rtx.as_ref()).map(|rtx| Ssrc(rtx.ssrc));
@@ -160,9 +181,8 @@ impl Consumer {
         Ok(Self {
             stream: SendStream::new(Ssrc(ssrc), codec.clock_rate),
             mid: ids.mid.zip(mid.map(|mid| mid.as_bytes().into())),
-            repeats: (codec.nack && rtx.is_none()).then(|| {
-                Box::new(RepeatLog { entries: [HopValues::default(); REPEATABLE_PACKETS] })
-            }),
+            repeats: (codec.nack && rtx.is_none())
+                .then(|| Box::new(RepeatLog { entries: [HopValues::NONE; REPEATABLE_PACKETS] })),
             rtx,
             ids,
             supported_payload_types,
@@ -170,6 +190,7 @@ impl Consumer {
             rewriter: SeqRewriter::new((random & 0x7fff) as u16),
             sync_required: true,
             recently_resent: Vec::new(),
+            reference_time: None,
             id: request.id,
             kind: request.kind,
             producer,
@@ -223,7 +244,10 @@ impl Consumer {
             if packet.payload.is_empty() {
                 return Verdict::Drop;
             }
-            if self.codec.has_key_frames() && crate::wire::codecs::can_be_key_frame(self.codec.kind) && !packet.info.key_frame {
+            if self.codec.has_key_frames()
+                && crate::wire::codecs::can_be_key_frame(self.codec.kind)
+                && !packet.info.key_frame
+            {
                 return Verdict::WaitForKeyFrame;
             }
             self.rewriter.sync(source);
@@ -338,7 +362,13 @@ impl Consumer {
 
     /// A NACK of the remote side: appends what can be sent again. A packet that was sent again less than a round trip
     /// ago is left out: the remote side could not know of it yet.
-    pub fn on_nack(&mut self, now: Instant, lost: impl Iterator<Item = u16>, buffer: &PacketBuffer, out: &mut Vec<Resend>) {
+    pub fn on_nack(
+        &mut self,
+        now: Instant,
+        lost: impl Iterator<Item = u16>,
+        buffer: &PacketBuffer,
+        out: &mut Vec<Resend>,
+    ) {
         if !self.codec.nack {
             return;
         }
@@ -426,7 +456,9 @@ impl Consumer {
             kind: self.kind,
             rtp_parameters: rtp.clone(),
             consumable_rtp_encodings: self.consumable_rtp_encodings.clone(),
-            supported_codec_payload_types: (0..128).filter(|pt| self.supported_payload_types >> pt & 1 == 1).collect(),
+            supported_codec_payload_types: (0..128)
+                .filter(|pt| self.supported_payload_types >> pt & 1 == 1)
+                .collect(),
             rtp_streams: vec![RtpStreamDump {
                 encoding_idx: 0,
                 ssrc: self.stream.ssrc.0,
@@ -461,8 +493,20 @@ impl Consumer {
         self.rtp_parameters.rtcp.cname.as_deref().unwrap_or_default()
     }
 
+    /// A receiver of this stream told its reference time (RFC 3611 §4.4).
+    pub fn on_reference_time(&mut self, now: Instant, receiver: Ssrc, reference: NtpTime) {
+        self.reference_time = Some((receiver, reference, now));
+    }
+
+    /// The answer to the last reference time (RFC 3611 §4.5).
+    pub fn delay_since_reference_time(&self, now: Instant) -> Option<DlrrEntry> {
+        let (ssrc, reference, at) = self.reference_time?;
+        let delay = duration_to_compact(now.saturating_duration_since(at));
+        Some(DlrrEntry { ssrc, last_reference_time: reference.compact(), delay })
+    }
+
     /// A receiver report about this stream.
-    pub fn on_receiver_report(&mut self, now: NtpTime, block: &crate::wire::rtcp::ReportBlock) {
+    pub fn on_receiver_report(&mut self, now: NtpTime, block: &ReportBlock) {
         self.stream.on_receiver_report(
             now,
             block.fraction_lost,
@@ -491,15 +535,13 @@ pub fn extension_ids(parameters: &RtpParameters) -> ExtensionIds {
             Uri::RtpStreamId => ids.rid = id,
             Uri::RepairRtpStreamId => ids.repaired_rid = id,
             Uri::AbsSendTime => ids.abs_send_time = id,
-            Uri::TransportWideCCDraft01 => ids.transport_wide_cc = id,
-            Uri::AudioLevel => ids.ssrc_audio_level = id,
+            Uri::TransportWideCcDraft01 => ids.transport_wide_cc = id,
+            Uri::SsrcAudioLevel => ids.ssrc_audio_level = id,
             Uri::DependencyDescriptor => ids.dependency_descriptor = id,
             Uri::VideoOrientation => ids.video_orientation = id,
-            Uri::TimeOffset => ids.time_offset = id,
             Uri::AbsCaptureTime => ids.abs_capture_time = id,
             Uri::PlayoutDelay => ids.playout_delay = id,
             Uri::MediasoupPacketId => ids.mediasoup_packet_id = id,
-            Uri::Unsupported => {}
         }
     }
     ids

@@ -108,7 +108,15 @@ impl SendStream {
     }
 
     /// Takes in a report block about this stream. `lsr` and `dlsr` are in units of 1/65536 s.
-    pub fn on_receiver_report(&mut self, now_ntp: NtpTime, fraction_lost: u8, packets_lost: i32, jitter: u32, lsr: u32, dlsr: u32) {
+    pub fn on_receiver_report(
+        &mut self,
+        now_ntp: NtpTime,
+        fraction_lost: u8,
+        packets_lost: i32,
+        jitter: u32,
+        lsr: u32,
+        dlsr: u32,
+    ) {
         self.report.fraction_lost = fraction_lost;
         self.report.packets_lost = packets_lost;
         self.report.jitter = jitter;

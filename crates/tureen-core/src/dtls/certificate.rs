@@ -220,3 +220,87 @@ impl PublicKey {
 fn is_legacy_encrypted(block: &Pem) -> bool {
     block.headers().get("Proc-Type").is_some_and(|value| value.contains("ENCRYPTED"))
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    macro_rules! testdata {
+        ($name:literal) => {
+            include_bytes!(concat!("testdata/", $name)).as_slice()
+        };
+    }
+
+    #[test]
+    fn generated_certificates_are_ecdsa_and_differ() {
+        let [one, two] = [(), ()].map(|()| Certificate::generate().unwrap());
+        assert_eq!(one.kind(), CertificateKind::Ecdsa);
+        assert_ne!(
+            one.fingerprint(FingerprintAlgorithm::Sha256),
+            two.fingerprint(FingerprintAlgorithm::Sha256)
+        );
+        let [one, two] = [&one, &two].map(|certificate| X509::from_der(certificate.der()).unwrap());
+        assert_ne!(one.tbs_certificate().serial_number(), two.tbs_certificate().serial_number());
+        assert!(one.tbs_certificate().serial_number().as_bytes().len() <= 20);
+    }
+
+    #[test]
+    fn generated_certificate_can_be_loaded_again_from_pem() {
+        let certificate = Certificate::generate().unwrap();
+        let key = pem::encode(&Pem::new("PRIVATE KEY", certificate.key_der()));
+        let loaded =
+            Certificate::from_pem(certificate_pem(certificate.der()).as_bytes(), key.as_bytes()).unwrap();
+        assert_eq!(loaded.fingerprints(), certificate.fingerprints());
+    }
+
+    #[test]
+    fn all_key_encodings_are_loaded() {
+        let cases = [
+            (testdata!("ec.crt"), testdata!("ec.key"), CertificateKind::Ecdsa),
+            // With a block of EC PARAMETERS before the key, as `openssl ecparam -genkey` writes it.
+            (testdata!("ec.crt"), testdata!("ec-sec1.key"), CertificateKind::Ecdsa),
+            (testdata!("ec384.crt"), testdata!("ec384.key"), CertificateKind::Ecdsa),
+            (testdata!("rsa.crt"), testdata!("rsa.key"), CertificateKind::Rsa),
+            (testdata!("rsa.crt"), testdata!("rsa-pkcs1.key"), CertificateKind::Rsa),
+        ];
+        for (certificate, key, kind) in cases {
+            let certificate = Certificate::from_pem(certificate, key).unwrap();
+            assert_eq!(certificate.kind(), kind);
+        }
+    }
+
+    /// `openssl x509 -in ec.crt -noout -fingerprint -sha256`
+    #[test]
+    fn fingerprint_is_that_of_openssl() {
+        let certificate = Certificate::from_pem(testdata!("ec.crt"), testdata!("ec.key")).unwrap();
+        assert_eq!(
+            certificate.fingerprint(FingerprintAlgorithm::Sha256).to_string(),
+            "73:F4:C5:59:59:5E:94:AF:60:0B:30:21:18:26:EC:27:A3:79:D9:3E:2A:8D:9B:F5:A8:5A:94:AE:25:33:EF:71"
+        );
+        assert_eq!(
+            certificate.fingerprint(FingerprintAlgorithm::Sha1).to_string(),
+            "7D:82:5D:63:4D:DD:2A:9B:0A:F7:08:D0:23:DC:F3:19:0C:52:A8:11"
+        );
+        for (fingerprint, algorithm) in certificate.fingerprints().iter().zip(FingerprintAlgorithm::ALL) {
+            assert_eq!(*fingerprint, certificate.fingerprint(algorithm));
+        }
+    }
+
+    #[test]
+    fn errors_name_the_file_at_fault() {
+        let load = |certificate: &[u8], key: &[u8]| Certificate::from_pem(certificate, key).unwrap_err();
+        let (crt, key) = (testdata!("ec.crt"), testdata!("ec.key"));
+        assert!(matches!(load(b"", key), CertificateError::BadCertificate(_)));
+        assert!(matches!(load(key, key), CertificateError::BadCertificate(_)));
+        assert!(matches!(load(&crt[..200], key), CertificateError::BadCertificate(_)));
+        assert!(matches!(load(testdata!("ed25519.crt"), key), CertificateError::BadCertificate(_)));
+        assert!(matches!(load(crt, b""), CertificateError::BadKey(_)));
+        assert!(matches!(load(crt, crt), CertificateError::BadKey(_)));
+        assert!(matches!(load(crt, testdata!("ec384.key")), CertificateError::BadKey(_)));
+        let encrypted = load(testdata!("rsa.crt"), testdata!("rsa-encrypted.key"));
+        assert!(encrypted.to_string().contains("encrypted"), "{encrypted}");
+        let other = pem::encode(&Pem::new("PRIVATE KEY", Certificate::generate().unwrap().key_der()));
+        assert_eq!(load(crt, other.as_bytes()), CertificateError::KeyMismatch);
+        assert_eq!(load(testdata!("rsa.crt"), testdata!("ec-sec1.key")), CertificateError::KeyMismatch);
+    }
+}

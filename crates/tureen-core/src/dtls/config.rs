@@ -183,7 +183,7 @@ fn needs_openssl(hello: &ClientHello) -> bool {
     let only_cm32 =
         !hello.srtp_profiles.is_empty() && !hello.srtp_profiles.iter().any(|p| matches!(p, 1 | 7 | 8));
     // A client does not say in its ClientHello that its certificate is RSA. But the clients that have one (GStreamer)
-    // are OpenSSL ones, whose cipher list has finite-field Diffie-Hellman. No browser offers that.
+    // are OpenSSL ones, whose usual cipher list has this suite. For others it only makes the handshake dearer.
     only_cm32 || hello.cipher_suites.contains(&DHE_RSA_AES256_GCM)
 }
 

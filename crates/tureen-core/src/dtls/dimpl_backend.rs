@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 use dimpl::{Dtls, DtlsCertificate, Error, Output, SecurityError, SrtpProfile, UnexpectedMessageError};
 
 use super::config::{DtlsConfig, Versions};
-use super::{DtlsError, Event, KeyingMaterial, Role};
+use super::{DtlsError, Event, KeyingMaterial, Role, peek};
 use crate::srtp::SrtpSuite;
 
 /// dimpl has no "no timer"; it then asks for a wake-up in ten years.
@@ -55,8 +55,14 @@ impl DimplSession {
                 return Err(DtlsError::Handshake("the peer's handshake is too long".to_owned()));
             }
         }
-        match self.dtls.handle_packet(datagram) {
-            // dimpl has dropped the datagram and is as before: a queue was full, a client of undecided version got
+        // Record by record: dimpl drops a datagram whole if its first message is one that it has, and so would never get
+        // what a peer packs behind it when it retransmits in other datagrams than at first.
+        peek::records(datagram).try_for_each(|record| self.handle_record(record))
+    }
+
+    fn handle_record(&mut self, record: &[u8]) -> Result<(), DtlsError> {
+        match self.dtls.handle_packet(record) {
+            // dimpl has dropped the record and is as before: a queue was full, a client of undecided version got
             // something else than a ServerHello, or a peer tried a new handshake after the first.
             Err(
                 Error::ReceiveQueueFull

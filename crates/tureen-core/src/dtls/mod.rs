@@ -24,7 +24,8 @@
 //! - we are the server, and the ClientHello offers a DHE_RSA AES-GCM cipher suite. A client can't say before we have
 //!   chosen the library that its own certificate is RSA: dimpl's CertificateRequest lists ECDSA alone, such a client
 //!   answers with an empty Certificate, and the handshake is over on both sides. But the clients that have RSA
-//!   certificates (GStreamer's default) are OpenSSL with its usual cipher list, which no browser's resembles; or
+//!   certificates (GStreamer's default) are OpenSSL with its usual cipher list, which has those suites. A wrong guess
+//!   only makes the handshake dearer. Where it guesses wrong the other way, only [`Backend::OpenSsl`] helps; or
 //! - we are the client, and the server answers our ClientHello with the fatal alert handshake_failure, as an RSA
 //!   server does. Then the handshake starts again from a new ClientHello. A server on OpenSSL takes it only if its
 //!   application makes a new session for it, so towards such peers prefer the server role or [`Backend::OpenSsl`].
@@ -41,6 +42,8 @@ mod dimpl_backend;
 mod fingerprint;
 #[cfg(feature = "openssl")]
 mod openssl_backend;
+#[cfg(all(test, feature = "openssl"))]
+mod openssl_tests;
 mod peek;
 #[cfg(test)]
 mod tests;
@@ -139,7 +142,7 @@ impl Dtls {
 
     /// Takes a datagram from the peer. What is no valid DTLS is dropped in silence.
     pub fn handle_datagram(&mut self, now: Instant, datagram: &[u8]) {
-        if self.failure.is_some() || !peek::is_whole(datagram) {
+        if self.failure.is_some() || !peek::is_plausible(datagram) {
             return;
         }
         let result = match &mut self.session {

@@ -3,11 +3,15 @@
 
 /// How many datagrams of one ClientHello are kept. A post-quantum key share makes it two.
 const MAX_DATAGRAMS: usize = 8;
+/// No handshake has this many records in clear, with all its retransmissions.
+const MAX_PLAINTEXT_RECORDS: u64 = 1 << 16;
 /// Longest ClientHello that is put together, in bytes.
 const MAX_CLIENT_HELLO: usize = 16 * 1024;
 
+const CONTENT_CHANGE_CIPHER_SPEC: u8 = 20;
 const CONTENT_ALERT: u8 = 21;
 const CONTENT_HANDSHAKE: u8 = 22;
+const CONTENT_ACK: u8 = 26;
 const HANDSHAKE_CLIENT_HELLO: u8 = 1;
 const ALERT_LEVEL_FATAL: u8 = 2;
 const EXTENSION_USE_SRTP: u16 = 14;
@@ -105,16 +109,53 @@ impl ClientHello {
     }
 }
 
-/// Whether a datagram is a sequence of whole DTLS records. dimpl takes the whole ones at the start of a truncated
-/// datagram, and may then find them in its way when the full copy comes.
-pub(super) fn is_whole(datagram: &[u8]) -> bool {
+/// Whether a datagram is a sequence of whole and plausible DTLS records. The libraries are less careful with what comes
+/// in clear: dimpl lets a wild sequence number move its replay window; libssl gives up on a bad fragment length.
+pub(super) fn is_plausible(datagram: &[u8]) -> bool {
     let mut reader = Reader(datagram);
     while !reader.0.is_empty() {
-        if reader.record().is_none() {
+        let plausible = match reader.record() {
+            Some(Record::Encrypted) => true,
+            Some(Record::Plaintext { kind, sequence, contents }) => {
+                sequence < MAX_PLAINTEXT_RECORDS
+                    && match kind {
+                        CONTENT_CHANGE_CIPHER_SPEC => contents == [1],
+                        CONTENT_ALERT => contents.len() == 2,
+                        CONTENT_HANDSHAKE => are_fragments(contents),
+                        CONTENT_ACK => true,
+                        _ => false,
+                    }
+            }
+            None => false,
+        };
+        if !plausible {
             return false;
         }
     }
     !datagram.is_empty()
+}
+
+/// Cuts a datagram into its records, headers included.
+pub(super) fn records(datagram: &[u8]) -> impl Iterator<Item = &[u8]> {
+    let mut rest = datagram;
+    std::iter::from_fn(move || {
+        let mut reader = Reader(rest);
+        reader.record()?;
+        let (record, after) = rest.split_at(rest.len() - reader.0.len());
+        rest = after;
+        Some(record)
+    })
+}
+
+/// Whether a plaintext handshake record is a sequence of whole handshake fragments, each within its message.
+fn are_fragments(record: &[u8]) -> bool {
+    let mut reader = Reader(record);
+    while !reader.0.is_empty() {
+        if reader.fragment().is_none() {
+            return false;
+        }
+    }
+    !record.is_empty()
 }
 
 /// The description of a fatal alert in clear, such as a server's answer to a ClientHello that it can't accept.
@@ -126,41 +167,35 @@ pub(super) fn fatal_alert(datagram: &[u8]) -> Option<u8> {
     }
 }
 
-/// One fragment of a ClientHello (RFC 6347 §4.2.2).
+/// One fragment of a handshake message (RFC 6347 §4.2.2).
 struct Fragment<'a> {
+    kind: u8,
     length: usize,
     message_seq: u16,
     offset: usize,
     bytes: &'a [u8],
 }
 
+/// The fragments of ClientHellos in a datagram.
 fn fragments(datagram: &[u8]) -> impl Iterator<Item = Fragment<'_>> {
-    plaintext_records(datagram).filter(|(kind, _)| *kind == CONTENT_HANDSHAKE).filter_map(|(_, record)| {
-        let mut reader = Reader(record);
-        if reader.u8()? != HANDSHAKE_CLIENT_HELLO {
-            return None;
-        }
-        let length = reader.u24()?;
-        let message_seq = reader.u16()?;
-        let offset = reader.u24()?;
-        let fragment_length = reader.u24()?;
-        let bytes = reader.take(fragment_length)?;
-        (length <= MAX_CLIENT_HELLO && offset + bytes.len() <= length && !bytes.is_empty())
-            .then_some(Fragment { length, message_seq, offset, bytes })
-    })
+    plaintext_records(datagram)
+        .filter(|(kind, _)| *kind == CONTENT_HANDSHAKE)
+        .filter_map(|(_, record)| Reader(record).fragment())
+        .filter(|part| part.kind == HANDSHAKE_CLIENT_HELLO)
+        .filter(|part| part.length <= MAX_CLIENT_HELLO && !part.bytes.is_empty())
 }
 
 /// The unencrypted records at the start of a datagram: content type and contents.
 fn plaintext_records(datagram: &[u8]) -> impl Iterator<Item = (u8, &[u8])> {
     let mut reader = Reader(datagram);
     std::iter::from_fn(move || match reader.record()? {
-        Record::Plaintext { kind, contents } => Some((kind, contents)),
+        Record::Plaintext { kind, contents, .. } => Some((kind, contents)),
         Record::Encrypted => None,
     })
 }
 
 enum Record<'a> {
-    Plaintext { kind: u8, contents: &'a [u8] },
+    Plaintext { kind: u8, sequence: u64, contents: &'a [u8] },
     Encrypted,
 }
 
@@ -189,15 +224,27 @@ impl<'a> Reader<'a> {
             };
             return Some(Record::Encrypted);
         }
-        // RFC 6347 §4.1, with the content types of RFC 9147 §4 and any version 0xfeXX.
+        // RFC 6347 §4.1. There is no renegotiation, so after epoch 0 there is only 1.
         let version = self.u16()?;
         let epoch = self.u16()?;
-        self.take(6)?; // sequence_number
+        let sequence = self.take(6)?.iter().fold(0, |number, byte| number << 8 | u64::from(*byte));
         let contents = self.vec16()?;
-        if !matches!(first, 20..=23 | 26) || version >> 8 != 0xfe {
-            return None;
+        match epoch {
+            _ if !(CONTENT_CHANGE_CIPHER_SPEC..=CONTENT_ACK).contains(&first) || version >> 8 != 0xfe => None,
+            0 => Some(Record::Plaintext { kind: first, sequence, contents }),
+            1 => Some(Record::Encrypted),
+            _ => None,
         }
-        Some(if epoch == 0 { Record::Plaintext { kind: first, contents } } else { Record::Encrypted })
+    }
+
+    fn fragment(&mut self) -> Option<Fragment<'a>> {
+        let kind = self.u8()?;
+        let length = self.u24()?;
+        let message_seq = self.u16()?;
+        let offset = self.u24()?;
+        let fragment_length = self.u24()?;
+        let bytes = self.take(fragment_length)?;
+        (offset + bytes.len() <= length).then_some(Fragment { kind, length, message_seq, offset, bytes })
     }
 
     fn u8(&mut self) -> Option<u8> {
@@ -319,20 +366,33 @@ mod tests {
     }
 
     #[test]
-    fn datagrams_of_whole_records_only_are_whole() {
-        let plain = [22, 0xfe, 0xfd, 0, 0, 0, 0, 0, 0, 0, 0, 0, 2, 1, 2];
+    fn datagrams_of_whole_records_only_are_plausible() {
+        let plain = [20, 0xfe, 0xfd, 0, 0, 0, 0, 0, 0, 0, 0, 0, 1, 1];
         let encrypted12 = [23, 0xfe, 0xfd, 0, 1, 0, 0, 0, 0, 0, 0, 0, 2, 1, 2];
         let unified = [0b0010_1111, 0, 1, 0, 2, 7, 7];
         let short = [0b0010_0011, 9, 7, 7, 7];
         let all = [&plain[..], &encrypted12, &unified, &short].concat();
-        let ends = [0, 15, 30, 37];
         for len in 0..=all.len() {
             // The last record has no length and reaches to the end of the datagram.
-            let whole = len > 37 + 1 || (len > 0 && ends.contains(&len));
-            assert_eq!(is_whole(&all[..len]), whole, "{len} bytes");
+            let whole = len >= 36 + 2 || [14, 29, 36].contains(&len);
+            assert_eq!(is_plausible(&all[..len]), whole, "{len} bytes");
         }
-        assert!(!is_whole(&[0b0011_1111, 0, 1, 0, 2, 7, 7]), "connection id");
-        assert!(!is_whole(&[22, 3, 3, 0, 0, 0, 0, 0, 0, 0, 0, 0, 2, 1, 2]), "TLS");
+        assert_eq!(records(&all).collect::<Vec<_>>(), [&plain[..], &encrypted12, &unified, &short]);
+    }
+
+    #[test]
+    fn impossible_records_are_not_plausible() {
+        let good = record(&body(&[]), 0..20);
+        assert!(is_plausible(&good));
+        // At each of these places a byte that makes a record that no peer sends.
+        for (at, byte) in
+            [(0, 23), (0, 63), (1, 3), (4, 2), (6, 1), (14, 0xff), (19, 0xff), (24, 21), (24, 19)]
+        {
+            let mut bad = good.clone();
+            bad[at] = byte;
+            let still_fits = (at, byte) == (14, 0xff);
+            assert_eq!(is_plausible(&bad), still_fits, "byte {at} = {byte}");
+        }
     }
 
     #[test]

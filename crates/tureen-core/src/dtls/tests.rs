@@ -11,11 +11,11 @@ use super::*;
 const SHA256: FingerprintAlgorithm = FingerprintAlgorithm::Sha256;
 
 #[expect(clippy::disallowed_methods, reason = "any instant will do to count from")]
-fn origin() -> Instant {
+pub(super) fn origin() -> Instant {
     Instant::now()
 }
 
-fn config(certificate: &Certificate, change: impl FnOnce(&mut DtlsOptions)) -> Arc<DtlsConfig> {
+pub(super) fn config(certificate: &Certificate, change: impl FnOnce(&mut DtlsOptions)) -> Arc<DtlsConfig> {
     let mut options = DtlsOptions::default();
     change(&mut options);
     Arc::new(DtlsConfig::new(certificate.clone(), options).unwrap())
@@ -23,16 +23,16 @@ fn config(certificate: &Certificate, change: impl FnOnce(&mut DtlsOptions)) -> A
 
 /// What one end has reported.
 #[derive(Debug, Default)]
-struct Seen {
-    connected: Option<(Option<SrtpKeys>, String)>,
-    failed: Option<DtlsError>,
-    closed: bool,
+pub(super) struct Seen {
+    pub(super) connected: Option<(Option<SrtpKeys>, String)>,
+    pub(super) failed: Option<DtlsError>,
+    pub(super) closed: bool,
     data: Vec<Vec<u8>>,
     datagrams: usize,
 }
 
 /// A lossy link. Probabilities are of one datagram.
-struct Link {
+pub(super) struct Link {
     rng: SmallRng,
     seed: u64,
     drop: f64,
@@ -41,11 +41,11 @@ struct Link {
 }
 
 impl Link {
-    fn perfect() -> Self {
+    pub(super) fn perfect() -> Self {
         Self::lossy(0, 0.0, 0.0, 0.0)
     }
 
-    fn lossy(seed: u64, drop: f64, duplicate: f64, reorder: f64) -> Self {
+    pub(super) fn lossy(seed: u64, drop: f64, duplicate: f64, reorder: f64) -> Self {
         Self { rng: SmallRng::seed_from_u64(seed), seed, drop, duplicate, reorder }
     }
 
@@ -63,22 +63,22 @@ impl Link {
     }
 }
 
-struct Pair {
-    ends: [Dtls; 2],
-    seen: [Seen; 2],
+pub(super) struct Pair {
+    pub(super) ends: [Dtls; 2],
+    pub(super) seen: [Seen; 2],
     timeouts: [Option<Instant>; 2],
-    now: Instant,
+    pub(super) now: Instant,
     start: Instant,
-    link: Link,
+    pub(super) link: Link,
     /// (arrival, order of sending, destination, bytes)
-    flying: Vec<(Instant, usize, usize, Vec<u8>)>,
+    pub(super) flying: Vec<(Instant, usize, usize, Vec<u8>)>,
     sent: usize,
-    max_datagram: usize,
+    pub(super) max_datagram: usize,
 }
 
 impl Pair {
     /// The first end is the client.
-    fn new(client: &Arc<DtlsConfig>, server: &Arc<DtlsConfig>, link: Link) -> Self {
+    pub(super) fn new(client: &Arc<DtlsConfig>, server: &Arc<DtlsConfig>, link: Link) -> Self {
         let now = origin();
         let fingerprint = |config: &DtlsConfig| config.certificate().fingerprint(SHA256);
         let ends = [
@@ -98,7 +98,7 @@ impl Pair {
         }
     }
 
-    fn drain(&mut self, end: usize) {
+    pub(super) fn drain(&mut self, end: usize) {
         let mut buf = Vec::new();
         loop {
             match self.ends[end].poll_output(&mut buf) {
@@ -126,7 +126,7 @@ impl Pair {
     }
 
     /// Jumps to the next arrival or wake-up. False when there is none within `limit` of the start.
-    fn step(&mut self, limit: Duration) -> bool {
+    pub(super) fn step(&mut self, limit: Duration) -> bool {
         for end in 0..2 {
             self.drain(end);
         }
@@ -148,7 +148,7 @@ impl Pair {
         true
     }
 
-    fn run(&mut self, limit: Duration) {
+    pub(super) fn run(&mut self, limit: Duration) {
         let mut steps = 0;
         while self.step(limit) {
             steps += 1;
@@ -156,7 +156,7 @@ impl Pair {
         }
     }
 
-    fn connect(&mut self) {
+    pub(super) fn connect(&mut self) {
         self.run(Duration::from_secs(30));
         for (name, seen) in ["client", "server"].iter().zip(&self.seen) {
             assert!(seen.connected.is_some(), "{name} (seed {}): {:?}", self.link.seed, seen.failed);
@@ -174,11 +174,11 @@ impl Pair {
         }
     }
 
-    fn suite(&self) -> SrtpSuite {
+    pub(super) fn suite(&self) -> SrtpSuite {
         self.seen[0].connected.as_ref().unwrap().0.as_ref().unwrap().suite
     }
 
-    fn exchange_data(&mut self) {
+    pub(super) fn exchange_data(&mut self) {
         for end in 0..2 {
             self.ends[end].send(format!("from {end}").as_bytes()).unwrap();
             self.run(Duration::from_secs(60));
@@ -284,28 +284,27 @@ fn garbage_neither_panics_nor_ends_the_handshake() {
         let client = config(&certificates[0], versions(client));
         let server = config(&certificates[1], versions(server));
         for seed in 0..4 {
-            let mut pair = Pair::new(&client, &server, Link::perfect());
-            let mut rng = SmallRng::seed_from_u64(seed);
-            for _ in 0..40 {
-                if let Some((_, _, to, bytes)) = pair.flying.first().cloned() {
-                    let truncated = &bytes[..rng.random_range(0..bytes.len())];
-                    pair.ends[to].handle_datagram(pair.now, truncated);
-                    pair.drain(to);
-                }
-                for end in 0..2 {
-                    let mut garbage = vec![0; rng.random_range(0..200)];
-                    rng.fill(&mut garbage[..]);
-                    // First bytes that the demultiplexer takes for DTLS (RFC 7983), but no alerts: those may end it.
-                    if let Some(first) = garbage.first_mut() {
-                        *first = [20, 22, 23, 25, 32, 63][rng.random_range(0..6)];
-                    }
-                    pair.ends[end].handle_datagram(pair.now, &garbage);
-                    pair.drain(end);
-                }
-                pair.step(Duration::from_secs(30));
-            }
-            pair.connect();
+            connect_amid_garbage(&client, &server, seed);
         }
+    }
+}
+
+#[test]
+fn flight_sent_again_in_other_datagrams_is_taken() {
+    let certificates = [Certificate::generate().unwrap(), Certificate::generate().unwrap()];
+    for (client, server) in PAIRINGS {
+        let client = config(&certificates[0], versions(client));
+        let server = config(&certificates[1], versions(server));
+        let mut pair = Pair::new(&client, &server, Link::perfect());
+        for _ in 0..20 {
+            // The first record of each datagram comes alone before all of it.
+            if let Some((_, _, to, bytes)) = pair.flying.first().cloned() {
+                pair.ends[to].handle_datagram(pair.now, peek::records(&bytes).next().unwrap());
+                pair.drain(to);
+            }
+            pair.step(Duration::from_secs(30));
+        }
+        pair.connect();
     }
 }
 
@@ -368,4 +367,38 @@ fn refused_client_fails_with_the_alert() {
         }
     };
     assert_eq!(failed, DtlsError::PeerAlert(40));
+}
+
+/// Sends truncated copies of what is on its way, and random bytes, to both ends all through the handshake.
+pub(super) fn connect_amid_garbage(client: &Arc<DtlsConfig>, server: &Arc<DtlsConfig>, seed: u64) {
+    let mut pair = Pair::new(client, server, Link::lossy(seed, 0.0, 0.0, 0.0));
+    let mut rng = SmallRng::seed_from_u64(seed);
+    for _ in 0..40 {
+        if let Some((_, _, to, bytes)) = pair.flying.first().cloned() {
+            let truncated = &bytes[..rng.random_range(0..bytes.len())];
+            pair.ends[to].handle_datagram(pair.now, truncated);
+            pair.drain(to);
+        }
+        for end in 0..2 {
+            let mut garbage = vec![0; rng.random_range(0..200)];
+            rng.fill(&mut garbage[..]);
+            match garbage.as_mut_slice() {
+                // Half of it looks like records: the types of RFC 7983's DTLS range but alerts, which may end it.
+                [kind, major, minor, epoch_high, epoch_low, _, _, _, _, _, _, high, low, rest @ ..]
+                    if rng.random_bool(0.5) =>
+                {
+                    *kind = [20, 22, 23, 26][rng.random_range(0..4)];
+                    (*major, *minor) = (0xfe, 0xfd);
+                    (*epoch_high, *epoch_low) = (0, rng.random_range(0..3));
+                    [*high, *low] = u16::try_from(rest.len()).unwrap().to_be_bytes();
+                }
+                [first, ..] => *first = rng.random_range(20..64),
+                [] => {}
+            }
+            pair.ends[end].handle_datagram(pair.now, &garbage);
+            pair.drain(end);
+        }
+        pair.step(Duration::from_secs(30));
+    }
+    pair.connect();
 }

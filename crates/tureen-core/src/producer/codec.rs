@@ -1,8 +1,8 @@
 //! What the engine has to know of a negotiated codec.
 
 use crate::types::rtp_parameters::{
-    MediaKind, MimeType, MimeTypeAudio, MimeTypeVideo, RtcpFeedback, RtpCodecParameters, RtpCodecParametersParametersValue,
-    RtpEncodingParameters, RtpParameters,
+    MediaKind, MimeType, MimeTypeAudio, MimeTypeVideo, RtcpFeedback, RtpCodecParameters,
+    RtpCodecParametersParametersValue, RtpEncodingParameters, RtpParameters,
 };
 use crate::units::PayloadType;
 use crate::wire::codecs::CodecKind;
@@ -80,7 +80,10 @@ pub fn is_rtx(mime_type: &MimeType) -> bool {
 
 /// The media payload type that retransmissions with this payload type stand for.
 pub fn apt_of(parameters: &RtpParameters, rtx_payload_type: PayloadType) -> Option<PayloadType> {
-    let codec = parameters.codecs.iter().find(|c| c.payload_type() == rtx_payload_type.0 && is_rtx(&c.mime_type()))?;
+    let codec = parameters
+        .codecs
+        .iter()
+        .find(|c| c.payload_type() == rtx_payload_type.0 && is_rtx(&c.mime_type()))?;
     apt(codec).map(PayloadType)
 }
 

@@ -4,7 +4,7 @@ use std::time::Instant;
 
 /// Estimates the jitter of one stream, in units of its clock rate.
 #[derive(Clone, Copy, Debug)]
-pub struct JitterEstimator {
+pub(super) struct JitterEstimator {
     clock_rate: u32,
     /// Arrival times are measured from the first packet on.
     epoch: Option<Instant>,
@@ -15,12 +15,12 @@ pub struct JitterEstimator {
 
 impl JitterEstimator {
     /// For a stream of `clock_rate` Hz; with zero the jitter stays zero.
-    pub fn new(clock_rate: u32) -> Self {
+    pub(super) fn new(clock_rate: u32) -> Self {
         Self { clock_rate, epoch: None, transit: None, jitter: 0.0 }
     }
 
     /// Takes note of a packet that arrived at `now`.
-    pub fn update(&mut self, now: Instant, timestamp: u32) {
+    pub(super) fn update(&mut self, now: Instant, timestamp: u32) {
         if self.clock_rate == 0 {
             return;
         }
@@ -36,12 +36,12 @@ impl JitterEstimator {
     }
 
     /// The jitter as reports carry it, in units of the clock rate.
-    pub fn jitter(&self) -> u32 {
+    pub(super) fn jitter(&self) -> u32 {
         self.jitter as u32
     }
 
     /// Forgets everything, as after a pause of the stream.
-    pub fn reset(&mut self) {
+    pub(super) fn reset(&mut self) {
         *self = Self::new(self.clock_rate);
     }
 }

@@ -96,6 +96,11 @@ impl KeyFrameRequests {
         self.ready.pop_front()
     }
 
+    /// Whether there is a request to poll.
+    pub fn has_requests(&self) -> bool {
+        !self.ready.is_empty()
+    }
+
     /// When to call [`handle_timeout`](Self::handle_timeout) next.
     pub fn poll_timeout(&self) -> Option<Instant> {
         self.streams

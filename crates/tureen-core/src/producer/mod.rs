@@ -18,9 +18,10 @@ use crate::api::{MediaTrace, Produce, ProducerDump, ProducerId, ProducerScore, R
 use crate::consumer::extension_ids;
 use crate::keys::{ConsumerKey, TransportKey};
 use crate::ortc::RtpMapping;
+use crate::types::data_structures::RtpPacketTraceInfo;
 use crate::types::rtp_parameters::{MediaKind, RtpParameters};
 use crate::units::{PayloadType, Ssrc};
-use crate::wire::rtp::extensions::{MediaId, VideoOrientation};
+use crate::wire::rtp::extensions::{MediaId, TransportSequenceNumber, VideoOrientation};
 use crate::wire::rtp::{ExtensionIds, RtpHeader};
 use codec::{StreamCodec, apt_of};
 use key_frame_requests::KeyFrameRequests;
@@ -92,17 +93,31 @@ impl Producer {
     ///
     /// # Errors
     /// No encodings, no media codec, or a payload type without mapping.
-    pub fn new(request: Produce, transport: TransportKey, ring_bytes: usize, retention: Duration) -> Result<Self, RequestError> {
+    pub fn new(
+        request: Produce,
+        transport: TransportKey,
+        ring_bytes: usize,
+        retention: Duration,
+    ) -> Result<Self, RequestError> {
         let parameters = &request.rtp_parameters;
         if parameters.encodings.is_empty() {
-            return Err(RequestError::Invalid(format!("empty rtpParameters.encodings of producer {}", request.id)));
+            return Err(RequestError::Invalid(format!(
+                "empty rtpParameters.encodings of producer {}",
+                request.id
+            )));
         }
         if request.rtp_mapping.encodings.len() != parameters.encodings.len() {
-            let text = format!("rtpMapping.encodings does not match rtpParameters.encodings of producer {}", request.id);
+            let text = format!(
+                "rtpMapping.encodings does not match rtpParameters.encodings of producer {}",
+                request.id
+            );
             return Err(RequestError::Invalid(text));
         }
         if StreamCodec::of_encoding(parameters, parameters.encodings.first()).is_none() {
-            return Err(RequestError::Invalid(format!("no media codec in rtpParameters of producer {}", request.id)));
+            return Err(RequestError::Invalid(format!(
+                "no media codec in rtpParameters of producer {}",
+                request.id
+            )));
         }
         Ok(Self {
             roles: PayloadRoles::new(parameters, &request.rtp_mapping),
@@ -132,7 +147,8 @@ impl Producer {
 
     /// Takes a decrypted packet.
     pub fn handle_rtp(&mut self, now: Instant, header: &RtpHeader, packet: &[u8]) -> Handled {
-        let mut handled = Handled { stream: None, taken: Taken::Discarded, retransmission: false, orientation: None };
+        let mut handled =
+            Handled { stream: None, taken: Taken::Discarded, retransmission: false, orientation: None };
         let role = self.roles.of(header.payload_type);
         let Some(index) = self.stream_of(header, packet, role) else { return handled };
         handled.stream = Some(index);
@@ -156,7 +172,14 @@ impl Producer {
                 }
                 // Padding probes of the sender come by RTX without an original packet.
                 let Some((seq, payload)) = unwrap_rtx(payload) else { return handled };
-                IncomingPacket { header, packet, payload, seq, mapped_payload_type: mapped, retransmission: true }
+                IncomingPacket {
+                    header,
+                    packet,
+                    payload,
+                    seq,
+                    mapped_payload_type: mapped,
+                    retransmission: true,
+                }
             }
             Role::Unknown => return handled,
         };
@@ -197,10 +220,53 @@ impl Producer {
         }
     }
 
-    /// When lost packets or key frames are to be asked for again.
-    pub fn poll_timeout(&self) -> Option<Instant> {
-        let nacks = self.streams.iter().filter_map(|s| s.nack.as_ref()).filter_map(|n| n.poll_timeout());
-        nacks.chain(self.key_frame_requests.poll_timeout()).min()
+    /// When lost packets are to be asked for again.
+    pub fn nack_timeout(&self) -> Option<Instant> {
+        self.streams.iter().filter_map(|s| s.nack.as_ref()?.poll_timeout()).min()
+    }
+
+    /// Prepares what is due; it comes out with the next poll for feedback.
+    pub fn handle_timeout(&mut self, now: Instant) {
+        for nack in self.streams.iter_mut().filter_map(|s| s.nack.as_mut()) {
+            nack.handle_timeout(now);
+        }
+        self.key_frame_requests.handle_timeout(now);
+    }
+
+    /// Whether a stream, after a packet, may have feedback to send: cheap, to be asked for each packet.
+    pub fn has_feedback(&self, stream: Option<usize>) -> bool {
+        let nack = stream.and_then(|index| self.streams.get(index)?.nack.as_ref());
+        nack.is_some_and(|nack| nack.missing_packets() > 0 || nack.poll_timeout().is_some())
+            || self.key_frame_requests.has_requests()
+    }
+
+    /// What a trace event says of a packet.
+    pub fn packet_trace(
+        &self,
+        header: &RtpHeader,
+        packet: &[u8],
+        is_key_frame: bool,
+        is_rtx: bool,
+    ) -> RtpPacketTraceInfo {
+        let text = |id| header.read::<MediaId<'_>>(packet, id).map(|value| value.0.to_owned());
+        let wide = header.read::<TransportSequenceNumber>(packet, self.ids.transport_wide_cc);
+        RtpPacketTraceInfo {
+            payload_type: header.payload_type.0,
+            sequence_number: header.sequence_number,
+            timestamp: header.timestamp,
+            marker: header.marker,
+            ssrc: header.ssrc.0,
+            is_key_frame,
+            size: packet.len() as u32,
+            payload_size: header.payload_range(packet).map_or(0, |range| range.len() as u32),
+            spatial_layer: 0,
+            temporal_layer: 0,
+            mid: text(self.ids.mid),
+            rid: text(self.ids.rid),
+            rrid: text(self.ids.repaired_rid),
+            wide_sequence_number: wide.map(|seq| seq.0),
+            is_rtx,
+        }
     }
 
     /// Description in the words of the API.
@@ -270,7 +336,14 @@ impl Producer {
         }
         let encoding = &self.rtp_parameters.encodings[encoding_idx];
         let codec = StreamCodec::of_encoding(&self.rtp_parameters, Some(encoding))?;
-        self.streams.push(ProducerStream::new(ssrc, encoding_idx, encoding, codec, self.ring_bytes, self.retention));
+        self.streams.push(ProducerStream::new(
+            ssrc,
+            encoding_idx,
+            encoding,
+            codec,
+            self.ring_bytes,
+            self.retention,
+        ));
         Some(self.streams.len() - 1)
     }
 
@@ -311,7 +384,9 @@ fn forwarded_elements<'a>(
     packet: &'a [u8],
     ids: &'a ExtensionIds,
 ) -> impl Iterator<Item = (ForwardedExtension, &'a [u8])> + Clone {
-    header.extensions(packet).filter_map(|(id, value)| Some((forwarded_kind(ids, NonZeroU8::new(id)?)?, value)))
+    header
+        .extensions(packet)
+        .filter_map(|(id, value)| Some((forwarded_kind(ids, NonZeroU8::new(id)?)?, value)))
 }
 
 fn forwarded_kind(ids: &ExtensionIds, id: NonZeroU8) -> Option<ForwardedExtension> {

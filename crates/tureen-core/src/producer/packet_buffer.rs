@@ -130,7 +130,8 @@ impl PacketBuffer {
     ) -> bool {
         let elements_len: usize = elements.clone().map(|(_, value)| 2 + value.len()).sum();
         let needed = elements_len + payload.len();
-        let (Ok(elements_len), Ok(payload_len)) = (u16::try_from(elements_len), u16::try_from(payload.len())) else {
+        let (Ok(elements_len), Ok(payload_len)) = (u16::try_from(elements_len), u16::try_from(payload.len()))
+        else {
             return false;
         };
         if !self.make_room(now, needed) || !self.make_slot(now, info.seq) {
@@ -313,7 +314,8 @@ mod tests {
     fn stored_packet_is_found_with_its_elements() {
         let mut buffer = PacketBuffer::new(CONFIG);
         let now = Instant::now();
-        let elements = [(ForwardedExtension::AudioLevel, &[7u8][..]), (ForwardedExtension::PlayoutDelay, &[1, 2, 3])];
+        let elements =
+            [(ForwardedExtension::AudioLevel, &[7u8][..]), (ForwardedExtension::PlayoutDelay, &[1, 2, 3])];
         assert!(buffer.insert(now, info(70000), elements.into_iter(), b"payload"));
         let packet = buffer.get(70000).expect("stored");
         assert_eq!(packet.payload, b"payload");
@@ -350,7 +352,11 @@ mod tests {
 
     #[test]
     fn slow_stream_keeps_its_small_ring() {
-        let mut buffer = PacketBuffer::new(PacketBufferConfig { initial_bytes: 4096, retention: Duration::ZERO, ..CONFIG });
+        let mut buffer = PacketBuffer::new(PacketBufferConfig {
+            initial_bytes: 4096,
+            retention: Duration::ZERO,
+            ..CONFIG
+        });
         let start = Instant::now();
         for i in 0..1000 {
             buffer.start_batch();
@@ -361,7 +367,8 @@ mod tests {
 
     #[test]
     fn batch_is_never_overwritten_by_itself() {
-        let mut buffer = PacketBuffer::new(PacketBufferConfig { initial_bytes: 1024, max_bytes: 8192, ..CONFIG });
+        let mut buffer =
+            PacketBuffer::new(PacketBufferConfig { initial_bytes: 1024, max_bytes: 8192, ..CONFIG });
         let now = Instant::now();
         buffer.start_batch();
         let stored: Vec<u64> = (0..20).filter(|&i| insert(&mut buffer, now, i, 1000)).collect();

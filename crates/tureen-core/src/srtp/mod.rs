@@ -1,4 +1,3 @@
-<<<<<<< HEAD
 //! SRTP and SRTCP (RFC 3711) with AES-GCM (RFC 7714) or AES-CM and HMAC-SHA1.
 //!
 //! A transport has one [`SrtpSealer`] for what it sends and one [`SrtpOpener`] for what its peer sends, each made from
@@ -55,10 +54,3 @@ pub enum SrtpError {
     #[error("encryption failed")]
     SealFailed,
 }
-=======
-//! SRTP and SRTCP.
-
-mod suite;
-
-pub use suite::SrtpSuite;
->>>>>>> dtls

@@ -1,4 +1,3 @@
-<<<<<<< HEAD
 use std::fmt;
 use std::str::FromStr;
 
@@ -12,31 +11,14 @@ pub enum SrtpSuite {
     /// AES-128 counter mode, HMAC-SHA1 with an 80-bit tag (RFC 3711).
     AesCm128HmacSha1_80,
     /// AES-128 counter mode, HMAC-SHA1 with a 32-bit tag on RTP and an 80-bit tag on RTCP (RFC 5764 §4.1.2).
-=======
-//! SRTP protection profiles (RFC 5764 §4.1.2, RFC 7714 §14.2).
-
-/// An SRTP crypto suite that DTLS can negotiate (mediasoup's SrtpCryptoSuite).
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub enum SrtpSuite {
-    /// AEAD_AES_256_GCM.
-    AeadAes256Gcm,
-    /// AEAD_AES_128_GCM.
-    AeadAes128Gcm,
-    /// AES_CM_128_HMAC_SHA1_80.
-    AesCm128HmacSha1_80,
-    /// AES_CM_128_HMAC_SHA1_32.
->>>>>>> dtls
     AesCm128HmacSha1_32,
 }
 
 impl SrtpSuite {
-<<<<<<< HEAD
     /// Every suite; the strongest first.
     pub const ALL: [Self; 4] =
         [Self::AeadAes256Gcm, Self::AeadAes128Gcm, Self::AesCm128HmacSha1_80, Self::AesCm128HmacSha1_32];
 
-=======
->>>>>>> dtls
     /// Length of the master key in bytes.
     pub const fn key_len(self) -> usize {
         match self {
@@ -52,7 +34,6 @@ impl SrtpSuite {
             Self::AesCm128HmacSha1_80 | Self::AesCm128HmacSha1_32 => 14,
         }
     }
-<<<<<<< HEAD
 
     /// How many bytes protection adds to an RTP packet.
     pub const fn rtp_tag_len(self) -> usize {
@@ -122,6 +103,4 @@ mod tests {
         let error = "F8_128_HMAC_SHA1_80".parse::<SrtpSuite>().unwrap_err();
         assert!(error.to_string().contains("F8_128_HMAC_SHA1_80"));
     }
-=======
->>>>>>> dtls
 }

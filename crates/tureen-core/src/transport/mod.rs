@@ -182,4 +182,3 @@ impl Transport {
         known.transport_wide_cc = ids.transport_wide_cc.or(known.transport_wide_cc);
     }
 }
-

@@ -5,6 +5,7 @@ use hashbrown::HashMap;
 use crate::api::RequestError;
 use crate::types::rtp_parameters::RtpParameters;
 use crate::units::Ssrc;
+use crate::wire::rtp::extensions::MediaId;
 use crate::wire::rtp::{ExtensionIds, RtpHeader};
 
 /// How many SSRCs a transport learns from MID and RID beyond those that were signalled.
@@ -74,7 +75,7 @@ impl<K: Copy + PartialEq> RtpListener<K> {
         if let Some(&producer) = self.ssrcs.get(&header.ssrc) {
             return Some(producer);
         }
-        let text = |id: Option<u8>| id.and_then(|id| header.extension(packet, id)).and_then(|b| str::from_utf8(b).ok());
+        let text = |id| header.read::<MediaId<'_>>(packet, id).map(|value| value.0);
         let producer = text(ids.mid)
             .and_then(|mid| self.mids.get(mid))
             .or_else(|| text(ids.rid).and_then(|rid| self.rids.get(rid)))

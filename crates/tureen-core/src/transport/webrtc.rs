@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::time::Instant;
 
 use crate::api::{RequestError, WebRtcServerId, WebRtcTransportDump};
-use crate::dtls::{Dtls, DtlsConfig, Fingerprint, Role};
+use crate::dtls::{Dtls, DtlsConfig, Fingerprint, FingerprintAlgorithm as Algorithm, Role};
 use crate::ice::{IceServer, IceState};
 use crate::io::{SocketId, Tuple};
 use crate::types::data_structures as types;
@@ -22,6 +22,8 @@ pub struct WebRtcLink {
     pub candidates: Vec<types::IceCandidate>,
     /// Who owns the sockets.
     pub sockets: LinkSockets,
+    /// Which candidates are offered.
+    pub preferences: Preferences,
     config: Arc<DtlsConfig>,
     remote: Option<(Role, Fingerprint)>,
     /// A ClientHello that came before `connect`: kept so that the handshake need not wait for its retransmission.
@@ -35,6 +37,15 @@ pub enum LinkSockets {
     Own(Vec<SocketId>),
     /// Those of a WebRtcServer.
     Server(WebRtcServerId),
+}
+
+/// Which candidates a transport offers, and which it likes best.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Preferences {
+    /// Offer UDP candidates.
+    pub enable_udp: bool,
+    /// Give UDP candidates the higher priority.
+    pub prefer_udp: bool,
 }
 
 /// Longest ClientHello that is kept before `connect`.
@@ -55,6 +66,7 @@ impl WebRtcLink {
             dtls_state: types::DtlsState::New,
             candidates: Vec::new(),
             sockets,
+            preferences: Preferences::default(),
             config,
             remote: None,
             early: None,
@@ -88,7 +100,8 @@ impl WebRtcLink {
 
     /// Starts DTLS if the remote side is known and ICE has a path. True when it started now.
     pub fn may_start_dtls(&mut self, now: Instant) -> bool {
-        if self.dtls.is_some() || self.dtls_state != types::DtlsState::New || self.selected_tuple().is_none() {
+        if self.dtls.is_some() || self.dtls_state != types::DtlsState::New || self.selected_tuple().is_none()
+        {
             return false;
         }
         let Some((role, fingerprint)) = self.remote.clone() else { return false };
@@ -112,7 +125,9 @@ impl WebRtcLink {
     pub fn handle_dtls(&mut self, now: Instant, datagram: &[u8]) {
         match &mut self.dtls {
             Some(dtls) => dtls.handle_datagram(now, datagram),
-            None if self.remote.is_none() && datagram.len() <= MAX_EARLY => self.early = Some(datagram.to_vec()),
+            None if self.remote.is_none() && datagram.len() <= MAX_EARLY => {
+                self.early = Some(datagram.to_vec())
+            }
             None => {}
         }
     }
@@ -157,29 +172,29 @@ impl WebRtcLink {
     }
 }
 
-/// ICE state in the words of the API.
+/// ICE state in the words of the API, which has none for a closed agent: it goes away with its transport.
 pub fn ice_state(state: IceState) -> types::IceState {
     match state {
         IceState::New => types::IceState::New,
         IceState::Connected => types::IceState::Connected,
         IceState::Completed => types::IceState::Completed,
-        IceState::Disconnected => types::IceState::Disconnected,
-        IceState::Closed => types::IceState::Closed,
+        IceState::Disconnected | IceState::Closed => types::IceState::Disconnected,
     }
 }
 
 fn fingerprint(api: &types::DtlsFingerprint) -> Fingerprint {
-    match api {
-        types::DtlsFingerprint::Sha1 { value } => Fingerprint::from(*value),
-        types::DtlsFingerprint::Sha224 { value } => Fingerprint::from(*value),
-        types::DtlsFingerprint::Sha256 { value } => Fingerprint::from(*value),
-        types::DtlsFingerprint::Sha384 { value } => Fingerprint::from(*value),
-        types::DtlsFingerprint::Sha512 { value } => Fingerprint::from(*value),
-    }
+    let algorithm = match api {
+        types::DtlsFingerprint::Sha1 { .. } => Algorithm::Sha1,
+        types::DtlsFingerprint::Sha224 { .. } => Algorithm::Sha224,
+        types::DtlsFingerprint::Sha256 { .. } => Algorithm::Sha256,
+        types::DtlsFingerprint::Sha384 { .. } => Algorithm::Sha384,
+        types::DtlsFingerprint::Sha512 { .. } => Algorithm::Sha512,
+    };
+    Fingerprint::parse(algorithm, &api.value_string())
+        .expect("the type holds a digest of the algorithm's length")
 }
 
 fn api_fingerprint(fingerprint: &Fingerprint) -> types::DtlsFingerprint {
-    use crate::dtls::FingerprintAlgorithm as Algorithm;
     const LEN: &str = "a fingerprint is as long as its algorithm's digest";
     let bytes = fingerprint.as_bytes();
     match fingerprint.algorithm() {

@@ -236,7 +236,8 @@ impl Worker {
             egress.next = egress.plan.len();
             return None;
         };
-        let (Some(transport), Some(first)) = (self.transports.get_mut(key), egress.next.checked_add(0)) else {
+        let (Some(transport), Some(first)) = (self.transports.get_mut(key), egress.next.checked_add(0))
+        else {
             egress.next = egress.plan.len();
             return None;
         };
@@ -251,7 +252,10 @@ impl Worker {
         while let Some(planned) = egress.plan.get(egress.next) {
             let natural = planned.len(tag);
             let last = natural < segment_size && segment_size - natural > MAX_PADDING;
-            if count == MAX_SEGMENTS || natural > segment_size && count > 0 || len + segment_size.max(natural) > buffer.len() {
+            if count == MAX_SEGMENTS
+                || natural > segment_size && count > 0
+                || len + segment_size.max(natural) > buffer.len()
+            {
                 break;
             }
             egress.next += 1;
@@ -368,7 +372,14 @@ struct Tally {
 type Consumers = slotmap::SlotMap<ConsumerKey, crate::consumer::Consumer>;
 
 impl Tally {
-    fn add(&mut self, consumers: &mut Consumers, now: Instant, planned: &Planned, sealed: usize, timestamp: u32) {
+    fn add(
+        &mut self,
+        consumers: &mut Consumers,
+        now: Instant,
+        planned: &Planned,
+        sealed: usize,
+        timestamp: u32,
+    ) {
         if planned.resend {
             self.resends += 1;
             self.resend_bytes += sealed;

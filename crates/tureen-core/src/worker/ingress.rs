@@ -15,6 +15,7 @@ use crate::producer::stream::Taken;
 use crate::srtp::{SrtpOpener, SrtpSealer};
 use crate::transport::webrtc::ice_state;
 use crate::types::data_structures::{DtlsState, TraceEventDirection};
+use crate::types::rtp_parameters::MediaKind;
 use crate::units::Ssrc;
 use crate::wire::rtcp::{RtcpCompound, RtcpPacket};
 use crate::wire::rtp::RtpHeader;
@@ -249,7 +250,10 @@ impl Worker {
                     };
                     transport.link.dtls_state = state;
                     let certificate = (state == DtlsState::Connected).then_some(remote_certificate_pem);
-                    self.notify_transport(key, TransportEvent::DtlsState { state, remote_certificate: certificate });
+                    self.notify_transport(
+                        key,
+                        TransportEvent::DtlsState { state, remote_certificate: certificate },
+                    );
                     if state == DtlsState::Connected {
                         self.on_transport_connected(now, key);
                     }
@@ -313,10 +317,12 @@ impl Worker {
         let transport = &mut self.transports[key];
         let header = RtpHeader::parse(data).map_err(|_| DropReason::MalformedRtp)?;
         let opener = transport.opener.as_mut().ok_or(DropReason::NoKeys)?;
-        let opened = opener.open_rtp(data, header.ssrc, header.sequence_number, header.len()).map_err(drop_reason)?;
+        let opened =
+            opener.open_rtp(data, header.ssrc, header.sequence_number, header.len()).map_err(drop_reason)?;
         let packet = &data[..opened.len];
         if let Some(twcc) = &mut transport.twcc
-            && let Some(seq) = header.read::<TransportSequenceNumber>(packet, transport.recv_ids.transport_wide_cc)
+            && let Some(seq) =
+                header.read::<TransportSequenceNumber>(packet, transport.recv_ids.transport_wide_cc)
         {
             twcc.handle_packet(now, seq.0);
             if let Some(at) = twcc.poll_timeout() {
@@ -329,18 +335,20 @@ impl Worker {
         let streams_before = producer.streams.len();
         let handled = producer.handle_rtp(now, &header, packet);
         let traffic = &mut transport.traffic;
-        if handled.retransmission { &mut traffic.rtx_received } else { &mut traffic.rtp_received }
-            .add(now, 1, packet.len());
+        if handled.retransmission { &mut traffic.rtx_received } else { &mut traffic.rtp_received }.add(
+            now,
+            1,
+            packet.len(),
+        );
 
-        if producer.streams.len() > streams_before && !producer.paused && producer.stream_has_key_frames(handled.stream)
-        {
+        if producer.streams.len() > streams_before && !producer.paused && producer.kind == MediaKind::Video {
             // What came before the first packet we saw may be the key frame that decoders need.
             let is_key_frame = matches!(handled.taken, Taken::Stored { key_frame: true });
             if !is_key_frame && !producer.consumers.is_empty() {
                 producer.key_frame_requests.force(now, header.ssrc);
             }
         }
-        let feedback_due = producer.has_feedback(now, handled.stream);
+        let feedback_due = producer.has_feedback(handled.stream);
         let Taken::Stored { key_frame } = handled.taken else {
             if feedback_due {
                 self.poll_producer_feedback(now, producer_key);
@@ -422,49 +430,50 @@ impl Worker {
         match packet {
             RtcpPacket::SenderReport(report) => {
                 self.on_sender_report(now, key, report);
-                for block in report.report_blocks() {
+                for block in report.reports {
                     self.on_report_block(now, key, &block);
                 }
             }
             RtcpPacket::ReceiverReport(report) => {
-                for block in report.report_blocks() {
+                for block in report.reports {
                     self.on_report_block(now, key, &block);
                 }
             }
-            RtcpPacket::Nack(nack) => self.on_nack(now, key, nack.media_ssrc(), nack.lost()),
-            RtcpPacket::Pli(pli) => self.on_key_frame_request(now, key, pli.media_ssrc(), false),
+            RtcpPacket::Nack(nack) => self.on_nack(now, key, nack.media_ssrc, nack.lost()),
+            RtcpPacket::Pli(pli) => self.on_key_frame_request(now, key, pli.media_ssrc, false),
             RtcpPacket::Fir(fir) => {
-                for entry in fir.entries() {
+                for entry in fir.entries {
                     self.on_key_frame_request(now, key, entry.ssrc, true);
                 }
             }
             RtcpPacket::TransportCc(feedback) => {
-                let (mut lost, mut all) = (0u32, 0u32);
-                for (_, delta) in feedback.statuses() {
-                    all += 1;
-                    lost += u32::from(delta.is_none());
-                }
+                let all = feedback.packet_status_count;
+                let received = feedback.received().count();
                 if let Some(transport) = self.transports.get_mut(key)
                     && all > 0
                 {
-                    transport.loss_sent = Some(f64::from(lost) / f64::from(all));
+                    transport.loss_sent = Some(1.0 - received as f64 / f64::from(all));
                 }
             }
             RtcpPacket::Xr(report) => self.on_extended_report(now, key, report),
-            RtcpPacket::Sdes(_) | RtcpPacket::Bye(_) | RtcpPacket::Remb(_) | RtcpPacket::Unknown(_) => {}
+            RtcpPacket::Sdes(_) | RtcpPacket::Bye(_) | RtcpPacket::Remb(_) | RtcpPacket::Unknown { .. } => {}
         }
     }
 
     fn on_nack(&mut self, now: Instant, key: TransportKey, ssrc: Ssrc, lost: impl Iterator<Item = u16>) {
         let Some((consumer_key, transport)) = self.consumer_by_ssrc(key, ssrc) else { return };
         let Some(consumer) = self.consumers.get_mut(consumer_key) else { return };
-        let Some(stream) = self.producers.get(consumer.producer).and_then(|p| p.streams.first()) else { return };
+        let Some(stream) = self.producers.get(consumer.producer).and_then(|p| p.streams.first()) else {
+            return;
+        };
         let mut resends = std::mem::take(&mut self.scratch.resends);
         resends.clear();
         consumer.on_nack(now, lost, &stream.buffer, &mut resends);
         if let Some(transport) = self.transports.get_mut(transport) {
             let room = self.limits.pending_resends.saturating_sub(transport.resends.len());
-            transport.resends.extend(resends.iter().take(room).map(|&resend: &Resend| (consumer_key, resend)));
+            transport
+                .resends
+                .extend(resends.iter().take(room).map(|&resend: &Resend| (consumer_key, resend)));
             if !transport.resends.is_empty() && !std::mem::replace(&mut transport.queued, true) {
                 self.egress.queue_transport(key);
             }
@@ -499,7 +508,11 @@ impl Worker {
     }
 
     /// The Consumer that sends `ssrc` on a transport.
-    pub(super) fn consumer_by_ssrc(&self, key: TransportKey, ssrc: Ssrc) -> Option<(ConsumerKey, TransportKey)> {
+    pub(super) fn consumer_by_ssrc(
+        &self,
+        key: TransportKey,
+        ssrc: Ssrc,
+    ) -> Option<(ConsumerKey, TransportKey)> {
         let transport = self.transports.get(key)?;
         Some((*transport.ssrc_consumers.get(&ssrc)?, key))
     }

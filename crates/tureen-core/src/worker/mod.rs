@@ -32,8 +32,8 @@ use rand::{RngCore, SeedableRng};
 use slotmap::SlotMap;
 
 use crate::api::{
-    ConsumerEvent, ConsumerId, Notification, ProducerEvent, ProducerId, Request, RequestError, RequestId, Response,
-    RouterId, TransportEvent, TransportId, WebRtcServerId,
+    ConsumerEvent, ConsumerId, Notification, ProducerEvent, ProducerId, Request, RequestError, RequestId,
+    Response, RouterId, TransportEvent, TransportId, WebRtcServerId,
 };
 use crate::consumer::{Consumer, Resend};
 use crate::dtls::{Certificate, DtlsConfig, DtlsError, DtlsOptions};
@@ -159,7 +159,6 @@ struct Scratch {
     rtcp: Vec<u8>,
     seqs: Vec<u16>,
     resends: Vec<Resend>,
-    producers: Vec<ProducerKey>,
 }
 
 /// The wall clock at a known instant.
@@ -222,7 +221,12 @@ impl Worker {
     }
 
     /// The driver's answer to [`SocketCommand::BindUdp`]: the address bound, or why not.
-    pub fn handle_socket_bound(&mut self, now: Instant, socket: SocketId, result: Result<std::net::SocketAddr, String>) {
+    pub fn handle_socket_bound(
+        &mut self,
+        now: Instant,
+        socket: SocketId,
+        result: Result<std::net::SocketAddr, String>,
+    ) {
         self.on_socket_bound(now, socket, result);
     }
 

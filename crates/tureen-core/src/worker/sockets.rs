@@ -83,7 +83,8 @@ impl Worker {
                 IpAddr::V6(ip) => ip.is_unspecified(),
             };
             if unspecified && info.announced_address.is_none() {
-                let text = format!("listen ip {} needs an announcedAddress, it can't be reached itself", info.ip);
+                let text =
+                    format!("listen ip {} needs an announcedAddress, it can't be reached itself", info.ip);
                 return Err(RequestError::Invalid(text));
             }
             if let Some(range) = &info.port_range

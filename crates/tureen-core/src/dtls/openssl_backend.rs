@@ -1,0 +1,295 @@
+//! The second backend: the system's libssl, for RSA and SRTP_AES128_CM_SHA1_32.
+//!
+//! Only the safe interface of the `openssl` crate is used. It can't give libssl our clock: libssl retransmits a flight
+//! one second after it was sent and doubles that, by the system's clock, whenever `SSL_do_handshake` is called after it.
+//! So an unfinished handshake asks to be woken every [`TICK`]. In virtual time nothing is retransmitted.
+
+use std::collections::VecDeque;
+use std::io::{self, Read, Write};
+use std::time::{Duration, Instant};
+
+use openssl::error::ErrorStack;
+use openssl::pkey::PKey;
+use openssl::srtp::SrtpProfileId;
+use openssl::ssl::{
+    Error, ErrorCode, Ssl, SslContext, SslMethod, SslOptions, SslSessionCacheMode, SslStream, SslVerifyMode,
+    SslVersion,
+};
+use openssl::x509::X509;
+
+use super::certificate::Certificate;
+use super::config::DtlsConfig;
+use super::{DtlsError, Event, KeyingMaterial, Role};
+use crate::srtp::SrtpSuite;
+
+/// How often libssl may look at its clock while a handshake is under way.
+const TICK: Duration = Duration::from_millis(100);
+/// RFC 8827 §6.5 asks for forward secrecy: ECDHE alone.
+const CIPHERS: &str = "ECDHE+AESGCM:ECDHE+CHACHA20:ECDHE+AES";
+/// Length of a record's header; its last two bytes are the length of the rest (RFC 6347 §4.1).
+const RECORD_HEADER: usize = 13;
+/// Most bytes of one record (RFC 6347 §4.1).
+const MAX_RECORD: usize = 16 * 1024;
+/// libssl reports a received alert as this plus its AlertDescription.
+const ALERT_REASONS: std::ops::Range<i32> = 1000..1256;
+/// SSL_R_PEER_DID_NOT_RETURN_A_CERTIFICATE.
+const NO_CERTIFICATE_REASON: i32 = 199;
+
+/// libssl's form of the settings, shared by all sessions of a Worker.
+pub(super) struct Contexts(SslContext);
+
+impl Contexts {
+    pub(super) fn new(certificate: &Certificate, suites: &[SrtpSuite]) -> Result<Self, DtlsError> {
+        build_context(certificate, suites).map(Self).map_err(|error| DtlsError::Config(error.to_string()))
+    }
+}
+
+fn build_context(certificate: &Certificate, suites: &[SrtpSuite]) -> Result<SslContext, ErrorStack> {
+    let mut context = SslContext::builder(SslMethod::dtls())?;
+    context.set_min_proto_version(Some(SslVersion::DTLS1_2))?;
+    context.set_max_proto_version(Some(SslVersion::DTLS1_2))?;
+    context.set_options(SslOptions::NO_QUERY_MTU | SslOptions::NO_TICKET | SslOptions::NO_RENEGOTIATION);
+    context.set_session_cache_mode(SslSessionCacheMode::OFF);
+    context.set_cipher_list(CIPHERS)?;
+    // The certificate must come, but no authority vouches for it: its fingerprint is checked by `Dtls`.
+    context.set_verify_callback(SslVerifyMode::PEER | SslVerifyMode::FAIL_IF_NO_PEER_CERT, |_, _| true);
+    let x509 = X509::from_der(certificate.der())?;
+    context.set_certificate(&x509)?;
+    let key = PKey::private_key_from_der(certificate.key_der())?;
+    context.set_private_key(&key)?;
+    context.check_private_key()?;
+    let suites: Vec<&str> = suites.iter().map(|suite| suite_name(*suite)).collect();
+    context.set_tlsext_use_srtp(&suites.join(":"))?;
+    Ok(context.build())
+}
+
+pub(super) struct OpenSslSession {
+    stream: SslStream<Wire>,
+    events: VecDeque<Queued>,
+    connected: bool,
+    deadline: Instant,
+    next_tick: Instant,
+    scratch: Vec<u8>,
+}
+
+/// What is to be polled besides datagrams.
+enum Queued {
+    PeerCertificate(Vec<u8>),
+    Connected(Option<KeyingMaterial>),
+    ApplicationData(Vec<u8>),
+    Closed,
+}
+
+impl OpenSslSession {
+    pub(super) fn new(config: &DtlsConfig, role: Role, now: Instant) -> Result<Self, DtlsError> {
+        let library = |error: ErrorStack| DtlsError::Handshake(error.to_string());
+        let mut ssl = Ssl::new(&config.openssl.0).map_err(library)?;
+        ssl.set_mtu(config.options.mtu.into()).map_err(library)?;
+        match role {
+            Role::Client => ssl.set_connect_state(),
+            Role::Server => ssl.set_accept_state(),
+        }
+        let wire = Wire { mtu: config.options.mtu.into(), incoming: None, outgoing: VecDeque::new() };
+        let mut session = Self {
+            stream: SslStream::new(ssl, wire).map_err(library)?,
+            events: VecDeque::new(),
+            connected: false,
+            deadline: now + config.options.handshake_timeout,
+            next_tick: now + TICK,
+            scratch: vec![0; MAX_RECORD],
+        };
+        session.advance()?;
+        Ok(session)
+    }
+
+    pub(super) fn handle_datagram(&mut self, now: Instant, datagram: &[u8]) -> Result<(), DtlsError> {
+        self.stream.get_mut().incoming = Some(datagram.into());
+        let result = self.advance();
+        // libssl reads until the datagram is used up, except where it gave up.
+        self.stream.get_mut().incoming = None;
+        result?;
+        self.handle_timeout(now)
+    }
+
+    pub(super) fn handle_timeout(&mut self, now: Instant) -> Result<(), DtlsError> {
+        if self.connected {
+            return Ok(());
+        }
+        if now >= self.deadline {
+            return Err(DtlsError::HandshakeTimeout);
+        }
+        if now >= self.next_tick {
+            self.next_tick = now + TICK;
+            self.advance()?;
+        }
+        Ok(())
+    }
+
+    pub(super) fn poll(&mut self, buf: &mut Vec<u8>) -> Event {
+        match self.events.pop_front() {
+            Some(Queued::PeerCertificate(der)) => return Event::PeerCertificate(der),
+            Some(Queued::Connected(material)) => return Event::Connected(material),
+            Some(Queued::ApplicationData(data)) => return Event::ApplicationData(fill(buf, &data)),
+            Some(Queued::Closed) => return Event::Closed,
+            None => {}
+        }
+        match self.stream.get_mut().outgoing.pop_front() {
+            Some(datagram) => Event::Datagram(fill(buf, &datagram)),
+            None => Event::Idle((!self.connected).then(|| self.next_tick.min(self.deadline))),
+        }
+    }
+
+    pub(super) fn send(&mut self, data: &[u8]) -> Result<(), DtlsError> {
+        if self.stream.get_ref().outgoing.len() >= MAX_OUTGOING {
+            return Err(DtlsError::SendQueueFull);
+        }
+        // libssl takes an empty write for an error.
+        if data.is_empty() {
+            return Ok(());
+        }
+        self.stream.ssl_write(data).map(drop).map_err(error)
+    }
+
+    pub(super) fn close(&mut self) -> Result<(), DtlsError> {
+        self.stream.shutdown().map(drop).map_err(error)
+    }
+
+    /// Lets libssl work until it wants another datagram.
+    fn advance(&mut self) -> Result<(), DtlsError> {
+        if !self.connected {
+            match self.stream.do_handshake() {
+                Ok(()) => self.on_connected()?,
+                Err(waiting) if is_waiting(&waiting) => return Ok(()),
+                Err(failed) => return Err(error(failed)),
+            }
+        }
+        loop {
+            match self.stream.ssl_read(&mut self.scratch) {
+                Ok(len) => self.events.push_back(Queued::ApplicationData(self.scratch[..len].to_vec())),
+                Err(waiting) if is_waiting(&waiting) => return Ok(()),
+                Err(closed) if closed.code() == ErrorCode::ZERO_RETURN => {
+                    self.events.push_back(Queued::Closed);
+                    return Ok(());
+                }
+                Err(failed) => return Err(error(failed)),
+            }
+        }
+    }
+
+    fn on_connected(&mut self) -> Result<(), DtlsError> {
+        let library = |error: ErrorStack| DtlsError::Handshake(error.to_string());
+        let ssl = self.stream.ssl();
+        let certificate = ssl.peer_certificate().ok_or(DtlsError::NoPeerCertificate)?;
+        let der = certificate.to_der().map_err(library)?;
+        let material = match ssl.selected_srtp_profile().and_then(|profile| suite(profile.id())) {
+            Some(suite) => {
+                let mut bytes = vec![0; 2 * (suite.key_len() + suite.salt_len())];
+                // RFC 5764 §4.2: without a context.
+                ssl.export_keying_material(&mut bytes, "EXTRACTOR-dtls_srtp", None).map_err(library)?;
+                Some(KeyingMaterial { suite, bytes })
+            }
+            None => None,
+        };
+        self.connected = true;
+        self.events.push_back(Queued::PeerCertificate(der));
+        self.events.push_back(Queued::Connected(material));
+        Ok(())
+    }
+}
+
+/// Most datagrams that wait to be polled; beyond it they are dropped as a full socket would.
+const MAX_OUTGOING: usize = 64;
+
+/// The "socket" of libssl: one datagram in, some out.
+#[derive(Debug)]
+struct Wire {
+    mtu: usize,
+    incoming: Option<Box<[u8]>>,
+    outgoing: VecDeque<Box<[u8]>>,
+}
+
+impl Read for Wire {
+    fn read(&mut self, buf: &mut [u8]) -> io::Result<usize> {
+        let datagram = self.incoming.take().ok_or(io::ErrorKind::WouldBlock)?;
+        let len = datagram.len().min(buf.len());
+        buf[..len].copy_from_slice(&datagram[..len]);
+        Ok(len)
+    }
+}
+
+impl Write for Wire {
+    /// libssl packs records into one write and now and then one too many for the MTU. Records of one flight may as well
+    /// go in datagrams of their own (RFC 6347 §4.1.1).
+    fn write(&mut self, records: &[u8]) -> io::Result<usize> {
+        let mut rest = records;
+        while !rest.is_empty() && self.outgoing.len() < MAX_OUTGOING {
+            let (datagram, after) = rest.split_at(whole_records(rest, self.mtu));
+            self.outgoing.push_back(datagram.into());
+            rest = after;
+        }
+        Ok(records.len())
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
+    }
+}
+
+/// Length of the longest run of whole records that fits in `mtu` bytes; of the first record if not even that fits.
+fn whole_records(records: &[u8], mtu: usize) -> usize {
+    let mut end = 0;
+    while let Some(&[high, low]) = records.get(end + 11..end + RECORD_HEADER) {
+        let next = end + RECORD_HEADER + usize::from(u16::from_be_bytes([high, low]));
+        if next > records.len() || (end > 0 && next > mtu) {
+            break;
+        }
+        end = next;
+    }
+    if end == 0 { records.len() } else { end }
+}
+
+fn fill(buf: &mut Vec<u8>, bytes: &[u8]) -> usize {
+    if buf.len() < bytes.len() {
+        buf.resize(bytes.len(), 0);
+    }
+    buf[..bytes.len()].copy_from_slice(bytes);
+    bytes.len()
+}
+
+fn suite_name(suite: SrtpSuite) -> &'static str {
+    match suite {
+        SrtpSuite::AeadAes256Gcm => "SRTP_AEAD_AES_256_GCM",
+        SrtpSuite::AeadAes128Gcm => "SRTP_AEAD_AES_128_GCM",
+        SrtpSuite::AesCm128HmacSha1_80 => "SRTP_AES128_CM_SHA1_80",
+        SrtpSuite::AesCm128HmacSha1_32 => "SRTP_AES128_CM_SHA1_32",
+    }
+}
+
+fn suite(profile: SrtpProfileId) -> Option<SrtpSuite> {
+    match profile {
+        SrtpProfileId::SRTP_AEAD_AES_256_GCM => Some(SrtpSuite::AeadAes256Gcm),
+        SrtpProfileId::SRTP_AEAD_AES_128_GCM => Some(SrtpSuite::AeadAes128Gcm),
+        SrtpProfileId::SRTP_AES128_CM_SHA1_80 => Some(SrtpSuite::AesCm128HmacSha1_80),
+        SrtpProfileId::SRTP_AES128_CM_SHA1_32 => Some(SrtpSuite::AesCm128HmacSha1_32),
+        _ => None,
+    }
+}
+
+fn is_waiting(error: &Error) -> bool {
+    matches!(error.code(), ErrorCode::WANT_READ | ErrorCode::WANT_WRITE)
+}
+
+fn error(error: Error) -> DtlsError {
+    let reasons = error.ssl_error().map(|stack| stack.errors()).unwrap_or_default();
+    for reason in reasons.iter().map(|error| error.reason_code()) {
+        if reason == NO_CERTIFICATE_REASON {
+            return DtlsError::NoPeerCertificate;
+        }
+        if let Ok(alert) = u8::try_from(reason - ALERT_REASONS.start)
+            && ALERT_REASONS.contains(&reason)
+        {
+            return DtlsError::PeerAlert(alert);
+        }
+    }
+    DtlsError::Handshake(error.to_string())
+}

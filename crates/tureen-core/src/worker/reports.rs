@@ -1,0 +1,355 @@
+//! RTCP: what is reported to remote sides on schedule or at once, and what their reports say.
+
+use std::time::{Duration, Instant};
+
+use rand::Rng;
+
+use super::{Timer, Worker};
+use crate::api::{ConsumerEvent, MediaTraceData, MediaTraceEvent, ProducerEvent};
+use crate::keys::{ConsumerKey, ProducerKey, TransportKey};
+use crate::types::data_structures::{SrTraceInfo, TraceEventDirection};
+use crate::types::rtp_parameters::MediaKind;
+use crate::units::Ssrc;
+use crate::wire::rtcp::{
+    DlrrEntry, ReportBlock, SenderInfo, SenderReport, TransportCcHeader, Xr, XrBlock, write_nack, write_pli,
+    write_receiver_report, write_remb, write_sdes_cname, write_sender_report, write_transport_cc,
+    write_xr_rrtr,
+};
+
+/// From the connection to the first report: soon, so that receivers can synchronise audio and video early.
+pub(super) const FIRST_INTERVAL: Duration = Duration::from_millis(200);
+
+/// Between reports on a transport with video (mediasoup `MaxVideoIntervalMs`); varied by ±50% (RFC 3550 §6.2).
+const VIDEO_INTERVAL: Duration = Duration::from_millis(1000);
+
+/// Between reports on a transport with audio only (mediasoup `MaxAudioIntervalMs`).
+const AUDIO_INTERVAL: Duration = Duration::from_millis(5000);
+
+/// Between repetitions of a limit of incoming media (mediasoup `LimitationRembInterval`).
+const REMB_INTERVAL: Duration = Duration::from_millis(1500);
+
+/// Longest RTCP packet before encryption.
+const MAX_RTCP: usize = 1200;
+
+/// SSRC of reports by which this side, sending nothing itself, speaks (as mediasoup).
+const REPORTER: Ssrc = Ssrc(0);
+
+impl Worker {
+    /// Seals an RTCP packet and puts it in line. Dropped while there are no keys or no path.
+    fn send_rtcp(&mut self, now: Instant, key: TransportKey, packet: &mut Vec<u8>) {
+        let Some(transport) = self.transports.get_mut(key) else { return };
+        let Some(tuple) = transport.link.selected_tuple() else { return };
+        let Some(sealer) = &mut transport.sealer else { return };
+        if packet.is_empty() || sealer.seal_rtcp(packet).is_err() {
+            return;
+        }
+        transport.traffic.sent.add(now, 1, packet.len());
+        self.egress.queue_control(tuple, packet);
+    }
+
+    /// Sends one RTCP packet that `write` fills in.
+    fn with_rtcp(&mut self, now: Instant, key: TransportKey, write: impl FnOnce(&mut Self, &mut Vec<u8>)) {
+        let mut packet = std::mem::take(&mut self.scratch.rtcp);
+        packet.clear();
+        write(self, &mut packet);
+        self.send_rtcp(now, key, &mut packet);
+        self.scratch.rtcp = packet;
+    }
+
+    /// Sends the NACKs and key frame requests that a Producer has ready.
+    pub(super) fn poll_producer_feedback(&mut self, now: Instant, key: ProducerKey) {
+        let Some(producer) = self.producers.get_mut(key) else { return };
+        let transport = producer.transport;
+        let connected = self.transports.get(transport).is_some_and(|t| t.is_connected());
+        let mut seqs = std::mem::take(&mut self.scratch.seqs);
+        for index in 0..producer.streams.len() {
+            let Some(producer) = self.producers.get_mut(key) else { break };
+            let stream = &mut producer.streams[index];
+            let ssrc = stream.stats.ssrc();
+            let Some(nack) = &mut stream.nack else { continue };
+            seqs.clear();
+            nack.poll_nacks(now, &mut seqs);
+            if nack.needs_key_frame() {
+                producer.key_frame_requests.request(now, ssrc);
+            }
+            if seqs.is_empty() || !connected {
+                continue;
+            }
+            stream.requests.nacks += 1;
+            stream.requests.nacked_packets += seqs.len() as u64;
+            let traced = producer.trace.nack;
+            self.with_rtcp(now, transport, |_, out| write_nack(out, REPORTER, ssrc, &seqs));
+            if traced {
+                self.trace_producer(now, key, MediaTraceData::Nack);
+            }
+        }
+        self.scratch.seqs = seqs;
+        while connected
+            && let Some(producer) = self.producers.get_mut(key)
+            && let Some(ssrc) = producer.key_frame_requests.poll_request()
+        {
+            let traced = producer.trace.pli;
+            if let Some(stream) = producer.stream_by_ssrc(ssrc) {
+                stream.requests.plis += 1;
+            }
+            self.with_rtcp(now, transport, |_, out| write_pli(out, REPORTER, ssrc));
+            if traced {
+                self.trace_producer(now, key, MediaTraceData::Pli(ssrc.0));
+            }
+        }
+        let Some(producer) = self.producers.get(key) else { return };
+        if let Some(at) = producer.nack_timeout() {
+            self.timers.arm(Timer::Nack(key), at);
+        }
+        if let Some(at) = producer.key_frame_requests.poll_timeout() {
+            self.timers.arm(Timer::KeyFrame(key), at);
+        }
+    }
+
+    pub(super) fn on_producer_timer(&mut self, now: Instant, key: ProducerKey) {
+        let Some(producer) = self.producers.get_mut(key) else { return };
+        producer.handle_timeout(now);
+        self.poll_producer_feedback(now, key);
+    }
+
+    pub(super) fn on_transport_cc_timer(&mut self, now: Instant, key: TransportKey) {
+        let Some(transport) = self.transports.get_mut(key) else { return };
+        let media_ssrc = transport.listener.ssrcs().next().map_or(REPORTER, |(ssrc, _)| ssrc);
+        let Some(mut twcc) = transport.twcc.take() else { return };
+        twcc.handle_timeout(now);
+        while let Some(feedback) = twcc.poll_feedback() {
+            let header = TransportCcHeader {
+                sender_ssrc: REPORTER,
+                media_ssrc,
+                base_sequence_number: feedback.base_seq,
+                reference_time: feedback.reference_time as i32,
+                feedback_count: feedback.feedback_count,
+            };
+            self.with_rtcp(now, key, |_, out| {
+                let written = write_transport_cc(out, &header, &feedback.statuses, MAX_RTCP);
+                debug_assert_eq!(written, feedback.statuses.len(), "the receiver makes messages that fit");
+            });
+        }
+        if let Some(at) = twcc.poll_timeout() {
+            self.timers.arm(Timer::TransportCc(key), at);
+        }
+        if let Some(transport) = self.transports.get_mut(key) {
+            transport.twcc = Some(twcc);
+        }
+    }
+
+    /// Tells the remote side the limit of what it may send, if there is one.
+    pub(super) fn send_remb(&mut self, now: Instant, key: TransportKey) {
+        let Some(transport) = self.transports.get_mut(key) else { return };
+        let limit = transport.bitrates.max_incoming;
+        if transport.producers.is_empty() || !transport.is_connected() || limit.is_zero() {
+            return;
+        }
+        if transport.remb_sent_at.is_some_and(|at| now.saturating_duration_since(at) < REMB_INTERVAL) {
+            return;
+        }
+        transport.remb_sent_at = Some(now);
+        let ssrcs: Vec<Ssrc> = transport.listener.ssrcs().map(|(ssrc, _)| ssrc).collect();
+        self.with_rtcp(now, key, |_, out| write_remb(out, REPORTER, limit, &ssrcs));
+    }
+
+    /// Sender and receiver reports of a transport.
+    pub(super) fn on_reports_timer(&mut self, now: Instant, key: TransportKey) {
+        let Some(transport) = self.transports.get(key) else { return };
+        if !transport.is_connected() {
+            return;
+        }
+        let (producers, consumers) = (transport.producers.clone(), transport.consumers.clone());
+        let mut packet = std::mem::take(&mut self.scratch.rtcp);
+        packet.clear();
+        let mut has_video = false;
+        for consumer in consumers {
+            has_video |= self.consumers.get(consumer).is_some_and(|c| c.kind == MediaKind::Video);
+            self.report_consumer(now, consumer, &mut packet);
+            self.send_full(now, key, &mut packet);
+        }
+        let mut blocks = Vec::new();
+        for &producer in &producers {
+            has_video |= self.producers.get(producer).is_some_and(|p| p.kind == MediaKind::Video);
+            self.report_producer(now, producer, &mut blocks);
+        }
+        if !blocks.is_empty() {
+            write_receiver_report(&mut packet, REPORTER, &blocks);
+            write_xr_rrtr(&mut packet, REPORTER, self.clock.ntp(now));
+        }
+        self.send_rtcp(now, key, &mut packet);
+        self.scratch.rtcp = packet;
+        self.send_remb(now, key);
+        for producer in producers {
+            self.update_producer_score(producer);
+        }
+        let interval = if has_video { VIDEO_INTERVAL } else { AUDIO_INTERVAL };
+        let interval = interval.mul_f64(self.rng.random_range(0.5..1.5));
+        self.timers.arm(Timer::Reports(key), now + interval);
+    }
+
+    /// Sends what has gathered if the next report might not fit.
+    fn send_full(&mut self, now: Instant, key: TransportKey, packet: &mut Vec<u8>) {
+        if packet.len() > MAX_RTCP - 200 {
+            self.send_rtcp(now, key, packet);
+            packet.clear();
+        }
+    }
+
+    fn report_consumer(&mut self, now: Instant, key: ConsumerKey, packet: &mut Vec<u8>) {
+        let ntp = self.clock.ntp(now);
+        let Some(consumer) = self.consumers.get_mut(key) else { return };
+        if !consumer.is_active() {
+            return;
+        }
+        let ssrc = consumer.stream.ssrc;
+        let Some(report) = consumer.stream.sender_report(now, ntp) else { return };
+        let info = SenderInfo {
+            ntp_time: report.ntp,
+            rtp_timestamp: report.rtp_timestamp,
+            packet_count: report.packet_count,
+            octet_count: report.octet_count,
+        };
+        write_sender_report(packet, ssrc, &info, &[]);
+        write_sdes_cname(packet, &[(ssrc, consumer.cname().as_bytes())]);
+        if let Some(entry) = consumer.delay_since_reference_time(now) {
+            crate::wire::rtcp::write_xr_dlrr(packet, ssrc, &[entry]);
+        }
+    }
+
+    fn report_producer(&mut self, now: Instant, key: ProducerKey, blocks: &mut Vec<ReportBlock>) {
+        let Some(producer) = self.producers.get_mut(key) else { return };
+        for stream in &mut producer.streams {
+            blocks.push(wire_block(&stream.stats.report(now, 0)));
+            if let Some(rtx) = &mut stream.rtx
+                && rtx.packets() > 0
+            {
+                blocks.push(wire_block(&rtx.report(now)));
+            }
+        }
+    }
+
+    fn update_producer_score(&mut self, key: ProducerKey) {
+        let Some(producer) = self.producers.get_mut(key) else { return };
+        let mut changed = false;
+        for stream in &mut producer.streams {
+            changed |= stream.update_score();
+        }
+        if !changed {
+            return;
+        }
+        let scores = producer.scores();
+        let consumers = producer.consumers.clone();
+        let values: Vec<u8> = scores.iter().map(|s| s.score).collect();
+        self.notify_producer(key, ProducerEvent::Score(scores));
+        for consumer in consumers {
+            self.update_consumer_score(consumer, &values);
+        }
+    }
+
+    fn update_consumer_score(&mut self, key: ConsumerKey, producer_scores: &[u8]) {
+        if let Some(score) = self.consumers.get_mut(key).and_then(|c| c.score_with(producer_scores)) {
+            self.notify_consumer(key, ConsumerEvent::Score(score));
+        }
+    }
+
+    pub(super) fn on_sender_report(&mut self, now: Instant, key: TransportKey, report: &SenderReport<'_>) {
+        let Some(transport) = self.transports.get(key) else { return };
+        let Some(producer_key) = transport.listener.by_ssrc(report.sender_ssrc) else { return };
+        let Some(producer) = self.producers.get_mut(producer_key) else { return };
+        let info = report.info;
+        for stream in &mut producer.streams {
+            if stream.stats.ssrc() == report.sender_ssrc {
+                stream.stats.handle_sender_report(now, info.ntp_time.0, info.rtp_timestamp);
+            } else if let Some(rtx) = &mut stream.rtx
+                && rtx.ssrc() == report.sender_ssrc
+            {
+                rtx.handle_sender_report(now, info.ntp_time.0, info.rtp_timestamp);
+            }
+        }
+        if producer.trace.sr {
+            let data = MediaTraceData::Sr(SrTraceInfo {
+                ssrc: report.sender_ssrc.0,
+                ntp_sec: info.ntp_time.seconds(),
+                ntp_frac: info.ntp_time.fraction(),
+                rtp_ts: info.rtp_timestamp,
+                packet_count: info.packet_count,
+                octet_count: info.octet_count,
+            });
+            let event = MediaTraceEvent {
+                timestamp_ms: self.clock.unix_ms(now),
+                direction: TraceEventDirection::In,
+                data,
+            };
+            self.notify_producer(producer_key, ProducerEvent::Trace(event));
+        }
+    }
+
+    pub(super) fn on_report_block(&mut self, now: Instant, key: TransportKey, block: &ReportBlock) {
+        let ntp = self.clock.ntp(now);
+        let Some((consumer_key, _)) = self.consumer_by_ssrc(key, block.ssrc) else { return };
+        let Some(consumer) = self.consumers.get_mut(consumer_key) else { return };
+        if consumer.stream.ssrc != block.ssrc {
+            return; // About retransmissions.
+        }
+        consumer.on_receiver_report(ntp, block);
+        let scores = self.producers.get(consumer.producer).map(|p| p.scores()).unwrap_or_default();
+        let values: Vec<u8> = scores.iter().map(|s| s.score).collect();
+        self.update_consumer_score(consumer_key, &values);
+    }
+
+    pub(super) fn on_extended_report(&mut self, now: Instant, key: TransportKey, report: &Xr<'_>) {
+        for block in report.blocks() {
+            match block {
+                XrBlock::ReceiverReferenceTime(ntp) => {
+                    let Some(transport) = self.transports.get(key) else { return };
+                    for &consumer in &transport.consumers {
+                        if let Some(consumer) = self.consumers.get_mut(consumer) {
+                            consumer.on_reference_time(now, report.sender_ssrc, ntp);
+                        }
+                    }
+                }
+                XrBlock::DelaySinceLastRr(entries) => {
+                    for entry in entries {
+                        self.on_dlrr(now, key, report.sender_ssrc, &entry);
+                    }
+                }
+                XrBlock::Unknown { .. } => {}
+            }
+        }
+    }
+
+    /// The answer to our reference time: how far away the remote sender of a stream is.
+    fn on_dlrr(&mut self, now: Instant, key: TransportKey, sender: Ssrc, entry: &DlrrEntry) {
+        let compact = self.clock.ntp(now).compact();
+        let Some(producer) = self.transports.get(key).and_then(|t| t.listener.by_ssrc(sender)) else {
+            return;
+        };
+        let Some(stream) = self.producers.get_mut(producer).and_then(|p| p.stream_by_ssrc(sender)) else {
+            return;
+        };
+        if let Some(rtt) = stream.stats.handle_dlrr(compact, entry.last_reference_time, entry.delay)
+            && let Some(nack) = &mut stream.nack
+        {
+            nack.set_rtt(rtt);
+        }
+    }
+
+    fn trace_producer(&mut self, now: Instant, key: ProducerKey, data: MediaTraceData) {
+        let timestamp_ms = self.clock.unix_ms(now);
+        let event = MediaTraceEvent { timestamp_ms, direction: TraceEventDirection::Out, data };
+        self.notify_producer(key, ProducerEvent::Trace(event));
+    }
+}
+
+fn wire_block(block: &crate::producer::recv_stream::ReportBlock) -> ReportBlock {
+    ReportBlock {
+        ssrc: block.ssrc,
+        fraction_lost: block.fraction_lost,
+        total_lost: block.total_lost,
+        highest_sequence_number: block.extended_highest_seq,
+        jitter: block.jitter,
+        last_sender_report: block.last_sr,
+        delay_since_last_sender_report: block.delay_since_last_sr,
+    }
+}

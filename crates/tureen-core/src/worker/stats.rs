@@ -1,0 +1,158 @@
+//! Dumps and statistics.
+
+use std::time::Instant;
+
+use super::Worker;
+use crate::api::{
+    ConsumerDump, ConsumerId, IpPort, ProducerId, RequestError, RouterDump, RouterId, RtpListenerDump,
+    RtpStreamStats, TransportDump, TransportId, TransportStats, WebRtcServerDump, WebRtcServerId, WorkerDump,
+};
+use crate::units::Bitrate;
+
+impl Worker {
+    pub(super) fn dump_worker(&self) -> WorkerDump {
+        WorkerDump {
+            webrtc_server_ids: self.servers.keys().cloned().collect(),
+            router_ids: self.routers.keys().cloned().collect(),
+        }
+    }
+
+    pub(super) fn dump_server(&self, id: &WebRtcServerId) -> Result<WebRtcServerDump, RequestError> {
+        self.find_server(id)?;
+        let server = &self.servers[id];
+        let bound = server.sockets.iter().filter_map(|&socket| self.sockets.get(socket)?.local);
+        let name = |key| self.transports.get(key).map(|t| t.id.clone());
+        Ok(WebRtcServerDump {
+            id: id.clone(),
+            udp_sockets: bound.map(|local| IpPort { ip: local.ip(), port: local.port() }).collect(),
+            tcp_servers: Vec::new(),
+            webrtc_transport_ids: server.transports.iter().filter_map(|&key| name(key)).collect(),
+            local_ice_username_fragments: server
+                .ufrags
+                .iter()
+                .filter_map(|(ufrag, &key)| Some((ufrag.clone(), name(key)?)))
+                .collect(),
+        })
+    }
+
+    pub(super) fn dump_router(&self, id: &RouterId) -> Result<RouterDump, RequestError> {
+        let router = self
+            .routers
+            .get(id)
+            .ok_or_else(|| RequestError::NotFound { kind: "Router", id: id.to_string() })?;
+        let transports = || router.transports.iter().filter_map(|&key| self.transports.get(key));
+        let producers = transports().flat_map(|t| &t.producers).filter_map(|&key| self.producers.get(key));
+        let consumers = |keys: &[crate::keys::ConsumerKey]| {
+            keys.iter().filter_map(|&key| self.consumers.get(key)).map(|c| c.id.clone()).collect()
+        };
+        Ok(RouterDump {
+            id: id.clone(),
+            transport_ids: transports().map(|t| t.id.clone()).collect(),
+            producer_consumers: producers.map(|p| (p.id.clone(), consumers(&p.consumers))).collect(),
+        })
+    }
+
+    pub(super) fn dump_transport(&self, id: &TransportId) -> Result<TransportDump, RequestError> {
+        let key = self.find_transport(id)?;
+        let transport = &self.transports[key];
+        let producer_id = |key| self.producers.get(key).map(|p| p.id.clone());
+        let consumer_id = |key| self.consumers.get(key).map(|c| c.id.clone());
+        let consumers = || transport.consumers.iter().filter_map(|&key| self.consumers.get(key));
+        Ok(TransportDump {
+            id: id.clone(),
+            producer_ids: transport.producers.iter().filter_map(|&key| producer_id(key)).collect(),
+            consumer_ids: transport.consumers.iter().filter_map(|&key| consumer_id(key)).collect(),
+            ssrc_consumers: consumers().map(|c| (c.stream.ssrc.0, c.id.clone())).collect(),
+            rtx_ssrc_consumers: consumers().filter_map(|c| Some((c.rtx_ssrc()?.0, c.id.clone()))).collect(),
+            recv_rtp_header_extensions: transport.recv_ids,
+            rtp_listener: RtpListenerDump {
+                ssrc_table: transport
+                    .listener
+                    .ssrcs()
+                    .filter_map(|(ssrc, key)| Some((ssrc.0, producer_id(key)?)))
+                    .collect(),
+                mid_table: named(transport.listener.mids(), producer_id),
+                rid_table: named(transport.listener.rids(), producer_id),
+            },
+            trace: transport.trace,
+            webrtc: transport.link.dump(|tuple| self.sockets.api_tuple(tuple)),
+        })
+    }
+
+    pub(super) fn transport_stats(
+        &mut self,
+        now: Instant,
+        id: &TransportId,
+    ) -> Result<TransportStats, RequestError> {
+        let key = self.find_transport(id)?;
+        let timestamp_ms = self.clock.unix_ms(now);
+        let drops = self.drops();
+        let transport = &mut self.transports[key];
+        let limits = transport.bitrates;
+        let limit = |rate: Bitrate| (!rate.is_zero()).then_some(rate.as_bps());
+        let traffic = &mut transport.traffic;
+        Ok(TransportStats {
+            transport_id: id.clone(),
+            timestamp_ms,
+            received: traffic.received.read(now),
+            sent: traffic.sent.read(now),
+            rtp_received: traffic.rtp_received.read(now),
+            rtp_sent: traffic.rtp_sent.read(now),
+            rtx_received: traffic.rtx_received.read(now),
+            rtx_sent: traffic.rtx_sent.read(now),
+            probation_sent: crate::api::Traffic::default(),
+            available_outgoing_bitrate: limit(limits.initial_outgoing),
+            available_incoming_bitrate: None,
+            max_incoming_bitrate: limit(limits.max_incoming),
+            max_outgoing_bitrate: limit(limits.max_outgoing),
+            min_outgoing_bitrate: limit(limits.min_outgoing),
+            rtp_packet_loss_received: None,
+            rtp_packet_loss_sent: transport.loss_sent,
+            ice_role: crate::types::data_structures::IceRole::Controlled,
+            ice_state: transport.link.ice_state(),
+            ice_selected_tuple: transport.link.selected_tuple().map(|tuple| self.sockets.api_tuple(tuple)),
+            dtls_state: transport.link.dtls_state,
+            drops,
+        })
+    }
+
+    pub(super) fn producer_stats(
+        &mut self,
+        now: Instant,
+        id: &ProducerId,
+    ) -> Result<Vec<RtpStreamStats>, RequestError> {
+        let timestamp_ms = self.clock.unix_ms(now);
+        let producer = self.producer_mut(id)?;
+        let kind = producer.kind;
+        Ok(producer.streams.iter_mut().map(|stream| stream.api_stats(now, timestamp_ms, kind)).collect())
+    }
+
+    pub(super) fn consumer_stats(
+        &mut self,
+        now: Instant,
+        id: &ConsumerId,
+    ) -> Result<Vec<RtpStreamStats>, RequestError> {
+        let timestamp_ms = self.clock.unix_ms(now);
+        let key = self.find_consumer(id)?;
+        let consumer = &mut self.consumers[key];
+        let mut stats = vec![consumer.stats(now, timestamp_ms)];
+        if let Some(producer) = self.producers.get_mut(consumer.producer) {
+            let kind = producer.kind;
+            stats.extend(producer.streams.iter_mut().take(1).map(|s| s.api_stats(now, timestamp_ms, kind)));
+        }
+        Ok(stats)
+    }
+
+    pub(super) fn dump_consumer(&self, id: &ConsumerId) -> Result<ConsumerDump, RequestError> {
+        let consumer = &self.consumers[self.find_consumer(id)?];
+        let producer = self.producers.get(consumer.producer).map(|p| p.id.clone());
+        Ok(consumer.dump(producer.unwrap_or_else(|| ProducerId::from(""))))
+    }
+}
+
+fn named<'a, K>(
+    table: impl Iterator<Item = (&'a str, K)>,
+    id: impl Fn(K) -> Option<ProducerId>,
+) -> Vec<(String, ProducerId)> {
+    table.filter_map(|(name, key)| Some((name.to_owned(), id(key)?))).collect()
+}
