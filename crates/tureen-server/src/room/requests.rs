@@ -78,6 +78,10 @@ impl Session {
         options.ice_consent_timeout = u8::try_from(room.config.timeouts.ice_consent.as_secs())
             .expect("ServerConfig::validate checks the range");
         let transport = room.router.create_webrtc_transport(options).await.map_err(Refusal::failed)?;
+        if transport.ice_candidates().is_empty() {
+            let kind = if asked.force_tcp { "TCP" } else { "UDP or TCP" };
+            return Err(Refusal::failed(format_args!("the media worker offers no {kind} candidate")));
+        }
         self.end_with(&transport);
 
         let answer = write(&CreatedTransport {
