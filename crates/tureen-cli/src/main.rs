@@ -2,7 +2,7 @@
 
 mod serve;
 
-use std::process::ExitCode;
+use std::{io::IsTerminal, process::ExitCode};
 
 use clap::{Parser, Subcommand};
 use tracing_subscriber::EnvFilter;
@@ -25,7 +25,8 @@ enum Command {
 fn main() -> ExitCode {
     let Cli { command } = Cli::parse();
     let filter = EnvFilter::try_from_env("TUREEN_LOG").unwrap_or_else(|_| EnvFilter::new("info"));
-    tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr).init();
+    let colours = std::io::stderr().is_terminal();
+    tracing_subscriber::fmt().with_env_filter(filter).with_ansi(colours).with_writer(std::io::stderr).init();
 
     let result = match command {
         Command::Serve(args) => serve::run(*args),

@@ -11,7 +11,7 @@ use axum::{
     routing::{any, get},
 };
 use tokio::sync::OwnedSemaphorePermit;
-use tracing::{info, warn};
+use tracing::{debug, info, warn};
 
 use crate::{
     config::ServerConfig,
@@ -118,12 +118,14 @@ async fn run(app: App, whereto: Whereto, connection: Connection, socket: WebSock
 
     let ended = match app.rooms.enter(&room_id, &peer_id, consumer_replicas, &link).await {
         Ok(session) => {
-            info!(room = room_id, peer = peer_id, address = %connection.address, "peer connected");
+            debug!(room = room_id, peer = peer_id, address = %connection.address, "peer connected");
             let version = serde_json::json!({ "version": crate::MEDIASOUP_VERSION });
             link.notify("mediasoup-version", &version);
             let handle = |request| session.clone().handle(request);
             let ended = drive(socket, &link, queue, options, handle).await;
             app.rooms.leave(&session);
+            let Close { code, reason } = ended.why;
+            info!(room = room_id, peer = peer_id, code, reason, "peer left");
             ended
         }
         Err(why) => {
@@ -133,8 +135,6 @@ async fn run(app: App, whereto: Whereto, connection: Connection, socket: WebSock
                 .await
         }
     };
-    let Close { code, reason } = ended.why;
-    info!(room = room_id, peer = peer_id, code, reason, "connection ended");
     ended.say_goodbye().await;
     drop(connection.permit);
 }

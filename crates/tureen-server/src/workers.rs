@@ -163,3 +163,56 @@ async fn start(
 fn lock(slots: &Slots) -> MutexGuard<'_, Vec<Option<MediaWorker>>> {
     slots.lock().unwrap_or_else(PoisonError::into_inner)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn rtc() -> RtcConfig {
+        RtcConfig { port: 0, listen: vec!["127.0.0.1".parse().unwrap()], ..RtcConfig::default() }
+    }
+
+    #[tokio::test]
+    async fn the_worker_with_the_least_to_do_is_taken() {
+        let pool = WorkerPool::start(2, &rtc()).await.unwrap();
+        let first = pool.least_loaded().unwrap();
+        let load = [first.add_load(), first.add_load()];
+        let second = pool.least_loaded().unwrap();
+        assert_ne!(first.worker.id(), second.worker.id());
+        let _one = second.add_load();
+        assert_eq!(pool.least_loaded().unwrap().worker.id(), second.worker.id());
+        drop(load);
+        assert_eq!(pool.least_loaded().unwrap().worker.id(), first.worker.id());
+    }
+
+    #[tokio::test]
+    async fn a_dead_worker_gets_a_successor() {
+        let manager = WorkerManager::new();
+        let (worker, _lives) = start(&manager, 0, &rtc()).await.unwrap();
+        let id = worker.worker.id();
+        let slots = Slots::new(Mutex::new(vec![Some(worker)]));
+        let (dead, died) = oneshot::channel();
+        let keeper = tokio::spawn(keep(manager, Arc::clone(&slots), 0, rtc(), died));
+        dead.send(id).unwrap();
+
+        let successor = async {
+            loop {
+                let found = lock(&slots)[0].as_ref().map(|worker| worker.worker.id());
+                match found {
+                    Some(other) if other != id => return,
+                    _ => tokio::task::yield_now().await,
+                }
+            }
+        };
+        tokio::time::timeout(Duration::from_secs(10), successor).await.unwrap();
+        keeper.abort();
+    }
+
+    #[tokio::test]
+    async fn a_port_that_is_taken_is_named() {
+        let taken = std::net::UdpSocket::bind("127.0.0.1:0").unwrap();
+        let port = taken.local_addr().unwrap().port();
+        let error = WorkerPool::start(1, &RtcConfig { port, ..rtc() }).await.err().unwrap().to_string();
+        assert!(error.contains(&port.to_string()), "{error}");
+    }
+}

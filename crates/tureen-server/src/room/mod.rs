@@ -16,7 +16,6 @@ use std::{
 
 use serde_json::{Map, Value, json};
 use tokio::task::JoinSet;
-use tracing::info;
 use tureen::{consumer::Consumer, prelude::*, webrtc_transport::WebRtcTransport, worker::CreateRouterError};
 
 pub(crate) use self::session::Session;
@@ -116,6 +115,10 @@ impl Room {
                 }
             })
             .detach();
+        if room.router.closed() {
+            // Before anybody could tell this room of it.
+            room.end(Close::WORKER_DIED);
+        }
         Ok(room)
     }
 
@@ -148,7 +151,6 @@ impl Room {
         drop(state);
 
         if let Some(old) = replaced {
-            info!(room = self.id, peer = peer_id, "peer replaced by its new connection");
             old.link.close(Close::REPLACED);
         }
         Ok(Session::new(Arc::clone(self), peer_id.to_owned(), session, link))
@@ -161,14 +163,7 @@ impl Room {
             state.ended = true;
             std::mem::take(&mut state.peers)
         };
-        for (id, peer) in peers {
-            info!(
-                room = self.id,
-                peer = id,
-                code = why.code,
-                reason = why.reason,
-                "peer closed with its room"
-            );
+        for peer in peers.values() {
             peer.link.close(why.clone());
         }
     }
@@ -191,7 +186,6 @@ impl Room {
             peer
         };
         drop(peer);
-        info!(room = self.id, peer = peer_id, "peer left");
     }
 
     fn lock(&self) -> MutexGuard<'_, State> {
