@@ -2,6 +2,7 @@
 
 mod lifetimes;
 mod media;
+mod network;
 mod transports;
 mod workers;
 
