@@ -18,7 +18,10 @@ export interface GridOptions {
 /** Tiles are between these ratios of width to height. Upright screens allow squarer ones. */
 const WIDEST = 16 / 9;
 const NARROWEST = 4 / 3;
-const NARROWEST_UPRIGHT = 1;
+const NARROWEST_UPRIGHT = 4 / 5;
+
+/** Filling a tile may not cut off more than leaves this share of the picture. */
+const LEAST_VISIBLE = 0.4;
 
 /**
  * Fits equal tiles into the area, as large as they get, rows centred. Of all column counts the one
@@ -70,10 +73,10 @@ function place(
 }
 
 /**
- * How a video goes into its tile: filling it (`cover`) as long as more than half of the picture
- * stays in view, whole (`contain`) otherwise, as for a phone held upright.
+ * How a video goes into its tile: filling it (`cover`) as long as enough of the picture stays in
+ * view, whole (`contain`) otherwise, as for a phone held upright.
  */
 export function videoFit(videoRatio: number, tileRatio: number): 'cover' | 'contain' {
   const visible = Math.min(videoRatio / tileRatio, tileRatio / videoRatio);
-  return visible > 0.5 ? 'cover' : 'contain';
+  return visible > LEAST_VISIBLE ? 'cover' : 'contain';
 }

@@ -1,6 +1,7 @@
 import { useEffect, useId, useRef, useState } from 'preact/hooks';
 import { suggestRoomId } from '../config';
 import type { PageConfig } from '../config';
+import { SOURCES } from '../room/local-media';
 import type { LocalMedia, LocalMediaState } from '../room/local-media';
 import type { JoinChoice } from './app';
 import { Avatar } from './avatar';
@@ -112,7 +113,7 @@ function Preview({ media, state, name, peerId }: PreviewProps) {
         {mic.track && mic.enabled && <MicLevel track={mic.track} />}
       </div>
       <div class="problems" role="status">
-        {(['camera', 'mic'] as const).map((source) => {
+        {SOURCES.map((source) => {
           const { problem } = state[source];
           return (
             problem && (
