@@ -1,7 +1,6 @@
 import { useEffect, useId, useRef, useState } from 'preact/hooks';
 import { suggestRoomId } from '../config';
 import type { PageConfig } from '../config';
-import { SOURCES } from '../room/local-media';
 import type { LocalMedia, LocalMediaState } from '../room/local-media';
 import type { JoinChoice } from './app';
 import { Avatar } from './avatar';
@@ -11,7 +10,7 @@ import { LogoIcon, WarningIcon } from './icons';
 import { MediaButton } from './media-button';
 import { MicLevel } from './mic-level';
 import { readPreference } from './preferences';
-import { problemText } from './problem-text';
+import { problemTexts } from './problem-text';
 import { VideoView } from './video-view';
 
 interface LobbyProps {
@@ -95,6 +94,7 @@ interface PreviewProps {
 
 function Preview({ media, state, name, peerId }: PreviewProps) {
   const { mic, camera } = state;
+  const problems = problemTexts(state);
   return (
     <section class="preview" aria-label="Preview">
       <div class="preview-picture">
@@ -113,19 +113,14 @@ function Preview({ media, state, name, peerId }: PreviewProps) {
         {mic.track && mic.enabled && <MicLevel track={mic.track} />}
       </div>
       <div class="problems" role="status">
-        {SOURCES.map((source) => {
-          const { problem } = state[source];
-          return (
-            problem && (
-              <p key={source} class="problem-note">
-                <WarningIcon />
-                {problemText(source, problem)}
-              </p>
-            )
-          );
-        })}
-        {(mic.problem || camera.problem) && (
-          <p class="hint">You can join without; others will still be seen and heard.</p>
+        {problems.map((problem) => (
+          <p key={problem} class="problem-note">
+            <WarningIcon />
+            {problem}
+          </p>
+        ))}
+        {problems.length > 0 && (
+          <p class="hint">You can join without, and still see and hear the others.</p>
         )}
       </div>
     </section>

@@ -16,7 +16,7 @@ interface MediaButtonProps {
 /** Switches the microphone or the camera on and off; Ctrl+D and Ctrl+E do the same. */
 export function MediaButton({ source, state, media }: MediaButtonProps) {
   const { name, key, On, Off } = KINDS[source];
-  const toggle = () => void media.setEnabled(source, !state.enabled);
+  const toggle = () => void media.setEnabled(source, !(state.enabled || state.starting));
   useShortcut(key, toggle);
   const label = `Turn ${state.enabled ? 'off' : 'on'} ${name}`;
   return (
