@@ -127,11 +127,8 @@ export class LocalMedia {
     const isCurrent = (source: MediaSource) => opening.get(source) === this.#opening[source];
 
     try {
-      const state = this.#store.get();
-      const stream = await getUserMedia({
-        audio: sources.includes('mic') && micConstraints(state.mic.deviceId),
-        video: sources.includes('camera') && cameraConstraints(state.camera.deviceId),
-      });
+      const { mic, camera } = this.#store.get();
+      const stream = await getUserMedia(sources, { mic: mic.deviceId, camera: camera.deviceId });
       for (const track of stream.getTracks()) {
         const source = track.kind === 'audio' ? 'mic' : 'camera';
         if (isCurrent(source)) this.#adopt(source, track);
@@ -183,23 +180,35 @@ export class LocalMedia {
   }
 }
 
-async function getUserMedia(constraints: MediaStreamConstraints): Promise<MediaStream> {
+type DeviceIds = Partial<Record<MediaSource, string | null>>;
+
+/** Opens exactly the devices named; where one of them is gone, whichever the browser prefers. */
+async function getUserMedia(sources: MediaSource[], ids: DeviceIds): Promise<MediaStream> {
   if (!navigator.mediaDevices) throw new DOMException('needs https', 'SecurityError');
-  return navigator.mediaDevices.getUserMedia(constraints);
+  const constraints = ({ mic, camera }: DeviceIds): MediaStreamConstraints => ({
+    audio: sources.includes('mic') && micConstraints(mic),
+    video: sources.includes('camera') && cameraConstraints(camera),
+  });
+  try {
+    return await navigator.mediaDevices.getUserMedia(constraints(ids));
+  } catch (error) {
+    if (nameOf(error) !== 'OverconstrainedError') throw error;
+    return navigator.mediaDevices.getUserMedia(constraints({}));
+  }
 }
 
-function micConstraints(deviceId: string | null): MediaTrackConstraints {
+function micConstraints(deviceId: string | null | undefined): MediaTrackConstraints {
   return {
-    ...(deviceId ? { deviceId: { ideal: deviceId } } : {}),
+    ...(deviceId ? { deviceId: { exact: deviceId } } : {}),
     echoCancellation: true,
     noiseSuppression: true,
     autoGainControl: true,
   };
 }
 
-function cameraConstraints(deviceId: string | null): MediaTrackConstraints {
+function cameraConstraints(deviceId: string | null | undefined): MediaTrackConstraints {
   return {
-    ...(deviceId ? { deviceId: { ideal: deviceId } } : { facingMode: 'user' }),
+    ...(deviceId ? { deviceId: { exact: deviceId } } : { facingMode: 'user' }),
     width: { ideal: 1280 },
     height: { ideal: 720 },
     frameRate: { ideal: 30 },
@@ -218,7 +227,7 @@ async function isDenied(source: MediaSource): Promise<boolean> {
 }
 
 function problemOf(error: unknown): MediaProblem {
-  switch (error instanceof DOMException ? error.name : '') {
+  switch (nameOf(error)) {
     case 'SecurityError':
       return 'insecure';
     case 'NotAllowedError':
@@ -232,4 +241,9 @@ function problemOf(error: unknown): MediaProblem {
     default:
       return 'failed';
   }
+}
+
+/** The name of a DOMException, or of an OverconstrainedError, which is none in older browsers. */
+function nameOf(error: unknown): string {
+  return typeof error === 'object' && error && 'name' in error ? String(error.name) : '';
 }
