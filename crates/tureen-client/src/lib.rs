@@ -1,1 +1,16 @@
 //! Client side of a WebRTC call with a Tureen server, without libwebrtc.
+//!
+//! [`Session`] is the far end of one WebRtcTransport, sans-IO: ICE, DTLS, SRTP, RTP and RTCP. Start there; its
+//! documentation states how it is driven. [`media`] makes packets that servers take for VP8 and Opus.
+#![forbid(unsafe_code)]
+#![warn(missing_debug_implementations)]
+
+pub mod ice;
+pub mod media;
+mod recv_stream;
+mod send_stream;
+mod session;
+
+pub use recv_stream::{ReceivedRtp, RecvStats, RecvStreamConfig};
+pub use send_stream::{MAX_MEDIA_ID, MAX_PAYLOAD, OutgoingRtp, Rtx, SendStats, SendStreamConfig};
+pub use session::{Event, FailureReason, Identity, Received, Session, SessionConfig, SessionError};

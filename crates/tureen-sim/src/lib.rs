@@ -1,1 +1,17 @@
 //! Virtual clock and lossy links for Tureen's simulations.
+//!
+//! A [`Network`] connects one engine with any number of client sessions over [`Link`]s. Time is virtual: it jumps to the
+//! next thing that happens, so that a minute of a call takes well under a second, and nothing sleeps. What the links do
+//! comes from a seed, which a failing test prints.
+#![forbid(unsafe_code)]
+#![warn(missing_debug_implementations)]
+
+mod call;
+mod link;
+mod network;
+mod source;
+
+pub use call::{Call, Consumption, Production};
+pub use link::{Link, LinkConfig, LinkStats, Loss};
+pub use network::{Network, NodeId, Observed};
+pub use source::{AudioConfig, VideoConfig};

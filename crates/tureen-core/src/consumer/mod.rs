@@ -19,6 +19,7 @@ use crate::producer::codec::{StreamCodec, is_rtx};
 use crate::producer::packet_buffer::{ForwardedExtension, PacketBuffer, StoredPacket};
 use crate::types::rtp_parameters::{MediaKind, RtpEncodingParameters, RtpParameters};
 use crate::units::{PayloadType, Ssrc};
+use crate::wire::codecs::{self, CodecKind, opus};
 use crate::wire::rtcp::{DlrrEntry, NtpTime, ReportBlock, duration_to_compact};
 use crate::wire::rtp::extensions::{AbsSendTime, TransportSequenceNumber};
 use crate::wire::rtp::{ExtensionIds, RtpFields, RtpHeaderWriter, RtpWriteError};
@@ -59,6 +60,8 @@ pub struct Consumer {
     codec: StreamCodec,
     consumable_rtp_encodings: Vec<RtpEncodingParameters>,
     supported_payload_types: u128,
+    /// Leave out Opus packets of discontinuous transmission.
+    ignore_dtx: bool,
     ids: ExtensionIds,
     mid: Option<(NonZeroU8, Box<[u8]>)>,
     rewriter: SeqRewriter,
@@ -186,6 +189,7 @@ impl Consumer {
             rtx,
             ids,
             supported_payload_types,
+            ignore_dtx: request.ignore_dtx && codec.kind == CodecKind::Opus,
             codec,
             rewriter: SeqRewriter::new((random & 0x7fff) as u16),
             sync_required: true,
@@ -245,7 +249,7 @@ impl Consumer {
                 return Verdict::Drop;
             }
             if self.codec.has_key_frames()
-                && crate::wire::codecs::can_be_key_frame(self.codec.kind)
+                && codecs::can_be_key_frame(self.codec.kind)
                 && !packet.info.key_frame
             {
                 return Verdict::WaitForKeyFrame;
@@ -253,7 +257,7 @@ impl Consumer {
             self.rewriter.sync(source);
             self.sync_required = false;
         }
-        if packet.payload.is_empty() {
+        if packet.payload.is_empty() || (self.ignore_dtx && is_opus_dtx(packet.payload)) {
             // Padding of the sender's bandwidth probes is of no use further on.
             self.rewriter.skip(source);
             return Verdict::Drop;
@@ -516,6 +520,10 @@ impl Consumer {
             block.delay_since_last_sender_report,
         );
     }
+}
+
+fn is_opus_dtx(payload: &[u8]) -> bool {
+    opus::parse(payload).is_some_and(|descriptor| descriptor.dtx)
 }
 
 /// Assumed until a receiver report tells the round-trip time.

@@ -18,6 +18,17 @@ const MAX_HEADER: usize = 512;
 /// by one byte or two, and segmentation offload wants equal sizes.
 const MAX_PADDING: usize = 16;
 
+/// Padding of each length: zeros that end with their count (RFC 3550 §5.1).
+const PADDING: [[u8; MAX_PADDING]; MAX_PADDING + 1] = {
+    let mut table = [[0; MAX_PADDING]; MAX_PADDING + 1];
+    let mut len = 1;
+    while len <= MAX_PADDING {
+        table[len][len - 1] = len as u8;
+        len += 1;
+    }
+    table
+};
+
 /// Datagrams in one run (Linux: UDP_MAX_SEGMENTS is 64 on older kernels).
 const MAX_SEGMENTS: usize = 64;
 
@@ -39,9 +50,34 @@ pub(super) struct Egress {
     next: usize,
     planned_for: Option<(TransportKey, Tuple)>,
     /// Headers of the plan.
-    headers: Vec<u8>,
+    headers: HeaderArena,
     /// Producers whose packets of this batch are being sent.
     producers: Vec<ProducerKey>,
+}
+
+/// Written headers, one behind the other; the memory is kept from one transport to the next.
+#[derive(Debug, Default)]
+struct HeaderArena {
+    bytes: Vec<u8>,
+    used: usize,
+}
+
+impl HeaderArena {
+    /// Where the next header goes.
+    fn space(&mut self) -> &mut [u8] {
+        let end = self.used + MAX_HEADER;
+        if self.bytes.len() < end {
+            self.bytes.resize(end, 0);
+        }
+        &mut self.bytes[self.used..end]
+    }
+
+    /// Keeps the first `len` bytes of the space.
+    fn take(&mut self, len: usize) -> Range<usize> {
+        let start = self.used;
+        self.used += len;
+        start..self.used
+    }
 }
 
 /// A packet about to be sealed.
@@ -74,7 +110,7 @@ impl Egress {
             plan: Vec::new(),
             next: 0,
             planned_for: None,
-            headers: Vec::new(),
+            headers: HeaderArena::default(),
             producers: Vec::new(),
         }
     }
@@ -137,7 +173,7 @@ impl Worker {
     fn plan_next_transport(&mut self, now: Instant) -> bool {
         let egress = &mut self.egress;
         egress.plan.clear();
-        egress.headers.clear();
+        egress.headers.used = 0;
         egress.next = 0;
         egress.planned_for = None;
         let Some(key) = egress.transports.pop_front() else { return false };
@@ -176,21 +212,15 @@ impl Worker {
                         continue;
                     }
                 };
-                let start = egress.headers.len();
-                egress.headers.resize(start + MAX_HEADER, 0);
                 let hop = hop(consumer.uses_transport_seq());
-                let written = consumer.write_header(&packet, output, hop, &mut egress.headers[start..]);
-                let Ok(written) = written else {
-                    egress.headers.truncate(start);
-                    continue;
-                };
-                egress.headers.truncate(start + written.header_len);
+                let written = consumer.write_header(&packet, output, hop, egress.headers.space());
+                let Ok(written) = written else { continue };
                 egress.plan.push(Planned {
                     consumer: consumer_key,
                     producer: consumer.producer,
                     stream: index,
                     source,
-                    header: start..start + written.header_len,
+                    header: egress.headers.take(written.header_len),
                     payload_len: packet.payload.len(),
                     written,
                     resend: false,
@@ -202,21 +232,15 @@ impl Worker {
             let Some(producer) = self.producers.get(consumer.producer) else { continue };
             let Some((index, stream)) = producer.streams.iter().enumerate().next() else { continue };
             let Some(packet) = stream.buffer.get_recent(now, resend.source) else { continue };
-            let start = egress.headers.len();
-            egress.headers.resize(start + MAX_HEADER, 0);
             let hop = hop(consumer.uses_transport_seq());
-            let written = consumer.write_resend_header(&packet, resend, hop, &mut egress.headers[start..]);
-            let Some(written) = written else {
-                egress.headers.truncate(start);
-                continue;
-            };
-            egress.headers.truncate(start + written.header_len);
+            let written = consumer.write_resend_header(&packet, resend, hop, egress.headers.space());
+            let Some(written) = written else { continue };
             egress.plan.push(Planned {
                 consumer: consumer_key,
                 producer: consumer.producer,
                 stream: index,
                 source: resend.source,
-                header: start..start + written.header_len,
+                header: egress.headers.take(written.header_len),
                 payload_len: packet.payload.len(),
                 written,
                 resend: true,
@@ -232,26 +256,23 @@ impl Worker {
     /// Seals as many packets of the plan as make one run: equal sizes, the last one may be shorter.
     fn seal_run(&mut self, now: Instant, buffer: &mut [u8]) -> Option<Transmit> {
         let egress = &mut self.egress;
-        let Some((key, tuple)) = egress.planned_for else {
+        let planned_for =
+            egress.planned_for.and_then(|(key, tuple)| Some((self.transports.get_mut(key)?, tuple)));
+        let Some((transport, tuple)) = planned_for else {
             egress.next = egress.plan.len();
             return None;
         };
-        let (Some(transport), Some(first)) = (self.transports.get_mut(key), egress.next.checked_add(0))
-        else {
-            egress.next = egress.plan.len();
-            return None;
-        };
-        let Some(sealer) = transport.sealer.as_ref() else {
+        let Some(sealer) = &transport.sealer else {
             egress.next = egress.plan.len();
             return None;
         };
         let tag = sealer.suite().rtp_tag_len();
-        let segment_size = run_segment_size(&egress.plan[first..], tag, buffer.len());
+        let segment_size = run_segment_size(&egress.plan[egress.next..], tag, buffer.len());
         let (mut len, mut count) = (0, 0);
         let mut tally = Tally::default();
         while let Some(planned) = egress.plan.get(egress.next) {
             let natural = planned.len(tag);
-            let last = natural < segment_size && segment_size - natural > MAX_PADDING;
+            let last = natural < segment_size && (planned.resend || segment_size - natural > MAX_PADDING);
             if count == MAX_SEGMENTS
                 || natural > segment_size && count > 0
                 || len + segment_size.max(natural) > buffer.len()
@@ -259,7 +280,8 @@ impl Worker {
                 break;
             }
             egress.next += 1;
-            let padding = if natural < segment_size && !last { segment_size - natural } else { 0 };
+            let padding =
+                if natural < segment_size && !last && !planned.resend { segment_size - natural } else { 0 };
             let Some(packet) = self
                 .producers
                 .get(planned.producer)
@@ -268,43 +290,20 @@ impl Worker {
             else {
                 continue;
             };
-            let header = &egress.headers[planned.header.clone()];
+            let header = &egress.headers.bytes[planned.header.clone()];
             let out = &mut buffer[len..];
             out[..header.len()].copy_from_slice(header);
-            let mut descriptor = [0u8; 2];
-            let descriptor = match planned.written.original_seq {
-                Some(seq) => {
-                    descriptor = seq.to_be_bytes();
-                    &descriptor[..]
+            let original_seq = planned.written.original_seq.unwrap_or_default().to_be_bytes();
+            let (front, rest) = match planned.written.original_seq {
+                Some(_) => (&original_seq[..], packet.payload),
+                None if padding == 0 => (&[][..], packet.payload),
+                None => {
+                    out[0] |= 0x20; // RFC 3550 §5.1: the padding bit; the last octet counts the padding.
+                    (packet.payload, &PADDING[padding][..padding])
                 }
-                None => &descriptor[..0],
             };
-            let sealed = if padding == 0 {
-                sealer.seal_rtp_after_header(
-                    planned.written.ssrc,
-                    planned.written.index,
-                    header.len(),
-                    descriptor,
-                    packet.payload,
-                    out,
-                )
-            } else {
-                out[0] |= 0x20; // RFC 3550 §5.1: the padding bit.
-                let scratch = &mut self.scratch.reply;
-                scratch.clear();
-                scratch.extend_from_slice(packet.payload);
-                scratch.resize(scratch.len() + padding, 0);
-                let end = scratch.len() - 1;
-                scratch[end] = padding as u8;
-                sealer.seal_rtp_after_header(
-                    planned.written.ssrc,
-                    planned.written.index,
-                    header.len(),
-                    descriptor,
-                    scratch,
-                    out,
-                )
-            };
+            let Written { ssrc, index, .. } = planned.written;
+            let sealed = sealer.seal_rtp_after_header(ssrc, index, header.len(), front, rest, out);
             let Ok(sealed) = sealed else { continue };
             debug_assert!(sealed <= natural + padding + MAX_TAG, "sealing adds a tag at most");
             len += sealed;

@@ -1,6 +1,6 @@
 //! The sockets of a worker: who owns each, and where it is bound.
 
-use std::net::{IpAddr, SocketAddr};
+use std::net::SocketAddr;
 
 use hashbrown::HashMap;
 
@@ -78,15 +78,6 @@ impl Worker {
             return Err(RequestError::Invalid("listenInfos is empty".to_owned()));
         }
         for info in infos {
-            let unspecified = match info.ip {
-                IpAddr::V4(ip) => ip.is_unspecified(),
-                IpAddr::V6(ip) => ip.is_unspecified(),
-            };
-            if unspecified && info.announced_address.is_none() {
-                let text =
-                    format!("listen ip {} needs an announcedAddress, it can't be reached itself", info.ip);
-                return Err(RequestError::Invalid(text));
-            }
             if let Some(range) = &info.port_range
                 && range.is_empty()
             {

@@ -15,6 +15,7 @@ pub(super) type Reply = oneshot::Sender<Result<Response, api::RequestError>>;
 
 /// What handles tell the worker thread.
 #[derive(Debug)]
+#[expect(clippy::large_enum_variant, reason = "all but the last one are requests")]
 pub(super) enum Command {
     /// Serve this. Without `Reply` nobody waits for the answer.
     Request(Request, Option<Reply>),

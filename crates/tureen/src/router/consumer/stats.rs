@@ -175,10 +175,6 @@ impl ConsumerStat {
 // `Inbound` stands first: what it needs, `bitrateByLayer`, tells the two apart when JSON is read.
 #[derive(Debug, Clone, PartialEq, Deserialize, Serialize)]
 #[serde(untagged)]
-#[expect(
-    clippy::large_enum_variant,
-    reason = "as in the mediasoup crate, and there are only two of them in a list"
-)]
 pub enum ConsumerRtpStreamStat {
     /// A stream of its producer.
     Inbound(ProducerStat),

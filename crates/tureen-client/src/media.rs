@@ -1,0 +1,246 @@
+//! Synthetic media: payloads that servers take for VP8 and Opus and that carry a [`Stamp`], so that a receiver can
+//! check what arrived.
+
+/// What each synthetic payload carries behind its codec header.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct Stamp {
+    /// Counts frames.
+    pub frame: u32,
+    /// Counts the packets of a frame, from 0.
+    pub packet: u16,
+    /// How many packets the frame has.
+    pub packets: u16,
+}
+
+impl Stamp {
+    const LEN: usize = 10;
+    const MARK: [u8; 2] = *b"tr";
+
+    /// The stamp of a VP8 payload made by [`Vp8Source`]; nothing if a byte of it is not as it was made.
+    pub fn of_vp8(payload: &[u8]) -> Option<Self> {
+        let (body, _) = vp8_body(payload)?;
+        Self::read(body)
+    }
+
+    /// The stamp of an Opus payload made by [`OpusSource`]; nothing if a byte of it is not as it was made.
+    pub fn of_opus(payload: &[u8]) -> Option<Self> {
+        Self::read(payload.strip_prefix(&[OPUS_TOC])?)
+    }
+
+    fn read(body: &[u8]) -> Option<Self> {
+        let (stamp, filling) = body.strip_prefix(&Self::MARK)?.split_first_chunk::<{ Self::LEN - 2 }>()?;
+        let [f0, f1, f2, f3, p0, p1, n0, n1] = *stamp;
+        let stamp = Self {
+            frame: u32::from_be_bytes([f0, f1, f2, f3]),
+            packet: u16::from_be_bytes([p0, p1]),
+            packets: u16::from_be_bytes([n0, n1]),
+        };
+        filling.iter().enumerate().all(|(at, byte)| *byte == stamp.filling(at)).then_some(stamp)
+    }
+
+    /// Appends the stamp and a filling that makes `out` `len` bytes long.
+    fn write(self, out: &mut Vec<u8>, len: usize) {
+        out.extend_from_slice(&Self::MARK);
+        out.extend_from_slice(&self.frame.to_be_bytes());
+        out.extend_from_slice(&self.packet.to_be_bytes());
+        out.extend_from_slice(&self.packets.to_be_bytes());
+        let filling = len.saturating_sub(out.len());
+        out.extend((0..filling).map(|at| self.filling(at)));
+    }
+
+    fn filling(self, at: usize) -> u8 {
+        (self.frame as u8).wrapping_mul(31) ^ (self.packet as u8).wrapping_mul(7) ^ (at as u8)
+    }
+}
+
+/// RTP clock rate of video.
+pub const VIDEO_CLOCK_RATE: u32 = 90_000;
+/// RTP clock rate of Opus.
+pub const OPUS_CLOCK_RATE: u32 = 48_000;
+
+/// Smallest payload of a packet: it holds descriptor, key frame header and stamp.
+pub const MIN_PAYLOAD: usize = 32;
+
+/// Makes the payloads of a VP8 stream: one temporal layer, picture ids of 15 bits (RFC 7741).
+#[derive(Clone, Debug, Default)]
+pub struct Vp8Source {
+    frame: u32,
+}
+
+/// One frame of a [`Vp8Source`], to be written packet by packet.
+#[derive(Clone, Copy, Debug)]
+pub struct Vp8Frame {
+    number: u32,
+    key_frame: bool,
+    bytes: usize,
+    packets: u16,
+}
+
+impl Vp8Source {
+    /// The next frame: `bytes` of payload in packets of at most `max_payload` bytes and nearly equal size.
+    /// `max_payload` is at least [`MIN_PAYLOAD`]; frames are made as large as they must be, at most 65535 packets.
+    pub fn next_frame(&mut self, key_frame: bool, bytes: usize, max_payload: usize) -> Vp8Frame {
+        let number = self.frame;
+        self.frame = self.frame.wrapping_add(1);
+        let packets = bytes.div_ceil(max_payload.max(MIN_PAYLOAD)).clamp(1, usize::from(u16::MAX));
+        Vp8Frame { number, key_frame, bytes, packets: packets as u16 }
+    }
+}
+
+impl Vp8Frame {
+    /// Its number, as in the [`Stamp`].
+    pub fn number(&self) -> u32 {
+        self.number
+    }
+
+    /// How many packets it has.
+    pub fn packets(&self) -> u16 {
+        self.packets
+    }
+
+    /// Whether `packet` is the last one, which bears the marker bit.
+    pub fn is_last(&self, packet: u16) -> bool {
+        packet + 1 == self.packets
+    }
+
+    /// Replaces `out` by the payload of `packet`, counted from 0.
+    pub fn write_packet(&self, packet: u16, out: &mut Vec<u8>) {
+        out.clear();
+        let first = packet == 0;
+        // RFC 7741 §4.2: X; S on the packet that starts the only partition; I with a picture id of 15 bits.
+        let picture_id = 0x8000 | (self.number as u16 & 0x7fff);
+        out.extend_from_slice(&[0x80 | u8::from(first) << 4, 0x80]);
+        out.extend_from_slice(&picture_id.to_be_bytes());
+        if first {
+            // RFC 6386 §9.1: frame tag with the inverse key frame flag, show_frame and the size of the first partition.
+            let tag = u32::from(!self.key_frame) | 1 << 4 | (self.bytes as u32 & 0x7_ffff) << 5;
+            out.extend_from_slice(&tag.to_le_bytes()[..3]);
+            if self.key_frame {
+                // Start code, then a width and height of 640 × 480.
+                out.extend_from_slice(&[0x9d, 0x01, 0x2a, 0x80, 0x02, 0xe0, 0x01]);
+            }
+        }
+        let share = self.bytes / usize::from(self.packets);
+        let larger = self.bytes % usize::from(self.packets);
+        let len = share + usize::from(usize::from(packet) < larger);
+        Stamp { frame: self.number, packet, packets: self.packets }.write(out, len);
+    }
+}
+
+/// Whether a VP8 payload starts a key frame.
+pub fn is_vp8_key_frame(payload: &[u8]) -> bool {
+    vp8_body(payload).is_some_and(|(_, key_frame)| key_frame)
+}
+
+/// What follows the headers that [`Vp8Frame::write_packet`] writes, and whether a key frame starts. The picture id may
+/// be another one: servers rewrite it.
+fn vp8_body(payload: &[u8]) -> Option<(&[u8], bool)> {
+    let (&[descriptor, 0x80, _, _], rest) = payload.split_first_chunk()? else { return None };
+    match descriptor {
+        0x80 => Some((rest, false)),
+        0x90 => {
+            let (&[tag, _, _], rest) = rest.split_first_chunk()?;
+            let key_frame = tag & 1 == 0;
+            Some((
+                if key_frame { rest.strip_prefix(&[0x9d, 0x01, 0x2a])?.get(4..)? } else { rest },
+                key_frame,
+            ))
+        }
+        _ => None,
+    }
+}
+
+/// RFC 6716 §3.1: CELT, fullband, 20 ms, mono, one frame.
+const OPUS_TOC: u8 = 31 << 3;
+
+/// Makes the payloads of an Opus stream with packets of 20 ms.
+#[derive(Clone, Debug, Default)]
+pub struct OpusSource {
+    frame: u32,
+}
+
+impl OpusSource {
+    /// RTP timestamp units of one packet.
+    pub const SAMPLES: u32 = OPUS_CLOCK_RATE / 50;
+
+    /// Replaces `out` by the next payload, `bytes` long but at least as long as its stamp.
+    pub fn write_next(&mut self, bytes: usize, out: &mut Vec<u8>) {
+        out.clear();
+        out.push(OPUS_TOC);
+        Stamp { frame: self.frame, packet: 0, packets: 1 }.write(out, bytes);
+        self.frame = self.frame.wrapping_add(1);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use tureen_core::wire::codecs::{opus, vp8};
+
+    use super::*;
+
+    #[test]
+    fn vp8_frames_are_split_evenly_and_read_back() {
+        let mut source = Vp8Source::default();
+        let mut payload = Vec::new();
+        for key_frame in [true, false] {
+            let frame = source.next_frame(key_frame, 3001, 1200);
+            assert_eq!(frame.packets(), 3);
+            let mut sizes = Vec::new();
+            for packet in 0..frame.packets() {
+                frame.write_packet(packet, &mut payload);
+                sizes.push(payload.len());
+                let stamp = Stamp { frame: frame.number(), packet, packets: 3 };
+                assert_eq!(Stamp::of_vp8(&payload), Some(stamp));
+                assert_eq!(is_vp8_key_frame(&payload), key_frame && packet == 0);
+                let descriptor = vp8::parse(&payload).unwrap();
+                assert_eq!(descriptor.key_frame, key_frame && packet == 0, "as servers see it");
+                assert_eq!(u32::from(descriptor.picture_id.unwrap().value), frame.number());
+            }
+            assert_eq!(sizes, [1001, 1000, 1000]);
+        }
+    }
+
+    #[test]
+    fn picture_id_wraps_and_may_be_rewritten() {
+        let mut source = Vp8Source { frame: 0x7fff };
+        let mut payload = Vec::new();
+        for value in [0x7fff, 0] {
+            source.next_frame(false, 100, 1200).write_packet(0, &mut payload);
+            assert_eq!(vp8::parse(&payload).unwrap().picture_id.unwrap().value, value);
+        }
+        payload[3] ^= 0x55;
+        assert!(Stamp::of_vp8(&payload).is_some());
+    }
+
+    #[test]
+    fn opus_payloads_read_back() {
+        let mut source = OpusSource::default();
+        let mut payload = Vec::new();
+        for frame in 0..3 {
+            source.write_next(80, &mut payload);
+            assert_eq!(payload.len(), 80);
+            assert_eq!(Stamp::of_opus(&payload), Some(Stamp { frame, packet: 0, packets: 1 }));
+            assert!(!opus::parse(&payload).unwrap().dtx);
+        }
+    }
+
+    #[test]
+    fn any_changed_byte_voids_the_stamp() {
+        let mut payload = Vec::new();
+        OpusSource::default().write_next(40, &mut payload);
+        for at in (0..40).filter(|at| !(3..11).contains(at)) {
+            payload[at] ^= 1;
+            assert_eq!(Stamp::of_opus(&payload), None, "byte {at}");
+            payload[at] ^= 1;
+        }
+    }
+
+    #[test]
+    fn smallest_frames_hold_their_stamp() {
+        let mut payload = Vec::new();
+        let frame = Vp8Source::default().next_frame(true, 0, 0);
+        frame.write_packet(0, &mut payload);
+        assert!(payload.len() <= MIN_PAYLOAD);
+        assert!(Stamp::of_vp8(&payload).is_some());
+    }
+}

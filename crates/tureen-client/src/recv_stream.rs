@@ -1,0 +1,323 @@
+//! One incoming RTP stream: what was received, what is missing, what to report.
+
+use std::time::{Duration, Instant};
+
+use tureen_core::producer::nack_generator::NackGenerator;
+use tureen_core::producer::reception::SeqVerdict;
+use tureen_core::producer::recv_stream::{PacketInfo, RecvStreamStats};
+use tureen_core::producer::rtx_stream::RtxStreamStats;
+use tureen_core::units::Ssrc;
+use tureen_core::wire::codecs::{CodecKind, is_key_frame};
+use tureen_core::wire::rtcp::ReportBlock;
+use tureen_core::wire::rtp::{ExtensionIds, RTX_OSN_LEN, RtpHeader, rtx_original_sequence_number};
+
+use crate::send_stream::Rtx;
+
+/// Settings of an incoming stream.
+#[derive(Clone, Debug)]
+pub struct RecvStreamConfig {
+    /// SSRC.
+    pub ssrc: u32,
+    /// Payload type.
+    pub payload_type: u8,
+    /// SSRC and payload type of its retransmissions, if the server sends such.
+    pub rtx: Option<Rtx>,
+    /// Ask for lost packets.
+    pub nack: bool,
+    /// Hz.
+    pub clock_rate: u32,
+    /// The codec, to know key frames by.
+    pub codec: CodecKind,
+    /// Negotiated ids of the header extensions that are read.
+    pub extension_ids: ExtensionIds,
+}
+
+impl RecvStreamConfig {
+    /// A stream without repair and extensions, whose codec is not looked into.
+    pub fn new(ssrc: u32, payload_type: u8, clock_rate: u32) -> Self {
+        Self {
+            ssrc,
+            payload_type,
+            rtx: None,
+            nack: false,
+            clock_rate,
+            codec: CodecKind::Other,
+            extension_ids: ExtensionIds::default(),
+        }
+    }
+
+    /// Asks for lost packets and takes them by RTX.
+    pub fn with_rtx(self, ssrc: u32, payload_type: u8) -> Self {
+        Self { rtx: Some(Rtx { ssrc, payload_type }), nack: true, ..self }
+    }
+}
+
+/// A media packet that has come in: authentic, and for the first time.
+#[derive(Clone, Copy, Debug)]
+pub struct ReceivedRtp<'a> {
+    /// SSRC of its stream, also for a packet that came by RTX.
+    pub ssrc: u32,
+    /// Its sequence number, extended; the first cycle is 1, so that packets before the first one have a number.
+    pub seq: u64,
+    /// RTP timestamp.
+    pub timestamp: u32,
+    /// Marker bit.
+    pub marker: bool,
+    /// Payload type.
+    pub payload_type: u8,
+    /// Whether it came by RTX.
+    pub retransmitted: bool,
+    /// Whether a key frame starts with it.
+    pub key_frame: bool,
+    /// Its payload, empty for a packet that is padding only.
+    pub payload: &'a [u8],
+    /// Its header as it came, for the extensions; of the RTX packet if it came by RTX.
+    pub header: RtpHeader,
+    /// The bytes that `header` was read from.
+    pub packet: &'a [u8],
+}
+
+/// Counters of an incoming stream.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct RecvStats {
+    /// Packets delivered, each once.
+    pub packets: u64,
+    /// Payload bytes of these.
+    pub bytes: u64,
+    /// Packets among these that came by RTX.
+    pub repaired: u64,
+    /// Packets that had come before, or made no sense.
+    pub discarded: u64,
+    /// Packets missing and not given up.
+    pub missing: u64,
+    /// NACK messages sent.
+    pub nacks: u64,
+    /// Packets named in them.
+    pub nacked_packets: u64,
+    /// PLIs sent.
+    pub plis: u64,
+}
+
+/// An incoming stream.
+#[derive(Debug)]
+pub(crate) struct RecvStream {
+    config: RecvStreamConfig,
+    reception: RecvStreamStats,
+    rtx: Option<RtxStreamStats>,
+    nack: Option<NackGenerator>,
+    seen: SeenWindow,
+    stats: RecvStats,
+}
+
+impl RecvStream {
+    pub(crate) fn new(config: RecvStreamConfig) -> Self {
+        Self {
+            reception: RecvStreamStats::new(Ssrc(config.ssrc), config.clock_rate, false),
+            rtx: config.rtx.map(|rtx| RtxStreamStats::new(Ssrc(rtx.ssrc))),
+            nack: config.nack.then(|| NackGenerator::new(Duration::ZERO)),
+            seen: SeenWindow::default(),
+            stats: RecvStats::default(),
+            config,
+        }
+    }
+
+    pub(crate) fn ssrc(&self) -> Ssrc {
+        Ssrc(self.config.ssrc)
+    }
+
+    pub(crate) fn ssrcs(&self) -> impl Iterator<Item = Ssrc> {
+        std::iter::once(self.config.ssrc).chain(self.config.rtx.map(|rtx| rtx.ssrc)).map(Ssrc)
+    }
+
+    pub(crate) fn stats(&self) -> RecvStats {
+        let missing = self.nack.as_ref().map_or(0, NackGenerator::missing_packets) as u64;
+        RecvStats { missing, ..self.stats }
+    }
+
+    /// Takes a decrypted packet of the stream or of its retransmissions. Nothing comes of duplicates, probes and what
+    /// makes no sense.
+    pub(crate) fn handle_packet<'a>(
+        &mut self,
+        now: Instant,
+        header: &RtpHeader,
+        packet: &'a [u8],
+    ) -> Option<ReceivedRtp<'a>> {
+        let received = self.accept(now, header, packet);
+        match &received {
+            Some(received) => {
+                self.stats.packets += 1;
+                self.stats.bytes += received.payload.len() as u64;
+                self.stats.repaired += u64::from(received.retransmitted);
+            }
+            None => self.stats.discarded += 1,
+        }
+        received
+    }
+
+    fn accept<'a>(&mut self, now: Instant, header: &RtpHeader, packet: &'a [u8]) -> Option<ReceivedRtp<'a>> {
+        let mut payload = &packet[header.payload_range(packet).ok()?];
+        let retransmitted = header.ssrc != self.ssrc();
+        let mut seq = header.sequence_number;
+        let mut payload_type = header.payload_type.0;
+        if retransmitted {
+            self.rtx.as_mut()?.handle_packet(seq);
+            seq = rtx_original_sequence_number(payload)?;
+            payload = &payload[RTX_OSN_LEN..];
+            payload_type = self.config.payload_type;
+        }
+        let info =
+            PacketInfo { seq, timestamp: header.timestamp, size: packet.len(), payload_len: payload.len() };
+        let verdict = if retransmitted {
+            self.reception.handle_rtx_packet(now, &info)
+        } else {
+            self.reception.handle_packet(now, &info)
+        };
+        let seq = verdict.accepted()?;
+        if let SeqVerdict::Restarted(_) = verdict {
+            self.seen = SeenWindow::default();
+            self.nack.iter_mut().for_each(NackGenerator::reset);
+        }
+        let key_frame = is_key_frame(self.config.codec, payload);
+        if let Some(nack) = &mut self.nack {
+            let repaired = nack.handle_packet(now, seq, key_frame, retransmitted);
+            if repaired && retransmitted {
+                self.reception.on_rtx_repaired(now, &info);
+            }
+        }
+        self.seen.insert(seq).then_some(ReceivedRtp {
+            ssrc: self.config.ssrc,
+            seq,
+            timestamp: header.timestamp,
+            marker: header.marker,
+            payload_type,
+            retransmitted,
+            key_frame,
+            payload,
+            header: *header,
+            packet,
+        })
+    }
+
+    /// Appends to `out` the sequence numbers to ask for now. True if so much is missing that a key frame is needed.
+    pub(crate) fn poll_nacks(&mut self, now: Instant, out: &mut Vec<u16>) -> bool {
+        let Some(nack) = &mut self.nack else { return false };
+        nack.poll_nacks(now, out);
+        if !out.is_empty() {
+            self.stats.nacks += 1;
+            self.stats.nacked_packets += out.len() as u64;
+        }
+        nack.needs_key_frame()
+    }
+
+    pub(crate) fn handle_timeout(&mut self, now: Instant) {
+        self.nack.iter_mut().for_each(|nack| nack.handle_timeout(now));
+    }
+
+    pub(crate) fn poll_timeout(&self) -> Option<Instant> {
+        self.nack.as_ref().and_then(NackGenerator::poll_timeout)
+    }
+
+    pub(crate) fn on_pli_sent(&mut self) {
+        self.stats.plis += 1;
+    }
+
+    pub(crate) fn on_sender_report(&mut self, now: Instant, sender: Ssrc, ntp: u64, rtp_timestamp: u32) {
+        if sender == self.ssrc() {
+            self.reception.handle_sender_report(now, ntp, rtp_timestamp);
+        } else if let Some(rtx) = &mut self.rtx {
+            rtx.handle_sender_report(now, ntp, rtp_timestamp);
+        }
+    }
+
+    pub(crate) fn set_rtt(&mut self, rtt: Duration) {
+        self.nack.iter_mut().for_each(|nack| nack.set_rtt(rtt));
+    }
+
+    /// Appends its report block, and that of its retransmissions if there were any.
+    pub(crate) fn report(&mut self, now: Instant, out: &mut Vec<ReportBlock>) {
+        if self.stats.packets == 0 {
+            return;
+        }
+        let own = self.reception.report(now, 0);
+        let rtx = self.rtx.as_mut().filter(|rtx| rtx.packets() > 0).map(|rtx| rtx.report(now));
+        out.extend([own].into_iter().chain(rtx).map(|block| ReportBlock {
+            ssrc: block.ssrc,
+            fraction_lost: block.fraction_lost,
+            total_lost: block.total_lost,
+            highest_sequence_number: block.extended_highest_seq,
+            jitter: block.jitter,
+            last_sender_report: block.last_sr,
+            delay_since_last_sender_report: block.delay_since_last_sr,
+        }));
+    }
+}
+
+/// Which of the last [`SeenWindow::LEN`] packets were delivered. SRTP keeps out copies of a packet, but not a packet
+/// that comes late after its retransmission.
+#[derive(Debug)]
+struct SeenWindow {
+    /// One above the highest number seen.
+    end: u64,
+    bits: [u64; Self::LEN as usize / 64],
+}
+
+impl Default for SeenWindow {
+    fn default() -> Self {
+        Self { end: 0, bits: [0; Self::LEN as usize / 64] }
+    }
+}
+
+impl SeenWindow {
+    const LEN: u64 = 4096;
+
+    /// Whether `seq` is new; what lies behind the window counts as seen.
+    fn insert(&mut self, seq: u64) -> bool {
+        if self.end == 0 || seq >= self.end + Self::LEN {
+            *self = Self { end: seq, ..Self::default() };
+        }
+        while self.end <= seq {
+            let (word, bit) = Self::place(self.end);
+            self.bits[word] &= !bit;
+            self.end += 1;
+        }
+        if seq + Self::LEN < self.end {
+            return false;
+        }
+        let (word, bit) = Self::place(seq);
+        let new = self.bits[word] & bit == 0;
+        self.bits[word] |= bit;
+        new
+    }
+
+    fn place(seq: u64) -> (usize, u64) {
+        ((seq % Self::LEN / 64) as usize, 1 << (seq % 64))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn window_takes_each_number_once() {
+        let mut window = SeenWindow::default();
+        for seq in [65_536, 65_540, 65_537, 65_535, 65_538] {
+            assert!(window.insert(seq), "{seq}");
+            assert!(!window.insert(seq), "{seq} again");
+        }
+    }
+
+    #[test]
+    fn window_forgets_what_lies_behind_it() {
+        let mut window = SeenWindow::default();
+        assert!(window.insert(70_000));
+        assert!(window.insert(70_000 + SeenWindow::LEN - 1));
+        assert!(!window.insert(70_000), "just inside, and seen");
+        assert!(window.insert(70_000 + SeenWindow::LEN));
+        assert!(!window.insert(70_000), "behind");
+        assert!(window.insert(70_001), "the oldest inside");
+        assert!(window.insert(900_000), "a jump starts over");
+        assert!(!window.insert(900_000));
+        assert!(window.insert(899_999));
+    }
+}

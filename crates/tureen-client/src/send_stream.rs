@@ -1,0 +1,366 @@
+//! One outgoing RTP stream and its retransmissions.
+
+use std::time::{Duration, Instant};
+
+use tureen_core::srtp::SrtpSealer;
+use tureen_core::units::{PayloadType, Ssrc};
+use tureen_core::wire::rtcp::{NtpTime, SenderInfo};
+use tureen_core::wire::rtp::extensions::{AbsSendTime, AudioLevel, TransportSequenceNumber};
+use tureen_core::wire::rtp::{ExtensionIds, FIXED_HEADER_LEN, RTX_OSN_LEN, RtpFields, RtpHeaderWriter};
+
+use crate::session::SessionError;
+
+/// Longest payload that [`Session::send_rtp`](crate::Session::send_rtp) takes.
+pub const MAX_PAYLOAD: usize = 1400;
+
+/// Longest MID or RID.
+pub const MAX_MEDIA_ID: usize = 32;
+
+/// Settings of an outgoing stream.
+#[derive(Clone, Debug)]
+pub struct SendStreamConfig {
+    /// SSRC.
+    pub ssrc: u32,
+    /// Payload type.
+    pub payload_type: u8,
+    /// How it is repaired. Without, NACKs are ignored.
+    pub rtx: Option<Rtx>,
+    /// Hz.
+    pub clock_rate: u32,
+    /// Negotiated ids of the header extensions that are written.
+    pub extension_ids: ExtensionIds,
+    /// MID, at most [`MAX_MEDIA_ID`] printable characters. It is sent until the server has reported on the stream.
+    pub mid: Option<String>,
+    /// RTP stream id, as for `mid`.
+    pub rid: Option<String>,
+    /// The first sequence number. `None`: a random one below 32768, so that no packet lost at the start can make the
+    /// server miss a wrap (RFC 3711 §3.3.1).
+    pub first_sequence_number: Option<u16>,
+    /// Packets that are kept to be sent, or to be sent again; each costs the size of its payload. At least 16.
+    pub buffered_packets: usize,
+}
+
+impl SendStreamConfig {
+    /// A stream without retransmissions, extensions or names, which buffers 64 packets.
+    pub fn new(ssrc: u32, payload_type: u8, clock_rate: u32) -> Self {
+        Self {
+            ssrc,
+            payload_type,
+            rtx: None,
+            clock_rate,
+            extension_ids: ExtensionIds::default(),
+            mid: None,
+            rid: None,
+            first_sequence_number: None,
+            buffered_packets: 64,
+        }
+    }
+
+    /// Repairs the stream by RTX and buffers 512 packets: 3 s of video at 1.5 Mbit/s.
+    pub fn with_rtx(self, ssrc: u32, payload_type: u8) -> Self {
+        Self { rtx: Some(Rtx { ssrc, payload_type }), buffered_packets: 512, ..self }
+    }
+}
+
+/// SSRC and payload type of retransmissions (RFC 4588).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Rtx {
+    /// SSRC.
+    pub ssrc: u32,
+    /// Payload type.
+    pub payload_type: u8,
+}
+
+/// What to send in one RTP packet.
+#[derive(Clone, Copy, Debug)]
+pub struct OutgoingRtp<'a> {
+    /// The payload, at most [`MAX_PAYLOAD`] bytes.
+    pub payload: &'a [u8],
+    /// RTP timestamp.
+    pub timestamp: u32,
+    /// Marker bit.
+    pub marker: bool,
+    /// Loudness, sent if the extension was negotiated.
+    pub audio_level: Option<AudioLevel>,
+}
+
+/// Counters of an outgoing stream.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct SendStats {
+    /// Packets sent, retransmissions not counted.
+    pub packets: u64,
+    /// Payload bytes of these.
+    pub bytes: u64,
+    /// Packets sent again.
+    pub retransmitted: u64,
+    /// NACK messages received.
+    pub nacks: u64,
+    /// Packets asked for that were no longer buffered.
+    pub nacked_too_late: u64,
+    /// PLI and FIR messages received.
+    pub key_frame_requests: u64,
+    /// Share of packets lost by the last report, in 1/256.
+    pub fraction_lost: u8,
+    /// Packets lost by the last report.
+    pub lost: i32,
+}
+
+/// An outgoing stream: numbers packets, buffers their payloads and writes them as SRTP.
+#[derive(Debug)]
+pub(crate) struct SendStream {
+    config: SendStreamConfig,
+    /// SRTP index of the next packet: rollover counter << 16 | sequence number.
+    next_index: u64,
+    next_rtx_index: u64,
+    /// Slot `index % len` holds packet `index`, as long as no later packet has taken it.
+    ring: Box<[Slot]>,
+    /// Packets in the ring that were not sent for the first time yet.
+    unsent: usize,
+    /// RTP timestamp of the newest packet and when it was given.
+    newest: Option<(u32, Instant)>,
+    /// The server has reported on the stream: it knows its MID and RID.
+    known_to_server: bool,
+    stats: SendStats,
+}
+
+#[derive(Debug, Default)]
+struct Slot {
+    index: Option<u64>,
+    timestamp: u32,
+    marker: bool,
+    audio_level: Option<AudioLevel>,
+    resent_at: Option<Instant>,
+    payload: Vec<u8>,
+}
+
+/// What is different each time a packet is sent.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct HopValues {
+    pub(crate) abs_send_time: AbsSendTime,
+    pub(crate) transport_seq: TransportSequenceNumber,
+}
+
+/// All extensions that are written, at most: two names and 6 bytes of values, each with two bytes of header.
+const MAX_HEADER: usize = FIXED_HEADER_LEN + 4 + 2 * (2 + MAX_MEDIA_ID) + 3 * 2 + 6 + 3;
+
+impl SendStream {
+    /// `first_index` is taken where the settings name no first sequence number.
+    pub(crate) fn new(
+        config: SendStreamConfig,
+        first_index: u16,
+        first_rtx_index: u16,
+    ) -> Result<Self, SessionError> {
+        let names = config.mid.iter().chain(&config.rid);
+        if let Some(name) = names.into_iter().find(|name| !is_media_id(name)) {
+            return Err(SessionError::BadMediaId(name.clone()));
+        }
+        let slots = config.buffered_packets.max(16);
+        Ok(Self {
+            next_index: u64::from(config.first_sequence_number.unwrap_or(first_index)),
+            next_rtx_index: u64::from(first_rtx_index),
+            ring: (0..slots).map(|_| Slot::default()).collect(),
+            unsent: 0,
+            newest: None,
+            known_to_server: false,
+            stats: SendStats::default(),
+            config,
+        })
+    }
+
+    pub(crate) fn ssrc(&self) -> Ssrc {
+        Ssrc(self.config.ssrc)
+    }
+
+    pub(crate) fn has_ssrc(&self, ssrc: Ssrc) -> bool {
+        self.config.ssrc == ssrc.0 || self.config.rtx.is_some_and(|rtx| rtx.ssrc == ssrc.0)
+    }
+
+    pub(crate) fn stats(&self) -> &SendStats {
+        &self.stats
+    }
+
+    pub(crate) fn uses_transport_seq(&self) -> bool {
+        self.config.extension_ids.transport_wide_cc.is_some()
+    }
+
+    /// Takes a packet in and returns its index.
+    pub(crate) fn push(&mut self, now: Instant, packet: &OutgoingRtp<'_>) -> Result<u64, SessionError> {
+        if packet.payload.len() > MAX_PAYLOAD {
+            return Err(SessionError::PayloadTooLong(packet.payload.len()));
+        }
+        if self.unsent == self.ring.len() {
+            return Err(SessionError::Backlog);
+        }
+        let index = self.next_index;
+        self.next_index += 1;
+        self.unsent += 1;
+        self.newest = Some((packet.timestamp, now));
+        let at = self.slot_of(index);
+        let slot = &mut self.ring[at];
+        slot.index = Some(index);
+        slot.timestamp = packet.timestamp;
+        slot.marker = packet.marker;
+        slot.audio_level = packet.audio_level;
+        slot.resent_at = None;
+        slot.payload.clear();
+        slot.payload.extend_from_slice(packet.payload);
+        Ok(index)
+    }
+
+    /// Takes a NACK for one packet and returns the index to send again, if that can be done and was not done within
+    /// the last `rtt`.
+    pub(crate) fn on_nack(&mut self, now: Instant, seq: u16, rtt: Duration) -> Option<u64> {
+        self.config.rtx?;
+        // The packet with this number that is nearest behind the newest one.
+        let newest = self.next_index.checked_sub(1)?;
+        let index = newest.checked_sub(u64::from((newest as u16).wrapping_sub(seq)))?;
+        let at = self.slot_of(index);
+        let slot = &mut self.ring[at];
+        if slot.index != Some(index) {
+            self.stats.nacked_too_late += 1;
+            return None;
+        }
+        if slot.resent_at.is_some_and(|at| now.saturating_duration_since(at) < rtt) {
+            return None;
+        }
+        slot.resent_at = Some(now);
+        Some(index)
+    }
+
+    pub(crate) fn on_nack_message(&mut self) {
+        self.stats.nacks += 1;
+    }
+
+    pub(crate) fn on_key_frame_request(&mut self) {
+        self.stats.key_frame_requests += 1;
+    }
+
+    pub(crate) fn on_report(&mut self, fraction_lost: u8, lost: i32) {
+        self.known_to_server = true;
+        self.stats.fraction_lost = fraction_lost;
+        self.stats.lost = lost;
+    }
+
+    /// Replaces `out` by packet `index`, sealed; false if it is no longer there.
+    pub(crate) fn write(
+        &mut self,
+        index: u64,
+        hop: HopValues,
+        sealer: &SrtpSealer,
+        out: &mut Vec<u8>,
+    ) -> bool {
+        let slot = &self.ring[self.slot_of(index)];
+        if slot.index != Some(index) {
+            return false;
+        }
+        let len = self.seal(slot, self.config.ssrc, self.config.payload_type, index, false, hop, sealer, out);
+        self.unsent -= 1;
+        self.stats.packets += 1;
+        self.stats.bytes += slot_len(&self.ring, index) as u64;
+        out.truncate(len);
+        len > 0
+    }
+
+    /// As [`write`](Self::write), inside an RTX packet.
+    pub(crate) fn write_rtx(
+        &mut self,
+        index: u64,
+        hop: HopValues,
+        sealer: &SrtpSealer,
+        out: &mut Vec<u8>,
+    ) -> bool {
+        let slot = &self.ring[self.slot_of(index)];
+        let Some(rtx) = self.config.rtx.filter(|_| slot.index == Some(index)) else { return false };
+        let len = self.seal(slot, rtx.ssrc, rtx.payload_type, self.next_rtx_index, true, hop, sealer, out);
+        self.next_rtx_index += 1;
+        self.stats.retransmitted += 1;
+        out.truncate(len);
+        len > 0
+    }
+
+    /// The sender's half of a sender report; nothing before the first packet.
+    pub(crate) fn sender_info(&self, now: Instant, ntp_time: NtpTime) -> Option<SenderInfo> {
+        let (timestamp, at) = self.newest?;
+        let since =
+            now.saturating_duration_since(at).as_micros() * u128::from(self.config.clock_rate) / 1_000_000;
+        Some(SenderInfo {
+            ntp_time,
+            rtp_timestamp: timestamp.wrapping_add(since as u32),
+            packet_count: self.stats.packets as u32,
+            octet_count: self.stats.bytes as u32,
+        })
+    }
+
+    /// Writes a packet to the start of `out` and returns its length, zero if it can't be sealed.
+    #[expect(clippy::too_many_arguments, reason = "what an RTX packet has differently")]
+    fn seal(
+        &self,
+        slot: &Slot,
+        ssrc: u32,
+        payload_type: u8,
+        index: u64,
+        is_rtx: bool,
+        hop: HopValues,
+        sealer: &SrtpSealer,
+        out: &mut Vec<u8>,
+    ) -> usize {
+        out.resize(MAX_HEADER + RTX_OSN_LEN + slot.payload.len() + sealer.suite().rtp_tag_len(), 0);
+        let fields = RtpFields {
+            marker: slot.marker,
+            has_padding: false,
+            payload_type: PayloadType(payload_type),
+            sequence_number: index as u16,
+            timestamp: slot.timestamp,
+            ssrc: Ssrc(ssrc),
+        };
+        let header_len = self.write_header(&fields, slot.audio_level, is_rtx, hop, out);
+        let original = (slot.index.unwrap_or_default() as u16).to_be_bytes();
+        let descriptor = if is_rtx { &original[..] } else { &[] };
+        sealer
+            .seal_rtp_after_header(Ssrc(ssrc), index, header_len, descriptor, &slot.payload, out)
+            .unwrap_or(0)
+    }
+
+    fn write_header(
+        &self,
+        fields: &RtpFields,
+        audio_level: Option<AudioLevel>,
+        is_rtx: bool,
+        hop: HopValues,
+        out: &mut [u8],
+    ) -> usize {
+        let ids = &self.config.extension_ids;
+        let mut header = RtpHeaderWriter::new(out, fields).expect("there is room for MAX_HEADER");
+        let mut push = |id: Option<std::num::NonZeroU8>, value: &[u8]| {
+            if let Some(id) = id {
+                header.push(id.get(), value).expect("ids are not zero, and there is room for MAX_HEADER");
+            }
+        };
+        if !self.known_to_server {
+            if let Some(mid) = &self.config.mid {
+                push(ids.mid, mid.as_bytes());
+            }
+            if let Some(rid) = &self.config.rid {
+                push(if is_rtx { ids.repaired_rid } else { ids.rid }, rid.as_bytes());
+            }
+        }
+        push(ids.abs_send_time, &hop.abs_send_time.to_bytes());
+        push(ids.transport_wide_cc, &hop.transport_seq.to_bytes());
+        if let Some(level) = audio_level {
+            push(ids.ssrc_audio_level, &level.to_bytes());
+        }
+        header.finish().expect("there is room for MAX_HEADER").len
+    }
+
+    fn slot_of(&self, index: u64) -> usize {
+        (index % self.ring.len() as u64) as usize
+    }
+}
+
+fn slot_len(ring: &[Slot], index: u64) -> usize {
+    ring[(index % ring.len() as u64) as usize].payload.len()
+}
+
+fn is_media_id(name: &str) -> bool {
+    (1..=MAX_MEDIA_ID).contains(&name.len()) && name.bytes().all(|byte| byte.is_ascii_graphic())
+}

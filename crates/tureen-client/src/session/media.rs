@@ -1,0 +1,293 @@
+//! Streams, and the way of RTP and RTCP in and out.
+
+use std::time::Instant;
+
+use rand::Rng;
+use tureen_core::units::Ssrc;
+use tureen_core::wire::rtcp::{RtcpCompound, RtcpPacket, write_nack, write_pli};
+use tureen_core::wire::rtp::RtpHeader;
+use tureen_core::wire::rtp::extensions::{AbsSendTime, TransportSequenceNumber};
+
+use super::{Event, MAX_STREAMS, Received, Session, SessionError};
+use crate::recv_stream::{RecvStats, RecvStream, RecvStreamConfig};
+use crate::send_stream::{HopValues, OutgoingRtp, SendStats, SendStream, SendStreamConfig};
+
+/// Retransmissions that wait to be sent.
+const MAX_RESENDS: usize = 512;
+/// The highest random first sequence number (RFC 3711 §3.3.1: a wrap among the first packets may be missed).
+const MAX_FIRST_SEQ: u16 = 0x7fff;
+
+impl Session {
+    /// Adds an outgoing stream.
+    ///
+    /// # Errors
+    /// An SSRC is taken, or MID or RID can't be sent.
+    pub fn add_send_stream(&mut self, config: SendStreamConfig) -> Result<(), SessionError> {
+        for ssrc in [Some(config.ssrc), config.rtx.map(|rtx| rtx.ssrc)].into_iter().flatten() {
+            if self.send.iter().any(|stream| stream.has_ssrc(Ssrc(ssrc))) {
+                return Err(SessionError::SsrcTaken(ssrc));
+            }
+        }
+        let [first, first_rtx] = std::array::from_fn(|_| self.rng.random_range(1..=MAX_FIRST_SEQ));
+        self.send.push(SendStream::new(config, first, first_rtx)?);
+        Ok(())
+    }
+
+    /// Removes an outgoing stream with what waits to be sent.
+    ///
+    /// # Errors
+    /// [`SessionError::NoStream`].
+    pub fn remove_send_stream(&mut self, ssrc: u32) -> Result<(), SessionError> {
+        let at = self.send.iter().position(|s| s.ssrc().0 == ssrc).ok_or(SessionError::NoStream(ssrc))?;
+        self.send.swap_remove(at);
+        self.queue.retain(|(stream, _)| stream.0 != ssrc);
+        self.resends.retain(|(stream, _)| stream.0 != ssrc);
+        Ok(())
+    }
+
+    /// Adds an incoming stream. What comes of SSRCs that belong to none is dropped.
+    ///
+    /// # Errors
+    /// An SSRC is taken, or there are too many.
+    pub fn add_recv_stream(&mut self, config: RecvStreamConfig) -> Result<(), SessionError> {
+        let twcc_id = config.extension_ids.transport_wide_cc;
+        let stream = RecvStream::new(config);
+        if let Some(taken) = stream.ssrcs().find(|ssrc| self.recv_index.contains_key(ssrc)) {
+            return Err(SessionError::SsrcTaken(taken.0));
+        }
+        if self.recv_index.len() + 2 > MAX_STREAMS {
+            return Err(SessionError::TooManyStreams(MAX_STREAMS));
+        }
+        self.twcc_id = twcc_id.or(self.twcc_id);
+        self.recv_index.extend(stream.ssrcs().map(|ssrc| (ssrc, self.recv.len())));
+        self.recv.push(stream);
+        Ok(())
+    }
+
+    /// Removes an incoming stream.
+    ///
+    /// # Errors
+    /// [`SessionError::NoStream`].
+    pub fn remove_recv_stream(&mut self, ssrc: u32) -> Result<(), SessionError> {
+        let at = self.recv.iter().position(|s| s.ssrc().0 == ssrc).ok_or(SessionError::NoStream(ssrc))?;
+        let removed = self.recv.swap_remove(at);
+        for ssrc in removed.ssrcs() {
+            self.recv_index.remove(&ssrc);
+            if let Some(srtp) = &mut self.srtp {
+                srtp.opener.remove_stream(ssrc);
+            }
+        }
+        if let Some(moved) = self.recv.get(at) {
+            self.recv_index.extend(moved.ssrcs().map(|ssrc| (ssrc, at)));
+        }
+        Ok(())
+    }
+
+    /// Counters of an outgoing stream.
+    pub fn send_stats(&self, ssrc: u32) -> Option<SendStats> {
+        self.send.iter().find(|stream| stream.ssrc().0 == ssrc).map(|stream| *stream.stats())
+    }
+
+    /// Counters of an incoming stream.
+    pub fn recv_stats(&self, ssrc: u32) -> Option<RecvStats> {
+        self.recv.iter().find(|stream| stream.ssrc().0 == ssrc).map(RecvStream::stats)
+    }
+
+    /// Puts a packet of an outgoing stream in line and returns its sequence number.
+    ///
+    /// # Errors
+    /// [`SessionError::NotConnected`], [`SessionError::NoStream`], [`SessionError::PayloadTooLong`] or
+    /// [`SessionError::Backlog`].
+    pub fn send_rtp(
+        &mut self,
+        now: Instant,
+        ssrc: u32,
+        packet: &OutgoingRtp<'_>,
+    ) -> Result<u16, SessionError> {
+        self.now = now;
+        if !self.is_connected() {
+            return Err(SessionError::NotConnected);
+        }
+        let stream = self.send.iter_mut().find(|s| s.ssrc().0 == ssrc).ok_or(SessionError::NoStream(ssrc))?;
+        let index = stream.push(now, packet)?;
+        self.queue.push_back((Ssrc(ssrc), index));
+        Ok(index as u16)
+    }
+
+    /// Asks for a key frame of an incoming stream by PLI.
+    ///
+    /// # Errors
+    /// [`SessionError::NotConnected`] or [`SessionError::NoStream`].
+    pub fn request_key_frame(&mut self, now: Instant, ssrc: u32) -> Result<(), SessionError> {
+        self.now = now;
+        let stream = self.recv.iter_mut().find(|s| s.ssrc().0 == ssrc).ok_or(SessionError::NoStream(ssrc))?;
+        if self.srtp.is_none() {
+            return Err(SessionError::NotConnected);
+        }
+        stream.on_pli_sent();
+        let reporter = self.rtcp_sender();
+        self.with_rtcp(|_, out| write_pli(out, reporter, Ssrc(ssrc)))
+    }
+
+    /// Seals and sends `packet`, a whole compound RTCP packet, as it is.
+    ///
+    /// # Errors
+    /// [`SessionError::NotConnected`], or [`SessionError::Srtp`] if it is shorter than 8 bytes.
+    pub fn send_raw_rtcp(&mut self, now: Instant, packet: &[u8]) -> Result<(), SessionError> {
+        self.now = now;
+        self.with_rtcp(|_, out| out.extend_from_slice(packet))
+    }
+
+    /// Seals and sends what `write` writes, if that is something.
+    pub(super) fn with_rtcp(
+        &mut self,
+        write: impl FnOnce(&mut Self, &mut Vec<u8>),
+    ) -> Result<(), SessionError> {
+        let mut packet = std::mem::take(&mut self.scratch.rtcp);
+        packet.clear();
+        write(self, &mut packet);
+        let result = self.seal_rtcp(&mut packet);
+        self.scratch.rtcp = packet;
+        result
+    }
+
+    pub(super) fn seal_rtcp(&mut self, packet: &mut Vec<u8>) -> Result<(), SessionError> {
+        if packet.is_empty() {
+            return Ok(());
+        }
+        let srtp = self.srtp.as_mut().ok_or(SessionError::NotConnected)?;
+        srtp.sealer.seal_rtcp(packet)?;
+        self.control.push(packet);
+        Ok(())
+    }
+
+    /// The SSRC by which we report.
+    pub(super) fn rtcp_sender(&self) -> Ssrc {
+        self.send.first().map_or(self.reporter, SendStream::ssrc)
+    }
+
+    /// Replaces `out` by the next media packet; false when there is none.
+    pub(super) fn write_media(&mut self, out: &mut Vec<u8>) -> bool {
+        loop {
+            let (resend, next) = match self.queue.pop_front() {
+                Some(next) => (false, next),
+                None => match self.resends.pop_front() {
+                    Some(next) => (true, next),
+                    None => return false,
+                },
+            };
+            let (ssrc, index) = next;
+            let Some(srtp) = &self.srtp else { return false };
+            let Some(stream) = self.send.iter_mut().find(|stream| stream.ssrc() == ssrc) else { continue };
+            let hop = HopValues {
+                abs_send_time: AbsSendTime::from_duration(self.clock.unix(self.now)),
+                transport_seq: TransportSequenceNumber(self.next_transport_seq),
+            };
+            let written = if resend {
+                stream.write_rtx(index, hop, &srtp.sealer, out)
+            } else {
+                stream.write(index, hop, &srtp.sealer, out)
+            };
+            if written {
+                self.next_transport_seq =
+                    self.next_transport_seq.wrapping_add(stream.uses_transport_seq().into());
+                return true;
+            }
+        }
+    }
+
+    pub(super) fn handle_rtp<'a>(&mut self, data: &'a mut [u8]) -> Option<Received<'a>> {
+        let header = RtpHeader::parse(data).ok()?;
+        let opener = &mut self.srtp.as_mut()?.opener;
+        let opened = opener.open_rtp(data, header.ssrc, header.sequence_number, header.len()).ok()?;
+        let packet = &data[..opened.len];
+        if let Some(TransportSequenceNumber(seq)) = header.read(packet, self.twcc_id) {
+            self.twcc.handle_packet(self.now, seq);
+        }
+        let at = *self.recv_index.get(&header.ssrc)?;
+        let received = self.recv[at].handle_packet(self.now, &header, packet);
+        self.ask_for_missing(at);
+        // The stream has counted what it discards.
+        Some(received.map_or(Received::Nothing, Received::Rtp))
+    }
+
+    /// Sends the NACKs and the key frame request that a stream has ready.
+    pub(super) fn ask_for_missing(&mut self, at: usize) {
+        let mut seqs = std::mem::take(&mut self.scratch.seqs);
+        seqs.clear();
+        let stream = &mut self.recv[at];
+        let ssrc = stream.ssrc();
+        let needs_key_frame = stream.poll_nacks(self.now, &mut seqs);
+        if needs_key_frame {
+            stream.on_pli_sent();
+        }
+        if needs_key_frame || !seqs.is_empty() {
+            let reporter = self.rtcp_sender();
+            // Without keys no packet can have come.
+            let _ = self.with_rtcp(|_, out| {
+                write_nack(out, reporter, ssrc, &seqs);
+                if needs_key_frame {
+                    write_pli(out, reporter, ssrc);
+                }
+            });
+        }
+        self.scratch.seqs = seqs;
+    }
+
+    pub(super) fn handle_rtcp<'a>(&mut self, data: &'a mut [u8]) -> Option<RtcpCompound<'a>> {
+        let len = self.srtp.as_mut()?.opener.open_rtcp(data).ok()?;
+        let compound = RtcpCompound::new(&data[..len]);
+        for packet in compound.clone().flatten() {
+            self.handle_rtcp_packet(&packet);
+        }
+        Some(compound)
+    }
+
+    fn handle_rtcp_packet(&mut self, packet: &RtcpPacket<'_>) {
+        match packet {
+            RtcpPacket::SenderReport(report) => {
+                if let Some(&at) = self.recv_index.get(&report.sender_ssrc) {
+                    let (sender, info) = (report.sender_ssrc, report.info);
+                    self.recv[at].on_sender_report(self.now, sender, info.ntp_time.0, info.rtp_timestamp);
+                }
+                report.reports.iter().for_each(|block| self.on_report_block(&block));
+            }
+            RtcpPacket::ReceiverReport(report) => {
+                report.reports.iter().for_each(|block| self.on_report_block(&block));
+            }
+            RtcpPacket::Nack(nack) => self.on_nack(nack.media_ssrc, nack.lost()),
+            RtcpPacket::Pli(pli) => self.on_key_frame_request(pli.media_ssrc),
+            RtcpPacket::Fir(fir) => {
+                fir.entries.iter().for_each(|entry| self.on_key_frame_request(entry.ssrc))
+            }
+            RtcpPacket::Xr(report) => self.on_extended_report(report),
+            RtcpPacket::Sdes(_)
+            | RtcpPacket::Bye(_)
+            | RtcpPacket::Remb(_)
+            | RtcpPacket::TransportCc(_)
+            | RtcpPacket::Unknown { .. } => {}
+        }
+    }
+
+    fn on_nack(&mut self, ssrc: Ssrc, lost: impl Iterator<Item = u16>) {
+        let Some(stream) = self.send.iter_mut().find(|stream| stream.ssrc() == ssrc) else { return };
+        stream.on_nack_message();
+        let rtt = self.rtt.unwrap_or_default();
+        for seq in lost {
+            if self.resends.len() == MAX_RESENDS {
+                return;
+            }
+            self.resends.extend(stream.on_nack(self.now, seq, rtt).map(|index| (ssrc, index)));
+        }
+    }
+
+    fn on_key_frame_request(&mut self, ssrc: Ssrc) {
+        let Some(stream) = self.send.iter_mut().find(|stream| stream.ssrc() == ssrc) else { return };
+        stream.on_key_frame_request();
+        let event = Event::KeyFrameRequested { ssrc: ssrc.0 };
+        // A caller who does not read events finds one of each, not one for each request.
+        if !self.events.contains(&event) {
+            self.events.push_back(event);
+        }
+    }
+}

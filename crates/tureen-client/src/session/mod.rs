@@ -1,0 +1,473 @@
+//! The client side of one WebRTC transport.
+
+mod config;
+mod media;
+mod reports;
+#[cfg(test)]
+mod tests;
+
+use std::collections::VecDeque;
+use std::net::SocketAddr;
+use std::time::{Duration, Instant};
+
+use hashbrown::HashMap;
+use rand::rngs::StdRng;
+use rand::{Rng, SeedableRng};
+use tureen_core::demux::{PacketKind, classify};
+use tureen_core::dtls::{self, Dtls, DtlsError, Fingerprint, Role, SrtpKeys};
+use tureen_core::ice::IceCredentials;
+use tureen_core::srtp::{SrtpError, SrtpOpener, SrtpSealer, SrtpSuite};
+use tureen_core::transport::twcc_receiver::TwccReceiver;
+use tureen_core::types::data_structures::{DtlsParameters, IceParameters};
+use tureen_core::units::Ssrc;
+use tureen_core::wire::rtcp::{NtpTime, RtcpCompound};
+use tureen_core::wire::stun::StunMessage;
+
+pub use self::config::{Identity, SessionConfig, SessionError};
+use self::config::{credentials, parameters};
+use self::reports::ReferenceTime;
+use crate::ice::{IceAgent, IceAgentState};
+use crate::recv_stream::{ReceivedRtp, RecvStream};
+use crate::send_stream::SendStream;
+
+/// The far end of one WebRtcTransport.
+///
+/// Sans-IO: give it datagrams ([`handle_datagram`](Self::handle_datagram)) and the passing of time
+/// ([`handle_timeout`](Self::handle_timeout)). After these, and after anything that sends, drain
+/// [`poll_transmit`](Self::poll_transmit) and [`poll_event`](Self::poll_event), then ask
+/// [`poll_timeout`](Self::poll_timeout).
+///
+/// ICE begins at once. [`Event::Connected`] says that streams flow; they may be added before. In steady state neither
+/// sending nor receiving media allocates.
+#[derive(Debug)]
+pub struct Session {
+    now: Instant,
+    clock: Clock,
+    rng: StdRng,
+    identity: Identity,
+    dtls_role: Role,
+    remote_fingerprint: Fingerprint,
+    cname: Box<str>,
+    ice: IceAgent,
+    ice_state: IceAgentState,
+    dtls: Option<Dtls>,
+    dtls_timeout: Option<Instant>,
+    srtp: Option<Srtp>,
+    ended: bool,
+    /// SSRC by which a session without outgoing streams speaks.
+    reporter: Ssrc,
+    send: Vec<SendStream>,
+    recv: Vec<RecvStream>,
+    /// Which of `recv` takes an SSRC.
+    recv_index: HashMap<Ssrc, usize>,
+    /// Media in line: SSRC of the stream, index of the packet.
+    queue: VecDeque<(Ssrc, u64)>,
+    /// Retransmissions in line.
+    resends: VecDeque<(Ssrc, u64)>,
+    next_transport_seq: u16,
+    twcc: TwccReceiver,
+    twcc_id: Option<std::num::NonZeroU8>,
+    reports_at: Option<Instant>,
+    reference_time: Option<ReferenceTime>,
+    rtt: Option<Duration>,
+    control: ControlQueue,
+    events: VecDeque<Event>,
+    dropped: u64,
+    scratch: Scratch,
+}
+
+/// What happened to a session.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Event {
+    /// The server has answered from this address; DTLS goes there now. Comes again after a restart.
+    IceConnected(SocketAddr),
+    /// The server's consent has expired (RFC 7675): nothing is sent until [`Session::restart_ice`].
+    IceDisconnected,
+    /// DTLS is done: media flows.
+    Connected(SrtpSuite),
+    /// The server wants a key frame of this outgoing stream.
+    KeyFrameRequested {
+        /// Its SSRC.
+        ssrc: u32,
+    },
+    /// The end, and why.
+    Failed(FailureReason),
+    /// The end: the server has closed DTLS, or [`Session::close`] was called.
+    Closed,
+}
+
+/// Why a session came to its end.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum FailureReason {
+    /// No candidate has answered.
+    #[error("no ICE candidate of the server has answered")]
+    Ice,
+    /// DTLS failed.
+    #[error(transparent)]
+    Dtls(#[from] DtlsError),
+    /// The server does not speak SRTP.
+    #[error("the server negotiated no SRTP protection profile")]
+    NoSrtp,
+    /// The negotiated SRTP keys are of no use.
+    #[error(transparent)]
+    Srtp(#[from] SrtpError),
+}
+
+/// What a datagram brought for the caller.
+#[derive(Debug)]
+pub enum Received<'a> {
+    /// Nothing, or something that the session has dealt with.
+    Nothing,
+    /// A media packet.
+    Rtp(ReceivedRtp<'a>),
+    /// RTCP, decrypted. The session has acted on it; this is for those who want to know more.
+    Rtcp(RtcpCompound<'a>),
+}
+
+/// Incoming SSRCs, those of retransmissions included.
+const MAX_STREAMS: usize = 1024;
+/// STUN, DTLS and RTCP datagrams that wait to be sent.
+const MAX_CONTROL: usize = 256;
+
+#[derive(Debug)]
+struct Srtp {
+    opener: SrtpOpener,
+    sealer: SrtpSealer,
+}
+
+/// The wall clock at a known instant.
+#[derive(Clone, Copy, Debug)]
+struct Clock {
+    started: Instant,
+    unix_at_start: Duration,
+}
+
+impl Clock {
+    fn unix(&self, now: Instant) -> Duration {
+        self.unix_at_start + now.saturating_duration_since(self.started)
+    }
+
+    fn ntp(&self, now: Instant) -> NtpTime {
+        NtpTime::from_unix(self.unix(now))
+    }
+}
+
+/// Finished datagrams in line, whose buffers are used again.
+#[derive(Debug, Default)]
+struct ControlQueue {
+    waiting: VecDeque<Vec<u8>>,
+    spare: Vec<Vec<u8>>,
+}
+
+impl ControlQueue {
+    /// Puts a datagram in line; false when too many wait.
+    fn push(&mut self, datagram: &[u8]) -> bool {
+        if self.waiting.len() == MAX_CONTROL {
+            return false;
+        }
+        let mut buffer = self.spare.pop().unwrap_or_default();
+        buffer.clear();
+        buffer.extend_from_slice(datagram);
+        self.waiting.push_back(buffer);
+        true
+    }
+
+    /// Replaces `out` by the next one.
+    fn pop(&mut self, out: &mut Vec<u8>) -> bool {
+        let Some(next) = self.waiting.pop_front() else { return false };
+        self.spare.push(std::mem::replace(out, next));
+        true
+    }
+}
+
+/// Buffers that are kept to be used again.
+#[derive(Debug, Default)]
+struct Scratch {
+    dtls: Vec<u8>,
+    rtcp: Vec<u8>,
+    seqs: Vec<u16>,
+    blocks: Vec<tureen_core::wire::rtcp::ReportBlock>,
+}
+
+impl Session {
+    /// A session that begins to connect. `unix` is the time since the Unix epoch at `now`.
+    ///
+    /// # Errors
+    /// Parameters of the server that can't be used; the text names them.
+    pub fn new(config: SessionConfig, now: Instant, unix: Duration) -> Result<Self, SessionError> {
+        let mut rng = StdRng::from_seed(config.seed);
+        let remote_fingerprint = config::strongest_fingerprint(&config.remote_dtls)?;
+        let local = IceCredentials::generate(&mut rng);
+        let remote = credentials(&config.remote_ice);
+        if config.candidates.is_empty() {
+            return Err(SessionError::NoCandidates);
+        }
+        let ice = IceAgent::new(local, remote, &config.candidates, now, &mut rng)?;
+        let mut session = Self {
+            now,
+            clock: Clock { started: now, unix_at_start: unix },
+            identity: config.identity,
+            dtls_role: config.dtls_role,
+            remote_fingerprint,
+            cname: config.cname.into(),
+            ice_state: ice.state(),
+            ice,
+            dtls: None,
+            dtls_timeout: None,
+            srtp: None,
+            ended: false,
+            reporter: Ssrc(rng.random()),
+            send: Vec::new(),
+            recv: Vec::new(),
+            recv_index: HashMap::new(),
+            queue: VecDeque::new(),
+            resends: VecDeque::new(),
+            next_transport_seq: 0,
+            twcc: TwccReceiver::new(),
+            twcc_id: None,
+            reports_at: None,
+            reference_time: None,
+            rtt: None,
+            control: ControlQueue::default(),
+            events: VecDeque::new(),
+            dropped: 0,
+            scratch: Scratch::default(),
+            rng,
+        };
+        if session.dtls_role == Role::Server {
+            // The server may begin as soon as it has our check, which can be before we have its answer.
+            session.start_dtls();
+        }
+        Ok(session)
+    }
+
+    /// Our ICE credentials.
+    pub fn ice_parameters(&self) -> IceParameters {
+        parameters(self.ice.local_credentials())
+    }
+
+    /// Our certificate's fingerprints and our role: what the server's transport is connected with.
+    pub fn dtls_parameters(&self) -> DtlsParameters {
+        self.identity.dtls_parameters(self.dtls_role)
+    }
+
+    /// Whether media flows: DTLS is done, and the server can be reached.
+    pub fn is_connected(&self) -> bool {
+        !self.ended && self.srtp.is_some() && self.ice.selected().is_some()
+    }
+
+    /// Round trip time to the server by the last reports, once known.
+    pub fn rtt(&self) -> Option<Duration> {
+        self.rtt
+    }
+
+    /// How many datagrams were of no use: malformed, unauthentic, from an unknown stream or address.
+    pub fn dropped(&self) -> u64 {
+        self.dropped
+    }
+
+    /// Takes the server's new ICE parameters after it restarted ICE. Media goes on over the old path until the new one
+    /// answers; [`Session::ice_parameters`] are new too.
+    ///
+    /// # Errors
+    /// [`SessionError::NoCandidates`], [`SessionError::Ice`] or, after the end, [`SessionError::Ended`].
+    pub fn restart_ice(
+        &mut self,
+        now: Instant,
+        remote: &IceParameters,
+        candidates: &[SocketAddr],
+    ) -> Result<(), SessionError> {
+        if self.ended {
+            return Err(SessionError::Ended);
+        }
+        if candidates.is_empty() {
+            return Err(SessionError::NoCandidates);
+        }
+        self.now = now;
+        let local = IceCredentials::generate(&mut self.rng);
+        self.ice.restart(local, credentials(remote), candidates, now, &mut self.rng)?;
+        self.ice_state = self.ice.state();
+        Ok(())
+    }
+
+    /// Takes a datagram, decrypting it in place.
+    pub fn handle_datagram<'a>(
+        &mut self,
+        now: Instant,
+        from: SocketAddr,
+        data: &'a mut [u8],
+    ) -> Received<'a> {
+        self.now = now;
+        let received = match classify(data) {
+            _ if self.ended => None,
+            PacketKind::Stun => self.handle_stun(from, data).map(|()| Received::Nothing),
+            PacketKind::Dtls => self.handle_dtls(from, data).map(|()| Received::Nothing),
+            PacketKind::Rtp => self.handle_rtp(data),
+            PacketKind::Rtcp => self.handle_rtcp(data).map(Received::Rtcp),
+            PacketKind::Unknown => None,
+        };
+        received.unwrap_or_else(|| {
+            self.dropped += 1;
+            Received::Nothing
+        })
+    }
+
+    /// Does what is due.
+    pub fn handle_timeout(&mut self, now: Instant) {
+        self.now = now;
+        if self.ended {
+            return;
+        }
+        self.ice.handle_timeout(now, &mut self.rng);
+        self.follow_ice();
+        if self.dtls_timeout.is_some_and(|at| at <= now) {
+            self.dtls_timeout = None;
+            if let Some(dtls) = &mut self.dtls {
+                dtls.handle_timeout(now);
+            }
+            self.drain_dtls();
+        }
+        self.handle_media_timeout();
+    }
+
+    /// When to call [`handle_timeout`](Self::handle_timeout) next; never after the end.
+    pub fn poll_timeout(&self) -> Option<Instant> {
+        if self.ended {
+            return None;
+        }
+        let timeouts = [self.ice.poll_timeout(), self.dtls_timeout, self.media_timeout()];
+        timeouts.into_iter().flatten().min()
+    }
+
+    /// Replaces `out` by the next datagram to send and returns where it goes.
+    pub fn poll_transmit(&mut self, out: &mut Vec<u8>) -> Option<SocketAddr> {
+        if let Some(to) = self.ice.poll_transmit(out) {
+            return Some(to);
+        }
+        let Some(to) = self.ice.selected() else {
+            // DTLS repeats what is lost here, and of media nothing is worth keeping.
+            while self.control.pop(out) || self.write_media(out) {}
+            return None;
+        };
+        (self.control.pop(out) || self.write_media(out)).then_some(to)
+    }
+
+    /// What happened since the last call; until `None`.
+    pub fn poll_event(&mut self) -> Option<Event> {
+        self.events.pop_front()
+    }
+
+    /// Ends the session. The server is told if DTLS is connected: drain [`poll_transmit`](Self::poll_transmit) once
+    /// more.
+    pub fn close(&mut self, now: Instant) {
+        self.now = now;
+        if self.ended {
+            return;
+        }
+        if let Some(dtls) = &mut self.dtls {
+            dtls.close();
+        }
+        self.drain_dtls();
+        self.end(Event::Closed);
+    }
+
+    fn handle_stun(&mut self, from: SocketAddr, data: &[u8]) -> Option<()> {
+        let message = StunMessage::parse(data).ok()?;
+        let of_use = self.ice.handle_stun(self.now, from, &message, &mut self.rng);
+        self.follow_ice();
+        of_use.then_some(())
+    }
+
+    /// Acts on a new state of ICE.
+    fn follow_ice(&mut self) {
+        let (old, new) = (self.ice_state, self.ice.state());
+        self.ice_state = new;
+        match new {
+            _ if new == old => {}
+            IceAgentState::Connected | IceAgentState::Completed => {
+                let was_connected = matches!(old, IceAgentState::Connected | IceAgentState::Completed);
+                if let Some(address) = self.ice.selected().filter(|_| !was_connected) {
+                    self.events.push_back(Event::IceConnected(address));
+                }
+                if self.dtls.is_none() {
+                    self.start_dtls();
+                }
+            }
+            IceAgentState::Disconnected => self.events.push_back(Event::IceDisconnected),
+            IceAgentState::Failed => self.end(Event::Failed(FailureReason::Ice)),
+            IceAgentState::Checking => {}
+        }
+    }
+
+    fn start_dtls(&mut self) {
+        match Dtls::new(self.identity.dtls_config(), self.dtls_role, self.remote_fingerprint, self.now) {
+            Ok(dtls) => {
+                self.dtls = Some(dtls);
+                self.drain_dtls();
+            }
+            Err(error) => self.end(Event::Failed(error.into())),
+        }
+    }
+
+    fn handle_dtls(&mut self, from: SocketAddr, data: &[u8]) -> Option<()> {
+        // The server's address need not have answered a check of ours yet.
+        if !self.ice.is_candidate(from) && self.ice.selected() != Some(from) {
+            return None;
+        }
+        self.dtls.as_mut()?.handle_datagram(self.now, data);
+        self.drain_dtls();
+        Some(())
+    }
+
+    /// Acts on what DTLS has to say.
+    fn drain_dtls(&mut self) {
+        let mut buffer = std::mem::take(&mut self.scratch.dtls);
+        while let Some(dtls) = &mut self.dtls {
+            match dtls.poll_output(&mut buffer) {
+                dtls::Output::Datagram(datagram) => {
+                    self.control.push(datagram);
+                }
+                dtls::Output::Connected { srtp: Some(keys), .. } => match Srtp::new(&keys) {
+                    Ok(srtp) => {
+                        self.srtp = Some(srtp);
+                        self.events.push_back(Event::Connected(keys.suite));
+                        self.start_reports();
+                    }
+                    Err(error) => self.end(Event::Failed(error.into())),
+                },
+                // RFC 5764 §4.1: without a common profile there is no media.
+                dtls::Output::Connected { srtp: None, .. } => self.end(Event::Failed(FailureReason::NoSrtp)),
+                dtls::Output::ApplicationData(_) => {}
+                dtls::Output::Failed(error) => self.end(Event::Failed(error.into())),
+                dtls::Output::Closed => self.end(Event::Closed),
+                dtls::Output::Idle { timeout } => {
+                    self.dtls_timeout = timeout;
+                    break;
+                }
+            }
+        }
+        self.scratch.dtls = buffer;
+    }
+
+    /// The end. What is in line of alerts is still sent.
+    fn end(&mut self, event: Event) {
+        if self.ended {
+            return;
+        }
+        self.ended = true;
+        self.dtls = None;
+        self.srtp = None;
+        self.queue.clear();
+        self.resends.clear();
+        self.events.push_back(event);
+    }
+}
+
+impl Srtp {
+    fn new(keys: &SrtpKeys) -> Result<Self, SrtpError> {
+        Ok(Self {
+            opener: SrtpOpener::new(keys.suite, &keys.remote.key, &keys.remote.salt, MAX_STREAMS)?,
+            sealer: SrtpSealer::new(keys.suite, &keys.local.key, &keys.local.salt)?,
+        })
+    }
+}

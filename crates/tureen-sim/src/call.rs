@@ -1,0 +1,312 @@
+//! A call: a router, sessions on its WebRtcServer, who produce and consume.
+
+use std::net::SocketAddr;
+use std::time::Duration;
+
+use rand::SeedableRng;
+use rand::rngs::StdRng;
+use serde_json::{Value, json};
+use tureen_client::media::{OPUS_CLOCK_RATE, VIDEO_CLOCK_RATE};
+use tureen_client::{Identity, RecvStreamConfig, Rtx, SendStreamConfig, SessionConfig};
+use tureen_core::api::{
+    Consume, ConsumerId, CreateWebRtcServer, CreateWebRtcTransport, Listen, Produce, ProducerId, Request,
+    Response, RouterId, StreamType, TransportId, WebRtcServerId, WebRtcTransportCreated,
+};
+use tureen_core::consumer::extension_ids;
+use tureen_core::dtls::Role;
+use tureen_core::ortc;
+use tureen_core::types::data_structures::DtlsParameters;
+use tureen_core::types::rtp_parameters::{
+    MediaKind, RtpCapabilities, RtpCapabilitiesFinalized, RtpParameters,
+};
+use tureen_core::units::Bitrate;
+use tureen_core::wire::codecs::CodecKind;
+
+use crate::link::LinkConfig;
+use crate::network::{Network, NodeId};
+use crate::source::{AudioConfig, Source, VideoConfig};
+
+/// A router with a WebRtcServer, and sessions on it with one transport each.
+#[derive(Debug)]
+pub struct Call {
+    /// The network it takes place in.
+    pub network: Network,
+    capabilities: RtpCapabilitiesFinalized,
+    rng: StdRng,
+    members: Vec<TransportId>,
+    objects: u32,
+}
+
+/// A Producer of a [`Call`].
+#[derive(Clone, Debug)]
+pub struct Production {
+    /// Its identifier.
+    pub id: ProducerId,
+    /// Who sends.
+    pub node: NodeId,
+    /// SSRC that its session sends.
+    pub ssrc: u32,
+    kind: MediaKind,
+    consumable: RtpParameters,
+}
+
+/// A Consumer of a [`Call`].
+#[derive(Clone, Debug)]
+pub struct Consumption {
+    /// Its identifier.
+    pub id: ConsumerId,
+    /// Who receives.
+    pub node: NodeId,
+    /// SSRC that its session receives.
+    pub ssrc: u32,
+}
+
+/// What a session that joins may do otherwise than right.
+type ChangeParameters<'a> = &'a dyn Fn(&mut SessionConfig, &mut DtlsParameters);
+
+const ROUTER: &str = "router";
+const SERVER: &str = "server";
+
+impl Call {
+    /// A call without members, whose router knows VP8 and Opus.
+    pub fn new(seed: u64) -> Self {
+        let mut network = Network::new(seed);
+        let codecs = json!([
+            { "kind": "audio", "mimeType": "audio/opus", "clockRate": OPUS_CLOCK_RATE, "channels": 2 },
+            { "kind": "video", "mimeType": "video/VP8", "clockRate": VIDEO_CLOCK_RATE },
+        ]);
+        let capabilities =
+            ortc::generate_router_rtp_capabilities(from_json(codecs)).expect("both codecs are supported");
+        let listen_infos = vec![from_json(json!({ "protocol": "udp", "ip": "10.0.0.1" }))];
+        let server = CreateWebRtcServer { id: SERVER.into(), listen_infos };
+        for request in [Request::CreateWebRtcServer(server), Request::CreateRouter(RouterId::from(ROUTER))] {
+            network.request(request).expect("nothing has these names yet");
+        }
+        Self { network, capabilities, rng: StdRng::seed_from_u64(seed), members: Vec::new(), objects: 0 }
+    }
+
+    /// A member, whose session takes the DTLS `role` and has `link` in both directions.
+    pub fn join(&mut self, role: Role, link: LinkConfig) -> NodeId {
+        self.join_with(role, link, &|_, _| {})
+    }
+
+    /// As [`join`](Self::join); `change` sees what the session is made from, and the DTLS parameters by which the
+    /// engine's transport is connected.
+    pub fn join_with(&mut self, role: Role, link: LinkConfig, change: ChangeParameters<'_>) -> NodeId {
+        let id = TransportId::from(self.name("transport"));
+        let created = self.create_transport(&id);
+        let mut config = SessionConfig {
+            identity: Identity::generate().expect("the system has randomness"),
+            dtls_role: role,
+            remote_ice: created.ice_parameters,
+            candidates: created
+                .ice_candidates
+                .iter()
+                .map(|c| SocketAddr::new(c.address.parse().expect("no address is announced"), c.port))
+                .collect(),
+            remote_dtls: created.dtls_parameters,
+            cname: id.to_string(),
+            seed: [0; 32],
+        };
+        let mut parameters = config.identity.dtls_parameters(role);
+        change(&mut config, &mut parameters);
+        let node = self.network.add_session(config, link.clone(), link);
+        let connect = Request::ConnectWebRtcTransport(id.clone(), parameters);
+        self.network.request(connect).expect("a new transport can be connected");
+        self.members.push(id);
+        node
+    }
+
+    /// Members, connected: one for each link.
+    ///
+    /// # Panics
+    /// They don't connect within ten seconds.
+    pub fn join_all(&mut self, links: &[LinkConfig]) -> Vec<NodeId> {
+        let nodes: Vec<_> = links.iter().map(|link| self.join(Role::Client, link.clone())).collect();
+        self.connect(&nodes);
+        nodes
+    }
+
+    /// Waits until `nodes` are connected.
+    ///
+    /// # Panics
+    /// They don't connect within ten seconds.
+    pub fn connect(&mut self, nodes: &[NodeId]) {
+        let connected = |network: &Network| nodes.iter().all(|node| network.session(*node).is_connected());
+        assert!(self.network.run_until_true(Duration::from_secs(10), connected), "not everyone is connected");
+    }
+
+    /// The member's transport.
+    pub fn transport(&self, node: NodeId) -> &TransportId {
+        let at = self.network.index(node);
+        &self.members[at]
+    }
+
+    /// Makes a member produce video, from now on.
+    pub fn produce_video(&mut self, node: NodeId, config: VideoConfig) -> Production {
+        let codecs = json!([
+            { "mimeType": "video/VP8", "payloadType": 96, "clockRate": VIDEO_CLOCK_RATE, "parameters": {},
+              "rtcpFeedback": [{ "type": "nack" }, { "type": "nack", "parameter": "pli" }, { "type": "transport-cc" }] },
+            { "mimeType": "video/rtx", "payloadType": 97, "clockRate": VIDEO_CLOCK_RATE, "parameters": { "apt": 96 } },
+        ]);
+        let production = self.produce(node, MediaKind::Video, codecs, config.first_sequence_number);
+        let source = Source::video(production.ssrc, config, self.network.now());
+        self.network.add_source(node, source);
+        production
+    }
+
+    /// Makes a member produce audio, from now on.
+    pub fn produce_audio(&mut self, node: NodeId, config: AudioConfig) -> Production {
+        let codecs = json!([
+            { "mimeType": "audio/opus", "payloadType": 100, "clockRate": OPUS_CLOCK_RATE, "channels": 2,
+              "parameters": {}, "rtcpFeedback": [{ "type": "transport-cc" }] },
+        ]);
+        let production = self.produce(node, MediaKind::Audio, codecs, config.first_sequence_number);
+        let source = Source::audio(production.ssrc, config, self.network.now());
+        self.network.add_source(node, source);
+        production
+    }
+
+    /// Makes a member consume. As a client does, it is made paused, then resumed once the session knows of it.
+    pub fn consume(&mut self, node: NodeId, production: &Production) -> Consumption {
+        let consumption = self.consume_paused(node, production);
+        self.network.request(Request::ResumeConsumer(consumption.id.clone())).expect("it was just made");
+        consumption
+    }
+
+    /// As [`consume`](Self::consume), without resuming.
+    pub fn consume_paused(&mut self, node: NodeId, production: &Production) -> Consumption {
+        let id = ConsumerId::from(self.name("consumer"));
+        let capabilities: RtpCapabilities =
+            from_json(serde_json::to_value(&self.capabilities).expect("capabilities have a JSON form"));
+        let consumable = &production.consumable;
+        let mut parameters =
+            ortc::get_consumer_rtp_parameters(consumable, &capabilities, false, true, true, &mut self.rng)
+                .expect("members have what the router has");
+        parameters.mid = Some(id.to_string());
+        let consume = Consume {
+            transport_id: self.transport(node).clone(),
+            producer_id: production.id.clone(),
+            id: id.clone(),
+            kind: production.kind,
+            rtp_parameters: parameters.clone(),
+            stream_type: StreamType::Simple,
+            consumable_rtp_encodings: consumable.encodings.clone(),
+            paused: true,
+            preferred_layers: None,
+            ignore_dtx: false,
+        };
+        self.network.request(Request::Consume(Box::new(consume))).expect("producer and transport exist");
+        let config = recv_config(&parameters, production.kind);
+        let ssrc = config.ssrc;
+        let added = self.network.with_session(node, |session, _| session.add_recv_stream(config));
+        added.expect("SSRCs of consumers are random");
+        Consumption { id, node, ssrc }
+    }
+
+    /// Has the engine carry out a request.
+    ///
+    /// # Panics
+    /// It refuses.
+    pub fn request(&mut self, request: Request) -> Response {
+        self.network.request(request).expect("the request is right")
+    }
+
+    fn produce(
+        &mut self,
+        node: NodeId,
+        kind: MediaKind,
+        codecs: Value,
+        first_seq: Option<u16>,
+    ) -> Production {
+        let id = ProducerId::from(self.name("producer"));
+        let ssrc = 10_000 + 10 * self.objects;
+        let has_rtx = codecs.as_array().is_some_and(|codecs| codecs.len() > 1);
+        let mut encoding = json!({ "ssrc": ssrc });
+        if has_rtx {
+            encoding["rtx"] = json!({ "ssrc": ssrc + 1 });
+        }
+        let parameters: RtpParameters = from_json(json!({
+            "mid": id.as_str(),
+            "codecs": codecs,
+            "encodings": [encoding],
+            "headerExtensions": [
+                { "uri": "urn:ietf:params:rtp-hdrext:sdes:mid", "id": 1 },
+                { "uri": "http://www.webrtc.org/experiments/rtp-hdrext/abs-send-time", "id": 4 },
+                { "uri": "http://www.ietf.org/id/draft-holmer-rmcat-transport-wide-cc-extensions-01", "id": 5 },
+            ],
+            "rtcp": { "cname": "sender" },
+        }));
+        let mapping =
+            ortc::get_producer_rtp_parameters_mapping(&parameters, &self.capabilities, &mut self.rng)
+                .expect("the router knows these codecs");
+        let consumable = ortc::get_consumable_rtp_parameters(kind, &parameters, &self.capabilities, &mapping);
+        let codec = &parameters.codecs[0];
+        let base = SendStreamConfig::new(ssrc, codec.payload_type(), codec.clock_rate().get());
+        let base = if has_rtx { base.with_rtx(ssrc + 1, parameters.codecs[1].payload_type()) } else { base };
+        let config = SendStreamConfig {
+            extension_ids: extension_ids(&parameters),
+            mid: parameters.mid.clone(),
+            first_sequence_number: first_seq,
+            ..base
+        };
+        let added = self.network.with_session(node, |session, _| session.add_send_stream(config));
+        added.expect("SSRCs are counted");
+        let produce = Produce {
+            transport_id: self.transport(node).clone(),
+            id: id.clone(),
+            kind,
+            rtp_parameters: parameters,
+            rtp_mapping: mapping,
+            paused: false,
+            key_frame_request_delay: Duration::ZERO,
+        };
+        self.network.request(Request::Produce(produce)).expect("the parameters are right");
+        Production { id, node, ssrc, kind, consumable }
+    }
+
+    fn create_transport(&mut self, id: &TransportId) -> WebRtcTransportCreated {
+        let create = CreateWebRtcTransport {
+            router_id: RouterId::from(ROUTER),
+            id: id.clone(),
+            listen: Listen::Server(WebRtcServerId::from(SERVER)),
+            enable_udp: true,
+            enable_tcp: false,
+            prefer_udp: false,
+            prefer_tcp: false,
+            ice_consent_timeout: Some(Duration::from_secs(30)),
+            initial_available_outgoing_bitrate: Bitrate::kbps(600),
+        };
+        match self.request(Request::CreateWebRtcTransport(create)) {
+            Response::WebRtcTransport(created) => *created,
+            other => panic!("not an answer to CreateWebRtcTransport: {other:?}"),
+        }
+    }
+
+    fn name(&mut self, kind: &str) -> String {
+        self.objects += 1;
+        format!("{kind}-{}", self.objects)
+    }
+}
+
+fn recv_config(parameters: &RtpParameters, kind: MediaKind) -> RecvStreamConfig {
+    let encoding = &parameters.encodings[0];
+    let codec = &parameters.codecs[0];
+    let rtx = encoding.rtx.zip(parameters.codecs.get(1));
+    RecvStreamConfig {
+        ssrc: encoding.ssrc.expect("a consumer's encoding has an SSRC"),
+        payload_type: codec.payload_type(),
+        rtx: rtx.map(|(rtx, codec)| Rtx { ssrc: rtx.ssrc, payload_type: codec.payload_type() }),
+        nack: rtx.is_some(),
+        clock_rate: codec.clock_rate().get(),
+        codec: match kind {
+            MediaKind::Audio => CodecKind::Opus,
+            MediaKind::Video => CodecKind::Vp8,
+        },
+        extension_ids: extension_ids(parameters),
+    }
+}
+
+fn from_json<T: serde::de::DeserializeOwned>(json: Value) -> T {
+    serde_json::from_value(json).expect("the JSON is written in this file")
+}

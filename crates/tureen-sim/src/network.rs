@@ -1,0 +1,409 @@
+//! An engine, sessions, and the links between them, driven by a virtual clock.
+
+use std::cmp::Reverse;
+use std::collections::{BinaryHeap, HashMap};
+use std::net::SocketAddr;
+use std::time::{Duration, Instant};
+
+use tureen_client::media::Stamp;
+use tureen_client::{Event, Received, Session, SessionConfig};
+use tureen_core::api::{Notification, Request, RequestError, RequestId, Response};
+use tureen_core::dtls::{Certificate, DtlsOptions};
+use tureen_core::io::{Datagram, SocketCommand, SocketId, Tuple};
+use tureen_core::worker::{Limits, Output, Worker, WorkerConfig};
+
+use crate::link::{Link, LinkConfig, LinkStats};
+use crate::source::Source;
+
+/// A session of a [`Network`].
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct NodeId(usize);
+
+/// A media packet as a session got it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Observed {
+    /// Since the start of the simulation.
+    pub at: Duration,
+    /// SSRC of its stream.
+    pub ssrc: u32,
+    /// Extended sequence number.
+    pub seq: u64,
+    /// RTP timestamp.
+    pub timestamp: u32,
+    /// Marker bit.
+    pub marker: bool,
+    /// Came by RTX.
+    pub retransmitted: bool,
+    /// Starts a key frame.
+    pub key_frame: bool,
+    /// What its source wrote into it; nothing if the payload was changed on the way.
+    pub stamp: Option<Stamp>,
+}
+
+/// The simulation: see the [crate documentation](crate).
+#[derive(Debug)]
+pub struct Network {
+    seed: u64,
+    start: Instant,
+    now: Instant,
+    worker: Worker,
+    nodes: Vec<Node>,
+    sources: Vec<(NodeId, Source)>,
+    in_flight: BinaryHeap<Reverse<Flight>>,
+    flights: u64,
+    sockets: HashMap<SocketId, SocketAddr>,
+    next_port: u16,
+    next_request: u64,
+    responses: HashMap<RequestId, Result<Response, RequestError>>,
+    notifications: Vec<(Duration, Notification)>,
+    buffer: Vec<u8>,
+}
+
+#[derive(Debug)]
+struct Node {
+    session: Session,
+    address: SocketAddr,
+    up: Link,
+    down: Link,
+    observed: Vec<Observed>,
+    events: Vec<(Duration, Event)>,
+}
+
+/// A datagram on its way; ordered by its arrival, then by its departure.
+#[derive(Debug, PartialEq, Eq, PartialOrd, Ord)]
+struct Flight {
+    at: Instant,
+    number: u64,
+    from: SocketAddr,
+    to: SocketAddr,
+    data: Vec<u8>,
+}
+
+/// 2027.
+const UNIX: Duration = Duration::from_secs(1_800_000_000);
+/// No simulation has this many wake-ups at one instant, unless something wakes up for nothing.
+const MAX_STEPS_AT_ONCE: u32 = 100_000;
+
+impl Network {
+    /// A network with an engine and nothing else.
+    pub fn new(seed: u64) -> Self {
+        Self::with_limits(seed, Limits::default())
+    }
+
+    /// As [`new`](Self::new), with other bounds of the engine.
+    #[expect(clippy::disallowed_methods, reason = "an origin for virtual time; nothing depends on which")]
+    pub fn with_limits(seed: u64, limits: Limits) -> Self {
+        let start = Instant::now();
+        let certificate = Certificate::generate().expect("the system has randomness");
+        let config =
+            WorkerConfig { certificate, dtls: DtlsOptions::default(), limits, seed: seed_bytes(seed) };
+        Self {
+            seed,
+            start,
+            now: start,
+            worker: Worker::new(config, start, UNIX).expect("default options suit an ECDSA certificate"),
+            nodes: Vec::new(),
+            sources: Vec::new(),
+            in_flight: BinaryHeap::new(),
+            flights: 0,
+            sockets: HashMap::new(),
+            next_port: 40_000,
+            next_request: 0,
+            responses: HashMap::new(),
+            notifications: Vec::new(),
+            buffer: vec![0; 64 << 10],
+        }
+    }
+
+    /// Since the start of the simulation.
+    pub fn elapsed(&self) -> Duration {
+        self.now - self.start
+    }
+
+    /// The engine.
+    pub fn worker(&self) -> &Worker {
+        &self.worker
+    }
+
+    /// What the engine has dropped for `reason` (see [`Worker::drops`]).
+    pub fn drops(&self, reason: &str) -> u64 {
+        self.worker.drops().iter().find(|(name, _)| *name == reason).map_or(0, |(_, count)| *count)
+    }
+
+    /// Notifications so far, and when they came.
+    pub fn notifications(&self) -> &[(Duration, Notification)] {
+        &self.notifications
+    }
+
+    /// Has the engine carry out a request. Sockets are bound at once, so that its response is there at once.
+    ///
+    /// # Errors
+    /// The engine refuses the request.
+    pub fn request(&mut self, request: Request) -> Result<Response, RequestError> {
+        let id = RequestId(self.next_request);
+        self.next_request += 1;
+        self.worker.handle_request(self.now, id, request);
+        self.drain_worker();
+        self.responses.remove(&id).expect("an answer comes once the sockets are bound")
+    }
+
+    /// Adds a session with its own address, sending over `up` and receiving over `down`. Its `seed` is replaced.
+    pub fn add_session(&mut self, config: SessionConfig, up: LinkConfig, down: LinkConfig) -> NodeId {
+        let number = self.nodes.len() as u64;
+        let seed = self.seed.wrapping_mul(1000).wrapping_add(2 * number);
+        let config = SessionConfig { seed: seed_bytes(seed + 1), ..config };
+        let unix = UNIX + self.elapsed();
+        let [high, low] = (number as u16).to_be_bytes();
+        self.nodes.push(Node {
+            session: Session::new(config, self.now, unix).expect("the engine's own parameters can be used"),
+            address: ([10, 1, high, low], 5000).into(),
+            up: Link::new(up, seed),
+            down: Link::new(down, seed + 1),
+            observed: Vec::new(),
+            events: Vec::new(),
+        });
+        let id = NodeId(self.nodes.len() - 1);
+        self.drain_node(id);
+        id
+    }
+
+    /// A session.
+    pub fn session(&self, id: NodeId) -> &Session {
+        &self.nodes[id.0].session
+    }
+
+    /// Does something to a session, then sends what it has to send.
+    pub fn with_session<T>(&mut self, id: NodeId, action: impl FnOnce(&mut Session, Instant) -> T) -> T {
+        let result = action(&mut self.nodes[id.0].session, self.now);
+        self.drain_node(id);
+        result
+    }
+
+    /// The session's address.
+    pub fn address(&self, id: NodeId) -> SocketAddr {
+        self.nodes[id.0].address
+    }
+
+    /// Media that the session got so far, in the order of arrival.
+    pub fn observed(&self, id: NodeId) -> &[Observed] {
+        &self.nodes[id.0].observed
+    }
+
+    /// What happened to the session so far.
+    pub fn events(&self, id: NodeId) -> &[(Duration, Event)] {
+        &self.nodes[id.0].events
+    }
+
+    /// Counters of the session's links, up and down.
+    pub fn link_stats(&self, id: NodeId) -> (LinkStats, LinkStats) {
+        (self.nodes[id.0].up.stats(), self.nodes[id.0].down.stats())
+    }
+
+    /// Changes the session's links from now on.
+    pub fn set_links(&mut self, id: NodeId, up: LinkConfig, down: LinkConfig) {
+        self.nodes[id.0].up.configure(up);
+        self.nodes[id.0].down.configure(down);
+    }
+
+    /// Moves the session to another address, as a NAT that forgot it does.
+    pub fn set_address(&mut self, id: NodeId, address: SocketAddr) {
+        self.nodes[id.0].address = address;
+    }
+
+    /// Hands the engine a datagram from any address, at once.
+    pub fn inject(&mut self, from: SocketAddr, to: SocketAddr, data: Vec<u8>) {
+        self.deliver(from, to, data);
+    }
+
+    /// Runs for `time`.
+    ///
+    /// # Panics
+    /// Something wakes up again and again without time passing.
+    pub fn run_for(&mut self, time: Duration) {
+        let end = self.now + time;
+        self.run_until(end, |_| false);
+        self.now = end;
+    }
+
+    /// Runs until `condition` holds, at most for `limit`. Whether it holds.
+    pub fn run_until_true(&mut self, limit: Duration, condition: impl Fn(&Self) -> bool) -> bool {
+        self.run_until(self.now + limit, &condition);
+        condition(self)
+    }
+
+    pub(crate) fn index(&self, id: NodeId) -> usize {
+        id.0
+    }
+
+    pub(crate) fn now(&self) -> Instant {
+        self.now
+    }
+
+    pub(crate) fn add_source(&mut self, node: NodeId, source: Source) {
+        self.sources.push((node, source));
+    }
+
+    /// Stops what sends `ssrc`.
+    pub fn stop_source(&mut self, ssrc: u32) {
+        for (_, source) in self.sources.iter_mut().filter(|(_, source)| source.ssrc == ssrc) {
+            source.stop();
+        }
+    }
+
+    fn run_until(&mut self, end: Instant, condition: impl Fn(&Self) -> bool) {
+        let mut steps_at_once = 0;
+        while !condition(self)
+            && let Some(at) = self.next_wake_up().filter(|&at| at <= end)
+        {
+            steps_at_once = if at > self.now { 0 } else { steps_at_once + 1 };
+            assert!(
+                steps_at_once < MAX_STEPS_AT_ONCE,
+                "something wakes up for nothing at {:?}",
+                self.elapsed()
+            );
+            self.now = at.max(self.now);
+            self.step();
+        }
+    }
+
+    fn next_wake_up(&mut self) -> Option<Instant> {
+        let flight = self.in_flight.peek().map(|Reverse(flight)| flight.at);
+        let sessions = self.nodes.iter().filter_map(|node| node.session.poll_timeout()).min();
+        let sources = self.sources.iter().filter_map(|(_, source)| source.next_at()).min();
+        [flight, sessions, sources, self.worker.poll_timeout()].into_iter().flatten().min()
+    }
+
+    /// Does everything that is due.
+    fn step(&mut self) {
+        let now = self.now;
+        while self.in_flight.peek().is_some_and(|Reverse(flight)| flight.at <= now)
+            && let Some(Reverse(Flight { from, to, data, .. })) = self.in_flight.pop()
+        {
+            self.deliver(from, to, data);
+        }
+        for at in 0..self.sources.len() {
+            let (node, source) = &mut self.sources[at];
+            if source.next_at().is_some_and(|due| due <= now) {
+                let node = *node;
+                source.send(now, &mut self.nodes[node.0].session);
+                self.drain_node(node);
+            }
+        }
+        for at in 0..self.nodes.len() {
+            if self.nodes[at].session.poll_timeout().is_some_and(|due| due <= now) {
+                self.nodes[at].session.handle_timeout(now);
+                self.drain_node(NodeId(at));
+            }
+        }
+        if self.worker.poll_timeout().is_some_and(|due| due <= now) {
+            self.worker.handle_timeout(now);
+            self.drain_worker();
+        }
+    }
+
+    fn deliver(&mut self, from: SocketAddr, to: SocketAddr, mut data: Vec<u8>) {
+        if let Some(at) = self.nodes.iter().position(|node| node.address == to) {
+            let at_time = self.elapsed();
+            let node = &mut self.nodes[at];
+            if let Received::Rtp(packet) = node.session.handle_datagram(self.now, from, &mut data) {
+                let stamp = Stamp::of_vp8(packet.payload).or_else(|| Stamp::of_opus(packet.payload));
+                node.observed.push(Observed {
+                    at: at_time,
+                    ssrc: packet.ssrc,
+                    seq: packet.seq,
+                    timestamp: packet.timestamp,
+                    marker: packet.marker,
+                    retransmitted: packet.retransmitted,
+                    key_frame: packet.key_frame,
+                    stamp,
+                });
+            }
+            self.drain_node(NodeId(at));
+        } else if let Some((&socket, _)) = self.sockets.iter().find(|(_, address)| **address == to) {
+            let tuple = Tuple { socket, remote: from };
+            self.worker.handle_datagrams(self.now, std::iter::once(Datagram { tuple, data: &mut data }));
+            self.drain_worker();
+        }
+    }
+
+    fn drain_node(&mut self, id: NodeId) {
+        let at = self.elapsed();
+        let mut datagram = Vec::new();
+        while let Some(to) = self.nodes[id.0].session.poll_transmit(&mut datagram) {
+            let node = &mut self.nodes[id.0];
+            let arrivals = node.up.send(self.now, datagram.len());
+            let from = node.address;
+            self.fly(arrivals, from, to, &datagram);
+        }
+        while let Some(event) = self.nodes[id.0].session.poll_event() {
+            if let Event::KeyFrameRequested { ssrc } = event {
+                let sources = self.sources.iter_mut().filter(|(_, source)| source.ssrc == ssrc);
+                sources.for_each(|(_, source)| source.on_key_frame_requested());
+            }
+            self.nodes[id.0].events.push((at, event));
+        }
+    }
+
+    fn drain_worker(&mut self) {
+        let mut buffer = std::mem::take(&mut self.buffer);
+        loop {
+            while let Some(transmit) = self.worker.poll_transmit(self.now, &mut buffer) {
+                let Some(&from) = self.sockets.get(&transmit.tuple.socket) else { continue };
+                for datagram in buffer[..transmit.len].chunks(transmit.segment_size) {
+                    self.send_down(from, transmit.tuple.remote, datagram);
+                }
+            }
+            let Some(output) = self.worker.poll_output() else { break };
+            match output {
+                Output::Socket(SocketCommand::BindUdp(id, info)) => {
+                    let address = SocketAddr::new(info.ip, self.next_port);
+                    self.next_port += 1;
+                    self.sockets.insert(id, address);
+                    self.worker.handle_socket_bound(self.now, id, Ok(address));
+                }
+                Output::Socket(SocketCommand::Close(id)) => {
+                    self.sockets.remove(&id);
+                }
+                Output::Response(id, result) => {
+                    self.responses.insert(id, result);
+                }
+                Output::Notification(notification) => {
+                    let at = self.elapsed();
+                    self.notifications.push((at, notification));
+                }
+            }
+        }
+        self.buffer = buffer;
+    }
+
+    /// To a session over its link; to anywhere else, nowhere.
+    fn send_down(&mut self, from: SocketAddr, to: SocketAddr, datagram: &[u8]) {
+        if let Some(node) = self.nodes.iter_mut().find(|node| node.address == to) {
+            let arrivals = node.down.send(self.now, datagram.len());
+            self.fly(arrivals, from, to, datagram);
+        }
+    }
+
+    fn fly(&mut self, arrivals: [Option<Instant>; 2], from: SocketAddr, to: SocketAddr, datagram: &[u8]) {
+        for at in arrivals.into_iter().flatten() {
+            let number = self.flights;
+            self.flights += 1;
+            self.in_flight.push(Reverse(Flight { at, number, from, to, data: datagram.to_vec() }));
+        }
+    }
+}
+
+impl Drop for Network {
+    /// A failing test says how to repeat it.
+    fn drop(&mut self) {
+        if std::thread::panicking() {
+            eprintln!("simulation with seed {} failed at {:?}", self.seed, self.elapsed());
+        }
+    }
+}
+
+fn seed_bytes(seed: u64) -> [u8; 32] {
+    let mut bytes = [0; 32];
+    bytes[..8].copy_from_slice(&seed.to_le_bytes());
+    bytes
+}

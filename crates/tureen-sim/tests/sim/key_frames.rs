@@ -1,0 +1,185 @@
+//! Key frame requests: late joiners, pauses.
+
+use std::time::Duration;
+
+use tureen_core::api::{ConsumerEvent, Notification, Request};
+use tureen_sim::{Call, LinkConfig, Observed, Production};
+
+use crate::{MS, assert_numbered_like_the_source, even_video, good_link, received};
+
+fn requests(call: &Call, production: &Production) -> u64 {
+    call.network.session(production.node).send_stats(production.ssrc).unwrap().key_frame_requests
+}
+
+/// The first packet by number is the start of a key frame.
+fn assert_starts_with_key_frame(packets: &[Observed]) {
+    let first = packets.iter().min_by_key(|packet| packet.seq).expect("there are packets");
+    assert!(first.key_frame, "{first:?}");
+}
+
+#[test]
+fn late_joiner_gets_a_key_frame_by_exactly_one_request() {
+    let mut call = Call::new(1);
+    let nodes = call.join_all(&[good_link(), good_link(), good_link()]);
+    let production = call.produce_video(nodes[0], even_video());
+    let first = call.consume(nodes[1], &production);
+    call.network.run_for(Duration::from_secs(5));
+    let before = requests(&call, &production);
+    let joined_at = call.network.elapsed();
+    let late = call.consume(nodes[2], &production);
+    call.network.run_for(Duration::from_secs(5));
+
+    assert_eq!(requests(&call, &production), before + 1);
+    let packets = received(&call, &late);
+    assert_starts_with_key_frame(&packets);
+    // The request goes up, the next frame comes down.
+    assert!(
+        packets[0].at - joined_at < 20 * MS + 34 * MS + 40 * MS + 10 * MS,
+        "{:?}",
+        packets[0].at - joined_at
+    );
+    assert_eq!(assert_numbered_like_the_source(&packets), 0);
+    assert_eq!(assert_numbered_like_the_source(&received(&call, &first)), 0);
+}
+
+#[test]
+fn many_late_joiners_at_once_share_one_request() {
+    let mut call = Call::new(2);
+    let nodes = call.join_all(&vec![good_link(); 12]);
+    let production = call.produce_video(nodes[0], even_video());
+    call.consume(nodes[1], &production);
+    call.network.run_for(Duration::from_secs(5));
+    let before = requests(&call, &production);
+    let late: Vec<_> = nodes[2..].iter().map(|node| call.consume(*node, &production)).collect();
+    call.network.run_for(Duration::from_secs(5));
+    assert_eq!(requests(&call, &production), before + 1);
+    for consumer in &late {
+        assert_starts_with_key_frame(&received(&call, consumer));
+    }
+}
+
+#[test]
+fn lost_key_frame_request_is_repeated() {
+    for seed in 0..5 {
+        let mut call = Call::new(seed);
+        let nodes = call.join_all(&[good_link(), good_link()]);
+        let production = call.produce_video(nodes[0], even_video());
+        call.network.run_for(Duration::from_secs(1));
+        // Nothing of the engine reaches the sender for a while.
+        call.network.set_links(nodes[0], good_link(), good_link().with_loss(1.0));
+        let consumer = call.consume(nodes[1], &production);
+        call.network.run_for(300 * MS);
+        call.network.set_links(nodes[0], good_link(), good_link());
+        call.network.run_for(Duration::from_secs(3));
+        let packets = received(&call, &consumer);
+        assert!(!packets.is_empty(), "seed {seed}: no key frame after three seconds");
+        assert_starts_with_key_frame(&packets);
+    }
+}
+
+#[test]
+fn viewer_asks_for_a_key_frame() {
+    let mut call = Call::new(4);
+    let nodes = call.join_all(&[good_link(), good_link()]);
+    let production = call.produce_video(nodes[0], even_video());
+    let consumer = call.consume(nodes[1], &production);
+    call.network.run_for(Duration::from_secs(3));
+    let (before, at) = (requests(&call, &production), call.network.elapsed());
+    call.network
+        .with_session(nodes[1], |session, now| session.request_key_frame(now, consumer.ssrc))
+        .unwrap();
+    call.network.run_for(Duration::from_secs(1));
+    assert_eq!(requests(&call, &production), before + 1);
+    assert!(received(&call, &consumer).iter().any(|packet| packet.key_frame && packet.at > at));
+}
+
+#[test]
+fn paused_consumer_gets_nothing_and_resumes_with_a_key_frame_and_no_gap() {
+    let mut call = Call::new(5);
+    let nodes = call.join_all(&[good_link(), good_link(), good_link()]);
+    let production = call.produce_video(nodes[0], even_video());
+    let [paused, other] = [1, 2].map(|at| call.consume(nodes[at], &production));
+    call.network.run_for(Duration::from_secs(3));
+    call.request(Request::PauseConsumer(paused.id.clone()));
+    call.network.run_for(100 * MS);
+    let before = received(&call, &paused);
+    call.network.run_for(Duration::from_secs(3));
+    assert_eq!(received(&call, &paused).len(), before.len(), "nothing comes while it is paused");
+
+    let requests_before = requests(&call, &production);
+    call.request(Request::ResumeConsumer(paused.id.clone()));
+    call.network.run_for(Duration::from_secs(3));
+    assert_eq!(requests(&call, &production), requests_before + 1);
+    let all = received(&call, &paused);
+    let after = &all[before.len()..];
+    assert_starts_with_key_frame(after);
+    assert_eq!(after[0].seq, before.last().unwrap().seq + 1, "the pause is no gap in the numbering");
+    assert_eq!(assert_numbered_like_the_source(&before), 0);
+    assert_eq!(assert_numbered_like_the_source(after), 0);
+    assert_eq!(assert_numbered_like_the_source(&received(&call, &other)), 0);
+}
+
+#[test]
+fn paused_producer_pauses_every_consumer() {
+    let mut call = Call::new(6);
+    let nodes = call.join_all(&[good_link(), good_link(), good_link()]);
+    let production = call.produce_video(nodes[0], even_video());
+    let consumers = [1, 2].map(|at| call.consume(nodes[at], &production));
+    call.network.run_for(Duration::from_secs(3));
+    call.request(Request::PauseProducer(production.id.clone()));
+    call.network.run_for(100 * MS);
+    let before = consumers.each_ref().map(|consumer| received(&call, consumer));
+    call.network.run_for(Duration::from_secs(3));
+    call.request(Request::ResumeProducer(production.id.clone()));
+    call.network.run_for(Duration::from_secs(3));
+    for (consumer, before) in consumers.iter().zip(before) {
+        let all = received(&call, consumer);
+        let after = &all[before.len()..];
+        assert_starts_with_key_frame(after);
+        assert_eq!(after[0].seq, before.last().unwrap().seq + 1);
+        assert_eq!(assert_numbered_like_the_source(after), 0);
+        let events: Vec<_> = call
+            .network
+            .notifications()
+            .iter()
+            .filter_map(|(_, n)| match n {
+                Notification::Consumer(id, event) if *id == consumer.id => Some(event),
+                _ => None,
+            })
+            .collect();
+        assert!(events.iter().any(|event| matches!(event, ConsumerEvent::ProducerPause)));
+        assert!(events.iter().any(|event| matches!(event, ConsumerEvent::ProducerResume)));
+    }
+}
+
+#[test]
+fn consumer_made_before_its_producer_sends_starts_with_the_first_frame() {
+    let mut call = Call::new(7);
+    let nodes = call.join_all(&[LinkConfig::with_delay(10 * MS), good_link()]);
+    let production = call.produce_video(nodes[0], even_video());
+    let consumer = call.consume(nodes[1], &production);
+    call.network.run_for(Duration::from_secs(2));
+    let packets = received(&call, &consumer);
+    assert_starts_with_key_frame(&packets);
+    assert_eq!(packets[0].stamp.unwrap().frame, 0);
+}
+
+#[test]
+fn closed_producer_closes_its_consumers() {
+    let mut call = Call::new(8);
+    let nodes = call.join_all(&[good_link(), good_link()]);
+    let production = call.produce_video(nodes[0], even_video());
+    let consumer = call.consume(nodes[1], &production);
+    call.network.run_for(Duration::from_secs(1));
+    call.request(Request::CloseProducer(production.id.clone()));
+    let closed = call.network.notifications().iter().any(|(_, notification)| match notification {
+        Notification::Consumer(id, ConsumerEvent::ProducerClose) => *id == consumer.id,
+        _ => false,
+    });
+    assert!(closed);
+    call.network.run_for(100 * MS);
+    let count = received(&call, &consumer).len();
+    call.network.run_for(Duration::from_secs(1));
+    assert_eq!(received(&call, &consumer).len(), count);
+    assert!(call.network.drops("no-producer") > 0, "what the client goes on sending has no one to take it");
+}

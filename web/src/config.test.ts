@@ -1,0 +1,30 @@
+import { expect, it } from 'vitest';
+import { readConfig, roomUrl } from './config';
+
+it('reads what the URL asks for', () => {
+  const search = '?roomId=soup&peerId=p1&name=Ada%20L&join=1&codec=VP9&mic=0';
+  expect(readConfig(search)).toEqual({
+    roomId: 'soup',
+    peerId: 'p1',
+    displayName: 'Ada L',
+    joinAtOnce: true,
+    videoCodec: 'vp9',
+    mic: false,
+    camera: true,
+  });
+});
+
+it('falls back to VP8 for a codec it does not know', () => {
+  expect(readConfig('?codec=theora').videoCodec).toBe('vp8');
+});
+
+it('takes a fresh peer id for each page', () => {
+  const [a, b] = [readConfig('').peerId, readConfig('').peerId];
+  expect(a).toMatch(/^[0-9a-f]{16}$/);
+  expect(a).not.toBe(b);
+});
+
+it('makes links that lead back to the room', () => {
+  const url = new URL(roomUrl('https://example.org:4443', 'a & b'));
+  expect(readConfig(url.search).roomId).toBe('a & b');
+});

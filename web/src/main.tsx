@@ -1,0 +1,10 @@
+import { render } from 'preact';
+import { readConfig } from './config';
+import { App } from './ui/app';
+import './ui/styles/base.css';
+import './ui/styles/controls.css';
+import './ui/styles/lobby.css';
+import './ui/styles/call.css';
+
+const root = document.getElementById('app');
+if (root) render(<App config={readConfig(location.search)} />, root);

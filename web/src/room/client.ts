@@ -1,0 +1,220 @@
+/**
+ * A participant of one room: joins, keeps the room's state current, sends what LocalMedia has,
+ * and comes back by itself after a loss. Start reading here; `session.ts` has the media and
+ * `state.ts` what the UI shows.
+ */
+
+import type { types } from 'mediasoup-client';
+import { ConnectionLostError, SignalingClient, signalingUrl } from '../signaling/client';
+import type { SignalingConnection } from '../signaling/client';
+import type { ServerNotification, ServerRequest } from '../signaling/protocol';
+import type { VideoCodec } from './codecs';
+import { describeBrowser } from './device-info';
+import { SOURCES } from './local-media';
+import type { LocalMedia, MediaSource } from './local-media';
+import { MediaSession } from './session';
+import { initialRoomState, reduce } from './state';
+import type { EndReason, RoomEvent, RoomState } from './state';
+import { Store } from './store';
+import type { ReadableStore } from './store';
+
+export interface RoomOptions {
+  /** The server's origin: `https://host:port`. */
+  origin: string;
+  roomId: string;
+  peerId: string;
+  displayName: string;
+  videoCodec: VideoCodec;
+  media: LocalMedia;
+}
+
+/** The pause before the room is rejoined when the server refused it (a restart, mostly). */
+const REJOIN_DELAY_MS = 2000;
+
+export class RoomClient {
+  readonly roomId: string;
+  readonly peerId: string;
+
+  readonly #options: RoomOptions;
+  readonly #store = new Store<RoomState>(initialRoomState);
+  readonly #signaling: SignalingClient;
+  readonly #stopWatchingMedia: () => void;
+  #session: MediaSession | null = null;
+  #joinedOnce = false;
+  #rejoinTimer: ReturnType<typeof setTimeout> | undefined;
+
+  /** Starts to join at once; `state` tells how it goes. */
+  constructor(options: RoomOptions) {
+    this.roomId = options.roomId;
+    this.peerId = options.peerId;
+    this.#options = options;
+    this.#stopWatchingMedia = options.media.state.subscribe(() => this.#syncProducers());
+    this.#signaling = new SignalingClient(
+      signalingUrl(options.origin, options.roomId, options.peerId),
+      {
+        onOpen: (connection) => void this.#enter(connection),
+        onAttemptFailed: (attempt) => this.#dispatch({ type: 'attemptFailed', attempt }),
+        onLost: () => this.#lose(),
+        onReplaced: () => this.#end({ why: 'replaced' }),
+        onRequest: (request) => this.#handleRequest(request),
+        onNotification: (notification) => this.#handleNotification(notification),
+      },
+    );
+  }
+
+  get state(): ReadableStore<RoomState> {
+    return this.#store;
+  }
+
+  /** The mediasoup-client consumers by id, each with `getStats()`. Empty while not joined. */
+  get consumers(): ReadonlyMap<string, types.Consumer> {
+    return this.#session?.consumers ?? new Map();
+  }
+
+  /** The mediasoup-client producers by source (`mic`, `camera`). Empty while not joined. */
+  get producers(): ReadonlyMap<MediaSource, types.Producer> {
+    return this.#session?.producers ?? new Map();
+  }
+
+  /** The other peers by id. */
+  get peers(): RoomState['peers'] {
+    return this.#store.get().peers;
+  }
+
+  get sendTransport(): types.Transport | null {
+    return this.#session?.sendTransport ?? null;
+  }
+
+  get recvTransport(): types.Transport | null {
+    return this.#session?.recvTransport ?? null;
+  }
+
+  leave(): void {
+    this.#end({ why: 'left' });
+  }
+
+  async #enter(connection: SignalingConnection): Promise<void> {
+    try {
+      const session = await MediaSession.open(connection, {
+        onTransportState: (direction, state) => {
+          if (this.#session !== session) return;
+          this.#dispatch({ type: 'transportState', direction, state });
+          if (state === 'failed') this.#rejoin();
+        },
+      });
+      if (connection.lost) return session.close();
+      this.#session = session;
+      const { peers } = await connection.request('join', {
+        displayName: this.#options.displayName,
+        device: describeBrowser(navigator.userAgent),
+        rtpCapabilities: session.device.recvRtpCapabilities,
+      });
+      if (connection.lost) return;
+      this.#joinedOnce = true;
+      this.#dispatch({ type: 'joined', peers });
+      this.#syncProducers();
+    } catch (error) {
+      this.#enteringFailed(error);
+    }
+  }
+
+  #enteringFailed(error: unknown): void {
+    if (error instanceof ConnectionLostError) return;
+    console.error('joining failed', error);
+    if (error instanceof Error && error.name === 'UnsupportedError') {
+      this.#end({ why: 'unsupported-browser' });
+    } else if (this.#joinedOnce) {
+      clearTimeout(this.#rejoinTimer);
+      this.#rejoinTimer = setTimeout(() => this.#rejoin(), REJOIN_DELAY_MS);
+    } else {
+      this.#end({ why: 'failed', message: messageOf(error) });
+    }
+  }
+
+  async #handleRequest({ data }: ServerRequest): Promise<void> {
+    const session = this.#session;
+    if (!session) throw new Error('not joined');
+    const made = await session.consume(data);
+    if (!made || this.#session !== session) return;
+    this.#dispatch({
+      type: 'consumerAdded',
+      consumer: {
+        id: data.id,
+        peerId: data.peerId,
+        producerId: data.producerId,
+        kind: data.kind,
+        type: data.type,
+        track: made.consumer.track,
+        paused: made.paused,
+      },
+    });
+  }
+
+  #handleNotification(notification: ServerNotification): void {
+    switch (notification.method) {
+      case 'consumerClosed':
+        this.#session?.closeConsumer(notification.data.consumerId);
+        break;
+      case 'consumerPaused':
+        this.#session?.setConsumerPaused(notification.data.consumerId, true);
+        break;
+      case 'consumerResumed':
+        this.#session?.setConsumerPaused(notification.data.consumerId, false);
+        break;
+      case 'peerClosed':
+        this.#session?.closeConsumersOf(notification.data.peerId);
+        break;
+    }
+    this.#dispatch({ type: 'notification', notification });
+  }
+
+  #syncProducers(): void {
+    const session = this.#session;
+    if (!session || this.#store.get().phase.name !== 'joined') return;
+    for (const name of SOURCES) {
+      const source = () => this.#options.media.state.get()[name];
+      session.syncProducer(name, source, this.#options.videoCodec).then(
+        () => this.#dispatch({ type: 'sendError', source: name, message: null }),
+        (error: unknown) => {
+          if (this.#session !== session || error instanceof ConnectionLostError) return;
+          console.error(`sending ${name} failed`, error);
+          this.#dispatch({ type: 'sendError', source: name, message: messageOf(error) });
+        },
+      );
+    }
+  }
+
+  /** Starts over with a new connection. */
+  #rejoin(): void {
+    this.#lose();
+    this.#signaling.reconnect();
+  }
+
+  #lose(): void {
+    this.#closeSession();
+    this.#dispatch({ type: 'lost' });
+  }
+
+  #end(reason: EndReason): void {
+    this.#stopWatchingMedia();
+    this.#signaling.close();
+    this.#closeSession();
+    this.#dispatch({ type: 'ended', reason });
+  }
+
+  #closeSession(): void {
+    clearTimeout(this.#rejoinTimer);
+    const session = this.#session;
+    this.#session = null;
+    session?.close();
+  }
+
+  #dispatch(event: RoomEvent): void {
+    const state = this.#store.get();
+    if (state.phase.name !== 'ended') this.#store.set(reduce(state, event));
+  }
+}
+
+function messageOf(error: unknown): string {
+  return error instanceof Error ? error.message : String(error);
+}

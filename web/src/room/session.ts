@@ -1,0 +1,232 @@
+/**
+ * The media of one signalling connection: the mediasoup device, its two transports, what is sent
+ * and what is received. When the connection goes, the session goes; the next one starts anew.
+ */
+
+import { Device } from 'mediasoup-client';
+import type { types } from 'mediasoup-client';
+import { ConnectionLostError } from '../signaling/client';
+import type { SignalingConnection } from '../signaling/client';
+import type { ServerRequests } from '../signaling/protocol';
+import { encodingOptions } from './codecs';
+import type { VideoCodec } from './codecs';
+import type { MediaSource, SourceState } from './local-media';
+
+export type TransportDirection = 'send' | 'recv';
+
+export interface SessionHandlers {
+  onTransportState(direction: TransportDirection, state: types.ConnectionState): void;
+}
+
+type NewConsumer = ServerRequests['newConsumer'];
+
+/** What the server says of a consumer while the browser is still making it. */
+interface PendingConsumer {
+  peerId: string;
+  closed: boolean;
+  paused: boolean;
+}
+
+export class MediaSession {
+  readonly consumers = new Map<string, types.Consumer>();
+  readonly producers = new Map<MediaSource, types.Producer>();
+  readonly device: types.Device;
+  readonly sendTransport: types.Transport;
+  readonly recvTransport: types.Transport;
+
+  readonly #connection: SignalingConnection;
+  readonly #pendingConsumers = new Map<string, PendingConsumer>();
+  /** The end of the queue of changes to a source's producer. */
+  readonly #syncing: Record<MediaSource, Promise<void>> = {
+    mic: Promise.resolve(),
+    camera: Promise.resolve(),
+  };
+
+  /** Loads the device and makes both transports; rejects if the browser or the server can't. */
+  static async open(
+    connection: SignalingConnection,
+    handlers: SessionHandlers,
+  ): Promise<MediaSession> {
+    const device = await Device.factory();
+    const routerRtpCapabilities = await connection.request('getRouterRtpCapabilities', {});
+    await device.load({ routerRtpCapabilities });
+    const [sendInfo, recvInfo] = await Promise.all(
+      [true, false].map((producing) =>
+        connection.request('createWebRtcTransport', {
+          forceTcp: false,
+          producing,
+          consuming: !producing,
+        }),
+      ),
+    );
+    if (!sendInfo || !recvInfo) throw new ConnectionLostError('no transports');
+    return new MediaSession(
+      connection,
+      device,
+      device.createSendTransport(sendInfo),
+      device.createRecvTransport(recvInfo),
+      handlers,
+    );
+  }
+
+  private constructor(
+    connection: SignalingConnection,
+    device: types.Device,
+    sendTransport: types.Transport,
+    recvTransport: types.Transport,
+    handlers: SessionHandlers,
+  ) {
+    this.#connection = connection;
+    this.device = device;
+    this.sendTransport = sendTransport;
+    this.recvTransport = recvTransport;
+    this.#watch(sendTransport, handlers);
+    this.#watch(recvTransport, handlers);
+    sendTransport.on('produce', ({ kind, rtpParameters, appData }, done, failed) => {
+      const transportId = sendTransport.id;
+      connection.request('produce', { transportId, kind, rtpParameters, appData }).then(done, failed);
+    });
+  }
+
+  /**
+   * Makes the producer of a source follow the source: made, given another track, paused, resumed,
+   * closed. Calls queue up, and each looks at `source()` only when it is its turn.
+   */
+  syncProducer(
+    name: MediaSource,
+    source: () => SourceState,
+    videoCodec: VideoCodec,
+  ): Promise<void> {
+    const done = this.#syncing[name].then(() => this.#sync(name, source(), videoCodec));
+    this.#syncing[name] = done.catch(() => {});
+    return done;
+  }
+
+  /** Makes a consumer; null when the server closed it meanwhile. */
+  async consume(request: NewConsumer): Promise<{ consumer: types.Consumer; paused: boolean } | null> {
+    const { id, peerId, producerId, kind, rtpParameters, appData, producerPaused } = request;
+    const pending: PendingConsumer = { peerId, closed: false, paused: producerPaused };
+    this.#pendingConsumers.set(id, pending);
+    try {
+      const consumer = await this.recvTransport.consume({
+        id,
+        producerId,
+        kind,
+        rtpParameters,
+        // One stream for the tracks of a peer's microphone and camera keeps the lips in sync.
+        streamId: `${peerId}-${appData['share'] ? 'share' : 'main'}`,
+        appData: { ...appData, peerId },
+      });
+      if (pending.closed) {
+        consumer.close();
+        return null;
+      }
+      if (pending.paused) consumer.pause();
+      this.consumers.set(id, consumer);
+      return { consumer, paused: pending.paused };
+    } finally {
+      this.#pendingConsumers.delete(id);
+    }
+  }
+
+  setConsumerPaused(id: string, paused: boolean): void {
+    const pending = this.#pendingConsumers.get(id);
+    if (pending) pending.paused = paused;
+    const consumer = this.consumers.get(id);
+    if (paused) consumer?.pause();
+    else consumer?.resume();
+  }
+
+  closeConsumer(id: string): void {
+    const pending = this.#pendingConsumers.get(id);
+    if (pending) pending.closed = true;
+    this.consumers.get(id)?.close();
+    this.consumers.delete(id);
+  }
+
+  closeConsumersOf(peerId: string): void {
+    for (const pending of this.#pendingConsumers.values()) {
+      if (pending.peerId === peerId) pending.closed = true;
+    }
+    for (const [id, consumer] of this.consumers) {
+      if (consumer.appData['peerId'] === peerId) this.closeConsumer(id);
+    }
+  }
+
+  close(): void {
+    this.sendTransport.close();
+    this.recvTransport.close();
+    this.consumers.clear();
+    this.producers.clear();
+  }
+
+  #watch(transport: types.Transport, handlers: SessionHandlers): void {
+    transport.on('connect', ({ dtlsParameters }, done, failed) => {
+      const transportId = transport.id;
+      this.#connection
+        .request('connectWebRtcTransport', { transportId, dtlsParameters })
+        .then(done, failed);
+    });
+    transport.on('connectionstatechange', (state) => {
+      handlers.onTransportState(transport.direction, state);
+      if (state === 'disconnected') void this.#restartIce(transport);
+    });
+  }
+
+  async #restartIce(transport: types.Transport): Promise<void> {
+    try {
+      const iceParameters = await this.#connection.request('restartIce', {
+        transportId: transport.id,
+      });
+      if (!transport.closed) await transport.restartIce({ iceParameters });
+    } catch (error) {
+      // Either signalling is gone too, and the room is about to be rejoined, or the transport goes
+      // on to `failed`, with the same result.
+      console.warn('ICE restart failed', error);
+    }
+  }
+
+  async #sync(name: MediaSource, source: SourceState, videoCodec: VideoCodec): Promise<void> {
+    // While a device is being opened, what was sent before stays.
+    if (this.sendTransport.closed || source.starting) return;
+    let producer = this.producers.get(name);
+    if (!source.track) {
+      if (producer) await this.#closeProducer(name, producer);
+      return;
+    }
+    if (!producer) {
+      // A muted microphone is not offered before its first use.
+      if (!source.enabled) return;
+      producer = await this.sendTransport.produce({
+        track: source.track,
+        // The tracks belong to LocalMedia.
+        stopTracks: false,
+        disableTrackOnPause: false,
+        appData: { source: name },
+        ...encodingOptions(name, videoCodec, this.device.sendRtpCapabilities),
+      });
+      this.producers.set(name, producer);
+    } else if (producer.track !== source.track) {
+      await producer.replaceTrack({ track: source.track });
+    }
+    await this.#setProducerPaused(producer, !source.enabled);
+  }
+
+  async #setProducerPaused(producer: types.Producer, paused: boolean): Promise<void> {
+    if (producer.paused === paused) return;
+    const producerId = producer.id;
+    if (paused) {
+      producer.pause();
+      await this.#connection.request('pauseProducer', { producerId });
+    } else {
+      producer.resume();
+      await this.#connection.request('resumeProducer', { producerId });
+    }
+  }
+
+  async #closeProducer(name: MediaSource, producer: types.Producer): Promise<void> {
+    this.producers.delete(name);
+    producer.close();
+    await this.#connection.request('closeProducer', { producerId: producer.id });
+  }
+}

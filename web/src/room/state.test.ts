@@ -1,0 +1,155 @@
+import { describe, expect, it } from 'vitest';
+import type { PeerInfo, ServerNotification } from '../signaling/protocol';
+import { initialRoomState, reduce } from './state';
+import type { RoomEvent, RoomState } from './state';
+
+const device = { flag: 'chrome', name: 'Chrome', version: '140' };
+const ada: PeerInfo = { id: 'ada', displayName: 'Ada', device };
+const bob: PeerInfo = { id: 'bob', displayName: 'Bob', device };
+
+describe('joining', () => {
+  it('counts failed attempts until the room is joined', () => {
+    const state = run({ type: 'attemptFailed', attempt: 2 });
+    expect(state.phase).toEqual({ name: 'connecting', failedAttempts: 2 });
+    expect(run({ type: 'attemptFailed', attempt: 2 }, joined()).phase).toEqual({ name: 'joined' });
+  });
+
+  it('keeps a peer that a newPeer told of before the answer to join came', () => {
+    const state = run(notification({ method: 'newPeer', data: bob }), joined(ada));
+    expect([...state.peers.keys()]).toEqual(['bob', 'ada']);
+  });
+});
+
+describe('a lost connection', () => {
+  it('keeps the peers on show but drops their media', () => {
+    const state = run(joined(ada), consumerAdded('c1', 'ada'), { type: 'lost' });
+    expect(state.phase).toEqual({ name: 'reconnecting', failedAttempts: 0 });
+    expect(state.peers.get('ada')?.stale).toBe(true);
+    expect(state.consumers.size).toBe(0);
+  });
+
+  it('drops those that are gone when the room is joined again, and keeps the order of the rest', () => {
+    const state = run(joined(ada, bob), { type: 'lost' }, joined({ ...ada, id: 'cy' }, bob));
+    expect([...state.peers.values()].map(({ id, stale }) => [id, stale])).toEqual([
+      ['bob', false],
+      ['cy', false],
+    ]);
+  });
+
+  it('stays "connecting" when the room was never joined', () => {
+    expect(run({ type: 'lost' }).phase.name).toBe('connecting');
+  });
+
+  it('does not bring an ended call back', () => {
+    const state = run({ type: 'ended', reason: { why: 'replaced' } }, { type: 'lost' });
+    expect(state.phase).toEqual({ name: 'ended', reason: { why: 'replaced' } });
+  });
+});
+
+describe('consumers', () => {
+  it('may come before their peer', () => {
+    const state = run(consumerAdded('c1', 'ada'), joined(ada));
+    expect(state.consumers.get('c1')?.peerId).toBe('ada');
+  });
+
+  it('are paused and resumed', () => {
+    const paused = run(
+      consumerAdded('c1', 'ada'),
+      notification({ method: 'consumerPaused', data: { consumerId: 'c1' } }),
+    );
+    expect(paused.consumers.get('c1')?.paused).toBe(true);
+    const resumed = reduce(
+      paused,
+      notification({ method: 'consumerResumed', data: { consumerId: 'c1' } }),
+    );
+    expect(resumed.consumers.get('c1')?.paused).toBe(false);
+  });
+
+  it('take score and layers', () => {
+    const score = { score: 9, producerScore: 10, producerScores: [10] };
+    const state = run(
+      consumerAdded('c1', 'ada'),
+      notification({ method: 'consumerScore', data: { consumerId: 'c1', score } }),
+      notification({
+        method: 'consumerLayersChanged',
+        data: { consumerId: 'c1', spatialLayer: 1, temporalLayer: null },
+      }),
+    );
+    expect(state.consumers.get('c1')).toMatchObject({
+      score,
+      layers: { spatialLayer: 1, temporalLayer: null },
+    });
+  });
+
+  it('leave the state untouched when they are not known', () => {
+    const state = run(joined(ada));
+    const event = notification({ method: 'consumerPaused', data: { consumerId: 'gone' } });
+    expect(reduce(state, event)).toBe(state);
+  });
+
+  it('go with their peer, which is no longer the speaker', () => {
+    const state = run(
+      joined(ada, bob),
+      consumerAdded('c1', 'ada'),
+      consumerAdded('c2', 'bob'),
+      notification({ method: 'activeSpeaker', data: { peerId: 'ada', volume: -30 } }),
+      notification({ method: 'peerClosed', data: { peerId: 'ada' } }),
+    );
+    expect([...state.peers.keys()]).toEqual(['bob']);
+    expect([...state.consumers.keys()]).toEqual(['c2']);
+    expect(state.activeSpeaker).toBeNull();
+  });
+});
+
+describe('the active speaker', () => {
+  const speaking = notification({ method: 'activeSpeaker', data: { peerId: 'ada', volume: -20 } });
+
+  it('is whom the server names', () => {
+    expect(run(joined(ada), speaking).activeSpeaker).toEqual({ peerId: 'ada', volume: -20 });
+  });
+
+  it.each([{ peerId: null }, { volume: -20 }])('is nobody after %o', (data) => {
+    const silence = notification({ method: 'activeSpeaker', data });
+    expect(run(joined(ada), speaking, silence).activeSpeaker).toBeNull();
+  });
+});
+
+it('renames a peer', () => {
+  const data = { peerId: 'ada', displayName: 'Countess', oldDisplayName: 'Ada' };
+  const state = run(joined(ada), notification({ method: 'peerDisplayNameChanged', data }));
+  expect(state.peers.get('ada')?.displayName).toBe('Countess');
+});
+
+it('ignores a notification of a newer server', () => {
+  const state = run(joined(ada));
+  const unknown = { method: 'brandNew', data: {} } as unknown as ServerNotification;
+  expect(reduce(state, notification(unknown))).toBe(state);
+});
+
+function run(...events: RoomEvent[]): RoomState {
+  return events.reduce(reduce, initialRoomState);
+}
+
+function joined(...peers: PeerInfo[]): RoomEvent {
+  return { type: 'joined', peers };
+}
+
+function notification(message: ServerNotification): RoomEvent {
+  return { type: 'notification', notification: message };
+}
+
+function consumerAdded(id: string, peerId: string): RoomEvent {
+  const track = {} as MediaStreamTrack;
+  return {
+    type: 'consumerAdded',
+    consumer: {
+      id,
+      peerId,
+      producerId: `p-${id}`,
+      kind: 'video',
+      type: 'simple',
+      track,
+      paused: false,
+    },
+  };
+}

@@ -1,0 +1,236 @@
+/**
+ * What is known of a room, as one immutable value, and `reduce`, which takes it from event to
+ * event. Server notifications are events as they come.
+ */
+
+import type { types } from 'mediasoup-client';
+import type {
+  ConsumerScore,
+  ConsumerType,
+  DeviceInfo,
+  PeerInfo,
+  ProducerScore,
+  ServerNotification,
+} from '../signaling/protocol';
+import type { MediaSource } from './local-media';
+import type { TransportDirection } from './session';
+
+export type Phase =
+  /** The first connection is being made. */
+  | { name: 'connecting'; failedAttempts: number }
+  | { name: 'joined' }
+  /** Connection or media lost; a new one is being made and the room rejoined. */
+  | { name: 'reconnecting'; failedAttempts: number }
+  | { name: 'ended'; reason: EndReason };
+
+export type EndReason =
+  | { why: 'left' }
+  /** The same peer joined from somewhere else. */
+  | { why: 'replaced' }
+  | { why: 'unsupported-browser' }
+  | { why: 'failed'; message: string };
+
+export interface PeerState {
+  id: string;
+  displayName: string;
+  device: DeviceInfo;
+  /** Known from before the connection was lost; not yet confirmed by the server. */
+  stale: boolean;
+}
+
+export interface ConsumerState {
+  id: string;
+  peerId: string;
+  producerId: string;
+  kind: types.MediaKind;
+  type: ConsumerType;
+  track: MediaStreamTrack;
+  /** The producing peer paused it. */
+  paused: boolean;
+  score: ConsumerScore | null;
+  /** The layers being received, for simulcast and SVC. */
+  layers: { spatialLayer: number | null; temporalLayer: number | null };
+}
+
+export interface RoomState {
+  phase: Phase;
+  /** In order of arrival. */
+  peers: ReadonlyMap<string, PeerState>;
+  consumers: ReadonlyMap<string, ConsumerState>;
+  producerScores: ReadonlyMap<string, ProducerScore[]>;
+  /** The loudest peer of the moment, perhaps oneself. */
+  activeSpeaker: { peerId: string; volume: number } | null;
+  /** The server's estimate of the way down to here, bits per second. */
+  downlink: { desiredBitrate: number; availableBitrate: number } | null;
+  transports: Record<TransportDirection, types.ConnectionState>;
+  /** Why a source is not being sent although it is on. */
+  sendErrors: Record<MediaSource, string | null>;
+  serverVersion: string | null;
+}
+
+export type RoomEvent =
+  | { type: 'attemptFailed'; attempt: number }
+  | { type: 'joined'; peers: PeerInfo[] }
+  | { type: 'lost' }
+  | { type: 'ended'; reason: EndReason }
+  | { type: 'consumerAdded'; consumer: Omit<ConsumerState, 'score' | 'layers'> }
+  | { type: 'transportState'; direction: TransportDirection; state: types.ConnectionState }
+  | { type: 'sendError'; source: MediaSource; message: string | null }
+  | { type: 'notification'; notification: ServerNotification };
+
+export const initialRoomState: RoomState = {
+  phase: { name: 'connecting', failedAttempts: 0 },
+  peers: new Map(),
+  consumers: new Map(),
+  producerScores: new Map(),
+  activeSpeaker: null,
+  downlink: null,
+  transports: { send: 'new', recv: 'new' },
+  sendErrors: { mic: null, camera: null },
+  serverVersion: null,
+};
+
+/** The state after an event; the same object when the event changes nothing. */
+export function reduce(state: RoomState, event: RoomEvent): RoomState {
+  switch (event.type) {
+    case 'attemptFailed':
+      return 'failedAttempts' in state.phase
+        ? { ...state, phase: { ...state.phase, failedAttempts: event.attempt } }
+        : state;
+    case 'joined':
+      return { ...state, phase: { name: 'joined' }, peers: confirmPeers(state.peers, event.peers) };
+    case 'lost':
+      return lose(state);
+    case 'ended':
+      return { ...initialRoomState, phase: { name: 'ended', reason: event.reason } };
+    case 'consumerAdded': {
+      const consumer: ConsumerState = {
+        ...event.consumer,
+        score: null,
+        layers: { spatialLayer: null, temporalLayer: null },
+      };
+      return { ...state, consumers: withEntry(state.consumers, consumer.id, consumer) };
+    }
+    case 'transportState':
+      return { ...state, transports: { ...state.transports, [event.direction]: event.state } };
+    case 'sendError':
+      return state.sendErrors[event.source] === event.message
+        ? state
+        : { ...state, sendErrors: { ...state.sendErrors, [event.source]: event.message } };
+    case 'notification':
+      return notified(state, event.notification);
+  }
+}
+
+function notified(state: RoomState, { method, data }: ServerNotification): RoomState {
+  switch (method) {
+    case 'mediasoup-version':
+      return { ...state, serverVersion: data.version };
+    case 'newPeer':
+      return { ...state, peers: withEntry(state.peers, data.id, present(data)) };
+    case 'peerClosed':
+      return removePeer(state, data.peerId);
+    case 'peerDisplayNameChanged':
+      return {
+        ...state,
+        peers: changeEntry(state.peers, data.peerId, { displayName: data.displayName }),
+      };
+    case 'producerScore':
+      return { ...state, producerScores: withEntry(state.producerScores, data.producerId, data.score) };
+    case 'consumerScore':
+      return changeConsumer(state, data.consumerId, { score: data.score });
+    case 'consumerClosed':
+      return { ...state, consumers: without(state.consumers, data.consumerId) };
+    case 'consumerPaused':
+      return changeConsumer(state, data.consumerId, { paused: true });
+    case 'consumerResumed':
+      return changeConsumer(state, data.consumerId, { paused: false });
+    case 'consumerLayersChanged': {
+      const { consumerId, spatialLayer, temporalLayer } = data;
+      return changeConsumer(state, consumerId, { layers: { spatialLayer, temporalLayer } });
+    }
+    case 'activeSpeaker': {
+      const { peerId, volume } = data;
+      return { ...state, activeSpeaker: peerId ? { peerId, volume: volume ?? 0 } : null };
+    }
+    case 'downlinkBwe': {
+      const { desiredBitrate, availableBitrate } = data;
+      return { ...state, downlink: { desiredBitrate, availableBitrate } };
+    }
+    default:
+      // A newer server may tell more than this app knows of.
+      return state;
+  }
+}
+
+/**
+ * The peers stay on show while the connection is made again, but all media of the old one is gone.
+ */
+function lose(state: RoomState): RoomState {
+  if (state.phase.name === 'ended') return state;
+  const name = state.phase.name === 'connecting' ? 'connecting' : 'reconnecting';
+  return {
+    ...state,
+    phase: { name, failedAttempts: 0 },
+    peers: new Map([...state.peers].map(([id, peer]) => [id, { ...peer, stale: true }])),
+    consumers: new Map(),
+    producerScores: new Map(),
+    activeSpeaker: null,
+    downlink: null,
+    transports: initialRoomState.transports,
+  };
+}
+
+/**
+ * The peers that `join` answered, in the place they had before; and those that a `newPeer` told of
+ * meanwhile.
+ */
+function confirmPeers(
+  known: ReadonlyMap<string, PeerState>,
+  listed: PeerInfo[],
+): ReadonlyMap<string, PeerState> {
+  const peers = new Map(known);
+  for (const info of listed) peers.set(info.id, present(info));
+  for (const peer of known.values()) {
+    if (peers.get(peer.id)?.stale) peers.delete(peer.id);
+  }
+  return peers;
+}
+
+function present({ id, displayName, device }: PeerInfo): PeerState {
+  return { id, displayName, device, stale: false };
+}
+
+function removePeer(state: RoomState, peerId: string): RoomState {
+  return {
+    ...state,
+    peers: without(state.peers, peerId),
+    consumers: new Map([...state.consumers].filter(([, consumer]) => consumer.peerId !== peerId)),
+    activeSpeaker: state.activeSpeaker?.peerId === peerId ? null : state.activeSpeaker,
+  };
+}
+
+function changeConsumer(state: RoomState, id: string, change: Partial<ConsumerState>): RoomState {
+  const consumers = changeEntry(state.consumers, id, change);
+  return consumers === state.consumers ? state : { ...state, consumers };
+}
+
+function withEntry<V>(map: ReadonlyMap<string, V>, key: string, value: V): ReadonlyMap<string, V> {
+  return new Map(map).set(key, value);
+}
+
+function without<V>(map: ReadonlyMap<string, V>, key: string): ReadonlyMap<string, V> {
+  if (!map.has(key)) return map;
+  const copy = new Map(map);
+  copy.delete(key);
+  return copy;
+}
+
+function changeEntry<V extends object>(
+  map: ReadonlyMap<string, V>,
+  key: string,
+  change: Partial<V>,
+): ReadonlyMap<string, V> {
+  const value = map.get(key);
+  return value ? withEntry(map, key, { ...value, ...change }) : map;
+}

@@ -1,0 +1,144 @@
+import { beforeEach, describe, expect, it, vi } from 'vitest';
+import { ConnectionLostError, SignalingClient, signalingUrl } from './client';
+import type { SignalingConnection, SignalingHandlers } from './client';
+
+/** Stands in for protoo's peer: the test plays the network. */
+const FakePeer = vi.hoisted(
+  () =>
+    class FakePeer {
+      static all: FakePeer[] = [];
+      answer: (method: string) => Promise<unknown> = () => new Promise(() => {});
+      readonly #listeners = new Map<string, (...args: unknown[]) => void>();
+
+      constructor() {
+        FakePeer.all.push(this);
+      }
+
+      on(event: string, listener: (...args: unknown[]) => void): void {
+        this.#listeners.set(event, listener);
+      }
+
+      emit(event: string, ...args: unknown[]): void {
+        this.#listeners.get(event)?.(...args);
+      }
+
+      request(method: string): Promise<unknown> {
+        return this.answer(method);
+      }
+
+      close(): void {
+        this.emit('close');
+      }
+    },
+);
+
+vi.mock('protoo-client', () => ({ Peer: FakePeer, WebSocketTransport: class {} }));
+
+beforeEach(() => {
+  FakePeer.all = [];
+});
+
+describe('a connection', () => {
+  it('answers requests', async () => {
+    const { peer, opened } = start();
+    peer.answer = (method) => Promise.resolve({ asked: method });
+    const answer = await opened().request('getRouterRtpCapabilities', {});
+    expect(answer).toEqual({ asked: 'getRouterRtpCapabilities' });
+  });
+
+  it('rejects what is under way when it is lost, and what comes after', async () => {
+    const { peer, handlers, opened } = start();
+    const first = opened();
+    const underWay = first.request('restartIce', { transportId: 't' });
+    peer.emit('disconnected');
+    await expect(underWay).rejects.toBeInstanceOf(ConnectionLostError);
+    expect(handlers.onLost).toHaveBeenCalledOnce();
+
+    const second = opened();
+    peer.answer = () => Promise.resolve({});
+    await expect(first.request('closeProducer', { producerId: 'p' })).rejects.toBeInstanceOf(
+      ConnectionLostError,
+    );
+    await expect(second.request('closeProducer', { producerId: 'p' })).resolves.toEqual({});
+  });
+});
+
+describe('the end', () => {
+  it('is reported as replaced when the server closes for good', () => {
+    const { peer, handlers, opened } = start();
+    const connection = opened();
+    peer.emit('close');
+    expect(handlers.onReplaced).toHaveBeenCalledOnce();
+    expect(connection.lost).toBe(true);
+  });
+
+  it('is silent when it was asked for', () => {
+    const { client, handlers, opened } = start();
+    const connection = opened();
+    client.close();
+    expect(handlers.onReplaced).not.toHaveBeenCalled();
+    expect(connection.lost).toBe(true);
+  });
+
+  it('of an old connection is not mistaken for that of the new one', () => {
+    const { client, peer, handlers, opened } = start();
+    opened();
+    client.reconnect();
+    peer.emit('disconnected');
+    peer.emit('close');
+    expect(FakePeer.all).toHaveLength(2);
+    expect(handlers.onLost).not.toHaveBeenCalled();
+    expect(handlers.onReplaced).not.toHaveBeenCalled();
+  });
+});
+
+describe('a request of the server', () => {
+  it('is accepted once it is handled', async () => {
+    const { peer } = start();
+    const accept = vi.fn();
+    peer.emit('request', { id: 1, method: 'newConsumer', data: {} }, accept, vi.fn());
+    await vi.waitFor(() => expect(accept).toHaveBeenCalledOnce());
+  });
+
+  it('is rejected with the reason it failed for', async () => {
+    const { peer, handlers } = start();
+    handlers.onRequest.mockRejectedValue(new Error('no transport'));
+    const reject = vi.fn();
+    peer.emit('request', { id: 1, method: 'newConsumer', data: {} }, vi.fn(), reject);
+    await vi.waitFor(() => expect(reject).toHaveBeenCalledWith(500, 'no transport'));
+  });
+
+  it('is rejected by name when it is not known', async () => {
+    const { peer } = start();
+    const reject = vi.fn();
+    peer.emit('request', { id: 1, method: 'dance', data: {} }, vi.fn(), reject);
+    await vi.waitFor(() => expect(reject).toHaveBeenCalledWith(500, expect.stringContaining('dance')));
+  });
+});
+
+it('finds the signalling on the page’s own server', () => {
+  expect(signalingUrl('https://host:4443', 'a&b', 'p1')).toBe(
+    'wss://host:4443/?roomId=a%26b&peerId=p1',
+  );
+});
+
+function start() {
+  const handlers = {
+    onOpen: vi.fn<(connection: SignalingConnection) => void>(),
+    onAttemptFailed: vi.fn(),
+    onLost: vi.fn(),
+    onReplaced: vi.fn(),
+    onRequest: vi.fn(() => Promise.resolve()),
+    onNotification: vi.fn(),
+  } satisfies SignalingHandlers;
+  const client = new SignalingClient('wss://host', handlers);
+  const [peer] = FakePeer.all;
+  if (!peer) throw new Error('no peer was made');
+  const opened = (): SignalingConnection => {
+    peer.emit('open');
+    const [connection] = handlers.onOpen.mock.lastCall ?? [];
+    if (!connection) throw new Error('not opened');
+    return connection;
+  };
+  return { client, handlers, peer, opened };
+}

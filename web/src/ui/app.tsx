@@ -1,0 +1,104 @@
+import { useEffect, useMemo, useState } from 'preact/hooks';
+import { roomUrl } from '../config';
+import type { PageConfig } from '../config';
+import { exposeConsoleHandle } from '../console';
+import { RoomClient } from '../room/client';
+import { LocalMedia } from '../room/local-media';
+import type { MediaSource } from '../room/local-media';
+import { Call } from './call';
+import { Ended } from './ended';
+import { useStore } from './hooks';
+import { Lobby } from './lobby';
+import { readPreference, rememberPreference } from './preferences';
+
+export interface JoinChoice {
+  roomId: string;
+  displayName: string;
+}
+
+interface Visit extends JoinChoice {
+  client: RoomClient;
+}
+
+/** The lobby, then a call, then what it ended with, and from there a call again. */
+export function App({ config }: { config: PageConfig }) {
+  const media = useMemo(
+    () => new LocalMedia({ mic: readPreference('mic'), camera: readPreference('camera') }),
+    [],
+  );
+  const [visit, setVisit] = useState<Visit | null>(null);
+
+  const join = ({ roomId, displayName }: JoinChoice) => {
+    const { peerId, videoCodec } = config;
+    const { origin } = location;
+    const client = new RoomClient({ origin, roomId, peerId, displayName, videoCodec, media });
+    exposeConsoleHandle(client, media);
+    setVisit({ roomId, displayName, client });
+  };
+
+  useEffect(() => {
+    const sources: MediaSource[] = [];
+    if (config.mic) sources.push('mic');
+    if (config.camera) sources.push('camera');
+    void media.start(sources);
+    if (config.joinAtOnce && config.roomId) {
+      const displayName = config.displayName ?? readPreference('displayName') ?? 'Guest';
+      join({ roomId: config.roomId, displayName });
+    }
+    return media.state.subscribe(({ mic, camera }) => {
+      if (mic.track && mic.deviceId) rememberPreference('mic', mic.deviceId);
+      if (camera.track && camera.deviceId) rememberPreference('camera', camera.deviceId);
+    });
+  }, []);
+
+  if (!visit) {
+    const onJoin = (choice: JoinChoice) => {
+      rememberPreference('displayName', choice.displayName);
+      history.replaceState(null, '', withRoomId(location.href, choice.roomId));
+      join(choice);
+    };
+    return <Lobby config={config} media={media} onJoin={onJoin} />;
+  }
+  return <VisitView visit={visit} media={media} onRejoin={() => join(visit)} />;
+}
+
+interface VisitViewProps {
+  visit: Visit;
+  media: LocalMedia;
+  onRejoin: () => void;
+}
+
+function VisitView({ visit, media, onRejoin }: VisitViewProps) {
+  const room = useStore(visit.client.state);
+  const ended = room.phase.name === 'ended';
+
+  useEffect(() => {
+    document.title = `${visit.roomId} · Tureen`;
+  }, [visit.roomId]);
+  useEffect(() => {
+    if (ended) media.suspend();
+  }, [ended]);
+
+  if (room.phase.name === 'ended') {
+    const rejoin = () => {
+      void media.resume();
+      onRejoin();
+    };
+    return <Ended reason={room.phase.reason} roomId={visit.roomId} onRejoin={rejoin} />;
+  }
+  return (
+    <Call
+      client={visit.client}
+      room={room}
+      media={media}
+      displayName={visit.displayName}
+      link={roomUrl(location.origin, visit.roomId)}
+    />
+  );
+}
+
+function withRoomId(href: string, roomId: string): string {
+  const url = new URL(href);
+  url.searchParams.set('roomId', roomId);
+  return url.href;
+}

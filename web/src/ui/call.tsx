@@ -1,0 +1,71 @@
+import { useMemo } from 'preact/hooks';
+import type { RoomClient } from '../room/client';
+import type { LocalMedia } from '../room/local-media';
+import type { RoomState } from '../room/state';
+import { Announcer } from './announcer';
+import { ConnectionNote } from './connection-note';
+import { CopyLink } from './copy-link';
+import { DeviceMenu } from './device-menu';
+import { useStore } from './hooks';
+import { LeaveIcon, LogoIcon, PeopleIcon } from './icons';
+import { MediaButton } from './media-button';
+import { Notes } from './notes';
+import { RemoteAudio } from './remote-audio';
+import { Stage } from './stage';
+import { StageMessage } from './stage-message';
+import { tilesOf } from './tiles';
+
+interface CallProps {
+  client: RoomClient;
+  room: RoomState;
+  media: LocalMedia;
+  displayName: string;
+  /** What brings others here. */
+  link: string;
+}
+
+/** A call as it goes on: everyone on the stage, the controls below. */
+export function Call({ client, room, media, displayName, link }: CallProps) {
+  const local = useStore(media.state);
+  const self = { peerId: client.peerId, name: displayName };
+  const tiles = useMemo(
+    () => tilesOf(room, local, self),
+    [room, local, self.peerId, self.name],
+  );
+  const audio = [...room.consumers.values()].filter((consumer) => consumer.kind === 'audio');
+  return (
+    <main class="call">
+      <header class="call-header">
+        <LogoIcon />
+        <h1>{client.roomId}</h1>
+        <ConnectionNote room={room} />
+        <span class="spacer" />
+        <span class="people" title="Participants">
+          <PeopleIcon />
+          <span aria-label={`${room.peers.size + 1} participants`}>{room.peers.size + 1}</span>
+        </span>
+        <CopyLink link={link} />
+      </header>
+      <div class={`stage-area ${room.phase.name}`}>
+        <Stage tiles={tiles} />
+        <Notes room={room} local={local} />
+        <StageMessage room={room} />
+        <RemoteAudio consumers={audio} />
+      </div>
+      <footer class="controls">
+        <MediaButton source="mic" state={local.mic} media={media} />
+        <MediaButton source="camera" state={local.camera} media={media} />
+        <DeviceMenu local={local} media={media} />
+        <button
+          class="round leave"
+          aria-label="Leave the call"
+          title="Leave the call"
+          onClick={() => client.leave()}
+        >
+          <LeaveIcon />
+        </button>
+      </footer>
+      <Announcer peers={room.peers} />
+    </main>
+  );
+}

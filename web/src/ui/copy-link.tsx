@@ -1,0 +1,21 @@
+import { useFlash } from './hooks';
+import { CheckIcon, LinkIcon } from './icons';
+
+/** Copies the room's link, or shows it where the clipboard is out of reach. */
+export function CopyLink({ link }: { link: string }) {
+  const [copied, flash] = useFlash(2000);
+  const copy = async () => {
+    try {
+      await navigator.clipboard.writeText(link);
+      flash();
+    } catch {
+      prompt('The link to this room:', link);
+    }
+  };
+  return (
+    <button class="button small copy" onClick={() => void copy()} aria-label="Copy the room’s link">
+      {copied ? <CheckIcon /> : <LinkIcon />}
+      <span aria-live="polite">{copied ? 'Copied' : 'Copy link'}</span>
+    </button>
+  );
+}

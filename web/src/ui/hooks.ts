@@ -1,0 +1,62 @@
+import { useEffect, useLayoutEffect, useReducer, useRef, useState } from 'preact/hooks';
+import type { RefObject } from 'preact';
+import type { ReadableStore } from '../room/store';
+
+/** The store's value; renders again when it changes. */
+export function useStore<T>(store: ReadableStore<T>): T {
+  const [, rerender] = useReducer((count: number) => count + 1, 0);
+  const rendered = store.get();
+  useLayoutEffect(() => {
+    // It may have changed between the rendering and now.
+    if (store.get() !== rendered) rerender(undefined);
+    return store.subscribe(() => rerender(undefined));
+  }, [store]);
+  return rendered;
+}
+
+/** The size of an element's content box, in CSS pixels. */
+export function useElementSize<E extends Element>(): [
+  RefObject<E | null>,
+  { width: number; height: number },
+] {
+  const ref = useRef<E>(null);
+  const [size, setSize] = useState({ width: 0, height: 0 });
+  useLayoutEffect(() => {
+    if (!ref.current) return;
+    const observer = new ResizeObserver(([entry]) => {
+      if (!entry) return;
+      const { width, height } = entry.contentRect;
+      setSize({ width, height });
+    });
+    observer.observe(ref.current);
+    return () => observer.disconnect();
+  }, []);
+  return [ref, size];
+}
+
+/** Calls back on Ctrl+key (Cmd+key on a Mac) instead of what the browser does there. */
+export function useShortcut(key: string, action: () => void): void {
+  const latest = useRef(action);
+  latest.current = action;
+  useEffect(() => {
+    const onKeyDown = (event: KeyboardEvent) => {
+      const plain = !event.shiftKey && !event.altKey && (event.ctrlKey || event.metaKey);
+      if (!plain || event.key.toLowerCase() !== key) return;
+      event.preventDefault();
+      if (!event.repeat) latest.current();
+    };
+    window.addEventListener('keydown', onKeyDown);
+    return () => window.removeEventListener('keydown', onKeyDown);
+  }, [key]);
+}
+
+/** True for a while after `flash()`. */
+export function useFlash(durationMs: number): [boolean, () => void] {
+  const [on, setOn] = useState(false);
+  useEffect(() => {
+    if (!on) return;
+    const timer = setTimeout(() => setOn(false), durationMs);
+    return () => clearTimeout(timer);
+  }, [on, durationMs]);
+  return [on, () => setOn(true)];
+}

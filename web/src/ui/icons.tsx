@@ -1,0 +1,101 @@
+/** Line icons on a 24-pixel grid. They are decoration: the control around them has the label. */
+
+import type { ComponentChildren } from 'preact';
+
+function Icon({ children }: { children: ComponentChildren }) {
+  return (
+    <svg
+      class="icon"
+      viewBox="0 0 24 24"
+      fill="none"
+      stroke="currentColor"
+      stroke-width="1.8"
+      stroke-linecap="round"
+      stroke-linejoin="round"
+      aria-hidden="true"
+    >
+      {children}
+    </svg>
+  );
+}
+
+export const LogoIcon = () => (
+  <Icon>
+    <path d="M3 11.5h18c0 5-3.5 8.5-9 8.5s-9-3.5-9-8.5Z" />
+    <path d="M5.5 11.5C6 8 8.5 6 12 6s6 2 6.5 5.5M12 6V3.5" />
+  </Icon>
+);
+
+export const MicIcon = () => (
+  <Icon>
+    <rect x="9" y="3" width="6" height="11" rx="3" />
+    <path d="M5.5 11.5a6.5 6.5 0 0 0 13 0M12 18v3" />
+  </Icon>
+);
+
+export const MicOffIcon = () => (
+  <Icon>
+    <path d="M15 10V6a3 3 0 0 0-5.8-1M9 9.5V11a3 3 0 0 0 4.5 2.6" />
+    <path d="M5.5 11.5a6.5 6.5 0 0 0 10.2 5.3M18.5 11.5c0 .8-.1 1.5-.4 2.2M12 18v3M4 4l16 16" />
+  </Icon>
+);
+
+export const CameraIcon = () => (
+  <Icon>
+    <rect x="3" y="6.5" width="12.5" height="11" rx="2.5" />
+    <path d="m15.5 11 5-3v8l-5-3" />
+  </Icon>
+);
+
+export const CameraOffIcon = () => (
+  <Icon>
+    <path d="M10 6.5h3A2.5 2.5 0 0 1 15.5 9v2l5-3v8l-2-1.2M15.3 15.5a2.5 2.5 0 0 1-2.3 2H5.5A2.5 2.5 0 0 1 3 15V9c0-1 .6-1.9 1.5-2.3M4 4l16 16" />
+  </Icon>
+);
+
+export const LeaveIcon = () => (
+  <Icon>
+    <path
+      d="M3.3 14.6c-.5-.6-.7-1.3-.5-2C3.7 9.5 7.5 8 12 8s8.3 1.5 9.2 4.6c.2.7 0 1.4-.5 2l-1 1.1a1.5 1.5 0 0 1-1.7.4l-2.3-.9a1.5 1.5 0 0 1-1-1.4v-1.3a11 11 0 0 0-5.4 0v1.3a1.5 1.5 0 0 1-1 1.4l-2.3.9a1.5 1.5 0 0 1-1.7-.4Z"
+    />
+  </Icon>
+);
+
+export const LinkIcon = () => (
+  <Icon>
+    <path d="M10 14a4 4 0 0 0 5.7 0l3-3A4 4 0 0 0 13 5.3l-1 1M14 10a4 4 0 0 0-5.7 0l-3 3A4 4 0 0 0 11 18.7l1-1" />
+  </Icon>
+);
+
+export const CheckIcon = () => (
+  <Icon>
+    <path d="m5 12.5 4.5 4.5L19 7.5" />
+  </Icon>
+);
+
+export const CloseIcon = () => (
+  <Icon>
+    <path d="m6 6 12 12M18 6 6 18" />
+  </Icon>
+);
+
+export const SettingsIcon = () => (
+  <Icon>
+    <path d="M4 7h9M19 7h1M4 17h1M11 17h9" />
+    <circle cx="16" cy="7" r="2.5" />
+    <circle cx="8" cy="17" r="2.5" />
+  </Icon>
+);
+
+export const PeopleIcon = () => (
+  <Icon>
+    <circle cx="9" cy="8.5" r="3.2" />
+    <path d="M3 19c.5-3.5 2.8-5.2 6-5.2s5.5 1.7 6 5.2M15.5 5.6a3.2 3.2 0 0 1 0 5.8M17.5 14.2c2 .7 3.2 2.3 3.5 4.8" />
+  </Icon>
+);
+
+export const WarningIcon = () => (
+  <Icon>
+    <path d="M12 4 2.8 19.5h18.4L12 4ZM12 10v4.5M12 17.2v.1" />
+  </Icon>
+);

@@ -1,0 +1,30 @@
+import type { LocalMediaState, MediaProblem } from '../room/local-media';
+
+/** What is wrong with microphone and camera and what helps, one sentence or two for each problem. */
+export function problemTexts({ mic, camera }: LocalMediaState): string[] {
+  if (mic.problem && mic.problem === camera.problem) {
+    return [problemText('microphone and camera', true, mic.problem)];
+  }
+  const texts: string[] = [];
+  if (mic.problem) texts.push(problemText('microphone', false, mic.problem));
+  if (camera.problem) texts.push(problemText('camera', false, camera.problem));
+  return texts;
+}
+
+function problemText(name: string, both: boolean, problem: MediaProblem): string {
+  const [is, was, it] = both ? ['are', 'were', 'them'] : ['is', 'was', 'it'];
+  switch (problem) {
+    case 'insecure':
+      return `The browser offers ${name} only on a secure (https) page.`;
+    case 'denied':
+      return `Your ${name} ${is} blocked. The browser’s site settings can allow ${it}.`;
+    case 'not-found':
+      return `No ${name} found.`;
+    case 'busy':
+      return `Your ${name} ${is} in use by another program.`;
+    case 'lost':
+      return `Your ${name} ${was} disconnected.`;
+    case 'failed':
+      return `Your ${name} could not be started.`;
+  }
+}

@@ -1,0 +1,70 @@
+/** What there is to see in a call, from the room's state and the local media. */
+
+import type { LocalMediaState } from '../room/local-media';
+import type { ConsumerState, PeerState, RoomState } from '../room/state';
+
+export interface TileModel {
+  /** Stable while the tile lasts. */
+  key: string;
+  peerId: string;
+  name: string;
+  isSelf: boolean;
+  /** Null shows the initials. */
+  video: MediaStreamTrack | null;
+  muted: boolean;
+  speaking: boolean;
+}
+
+/**
+ * One tile for each peer, or more for a peer that sends several videos; oneself comes last, where
+ * new arrivals don't move the others.
+ */
+export function tilesOf(
+  room: RoomState,
+  media: LocalMediaState,
+  self: { peerId: string; name: string },
+): TileModel[] {
+  const consumers = [...room.consumers.values()];
+  const speaker = room.activeSpeaker?.peerId;
+  const tiles = [...room.peers.values()].flatMap((peer) =>
+    peerTiles(
+      peer,
+      consumers.filter((consumer) => consumer.peerId === peer.id),
+      speaker === peer.id,
+    ),
+  );
+  return [...tiles, selfTile(media, self, speaker === self.peerId)];
+}
+
+function peerTiles(peer: PeerState, consumers: ConsumerState[], speaking: boolean): TileModel[] {
+  const audio = consumers.filter((consumer) => consumer.kind === 'audio');
+  const videos = consumers.filter((consumer) => consumer.kind === 'video');
+  const muted = audio.every((consumer) => consumer.paused);
+  const tile = (key: string, video: ConsumerState | undefined): TileModel => ({
+    key,
+    peerId: peer.id,
+    name: peer.displayName,
+    isSelf: false,
+    video: video && !video.paused ? video.track : null,
+    muted,
+    speaking: speaking && !muted,
+  });
+  const [first, ...more] = videos;
+  return [tile(peer.id, first), ...more.map((video) => tile(`${peer.id}/${video.id}`, video))];
+}
+
+function selfTile(
+  media: LocalMediaState,
+  self: { peerId: string; name: string },
+  speaking: boolean,
+): TileModel {
+  return {
+    key: self.peerId,
+    peerId: self.peerId,
+    name: self.name,
+    isSelf: true,
+    video: media.camera.track,
+    muted: !media.mic.enabled,
+    speaking: speaking && media.mic.enabled,
+  };
+}
