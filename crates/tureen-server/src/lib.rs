@@ -1,1 +1,29 @@
 //! Video rooms: signalling, HTTP API and the web app.
+//!
+//! [`Server::start`] runs everything from one [`ServerConfig`]. Inside, from a client to its media:
+//! `listener` (TCP, TLS) → `http` (routes, WebSocket) → `protoo` (messages, order, time-outs) → `rooms` (by id) →
+//! `room` (peers and what they ask for) → `workers` (Tureen's media workers).
+
+mod addresses;
+mod codecs;
+pub mod config;
+mod http;
+mod listener;
+mod protoo;
+mod room;
+mod rooms;
+mod server;
+mod tls;
+mod web_app;
+mod workers;
+
+pub use self::{
+    addresses::lan_address,
+    config::{ConfigError, ServerConfig},
+    server::{Server, StartError},
+    tls::TlsError,
+    workers::StartWorkerError,
+};
+
+/// What clients are told at the start: the mediasoup version whose behaviour they can expect, and ours.
+const MEDIASOUP_VERSION: &str = concat!("3.27.0+tureen.", env!("CARGO_PKG_VERSION"));

@@ -1,0 +1,383 @@
+//! The settings of a room server: one struct, with defaults, readable from a TOML file.
+
+use std::{
+    net::{IpAddr, Ipv4Addr, SocketAddr},
+    num::NonZeroUsize,
+    path::{Path, PathBuf},
+    time::Duration,
+};
+
+use serde::{Deserialize, Serialize};
+
+/// Settings of a room server; every key has a default.
+///
+/// In a TOML file the keys have the names of the fields. A key that is not known is an error that names it.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct ServerConfig {
+    /// Where HTTPS and WSS are served. Port 0 takes any free port. Default `0.0.0.0:4443`.
+    pub listen: SocketAddr,
+    /// Media workers: one thread and one RTC port each. 0 (the default) means one per core.
+    pub workers: usize,
+    /// Where the server keeps what it makes by itself (the self-signed certificate).
+    /// Default `$XDG_STATE_HOME/tureen`, else `~/.local/state/tureen`.
+    pub state_dir: Option<PathBuf>,
+    /// Certificate of the web server.
+    pub tls: TlsConfig,
+    /// Addresses and bit rates of the media transports.
+    pub rtc: RtcConfig,
+    /// Bounds of what clients can make the server hold.
+    pub limits: Limits,
+    /// How long the server waits for what.
+    pub timeouts: Timeouts,
+}
+
+/// `[tls]`: the certificate of HTTPS and WSS.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct TlsConfig {
+    /// Serve HTTPS. `false` serves plain HTTP, for use behind a proxy that does TLS: browsers give no camera to
+    /// plain HTTP pages other than localhost's. Default `true`.
+    pub enabled: bool,
+    /// Certificate chain (PEM). Without it a self-signed certificate is made once and kept in `state_dir`.
+    pub cert: Option<PathBuf>,
+    /// Private key of `cert` (PEM).
+    pub key: Option<PathBuf>,
+}
+
+/// `[rtc]`: how media reaches the server.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct RtcConfig {
+    /// Local addresses for media, UDP and TCP. Empty (the default) means this machine's address in its network,
+    /// and the loopback address.
+    pub listen: Vec<IpAddr>,
+    /// Address or host name that clients are told in place of the local ones (loopback excepted): the public
+    /// address of a machine behind NAT.
+    pub announce: Option<String>,
+    /// Port of the first worker; each further worker takes the next one. 0 takes any free port. Default 44444.
+    pub port: u16,
+    /// Bandwidth estimate of a transport before the first feedback (bit/s). Default 1 000 000.
+    pub initial_available_outgoing_bitrate: u64,
+    /// What a client may send on one transport (bit/s, told to it by REMB); 0 means no limit. Default 1 500 000.
+    pub max_incoming_bitrate: u64,
+}
+
+/// `[limits]`: bounds of what clients can make the server hold.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Limits {
+    /// Open TCP connections; further ones wait in the kernel's queue. Default 10 000.
+    pub max_connections: usize,
+    /// Rooms at a time. Default 10 000.
+    pub max_rooms: usize,
+    /// Peers in one room. Default 500.
+    pub max_peers_per_room: usize,
+    /// Transports of one peer. Default 8.
+    pub max_transports_per_peer: usize,
+    /// Producers of one peer. Default 32.
+    pub max_producers_per_peer: usize,
+    /// The most that `consumerReplicas` of a connection's URL can ask for. Default 10.
+    pub max_consumer_replicas: u8,
+    /// One WebSocket message (bytes); a longer one closes the connection with 1009. Default 960 000.
+    pub max_message_bytes: usize,
+    /// Requests of one peer that are being worked on; further ones wait in its socket. Default 32.
+    pub max_requests_in_flight: usize,
+    /// Messages waiting to be sent to one peer; a peer too slow for this is closed. Default 2048.
+    pub max_queued_messages: usize,
+}
+
+/// `[timeouts]`: how long the server waits (seconds).
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Timeouts {
+    /// A client's TLS handshake and request head. Default 10.
+    #[serde(rename = "handshake_s", with = "seconds")]
+    pub handshake: Duration,
+    /// A client's answer to a request of the server. Default 20.
+    #[serde(rename = "request_s", with = "seconds")]
+    pub request: Duration,
+    /// Between WebSocket pings; a peer silent through two of them is closed. Default 60.
+    #[serde(rename = "ping_s", with = "seconds")]
+    pub ping: Duration,
+    /// ICE consent: a transport that hears nothing for so long ends its peer. At most 255. Default 20.
+    #[serde(rename = "ice_consent_s", with = "seconds")]
+    pub ice_consent: Duration,
+    /// Closing everything when the server is told to stop. Default 5.
+    #[serde(rename = "shutdown_s", with = "seconds")]
+    pub shutdown: Duration,
+}
+
+/// Why settings can't be used.
+#[derive(Debug, thiserror::Error)]
+pub enum ConfigError {
+    /// The file can't be read.
+    #[error("cannot read the configuration file {}: {source}", path.display())]
+    Read {
+        /// The file.
+        path: PathBuf,
+        /// What the system said.
+        source: std::io::Error,
+    },
+    /// The file is not TOML, or has an unknown key or a value of the wrong type.
+    #[error("configuration file {}: {source}", path.display())]
+    Parse {
+        /// The file.
+        path: PathBuf,
+        /// Where and why.
+        source: Box<toml::de::Error>,
+    },
+    /// A value is out of its range.
+    #[error("setting {key} = {value}: {why}")]
+    Invalid {
+        /// Name of the key, with its section.
+        key: &'static str,
+        /// The value that was given.
+        value: String,
+        /// What is wrong with it.
+        why: &'static str,
+    },
+}
+
+impl ServerConfig {
+    /// Reads a TOML file; keys that it leaves out have their defaults.
+    ///
+    /// # Errors
+    /// If the file can't be read, is not TOML, or has an unknown key or a value of the wrong type.
+    pub fn from_file(path: &Path) -> Result<Self, ConfigError> {
+        let text = std::fs::read_to_string(path)
+            .map_err(|source| ConfigError::Read { path: path.to_owned(), source })?;
+        toml::from_str(&text)
+            .map_err(|source| ConfigError::Parse { path: path.to_owned(), source: Box::new(source) })
+    }
+
+    /// Checks the values that a type can't.
+    ///
+    /// # Errors
+    /// The first value that is out of its range.
+    pub fn validate(&self) -> Result<(), ConfigError> {
+        let Limits {
+            max_connections,
+            max_rooms,
+            max_peers_per_room,
+            max_transports_per_peer,
+            max_producers_per_peer,
+            max_consumer_replicas: _,
+            max_message_bytes,
+            max_requests_in_flight,
+            max_queued_messages,
+        } = self.limits;
+        for (key, value) in [
+            ("limits.max_connections", max_connections),
+            ("limits.max_rooms", max_rooms),
+            ("limits.max_peers_per_room", max_peers_per_room),
+            ("limits.max_transports_per_peer", max_transports_per_peer),
+            ("limits.max_producers_per_peer", max_producers_per_peer),
+            ("limits.max_message_bytes", max_message_bytes),
+            ("limits.max_requests_in_flight", max_requests_in_flight),
+            ("limits.max_queued_messages", max_queued_messages),
+        ] {
+            check(value > 0, key, value, "must be at least 1")?;
+        }
+        check(
+            max_connections <= tokio::sync::Semaphore::MAX_PERMITS.min(u32::MAX as usize),
+            "limits.max_connections",
+            max_connections,
+            "is more than any machine has",
+        )?;
+        check(
+            max_message_bytes <= 64 << 20,
+            "limits.max_message_bytes",
+            max_message_bytes,
+            "is over 64 MiB",
+        )?;
+
+        for (key, value) in [
+            ("timeouts.handshake_s", self.timeouts.handshake),
+            ("timeouts.request_s", self.timeouts.request),
+            ("timeouts.ping_s", self.timeouts.ping),
+            ("timeouts.ice_consent_s", self.timeouts.ice_consent),
+        ] {
+            check(!value.is_zero(), key, value.as_secs(), "must be at least 1")?;
+        }
+        let consent = self.timeouts.ice_consent.as_secs();
+        check(consent <= 255, "timeouts.ice_consent_s", consent, "must be at most 255")?;
+
+        let workers = self.worker_count();
+        check(workers <= 1024, "workers", workers, "must be at most 1024")?;
+        check(
+            self.rtc.port == 0 || usize::from(self.rtc.port) + workers - 1 <= usize::from(u16::MAX),
+            "rtc.port",
+            self.rtc.port,
+            "leaves no room below 65536 for one port per worker",
+        )?;
+        for ip in &self.rtc.listen {
+            check(
+                !ip.is_unspecified() || self.rtc.announce.is_some(),
+                "rtc.listen",
+                ip,
+                "needs rtc.announce: clients can't be told an unspecified address",
+            )?;
+        }
+        if let Some(announce) = &self.rtc.announce {
+            let plausible =
+                !announce.is_empty() && !announce.contains(|c: char| c.is_whitespace() || c == '/');
+            check(plausible, "rtc.announce", announce, "is neither an address nor a host name")?;
+        }
+        match (&self.tls.cert, &self.tls.key) {
+            (Some(cert), None) => check(false, "tls.cert", cert.display(), "needs tls.key too"),
+            (None, Some(key)) => check(false, "tls.key", key.display(), "needs tls.cert too"),
+            _ => Ok(()),
+        }
+    }
+
+    /// Number of media workers: the setting, or one per core.
+    pub fn worker_count(&self) -> usize {
+        match self.workers {
+            0 => std::thread::available_parallelism().map_or(1, NonZeroUsize::get),
+            count => count,
+        }
+    }
+
+    /// The directory for what the server keeps: the setting, or the user's state directory.
+    pub fn state_dir(&self) -> PathBuf {
+        self.state_dir.clone().unwrap_or_else(|| {
+            let variable = |name| std::env::var_os(name).filter(|value| !value.is_empty()).map(PathBuf::from);
+            variable("XDG_STATE_HOME")
+                .or_else(|| variable("HOME").map(|home| home.join(".local/state")))
+                .unwrap_or_else(std::env::temp_dir)
+                .join("tureen")
+        })
+    }
+}
+
+fn check(holds: bool, key: &'static str, value: impl ToString, why: &'static str) -> Result<(), ConfigError> {
+    if holds { Ok(()) } else { Err(ConfigError::Invalid { key, value: value.to_string(), why }) }
+}
+
+impl Default for ServerConfig {
+    fn default() -> Self {
+        Self {
+            listen: SocketAddr::from((Ipv4Addr::UNSPECIFIED, 4443)),
+            workers: 0,
+            state_dir: None,
+            tls: TlsConfig::default(),
+            rtc: RtcConfig::default(),
+            limits: Limits::default(),
+            timeouts: Timeouts::default(),
+        }
+    }
+}
+
+impl Default for TlsConfig {
+    fn default() -> Self {
+        Self { enabled: true, cert: None, key: None }
+    }
+}
+
+impl Default for RtcConfig {
+    fn default() -> Self {
+        Self {
+            listen: Vec::new(),
+            announce: None,
+            port: 44444,
+            initial_available_outgoing_bitrate: 1_000_000,
+            max_incoming_bitrate: 1_500_000,
+        }
+    }
+}
+
+impl Default for Limits {
+    fn default() -> Self {
+        Self {
+            max_connections: 10_000,
+            max_rooms: 10_000,
+            max_peers_per_room: 500,
+            max_transports_per_peer: 8,
+            max_producers_per_peer: 32,
+            max_consumer_replicas: 10,
+            max_message_bytes: 960_000,
+            max_requests_in_flight: 32,
+            max_queued_messages: 2048,
+        }
+    }
+}
+
+impl Default for Timeouts {
+    fn default() -> Self {
+        Self {
+            handshake: Duration::from_secs(10),
+            request: Duration::from_secs(20),
+            ping: Duration::from_secs(60),
+            ice_consent: Duration::from_secs(20),
+            shutdown: Duration::from_secs(5),
+        }
+    }
+}
+
+/// Durations as whole seconds.
+mod seconds {
+    use std::time::Duration;
+
+    use serde::{Deserialize, Deserializer, Serializer};
+
+    pub(super) fn serialize<S: Serializer>(duration: &Duration, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.serialize_u64(duration.as_secs())
+    }
+
+    pub(super) fn deserialize<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Duration, D::Error> {
+        u32::deserialize(deserializer).map(|seconds| Duration::from_secs(seconds.into()))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn defaults_are_valid_and_survive_toml() {
+        let config = ServerConfig::default();
+        config.validate().unwrap();
+        let text = toml::to_string(&config).unwrap();
+        assert_eq!(toml::from_str::<ServerConfig>(&text).unwrap(), config);
+    }
+
+    #[test]
+    fn keys_left_out_have_their_defaults() {
+        let config: ServerConfig = toml::from_str("[timeouts]\nping_s = 7").unwrap();
+        assert_eq!(config.timeouts.ping, Duration::from_secs(7));
+        assert_eq!(config.timeouts.request, Duration::from_secs(20));
+        assert_eq!(config.limits, Limits::default());
+    }
+
+    #[test]
+    fn an_unknown_key_is_named() {
+        for (text, key) in [("lisen = 1", "lisen"), ("[limits]\nmax_roms = 3", "max_roms")] {
+            let error = toml::from_str::<ServerConfig>(text).unwrap_err().to_string();
+            assert!(error.contains(key), "{error}");
+        }
+    }
+
+    #[test]
+    fn a_value_out_of_range_is_named_with_its_key() {
+        let mut config = ServerConfig::default();
+        config.limits.max_rooms = 0;
+        assert_eq!(
+            config.validate().unwrap_err().to_string(),
+            "setting limits.max_rooms = 0: must be at least 1"
+        );
+
+        let mut config = ServerConfig { workers: 4, ..Default::default() };
+        config.rtc.port = 65533;
+        assert!(config.validate().unwrap_err().to_string().contains("rtc.port = 65533"));
+        config.rtc.port = 65532;
+        config.validate().unwrap();
+    }
+
+    #[test]
+    fn a_certificate_needs_its_key() {
+        let mut config = ServerConfig::default();
+        config.tls.cert = Some("a.pem".into());
+        assert!(config.validate().unwrap_err().to_string().contains("tls.cert = a.pem"));
+    }
+}

@@ -1,0 +1,139 @@
+//! Consumers: made paused, announced to the client, resumed when it is ready.
+
+use serde_json::{Map, Value};
+use tracing::{debug, warn};
+use tureen::{consumer::Consumer, prelude::*, webrtc_transport::WebRtcTransport};
+
+use super::{
+    ConsumerEntry, Peer, Session,
+    wire::{AboutConsumer, ConsumerLayersChanged, ConsumerScores, NewConsumer},
+};
+
+/// A producer that others may consume.
+#[derive(Clone)]
+pub(super) struct Source {
+    pub(super) peer_id: String,
+    pub(super) producer_id: ProducerId,
+    /// The producer's, with its peer's id in it.
+    pub(super) app_data: Map<String, Value>,
+}
+
+impl Session {
+    /// Starts to make `peer`, which is this session's, a consumer of `source`, and as many replicas as the room
+    /// wants. Does nothing where the peer can't consume it.
+    ///
+    /// Called under the room's lock; whatever takes time happens in tasks that end with the peer.
+    pub(super) fn consume(&self, peer: &mut Peer, source: Source) {
+        let Some(rtp_capabilities) = peer.joined.as_ref().and_then(|joined| joined.rtp_capabilities.clone())
+        else {
+            return;
+        };
+        let Some(transport) = peer.transports.values().find(|entry| entry.consuming) else {
+            debug!(peer = self.link().name(), "no consuming transport");
+            return;
+        };
+        let transport = transport.transport.clone();
+        for _ in 0..=self.room().consumer_replicas {
+            let mut options = ConsumerOptions::new(source.producer_id, rtp_capabilities.clone());
+            options.paused = true;
+            // NACK for Opus too.
+            options.enable_rtx = Some(true);
+            options.ignore_dtx = true;
+            peer.spawn(self.clone().make_consumer(transport.clone(), options, source.clone()));
+        }
+    }
+
+    async fn make_consumer(self, transport: WebRtcTransport, options: ConsumerOptions, source: Source) {
+        let name = self.link().name();
+        if !self.room().router.can_consume(&source.producer_id, &options.rtp_capabilities) {
+            return debug!(peer = name, producer = %source.producer_id, "peer can't consume this");
+        }
+        let consumer = match transport.consume(options).await {
+            Ok(consumer) => consumer,
+            Err(error) => {
+                return warn!(peer = name, producer = %source.producer_id, %error, "consumer can't be made");
+            }
+        };
+        drop(transport);
+        self.report(&consumer);
+        let id = consumer.id();
+        let entry = ConsumerEntry { consumer: consumer.clone(), _load: self.room().worker.add_load() };
+        let Ok(_) = self.with_peer(|peer| peer.consumers.insert(id, entry)) else { return };
+        if consumer.closed() {
+            // The producer closed before the consumer was in the table. The client need not hear of it.
+            self.forget_consumer(id);
+            return;
+        }
+
+        let producer_paused = consumer.producer_paused();
+        let announcement = NewConsumer {
+            peer_id: &source.peer_id,
+            producer_id: source.producer_id,
+            id,
+            kind: consumer.kind(),
+            rtp_parameters: consumer.rtp_parameters(),
+            r#type: consumer.r#type(),
+            app_data: &source.app_data,
+            producer_paused,
+        };
+        if let Err(failure) = self.link().request("newConsumer", &announcement).await {
+            warn!(peer = name, consumer = %id, %failure, "consumer given up");
+            self.forget_consumer(id);
+            return self.link().notify("consumerClosed", &AboutConsumer { consumer_id: id });
+        }
+        if let Err(error) = consumer.resume().await {
+            return debug!(peer = name, consumer = %id, %error, "consumer can't be resumed");
+        }
+        self.link().notify("consumerScore", &ConsumerScores { consumer_id: id, score: &consumer.score() });
+        if consumer.producer_paused() != producer_paused {
+            // Clients ignore what they hear of a consumer while they are making it.
+            let method = if producer_paused { "consumerResumed" } else { "consumerPaused" };
+            self.link().notify(method, &AboutConsumer { consumer_id: id });
+        }
+    }
+
+    /// Tells the client what happens to `consumer`.
+    fn report(&self, consumer: &Consumer) {
+        let consumer_id = consumer.id();
+        let about = AboutConsumer { consumer_id };
+        let session = self.clone();
+        consumer
+            .on_producer_close(move || {
+                if session.forget_consumer(consumer_id) {
+                    session.link().notify("consumerClosed", &about);
+                }
+            })
+            .detach();
+        for paused in [true, false] {
+            let link = self.link().clone();
+            let method = if paused { "consumerPaused" } else { "consumerResumed" };
+            let tell = move || link.notify(method, &AboutConsumer { consumer_id });
+            match paused {
+                true => consumer.on_producer_pause(tell),
+                false => consumer.on_producer_resume(tell),
+            }
+            .detach();
+        }
+        let link = self.link().clone();
+        consumer
+            .on_score(move |score| link.notify("consumerScore", &ConsumerScores { consumer_id, score }))
+            .detach();
+        let link = self.link().clone();
+        consumer
+            .on_layers_change(move |layers| {
+                let changed = ConsumerLayersChanged {
+                    consumer_id,
+                    spatial_layer: layers.map(|layers| layers.spatial_layer),
+                    temporal_layer: layers.and_then(|layers| layers.temporal_layer),
+                };
+                link.notify("consumerLayersChanged", &changed);
+            })
+            .detach();
+    }
+
+    /// Closes a consumer; false if it is gone already.
+    fn forget_consumer(&self, id: ConsumerId) -> bool {
+        let removed = self.with_peer(|peer| peer.consumers.remove(&id));
+        matches!(removed, Ok(Some(_)))
+    }
+}

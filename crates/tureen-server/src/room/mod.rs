@@ -1,0 +1,241 @@
+//! A room: its peers, what they produce, and who is told of it.
+//!
+//! All of a room's facts are behind one lock, held for moments only and never while an object of the media worker
+//! is dropped or awaited. So for every two peers either the join of the one sees the producer of the other, or the
+//! producer's maker sees the join, and never both.
+
+mod consuming;
+mod requests;
+mod session;
+mod wire;
+
+use std::{
+    collections::{BTreeMap, HashMap},
+    sync::{Arc, Mutex, MutexGuard, PoisonError, Weak},
+};
+
+use serde_json::{Map, Value, json};
+use tokio::task::JoinSet;
+use tracing::info;
+use tureen::{consumer::Consumer, prelude::*, webrtc_transport::WebRtcTransport, worker::CreateRouterError};
+
+pub(crate) use self::session::Session;
+use crate::{
+    config::ServerConfig,
+    protoo::{Close, Link},
+    workers::{LoadUnit, MediaWorker},
+};
+
+/// A room.
+pub(crate) struct Room {
+    id: String,
+    router: Router,
+    worker: MediaWorker,
+    consumer_replicas: u8,
+    config: Arc<ServerConfig>,
+    state: Mutex<State>,
+    _load: LoadUnit,
+}
+
+#[derive(Default)]
+struct State {
+    peers: BTreeMap<String, Peer>,
+    ended: bool,
+    /// Number of sessions so far, to tell a peer's connection from the one that replaced it.
+    sessions: u64,
+}
+
+/// What the room knows of a peer. Dropping it ends all its media and tasks.
+struct Peer {
+    session: u64,
+    link: Link,
+    joined: Option<Joined>,
+    transports: HashMap<TransportId, TransportEntry>,
+    producers: HashMap<ProducerId, ProducerEntry>,
+    consumers: HashMap<ConsumerId, ConsumerEntry>,
+    /// What goes on for this peer besides its own requests: consumers being made and announced.
+    tasks: JoinSet<()>,
+}
+
+/// What a peer said of itself when it joined.
+struct Joined {
+    display_name: String,
+    device: Value,
+    rtp_capabilities: Option<RtpCapabilities>,
+}
+
+struct TransportEntry {
+    transport: WebRtcTransport,
+    consuming: bool,
+    _load: LoadUnit,
+}
+
+struct ProducerEntry {
+    producer: Producer,
+    app_data: Map<String, Value>,
+}
+
+struct ConsumerEntry {
+    consumer: Consumer,
+    _load: LoadUnit,
+}
+
+/// Why a peer can't enter a room.
+#[derive(Debug, PartialEq, Eq)]
+pub(crate) enum EnterError {
+    Ended,
+    Full,
+}
+
+impl Room {
+    /// Makes a room on `worker`.
+    pub(crate) async fn make(
+        id: &str,
+        worker: MediaWorker,
+        codecs: Vec<RtpCodecCapability>,
+        consumer_replicas: u8,
+        config: Arc<ServerConfig>,
+    ) -> Result<Arc<Self>, CreateRouterError> {
+        // Counted before it exists, so that rooms made at the same time go to different workers.
+        let load = worker.add_load();
+        let router = worker.worker.create_router(RouterOptions::new(codecs)).await?;
+        let room = Arc::new(Self {
+            id: id.to_owned(),
+            router,
+            worker,
+            consumer_replicas,
+            config,
+            state: Mutex::default(),
+            _load: load,
+        });
+        let weak: Weak<Self> = Arc::downgrade(&room);
+        room.router
+            .on_worker_close(move || {
+                if let Some(room) = weak.upgrade() {
+                    room.end(Close::WORKER_DIED);
+                }
+            })
+            .detach();
+        Ok(room)
+    }
+
+    pub(crate) fn id(&self) -> &str {
+        &self.id
+    }
+
+    pub(crate) fn router(&self) -> &Router {
+        &self.router
+    }
+
+    /// Whether the room is over. It never comes back; another one may get its id.
+    pub(crate) fn ended(&self) -> bool {
+        self.lock().ended
+    }
+
+    /// Lets a connection in as the peer `peer_id`. One that is there under this id is closed.
+    pub(crate) fn enter(self: &Arc<Self>, peer_id: &str, link: Link) -> Result<Session, EnterError> {
+        let mut state = self.lock();
+        if state.ended {
+            return Err(EnterError::Ended);
+        }
+        let replaced = state.remove(peer_id);
+        if state.peers.len() >= self.config.limits.max_peers_per_room {
+            return Err(EnterError::Full);
+        }
+        state.sessions += 1;
+        let session = state.sessions;
+        state.peers.insert(peer_id.to_owned(), Peer::new(session, link.clone()));
+        drop(state);
+
+        if let Some(old) = replaced {
+            info!(room = self.id, peer = peer_id, "peer replaced by its new connection");
+            old.link.close(Close::REPLACED);
+        }
+        Ok(Session::new(Arc::clone(self), peer_id.to_owned(), session, link))
+    }
+
+    /// Ends the room and with it the connections of its peers.
+    pub(crate) fn end(&self, why: Close) {
+        let peers = {
+            let mut state = self.lock();
+            state.ended = true;
+            std::mem::take(&mut state.peers)
+        };
+        for (id, peer) in peers {
+            info!(
+                room = self.id,
+                peer = id,
+                code = why.code,
+                reason = why.reason,
+                "peer closed with its room"
+            );
+            peer.link.close(why.clone());
+        }
+    }
+
+    /// Ends the room if nobody is in it.
+    pub(crate) fn end_if_empty(&self) {
+        let mut state = self.lock();
+        state.ended |= state.peers.is_empty();
+    }
+
+    /// Takes out a peer whose connection ended, unless a new connection has its place.
+    fn leave(&self, peer_id: &str, session: u64) {
+        let peer = {
+            let mut state = self.lock();
+            if state.peers.get(peer_id).is_none_or(|peer| peer.session != session) {
+                return;
+            }
+            let peer = state.remove(peer_id);
+            state.ended |= state.peers.is_empty();
+            peer
+        };
+        drop(peer);
+        info!(room = self.id, peer = peer_id, "peer left");
+    }
+
+    fn lock(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl State {
+    /// Takes a peer out and tells the others. The caller drops it after unlocking.
+    #[must_use]
+    fn remove(&mut self, peer_id: &str) -> Option<Peer> {
+        let peer = self.peers.remove(peer_id)?;
+        if peer.joined.is_some() {
+            self.tell_others(peer_id, "peerClosed", &json!({ "peerId": peer_id }));
+        }
+        Some(peer)
+    }
+
+    /// Notifies all joined peers other than `peer_id`.
+    fn tell_others(&self, peer_id: &str, method: &str, data: &Value) {
+        for (id, peer) in &self.peers {
+            if id != peer_id && peer.joined.is_some() {
+                peer.link.notify(method, data);
+            }
+        }
+    }
+}
+
+impl Peer {
+    fn new(session: u64, link: Link) -> Self {
+        Self {
+            session,
+            link,
+            joined: None,
+            transports: HashMap::new(),
+            producers: HashMap::new(),
+            consumers: HashMap::new(),
+            tasks: JoinSet::new(),
+        }
+    }
+
+    /// Starts a task that ends with the peer.
+    fn spawn(&mut self, task: impl Future<Output = ()> + Send + 'static) {
+        while self.tasks.try_join_next().is_some() {}
+        self.tasks.spawn(task);
+    }
+}

@@ -1,0 +1,265 @@
+//! What clients can ask for.
+
+use serde_json::{Value, json};
+use tracing::info;
+use tureen::{
+    prelude::*,
+    types::data_structures::{DtlsState, IceState},
+    webrtc_transport::WebRtcTransport,
+};
+
+use super::{
+    Joined, ProducerEntry, Session, TransportEntry,
+    consuming::Source,
+    wire::{
+        ConnectTransport, CreateTransport, CreatedTransport, DisplayName, Join, OfConsumer, OfProducer,
+        OfTransport, PreferredLayers, Priority, Produce, ProducerScores, read, write,
+    },
+};
+use crate::protoo::{Close, Refusal, Request};
+
+type Answer = Result<Value, Refusal>;
+
+impl Session {
+    /// Does what a request asks for.
+    pub(crate) async fn handle(self, request: Request) -> Answer {
+        let Request { method, data, .. } = request;
+        match method.as_str() {
+            "getRouterRtpCapabilities" => write(&self.room().router.rtp_capabilities()),
+            "createWebRtcTransport" => self.create_transport(read(data)?).await,
+            "connectWebRtcTransport" => self.connect_transport(read(data)?).await,
+            "restartIce" => self.restart_ice(&read(data)?).await,
+            "join" => self.join(read(data)?),
+            "produce" => self.produce(read(data)?).await,
+            "closeProducer" => self.close_producer(&read(data)?),
+            "pauseProducer" => done(self.joined_producer(&read(data)?)?.pause().await),
+            "resumeProducer" => done(self.joined_producer(&read(data)?)?.resume().await),
+            "pauseConsumer" => done(self.joined_consumer(&read(data)?)?.pause().await),
+            "resumeConsumer" => done(self.joined_consumer(&read(data)?)?.resume().await),
+            "requestConsumerKeyFrame" => done(self.joined_consumer(&read(data)?)?.request_key_frame().await),
+            "setConsumerPreferredLayers" => {
+                let PreferredLayers { consumer_id, layers } = read(data)?;
+                done(self.joined_consumer(&OfConsumer { consumer_id })?.set_preferred_layers(layers).await)
+            }
+            "setConsumerPriority" => {
+                let Priority { consumer_id, priority } = read(data)?;
+                done(self.joined_consumer(&OfConsumer { consumer_id })?.set_priority(priority).await)
+            }
+            "changeDisplayName" => self.change_display_name(read(data)?),
+            "getTransportStats" => {
+                write(&self.transport(&read(data)?)?.get_stats().await.map_err(Refusal::failed)?)
+            }
+            "getProducerStats" => {
+                write(&self.producer(&read(data)?)?.get_stats().await.map_err(Refusal::failed)?)
+            }
+            "getConsumerStats" => {
+                let stats = self.consumer(&read(data)?)?.get_stats().await.map_err(Refusal::failed)?;
+                write(&stats)
+            }
+            method => Err(Refusal::failed(format_args!("unknown method \"{method}\""))),
+        }
+    }
+
+    async fn create_transport(&self, asked: CreateTransport) -> Answer {
+        let room = self.room();
+        let limit = room.config.limits.max_transports_per_peer;
+        let check_limit = |count: usize| match count < limit {
+            true => Ok(()),
+            false => Err(Refusal::forbidden(format_args!("a peer has at most {limit} transports"))),
+        };
+        self.with_peer(|peer| check_limit(peer.transports.len()))??;
+
+        let rtc = &room.config.rtc;
+        let mut options = WebRtcTransportOptions::new_with_server(room.worker.webrtc_server.clone());
+        options.initial_available_outgoing_bitrate = rtc.initial_available_outgoing_bitrate;
+        options.max_incoming_bitrate = Some(rtc.max_incoming_bitrate).filter(|&bitrate| bitrate > 0);
+        options.enable_udp = !asked.force_tcp;
+        options.prefer_udp = true;
+        options.ice_consent_timeout = u8::try_from(room.config.timeouts.ice_consent.as_secs())
+            .expect("ServerConfig::validate checks the range");
+        let transport = room.router.create_webrtc_transport(options).await.map_err(Refusal::failed)?;
+        self.end_with(&transport);
+
+        let answer = write(&CreatedTransport {
+            id: transport.id(),
+            ice_parameters: transport.ice_parameters(),
+            ice_candidates: transport.ice_candidates(),
+            dtls_parameters: transport.dtls_parameters(),
+        })?;
+        let entry = TransportEntry {
+            transport: transport.clone(),
+            consuming: asked.consuming,
+            _load: room.worker.add_load(),
+        };
+        self.with_peer(|peer| {
+            check_limit(peer.transports.len())?;
+            peer.transports.insert(transport.id(), entry);
+            Ok(answer)
+        })?
+    }
+
+    /// Ends the peer when ICE or DTLS of `transport` ends.
+    fn end_with(&self, transport: &WebRtcTransport) {
+        let link = self.link().clone();
+        let lose = move |transport_id: TransportId, what: &str, state: &dyn std::fmt::Debug| {
+            info!(peer = link.name(), %transport_id, "{what} {state:?}: ending the peer");
+            link.close(Close::TRANSPORT_LOST);
+        };
+        let id = transport.id();
+        let on_ice = {
+            let lose = lose.clone();
+            move |state| match state {
+                IceState::New | IceState::Connected | IceState::Completed => {}
+                state => lose(id, "ICE", &state),
+            }
+        };
+        transport.on_ice_state_change(on_ice).detach();
+        let on_dtls = move |state| match state {
+            DtlsState::New | DtlsState::Connecting | DtlsState::Connected => {}
+            state => lose(id, "DTLS", &state),
+        };
+        transport.on_dtls_state_change(on_dtls).detach();
+    }
+
+    async fn connect_transport(&self, asked: ConnectTransport) -> Answer {
+        let ConnectTransport { transport_id, dtls_parameters } = asked;
+        let transport = self.transport(&OfTransport { transport_id })?;
+        done(transport.connect(WebRtcTransportRemoteParameters { dtls_parameters }).await)
+    }
+
+    async fn restart_ice(&self, asked: &OfTransport) -> Answer {
+        write(&self.transport(asked)?.restart_ice().await.map_err(Refusal::failed)?)
+    }
+
+    /// Joins the room. Does not await: of a join and a produce of another peer one sees the other.
+    fn join(&self, asked: Join) -> Answer {
+        let Join { display_name, device, rtp_capabilities } = asked;
+        let device = Value::Object(device);
+        let mut state = self.room().lock();
+        let me = self.peer_in(&mut state)?;
+        if me.joined.is_some() {
+            return Err(Refusal::forbidden("the peer has joined already"));
+        }
+        me.joined =
+            Some(Joined { display_name: display_name.clone(), device: device.clone(), rtp_capabilities });
+
+        let id = self.peer_id();
+        state.tell_others(id, "newPeer", &describe(id, &display_name, &device));
+        let mut peers = Vec::new();
+        let mut sources = Vec::new();
+        for (id, peer) in state.peers.iter().filter(|(id, _)| *id != self.peer_id()) {
+            let Some(joined) = &peer.joined else { continue };
+            peers.push(describe(id, &joined.display_name, &joined.device));
+            sources.extend(peer.producers.iter().map(|(&producer_id, entry)| Source {
+                peer_id: id.clone(),
+                producer_id,
+                app_data: entry.app_data.clone(),
+            }));
+        }
+        let me = self.peer_in(&mut state)?;
+        for source in sources {
+            self.consume(me, source);
+        }
+        drop(state);
+
+        info!(room = self.room().id, peer = id, name = display_name, "peer joined");
+        Ok(json!({ "peers": peers }))
+    }
+
+    async fn produce(&self, asked: Produce) -> Answer {
+        let Produce { transport_id, kind, rtp_parameters, app_data } = asked;
+        let limit = self.room().config.limits.max_producers_per_peer;
+        let check_limit = |count: usize| match count < limit {
+            true => Ok(()),
+            false => Err(Refusal::forbidden(format_args!("a peer has at most {limit} producers"))),
+        };
+        self.with_joined_peer(|peer| check_limit(peer.producers.len()))??;
+        let transport = self.transport(&OfTransport { transport_id })?;
+        let producer =
+            transport.produce(ProducerOptions::new(kind, rtp_parameters)).await.map_err(Refusal::failed)?;
+        let id = producer.id();
+
+        let link = self.link().clone();
+        producer
+            .on_score(move |score| link.notify("producerScore", &ProducerScores { producer_id: id, score }))
+            .detach();
+
+        let mut app_data = app_data.unwrap_or_default();
+        app_data.insert("peerId".to_owned(), self.peer_id().into());
+        let source =
+            Source { peer_id: self.peer_id().to_owned(), producer_id: id, app_data: app_data.clone() };
+        let mut state = self.room().lock();
+        let me = self.peer_in(&mut state)?;
+        check_limit(me.producers.len())?;
+        me.producers.insert(id, ProducerEntry { producer: producer.clone(), app_data });
+        for (peer_id, peer) in &mut state.peers {
+            if peer_id != self.peer_id() && peer.joined.is_some() {
+                let consumer =
+                    Session::new(self.room().clone(), peer_id.clone(), peer.session, peer.link.clone());
+                consumer.consume(peer, source.clone());
+            }
+        }
+        drop(state);
+        Ok(json!({ "id": id }))
+    }
+
+    fn close_producer(&self, asked: &OfProducer) -> Answer {
+        let removed = self.with_joined_peer(|peer| peer.producers.remove(&asked.producer_id))?;
+        match removed {
+            Some(_closed_by_drop) => Ok(json!({})),
+            None => Err(Refusal::not_found("producer", asked.producer_id)),
+        }
+    }
+
+    fn change_display_name(&self, asked: DisplayName) -> Answer {
+        let mut state = self.room().lock();
+        let me = self.peer_in(&mut state)?;
+        let Some(joined) = &mut me.joined else {
+            return Err(Refusal::forbidden("the peer has not joined yet"));
+        };
+        let old = std::mem::replace(&mut joined.display_name, asked.display_name.clone());
+        let change = json!({
+            "peerId": self.peer_id(),
+            "displayName": asked.display_name,
+            "oldDisplayName": old,
+        });
+        state.tell_others(self.peer_id(), "peerDisplayNameChanged", &change);
+        Ok(json!({}))
+    }
+
+    fn transport(&self, asked: &OfTransport) -> Result<WebRtcTransport, Refusal> {
+        let id = asked.transport_id;
+        self.with_peer(|peer| peer.transports.get(&id).map(|entry| entry.transport.clone()))?
+            .ok_or_else(|| Refusal::not_found("transport", id))
+    }
+
+    fn producer(&self, asked: &OfProducer) -> Result<Producer, Refusal> {
+        let id = asked.producer_id;
+        self.with_peer(|peer| peer.producers.get(&id).map(|entry| entry.producer.clone()))?
+            .ok_or_else(|| Refusal::not_found("producer", id))
+    }
+
+    fn consumer(&self, asked: &OfConsumer) -> Result<Consumer, Refusal> {
+        let id = asked.consumer_id;
+        self.with_peer(|peer| peer.consumers.get(&id).map(|entry| entry.consumer.clone()))?
+            .ok_or_else(|| Refusal::not_found("consumer", id))
+    }
+
+    fn joined_producer(&self, asked: &OfProducer) -> Result<Producer, Refusal> {
+        self.with_joined_peer(|_| ())?;
+        self.producer(asked)
+    }
+
+    fn joined_consumer(&self, asked: &OfConsumer) -> Result<Consumer, Refusal> {
+        self.with_joined_peer(|_| ())?;
+        self.consumer(asked)
+    }
+}
+
+fn describe(id: &str, display_name: &str, device: &Value) -> Value {
+    json!({ "id": id, "displayName": display_name, "device": device })
+}
+
+fn done<E: std::fmt::Display>(result: Result<(), E>) -> Answer {
+    result.map(|()| json!({})).map_err(Refusal::failed)
+}

@@ -1,0 +1,179 @@
+//! The data of requests and notifications, as JSON has it.
+
+use serde::{Deserialize, Serialize, de::DeserializeOwned};
+use serde_json::{Map, Value};
+use tureen::{
+    consumer::{ConsumerScore, ConsumerType},
+    prelude::*,
+    producer::ProducerScore,
+};
+
+use crate::protoo::Refusal;
+
+/// Reads the data of a request.
+pub(super) fn read<T: DeserializeOwned>(data: Value) -> Result<T, Refusal> {
+    serde_json::from_value(data).map_err(|error| Refusal::bad_request(format_args!("wrong data: {error}")))
+}
+
+/// Writes the data of a response.
+pub(super) fn write(data: &impl Serialize) -> Result<Value, Refusal> {
+    serde_json::to_value(data).map_err(Refusal::failed)
+}
+
+#[derive(Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub(super) struct CreateTransport {
+    #[serde(default)]
+    pub(super) force_tcp: bool,
+    #[serde(default)]
+    pub(super) consuming: bool,
+}
+
+#[derive(Serialize)]
+#[serde(rename_all = "camelCase")]
+pub(super) struct CreatedTransport<'a> {
+    pub(super) id: TransportId,
+    pub(super) ice_parameters: &'a IceParameters,
+    pub(super) ice_candidates: &'a [IceCandidate],
+    pub(super) dtls_parameters: DtlsParameters,
+}
+
+#[derive(Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub(super) struct ConnectTransport {
+    pub(super) transport_id: TransportId,
+    pub(super) dtls_parameters: DtlsParameters,
+}
+
+#[derive(Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub(super) struct OfTransport {
+    pub(super) transport_id: TransportId,
+}
+
+#[derive(Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub(super) struct OfProducer {
+    pub(super) producer_id: ProducerId,
+}
+
+#[derive(Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub(super) struct OfConsumer {
+    pub(super) consumer_id: ConsumerId,
+}
+
+#[derive(Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub(super) struct Join {
+    pub(super) display_name: String,
+    pub(super) device: Map<String, Value>,
+    #[serde(default)]
+    pub(super) rtp_capabilities: Option<RtpCapabilities>,
+}
+
+#[derive(Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub(super) struct Produce {
+    pub(super) transport_id: TransportId,
+    pub(super) kind: MediaKind,
+    pub(super) rtp_parameters: RtpParameters,
+    #[serde(default)]
+    pub(super) app_data: Option<Map<String, Value>>,
+}
+
+#[derive(Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub(super) struct PreferredLayers {
+    pub(super) consumer_id: ConsumerId,
+    #[serde(flatten)]
+    pub(super) layers: ConsumerLayers,
+}
+
+#[derive(Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub(super) struct Priority {
+    pub(super) consumer_id: ConsumerId,
+    pub(super) priority: u8,
+}
+
+#[derive(Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub(super) struct DisplayName {
+    pub(super) display_name: String,
+}
+
+/// `newConsumer`.
+#[derive(Serialize)]
+#[serde(rename_all = "camelCase")]
+pub(super) struct NewConsumer<'a> {
+    pub(super) peer_id: &'a str,
+    pub(super) producer_id: ProducerId,
+    pub(super) id: ConsumerId,
+    pub(super) kind: MediaKind,
+    pub(super) rtp_parameters: &'a RtpParameters,
+    pub(super) r#type: ConsumerType,
+    pub(super) app_data: &'a Map<String, Value>,
+    pub(super) producer_paused: bool,
+}
+
+/// `producerScore`.
+#[derive(Serialize)]
+#[serde(rename_all = "camelCase")]
+pub(super) struct ProducerScores<'a> {
+    pub(super) producer_id: ProducerId,
+    pub(super) score: &'a [ProducerScore],
+}
+
+/// `consumerScore`.
+#[derive(Serialize)]
+#[serde(rename_all = "camelCase")]
+pub(super) struct ConsumerScores<'a> {
+    pub(super) consumer_id: ConsumerId,
+    pub(super) score: &'a ConsumerScore,
+}
+
+/// `consumerLayersChanged`; both layers are null where nothing is sent.
+#[derive(Serialize)]
+#[serde(rename_all = "camelCase")]
+pub(super) struct ConsumerLayersChanged {
+    pub(super) consumer_id: ConsumerId,
+    pub(super) spatial_layer: Option<u8>,
+    pub(super) temporal_layer: Option<u8>,
+}
+
+/// `consumerClosed`, `consumerPaused`, `consumerResumed`.
+#[derive(Serialize)]
+#[serde(rename_all = "camelCase")]
+pub(super) struct AboutConsumer {
+    pub(super) consumer_id: ConsumerId,
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    #[test]
+    fn preferred_layers_may_leave_out_the_temporal_one() {
+        let id = "00000000-0000-0000-0000-000000000001";
+        let layers = |data| read::<PreferredLayers>(data).unwrap().layers;
+        let without = layers(json!({"consumerId": id, "spatialLayer": 2}));
+        assert_eq!(without, ConsumerLayers { spatial_layer: 2, temporal_layer: None });
+        let with = layers(json!({"consumerId": id, "spatialLayer": 2, "temporalLayer": 1}));
+        assert_eq!(with, ConsumerLayers { spatial_layer: 2, temporal_layer: Some(1) });
+    }
+
+    #[test]
+    fn no_layers_are_two_nulls() {
+        let changed = ConsumerLayersChanged {
+            consumer_id: "00000000-0000-0000-0000-000000000001".parse().unwrap(),
+            spatial_layer: None,
+            temporal_layer: None,
+        };
+        let written = write(&changed).unwrap();
+        assert_eq!(written["spatialLayer"], Value::Null);
+        assert_eq!(written["temporalLayer"], Value::Null);
+    }
+}

@@ -1,0 +1,131 @@
+//! The running server.
+
+use std::{
+    fmt, io,
+    net::SocketAddr,
+    path::{Path, PathBuf},
+    sync::Arc,
+};
+
+use tokio::{
+    net::TcpListener,
+    sync::{Semaphore, watch},
+    task::JoinHandle,
+};
+use tokio_rustls::TlsAcceptor;
+use tracing::{info, warn};
+
+use crate::{
+    config::{ConfigError, ServerConfig},
+    http::{App, site},
+    listener::Listener,
+    protoo::Close,
+    rooms::Rooms,
+    tls::{self, TlsError},
+    workers::{StartWorkerError, WorkerPool},
+};
+
+/// A running room server. It stops with [`Server::shutdown`]; dropping it leaves connections to end by themselves.
+#[must_use = "the server accepts no more connections when this is dropped"]
+pub struct Server {
+    address: SocketAddr,
+    self_signed_cert: Option<PathBuf>,
+    config: Arc<ServerConfig>,
+    rooms: Arc<Rooms>,
+    connections: Arc<Semaphore>,
+    stop: watch::Sender<bool>,
+    accepting: JoinHandle<()>,
+}
+
+/// Why a server can't start.
+#[derive(Debug, thiserror::Error)]
+pub enum StartError {
+    /// A setting is wrong.
+    #[error(transparent)]
+    Config(#[from] ConfigError),
+    /// The certificate can't be used.
+    #[error(transparent)]
+    Tls(#[from] TlsError),
+    /// A media worker does not start.
+    #[error(transparent)]
+    Worker(#[from] StartWorkerError),
+    /// The web server's port is taken, or not this machine's.
+    #[error("cannot listen on {address}: {source}")]
+    Listen {
+        /// The setting `listen`.
+        address: SocketAddr,
+        /// What the system said.
+        source: io::Error,
+    },
+}
+
+impl Server {
+    /// Starts the media workers and the web server.
+    ///
+    /// # Errors
+    /// If a setting is wrong, the certificate can't be used, or a port is taken.
+    pub async fn start(config: ServerConfig) -> Result<Self, StartError> {
+        config.validate()?;
+        let config = Arc::new(config);
+        let mut self_signed_cert = None;
+        let mut acceptor = None;
+        if config.tls.enabled {
+            let files = tls::certificate_files(&config)?;
+            acceptor = Some(TlsAcceptor::from(tls::server_config(&files)?));
+            self_signed_cert = files.self_signed.then_some(files.cert);
+        }
+        let listen = |source| StartError::Listen { address: config.listen, source };
+        let listener = TcpListener::bind(config.listen).await.map_err(listen)?;
+        let address = listener.local_addr().map_err(listen)?;
+
+        let workers = WorkerPool::start(config.worker_count(), &config.rtc).await?;
+        let rooms = Arc::new(Rooms::new(Arc::clone(&config), workers));
+        let connections = Arc::new(Semaphore::new(config.limits.max_connections));
+        let (stop, stopped) = watch::channel(false);
+        let accepting = tokio::spawn(
+            Listener {
+                site: site(App { config: Arc::clone(&config), rooms: Arc::clone(&rooms) }),
+                tls: acceptor,
+                connections: Arc::clone(&connections),
+                handshake_timeout: config.timeouts.handshake,
+                stop: stopped,
+            }
+            .run(listener),
+        );
+        info!(%address, tls = config.tls.enabled, "listening");
+        Ok(Self { address, self_signed_cert, config, rooms, connections, stop, accepting })
+    }
+
+    /// Where the web server listens: the setting `listen`, with the port that was taken.
+    pub fn local_addr(&self) -> SocketAddr {
+        self.address
+    }
+
+    /// The certificate file, if it is the self-signed one.
+    pub fn self_signed_cert(&self) -> Option<&Path> {
+        self.self_signed_cert.as_deref()
+    }
+
+    /// Closes all connections (WebSockets with 1001) and the media workers.
+    ///
+    /// Waits for clients to go, but no longer than `timeouts.shutdown_s`.
+    pub async fn shutdown(self) {
+        self.stop.send_replace(true);
+        self.rooms.stop(Close::SHUTDOWN);
+        let all = u32::try_from(self.config.limits.max_connections).unwrap_or(u32::MAX);
+        let gone = async {
+            let _ = self.accepting.await;
+            let _ = self.connections.acquire_many(all).await;
+        };
+        if tokio::time::timeout(self.config.timeouts.shutdown, gone).await.is_err() {
+            warn!("some connections did not end in time");
+        }
+        info!("stopped");
+    }
+}
+
+impl fmt::Debug for Server {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Server").field("address", &self.address).finish_non_exhaustive()
+    }
+}

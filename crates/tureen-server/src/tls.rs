@@ -1,0 +1,196 @@
+//! The web server's certificate: the configured one, or a self-signed one that is made once and kept.
+
+use std::{
+    fs, io,
+    io::Write,
+    path::{Path, PathBuf},
+    sync::Arc,
+};
+
+use rcgen::{CertificateParams, DistinguishedName, DnType, KeyPair};
+use rustls::pki_types::{
+    CertificateDer, PrivateKeyDer,
+    pem::{self, PemObject},
+};
+
+use crate::{addresses::lan_address, config::ServerConfig};
+
+/// Why there is no TLS.
+#[derive(Debug, thiserror::Error)]
+pub enum TlsError {
+    /// A file can't be read or written.
+    #[error("cannot {action} {}: {source}", path.display())]
+    File {
+        /// What was tried.
+        action: &'static str,
+        /// The file or directory.
+        path: PathBuf,
+        /// What the system said.
+        source: io::Error,
+    },
+    /// A file is not what it should be.
+    #[error("{} has no usable {what}: {source}", path.display())]
+    Pem {
+        /// What was looked for.
+        what: &'static str,
+        /// The file.
+        path: PathBuf,
+        /// What is wrong.
+        source: pem::Error,
+    },
+    /// The self-signed certificate can't be made.
+    #[error("cannot make a self-signed certificate: {0}")]
+    Generate(#[from] rcgen::Error),
+    /// Certificate and key don't go together.
+    #[error("certificate {} and its key cannot be used: {source}", path.display())]
+    Unusable {
+        /// The certificate.
+        path: PathBuf,
+        /// What is wrong.
+        source: rustls::Error,
+    },
+}
+
+/// Where the certificate comes from.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct CertificateFiles {
+    pub(crate) cert: PathBuf,
+    pub(crate) key: PathBuf,
+    pub(crate) self_signed: bool,
+}
+
+/// Finds the certificate that `config` names, or makes the self-signed one if it is not there yet.
+pub(crate) fn certificate_files(config: &ServerConfig) -> Result<CertificateFiles, TlsError> {
+    if let (Some(cert), Some(key)) = (&config.tls.cert, &config.tls.key) {
+        return Ok(CertificateFiles { cert: cert.clone(), key: key.clone(), self_signed: false });
+    }
+    let dir = config.state_dir();
+    let files =
+        CertificateFiles { cert: dir.join("tls-cert.pem"), key: dir.join("tls-key.pem"), self_signed: true };
+    if !files.cert.exists() || !files.key.exists() {
+        fs::create_dir_all(&dir).map_err(|source| TlsError::File {
+            action: "make the directory",
+            path: dir,
+            source,
+        })?;
+        generate(&files)?;
+    }
+    Ok(files)
+}
+
+/// Reads certificate and key into a server configuration for HTTP/1.1.
+pub(crate) fn server_config(files: &CertificateFiles) -> Result<Arc<rustls::ServerConfig>, TlsError> {
+    let CertificateFiles { cert: path, key: key_path, .. } = files;
+    let pem = |what, path: &Path| {
+        let path = path.to_owned();
+        move |source| match source {
+            pem::Error::Io(source) => TlsError::File { action: "read", path, source },
+            source => TlsError::Pem { what, path, source },
+        }
+    };
+    let chain = CertificateDer::pem_file_iter(path)
+        .and_then(Iterator::collect::<Result<Vec<_>, _>>)
+        .map_err(pem("certificate", path))?;
+    let key = PrivateKeyDer::from_pem_file(key_path).map_err(pem("private key", key_path))?;
+
+    let unusable = |source| TlsError::Unusable { path: path.clone(), source };
+    let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
+    let mut config = rustls::ServerConfig::builder_with_provider(provider)
+        .with_safe_default_protocol_versions()
+        .map_err(unusable)?
+        .with_no_client_auth()
+        .with_single_cert(chain, key)
+        .map_err(unusable)?;
+    config.alpn_protocols = vec![b"http/1.1".to_vec()];
+    Ok(Arc::new(config))
+}
+
+fn generate(files: &CertificateFiles) -> Result<(), TlsError> {
+    let mut names = vec!["localhost".to_owned(), "127.0.0.1".to_owned(), "::1".to_owned()];
+    names.extend(lan_address().map(|ip| ip.to_string()));
+    let mut params = CertificateParams::new(names)?;
+    params.distinguished_name = DistinguishedName::new();
+    params.distinguished_name.push(DnType::CommonName, "Tureen, self-signed");
+    let key = KeyPair::generate()?;
+    let cert = params.self_signed(&key)?;
+
+    // The key first: without the certificate, a half-made pair is made anew at the next start.
+    write(&files.key, &key.serialize_pem(), 0o600)?;
+    write(&files.cert, &cert.pem(), 0o644)
+}
+
+/// Writes a file that is there wholly or not at all.
+fn write(path: &Path, text: &str, mode: u32) -> Result<(), TlsError> {
+    let draft = path.with_extension("new");
+    let written = (|| {
+        // A left-over draft could have another mode.
+        match fs::remove_file(&draft) {
+            Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
+            _ => {}
+        }
+        let mut options = fs::OpenOptions::new();
+        options.write(true).create_new(true);
+        #[cfg(unix)]
+        std::os::unix::fs::OpenOptionsExt::mode(&mut options, mode);
+        #[cfg(not(unix))]
+        let _ = mode;
+        let mut file = options.open(&draft)?;
+        file.write_all(text.as_bytes())?;
+        file.sync_all()?;
+        fs::rename(&draft, path)
+    })();
+    written.map_err(|source| TlsError::File { action: "write", path: path.to_owned(), source })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    struct TempDir(PathBuf);
+
+    impl TempDir {
+        fn new() -> Self {
+            Self(std::env::temp_dir().join(format!("tureen-tls-{}", uuid::Uuid::new_v4())))
+        }
+    }
+
+    impl Drop for TempDir {
+        fn drop(&mut self) {
+            let _ = fs::remove_dir_all(&self.0);
+        }
+    }
+
+    #[test]
+    fn the_self_signed_certificate_is_made_once_and_kept() {
+        let dir = TempDir::new();
+        let config = ServerConfig { state_dir: Some(dir.0.clone()), ..ServerConfig::default() };
+        let files = certificate_files(&config).unwrap();
+        assert!(files.self_signed);
+        server_config(&files).unwrap();
+        let first = fs::read(&files.cert).unwrap();
+        assert_eq!(certificate_files(&config).unwrap(), files);
+        assert_eq!(fs::read(&files.cert).unwrap(), first);
+    }
+
+    #[cfg(unix)]
+    #[test]
+    fn only_the_owner_can_read_the_key() {
+        use std::os::unix::fs::PermissionsExt;
+
+        let dir = TempDir::new();
+        let config = ServerConfig { state_dir: Some(dir.0.clone()), ..ServerConfig::default() };
+        let files = certificate_files(&config).unwrap();
+        assert_eq!(fs::metadata(&files.key).unwrap().permissions().mode() & 0o777, 0o600);
+    }
+
+    #[test]
+    fn a_file_that_is_no_certificate_is_named() {
+        let dir = TempDir::new();
+        fs::create_dir_all(&dir.0).unwrap();
+        let path = dir.0.join("junk.pem");
+        fs::write(&path, "junk").unwrap();
+        let files = CertificateFiles { cert: path.clone(), key: path, self_signed: false };
+        let error = server_config(&files).unwrap_err().to_string();
+        assert!(error.contains("junk.pem"), "{error}");
+    }
+}

@@ -1,0 +1,165 @@
+//! The media workers: rooms are spread over them by load, and one that dies gets a successor.
+
+use std::{
+    io,
+    sync::{
+        Arc, Mutex, MutexGuard, PoisonError,
+        atomic::{AtomicUsize, Ordering},
+    },
+    time::Duration,
+};
+
+use tokio::{sync::oneshot, task::JoinSet};
+use tracing::{error, info};
+use tureen::{
+    prelude::*,
+    worker::{CreateWebRtcServerError, WorkerId},
+};
+
+use crate::{addresses::listen_infos, config::RtcConfig};
+
+/// Between attempts to replace a worker.
+const RETRY: Duration = Duration::from_secs(1);
+
+/// The workers of a server.
+pub(crate) struct WorkerPool {
+    slots: Slots,
+    /// One task a slot, which keeps a worker in it.
+    keepers: Mutex<JoinSet<()>>,
+}
+
+type Slots = Arc<Mutex<Vec<Option<MediaWorker>>>>;
+
+/// A worker, its shared RTC port, and what it has to do.
+#[derive(Clone, Debug)]
+pub(crate) struct MediaWorker {
+    pub(crate) worker: Worker,
+    pub(crate) webrtc_server: WebRtcServer,
+    load: Arc<AtomicUsize>,
+}
+
+/// A unit of a worker's load (a room, a transport, a consumer) for as long as it lives.
+#[derive(Debug)]
+pub(crate) struct LoadUnit(Arc<AtomicUsize>);
+
+/// Why a worker can't be started.
+#[derive(Debug, thiserror::Error)]
+pub enum StartWorkerError {
+    /// The worker's thread can't be started.
+    #[error("cannot start media worker {index}: {source}")]
+    Start {
+        /// Which one, from 0.
+        index: usize,
+        /// What the system said.
+        source: io::Error,
+    },
+    /// The worker can't listen on its RTC port.
+    #[error("media worker {index} cannot listen on RTC port {port}: {source}")]
+    Listen {
+        /// Which one, from 0.
+        index: usize,
+        /// The port; 0 is any.
+        port: u16,
+        /// What the worker said.
+        source: CreateWebRtcServerError,
+    },
+}
+
+impl WorkerPool {
+    /// Starts `count` workers, each on its own RTC port.
+    pub(crate) async fn start(count: usize, rtc: &RtcConfig) -> Result<Self, StartWorkerError> {
+        let manager = WorkerManager::new();
+        let slots = Slots::new(Mutex::new(vec![None; count]));
+        let mut keepers = JoinSet::new();
+        for index in 0..count {
+            let (worker, died) = start(&manager, index, rtc).await?;
+            lock(&slots)[index] = Some(worker);
+            keepers.spawn(keep(manager.clone(), Arc::clone(&slots), index, rtc.clone(), died));
+        }
+        Ok(Self { slots, keepers: Mutex::new(keepers) })
+    }
+
+    /// The worker with the least to do; `None` while none is alive.
+    pub(crate) fn least_loaded(&self) -> Option<MediaWorker> {
+        let slots = lock(&self.slots);
+        slots.iter().flatten().min_by_key(|worker| worker.load.load(Ordering::Relaxed)).cloned()
+    }
+
+    /// Lets go of the workers: each ends when its last room has ended.
+    pub(crate) fn stop(&self) {
+        self.keepers.lock().unwrap_or_else(PoisonError::into_inner).abort_all();
+        let workers: Vec<_> = lock(&self.slots).iter_mut().map(Option::take).collect();
+        drop(workers);
+    }
+}
+
+impl MediaWorker {
+    /// Counts one more thing to do.
+    pub(crate) fn add_load(&self) -> LoadUnit {
+        self.load.fetch_add(1, Ordering::Relaxed);
+        LoadUnit(Arc::clone(&self.load))
+    }
+}
+
+impl Drop for LoadUnit {
+    fn drop(&mut self) {
+        self.0.fetch_sub(1, Ordering::Relaxed);
+    }
+}
+
+type Died = oneshot::Receiver<WorkerId>;
+
+/// Waits for the worker in a slot to die and puts a new one in its place, for ever.
+async fn keep(manager: WorkerManager, slots: Slots, index: usize, rtc: RtcConfig, mut died: Died) {
+    while let Ok(id) = died.await {
+        error!(worker = %id, index, "media worker died");
+        let dead = lock(&slots)[index].take();
+        drop(dead);
+        died = loop {
+            match start(&manager, index, &rtc).await {
+                Ok((worker, died)) => {
+                    info!(worker = %worker.worker.id(), index, "media worker replaced");
+                    lock(&slots)[index] = Some(worker);
+                    break died;
+                }
+                Err(error) => error!(%error, "media worker can't be replaced yet"),
+            }
+            tokio::time::sleep(RETRY).await;
+        };
+    }
+}
+
+async fn start(
+    manager: &WorkerManager,
+    index: usize,
+    rtc: &RtcConfig,
+) -> Result<(MediaWorker, Died), StartWorkerError> {
+    let port = match rtc.port {
+        0 => 0,
+        first => first + u16::try_from(index).expect("ServerConfig::validate checks the ports"),
+    };
+    let worker = manager
+        .create_worker(WorkerSettings::default())
+        .await
+        .map_err(|source| StartWorkerError::Start { index, source })?;
+    let infos = listen_infos(rtc, (port != 0).then_some(port));
+    let infos = WebRtcServerListenInfos::try_from(infos).expect("there is one per local address");
+    let webrtc_server = worker
+        .create_webrtc_server(WebRtcServerOptions::new(infos))
+        .await
+        .map_err(|source| StartWorkerError::Listen { index, port, source })?;
+
+    let (dead, died) = oneshot::channel();
+    let id = worker.id();
+    let tell = move |_| {
+        // The keeper may be gone already when the server stops.
+        let _ = dead.send(id);
+    };
+    worker.on_dead(tell).detach();
+    info!(worker = %id, index, port, "media worker started");
+    Ok((MediaWorker { worker, webrtc_server, load: Arc::default() }, died))
+}
+
+fn lock(slots: &Slots) -> MutexGuard<'_, Vec<Option<MediaWorker>>> {
+    slots.lock().unwrap_or_else(PoisonError::into_inner)
+}

@@ -1,0 +1,218 @@
+//! A protoo client and an HTTP client, as bare as can be.
+
+use std::{collections::VecDeque, net::SocketAddr, time::Duration};
+
+use futures_util::{SinkExt, StreamExt};
+use serde_json::{Value, json};
+use tokio::{
+    io::{AsyncReadExt, AsyncWriteExt},
+    net::TcpStream,
+};
+use tokio_tungstenite::{
+    WebSocketStream, client_async,
+    tungstenite::{
+        self, Message,
+        client::IntoClientRequest,
+        protocol::{CloseFrame, frame::coding::CloseCode},
+    },
+};
+use tureen_server::{Server, ServerConfig};
+
+/// Longer than anything takes here; a test that waits for it fails.
+const TOO_LONG: Duration = Duration::from_secs(10);
+
+/// A server on free ports, without TLS.
+pub(crate) async fn server() -> Server {
+    Server::start(config()).await.unwrap()
+}
+
+/// Settings for a server on free ports, without TLS.
+pub(crate) fn config() -> ServerConfig {
+    let mut config =
+        ServerConfig { listen: "127.0.0.1:0".parse().unwrap(), workers: 1, ..ServerConfig::default() };
+    config.tls.enabled = false;
+    config.rtc.port = 0;
+    config.rtc.listen = vec!["127.0.0.1".parse().unwrap()];
+    config
+}
+
+/// A peer's connection.
+pub(crate) struct Client {
+    socket: WebSocketStream<TcpStream>,
+    next_id: u32,
+    /// Requests and notifications of the server that nobody asked for yet.
+    inbox: VecDeque<Value>,
+}
+
+impl Client {
+    pub(crate) async fn connect(server: &Server, room: &str, peer: &str) -> Self {
+        let url = format!("/?roomId={room}&peerId={peer}");
+        let mut client = Self::try_connect(server.local_addr(), &url, Some("protoo")).await.unwrap();
+        client.notification("mediasoup-version").await;
+        client
+    }
+
+    pub(crate) async fn try_connect(
+        address: SocketAddr,
+        path: &str,
+        protocol: Option<&str>,
+    ) -> Result<Self, tungstenite::Error> {
+        let mut request = format!("ws://{address}{path}").into_client_request().unwrap();
+        if let Some(protocol) = protocol {
+            request.headers_mut().insert("Sec-WebSocket-Protocol", protocol.parse().unwrap());
+        }
+        let stream = TcpStream::connect(address).await.unwrap();
+        let (socket, _) = client_async(request, stream).await?;
+        Ok(Self { socket, next_id: 1, inbox: VecDeque::new() })
+    }
+
+    /// Connects and joins.
+    pub(crate) async fn join(server: &Server, room: &str, peer: &str) -> Self {
+        let mut client = Self::connect(server, room, peer).await;
+        client.request("join", join_data(peer)).await.unwrap();
+        client
+    }
+
+    pub(crate) async fn send(&mut self, text: impl Into<String>) {
+        self.socket.send(Message::text(text.into())).await.unwrap();
+    }
+
+    pub(crate) async fn send_request(&mut self, method: &str, data: Value) -> u32 {
+        let id = self.next_id;
+        self.next_id += 1;
+        let request = json!({ "request": true, "id": id, "method": method, "data": data });
+        self.send(request.to_string()).await;
+        id
+    }
+
+    /// Sends a request and waits for its data, or errorCode and errorReason.
+    pub(crate) async fn request(&mut self, method: &str, data: Value) -> Result<Value, (i64, String)> {
+        let id = self.send_request(method, data).await;
+        self.response(id).await
+    }
+
+    pub(crate) async fn response(&mut self, id: u32) -> Result<Value, (i64, String)> {
+        let answer = self.take(|message| message["response"] == true && message["id"] == id).await;
+        match answer["ok"] == true {
+            true => Ok(answer["data"].clone()),
+            false => Err((
+                answer["errorCode"].as_i64().unwrap(),
+                answer["errorReason"].as_str().unwrap().to_owned(),
+            )),
+        }
+    }
+
+    /// Data of the next notification of that name.
+    pub(crate) async fn notification(&mut self, method: &str) -> Value {
+        self.take(|message| message["notification"] == true && message["method"] == method).await["data"]
+            .take()
+    }
+
+    /// Id and data of the server's next request of that name.
+    pub(crate) async fn server_request(&mut self, method: &str) -> (u64, Value) {
+        let mut message =
+            self.take(|message| message["request"] == true && message["method"] == method).await;
+        (message["id"].as_u64().unwrap(), message["data"].take())
+    }
+
+    pub(crate) async fn answer(&mut self, id: u64) {
+        self.send(json!({ "response": true, "id": id, "ok": true, "data": {} }).to_string()).await;
+    }
+
+    /// What came so far and was not asked for.
+    pub(crate) fn unasked(&self) -> Vec<&str> {
+        self.inbox.iter().filter_map(|message| message["method"].as_str()).collect()
+    }
+
+    /// Code and reason with which the server closes the connection.
+    pub(crate) async fn close_frame(&mut self) -> (u16, String) {
+        loop {
+            match self.frame().await {
+                Some(Ok(Message::Close(Some(CloseFrame { code, reason })))) => {
+                    return (CloseCode::into(code), reason.to_string());
+                }
+                Some(Ok(_)) => {}
+                other => panic!("no close frame but {other:?}"),
+            }
+        }
+    }
+
+    /// Closes the connection as a browser does.
+    pub(crate) async fn leave(mut self) {
+        self.socket.close(None).await.unwrap();
+        while let Some(Ok(_)) = self.frame().await {}
+    }
+
+    async fn take(&mut self, wanted: impl Fn(&Value) -> bool) -> Value {
+        if let Some(at) = self.inbox.iter().position(&wanted) {
+            return self.inbox.remove(at).unwrap();
+        }
+        loop {
+            match self.frame().await {
+                Some(Ok(Message::Text(text))) => {
+                    let message: Value = serde_json::from_str(&text).unwrap();
+                    if wanted(&message) {
+                        return message;
+                    }
+                    self.inbox.push_back(message);
+                }
+                Some(Ok(Message::Ping(_) | Message::Pong(_))) => {}
+                other => panic!("no message but {other:?}; unasked: {:?}", self.inbox),
+            }
+        }
+    }
+
+    async fn frame(&mut self) -> Option<Result<Message, tungstenite::Error>> {
+        let frame = tokio::time::timeout(TOO_LONG, self.socket.next()).await;
+        frame.unwrap_or_else(|_| panic!("nothing came; unasked: {:?}", self.inbox))
+    }
+}
+
+/// What a peer that can receive everything says when it joins.
+pub(crate) fn join_data(peer: &str) -> Value {
+    json!({
+        "displayName": format!("Name of {peer}"),
+        "device": { "flag": "chrome", "name": "Chrome", "version": "140" },
+        "rtpCapabilities": {
+            "codecs": [{
+                "kind": "audio", "mimeType": "audio/opus", "preferredPayloadType": 100, "clockRate": 48000,
+                "channels": 2, "parameters": {}, "rtcpFeedback": [],
+            }],
+            "headerExtensions": [],
+        },
+    })
+}
+
+/// An HTTP response: status, head, body.
+pub(crate) struct Response {
+    pub(crate) status: u16,
+    pub(crate) head: String,
+    pub(crate) body: String,
+}
+
+impl Response {
+    pub(crate) fn header(&self, name: &str) -> Option<&str> {
+        self.head
+            .lines()
+            .filter_map(|line| line.split_once(": "))
+            .find_map(|(key, value)| key.eq_ignore_ascii_case(name).then_some(value))
+    }
+}
+
+pub(crate) async fn get(server: &Server, path: &str) -> Response {
+    exchange(TcpStream::connect(server.local_addr()).await.unwrap(), "GET", path).await
+}
+
+pub(crate) async fn exchange(
+    mut stream: impl AsyncReadExt + AsyncWriteExt + Unpin,
+    method: &str,
+    path: &str,
+) -> Response {
+    let request = format!("{method} {path} HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n");
+    stream.write_all(request.as_bytes()).await.unwrap();
+    let mut text = String::new();
+    tokio::time::timeout(TOO_LONG, stream.read_to_string(&mut text)).await.unwrap().unwrap();
+    let (head, body) = text.split_once("\r\n\r\n").unwrap();
+    let status = head.split(' ').nth(1).unwrap().parse().unwrap();
+    Response { status, head: head.to_owned(), body: body.to_owned() }
+}

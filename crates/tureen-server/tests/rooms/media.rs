@@ -1,0 +1,272 @@
+//! Transports, producers and consumers, as far as they go without media.
+
+use serde_json::{Value, json};
+use tureen_server::Server;
+
+use crate::client::{Client, config, join_data, server};
+
+const FINGERPRINT: &str =
+    "75:52:D6:C1:2B:3F:29:1A:6C:A6:D8:FE:3C:B6:7E:5A:0B:F7:90:1E:84:4D:13:52:60:AB:CD:EF:01:23:45:67";
+
+/// Connects, makes a sending and a receiving transport, joins.
+async fn joined_with_transports(server: &Server, room: &str, peer: &str) -> (Client, String) {
+    let mut client = Client::connect(server, room, peer).await;
+    let sending = create_transport(&mut client, json!({ "producing": true, "consuming": false })).await;
+    create_transport(&mut client, json!({ "producing": false, "consuming": true })).await;
+    client.request("join", join_data(peer)).await.unwrap();
+    (client, sending["id"].as_str().unwrap().to_owned())
+}
+
+async fn create_transport(client: &mut Client, mut data: Value) -> Value {
+    data["forceTcp"] = false.into();
+    client.request("createWebRtcTransport", data).await.unwrap()
+}
+
+async fn produce(client: &mut Client, transport: &str, ssrc: u32) -> String {
+    let data = json!({
+        "transportId": transport,
+        "kind": "audio",
+        "rtpParameters": {
+            "mid": "0",
+            "codecs": [{
+                "mimeType": "audio/opus", "payloadType": 111, "clockRate": 48000, "channels": 2,
+                "parameters": { "useinbandfec": 1 }, "rtcpFeedback": [],
+            }],
+            "headerExtensions": [],
+            "encodings": [{ "ssrc": ssrc }],
+            "rtcp": { "cname": "c", "reducedSize": true },
+        },
+        "appData": { "source": "mic" },
+    });
+    client.request("produce", data).await.unwrap()["id"].as_str().unwrap().to_owned()
+}
+
+#[tokio::test]
+async fn a_transport_has_what_a_client_needs() {
+    let server = server().await;
+    let mut a = Client::connect(&server, "r", "a").await;
+    let transport = create_transport(&mut a, json!({ "producing": true, "consuming": false })).await;
+    assert!(transport["id"].is_string());
+    assert_eq!(transport["iceParameters"]["iceLite"], true);
+    let candidates = transport["iceCandidates"].as_array().unwrap();
+    let protocols: Vec<_> =
+        candidates.iter().map(|candidate| candidate["protocol"].as_str().unwrap()).collect();
+    assert_eq!(protocols, ["udp", "tcp"]);
+    assert_eq!(candidates[0]["address"], "127.0.0.1");
+    assert_ne!(candidates[0]["port"], 0);
+    assert!(!transport["dtlsParameters"]["fingerprints"].as_array().unwrap().is_empty());
+}
+
+#[tokio::test]
+async fn a_transport_over_tcp_alone_has_no_udp_candidate() {
+    let server = server().await;
+    let mut a = Client::connect(&server, "r", "a").await;
+    let data = json!({ "forceTcp": true, "producing": true, "consuming": false });
+    let transport = a.request("createWebRtcTransport", data).await.unwrap();
+    let candidates = transport["iceCandidates"].as_array().unwrap();
+    assert!(!candidates.is_empty());
+    assert!(candidates.iter().all(|candidate| candidate["protocol"] == "tcp"), "{candidates:?}");
+}
+
+#[tokio::test]
+async fn rooms_are_spread_over_the_workers() {
+    let mut config = config();
+    config.workers = 3;
+    let server = Server::start(config).await.unwrap();
+    let mut clients = Vec::new();
+    let mut ports = std::collections::BTreeSet::new();
+    for room in ["r", "s", "t"] {
+        let mut client = Client::connect(&server, room, "a").await;
+        let transport = create_transport(&mut client, json!({ "producing": true })).await;
+        ports.insert(transport["iceCandidates"][0]["port"].as_u64().unwrap());
+        clients.push(client);
+    }
+    assert_eq!(ports.len(), 3);
+}
+
+#[tokio::test]
+async fn a_transport_connects_once() {
+    let server = server().await;
+    let mut a = Client::connect(&server, "r", "a").await;
+    let transport = create_transport(&mut a, json!({ "producing": true, "consuming": false })).await;
+    let data = json!({
+        "transportId": transport["id"],
+        "dtlsParameters": {
+            "role": "client",
+            "fingerprints": [{ "algorithm": "sha-256", "value": FINGERPRINT }],
+        },
+        "iceParameters": { "usernameFragment": "x", "password": "y" },
+    });
+    assert_eq!(a.request("connectWebRtcTransport", data.clone()).await.unwrap(), json!({}));
+    a.request("connectWebRtcTransport", data.clone()).await.unwrap_err();
+
+    let mut unknown = data;
+    unknown["transportId"] = "00000000-0000-0000-0000-000000000001".into();
+    let (code, reason) = a.request("connectWebRtcTransport", unknown).await.unwrap_err();
+    assert_eq!(code, 404, "{reason}");
+    assert!(reason.contains("00000000-0000-0000-0000-000000000001"), "{reason}");
+}
+
+#[tokio::test]
+async fn restarting_ice_gives_new_credentials() {
+    let server = server().await;
+    let mut a = Client::connect(&server, "r", "a").await;
+    let transport = create_transport(&mut a, json!({ "producing": true, "consuming": false })).await;
+    let ice = a.request("restartIce", json!({ "transportId": transport["id"] })).await.unwrap();
+    assert!(ice["usernameFragment"].is_string());
+    assert_ne!(ice["usernameFragment"], transport["iceParameters"]["usernameFragment"]);
+}
+
+#[tokio::test]
+async fn a_peer_has_a_bounded_number_of_transports() {
+    let server = server().await;
+    let mut a = Client::connect(&server, "r", "a").await;
+    for _ in 0..8 {
+        create_transport(&mut a, json!({ "producing": true })).await;
+    }
+    let (code, reason) = a.request("createWebRtcTransport", json!({ "producing": true })).await.unwrap_err();
+    assert_eq!(code, 403, "{reason}");
+}
+
+#[tokio::test]
+async fn a_producer_is_announced_to_the_others() {
+    let server = server().await;
+    let (mut a, sending) = joined_with_transports(&server, "r", "a").await;
+    let (mut b, _) = joined_with_transports(&server, "r", "b").await;
+    let producer = produce(&mut a, &sending, 1111).await;
+
+    let (request, consumer) = b.server_request("newConsumer").await;
+    assert_eq!(consumer["peerId"], "a");
+    assert_eq!(consumer["producerId"], producer.as_str());
+    assert_eq!(consumer["kind"], "audio");
+    assert_eq!(consumer["type"], "simple");
+    assert_eq!(consumer["producerPaused"], false);
+    assert_eq!(consumer["appData"], json!({ "source": "mic", "peerId": "a" }));
+    assert_eq!(consumer["rtpParameters"]["codecs"][0]["mimeType"], "audio/opus");
+    assert!(consumer["rtpParameters"]["encodings"][0]["ssrc"].is_u64());
+    b.answer(request).await;
+
+    let score = b.notification("consumerScore").await;
+    assert_eq!(score["consumerId"], consumer["id"]);
+    assert!(score["score"]["producerScores"].is_array(), "{score}");
+    let stats = b.request("getConsumerStats", json!({ "consumerId": consumer["id"] })).await.unwrap();
+    assert!(stats.is_array(), "{stats}");
+    let stats = a.request("getTransportStats", json!({ "transportId": sending })).await.unwrap();
+    assert_eq!(stats[0]["transportId"], sending.as_str());
+}
+
+#[tokio::test]
+async fn a_late_peer_consumes_what_is_there() {
+    let server = server().await;
+    let (mut a, sending) = joined_with_transports(&server, "r", "a").await;
+    let producer = produce(&mut a, &sending, 1111).await;
+    a.request("pauseProducer", json!({ "producerId": producer })).await.unwrap();
+
+    let (mut b, _) = joined_with_transports(&server, "r", "b").await;
+    let (_, consumer) = b.server_request("newConsumer").await;
+    assert_eq!(consumer["producerId"], producer.as_str());
+    assert_eq!(consumer["producerPaused"], true);
+}
+
+#[tokio::test]
+async fn consumers_follow_their_producer() {
+    let server = server().await;
+    let (mut a, sending) = joined_with_transports(&server, "r", "a").await;
+    let (mut b, _) = joined_with_transports(&server, "r", "b").await;
+    let producer = json!({ "producerId": produce(&mut a, &sending, 1111).await });
+    let (request, consumer) = b.server_request("newConsumer").await;
+    b.answer(request).await;
+    b.notification("consumerScore").await;
+    let about = json!({ "consumerId": consumer["id"] });
+
+    a.request("pauseProducer", producer.clone()).await.unwrap();
+    assert_eq!(b.notification("consumerPaused").await, about);
+    a.request("resumeProducer", producer.clone()).await.unwrap();
+    assert_eq!(b.notification("consumerResumed").await, about);
+    b.request("pauseConsumer", about.clone()).await.unwrap();
+    b.request("resumeConsumer", about.clone()).await.unwrap();
+    b.request("setConsumerPriority", json!({ "consumerId": consumer["id"], "priority": 7 })).await.unwrap();
+
+    a.request("closeProducer", producer.clone()).await.unwrap();
+    assert_eq!(b.notification("consumerClosed").await, about);
+    assert_eq!(b.request("pauseConsumer", about).await.unwrap_err().0, 404);
+    assert_eq!(a.request("pauseProducer", producer).await.unwrap_err().0, 404);
+}
+
+#[tokio::test]
+async fn requests_about_one_producer_run_in_their_order() {
+    let server = server().await;
+    let (mut a, sending) = joined_with_transports(&server, "r", "a").await;
+    let (mut b, _) = joined_with_transports(&server, "r", "b").await;
+    let producer = json!({ "producerId": produce(&mut a, &sending, 1111).await });
+    let (request, _) = b.server_request("newConsumer").await;
+    b.answer(request).await;
+    b.notification("consumerScore").await;
+
+    let mut sent = Vec::new();
+    for method in ["pauseProducer", "resumeProducer", "pauseProducer", "resumeProducer", "closeProducer"] {
+        sent.push(a.send_request(method, producer.clone()).await);
+    }
+    for id in sent {
+        a.response(id).await.unwrap();
+    }
+    b.notification("consumerClosed").await;
+    let heard: Vec<_> = b.unasked().into_iter().filter(|method| method.starts_with("consumer")).collect();
+    assert_eq!(heard, ["consumerPaused", "consumerResumed", "consumerPaused", "consumerResumed"]);
+}
+
+#[tokio::test]
+async fn replicas_are_consumers_more() {
+    let server = server().await;
+    let path = "/?roomId=r&peerId=b&consumerReplicas=2";
+    let mut b = Client::try_connect(server.local_addr(), path, Some("protoo")).await.unwrap();
+    create_transport(&mut b, json!({ "producing": false, "consuming": true })).await;
+    b.request("join", join_data("b")).await.unwrap();
+    let (mut a, sending) = joined_with_transports(&server, "r", "a").await;
+    produce(&mut a, &sending, 1111).await;
+    let mut ids = Vec::new();
+    for _ in 0..3 {
+        ids.push(b.server_request("newConsumer").await.1["id"].clone());
+    }
+    ids.dedup();
+    assert_eq!(ids.len(), 3);
+}
+
+#[tokio::test]
+async fn a_peer_that_leaves_takes_its_producers_along() {
+    let server = server().await;
+    let (mut a, sending) = joined_with_transports(&server, "r", "a").await;
+    let (mut b, _) = joined_with_transports(&server, "r", "b").await;
+    produce(&mut a, &sending, 1111).await;
+    let (request, consumer) = b.server_request("newConsumer").await;
+    b.answer(request).await;
+    a.leave().await;
+    assert_eq!(b.notification("consumerClosed").await, json!({ "consumerId": consumer["id"] }));
+    assert_eq!(b.notification("peerClosed").await, json!({ "peerId": "a" }));
+}
+
+#[tokio::test]
+async fn a_client_that_refuses_a_consumer_has_none() {
+    let server = server().await;
+    let (mut a, sending) = joined_with_transports(&server, "r", "a").await;
+    let (mut b, _) = joined_with_transports(&server, "r", "b").await;
+    produce(&mut a, &sending, 1111).await;
+    let (request, consumer) = b.server_request("newConsumer").await;
+    let refusal = json!({ "response": true, "id": request, "errorCode": 403, "errorReason": "no" });
+    b.send(refusal.to_string()).await;
+    assert_eq!(b.notification("consumerClosed").await, json!({ "consumerId": consumer["id"] }));
+}
+
+#[tokio::test]
+async fn producing_before_joining_is_refused() {
+    let server = server().await;
+    let mut a = Client::connect(&server, "r", "a").await;
+    let transport = create_transport(&mut a, json!({ "producing": true })).await;
+    let data = json!({
+        "transportId": transport["id"],
+        "kind": "audio",
+        "rtpParameters": { "codecs": [], "headerExtensions": [], "encodings": [], "rtcp": {} },
+        "appData": {},
+    });
+    assert_eq!(a.request("produce", data).await.unwrap_err().0, 403);
+}

@@ -1,0 +1,434 @@
+//! The way from the worker thread to the application's callbacks: a queue and a thread of their own.
+
+use std::collections::{HashMap, VecDeque};
+use std::hash::Hash;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::{Arc, Weak};
+
+use parking_lot::{Condvar, Mutex};
+use tureen_core::api::{
+    ConsumerEvent, ConsumerId, Notification, ProducerEvent, ProducerId, TransportEvent, TransportId,
+};
+
+use crate::worker::ExitError;
+
+/// A handle's side that takes the events of its object, on the dispatcher thread.
+pub(crate) trait Sink<Event>: Send + Sync {
+    /// Takes one event and calls the application's callbacks.
+    fn on_event(&self, event: Event);
+}
+
+/// What ends a worker's dispatcher thread: told the result of the worker thread, last of all.
+pub(super) type OnExit = Box<dyn FnOnce(Result<(), ExitError>) + Send>;
+
+/// Queues events of one worker for its dispatcher thread. Cheap to clone.
+#[derive(Clone, Debug)]
+pub(crate) struct Dispatcher {
+    shared: Arc<Shared>,
+}
+
+#[derive(Debug)]
+struct Shared {
+    queue: Mutex<Queue>,
+    ready: Condvar,
+}
+
+/// Two queues that are read as one, by the number that each message gets. So the oldest message that may be lost is
+/// found at once.
+#[derive(Debug)]
+struct Queue {
+    lasting: VecDeque<(u64, Message)>,
+    lossy: VecDeque<(u64, Message)>,
+    next: u64,
+    capacity: usize,
+    dropped: u64,
+    /// No message is taken after the last one, [`Message::Exited`].
+    open: bool,
+}
+
+/// What the dispatcher thread is told.
+#[derive(Debug)]
+pub(crate) enum Message {
+    Transport(TransportId, Change<TransportEvent>),
+    Producer(ProducerId, Change<ProducerEvent>),
+    Consumer(ConsumerId, Change<ConsumerEvent>),
+    Exited(Result<(), ExitError>),
+}
+
+/// What happens to the events of one object.
+pub(crate) enum Change<Event> {
+    /// The object is being made: keep its events.
+    Hold,
+    /// This takes the events from now on, those that were kept first.
+    Deliver(Weak<dyn Sink<Event>>),
+    /// The object is closed.
+    Forget,
+    /// An event.
+    Event(Event),
+}
+
+/// An identifier of objects that have events.
+pub(crate) trait Source: Clone {
+    type Event;
+
+    /// The message that tells the dispatcher thread of a change.
+    fn message(self, change: Change<Self::Event>) -> Message;
+}
+
+/// An event of an object.
+trait Lossy {
+    /// Whether it may be lost without leaving a handle in a wrong state for long: the next one says what counts then.
+    fn may_be_lost(&self) -> bool;
+}
+
+macro_rules! source {
+    ($id:ty, $variant:ident, $event:ty, $lossy:pat) => {
+        impl Source for $id {
+            type Event = $event;
+
+            fn message(self, change: Change<$event>) -> Message {
+                Message::$variant(self, change)
+            }
+        }
+
+        impl Lossy for $event {
+            fn may_be_lost(&self) -> bool {
+                matches!(self, $lossy)
+            }
+        }
+    };
+}
+
+source!(TransportId, Transport, TransportEvent, TransportEvent::Bwe { .. });
+source!(ProducerId, Producer, ProducerEvent, ProducerEvent::Score(_) | ProducerEvent::Trace(_));
+source!(ConsumerId, Consumer, ConsumerEvent, ConsumerEvent::Score(_) | ConsumerEvent::Trace(_));
+
+impl Dispatcher {
+    /// A queue for at most `capacity` score and trace events; see [`run`] for its other end.
+    pub(super) fn new(capacity: usize) -> Self {
+        let queue = Queue {
+            lasting: VecDeque::new(),
+            lossy: VecDeque::new(),
+            next: 0,
+            capacity,
+            dropped: 0,
+            open: true,
+        };
+        Self { shared: Arc::new(Shared { queue: Mutex::new(queue), ready: Condvar::new() }) }
+    }
+
+    /// Keeps the events of an object that is about to be made, until [`HeldEvents::deliver_to`] names who takes them.
+    /// To be called before the request is sent.
+    pub(crate) fn hold<Id: Source>(&self, id: Id) -> HeldEvents<'_, Id> {
+        self.post(id.clone().message(Change::Hold));
+        HeldEvents { dispatcher: self, id: Some(id) }
+    }
+
+    /// The object is closed: events of it are not wanted any more.
+    pub(crate) fn forget<Id: Source>(&self, id: Id) {
+        self.post(id.message(Change::Forget));
+    }
+
+    /// Queues an event of the engine.
+    pub(super) fn notify(&self, notification: Notification) {
+        self.post(match notification {
+            Notification::Transport(id, event) => Message::Transport(id, Change::Event(event)),
+            Notification::Producer(id, event) => Message::Producer(id, Change::Event(event)),
+            Notification::Consumer(id, event) => Message::Consumer(id, Change::Event(event)),
+        });
+    }
+
+    /// Queues the end of the worker thread. Nothing is taken after it.
+    pub(super) fn exit(&self, result: Result<(), ExitError>) {
+        self.post(Message::Exited(result));
+    }
+
+    fn post(&self, message: Message) {
+        self.shared.queue.lock().push(message);
+        self.shared.ready.notify_one();
+    }
+
+    /// The next message, for which this waits, and how many were dropped before it.
+    fn next(&self) -> (Message, u64) {
+        let mut queue = self.shared.queue.lock();
+        loop {
+            if let Some(message) = queue.pop() {
+                return (message, std::mem::take(&mut queue.dropped));
+            }
+            self.shared.ready.wait(&mut queue);
+        }
+    }
+}
+
+impl Queue {
+    fn push(&mut self, message: Message) {
+        if !self.open {
+            return;
+        }
+        self.open = !matches!(message, Message::Exited(_));
+        let number = self.next;
+        self.next += 1;
+        if message.may_be_lost() {
+            if self.lossy.len() >= self.capacity {
+                self.lossy.pop_front();
+                self.dropped += 1;
+            }
+            self.lossy.push_back((number, message));
+        } else {
+            self.lasting.push_back((number, message));
+        }
+    }
+
+    fn pop(&mut self) -> Option<Message> {
+        let lossy_first = match (self.lasting.front(), self.lossy.front()) {
+            (Some((lasting, _)), Some((lossy, _))) => lossy < lasting,
+            (None, Some(_)) => true,
+            (_, None) => false,
+        };
+        let queue = if lossy_first { &mut self.lossy } else { &mut self.lasting };
+        queue.pop_front().map(|(_, message)| message)
+    }
+}
+
+impl Message {
+    fn may_be_lost(&self) -> bool {
+        match self {
+            Self::Transport(_, Change::Event(event)) => event.may_be_lost(),
+            Self::Producer(_, Change::Event(event)) => event.may_be_lost(),
+            Self::Consumer(_, Change::Event(event)) => event.may_be_lost(),
+            _ => false,
+        }
+    }
+}
+
+/// The events of an object that is being made. Dropped, they are forgotten.
+#[derive(Debug)]
+pub(crate) struct HeldEvents<'a, Id: Source> {
+    dispatcher: &'a Dispatcher,
+    id: Option<Id>,
+}
+
+impl<Id: Source> HeldEvents<'_, Id> {
+    /// The object is made: `sink` takes its events, in order. It is not kept alive by that.
+    pub(crate) fn deliver_to(mut self, sink: Weak<dyn Sink<Id::Event>>) {
+        if let Some(id) = self.id.take() {
+            self.dispatcher.post(id.message(Change::Deliver(sink)));
+        }
+    }
+}
+
+impl<Id: Source> Drop for HeldEvents<'_, Id> {
+    fn drop(&mut self) {
+        if let Some(id) = self.id.take() {
+            self.dispatcher.forget(id);
+        }
+    }
+}
+
+/// The dispatcher thread: delivers events until the worker thread has ended. A panic of a callback is logged and goes
+/// no further.
+pub(super) fn run(dispatcher: &Dispatcher, held_events: usize, on_exit: OnExit) {
+    let mut transports = Registry::new(held_events);
+    let mut producers = Registry::new(held_events);
+    let mut consumers = Registry::new(held_events);
+    loop {
+        let (message, dropped) = dispatcher.next();
+        if dropped > 0 {
+            tracing::warn!(dropped, "callbacks are too slow, score and trace events were dropped");
+        }
+        match message {
+            Message::Transport(id, change) => transports.apply(id, change),
+            Message::Producer(id, change) => producers.apply(id, change),
+            Message::Consumer(id, change) => consumers.apply(id, change),
+            Message::Exited(result) => return shielded(|| on_exit(result)),
+        }
+    }
+}
+
+/// Who takes the events of which object, for one kind of objects.
+struct Registry<Id, Event> {
+    subscribers: HashMap<Id, Subscriber<Event>>,
+    held_events: usize,
+}
+
+enum Subscriber<Event> {
+    Pending(VecDeque<Event>),
+    Ready(Weak<dyn Sink<Event>>),
+}
+
+impl<Id: Eq + Hash, Event: Lossy> Registry<Id, Event> {
+    fn new(held_events: usize) -> Self {
+        Self { subscribers: HashMap::new(), held_events }
+    }
+
+    fn apply(&mut self, id: Id, change: Change<Event>) {
+        match change {
+            Change::Hold => {
+                self.subscribers.insert(id, Subscriber::Pending(VecDeque::new()));
+            }
+            Change::Deliver(sink) => {
+                // An object that was closed meanwhile is forgotten already and stays so.
+                let Some(subscriber) = self.subscribers.get_mut(&id) else { return };
+                let held = std::mem::replace(subscriber, Subscriber::Ready(sink.clone()));
+                if let Subscriber::Pending(events) = held {
+                    events.into_iter().for_each(|event| deliver(&sink, event));
+                }
+            }
+            Change::Forget => {
+                self.subscribers.remove(&id);
+            }
+            Change::Event(event) => match self.subscribers.get_mut(&id) {
+                Some(Subscriber::Ready(sink)) => deliver(sink, event),
+                Some(Subscriber::Pending(events)) => {
+                    if events.len() >= self.held_events
+                        && let Some(oldest) = events.iter().position(Lossy::may_be_lost)
+                    {
+                        events.remove(oldest);
+                    }
+                    events.push_back(event);
+                }
+                None => {}
+            },
+        }
+    }
+}
+
+fn deliver<Event>(sink: &Weak<dyn Sink<Event>>, event: Event) {
+    if let Some(sink) = sink.upgrade() {
+        // The last handle may be dropped in here, also by the end of this function.
+        shielded(move || sink.on_event(event));
+    }
+}
+
+fn shielded(callback: impl FnOnce()) {
+    // What a panicking callback leaves behind is its own; the handles hold no lock while they call it.
+    if catch_unwind(AssertUnwindSafe(callback)).is_err() {
+        tracing::error!("a callback panicked");
+    }
+}
+
+impl<Event> std::fmt::Debug for Change<Event> {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(match self {
+            Self::Hold => "Hold",
+            Self::Deliver(_) => "Deliver",
+            Self::Forget => "Forget",
+            Self::Event(_) => "Event",
+        })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::mpsc;
+    use std::thread;
+
+    use super::*;
+    use tureen_core::api::ProducerScore;
+
+    struct Recorder(mpsc::Sender<String>);
+
+    impl Sink<ProducerEvent> for Recorder {
+        fn on_event(&self, event: ProducerEvent) {
+            let text = match event {
+                ProducerEvent::Score(scores) => format!("score {}", scores[0].score),
+                ProducerEvent::VideoOrientation(orientation) => format!("turned {}", orientation.rotation()),
+                ProducerEvent::Trace(_) => panic!("a callback that panics"),
+            };
+            self.0.send(text).unwrap();
+        }
+    }
+
+    fn score(score: u8) -> Notification {
+        let scores = vec![ProducerScore { encoding_idx: 0, ssrc: 1, rid: None, score }];
+        Notification::Producer("producer".into(), ProducerEvent::Score(scores))
+    }
+
+    fn turned(quarter_turns: u8) -> Notification {
+        let orientation = tureen_core::wire::rtp::extensions::VideoOrientation {
+            back_camera: false,
+            flip: false,
+            quarter_turns,
+        };
+        Notification::Producer("producer".into(), ProducerEvent::VideoOrientation(orientation))
+    }
+
+    fn panicking() -> Notification {
+        let event = tureen_core::api::MediaTraceEvent {
+            timestamp_ms: 0,
+            direction: crate::data_structures::TraceEventDirection::In,
+            data: tureen_core::api::MediaTraceData::Nack,
+        };
+        Notification::Producer("producer".into(), ProducerEvent::Trace(event))
+    }
+
+    /// Runs the dispatcher on what was queued and returns what the sink took.
+    fn finish(
+        dispatcher: &Dispatcher,
+        events: mpsc::Receiver<String>,
+        recorder: Arc<Recorder>,
+    ) -> Vec<String> {
+        dispatcher.exit(Ok(()));
+        let running = dispatcher.clone();
+        thread::spawn(move || run(&running, 4, Box::new(|result| result.unwrap()))).join().unwrap();
+        drop(recorder);
+        events.iter().collect()
+    }
+
+    fn recorder() -> (Arc<Recorder>, Weak<dyn Sink<ProducerEvent>>, mpsc::Receiver<String>) {
+        let (sender, events) = mpsc::channel();
+        let recorder = Arc::new(Recorder(sender));
+        let weak: Weak<Recorder> = Arc::downgrade(&recorder);
+        (recorder, weak, events)
+    }
+
+    #[test]
+    fn events_are_held_until_there_is_a_sink_and_keep_their_order() {
+        let dispatcher = Dispatcher::new(8);
+        let (recorder, sink, events) = recorder();
+        let held = dispatcher.hold(ProducerId::from("producer"));
+        dispatcher.notify(score(1));
+        dispatcher.notify(turned(1));
+        held.deliver_to(sink);
+        dispatcher.notify(score(2));
+        assert_eq!(finish(&dispatcher, events, recorder), ["score 1", "turned 90", "score 2"]);
+    }
+
+    #[test]
+    fn full_queue_drops_the_oldest_scores_and_no_change_of_state() {
+        let dispatcher = Dispatcher::new(2);
+        let (recorder, sink, events) = recorder();
+        dispatcher.hold(ProducerId::from("producer")).deliver_to(sink);
+        for number in 1..=3 {
+            dispatcher.notify(turned(number));
+            dispatcher.notify(score(number));
+        }
+        assert_eq!(dispatcher.shared.queue.lock().dropped, 1);
+        let expected = ["turned 90", "turned 180", "score 2", "turned 270", "score 3"];
+        assert_eq!(finish(&dispatcher, events, recorder), expected);
+    }
+
+    #[test]
+    fn failed_creation_forgets_its_events() {
+        let dispatcher = Dispatcher::new(8);
+        let (recorder, sink, events) = recorder();
+        let held = dispatcher.hold(ProducerId::from("producer"));
+        dispatcher.notify(score(1));
+        drop(held);
+        dispatcher.hold(ProducerId::from("producer")).deliver_to(sink);
+        dispatcher.notify(score(2));
+        dispatcher.forget(ProducerId::from("producer"));
+        dispatcher.notify(score(3));
+        assert_eq!(finish(&dispatcher, events, recorder), ["score 2"]);
+    }
+
+    #[test]
+    fn panicking_callback_does_not_stop_the_others() {
+        let dispatcher = Dispatcher::new(8);
+        let (recorder, sink, events) = recorder();
+        dispatcher.hold(ProducerId::from("producer")).deliver_to(sink);
+        dispatcher.notify(panicking());
+        dispatcher.notify(score(1));
+        assert_eq!(finish(&dispatcher, events, recorder), ["score 1"]);
+    }
+}

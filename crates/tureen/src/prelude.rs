@@ -1,0 +1,28 @@
+//! What most applications use, for a glob import.
+//!
+//! ```
+//! # #[allow(unused_imports)]
+//! use tureen::prelude::*;
+//! ```
+
+pub use crate::consumer::{Consumer, ConsumerId, ConsumerLayers, ConsumerOptions, WeakConsumer};
+pub use crate::data_structures::{
+    AppData, DtlsParameters, IceCandidate, IceParameters, ListenInfo, Protocol, WebRtcMessage,
+};
+pub use crate::producer::{Producer, ProducerId, ProducerOptions, WeakProducer};
+pub use crate::router::{Router, RouterOptions};
+pub use crate::rtp_parameters::{
+    MediaKind, MimeTypeAudio, MimeTypeVideo, RtcpFeedback, RtcpParameters, RtpCapabilities,
+    RtpCapabilitiesFinalized, RtpCodecCapability, RtpCodecParameters, RtpCodecParametersParameters,
+    RtpEncodingParameters, RtpEncodingParametersRtx, RtpHeaderExtensionParameters, RtpHeaderExtensionUri,
+    RtpParameters,
+};
+pub use crate::sctp_parameters::{SctpStreamParameters, SctpZeroChecksum};
+pub use crate::srtp_parameters::SrtpCryptoSuite;
+pub use crate::transport::{ConsumeError, ProduceError, Transport, TransportGeneric, TransportId};
+pub use crate::webrtc_server::{WebRtcServer, WebRtcServerId, WebRtcServerListenInfos, WebRtcServerOptions};
+pub use crate::webrtc_transport::{
+    WebRtcTransport, WebRtcTransportListenInfos, WebRtcTransportOptions, WebRtcTransportRemoteParameters,
+};
+pub use crate::worker::{Worker, WorkerSettings};
+pub use crate::worker_manager::WorkerManager;

@@ -1,0 +1,354 @@
+//! A Router: a set of transports whose producers and consumers may be connected.
+
+pub(crate) mod consumer;
+pub(crate) mod producer;
+mod rtp_stream;
+#[cfg(test)]
+mod tests;
+pub(crate) mod transport;
+pub(crate) mod webrtc_transport;
+
+use std::collections::{HashMap, HashSet};
+use std::fmt;
+use std::ops::Deref;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, OnceLock};
+
+use event_listener_primitives::{Bag, BagOnce, HandlerId};
+use parking_lot::{Mutex, RwLock};
+use serde::{Deserialize, Serialize};
+use thiserror::Error;
+use tureen_core::api::{self, Request, Response};
+
+use crate::consumer::ConsumerId;
+use crate::data_structures::AppData;
+use crate::driver::CloseOnDrop;
+use crate::ids::uuid_id;
+use crate::ortc;
+use crate::producer::{Producer, ProducerId, WeakProducer};
+use crate::rtp_parameters::{RtpCapabilities, RtpCapabilitiesFinalized, RtpCodecCapability};
+use crate::transport::{Transport, TransportId};
+use crate::webrtc_transport::{WebRtcTransport, WebRtcTransportOptions};
+use crate::worker::{RequestError, Worker};
+
+uuid_id!(
+    /// [`Router`] identifier.
+    RouterId <=> api::RouterId
+);
+
+/// [`Router`] options.
+#[derive(Debug, Default)]
+#[non_exhaustive]
+pub struct RouterOptions {
+    /// Codecs of the router, without feature codecs such as RTX, which it adds itself. A
+    /// `preferred_payload_type` is best left out; otherwise it should be 96 to 127.
+    pub media_codecs: Vec<RtpCodecCapability>,
+    /// Custom application data.
+    pub app_data: AppData,
+}
+
+impl RouterOptions {
+    /// Options with the given codecs.
+    #[must_use]
+    pub fn new(media_codecs: Vec<RtpCodecCapability>) -> Self {
+        Self { media_codecs, app_data: AppData::default() }
+    }
+}
+
+/// Why [`Router::update_media_codecs`] failed.
+#[derive(Debug, Error)]
+pub enum UpdateMediaCodecsError {
+    /// The codecs make no valid RTP capabilities.
+    #[error("RTP capabilities generation error: {0}")]
+    FailedRtpCapabilitiesGeneration(ortc::RtpCapabilitiesError),
+}
+
+/// What a router holds.
+#[derive(Debug, Deserialize, Serialize)]
+#[serde(rename_all = "camelCase")]
+#[doc(hidden)]
+#[non_exhaustive]
+pub struct RouterDump {
+    /// Its identifier.
+    pub id: RouterId,
+    /// Which producer a consumer reads.
+    pub map_consumer_id_producer_id: HashMap<ConsumerId, ProducerId>,
+    /// Which consumers read a producer.
+    pub map_producer_id_consumer_ids: HashMap<ProducerId, HashSet<ConsumerId>>,
+    /// Its transports.
+    pub transport_ids: HashSet<TransportId>,
+}
+
+impl From<api::RouterDump> for RouterDump {
+    fn from(dump: api::RouterDump) -> Self {
+        let map_producer_id_consumer_ids: HashMap<ProducerId, HashSet<ConsumerId>> = dump
+            .producer_consumers
+            .into_iter()
+            .map(|(producer, consumers)| (producer.into(), consumers.into_iter().map(Into::into).collect()))
+            .collect();
+        Self {
+            id: dump.id.into(),
+            map_consumer_id_producer_id: map_producer_id_consumer_ids
+                .iter()
+                .flat_map(|(producer, consumers)| consumers.iter().map(|consumer| (*consumer, *producer)))
+                .collect(),
+            map_producer_id_consumer_ids,
+            transport_ids: dump.transport_ids.into_iter().map(Into::into).collect(),
+        }
+    }
+}
+
+/// A new transport, by kind.
+#[derive(Debug)]
+pub enum NewTransport<'a> {
+    /// WebRTC transport.
+    WebRtc(&'a WebRtcTransport),
+}
+
+impl Deref for NewTransport<'_> {
+    type Target = dyn Transport;
+
+    fn deref(&self) -> &Self::Target {
+        match self {
+            Self::WebRtc(transport) => *transport,
+        }
+    }
+}
+
+/// A set of transports whose producers and consumers may be connected: a room, or a part of one.
+#[derive(Clone)]
+#[must_use = "the router is closed when its last handle is dropped"]
+pub struct Router {
+    inner: Arc<Inner>,
+}
+
+struct Inner {
+    id: RouterId,
+    rtp_capabilities: Mutex<RtpCapabilitiesFinalized>,
+    producers: RwLock<HashMap<ProducerId, WeakProducer>>,
+    handlers: Handlers,
+    app_data: AppData,
+    closed: AtomicBool,
+    on_worker_close: OnceLock<HandlerId>,
+    worker: Worker,
+}
+
+#[derive(Default)]
+#[expect(clippy::type_complexity)]
+struct Handlers {
+    new_transport: Bag<Arc<dyn Fn(NewTransport<'_>) + Send + Sync>>,
+    worker_close: BagOnce<Box<dyn FnOnce() + Send>>,
+    close: BagOnce<Box<dyn FnOnce() + Send>>,
+}
+
+impl Router {
+    pub(crate) fn new(
+        id: RouterId,
+        rtp_capabilities: RtpCapabilitiesFinalized,
+        app_data: AppData,
+        worker: Worker,
+    ) -> Self {
+        let inner = Arc::new(Inner {
+            id,
+            rtp_capabilities: Mutex::new(rtp_capabilities),
+            producers: RwLock::default(),
+            handlers: Handlers::default(),
+            app_data,
+            closed: AtomicBool::new(false),
+            on_worker_close: OnceLock::new(),
+            worker,
+        });
+        let weak = Arc::downgrade(&inner);
+        let handler = inner.worker.on_close(move || {
+            if let Some(inner) = weak.upgrade() {
+                inner.handlers.worker_close.call_simple();
+                inner.close(false);
+            }
+        });
+        inner.on_worker_close.get_or_init(|| handler);
+        Self { inner }
+    }
+
+    /// Router id.
+    #[must_use]
+    pub fn id(&self) -> RouterId {
+        self.inner.id
+    }
+
+    /// Its worker.
+    pub fn worker(&self) -> &Worker {
+        &self.inner.worker
+    }
+
+    /// Custom application data.
+    #[must_use]
+    pub fn app_data(&self) -> &AppData {
+        &self.inner.app_data
+    }
+
+    /// Whether the router is closed.
+    #[must_use]
+    pub fn closed(&self) -> bool {
+        self.inner.closed.load(Ordering::SeqCst)
+    }
+
+    /// RTP capabilities of the router, which endpoints need to know before they send.
+    #[must_use]
+    pub fn rtp_capabilities(&self) -> RtpCapabilitiesFinalized {
+        self.inner.rtp_capabilities.lock().clone()
+    }
+
+    /// Describes the router.
+    ///
+    /// # Errors
+    /// See [`RequestError`].
+    #[doc(hidden)]
+    pub async fn dump(&self) -> Result<RouterDump, RequestError> {
+        match self.worker().channel().request(Request::DumpRouter(self.id().into())).await? {
+            Response::RouterDump(dump) => Ok(dump.into()),
+            other => Err(RequestError::unexpected(&other)),
+        }
+    }
+
+    /// Makes a [`WebRtcTransport`].
+    ///
+    /// The router is kept alive by its transports.
+    ///
+    /// # Errors
+    /// The worker can't bind a socket, refuses an option, or is closed.
+    ///
+    /// # Examples
+    /// ```
+    /// use tureen::prelude::*;
+    /// use std::net::{IpAddr, Ipv4Addr};
+    ///
+    /// # async fn f(router: Router) -> Result<(), Box<dyn std::error::Error>> {
+    /// let listen_info = ListenInfo {
+    ///     protocol: Protocol::Udp,
+    ///     ip: IpAddr::V4(Ipv4Addr::UNSPECIFIED),
+    ///     announced_address: Some("sfu.example.com".to_string()),
+    ///     expose_internal_ip: false,
+    ///     port: None,
+    ///     port_range: None,
+    ///     flags: None,
+    ///     send_buffer_size: None,
+    ///     recv_buffer_size: None,
+    /// };
+    /// let options = WebRtcTransportOptions::new(WebRtcTransportListenInfos::new(listen_info));
+    /// let transport = router.create_webrtc_transport(options).await?;
+    /// # Ok(())
+    /// # }
+    /// ```
+    pub async fn create_webrtc_transport(
+        &self,
+        webrtc_transport_options: WebRtcTransportOptions,
+    ) -> Result<WebRtcTransport, RequestError> {
+        let id = TransportId::new();
+        let channel = self.worker().channel();
+        let guard = CloseOnDrop::new(channel, Request::CloseTransport(id.into()));
+        let events = self.worker().dispatcher().hold(api::TransportId::from(id));
+        let transport = WebRtcTransport::create(id, webrtc_transport_options, self.clone()).await?;
+        guard.disarm();
+
+        if let Some(webrtc_server) = transport.webrtc_server() {
+            webrtc_server.announce(&transport);
+        }
+        self.inner.handlers.new_transport.call(|callback| callback(NewTransport::WebRtc(&transport)));
+        events.deliver_to(transport.sink());
+        Ok(transport)
+    }
+
+    /// Whether an endpoint with the given capabilities can consume the given producer.
+    #[must_use]
+    pub fn can_consume(&self, producer_id: &ProducerId, rtp_capabilities: &RtpCapabilities) -> bool {
+        let Some(producer) = self.producer(producer_id) else {
+            tracing::error!(%producer_id, "can_consume: no such producer");
+            return false;
+        };
+        ortc::can_consume(producer.consumable_rtp_parameters(), rtp_capabilities).unwrap_or_else(|error| {
+            tracing::error!(%error, "can_consume: bad RTP capabilities");
+            false
+        })
+    }
+
+    /// Changes the codecs of the router, and with them [`Router::rtp_capabilities`]. What is produced and consumed
+    /// already stays as it is.
+    ///
+    /// # Errors
+    /// The codecs make no valid RTP capabilities.
+    pub fn update_media_codecs(
+        &mut self,
+        media_codecs: Vec<RtpCodecCapability>,
+    ) -> Result<(), UpdateMediaCodecsError> {
+        let rtp_capabilities = ortc::generate_router_rtp_capabilities(media_codecs)
+            .map_err(UpdateMediaCodecsError::FailedRtpCapabilitiesGeneration)?;
+        *self.inner.rtp_capabilities.lock() = rtp_capabilities;
+        Ok(())
+    }
+
+    /// Called with each new transport.
+    pub fn on_new_transport<F: Fn(NewTransport<'_>) + Send + Sync + 'static>(
+        &self,
+        callback: F,
+    ) -> HandlerId {
+        self.inner.handlers.new_transport.add(Arc::new(callback))
+    }
+
+    /// Called when its worker is closed for whatever reason, and the router with it.
+    pub fn on_worker_close<F: FnOnce() + Send + 'static>(&self, callback: F) -> HandlerId {
+        self.inner.handlers.worker_close.add(Box::new(callback))
+    }
+
+    /// Called when the router is closed for whatever reason; at once if it is closed already.
+    pub fn on_close<F: FnOnce() + Send + 'static>(&self, callback: F) -> HandlerId {
+        let handler_id = self.inner.handlers.close.add(Box::new(callback));
+        if self.closed() {
+            self.inner.handlers.close.call_simple();
+        }
+        handler_id
+    }
+
+    fn producer(&self, id: &ProducerId) -> Option<Producer> {
+        self.inner.producers.read().get(id)?.upgrade()
+    }
+
+    fn add_producer(&self, producer: &Producer) {
+        self.inner.producers.write().insert(producer.id(), producer.downgrade());
+    }
+
+    fn remove_producer(&self, id: ProducerId) {
+        self.inner.producers.write().remove(&id);
+    }
+
+    #[cfg(test)]
+    pub(crate) fn close(&self) {
+        self.inner.close(true);
+    }
+}
+
+impl Inner {
+    fn close(&self, tell_worker: bool) {
+        if !self.closed.swap(true, Ordering::SeqCst) {
+            self.handlers.close.call_simple();
+            if tell_worker {
+                self.worker.channel().close(Request::CloseRouter(self.id.into()));
+            }
+        }
+    }
+}
+
+impl Drop for Inner {
+    fn drop(&mut self) {
+        self.close(true);
+    }
+}
+
+impl fmt::Debug for Router {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Router")
+            .field("id", &self.inner.id)
+            .field("worker", &self.inner.worker)
+            .field("closed", &self.closed())
+            .finish_non_exhaustive()
+    }
+}

@@ -1,0 +1,529 @@
+//! A Consumer: audio or video of a producer that a router sends.
+
+mod stats;
+mod trace;
+
+use std::fmt;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, OnceLock, Weak};
+
+use event_listener_primitives::{Bag, BagOnce, HandlerId};
+use parking_lot::Mutex;
+use tureen_core::api::{self, ConsumerEvent, Request, Response};
+
+pub use self::stats::{
+    ConsumerDump, ConsumerLayers, ConsumerRtpStreamStat, ConsumerScore, ConsumerStat, ConsumerType, RtpStream,
+};
+pub use self::trace::{ConsumerTraceEventData, ConsumerTraceEventType};
+use crate::data_structures::AppData;
+use crate::driver::{Channel, Sink};
+use crate::ids::uuid_id;
+use crate::producer::ProducerId;
+#[doc(hidden)]
+pub use crate::router::rtp_stream::{RtpStreamParams, RtxStreamParams};
+use crate::rtp_parameters::{MediaKind, RtpCapabilities, RtpParameters};
+use crate::transport::Transport;
+use crate::worker::RequestError;
+
+uuid_id!(
+    /// [`Consumer`] identifier.
+    ConsumerId <=> api::ConsumerId
+);
+
+/// [`Consumer`] options.
+#[derive(Debug, Clone)]
+#[non_exhaustive]
+pub struct ConsumerOptions {
+    /// The producer to read, of the same router.
+    pub producer_id: ProducerId,
+    /// What the endpoint can receive.
+    pub rtp_capabilities: RtpCapabilities,
+    /// Start without sending, which is recommended; see [`Transport::consume`]. Default false.
+    pub paused: bool,
+    /// MID to send with. By default a number that counts up in the transport.
+    pub mid: Option<String>,
+    /// Layers wanted at the start, of a producer that has some. By default the highest ones.
+    pub preferred_layers: Option<ConsumerLayers>,
+    /// Send lost packets again, if the endpoint can ask for them. By default for video only.
+    pub enable_rtx: Option<bool>,
+    /// Leave out the packets of discontinuous transmission (Opus DTX). Default false.
+    pub ignore_dtx: bool,
+    /// Send all streams of the producer as they are. Default false.
+    pub pipe: bool,
+    /// Custom application data.
+    pub app_data: AppData,
+}
+
+impl ConsumerOptions {
+    /// Options for reading the given producer.
+    #[must_use]
+    pub fn new(producer_id: ProducerId, rtp_capabilities: RtpCapabilities) -> Self {
+        Self {
+            producer_id,
+            rtp_capabilities,
+            paused: false,
+            mid: None,
+            preferred_layers: None,
+            enable_rtx: None,
+            ignore_dtx: false,
+            pipe: false,
+            app_data: AppData::default(),
+        }
+    }
+}
+
+/// Audio or video of a producer that a router sends on a transport.
+#[derive(Clone)]
+#[must_use = "the consumer is closed when its last handle is dropped"]
+pub struct Consumer {
+    inner: Arc<Inner>,
+}
+
+/// A consumer as the worker made it.
+pub(super) struct New {
+    pub(super) id: ConsumerId,
+    pub(super) producer_id: ProducerId,
+    pub(super) kind: MediaKind,
+    pub(super) r#type: ConsumerType,
+    pub(super) rtp_parameters: RtpParameters,
+    pub(super) consumed: api::Consumed,
+    pub(super) app_data: AppData,
+    pub(super) transport: Arc<dyn Transport>,
+}
+
+struct Inner {
+    id: ConsumerId,
+    producer_id: ProducerId,
+    kind: MediaKind,
+    r#type: ConsumerType,
+    rtp_parameters: RtpParameters,
+    state: Mutex<State>,
+    handlers: Handlers,
+    app_data: AppData,
+    closed: AtomicBool,
+    on_transport_close: OnceLock<HandlerId>,
+    transport: Arc<dyn Transport>,
+}
+
+/// What changes.
+#[derive(Debug)]
+struct State {
+    paused: bool,
+    producer_paused: bool,
+    priority: u8,
+    score: ConsumerScore,
+    preferred_layers: Option<ConsumerLayers>,
+    current_layers: Option<ConsumerLayers>,
+}
+
+#[derive(Default)]
+#[expect(clippy::type_complexity)]
+struct Handlers {
+    pause: Bag<Arc<dyn Fn() + Send + Sync>>,
+    resume: Bag<Arc<dyn Fn() + Send + Sync>>,
+    producer_pause: Bag<Arc<dyn Fn() + Send + Sync>>,
+    producer_resume: Bag<Arc<dyn Fn() + Send + Sync>>,
+    score: Bag<Arc<dyn Fn(&ConsumerScore) + Send + Sync>, ConsumerScore>,
+    layers_change: Bag<Arc<dyn Fn(&Option<ConsumerLayers>) + Send + Sync>, Option<ConsumerLayers>>,
+    trace: Bag<Arc<dyn Fn(&ConsumerTraceEventData) + Send + Sync>, ConsumerTraceEventData>,
+    producer_close: BagOnce<Box<dyn FnOnce() + Send>>,
+    transport_close: BagOnce<Box<dyn FnOnce() + Send>>,
+    close: BagOnce<Box<dyn FnOnce() + Send>>,
+}
+
+impl Consumer {
+    pub(super) fn new(new: New) -> Self {
+        let state = State {
+            paused: new.consumed.paused,
+            producer_paused: new.consumed.producer_paused,
+            priority: 1,
+            score: new.consumed.score.into(),
+            preferred_layers: new.consumed.preferred_layers.map(Into::into),
+            current_layers: None,
+        };
+        let inner = Arc::new(Inner {
+            id: new.id,
+            producer_id: new.producer_id,
+            kind: new.kind,
+            r#type: new.r#type,
+            rtp_parameters: new.rtp_parameters,
+            state: Mutex::new(state),
+            handlers: Handlers::default(),
+            app_data: new.app_data,
+            closed: AtomicBool::new(false),
+            on_transport_close: OnceLock::new(),
+            transport: new.transport,
+        });
+        let weak = Arc::downgrade(&inner);
+        let handler = inner.transport.on_close(Box::new(move || {
+            if let Some(inner) = weak.upgrade() {
+                inner.handlers.transport_close.call_simple();
+                inner.close(false);
+            }
+        }));
+        inner.on_transport_close.get_or_init(|| handler);
+        Self { inner }
+    }
+
+    /// Consumer id.
+    #[must_use]
+    pub fn id(&self) -> ConsumerId {
+        self.inner.id
+    }
+
+    /// The producer that it reads.
+    #[must_use]
+    pub fn producer_id(&self) -> ProducerId {
+        self.inner.producer_id
+    }
+
+    /// The transport that it sends on.
+    pub fn transport(&self) -> &Arc<dyn Transport> {
+        &self.inner.transport
+    }
+
+    /// Audio or video.
+    #[must_use]
+    pub fn kind(&self) -> MediaKind {
+        self.inner.kind
+    }
+
+    /// What is sent, for the endpoint to know.
+    #[must_use]
+    pub fn rtp_parameters(&self) -> &RtpParameters {
+        &self.inner.rtp_parameters
+    }
+
+    /// How it reads its producer.
+    #[must_use]
+    pub fn r#type(&self) -> ConsumerType {
+        self.inner.r#type
+    }
+
+    /// Whether it is paused itself, whatever its producer is.
+    #[must_use]
+    pub fn paused(&self) -> bool {
+        self.inner.state.lock().paused
+    }
+
+    /// Whether its producer is paused.
+    #[must_use]
+    pub fn producer_paused(&self) -> bool {
+        self.inner.state.lock().producer_paused
+    }
+
+    /// Its priority; see [`Consumer::set_priority`].
+    #[must_use]
+    pub fn priority(&self) -> u8 {
+        self.inner.state.lock().priority
+    }
+
+    /// How well it reaches the endpoint, and its producer the router.
+    #[must_use]
+    pub fn score(&self) -> ConsumerScore {
+        self.inner.state.lock().score.clone()
+    }
+
+    /// Layers wanted; see [`Consumer::set_preferred_layers`]. `None` where there are no layers.
+    #[must_use]
+    pub fn preferred_layers(&self) -> Option<ConsumerLayers> {
+        self.inner.state.lock().preferred_layers
+    }
+
+    /// Layers sent. `None` where there are no layers, or nothing is sent.
+    #[must_use]
+    pub fn current_layers(&self) -> Option<ConsumerLayers> {
+        self.inner.state.lock().current_layers
+    }
+
+    /// Custom application data.
+    #[must_use]
+    pub fn app_data(&self) -> &AppData {
+        &self.inner.app_data
+    }
+
+    /// Whether it is closed.
+    #[must_use]
+    pub fn closed(&self) -> bool {
+        self.inner.closed.load(Ordering::SeqCst)
+    }
+
+    /// Describes the consumer.
+    ///
+    /// # Errors
+    /// See [`RequestError`].
+    #[doc(hidden)]
+    pub async fn dump(&self) -> Result<ConsumerDump, RequestError> {
+        match self.request(Request::DumpConsumer(self.id().into())).await? {
+            Response::ConsumerDump(dump) => ConsumerDump::from_core(*dump),
+            other => Err(RequestError::unexpected(&other)),
+        }
+    }
+
+    /// Statistics: of its own stream, then of the producer's stream that it reads.
+    ///
+    /// # Errors
+    /// See [`RequestError`].
+    pub async fn get_stats(&self) -> Result<Vec<ConsumerRtpStreamStat>, RequestError> {
+        match self.request(Request::ConsumerStats(self.id().into())).await? {
+            Response::RtpStreamStats(stats) => {
+                stats.into_iter().map(ConsumerRtpStreamStat::from_core).collect()
+            }
+            other => Err(RequestError::unexpected(&other)),
+        }
+    }
+
+    /// Stops sending.
+    ///
+    /// # Errors
+    /// See [`RequestError`].
+    pub async fn pause(&self) -> Result<(), RequestError> {
+        self.request(Request::PauseConsumer(self.id().into())).await?;
+        self.inner.change_pause(|state| state.paused = true);
+        Ok(())
+    }
+
+    /// Sends again; video from the next key frame on, which the producer is asked for.
+    ///
+    /// # Errors
+    /// See [`RequestError`].
+    pub async fn resume(&self) -> Result<(), RequestError> {
+        self.request(Request::ResumeConsumer(self.id().into())).await?;
+        self.inner.change_pause(|state| state.paused = false);
+        Ok(())
+    }
+
+    /// Chooses the layers that are sent if the bandwidth suffices. Of use for simulcast and SVC only.
+    ///
+    /// # Errors
+    /// See [`RequestError`].
+    pub async fn set_preferred_layers(&self, consumer_layers: ConsumerLayers) -> Result<(), RequestError> {
+        let request = Request::SetPreferredLayers(self.id().into(), consumer_layers.into());
+        match self.request(request).await? {
+            Response::PreferredLayers(layers) => {
+                self.inner.state.lock().preferred_layers = layers.map(Into::into);
+                Ok(())
+            }
+            other => Err(RequestError::unexpected(&other)),
+        }
+    }
+
+    /// Chooses its weight where the bandwidth of its transport is short: 1 (lowest, at first) to 255.
+    ///
+    /// # Errors
+    /// The priority is 0; see also [`RequestError`].
+    pub async fn set_priority(&self, priority: u8) -> Result<(), RequestError> {
+        match self.request(Request::SetPriority(self.id().into(), priority)).await? {
+            Response::Priority(priority) => {
+                self.inner.state.lock().priority = priority;
+                Ok(())
+            }
+            other => Err(RequestError::unexpected(&other)),
+        }
+    }
+
+    /// Sets its priority to 1, as it is at first.
+    ///
+    /// # Errors
+    /// See [`RequestError`].
+    pub async fn unset_priority(&self) -> Result<(), RequestError> {
+        self.set_priority(1).await
+    }
+
+    /// Asks the producing endpoint for a key frame. Of use for video only.
+    ///
+    /// # Errors
+    /// See [`RequestError`].
+    pub async fn request_key_frame(&self) -> Result<(), RequestError> {
+        self.request(Request::RequestKeyFrame(self.id().into())).await.map(|_| ())
+    }
+
+    /// Chooses its trace events. None of them at first.
+    ///
+    /// # Errors
+    /// See [`RequestError`].
+    pub async fn enable_trace_event(&self, types: Vec<ConsumerTraceEventType>) -> Result<(), RequestError> {
+        let trace = ConsumerTraceEventType::to_core(&types);
+        self.request(Request::EnableConsumerTrace(self.id().into(), trace)).await.map(|_| ())
+    }
+
+    /// Called when it or its producer is paused, and nothing is sent any more because of that.
+    pub fn on_pause<F: Fn() + Send + Sync + 'static>(&self, callback: F) -> HandlerId {
+        self.inner.handlers.pause.add(Arc::new(callback))
+    }
+
+    /// Called when it or its producer is resumed, and neither is paused any more.
+    pub fn on_resume<F: Fn() + Send + Sync + 'static>(&self, callback: F) -> HandlerId {
+        self.inner.handlers.resume.add(Arc::new(callback))
+    }
+
+    /// Called when its producer is paused.
+    pub fn on_producer_pause<F: Fn() + Send + Sync + 'static>(&self, callback: F) -> HandlerId {
+        self.inner.handlers.producer_pause.add(Arc::new(callback))
+    }
+
+    /// Called when its producer is resumed.
+    pub fn on_producer_resume<F: Fn() + Send + Sync + 'static>(&self, callback: F) -> HandlerId {
+        self.inner.handlers.producer_resume.add(Arc::new(callback))
+    }
+
+    /// Called when its score or that of its producer changes.
+    pub fn on_score<F: Fn(&ConsumerScore) + Send + Sync + 'static>(&self, callback: F) -> HandlerId {
+        self.inner.handlers.score.add(Arc::new(callback))
+    }
+
+    /// Called when other layers are sent, or none: because it or its producer is paused, because the producer sends
+    /// nothing, or because the bandwidth does not suffice for the lowest ones.
+    pub fn on_layers_change<F: Fn(&Option<ConsumerLayers>) + Send + Sync + 'static>(
+        &self,
+        callback: F,
+    ) -> HandlerId {
+        self.inner.handlers.layers_change.add(Arc::new(callback))
+    }
+
+    /// Called with each trace event; see [`Consumer::enable_trace_event`].
+    pub fn on_trace<F: Fn(&ConsumerTraceEventData) + Send + Sync + 'static>(&self, callback: F) -> HandlerId {
+        self.inner.handlers.trace.add(Arc::new(callback))
+    }
+
+    /// Called when its producer is closed for whatever reason, and the consumer with it.
+    pub fn on_producer_close<F: FnOnce() + Send + 'static>(&self, callback: F) -> HandlerId {
+        self.inner.handlers.producer_close.add(Box::new(callback))
+    }
+
+    /// Called when its transport is closed for whatever reason, and the consumer with it.
+    pub fn on_transport_close<F: FnOnce() + Send + 'static>(&self, callback: F) -> HandlerId {
+        self.inner.handlers.transport_close.add(Box::new(callback))
+    }
+
+    /// Called when it is closed for whatever reason; at once if it is closed already.
+    pub fn on_close<F: FnOnce() + Send + 'static>(&self, callback: F) -> HandlerId {
+        let handler_id = self.inner.handlers.close.add(Box::new(callback));
+        if self.closed() {
+            self.inner.handlers.close.call_simple();
+        }
+        handler_id
+    }
+
+    /// A handle that does not keep it open.
+    #[must_use]
+    pub fn downgrade(&self) -> WeakConsumer {
+        WeakConsumer { inner: Arc::downgrade(&self.inner) }
+    }
+
+    pub(super) fn sink(&self) -> Weak<dyn Sink<ConsumerEvent>> {
+        let weak: Weak<Inner> = Arc::downgrade(&self.inner);
+        weak
+    }
+
+    async fn request(&self, request: Request) -> Result<Response, RequestError> {
+        self.inner.channel().request(request).await
+    }
+}
+
+impl Inner {
+    fn channel(&self) -> &Channel {
+        self.transport.router().worker().channel()
+    }
+
+    fn close(&self, tell_worker: bool) {
+        if !self.closed.swap(true, Ordering::SeqCst) {
+            self.transport.router().worker().dispatcher().forget(api::ConsumerId::from(self.id));
+            self.handlers.close.call_simple();
+            if tell_worker {
+                self.channel().close(Request::CloseConsumer(self.id.into()));
+            }
+        }
+    }
+
+    /// Changes what pauses it and calls `on_pause` or `on_resume` if that makes a difference.
+    fn change_pause(&self, change: impl FnOnce(&mut State)) {
+        let (before, after) = {
+            let mut state = self.state.lock();
+            let before = state.paused || state.producer_paused;
+            change(&mut state);
+            (before, state.paused || state.producer_paused)
+        };
+        match (before, after) {
+            (false, true) => self.handlers.pause.call_simple(),
+            (true, false) => self.handlers.resume.call_simple(),
+            _ => {}
+        }
+    }
+}
+
+impl Drop for Inner {
+    fn drop(&mut self) {
+        self.close(true);
+    }
+}
+
+impl Sink<ConsumerEvent> for Inner {
+    fn on_event(&self, event: ConsumerEvent) {
+        match event {
+            ConsumerEvent::ProducerPause => {
+                self.handlers.producer_pause.call_simple();
+                self.change_pause(|state| state.producer_paused = true);
+            }
+            ConsumerEvent::ProducerResume => {
+                self.handlers.producer_resume.call_simple();
+                self.change_pause(|state| state.producer_paused = false);
+            }
+            ConsumerEvent::ProducerClose => {
+                if !self.closed.load(Ordering::SeqCst) {
+                    self.handlers.producer_close.call_simple();
+                    self.close(false);
+                }
+            }
+            ConsumerEvent::Score(score) => {
+                let score = ConsumerScore::from(score);
+                self.state.lock().score = score.clone();
+                self.handlers.score.call_simple(&score);
+            }
+            ConsumerEvent::LayersChange(layers) => {
+                let layers = layers.map(Into::into);
+                self.state.lock().current_layers = layers;
+                self.handlers.layers_change.call_simple(&layers);
+            }
+            ConsumerEvent::Trace(event) => {
+                if let Some(event) = ConsumerTraceEventData::from_core(event) {
+                    self.handlers.trace.call_simple(&event);
+                }
+            }
+        }
+    }
+}
+
+/// A handle of a [`Consumer`] that does not keep it open.
+#[derive(Clone)]
+pub struct WeakConsumer {
+    inner: Weak<Inner>,
+}
+
+impl WeakConsumer {
+    /// The consumer, if a handle of it is left.
+    #[must_use]
+    pub fn upgrade(&self) -> Option<Consumer> {
+        self.inner.upgrade().map(|inner| Consumer { inner })
+    }
+}
+
+impl fmt::Debug for Consumer {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Consumer")
+            .field("id", &self.inner.id)
+            .field("producer_id", &self.inner.producer_id)
+            .field("kind", &self.inner.kind)
+            .field("type", &self.inner.r#type)
+            .field("state", &self.inner.state)
+            .field("transport", &self.inner.transport)
+            .field("closed", &self.inner.closed)
+            .finish_non_exhaustive()
+    }
+}
+
+impl fmt::Debug for WeakConsumer {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("WeakConsumer").finish_non_exhaustive()
+    }
+}

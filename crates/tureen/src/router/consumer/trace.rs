@@ -1,0 +1,81 @@
+//! Trace events of consumers.
+
+use serde::{Deserialize, Serialize};
+use tureen_core::api::{MediaTrace, MediaTraceData, MediaTraceEvent};
+
+use crate::data_structures::{RtpPacketTraceInfo, SsrcTraceInfo, TraceEventDirection};
+
+/// A trace event of a consumer. All have the time in milliseconds of the worker's clock, and whether the packet came in
+/// or went out.
+#[derive(Debug, Clone, Deserialize, Serialize)]
+#[serde(tag = "type", rename_all = "lowercase")]
+#[expect(missing_docs, reason = "the fields are the same in all")]
+pub enum ConsumerTraceEventData {
+    /// An RTP packet.
+    Rtp { timestamp: u64, direction: TraceEventDirection, info: RtpPacketTraceInfo },
+    /// An RTP packet that starts a key frame.
+    KeyFrame { timestamp: u64, direction: TraceEventDirection, info: RtpPacketTraceInfo },
+    /// A NACK.
+    Nack { timestamp: u64, direction: TraceEventDirection },
+    /// A picture loss indication.
+    Pli { timestamp: u64, direction: TraceEventDirection, info: SsrcTraceInfo },
+    /// A full intra request.
+    Fir { timestamp: u64, direction: TraceEventDirection, info: SsrcTraceInfo },
+}
+
+/// Kind of a trace event of a consumer.
+#[derive(Debug, Copy, Clone, Eq, PartialEq, Ord, PartialOrd, Hash, Deserialize, Serialize)]
+#[serde(rename_all = "lowercase")]
+pub enum ConsumerTraceEventType {
+    /// An RTP packet.
+    Rtp,
+    /// An RTP packet that starts a key frame.
+    KeyFrame,
+    /// A NACK.
+    Nack,
+    /// A picture loss indication.
+    Pli,
+    /// A full intra request.
+    Fir,
+}
+
+impl ConsumerTraceEventType {
+    pub(super) fn to_core(types: &[Self]) -> MediaTrace {
+        MediaTrace {
+            rtp: types.contains(&Self::Rtp),
+            key_frame: types.contains(&Self::KeyFrame),
+            nack: types.contains(&Self::Nack),
+            pli: types.contains(&Self::Pli),
+            fir: types.contains(&Self::Fir),
+            sr: false,
+        }
+    }
+
+    pub(super) fn from_core(trace: MediaTrace) -> Vec<Self> {
+        [
+            (trace.rtp, Self::Rtp),
+            (trace.key_frame, Self::KeyFrame),
+            (trace.nack, Self::Nack),
+            (trace.pli, Self::Pli),
+            (trace.fir, Self::Fir),
+        ]
+        .into_iter()
+        .filter_map(|(enabled, kind)| enabled.then_some(kind))
+        .collect()
+    }
+}
+
+impl ConsumerTraceEventData {
+    /// Nothing for a sender report, which consumers don't trace.
+    pub(super) fn from_core(event: MediaTraceEvent) -> Option<Self> {
+        let MediaTraceEvent { timestamp_ms: timestamp, direction, data } = event;
+        Some(match data {
+            MediaTraceData::Rtp(info) => Self::Rtp { timestamp, direction, info },
+            MediaTraceData::KeyFrame(info) => Self::KeyFrame { timestamp, direction, info },
+            MediaTraceData::Nack => Self::Nack { timestamp, direction },
+            MediaTraceData::Pli(ssrc) => Self::Pli { timestamp, direction, info: SsrcTraceInfo { ssrc } },
+            MediaTraceData::Fir(ssrc) => Self::Fir { timestamp, direction, info: SsrcTraceInfo { ssrc } },
+            MediaTraceData::Sr(_) => return None,
+        })
+    }
+}

@@ -1,0 +1,425 @@
+//! A Producer: audio or video that a router receives.
+
+mod stats;
+mod trace;
+
+use std::fmt;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, OnceLock, Weak};
+
+use event_listener_primitives::{Bag, BagOnce, HandlerId};
+use parking_lot::Mutex;
+use tureen_core::api::{self, ProducerEvent, Request, Response};
+
+pub use self::stats::{
+    BitrateByLayer, ProducerDump, ProducerScore, ProducerStat, ProducerType, ProducerVideoOrientation,
+    Rotation, RtpStreamRecv, RtxStream,
+};
+pub use self::trace::{ProducerTraceEventData, ProducerTraceEventType};
+use crate::data_structures::AppData;
+use crate::driver::{Channel, Sink};
+use crate::ids::uuid_id;
+pub use crate::ortc::RtpMapping;
+use crate::rtp_parameters::{MediaKind, RtpParameters};
+use crate::transport::Transport;
+use crate::worker::RequestError;
+
+uuid_id!(
+    /// [`Producer`] identifier.
+    ProducerId <=> api::ProducerId
+);
+
+/// [`Producer`] options.
+#[derive(Debug, Clone)]
+#[non_exhaustive]
+pub struct ProducerOptions {
+    pub(super) id: Option<ProducerId>,
+    /// Audio or video.
+    pub kind: MediaKind,
+    /// What the endpoint sends.
+    pub rtp_parameters: RtpParameters,
+    /// Start without forwarding. Default false.
+    pub paused: bool,
+    /// Shortest time between two key frame requests for one stream, in milliseconds. 0, the default, is no limit.
+    pub key_frame_request_delay: u32,
+    /// Custom application data.
+    pub app_data: AppData,
+}
+
+impl ProducerOptions {
+    /// Options for a producer of a given id, as for one that is piped to another router.
+    #[must_use]
+    pub fn new_pipe_transport(
+        producer_id: ProducerId,
+        kind: MediaKind,
+        rtp_parameters: RtpParameters,
+    ) -> Self {
+        Self { id: Some(producer_id), ..Self::new(kind, rtp_parameters) }
+    }
+
+    /// Options for a producer of a random id.
+    #[must_use]
+    pub fn new(kind: MediaKind, rtp_parameters: RtpParameters) -> Self {
+        Self {
+            id: None,
+            kind,
+            rtp_parameters,
+            paused: false,
+            key_frame_request_delay: 0,
+            app_data: AppData::default(),
+        }
+    }
+}
+
+/// Audio or video that a router receives on a transport, by kind of transport.
+#[derive(Clone)]
+#[non_exhaustive]
+#[must_use = "the producer is closed when its last handle is dropped"]
+pub enum Producer {
+    /// On a transport that receives from the network.
+    Regular(RegularProducer),
+}
+
+/// A producer on a transport that receives from the network.
+#[derive(Clone)]
+#[must_use = "the producer is closed when its last handle is dropped"]
+pub struct RegularProducer {
+    inner: Arc<Inner>,
+}
+
+/// A producer as the worker made it.
+pub(super) struct New {
+    pub(super) id: ProducerId,
+    pub(super) kind: MediaKind,
+    pub(super) r#type: ProducerType,
+    pub(super) rtp_parameters: RtpParameters,
+    pub(super) consumable_rtp_parameters: RtpParameters,
+    pub(super) paused: bool,
+    pub(super) app_data: AppData,
+    pub(super) transport: Arc<dyn Transport>,
+}
+
+struct Inner {
+    id: ProducerId,
+    kind: MediaKind,
+    r#type: ProducerType,
+    rtp_parameters: RtpParameters,
+    consumable_rtp_parameters: RtpParameters,
+    paused: AtomicBool,
+    score: Mutex<Vec<ProducerScore>>,
+    handlers: Handlers,
+    app_data: AppData,
+    closed: AtomicBool,
+    on_transport_close: OnceLock<HandlerId>,
+    transport: Arc<dyn Transport>,
+}
+
+#[derive(Default)]
+#[expect(clippy::type_complexity)]
+struct Handlers {
+    score: Bag<Arc<dyn Fn(&[ProducerScore]) + Send + Sync>>,
+    video_orientation_change: Bag<Arc<dyn Fn(ProducerVideoOrientation) + Send + Sync>>,
+    pause: Bag<Arc<dyn Fn() + Send + Sync>>,
+    resume: Bag<Arc<dyn Fn() + Send + Sync>>,
+    trace: Bag<Arc<dyn Fn(&ProducerTraceEventData) + Send + Sync>, ProducerTraceEventData>,
+    transport_close: BagOnce<Box<dyn FnOnce() + Send>>,
+    close: BagOnce<Box<dyn FnOnce() + Send>>,
+}
+
+impl Producer {
+    pub(super) fn new(new: New) -> Self {
+        let inner = Arc::new(Inner {
+            id: new.id,
+            kind: new.kind,
+            r#type: new.r#type,
+            rtp_parameters: new.rtp_parameters,
+            consumable_rtp_parameters: new.consumable_rtp_parameters,
+            paused: AtomicBool::new(new.paused),
+            score: Mutex::default(),
+            handlers: Handlers::default(),
+            app_data: new.app_data,
+            closed: AtomicBool::new(false),
+            on_transport_close: OnceLock::new(),
+            transport: new.transport,
+        });
+        let weak = Arc::downgrade(&inner);
+        let handler = inner.transport.on_close(Box::new(move || {
+            if let Some(inner) = weak.upgrade() {
+                inner.handlers.transport_close.call_simple();
+                inner.close(false);
+            }
+        }));
+        inner.on_transport_close.get_or_init(|| handler);
+        Self::Regular(RegularProducer { inner })
+    }
+
+    /// Producer id.
+    #[must_use]
+    pub fn id(&self) -> ProducerId {
+        self.inner().id
+    }
+
+    /// The transport that it receives on.
+    pub fn transport(&self) -> &Arc<dyn Transport> {
+        &self.inner().transport
+    }
+
+    /// Audio or video.
+    #[must_use]
+    pub fn kind(&self) -> MediaKind {
+        self.inner().kind
+    }
+
+    /// What the endpoint sends.
+    #[must_use]
+    pub fn rtp_parameters(&self) -> &RtpParameters {
+        &self.inner().rtp_parameters
+    }
+
+    /// How its streams are structured.
+    #[must_use]
+    pub fn r#type(&self) -> ProducerType {
+        self.inner().r#type
+    }
+
+    /// Whether it is paused.
+    #[must_use]
+    pub fn paused(&self) -> bool {
+        self.inner().paused.load(Ordering::SeqCst)
+    }
+
+    /// How well each of its streams comes in.
+    #[must_use]
+    pub fn score(&self) -> Vec<ProducerScore> {
+        self.inner().score.lock().clone()
+    }
+
+    /// Custom application data.
+    #[must_use]
+    pub fn app_data(&self) -> &AppData {
+        &self.inner().app_data
+    }
+
+    /// Whether it is closed.
+    #[must_use]
+    pub fn closed(&self) -> bool {
+        self.inner().closed.load(Ordering::SeqCst)
+    }
+
+    /// Describes the producer.
+    ///
+    /// # Errors
+    /// See [`RequestError`].
+    #[doc(hidden)]
+    pub async fn dump(&self) -> Result<ProducerDump, RequestError> {
+        match self.request(Request::DumpProducer(self.id().into())).await? {
+            Response::ProducerDump(dump) => ProducerDump::from_core(*dump),
+            other => Err(RequestError::unexpected(&other)),
+        }
+    }
+
+    /// Statistics, one entry for each stream.
+    ///
+    /// # Errors
+    /// See [`RequestError`].
+    pub async fn get_stats(&self) -> Result<Vec<ProducerStat>, RequestError> {
+        match self.request(Request::ProducerStats(self.id().into())).await? {
+            Response::RtpStreamStats(stats) => stats.into_iter().map(ProducerStat::from_core).collect(),
+            other => Err(RequestError::unexpected(&other)),
+        }
+    }
+
+    /// Stops forwarding. Its consumers call
+    /// [`Consumer::on_producer_pause`](crate::consumer::Consumer::on_producer_pause).
+    ///
+    /// # Errors
+    /// See [`RequestError`].
+    pub async fn pause(&self) -> Result<(), RequestError> {
+        self.request(Request::PauseProducer(self.id().into())).await?;
+        if !self.inner().paused.swap(true, Ordering::SeqCst) {
+            self.inner().handlers.pause.call_simple();
+        }
+        Ok(())
+    }
+
+    /// Forwards again. Its consumers call
+    /// [`Consumer::on_producer_resume`](crate::consumer::Consumer::on_producer_resume).
+    ///
+    /// # Errors
+    /// See [`RequestError`].
+    pub async fn resume(&self) -> Result<(), RequestError> {
+        self.request(Request::ResumeProducer(self.id().into())).await?;
+        if self.inner().paused.swap(false, Ordering::SeqCst) {
+            self.inner().handlers.resume.call_simple();
+        }
+        Ok(())
+    }
+
+    /// Chooses its trace events. None of them at first.
+    ///
+    /// # Errors
+    /// See [`RequestError`].
+    pub async fn enable_trace_event(&self, types: Vec<ProducerTraceEventType>) -> Result<(), RequestError> {
+        let trace = ProducerTraceEventType::to_core(&types);
+        self.request(Request::EnableProducerTrace(self.id().into(), trace)).await.map(|_| ())
+    }
+
+    /// Called when the score of a stream changes.
+    pub fn on_score<F: Fn(&[ProducerScore]) + Send + Sync + 'static>(&self, callback: F) -> HandlerId {
+        self.inner().handlers.score.add(Arc::new(callback))
+    }
+
+    /// Called when the camera is turned. Needs the header extension `urn:3gpp:video-orientation`.
+    pub fn on_video_orientation_change<F: Fn(ProducerVideoOrientation) + Send + Sync + 'static>(
+        &self,
+        callback: F,
+    ) -> HandlerId {
+        self.inner().handlers.video_orientation_change.add(Arc::new(callback))
+    }
+
+    /// Called when it is paused.
+    pub fn on_pause<F: Fn() + Send + Sync + 'static>(&self, callback: F) -> HandlerId {
+        self.inner().handlers.pause.add(Arc::new(callback))
+    }
+
+    /// Called when it is resumed.
+    pub fn on_resume<F: Fn() + Send + Sync + 'static>(&self, callback: F) -> HandlerId {
+        self.inner().handlers.resume.add(Arc::new(callback))
+    }
+
+    /// Called with each trace event; see [`Producer::enable_trace_event`].
+    pub fn on_trace<F: Fn(&ProducerTraceEventData) + Send + Sync + 'static>(&self, callback: F) -> HandlerId {
+        self.inner().handlers.trace.add(Arc::new(callback))
+    }
+
+    /// Called when its transport is closed for whatever reason, and the producer with it.
+    pub fn on_transport_close<F: FnOnce() + Send + 'static>(&self, callback: F) -> HandlerId {
+        self.inner().handlers.transport_close.add(Box::new(callback))
+    }
+
+    /// Called when it is closed for whatever reason; at once if it is closed already.
+    pub fn on_close<F: FnOnce() + Send + 'static>(&self, callback: F) -> HandlerId {
+        let handler_id = self.inner().handlers.close.add(Box::new(callback));
+        if self.closed() {
+            self.inner().handlers.close.call_simple();
+        }
+        handler_id
+    }
+
+    /// What consumers can get: its RTP parameters in terms of the router.
+    #[doc(hidden)]
+    #[must_use]
+    pub fn consumable_rtp_parameters(&self) -> &RtpParameters {
+        &self.inner().consumable_rtp_parameters
+    }
+
+    /// A handle that does not keep it open.
+    #[must_use]
+    pub fn downgrade(&self) -> WeakProducer {
+        WeakProducer { inner: Arc::downgrade(self.inner()) }
+    }
+
+    pub(super) fn sink(&self) -> Weak<dyn Sink<ProducerEvent>> {
+        let weak: Weak<Inner> = Arc::downgrade(self.inner());
+        weak
+    }
+
+    async fn request(&self, request: Request) -> Result<Response, RequestError> {
+        self.inner().channel().request(request).await
+    }
+
+    fn inner(&self) -> &Arc<Inner> {
+        match self {
+            Self::Regular(producer) => &producer.inner,
+        }
+    }
+}
+
+impl Inner {
+    fn channel(&self) -> &Channel {
+        self.transport.router().worker().channel()
+    }
+
+    fn close(&self, tell_worker: bool) {
+        if !self.closed.swap(true, Ordering::SeqCst) {
+            let router = self.transport.router();
+            router.remove_producer(self.id);
+            router.worker().dispatcher().forget(api::ProducerId::from(self.id));
+            self.handlers.close.call_simple();
+            if tell_worker {
+                self.channel().close(Request::CloseProducer(self.id.into()));
+            }
+        }
+    }
+}
+
+impl Drop for Inner {
+    fn drop(&mut self) {
+        self.close(true);
+    }
+}
+
+impl Sink<ProducerEvent> for Inner {
+    fn on_event(&self, event: ProducerEvent) {
+        match event {
+            ProducerEvent::Score(scores) => {
+                let scores: Vec<ProducerScore> = scores.into_iter().map(Into::into).collect();
+                self.score.lock().clone_from(&scores);
+                self.handlers.score.call(|callback| callback(&scores));
+            }
+            ProducerEvent::VideoOrientation(orientation) => {
+                let orientation = orientation.into();
+                self.handlers.video_orientation_change.call(|callback| callback(orientation));
+            }
+            ProducerEvent::Trace(event) => self.handlers.trace.call_simple(&event.into()),
+        }
+    }
+}
+
+impl From<RegularProducer> for Producer {
+    fn from(producer: RegularProducer) -> Self {
+        Self::Regular(producer)
+    }
+}
+
+/// A handle of a [`Producer`] that does not keep it open.
+#[derive(Clone)]
+pub struct WeakProducer {
+    inner: Weak<Inner>,
+}
+
+impl WeakProducer {
+    /// The producer, if a handle of it is left.
+    #[must_use]
+    pub fn upgrade(&self) -> Option<Producer> {
+        self.inner.upgrade().map(|inner| Producer::Regular(RegularProducer { inner }))
+    }
+}
+
+impl fmt::Debug for Producer {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Regular(producer) => f.debug_tuple("Regular").field(producer).finish(),
+        }
+    }
+}
+
+impl fmt::Debug for RegularProducer {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("RegularProducer")
+            .field("id", &self.inner.id)
+            .field("kind", &self.inner.kind)
+            .field("type", &self.inner.r#type)
+            .field("paused", &self.inner.paused)
+            .field("score", &self.inner.score)
+            .field("transport", &self.inner.transport)
+            .field("closed", &self.inner.closed)
+            .finish_non_exhaustive()
+    }
+}
+
+impl fmt::Debug for WeakProducer {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("WeakProducer").finish_non_exhaustive()
+    }
+}

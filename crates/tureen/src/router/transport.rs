@@ -1,0 +1,202 @@
+//! What all transports have in common.
+
+mod base;
+mod trace;
+
+use std::fmt::Debug;
+use std::sync::Arc;
+
+use async_trait::async_trait;
+use event_listener_primitives::HandlerId;
+use serde::{Deserialize, Serialize};
+use thiserror::Error;
+use tureen_core::api;
+use tureen_core::wire::rtp::extensions::ExtensionIds;
+
+pub(super) use self::base::TransportBase;
+pub use self::trace::{TransportTraceEventData, TransportTraceEventType};
+use crate::consumer::{Consumer, ConsumerOptions};
+use crate::data_structures::AppData;
+use crate::ids::uuid_id;
+pub use crate::ortc::{
+    ConsumerRtpParametersError, RtpCapabilitiesError, RtpParametersError, RtpParametersMappingError,
+};
+use crate::producer::{Producer, ProducerId, ProducerOptions};
+use crate::router::Router;
+use crate::worker::RequestError;
+
+uuid_id!(
+    /// Transport identifier.
+    TransportId <=> api::TransportId
+);
+
+/// A connection between an endpoint and a router, for media in both directions. Implemented by
+/// [`WebRtcTransport`](crate::webrtc_transport::WebRtcTransport).
+///
+/// See [`TransportGeneric`] for methods whose types depend on the transport.
+#[async_trait]
+pub trait Transport: Debug + Send + Sync {
+    /// Transport id.
+    #[must_use]
+    fn id(&self) -> TransportId;
+
+    /// Its router.
+    fn router(&self) -> &Router;
+
+    /// Custom application data.
+    #[must_use]
+    fn app_data(&self) -> &AppData;
+
+    /// Whether the transport is closed.
+    #[must_use]
+    fn closed(&self) -> bool;
+
+    /// Receives audio or video on the transport.
+    ///
+    /// The transport is kept alive by its producers.
+    ///
+    /// # Errors
+    /// The RTP parameters are wrong or don't fit the router, or the worker refuses them, for instance because another
+    /// producer of the transport has the same SSRC.
+    async fn produce(&self, producer_options: ProducerOptions) -> Result<Producer, ProduceError>;
+
+    /// Sends audio or video of a producer on the transport.
+    ///
+    /// The transport is kept alive by its consumers.
+    ///
+    /// Make consumers [`paused`](ConsumerOptions::paused), tell the endpoint of them and
+    /// [`resume`](Consumer::resume) them when it is ready. Otherwise packets may reach it before it knows what they
+    /// are, and the key frame that it needs to start is lost.
+    ///
+    /// # Errors
+    /// There is no such producer in the router, or its media does not fit the endpoint's capabilities.
+    async fn consume(&self, consumer_options: ConsumerOptions) -> Result<Consumer, ConsumeError>;
+
+    /// Chooses the trace events of the transport. None of them at first.
+    ///
+    /// # Errors
+    /// See [`RequestError`].
+    async fn enable_trace_event(&self, types: Vec<TransportTraceEventType>) -> Result<(), RequestError>;
+
+    /// Called with each new producer.
+    fn on_new_producer(&self, callback: Arc<dyn Fn(&Producer) + Send + Sync + 'static>) -> HandlerId;
+
+    /// Called with each new consumer.
+    fn on_new_consumer(&self, callback: Arc<dyn Fn(&Consumer) + Send + Sync + 'static>) -> HandlerId;
+
+    /// Called with each trace event; see [`Transport::enable_trace_event`].
+    fn on_trace(&self, callback: Arc<dyn Fn(&TransportTraceEventData) + Send + Sync + 'static>) -> HandlerId;
+
+    /// Called when its router is closed for whatever reason, and the transport with it.
+    fn on_router_close(&self, callback: Box<dyn FnOnce() + Send + 'static>) -> HandlerId;
+
+    /// Called when the transport is closed for whatever reason; at once if it is closed already.
+    fn on_close(&self, callback: Box<dyn FnOnce() + Send + 'static>) -> HandlerId;
+}
+
+/// Methods of transports whose types depend on the transport.
+#[async_trait]
+pub trait TransportGeneric: Transport + Clone + 'static {
+    /// What the transport holds.
+    #[doc(hidden)]
+    type Dump: Debug + 'static;
+    /// Statistics.
+    type Stat: Debug + 'static;
+
+    /// Describes the transport.
+    ///
+    /// # Errors
+    /// See [`RequestError`].
+    #[doc(hidden)]
+    async fn dump(&self) -> Result<Self::Dump, RequestError>;
+
+    /// Statistics of the transport, one entry.
+    ///
+    /// # Errors
+    /// See [`RequestError`].
+    async fn get_stats(&self) -> Result<Vec<Self::Stat>, RequestError>;
+}
+
+/// Why [`Transport::produce`] failed.
+#[derive(Debug, Error)]
+pub enum ProduceError {
+    /// The router has a producer with this id.
+    #[error("Producer with the same id \"{0}\" already exists")]
+    AlreadyExists(ProducerId),
+    /// The RTP parameters contradict themselves.
+    #[error("Incorrect RTP parameters: {0}")]
+    IncorrectRtpParameters(RtpParametersError),
+    /// The RTP parameters don't fit the router.
+    #[error("RTP mapping error: {0}")]
+    FailedRtpParametersMapping(RtpParametersMappingError),
+    /// The worker refused the request.
+    #[error("Request to worker failed: {0}")]
+    Request(RequestError),
+}
+
+/// Why [`Transport::consume`] failed.
+#[derive(Debug, Error)]
+pub enum ConsumeError {
+    /// The router has no such producer.
+    #[error("Producer with id \"{0}\" not found")]
+    ProducerNotFound(ProducerId),
+    /// The RTP capabilities contradict themselves.
+    #[error("RTP capabilities error: {0}")]
+    FailedRtpCapabilitiesValidation(RtpCapabilitiesError),
+    /// The producer's media does not fit the RTP capabilities.
+    #[error("Bad consumer RTP parameters: {0}")]
+    BadConsumerRtpParameters(ConsumerRtpParametersError),
+    /// The worker refused the request.
+    #[error("Request to worker failed: {0}")]
+    Request(RequestError),
+}
+
+/// How incoming packets find their producer.
+#[derive(Debug, Clone, Eq, PartialEq, Deserialize, Serialize)]
+#[serde(rename_all = "camelCase")]
+#[doc(hidden)]
+pub struct RtpListener {
+    /// By MID.
+    pub mid_table: Vec<(String, ProducerId)>,
+    /// By RID.
+    pub rid_table: Vec<(String, ProducerId)>,
+    /// By SSRC.
+    pub ssrc_table: Vec<(u32, ProducerId)>,
+}
+
+impl From<api::RtpListenerDump> for RtpListener {
+    fn from(dump: api::RtpListenerDump) -> Self {
+        fn entries<Key>(table: Vec<(Key, api::ProducerId)>) -> Vec<(Key, ProducerId)> {
+            table.into_iter().map(|(key, producer_id)| (key, producer_id.into())).collect()
+        }
+        Self {
+            mid_table: entries(dump.mid_table),
+            rid_table: entries(dump.rid_table),
+            ssrc_table: entries(dump.ssrc_table),
+        }
+    }
+}
+
+/// Header extensions that a transport reads, and their ids.
+#[derive(Debug, Copy, Clone, Ord, PartialOrd, Eq, PartialEq, Hash, Deserialize, Serialize)]
+#[serde(rename_all = "camelCase")]
+#[doc(hidden)]
+pub struct RecvRtpHeaderExtensions {
+    mid: Option<u8>,
+    rid: Option<u8>,
+    rrid: Option<u8>,
+    abs_send_time: Option<u8>,
+    transport_wide_cc01: Option<u8>,
+}
+
+impl From<ExtensionIds> for RecvRtpHeaderExtensions {
+    fn from(ids: ExtensionIds) -> Self {
+        Self {
+            mid: ids.mid.map(Into::into),
+            rid: ids.rid.map(Into::into),
+            rrid: ids.repaired_rid.map(Into::into),
+            abs_send_time: ids.abs_send_time.map(Into::into),
+            transport_wide_cc01: ids.transport_wide_cc.map(Into::into),
+        }
+    }
+}

@@ -1,0 +1,465 @@
+//! A WebRtcTransport: ICE, DTLS and SRTP with a WebRTC endpoint.
+
+mod options;
+mod stats;
+
+use std::fmt;
+use std::sync::{Arc, OnceLock, Weak};
+use std::time::Duration;
+
+use async_trait::async_trait;
+use event_listener_primitives::{Bag, BagOnce, HandlerId};
+use parking_lot::Mutex;
+use serde::{Deserialize, Serialize};
+use tureen_core::api::{self, CreateWebRtcTransport, Listen, Request, Response, TransportEvent};
+use tureen_core::units::Bitrate;
+
+pub use self::options::{
+    EmptyListError, WebRtcTransportListen, WebRtcTransportListenInfos, WebRtcTransportOptions,
+};
+pub use self::stats::{WebRtcTransportDump, WebRtcTransportStat};
+use crate::consumer::{Consumer, ConsumerOptions};
+use crate::data_structures::{
+    AppData, DtlsParameters, DtlsState, IceCandidate, IceParameters, IceRole, IceState, TraceEventDirection,
+    TransportTuple,
+};
+use crate::driver::Sink;
+use crate::producer::{Producer, ProducerOptions};
+use crate::router::Router;
+use crate::router::transport::TransportBase;
+use crate::transport::{
+    ConsumeError, ProduceError, Transport, TransportGeneric, TransportId, TransportTraceEventData,
+    TransportTraceEventType,
+};
+use crate::webrtc_server::WebRtcServer;
+use crate::worker::RequestError;
+
+/// What the endpoint tells of itself.
+#[derive(Debug, Clone, PartialOrd, Eq, PartialEq, Deserialize, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct WebRtcTransportRemoteParameters {
+    /// Its DTLS role and fingerprints.
+    pub dtls_parameters: DtlsParameters,
+}
+
+/// A connection with a WebRTC endpoint by ICE, DTLS and SRTP, for sending, receiving or both. Clients based on
+/// mediasoup-client use one for each direction.
+///
+/// The router's side is ICE lite (RFC 8445 §2.5): it waits for the endpoint's connectivity checks.
+#[derive(Clone)]
+#[must_use = "the transport is closed when its last handle is dropped"]
+pub struct WebRtcTransport {
+    inner: Arc<Inner>,
+}
+
+struct Inner {
+    ice_role: IceRole,
+    ice_parameters: IceParameters,
+    ice_candidates: Vec<IceCandidate>,
+    state: Mutex<State>,
+    handlers: Handlers,
+    on_webrtc_server_close: OnceLock<HandlerId>,
+    on_router_close: OnceLock<HandlerId>,
+    /// Kept alive by the transport.
+    webrtc_server: Option<WebRtcServer>,
+    base: TransportBase,
+}
+
+/// What changes.
+#[derive(Debug)]
+struct State {
+    ice_state: IceState,
+    ice_selected_tuple: Option<TransportTuple>,
+    dtls_parameters: DtlsParameters,
+    dtls_state: DtlsState,
+    dtls_remote_cert: Option<String>,
+}
+
+#[derive(Default)]
+#[expect(clippy::type_complexity)]
+struct Handlers {
+    ice_state_change: Bag<Arc<dyn Fn(IceState) + Send + Sync>>,
+    ice_selected_tuple_change: Bag<Arc<dyn Fn(&TransportTuple) + Send + Sync>, TransportTuple>,
+    dtls_state_change: Bag<Arc<dyn Fn(DtlsState) + Send + Sync>>,
+    webrtc_server_close: BagOnce<Box<dyn FnOnce() + Send>>,
+}
+
+impl WebRtcTransport {
+    /// Makes the transport in the worker, and its handle.
+    pub(super) async fn create(
+        id: TransportId,
+        options: WebRtcTransportOptions,
+        router: Router,
+    ) -> Result<Self, RequestError> {
+        let (listen, webrtc_server) = match options.listen {
+            WebRtcTransportListen::Individual { listen_infos } => {
+                (Listen::Individual(listen_infos.to_vec()), None)
+            }
+            WebRtcTransportListen::Server { webrtc_server } => {
+                (Listen::Server(webrtc_server.id().into()), Some(webrtc_server))
+            }
+        };
+        let request = Request::CreateWebRtcTransport(CreateWebRtcTransport {
+            router_id: router.id().into(),
+            id: id.into(),
+            listen,
+            enable_udp: options.enable_udp,
+            enable_tcp: options.enable_tcp,
+            prefer_udp: options.prefer_udp,
+            prefer_tcp: options.prefer_tcp,
+            ice_consent_timeout: Some(Duration::from_secs(options.ice_consent_timeout.into()))
+                .filter(|timeout| !timeout.is_zero()),
+            initial_available_outgoing_bitrate: Bitrate::bps(options.initial_available_outgoing_bitrate),
+        });
+        let created = match router.worker().channel().request(request).await? {
+            Response::WebRtcTransport(created) => created,
+            other => return Err(RequestError::unexpected(&other)),
+        };
+        let base = TransportBase::new(id, router, options.enable_bwe, options.app_data);
+        if let Some(bitrate) = options.max_incoming_bitrate {
+            base.set_max_incoming_bitrate(bitrate).await?;
+        }
+        if let Some(bitrate) = options.max_outgoing_bitrate {
+            base.set_max_outgoing_bitrate(bitrate).await?;
+        }
+        if let Some(bitrate) = options.min_outgoing_bitrate {
+            base.set_min_outgoing_bitrate(bitrate).await?;
+        }
+        Ok(Self::new(*created, webrtc_server, base))
+    }
+
+    fn new(
+        created: api::WebRtcTransportCreated,
+        webrtc_server: Option<WebRtcServer>,
+        base: TransportBase,
+    ) -> Self {
+        let inner = Arc::new(Inner {
+            ice_role: created.ice_role,
+            ice_parameters: created.ice_parameters,
+            ice_candidates: created.ice_candidates,
+            state: Mutex::new(State {
+                ice_state: created.ice_state,
+                ice_selected_tuple: None,
+                dtls_parameters: created.dtls_parameters,
+                dtls_state: created.dtls_state,
+                dtls_remote_cert: None,
+            }),
+            handlers: Handlers::default(),
+            on_webrtc_server_close: OnceLock::new(),
+            on_router_close: OnceLock::new(),
+            webrtc_server,
+            base,
+        });
+        if let Some(webrtc_server) = &inner.webrtc_server {
+            let weak = Arc::downgrade(&inner);
+            let handler = webrtc_server.on_close(move || {
+                if let Some(inner) = weak.upgrade() {
+                    inner.on_webrtc_server_closed();
+                }
+            });
+            inner.on_webrtc_server_close.get_or_init(|| handler);
+        }
+        let weak = Arc::downgrade(&inner);
+        let handler = inner.base.router.on_close(move || {
+            if let Some(inner) = weak.upgrade() {
+                inner.base.handlers.router_close.call_simple();
+                inner.base.close(false);
+            }
+        });
+        inner.on_router_close.get_or_init(|| handler);
+        Self { inner }
+    }
+
+    /// Gives the transport the endpoint's parameters, which starts it.
+    ///
+    /// # Errors
+    /// It was connected before, or the worker refuses the parameters; see also [`RequestError`].
+    pub async fn connect(
+        &self,
+        remote_parameters: WebRtcTransportRemoteParameters,
+    ) -> Result<(), RequestError> {
+        let request = Request::ConnectWebRtcTransport(self.id().into(), remote_parameters.dtls_parameters);
+        match self.inner.base.channel().request(request).await? {
+            Response::Connected { dtls_local_role } => {
+                self.inner.state.lock().dtls_parameters.role = dtls_local_role;
+                Ok(())
+            }
+            other => Err(RequestError::unexpected(&other)),
+        }
+    }
+
+    /// The WebRTC server that it listens on.
+    pub fn webrtc_server(&self) -> &Option<WebRtcServer> {
+        &self.inner.webrtc_server
+    }
+
+    /// Limits what the endpoint may send, in bits per second. 0 is no limit.
+    ///
+    /// # Errors
+    /// See [`RequestError`].
+    pub async fn set_max_incoming_bitrate(&self, bitrate: u64) -> Result<(), RequestError> {
+        self.inner.base.set_max_incoming_bitrate(bitrate).await
+    }
+
+    /// Limits what is sent to the endpoint, in bits per second. 0 is no limit.
+    ///
+    /// # Errors
+    /// See [`RequestError`].
+    pub async fn set_max_outgoing_bitrate(&self, bitrate: u64) -> Result<(), RequestError> {
+        self.inner.base.set_max_outgoing_bitrate(bitrate).await
+    }
+
+    /// Floor of the estimate of what can be sent, in bits per second. 0 is none.
+    ///
+    /// # Errors
+    /// See [`RequestError`].
+    pub async fn set_min_outgoing_bitrate(&self, bitrate: u64) -> Result<(), RequestError> {
+        self.inner.base.set_min_outgoing_bitrate(bitrate).await
+    }
+
+    /// Its ICE role, always `Controlled`.
+    #[must_use]
+    pub fn ice_role(&self) -> IceRole {
+        self.inner.ice_role
+    }
+
+    /// Its ICE credentials, those that it was made with; see [`WebRtcTransport::restart_ice`] for others.
+    #[must_use]
+    pub fn ice_parameters(&self) -> &IceParameters {
+        &self.inner.ice_parameters
+    }
+
+    /// Where the endpoint can reach it.
+    #[must_use]
+    pub fn ice_candidates(&self) -> &Vec<IceCandidate> {
+        &self.inner.ice_candidates
+    }
+
+    /// ICE state.
+    #[must_use]
+    pub fn ice_state(&self) -> IceState {
+        self.inner.state.lock().ice_state
+    }
+
+    /// Where media goes, while ICE is `Connected` or `Completed`.
+    #[must_use]
+    pub fn ice_selected_tuple(&self) -> Option<TransportTuple> {
+        self.inner.state.lock().ice_selected_tuple.clone()
+    }
+
+    /// Its DTLS role and fingerprints.
+    #[must_use]
+    pub fn dtls_parameters(&self) -> DtlsParameters {
+        self.inner.state.lock().dtls_parameters.clone()
+    }
+
+    /// DTLS state.
+    #[must_use]
+    pub fn dtls_state(&self) -> DtlsState {
+        self.inner.state.lock().dtls_state
+    }
+
+    /// The endpoint's certificate in PEM, once DTLS is `Connected`.
+    #[must_use]
+    pub fn dtls_remote_cert(&self) -> Option<String> {
+        self.inner.state.lock().dtls_remote_cert.clone()
+    }
+
+    /// Makes new ICE credentials, for the endpoint to be told.
+    ///
+    /// # Errors
+    /// See [`RequestError`].
+    pub async fn restart_ice(&self) -> Result<IceParameters, RequestError> {
+        match self.inner.base.channel().request(Request::RestartIce(self.id().into())).await? {
+            Response::IceParameters(parameters) => Ok(parameters),
+            other => Err(RequestError::unexpected(&other)),
+        }
+    }
+
+    /// Called when its WebRTC server is closed for whatever reason, and the transport with it.
+    pub fn on_webrtc_server_close(&self, callback: Box<dyn FnOnce() + Send + 'static>) -> HandlerId {
+        self.inner.handlers.webrtc_server_close.add(callback)
+    }
+
+    /// Called when ICE changes state.
+    pub fn on_ice_state_change<F: Fn(IceState) + Send + Sync + 'static>(&self, callback: F) -> HandlerId {
+        self.inner.handlers.ice_state_change.add(Arc::new(callback))
+    }
+
+    /// Called when media goes to another address.
+    pub fn on_ice_selected_tuple_change<F: Fn(&TransportTuple) + Send + Sync + 'static>(
+        &self,
+        callback: F,
+    ) -> HandlerId {
+        self.inner.handlers.ice_selected_tuple_change.add(Arc::new(callback))
+    }
+
+    /// Called when DTLS changes state.
+    pub fn on_dtls_state_change<F: Fn(DtlsState) + Send + Sync + 'static>(&self, callback: F) -> HandlerId {
+        self.inner.handlers.dtls_state_change.add(Arc::new(callback))
+    }
+
+    /// A handle that does not keep it open.
+    #[must_use]
+    pub fn downgrade(&self) -> WeakWebRtcTransport {
+        WeakWebRtcTransport { inner: Arc::downgrade(&self.inner) }
+    }
+
+    pub(super) fn sink(&self) -> Weak<dyn Sink<TransportEvent>> {
+        let weak: Weak<Inner> = Arc::downgrade(&self.inner);
+        weak
+    }
+}
+
+#[async_trait]
+impl Transport for WebRtcTransport {
+    fn id(&self) -> TransportId {
+        self.inner.base.id
+    }
+
+    fn router(&self) -> &Router {
+        &self.inner.base.router
+    }
+
+    fn app_data(&self) -> &AppData {
+        &self.inner.base.app_data
+    }
+
+    fn closed(&self) -> bool {
+        self.inner.base.closed()
+    }
+
+    async fn produce(&self, producer_options: ProducerOptions) -> Result<Producer, ProduceError> {
+        self.inner.base.produce(Arc::new(self.clone()), producer_options).await
+    }
+
+    async fn consume(&self, consumer_options: ConsumerOptions) -> Result<Consumer, ConsumeError> {
+        self.inner.base.consume(Arc::new(self.clone()), consumer_options).await
+    }
+
+    async fn enable_trace_event(&self, types: Vec<TransportTraceEventType>) -> Result<(), RequestError> {
+        self.inner.base.enable_trace_event(&types).await
+    }
+
+    fn on_new_producer(&self, callback: Arc<dyn Fn(&Producer) + Send + Sync + 'static>) -> HandlerId {
+        self.inner.base.handlers.new_producer.add(callback)
+    }
+
+    fn on_new_consumer(&self, callback: Arc<dyn Fn(&Consumer) + Send + Sync + 'static>) -> HandlerId {
+        self.inner.base.handlers.new_consumer.add(callback)
+    }
+
+    fn on_trace(&self, callback: Arc<dyn Fn(&TransportTraceEventData) + Send + Sync + 'static>) -> HandlerId {
+        self.inner.base.handlers.trace.add(callback)
+    }
+
+    fn on_router_close(&self, callback: Box<dyn FnOnce() + Send + 'static>) -> HandlerId {
+        self.inner.base.handlers.router_close.add(callback)
+    }
+
+    fn on_close(&self, callback: Box<dyn FnOnce() + Send + 'static>) -> HandlerId {
+        self.inner.base.on_close(callback)
+    }
+}
+
+#[async_trait]
+impl TransportGeneric for WebRtcTransport {
+    type Dump = WebRtcTransportDump;
+    type Stat = WebRtcTransportStat;
+
+    async fn dump(&self) -> Result<Self::Dump, RequestError> {
+        match self.inner.base.channel().request(Request::DumpTransport(self.id().into())).await? {
+            Response::TransportDump(dump) => Ok((*dump).into()),
+            other => Err(RequestError::unexpected(&other)),
+        }
+    }
+
+    async fn get_stats(&self) -> Result<Vec<Self::Stat>, RequestError> {
+        match self.inner.base.channel().request(Request::TransportStats(self.id().into())).await? {
+            Response::TransportStats(stats) => Ok(vec![(*stats).into()]),
+            other => Err(RequestError::unexpected(&other)),
+        }
+    }
+}
+
+impl Inner {
+    /// The worker has closed the transport then.
+    fn on_webrtc_server_closed(&self) {
+        self.handlers.webrtc_server_close.call_simple();
+        self.base.close(false);
+    }
+}
+
+impl Drop for Inner {
+    fn drop(&mut self) {
+        self.base.close(true);
+    }
+}
+
+impl Sink<TransportEvent> for Inner {
+    fn on_event(&self, event: TransportEvent) {
+        match event {
+            TransportEvent::IceState(ice_state) => {
+                {
+                    let mut state = self.state.lock();
+                    state.ice_state = ice_state;
+                    if matches!(ice_state, IceState::New | IceState::Disconnected) {
+                        state.ice_selected_tuple = None;
+                    }
+                }
+                self.handlers.ice_state_change.call(|callback| callback(ice_state));
+            }
+            TransportEvent::IceSelectedTuple(tuple) => {
+                self.state.lock().ice_selected_tuple = Some(tuple.clone());
+                self.handlers.ice_selected_tuple_change.call_simple(&tuple);
+            }
+            TransportEvent::DtlsState { state: dtls_state, remote_certificate } => {
+                {
+                    let mut state = self.state.lock();
+                    state.dtls_state = dtls_state;
+                    if remote_certificate.is_some() {
+                        state.dtls_remote_cert = remote_certificate;
+                    }
+                }
+                self.handlers.dtls_state_change.call(|callback| callback(dtls_state));
+            }
+            TransportEvent::ListenServerClosed => self.on_webrtc_server_closed(),
+            TransportEvent::Bwe { timestamp_ms, info } => {
+                let direction = TraceEventDirection::Out;
+                let event = TransportTraceEventData::Bwe { timestamp: timestamp_ms, direction, info };
+                self.base.handlers.trace.call_simple(&event);
+            }
+        }
+    }
+}
+
+/// A handle of a [`WebRtcTransport`] that does not keep it open.
+#[derive(Clone)]
+pub struct WeakWebRtcTransport {
+    inner: Weak<Inner>,
+}
+
+impl WeakWebRtcTransport {
+    /// The transport, if a handle of it, of a producer or of a consumer on it is left.
+    #[must_use]
+    pub fn upgrade(&self) -> Option<WebRtcTransport> {
+        self.inner.upgrade().map(|inner| WebRtcTransport { inner })
+    }
+}
+
+impl fmt::Debug for WebRtcTransport {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("WebRtcTransport")
+            .field("id", &self.id())
+            .field("state", &self.inner.state)
+            .field("router", self.router())
+            .field("closed", &self.closed())
+            .finish_non_exhaustive()
+    }
+}
+
+impl fmt::Debug for WeakWebRtcTransport {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("WeakWebRtcTransport").finish_non_exhaustive()
+    }
+}

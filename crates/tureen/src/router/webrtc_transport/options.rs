@@ -1,0 +1,125 @@
+//! Options of a WebRtcTransport.
+
+use std::ops::Deref;
+
+use serde::Serialize;
+use thiserror::Error;
+
+use crate::data_structures::{AppData, ListenInfo};
+use crate::webrtc_server::WebRtcServer;
+
+/// What a WebRtcTransport listens on by itself: at least one [`ListenInfo`].
+#[derive(Debug, Clone, Eq, PartialEq, Serialize)]
+pub struct WebRtcTransportListenInfos(Vec<ListenInfo>);
+
+impl WebRtcTransportListenInfos {
+    /// With one socket.
+    #[must_use]
+    pub fn new(listen_info: ListenInfo) -> Self {
+        Self(vec![listen_info])
+    }
+
+    /// With one socket more.
+    #[must_use]
+    pub fn insert(mut self, listen_info: ListenInfo) -> Self {
+        self.0.push(listen_info);
+        self
+    }
+}
+
+impl Deref for WebRtcTransportListenInfos {
+    type Target = Vec<ListenInfo>;
+
+    fn deref(&self) -> &Self::Target {
+        &self.0
+    }
+}
+
+/// The list of listen infos is empty.
+#[derive(Error, Debug, Eq, PartialEq)]
+#[error("Empty list of listen IPs provided, should have at least one element")]
+pub struct EmptyListError;
+
+impl TryFrom<Vec<ListenInfo>> for WebRtcTransportListenInfos {
+    type Error = EmptyListError;
+
+    fn try_from(listen_infos: Vec<ListenInfo>) -> Result<Self, Self::Error> {
+        if listen_infos.is_empty() { Err(EmptyListError) } else { Ok(Self(listen_infos)) }
+    }
+}
+
+/// Where a WebRtcTransport listens.
+#[derive(Debug, Clone)]
+pub enum WebRtcTransportListen {
+    /// On sockets of its own.
+    Individual {
+        /// Its sockets, the preferred one first. `0.0.0.0` and `::` need an `announced_address`.
+        listen_infos: WebRtcTransportListenInfos,
+    },
+    /// On the sockets of a WebRTC server of the same worker.
+    Server {
+        /// The WebRTC server.
+        webrtc_server: WebRtcServer,
+    },
+}
+
+/// [`WebRtcTransport`](super::WebRtcTransport) options.
+#[derive(Debug, Clone)]
+#[non_exhaustive]
+pub struct WebRtcTransportOptions {
+    /// Where it listens.
+    pub listen: WebRtcTransportListen,
+    /// Negotiate bandwidth estimation with what is produced and consumed. Default true.
+    pub enable_bwe: bool,
+    /// Where the estimate of what can be sent starts, in bits per second. Default 600000.
+    pub initial_available_outgoing_bitrate: u64,
+    /// Limit of what the endpoint may send, in bits per second. Default none.
+    pub max_incoming_bitrate: Option<u64>,
+    /// Limit of what is sent to the endpoint, in bits per second. Default none.
+    pub max_outgoing_bitrate: Option<u64>,
+    /// Floor of the estimate of what can be sent, in bits per second. Default none.
+    pub min_outgoing_bitrate: Option<u64>,
+    /// Offer UDP candidates. Default true.
+    pub enable_udp: bool,
+    /// Offer TCP candidates. Default true on a WebRTC server, else false.
+    pub enable_tcp: bool,
+    /// Give UDP candidates the higher priority. Default false.
+    pub prefer_udp: bool,
+    /// Give TCP candidates the higher priority. Default false.
+    pub prefer_tcp: bool,
+    /// Seconds without a connectivity check after which ICE is disconnected (RFC 7675). 0 is never. Default 30.
+    pub ice_consent_timeout: u8,
+    /// Custom application data.
+    pub app_data: AppData,
+}
+
+impl WebRtcTransportOptions {
+    /// Options for a transport with sockets of its own.
+    #[must_use]
+    pub fn new(listen_infos: WebRtcTransportListenInfos) -> Self {
+        Self::with(WebRtcTransportListen::Individual { listen_infos }, false)
+    }
+
+    /// Options for a transport on a WebRTC server.
+    #[must_use]
+    pub fn new_with_server(webrtc_server: WebRtcServer) -> Self {
+        Self::with(WebRtcTransportListen::Server { webrtc_server }, true)
+    }
+
+    fn with(listen: WebRtcTransportListen, enable_tcp: bool) -> Self {
+        Self {
+            listen,
+            enable_bwe: true,
+            initial_available_outgoing_bitrate: 600_000,
+            max_incoming_bitrate: None,
+            max_outgoing_bitrate: None,
+            min_outgoing_bitrate: None,
+            enable_udp: true,
+            enable_tcp,
+            prefer_udp: false,
+            prefer_tcp: false,
+            ice_consent_timeout: 30,
+            app_data: AppData::default(),
+        }
+    }
+}

@@ -1,0 +1,277 @@
+//! A Worker: one thread that handles the media of its [`Router`]s.
+
+mod error;
+mod settings;
+
+use std::fmt;
+use std::io;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::mpsc;
+
+use event_listener_primitives::{Bag, BagOnce, HandlerId};
+use serde::{Deserialize, Serialize};
+use tureen_core::api::{CreateWebRtcServer, Request, Response};
+
+pub use self::error::{CreateRouterError, CreateWebRtcServerError, ExitError, RequestError};
+pub use self::settings::{
+    DtlsBackend, DtlsOptions, DtlsVersions, Limits, NetConfig, QueueLimits, WorkerDtlsFiles, WorkerLogLevel,
+    WorkerLogTag, WorkerSettings, WorkerUpdateSettings,
+};
+use crate::data_structures::AppData;
+use crate::driver::{self, Channel, CloseOnDrop, Dispatcher};
+use crate::ids::uuid_id;
+use crate::ortc;
+pub use crate::ortc::RtpCapabilitiesError;
+use crate::router::{Router, RouterId, RouterOptions};
+use crate::webrtc_server::{WebRtcServer, WebRtcServerId, WebRtcServerOptions};
+use crate::worker_manager::WorkerManager;
+
+uuid_id!(
+    /// Worker identifier.
+    WorkerId
+);
+
+/// What a worker holds.
+#[derive(Debug, Clone, Deserialize, Serialize)]
+#[serde(rename_all = "camelCase")]
+#[doc(hidden)]
+#[non_exhaustive]
+pub struct WorkerDump {
+    /// Its routers.
+    pub router_ids: Vec<RouterId>,
+    /// Its WebRTC servers.
+    #[serde(rename = "webRtcServerIds")]
+    pub webrtc_server_ids: Vec<WebRtcServerId>,
+}
+
+/// One thread of the operating system that handles the media of its [`Router`]s.
+///
+/// Use one worker for each CPU core that media may take. What one worker does never waits for another one, and if its
+/// thread should ever panic, it alone ends ([`Worker::on_dead`]).
+///
+/// This is a handle. The thread ends when the last handle of the worker and of everything in it is dropped.
+#[derive(Clone)]
+#[must_use = "the worker ends when its last handle is dropped"]
+pub struct Worker {
+    inner: Arc<Inner>,
+}
+
+struct Inner {
+    id: WorkerId,
+    channel: Channel,
+    dispatcher: Dispatcher,
+    state: Arc<State>,
+    app_data: AppData,
+    // The last field: the manager waits for the thread that `drop` has told to end.
+    worker_manager: WorkerManager,
+}
+
+/// What the end of the thread is told to.
+#[derive(Default)]
+struct State {
+    closed: AtomicBool,
+    handlers: Handlers,
+}
+
+#[derive(Default)]
+#[expect(clippy::type_complexity)]
+struct Handlers {
+    new_router: Bag<Arc<dyn Fn(&Router) + Send + Sync>, Router>,
+    new_webrtc_server: Bag<Arc<dyn Fn(&WebRtcServer) + Send + Sync>, WebRtcServer>,
+    dead: BagOnce<Box<dyn FnOnce(Result<(), ExitError>) + Send>>,
+    close: BagOnce<Box<dyn FnOnce() + Send>>,
+}
+
+impl Worker {
+    /// Starts a worker. `exited` is sent or dropped when its thread ends.
+    pub(crate) async fn new(
+        settings: WorkerSettings,
+        worker_manager: WorkerManager,
+        exited: mpsc::Sender<()>,
+    ) -> io::Result<Self> {
+        let id = WorkerId::new();
+        let state = Arc::<State>::default();
+        let on_exit = {
+            let state = Arc::clone(&state);
+            Box::new(move |result| state.on_exit(result))
+        };
+        let (settings, app_data) = settings.into_driver_settings(id)?;
+        let (channel, dispatcher) = driver::start(settings, on_exit, exited).await?;
+        Ok(Self { inner: Arc::new(Inner { id, channel, dispatcher, state, app_data, worker_manager }) })
+    }
+
+    /// Worker id.
+    #[must_use]
+    pub fn id(&self) -> WorkerId {
+        self.inner.id
+    }
+
+    /// The manager that made it.
+    pub fn worker_manager(&self) -> &WorkerManager {
+        &self.inner.worker_manager
+    }
+
+    /// Custom application data.
+    #[must_use]
+    pub fn app_data(&self) -> &AppData {
+        &self.inner.app_data
+    }
+
+    /// Whether the worker is closed.
+    #[must_use]
+    pub fn closed(&self) -> bool {
+        self.inner.state.closed.load(Ordering::SeqCst)
+    }
+
+    /// Describes the worker.
+    ///
+    /// # Errors
+    /// See [`RequestError`].
+    #[doc(hidden)]
+    pub async fn dump(&self) -> Result<WorkerDump, RequestError> {
+        match self.inner.channel.request(Request::DumpWorker).await? {
+            Response::WorkerDump(dump) => Ok(WorkerDump {
+                router_ids: dump.router_ids.into_iter().map(Into::into).collect(),
+                webrtc_server_ids: dump.webrtc_server_ids.into_iter().map(Into::into).collect(),
+            }),
+            other => Err(RequestError::unexpected(&other)),
+        }
+    }
+
+    /// Changes settings of a running worker.
+    ///
+    /// A worker logs by `tracing`, and what is logged is decided by the application's subscriber. So the settings that
+    /// there are change nothing yet; see [`WorkerSettings::log_level`].
+    ///
+    /// # Errors
+    /// `ChannelClosed` if the worker is closed.
+    pub async fn update_settings(&self, data: WorkerUpdateSettings) -> Result<(), RequestError> {
+        tracing::debug!(id = %self.id(), ?data, "update settings");
+        if self.closed() { Err(RequestError::ChannelClosed) } else { Ok(()) }
+    }
+
+    /// Opens sockets that many WebRTC transports share.
+    ///
+    /// The worker is kept alive by its WebRTC servers.
+    ///
+    /// # Errors
+    /// The worker can't bind a socket, or is closed.
+    pub async fn create_webrtc_server(
+        &self,
+        webrtc_server_options: WebRtcServerOptions,
+    ) -> Result<WebRtcServer, CreateWebRtcServerError> {
+        let WebRtcServerOptions { listen_infos, app_data } = webrtc_server_options;
+        let id = WebRtcServerId::new();
+        let channel = &self.inner.channel;
+        let guard = CloseOnDrop::new(channel, Request::CloseWebRtcServer(id.into()));
+        let request = CreateWebRtcServer { id: id.into(), listen_infos: listen_infos.to_vec() };
+        channel
+            .request(Request::CreateWebRtcServer(request))
+            .await
+            .map_err(CreateWebRtcServerError::Request)?;
+
+        let webrtc_server = WebRtcServer::new(id, app_data, self.clone());
+        guard.disarm();
+        self.inner.state.handlers.new_webrtc_server.call_simple(&webrtc_server);
+        Ok(webrtc_server)
+    }
+
+    /// Makes a router.
+    ///
+    /// The worker is kept alive by its routers.
+    ///
+    /// # Errors
+    /// The codecs make no valid RTP capabilities, or the worker is closed.
+    pub async fn create_router(&self, router_options: RouterOptions) -> Result<Router, CreateRouterError> {
+        let RouterOptions { media_codecs, app_data } = router_options;
+        let rtp_capabilities = ortc::generate_router_rtp_capabilities(media_codecs)
+            .map_err(CreateRouterError::FailedRtpCapabilitiesGeneration)?;
+        let id = RouterId::new();
+        let channel = &self.inner.channel;
+        let guard = CloseOnDrop::new(channel, Request::CloseRouter(id.into()));
+        channel.request(Request::CreateRouter(id.into())).await.map_err(CreateRouterError::Request)?;
+
+        let router = Router::new(id, rtp_capabilities, app_data, self.clone());
+        guard.disarm();
+        self.inner.state.handlers.new_router.call_simple(&router);
+        Ok(router)
+    }
+
+    /// Called with each new WebRTC server.
+    pub fn on_new_webrtc_server<F: Fn(&WebRtcServer) + Send + Sync + 'static>(
+        &self,
+        callback: F,
+    ) -> HandlerId {
+        self.inner.state.handlers.new_webrtc_server.add(Arc::new(callback))
+    }
+
+    /// Called with each new router.
+    pub fn on_new_router<F: Fn(&Router) + Send + Sync + 'static>(&self, callback: F) -> HandlerId {
+        self.inner.state.handlers.new_router.add(Arc::new(callback))
+    }
+
+    /// Called when the worker's thread ends without having been told to.
+    pub fn on_dead<F: FnOnce(Result<(), ExitError>) + Send + Sync + 'static>(
+        &self,
+        callback: F,
+    ) -> HandlerId {
+        self.inner.state.handlers.dead.add(Box::new(callback))
+    }
+
+    /// Called when the worker is closed for whatever reason; at once if it is closed already.
+    pub fn on_close<F: FnOnce() + Send + 'static>(&self, callback: F) -> HandlerId {
+        let handler_id = self.inner.state.handlers.close.add(Box::new(callback));
+        if self.closed() {
+            self.inner.state.handlers.close.call_simple();
+        }
+        handler_id
+    }
+
+    pub(crate) fn channel(&self) -> &Channel {
+        &self.inner.channel
+    }
+
+    pub(crate) fn dispatcher(&self) -> &Dispatcher {
+        &self.inner.dispatcher
+    }
+
+    #[cfg(test)]
+    pub(crate) fn close(&self) {
+        self.inner.close();
+    }
+}
+
+impl Inner {
+    fn close(&self) {
+        if !self.state.closed.swap(true, Ordering::SeqCst) {
+            self.channel.stop();
+            self.state.handlers.close.call_simple();
+        }
+    }
+}
+
+impl State {
+    /// The thread has ended.
+    fn on_exit(&self, result: Result<(), ExitError>) {
+        if !self.closed.swap(true, Ordering::SeqCst) {
+            self.handlers.dead.call(|callback| callback(result));
+            self.handlers.close.call_simple();
+        }
+    }
+}
+
+impl Drop for Inner {
+    fn drop(&mut self) {
+        self.close();
+    }
+}
+
+impl fmt::Debug for Worker {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Worker").field("id", &self.inner.id).field("closed", &self.closed()).finish()
+    }
+}
+
+#[cfg(test)]
+mod tests;

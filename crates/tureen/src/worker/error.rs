@@ -1,0 +1,83 @@
+//! What can go wrong with a Worker.
+
+use std::error::Error;
+
+use thiserror::Error;
+use tureen_core::api::Response;
+
+use crate::ortc::RtpCapabilitiesError;
+
+/// Why a request to a worker failed.
+#[derive(Debug, Error)]
+pub enum RequestError {
+    /// The worker, or the object that the request is about, is closed.
+    #[error("Channel already closed")]
+    ChannelClosed,
+    /// No answer came in time. Workers in threads always answer; kept so that a `match` stays complete.
+    #[error("Request timed out")]
+    TimedOut,
+    /// The worker refused the request.
+    #[error("Received response error: {reason}")]
+    Response {
+        /// Names the thing and the value that it refused, or the limit that was reached.
+        reason: String,
+    },
+    /// The answer can't be read. Answers are not encoded; kept so that a `match` stays complete.
+    #[error("Failed to parse response from worker: {error}")]
+    FailedToParse {
+        /// What is wrong with it.
+        error: String,
+    },
+    /// The answer is empty. Kept so that a `match` stays complete.
+    #[error("Worker did not return any data in response")]
+    NoData,
+    /// The answer is not one to this request, which is a defect of the engine.
+    #[error("Response conversion error: {0}")]
+    ResponseConversion(Box<dyn Error + Send + Sync>),
+}
+
+impl RequestError {
+    /// The engine gave an answer to another question.
+    pub(crate) fn unexpected(response: &Response) -> Self {
+        Self::ResponseConversion(format!("unexpected answer {response:?}").into())
+    }
+}
+
+/// Why a worker's thread ended without having been told to.
+#[derive(Debug, Copy, Clone, Error)]
+pub enum ExitError {
+    /// The operating system failed it.
+    #[error("Worker exited with generic error")]
+    Generic,
+    /// Its settings can't be met.
+    #[error("Worker exited with settings error")]
+    Settings,
+    /// Of a worker process only; kept so that a `match` stays complete.
+    #[error("Worker exited with unknown error and status code {status_code}")]
+    Unknown {
+        /// Status code of the process.
+        status_code: i32,
+    },
+    /// It panicked.
+    #[error("Worker exited unexpectedly")]
+    Unexpected,
+}
+
+/// Why [`Worker::create_webrtc_server`](super::Worker::create_webrtc_server) failed.
+#[derive(Debug, Error)]
+pub enum CreateWebRtcServerError {
+    /// The worker refused the request.
+    #[error("Request to worker failed: {0}")]
+    Request(RequestError),
+}
+
+/// Why [`Worker::create_router`](super::Worker::create_router) failed.
+#[derive(Debug, Error)]
+pub enum CreateRouterError {
+    /// The codecs make no valid RTP capabilities.
+    #[error("RTP capabilities generation error: {0}")]
+    FailedRtpCapabilitiesGeneration(RtpCapabilitiesError),
+    /// The worker refused the request.
+    #[error("Request to worker failed: {0}")]
+    Request(RequestError),
+}

@@ -1,0 +1,120 @@
+//! What dropping a handle closes and what keeps what alive.
+
+use std::sync::mpsc;
+
+use futures_lite::future::{block_on, poll_once};
+use tureen::prelude::*;
+
+use super::*;
+
+#[test]
+fn dropped_producer_closes_its_consumers() {
+    block_on(async {
+        let (router, first, second) = transports().await;
+        let producer = first.produce(audio("0", 1)).await.unwrap();
+        let consumer = second.consume(ConsumerOptions::new(producer.id(), capabilities())).await.unwrap();
+        let (events, received) = mpsc::channel();
+        let closed = events.clone();
+        let _handlers = [
+            consumer.on_producer_close(move || events.send("producer closed").unwrap()),
+            consumer.on_close(move || closed.send("closed").unwrap()),
+        ];
+        let weak = producer.downgrade();
+        drop(producer);
+        assert!(weak.upgrade().is_none());
+        assert_eq!(received.recv().unwrap(), "producer closed");
+        assert_eq!(received.recv().unwrap(), "closed");
+        assert!(consumer.closed());
+        assert!(matches!(consumer.pause().await, Err(tureen::worker::RequestError::ChannelClosed)));
+        let dump = router.dump().await.unwrap();
+        assert!(dump.map_consumer_id_producer_id.is_empty() && dump.map_producer_id_consumer_ids.is_empty());
+    });
+}
+
+#[test]
+fn dropped_consumer_leaves_its_producer() {
+    block_on(async {
+        let (router, first, second) = transports().await;
+        let producer = first.produce(audio("0", 1)).await.unwrap();
+        let consumer = second.consume(ConsumerOptions::new(producer.id(), capabilities())).await.unwrap();
+        let (closed, is_closed) = mpsc::channel();
+        consumer.on_close(move || closed.send(()).unwrap()).detach();
+        drop(consumer);
+        is_closed.try_recv().unwrap();
+        assert!(!producer.closed());
+        assert!(router.dump().await.unwrap().map_producer_id_consumer_ids[&producer.id()].is_empty());
+    });
+}
+
+#[test]
+fn children_keep_their_parents_alive() {
+    block_on(async {
+        let (router, first, second) = transports().await;
+        let router_id = router.id();
+        let worker_id = router.worker().id();
+        let producer = first.produce(audio("0", 1)).await.unwrap();
+        let consumer = second.consume(ConsumerOptions::new(producer.id(), capabilities())).await.unwrap();
+        let (weak_first, weak_second) = (first.downgrade(), second.downgrade());
+        drop((router, first, second));
+
+        assert!(weak_first.upgrade().is_some() && weak_second.upgrade().is_some());
+        drop(producer);
+        assert!(weak_first.upgrade().is_none(), "nothing needs it any more");
+        let transport = consumer.transport();
+        assert_eq!(transport.router().id(), router_id);
+        assert_eq!(transport.router().worker().id(), worker_id);
+        let dump = transport.router().dump().await.unwrap();
+        assert_eq!(dump.transport_ids.into_iter().collect::<Vec<_>>(), [transport.id()]);
+    });
+}
+
+#[test]
+fn dropped_transport_is_closed_in_the_worker() {
+    block_on(async {
+        let router = router().await;
+        let transport = router.create_webrtc_transport(transport_options()).await.unwrap();
+        let (closed, is_closed) = mpsc::channel();
+        transport.on_close(Box::new(move || closed.send(()).unwrap())).detach();
+        let clone = transport.clone();
+        drop(transport);
+        assert!(!clone.closed());
+        drop(clone);
+        is_closed.try_recv().unwrap();
+        assert!(router.dump().await.unwrap().transport_ids.is_empty());
+    });
+}
+
+#[test]
+fn abandoned_creation_leaves_nothing_behind() {
+    block_on(async {
+        let (router, first, _) = transports().await;
+        let before = router.dump().await.unwrap().transport_ids.len();
+        for _ in 0..20 {
+            assert_unfinished(poll_once(router.create_webrtc_transport(transport_options())).await);
+            assert_unfinished(poll_once(first.produce(audio("0", 1))).await);
+            assert_unfinished(poll_once(router.worker().create_router(RouterOptions::default())).await);
+            assert_unfinished(poll_once(router.worker().create_webrtc_server(server_options(None))).await);
+        }
+        let dump = router.dump().await.unwrap();
+        assert_eq!((dump.transport_ids.len(), dump.map_producer_id_consumer_ids.len()), (before, 0));
+        let dump = router.worker().dump().await.unwrap();
+        assert_eq!((dump.router_ids.len(), dump.webrtc_server_ids.len()), (1, 0));
+    });
+}
+
+/// Should the worker be that quick, the handle is dropped, which closes the object as well.
+fn assert_unfinished<T, E: std::fmt::Debug>(result: Option<Result<T, E>>) {
+    if let Some(result) = result {
+        drop(result.unwrap());
+    }
+}
+
+#[test]
+fn removed_handler_is_not_called() {
+    block_on(async {
+        let transport = router().await.create_webrtc_transport(transport_options()).await.unwrap();
+        let handler = transport.on_close(Box::new(|| unreachable!("it was removed")));
+        drop(handler);
+        drop(transport);
+    });
+}
