@@ -9,13 +9,14 @@ use serde_json::{Value, json};
 use tureen_client::media::{OPUS_CLOCK_RATE, VIDEO_CLOCK_RATE};
 use tureen_client::{Identity, RecvStreamConfig, Rtx, SendStreamConfig, SessionConfig};
 use tureen_core::api::{
-    Consume, ConsumerId, CreateWebRtcServer, CreateWebRtcTransport, Listen, Produce, ProducerId, Request,
-    Response, RouterId, StreamType, TransportId, WebRtcServerId, WebRtcTransportCreated,
+    Consume, ConsumerId, CreateWebRtcServer, CreateWebRtcTransport, Listen, Notification, Produce,
+    ProducerId, Request, Response, RouterId, StreamType, TransportEvent, TransportId, WebRtcServerId,
+    WebRtcTransportCreated,
 };
 use tureen_core::consumer::extension_ids;
 use tureen_core::dtls::Role;
 use tureen_core::ortc;
-use tureen_core::types::data_structures::DtlsParameters;
+use tureen_core::types::data_structures::{DtlsParameters, DtlsState};
 use tureen_core::types::rtp_parameters::{
     MediaKind, RtpCapabilities, RtpCapabilitiesFinalized, RtpParameters,
 };
@@ -127,12 +128,18 @@ impl Call {
         nodes
     }
 
-    /// Waits until `nodes` are connected.
+    /// Waits until `nodes` are connected, by what the engine says: of DTLS it can be the last to know.
     ///
     /// # Panics
     /// They don't connect within ten seconds.
     pub fn connect(&mut self, nodes: &[NodeId]) {
-        let connected = |network: &Network| nodes.iter().all(|node| network.session(*node).is_connected());
+        let ids: Vec<_> = nodes.iter().map(|node| self.transport(*node).clone()).collect();
+        let connected = |network: &Network| {
+            let both = |(id, node): (&TransportId, &NodeId)| {
+                network.session(*node).is_connected() && engine_is_connected(network, id)
+            };
+            ids.iter().zip(nodes).all(both)
+        };
         assert!(self.network.run_until_true(Duration::from_secs(10), connected), "not everyone is connected");
     }
 
@@ -287,6 +294,15 @@ impl Call {
         self.objects += 1;
         format!("{kind}-{}", self.objects)
     }
+}
+
+fn engine_is_connected(network: &Network, id: &TransportId) -> bool {
+    network.notifications().iter().any(|(_, notification)| match notification {
+        Notification::Transport(of, TransportEvent::DtlsState { state: DtlsState::Connected, .. }) => {
+            of == id
+        }
+        _ => false,
+    })
 }
 
 fn recv_config(parameters: &RtpParameters, kind: MediaKind) -> RecvStreamConfig {

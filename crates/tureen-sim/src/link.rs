@@ -89,6 +89,7 @@ pub struct LinkStats {
 #[derive(Debug)]
 pub struct Link {
     config: LinkConfig,
+    seed: u64,
     rng: StdRng,
     in_burst: bool,
     /// When the last datagram has gone onto the link.
@@ -102,6 +103,7 @@ impl Link {
     pub fn new(config: LinkConfig, seed: u64) -> Self {
         Self {
             config,
+            seed,
             rng: StdRng::seed_from_u64(seed),
             in_burst: false,
             busy_until: None,
@@ -115,9 +117,12 @@ impl Link {
         self.stats
     }
 
-    /// Changes what the link does to datagrams from now on.
+    /// Changes what the link does to datagrams from now on. Its accidents begin anew from its seed, so that they don't
+    /// depend on how many datagrams there were before.
     pub fn configure(&mut self, config: LinkConfig) {
         self.config = config;
+        self.rng = StdRng::seed_from_u64(self.seed);
+        self.in_burst = false;
     }
 
     /// Puts a datagram of `bytes` in: when it arrives, and when its duplicate does.

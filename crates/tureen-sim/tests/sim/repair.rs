@@ -10,7 +10,11 @@ use crate::{MS, PACKETS, assert_numbered_like_the_source, even_video, good_link,
 /// One producer and a consumer for each link, all over links like these, for 20 seconds and a while to repair the end.
 fn call(seed: u64, links: &[LinkConfig], video: VideoConfig) -> (Call, Production, Vec<Consumption>) {
     let mut call = Call::new(seed);
-    let nodes = call.join_all(links);
+    // DTLS has a randomness of its own; after it, a seed always means the same accidents.
+    let nodes = call.join_all(&vec![good_link(); links.len()]);
+    for (node, link) in nodes.iter().zip(links) {
+        call.network.set_links(*node, link.clone(), link.clone());
+    }
     let production = call.produce_video(nodes[0], video);
     let consumers: Vec<_> = nodes[1..].iter().map(|node| call.consume(*node, &production)).collect();
     call.network.run_for(Duration::from_secs(20));
@@ -24,7 +28,10 @@ fn assert_repaired(call: &Call, production: &Production, consumers: &[Consumptio
     let sent = call.network.session(production.node).send_stats(production.ssrc).unwrap();
     for consumer in consumers {
         let packets = received(call, consumer);
-        let missing = assert_numbered_like_the_source(&packets);
+        assert_numbered_like_the_source(&packets);
+        // What is lost before the first packet to arrive is not known to be missing.
+        let known: Vec<_> = packets.iter().filter(|packet| packet.seq >= packets[0].seq).copied().collect();
+        let missing = assert_numbered_like_the_source(&known);
         let stats = call.network.session(consumer.node).recv_stats(consumer.ssrc).unwrap();
         assert!(
             missing * 1000 <= sent.packets * tolerated,
@@ -160,13 +167,14 @@ fn loss_on_one_consumers_link_is_repaired_by_the_engine_alone() {
 #[test]
 fn retransmissions_stay_in_proportion() {
     for seed in 0..3 {
-        let link = LinkConfig::with_delay(50 * MS).with_loss(0.05);
-        let (call, production, consumers) = call(seed, &[link.clone(), link], even_video());
+        let link = |delay: u32| LinkConfig::with_delay(delay * MS).with_loss(0.05);
+        let (call, production, consumers) = call(seed, &[link(30), link(50)], even_video());
         let sent = call.network.session(production.node).send_stats(production.ssrc).unwrap();
         let lost_up = call.network.link_stats(production.node).0.lost;
         assert!(sent.retransmitted < 2 * lost_up, "{sent:?}, {lost_up} lost");
         let stats = call.network.session(consumers[0].node).recv_stats(consumers[0].ssrc).unwrap();
-        assert!(stats.discarded * 50 < stats.packets, "{stats:?}");
+        // A packet lost on the first hop is missing on both, and the second asks for it before it can have come.
+        assert!(stats.discarded <= lost_up + stats.packets / 50, "{stats:?}, {lost_up} lost");
     }
 }
 
