@@ -31,7 +31,9 @@ mod linux {
     use serde_json::json;
     use tureen::prelude::*;
     use tureen_client::media::Vp8Source;
-    use tureen_client::{Event, Identity, OutgoingRtp, RecvStreamConfig, SendStreamConfig, Session, SessionConfig};
+    use tureen_client::{
+        Event, Identity, OutgoingRtp, RecvStreamConfig, SendStreamConfig, Session, SessionConfig,
+    };
     use tureen_core::dtls::Role;
     use tureen_core::srtp::{SrtpSealer, SrtpSuite};
     use tureen_core::units::Ssrc;
@@ -137,7 +139,10 @@ mod linux {
             println!("         runs received: {}", forwarded.runs);
         }
         ratios.sort_by(f64::total_cmp);
-        println!("median ratio to copy + seal + GSO send alone: {:.2} (aim: at most 1.5)", ratios[ratios.len() / 2]);
+        println!(
+            "median ratio to copy + seal + GSO send alone: {:.2} (aim: at most 1.5)",
+            ratios[ratios.len() / 2]
+        );
     }
 
     /// A worker with its far ends.
@@ -146,6 +151,7 @@ mod linux {
         sessions: Vec<Session>,
         addresses: Vec<SocketAddr>,
         source: Vp8Source,
+        frames: u32,
         timestamp: u32,
         suite: SrtpSuite,
         rss_before: u64,
@@ -184,13 +190,15 @@ mod linux {
             let worker = wait(manager.create_worker(settings)).expect("a worker");
             let router = wait(worker.create_router(RouterOptions::new(codecs()))).expect("a router");
             let listen = WebRtcServerListenInfos::new(listen_info());
-            let server = wait(worker.create_webrtc_server(WebRtcServerOptions::new(listen))).expect("a server");
+            let server =
+                wait(worker.create_webrtc_server(WebRtcServerOptions::new(listen))).expect("a server");
             let identity = Identity::generate().expect("a certificate");
             let mut bench = Self {
                 net,
                 sessions: Vec::new(),
                 addresses,
                 source: Vp8Source::default(),
+                frames: 0,
                 timestamp: 0,
                 suite: SrtpSuite::AeadAes128Gcm,
                 rss_before: 0,
@@ -199,15 +207,17 @@ mod linux {
             let producing = bench.connect(&router, &server, &identity);
             bench.sessions[0].add_send_stream(SendStreamConfig::new(1111, 96, 90_000)).expect("a new SSRC");
             let parameters = serde_json::from_value(producer_parameters()).expect("RTP parameters");
-            let producer = wait(producing.produce(ProducerOptions::new(MediaKind::Video, parameters))).expect("a producer");
+            let producer = wait(producing.produce(ProducerOptions::new(MediaKind::Video, parameters)))
+                .expect("a producer");
             bench.send_frame();
             bench.turn(Instant::now());
             bench.rss_before = rss();
             for index in 1..=options.consumers {
                 let transport = bench.connect(&router, &server, &identity);
-                let capabilities = serde_json::from_value(json!(router.rtp_capabilities())).expect("capabilities");
-                let consumer =
-                    wait(transport.consume(ConsumerOptions::new(producer.id(), capabilities))).expect("a consumer");
+                let capabilities =
+                    serde_json::from_value(json!(router.rtp_capabilities())).expect("capabilities");
+                let consumer = wait(transport.consume(ConsumerOptions::new(producer.id(), capabilities)))
+                    .expect("a consumer");
                 let encoding = &consumer.rtp_parameters().encodings[0];
                 let ssrc = encoding.ssrc.expect("consumers have an SSRC");
                 let payload_type = consumer.rtp_parameters().codecs[0].payload_type();
@@ -221,7 +231,12 @@ mod linux {
         }
 
         /// Makes a transport and connects the next session to it.
-        fn connect(&mut self, router: &Router, server: &WebRtcServer, identity: &Identity) -> WebRtcTransport {
+        fn connect(
+            &mut self,
+            router: &Router,
+            server: &WebRtcServer,
+            identity: &Identity,
+        ) -> WebRtcTransport {
             let options = WebRtcTransportOptions::new_with_server(server.clone());
             let transport = wait(router.create_webrtc_transport(options)).expect("a transport");
             let candidate = &transport.ice_candidates()[0];
@@ -248,7 +263,7 @@ mod linux {
                 self.flush(index);
                 while let Some(event) = self.sessions[index].poll_event() {
                     match event {
-                        Event::Connected { suite, .. } => {
+                        Event::Connected(suite) => {
                             self.suite = suite;
                             return transport;
                         }
@@ -299,7 +314,8 @@ mod linux {
 
         fn send_frame(&mut self) {
             let now = Instant::now();
-            let key_frame = self.source.number() % 60 == 0;
+            let key_frame = self.frames % 60 == 0;
+            self.frames += 1;
             let frame = self.source.next_frame(key_frame, PACKETS * PAYLOAD, PAYLOAD);
             self.timestamp = self.timestamp.wrapping_add(90_000 / FPS);
             let mut payload = Vec::with_capacity(PAYLOAD);
@@ -357,8 +373,12 @@ mod linux {
             let stats = self.net.stats();
             let expected = frames * PACKETS as u64 * (self.sessions.len() as u64 - 1);
             let (user, system) = (after.0 - ticks.0, after.1 - ticks.1);
-            let messages: Vec<u64> =
-                stats.run_lengths.iter().zip(&calls.run_lengths).map(|(after, before)| after - before).collect();
+            let messages: Vec<u64> = stats
+                .run_lengths
+                .iter()
+                .zip(&calls.run_lengths)
+                .map(|(after, before)| after - before)
+                .collect();
             Figures {
                 cpu_ns: cpu as f64 / media as f64,
                 system_share: system as f64 / (user + system).max(1) as f64,
@@ -415,7 +435,8 @@ mod linux {
                         let mut len = 0;
                         for (packet, payload) in payloads.iter().enumerate() {
                             let index = frame * PACKETS as u64 + packet as u64;
-                            let sealed = sealer.seal_rtp(Ssrc(1), index, &header, &[], payload, &mut slot[len..]);
+                            let sealed =
+                                sealer.seal_rtp(Ssrc(1), index, &header, &[], payload, &mut slot[len..]);
                             len += sealed.expect("a large slot");
                         }
                         net.commit(0, destination, len, len / PACKETS);
@@ -468,7 +489,8 @@ mod linux {
         while start.elapsed() < Duration::from_millis(200) {
             for sealer in &sealers {
                 for payload in &payloads {
-                    let sealed = sealer.seal_rtp(Ssrc(1), u64::from(packets), &header, &[], payload, &mut out);
+                    let sealed =
+                        sealer.seal_rtp(Ssrc(1), u64::from(packets), &header, &[], payload, &mut out);
                     std::hint::black_box(sealed.expect("a large buffer"));
                     packets += 1;
                 }
@@ -519,7 +541,8 @@ mod linux {
 
     /// Nanoseconds that a thread of this process has run.
     fn thread_cpu_ns(tid: i32) -> u64 {
-        let text = std::fs::read_to_string(format!("/proc/self/task/{tid}/schedstat")).expect("a running thread");
+        let text =
+            std::fs::read_to_string(format!("/proc/self/task/{tid}/schedstat")).expect("a running thread");
         text.split(' ').next().and_then(|ns| ns.parse().ok()).expect("schedstat begins with nanoseconds")
     }
 
@@ -536,5 +559,4 @@ mod linux {
         let pages: u64 = text.split(' ').nth(1).and_then(|p| p.parse().ok()).expect("pages");
         pages * 4096
     }
-
 }

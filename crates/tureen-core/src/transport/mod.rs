@@ -49,6 +49,8 @@ pub struct Transport {
     pub dirty: Vec<ConsumerKey>,
     /// Whether it waits to be drained.
     pub queued: bool,
+    /// Whether media flows: consumers were started since the last disconnection.
+    pub flowing: bool,
     /// What was asked for again.
     pub resends: VecDeque<(ConsumerKey, Resend)>,
     /// Next transport-wide sequence number.
@@ -151,6 +153,7 @@ impl Transport {
             twcc: None,
             dirty: Vec::new(),
             queued: false,
+            flowing: false,
             resends: VecDeque::new(),
             next_transport_seq: 1,
             trace: TransportTrace::default(),

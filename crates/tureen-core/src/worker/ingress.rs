@@ -196,7 +196,7 @@ impl Worker {
             IceState::Connected | IceState::Completed => {
                 if transport.link.may_start_dtls(now) {
                     self.on_dtls_started(now, key);
-                } else if state == IceState::Connected && transport.is_connected() {
+                } else if transport.is_connected() && !transport.flowing {
                     // Back after a disconnection.
                     self.on_transport_connected(now, key);
                 }
@@ -292,7 +292,8 @@ impl Worker {
     /// Media can flow (again): consumers start with key frames, reports begin.
     fn on_transport_connected(&mut self, now: Instant, key: TransportKey) {
         self.timers.arm(Timer::Reports(key), now + super::reports::FIRST_INTERVAL);
-        let Some(transport) = self.transports.get(key) else { return };
+        let Some(transport) = self.transports.get_mut(key) else { return };
+        transport.flowing = true;
         for consumer in transport.consumers.clone() {
             self.start_consumer(now, consumer);
         }
@@ -305,6 +306,7 @@ impl Worker {
     fn on_transport_disconnected(&mut self, key: TransportKey) {
         self.timers.disarm(Timer::Reports(key));
         let Some(transport) = self.transports.get_mut(key) else { return };
+        transport.flowing = false;
         transport.resends.clear();
         for &consumer in &transport.consumers {
             if let Some(consumer) = self.consumers.get_mut(consumer) {
