@@ -279,7 +279,8 @@ impl Consumer {
     /// See [`RequestError`].
     pub async fn pause(&self) -> Result<(), RequestError> {
         self.request(Request::PauseConsumer(self.id().into())).await?;
-        self.inner.change_pause(|state| state.paused = true);
+        let effect = self.inner.change_pause(|state| state.paused = true);
+        self.inner.call_pause(effect);
         Ok(())
     }
 
@@ -289,7 +290,8 @@ impl Consumer {
     /// See [`RequestError`].
     pub async fn resume(&self) -> Result<(), RequestError> {
         self.request(Request::ResumeConsumer(self.id().into())).await?;
-        self.inner.change_pause(|state| state.paused = false);
+        let effect = self.inner.change_pause(|state| state.paused = false);
+        self.inner.call_pause(effect);
         Ok(())
     }
 
@@ -436,18 +438,21 @@ impl Inner {
         }
     }
 
-    /// Changes what pauses it and calls `on_pause` or `on_resume` if that makes a difference.
-    fn change_pause(&self, change: impl FnOnce(&mut State)) {
-        let (before, after) = {
-            let mut state = self.state.lock();
-            let before = state.paused || state.producer_paused;
-            change(&mut state);
-            (before, state.paused || state.producer_paused)
-        };
-        match (before, after) {
-            (false, true) => self.handlers.pause.call_simple(),
-            (true, false) => self.handlers.resume.call_simple(),
-            _ => {}
+    /// Changes what pauses it. Returns whether it is paused now, if that makes a difference.
+    fn change_pause(&self, change: impl FnOnce(&mut State)) -> Option<bool> {
+        let mut state = self.state.lock();
+        let before = state.paused || state.producer_paused;
+        change(&mut state);
+        let after = state.paused || state.producer_paused;
+        (before != after).then_some(after)
+    }
+
+    /// Calls what is to be called when [`Self::change_pause`] made a difference.
+    fn call_pause(&self, effect: Option<bool>) {
+        match effect {
+            Some(true) => self.handlers.pause.call_simple(),
+            Some(false) => self.handlers.resume.call_simple(),
+            None => {}
         }
     }
 }
@@ -462,12 +467,14 @@ impl Sink<ConsumerEvent> for Inner {
     fn on_event(&self, event: ConsumerEvent) {
         match event {
             ConsumerEvent::ProducerPause => {
+                let effect = self.change_pause(|state| state.producer_paused = true);
                 self.handlers.producer_pause.call_simple();
-                self.change_pause(|state| state.producer_paused = true);
+                self.call_pause(effect);
             }
             ConsumerEvent::ProducerResume => {
+                let effect = self.change_pause(|state| state.producer_paused = false);
                 self.handlers.producer_resume.call_simple();
-                self.change_pause(|state| state.producer_paused = false);
+                self.call_pause(effect);
             }
             ConsumerEvent::ProducerClose => {
                 if !self.closed.load(Ordering::SeqCst) {

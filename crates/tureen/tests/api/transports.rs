@@ -68,13 +68,15 @@ fn announced_address_replaces_the_local_one() {
 }
 
 #[test]
-fn unspecified_address_must_be_announced() {
+fn refused_transport_leaves_nothing_behind() {
     block_on(async {
         let router = router().await;
-        let info = ListenInfo { ip: IpAddr::V4(Ipv4Addr::UNSPECIFIED), ..listen_info(None) };
-        let options = WebRtcTransportOptions::new(WebRtcTransportListenInfos::new(info));
-        let error = router.create_webrtc_transport(options).await.unwrap_err().to_string();
-        assert!(error.starts_with("Received response error: ") && error.contains("0.0.0.0"), "{error}");
+        #[expect(clippy::reversed_empty_ranges)]
+        let info = ListenInfo { port_range: Some(2..=1), ..listen_info(None) };
+        let infos = WebRtcTransportListenInfos::new(listen_info(None)).insert(info);
+        let options = WebRtcTransportOptions::new(infos);
+        let error = router.create_webrtc_transport(options).await.unwrap_err();
+        assert_eq!(error.to_string(), "Received response error: portRange 2-1 is empty");
         assert!(router.dump().await.unwrap().transport_ids.is_empty());
     });
 }
