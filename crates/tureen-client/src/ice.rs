@@ -74,6 +74,7 @@ struct Transaction {
     id: TransactionId,
     nominates: bool,
     requests: u32,
+    sent_at: Instant,
     /// When to send it again or, after the last time, to give it up.
     due: Instant,
 }
@@ -211,6 +212,18 @@ impl IceAgent {
         true
     }
 
+    /// Takes note that something else than STUN has come from `from`. If we still wait for its answer, that was lost:
+    /// the check is repeated at once, though not more often than each 50 ms.
+    pub fn handle_traffic(&mut self, now: Instant, from: SocketAddr) {
+        let Some(candidate) = self.candidates.iter_mut().find(|c| c.address == from) else { return };
+        if let Check::InProgress(check) = &mut candidate.check
+            && now.saturating_duration_since(check.sent_at) >= PACE
+        {
+            check.sent_at = now;
+            self.outgoing.push_back(Outgoing { to: from, id: check.id, nominates: check.nominates });
+        }
+    }
+
     /// Starts, repeats and gives up checks that are due.
     pub fn handle_timeout(&mut self, now: Instant, rng: &mut impl RngCore) {
         self.repeat_checks(now);
@@ -307,7 +320,7 @@ impl IceAgent {
     fn start_check(&mut self, at: usize, nominates: bool, now: Instant, rng: &mut impl RngCore) {
         let id = rng.random();
         let candidate = &mut self.candidates[at];
-        let check = Transaction { id, nominates, requests: 1, due: now + INITIAL_RTO };
+        let check = Transaction { id, nominates, requests: 1, sent_at: now, due: now + INITIAL_RTO };
         candidate.check = Check::InProgress(check);
         self.outgoing.push_back(Outgoing { to: candidate.address, id, nominates });
     }
@@ -323,6 +336,7 @@ impl IceAgent {
                 continue;
             }
             check.requests += 1;
+            check.sent_at = now;
             check.due = now
                 + match check.requests {
                     MAX_REQUESTS => INITIAL_RTO * LAST_WAIT,
@@ -574,6 +588,21 @@ mod tests {
         let reply = StunMessage::parse(&reply).unwrap();
         assert!(bench.agent.handle_stun(bench.now, address(1), &reply, &mut bench.rng));
         assert_eq!(bench.agent.state(), IceAgentState::Failed);
+    }
+
+    #[test]
+    fn traffic_of_the_server_hastens_the_check_whose_answer_was_lost() {
+        let mut bench = Bench::new(&[address(1)], &[]);
+        bench.exchange();
+        bench.alive.push(address(1));
+        for (wait, sent) in [(10, 1), (40, 2), (0, 2), (100, 2)] {
+            bench.now += Duration::from_millis(wait);
+            bench.agent.handle_traffic(bench.now, address(2));
+            bench.agent.handle_traffic(bench.now, address(1));
+            bench.exchange();
+            assert_eq!(bench.sent.len(), sent, "after {wait} ms");
+        }
+        assert_eq!(bench.agent.state(), IceAgentState::Completed);
     }
 
     #[test]

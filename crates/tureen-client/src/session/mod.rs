@@ -345,8 +345,8 @@ impl Session {
             return Some(to);
         }
         let Some(to) = self.ice.selected() else {
-            // DTLS repeats what is lost here, and of media nothing is worth keeping.
-            while self.control.pop(out) || self.write_media(out) {}
+            // A handshake that the server began waits for its path. Later nothing is worth keeping.
+            while self.srtp.is_some() && (self.control.pop(out) || self.write_media(out)) {}
             return None;
         };
         (self.control.pop(out) || self.write_media(out)).then_some(to)
@@ -414,6 +414,7 @@ impl Session {
         if !self.ice.is_candidate(from) && self.ice.selected() != Some(from) {
             return None;
         }
+        self.ice.handle_traffic(self.now, from);
         self.dtls.as_mut()?.handle_datagram(self.now, data);
         self.drain_dtls();
         Some(())

@@ -11,8 +11,8 @@ const KEY_FRAME_WAIT: Duration = Duration::from_millis(1000);
 
 /// The key frame requests of one producer, for each of its streams.
 ///
-/// While a requested key frame is awaited (1 s) further requests are merged into one retry, sent only if the
-/// key frame has not come by then. A `delay` (mediasoup: `keyFrameRequestDelay`) moreover keeps at least that
+/// While a requested key frame is awaited (1 s) further requests are merged into its one retry, which is sent if the
+/// key frame has not come by then: the request may have been lost. A `delay` (mediasoup: `keyFrameRequestDelay`) moreover keeps at least that
 /// time between two requests, whether or not key frames arrive in between: it protects a sender whose
 /// consumers come and go, at the price of a later first picture for some of them.
 ///
@@ -68,7 +68,7 @@ impl KeyFrameRequests {
             awaited.retry = true;
             return;
         }
-        stream.awaited = Some(Awaited { until: now + KEY_FRAME_WAIT, retry: false });
+        stream.awaited = Some(Awaited { until: now + KEY_FRAME_WAIT, retry: true });
         self.send(ssrc);
     }
 
@@ -79,7 +79,7 @@ impl KeyFrameRequests {
         if !delay.is_zero() {
             stream.delayed = Some(Delayed { until: now + delay, requested: false });
         }
-        stream.awaited = Some(Awaited { until: now + KEY_FRAME_WAIT, retry: stream.awaited.is_some() });
+        stream.awaited = Some(Awaited { until: now + KEY_FRAME_WAIT, retry: true });
         self.send(ssrc);
     }
 
@@ -190,12 +190,12 @@ mod tests {
     }
 
     #[test]
-    fn single_request_is_not_repeated() {
+    fn unanswered_request_is_repeated_once() {
         let t0 = Instant::now();
         let mut requests = KeyFrameRequests::new(Duration::ZERO);
         requests.request(t0, A);
         assert_eq!(sent(&mut requests), [A]);
-        assert!(run(&mut requests, t0, ms(10_000)).is_empty());
+        assert_eq!(run(&mut requests, t0, ms(10_000)), [(1000, A)]);
     }
 
     #[test]
@@ -220,7 +220,7 @@ mod tests {
         requests.request(t0 + ms(100), B);
         requests.request(t0 + ms(200), B);
         assert_eq!(sent(&mut requests), [A, B]);
-        assert_eq!(run(&mut requests, t0, ms(10_000)), [(1100, B)]);
+        assert_eq!(run(&mut requests, t0, ms(10_000)), [(1000, A), (1100, B)]);
     }
 
     #[test]
@@ -233,16 +233,16 @@ mod tests {
         requests.request(t0 + ms(500), A);
         requests.request(t0 + ms(600), A);
         assert!(sent(&mut requests).is_empty());
-        assert_eq!(run(&mut requests, t0, ms(20_000)), [(3000, A)]);
+        assert_eq!(run(&mut requests, t0, ms(20_000)), [(3000, A), (4000, A)]);
     }
 
     #[test]
-    fn delay_without_further_requests_sends_nothing() {
+    fn delay_without_further_requests_sends_the_retry_alone() {
         let t0 = Instant::now();
         let mut requests = KeyFrameRequests::new(ms(500));
         requests.request(t0, A);
         sent(&mut requests);
-        assert!(run(&mut requests, t0, ms(20_000)).is_empty());
+        assert_eq!(run(&mut requests, t0, ms(20_000)), [(1000, A)]);
         assert_eq!(requests.poll_timeout(), None);
     }
 
