@@ -1,0 +1,26 @@
+//! Writes the seeds of every target to `corpus/`, where cargo-fuzz starts from.
+
+use std::path::Path;
+use std::{fs, io};
+
+use tureen_fuzz::seeds;
+
+fn main() -> io::Result<()> {
+    let targets = [
+        ("stun", seeds::stun()),
+        ("rtp", seeds::rtp()),
+        ("rtcp", seeds::rtcp()),
+        ("codecs", seeds::codecs()),
+        ("srtp", seeds::srtp()),
+        ("dtls_datagram", seeds::dtls_datagram()),
+        ("worker_datagrams", seeds::worker_datagrams()),
+    ];
+    for (target, inputs) in targets {
+        let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("corpus").join(target);
+        fs::create_dir_all(&folder)?;
+        for (number, input) in inputs.iter().enumerate() {
+            fs::write(folder.join(format!("seed-{number}")), input)?;
+        }
+    }
+    Ok(())
+}

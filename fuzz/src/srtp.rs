@@ -1,0 +1,36 @@
+//! SRTP: what is sealed opens to what it was, and nothing else opens.
+
+use tureen_core::srtp::{SrtpOpener, SrtpSealer, SrtpSuite};
+use tureen_core::wire::rtp::RtpHeader;
+
+/// Takes the first byte as suite and the rest as a packet: an attacker's and then, sealed, the peer's.
+pub fn fuzz_srtp(data: &[u8]) {
+    let Some((&choice, packet)) = data.split_first() else { return };
+    let suite = SrtpSuite::ALL[usize::from(choice) % SrtpSuite::ALL.len()];
+    let (key, salt) = (vec![7; suite.key_len()], vec![9; suite.salt_len()]);
+    let mut opener = SrtpOpener::new(suite, &key, &salt, 4).expect("keys of the suite's length");
+    let mut sealer = SrtpSealer::new(suite, &key, &salt).expect("keys of the suite's length");
+
+    assert!(opener.open_rtcp(&mut packet.to_vec()).is_err(), "RTCP was forged");
+    let mut compound = packet.to_vec();
+    if sealer.seal_rtcp(&mut compound).is_ok() {
+        let len = opener.open_rtcp(&mut compound.clone()).expect("what was sealed opens");
+        assert_eq!(len, packet.len());
+        assert!(opener.open_rtcp(&mut compound).is_err(), "RTCP was replayed");
+    }
+
+    let Ok(header) = RtpHeader::parse(packet) else { return };
+    let (ssrc, seq, header_len) = (header.ssrc, header.sequence_number, header.len());
+    assert!(opener.open_rtp(&mut packet.to_vec(), ssrc, seq, header_len).is_err(), "RTP was forged");
+    let (head, payload) = packet.split_at(header_len);
+    let (descriptor, rest) = payload.split_at(payload.len() / 3);
+    let mut sealed = vec![0; packet.len() + suite.rtp_tag_len()];
+    let sealed_len = sealer
+        .seal_rtp(ssrc, u64::from(seq), head, descriptor, rest, &mut sealed)
+        .expect("the buffer has room for the tag");
+    assert_eq!(sealed_len, sealed.len());
+    let mut opened = sealed.clone();
+    let result = opener.open_rtp(&mut opened, ssrc, seq, header_len).expect("what was sealed opens");
+    assert_eq!(&opened[..result.len], packet);
+    assert!(opener.open_rtp(&mut sealed, ssrc, seq, header_len).is_err(), "RTP was replayed");
+}

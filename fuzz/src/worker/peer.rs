@@ -1,0 +1,120 @@
+//! The far end of the transport: an ICE agent, a DTLS client and an SRTP sealer.
+
+use std::net::{Ipv4Addr, SocketAddr, SocketAddrV4};
+use std::time::Instant;
+
+use tureen_core::api::WebRtcTransportCreated;
+use tureen_core::dtls::{Dtls, Output, Role};
+use tureen_core::srtp::SrtpSealer;
+use tureen_core::types::data_structures::{DtlsFingerprint, DtlsParameters, DtlsRole};
+use tureen_core::wire::rtp::RtpHeader;
+use tureen_core::wire::stun::{StunClass, StunWriter};
+
+use crate::dtls::{CONFIG, fingerprint};
+
+/// Method of ICE checks (RFC 8489 §3).
+const BINDING: u16 = 1;
+
+pub(super) struct Peer {
+    /// Where it sends from.
+    pub(super) address: SocketAddr,
+    dtls: Dtls,
+    sealer: Option<SrtpSealer>,
+    username: String,
+    password: String,
+    buffer: Vec<u8>,
+}
+
+impl Peer {
+    /// Where it sends from at first.
+    pub(super) const ADDRESS: SocketAddr = SocketAddr::V4(SocketAddrV4::new(Ipv4Addr::LOCALHOST, 50000));
+
+    /// A peer that uses the worker's own certificate: it is the same on both ends.
+    pub(super) fn new(now: Instant) -> Self {
+        Self {
+            address: Self::ADDRESS,
+            dtls: Dtls::new(&CONFIG, Role::Client, fingerprint(), now).expect("the library starts"),
+            sealer: None,
+            username: String::new(),
+            password: String::new(),
+            buffer: Vec::new(),
+        }
+    }
+
+    /// What the worker is told of it.
+    pub(super) fn dtls_parameters() -> DtlsParameters {
+        let value = fingerprint().as_bytes().try_into().expect("SHA-256 has 32 bytes");
+        DtlsParameters { role: DtlsRole::Client, fingerprints: vec![DtlsFingerprint::Sha256 { value }] }
+    }
+
+    /// Takes the credentials of the worker's transport.
+    pub(super) fn learn(&mut self, transport: &WebRtcTransportCreated) {
+        self.username = format!("{}:peer", transport.ice_parameters.username_fragment);
+        self.password = transport.ice_parameters.password.clone();
+    }
+
+    pub(super) fn is_connected(&self) -> bool {
+        self.sealer.is_some()
+    }
+
+    /// A nominating ICE check.
+    pub(super) fn check(&self) -> Vec<u8> {
+        let mut datagram = Vec::new();
+        StunWriter::new(&mut datagram, StunClass::Request, BINDING, [7; 12])
+            .username(&self.username)
+            .expect("user names of the worker are short")
+            .priority(1)
+            .ice_controlling(1)
+            .use_candidate()
+            .finish_with_integrity(self.password.as_bytes());
+        datagram
+    }
+
+    /// Seals a packet as the first of its rollover cycle; `None` for what has no RTP header.
+    pub(super) fn seal_rtp(&self, packet: &[u8]) -> Option<Vec<u8>> {
+        let sealer = self.sealer.as_ref()?;
+        let header = RtpHeader::parse(packet).ok()?;
+        let (head, payload) = packet.split_at(header.len());
+        let mut sealed = vec![0; packet.len() + sealer.suite().rtp_tag_len()];
+        sealer
+            .seal_rtp(header.ssrc, header.sequence_number.into(), head, &[], payload, &mut sealed)
+            .expect("the buffer has room for the tag");
+        Some(sealed)
+    }
+
+    /// Seals a compound packet; `None` for what is too short.
+    pub(super) fn seal_rtcp(&mut self, compound: &[u8]) -> Option<Vec<u8>> {
+        let mut sealed = compound.to_vec();
+        self.sealer.as_mut()?.seal_rtcp(&mut sealed).ok()?;
+        Some(sealed)
+    }
+
+    pub(super) fn send_application_data(&mut self, data: &[u8]) {
+        // Refused when the worker has closed the association, or for too long a record.
+        let _ = self.dtls.send(data);
+    }
+
+    pub(super) fn handle_datagram(&mut self, now: Instant, datagram: &[u8]) {
+        self.dtls.handle_datagram(now, datagram);
+    }
+
+    pub(super) fn handle_timeout(&mut self, now: Instant) {
+        self.dtls.handle_timeout(now);
+    }
+
+    /// The next datagram of its DTLS association.
+    pub(super) fn poll(&mut self) -> Option<Vec<u8>> {
+        loop {
+            match self.dtls.poll_output(&mut self.buffer) {
+                Output::Datagram(datagram) => return Some(datagram.to_vec()),
+                Output::Connected { srtp, .. } => {
+                    let keys = srtp.expect("both ends offer SRTP");
+                    let sealer = SrtpSealer::new(keys.suite, &keys.local.key, &keys.local.salt);
+                    self.sealer = Some(sealer.expect("DTLS gives keys of the suite's length"));
+                }
+                Output::Idle { .. } => return None,
+                Output::ApplicationData(_) | Output::Failed(_) | Output::Closed => {}
+            }
+        }
+    }
+}

@@ -1,0 +1,102 @@
+/** Two Chromium tabs in a call, with each video codec. */
+
+import assert from 'node:assert/strict';
+import { after, before, describe, it } from 'node:test';
+import { launchChromium } from './lib/browsers.js';
+import { Participant } from './lib/participant.js';
+import { startServer } from './lib/server.js';
+import { until } from './lib/until.js';
+
+/** Of the 30 that the fake camera gives. */
+const MIN_FRAME_RATE = 25;
+const MEASURED_SECONDS = 4;
+
+describe('two Chromium tabs', () => {
+  let server;
+  let chromium;
+
+  before(async () => {
+    server = await startServer();
+    chromium = await launchChromium();
+  });
+
+  after(async () => {
+    await chromium?.close();
+    await server?.stop();
+  });
+
+  for (const codec of ['vp8', 'vp9', 'h264', 'av1']) {
+    it(`see and hear each other with ${codec.toUpperCase()}`, async (t) => {
+      const [alice, bob] = await join(`codec-${codec}`, codec);
+      for (const [self, other] of [[alice, bob], [bob, alice]]) {
+        const frameRate = await self.frameRateFrom(other.name, MEASURED_SECONDS);
+        const video = await self.receivedFrom(other.name, 'video');
+        t.diagnostic(`${self.name}: ${frameRate.toFixed(1)} fps of ${video.codec}, width ${video.width}`);
+        assert.ok(frameRate >= MIN_FRAME_RATE, `${self.name} decodes ${frameRate} fps`);
+        assert.equal(video.codec.toLowerCase(), `video/${codec}`);
+        await self.hears(other.name);
+        self.assertNoErrors();
+      }
+      const { fromNavigation, fromJoin } = await bob.timeToFirstFrame();
+      t.diagnostic(`first picture ${fromJoin} ms after the join, ${fromNavigation} ms after the navigation`);
+      await Promise.all([alice.close(), bob.close()]);
+    });
+  }
+
+  it('notice within a second that the other one is gone', async (t) => {
+    const [alice, bob] = await join('leaving');
+    await alice.frameRateFrom('Bob', 1);
+    const closed = performance.now();
+    await bob.close();
+    await until('Alice is alone', async () => (await alice.peers()).length === 0, { timeoutMs: 1000 });
+    t.diagnostic(`noticed ${Math.round(performance.now() - closed)} ms after the tab was closed`);
+    assert.deepEqual(await alice.received(), []);
+    alice.assertNoErrors();
+    await alice.close();
+  });
+
+  it('get plausible statistics from the server', async () => {
+    const [alice, bob] = await join('statistics');
+    await Promise.all([alice.frameRateFrom('Bob', 2), bob.frameRateFrom('Alice', 2)]);
+    const ids = await alice.ids();
+
+    const [sending] = await alice.request('getTransportStats', { transportId: ids.sendTransport });
+    const [receiving] = await alice.request('getTransportStats', { transportId: ids.recvTransport });
+    for (const transport of [sending, receiving]) {
+      assert.equal(transport.dtlsState, 'connected');
+      assert.match(transport.iceState, /^(connected|completed)$/);
+      assert.equal(transport.iceSelectedTuple.protocol, 'udp');
+    }
+    within('bytes sent by Alice', sending.rtpBytesReceived, 20_000, 10_000_000);
+    within('bytes received by Alice', receiving.rtpBytesSent, 20_000, 10_000_000);
+
+    const [microphone] = await alice.request('getProducerStats', { producerId: ids.mic });
+    const [camera] = await alice.request('getProducerStats', { producerId: ids.camera });
+    assert.equal(microphone.kind, 'audio');
+    assert.equal(camera.mimeType.toLowerCase(), 'video/vp8');
+    within('packets of the microphone', microphone.packetCount, 20, 5000);
+    within('packets of the camera', camera.packetCount, 30, 20_000);
+    within('bit rate of the camera', camera.bitrate, 20_000, 5_000_000);
+    within('score of the camera', camera.score, 8, 10);
+    within('packets lost', camera.packetsLost, 0, 5);
+
+    const { consumerId } = await alice.receivedFrom('Bob', 'video');
+    const [sent, source] = await alice.request('getConsumerStats', { consumerId });
+    within('packets to Alice', sent.packetCount, 30, 20_000);
+    within('score of what is sent to Alice', sent.score, 8, 10);
+    within('packets that Bob sent', source.packetCount, sent.packetCount * 0.9, 20_000);
+
+    await Promise.all([alice.close(), bob.close()]);
+  });
+
+  async function join(roomId, codec) {
+    const alice = await Participant.join(chromium, server.url, { roomId, name: 'Alice', codec });
+    await alice.ids();
+    const bob = await Participant.join(chromium, server.url, { roomId, name: 'Bob', codec });
+    return [alice, bob];
+  }
+});
+
+function within(what, value, low, high) {
+  assert.ok(value >= low && value <= high, `${what}: ${value} is not within ${low} and ${high}`);
+}

@@ -1,0 +1,64 @@
+/** Real browsers with fake cameras and microphones. */
+
+import { chromium } from 'playwright-core';
+import puppeteer from 'puppeteer-core';
+
+const CHROMIUM = process.env.CHROMIUM_BIN ?? '/usr/bin/chromium';
+const FIREFOX = process.env.FIREFOX_BIN ?? '/usr/bin/firefox-esr';
+
+/**
+ * Chromium, whose fake camera gives 30 pictures a second.
+ *
+ * @returns {Promise<{ newPage: () => Promise<Page>, close: () => Promise<void> }>}
+ */
+export async function launchChromium() {
+  const browser = await chromium.launch({
+    executablePath: CHROMIUM,
+    args: [
+      '--no-sandbox',
+      '--no-first-run',
+      '--disable-background-networking',
+      '--disable-component-update',
+      '--use-fake-device-for-media-stream=fps=30',
+      '--use-fake-ui-for-media-stream',
+      '--autoplay-policy=no-user-gesture-required',
+      '--allow-loopback-in-peer-connection',
+    ],
+  });
+  return {
+    async newPage({ initScript } = {}) {
+      const context = await browser.newContext({
+        ignoreHTTPSErrors: true,
+        viewport: { width: 1280, height: 720 },
+      });
+      const page = await context.newPage();
+      if (initScript) await page.addInitScript(initScript);
+      return page;
+    },
+    close: () => browser.close(),
+  };
+}
+
+/** Firefox, by WebDriver BiDi. */
+export async function launchFirefox() {
+  const browser = await puppeteer.launch({
+    browser: 'firefox',
+    executablePath: FIREFOX,
+    headless: true,
+    acceptInsecureCerts: true,
+    extraPrefsFirefox: {
+      'media.autoplay.default': 0,
+      'media.navigator.permission.disabled': true,
+      'media.navigator.streams.fake': true,
+      'media.peerconnection.ice.loopback': true,
+    },
+  });
+  return {
+    async newPage({ initScript } = {}) {
+      const page = await browser.newPage();
+      if (initScript) await page.evaluateOnNewDocument(initScript);
+      return page;
+    },
+    close: () => browser.close(),
+  };
+}

@@ -1,0 +1,157 @@
+/** One participant of a call: a page of the web app and what a test wants to know of it. */
+
+import assert from 'node:assert/strict';
+import { recorder } from './recorder.js';
+import { until } from './until.js';
+
+export class Participant {
+  #page;
+  #errors = [];
+
+  constructor(page, name) {
+    this.#page = page;
+    this.name = name;
+    page.on('pageerror', (error) => this.#errors.push(String(error)));
+    page.on('console', (message) => {
+      if (message.type() === 'error') this.#errors.push(message.text());
+    });
+  }
+
+  /** Opens a page of `browser` and joins a room at once. */
+  static async join(browser, serverUrl, { roomId, name, codec }) {
+    const page = await browser.newPage({ initScript: recorder });
+    const participant = new Participant(page, name);
+    const query = new URLSearchParams({ roomId, name, join: '1', ...(codec ? { codec } : {}) });
+    await page.goto(`${serverUrl}/?${query}`);
+    return participant;
+  }
+
+  /** Closes the page, as a user closes a tab. */
+  close() {
+    return this.#page.close();
+  }
+
+  screenshot(path) {
+    return this.#page.screenshot({ path });
+  }
+
+  /** What the page's console and its scripts complained of. */
+  get errors() {
+    return this.#errors;
+  }
+
+  /** Names of the others, in order of arrival. */
+  peers() {
+    return this.#page.evaluate(() =>
+      [...(window.tureen?.room.peers.values() ?? [])].map((peer) => peer.displayName),
+    );
+  }
+
+  /** Figures of everything received: `[{ kind, peer, codec, ... }]`. */
+  async received() {
+    return this.#page.evaluate(async () => {
+      const room = window.tureen?.room;
+      if (!room) return [];
+      const state = room.state.get();
+      const rows = [];
+      for (const consumer of room.consumers.values()) {
+        const stats = [...(await consumer.getStats()).values()];
+        const inbound = stats.find(({ type }) => type === 'inbound-rtp');
+        const info = state.consumers.get(consumer.id);
+        if (!inbound || !info) continue;
+        rows.push({
+          consumerId: consumer.id,
+          kind: consumer.kind,
+          peer: state.peers.get(info.peerId)?.displayName,
+          codec: stats.find(({ id }) => id === inbound.codecId)?.mimeType,
+          at: inbound.timestamp,
+          framesDecoded: inbound.framesDecoded ?? 0,
+          width: inbound.frameWidth ?? 0,
+          freezes: inbound.freezeCount ?? 0,
+          audioEnergy: inbound.totalAudioEnergy ?? 0,
+          packetsLost: inbound.packetsLost,
+          packetsReceived: inbound.packetsReceived,
+        });
+      }
+      return rows;
+    });
+  }
+
+  /** What is received of one kind from one peer, or nothing yet. */
+  async receivedFrom(peer, kind) {
+    return (await this.received()).find((row) => row.peer === peer && row.kind === kind);
+  }
+
+  /** Everything that may tell why a wait was in vain. */
+  async report() {
+    const state = await this.#page.evaluate(() => {
+      const { phase, transports, sendErrors, peers } = window.tureen?.room.state.get() ?? {};
+      return { phase, transports, sendErrors, peers: [...(peers?.keys() ?? [])] };
+    });
+    return JSON.stringify({ name: this.name, state, received: await this.received(), errors: this.#errors }, null, 2);
+  }
+
+  /** Waits until `peer`'s pictures have come for at least `seconds` and returns their rate. */
+  async frameRateFrom(peer, seconds) {
+    const first = await this.#until(`decodes ${peer}'s video`, async () => {
+      const video = await this.receivedFrom(peer, 'video');
+      return video?.framesDecoded > 0 && video;
+    });
+    const last = await this.#until(`sees ${peer} for ${seconds} s`, async () => {
+      const video = await this.receivedFrom(peer, 'video');
+      return video?.at - first.at >= seconds * 1000 && video;
+    });
+    return (last.framesDecoded - first.framesDecoded) / ((last.at - first.at) / 1000);
+  }
+
+  /** Waits until `peer` can be heard. */
+  hears(peer) {
+    return this.#until(`hears ${peer}`, async () => {
+      const audio = await this.receivedFrom(peer, 'audio');
+      return audio?.audioEnergy > 0;
+    });
+  }
+
+  /** Milliseconds from navigation and from the join request to the first decoded picture. */
+  async timeToFirstFrame() {
+    return this.#until('decodes a picture', () =>
+      this.#page.evaluate(() => {
+        const { joinRequested, firstFrame } = window.tureenTest.timeline;
+        if (firstFrame === null) return null;
+        return { fromNavigation: Math.round(firstFrame), fromJoin: Math.round(firstFrame - joinRequested) };
+      }),
+    );
+  }
+
+  /** Ids of this side's transports and producers on the server. */
+  ids() {
+    return this.#until('sends microphone and camera', () =>
+      this.#page.evaluate(() => {
+        const { sendTransport, recvTransport, producers } = window.tureen?.room ?? {};
+        if (!producers?.get('mic') || !producers.get('camera')) return null;
+        return {
+          sendTransport: sendTransport.id,
+          recvTransport: recvTransport.id,
+          mic: producers.get('mic').id,
+          camera: producers.get('camera').id,
+        };
+      }),
+    );
+  }
+
+  /** Asks the server something as this peer. */
+  request(method, data) {
+    return this.#page.evaluate(([method, data]) => window.tureenTest.request(method, data), [
+      method,
+      data,
+    ]);
+  }
+
+  #until(what, ask) {
+    return until(`${this.name} ${what}`, ask, { explain: () => this.report() });
+  }
+
+  assertNoErrors() {
+    assert.deepEqual(this.#errors, [], `${this.name}'s console`);
+  }
+}

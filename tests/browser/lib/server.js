@@ -1,0 +1,66 @@
+/** The `tureen` binary under test, on ports of its own. */
+
+import { spawn } from 'node:child_process';
+import { mkdtemp, rm } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import path from 'node:path';
+import { fileURLToPath } from 'node:url';
+
+const REPOSITORY = fileURLToPath(new URL('../../../', import.meta.url));
+const BINARY = process.env.TUREEN_BIN ?? path.join(REPOSITORY, 'target/debug/tureen');
+const START_MS = 20_000;
+const STOP_MS = 10_000;
+
+/**
+ * Starts a server and waits until it says where it listens.
+ *
+ * @returns {Promise<{ url: string, log: () => string, stop: () => Promise<void> }>} `stop` rejects when
+ *   the server did not end well: a panic shows here.
+ */
+export async function startServer() {
+  const state = await mkdtemp(path.join(tmpdir(), 'tureen-test-'));
+  // Media takes the default, this machine's address in its network: Firefox does not go to 127.0.0.1 from there.
+  const arguments_ = ['serve', '--listen', '127.0.0.1:0', '--rtc-port', '0', '--state-dir', state];
+  const server = spawn(BINARY, arguments_, {
+    env: { ...process.env, NO_COLOR: '1', RUST_BACKTRACE: '1' },
+    stdio: ['ignore', 'pipe', 'pipe'],
+  });
+  let log = '';
+  const ended = new Promise((resolve) => {
+    server.once('error', (error) => resolve(`could not be started: ${error.message}`));
+    server.once('exit', (code, signal) => resolve(`ended with ${signal ?? `code ${code}`}`));
+  });
+  const listening = new Promise((resolve) => {
+    const read = (chunk) => {
+      log += chunk;
+      const url = log.match(/https:\/\/localhost:\d+/)?.[0];
+      if (url) resolve({ url });
+    };
+    server.stdout.setEncoding('utf8').on('data', read);
+    server.stderr.setEncoding('utf8').on('data', read);
+  });
+
+  const outcome = await Promise.race([listening, ended.then((end) => ({ end })), after(START_MS)]);
+  if (!outcome?.url) {
+    server.kill('SIGKILL');
+    await rm(state, { recursive: true, force: true });
+    throw new Error(`${BINARY} ${outcome?.end ?? `named no URL within ${START_MS} ms`}\n${log}`);
+  }
+  return {
+    url: outcome.url,
+    log: () => log,
+    async stop() {
+      server.kill('SIGTERM');
+      const end = await Promise.race([ended, after(STOP_MS)]);
+      server.kill('SIGKILL');
+      await rm(state, { recursive: true, force: true });
+      if (end !== 'ended with code 0' || log.includes('panicked at')) {
+        throw new Error(`the server ${end ?? `did not stop within ${STOP_MS} ms`}\n${log}`);
+      }
+    },
+  };
+}
+
+function after(ms) {
+  return new Promise((resolve) => setTimeout(resolve, ms).unref());
+}
