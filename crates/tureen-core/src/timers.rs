@@ -46,7 +46,7 @@ impl<T: Copy + Eq + Hash> TimerQueue<T> {
     }
 
     /// When the next timer fires.
-    pub fn next(&mut self) -> Option<Instant> {
+    pub fn next_time(&mut self) -> Option<Instant> {
         while let Some(&Reverse((at, id))) = self.heap.peek() {
             if self.timers.contains_key(&id) {
                 return Some(at);
@@ -58,7 +58,7 @@ impl<T: Copy + Eq + Hash> TimerQueue<T> {
 
     /// Takes a timer that is due.
     pub fn pop(&mut self, now: Instant) -> Option<T> {
-        if self.next()? > now {
+        if self.next_time()? > now {
             return None;
         }
         let Reverse((_, id)) = self.heap.pop()?;
@@ -75,6 +75,7 @@ impl<T: Copy + Eq + Hash> Default for TimerQueue<T> {
 }
 
 #[cfg(test)]
+#[expect(clippy::disallowed_methods, reason = "tests may read the clock")]
 mod tests {
     use super::*;
     use std::time::Duration;
@@ -86,7 +87,7 @@ mod tests {
         let mut queue = TimerQueue::new();
         queue.arm("b", at(20));
         queue.arm("a", at(10));
-        assert_eq!(queue.next(), Some(at(10)));
+        assert_eq!(queue.next_time(), Some(at(10)));
         assert_eq!(queue.pop(at(9)), None);
         assert_eq!(queue.pop(at(30)), Some("a"));
         assert_eq!(queue.pop(at(30)), Some("b"));
@@ -111,6 +112,6 @@ mod tests {
         let mut queue = TimerQueue::new();
         queue.arm("a", start);
         queue.disarm("a");
-        assert_eq!(queue.next(), None);
+        assert_eq!(queue.next_time(), None);
     }
 }

@@ -169,8 +169,7 @@ mod linux {
 
     impl Bench {
         fn set_up(options: &Options) -> Self {
-            let mut config = NetConfig::default();
-            config.gro = options.gro;
+            let config = NetConfig { gro: options.gro, ..NetConfig::default() };
             let mut net = Net::new(config).expect("a network");
             let addresses: Vec<SocketAddr> = (0..=options.consumers)
                 .map(|token| {
@@ -314,7 +313,7 @@ mod linux {
 
         fn send_frame(&mut self) {
             let now = Instant::now();
-            let key_frame = self.frames % 60 == 0;
+            let key_frame = self.frames.is_multiple_of(60);
             self.frames += 1;
             let frame = self.source.next_frame(key_frame, PACKETS * PAYLOAD, PAYLOAD);
             self.timestamp = self.timestamp.wrapping_add(90_000 / FPS);
@@ -366,7 +365,7 @@ mod linux {
             self.run(1.0, |bench| bench.send_frame());
             let allocations = ALLOCATIONS.load(Ordering::Relaxed);
             let (cpu, ticks) = (thread_cpu_ns(tid), thread_ticks(tid));
-            let calls = self.net.stats().clone();
+            let calls = *self.net.stats();
             let (frames, media) = self.run(seconds, |bench| bench.send_frame());
             let cpu = thread_cpu_ns(tid) - cpu;
             let after = thread_ticks(tid);

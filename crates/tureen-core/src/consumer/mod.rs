@@ -115,6 +115,8 @@ impl HopValues {
 /// What to do with a packet of the Producer.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Verdict {
+    /// Send it with this extended sequence number: the stream starts, or starts anew, with it.
+    Start(u64),
     /// Send it with this extended sequence number.
     Forward(u64),
     /// Leave it out.
@@ -256,16 +258,14 @@ impl Consumer {
             }
             self.rewriter.sync(source);
             self.sync_required = false;
+            return self.rewriter.forward(source).map_or(Verdict::Drop, Verdict::Start);
         }
         if packet.payload.is_empty() || (self.ignore_dtx && is_opus_dtx(packet.payload)) {
             // Padding of the sender's bandwidth probes is of no use further on.
             self.rewriter.skip(source);
             return Verdict::Drop;
         }
-        match self.rewriter.forward(source) {
-            Some(output) => Verdict::Forward(output),
-            None => Verdict::Drop,
-        }
+        self.rewriter.forward(source).map_or(Verdict::Drop, Verdict::Forward)
     }
 
     /// Writes the header of a packet on its way out for the first time.
@@ -377,14 +377,19 @@ impl Consumer {
             return;
         }
         self.stream.nacks.0 += 1;
-        let rtt = self.stream.remote_report().round_trip_time.unwrap_or(DEFAULT_RTT);
+        let measured_rtt = self.stream.remote_report().round_trip_time;
+        let rtt = measured_rtt.unwrap_or(DEFAULT_RTT);
+        let known_rtt = measured_rtt.unwrap_or(Duration::ZERO);
         self.recently_resent.retain(|&(_, at)| now.saturating_duration_since(at) < rtt);
         for seq in lost {
             self.stream.nacks.1 += 1;
             let Some(source) = self.rewriter.source_of(seq) else { continue };
-            if self.recently_resent.iter().any(|&(resent, _)| resent == source)
+            let Some(packet) = buffer.get_recent(now, source) else { continue };
+            // A late packet may have been forwarded after the remote side had missed it: it arrives by itself.
+            let on_its_way = now.saturating_duration_since(packet.received_at) < known_rtt / 2;
+            if on_its_way
+                || self.recently_resent.iter().any(|&(resent, _)| resent == source)
                 || self.recently_resent.len() >= MAX_RECENTLY_RESENT
-                || buffer.get_recent(now, source).is_none()
             {
                 continue;
             }

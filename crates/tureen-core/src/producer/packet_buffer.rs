@@ -296,6 +296,7 @@ impl<'a> StoredPacket<'a> {
 }
 
 #[cfg(test)]
+#[expect(clippy::disallowed_methods, reason = "tests may read the clock")]
 mod tests {
     use super::*;
 

@@ -3,7 +3,6 @@
 use std::time::{Duration, Instant};
 
 use crate::api::{ProducerScore, RtpStreamDump, RtpStreamStats, StreamDirection};
-use crate::consumer::Resend;
 use crate::producer::codec::StreamCodec;
 use crate::producer::nack_generator::NackGenerator;
 use crate::producer::packet_buffer::{ForwardedExtension, PacketBuffer, PacketBufferConfig, PacketInfo};
@@ -21,6 +20,9 @@ const INITIAL_RING_BYTES: usize = 16 << 10;
 
 /// Ring of a stream that is not repaired: it only has to hold a batch.
 const UNREPAIRED_RING_BYTES: usize = 4 << 10;
+
+/// How far behind the first packet of a key frame packets are looked for that overtook it.
+const MAX_OVERTAKERS: usize = 64;
 
 /// One encoding as it comes in.
 #[derive(Debug)]
@@ -41,6 +43,8 @@ pub struct ProducerStream {
     pub buffer: PacketBuffer,
     /// Extended sequence numbers of this batch, in order of arrival.
     pub arrivals: Vec<u64>,
+    /// Highest extended sequence number so far.
+    highest: u64,
     /// 0 to 10.
     pub score: Score,
     /// NACK messages and packets named in them, PLIs and FIRs sent.
@@ -117,6 +121,7 @@ impl ProducerStream {
             nack: repaired.then(|| NackGenerator::new(Duration::ZERO)),
             buffer: PacketBuffer::new(buffer),
             arrivals: Vec::new(),
+            highest: 0,
             score: Score::new(crate::producer::score::MAX_SCORE),
             requests: FeedbackCounts::default(),
             restarted_at: None,
@@ -173,6 +178,7 @@ impl ProducerStream {
             return Taken::Discarded;
         }
         self.arrivals.push(seq);
+        self.highest = self.highest.max(seq);
         Taken::Stored { key_frame }
     }
 
@@ -183,16 +189,18 @@ impl ProducerStream {
         self.restarted_at = Some(seq);
     }
 
+    /// Packets behind `first` that came before it and are not among `later` arrivals of the batch: a consumer that
+    /// starts with `first` has left them to wait.
+    pub fn overtakers<'a>(&'a self, first: u64, later: &'a [u64]) -> impl Iterator<Item = u64> + 'a {
+        let ahead = (first + 1..=self.highest).take(MAX_OVERTAKERS);
+        ahead.filter(move |seq| !later.contains(seq) && self.buffer.get(*seq).is_some())
+    }
+
     /// A batch was forwarded: its packets may give way to new ones.
     pub fn end_batch(&mut self) {
         self.arrivals.clear();
         self.buffer.start_batch();
         self.restarted_at = None;
-    }
-
-    /// What of `wanted` can still be sent again.
-    pub fn available<'a>(&'a self, now: Instant, wanted: &'a [Resend]) -> impl Iterator<Item = Resend> + 'a {
-        wanted.iter().copied().filter(move |r| self.buffer.get_recent(now, r.source).is_some())
     }
 
     /// Brings the score up to date after a report. True when it changed.

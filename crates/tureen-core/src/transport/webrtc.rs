@@ -104,7 +104,7 @@ impl WebRtcLink {
         {
             return false;
         }
-        let Some((role, fingerprint)) = self.remote.clone() else { return false };
+        let Some((role, fingerprint)) = self.remote else { return false };
         match Dtls::new(&self.config, role, fingerprint, now) {
             Ok(mut dtls) => {
                 if let Some(hello) = self.early.take() {

@@ -6,9 +6,10 @@ use std::ops::Range;
 use std::time::Instant;
 
 use super::Worker;
-use crate::consumer::{HopValues, Verdict, Written};
+use crate::consumer::{Consumer, HopValues, Verdict, Written};
 use crate::io::{Transmit, Tuple};
 use crate::keys::{ConsumerKey, ProducerKey, TransportKey};
+use crate::producer::packet_buffer::StoredPacket;
 use crate::wire::rtp::extensions::{AbsSendTime, TransportSequenceNumber};
 
 /// Longest header that is written: fixed part, and extensions with a large dependency descriptor.
@@ -80,12 +81,18 @@ impl HeaderArena {
     }
 }
 
-/// A packet about to be sealed.
-#[derive(Clone, Debug)]
-struct Planned {
+/// Whose packet it is.
+#[derive(Clone, Copy, Debug)]
+struct Origin {
     consumer: ConsumerKey,
     producer: ProducerKey,
     stream: usize,
+}
+
+/// A packet about to be sealed.
+#[derive(Clone, Debug)]
+struct Planned {
+    origin: Origin,
     source: u64,
     header: Range<usize>,
     payload_len: usize,
@@ -133,6 +140,19 @@ impl Egress {
     /// Notes the producers whose batch ends when everything is drained.
     pub(super) fn producers_to_end(&mut self, producers: &mut Vec<ProducerKey>) {
         self.producers.append(producers);
+    }
+
+    /// Adds a packet to the plan, unless its header could not be written.
+    fn push(&mut self, origin: Origin, packet: &StoredPacket<'_>, written: Option<Written>, resend: bool) {
+        let Some(written) = written else { return };
+        self.plan.push(Planned {
+            origin,
+            source: packet.info.seq,
+            header: self.headers.take(written.header_len),
+            payload_len: packet.payload.len(),
+            written,
+            resend,
+        });
     }
 
     fn pop_control(&mut self, buffer: &mut [u8]) -> Option<Transmit> {
@@ -192,39 +212,31 @@ impl Worker {
             next_transport_seq = next_transport_seq.wrapping_add(u16::from(uses));
             HopValues::new(abs_send_time, transport_seq)
         };
-        let mut waiting = false;
         for consumer_key in transport.dirty.drain(..) {
             let Some(consumer) = self.consumers.get_mut(consumer_key) else { continue };
             let Some(producer) = self.producers.get(consumer.producer) else { continue };
             let Some((index, stream)) = producer.streams.iter().enumerate().next() else { continue };
-            if let Some(restart) = stream.restarted_at
-                && stream.arrivals.contains(&restart)
-            {
+            let origin = Origin { consumer: consumer_key, producer: consumer.producer, stream: index };
+            if stream.restarted_at.is_some_and(|restart| stream.arrivals.contains(&restart)) {
                 consumer.require_sync();
             }
-            for &source in &stream.arrivals {
-                let Some(packet) = stream.buffer.get(source) else { continue };
-                let output = match consumer.decide(&packet) {
-                    Verdict::Forward(output) => output,
-                    Verdict::Drop => continue,
-                    Verdict::WaitForKeyFrame => {
-                        waiting = true;
-                        continue;
+            let mut plan = |consumer: &mut Consumer, source: u64| {
+                let packet = stream.buffer.get(source)?;
+                let verdict = consumer.decide(&packet);
+                if let Verdict::Start(output) | Verdict::Forward(output) = verdict {
+                    let hop = hop(consumer.uses_transport_seq());
+                    let written = consumer.write_header(&packet, output, hop, egress.headers.space()).ok();
+                    egress.push(origin, &packet, written, false);
+                }
+                Some(verdict)
+            };
+            for (position, &source) in stream.arrivals.iter().enumerate() {
+                if let Some(Verdict::Start(_)) = plan(consumer, source) {
+                    // What of the key frame came before its first packet was left to wait.
+                    for overtaker in stream.overtakers(source, &stream.arrivals[position + 1..]) {
+                        plan(consumer, overtaker);
                     }
-                };
-                let hop = hop(consumer.uses_transport_seq());
-                let written = consumer.write_header(&packet, output, hop, egress.headers.space());
-                let Ok(written) = written else { continue };
-                egress.plan.push(Planned {
-                    consumer: consumer_key,
-                    producer: consumer.producer,
-                    stream: index,
-                    source,
-                    header: egress.headers.take(written.header_len),
-                    payload_len: packet.payload.len(),
-                    written,
-                    resend: false,
-                });
+                }
             }
         }
         while let Some((consumer_key, resend)) = transport.resends.pop_front() {
@@ -234,22 +246,10 @@ impl Worker {
             let Some(packet) = stream.buffer.get_recent(now, resend.source) else { continue };
             let hop = hop(consumer.uses_transport_seq());
             let written = consumer.write_resend_header(&packet, resend, hop, egress.headers.space());
-            let Some(written) = written else { continue };
-            egress.plan.push(Planned {
-                consumer: consumer_key,
-                producer: consumer.producer,
-                stream: index,
-                source: resend.source,
-                header: egress.headers.take(written.header_len),
-                payload_len: packet.payload.len(),
-                written,
-                resend: true,
-            });
+            let origin = Origin { consumer: consumer_key, producer: consumer.producer, stream: index };
+            egress.push(origin, &packet, written, true);
         }
         transport.next_transport_seq = next_transport_seq;
-        if waiting {
-            tracing::trace!(transport = %transport.id, "waiting for a key frame");
-        }
         true
     }
 
@@ -284,8 +284,8 @@ impl Worker {
                 if natural < segment_size && !last && !planned.resend { segment_size - natural } else { 0 };
             let Some(packet) = self
                 .producers
-                .get(planned.producer)
-                .and_then(|producer| producer.streams.get(planned.stream))
+                .get(planned.origin.producer)
+                .and_then(|producer| producer.streams.get(planned.origin.stream))
                 .and_then(|stream| stream.buffer.get(planned.source))
             else {
                 continue;
@@ -368,7 +368,7 @@ struct Tally {
     resend_bytes: usize,
 }
 
-type Consumers = slotmap::SlotMap<ConsumerKey, crate::consumer::Consumer>;
+type Consumers = slotmap::SlotMap<ConsumerKey, Consumer>;
 
 impl Tally {
     fn add(
@@ -382,14 +382,14 @@ impl Tally {
         if planned.resend {
             self.resends += 1;
             self.resend_bytes += sealed;
-            if let Some(consumer) = consumers.get_mut(planned.consumer) {
+            if let Some(consumer) = consumers.get_mut(planned.origin.consumer) {
                 consumer.stream.on_retransmitted(sealed);
             }
             return;
         }
-        if self.consumer != Some(planned.consumer) {
+        if self.consumer != Some(planned.origin.consumer) {
             self.finish(consumers, now);
-            self.consumer = Some(planned.consumer);
+            self.consumer = Some(planned.origin.consumer);
         }
         self.packets += 1;
         self.bytes += sealed as u64;

@@ -42,7 +42,7 @@ use crate::keys::{ConsumerKey, ProducerKey, TransportKey};
 use crate::producer::Producer;
 use crate::timers::TimerQueue;
 use crate::transport::Transport;
-use crate::wire::rtcp::NtpTime;
+use crate::wire::rtcp::{NtpTime, ReportBlock};
 use egress::Egress;
 pub use ingress::DropReason;
 use router::Router;
@@ -159,6 +159,7 @@ struct Scratch {
     rtcp: Vec<u8>,
     seqs: Vec<u16>,
     resends: Vec<Resend>,
+    blocks: Vec<ReportBlock>,
 }
 
 /// The wall clock at a known instant.
@@ -245,7 +246,7 @@ impl Worker {
 
     /// When [`Worker::handle_timeout`] should be called next.
     pub fn poll_timeout(&mut self) -> Option<Instant> {
-        self.timers.next()
+        self.timers.next_time()
     }
 
     /// The next thing for the driver to do.

@@ -159,17 +159,20 @@ impl Worker {
         if !transport.is_connected() {
             return;
         }
-        let (producers, consumers) = (transport.producers.clone(), transport.consumers.clone());
+        let (producers, consumers) = (transport.producers.len(), transport.consumers.len());
         let mut packet = std::mem::take(&mut self.scratch.rtcp);
         packet.clear();
         let mut has_video = false;
-        for consumer in consumers {
+        for index in 0..consumers {
+            let consumer = self.transports[key].consumers[index];
             has_video |= self.consumers.get(consumer).is_some_and(|c| c.kind == MediaKind::Video);
             self.report_consumer(now, consumer, &mut packet);
             self.send_full(now, key, &mut packet);
         }
-        let mut blocks = Vec::new();
-        for &producer in &producers {
+        let mut blocks = std::mem::take(&mut self.scratch.blocks);
+        blocks.clear();
+        for index in 0..producers {
+            let producer = self.transports[key].producers[index];
             has_video |= self.producers.get(producer).is_some_and(|p| p.kind == MediaKind::Video);
             self.report_producer(now, producer, &mut blocks);
         }
@@ -179,9 +182,10 @@ impl Worker {
         }
         self.send_rtcp(now, key, &mut packet);
         self.scratch.rtcp = packet;
+        self.scratch.blocks = blocks;
         self.send_remb(now, key);
-        for producer in producers {
-            self.update_producer_score(producer);
+        for index in 0..producers {
+            self.update_producer_score(self.transports[key].producers[index]);
         }
         let interval = if has_video { VIDEO_INTERVAL } else { AUDIO_INTERVAL };
         let interval = interval.mul_f64(self.rng.random_range(0.5..1.5));

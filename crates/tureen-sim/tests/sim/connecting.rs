@@ -95,7 +95,6 @@ fn silent_client_loses_its_consent_and_the_others_go_on() {
 }
 
 #[test]
-#[ignore = "the engine does not start its consumers again when ICE goes from Disconnected to Completed"]
 fn ice_restart_brings_a_lost_client_back() {
     let mut call = Call::new(3);
     let nodes = call.join_all(&[good_link(), good_link()]);
