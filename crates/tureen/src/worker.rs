@@ -12,6 +12,7 @@ use std::sync::mpsc;
 use event_listener_primitives::{Bag, BagOnce, HandlerId};
 use serde::{Deserialize, Serialize};
 use tureen_core::api::{CreateWebRtcServer, Request, Response};
+use tureen_net::NetStats;
 
 pub use self::error::{CreateRouterError, CreateWebRtcServerError, ExitError, RequestError};
 pub use self::settings::{
@@ -137,6 +138,15 @@ impl Worker {
             }),
             other => Err(RequestError::unexpected(&other)),
         }
+    }
+
+    /// What the worker's sockets have carried so far: datagrams, system calls, drops, and how long the runs were that
+    /// left as one message. Not in the mediasoup crate.
+    ///
+    /// # Errors
+    /// `ChannelClosed` if the worker is closed.
+    pub async fn net_stats(&self) -> Result<NetStats, RequestError> {
+        self.inner.channel.net_stats().await
     }
 
     /// Changes settings of a running worker.

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use futures_channel::oneshot;
 use parking_lot::Mutex;
 use tureen_core::api::{self, Request, Response};
-use tureen_net::Waker;
+use tureen_net::{NetStats, Waker};
 
 use crate::worker::RequestError;
 
@@ -19,6 +19,8 @@ pub(super) type Reply = oneshot::Sender<Result<Response, api::RequestError>>;
 pub(super) enum Command {
     /// Serve this. Without `Reply` nobody waits for the answer.
     Request(Request, Option<Reply>),
+    /// Tell what the sockets have carried.
+    NetStats(oneshot::Sender<NetStats>),
     /// End the thread. Nothing comes after it.
     Stop,
     /// Panic, as a defect of the engine would.
@@ -78,6 +80,16 @@ impl Channel {
             }
             Ok(Err(error)) => Err(RequestError::Response { reason: error.to_string() }),
         }
+    }
+
+    /// What the worker's sockets have carried so far.
+    ///
+    /// # Errors
+    /// `ChannelClosed` if the worker is gone.
+    pub(crate) async fn net_stats(&self) -> Result<NetStats, RequestError> {
+        let (reply, answer) = oneshot::channel();
+        self.post(Command::NetStats(reply));
+        answer.await.map_err(|_| RequestError::ChannelClosed)
     }
 
     /// Sends a request that closes an object. It is not subject to the capacity: there are never more of these than

@@ -166,6 +166,8 @@ impl<'a> Driver<'a> {
                 for command in commands.drain(..) {
                     match command {
                         Command::Request(request, reply) => self.serve(request, reply),
+                        // Who asked may have lost interest.
+                        Command::NetStats(reply) => drop(reply.send(*self.net.stats())),
                         Command::Stop => return Ok(()),
                         #[cfg(test)]
                         Command::Panic => panic!("asked for by a test"),
