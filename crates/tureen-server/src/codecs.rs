@@ -32,8 +32,9 @@ pub(crate) fn media_codecs() -> Vec<RtpCodecCapability> {
             rtcp_feedback: vec![],
         },
         video(MimeTypeVideo::Vp8, RtpCodecParametersParameters::default()),
-        vp9(2),
+        // First the one that every browser decodes: clients take the first of a kind.
         vp9(0),
+        vp9(2),
         h264("4d0032"),
         h264("42e01f"),
         video(MimeTypeVideo::AV1, RtpCodecParametersParameters::default()),

@@ -364,6 +364,7 @@ mod linux {
         /// Lets the worker forward for `seconds` and measures its thread.
         fn forward(&mut self, seconds: f64) -> Figures {
             let tid = WORKER_TID.load(Ordering::Relaxed);
+            self.frames = 0; // A key frame starts all consumers.
             self.run(1.0, |bench| bench.send_frame());
             let allocations = ALLOCATIONS.load(Ordering::Relaxed);
             let (cpu, ticks) = (thread_cpu_ns(tid), thread_ticks(tid));

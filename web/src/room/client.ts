@@ -28,6 +28,9 @@ export interface RoomOptions {
   media: LocalMedia;
 }
 
+/** How long a joiner's own camera and microphone wait for the media of those who were there first. */
+const LISTEN_FIRST_MS = 500;
+
 /** The pause before the room is rejoined when the server refused it (a restart, mostly). */
 const REJOIN_DELAY_MS = 2000;
 
@@ -112,6 +115,8 @@ export class RoomClient {
       if (connection.lost) return;
       this.#joinedOnce = true;
       this.#dispatch({ type: 'joined', peers });
+      // Browsers set up one connection after the other, and a joiner wants to see before being seen.
+      if (peers.length > 0) await session.firstConsumer(LISTEN_FIRST_MS);
       this.#syncProducers();
     } catch (error) {
       this.#enteringFailed(error);

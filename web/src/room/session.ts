@@ -36,6 +36,8 @@ export class MediaSession {
 
   readonly #connection: SignalingConnection;
   readonly #pendingConsumers = new Map<string, PendingConsumer>();
+  #firstConsumerMade = () => {};
+  readonly #firstConsumer = new Promise<void>((resolve) => (this.#firstConsumerMade = resolve));
   /** The end of the queue of changes to a source's producer. */
   readonly #syncing: Record<MediaSource, Promise<void>> = {
     mic: Promise.resolve(),
@@ -125,8 +127,15 @@ export class MediaSession {
       this.consumers.set(id, consumer);
       return { consumer, paused: pending.paused };
     } finally {
+      this.#firstConsumerMade();
       this.#pendingConsumers.delete(id);
     }
+  }
+
+  /** Resolves when the first consumer is made, or has failed, and at the latest after `limitMs`. */
+  firstConsumer(limitMs: number): Promise<void> {
+    const limit = new Promise<void>((resolve) => setTimeout(resolve, limitMs));
+    return Promise.race([this.#firstConsumer, limit]);
   }
 
   setConsumerPaused(id: string, paused: boolean): void {
