@@ -138,6 +138,8 @@ mod linux {
             );
             println!("         {}", forwarded.runs);
         }
+        let (router, server, producer) = bench.parts.as_ref().expect("set up");
+        println!("transport with consumer, created: {:.1} KiB of RSS", created_rss(router, server, producer));
         ratios.sort_by(f64::total_cmp);
         println!(
             "median ratio to copy + seal + GSO send alone: {:.2} (aim: at most 1.5)",
@@ -156,6 +158,8 @@ mod linux {
         suite: SrtpSuite,
         rss_before: u64,
         worker: Worker,
+        /// What more transports and consumers are made of.
+        parts: Option<(Router, WebRtcServer, Producer)>,
         // Held so that nothing closes.
         _held: Vec<Box<dyn std::any::Any>>,
     }
@@ -202,6 +206,7 @@ mod linux {
                 timestamp: 0,
                 suite: SrtpSuite::AeadAes128Gcm,
                 rss_before: 0,
+                parts: None,
                 worker: worker.clone(),
                 _held: Vec::new(),
             };
@@ -227,7 +232,8 @@ mod linux {
                 bench.sessions[index].add_recv_stream(stream).expect("a new SSRC");
                 bench._held.push(Box::new((transport, consumer)));
             }
-            bench._held.push(Box::new((manager, worker, router, server, producing, producer)));
+            bench.parts = Some((router, server, producer));
+            bench._held.push(Box::new((manager, worker, producing)));
             bench
         }
 
@@ -468,6 +474,26 @@ mod linux {
             // The sessions and sockets of the load live in this process too: an upper bound.
             (rss() - self.rss_before) as f64 / 1024.0 / (self.sessions.len() - 1) as f64
         }
+    }
+
+    /// KiB that a transport with a consumer takes before anything connects, handles of the API included.
+    fn created_rss(router: &Router, server: &WebRtcServer, producer: &Producer) -> f64 {
+        const COUNT: usize = 1000;
+        let before = rss();
+        let made: Vec<_> = (0..COUNT)
+            .map(|_| {
+                let options = WebRtcTransportOptions::new_with_server(server.clone());
+                let transport = wait(router.create_webrtc_transport(options)).expect("a transport");
+                let capabilities =
+                    serde_json::from_value(json!(router.rtp_capabilities())).expect("capabilities");
+                let options = ConsumerOptions::new(producer.id(), capabilities);
+                let consumer = wait(transport.consume(options)).expect("a consumer");
+                (transport, consumer)
+            })
+            .collect();
+        let grown = rss() - before;
+        drop(made);
+        grown as f64 / 1024.0 / COUNT as f64
     }
 
     fn sealer(suite: SrtpSuite, index: usize) -> SrtpSealer {
