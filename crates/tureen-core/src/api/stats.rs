@@ -47,7 +47,7 @@ pub struct TransportStats {
     pub ice_selected_tuple: Option<TransportTuple>,
     /// DTLS state.
     pub dtls_state: DtlsState,
-    /// What was dropped, by reason; reasons that never happened are left out.
+    /// What the whole worker dropped, by reason; reasons that never happened are left out.
     pub drops: Vec<(&'static str, u64)>,
 }
 

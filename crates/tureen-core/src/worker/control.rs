@@ -33,7 +33,7 @@ impl Worker {
         Some(match request {
             Request::CreateWebRtcServer(options) => return self.create_server(id, options).err().map(Err),
             Request::CreateWebRtcTransport(options) => {
-                return self.create_webrtc_transport(now, id, options).err().map(Err);
+                return self.create_webrtc_transport(id, options).err().map(Err);
             }
             Request::DumpWorker => Ok(Response::WorkerDump(self.dump_worker())),
             Request::CloseWebRtcServer(server) => {
@@ -70,7 +70,7 @@ impl Worker {
             }
             Request::Produce(options) => self.produce(options),
             Request::CloseProducer(producer) => {
-                self.find_producer(&producer).map(|key| self.close_producer(now, key)).map(done)
+                self.find_producer(&producer).map(|key| self.close_producer(key)).map(done)
             }
             Request::DumpProducer(producer) => {
                 self.producer_mut(&producer).map(|p| Response::ProducerDump(Box::new(p.dump())))
@@ -85,7 +85,7 @@ impl Worker {
             }
             Request::Consume(options) => self.consume(now, *options),
             Request::CloseConsumer(consumer) => {
-                self.find_consumer(&consumer).map(|key| self.close_consumer(now, key)).map(done)
+                self.find_consumer(&consumer).map(|key| self.close_consumer(key)).map(done)
             }
             Request::DumpConsumer(consumer) => {
                 self.dump_consumer(&consumer).map(|dump| Response::ConsumerDump(Box::new(dump)))
@@ -157,7 +157,6 @@ impl Worker {
 
     fn create_webrtc_transport(
         &mut self,
-        now: Instant,
         request: RequestId,
         options: CreateWebRtcTransport,
     ) -> Result<(), RequestError> {
@@ -207,13 +206,13 @@ impl Worker {
         self.transports[key].link.preferences =
             Preferences { enable_udp: options.enable_udp, prefer_udp: options.prefer_udp };
         if !self.pending_transports.contains_key(&key) {
-            self.finish_webrtc_transport(now, key, request);
+            self.finish_webrtc_transport(key, request);
         }
         Ok(())
     }
 
     /// Every socket is bound: the candidates are known, the request is answered.
-    pub(super) fn finish_webrtc_transport(&mut self, _now: Instant, key: TransportKey, request: RequestId) {
+    pub(super) fn finish_webrtc_transport(&mut self, key: TransportKey, request: RequestId) {
         let Some(transport) = self.transports.get(key) else { return };
         let preferences = transport.link.preferences;
         let (sockets, shared): (&[SocketId], bool) = match &transport.link.sockets {
@@ -292,10 +291,10 @@ impl Worker {
         }
         self.drain_dtls(now, key);
         for producer in producers {
-            self.close_producer(now, producer);
+            self.close_producer(producer);
         }
         for consumer in consumers {
-            self.close_consumer(now, consumer);
+            self.close_consumer(consumer);
         }
         let Some(transport) = self.transports.remove(key) else { return };
         self.transport_ids.remove(&transport.id);
@@ -376,11 +375,11 @@ impl Worker {
         Ok(Response::Produced { stream_type })
     }
 
-    pub(super) fn close_producer(&mut self, now: Instant, key: ProducerKey) {
+    pub(super) fn close_producer(&mut self, key: ProducerKey) {
         let Some(producer) = self.producers.get(key) else { return };
         for consumer in producer.consumers.clone() {
             self.notify_consumer(consumer, ConsumerEvent::ProducerClose);
-            self.close_consumer(now, consumer);
+            self.close_consumer(consumer);
         }
         let Some(producer) = self.producers.remove(key) else { return };
         self.producer_ids.remove(&producer.id);
@@ -473,8 +472,7 @@ impl Worker {
         Ok(Response::Consumed(created))
     }
 
-    pub(super) fn close_consumer(&mut self, now: Instant, key: ConsumerKey) {
-        let _ = now;
+    pub(super) fn close_consumer(&mut self, key: ConsumerKey) {
         let Some(consumer) = self.consumers.remove(key) else { return };
         self.consumer_ids.remove(&consumer.id);
         if let Some(producer) = self.producers.get_mut(consumer.producer) {

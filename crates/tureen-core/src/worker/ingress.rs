@@ -463,7 +463,7 @@ impl Worker {
     }
 
     fn on_nack(&mut self, now: Instant, key: TransportKey, ssrc: Ssrc, lost: impl Iterator<Item = u16>) {
-        let Some((consumer_key, transport)) = self.consumer_by_ssrc(key, ssrc) else { return };
+        let Some(consumer_key) = self.consumer_by_ssrc(key, ssrc) else { return };
         let Some(consumer) = self.consumers.get_mut(consumer_key) else { return };
         let Some(stream) = self.producers.get(consumer.producer).and_then(|p| p.streams.first()) else {
             return;
@@ -471,7 +471,7 @@ impl Worker {
         let mut resends = std::mem::take(&mut self.scratch.resends);
         resends.clear();
         consumer.on_nack(now, lost, &stream.buffer, &mut resends);
-        if let Some(transport) = self.transports.get_mut(transport) {
+        if let Some(transport) = self.transports.get_mut(key) {
             let room = self.limits.pending_resends.saturating_sub(transport.resends.len());
             transport
                 .resends
@@ -488,7 +488,7 @@ impl Worker {
     }
 
     fn on_key_frame_request(&mut self, now: Instant, key: TransportKey, ssrc: Ssrc, is_fir: bool) {
-        let Some((consumer_key, _)) = self.consumer_by_ssrc(key, ssrc) else { return };
+        let Some(consumer_key) = self.consumer_by_ssrc(key, ssrc) else { return };
         let Some(consumer) = self.consumers.get_mut(consumer_key) else { return };
         if is_fir {
             consumer.stream.firs += 1;
@@ -510,13 +510,8 @@ impl Worker {
     }
 
     /// The Consumer that sends `ssrc` on a transport.
-    pub(super) fn consumer_by_ssrc(
-        &self,
-        key: TransportKey,
-        ssrc: Ssrc,
-    ) -> Option<(ConsumerKey, TransportKey)> {
-        let transport = self.transports.get(key)?;
-        Some((*transport.ssrc_consumers.get(&ssrc)?, key))
+    pub(super) fn consumer_by_ssrc(&self, key: TransportKey, ssrc: Ssrc) -> Option<ConsumerKey> {
+        self.transports.get(key)?.ssrc_consumers.get(&ssrc).copied()
     }
 }
 

@@ -291,7 +291,7 @@ impl Worker {
 
     pub(super) fn on_report_block(&mut self, now: Instant, key: TransportKey, block: &ReportBlock) {
         let ntp = self.clock.ntp(now);
-        let Some((consumer_key, _)) = self.consumer_by_ssrc(key, block.ssrc) else { return };
+        let Some(consumer_key) = self.consumer_by_ssrc(key, block.ssrc) else { return };
         let Some(consumer) = self.consumers.get_mut(consumer_key) else { return };
         if consumer.stream.ssrc != block.ssrc {
             return; // About retransmissions.

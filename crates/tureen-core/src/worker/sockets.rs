@@ -116,20 +116,13 @@ impl Worker {
         match result {
             Ok(local) => {
                 socket.local = Some(local);
-                self.on_owner_progress(now, &owner);
+                self.on_owner_progress(&owner);
             }
-            Err(reason) => {
-                let info = &socket.listen;
-                let text = match info.port {
-                    Some(port) if port != 0 => format!("can't bind UDP {}:{port}: {reason}", info.ip),
-                    _ => format!("can't bind UDP {}: {reason}", info.ip),
-                };
-                self.on_owner_failure(now, &owner, text);
-            }
+            Err(reason) => self.on_owner_failure(now, &owner, reason),
         }
     }
 
-    fn on_owner_progress(&mut self, now: std::time::Instant, owner: &SocketOwner) {
+    fn on_owner_progress(&mut self, owner: &SocketOwner) {
         match owner {
             SocketOwner::WebRtcServer(id) => {
                 let Some(server) = self.servers.get_mut(id) else { return };
@@ -143,13 +136,13 @@ impl Worker {
                 if pending.unbound == 0 {
                     let request = pending.request;
                     self.pending_transports.remove(key);
-                    self.finish_webrtc_transport(now, *key, request);
+                    self.finish_webrtc_transport(*key, request);
                 }
             }
         }
     }
 
-    fn on_owner_failure(&mut self, now: std::time::Instant, owner: &SocketOwner, text: String) {
+    fn on_owner_failure(&mut self, now: std::time::Instant, owner: &SocketOwner, reason: String) {
         let request = match owner {
             SocketOwner::WebRtcServer(id) => {
                 let request = self.servers.get(id).and_then(|server| server.pending).map(|p| p.request);
@@ -163,7 +156,7 @@ impl Worker {
             }
         };
         if let Some(request) = request {
-            self.outputs.push_back(Output::Response(request, Err(RequestError::Failed(text))));
+            self.outputs.push_back(Output::Response(request, Err(RequestError::Failed(reason))));
         }
     }
 }
