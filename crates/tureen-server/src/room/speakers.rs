@@ -62,3 +62,77 @@ impl State {
         self.tell_all("activeSpeaker", &ActiveSpeaker { peer_id: None, volume: None });
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use serde_json::{Map, Value, json};
+    use tokio::sync::mpsc;
+
+    use super::*;
+    use crate::{
+        codecs::media_codecs,
+        protoo::Link,
+        room::{Joined, Peer, ProducerEntry},
+    };
+
+    /// Lets a peer in; what it is told comes out of the queue.
+    fn enter(state: &mut State, id: &str, joined: bool) -> mpsc::Receiver<String> {
+        let (link, told) = Link::new(id.to_owned(), 8, std::time::Duration::from_secs(1));
+        let mut peer = Peer::new(0, link);
+        peer.joined = joined.then(|| Joined {
+            display_name: id.to_owned(),
+            device: Value::Null,
+            rtp_capabilities: None,
+        });
+        state.peers.insert(id.to_owned(), peer);
+        told
+    }
+
+    fn told(queue: &mut mpsc::Receiver<String>) -> Option<(String, Value)> {
+        let mut text: Value = serde_json::from_str(&queue.try_recv().ok()?).unwrap();
+        Some((text["method"].as_str().unwrap().to_owned(), text["data"].take()))
+    }
+
+    async fn microphone() -> Producer {
+        let worker = WorkerManager::new().create_worker(WorkerSettings::default()).await.unwrap();
+        let router = worker.create_router(RouterOptions::new(media_codecs())).await.unwrap();
+        let listen = json!({ "protocol": "udp", "ip": "127.0.0.1" });
+        let listen = WebRtcTransportListenInfos::new(serde_json::from_value(listen).unwrap());
+        let transport = router.create_webrtc_transport(WebRtcTransportOptions::new(listen)).await.unwrap();
+        let parameters = json!({
+            "codecs": [{ "mimeType": "audio/opus", "payloadType": 111, "clockRate": 48000, "channels": 2 }],
+            "encodings": [{ "ssrc": 1 }],
+            "headerExtensions": [],
+            "rtcp": {},
+        });
+        let options = ProducerOptions::new(MediaKind::Audio, serde_json::from_value(parameters).unwrap());
+        transport.produce(options).await.unwrap()
+    }
+
+    #[tokio::test]
+    async fn speaker_and_silence_are_told_to_all_who_joined() {
+        let mut state = State::default();
+        let mut alice = enter(&mut state, "alice", true);
+        let mut bob = enter(&mut state, "bob", true);
+        let mut carol = enter(&mut state, "carol", false);
+        let producer = microphone().await;
+        let id = producer.id();
+        let entry = ProducerEntry { producer, app_data: Map::new() };
+        state.peers.get_mut("bob").unwrap().producers.insert(id, entry);
+
+        state.tell_speaker(id, -30);
+        state.tell_silence();
+        for queue in [&mut alice, &mut bob] {
+            let speaker = json!({ "peerId": "bob", "volume": -30 });
+            assert_eq!(told(queue), Some(("activeSpeaker".to_owned(), speaker)));
+            assert_eq!(told(queue), Some(("activeSpeaker".to_owned(), json!({ "peerId": null }))));
+        }
+
+        let left = state.remove("bob");
+        assert_eq!(told(&mut alice).unwrap().0, "peerClosed");
+        state.tell_speaker(id, -30);
+        assert_eq!(told(&mut alice), None, "the speaker has left");
+        assert_eq!(told(&mut carol), None, "she has not joined");
+        drop(left);
+    }
+}
