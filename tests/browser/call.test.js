@@ -55,6 +55,19 @@ describe('two Chromium tabs', () => {
     await alice.close();
   });
 
+  it('see who is speaking', async () => {
+    const [alice, bob] = await join('speaking');
+    const [{ mic: ofAlice }, { mic: ofBob }] = await Promise.all([alice.ids(), bob.ids()]);
+    await alice.request('pauseProducer', { producerId: ofAlice });
+    await Promise.all([alice.marksAsSpeaking('Bob'), bob.marksAsSpeaking('Bob')]);
+    await bob.request('pauseProducer', { producerId: ofBob });
+    await Promise.all([alice.marksAsSpeaking(null), bob.marksAsSpeaking(null)]);
+    await alice.request('resumeProducer', { producerId: ofAlice });
+    await Promise.all([alice.marksAsSpeaking('Alice'), bob.marksAsSpeaking('Alice')]);
+    alice.assertNoErrors();
+    await Promise.all([alice.close(), bob.close()]);
+  });
+
   it('get plausible statistics from the server', async () => {
     const [alice, bob] = await join('statistics');
     await Promise.all([alice.frameRateFrom('Bob', 2), bob.frameRateFrom('Alice', 2)]);

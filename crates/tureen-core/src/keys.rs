@@ -7,4 +7,6 @@ slotmap::new_key_type! {
     pub struct ProducerKey;
     /// A Consumer.
     pub struct ConsumerKey;
+    /// An RTP observer.
+    pub struct ObserverKey;
 }

@@ -16,6 +16,7 @@ pub mod dtls;
 pub mod ice;
 pub mod io;
 pub mod keys;
+pub mod observers;
 pub mod ortc;
 pub mod producer;
 pub mod rate;

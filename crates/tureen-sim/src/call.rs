@@ -9,12 +9,13 @@ use serde_json::{Value, json};
 use tureen_client::media::{OPUS_CLOCK_RATE, VIDEO_CLOCK_RATE};
 use tureen_client::{Identity, RecvStreamConfig, Rtx, SendStreamConfig, SessionConfig};
 use tureen_core::api::{
-    Consume, ConsumerId, CreateWebRtcServer, CreateWebRtcTransport, Listen, Notification, Produce,
-    ProducerId, Request, Response, RouterId, StreamType, TransportEvent, TransportId, WebRtcServerId,
-    WebRtcTransportCreated,
+    Consume, ConsumerId, CreateAudioLevelObserver, CreateWebRtcServer, CreateWebRtcTransport, Listen,
+    Notification, Produce, ProducerId, Request, Response, RouterId, RtpObserverId, StreamType,
+    TransportEvent, TransportId, WebRtcServerId, WebRtcTransportCreated,
 };
 use tureen_core::consumer::extension_ids;
 use tureen_core::dtls::Role;
+use tureen_core::observers::audio_level::AudioLevelOptions;
 use tureen_core::ortc;
 use tureen_core::types::data_structures::{DtlsParameters, DtlsState};
 use tureen_core::types::rtp_parameters::{
@@ -211,6 +212,24 @@ impl Call {
         Consumption { id, node, ssrc }
     }
 
+    /// Makes an observer of the audio levels of `productions`.
+    ///
+    /// # Panics
+    /// One of them is not audio.
+    pub fn observe_audio(
+        &mut self,
+        options: AudioLevelOptions,
+        productions: &[&Production],
+    ) -> RtpObserverId {
+        let id = RtpObserverId::from(self.name("observer"));
+        let create = CreateAudioLevelObserver { router_id: RouterId::from(ROUTER), id: id.clone(), options };
+        self.request(Request::CreateAudioLevelObserver(create));
+        for production in productions {
+            self.request(Request::RtpObserverAddProducer(id.clone(), production.id.clone()));
+        }
+        id
+    }
+
     /// Has the engine carry out a request.
     ///
     /// # Panics
@@ -233,15 +252,19 @@ impl Call {
         if has_rtx {
             encoding["rtx"] = json!({ "ssrc": ssrc + 1 });
         }
+        let mut extensions = vec![
+            json!({ "uri": "urn:ietf:params:rtp-hdrext:sdes:mid", "id": 1 }),
+            json!({ "uri": "http://www.webrtc.org/experiments/rtp-hdrext/abs-send-time", "id": 4 }),
+            json!({ "uri": "http://www.ietf.org/id/draft-holmer-rmcat-transport-wide-cc-extensions-01", "id": 5 }),
+        ];
+        if kind == MediaKind::Audio {
+            extensions.push(json!({ "uri": "urn:ietf:params:rtp-hdrext:ssrc-audio-level", "id": 10 }));
+        }
         let parameters: RtpParameters = from_json(json!({
             "mid": id.as_str(),
             "codecs": codecs,
             "encodings": [encoding],
-            "headerExtensions": [
-                { "uri": "urn:ietf:params:rtp-hdrext:sdes:mid", "id": 1 },
-                { "uri": "http://www.webrtc.org/experiments/rtp-hdrext/abs-send-time", "id": 4 },
-                { "uri": "http://www.ietf.org/id/draft-holmer-rmcat-transport-wide-cc-extensions-01", "id": 5 },
-            ],
+            "headerExtensions": extensions,
             "rtcp": { "cname": "sender" },
         }));
         let mapping =

@@ -4,6 +4,7 @@ use std::time::{Duration, Instant};
 
 use tureen_client::media::{OPUS_CLOCK_RATE, OpusSource, VIDEO_CLOCK_RATE, Vp8Source};
 use tureen_client::{OutgoingRtp, Session};
+use tureen_core::wire::rtp::extensions::AudioLevel;
 
 /// A synthetic VP8 stream.
 #[derive(Clone, Copy, Debug)]
@@ -42,12 +43,14 @@ pub struct AudioConfig {
     pub first_sequence_number: Option<u16>,
     /// Bytes of a packet.
     pub packet_bytes: usize,
+    /// Its loudness, −dBov: 0 is the loudest, 127 is silence. Not sent if not given.
+    pub level: Option<u8>,
 }
 
 impl Default for AudioConfig {
     /// 32 kbit/s.
     fn default() -> Self {
-        Self { first_timestamp: 1000, first_sequence_number: None, packet_bytes: 80 }
+        Self { first_timestamp: 1000, first_sequence_number: None, packet_bytes: 80, level: None }
     }
 }
 
@@ -144,8 +147,8 @@ impl Source {
                 }
                 source.write_next(config.packet_bytes, &mut self.payload);
                 let timestamp = timestamp(OPUS_CLOCK_RATE);
-                let packet =
-                    OutgoingRtp { payload: &self.payload, timestamp, marker: false, audio_level: None };
+                let audio_level = config.level.map(|level| AudioLevel { level, voice: true });
+                let packet = OutgoingRtp { payload: &self.payload, timestamp, marker: false, audio_level };
                 session.send_rtp(now, self.ssrc, &packet).expect("the session is connected and drained");
             }
         }

@@ -31,7 +31,7 @@ pub struct QueueLimits {
     /// Batches of datagrams that are taken from sockets before requests and the next wait. A batch holds up to
     /// [`NetConfig::receive_batch`](tureen_net::NetConfig::receive_batch) kernel messages.
     pub batches_per_turn: usize,
-    /// Score and trace events that may wait for the application's callbacks. The oldest are dropped and counted when
+    /// Score, volume and trace events that may wait for the application's callbacks. The oldest are dropped and counted when
     /// callbacks can't keep up. Events that change the state of an object are never dropped.
     pub events: usize,
 }

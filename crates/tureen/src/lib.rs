@@ -19,8 +19,8 @@
 //! # Threads
 //! A worker has two threads. One does all of the media. The other one calls the callbacks for events of the network
 //! (`on_score`, `on_ice_state_change`, …), one after the other and in the order of the events. A callback may therefore
-//! take its time without harm to media, but later events wait for it; if too many wait, the oldest score and trace
-//! events are dropped ([`QueueLimits::events`](worker::QueueLimits::events)). Callbacks for what the application itself
+//! take its time without harm to media, but later events wait for it; if too many wait, the oldest score, volume
+//! and trace events are dropped ([`QueueLimits::events`](worker::QueueLimits::events)). Callbacks for what the application itself
 //! does (`on_new_producer`, `on_pause`, `on_close` after a drop, …) are called in place.
 //!
 //! Events of a new object are kept until the callbacks for new objects (`on_new_producer`, …) have returned: what these
@@ -71,6 +71,18 @@ pub mod producer {
     //! A source of audio or video that a router receives on a transport.
 
     pub use crate::router::producer::*;
+}
+
+pub mod rtp_observer {
+    //! An RTP observer looks at the media of chosen producers.
+
+    pub use crate::router::rtp_observer::*;
+}
+
+pub mod audio_level_observer {
+    //! An RTP observer that tells who is loud.
+
+    pub use crate::router::audio_level_observer::*;
 }
 
 pub mod consumer {

@@ -5,12 +5,16 @@
 //! use tureen::prelude::*;
 //! ```
 
+pub use crate::audio_level_observer::{
+    AudioLevelObserver, AudioLevelObserverOptions, AudioLevelObserverVolume, WeakAudioLevelObserver,
+};
 pub use crate::consumer::{Consumer, ConsumerId, ConsumerLayers, ConsumerOptions, WeakConsumer};
 pub use crate::data_structures::{
     AppData, DtlsParameters, IceCandidate, IceParameters, ListenInfo, Protocol, WebRtcMessage,
 };
 pub use crate::producer::{Producer, ProducerId, ProducerOptions, WeakProducer};
 pub use crate::router::{Router, RouterOptions};
+pub use crate::rtp_observer::{RtpObserver, RtpObserverAddProducerOptions, RtpObserverId};
 pub use crate::rtp_parameters::{
     MediaKind, MimeTypeAudio, MimeTypeVideo, RtcpFeedback, RtcpParameters, RtpCapabilities,
     RtpCapabilitiesFinalized, RtpCodecCapability, RtpCodecParameters, RtpCodecParametersParameters,

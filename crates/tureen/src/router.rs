@@ -1,7 +1,9 @@
 //! A Router: a set of transports whose producers and consumers may be connected.
 
+pub(crate) mod audio_level_observer;
 pub(crate) mod consumer;
 pub(crate) mod producer;
+pub(crate) mod rtp_observer;
 mod rtp_stream;
 #[cfg(test)]
 mod tests;
@@ -20,12 +22,14 @@ use serde::{Deserialize, Serialize};
 use thiserror::Error;
 use tureen_core::api::{self, Request, Response};
 
+use crate::audio_level_observer::{AudioLevelObserver, AudioLevelObserverOptions};
 use crate::consumer::ConsumerId;
 use crate::data_structures::AppData;
 use crate::driver::CloseOnDrop;
 use crate::ids::uuid_id;
 use crate::ortc;
 use crate::producer::{Producer, ProducerId, WeakProducer};
+use crate::rtp_observer::{RtpObserver, RtpObserverId};
 use crate::rtp_parameters::{RtpCapabilities, RtpCapabilitiesFinalized, RtpCodecCapability};
 use crate::transport::{Transport, TransportId};
 use crate::webrtc_transport::{WebRtcTransport, WebRtcTransportOptions};
@@ -75,6 +79,10 @@ pub struct RouterDump {
     pub map_consumer_id_producer_id: HashMap<ConsumerId, ProducerId>,
     /// Which consumers read a producer.
     pub map_producer_id_consumer_ids: HashMap<ProducerId, HashSet<ConsumerId>>,
+    /// Which RTP observers observe a producer.
+    pub map_producer_id_observer_ids: HashMap<ProducerId, HashSet<RtpObserverId>>,
+    /// Its RTP observers.
+    pub rtp_observer_ids: HashSet<RtpObserverId>,
     /// Its transports.
     pub transport_ids: HashSet<TransportId>,
 }
@@ -93,6 +101,14 @@ impl From<api::RouterDump> for RouterDump {
                 .flat_map(|(producer, consumers)| consumers.iter().map(|consumer| (*consumer, *producer)))
                 .collect(),
             map_producer_id_consumer_ids,
+            map_producer_id_observer_ids: dump
+                .producer_observers
+                .into_iter()
+                .map(|(producer, observers)| {
+                    (producer.into(), observers.into_iter().map(Into::into).collect())
+                })
+                .collect(),
+            rtp_observer_ids: dump.rtp_observer_ids.into_iter().map(Into::into).collect(),
             transport_ids: dump.transport_ids.into_iter().map(Into::into).collect(),
         }
     }
@@ -111,6 +127,23 @@ impl Deref for NewTransport<'_> {
     fn deref(&self) -> &Self::Target {
         match self {
             Self::WebRtc(transport) => *transport,
+        }
+    }
+}
+
+/// A new RTP observer, by kind.
+#[derive(Debug)]
+pub enum NewRtpObserver<'a> {
+    /// Audio level observer.
+    AudioLevel(&'a AudioLevelObserver),
+}
+
+impl Deref for NewRtpObserver<'_> {
+    type Target = dyn RtpObserver;
+
+    fn deref(&self) -> &Self::Target {
+        match self {
+            Self::AudioLevel(observer) => *observer,
         }
     }
 }
@@ -137,6 +170,7 @@ struct Inner {
 #[expect(clippy::type_complexity)]
 struct Handlers {
     new_transport: Bag<Arc<dyn Fn(NewTransport<'_>) + Send + Sync>>,
+    new_rtp_observer: Bag<Arc<dyn Fn(NewRtpObserver<'_>) + Send + Sync>>,
     worker_close: BagOnce<Box<dyn FnOnce() + Send>>,
     close: BagOnce<Box<dyn FnOnce() + Send>>,
 }
@@ -258,6 +292,41 @@ impl Router {
         Ok(transport)
     }
 
+    /// Makes an [`AudioLevelObserver`].
+    ///
+    /// The router is kept alive by its observers.
+    ///
+    /// # Errors
+    /// The threshold is above 0, or the worker is closed.
+    ///
+    /// # Examples
+    /// ```
+    /// use tureen::prelude::*;
+    ///
+    /// # async fn f(router: Router, microphone: Producer) -> Result<(), Box<dyn std::error::Error>> {
+    /// let mut options = AudioLevelObserverOptions::default();
+    /// options.interval = 800;
+    /// let observer = router.create_audio_level_observer(options).await?;
+    /// observer.on_volumes(|volumes| println!("loudest: {}", volumes[0].producer.id())).detach();
+    /// observer.add_producer(RtpObserverAddProducerOptions::new(microphone.id())).await?;
+    /// # Ok(())
+    /// # }
+    /// ```
+    pub async fn create_audio_level_observer(
+        &self,
+        audio_level_observer_options: AudioLevelObserverOptions,
+    ) -> Result<AudioLevelObserver, RequestError> {
+        let id = RtpObserverId::new();
+        let guard = CloseOnDrop::new(self.worker().channel(), Request::CloseRtpObserver(id.into()));
+        let events = self.worker().dispatcher().hold(api::RtpObserverId::from(id));
+        let observer = AudioLevelObserver::create(id, audio_level_observer_options, self.clone()).await?;
+        guard.disarm();
+
+        self.inner.handlers.new_rtp_observer.call(|callback| callback(NewRtpObserver::AudioLevel(&observer)));
+        events.deliver_to(observer.sink());
+        Ok(observer)
+    }
+
     /// Whether an endpoint with the given capabilities can consume the given producer.
     #[must_use]
     pub fn can_consume(&self, producer_id: &ProducerId, rtp_capabilities: &RtpCapabilities) -> bool {
@@ -292,6 +361,14 @@ impl Router {
         callback: F,
     ) -> HandlerId {
         self.inner.handlers.new_transport.add(Arc::new(callback))
+    }
+
+    /// Called with each new RTP observer.
+    pub fn on_new_rtp_observer<F: Fn(NewRtpObserver<'_>) + Send + Sync + 'static>(
+        &self,
+        callback: F,
+    ) -> HandlerId {
+        self.inner.handlers.new_rtp_observer.add(Arc::new(callback))
     }
 
     /// Called when its worker is closed for whatever reason, and the router with it.

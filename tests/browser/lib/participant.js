@@ -112,6 +112,16 @@ export class Participant {
     });
   }
 
+  /** Waits until the tile marked as speaking is `name`'s; with null until none is. */
+  marksAsSpeaking(name) {
+    return this.#until(`marks ${name ?? 'nobody'} as speaking`, async () => {
+      const labels = await this.#page.evaluate(() =>
+        [...document.querySelectorAll('.tile.speaking')].map((tile) => tile.ariaLabel),
+      );
+      return name === null ? labels.length === 0 : labels.length === 1 && labels[0].startsWith(name);
+    });
+  }
+
   /** Milliseconds from navigation and from the join request to the first decoded picture. */
   async timeToFirstFrame() {
     return this.#until('decodes a picture', () =>

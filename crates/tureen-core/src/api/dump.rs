@@ -1,8 +1,8 @@
 //! Descriptions of objects, for `dump()`.
 
 use super::{
-    ConsumerId, ConsumerLayers, MediaTrace, ProducerId, RouterId, StreamType, TransportId, TransportTrace,
-    WebRtcServerId,
+    ConsumerId, ConsumerLayers, MediaTrace, ProducerId, RouterId, RtpObserverId, StreamType, TransportId,
+    TransportTrace, WebRtcServerId,
 };
 use crate::ortc::RtpMapping;
 use crate::types::data_structures::{
@@ -53,6 +53,10 @@ pub struct RouterDump {
     pub transport_ids: Vec<TransportId>,
     /// Which consumers read which producer.
     pub producer_consumers: Vec<(ProducerId, Vec<ConsumerId>)>,
+    /// Its RTP observers.
+    pub rtp_observer_ids: Vec<RtpObserverId>,
+    /// Which RTP observers observe which producer.
+    pub producer_observers: Vec<(ProducerId, Vec<RtpObserverId>)>,
 }
 
 /// A transport.

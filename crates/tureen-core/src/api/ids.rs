@@ -78,6 +78,10 @@ id!(
     /// Identifies a Consumer within its worker.
     ConsumerId
 );
+id!(
+    /// Identifies an RTP observer of any kind within its worker.
+    RtpObserverId
+);
 
 /// Pairs a response with its request; chosen by the control side.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]

@@ -1,6 +1,8 @@
 //! What a worker says by itself.
 
-use super::{ConsumerId, ConsumerLayers, ConsumerScore, ProducerId, ProducerScore, TransportId};
+use super::{
+    ConsumerId, ConsumerLayers, ConsumerScore, ProducerId, ProducerScore, RtpObserverId, TransportId,
+};
 use crate::types::data_structures::{
     BweTraceInfo, DtlsState, IceState, RtpPacketTraceInfo, SrTraceInfo, TraceEventDirection, TransportTuple,
 };
@@ -15,6 +17,8 @@ pub enum Notification {
     Producer(ProducerId, ProducerEvent),
     /// An event of a Consumer.
     Consumer(ConsumerId, ConsumerEvent),
+    /// An event of an RTP observer.
+    RtpObserver(RtpObserverId, RtpObserverEvent),
 }
 
 /// Events of a transport.
@@ -68,6 +72,15 @@ pub enum ConsumerEvent {
     LayersChange(Option<ConsumerLayers>),
     /// A traced event.
     Trace(MediaTraceEvent),
+}
+
+/// Events of an RTP observer.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum RtpObserverEvent {
+    /// The loudest producers with their average levels in dBov, −127 to 0, the loudest first (AudioLevelObserver).
+    Volumes(Vec<(ProducerId, i8)>),
+    /// Nobody is loud enough any more (AudioLevelObserver).
+    Silence,
 }
 
 /// One traced event of a Producer or Consumer.

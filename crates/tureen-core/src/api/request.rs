@@ -2,7 +2,8 @@
 
 use std::time::Duration;
 
-use super::{ConsumerId, ProducerId, RouterId, TransportId, WebRtcServerId};
+use super::{ConsumerId, ProducerId, RouterId, RtpObserverId, TransportId, WebRtcServerId};
+use crate::observers::audio_level::AudioLevelOptions;
 use crate::ortc::RtpMapping;
 use crate::types::data_structures::{DtlsParameters, ListenInfo};
 use crate::types::rtp_parameters::{MediaKind, RtpEncodingParameters, RtpParameters};
@@ -79,6 +80,18 @@ pub enum Request {
     RequestKeyFrame(ConsumerId),
     /// Choose the trace events of a Consumer.
     EnableConsumerTrace(ConsumerId, MediaTrace),
+    /// Make an observer of audio levels.
+    CreateAudioLevelObserver(CreateAudioLevelObserver),
+    /// Close an RTP observer.
+    CloseRtpObserver(RtpObserverId),
+    /// Stop observing.
+    PauseRtpObserver(RtpObserverId),
+    /// Observe again.
+    ResumeRtpObserver(RtpObserverId),
+    /// Observe a Producer of the same router. An observer of audio takes no others.
+    RtpObserverAddProducer(RtpObserverId, ProducerId),
+    /// Observe a Producer no more.
+    RtpObserverRemoveProducer(RtpObserverId, ProducerId),
 }
 
 /// Options of a WebRtcServer.
@@ -186,6 +199,17 @@ pub struct Consume {
     pub preferred_layers: Option<ConsumerLayers>,
     /// Leave out the packets of discontinuous transmission (Opus DTX).
     pub ignore_dtx: bool,
+}
+
+/// Options of an AudioLevelObserver.
+#[derive(Clone, Debug)]
+pub struct CreateAudioLevelObserver {
+    /// Its router.
+    pub router_id: RouterId,
+    /// Its identifier.
+    pub id: RtpObserverId,
+    /// What it reports, and how often.
+    pub options: AudioLevelOptions,
 }
 
 /// Which trace events a transport emits.

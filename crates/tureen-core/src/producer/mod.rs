@@ -16,7 +16,7 @@ use std::time::{Duration, Instant};
 
 use crate::api::{MediaTrace, Produce, ProducerDump, ProducerId, ProducerScore, RequestError, StreamType};
 use crate::consumer::extension_ids;
-use crate::keys::{ConsumerKey, TransportKey};
+use crate::keys::{ConsumerKey, ObserverKey, TransportKey};
 use crate::ortc::RtpMapping;
 use crate::types::data_structures::RtpPacketTraceInfo;
 use crate::types::rtp_parameters::{MediaKind, RtpParameters};
@@ -48,6 +48,8 @@ pub struct Producer {
     pub trace: MediaTrace,
     /// Who reads it.
     pub consumers: Vec<ConsumerKey>,
+    /// Who observes it.
+    pub observers: Vec<ObserverKey>,
     /// Its streams, in order of their first packet.
     pub streams: Vec<ProducerStream>,
     /// Merges its consumers' key frame requests.
@@ -129,6 +131,7 @@ impl Producer {
             paused: request.paused,
             trace: MediaTrace::default(),
             consumers: Vec::new(),
+            observers: Vec::new(),
             streams: Vec::new(),
             key_frame_requests: KeyFrameRequests::new(request.key_frame_request_delay),
             queued: false,

@@ -108,6 +108,20 @@ impl Worker {
             Request::EnableConsumerTrace(consumer, trace) => {
                 self.consumer_mut(&consumer).map(|c| c.trace = trace).map(done)
             }
+            Request::CreateAudioLevelObserver(options) => {
+                self.create_audio_level_observer(now, options).map(done)
+            }
+            Request::CloseRtpObserver(observer) => {
+                self.find_observer(&observer).map(|key| self.close_observer(key)).map(done)
+            }
+            Request::PauseRtpObserver(observer) => self.pause_observer(&observer).map(done),
+            Request::ResumeRtpObserver(observer) => self.resume_observer(now, &observer).map(done),
+            Request::RtpObserverAddProducer(observer, producer) => {
+                self.observe_producer(&observer, &producer).map(done)
+            }
+            Request::RtpObserverRemoveProducer(observer, producer) => {
+                self.unobserve_producer(&observer, &producer).map(done)
+            }
         })
     }
 
@@ -151,6 +165,9 @@ impl Worker {
         let router = self.routers.remove(id).ok_or_else(|| not_found("Router", id))?;
         for key in router.transports {
             self.close_transport(now, key);
+        }
+        for key in router.observers {
+            self.close_observer(key);
         }
         Ok(())
     }
@@ -383,6 +400,7 @@ impl Worker {
         }
         let Some(producer) = self.producers.remove(key) else { return };
         self.producer_ids.remove(&producer.id);
+        self.on_observed_producer_closed(key, &producer.observers);
         for timer in [Timer::Nack(key), Timer::KeyFrame(key)] {
             self.timers.disarm(timer);
         }
@@ -406,7 +424,10 @@ impl Worker {
         if std::mem::replace(&mut producer.paused, pause) == pause {
             return Ok(());
         }
-        for consumer_key in producer.consumers.clone() {
+        if pause {
+            self.on_observed_producer_paused(key);
+        }
+        for consumer_key in self.producers[key].consumers.clone() {
             let Some(consumer) = self.consumers.get_mut(consumer_key) else { continue };
             consumer.producer_paused = pause;
             let event = if pause { ConsumerEvent::ProducerPause } else { ConsumerEvent::ProducerResume };
@@ -562,7 +583,7 @@ fn done((): ()) -> Response {
     Response::Done
 }
 
-fn not_found(kind: &'static str, id: &impl ToString) -> RequestError {
+pub(super) fn not_found(kind: &'static str, id: &impl ToString) -> RequestError {
     RequestError::NotFound { kind, id: id.to_string() }
 }
 

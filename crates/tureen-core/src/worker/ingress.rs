@@ -358,11 +358,15 @@ impl Worker {
             return Err(DropReason::Discarded);
         };
         let trace = producer.trace;
+        let observed = !producer.observers.is_empty() && !producer.paused;
         if !std::mem::replace(&mut producer.queued, true) {
             self.dirty_producers.push(producer_key);
         }
         if feedback_due {
             self.poll_producer_feedback(now, producer_key);
+        }
+        if observed {
+            self.observe_packet(producer_key, &header, packet);
         }
         if let Some(orientation) = handled.orientation {
             self.notify_producer(producer_key, ProducerEvent::VideoOrientation(orientation));

@@ -16,6 +16,7 @@
 mod control;
 mod egress;
 mod ingress;
+mod observers;
 mod reports;
 mod router;
 mod server;
@@ -33,18 +34,19 @@ use slotmap::SlotMap;
 
 use crate::api::{
     ConsumerEvent, ConsumerId, Notification, ProducerEvent, ProducerId, Request, RequestError, RequestId,
-    Response, RouterId, TransportEvent, TransportId, WebRtcServerId,
+    Response, RouterId, RtpObserverId, TransportEvent, TransportId, WebRtcServerId,
 };
 use crate::consumer::{Consumer, Resend};
 use crate::dtls::{Certificate, DtlsConfig, DtlsError, DtlsOptions};
 use crate::io::{SocketCommand, SocketId, Tuple};
-use crate::keys::{ConsumerKey, ProducerKey, TransportKey};
+use crate::keys::{ConsumerKey, ObserverKey, ProducerKey, TransportKey};
 use crate::producer::Producer;
 use crate::timers::TimerQueue;
 use crate::transport::Transport;
 use crate::wire::rtcp::{NtpTime, ReportBlock};
 use egress::Egress;
 pub use ingress::DropReason;
+use observers::RtpObserver;
 use router::Router;
 use server::WebRtcServer;
 use sockets::Sockets;
@@ -119,6 +121,8 @@ enum Timer {
     Nack(ProducerKey),
     /// A key frame did not come, or may be asked for again.
     KeyFrame(ProducerKey),
+    /// An interval of audio levels has ended.
+    AudioLevel(ObserverKey),
 }
 
 /// One worker: routers with their transports, producers and consumers. See the [module documentation](self) for how it
@@ -134,9 +138,11 @@ pub struct Worker {
     transports: SlotMap<TransportKey, Transport>,
     producers: SlotMap<ProducerKey, Producer>,
     consumers: SlotMap<ConsumerKey, Consumer>,
+    observers: SlotMap<ObserverKey, RtpObserver>,
     transport_ids: HashMap<TransportId, TransportKey>,
     producer_ids: HashMap<ProducerId, ProducerKey>,
     consumer_ids: HashMap<ConsumerId, ConsumerKey>,
+    observer_ids: HashMap<RtpObserverId, ObserverKey>,
     sockets: Sockets,
     /// Transports whose sockets are not all bound yet.
     pending_transports: HashMap<TransportKey, server::Pending>,
@@ -200,9 +206,11 @@ impl Worker {
             transports: SlotMap::with_key(),
             producers: SlotMap::with_key(),
             consumers: SlotMap::with_key(),
+            observers: SlotMap::with_key(),
             transport_ids: HashMap::new(),
             producer_ids: HashMap::new(),
             consumer_ids: HashMap::new(),
+            observer_ids: HashMap::new(),
             sockets: Sockets::default(),
             pending_transports: HashMap::new(),
             tuples: HashMap::default(),
@@ -240,6 +248,7 @@ impl Worker {
                 Timer::Reports(key) => self.on_reports_timer(now, key),
                 Timer::TransportCc(key) => self.on_transport_cc_timer(now, key),
                 Timer::Nack(key) | Timer::KeyFrame(key) => self.on_producer_timer(now, key),
+                Timer::AudioLevel(key) => self.on_audio_level_timer(now, key),
             }
         }
     }

@@ -41,14 +41,19 @@ impl Worker {
             .get(id)
             .ok_or_else(|| RequestError::NotFound { kind: "Router", id: id.to_string() })?;
         let transports = || router.transports.iter().filter_map(|&key| self.transports.get(key));
-        let producers = transports().flat_map(|t| &t.producers).filter_map(|&key| self.producers.get(key));
+        let producers = || transports().flat_map(|t| &t.producers).filter_map(|&key| self.producers.get(key));
         let consumers = |keys: &[crate::keys::ConsumerKey]| {
             keys.iter().filter_map(|&key| self.consumers.get(key)).map(|c| c.id.clone()).collect()
+        };
+        let observers = |keys: &[crate::keys::ObserverKey]| {
+            keys.iter().filter_map(|&key| self.observers.get(key)).map(|o| o.id.clone()).collect()
         };
         Ok(RouterDump {
             id: id.clone(),
             transport_ids: transports().map(|t| t.id.clone()).collect(),
-            producer_consumers: producers.map(|p| (p.id.clone(), consumers(&p.consumers))).collect(),
+            producer_consumers: producers().map(|p| (p.id.clone(), consumers(&p.consumers))).collect(),
+            rtp_observer_ids: observers(&router.observers),
+            producer_observers: producers().map(|p| (p.id.clone(), observers(&p.observers))).collect(),
         })
     }
 

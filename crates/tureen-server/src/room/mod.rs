@@ -7,6 +7,7 @@
 mod consuming;
 mod requests;
 mod session;
+mod speakers;
 mod wire;
 
 use std::{
@@ -14,6 +15,7 @@ use std::{
     sync::{Arc, Mutex, MutexGuard, PoisonError, Weak},
 };
 
+use serde::Serialize;
 use serde_json::{Map, Value, json};
 use tokio::task::JoinSet;
 use tureen::{consumer::Consumer, prelude::*, webrtc_transport::WebRtcTransport, worker::CreateRouterError};
@@ -29,6 +31,8 @@ use crate::{
 pub(crate) struct Room {
     id: String,
     router: Router,
+    /// Hears every audio producer of the room.
+    audio_levels: AudioLevelObserver,
     worker: MediaWorker,
     consumer_replicas: u8,
     config: Arc<ServerConfig>,
@@ -98,9 +102,12 @@ impl Room {
         // Counted before it exists, so that rooms made at the same time go to different workers.
         let load = worker.add_load();
         let router = worker.worker.create_router(RouterOptions::new(codecs)).await?;
+        let audio_levels =
+            speakers::audio_level_observer(&router).await.map_err(CreateRouterError::Request)?;
         let room = Arc::new(Self {
             id: id.to_owned(),
             router,
+            audio_levels,
             worker,
             consumer_replicas,
             config,
@@ -115,6 +122,7 @@ impl Room {
                 }
             })
             .detach();
+        room.tell_who_speaks();
         if room.router.closed() {
             // Before anybody could tell this room of it.
             room.end(Close::WORKER_DIED);
@@ -210,6 +218,13 @@ impl State {
             if id != peer_id && peer.joined.is_some() {
                 peer.link.notify(method, data);
             }
+        }
+    }
+
+    /// Notifies all joined peers.
+    fn tell_all(&self, method: &str, data: &impl Serialize) {
+        for peer in self.peers.values().filter(|peer| peer.joined.is_some()) {
+            peer.link.notify(method, data);
         }
     }
 }

@@ -192,6 +192,7 @@ impl Session {
         app_data.insert("peerId".to_owned(), self.peer_id().into());
         let source =
             Source { peer_id: self.peer_id().to_owned(), producer_id: id, app_data: app_data.clone() };
+        self.room().hear(&producer).await;
         let mut state = self.room().lock();
         let me = self.peer_in(&mut state)?;
         check_limit(me.producers.len())?;

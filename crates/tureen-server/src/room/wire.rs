@@ -142,6 +142,16 @@ pub(super) struct ConsumerLayersChanged {
     pub(super) temporal_layer: Option<u8>,
 }
 
+/// `activeSpeaker`; `peerId` is null and `volume` left out where nobody speaks.
+#[derive(Serialize)]
+#[serde(rename_all = "camelCase")]
+pub(super) struct ActiveSpeaker<'a> {
+    pub(super) peer_id: Option<&'a str>,
+    /// dBov.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(super) volume: Option<i8>,
+}
+
 /// `consumerClosed`, `consumerPaused`, `consumerResumed`.
 #[derive(Serialize)]
 #[serde(rename_all = "camelCase")]
@@ -163,6 +173,14 @@ mod tests {
         assert_eq!(without, ConsumerLayers { spatial_layer: 2, temporal_layer: None });
         let with = layers(json!({"consumerId": id, "spatialLayer": 2, "temporalLayer": 1}));
         assert_eq!(with, ConsumerLayers { spatial_layer: 2, temporal_layer: Some(1) });
+    }
+
+    #[test]
+    fn silence_has_a_null_peer_and_no_volume() {
+        let speaker = ActiveSpeaker { peer_id: Some("a"), volume: Some(-30) };
+        assert_eq!(write(&speaker).unwrap(), json!({ "peerId": "a", "volume": -30 }));
+        let silence = ActiveSpeaker { peer_id: None, volume: None };
+        assert_eq!(write(&silence).unwrap(), json!({ "peerId": null }));
     }
 
     #[test]

@@ -4,6 +4,7 @@ mod connecting;
 mod hostile;
 mod key_frames;
 mod repair;
+mod speakers;
 
 use std::time::Duration;
 

@@ -7,7 +7,8 @@ use std::sync::{Arc, Weak};
 
 use parking_lot::{Condvar, Mutex};
 use tureen_core::api::{
-    ConsumerEvent, ConsumerId, Notification, ProducerEvent, ProducerId, TransportEvent, TransportId,
+    ConsumerEvent, ConsumerId, Notification, ProducerEvent, ProducerId, RtpObserverEvent, RtpObserverId,
+    TransportEvent, TransportId,
 };
 
 use crate::worker::ExitError;
@@ -52,6 +53,7 @@ pub(crate) enum Message {
     Transport(TransportId, Change<TransportEvent>),
     Producer(ProducerId, Change<ProducerEvent>),
     Consumer(ConsumerId, Change<ConsumerEvent>),
+    RtpObserver(RtpObserverId, Change<RtpObserverEvent>),
     Exited(Result<(), ExitError>),
 }
 
@@ -102,9 +104,10 @@ macro_rules! source {
 source!(TransportId, Transport, TransportEvent, TransportEvent::Bwe { .. });
 source!(ProducerId, Producer, ProducerEvent, ProducerEvent::Score(_) | ProducerEvent::Trace(_));
 source!(ConsumerId, Consumer, ConsumerEvent, ConsumerEvent::Score(_) | ConsumerEvent::Trace(_));
+source!(RtpObserverId, RtpObserver, RtpObserverEvent, RtpObserverEvent::Volumes(_));
 
 impl Dispatcher {
-    /// A queue for at most `capacity` score and trace events; see [`run`] for its other end.
+    /// A queue for at most `capacity` score, volume and trace events; see [`run`] for its other end.
     pub(super) fn new(capacity: usize) -> Self {
         let queue = Queue {
             lasting: VecDeque::new(),
@@ -135,6 +138,7 @@ impl Dispatcher {
             Notification::Transport(id, event) => Message::Transport(id, Change::Event(event)),
             Notification::Producer(id, event) => Message::Producer(id, Change::Event(event)),
             Notification::Consumer(id, event) => Message::Consumer(id, Change::Event(event)),
+            Notification::RtpObserver(id, event) => Message::RtpObserver(id, Change::Event(event)),
         });
     }
 
@@ -196,6 +200,7 @@ impl Message {
             Self::Transport(_, Change::Event(event)) => event.may_be_lost(),
             Self::Producer(_, Change::Event(event)) => event.may_be_lost(),
             Self::Consumer(_, Change::Event(event)) => event.may_be_lost(),
+            Self::RtpObserver(_, Change::Event(event)) => event.may_be_lost(),
             _ => false,
         }
     }
@@ -231,15 +236,17 @@ pub(super) fn run(dispatcher: &Dispatcher, held_events: usize, on_exit: OnExit) 
     let mut transports = Registry::new(held_events);
     let mut producers = Registry::new(held_events);
     let mut consumers = Registry::new(held_events);
+    let mut observers = Registry::new(held_events);
     loop {
         let (message, dropped) = dispatcher.next();
         if dropped > 0 {
-            tracing::warn!(dropped, "callbacks are too slow, score and trace events were dropped");
+            tracing::warn!(dropped, "callbacks are too slow, score, volume and trace events were dropped");
         }
         match message {
             Message::Transport(id, change) => transports.apply(id, change),
             Message::Producer(id, change) => producers.apply(id, change),
             Message::Consumer(id, change) => consumers.apply(id, change),
+            Message::RtpObserver(id, change) => observers.apply(id, change),
             Message::Exited(result) => return shielded(|| on_exit(result)),
         }
     }

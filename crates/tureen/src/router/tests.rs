@@ -1,8 +1,9 @@
-//! Closing from above: what only a worker's end does outside of tests.
+//! What only the worker does outside of tests: closing from above, events that media causes.
 
-use std::sync::mpsc;
+use std::sync::{Mutex, mpsc};
 
 use futures_lite::future::block_on;
+use tureen_core::api::RtpObserverEvent;
 
 use crate::prelude::*;
 use crate::test_support::{Call, listen_info, worker};
@@ -44,6 +45,52 @@ fn closed_router_closes_all_below_in_place() {
         assert!(call.worker.dump().await.unwrap().router_ids.is_empty());
         let error = call.producer.pause().await.unwrap_err();
         assert_eq!(error.to_string(), "Channel already closed");
+    });
+}
+
+#[test]
+fn closed_router_closes_its_observers() {
+    block_on(async {
+        let router = worker().await.create_router(RouterOptions::default()).await.unwrap();
+        let options = AudioLevelObserverOptions::default();
+        let observer = router.create_audio_level_observer(options).await.unwrap();
+        let (events, received) = mpsc::channel();
+        let closed = events.clone();
+        let _handlers = [
+            observer.on_router_close(Box::new(move || events.send("router closed").unwrap())),
+            observer.on_close(Box::new(move || closed.send("closed").unwrap())),
+        ];
+        router.close();
+        assert_eq!(received.try_iter().collect::<Vec<_>>(), ["router closed", "closed"]);
+        assert!(observer.closed());
+        let error = observer.pause().await.unwrap_err();
+        assert_eq!(error.to_string(), "Channel already closed");
+    });
+}
+
+#[test]
+fn observer_names_producers_that_are_still_there() {
+    block_on(async {
+        let call = Call::new().await;
+        let options = AudioLevelObserverOptions::default();
+        let observer = call.router.create_audio_level_observer(options).await.unwrap();
+        let (events, received) = mpsc::channel();
+        let (volumes, silence) = (Mutex::new(events.clone()), Mutex::new(events));
+        let named = move |loud: &[AudioLevelObserverVolume]| {
+            let loud = loud.iter().map(|loud| (loud.producer.id(), loud.volume)).collect();
+            volumes.lock().unwrap().send(Some(loud)).unwrap();
+        };
+        let _handlers = [
+            observer.on_volumes(named),
+            observer.on_silence(move || silence.lock().unwrap().send(None::<Vec<_>>).unwrap()),
+        ];
+        let loud = call.producer.id();
+        let gone = "8a2ef8c2-5c33-4d27-9de2-4b1d5a3a4b7e";
+        let sink = observer.sink().upgrade().unwrap();
+        sink.on_event(RtpObserverEvent::Volumes(vec![(gone.into(), -10), (loud.into(), -20)]));
+        sink.on_event(RtpObserverEvent::Volumes(vec![(gone.into(), -10)]));
+        sink.on_event(RtpObserverEvent::Silence);
+        assert_eq!(received.try_iter().collect::<Vec<_>>(), [Some(vec![(loud, -20)]), None]);
     });
 }
 

@@ -3,6 +3,7 @@
 mod lifetimes;
 mod media;
 mod network;
+mod observers;
 mod transports;
 mod workers;
 

@@ -1,0 +1,3 @@
+//! RTP observers: what is learnt from the media of a set of producers, without decoding it.
+
+pub mod audio_level;

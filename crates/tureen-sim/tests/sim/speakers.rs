@@ -1,0 +1,118 @@
+//! Who is loud: observers of audio levels.
+
+use std::num::NonZeroU16;
+use std::time::Duration;
+
+use tureen_core::api::{Notification, ProducerId, Request, RtpObserverEvent, RtpObserverId};
+use tureen_core::observers::audio_level::AudioLevelOptions;
+use tureen_sim::{AudioConfig, Call, Production, VideoConfig};
+
+use crate::{MS, good_link};
+
+const INTERVAL: Duration = Duration::from_millis(800);
+
+const LOUDEST: AudioLevelOptions =
+    AudioLevelOptions { max_entries: NonZeroU16::MIN, threshold: -80, interval: INTERVAL };
+
+/// A call whose members speak at the given levels.
+fn speakers(seed: u64, levels: &[Option<u8>]) -> (Call, Vec<Production>) {
+    let mut call = Call::new(seed);
+    let nodes = call.join_all(&vec![good_link(); levels.len()]);
+    let speak = |(node, level): (_, &Option<u8>)| {
+        call.produce_audio(node, AudioConfig { level: *level, ..AudioConfig::default() })
+    };
+    let productions = nodes.into_iter().zip(levels).map(speak).collect();
+    (call, productions)
+}
+
+/// What the observer has said after the first `known` notifications of the engine.
+fn said(call: &Call, observer: &RtpObserverId, known: usize) -> Vec<RtpObserverEvent> {
+    let event = |(_, notification): &(Duration, Notification)| match notification {
+        Notification::RtpObserver(of, event) if of == observer => Some(event.clone()),
+        _ => None,
+    };
+    call.network.notifications()[known..].iter().filter_map(event).collect()
+}
+
+/// What the observer says from now on, for `time`.
+fn say(call: &mut Call, observer: &RtpObserverId, time: Duration) -> Vec<RtpObserverEvent> {
+    let known = call.network.notifications().len();
+    call.network.run_for(time);
+    said(call, observer, known)
+}
+
+fn volumes(volumes: &[(&ProducerId, i8)]) -> RtpObserverEvent {
+    RtpObserverEvent::Volumes(volumes.iter().map(|&(id, volume)| (id.clone(), volume)).collect())
+}
+
+#[test]
+fn loudest_speaker_is_named_each_interval_until_all_are_silent() {
+    let (mut call, productions) = speakers(1, &[Some(50), Some(30), Some(40)]);
+    let observer = call.observe_audio(LOUDEST, &productions.iter().collect::<Vec<_>>());
+    let [a, b, c] = &productions[..] else { unreachable!("there are three") };
+    assert_eq!(say(&mut call, &observer, 3 * INTERVAL + 10 * MS), vec![volumes(&[(&b.id, -30)]); 3]);
+
+    call.network.stop_source(b.ssrc);
+    assert_eq!(say(&mut call, &observer, 3 * INTERVAL).last(), Some(&volumes(&[(&c.id, -40)])));
+    for production in [a, c] {
+        call.network.stop_source(production.ssrc);
+    }
+    let events = say(&mut call, &observer, 5 * INTERVAL);
+    assert_eq!(events.last(), Some(&RtpObserverEvent::Silence));
+    assert_eq!(events.iter().filter(|event| **event == RtpObserverEvent::Silence).count(), 1);
+}
+
+#[test]
+fn who_sends_no_level_or_a_low_one_is_not_heard() {
+    let (mut call, productions) = speakers(2, &[None, Some(90)]);
+    let observer = call.observe_audio(LOUDEST, &productions.iter().collect::<Vec<_>>());
+    assert_eq!(say(&mut call, &observer, 5 * INTERVAL), []);
+}
+
+#[test]
+fn paused_removed_and_closed_producers_are_not_heard() {
+    let (mut call, productions) = speakers(3, &[Some(30)]);
+    let [a] = &productions[..] else { unreachable!("there is one") };
+    let observer = call.observe_audio(LOUDEST, &[a]);
+    let steps = [
+        (Request::PauseProducer(a.id.clone()), Request::ResumeProducer(a.id.clone())),
+        (
+            Request::RtpObserverRemoveProducer(observer.clone(), a.id.clone()),
+            Request::RtpObserverAddProducer(observer.clone(), a.id.clone()),
+        ),
+        (Request::PauseRtpObserver(observer.clone()), Request::ResumeRtpObserver(observer.clone())),
+    ];
+    for (stop, start) in steps {
+        assert_eq!(say(&mut call, &observer, 2 * INTERVAL).last(), Some(&volumes(&[(&a.id, -30)])));
+        let known = call.network.notifications().len();
+        call.request(stop.clone());
+        call.network.run_for(3 * INTERVAL);
+        assert_eq!(said(&call, &observer, known), [RtpObserverEvent::Silence], "after {stop:?}");
+        call.request(start);
+    }
+    assert_eq!(say(&mut call, &observer, 2 * INTERVAL).last(), Some(&volumes(&[(&a.id, -30)])));
+    call.request(Request::CloseProducer(a.id.clone()));
+    assert_eq!(say(&mut call, &observer, 3 * INTERVAL), [RtpObserverEvent::Silence]);
+}
+
+#[test]
+fn closed_observer_says_nothing_and_leaves_its_producers() {
+    let (mut call, productions) = speakers(4, &[Some(30)]);
+    let closed = call.observe_audio(LOUDEST, &[&productions[0]]);
+    let open = call.observe_audio(LOUDEST, &[&productions[0]]);
+    call.request(Request::CloseRtpObserver(closed.clone()));
+    assert_eq!(say(&mut call, &open, 2 * INTERVAL + 10 * MS), vec![volumes(&[(&productions[0].id, -30)]); 2]);
+    assert_eq!(said(&call, &closed, 0), []);
+    let error = call.network.request(Request::PauseRtpObserver(closed)).unwrap_err();
+    assert_eq!(error.to_string(), "RtpObserver not found [id:observer-3]");
+}
+
+#[test]
+fn video_is_refused() {
+    let (mut call, productions) = speakers(5, &[Some(30)]);
+    let video = call.produce_video(productions[0].node, VideoConfig::default());
+    let observer = call.observe_audio(LOUDEST, &[]);
+    let error =
+        call.network.request(Request::RtpObserverAddProducer(observer, video.id.clone())).unwrap_err();
+    assert_eq!(error.to_string(), format!("not an audio Producer [id:{}]", video.id));
+}
