@@ -2,13 +2,14 @@ import { expect, it } from 'vitest';
 import { readConfig, roomUrl } from './config';
 
 it('reads what the URL asks for', () => {
-  const search = '?roomId=soup&peerId=p1&name=Ada%20L&join=1&codec=VP9&mic=0';
+  const search = '?roomId=soup&peerId=p1&name=Ada%20L&join=1&codec=VP9&height=360&mic=0';
   expect(readConfig(search)).toEqual({
     roomId: 'soup',
     peerId: 'p1',
     displayName: 'Ada L',
     joinAtOnce: true,
     videoCodec: 'vp9',
+    videoHeight: 360,
     mic: false,
     camera: true,
   });
@@ -16,6 +17,11 @@ it('reads what the URL asks for', () => {
 
 it('falls back to VP8 for a codec it does not know', () => {
   expect(readConfig('?codec=theora').videoCodec).toBe('vp8');
+});
+
+it('takes only sensible heights of the picture', () => {
+  const heights = ['', 'height=x', 'height=2', 'height=9999', 'height=180'].map((q) => readConfig(`?${q}`).videoHeight);
+  expect(heights).toEqual([720, 720, 720, 720, 180]);
 });
 
 it('takes a fresh peer id for each page', () => {

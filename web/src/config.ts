@@ -3,6 +3,8 @@
 import { VIDEO_CODECS } from './room/codecs';
 import type { VideoCodec } from './room/codecs';
 
+const DEFAULT_VIDEO_HEIGHT = 720;
+
 export interface PageConfig {
   /** `roomId`: the room; null lets the user choose. */
   roomId: string | null;
@@ -14,6 +16,8 @@ export interface PageConfig {
   joinAtOnce: boolean;
   /** `codec=vp8|vp9|h264|av1`: what the camera is encoded with. */
   videoCodec: VideoCodec;
+  /** `height=180…1080`: lines of the camera's picture; fewer cost less bandwidth and CPU. */
+  videoHeight: number;
   /** `mic=0`, `camera=0`: start with it off. */
   mic: boolean;
   camera: boolean;
@@ -28,6 +32,7 @@ export function readConfig(search: string): PageConfig {
     displayName: params.get('name')?.trim() || null,
     joinAtOnce: params.get('join') === '1',
     videoCodec: VIDEO_CODECS.find((known) => known === codec) ?? 'vp8',
+    videoHeight: heightOf(params.get('height')),
     mic: params.get('mic') !== '0',
     camera: params.get('camera') !== '0',
   };
@@ -45,6 +50,11 @@ export function suggestRoomId(): string {
   const [a = 0, b = 0, c = 0] = crypto.getRandomValues(new Uint16Array(3));
   const pick = (words: string[], n: number) => words[n % words.length];
   return `${pick(adjectives, a)}-${pick(nouns, b)}-${100 + (c % 900)}`;
+}
+
+function heightOf(text: string | null): number {
+  const height = Number(text ?? DEFAULT_VIDEO_HEIGHT);
+  return height >= 180 && height <= 1080 ? Math.round(height) : DEFAULT_VIDEO_HEIGHT;
 }
 
 function randomId(): string {

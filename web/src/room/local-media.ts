@@ -53,8 +53,14 @@ export class LocalMedia {
 
   #suspended: MediaSource[] = [];
 
-  /** `preferred` are the ids of the devices to open first, if they are there. */
-  constructor(preferred: Partial<Record<MediaSource, string>> = {}) {
+  /**
+   * `preferred` are the ids of the devices to open first, if they are there; `videoHeight` the lines
+   * of the camera's picture.
+   */
+  constructor(
+    preferred: Partial<Record<MediaSource, string>> = {},
+    readonly videoHeight = 720,
+  ) {
     const source = (deviceId: string | undefined): SourceState => ({
       enabled: false,
       starting: false,
@@ -128,7 +134,7 @@ export class LocalMedia {
 
     try {
       const { mic, camera } = this.#store.get();
-      const stream = await getUserMedia(sources, { mic: mic.deviceId, camera: camera.deviceId });
+      const stream = await getUserMedia(sources, { mic: mic.deviceId, camera: camera.deviceId }, this.videoHeight);
       for (const track of stream.getTracks()) {
         const source = track.kind === 'audio' ? 'mic' : 'camera';
         if (isCurrent(source)) this.#adopt(source, track);
@@ -183,11 +189,15 @@ export class LocalMedia {
 type DeviceIds = Partial<Record<MediaSource, string | null>>;
 
 /** Opens exactly the devices named; where one of them is gone, whichever the browser prefers. */
-async function getUserMedia(sources: MediaSource[], ids: DeviceIds): Promise<MediaStream> {
+async function getUserMedia(
+  sources: MediaSource[],
+  ids: DeviceIds,
+  videoHeight: number,
+): Promise<MediaStream> {
   if (!navigator.mediaDevices) throw new DOMException('needs https', 'SecurityError');
   const constraints = ({ mic, camera }: DeviceIds): MediaStreamConstraints => ({
     audio: sources.includes('mic') && micConstraints(mic),
-    video: sources.includes('camera') && cameraConstraints(camera),
+    video: sources.includes('camera') && cameraConstraints(camera, videoHeight),
   });
   try {
     return await navigator.mediaDevices.getUserMedia(constraints(ids));
@@ -206,11 +216,14 @@ function micConstraints(deviceId: string | null | undefined): MediaTrackConstrai
   };
 }
 
-function cameraConstraints(deviceId: string | null | undefined): MediaTrackConstraints {
+function cameraConstraints(
+  deviceId: string | null | undefined,
+  height: number,
+): MediaTrackConstraints {
   return {
     ...(deviceId ? { deviceId: { exact: deviceId } } : { facingMode: 'user' }),
-    width: { ideal: 1280 },
-    height: { ideal: 720 },
+    width: { ideal: Math.round((height * 16) / 9) },
+    height: { ideal: height },
     frameRate: { ideal: 30 },
   };
 }

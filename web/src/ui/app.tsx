@@ -23,7 +23,11 @@ interface Visit extends JoinChoice {
 /** The lobby, then a call, then what it ended with, and from there a call again. */
 export function App({ config }: { config: PageConfig }) {
   const media = useMemo(
-    () => new LocalMedia({ mic: readPreference('mic'), camera: readPreference('camera') }),
+    () =>
+      new LocalMedia(
+        { mic: readPreference('mic'), camera: readPreference('camera') },
+        config.videoHeight,
+      ),
     [],
   );
   const [visit, setVisit] = useState<Visit | null>(null);
