@@ -44,6 +44,8 @@ export class RoomClient {
   readonly #stopWatchingMedia: () => void;
   #session: MediaSession | null = null;
   #joinedOnce = false;
+  /** Whether this side's media may be sent yet in this session. */
+  #maySend = false;
   #rejoinTimer: ReturnType<typeof setTimeout> | undefined;
 
   /** Starts to join at once; `state` tells how it goes. */
@@ -107,6 +109,7 @@ export class RoomClient {
       });
       if (connection.lost) return session.close();
       this.#session = session;
+      this.#maySend = false;
       const { peers } = await connection.request('join', {
         displayName: this.#options.displayName,
         device: describeBrowser(navigator.userAgent),
@@ -116,7 +119,9 @@ export class RoomClient {
       this.#joinedOnce = true;
       this.#dispatch({ type: 'joined', peers });
       // Browsers set up one connection after the other, and a joiner wants to see before being seen.
-      if (peers.length > 0) await session.firstConsumer(LISTEN_FIRST_MS);
+      if (peers.length > 0) await session.receiving(LISTEN_FIRST_MS);
+      if (this.#session !== session) return;
+      this.#maySend = true;
       this.#syncProducers();
     } catch (error) {
       this.#enteringFailed(error);
@@ -175,7 +180,7 @@ export class RoomClient {
 
   #syncProducers(): void {
     const session = this.#session;
-    if (!session || this.#store.get().phase.name !== 'joined') return;
+    if (!session || !this.#maySend || this.#store.get().phase.name !== 'joined') return;
     for (const name of SOURCES) {
       const source = () => this.#options.media.state.get()[name];
       session.syncProducer(name, source, this.#options.videoCodec).then(

@@ -18,6 +18,9 @@ export interface SessionHandlers {
   onTransportState(direction: TransportDirection, state: types.ConnectionState): void;
 }
 
+/** Candidates are gathered while the room is joined, not only when the first media is negotiated. */
+const ADDITIONAL_SETTINGS = { iceCandidatePoolSize: 1 };
+
 type NewConsumer = ServerRequests['newConsumer'];
 
 /** What the server says of a consumer while the browser is still making it. */
@@ -36,8 +39,6 @@ export class MediaSession {
 
   readonly #connection: SignalingConnection;
   readonly #pendingConsumers = new Map<string, PendingConsumer>();
-  #firstConsumerMade = () => {};
-  readonly #firstConsumer = new Promise<void>((resolve) => (this.#firstConsumerMade = resolve));
   /** The end of the queue of changes to a source's producer. */
   readonly #syncing: Record<MediaSource, Promise<void>> = {
     mic: Promise.resolve(),
@@ -65,8 +66,8 @@ export class MediaSession {
     return new MediaSession(
       connection,
       device,
-      device.createSendTransport(sendInfo),
-      device.createRecvTransport(recvInfo),
+      device.createSendTransport({ ...sendInfo, additionalSettings: ADDITIONAL_SETTINGS }),
+      device.createRecvTransport({ ...recvInfo, additionalSettings: ADDITIONAL_SETTINGS }),
       handlers,
     );
   }
@@ -127,15 +128,18 @@ export class MediaSession {
       this.consumers.set(id, consumer);
       return { consumer, paused: pending.paused };
     } finally {
-      this.#firstConsumerMade();
       this.#pendingConsumers.delete(id);
     }
   }
 
-  /** Resolves when the first consumer is made, or has failed, and at the latest after `limitMs`. */
-  firstConsumer(limitMs: number): Promise<void> {
-    const limit = new Promise<void>((resolve) => setTimeout(resolve, limitMs));
-    return Promise.race([this.#firstConsumer, limit]);
+  /** Resolves when media can be received, at the latest after `limitMs`. */
+  receiving(limitMs: number): Promise<void> {
+    return new Promise((resolve) => {
+      setTimeout(resolve, limitMs);
+      this.recvTransport.on('connectionstatechange', (state) => {
+        if (state === 'connected') resolve();
+      });
+    });
   }
 
   setConsumerPaused(id: string, paused: boolean): void {
