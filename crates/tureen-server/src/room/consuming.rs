@@ -19,11 +19,12 @@ pub(super) struct Source {
 }
 
 impl Session {
-    /// Starts to make `peer`, which is this session's, a consumer of `source`, and as many replicas as the room
-    /// wants. Does nothing where the peer can't consume it.
+    /// Starts to make `peer`, which is this session's, a consumer of each of `sources`, and as many replicas as the
+    /// room wants. Leaves out what the peer can't consume.
     ///
-    /// Called under the room's lock; whatever takes time happens in tasks that end with the peer.
-    pub(super) fn consume(&self, peer: &mut Peer, source: Source) {
+    /// Called under the room's lock; whatever takes time happens in tasks that end with the peer. Consumers are
+    /// announced in the order of `sources`, without waiting for one another.
+    pub(super) fn consume(&self, peer: &mut Peer, sources: Vec<Source>) {
         let Some(rtp_capabilities) = peer.joined.as_ref().and_then(|joined| joined.rtp_capabilities.clone())
         else {
             return;
@@ -33,38 +34,61 @@ impl Session {
             return;
         };
         let transport = transport.transport.clone();
-        for _ in 0..=self.room().consumer_replicas {
-            let mut options = ConsumerOptions::new(source.producer_id, rtp_capabilities.clone());
-            options.paused = true;
-            // NACK for Opus too.
-            options.enable_rtx = Some(true);
-            options.ignore_dtx = true;
-            peer.spawn(self.clone().make_consumer(transport.clone(), options, source.clone()));
-        }
+        let session = self.clone();
+        peer.spawn(async move {
+            for source in sources {
+                for _ in 0..=session.room().consumer_replicas {
+                    let mut options = ConsumerOptions::new(source.producer_id, rtp_capabilities.clone());
+                    options.paused = true;
+                    // NACK for Opus too.
+                    options.enable_rtx = Some(true);
+                    options.ignore_dtx = true;
+                    let Some(consumer) = session.make_consumer(&transport, options, &source).await else {
+                        continue;
+                    };
+                    let announcement = session.clone().announce(consumer, source.clone());
+                    // The peer may be gone by now, and its consumers with it.
+                    let _ = session.with_peer(|peer| peer.spawn(announcement));
+                }
+            }
+        });
     }
 
-    async fn make_consumer(self, transport: WebRtcTransport, options: ConsumerOptions, source: Source) {
+    /// Makes a consumer and enters it in the peer's table.
+    async fn make_consumer(
+        &self,
+        transport: &WebRtcTransport,
+        options: ConsumerOptions,
+        source: &Source,
+    ) -> Option<Consumer> {
         let name = self.link().name();
         if !self.room().router.can_consume(&source.producer_id, &options.rtp_capabilities) {
-            return debug!(peer = name, producer = %source.producer_id, "peer can't consume this");
+            debug!(peer = name, producer = %source.producer_id, "peer can't consume this");
+            return None;
         }
         let consumer = match transport.consume(options).await {
             Ok(consumer) => consumer,
             Err(error) => {
-                return warn!(peer = name, producer = %source.producer_id, %error, "consumer can't be made");
+                warn!(peer = name, producer = %source.producer_id, %error, "consumer can't be made");
+                return None;
             }
         };
-        drop(transport);
         self.report(&consumer);
         let id = consumer.id();
         let entry = ConsumerEntry { consumer: consumer.clone(), _load: self.room().worker.add_load() };
-        let Ok(_) = self.with_peer(|peer| peer.consumers.insert(id, entry)) else { return };
+        self.with_peer(|peer| peer.consumers.insert(id, entry)).ok()?;
         if consumer.closed() {
             // The producer closed before the consumer was in the table. The client need not hear of it.
             self.forget_consumer(id);
-            return;
+            return None;
         }
+        Some(consumer)
+    }
 
+    /// Tells the client of a consumer and lets media flow when it is ready.
+    async fn announce(self, consumer: Consumer, source: Source) {
+        let name = self.link().name();
+        let id = consumer.id();
         let producer_paused = consumer.producer_paused();
         let announcement = NewConsumer {
             peer_id: &source.peer_id,

@@ -154,16 +154,15 @@ impl Session {
         for (id, peer) in state.peers.iter().filter(|(id, _)| *id != self.peer_id()) {
             let Some(joined) = &peer.joined else { continue };
             peers.push(describe(id, &joined.display_name, &joined.device));
-            sources.extend(peer.producers.iter().map(|(&producer_id, entry)| Source {
-                peer_id: id.clone(),
-                producer_id,
-                app_data: entry.app_data.clone(),
+            sources.extend(peer.producers.iter().map(|(&producer_id, entry)| {
+                let source = Source { peer_id: id.clone(), producer_id, app_data: entry.app_data.clone() };
+                (entry.producer.kind(), source)
             }));
         }
+        // Browsers set up the first one alone and the others together: first what takes longest to be seen.
+        sources.sort_by_key(|(kind, _)| *kind != MediaKind::Video);
         let me = self.peer_in(&mut state)?;
-        for source in sources {
-            self.consume(me, source);
-        }
+        self.consume(me, sources.into_iter().map(|(_, source)| source).collect());
         drop(state);
 
         info!(room = self.room().id, peer = id, name = display_name, "peer joined");
@@ -201,7 +200,7 @@ impl Session {
             if peer_id != self.peer_id() && peer.joined.is_some() {
                 let consumer =
                     Session::new(self.room().clone(), peer_id.clone(), peer.session, peer.link.clone());
-                consumer.consume(peer, source.clone());
+                consumer.consume(peer, vec![source.clone()]);
             }
         }
         drop(state);
