@@ -42,6 +42,8 @@ pub(crate) struct Client {
     next_id: u32,
     /// Requests and notifications of the server that nobody asked for yet.
     inbox: VecDeque<Value>,
+    /// How long a frame may take to come.
+    limit: Duration,
 }
 
 impl Client {
@@ -63,7 +65,7 @@ impl Client {
         }
         let stream = TcpStream::connect(address).await.unwrap();
         let (socket, _) = client_async(request, stream).await?;
-        Ok(Self { socket, next_id: 1, inbox: VecDeque::new() })
+        Ok(Self { socket, next_id: 1, inbox: VecDeque::new(), limit: TOO_LONG })
     }
 
     /// Connects and joins.
@@ -106,6 +108,14 @@ impl Client {
     pub(crate) async fn notification(&mut self, method: &str) -> Value {
         self.take(|message| message["notification"] == true && message["method"] == method).await["data"]
             .take()
+    }
+
+    /// As [`Client::notification`], for what takes its time.
+    pub(crate) async fn notification_within(&mut self, method: &str, limit: Duration) -> Value {
+        self.limit = limit;
+        let data = self.notification(method).await;
+        self.limit = TOO_LONG;
+        data
     }
 
     /// Id and data of the server's next request of that name.
@@ -164,7 +174,7 @@ impl Client {
     }
 
     async fn frame(&mut self) -> Option<Result<Message, tungstenite::Error>> {
-        let frame = tokio::time::timeout(TOO_LONG, self.socket.next()).await;
+        let frame = tokio::time::timeout(self.limit, self.socket.next()).await;
         frame.unwrap_or_else(|_| panic!("nothing came; unasked: {:?}", self.inbox))
     }
 }

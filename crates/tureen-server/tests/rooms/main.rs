@@ -1,6 +1,7 @@
-//! The server as clients see it: signalling over real WebSockets, and HTTP. Media is tested with browsers.
+//! The server as clients see it: signalling over real WebSockets, and HTTP. Calls are tested with browsers.
 
 mod client;
+mod lost;
 mod media;
 mod signaling;
 mod web;
