@@ -18,11 +18,23 @@ export class Participant {
   }
 
   /** Opens a page of `browser` and joins a room at once. */
-  static async join(browser, serverUrl, { roomId, name, codec }) {
+  static join(browser, serverUrl, { roomId, name, codec }) {
+    return Participant.#open(browser, serverUrl, { roomId, name, join: '1', ...(codec ? { codec } : {}) });
+  }
+
+  /** Opens a page of `browser`, waits in the lobby for the camera's preview and joins by the button there. */
+  static async joinByLobby(browser, serverUrl, { roomId, name }) {
+    const participant = await Participant.#open(browser, serverUrl, { roomId, name });
+    const page = participant.#page;
+    await page.waitForFunction(() => document.querySelector('video')?.currentTime > 0);
+    await page.click('button:has-text("Join")');
+    return participant;
+  }
+
+  static async #open(browser, serverUrl, parameters) {
     const page = await browser.newPage({ initScript: recorder });
-    const participant = new Participant(page, name);
-    const query = new URLSearchParams({ roomId, name, join: '1', ...(codec ? { codec } : {}) });
-    await page.goto(`${serverUrl}/?${query}`);
+    const participant = new Participant(page, parameters.name);
+    await page.goto(`${serverUrl}/?${new URLSearchParams(parameters)}`);
     return participant;
   }
 
