@@ -7,7 +7,10 @@ import { Participant } from './lib/participant.js';
 import { startServer } from './lib/server.js';
 
 /** 300 ms is what users should see; the rest is for loaded test machines. */
-const MAX_FIRST_FRAME_MS = 1500;
+const MAX_FIRST_FRAME_MS = 1000;
+
+/** Small pictures: three browsers encode and decode in software here, on the cores that the server has too. */
+const HEIGHT = '360';
 
 describe('a third tab', () => {
   let server;
@@ -25,12 +28,12 @@ describe('a third tab', () => {
 
   it('sees a picture at once, for one key frame of each camera', async (t) => {
     const roomId = 'late';
-    const alice = await Participant.join(chromium, server.url, { roomId, name: 'Alice' });
-    const bob = await Participant.join(chromium, server.url, { roomId, name: 'Bob' });
+    const alice = await Participant.join(chromium, server.url, { roomId, name: 'Alice', height: HEIGHT });
+    const bob = await Participant.join(chromium, server.url, { roomId, name: 'Bob', height: HEIGHT });
     await Promise.all([alice.frameRateFrom('Bob', 3), bob.frameRateFrom('Alice', 3)]);
     const before = await Promise.all([keyFrameRequests(alice), keyFrameRequests(bob)]);
 
-    const carol = await Participant.joinByLobby(chromium, server.url, { roomId, name: 'Carol' });
+    const carol = await Participant.joinByLobby(chromium, server.url, { roomId, name: 'Carol', height: HEIGHT });
     const { fromJoin } = await carol.timeToFirstFrame();
     t.diagnostic(`first picture ${fromJoin} ms after the join`);
     const rates = await Promise.all([carol.frameRateFrom('Alice', 2), carol.frameRateFrom('Bob', 2)]);

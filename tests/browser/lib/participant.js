@@ -18,13 +18,14 @@ export class Participant {
   }
 
   /** Opens a page of `browser` and joins a room at once. */
-  static join(browser, serverUrl, { roomId, name, codec }) {
-    return Participant.#open(browser, serverUrl, { roomId, name, join: '1', ...(codec ? { codec } : {}) });
+  static join(browser, serverUrl, { roomId, name, codec, height }) {
+    const optional = { ...(codec ? { codec } : {}), ...(height ? { height } : {}) };
+    return Participant.#open(browser, serverUrl, { roomId, name, join: '1', ...optional });
   }
 
   /** Opens a page of `browser`, waits in the lobby for the camera's preview and joins by the button there. */
-  static async joinByLobby(browser, serverUrl, { roomId, name }) {
-    const participant = await Participant.#open(browser, serverUrl, { roomId, name });
+  static async joinByLobby(browser, serverUrl, { roomId, name, height }) {
+    const participant = await Participant.#open(browser, serverUrl, { roomId, name, ...(height ? { height } : {}) });
     const page = participant.#page;
     await page.waitForFunction(() => document.querySelector('video')?.currentTime > 0);
     await page.click('button:has-text("Join")');
