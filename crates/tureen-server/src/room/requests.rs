@@ -46,6 +46,10 @@ impl Session {
                 done(self.joined_consumer(&OfConsumer { consumer_id })?.set_priority(priority).await)
             }
             "changeDisplayName" => self.change_display_name(read(data)?),
+            // mediasoup-demo throttles the server's network for who knows its secret; this server has none.
+            "applyNetworkThrottle" | "resetNetworkThrottle" => Err(Refusal::forbidden(format_args!(
+                "{method}: no secret for network throttling is configured"
+            ))),
             "getTransportStats" => {
                 write(&self.transport(&read(data)?)?.get_stats().await.map_err(Refusal::failed)?)
             }

@@ -113,6 +113,17 @@ async fn texts_that_are_no_messages_are_ignored() {
 }
 
 #[tokio::test]
+async fn network_throttling_needs_a_secret_that_nobody_has() {
+    let server = server().await;
+    let mut a = Client::join(&server, "r", "a").await;
+    for method in ["applyNetworkThrottle", "resetNetworkThrottle"] {
+        let (code, reason) = a.request(method, json!({ "secret": "guess" })).await.unwrap_err();
+        assert_eq!(code, 403);
+        assert!(reason.contains(method), "{reason}");
+    }
+}
+
+#[tokio::test]
 async fn an_unknown_method_is_refused_by_name() {
     let server = server().await;
     let mut a = Client::connect(&server, "r", "a").await;
