@@ -227,11 +227,6 @@ impl Consumer {
         self.is_active() && self.codec.has_key_frames()
     }
 
-    /// Whether its media has key frames at all.
-    pub fn has_key_frames(&self) -> bool {
-        self.codec.has_key_frames()
-    }
-
     /// The next packet starts anew: after a pause, a reconnection, or with a new source stream.
     pub fn require_sync(&mut self) {
         self.sync_required = true;
@@ -497,7 +492,7 @@ impl Consumer {
         }
     }
 
-    /// Round-trip time, sender report etc. need the wall clock; this is the canonical name they go with.
+    /// RTCP canonical name of the outgoing stream.
     pub fn cname(&self) -> &str {
         self.rtp_parameters.rtcp.cname.as_deref().unwrap_or_default()
     }

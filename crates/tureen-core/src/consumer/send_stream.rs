@@ -17,7 +17,6 @@ pub struct SendStream {
     rate: RateMeter,
     retransmitted: Counter,
     last_packet: Option<(Instant, u32)>,
-    last_sender_report: Option<(NtpTime, Instant)>,
     report: RemoteReport,
     /// NACK messages and packets named in them.
     pub nacks: (u64, u64),
@@ -64,7 +63,6 @@ impl SendStream {
             rate: RateMeter::new(crate::rate::DEFAULT_RATE_WINDOW),
             retransmitted: Counter::default(),
             last_packet: None,
-            last_sender_report: None,
             report: RemoteReport::default(),
             nacks: (0, 0),
             plis: 0,
@@ -130,11 +128,10 @@ impl SendStream {
     }
 
     /// The sender report for this instant; nothing before the first packet.
-    pub fn sender_report(&mut self, now: Instant, ntp: NtpTime) -> Option<SenderReportInfo> {
+    pub fn sender_report(&self, now: Instant, ntp: NtpTime) -> Option<SenderReportInfo> {
         let (sent_at, timestamp) = self.last_packet?;
         let elapsed = now.saturating_duration_since(sent_at);
         let ticks = elapsed.as_micros() * u128::from(self.clock_rate) / 1_000_000;
-        self.last_sender_report = Some((ntp, now));
         Some(SenderReportInfo {
             ntp,
             rtp_timestamp: timestamp.wrapping_add(ticks as u32),

@@ -93,11 +93,6 @@ impl SeqRewriter {
         None
     }
 
-    /// The highest output number so far.
-    pub fn highest_output(&self) -> u64 {
-        self.highest_output
-    }
-
     fn push_segment(&mut self, start: u64, offset: i64) {
         if let Some(last) = self.segments.back_mut()
             && last.start == start

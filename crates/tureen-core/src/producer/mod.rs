@@ -209,11 +209,6 @@ impl Producer {
         self.streams.iter().map(ProducerStream::producer_score).collect()
     }
 
-    /// The camera's orientation, as last announced in the stream.
-    pub fn orientation(&self) -> Option<VideoOrientation> {
-        self.orientation
-    }
-
     /// Asks the remote side for a key frame of each stream, as often as the delay allows.
     pub fn request_key_frames(&mut self, now: Instant) {
         for stream in &self.streams {

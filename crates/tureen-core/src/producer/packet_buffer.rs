@@ -172,12 +172,6 @@ impl PacketBuffer {
         self.get(seq).filter(|p| now.saturating_duration_since(p.received_at) <= self.config.retention)
     }
 
-    /// Forgets every packet but keeps the memory.
-    pub fn clear(&mut self) {
-        self.slots.clear();
-        self.batch_floor = self.head;
-    }
-
     fn index(&self, position: u64) -> usize {
         (position % self.bytes.len() as u64) as usize
     }

@@ -33,9 +33,6 @@ const PADDING: [[u8; MAX_PADDING]; MAX_PADDING + 1] = {
 /// Datagrams in one run (Linux: UDP_MAX_SEGMENTS is 64 on older kernels).
 const MAX_SEGMENTS: usize = 64;
 
-/// Largest tag of any SRTP suite (RFC 7714 §12).
-const MAX_TAG: usize = 16;
-
 /// Queues of the sending side.
 #[derive(Debug)]
 pub(super) struct Egress {
@@ -305,7 +302,7 @@ impl Worker {
             let Written { ssrc, index, .. } = planned.written;
             let sealed = sealer.seal_rtp_after_header(ssrc, index, header.len(), front, rest, out);
             let Ok(sealed) = sealed else { continue };
-            debug_assert!(sealed <= natural + padding + MAX_TAG, "sealing adds a tag at most");
+            debug_assert_eq!(sealed, natural + padding, "runs are planned by exact lengths");
             len += sealed;
             count += 1;
             tally.add(&mut self.consumers, now, planned, sealed, packet.info.timestamp);
@@ -403,5 +400,61 @@ impl Tally {
             consumer.stream.on_sent(now, self.packets, self.bytes, self.payload_bytes, self.timestamp);
         }
         (self.packets, self.bytes, self.payload_bytes) = (0, 0, 0);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::units::Ssrc;
+
+    const TAG: usize = 16;
+    const HEADER: usize = 24;
+
+    fn plan(payloads: &[usize]) -> Vec<Planned> {
+        let origin = Origin { consumer: ConsumerKey::default(), producer: ProducerKey::default(), stream: 0 };
+        let written = Written { header_len: HEADER, ssrc: Ssrc(1), index: 0, original_seq: None };
+        let planned = |&payload_len| Planned {
+            origin,
+            source: 0,
+            header: 0..HEADER,
+            payload_len,
+            written,
+            resend: false,
+        };
+        payloads.iter().map(planned).collect()
+    }
+
+    fn segment(payloads: &[usize]) -> usize {
+        run_segment_size(&plan(payloads), TAG, 65_535) - HEADER - TAG
+    }
+
+    #[test]
+    fn sizes_that_differ_by_a_byte_make_one_run_of_the_largest() {
+        assert_eq!(segment(&[1200, 1201, 1200, 1201]), 1201);
+    }
+
+    #[test]
+    fn packet_too_different_to_be_padded_does_not_set_the_size() {
+        assert_eq!(segment(&[1200, 1201, 300, 1250]), 1201);
+        assert_eq!(segment(&[300, 1200]), 300);
+        assert_eq!(segment(&[1200, 1200 + MAX_PADDING]), 1200 + MAX_PADDING);
+        assert_eq!(segment(&[1200, 1201 + MAX_PADDING]), 1200);
+    }
+
+    #[test]
+    fn retransmission_is_never_padded_to_a_run() {
+        let mut plan = plan(&[1200, 1201]);
+        plan[1].resend = true;
+        assert_eq!(run_segment_size(&plan, TAG, 65_535), HEADER + 1200 + TAG);
+    }
+
+    #[test]
+    fn padding_ends_with_its_count() {
+        for len in 1..=MAX_PADDING {
+            let padding = &PADDING[len][..len];
+            assert_eq!(usize::from(padding[len - 1]), len);
+            assert!(padding[..len - 1].iter().all(|&octet| octet == 0));
+        }
     }
 }
