@@ -261,9 +261,9 @@ impl Session {
                 fir.entries.iter().for_each(|entry| self.on_key_frame_request(entry.ssrc))
             }
             RtcpPacket::Xr(report) => self.on_extended_report(report),
+            RtcpPacket::Remb(remb) => self.remb = remb.bitrate,
             RtcpPacket::Sdes(_)
             | RtcpPacket::Bye(_)
-            | RtcpPacket::Remb(_)
             | RtcpPacket::TransportCc(_)
             | RtcpPacket::Unknown { .. } => {}
         }

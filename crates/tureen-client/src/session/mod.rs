@@ -19,7 +19,7 @@ use tureen_core::ice::IceCredentials;
 use tureen_core::srtp::{SrtpError, SrtpOpener, SrtpSealer, SrtpSuite};
 use tureen_core::transport::twcc_receiver::TwccReceiver;
 use tureen_core::types::data_structures::{DtlsParameters, IceParameters};
-use tureen_core::units::Ssrc;
+use tureen_core::units::{Bitrate, Ssrc};
 use tureen_core::wire::rtcp::{NtpTime, RtcpCompound};
 use tureen_core::wire::stun::StunMessage;
 
@@ -70,6 +70,8 @@ pub struct Session {
     reports_at: Option<Instant>,
     reference_time: Option<ReferenceTime>,
     rtt: Option<Duration>,
+    /// What the server wants to receive at most; zero is no limit.
+    remb: Bitrate,
     control: ControlQueue,
     events: VecDeque<Event>,
     dropped: u64,
@@ -228,6 +230,7 @@ impl Session {
             reports_at: None,
             reference_time: None,
             rtt: None,
+            remb: Bitrate::default(),
             control: ControlQueue::default(),
             events: VecDeque::new(),
             dropped: 0,
@@ -259,6 +262,14 @@ impl Session {
     /// Round trip time to the server by the last reports, once known.
     pub fn rtt(&self) -> Option<Duration> {
         self.rtt
+    }
+
+    /// How much the server wants to receive at most, by its last REMB (draft-alvestrand-rmcat-remb). `None`: it has set
+    /// no limit, or has lifted it by a REMB of zero, as libwebrtc reads that.
+    ///
+    /// The session does not enforce it: what is sent is the caller's choice.
+    pub fn max_outgoing_bitrate(&self) -> Option<Bitrate> {
+        (!self.remb.is_zero()).then_some(self.remb)
     }
 
     /// How many datagrams were of no use: malformed, unauthentic, from an unknown stream or address.

@@ -1,5 +1,6 @@
 //! Transports: where media enters and leaves a worker.
 
+pub mod remb;
 pub mod rtp_listener;
 pub mod twcc_receiver;
 pub mod webrtc;
@@ -16,6 +17,7 @@ use crate::rate::{Counter, DEFAULT_RATE_WINDOW, RateMeter};
 use crate::srtp::{SrtpOpener, SrtpSealer};
 use crate::units::{Bitrate, Ssrc};
 use crate::wire::rtp::ExtensionIds;
+use remb::RembSchedule;
 use rtp_listener::RtpListener;
 use twcc_receiver::TwccReceiver;
 use webrtc::WebRtcLink;
@@ -59,8 +61,8 @@ pub struct Transport {
     pub trace: TransportTrace,
     /// Limits.
     pub bitrates: Bitrates,
-    /// When the limit of incoming media was last told to the remote side.
-    pub remb_sent_at: Option<Instant>,
+    /// When the remote side is told the limit of incoming media.
+    pub remb: RembSchedule,
     /// What came in and went out.
     pub traffic: TransportTraffic,
     /// Part of our packets that the remote side says it lost, 0 to 1.
@@ -158,7 +160,7 @@ impl Transport {
             next_transport_seq: 1,
             trace: TransportTrace::default(),
             bitrates,
-            remb_sent_at: None,
+            remb: RembSchedule::default(),
             traffic: TransportTraffic::new(),
             loss_sent: None,
         }

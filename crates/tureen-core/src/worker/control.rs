@@ -347,8 +347,9 @@ impl Worker {
         bitrate: Bitrate,
     ) -> Result<(), RequestError> {
         let key = self.find_transport(id)?;
-        self.transports[key].bitrates.max_incoming = bitrate;
-        self.transports[key].remb_sent_at = None;
+        let transport = &mut self.transports[key];
+        transport.bitrates.max_incoming = bitrate;
+        transport.remb.set_limit(bitrate);
         self.send_remb(now, key);
         Ok(())
     }

@@ -25,9 +25,6 @@ const VIDEO_INTERVAL: Duration = Duration::from_millis(1000);
 /// Between reports on a transport with audio only (mediasoup `MaxAudioIntervalMs`).
 const AUDIO_INTERVAL: Duration = Duration::from_millis(5000);
 
-/// Between repetitions of a limit of incoming media (mediasoup `LimitationRembInterval`).
-const REMB_INTERVAL: Duration = Duration::from_millis(1500);
-
 /// Longest RTCP packet before encryption.
 const MAX_RTCP: usize = 1200;
 
@@ -138,17 +135,13 @@ impl Worker {
         }
     }
 
-    /// Tells the remote side the limit of what it may send, if there is one.
+    /// Tells the remote side the limit of what it may send, or that there is none any more.
     pub(super) fn send_remb(&mut self, now: Instant, key: TransportKey) {
         let Some(transport) = self.transports.get_mut(key) else { return };
-        let limit = transport.bitrates.max_incoming;
-        if transport.producers.is_empty() || !transport.is_connected() || limit.is_zero() {
+        if transport.producers.is_empty() || !transport.is_connected() {
             return;
         }
-        if transport.remb_sent_at.is_some_and(|at| now.saturating_duration_since(at) < REMB_INTERVAL) {
-            return;
-        }
-        transport.remb_sent_at = Some(now);
+        let Some(limit) = transport.remb.poll(now) else { return };
         let ssrcs: Vec<Ssrc> = transport.listener.ssrcs().map(|(ssrc, _)| ssrc).collect();
         self.with_rtcp(now, key, |_, out| write_remb(out, REPORTER, limit, &ssrcs));
     }

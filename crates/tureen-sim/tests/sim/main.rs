@@ -3,6 +3,7 @@
 mod connecting;
 mod hostile;
 mod key_frames;
+mod limits;
 mod repair;
 mod speakers;
 

@@ -1,0 +1,104 @@
+//! When the remote side is told how much it may send.
+
+use std::time::{Duration, Instant};
+
+use crate::units::Bitrate;
+
+/// The limit of a transport's incoming media, as REMBs carry it (mediasoup `RembGenerator`).
+///
+/// A limit is told when it is set and again as long as it holds. That there is none any more is told several times: a
+/// sender that missed the only message would stay limited for ever.
+#[derive(Debug, Default)]
+pub struct RembSchedule {
+    /// Zero is none.
+    limit: Bitrate,
+    sent_at: Option<Instant>,
+    /// Messages that the remote side has yet to be sent about the end of the last limit.
+    farewells: u8,
+}
+
+/// Between repetitions (mediasoup `LimitationRembIntervalMs`).
+const INTERVAL: Duration = Duration::from_millis(1500);
+
+/// Messages that say that there is no limit any more (mediasoup `UnlimitedRembNumPackets`).
+const FAREWELLS: u8 = 4;
+
+impl RembSchedule {
+    /// Sets the limit; zero lifts it. What is to be told about it is due at once.
+    pub fn set_limit(&mut self, limit: Bitrate) {
+        let lifted = limit.is_zero() && !self.limit.is_zero();
+        if lifted {
+            self.farewells = FAREWELLS;
+        } else if !limit.is_zero() {
+            self.farewells = 0;
+        }
+        if lifted || !limit.is_zero() {
+            self.sent_at = None;
+        }
+        self.limit = limit;
+    }
+
+    /// The bitrate to tell the remote side now, if it is time to; zero says that there is no limit.
+    pub fn poll(&mut self, now: Instant) -> Option<Bitrate> {
+        if self.limit.is_zero() && self.farewells == 0 {
+            return None;
+        }
+        if self.sent_at.is_some_and(|at| now.saturating_duration_since(at) < INTERVAL) {
+            return None;
+        }
+        self.sent_at = Some(now);
+        self.farewells = self.farewells.saturating_sub(1);
+        Some(self.limit)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const NONE: Bitrate = Bitrate::bps(0);
+    const LIMIT: Bitrate = Bitrate::bps(300_000);
+
+    /// What is told within ten seconds from `now`, and when.
+    #[expect(clippy::disallowed_methods, reason = "an origin for virtual time; nothing depends on which")]
+    fn told(changes: &[(u64, Bitrate)]) -> Vec<(u64, Bitrate)> {
+        let (mut schedule, start) = (RembSchedule::default(), Instant::now());
+        let mut told = Vec::new();
+        for ms in (0..10_000).step_by(100) {
+            changes.iter().filter(|(at, _)| *at == ms).for_each(|(_, limit)| schedule.set_limit(*limit));
+            told.extend(schedule.poll(start + Duration::from_millis(ms)).map(|limit| (ms, limit)));
+        }
+        told
+    }
+
+    #[test]
+    fn nothing_is_told_without_a_limit() {
+        assert_eq!(told(&[]), []);
+        assert_eq!(told(&[(1000, NONE)]), [], "lifting no limit");
+    }
+
+    #[test]
+    fn limit_is_told_at_once_and_repeated() {
+        let times: Vec<_> = (0..6).map(|n| (1000 + 1500 * n, LIMIT)).collect();
+        assert_eq!(told(&[(1000, LIMIT)]), times);
+    }
+
+    #[test]
+    fn end_of_a_limit_is_told_four_times() {
+        let all = told(&[(0, LIMIT), (100, NONE)]);
+        assert_eq!(all, [(0, LIMIT), (100, NONE), (1600, NONE), (3100, NONE), (4600, NONE)]);
+    }
+
+    #[test]
+    fn lifting_again_starts_nothing_anew() {
+        let all = told(&[(0, LIMIT), (100, NONE), (200, NONE), (2000, NONE)]);
+        assert_eq!(all, [(0, LIMIT), (100, NONE), (1600, NONE), (3100, NONE), (4600, NONE)]);
+    }
+
+    #[test]
+    fn new_limit_ends_the_farewells() {
+        let all = told(&[(0, LIMIT), (100, NONE), (200, LIMIT)]);
+        assert_eq!(all[..4], [(0, LIMIT), (100, NONE), (200, LIMIT), (1700, LIMIT)]);
+        assert!(all[2..].iter().all(|(_, limit)| *limit == LIMIT));
+    }
+}
