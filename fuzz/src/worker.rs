@@ -6,7 +6,7 @@ mod room;
 use std::net::SocketAddr;
 use std::time::{Duration, Instant};
 
-use tureen_core::api::{ConsumerId, ConsumerLayers, ProducerId, Request, RequestId, Response, RouterId};
+use tureen_core::api::{ConsumerId, ConsumerLayers, LinkDump, ProducerId, Request, RequestId, Response, RouterId};
 use tureen_core::io::{Datagram, SocketCommand, SocketId, Transmit, Tuple};
 use tureen_core::units::{Bitrate, Ssrc};
 use tureen_core::worker::{Output, Worker, WorkerConfig};
@@ -95,9 +95,10 @@ impl Bench {
         };
         bench.request(Request::CreateRouter(room::router()));
         let created = bench.request(Request::CreateWebRtcTransport(room::transport(SERVER)));
-        let Some(Response::WebRtcTransport(created)) = created else {
+        let Some(Response::TransportDump(dump)) = created else {
             panic!("no transport was made: {created:?}")
         };
+        let LinkDump::WebRtc(created) = dump.link else { panic!("another transport was made: {dump:?}") };
         bench.peer.learn(&created);
         bench.request(Request::ConnectWebRtcTransport(room::transport_id(), Peer::dtls_parameters()));
         bench.to_worker.push((Peer::ADDRESS, bench.peer.check()));

@@ -9,9 +9,9 @@ use serde_json::{Value, json};
 use tureen_client::media::{OPUS_CLOCK_RATE, VIDEO_CLOCK_RATE};
 use tureen_client::{Identity, RecvStreamConfig, Rtx, SendStreamConfig, SessionConfig};
 use tureen_core::api::{
-    Consume, ConsumerId, CreateAudioLevelObserver, CreateWebRtcServer, CreateWebRtcTransport, Listen,
-    Notification, Produce, ProducerId, Request, Response, RouterId, RtpObserverId, StreamType,
-    TransportEvent, TransportId, WebRtcServerId, WebRtcTransportCreated,
+    Consume, ConsumerId, CreateAudioLevelObserver, CreateWebRtcServer, CreateWebRtcTransport, LinkDump,
+    Listen, Notification, Produce, ProducerId, Request, Response, RouterId, RtpObserverId, StreamType,
+    TransportEvent, TransportId, WebRtcServerId, WebRtcTransportDump,
 };
 use tureen_core::consumer::extension_ids;
 use tureen_core::dtls::Role;
@@ -290,12 +290,13 @@ impl Call {
             rtp_mapping: mapping,
             paused: false,
             key_frame_request_delay: Duration::ZERO,
+            enable_packet_id: false,
         };
         self.network.request(Request::Produce(produce)).expect("the parameters are right");
         Production { id, node, ssrc, kind, consumable }
     }
 
-    fn create_transport(&mut self, id: &TransportId) -> WebRtcTransportCreated {
+    fn create_transport(&mut self, id: &TransportId) -> WebRtcTransportDump {
         let create = CreateWebRtcTransport {
             router_id: RouterId::from(ROUTER),
             id: id.clone(),
@@ -306,9 +307,13 @@ impl Call {
             prefer_tcp: false,
             ice_consent_timeout: Some(Duration::from_secs(30)),
             initial_available_outgoing_bitrate: Bitrate::kbps(600),
+            sctp: None,
         };
         match self.request(Request::CreateWebRtcTransport(create)) {
-            Response::WebRtcTransport(created) => *created,
+            Response::TransportDump(dump) => match dump.link {
+                LinkDump::WebRtc(created) => created,
+                other => panic!("not a WebRtcTransport: {other:?}"),
+            },
             other => panic!("not an answer to CreateWebRtcTransport: {other:?}"),
         }
     }

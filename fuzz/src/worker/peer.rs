@@ -3,7 +3,7 @@
 use std::net::{Ipv4Addr, SocketAddr, SocketAddrV4};
 use std::time::Instant;
 
-use tureen_core::api::WebRtcTransportCreated;
+use tureen_core::api::WebRtcTransportDump;
 use tureen_core::dtls::{Dtls, Output, Role};
 use tureen_core::srtp::SrtpSealer;
 use tureen_core::types::data_structures::{DtlsFingerprint, DtlsParameters, DtlsRole};
@@ -48,7 +48,7 @@ impl Peer {
     }
 
     /// Takes the credentials of the worker's transport.
-    pub(super) fn learn(&mut self, transport: &WebRtcTransportCreated) {
+    pub(super) fn learn(&mut self, transport: &WebRtcTransportDump) {
         self.username = format!("{}:peer", transport.ice_parameters.username_fragment);
         self.password = transport.ice_parameters.password.clone();
     }

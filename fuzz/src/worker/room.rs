@@ -51,6 +51,7 @@ pub(super) fn transport(address: SocketAddr) -> CreateWebRtcTransport {
         prefer_tcp: false,
         ice_consent_timeout: Some(Duration::from_secs(30)),
         initial_available_outgoing_bitrate: Bitrate::bps(1_000_000),
+        sctp: None,
     }
 }
 
@@ -81,6 +82,7 @@ pub(super) fn media() -> Vec<Request> {
             rtp_mapping: mapping,
             paused: false,
             key_frame_request_delay: Duration::ZERO,
+            enable_packet_id: false,
         }));
         requests.push(Request::Consume(Box::new(Consume {
             transport_id: transport_id(),

@@ -1,14 +1,16 @@
 //! Descriptions of objects, for `dump()`.
 
 use super::{
-    ConsumerId, ConsumerLayers, MediaTrace, ProducerId, RouterId, RtpObserverId, StreamType, TransportId,
-    TransportTrace, WebRtcServerId,
+    ConsumerId, ConsumerLayers, DataConsumerId, DataProducerId, DataTransport, MediaTrace, ProducerId,
+    RouterId, RtpObserverId, StreamType, TransportId, TransportTrace, WebRtcServerId,
 };
 use crate::ortc::RtpMapping;
 use crate::types::data_structures::{
-    DtlsParameters, DtlsState, IceCandidate, IceParameters, IceRole, IceState, TransportTuple,
+    DtlsParameters, DtlsState, IceCandidate, IceParameters, IceRole, IceState, SctpState, TransportTuple,
 };
 use crate::types::rtp_parameters::{MediaKind, RtpEncodingParameters, RtpParameters};
+use crate::types::sctp_parameters::{SctpNegotiatedCapabilities, SctpParameters};
+use crate::types::srtp_parameters::SrtpParameters;
 use crate::wire::rtp::ExtensionIds;
 
 /// A worker.
@@ -57,6 +59,8 @@ pub struct RouterDump {
     pub rtp_observer_ids: Vec<RtpObserverId>,
     /// Which RTP observers observe which producer.
     pub producer_observers: Vec<(ProducerId, Vec<RtpObserverId>)>,
+    /// Which DataConsumers read which DataProducer.
+    pub data_producer_consumers: Vec<(DataProducerId, Vec<DataConsumerId>)>,
 }
 
 /// A transport.
@@ -76,10 +80,46 @@ pub struct TransportDump {
     pub recv_rtp_header_extensions: ExtensionIds,
     /// How incoming packets find their Producer.
     pub rtp_listener: RtpListenerDump,
+    /// Its DataProducers.
+    pub data_producer_ids: Vec<DataProducerId>,
+    /// Its DataConsumers.
+    pub data_consumer_ids: Vec<DataConsumerId>,
+    /// Largest data message that is sent, in bytes.
+    pub max_send_message_size: u32,
+    /// Largest data message that is taken, in bytes.
+    pub max_receive_message_size: u32,
+    /// Its SCTP association.
+    pub sctp: Option<SctpDump>,
     /// Traced events.
     pub trace: TransportTrace,
-    /// What only a WebRtcTransport has.
-    pub webrtc: WebRtcTransportDump,
+    /// What only its kind of transport has.
+    pub link: LinkDump,
+}
+
+/// An SCTP association.
+#[derive(Clone, Debug)]
+pub struct SctpDump {
+    /// Ports, sizes and numbers of streams.
+    pub parameters: SctpParameters,
+    /// Its state.
+    pub state: SctpState,
+    /// What both sides agreed on, once connected.
+    pub negotiated_capabilities: Option<SctpNegotiatedCapabilities>,
+    /// Which DataProducer receives on which stream.
+    pub stream_ids: Vec<(u16, DataProducerId)>,
+}
+
+/// The part of a dump that only one kind of transport has.
+#[derive(Clone, Debug)]
+pub enum LinkDump {
+    /// Of a WebRtcTransport.
+    WebRtc(WebRtcTransportDump),
+    /// Of a PlainTransport.
+    Plain(PlainTransportDump),
+    /// Of a PipeTransport.
+    Pipe(PipeTransportDump),
+    /// Of a DirectTransport: nothing.
+    Direct,
 }
 
 /// How incoming packets find their Producer.
@@ -110,6 +150,72 @@ pub struct WebRtcTransportDump {
     pub dtls_parameters: DtlsParameters,
     /// DTLS state.
     pub dtls_state: DtlsState,
+}
+
+/// The part of a dump that only a PlainTransport has.
+#[derive(Clone, Debug)]
+pub struct PlainTransportDump {
+    /// RTP and RTCP share one port.
+    pub rtcp_mux: bool,
+    /// The remote address is that of the first packet.
+    pub comedia: bool,
+    /// Path of RTP.
+    pub tuple: TransportTuple,
+    /// Path of RTCP without `rtcp_mux`.
+    pub rtcp_tuple: Option<TransportTuple>,
+    /// This side's keys, with SRTP.
+    pub srtp_parameters: Option<SrtpParameters>,
+}
+
+/// The part of a dump that only a PipeTransport has.
+#[derive(Clone, Debug)]
+pub struct PipeTransportDump {
+    /// The path.
+    pub tuple: TransportTuple,
+    /// Lost packets are sent again.
+    pub rtx: bool,
+    /// This side's keys, with SRTP.
+    pub srtp_parameters: Option<SrtpParameters>,
+}
+
+/// A DataProducer.
+#[derive(Clone, Debug)]
+pub struct DataProducerDump {
+    /// Its identifier.
+    pub id: DataProducerId,
+    /// How its messages come in.
+    pub transport: DataTransport,
+    /// Label of the data channel.
+    pub label: String,
+    /// Subprotocol of the data channel.
+    pub protocol: String,
+    /// Whether it is paused.
+    pub paused: bool,
+}
+
+/// A DataConsumer.
+#[derive(Clone, Debug)]
+pub struct DataConsumerDump {
+    /// Its identifier.
+    pub id: DataConsumerId,
+    /// The DataProducer it reads.
+    pub data_producer_id: DataProducerId,
+    /// How its messages go out.
+    pub transport: DataTransport,
+    /// Label of the data channel.
+    pub label: String,
+    /// Subprotocol of the data channel.
+    pub protocol: String,
+    /// Bytes that wait to be sent.
+    pub buffered_amount: u32,
+    /// Below how many waiting bytes it says so.
+    pub buffered_amount_low_threshold: u32,
+    /// Whether it is paused.
+    pub paused: bool,
+    /// Whether its DataProducer is paused.
+    pub data_producer_paused: bool,
+    /// Subchannels it is subscribed to.
+    pub subchannels: Vec<u16>,
 }
 
 /// Parameters of one RTP stream.

@@ -79,6 +79,14 @@ id!(
     ConsumerId
 );
 id!(
+    /// Identifies a DataProducer within its router.
+    DataProducerId
+);
+id!(
+    /// Identifies a DataConsumer within its worker.
+    DataConsumerId
+);
+id!(
     /// Identifies an RTP observer of any kind within its worker.
     RtpObserverId
 );

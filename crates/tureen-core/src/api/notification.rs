@@ -1,11 +1,13 @@
 //! What a worker says by itself.
 
 use super::{
-    ConsumerId, ConsumerLayers, ConsumerScore, ProducerId, ProducerScore, RtpObserverId, TransportId,
+    ConsumerId, ConsumerLayers, ConsumerScore, DataConsumerId, DataMessage, ProducerId, ProducerScore,
+    RtpObserverId, TransportId,
 };
 use crate::types::data_structures::{
-    BweTraceInfo, DtlsState, IceState, RtpPacketTraceInfo, SrTraceInfo, TraceEventDirection, TransportTuple,
+    DtlsState, IceState, RtpPacketTraceInfo, SctpState, SrTraceInfo, TraceEventDirection, TransportTuple,
 };
+use crate::types::sctp_parameters::SctpNegotiatedCapabilities;
 use crate::wire::rtp::extensions::VideoOrientation;
 
 /// An event of one object. A response to the request that made the object always comes first.
@@ -17,6 +19,8 @@ pub enum Notification {
     Producer(ProducerId, ProducerEvent),
     /// An event of a Consumer.
     Consumer(ConsumerId, ConsumerEvent),
+    /// An event of a DataConsumer.
+    DataConsumer(DataConsumerId, DataConsumerEvent),
     /// An event of an RTP observer.
     RtpObserver(RtpObserverId, RtpObserverEvent),
 }
@@ -37,13 +41,60 @@ pub enum TransportEvent {
     },
     /// The WebRtcServer under the transport was closed, and the transport with it.
     ListenServerClosed,
+    /// RTP of a PlainTransport with `comedia` comes from here.
+    Tuple(TransportTuple),
+    /// RTCP of a PlainTransport with `comedia` comes from here.
+    RtcpTuple(TransportTuple),
+    /// SCTP changed state.
+    SctpState(SctpState),
+    /// What both SCTP sides agreed on.
+    SctpNegotiatedCapabilities(SctpNegotiatedCapabilities),
+    /// An RTCP packet for the application at the far end of a DirectTransport.
+    Rtcp(Vec<u8>),
+    /// A probation packet was sent (trace `probation`).
+    Probation {
+        /// Milliseconds of the worker's clock.
+        timestamp_ms: u64,
+        /// The packet.
+        info: RtpPacketTraceInfo,
+    },
     /// The outgoing estimate changed (trace `bwe`).
     Bwe {
         /// Milliseconds of the worker's clock.
         timestamp_ms: u64,
         /// The figures.
-        info: BweTraceInfo,
+        info: BweInfo,
     },
+}
+
+/// What the sending side's congestion control thinks. All figures are in bits per second.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct BweInfo {
+    /// Where its knowledge comes from.
+    pub source: BweSource,
+    /// What the consumers would like to send.
+    pub desired_bitrate: u64,
+    /// The same, smoothed (mediasoup's "effective desired bitrate").
+    pub effective_desired_bitrate: u64,
+    /// Floor.
+    pub min_bitrate: u64,
+    /// Ceiling.
+    pub max_bitrate: u64,
+    /// Where it began.
+    pub start_bitrate: u64,
+    /// Most that is spent on padding.
+    pub max_padding_bitrate: u64,
+    /// The estimate.
+    pub available_bitrate: u64,
+}
+
+/// What congestion control learns from.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum BweSource {
+    /// Transport-wide feedback.
+    TransportCc,
+    /// The receiver's own estimate (REMB).
+    Remb,
 }
 
 /// Events of a Producer.
@@ -72,6 +123,25 @@ pub enum ConsumerEvent {
     LayersChange(Option<ConsumerLayers>),
     /// A traced event.
     Trace(MediaTraceEvent),
+    /// An RTP packet for the application at the far end of a DirectTransport.
+    Rtp(Vec<u8>),
+}
+
+/// Events of a DataConsumer.
+#[derive(Clone, Debug)]
+pub enum DataConsumerEvent {
+    /// Its DataProducer was paused.
+    DataProducerPause,
+    /// Its DataProducer was resumed.
+    DataProducerResume,
+    /// Its DataProducer was closed, and the DataConsumer with it.
+    DataProducerClose,
+    /// A message was dropped because too much waits to be sent.
+    SctpSendBufferFull,
+    /// The bytes that wait to be sent fell to the threshold or below.
+    BufferedAmountLow(u32),
+    /// A message for the application at the far end of a DirectTransport.
+    Message(DataMessage),
 }
 
 /// Events of an RTP observer.
@@ -81,6 +151,8 @@ pub enum RtpObserverEvent {
     Volumes(Vec<(ProducerId, i8)>),
     /// Nobody is loud enough any more (AudioLevelObserver).
     Silence,
+    /// Who speaks now (ActiveSpeakerObserver).
+    DominantSpeaker(ProducerId),
 }
 
 /// One traced event of a Producer or Consumer.

@@ -1,13 +1,52 @@
 //! Requests: each is answered by exactly one [`Response`](super::Response) or [`RequestError`](super::RequestError).
 
+use std::net::IpAddr;
 use std::time::Duration;
 
-use super::{ConsumerId, ProducerId, RouterId, RtpObserverId, TransportId, WebRtcServerId};
+use super::{
+    ConsumerId, DataConsumerId, DataProducerId, ProducerId, RouterId, RtpObserverId, TransportId,
+    WebRtcServerId,
+};
 use crate::observers::audio_level::AudioLevelOptions;
 use crate::ortc::RtpMapping;
 use crate::types::data_structures::{DtlsParameters, ListenInfo};
 use crate::types::rtp_parameters::{MediaKind, RtpEncodingParameters, RtpParameters};
+use crate::types::sctp_parameters::SctpStreamParameters;
+use crate::types::srtp_parameters::{SrtpCryptoSuite, SrtpParameters};
 use crate::units::Bitrate;
+
+/// Media or data that the application itself puts into a worker. It is not answered.
+#[derive(Clone, Debug)]
+pub enum Injection {
+    /// An RTP packet for a Producer on a DirectTransport.
+    Rtp(ProducerId, Vec<u8>),
+    /// An RTCP packet from the application at the far end of a DirectTransport.
+    Rtcp(TransportId, Vec<u8>),
+    /// A message for a DataProducer on a DirectTransport.
+    Data(DataProducerId, Publication),
+}
+
+/// A message of a DataProducer, and who shall have it.
+#[derive(Clone, Debug)]
+pub struct Publication {
+    /// The message.
+    pub message: DataMessage,
+    /// Only DataConsumers that are subscribed to one of these get it; empty: all do.
+    pub subchannels: Vec<u16>,
+    /// Only DataConsumers that are subscribed to this one get it.
+    pub required_subchannel: Option<u16>,
+    /// DataConsumers that are subscribed to this one don't get it.
+    pub ignored_subchannel: Option<u16>,
+}
+
+/// A data channel message.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct DataMessage {
+    /// SCTP payload protocol identifier (RFC 8831 §8): 51 string, 53 binary, 56 empty string, 57 empty binary.
+    pub ppid: u32,
+    /// Its bytes; one zero byte for an empty message.
+    pub payload: Vec<u8>,
+}
 
 /// Something that the control side wants of a worker.
 #[derive(Clone, Debug)]
@@ -28,8 +67,18 @@ pub enum Request {
     DumpRouter(RouterId),
     /// Make a WebRtcTransport on sockets of its own or on a WebRtcServer.
     CreateWebRtcTransport(CreateWebRtcTransport),
+    /// Make a PlainTransport.
+    CreatePlainTransport(CreatePlainTransport),
+    /// Make a PipeTransport.
+    CreatePipeTransport(CreatePipeTransport),
+    /// Make a DirectTransport.
+    CreateDirectTransport(CreateDirectTransport),
     /// Give a WebRtcTransport the remote DTLS parameters, which starts it.
     ConnectWebRtcTransport(TransportId, DtlsParameters),
+    /// Tell a PlainTransport where its remote side is, or with what keys it speaks.
+    ConnectPlainTransport(TransportId, ConnectPlain),
+    /// Tell a PipeTransport where the other router's is.
+    ConnectPipeTransport(TransportId, ConnectPipe),
     /// New ICE credentials for a WebRtcTransport.
     RestartIce(TransportId),
     /// Close a transport with its producers and consumers.
@@ -80,6 +129,44 @@ pub enum Request {
     RequestKeyFrame(ConsumerId),
     /// Choose the trace events of a Consumer.
     EnableConsumerTrace(ConsumerId, MediaTrace),
+    /// Receive data messages on a transport.
+    ProduceData(ProduceData),
+    /// Close a DataProducer.
+    CloseDataProducer(DataProducerId),
+    /// Describe a DataProducer.
+    DumpDataProducer(DataProducerId),
+    /// Statistics of a DataProducer.
+    DataProducerStats(DataProducerId),
+    /// Stop forwarding from a DataProducer.
+    PauseDataProducer(DataProducerId),
+    /// Forward from a DataProducer again.
+    ResumeDataProducer(DataProducerId),
+    /// Send a DataProducer's messages on a transport.
+    ConsumeData(ConsumeData),
+    /// Close a DataConsumer.
+    CloseDataConsumer(DataConsumerId),
+    /// Describe a DataConsumer.
+    DumpDataConsumer(DataConsumerId),
+    /// Statistics of a DataConsumer.
+    DataConsumerStats(DataConsumerId),
+    /// Stop sending to a DataConsumer.
+    PauseDataConsumer(DataConsumerId),
+    /// Send to a DataConsumer again.
+    ResumeDataConsumer(DataConsumerId),
+    /// How many bytes wait to be sent to a DataConsumer.
+    BufferedAmount(DataConsumerId),
+    /// Below how many waiting bytes a DataConsumer says so.
+    SetBufferedAmountLowThreshold(DataConsumerId, u32),
+    /// Send a message of the application's own to a DataConsumer.
+    SendData(DataConsumerId, DataMessage),
+    /// Replace the subchannels that a DataConsumer is subscribed to.
+    SetSubchannels(DataConsumerId, Vec<u16>),
+    /// Subscribe a DataConsumer to a subchannel.
+    AddSubchannel(DataConsumerId, u16),
+    /// End a DataConsumer's subscription to a subchannel.
+    RemoveSubchannel(DataConsumerId, u16),
+    /// Make an observer of who speaks.
+    CreateActiveSpeakerObserver(CreateActiveSpeakerObserver),
     /// Make an observer of audio levels.
     CreateAudioLevelObserver(CreateAudioLevelObserver),
     /// Close an RTP observer.
@@ -133,6 +220,100 @@ pub struct CreateWebRtcTransport {
     pub ice_consent_timeout: Option<Duration>,
     /// Where the outgoing estimate starts.
     pub initial_available_outgoing_bitrate: Bitrate,
+    /// Data channels; `None` disables them.
+    pub sctp: Option<SctpOptions>,
+}
+
+/// Settings of an SCTP association. All sizes are in bytes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct SctpOptions {
+    /// Largest message that is sent.
+    pub max_send_message_size: u32,
+    /// Largest message that is taken.
+    pub max_receive_message_size: u32,
+    /// How much may wait to be sent on the whole association.
+    pub send_buffer_size: u32,
+    /// How much may wait to be sent on one stream.
+    pub per_stream_send_queue_limit: u32,
+    /// Receive window.
+    pub max_receiver_window_buffer_size: u32,
+    /// Threshold of a stream whose DataConsumer sets none.
+    pub default_buffered_amount_low_threshold: u32,
+}
+
+/// Options of a PlainTransport.
+#[derive(Clone, Debug)]
+pub struct CreatePlainTransport {
+    /// Its router.
+    pub router_id: RouterId,
+    /// Its identifier.
+    pub id: TransportId,
+    /// Its socket, for RTP, and for RTCP too with `rtcp_mux`.
+    pub listen_info: ListenInfo,
+    /// Socket for RTCP without `rtcp_mux`; `None`: like `listen_info`, on another port.
+    pub rtcp_listen_info: Option<ListenInfo>,
+    /// RTP and RTCP share one port (RFC 5761).
+    pub rtcp_mux: bool,
+    /// The remote address is that of the first packet.
+    pub comedia: bool,
+    /// Encrypt with this suite.
+    pub srtp: Option<SrtpCryptoSuite>,
+    /// Where the outgoing estimate starts.
+    pub initial_available_outgoing_bitrate: Option<Bitrate>,
+    /// Data channels without DTLS; `None` disables them.
+    pub sctp: Option<SctpOptions>,
+}
+
+/// Options of a PipeTransport.
+#[derive(Clone, Debug)]
+pub struct CreatePipeTransport {
+    /// Its router.
+    pub router_id: RouterId,
+    /// Its identifier.
+    pub id: TransportId,
+    /// Its socket.
+    pub listen_info: ListenInfo,
+    /// Lost packets are sent again.
+    pub enable_rtx: bool,
+    /// Encrypt with AEAD_AES_256_GCM.
+    pub enable_srtp: bool,
+    /// Data channels without DTLS; `None` disables them.
+    pub sctp: Option<SctpOptions>,
+}
+
+/// Options of a DirectTransport.
+#[derive(Clone, Debug)]
+pub struct CreateDirectTransport {
+    /// Its router.
+    pub router_id: RouterId,
+    /// Its identifier.
+    pub id: TransportId,
+    /// Largest data message, in bytes.
+    pub max_message_size: u32,
+}
+
+/// The remote side of a PlainTransport.
+#[derive(Clone, Debug, Default)]
+pub struct ConnectPlain {
+    /// Where it is; required without `comedia`.
+    pub ip: Option<IpAddr>,
+    /// Its RTP port; required without `comedia`.
+    pub port: Option<u16>,
+    /// Its RTCP port; required without `comedia` and `rtcp_mux`.
+    pub rtcp_port: Option<u16>,
+    /// Its keys; required with SRTP.
+    pub srtp_parameters: Option<SrtpParameters>,
+}
+
+/// The remote side of a PipeTransport.
+#[derive(Clone, Debug)]
+pub struct ConnectPipe {
+    /// Where it is.
+    pub ip: IpAddr,
+    /// Its port.
+    pub port: u16,
+    /// Its keys; required with SRTP.
+    pub srtp_parameters: Option<SrtpParameters>,
 }
 
 /// Options of a Producer.
@@ -152,6 +333,8 @@ pub struct Produce {
     pub paused: bool,
     /// Shortest time between two key frame requests for one stream. Zero: no limit.
     pub key_frame_request_delay: Duration,
+    /// Add mediasoup's packet id header extension to what is forwarded.
+    pub enable_packet_id: bool,
 }
 
 /// Spatial and temporal layer, counted from 0, the lowest.
@@ -199,6 +382,71 @@ pub struct Consume {
     pub preferred_layers: Option<ConsumerLayers>,
     /// Leave out the packets of discontinuous transmission (Opus DTX).
     pub ignore_dtx: bool,
+}
+
+/// How messages of a DataProducer or DataConsumer travel.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum DataTransport {
+    /// On an SCTP stream.
+    Sctp(SctpStreamParameters),
+    /// By the application, on a DirectTransport.
+    Direct,
+}
+
+/// Options of a DataProducer.
+#[derive(Clone, Debug)]
+pub struct ProduceData {
+    /// The transport it receives on.
+    pub transport_id: TransportId,
+    /// Its identifier.
+    pub id: DataProducerId,
+    /// How its messages come in.
+    pub transport: DataTransport,
+    /// Label of the data channel.
+    pub label: String,
+    /// Subprotocol of the data channel.
+    pub protocol: String,
+    /// Start without forwarding.
+    pub paused: bool,
+}
+
+/// Options of a DataConsumer.
+#[derive(Clone, Debug)]
+pub struct ConsumeData {
+    /// The transport it sends on.
+    pub transport_id: TransportId,
+    /// The DataProducer it reads, of the same router.
+    pub data_producer_id: DataProducerId,
+    /// Its identifier.
+    pub id: DataConsumerId,
+    /// How its messages go out.
+    pub transport: DataTransport,
+    /// Label of the data channel.
+    pub label: String,
+    /// Subprotocol of the data channel.
+    pub protocol: String,
+    /// Start without sending.
+    pub paused: bool,
+    /// Subchannels it is subscribed to.
+    pub subchannels: Vec<u16>,
+}
+
+/// Options of an ActiveSpeakerObserver.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct ActiveSpeakerOptions {
+    /// How often the dominant speaker is determined.
+    pub interval: Duration,
+}
+
+/// Options of an ActiveSpeakerObserver.
+#[derive(Clone, Debug)]
+pub struct CreateActiveSpeakerObserver {
+    /// Its router.
+    pub router_id: RouterId,
+    /// Its identifier.
+    pub id: RtpObserverId,
+    /// How it observes.
+    pub options: ActiveSpeakerOptions,
 }
 
 /// Options of an AudioLevelObserver.

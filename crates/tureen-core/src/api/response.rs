@@ -1,12 +1,12 @@
 //! Answers to requests.
 
 use super::{
-    ConsumerDump, ConsumerLayers, ConsumerScore, ProducerDump, RouterDump, RtpStreamStats, StreamType,
-    TransportDump, TransportStats, WebRtcServerDump, WorkerDump,
+    ConsumerDump, ConsumerLayers, ConsumerScore, DataConsumerDump, DataConsumerStats, DataProducerDump,
+    DataProducerStats, ProducerDump, RouterDump, RtpStreamStats, StreamType, TransportDump, TransportStats,
+    WebRtcServerDump, WorkerDump,
 };
-use crate::types::data_structures::{
-    DtlsParameters, DtlsRole, DtlsState, IceCandidate, IceParameters, IceRole, IceState,
-};
+use crate::types::data_structures::{DtlsRole, IceParameters, TransportTuple};
+use crate::types::srtp_parameters::SrtpParameters;
 
 /// What a request that was accepted returns.
 #[derive(Clone, Debug)]
@@ -19,16 +19,21 @@ pub enum Response {
     WebRtcServerDump(WebRtcServerDump),
     /// Answer to `DumpRouter`.
     RouterDump(RouterDump),
-    /// Answer to `CreateWebRtcTransport`.
-    WebRtcTransport(Box<WebRtcTransportCreated>),
     /// Answer to `ConnectWebRtcTransport`: the DTLS role taken.
     Connected {
         /// This side's role.
         dtls_local_role: DtlsRole,
     },
+    /// Answer to `ConnectPlainTransport`.
+    PlainConnected(PlainConnected),
+    /// Answer to `ConnectPipeTransport`: the path.
+    PipeConnected {
+        /// From here to the other router's transport.
+        tuple: TransportTuple,
+    },
     /// Answer to `RestartIce`: the new credentials.
     IceParameters(IceParameters),
-    /// Answer to `DumpTransport`.
+    /// Answer to `DumpTransport` and to every request that makes a transport.
     TransportDump(Box<TransportDump>),
     /// Answer to `TransportStats`.
     TransportStats(Box<TransportStats>),
@@ -50,23 +55,29 @@ pub enum Response {
     PreferredLayers(Option<ConsumerLayers>),
     /// Answer to `SetPriority`.
     Priority(u8),
+    /// Answer to `DumpDataProducer` and `ProduceData`.
+    DataProducerDump(Box<DataProducerDump>),
+    /// Answer to `DataProducerStats`.
+    DataProducerStats(DataProducerStats),
+    /// Answer to `DumpDataConsumer` and `ConsumeData`.
+    DataConsumerDump(Box<DataConsumerDump>),
+    /// Answer to `DataConsumerStats`.
+    DataConsumerStats(DataConsumerStats),
+    /// Answer to `BufferedAmount` and `SendData`: how many bytes wait now.
+    BufferedAmount(u32),
+    /// Answer to `SetSubchannels`, `AddSubchannel` and `RemoveSubchannel`: those subscribed to now.
+    Subchannels(Vec<u16>),
 }
 
-/// A WebRtcTransport as it was made.
+/// A PlainTransport that knows its remote side.
 #[derive(Clone, Debug)]
-pub struct WebRtcTransportCreated {
-    /// Always controlled: the transport is an ICE-lite server.
-    pub ice_role: IceRole,
-    /// Its credentials.
-    pub ice_parameters: IceParameters,
-    /// Where it can be reached.
-    pub ice_candidates: Vec<IceCandidate>,
-    /// `New`.
-    pub ice_state: IceState,
-    /// Its certificate's fingerprints and the role `Auto`.
-    pub dtls_parameters: DtlsParameters,
-    /// `New`.
-    pub dtls_state: DtlsState,
+pub struct PlainConnected {
+    /// Path of RTP; without a remote side while `comedia` waits for the first packet.
+    pub tuple: TransportTuple,
+    /// Path of RTCP without `rtcp_mux`.
+    pub rtcp_tuple: Option<TransportTuple>,
+    /// This side's keys, with SRTP.
+    pub srtp_parameters: Option<SrtpParameters>,
 }
 
 /// A Consumer as it was made.

@@ -1,7 +1,7 @@
 //! Statistics and scores.
 
 use super::TransportId;
-use crate::types::data_structures::{DtlsState, IceRole, IceState, TransportTuple};
+use crate::types::data_structures::{DtlsState, IceRole, IceState, SctpState, TransportTuple};
 use crate::types::rtp_parameters::MediaKind;
 
 /// Statistics of a transport. Rates are in bits per second, over the last 2.5 s.
@@ -39,6 +39,33 @@ pub struct TransportStats {
     pub rtp_packet_loss_received: Option<f64>,
     /// Part of our packets that the remote side says it lost, 0 to 1.
     pub rtp_packet_loss_sent: Option<f64>,
+    /// State of its SCTP association, if it has one.
+    pub sctp_state: Option<SctpState>,
+    /// What only its kind of transport has.
+    pub link: LinkStats,
+    /// What the whole worker dropped, by reason; reasons that never happened are left out.
+    pub drops: Vec<(&'static str, u64)>,
+}
+
+/// The part of a transport's statistics that only one kind of transport has.
+#[derive(Clone, Debug)]
+pub enum LinkStats {
+    /// Of a WebRtcTransport.
+    WebRtc(WebRtcTransportStats),
+    /// Of a PlainTransport.
+    Plain(PlainTransportStats),
+    /// Of a PipeTransport.
+    Pipe {
+        /// The path.
+        tuple: TransportTuple,
+    },
+    /// Of a DirectTransport: nothing.
+    Direct,
+}
+
+/// The part of a transport's statistics that only a WebRtcTransport has.
+#[derive(Clone, Debug)]
+pub struct WebRtcTransportStats {
     /// Always controlled.
     pub ice_role: IceRole,
     /// ICE state.
@@ -47,8 +74,51 @@ pub struct TransportStats {
     pub ice_selected_tuple: Option<TransportTuple>,
     /// DTLS state.
     pub dtls_state: DtlsState,
-    /// What the whole worker dropped, by reason; reasons that never happened are left out.
-    pub drops: Vec<(&'static str, u64)>,
+}
+
+/// The part of a transport's statistics that only a PlainTransport has.
+#[derive(Clone, Debug)]
+pub struct PlainTransportStats {
+    /// RTP and RTCP share one port.
+    pub rtcp_mux: bool,
+    /// The remote address is that of the first packet.
+    pub comedia: bool,
+    /// Path of RTP.
+    pub tuple: TransportTuple,
+    /// Path of RTCP without `rtcp_mux`.
+    pub rtcp_tuple: Option<TransportTuple>,
+}
+
+/// Statistics of a DataProducer.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct DataProducerStats {
+    /// Milliseconds of the worker's clock.
+    pub timestamp_ms: u64,
+    /// Label of the data channel.
+    pub label: String,
+    /// Subprotocol of the data channel.
+    pub protocol: String,
+    /// Messages that came in.
+    pub messages_received: u64,
+    /// Their bytes.
+    pub bytes_received: u64,
+}
+
+/// Statistics of a DataConsumer.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct DataConsumerStats {
+    /// Milliseconds of the worker's clock.
+    pub timestamp_ms: u64,
+    /// Label of the data channel.
+    pub label: String,
+    /// Subprotocol of the data channel.
+    pub protocol: String,
+    /// Messages that went out.
+    pub messages_sent: u64,
+    /// Their bytes.
+    pub bytes_sent: u64,
+    /// Bytes that wait to be sent.
+    pub buffered_amount: u32,
 }
 
 /// Bytes since the start, and bits per second now.

@@ -4,9 +4,11 @@ use std::time::Instant;
 
 use super::Worker;
 use crate::api::{
-    ConsumerDump, ConsumerId, IpPort, ProducerId, RequestError, RouterDump, RouterId, RtpListenerDump,
-    RtpStreamStats, TransportDump, TransportId, TransportStats, WebRtcServerDump, WebRtcServerId, WorkerDump,
+    ConsumerDump, ConsumerId, IpPort, LinkDump, LinkStats, ProducerId, RequestError, RouterDump, RouterId,
+    RtpListenerDump, RtpStreamStats, TransportDump, TransportId, TransportStats, WebRtcServerDump,
+    WebRtcServerId, WebRtcTransportStats, WorkerDump,
 };
+use crate::keys::TransportKey;
 use crate::units::Bitrate;
 
 impl Worker {
@@ -54,17 +56,17 @@ impl Worker {
             producer_consumers: producers().map(|p| (p.id.clone(), consumers(&p.consumers))).collect(),
             rtp_observer_ids: observers(&router.observers),
             producer_observers: producers().map(|p| (p.id.clone(), observers(&p.observers))).collect(),
+            data_producer_consumers: Vec::new(),
         })
     }
 
-    pub(super) fn dump_transport(&self, id: &TransportId) -> Result<TransportDump, RequestError> {
-        let key = self.find_transport(id)?;
+    pub(super) fn dump_transport(&self, key: TransportKey) -> TransportDump {
         let transport = &self.transports[key];
         let producer_id = |key| self.producers.get(key).map(|p| p.id.clone());
         let consumer_id = |key| self.consumers.get(key).map(|c| c.id.clone());
         let consumers = || transport.consumers.iter().filter_map(|&key| self.consumers.get(key));
-        Ok(TransportDump {
-            id: id.clone(),
+        TransportDump {
+            id: transport.id.clone(),
             producer_ids: transport.producers.iter().filter_map(|&key| producer_id(key)).collect(),
             consumer_ids: transport.consumers.iter().filter_map(|&key| consumer_id(key)).collect(),
             ssrc_consumers: consumers().map(|c| (c.stream.ssrc.0, c.id.clone())).collect(),
@@ -79,9 +81,14 @@ impl Worker {
                 mid_table: named(transport.listener.mids(), producer_id),
                 rid_table: named(transport.listener.rids(), producer_id),
             },
+            data_producer_ids: Vec::new(),
+            data_consumer_ids: Vec::new(),
+            max_send_message_size: 0,
+            max_receive_message_size: 0,
+            sctp: None,
             trace: transport.trace,
-            webrtc: transport.link.dump(|tuple| self.sockets.api_tuple(tuple)),
-        })
+            link: LinkDump::WebRtc(transport.link.dump(|tuple| self.sockets.api_tuple(tuple))),
+        }
     }
 
     pub(super) fn transport_stats(
@@ -113,10 +120,16 @@ impl Worker {
             min_outgoing_bitrate: limit(limits.min_outgoing),
             rtp_packet_loss_received: None,
             rtp_packet_loss_sent: transport.loss_sent,
-            ice_role: crate::types::data_structures::IceRole::Controlled,
-            ice_state: transport.link.ice_state(),
-            ice_selected_tuple: transport.link.selected_tuple().map(|tuple| self.sockets.api_tuple(tuple)),
-            dtls_state: transport.link.dtls_state,
+            sctp_state: None,
+            link: LinkStats::WebRtc(WebRtcTransportStats {
+                ice_role: crate::types::data_structures::IceRole::Controlled,
+                ice_state: transport.link.ice_state(),
+                ice_selected_tuple: transport
+                    .link
+                    .selected_tuple()
+                    .map(|tuple| self.sockets.api_tuple(tuple)),
+                dtls_state: transport.link.dtls_state,
+            }),
             drops,
         })
     }

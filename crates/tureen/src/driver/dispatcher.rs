@@ -7,8 +7,8 @@ use std::sync::{Arc, Weak};
 
 use parking_lot::{Condvar, Mutex};
 use tureen_core::api::{
-    ConsumerEvent, ConsumerId, Notification, ProducerEvent, ProducerId, RtpObserverEvent, RtpObserverId,
-    TransportEvent, TransportId,
+    ConsumerEvent, ConsumerId, DataConsumerEvent, DataConsumerId, Notification, ProducerEvent, ProducerId,
+    RtpObserverEvent, RtpObserverId, TransportEvent, TransportId,
 };
 
 use crate::worker::ExitError;
@@ -53,6 +53,7 @@ pub(crate) enum Message {
     Transport(TransportId, Change<TransportEvent>),
     Producer(ProducerId, Change<ProducerEvent>),
     Consumer(ConsumerId, Change<ConsumerEvent>),
+    DataConsumer(DataConsumerId, Change<DataConsumerEvent>),
     RtpObserver(RtpObserverId, Change<RtpObserverEvent>),
     Exited(Result<(), ExitError>),
 }
@@ -101,9 +102,25 @@ macro_rules! source {
     };
 }
 
-source!(TransportId, Transport, TransportEvent, TransportEvent::Bwe { .. });
+source!(
+    TransportId,
+    Transport,
+    TransportEvent,
+    TransportEvent::Bwe { .. } | TransportEvent::Probation { .. } | TransportEvent::Rtcp(_)
+);
 source!(ProducerId, Producer, ProducerEvent, ProducerEvent::Score(_) | ProducerEvent::Trace(_));
-source!(ConsumerId, Consumer, ConsumerEvent, ConsumerEvent::Score(_) | ConsumerEvent::Trace(_));
+source!(
+    ConsumerId,
+    Consumer,
+    ConsumerEvent,
+    ConsumerEvent::Score(_) | ConsumerEvent::Trace(_) | ConsumerEvent::Rtp(_)
+);
+source!(
+    DataConsumerId,
+    DataConsumer,
+    DataConsumerEvent,
+    DataConsumerEvent::Message(_) | DataConsumerEvent::SctpSendBufferFull
+);
 source!(RtpObserverId, RtpObserver, RtpObserverEvent, RtpObserverEvent::Volumes(_));
 
 impl Dispatcher {
@@ -138,6 +155,7 @@ impl Dispatcher {
             Notification::Transport(id, event) => Message::Transport(id, Change::Event(event)),
             Notification::Producer(id, event) => Message::Producer(id, Change::Event(event)),
             Notification::Consumer(id, event) => Message::Consumer(id, Change::Event(event)),
+            Notification::DataConsumer(id, event) => Message::DataConsumer(id, Change::Event(event)),
             Notification::RtpObserver(id, event) => Message::RtpObserver(id, Change::Event(event)),
         });
     }
@@ -200,6 +218,7 @@ impl Message {
             Self::Transport(_, Change::Event(event)) => event.may_be_lost(),
             Self::Producer(_, Change::Event(event)) => event.may_be_lost(),
             Self::Consumer(_, Change::Event(event)) => event.may_be_lost(),
+            Self::DataConsumer(_, Change::Event(event)) => event.may_be_lost(),
             Self::RtpObserver(_, Change::Event(event)) => event.may_be_lost(),
             _ => false,
         }
@@ -236,6 +255,7 @@ pub(super) fn run(dispatcher: &Dispatcher, held_events: usize, on_exit: OnExit) 
     let mut transports = Registry::new(held_events);
     let mut producers = Registry::new(held_events);
     let mut consumers = Registry::new(held_events);
+    let mut data_consumers = Registry::new(held_events);
     let mut observers = Registry::new(held_events);
     loop {
         let (message, dropped) = dispatcher.next();
@@ -246,6 +266,7 @@ pub(super) fn run(dispatcher: &Dispatcher, held_events: usize, on_exit: OnExit) 
             Message::Transport(id, change) => transports.apply(id, change),
             Message::Producer(id, change) => producers.apply(id, change),
             Message::Consumer(id, change) => consumers.apply(id, change),
+            Message::DataConsumer(id, change) => data_consumers.apply(id, change),
             Message::RtpObserver(id, change) => observers.apply(id, change),
             Message::Exited(result) => return shielded(|| on_exit(result)),
         }

@@ -260,6 +260,7 @@ impl Sink<RtpObserverEvent> for Inner {
                 }
             }
             RtpObserverEvent::Silence => self.handlers.silence.call_simple(),
+            RtpObserverEvent::DominantSpeaker(_) => {}
         }
     }
 }

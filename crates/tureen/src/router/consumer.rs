@@ -126,6 +126,7 @@ struct Handlers {
     score: Bag<Arc<dyn Fn(&ConsumerScore) + Send + Sync>, ConsumerScore>,
     layers_change: Bag<Arc<dyn Fn(&Option<ConsumerLayers>) + Send + Sync>, Option<ConsumerLayers>>,
     trace: Bag<Arc<dyn Fn(&ConsumerTraceEventData) + Send + Sync>, ConsumerTraceEventData>,
+    rtp: Bag<Arc<dyn Fn(&[u8]) + Send + Sync>>,
     producer_close: BagOnce<Box<dyn FnOnce() + Send>>,
     transport_close: BagOnce<Box<dyn FnOnce() + Send>>,
     close: BagOnce<Box<dyn FnOnce() + Send>>,
@@ -349,6 +350,11 @@ impl Consumer {
         self.request(Request::EnableConsumerTrace(self.id().into(), trace)).await.map(|_| ())
     }
 
+    /// Called with each RTP packet of a consumer on a DirectTransport.
+    pub fn on_rtp<F: Fn(&[u8]) + Send + Sync + 'static>(&self, callback: F) -> HandlerId {
+        self.inner.handlers.rtp.add(Arc::new(callback))
+    }
+
     /// Called when it or its producer is paused, and nothing is sent any more because of that.
     pub fn on_pause<F: Fn() + Send + Sync + 'static>(&self, callback: F) -> HandlerId {
         self.inner.handlers.pause.add(Arc::new(callback))
@@ -492,6 +498,7 @@ impl Sink<ConsumerEvent> for Inner {
                 self.state.lock().current_layers = layers;
                 self.handlers.layers_change.call_simple(&layers);
             }
+            ConsumerEvent::Rtp(packet) => self.handlers.rtp.call(|callback| callback(&packet)),
             ConsumerEvent::Trace(event) => {
                 if let Some(event) = ConsumerTraceEventData::from_core(event) {
                     self.handlers.trace.call_simple(&event);

@@ -11,7 +11,7 @@ use async_trait::async_trait;
 use event_listener_primitives::{Bag, BagOnce, HandlerId};
 use parking_lot::Mutex;
 use serde::{Deserialize, Serialize};
-use tureen_core::api::{self, CreateWebRtcTransport, Listen, Request, Response, TransportEvent};
+use tureen_core::api::{self, CreateWebRtcTransport, LinkDump, Listen, Request, Response, TransportEvent};
 use tureen_core::units::Bitrate;
 
 pub use self::options::{
@@ -20,8 +20,8 @@ pub use self::options::{
 pub use self::stats::{WebRtcTransportDump, WebRtcTransportStat};
 use crate::consumer::{Consumer, ConsumerOptions};
 use crate::data_structures::{
-    AppData, DtlsParameters, DtlsState, IceCandidate, IceParameters, IceRole, IceState, TraceEventDirection,
-    TransportTuple,
+    AppData, BweTraceInfo, DtlsParameters, DtlsState, IceCandidate, IceParameters, IceRole, IceState,
+    TraceEventDirection, TransportTuple,
 };
 use crate::driver::Sink;
 use crate::producer::{Producer, ProducerOptions};
@@ -110,10 +110,14 @@ impl WebRtcTransport {
             ice_consent_timeout: Some(Duration::from_secs(options.ice_consent_timeout.into()))
                 .filter(|timeout| !timeout.is_zero()),
             initial_available_outgoing_bitrate: Bitrate::bps(options.initial_available_outgoing_bitrate),
+            sctp: None,
         });
         let created = match router.worker().channel().request(request).await? {
-            Response::WebRtcTransport(created) => created,
+            Response::TransportDump(dump) => *dump,
             other => return Err(RequestError::unexpected(&other)),
+        };
+        let LinkDump::WebRtc(created) = created.link else {
+            return Err(RequestError::unexpected(&Response::TransportDump(Box::new(created))));
         };
         let base = TransportBase::new(id, router, options.enable_bwe, options.app_data);
         if let Some(bitrate) = options.max_incoming_bitrate {
@@ -125,11 +129,11 @@ impl WebRtcTransport {
         if let Some(bitrate) = options.min_outgoing_bitrate {
             base.set_min_outgoing_bitrate(bitrate).await?;
         }
-        Ok(Self::new(*created, webrtc_server, base))
+        Ok(Self::new(created, webrtc_server, base))
     }
 
     fn new(
-        created: api::WebRtcTransportCreated,
+        created: api::WebRtcTransportDump,
         webrtc_server: Option<WebRtcServer>,
         base: TransportBase,
     ) -> Self {
@@ -369,14 +373,14 @@ impl TransportGeneric for WebRtcTransport {
 
     async fn dump(&self) -> Result<Self::Dump, RequestError> {
         match self.inner.base.channel().request(Request::DumpTransport(self.id().into())).await? {
-            Response::TransportDump(dump) => Ok((*dump).into()),
+            Response::TransportDump(dump) => WebRtcTransportDump::try_from(*dump),
             other => Err(RequestError::unexpected(&other)),
         }
     }
 
     async fn get_stats(&self) -> Result<Vec<Self::Stat>, RequestError> {
         match self.inner.base.channel().request(Request::TransportStats(self.id().into())).await? {
-            Response::TransportStats(stats) => Ok(vec![(*stats).into()]),
+            Response::TransportStats(stats) => Ok(vec![WebRtcTransportStat::try_from(*stats)?]),
             other => Err(RequestError::unexpected(&other)),
         }
     }
@@ -426,9 +430,23 @@ impl Sink<TransportEvent> for Inner {
             TransportEvent::ListenServerClosed => self.on_webrtc_server_closed(),
             TransportEvent::Bwe { timestamp_ms, info } => {
                 let direction = TraceEventDirection::Out;
+                let info = BweTraceInfo {
+                    desired_bitrate: info.desired_bitrate,
+                    min_bitrate: info.min_bitrate,
+                    max_bitrate: info.max_bitrate,
+                    available_bitrate: info.available_bitrate,
+                };
                 let event = TransportTraceEventData::Bwe { timestamp: timestamp_ms, direction, info };
                 self.base.handlers.trace.call_simple(&event);
             }
+            TransportEvent::Probation { timestamp_ms, info } => {
+                let direction = TraceEventDirection::Out;
+                let event = TransportTraceEventData::Probation { timestamp: timestamp_ms, direction, info };
+                self.base.handlers.trace.call_simple(&event);
+            }
+            TransportEvent::SctpState(_) | TransportEvent::SctpNegotiatedCapabilities(_) => {}
+            // Events of other kinds of transport.
+            TransportEvent::Tuple(_) | TransportEvent::RtcpTuple(_) | TransportEvent::Rtcp(_) => {}
         }
     }
 }

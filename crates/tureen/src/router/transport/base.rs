@@ -165,6 +165,7 @@ impl TransportBase {
             rtp_mapping,
             paused,
             key_frame_request_delay: Duration::from_millis(key_frame_request_delay.into()),
+            enable_packet_id: false,
         });
         let response = match self.channel().request(request).await {
             Ok(response) => response,

@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, HashMap};
 
 use serde::{Deserialize, Serialize};
-use tureen_core::api;
+use tureen_core::api::{self, Response};
 
 use crate::consumer::ConsumerId;
 use crate::data_structures::{
@@ -11,6 +11,7 @@ use crate::data_structures::{
 };
 use crate::producer::ProducerId;
 use crate::transport::{RecvRtpHeaderExtensions, RtpListener, TransportId, TransportTraceEventType};
+use crate::worker::RequestError;
 
 /// Statistics of a WebRtcTransport. Rates are in bits per second.
 #[derive(Debug, Clone, PartialOrd, PartialEq, Deserialize, Serialize)]
@@ -81,9 +82,14 @@ pub struct WebRtcTransportStat {
     pub drops: BTreeMap<String, u64>,
 }
 
-impl From<api::TransportStats> for WebRtcTransportStat {
-    fn from(stats: api::TransportStats) -> Self {
-        Self {
+impl TryFrom<api::TransportStats> for WebRtcTransportStat {
+    type Error = RequestError;
+
+    fn try_from(stats: api::TransportStats) -> Result<Self, RequestError> {
+        let api::LinkStats::WebRtc(link) = stats.link else {
+            return Err(RequestError::unexpected(&Response::TransportStats(Box::new(stats))));
+        };
+        Ok(Self {
             transport_id: stats.transport_id.into(),
             timestamp: stats.timestamp_ms,
             bytes_received: stats.received.bytes,
@@ -105,14 +111,14 @@ impl From<api::TransportStats> for WebRtcTransportStat {
             max_incoming_bitrate: stats.max_incoming_bitrate,
             max_outgoing_bitrate: stats.max_outgoing_bitrate,
             min_outgoing_bitrate: stats.min_outgoing_bitrate,
-            ice_role: stats.ice_role,
-            ice_state: stats.ice_state,
-            ice_selected_tuple: stats.ice_selected_tuple,
-            dtls_state: stats.dtls_state,
+            ice_role: link.ice_role,
+            ice_state: link.ice_state,
+            ice_selected_tuple: link.ice_selected_tuple,
+            dtls_state: link.dtls_state,
             rtp_packet_loss_received: stats.rtp_packet_loss_received,
             rtp_packet_loss_sent: stats.rtp_packet_loss_sent,
             drops: stats.drops.into_iter().map(|(reason, count)| (reason.to_owned(), count)).collect(),
-        }
+        })
     }
 }
 
@@ -140,12 +146,17 @@ pub struct WebRtcTransportDump {
     pub ice_selected_tuple: Option<TransportTuple>,
 }
 
-impl From<api::TransportDump> for WebRtcTransportDump {
-    fn from(dump: api::TransportDump) -> Self {
+impl TryFrom<api::TransportDump> for WebRtcTransportDump {
+    type Error = RequestError;
+
+    fn try_from(dump: api::TransportDump) -> Result<Self, RequestError> {
+        let api::LinkDump::WebRtc(link) = dump.link else {
+            return Err(RequestError::unexpected(&Response::TransportDump(Box::new(dump))));
+        };
         let by_ssrc = |consumers: Vec<(u32, api::ConsumerId)>| {
             consumers.into_iter().map(|(ssrc, consumer)| (ssrc, consumer.into())).collect()
         };
-        Self {
+        Ok(Self {
             id: dump.id.into(),
             direct: false,
             producer_ids: dump.producer_ids.into_iter().map(Into::into).collect(),
@@ -155,13 +166,13 @@ impl From<api::TransportDump> for WebRtcTransportDump {
             recv_rtp_header_extensions: dump.recv_rtp_header_extensions.into(),
             rtp_listener: dump.rtp_listener.into(),
             trace_event_types: TransportTraceEventType::from_core(dump.trace),
-            dtls_parameters: dump.webrtc.dtls_parameters,
-            dtls_state: dump.webrtc.dtls_state,
-            ice_candidates: dump.webrtc.ice_candidates,
-            ice_parameters: dump.webrtc.ice_parameters,
-            ice_role: dump.webrtc.ice_role,
-            ice_state: dump.webrtc.ice_state,
-            ice_selected_tuple: dump.webrtc.ice_selected_tuple,
-        }
+            dtls_parameters: link.dtls_parameters,
+            dtls_state: link.dtls_state,
+            ice_candidates: link.ice_candidates,
+            ice_parameters: link.ice_parameters,
+            ice_role: link.ice_role,
+            ice_state: link.ice_state,
+            ice_selected_tuple: link.ice_selected_tuple,
+        })
     }
 }
