@@ -1,0 +1,45 @@
+//! One video stream to many WebRtcTransports on one WebRtcServer port, over loopback with real sockets: what a forwarded
+//! packet costs, beside what copying, sealing and sending the same packets costs without an SFU around it, and how much
+//! memory a consumer takes.
+//!
+//! `cargo bench -p tureen --bench fanout -- [--consumers 200] [--seconds 5] [--rounds 3]`
+//!
+//! Linux only. This process holds the worker, on CPU 0; the load is a process of its own, on CPU 1. The receivers'
+//! sockets take segmented sends whole, as a network card with segmentation offload would; `--no-gro` makes the kernel
+//! split them again, on the sender's CPU.
+#![allow(unsafe_code, missing_docs)]
+#![allow(clippy::disallowed_methods, reason = "a benchmark reads clocks")]
+
+#[cfg(target_os = "linux")]
+mod floor;
+#[cfg(target_os = "linux")]
+mod load;
+#[cfg(target_os = "linux")]
+mod process;
+#[cfg(target_os = "linux")]
+mod sfu;
+
+use std::net::{IpAddr, Ipv4Addr};
+
+const LOCALHOST: IpAddr = IpAddr::V4(Ipv4Addr::LOCALHOST);
+const FPS: u32 = 30;
+/// In a frame.
+const PACKETS: usize = 8;
+const PAYLOAD: usize = 1200;
+/// Of the stream that is sent.
+const SSRC: u32 = 1111;
+
+#[cfg(not(target_os = "linux"))]
+fn main() {
+    println!("the fan-out benchmark needs Linux");
+}
+
+#[cfg(target_os = "linux")]
+fn main() {
+    let mut arguments = std::env::args().skip(1).peekable();
+    if arguments.next_if(|first| first == load::ARGUMENT).is_some() {
+        load::main(arguments);
+    } else {
+        sfu::main(arguments);
+    }
+}
