@@ -39,6 +39,8 @@ mod sys;
 pub use bind::{DEFAULT_SOCKET_BUFFER, Port, UdpOptions};
 #[cfg(unix)]
 pub use inherited::claim_fd;
+#[cfg(unix)]
+pub use net::Interest;
 pub use net::{Net, NetConfig};
 pub use receive::{Batch, Datagram};
 pub use stats::NetStats;

@@ -3,7 +3,7 @@
 
 use std::mem::{self, MaybeUninit};
 use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr, SocketAddrV4, SocketAddrV6, UdpSocket};
-use std::os::fd::{AsRawFd, OwnedFd};
+use std::os::fd::{AsRawFd, BorrowedFd, OwnedFd};
 use std::sync::Arc;
 use std::time::Duration;
 use std::{fmt, io, ptr};
@@ -11,6 +11,7 @@ use std::{fmt, io, ptr};
 use rustix::event::{EventfdFlags, Timespec, epoll, eventfd};
 use rustix::io::Errno;
 
+use crate::net::Interest;
 use crate::receive::{Message, Slots};
 use crate::send::Run;
 
@@ -26,6 +27,17 @@ const UDP_GRO: libc::c_int = 104;
 
 /// The waker's epoll data; tokens are 32 bits wide.
 const WAKER: u64 = u64::MAX;
+
+/// Epoll data of watched file descriptors.
+const WATCHED: u64 = u64::MAX - 1;
+
+/// What is ready.
+pub(crate) enum Ready {
+    /// The socket of this token is readable.
+    Socket(u32),
+    /// A watched file descriptor.
+    Watched,
+}
 
 /// Readiness of sockets and of the waker's eventfd, level-triggered: a socket that is not drained is reported again.
 pub(crate) struct Poller {
@@ -59,11 +71,27 @@ impl Poller {
         epoll::delete(&self.epoll, socket).expect("the socket was added");
     }
 
-    /// Waits and calls `on_ready` with the token of each readable socket.
+    pub(crate) fn watch(&self, fd: BorrowedFd<'_>, interest: Interest) -> io::Result<()> {
+        let data = epoll::EventData::new_u64(WATCHED);
+        let mut flags = epoll::EventFlags::empty();
+        flags.set(epoll::EventFlags::IN, interest.readable);
+        flags.set(epoll::EventFlags::OUT, interest.writable);
+        match epoll::modify(&self.epoll, fd, data, flags) {
+            Err(Errno::NOENT) => Ok(epoll::add(&self.epoll, fd, data, flags)?),
+            result => Ok(result?),
+        }
+    }
+
+    pub(crate) fn unwatch(&self, fd: BorrowedFd<'_>) {
+        // It may not be watched.
+        let _ = epoll::delete(&self.epoll, fd);
+    }
+
+    /// Waits and calls `on_ready` with all that is.
     pub(crate) fn wait(
         &mut self,
         timeout: Option<Duration>,
-        mut on_ready: impl FnMut(u32),
+        mut on_ready: impl FnMut(Ready),
     ) -> io::Result<()> {
         let mut events = [const { MaybeUninit::uninit() }; 128];
         let timeout = if self.coarse { timeout.map(round_up_to_ms) } else { timeout };
@@ -72,8 +100,10 @@ impl Poller {
         match epoll::wait(&self.epoll, &mut events, timespec.as_ref()) {
             Ok((events, _)) => {
                 for event in events {
-                    if let Ok(token) = u32::try_from(event.data.u64()) {
-                        on_ready(token);
+                    match event.data.u64() {
+                        WAKER => {}
+                        WATCHED => on_ready(Ready::Watched),
+                        token => on_ready(Ready::Socket(token as u32)),
                     }
                 }
                 Ok(())

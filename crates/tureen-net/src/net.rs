@@ -51,6 +51,16 @@ pub struct Net {
     stats: NetStats,
 }
 
+/// What a watched file descriptor shall be ready for.
+#[cfg(unix)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Interest {
+    /// There is something to read, or its end.
+    pub readable: bool,
+    /// There is room to write.
+    pub writable: bool,
+}
+
 pub(crate) type Sockets = HashMap<u32, Socket>;
 
 /// One UDP socket and what is known about it.
@@ -76,6 +86,14 @@ impl Default for NetConfig {
             gro: true,
         }
     }
+}
+
+#[cfg(unix)]
+impl Interest {
+    /// Reading alone.
+    pub const READABLE: Self = Self { readable: true, writable: false };
+    /// Writing alone.
+    pub const WRITABLE: Self = Self { readable: false, writable: true };
 }
 
 impl Net {
@@ -146,9 +164,27 @@ impl Net {
         }
     }
 
+    /// Makes readiness of a file descriptor end [`wait`](Self::wait) as the waker does. It is level-triggered: a
+    /// descriptor that is not read or written until it would block ends the next wait too. An interest given before is
+    /// replaced.
+    ///
+    /// # Errors
+    ///
+    /// What the operating system reports, as for a regular file, which is always ready.
+    #[cfg(unix)]
+    pub fn watch(&mut self, fd: impl std::os::fd::AsFd, interest: Interest) -> io::Result<()> {
+        self.poller.watch(fd.as_fd(), interest)
+    }
+
+    /// Ends what [`watch`](Self::watch) began. Must come before the file descriptor is closed.
+    #[cfg(unix)]
+    pub fn unwatch(&mut self, fd: impl std::os::fd::AsFd) {
+        self.poller.unwatch(fd.as_fd());
+    }
+
     /// Sends what is queued, then blocks until a socket is readable, the waker fires or `timeout` has passed; `None` is
     /// for ever. It does not block while a socket is still to be drained, and may return early with nothing. Returns
-    /// whether the waker was used since the last wait.
+    /// whether the waker was used since the last wait or a watched file descriptor is ready.
     ///
     /// # Errors
     ///
@@ -158,15 +194,19 @@ impl Net {
         let may_block = self.waker.begin_sleep() && self.ready.is_empty();
         let timeout = if may_block { timeout } else { Some(Duration::ZERO) };
         let (sockets, ready) = (&mut self.sockets, &mut self.ready);
-        let waited = self.poller.wait(timeout, |token| {
-            if let Some(socket) = sockets.get_mut(&token)
-                && !socket.ready
-            {
-                socket.ready = true;
-                ready.push_back(token);
+        let mut watched = false;
+        let waited = self.poller.wait(timeout, |source| match source {
+            sys::Ready::Socket(token) => {
+                if let Some(socket) = sockets.get_mut(&token)
+                    && !socket.ready
+                {
+                    socket.ready = true;
+                    ready.push_back(token);
+                }
             }
+            sys::Ready::Watched => watched = true,
         });
-        let woken = self.waker.end_sleep();
+        let woken = self.waker.end_sleep() || watched;
         self.stats.wait_calls += 1;
         self.stats.wakes += u64::from(woken);
         waited.map(|()| woken)
@@ -277,7 +317,33 @@ impl NetConfig {
 
 #[cfg(test)]
 mod tests {
+    #[cfg(unix)]
+    use std::io::{Read, Write};
+    #[cfg(unix)]
+    use std::os::unix::net::UnixStream;
+
     use super::*;
+
+    #[cfg(unix)]
+    #[test]
+    fn watched_descriptor_ends_waits_until_it_is_drained() {
+        let mut net = Net::new(NetConfig::default()).unwrap();
+        let (mut near, mut far) = UnixStream::pair().unwrap();
+        net.watch(&near, Interest::READABLE).unwrap();
+        let short = Some(Duration::from_millis(1));
+        assert!(!net.wait(short).unwrap());
+        far.write_all(b"x").unwrap();
+        assert!(net.wait(None).unwrap());
+        assert!(net.wait(None).unwrap());
+        near.read_exact(&mut [0]).unwrap();
+        assert!(!net.wait(short).unwrap());
+
+        net.watch(&near, Interest::WRITABLE).unwrap();
+        assert!(net.wait(None).unwrap());
+        net.unwatch(&near);
+        far.write_all(b"x").unwrap();
+        assert!(!net.wait(short).unwrap());
+    }
 
     #[test]
     fn unusable_configuration_is_named() {

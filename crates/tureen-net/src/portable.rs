@@ -2,12 +2,16 @@
 #![allow(unsafe_code)]
 
 use std::net::{SocketAddr, SocketAddrV6, UdpSocket};
+#[cfg(unix)]
+use std::os::fd::BorrowedFd;
 use std::sync::Arc;
 use std::time::Duration;
 use std::{fmt, io};
 
 use polling::{Event, Events, PollMode};
 
+#[cfg(unix)]
+use crate::net::Interest;
 use crate::receive::{Message, Slots};
 use crate::send::Run;
 
@@ -16,6 +20,18 @@ pub(crate) const MAX_BATCH: usize = 64;
 
 /// Every received message is one datagram.
 pub(crate) const HAS_GRO: bool = false;
+
+/// Key of watched file descriptors; tokens are 32 bits wide, and the poller keeps the largest key for itself.
+const WATCHED: usize = usize::MAX - 1;
+
+/// What is ready.
+pub(crate) enum Ready {
+    /// The socket of this token is readable.
+    Socket(u32),
+    /// A watched file descriptor.
+    #[cfg_attr(not(unix), expect(dead_code, reason = "there are file descriptors on Unix only"))]
+    Watched,
+}
 
 /// Readiness of sockets, level-triggered: a socket that is not drained is reported again.
 pub(crate) struct Poller {
@@ -44,11 +60,29 @@ impl Poller {
         self.poller.delete(socket).expect("the socket was added");
     }
 
-    /// Waits and calls `on_ready` with the token of each readable socket.
+    #[cfg(unix)]
+    pub(crate) fn watch(&self, fd: BorrowedFd<'_>, interest: Interest) -> io::Result<()> {
+        let event = Event::new(WATCHED, interest.readable, interest.writable);
+        match self.poller.modify_with_mode(fd, event, PollMode::Level) {
+            // SAFETY: `Net` asks its caller to unwatch a file descriptor before it is closed.
+            Err(error) if error.kind() == io::ErrorKind::NotFound => unsafe {
+                self.poller.add_with_mode(&fd, event, PollMode::Level)
+            },
+            result => result,
+        }
+    }
+
+    #[cfg(unix)]
+    pub(crate) fn unwatch(&self, fd: BorrowedFd<'_>) {
+        // It may not be watched.
+        let _ = self.poller.delete(fd);
+    }
+
+    /// Waits and calls `on_ready` with all that is.
     pub(crate) fn wait(
         &mut self,
         timeout: Option<Duration>,
-        mut on_ready: impl FnMut(u32),
+        mut on_ready: impl FnMut(Ready),
     ) -> io::Result<()> {
         self.events.clear();
         match self.poller.wait(&mut self.events, timeout) {
@@ -56,7 +90,10 @@ impl Poller {
             result => drop(result?),
         }
         for event in self.events.iter() {
-            on_ready(event.key as u32);
+            match event.key {
+                WATCHED => on_ready(Ready::Watched),
+                token => on_ready(Ready::Socket(token as u32)),
+            }
         }
         Ok(())
     }

@@ -9,6 +9,7 @@ use std::sync::Arc;
 use serde::Serialize;
 pub use tureen_core::dtls::{Backend as DtlsBackend, DtlsOptions, Versions as DtlsVersions};
 pub use tureen_core::worker::Limits;
+use tureen_driver::{DtlsFiles, EngineConfig};
 pub use tureen_net::NetConfig;
 
 use super::WorkerId;
@@ -122,10 +123,16 @@ impl WorkerSettings {
         }
         let settings = driver::Settings {
             id,
-            rtc_port_range: self.rtc_port_range,
-            dtls_files: self.dtls_files,
-            dtls: self.dtls,
-            limits: self.limits,
+            engine: EngineConfig {
+                rtc_port_range: self.rtc_port_range,
+                dtls_files: self.dtls_files.map(|files| DtlsFiles {
+                    certificate: files.certificate,
+                    private_key: files.private_key,
+                }),
+                dtls: self.dtls,
+                limits: self.limits,
+                batches_per_turn: self.queues.batches_per_turn,
+            },
             net: self.net,
             queues: self.queues,
             thread_initializer: self.thread_initializer,
