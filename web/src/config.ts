@@ -21,6 +21,8 @@ export interface PageConfig {
   /** `mic=0`, `camera=0`: start with it off. */
   mic: boolean;
   camera: boolean;
+  /** `stats=1`: show statistics from the start. */
+  stats: boolean;
 }
 
 export function readConfig(search: string): PageConfig {
@@ -35,6 +37,7 @@ export function readConfig(search: string): PageConfig {
     videoHeight: heightOf(params.get('height')),
     mic: params.get('mic') !== '0',
     camera: params.get('camera') !== '0',
+    stats: params.get('stats') === '1',
   };
 }
 

@@ -5,6 +5,7 @@ import './ui/styles/base.css';
 import './ui/styles/controls.css';
 import './ui/styles/lobby.css';
 import './ui/styles/call.css';
+import './ui/styles/stats.css';
 
 const root = document.getElementById('app');
 if (root) render(<App config={readConfig(location.search)} />, root);

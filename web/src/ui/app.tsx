@@ -63,16 +63,18 @@ export function App({ config }: { config: PageConfig }) {
     };
     return <Lobby config={config} media={media} onJoin={onJoin} />;
   }
-  return <VisitView visit={visit} media={media} onRejoin={() => join(visit)} />;
+  return <VisitView visit={visit} media={media} stats={config.stats} onRejoin={() => join(visit)} />;
 }
 
 interface VisitViewProps {
   visit: Visit;
   media: LocalMedia;
+  /** Whether statistics are shown from the start. */
+  stats: boolean;
   onRejoin: () => void;
 }
 
-function VisitView({ visit, media, onRejoin }: VisitViewProps) {
+function VisitView({ visit, media, stats, onRejoin }: VisitViewProps) {
   const room = useStore(visit.client.state);
   const ended = room.phase.name === 'ended';
 
@@ -96,6 +98,7 @@ function VisitView({ visit, media, onRejoin }: VisitViewProps) {
       room={room}
       media={media}
       displayName={visit.displayName}
+      stats={stats}
       link={roomUrl(location.origin, visit.roomId)}
     />
   );

@@ -1,4 +1,4 @@
-import { useMemo } from 'preact/hooks';
+import { useMemo, useState } from 'preact/hooks';
 import type { RoomClient } from '../room/client';
 import type { LocalMedia } from '../room/local-media';
 import type { RoomState } from '../room/state';
@@ -7,12 +7,14 @@ import { ConnectionNote } from './connection-note';
 import { CopyLink } from './copy-link';
 import { DeviceMenu } from './device-menu';
 import { useStore } from './hooks';
-import { LeaveIcon, LogoIcon, PeopleIcon } from './icons';
+import { ChartIcon, LeaveIcon, LogoIcon, PeopleIcon } from './icons';
 import { MediaButton } from './media-button';
 import { Notes } from './notes';
 import { RemoteAudio } from './remote-audio';
 import { Stage } from './stage';
 import { StageMessage } from './stage-message';
+import { CallSummary } from './stats/call-summary';
+import { useCallStats } from './stats/use-call-stats';
 import { tilesOf } from './tiles';
 
 interface CallProps {
@@ -20,12 +22,16 @@ interface CallProps {
   room: RoomState;
   media: LocalMedia;
   displayName: string;
+  /** Whether statistics are shown from the start. */
+  stats: boolean;
   /** What brings others here. */
   link: string;
 }
 
 /** A call as it goes on: everyone on the stage, the controls below. */
-export function Call({ client, room, media, displayName, link }: CallProps) {
+export function Call({ client, room, media, displayName, stats, link }: CallProps) {
+  const [showStats, setShowStats] = useState(stats);
+  const callStats = useCallStats(client, showStats);
   const local = useStore(media.state);
   const self = { peerId: client.peerId, name: displayName };
   const tiles = useMemo(
@@ -46,8 +52,9 @@ export function Call({ client, room, media, displayName, link }: CallProps) {
         </span>
         <CopyLink link={link} />
       </header>
+      {callStats && <CallSummary stats={callStats} />}
       <div class={`stage-area ${room.phase.name}`}>
-        <Stage tiles={tiles} />
+        <Stage tiles={tiles} stats={callStats} />
         <Notes room={room} local={local} />
         <StageMessage room={room} />
         <RemoteAudio consumers={audio} />
@@ -56,6 +63,15 @@ export function Call({ client, room, media, displayName, link }: CallProps) {
         <MediaButton source="mic" state={local.mic} media={media} />
         <MediaButton source="camera" state={local.camera} media={media} />
         <DeviceMenu local={local} media={media} />
+        <button
+          class={`round ${showStats ? 'on' : ''}`}
+          aria-label="Show statistics"
+          title="Show statistics"
+          aria-pressed={showStats}
+          onClick={() => setShowStats(!showStats)}
+        >
+          <ChartIcon />
+        </button>
         <button
           class="round leave"
           aria-label="Leave the call"

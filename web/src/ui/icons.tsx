@@ -87,6 +87,13 @@ export const SettingsIcon = () => (
   </Icon>
 );
 
+export const ChartIcon = () => (
+  <Icon>
+    <path d="M4 4v15.5h16" />
+    <path d="m7.5 15 3.5-4.5 3 2.5 5-6.5" />
+  </Icon>
+);
+
 export const PeopleIcon = () => (
   <Icon>
     <circle cx="9" cy="8.5" r="3.2" />

@@ -2,13 +2,14 @@ import { useMemo } from 'preact/hooks';
 import { layoutGrid } from './grid-layout';
 import { useElementSize } from './hooks';
 import { Tile } from './tile';
+import type { CallStats } from '../stats/monitor';
 import type { TileModel } from './tiles';
 
 /** Between tiles, in CSS pixels: less where there are many. */
 const gapFor = (count: number) => (count > 12 ? 6 : 10);
 
 /** All tiles at once, without scrolling, however many there are. */
-export function Stage({ tiles }: { tiles: TileModel[] }) {
+export function Stage({ tiles, stats }: { tiles: TileModel[]; stats: CallStats | null }) {
   const [ref, { width, height }] = useElementSize<HTMLUListElement>();
   const count = tiles.length;
   const rects = useMemo(
@@ -19,7 +20,7 @@ export function Stage({ tiles }: { tiles: TileModel[] }) {
     <ul class="stage" ref={ref} aria-label="Participants">
       {tiles.map((tile, index) => {
         const rect = rects[index];
-        return rect && <Tile key={tile.key} tile={tile} rect={rect} />;
+        return rect && <Tile key={tile.key} tile={tile} rect={rect} stats={stats} />;
       })}
     </ul>
   );

@@ -1,11 +1,20 @@
+import type { CallStats } from '../stats/monitor';
 import type { Rect } from './grid-layout';
 import { Avatar } from './avatar';
 import { MicOffIcon } from './icons';
+import { TileStats } from './stats/tile-stats';
 import type { TileModel } from './tiles';
 import { VideoView } from './video-view';
 
+interface TileProps {
+  tile: TileModel;
+  rect: Rect;
+  /** Null where they are not wanted. */
+  stats: CallStats | null;
+}
+
 /** One participant in the grid. */
-export function Tile({ tile, rect }: { tile: TileModel; rect: Rect }) {
+export function Tile({ tile, rect, stats }: TileProps) {
   const { peerId, name, isSelf, video, muted, speaking } = tile;
   const style = {
     transform: `translate(${rect.x}px, ${rect.y}px)`,
@@ -28,6 +37,7 @@ export function Tile({ tile, rect }: { tile: TileModel; rect: Rect }) {
       {video && (
         <VideoView track={video} mirrored={isSelf} boxRatio={rect.width / rect.height} />
       )}
+      {stats && <TileStats tile={tile} stats={stats} />}
       <div class="tile-name" aria-hidden="true">
         {muted && <MicOffIcon />}
         <span>{isSelf ? 'You' : name}</span>

@@ -11,6 +11,10 @@ export interface TileModel {
   isSelf: boolean;
   /** Null shows the initials. */
   video: MediaStreamTrack | null;
+  /** Names of its streams in the statistics: consumer ids, or one's own sources. */
+  streams: { video: string | null; audio: string | null };
+  /** The layers that come of a video that has any, as `S2 T1`. */
+  layers: string | null;
   muted: boolean;
   speaking: boolean;
 }
@@ -46,6 +50,8 @@ function peerTiles(peer: PeerState, consumers: ConsumerState[], speaking: boolea
     name: peer.displayName,
     isSelf: false,
     video: video && !video.paused ? video.track : null,
+    streams: { video: video?.id ?? null, audio: audio[0]?.id ?? null },
+    layers: video ? layersText(video) : null,
     muted,
     speaking: speaking && !muted,
   });
@@ -64,7 +70,14 @@ function selfTile(
     name: self.name,
     isSelf: true,
     video: media.camera.track,
+    streams: { video: 'camera', audio: 'mic' },
+    layers: null,
     muted: !media.mic.enabled,
     speaking: speaking && media.mic.enabled,
   };
+}
+
+function layersText({ layers: { spatialLayer, temporalLayer } }: ConsumerState): string | null {
+  if (spatialLayer === null) return null;
+  return temporalLayer === null ? `S${spatialLayer}` : `S${spatialLayer} T${temporalLayer}`;
 }

@@ -1,10 +1,13 @@
 //! What clients can ask for.
 
+use std::sync::Arc;
+
 use serde_json::{Value, json};
 use tracing::info;
 use tureen::{
     prelude::*,
-    types::data_structures::{DtlsState, IceState},
+    transport::{TransportTraceEventData, TransportTraceEventType},
+    types::data_structures::{DtlsState, IceState, TraceEventDirection},
     webrtc_transport::WebRtcTransport,
 };
 
@@ -12,8 +15,8 @@ use super::{
     Joined, ProducerEntry, Session, TransportEntry,
     consuming::Source,
     wire::{
-        ConnectTransport, CreateTransport, CreatedTransport, DisplayName, Join, OfConsumer, OfProducer,
-        OfTransport, PreferredLayers, Priority, Produce, ProducerScores, read, write,
+        ConnectTransport, CreateTransport, CreatedTransport, DisplayName, DownlinkBwe, Join, OfConsumer,
+        OfProducer, OfTransport, PreferredLayers, Priority, Produce, ProducerScores, read, write,
     },
 };
 use crate::protoo::{Close, Refusal, Request};
@@ -87,6 +90,7 @@ impl Session {
             return Err(Refusal::failed(format_args!("the media worker offers no {kind} candidate")));
         }
         self.end_with(&transport);
+        self.report_downlink(&transport).await?;
 
         let answer = write(&CreatedTransport {
             id: transport.id(),
@@ -127,6 +131,18 @@ impl Session {
             state => lose(id, "DTLS", &state),
         };
         transport.on_dtls_state_change(on_dtls).detach();
+    }
+
+    /// Tells the client what its downlink is thought to carry.
+    async fn report_downlink(&self, transport: &WebRtcTransport) -> Result<(), Refusal> {
+        let link = self.link().clone();
+        let tell = move |event: &TransportTraceEventData| {
+            if let TransportTraceEventData::Bwe { direction: TraceEventDirection::Out, info, .. } = event {
+                link.notify("downlinkBwe", &DownlinkBwe::from(info));
+            }
+        };
+        transport.on_trace(Arc::new(tell)).detach();
+        transport.enable_trace_event(vec![TransportTraceEventType::Bwe]).await.map_err(Refusal::failed)
     }
 
     async fn connect_transport(&self, asked: ConnectTransport) -> Answer {

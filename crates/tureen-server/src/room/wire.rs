@@ -6,6 +6,7 @@ use tureen::{
     consumer::{ConsumerScore, ConsumerType},
     prelude::*,
     producer::ProducerScore,
+    types::data_structures::BweTraceInfo,
 };
 
 use crate::protoo::Refusal;
@@ -150,6 +151,26 @@ pub(super) struct ActiveSpeaker<'a> {
     /// dBov.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(super) volume: Option<i8>,
+}
+
+/// `downlinkBwe`, all in bit/s.
+#[derive(Serialize)]
+#[serde(rename_all = "camelCase")]
+pub(super) struct DownlinkBwe {
+    desired_bitrate: u64,
+    /// In the Rust API of mediasoup the same as the desired one.
+    effective_desired_bitrate: u64,
+    available_bitrate: u64,
+}
+
+impl From<&BweTraceInfo> for DownlinkBwe {
+    fn from(info: &BweTraceInfo) -> Self {
+        Self {
+            desired_bitrate: info.desired_bitrate,
+            effective_desired_bitrate: info.desired_bitrate,
+            available_bitrate: info.available_bitrate,
+        }
+    }
 }
 
 /// `consumerClosed`, `consumerPaused`, `consumerResumed`.
