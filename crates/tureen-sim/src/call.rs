@@ -9,9 +9,10 @@ use serde_json::{Value, json};
 use tureen_client::media::{OPUS_CLOCK_RATE, VIDEO_CLOCK_RATE};
 use tureen_client::{Identity, RecvStreamConfig, Rtx, SendStreamConfig, SessionConfig};
 use tureen_core::api::{
-    Consume, ConsumerId, CreateAudioLevelObserver, CreateWebRtcServer, CreateWebRtcTransport, LinkDump,
-    Listen, Notification, Produce, ProducerId, Request, Response, RouterId, RtpObserverId, StreamType,
-    TransportEvent, TransportId, WebRtcServerId, WebRtcTransportDump,
+    ActiveSpeakerOptions, Consume, ConsumerId, CreateActiveSpeakerObserver, CreateAudioLevelObserver,
+    CreateWebRtcServer, CreateWebRtcTransport, LinkDump, Listen, Notification, Produce, ProducerId, Request,
+    Response, RouterId, RtpObserverId, StreamType, TransportEvent, TransportId, WebRtcServerId,
+    WebRtcTransportDump,
 };
 use tureen_core::consumer::extension_ids;
 use tureen_core::dtls::Role;
@@ -224,10 +225,39 @@ impl Call {
         let id = RtpObserverId::from(self.name("observer"));
         let create = CreateAudioLevelObserver { router_id: RouterId::from(ROUTER), id: id.clone(), options };
         self.request(Request::CreateAudioLevelObserver(create));
+        self.add_to_observer(&id, productions);
+        id
+    }
+
+    /// Makes an observer of who of `productions` speaks.
+    ///
+    /// # Panics
+    /// One of them is not audio.
+    pub fn observe_speaker(
+        &mut self,
+        options: ActiveSpeakerOptions,
+        productions: &[&Production],
+    ) -> RtpObserverId {
+        let id = RtpObserverId::from(self.name("observer"));
+        let create =
+            CreateActiveSpeakerObserver { router_id: RouterId::from(ROUTER), id: id.clone(), options };
+        self.request(Request::CreateActiveSpeakerObserver(create));
+        self.add_to_observer(&id, productions);
+        id
+    }
+
+    /// Closes the router with all that is in it.
+    ///
+    /// # Panics
+    /// It is closed already.
+    pub fn close_router(&mut self) {
+        self.request(Request::CloseRouter(RouterId::from(ROUTER)));
+    }
+
+    fn add_to_observer(&mut self, id: &RtpObserverId, productions: &[&Production]) {
         for production in productions {
             self.request(Request::RtpObserverAddProducer(id.clone(), production.id.clone()));
         }
-        id
     }
 
     /// Has the engine carry out a request.

@@ -243,6 +243,13 @@ impl Network {
         self.sources.push((node, source));
     }
 
+    /// From now on an audio source says that it is this loud, −dBov.
+    pub fn set_audio_level(&mut self, ssrc: u32, level: u8) {
+        for (_, source) in self.sources.iter_mut().filter(|(_, source)| source.ssrc == ssrc) {
+            source.set_audio_level(level);
+        }
+    }
+
     /// Stops what sends `ssrc`.
     pub fn stop_source(&mut self, ssrc: u32) {
         for (_, source) in self.sources.iter_mut().filter(|(_, source)| source.ssrc == ssrc) {

@@ -107,6 +107,12 @@ impl Source {
         self.stopped = true;
     }
 
+    pub(crate) fn set_audio_level(&mut self, level: u8) {
+        if let Media::Audio { config, .. } = &mut self.media {
+            config.level = Some(level);
+        }
+    }
+
     /// The next frame shall be a key frame.
     pub(crate) fn on_key_frame_requested(&mut self) {
         if let Media::Video { key_frame, .. } = &mut self.media {

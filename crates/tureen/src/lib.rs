@@ -85,6 +85,12 @@ pub mod audio_level_observer {
     pub use crate::router::audio_level_observer::*;
 }
 
+pub mod active_speaker_observer {
+    //! An RTP observer that tells who speaks.
+
+    pub use crate::router::active_speaker_observer::*;
+}
+
 pub mod consumer {
     //! Audio or video of a producer that a router sends on a transport.
 

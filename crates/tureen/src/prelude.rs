@@ -5,6 +5,10 @@
 //! use tureen::prelude::*;
 //! ```
 
+pub use crate::active_speaker_observer::{
+    ActiveSpeakerObserver, ActiveSpeakerObserverDominantSpeaker, ActiveSpeakerObserverOptions,
+    WeakActiveSpeakerObserver,
+};
 pub use crate::audio_level_observer::{
     AudioLevelObserver, AudioLevelObserverOptions, AudioLevelObserverVolume, WeakAudioLevelObserver,
 };

@@ -1,5 +1,6 @@
 //! A Router: a set of transports whose producers and consumers may be connected.
 
+pub(crate) mod active_speaker_observer;
 pub(crate) mod audio_level_observer;
 pub(crate) mod consumer;
 pub(crate) mod producer;
@@ -22,6 +23,7 @@ use serde::{Deserialize, Serialize};
 use thiserror::Error;
 use tureen_core::api::{self, Request, Response};
 
+use crate::active_speaker_observer::{ActiveSpeakerObserver, ActiveSpeakerObserverOptions};
 use crate::audio_level_observer::{AudioLevelObserver, AudioLevelObserverOptions};
 use crate::consumer::ConsumerId;
 use crate::data_structures::AppData;
@@ -136,6 +138,8 @@ impl Deref for NewTransport<'_> {
 pub enum NewRtpObserver<'a> {
     /// Audio level observer.
     AudioLevel(&'a AudioLevelObserver),
+    /// Active speaker observer.
+    ActiveSpeaker(&'a ActiveSpeakerObserver),
 }
 
 impl Deref for NewRtpObserver<'_> {
@@ -144,6 +148,7 @@ impl Deref for NewRtpObserver<'_> {
     fn deref(&self) -> &Self::Target {
         match self {
             Self::AudioLevel(observer) => *observer,
+            Self::ActiveSpeaker(observer) => *observer,
         }
     }
 }
@@ -323,6 +328,44 @@ impl Router {
         guard.disarm();
 
         self.inner.handlers.new_rtp_observer.call(|callback| callback(NewRtpObserver::AudioLevel(&observer)));
+        events.deliver_to(observer.sink());
+        Ok(observer)
+    }
+
+    /// Makes an [`ActiveSpeakerObserver`].
+    ///
+    /// The router is kept alive by its observers.
+    ///
+    /// # Errors
+    /// The worker is closed.
+    ///
+    /// # Examples
+    /// ```
+    /// use tureen::prelude::*;
+    ///
+    /// # async fn f(router: Router, microphone: Producer) -> Result<(), Box<dyn std::error::Error>> {
+    /// let options = ActiveSpeakerObserverOptions::default();
+    /// let observer = router.create_active_speaker_observer(options).await?;
+    /// observer.on_dominant_speaker(|speaker| println!("{} speaks", speaker.producer.id())).detach();
+    /// observer.add_producer(RtpObserverAddProducerOptions::new(microphone.id())).await?;
+    /// # Ok(())
+    /// # }
+    /// ```
+    pub async fn create_active_speaker_observer(
+        &self,
+        active_speaker_observer_options: ActiveSpeakerObserverOptions,
+    ) -> Result<ActiveSpeakerObserver, RequestError> {
+        let id = RtpObserverId::new();
+        let guard = CloseOnDrop::new(self.worker().channel(), Request::CloseRtpObserver(id.into()));
+        let events = self.worker().dispatcher().hold(api::RtpObserverId::from(id));
+        let observer =
+            ActiveSpeakerObserver::create(id, active_speaker_observer_options, self.clone()).await?;
+        guard.disarm();
+
+        self.inner
+            .handlers
+            .new_rtp_observer
+            .call(|callback| callback(NewRtpObserver::ActiveSpeaker(&observer)));
         events.deliver_to(observer.sink());
         Ok(observer)
     }

@@ -70,7 +70,7 @@ impl Worker {
             }
             Request::Produce(options) => self.produce(options),
             Request::CloseProducer(producer) => {
-                self.find_producer(&producer).map(|key| self.close_producer(key)).map(done)
+                self.find_producer(&producer).map(|key| self.close_producer(now, key)).map(done)
             }
             Request::DumpProducer(producer) => {
                 self.producer_mut(&producer).map(|p| Response::ProducerDump(Box::new(p.dump())))
@@ -108,6 +108,9 @@ impl Worker {
             Request::EnableConsumerTrace(consumer, trace) => {
                 self.consumer_mut(&consumer).map(|c| c.trace = trace).map(done)
             }
+            Request::CreateActiveSpeakerObserver(options) => {
+                self.create_active_speaker_observer(now, options).map(done)
+            }
             Request::CreateAudioLevelObserver(options) => {
                 self.create_audio_level_observer(now, options).map(done)
             }
@@ -117,15 +120,14 @@ impl Worker {
             Request::PauseRtpObserver(observer) => self.pause_observer(&observer).map(done),
             Request::ResumeRtpObserver(observer) => self.resume_observer(now, &observer).map(done),
             Request::RtpObserverAddProducer(observer, producer) => {
-                self.observe_producer(&observer, &producer).map(done)
+                self.observe_producer(now, &observer, &producer).map(done)
             }
             Request::RtpObserverRemoveProducer(observer, producer) => {
-                self.unobserve_producer(&observer, &producer).map(done)
+                self.unobserve_producer(now, &observer, &producer).map(done)
             }
             Request::CreatePlainTransport(_) | Request::ConnectPlainTransport(..) => refuse("PlainTransport"),
             Request::CreatePipeTransport(_) | Request::ConnectPipeTransport(..) => refuse("PipeTransport"),
             Request::CreateDirectTransport(_) => refuse("DirectTransport"),
-            Request::CreateActiveSpeakerObserver(_) => refuse("ActiveSpeakerObserver"),
             Request::ProduceData(_)
             | Request::CloseDataProducer(_)
             | Request::DumpDataProducer(_)
@@ -185,11 +187,12 @@ impl Worker {
 
     fn close_router(&mut self, now: Instant, id: &RouterId) -> Result<(), RequestError> {
         let router = self.routers.remove(id).ok_or_else(|| not_found("Router", id))?;
-        for key in router.transports {
-            self.close_transport(now, key);
-        }
+        // Observers first: they have nothing to say about producers that go with them.
         for key in router.observers {
             self.close_observer(key);
+        }
+        for key in router.transports {
+            self.close_transport(now, key);
         }
         Ok(())
     }
@@ -322,7 +325,7 @@ impl Worker {
         }
         self.drain_dtls(now, key);
         for producer in producers {
-            self.close_producer(producer);
+            self.close_producer(now, producer);
         }
         for consumer in consumers {
             self.close_consumer(consumer);
@@ -407,7 +410,7 @@ impl Worker {
         Ok(Response::Produced { stream_type })
     }
 
-    pub(super) fn close_producer(&mut self, key: ProducerKey) {
+    pub(super) fn close_producer(&mut self, now: Instant, key: ProducerKey) {
         let Some(producer) = self.producers.get(key) else { return };
         for consumer in producer.consumers.clone() {
             self.notify_consumer(consumer, ConsumerEvent::ProducerClose);
@@ -415,7 +418,7 @@ impl Worker {
         }
         let Some(producer) = self.producers.remove(key) else { return };
         self.producer_ids.remove(&producer.id);
-        self.on_observed_producer_closed(key, &producer.observers);
+        self.on_observed_producer_closed(now, key, &producer.observers);
         for timer in [Timer::Nack(key), Timer::KeyFrame(key)] {
             self.timers.disarm(timer);
         }
@@ -439,9 +442,7 @@ impl Worker {
         if std::mem::replace(&mut producer.paused, pause) == pause {
             return Ok(());
         }
-        if pause {
-            self.on_observed_producer_paused(key);
-        }
+        self.on_observed_producer_paused(key, pause);
         for consumer_key in self.producers[key].consumers.clone() {
             let Some(consumer) = self.consumers.get_mut(consumer_key) else { continue };
             consumer.producer_paused = pause;

@@ -366,7 +366,7 @@ impl Worker {
             self.poll_producer_feedback(now, producer_key);
         }
         if observed {
-            self.observe_packet(producer_key, &header, packet);
+            self.observe_packet(now, producer_key, &header, packet);
         }
         if let Some(orientation) = handled.orientation {
             self.notify_producer(producer_key, ProducerEvent::VideoOrientation(orientation));

@@ -121,8 +121,8 @@ enum Timer {
     Nack(ProducerKey),
     /// A key frame did not come, or may be asked for again.
     KeyFrame(ProducerKey),
-    /// An interval of audio levels has ended.
-    AudioLevel(ObserverKey),
+    /// An interval of an RTP observer has ended.
+    Observer(ObserverKey),
 }
 
 /// One worker: routers with their transports, producers and consumers. See the [module documentation](self) for how it
@@ -248,7 +248,7 @@ impl Worker {
                 Timer::Reports(key) => self.on_reports_timer(now, key),
                 Timer::TransportCc(key) => self.on_transport_cc_timer(now, key),
                 Timer::Nack(key) | Timer::KeyFrame(key) => self.on_producer_timer(now, key),
-                Timer::AudioLevel(key) => self.on_audio_level_timer(now, key),
+                Timer::Observer(key) => self.on_observer_timer(now, key),
             }
         }
     }

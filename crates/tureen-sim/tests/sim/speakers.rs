@@ -3,7 +3,9 @@
 use std::num::NonZeroU16;
 use std::time::Duration;
 
-use tureen_core::api::{Notification, ProducerId, Request, RtpObserverEvent, RtpObserverId};
+use tureen_core::api::{
+    ActiveSpeakerOptions, Notification, ProducerId, Request, RtpObserverEvent, RtpObserverId,
+};
 use tureen_core::observers::audio_level::AudioLevelOptions;
 use tureen_sim::{AudioConfig, Call, Production, VideoConfig};
 
@@ -115,4 +117,80 @@ fn video_is_refused() {
     let error =
         call.network.request(Request::RtpObserverAddProducer(observer, video.id.clone())).unwrap_err();
     assert_eq!(error.to_string(), format!("not an audio Producer [id:{}]", video.id));
+}
+
+/// −dBov of somebody who listens, and of somebody who speaks.
+const ROOM: u8 = 90;
+const VOICE: u8 = 25;
+
+const ACTIVE: ActiveSpeakerOptions = ActiveSpeakerOptions { interval: Duration::from_millis(300) };
+
+/// Three members in a room, who sit there for a second.
+fn meeting(seed: u64) -> (Call, Vec<Production>) {
+    let (mut call, productions) = speakers(seed, &[Some(ROOM); 3]);
+    call.network.run_for(Duration::from_secs(1));
+    (call, productions)
+}
+
+#[test]
+fn dominant_speaker_follows_the_conversation() {
+    let (mut call, productions) = meeting(6);
+    let observer = call.observe_speaker(ACTIVE, &productions.iter().collect::<Vec<_>>());
+    let first = say(&mut call, &observer, Duration::from_secs(1));
+    assert!(matches!(first[..], [RtpObserverEvent::DominantSpeaker(_)]), "somebody always is: {first:?}");
+    let first = productions.iter().position(|p| first[0] == RtpObserverEvent::DominantSpeaker(p.id.clone()));
+    let first = first.expect("it is one of the producers");
+
+    let mut silent = first;
+    for speaker in [(first + 1) % 3, (first + 2) % 3, first] {
+        let production = &productions[speaker];
+        call.network.set_audio_level(productions[silent].ssrc, ROOM);
+        call.network.set_audio_level(production.ssrc, VOICE);
+        let events = say(&mut call, &observer, Duration::from_secs(2));
+        assert_eq!(events, [RtpObserverEvent::DominantSpeaker(production.id.clone())]);
+        silent = speaker;
+    }
+}
+
+#[test]
+fn dominant_speaker_that_leaves_has_a_successor_at_once() {
+    let (mut call, productions) = meeting(7);
+    let observer = call.observe_speaker(ACTIVE, &productions.iter().collect::<Vec<_>>());
+    call.network.set_audio_level(productions[1].ssrc, VOICE);
+    let events = say(&mut call, &observer, Duration::from_secs(3));
+    let gone = productions[1].id.clone();
+    assert_eq!(events.last(), Some(&RtpObserverEvent::DominantSpeaker(gone.clone())));
+
+    let known = call.network.notifications().len();
+    call.request(Request::CloseProducer(gone));
+    let events = said(&call, &observer, known);
+    let [RtpObserverEvent::DominantSpeaker(successor)] = &events[..] else { panic!("{events:?}") };
+    assert!([&productions[0].id, &productions[2].id].contains(&successor));
+}
+
+#[test]
+fn paused_observer_of_speakers_says_nothing() {
+    let (mut call, productions) = meeting(8);
+    let observer = call.observe_speaker(ACTIVE, &productions.iter().collect::<Vec<_>>());
+    assert_eq!(say(&mut call, &observer, Duration::from_secs(1)).len(), 1);
+    call.request(Request::PauseRtpObserver(observer.clone()));
+    for production in &productions {
+        call.network.set_audio_level(production.ssrc, VOICE);
+        assert_eq!(say(&mut call, &observer, Duration::from_secs(2)), []);
+        call.network.set_audio_level(production.ssrc, ROOM);
+    }
+    call.request(Request::ResumeRtpObserver(observer.clone()));
+    call.network.set_audio_level(productions[2].ssrc, VOICE);
+    let events = say(&mut call, &observer, Duration::from_secs(2));
+    assert_eq!(events.last(), Some(&RtpObserverEvent::DominantSpeaker(productions[2].id.clone())));
+}
+
+#[test]
+fn closed_router_says_nothing_of_successors() {
+    let (mut call, productions) = meeting(9);
+    let observer = call.observe_speaker(ACTIVE, &productions.iter().collect::<Vec<_>>());
+    assert_eq!(say(&mut call, &observer, Duration::from_secs(1)).len(), 1);
+    let known = call.network.notifications().len();
+    call.close_router();
+    assert_eq!(said(&call, &observer, known), []);
 }

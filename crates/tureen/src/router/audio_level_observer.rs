@@ -2,20 +2,19 @@
 
 use std::fmt;
 use std::num::NonZeroU16;
-use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, OnceLock, Weak};
+use std::sync::{Arc, Weak};
 use std::time::Duration;
 
-use async_trait::async_trait;
-use event_listener_primitives::{Bag, BagOnce, HandlerId};
-use tureen_core::api::{self, CreateAudioLevelObserver, Request, RtpObserverEvent};
+use event_listener_primitives::{Bag, HandlerId};
+use tureen_core::api::{CreateAudioLevelObserver, ProducerId, Request, RtpObserverEvent};
 use tureen_core::observers::audio_level::AudioLevelOptions;
 
 use crate::data_structures::AppData;
-use crate::driver::{Channel, Sink};
-use crate::producer::{Producer, ProducerId};
+use crate::driver::Sink;
+use crate::producer::Producer;
 use crate::router::Router;
-use crate::rtp_observer::{RtpObserver, RtpObserverAddProducerOptions, RtpObserverId};
+use crate::router::rtp_observer::{ObserverBase, impl_rtp_observer};
+use crate::rtp_observer::RtpObserverId;
 use crate::worker::RequestError;
 
 /// [`AudioLevelObserver`] options.
@@ -58,13 +57,8 @@ pub struct AudioLevelObserver {
 }
 
 struct Inner {
-    id: RtpObserverId,
     handlers: Handlers,
-    paused: AtomicBool,
-    app_data: AppData,
-    closed: AtomicBool,
-    on_router_close: OnceLock<HandlerId>,
-    router: Router,
+    base: ObserverBase,
 }
 
 #[derive(Default)]
@@ -72,12 +66,6 @@ struct Inner {
 struct Handlers {
     volumes: Bag<Arc<dyn Fn(&[AudioLevelObserverVolume]) + Send + Sync>>,
     silence: Bag<Arc<dyn Fn() + Send + Sync>>,
-    pause: Bag<Arc<dyn Fn() + Send + Sync>>,
-    resume: Bag<Arc<dyn Fn() + Send + Sync>>,
-    add_producer: Bag<Arc<dyn Fn(&Producer) + Send + Sync>, Producer>,
-    remove_producer: Bag<Arc<dyn Fn(&Producer) + Send + Sync>, Producer>,
-    router_close: BagOnce<Box<dyn FnOnce() + Send>>,
-    close: BagOnce<Box<dyn FnOnce() + Send>>,
 }
 
 impl AudioLevelObserver {
@@ -95,23 +83,9 @@ impl AudioLevelObserver {
             options: AudioLevelOptions { max_entries, threshold, interval },
         };
         router.worker().channel().request(Request::CreateAudioLevelObserver(create)).await?;
-        let inner = Arc::new(Inner {
-            id,
-            handlers: Handlers::default(),
-            paused: AtomicBool::new(false),
-            app_data,
-            closed: AtomicBool::new(false),
-            on_router_close: OnceLock::new(),
-            router,
-        });
-        let weak = Arc::downgrade(&inner);
-        let handler = inner.router.on_close(move || {
-            if let Some(inner) = weak.upgrade() {
-                inner.handlers.router_close.call_simple();
-                inner.close(false);
-            }
-        });
-        inner.on_router_close.get_or_init(|| handler);
+        let base = ObserverBase::new(id, app_data, router);
+        let inner = Arc::new(Inner { handlers: Handlers::default(), base });
+        ObserverBase::close_with_router(&inner, |inner| &inner.base);
         Ok(Self { inner })
     }
 
@@ -140,118 +114,14 @@ impl AudioLevelObserver {
     }
 }
 
-#[async_trait]
-impl RtpObserver for AudioLevelObserver {
-    fn id(&self) -> RtpObserverId {
-        self.inner.id
-    }
-
-    fn router(&self) -> &Router {
-        &self.inner.router
-    }
-
-    fn paused(&self) -> bool {
-        self.inner.paused.load(Ordering::SeqCst)
-    }
-
-    fn app_data(&self) -> &AppData {
-        &self.inner.app_data
-    }
-
-    fn closed(&self) -> bool {
-        self.inner.closed.load(Ordering::SeqCst)
-    }
-
-    async fn pause(&self) -> Result<(), RequestError> {
-        self.inner.channel().request(Request::PauseRtpObserver(self.id().into())).await?;
-        if !self.inner.paused.swap(true, Ordering::SeqCst) {
-            self.inner.handlers.pause.call_simple();
-        }
-        Ok(())
-    }
-
-    async fn resume(&self) -> Result<(), RequestError> {
-        self.inner.channel().request(Request::ResumeRtpObserver(self.id().into())).await?;
-        if self.inner.paused.swap(false, Ordering::SeqCst) {
-            self.inner.handlers.resume.call_simple();
-        }
-        Ok(())
-    }
-
-    async fn add_producer(&self, options: RtpObserverAddProducerOptions) -> Result<(), RequestError> {
-        let RtpObserverAddProducerOptions { producer_id } = options;
-        let Some(producer) = self.inner.router.producer(&producer_id) else { return Ok(()) };
-        let add = Request::RtpObserverAddProducer(self.id().into(), producer_id.into());
-        self.inner.channel().request(add).await?;
-        self.inner.handlers.add_producer.call_simple(&producer);
-        Ok(())
-    }
-
-    async fn remove_producer(&self, producer_id: ProducerId) -> Result<(), RequestError> {
-        let Some(producer) = self.inner.router.producer(&producer_id) else { return Ok(()) };
-        let remove = Request::RtpObserverRemoveProducer(self.id().into(), producer_id.into());
-        self.inner.channel().request(remove).await?;
-        self.inner.handlers.remove_producer.call_simple(&producer);
-        Ok(())
-    }
-
-    fn on_pause(&self, callback: Box<dyn Fn() + Send + Sync + 'static>) -> HandlerId {
-        self.inner.handlers.pause.add(Arc::new(callback))
-    }
-
-    fn on_resume(&self, callback: Box<dyn Fn() + Send + Sync + 'static>) -> HandlerId {
-        self.inner.handlers.resume.add(Arc::new(callback))
-    }
-
-    fn on_add_producer(&self, callback: Box<dyn Fn(&Producer) + Send + Sync + 'static>) -> HandlerId {
-        self.inner.handlers.add_producer.add(Arc::new(callback))
-    }
-
-    fn on_remove_producer(&self, callback: Box<dyn Fn(&Producer) + Send + Sync + 'static>) -> HandlerId {
-        self.inner.handlers.remove_producer.add(Arc::new(callback))
-    }
-
-    fn on_router_close(&self, callback: Box<dyn FnOnce() + Send + 'static>) -> HandlerId {
-        self.inner.handlers.router_close.add(callback)
-    }
-
-    fn on_close(&self, callback: Box<dyn FnOnce() + Send + 'static>) -> HandlerId {
-        let handler_id = self.inner.handlers.close.add(callback);
-        if self.closed() {
-            self.inner.handlers.close.call_simple();
-        }
-        handler_id
-    }
-}
-
-impl Inner {
-    fn channel(&self) -> &Channel {
-        self.router.worker().channel()
-    }
-
-    fn close(&self, tell_worker: bool) {
-        if !self.closed.swap(true, Ordering::SeqCst) {
-            self.router.worker().dispatcher().forget(api::RtpObserverId::from(self.id));
-            self.handlers.close.call_simple();
-            if tell_worker {
-                self.channel().close(Request::CloseRtpObserver(self.id.into()));
-            }
-        }
-    }
-}
-
-impl Drop for Inner {
-    fn drop(&mut self) {
-        self.close(true);
-    }
-}
+impl_rtp_observer!(AudioLevelObserver);
 
 impl Sink<RtpObserverEvent> for Inner {
     fn on_event(&self, event: RtpObserverEvent) {
         match event {
             RtpObserverEvent::Volumes(volumes) => {
-                let of = |(id, volume): (api::ProducerId, i8)| {
-                    let producer = self.router.producer(&id.into())?;
+                let of = |(id, volume): (ProducerId, i8)| {
+                    let producer = self.base.router.producer(&id.into())?;
                     Some(AudioLevelObserverVolume { producer, volume })
                 };
                 let volumes: Vec<_> = volumes.into_iter().filter_map(of).collect();
@@ -281,12 +151,7 @@ impl WeakAudioLevelObserver {
 
 impl fmt::Debug for AudioLevelObserver {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("AudioLevelObserver")
-            .field("id", &self.inner.id)
-            .field("paused", &self.inner.paused)
-            .field("router", &self.inner.router)
-            .field("closed", &self.inner.closed)
-            .finish_non_exhaustive()
+        self.inner.base.fmt_as("AudioLevelObserver", f)
     }
 }
 

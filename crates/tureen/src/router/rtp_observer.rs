@@ -1,9 +1,12 @@
 //! What all RTP observers have in common.
 
+mod base;
+
 use async_trait::async_trait;
 use event_listener_primitives::HandlerId;
 use tureen_core::api;
 
+pub(super) use self::base::{ObserverBase, impl_rtp_observer};
 use crate::data_structures::AppData;
 use crate::ids::uuid_id;
 use crate::producer::{Producer, ProducerId};
@@ -32,7 +35,8 @@ impl RtpObserverAddProducerOptions {
 }
 
 /// Looks at the media of chosen producers of a router. Implemented by
-/// [`AudioLevelObserver`](crate::audio_level_observer::AudioLevelObserver).
+/// [`AudioLevelObserver`](crate::audio_level_observer::AudioLevelObserver) and
+/// [`ActiveSpeakerObserver`](crate::active_speaker_observer::ActiveSpeakerObserver).
 #[async_trait]
 pub trait RtpObserver {
     /// RTP observer id.

@@ -23,7 +23,8 @@ fn observer_is_made_with_its_options() {
         let router = router().await;
         let (made, new_observers) = mpsc::channel();
         let made = Mutex::new(made);
-        let _handler = router.on_new_rtp_observer(move |NewRtpObserver::AudioLevel(observer)| {
+        let _handler = router.on_new_rtp_observer(move |observer| {
+            assert!(matches!(observer, NewRtpObserver::AudioLevel(_)));
             made.lock().unwrap().send(observer.id()).unwrap();
         });
         let defaults = AudioLevelObserverOptions::default();
@@ -45,6 +46,56 @@ fn observer_is_made_with_its_options() {
         let error = router.create_audio_level_observer(options).await.unwrap_err();
         assert_eq!(error.to_string(), "Received response error: invalid threshold value 1");
         assert_eq!(router.dump().await.unwrap().rtp_observer_ids.len(), 1);
+    });
+}
+
+#[test]
+fn observer_of_speakers_is_made_with_its_options() {
+    block_on(async {
+        let router = router().await;
+        let (made, new_observers) = mpsc::channel();
+        let made = Mutex::new(made);
+        let _handler = router.on_new_rtp_observer(move |observer| {
+            assert!(matches!(observer, NewRtpObserver::ActiveSpeaker(_)));
+            made.lock().unwrap().send(observer.id()).unwrap();
+        });
+        let mut options = ActiveSpeakerObserverOptions::default();
+        assert_eq!(options.interval, 300);
+        options.app_data = AppData::new("speakers");
+        let observer = router.create_active_speaker_observer(options).await.unwrap();
+        assert_eq!(new_observers.recv().unwrap(), observer.id());
+        assert_eq!(observer.app_data().downcast_ref(), Some(&"speakers"));
+        assert_eq!(observer.router().id(), router.id());
+        assert!(router.dump().await.unwrap().rtp_observer_ids.contains(&observer.id()));
+        observer.pause().await.unwrap();
+        assert!(observer.paused());
+        let weak = observer.downgrade();
+        drop(observer);
+        assert!(weak.upgrade().is_none());
+        assert!(router.dump().await.unwrap().rtp_observer_ids.is_empty());
+    });
+}
+
+#[test]
+fn only_speaker_is_the_dominant_one() {
+    block_on(async {
+        let (router, transport, _) = transports().await;
+        let options = ActiveSpeakerObserverOptions::default();
+        let observer = router.create_active_speaker_observer(options).await.unwrap();
+        let (speakers, dominant) = mpsc::channel();
+        let speakers = Mutex::new(speakers);
+        let _handler = observer.on_dominant_speaker(move |speaker| {
+            speakers.lock().unwrap().send(speaker.producer.id()).unwrap();
+        });
+        let [first, second] = [
+            transport.produce(audio("0", 1)).await.unwrap(),
+            transport.produce(audio("1", 2)).await.unwrap(),
+        ];
+        observer.add_producer(adding(&first)).await.unwrap();
+        assert_eq!(dominant.recv().unwrap(), first.id());
+        observer.add_producer(adding(&second)).await.unwrap();
+        observer.remove_producer(first.id()).await.unwrap();
+        assert_eq!(dominant.recv().unwrap(), second.id());
     });
 }
 

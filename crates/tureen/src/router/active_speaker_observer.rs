@@ -1,0 +1,144 @@
+//! An RTP observer that tells who speaks.
+
+use std::fmt;
+use std::sync::{Arc, Weak};
+use std::time::Duration;
+
+use event_listener_primitives::{Bag, HandlerId};
+use tureen_core::api::{ActiveSpeakerOptions, CreateActiveSpeakerObserver, Request, RtpObserverEvent};
+
+use crate::data_structures::AppData;
+use crate::driver::Sink;
+use crate::producer::Producer;
+use crate::router::Router;
+use crate::router::rtp_observer::{ObserverBase, impl_rtp_observer};
+use crate::rtp_observer::RtpObserverId;
+use crate::worker::RequestError;
+
+/// [`ActiveSpeakerObserver`] options.
+#[derive(Clone, Debug)]
+#[non_exhaustive]
+pub struct ActiveSpeakerObserverOptions {
+    /// Milliseconds between two decisions; cut to 100 to 5000. Default 300.
+    pub interval: u16,
+    /// Custom application data.
+    pub app_data: AppData,
+}
+
+impl Default for ActiveSpeakerObserverOptions {
+    fn default() -> Self {
+        Self { interval: 300, app_data: AppData::default() }
+    }
+}
+
+/// Who speaks.
+#[derive(Clone, Debug)]
+pub struct ActiveSpeakerObserverDominantSpeaker {
+    /// The producer.
+    pub producer: Producer,
+}
+
+/// Observes which of its audio producers is the dominant speaker, without decoding them: senders write the level into
+/// the header extension `urn:ietf:params:rtp-hdrext:ssrc-audio-level` (RFC 6464).
+///
+/// The method is that of Volfin and Cohen (2013): who has been louder for a while takes over, a cough does not. Somebody
+/// is dominant as long as there are producers, and stays so in silence.
+///
+/// It takes audio producers only.
+#[derive(Clone)]
+#[must_use = "the observer is closed when its last handle is dropped"]
+pub struct ActiveSpeakerObserver {
+    inner: Arc<Inner>,
+}
+
+struct Inner {
+    handlers: Handlers,
+    base: ObserverBase,
+}
+
+#[derive(Default)]
+#[expect(clippy::type_complexity)]
+struct Handlers {
+    dominant_speaker: Bag<
+        Arc<dyn Fn(&ActiveSpeakerObserverDominantSpeaker) + Send + Sync>,
+        ActiveSpeakerObserverDominantSpeaker,
+    >,
+}
+
+impl ActiveSpeakerObserver {
+    /// Has the worker make one.
+    pub(super) async fn create(
+        id: RtpObserverId,
+        options: ActiveSpeakerObserverOptions,
+        router: Router,
+    ) -> Result<Self, RequestError> {
+        let ActiveSpeakerObserverOptions { interval, app_data } = options;
+        let create = CreateActiveSpeakerObserver {
+            router_id: router.id().into(),
+            id: id.into(),
+            options: ActiveSpeakerOptions { interval: Duration::from_millis(interval.into()) },
+        };
+        router.worker().channel().request(Request::CreateActiveSpeakerObserver(create)).await?;
+        let base = ObserverBase::new(id, app_data, router);
+        let inner = Arc::new(Inner { handlers: Handlers::default(), base });
+        ObserverBase::close_with_router(&inner, |inner| &inner.base);
+        Ok(Self { inner })
+    }
+
+    /// Called when another producer is the dominant speaker.
+    pub fn on_dominant_speaker<F: Fn(&ActiveSpeakerObserverDominantSpeaker) + Send + Sync + 'static>(
+        &self,
+        callback: F,
+    ) -> HandlerId {
+        self.inner.handlers.dominant_speaker.add(Arc::new(callback))
+    }
+
+    /// A handle that does not keep it open.
+    #[must_use]
+    pub fn downgrade(&self) -> WeakActiveSpeakerObserver {
+        WeakActiveSpeakerObserver { inner: Arc::downgrade(&self.inner) }
+    }
+
+    pub(super) fn sink(&self) -> Weak<dyn Sink<RtpObserverEvent>> {
+        let weak: Weak<Inner> = Arc::downgrade(&self.inner);
+        weak
+    }
+}
+
+impl_rtp_observer!(ActiveSpeakerObserver);
+
+impl Sink<RtpObserverEvent> for Inner {
+    fn on_event(&self, event: RtpObserverEvent) {
+        let RtpObserverEvent::DominantSpeaker(id) = event else { return };
+        if let Some(producer) = self.base.router.producer(&id.into()) {
+            let speaker = ActiveSpeakerObserverDominantSpeaker { producer };
+            self.handlers.dominant_speaker.call_simple(&speaker);
+        }
+    }
+}
+
+/// A handle of an [`ActiveSpeakerObserver`] that does not keep it open.
+#[derive(Clone)]
+pub struct WeakActiveSpeakerObserver {
+    inner: Weak<Inner>,
+}
+
+impl WeakActiveSpeakerObserver {
+    /// The observer, if a handle of it is left.
+    #[must_use]
+    pub fn upgrade(&self) -> Option<ActiveSpeakerObserver> {
+        self.inner.upgrade().map(|inner| ActiveSpeakerObserver { inner })
+    }
+}
+
+impl fmt::Debug for ActiveSpeakerObserver {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.inner.base.fmt_as("ActiveSpeakerObserver", f)
+    }
+}
+
+impl fmt::Debug for WeakActiveSpeakerObserver {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("WeakActiveSpeakerObserver").finish_non_exhaustive()
+    }
+}

@@ -1,0 +1,246 @@
+//! The part of an RTP observer that does not depend on its kind.
+
+use std::fmt;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, OnceLock};
+
+use event_listener_primitives::{Bag, BagOnce, HandlerId};
+use tureen_core::api::{self, Request};
+
+use super::{RtpObserverAddProducerOptions, RtpObserverId};
+use crate::data_structures::AppData;
+use crate::driver::Channel;
+use crate::producer::{Producer, ProducerId};
+use crate::router::Router;
+use crate::worker::RequestError;
+
+/// What every kind of RTP observer has. Dropped, it closes the observer.
+pub(in crate::router) struct ObserverBase {
+    pub(in crate::router) id: RtpObserverId,
+    pub(in crate::router) app_data: AppData,
+    pub(in crate::router) handlers: Handlers,
+    paused: AtomicBool,
+    closed: AtomicBool,
+    on_router_close: OnceLock<HandlerId>,
+    /// Kept alive by the observer.
+    pub(in crate::router) router: Router,
+}
+
+#[derive(Default)]
+#[expect(clippy::type_complexity)]
+pub(in crate::router) struct Handlers {
+    pub(in crate::router) pause: Bag<Arc<dyn Fn() + Send + Sync>>,
+    pub(in crate::router) resume: Bag<Arc<dyn Fn() + Send + Sync>>,
+    pub(in crate::router) add_producer: Bag<Arc<dyn Fn(&Producer) + Send + Sync>, Producer>,
+    pub(in crate::router) remove_producer: Bag<Arc<dyn Fn(&Producer) + Send + Sync>, Producer>,
+    pub(in crate::router) router_close: BagOnce<Box<dyn FnOnce() + Send>>,
+    close: BagOnce<Box<dyn FnOnce() + Send>>,
+}
+
+impl ObserverBase {
+    pub(in crate::router) fn new(id: RtpObserverId, app_data: AppData, router: Router) -> Self {
+        Self {
+            id,
+            app_data,
+            handlers: Handlers::default(),
+            paused: AtomicBool::new(false),
+            closed: AtomicBool::new(false),
+            on_router_close: OnceLock::new(),
+            router,
+        }
+    }
+
+    /// Closes the observer whose base this is when its router is closed. `base` finds it in the observer's handle.
+    pub(in crate::router) fn close_with_router<Inner: Send + Sync + 'static>(
+        inner: &Arc<Inner>,
+        base: fn(&Inner) -> &Self,
+    ) {
+        let weak = Arc::downgrade(inner);
+        let handler = base(inner).router.on_close(move || {
+            if let Some(inner) = weak.upgrade() {
+                base(&inner).handlers.router_close.call_simple();
+                base(&inner).close(false);
+            }
+        });
+        base(inner).on_router_close.get_or_init(|| handler);
+    }
+
+    pub(in crate::router) fn paused(&self) -> bool {
+        self.paused.load(Ordering::SeqCst)
+    }
+
+    pub(in crate::router) fn closed(&self) -> bool {
+        self.closed.load(Ordering::SeqCst)
+    }
+
+    /// Closes the observer, once. The worker is not told where it knows.
+    fn close(&self, tell_worker: bool) {
+        if !self.closed.swap(true, Ordering::SeqCst) {
+            self.router.worker().dispatcher().forget(api::RtpObserverId::from(self.id));
+            self.handlers.close.call_simple();
+            if tell_worker {
+                self.channel().close(Request::CloseRtpObserver(self.id.into()));
+            }
+        }
+    }
+
+    pub(in crate::router) fn on_close(&self, callback: Box<dyn FnOnce() + Send>) -> HandlerId {
+        let handler_id = self.handlers.close.add(callback);
+        if self.closed() {
+            self.handlers.close.call_simple();
+        }
+        handler_id
+    }
+
+    pub(in crate::router) async fn pause(&self) -> Result<(), RequestError> {
+        self.channel().request(Request::PauseRtpObserver(self.id.into())).await?;
+        if !self.paused.swap(true, Ordering::SeqCst) {
+            self.handlers.pause.call_simple();
+        }
+        Ok(())
+    }
+
+    pub(in crate::router) async fn resume(&self) -> Result<(), RequestError> {
+        self.channel().request(Request::ResumeRtpObserver(self.id.into())).await?;
+        if self.paused.swap(false, Ordering::SeqCst) {
+            self.handlers.resume.call_simple();
+        }
+        Ok(())
+    }
+
+    pub(in crate::router) async fn add_producer(
+        &self,
+        options: RtpObserverAddProducerOptions,
+    ) -> Result<(), RequestError> {
+        let RtpObserverAddProducerOptions { producer_id } = options;
+        let Some(producer) = self.router.producer(&producer_id) else { return Ok(()) };
+        let add = Request::RtpObserverAddProducer(self.id.into(), producer_id.into());
+        self.channel().request(add).await?;
+        self.handlers.add_producer.call_simple(&producer);
+        Ok(())
+    }
+
+    pub(in crate::router) async fn remove_producer(
+        &self,
+        producer_id: ProducerId,
+    ) -> Result<(), RequestError> {
+        let Some(producer) = self.router.producer(&producer_id) else { return Ok(()) };
+        let remove = Request::RtpObserverRemoveProducer(self.id.into(), producer_id.into());
+        self.channel().request(remove).await?;
+        self.handlers.remove_producer.call_simple(&producer);
+        Ok(())
+    }
+
+    pub(in crate::router) fn fmt_as(&self, name: &str, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct(name)
+            .field("id", &self.id)
+            .field("paused", &self.paused)
+            .field("router", &self.router)
+            .field("closed", &self.closed)
+            .finish_non_exhaustive()
+    }
+
+    fn channel(&self) -> &Channel {
+        self.router.worker().channel()
+    }
+}
+
+impl Drop for ObserverBase {
+    fn drop(&mut self) {
+        self.close(true);
+    }
+}
+
+/// Implements [`RtpObserver`](super::RtpObserver) for a handle whose `inner.base` is an [`ObserverBase`].
+macro_rules! impl_rtp_observer {
+    ($observer:ty) => {
+        #[async_trait::async_trait]
+        impl $crate::rtp_observer::RtpObserver for $observer {
+            fn id(&self) -> $crate::rtp_observer::RtpObserverId {
+                self.inner.base.id
+            }
+
+            fn router(&self) -> &$crate::router::Router {
+                &self.inner.base.router
+            }
+
+            fn paused(&self) -> bool {
+                self.inner.base.paused()
+            }
+
+            fn app_data(&self) -> &$crate::data_structures::AppData {
+                &self.inner.base.app_data
+            }
+
+            fn closed(&self) -> bool {
+                self.inner.base.closed()
+            }
+
+            async fn pause(&self) -> Result<(), $crate::worker::RequestError> {
+                self.inner.base.pause().await
+            }
+
+            async fn resume(&self) -> Result<(), $crate::worker::RequestError> {
+                self.inner.base.resume().await
+            }
+
+            async fn add_producer(
+                &self,
+                options: $crate::rtp_observer::RtpObserverAddProducerOptions,
+            ) -> Result<(), $crate::worker::RequestError> {
+                self.inner.base.add_producer(options).await
+            }
+
+            async fn remove_producer(
+                &self,
+                producer_id: $crate::producer::ProducerId,
+            ) -> Result<(), $crate::worker::RequestError> {
+                self.inner.base.remove_producer(producer_id).await
+            }
+
+            fn on_pause(
+                &self,
+                callback: Box<dyn Fn() + Send + Sync + 'static>,
+            ) -> event_listener_primitives::HandlerId {
+                self.inner.base.handlers.pause.add(std::sync::Arc::new(callback))
+            }
+
+            fn on_resume(
+                &self,
+                callback: Box<dyn Fn() + Send + Sync + 'static>,
+            ) -> event_listener_primitives::HandlerId {
+                self.inner.base.handlers.resume.add(std::sync::Arc::new(callback))
+            }
+
+            fn on_add_producer(
+                &self,
+                callback: Box<dyn Fn(&$crate::producer::Producer) + Send + Sync + 'static>,
+            ) -> event_listener_primitives::HandlerId {
+                self.inner.base.handlers.add_producer.add(std::sync::Arc::new(callback))
+            }
+
+            fn on_remove_producer(
+                &self,
+                callback: Box<dyn Fn(&$crate::producer::Producer) + Send + Sync + 'static>,
+            ) -> event_listener_primitives::HandlerId {
+                self.inner.base.handlers.remove_producer.add(std::sync::Arc::new(callback))
+            }
+
+            fn on_router_close(
+                &self,
+                callback: Box<dyn FnOnce() + Send + 'static>,
+            ) -> event_listener_primitives::HandlerId {
+                self.inner.base.handlers.router_close.add(callback)
+            }
+
+            fn on_close(
+                &self,
+                callback: Box<dyn FnOnce() + Send + 'static>,
+            ) -> event_listener_primitives::HandlerId {
+                self.inner.base.on_close(callback)
+            }
+        }
+    };
+}
+
+pub(in crate::router) use impl_rtp_observer;
