@@ -70,6 +70,11 @@ impl Rooms {
         Ok(capabilities)
     }
 
+    /// The media workers that are alive.
+    pub(crate) fn workers(&self) -> Vec<Worker> {
+        self.workers.alive()
+    }
+
     /// Ends all rooms, and lets no new ones be made.
     pub(crate) fn stop(&self, why: Close) {
         let rooms = {

@@ -14,6 +14,7 @@ use tokio::{
 };
 use tokio_rustls::TlsAcceptor;
 use tracing::{info, warn};
+use tureen::worker::Worker;
 
 use crate::{
     config::{ConfigError, ServerConfig},
@@ -104,6 +105,12 @@ impl Server {
     /// The certificate file, if it is the self-signed one.
     pub fn self_signed_cert(&self) -> Option<&Path> {
         self.self_signed_cert.as_deref()
+    }
+
+    /// The media workers that are alive, for their statistics ([`Worker::net_stats`]) and for tests. Each lives on as long
+    /// as its handle is held.
+    pub fn workers(&self) -> Vec<Worker> {
+        self.rooms.workers()
     }
 
     /// Closes all connections (WebSockets with 1001) and the media workers.

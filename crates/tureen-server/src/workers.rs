@@ -85,6 +85,11 @@ impl WorkerPool {
         slots.iter().flatten().min_by_key(|worker| worker.load.load(Ordering::Relaxed)).cloned()
     }
 
+    /// Those that are alive.
+    pub(crate) fn alive(&self) -> Vec<Worker> {
+        lock(&self.slots).iter().flatten().map(|worker| worker.worker.clone()).collect()
+    }
+
     /// Lets go of the workers: each ends when its last room has ended.
     pub(crate) fn stop(&self) {
         self.keepers.lock().unwrap_or_else(PoisonError::into_inner).abort_all();

@@ -238,6 +238,13 @@ impl Worker {
         handler_id
     }
 
+    /// Makes the worker's thread panic, as a defect of the engine would, to test what an application does then. Only with
+    /// the feature `test-util`; not in the mediasoup crate.
+    #[cfg(any(test, feature = "test-util"))]
+    pub fn panic(&self) {
+        self.inner.channel.panic();
+    }
+
     pub(crate) fn channel(&self) -> &Channel {
         &self.inner.channel
     }

@@ -5,3 +5,4 @@ mod lost;
 mod media;
 mod signaling;
 mod web;
+mod workers;

@@ -24,7 +24,7 @@ pub(super) enum Command {
     /// End the thread. Nothing comes after it.
     Stop,
     /// Panic, as a defect of the engine would.
-    #[cfg(test)]
+    #[cfg(any(test, feature = "test-util"))]
     Panic,
 }
 
@@ -103,7 +103,7 @@ impl Channel {
         self.post(Command::Stop);
     }
 
-    #[cfg(test)]
+    #[cfg(any(test, feature = "test-util"))]
     pub(crate) fn panic(&self) {
         self.post(Command::Panic);
     }

@@ -153,7 +153,7 @@ impl<'a> Driver<'a> {
                         // Who asked may have lost interest.
                         Command::NetStats(reply) => drop(reply.send(*self.engine.net().stats())),
                         Command::Stop => return Ok(()),
-                        #[cfg(test)]
+                        #[cfg(any(test, feature = "test-util"))]
                         Command::Panic => panic!("asked for by a test"),
                     }
                 }

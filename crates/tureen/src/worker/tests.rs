@@ -19,7 +19,7 @@ fn panic_of_a_worker_thread_ends_that_worker_alone() {
         let (closed, is_closed) = mpsc::channel();
         let _handler = broken.consumer.on_close(move || closed.send(()).unwrap());
 
-        broken.worker.channel().panic();
+        broken.worker.panic();
         assert!(matches!(broken.router.dump().await, Err(RequestError::ChannelClosed)));
         let result = is_dead.recv().unwrap();
         assert_eq!(result.unwrap_err().to_string(), "Worker exited unexpectedly");
