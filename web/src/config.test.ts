@@ -8,7 +8,7 @@ it('reads what the URL asks for', () => {
     peerId: 'p1',
     displayName: 'Ada L',
     joinAtOnce: true,
-    videoCodec: 'vp9',
+    video: { codec: 'vp9', maxLayers: 1, scalabilityMode: null },
     videoHeight: 360,
     mic: false,
     camera: true,
@@ -17,7 +17,16 @@ it('reads what the URL asks for', () => {
 });
 
 it('falls back to VP8 for a codec it does not know', () => {
-  expect(readConfig('?codec=theora').videoCodec).toBe('vp8');
+  expect(readConfig('?codec=theora').video.codec).toBe('vp8');
+});
+
+it('reads how the camera is encoded, also as mediasoup-demo has it', () => {
+  const video = (query: string) => readConfig(`?${query}`).video;
+  const expected = { codec: 'av1', maxLayers: 2, scalabilityMode: 'L2T2' };
+  expect(video('codec=av1&layers=2&scalabilityMode=L2T2')).toEqual(expected);
+  expect(video('forceAV1=true&numSimulcastStreams=2&webcamScalabilityMode=L2T2')).toEqual(expected);
+  expect(video('layers=3&enableWebcamLayers=false').maxLayers).toBe(1);
+  expect(['0', '9', 'x'].map((layers) => video(`layers=${layers}`).maxLayers)).toEqual([1, 3, 1]);
 });
 
 it('takes only sensible heights of the picture', () => {

@@ -1,9 +1,10 @@
 /** What the page's URL asks for. */
 
 import { VIDEO_CODECS } from './room/codecs';
-import type { VideoCodec } from './room/codecs';
+import type { VideoOptions } from './room/codecs';
 
 const DEFAULT_VIDEO_HEIGHT = 720;
+const DEFAULT_LAYERS = 1;
 
 export interface PageConfig {
   /** `roomId`: the room; null lets the user choose. */
@@ -14,8 +15,8 @@ export interface PageConfig {
   displayName: string | null;
   /** `join=1`: join at once, without the lobby. */
   joinAtOnce: boolean;
-  /** `codec=vp8|vp9|h264|av1`: what the camera is encoded with. */
-  videoCodec: VideoCodec;
+  /** How the camera is encoded: see `readVideoOptions`. */
+  video: VideoOptions;
   /** `height=180…1080`: lines of the camera's picture; fewer cost less bandwidth and CPU. */
   videoHeight: number;
   /** `mic=0`, `camera=0`: start with it off. */
@@ -27,17 +28,16 @@ export interface PageConfig {
 
 export function readConfig(search: string): PageConfig {
   const params = new URLSearchParams(search);
-  const codec = params.get('codec')?.toLowerCase();
   return {
     roomId: params.get('roomId')?.trim() || null,
     peerId: params.get('peerId')?.trim() || randomId(),
-    displayName: params.get('name')?.trim() || null,
+    displayName: (params.get('name') ?? params.get('displayName'))?.trim() || null,
     joinAtOnce: params.get('join') === '1',
-    videoCodec: VIDEO_CODECS.find((known) => known === codec) ?? 'vp8',
+    video: readVideoOptions(params),
     videoHeight: heightOf(params.get('height')),
     mic: params.get('mic') !== '0',
     camera: params.get('camera') !== '0',
-    stats: params.get('stats') === '1',
+    stats: isOn(params, 'stats'),
   };
 }
 
@@ -53,6 +53,26 @@ export function suggestRoomId(): string {
   const [a = 0, b = 0, c = 0] = crypto.getRandomValues(new Uint16Array(3));
   const pick = (words: string[], n: number) => words[n % words.length];
   return `${pick(adjectives, a)}-${pick(nouns, b)}-${100 + (c % 900)}`;
+}
+
+/**
+ * `codec=vp8|vp9|h264|av1`, `layers=1|2|3` and `scalabilityMode`; or as mediasoup-demo has them:
+ * `forceVP9=true` and the like, `numSimulcastStreams`, `enableWebcamLayers`, `webcamScalabilityMode`.
+ */
+function readVideoOptions(params: URLSearchParams): VideoOptions {
+  const named = params.get('codec')?.toLowerCase();
+  const forced = VIDEO_CODECS.find((codec) => isOn(params, `force${codec.toUpperCase()}`));
+  const layers = Number(params.get('layers') ?? params.get('numSimulcastStreams') ?? DEFAULT_LAYERS);
+  const flat = params.get('enableWebcamLayers') === 'false';
+  return {
+    codec: VIDEO_CODECS.find((known) => known === named) ?? forced ?? 'vp8',
+    maxLayers: flat || !(layers >= 1) ? 1 : Math.min(3, Math.floor(layers)),
+    scalabilityMode: params.get('scalabilityMode') ?? params.get('webcamScalabilityMode'),
+  };
+}
+
+function isOn(params: URLSearchParams, name: string): boolean {
+  return ['1', 'true'].includes(params.get(name) ?? '');
 }
 
 function heightOf(text: string | null): number {

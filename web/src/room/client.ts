@@ -8,7 +8,7 @@ import type { types } from 'mediasoup-client';
 import { ConnectionLostError, SignalingClient, signalingUrl } from '../signaling/client';
 import type { SignalingConnection } from '../signaling/client';
 import type { ServerNotification, ServerRequest } from '../signaling/protocol';
-import type { VideoCodec } from './codecs';
+import type { VideoOptions } from './codecs';
 import { describeBrowser } from './device-info';
 import { SOURCES } from './local-media';
 import type { LocalMedia, MediaSource } from './local-media';
@@ -24,7 +24,7 @@ export interface RoomOptions {
   roomId: string;
   peerId: string;
   displayName: string;
-  videoCodec: VideoCodec;
+  video: VideoOptions;
   media: LocalMedia;
 }
 
@@ -92,6 +92,11 @@ export class RoomClient {
 
   get recvTransport(): types.Transport | null {
     return this.#session?.recvTransport ?? null;
+  }
+
+  /** Tells with how many lines (device pixels) a video is shown, null for out of sight. */
+  showVideo(consumerId: string, lines: number | null): void {
+    this.#session?.videoDemand.show(consumerId, lines);
   }
 
   leave(): void {
@@ -183,7 +188,7 @@ export class RoomClient {
     if (!session || !this.#maySend || this.#store.get().phase.name !== 'joined') return;
     for (const name of SOURCES) {
       const source = () => this.#options.media.state.get()[name];
-      session.syncProducer(name, source, this.#options.videoCodec).then(
+      session.syncProducer(name, source, this.#options.video).then(
         () => this.#dispatch({ type: 'sendError', source: name, message: null }),
         (error: unknown) => {
           if (this.#session !== session || error instanceof ConnectionLostError) return;

@@ -1,36 +1,83 @@
 /** How this side encodes what it sends. */
 
 import type { types } from 'mediasoup-client';
-import type { MediaSource } from './local-media';
 
 export const VIDEO_CODECS = ['vp8', 'vp9', 'h264', 'av1'] as const;
 export type VideoCodec = (typeof VIDEO_CODECS)[number];
 
+/** How the camera is encoded. */
+export interface VideoOptions {
+  codec: VideoCodec;
+  /** The most encodings (VP8, H264) or spatial layers (VP9, AV1), 1 to 3. Small pictures have fewer. */
+  maxLayers: number;
+  /** The scalability mode of each encoding, as `L1T3` or `L3T3_KEY`; null takes the codec's usual one. */
+  scalabilityMode: string | null;
+}
+
 type EncodingOptions = Pick<types.ProducerOptions, 'codec' | 'codecOptions' | 'encodings'>;
 
-/** Below the room server's limit of 1.5 Mbit/s for all that a peer sends, audio and RTX included. */
-const MAX_VIDEO_BITRATE = 1_200_000;
+/**
+ * Bits per second of each encoding, by how many there are. All together are below what libwebrtc
+ * sends under the room server's limit of 1.5 Mbit/s for a peer, audio and RTX included: the largest
+ * gives way.
+ */
+const MAX_BITRATES: Record<number, number[]> = {
+  1: [1_200_000],
+  2: [150_000, 900_000],
+  3: [100_000, 400_000, 1_200_000],
+};
 
-/** The encoding part of the producer options of a source; throws if the browser can't do it. */
-export function encodingOptions(
-  source: MediaSource,
-  videoCodec: VideoCodec,
+/** The codec options of the microphone. */
+export function soundOptions(): EncodingOptions {
+  return { codecOptions: { opusStereo: false, opusDtx: true, opusFec: true, opusNack: true } };
+}
+
+/**
+ * The encoding options of a camera with pictures of `height` lines; throws if the browser can't
+ * send the codec.
+ */
+export function videoOptions(
+  { codec: name, maxLayers, scalabilityMode }: VideoOptions,
+  height: number,
   sendRtpCapabilities: types.RtpCapabilities,
 ): EncodingOptions {
-  if (source === 'mic') {
-    return {
-      codecOptions: { opusStereo: false, opusDtx: true, opusFec: true, opusNack: true },
-    };
-  }
-  const mimeType = `video/${videoCodec}`;
+  const mimeType = `video/${name}`;
   const codec = sendRtpCapabilities.codecs?.find((c) => c.mimeType.toLowerCase() === mimeType);
-  if (!codec) throw new Error(`this browser or room cannot send ${videoCodec.toUpperCase()} video`);
-  const hasLayers = videoCodec === 'vp9' || videoCodec === 'av1';
+  if (!codec) throw new Error(`this browser or room cannot send ${name.toUpperCase()} video`);
+  const layers = Math.min(maxLayers, layersFor(height));
+  const inOneStream = name === 'vp9' || name === 'av1';
   return {
     codec,
     codecOptions: { videoGoogleStartBitrate: 1000 },
-    encodings: [
-      { maxBitrate: MAX_VIDEO_BITRATE, ...(hasLayers ? { scalabilityMode: 'L1T1' } : {}) },
-    ],
+    encodings: inOneStream
+      ? [svcEncoding(scalabilityMode ?? svcMode(layers))]
+      : simulcastEncodings(layers, scalabilityMode),
   };
+}
+
+/** How often the picture can be halved with a use: 180 lines are the least. */
+function layersFor(height: number): number {
+  if (height >= 720) return 3;
+  return height >= 360 ? 2 : 1;
+}
+
+function svcMode(layers: number): string {
+  return layers === 1 ? 'L1T1' : `L${layers}T3_KEY`;
+}
+
+function svcEncoding(scalabilityMode: string): types.RtpEncodingParameters {
+  return { maxBitrate: MAX_BITRATES[1]?.[0], scalabilityMode };
+}
+
+/** Smallest first, each with twice the lines of the one before. */
+function simulcastEncodings(
+  count: number,
+  scalabilityMode: string | null,
+): types.RtpEncodingParameters[] {
+  const mode = scalabilityMode ?? (count > 1 ? 'L1T3' : null);
+  return (MAX_BITRATES[count] ?? []).map((maxBitrate, index) => ({
+    maxBitrate,
+    ...(count > 1 ? { scaleResolutionDownBy: 2 ** (count - 1 - index) } : {}),
+    ...(mode ? { scalabilityMode: mode } : {}),
+  }));
 }

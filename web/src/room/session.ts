@@ -8,9 +8,10 @@ import type { types } from 'mediasoup-client';
 import { ConnectionLostError } from '../signaling/client';
 import type { SignalingConnection } from '../signaling/client';
 import type { ServerRequests } from '../signaling/protocol';
-import { encodingOptions } from './codecs';
-import type { VideoCodec } from './codecs';
+import { soundOptions, videoOptions } from './codecs';
+import type { VideoOptions } from './codecs';
 import type { MediaSource, SourceState } from './local-media';
+import { VideoDemand } from './video-demand';
 
 export type TransportDirection = 'send' | 'recv';
 
@@ -36,6 +37,7 @@ export class MediaSession {
   readonly device: types.Device;
   readonly sendTransport: types.Transport;
   readonly recvTransport: types.Transport;
+  readonly videoDemand: VideoDemand;
 
   readonly #connection: SignalingConnection;
   readonly #pendingConsumers = new Map<string, PendingConsumer>();
@@ -83,6 +85,7 @@ export class MediaSession {
     this.device = device;
     this.sendTransport = sendTransport;
     this.recvTransport = recvTransport;
+    this.videoDemand = new VideoDemand((method, data) => connection.request(method, data));
     this.#watch(sendTransport, handlers);
     this.#watch(recvTransport, handlers);
     sendTransport.on('produce', ({ kind, rtpParameters, appData }, done, failed) => {
@@ -98,9 +101,9 @@ export class MediaSession {
   syncProducer(
     name: MediaSource,
     source: () => SourceState,
-    videoCodec: VideoCodec,
+    video: VideoOptions,
   ): Promise<void> {
-    const done = this.#syncing[name].then(() => this.#sync(name, source(), videoCodec));
+    const done = this.#syncing[name].then(() => this.#sync(name, source(), video));
     this.#syncing[name] = done.catch(() => {});
     return done;
   }
@@ -126,6 +129,9 @@ export class MediaSession {
       }
       if (pending.paused) consumer.pause();
       this.consumers.set(id, consumer);
+      if (kind === 'video') {
+        this.videoDemand.add(id, rtpParameters.encodings?.[0]?.scalabilityMode, appData['height']);
+      }
       return { consumer, paused: pending.paused };
     } finally {
       this.#pendingConsumers.delete(id);
@@ -155,6 +161,7 @@ export class MediaSession {
     if (pending) pending.closed = true;
     this.consumers.get(id)?.close();
     this.consumers.delete(id);
+    this.videoDemand.remove(id);
   }
 
   closeConsumersOf(peerId: string): void {
@@ -167,6 +174,7 @@ export class MediaSession {
   }
 
   close(): void {
+    this.videoDemand.close();
     this.sendTransport.close();
     this.recvTransport.close();
     this.consumers.clear();
@@ -199,7 +207,7 @@ export class MediaSession {
     }
   }
 
-  async #sync(name: MediaSource, source: SourceState, videoCodec: VideoCodec): Promise<void> {
+  async #sync(name: MediaSource, source: SourceState, video: VideoOptions): Promise<void> {
     // While a device is being opened, what was sent before stays.
     if (this.sendTransport.closed || source.starting) return;
     let producer = this.producers.get(name);
@@ -215,14 +223,27 @@ export class MediaSession {
         // The tracks belong to LocalMedia.
         stopTracks: false,
         disableTrackOnPause: false,
-        appData: { source: name },
-        ...encodingOptions(name, videoCodec, this.device.sendRtpCapabilities),
+        ...this.#optionsFor(name, source.track, video),
       });
       this.producers.set(name, producer);
     } else if (producer.track !== source.track) {
       await producer.replaceTrack({ track: source.track });
     }
     await this.#setProducerPaused(producer, !source.enabled);
+  }
+
+  #optionsFor(
+    name: MediaSource,
+    track: MediaStreamTrack,
+    video: VideoOptions,
+  ): types.ProducerOptions {
+    if (name === 'mic') return { appData: { source: name }, ...soundOptions() };
+    // Receivers choose their layers by the height.
+    const { height = 0 } = track.getSettings();
+    return {
+      appData: { source: name, height },
+      ...videoOptions(video, height, this.device.sendRtpCapabilities),
+    };
   }
 
   async #setProducerPaused(producer: types.Producer, paused: boolean): Promise<void> {

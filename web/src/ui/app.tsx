@@ -33,9 +33,9 @@ export function App({ config }: { config: PageConfig }) {
   const [visit, setVisit] = useState<Visit | null>(null);
 
   const join = ({ roomId, displayName }: JoinChoice) => {
-    const { peerId, videoCodec } = config;
+    const { peerId, video } = config;
     const { origin } = location;
-    const client = new RoomClient({ origin, roomId, peerId, displayName, videoCodec, media });
+    const client = new RoomClient({ origin, roomId, peerId, displayName, video, media });
     exposeConsoleHandle(client, media);
     setVisit({ roomId, displayName, client });
   };

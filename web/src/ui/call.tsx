@@ -54,7 +54,11 @@ export function Call({ client, room, media, displayName, stats, link }: CallProp
       </header>
       {callStats && <CallSummary stats={callStats} />}
       <div class={`stage-area ${room.phase.name}`}>
-        <Stage tiles={tiles} stats={callStats} />
+        <Stage
+          tiles={tiles}
+          stats={callStats}
+          onVideoShown={(consumerId, lines) => client.showVideo(consumerId, lines)}
+        />
         <Notes room={room} local={local} />
         <StageMessage room={room} />
         <RemoteAudio consumers={audio} />

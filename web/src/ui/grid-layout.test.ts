@@ -1,5 +1,5 @@
 import { describe, expect, it } from 'vitest';
-import { layoutGrid, videoFit } from './grid-layout';
+import { layoutGrid, pictureHeight, videoFit } from './grid-layout';
 import type { Rect } from './grid-layout';
 
 const AREAS = [
@@ -87,6 +87,13 @@ describe('videoFit', () => {
     expect(videoFit(9 / 16, 16 / 9)).toBe('contain');
     expect(videoFit(16 / 9, 9 / 16)).toBe('contain');
   });
+});
+
+it('knows how high a picture is drawn', () => {
+  expect(pictureHeight(16 / 9, { width: 320, height: 180 })).toBe(180);
+  expect(pictureHeight(16 / 9, { width: 240, height: 180 })).toBe(180);
+  expect(pictureHeight(4 / 3, { width: 320, height: 180 })).toBe(240);
+  expect(pictureHeight(9 / 16, { width: 320, height: 180 })).toBe(180);
 });
 
 /** Between the edges of two rectangles, along the axis on which they are further apart. */

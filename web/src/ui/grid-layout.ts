@@ -80,3 +80,10 @@ export function videoFit(videoRatio: number, tileRatio: number): 'cover' | 'cont
   const visible = Math.min(videoRatio / tileRatio, tileRatio / videoRatio);
   return visible > LEAST_VISIBLE ? 'cover' : 'contain';
 }
+
+/** The height at which a whole video is drawn in its tile, in the tile's pixels; more than it for `cover`. */
+export function pictureHeight(videoRatio: number, tile: { width: number; height: number }): number {
+  const heights = [tile.height, tile.width / videoRatio];
+  const fit = videoFit(videoRatio, tile.width / tile.height);
+  return fit === 'cover' ? Math.max(...heights) : Math.min(...heights);
+}

@@ -34,6 +34,26 @@ export function useElementSize<E extends Element>(): [
   return [ref, size];
 }
 
+/** Whether an element can be seen: on the screen, on a page that is not in the background. */
+export function useVisible(ref: RefObject<Element | null>): boolean {
+  const [onScreen, setOnScreen] = useState(true);
+  const [inFront, setInFront] = useState(!document.hidden);
+  useEffect(() => {
+    if (!ref.current) return;
+    const observer = new IntersectionObserver((entries) =>
+      setOnScreen(entries.at(-1)?.isIntersecting ?? true),
+    );
+    observer.observe(ref.current);
+    return () => observer.disconnect();
+  }, []);
+  useEffect(() => {
+    const onChange = () => setInFront(!document.hidden);
+    document.addEventListener('visibilitychange', onChange);
+    return () => document.removeEventListener('visibilitychange', onChange);
+  }, []);
+  return onScreen && inFront;
+}
+
 /** Calls back on Ctrl+key (Cmd+key on a Mac) instead of what the browser does there. */
 export function useShortcut(key: string, action: () => void): void {
   const latest = useRef(action);

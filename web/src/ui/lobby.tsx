@@ -99,7 +99,7 @@ function Preview({ media, state, name, peerId }: PreviewProps) {
     <section class="preview" aria-label="Preview">
       <div class="preview-picture">
         {camera.track ? (
-          <VideoView track={camera.track} mirrored boxRatio={16 / 9} />
+          <VideoView track={camera.track} mirrored box={{ width: 16, height: 9 }} />
         ) : (
           <div class="preview-empty">
             <Avatar id={peerId} name={name} />

@@ -6,15 +6,17 @@ import { TileStats } from './stats/tile-stats';
 import type { TileModel } from './tiles';
 import { VideoView } from './video-view';
 
-interface TileProps {
+export interface TileProps {
   tile: TileModel;
   rect: Rect;
   /** Null where they are not wanted. */
   stats: CallStats | null;
+  /** See `RoomClient.showVideo`. */
+  onVideoShown: (consumerId: string, lines: number | null) => void;
 }
 
 /** One participant in the grid. */
-export function Tile({ tile, rect, stats }: TileProps) {
+export function Tile({ tile, rect, stats, onVideoShown }: TileProps) {
   const { peerId, name, isSelf, video, muted, speaking } = tile;
   const style = {
     transform: `translate(${rect.x}px, ${rect.y}px)`,
@@ -35,7 +37,12 @@ export function Tile({ tile, rect, stats }: TileProps) {
     >
       <Avatar id={peerId} name={name} />
       {video && (
-        <VideoView track={video} mirrored={isSelf} boxRatio={rect.width / rect.height} />
+        <VideoView
+          track={video}
+          mirrored={isSelf}
+          box={rect}
+          onShown={isSelf ? undefined : (lines) => onVideoShown(tile.streams.video ?? '', lines)}
+        />
       )}
       {stats && <TileStats tile={tile} stats={stats} />}
       <div class="tile-name" aria-hidden="true">

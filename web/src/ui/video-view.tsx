@@ -1,17 +1,30 @@
-import { useLayoutEffect, useRef, useState } from 'preact/hooks';
-import { videoFit } from './grid-layout';
+import { useEffect, useLayoutEffect, useRef, useState } from 'preact/hooks';
+import { pictureHeight, videoFit } from './grid-layout';
+import { useVisible } from './hooks';
 
 interface VideoViewProps {
   track: MediaStreamTrack;
   mirrored: boolean;
-  /** Width to height of what it is shown in. */
-  boxRatio: number;
+  /** What it is shown in, in CSS pixels. */
+  box: { width: number; height: number };
+  /** Called with the picture's lines on the screen in device pixels; null while it can't be seen. */
+  onShown?: (lines: number | null) => void;
 }
 
+/** What a picture has before it comes. */
+const USUAL_RATIO = 16 / 9;
+
+/** More pixels than two per CSS pixel are not worth their bits. */
+const MAX_PIXEL_RATIO = 2;
+
 /** A video track, invisible until its first picture. */
-export function VideoView({ track, mirrored, boxRatio }: VideoViewProps) {
+export function VideoView({ track, mirrored, box, onShown }: VideoViewProps) {
   const ref = useRef<HTMLVideoElement>(null);
   const [ratio, setRatio] = useState<number | null>(null);
+  const visible = useVisible(ref);
+  const lines = Math.round(
+    pictureHeight(ratio ?? USUAL_RATIO, box) * Math.min(devicePixelRatio, MAX_PIXEL_RATIO),
+  );
 
   useLayoutEffect(() => {
     const video = ref.current;
@@ -22,6 +35,11 @@ export function VideoView({ track, mirrored, boxRatio }: VideoViewProps) {
       video.srcObject = null;
     };
   }, [track]);
+  useEffect(() => {
+    onShown?.(visible ? lines : null);
+  }, [track, visible, lines]);
+  // The closure of this track's first rendering still knows whose it was.
+  useEffect(() => () => onShown?.(null), [track]);
 
   const onPicture = ({ currentTarget: video }: { currentTarget: HTMLVideoElement }) => {
     if (video.videoHeight > 0) setRatio(video.videoWidth / video.videoHeight);
@@ -30,7 +48,7 @@ export function VideoView({ track, mirrored, boxRatio }: VideoViewProps) {
     <video
       ref={ref}
       class={`video ${mirrored ? 'mirrored' : ''} ${ratio ? 'live' : ''}`}
-      style={{ objectFit: ratio ? videoFit(ratio, boxRatio) : 'cover' }}
+      style={{ objectFit: ratio ? videoFit(ratio, box.width / box.height) : 'cover' }}
       autoPlay
       playsInline
       muted

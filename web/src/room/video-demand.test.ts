@@ -1,0 +1,71 @@
+import { afterEach, beforeEach, describe, expect, it, vi } from 'vitest';
+import { VideoDemand, layersOf, preferredLayers } from './video-demand';
+
+describe('the preferred layer', () => {
+  const layer = (sourceLines: number, shown: number, spatial = 3) =>
+    preferredLayers({ spatial, temporal: 3 }, sourceLines, shown).spatialLayer;
+
+  it('is the smallest that is about as large as what is shown', () => {
+    expect([1080, 720, 480, 361, 240, 100].map((shown) => layer(720, shown))).toEqual([2, 2, 1, 1, 0, 0]);
+  });
+
+  it('follows the size of what is sent', () => {
+    expect([360, 180, 90].map((shown) => layer(360, shown))).toEqual([2, 1, 0]);
+    expect(layer(720, 10, 1)).toBe(0);
+  });
+});
+
+it('reads the number of layers from the scalability mode', () => {
+  expect([undefined, 'L1T3', 'L3T3_KEY', 'S2T1', 'x'].map(layersOf)).toEqual([
+    { spatial: 1, temporal: 1 }, { spatial: 1, temporal: 3 }, { spatial: 3, temporal: 3 },
+    { spatial: 2, temporal: 1 }, { spatial: 1, temporal: 1 },
+  ]);
+});
+
+describe('the server', () => {
+  let asked: string[];
+  let demand: VideoDemand;
+
+  beforeEach(() => {
+    vi.useFakeTimers();
+    asked = [];
+    demand = new VideoDemand(async (method, data) => {
+      asked.push('spatialLayer' in data ? `${method} ${data.spatialLayer}` : method);
+    });
+  });
+  afterEach(() => void vi.useRealTimers());
+
+  it('is asked for another layer only when it changes', async () => {
+    demand.add('c', 'L3T3', 720);
+    for (const lines of [700, 710, 180, 170]) demand.show('c', lines);
+    await vi.runAllTimersAsync();
+    demand.show('c', 150);
+    await vi.runAllTimersAsync();
+    expect(asked).toEqual(['setConsumerPreferredLayers 2', 'setConsumerPreferredLayers 0']);
+  });
+
+  it('pauses what stays out of sight, and resumes it at once', async () => {
+    demand.add('c', 'L1T3', undefined);
+    demand.show('c', 300);
+    demand.show('c', null);
+    await vi.advanceTimersByTimeAsync(1000);
+    demand.show('c', 300);
+    await vi.runAllTimersAsync();
+    expect(asked).toEqual([]);
+    demand.show('c', null);
+    await vi.runAllTimersAsync();
+    expect(asked).toEqual(['pauseConsumer']);
+    demand.show('c', 300);
+    await vi.advanceTimersByTimeAsync(0);
+    expect(asked).toEqual(['pauseConsumer', 'resumeConsumer']);
+  });
+
+  it('is not asked about what is gone', async () => {
+    demand.add('c', 'L3T3', 720);
+    demand.show('c', null);
+    demand.remove('c');
+    demand.show('c', 100);
+    await vi.runAllTimersAsync();
+    expect(asked).toEqual([]);
+  });
+});

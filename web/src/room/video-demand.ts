@@ -1,0 +1,131 @@
+/**
+ * Asks the server for no more of each video than is looked at: the layers that fit its size on the
+ * screen, and nothing at all while it is out of sight.
+ */
+
+import type { RequestData } from '../signaling/protocol';
+
+export interface LayerCount {
+  spatial: number;
+  temporal: number;
+}
+
+/** Lines of the picture on the screen, in device pixels. */
+export type Lines = number;
+
+type Methods = 'pauseConsumer' | 'resumeConsumer' | 'setConsumerPreferredLayers';
+type Ask = <M extends Methods>(method: M, data: RequestData<M>) => Promise<unknown>;
+
+/** How long a video must be out of sight before it is paused: coming back takes a key frame. */
+const PAUSE_AFTER_MS = 2000;
+
+/** A layer may have this much fewer lines than are shown: nobody sees the difference. */
+const TOLERANCE = 0.75;
+
+/** What is taken for the height of a picture whose sender does not tell. */
+const USUAL_HEIGHT = 720;
+
+interface Demand {
+  layers: LayerCount;
+  sourceLines: Lines;
+  /** Null out of sight. */
+  shown: Lines | null;
+  /** What the server has been told. */
+  told: { paused: boolean; spatialLayer: number | null };
+  telling: boolean;
+  pauseTimer: ReturnType<typeof setTimeout> | undefined;
+}
+
+export class VideoDemand {
+  readonly #ask: Ask;
+  readonly #demands = new Map<string, Demand>();
+
+  constructor(ask: Ask) {
+    this.#ask = ask;
+  }
+
+  /** A video has come; the server sends all of it as long as nothing else is said. */
+  add(consumerId: string, scalabilityMode: string | undefined, sourceLines: unknown): void {
+    this.#demands.set(consumerId, {
+      layers: layersOf(scalabilityMode),
+      sourceLines: typeof sourceLines === 'number' && sourceLines > 0 ? sourceLines : USUAL_HEIGHT,
+      shown: null,
+      told: { paused: false, spatialLayer: null },
+      telling: false,
+      pauseTimer: undefined,
+    });
+  }
+
+  remove(consumerId: string): void {
+    clearTimeout(this.#demands.get(consumerId)?.pauseTimer);
+    this.#demands.delete(consumerId);
+  }
+
+  /** The video is shown with so many lines now, or is out of sight. */
+  show(consumerId: string, lines: Lines | null): void {
+    const demand = this.#demands.get(consumerId);
+    if (!demand) return;
+    demand.shown = lines;
+    clearTimeout(demand.pauseTimer);
+    const tell = () => void this.#tell(consumerId, demand);
+    if (lines === null) demand.pauseTimer = setTimeout(tell, PAUSE_AFTER_MS);
+    else tell();
+  }
+
+  close(): void {
+    for (const id of [...this.#demands.keys()]) this.remove(id);
+  }
+
+  /** Brings the server up to date, one request after the other. */
+  async #tell(consumerId: string, demand: Demand): Promise<void> {
+    if (demand.telling) return;
+    demand.telling = true;
+    try {
+      while (this.#demands.get(consumerId) === demand) {
+        const { shown, told } = demand;
+        if (shown === null) {
+          if (told.paused) return;
+          told.paused = true;
+          await this.#ask('pauseConsumer', { consumerId });
+          continue;
+        }
+        const preferred = preferredLayers(demand.layers, demand.sourceLines, shown);
+        if (demand.layers.spatial > 1 && told.spatialLayer !== preferred.spatialLayer) {
+          told.spatialLayer = preferred.spatialLayer;
+          await this.#ask('setConsumerPreferredLayers', { consumerId, ...preferred });
+        } else if (told.paused) {
+          told.paused = false;
+          await this.#ask('resumeConsumer', { consumerId });
+        } else {
+          return;
+        }
+      }
+    } catch (error) {
+      // The consumer or the connection is gone, and what was asked for with it.
+      console.debug('asking for a video failed', error);
+    } finally {
+      demand.telling = false;
+    }
+  }
+}
+
+/** The smallest layer that is large enough on the screen. Each has half the lines of the next. */
+export function preferredLayers(
+  layers: LayerCount,
+  sourceLines: Lines,
+  shown: Lines,
+): { spatialLayer: number; temporalLayer: number } {
+  let spatialLayer = layers.spatial - 1;
+  let lines = sourceLines;
+  while (spatialLayer > 0 && lines / 2 >= shown * TOLERANCE) {
+    spatialLayer -= 1;
+    lines /= 2;
+  }
+  return { spatialLayer, temporalLayer: layers.temporal - 1 };
+}
+
+/** `L3T3_KEY` is three by three; one by one where there is no mode. */
+export function layersOf(scalabilityMode: string | undefined): LayerCount {
+  const [, spatial = '1', temporal = '1'] = /^[LS](\d+)T(\d+)/.exec(scalabilityMode ?? '') ?? [];
+  return { spatial: Number(spatial), temporal: Number(temporal) };
+}
