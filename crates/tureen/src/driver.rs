@@ -13,6 +13,7 @@
 
 mod channel;
 mod dispatcher;
+pub(crate) mod log;
 mod thread;
 
 pub(crate) use channel::{Channel, CloseOnDrop};

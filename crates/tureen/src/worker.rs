@@ -20,6 +20,7 @@ pub use self::settings::{
     WorkerLogTag, WorkerSettings, WorkerUpdateSettings,
 };
 use crate::data_structures::AppData;
+use crate::driver::log::LogSettings;
 use crate::driver::{self, Channel, CloseOnDrop, Dispatcher};
 use crate::ids::uuid_id;
 use crate::ortc;
@@ -62,6 +63,7 @@ struct Inner {
     id: WorkerId,
     channel: Channel,
     dispatcher: Dispatcher,
+    log: LogSettings,
     state: Arc<State>,
     app_data: AppData,
     // The last field: the manager waits for the thread that `drop` has told to end.
@@ -98,8 +100,9 @@ impl Worker {
             Box::new(move |result| state.on_exit(result))
         };
         let (settings, app_data) = settings.into_driver_settings(id)?;
+        let log = settings.log.clone();
         let (channel, dispatcher) = driver::start(settings, on_exit, exited).await?;
-        Ok(Self { inner: Arc::new(Inner { id, channel, dispatcher, state, app_data, worker_manager }) })
+        Ok(Self { inner: Arc::new(Inner { id, channel, dispatcher, log, state, app_data, worker_manager }) })
     }
 
     /// Worker id.
@@ -151,14 +154,17 @@ impl Worker {
 
     /// Changes settings of a running worker.
     ///
-    /// A worker logs by `tracing`, and what is logged is decided by the application's subscriber. So the settings that
-    /// there are change nothing yet; see [`WorkerSettings::log_level`].
+    /// They hold for every line from now on.
     ///
     /// # Errors
     /// `ChannelClosed` if the worker is closed.
     pub async fn update_settings(&self, data: WorkerUpdateSettings) -> Result<(), RequestError> {
         tracing::debug!(id = %self.id(), ?data, "update settings");
-        if self.closed() { Err(RequestError::ChannelClosed) } else { Ok(()) }
+        if self.closed() {
+            return Err(RequestError::ChannelClosed);
+        }
+        self.inner.log.update(data.log_level, data.log_tags.as_deref());
+        Ok(())
     }
 
     /// Opens sockets that many WebRTC transports share.

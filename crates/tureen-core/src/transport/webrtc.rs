@@ -114,7 +114,7 @@ impl WebRtcLink {
                 self.dtls_state = types::DtlsState::Connecting;
             }
             Err(error) => {
-                tracing::warn!(%error, "DTLS can't start");
+                tracing::warn!(target: "tureen_core::dtls", %error, "DTLS can't start");
                 self.dtls_state = types::DtlsState::Failed;
             }
         }

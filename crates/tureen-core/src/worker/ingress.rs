@@ -260,7 +260,7 @@ impl Worker {
                 }
                 dtls::Output::ApplicationData(_) => {}
                 dtls::Output::Failed(error) => {
-                    tracing::warn!(transport = %transport.id, %error, "DTLS failed");
+                    tracing::warn!(target: "tureen_core::dtls", transport = %transport.id, %error, "DTLS failed");
                     self.end_dtls(key, DtlsState::Failed);
                     break;
                 }

@@ -13,11 +13,13 @@ use tureen_net::{Net, NetConfig};
 use super::QueueLimits;
 use super::channel::{Channel, Command, Reply};
 use super::dispatcher::{self, Dispatcher, OnExit};
+use super::log::LogSettings;
 use crate::worker::{ExitError, WorkerId};
 
 /// What a worker thread is started with.
 pub(crate) struct Settings {
     pub(crate) id: WorkerId,
+    pub(crate) log: LogSettings,
     pub(crate) engine: EngineConfig,
     pub(crate) net: NetConfig,
     pub(crate) queues: QueueLimits,
@@ -50,7 +52,8 @@ pub(crate) async fn start(
         .spawn(move || dispatcher::run(&running, queues.events, on_exit))?;
 
     let (worker_channel, worker_dispatcher) = (channel.clone(), dispatcher.clone());
-    let spawned = thread::Builder::new().name(name).spawn(move || {
+    let (log, subscriber) = (settings.log.clone(), tracing::dispatcher::get_default(Clone::clone));
+    let worker_thread = move || {
         let id = settings.id;
         let (channel, dispatcher) = (worker_channel, worker_dispatcher);
         // The state that a panic leaves behind is dropped as a whole.
@@ -64,7 +67,8 @@ pub(crate) async fn start(
         });
         dispatcher.exit(result);
         drop(exited);
-    });
+    };
+    let spawned = thread::Builder::new().name(name).spawn(move || log.apply(subscriber, worker_thread));
     if let Err(error) = spawned {
         dispatcher.exit(Err(ExitError::Generic));
         return Err(error);

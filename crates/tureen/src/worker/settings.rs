@@ -16,6 +16,7 @@ use super::WorkerId;
 use crate::data_structures::AppData;
 use crate::driver;
 pub use crate::driver::QueueLimits;
+use crate::driver::log::LogSettings;
 
 /// Settings of a new [`Worker`](super::Worker).
 ///
@@ -25,10 +26,13 @@ pub use crate::driver::QueueLimits;
 pub struct WorkerSettings {
     /// Least severity to be logged. Default [`WorkerLogLevel::Debug`].
     ///
-    /// Workers log by `tracing`, under targets that start with `tureen`, and the application's subscriber decides what
-    /// is kept. This field changes nothing; it is here so that code written for mediasoup compiles.
+    /// A worker's thread logs by `tracing`, to the subscriber that is in force where the worker is created. What this
+    /// level and `log_tags` let through is subject to the subscriber's own filter. Where there is no subscriber yet, one
+    /// that is set later gets all lines.
     pub log_level: WorkerLogLevel,
-    /// Topics to be logged, all by default. As with `log_level`, the subscriber decides instead.
+    /// Topics to be logged, all by default. They choose among warnings and debug lines; errors, and lines without a
+    /// topic, have `log_level` alone. The topic of a line is the module of its target with the same name, such as
+    /// `tureen_core::dtls`.
     pub log_tags: Vec<WorkerLogTag>,
     /// Ports for sockets whose [`ListenInfo`](crate::data_structures::ListenInfo) names none. Default 10000 to 59999.
     pub rtc_port_range: RangeInclusive<u16>,
@@ -123,6 +127,7 @@ impl WorkerSettings {
         }
         let settings = driver::Settings {
             id,
+            log: LogSettings::new(self.log_level, &self.log_tags),
             engine: EngineConfig {
                 rtc_port_range: self.rtc_port_range,
                 dtls_files: self.dtls_files.map(|files| DtlsFiles {

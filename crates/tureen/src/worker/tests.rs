@@ -6,6 +6,7 @@ use std::sync::mpsc;
 use futures_lite::future::block_on;
 
 use super::*;
+use crate::driver::log::tests::Lines;
 use crate::prelude::*;
 use crate::test_support::{Call, worker};
 
@@ -31,6 +32,37 @@ fn panic_of_a_worker_thread_ends_that_worker_alone() {
         late.1.try_recv().expect("a callback for what has happened is called in place");
         assert!(sound.dump().await.is_ok());
     });
+}
+
+#[test]
+fn log_level_holds_for_the_worker_s_thread_and_changes_at_once() {
+    let lines_of_panic = |level| {
+        let lines = Lines::default();
+        tracing::subscriber::with_default(lines.clone(), || {
+            block_on(async {
+                let settings = WorkerSettings {
+                    log_level: WorkerLogLevel::Error,
+                    thread_initializer: Some(Arc::new(|| tracing::warn!("warning"))),
+                    ..Default::default()
+                };
+                let worker = WorkerManager::new().create_worker(settings).await.unwrap();
+                let update = WorkerUpdateSettings { log_level: level, ..Default::default() };
+                worker.update_settings(update).await.unwrap();
+                let (dead, is_dead) = mpsc::channel();
+                let _handler = worker.on_dead(move |_| dead.send(()).unwrap());
+                worker.panic();
+                is_dead.recv().unwrap();
+                let update = worker.update_settings(WorkerUpdateSettings::default()).await;
+                assert!(matches!(update, Err(RequestError::ChannelClosed)));
+            });
+        });
+        let mut lines = lines.take();
+        // Those of the handles are the application's, on its own threads.
+        lines.retain(|line| line != "update settings");
+        lines
+    };
+    assert_eq!(lines_of_panic(None), ["the worker thread panicked"]);
+    assert!(lines_of_panic(Some(WorkerLogLevel::None)).is_empty());
 }
 
 #[test]

@@ -1,0 +1,272 @@
+//! What a worker logs: its `log_level` and `log_tags`, before the application's subscriber has its say.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU32, Ordering};
+
+use tracing::span::{Attributes, Id, Record};
+use tracing::subscriber::{Interest, NoSubscriber, Subscriber};
+use tracing::{Dispatch, Event, Level, Metadata, dispatcher};
+
+use crate::worker::{WorkerLogLevel, WorkerLogTag};
+
+/// The log settings of one worker, shared by its handles and its thread. Cheap to clone.
+#[derive(Clone, Debug)]
+pub(crate) struct LogSettings {
+    /// The level in the lowest bits, a bit for each tag above.
+    packed: Arc<AtomicU32>,
+}
+
+const LEVEL_BITS: u32 = 2;
+const LEVEL_MASK: u32 = (1 << LEVEL_BITS) - 1;
+
+impl LogSettings {
+    pub(crate) fn new(level: WorkerLogLevel, tags: &[WorkerLogTag]) -> Self {
+        Self { packed: Arc::new(AtomicU32::new(level_bits(level) | tag_bits(tags))) }
+    }
+
+    /// Changes what is given, for every line from now on.
+    pub(crate) fn update(&self, level: Option<WorkerLogLevel>, tags: Option<&[WorkerLogTag]>) {
+        let change = |packed| {
+            let level = level.map_or(packed & LEVEL_MASK, level_bits);
+            let tags = tags.map_or(packed & !LEVEL_MASK, tag_bits);
+            Some(level | tags)
+        };
+        // The closure never refuses.
+        let _ = self.packed.fetch_update(Ordering::Relaxed, Ordering::Relaxed, change);
+    }
+
+    /// Runs a worker's thread, so that its lines pass these settings on their way to `subscriber`.
+    ///
+    /// Where there is no subscriber yet, one that the application sets later gets all lines.
+    pub(super) fn apply<T>(&self, subscriber: Dispatch, thread: impl FnOnce() -> T) -> T {
+        if subscriber.is::<NoSubscriber>() {
+            return thread();
+        }
+        let filtered = Filtered { settings: self.clone(), subscriber };
+        dispatcher::with_default(&Dispatch::new(filtered), thread)
+    }
+
+    /// As mediasoup's `MS_ERROR`, `MS_WARN_TAG` and `MS_DEBUG_TAG`: errors have no tag, and lines without one pass by
+    /// their level alone.
+    fn allow(&self, line: &Metadata<'_>) -> bool {
+        let packed = self.packed.load(Ordering::Relaxed);
+        let needed = match *line.level() {
+            Level::ERROR => WorkerLogLevel::Error,
+            Level::WARN => WorkerLogLevel::Warn,
+            _ => WorkerLogLevel::Debug,
+        };
+        if packed & LEVEL_MASK < level_bits(needed) {
+            return false;
+        }
+        needed == WorkerLogLevel::Error
+            || tag_of(line.target()).is_none_or(|tag| packed & tag_bits(&[tag]) != 0)
+    }
+}
+
+/// How much is logged: nothing is 0.
+fn level_bits(level: WorkerLogLevel) -> u32 {
+    match level {
+        WorkerLogLevel::None => 0,
+        WorkerLogLevel::Error => 1,
+        WorkerLogLevel::Warn => 2,
+        WorkerLogLevel::Debug => 3,
+    }
+}
+
+fn tag_bits(tags: &[WorkerLogTag]) -> u32 {
+    tags.iter().fold(0, |bits, tag| bits | 1 << (LEVEL_BITS + *tag as u32))
+}
+
+/// The topic of a line: the first module on the path of its target that is named like one.
+fn tag_of(target: &str) -> Option<WorkerLogTag> {
+    use WorkerLogTag::*;
+    target.split("::").find_map(|module| match module {
+        "info" => Some(Info),
+        "ice" => Some(Ice),
+        "dtls" => Some(Dtls),
+        "rtp" => Some(Rtp),
+        "srtp" => Some(Srtp),
+        "rtcp" => Some(Rtcp),
+        "rtx" => Some(Rtx),
+        "bwe" => Some(Bwe),
+        "score" => Some(Score),
+        "simulcast" => Some(Simulcast),
+        "svc" => Some(Svc),
+        "sctp" => Some(Sctp),
+        "message" => Some(Message),
+        _ => None,
+    })
+}
+
+/// The application's subscriber behind the settings of one worker.
+struct Filtered {
+    settings: LogSettings,
+    subscriber: Dispatch,
+}
+
+impl Subscriber for Filtered {
+    fn register_callsite(&self, metadata: &'static Metadata<'static>) -> Interest {
+        // Settings change, so only a subscriber without any interest can be taken at its word.
+        match self.subscriber.register_callsite(metadata) {
+            interest if interest.is_never() => interest,
+            _ => Interest::sometimes(),
+        }
+    }
+
+    fn enabled(&self, metadata: &Metadata<'_>) -> bool {
+        (metadata.is_span() || self.settings.allow(metadata)) && self.subscriber.enabled(metadata)
+    }
+
+    fn event(&self, event: &Event<'_>) {
+        self.subscriber.event(event);
+    }
+
+    fn new_span(&self, span: &Attributes<'_>) -> Id {
+        self.subscriber.new_span(span)
+    }
+
+    fn record(&self, span: &Id, values: &Record<'_>) {
+        self.subscriber.record(span, values);
+    }
+
+    fn record_follows_from(&self, span: &Id, follows: &Id) {
+        self.subscriber.record_follows_from(span, follows);
+    }
+
+    fn enter(&self, span: &Id) {
+        self.subscriber.enter(span);
+    }
+
+    fn exit(&self, span: &Id) {
+        self.subscriber.exit(span);
+    }
+
+    fn clone_span(&self, id: &Id) -> Id {
+        self.subscriber.clone_span(id)
+    }
+
+    fn try_close(&self, id: Id) -> bool {
+        self.subscriber.try_close(id)
+    }
+}
+
+#[cfg(test)]
+pub(crate) mod tests {
+    use parking_lot::Mutex;
+    use tracing::field::{Field, Visit};
+
+    use super::*;
+
+    /// A subscriber that keeps the messages of all lines.
+    #[derive(Clone, Default)]
+    pub(crate) struct Lines(Arc<Mutex<Vec<String>>>);
+
+    impl Lines {
+        /// Those so far.
+        pub(crate) fn take(&self) -> Vec<String> {
+            std::mem::take(&mut self.0.lock())
+        }
+    }
+
+    struct Message<'a>(&'a mut Vec<String>);
+
+    impl Visit for Message<'_> {
+        fn record_debug(&mut self, field: &Field, value: &dyn std::fmt::Debug) {
+            if field.name() == "message" {
+                self.0.push(format!("{value:?}"));
+            }
+        }
+    }
+
+    impl Subscriber for Lines {
+        fn enabled(&self, _: &Metadata<'_>) -> bool {
+            true
+        }
+        fn event(&self, event: &Event<'_>) {
+            event.record(&mut Message(&mut self.0.lock()));
+        }
+        fn new_span(&self, _: &Attributes<'_>) -> Id {
+            Id::from_u64(1)
+        }
+        fn record(&self, _: &Id, _: &Record<'_>) {}
+        fn record_follows_from(&self, _: &Id, _: &Id) {}
+        fn enter(&self, _: &Id) {}
+        fn exit(&self, _: &Id) {}
+    }
+
+    /// What passes of a line of each level, untagged and of DTLS and SRTP.
+    fn passing(level: WorkerLogLevel, tags: &[WorkerLogTag]) -> Vec<String> {
+        let (lines, settings) = (Lines::default(), LogSettings::new(level, tags));
+        settings.apply(Dispatch::new(lines.clone()), || {
+            tracing::error!("error");
+            tracing::warn!("warn");
+            tracing::debug!("debug");
+            tracing::error!(target: "tureen_core::dtls", "dtls error");
+            tracing::warn!(target: "tureen_core::dtls::openssl", "dtls warn");
+            tracing::debug!(target: "tureen_core::srtp", "srtp debug");
+        });
+        lines.take()
+    }
+
+    #[test]
+    fn level_is_the_least_severity() {
+        use WorkerLogTag::{Dtls, Srtp};
+        let tags = [Dtls, Srtp];
+        let all = ["error", "warn", "debug", "dtls error", "dtls warn", "srtp debug"];
+        assert_eq!(passing(WorkerLogLevel::Debug, &tags), all);
+        assert_eq!(passing(WorkerLogLevel::Warn, &tags), ["error", "warn", "dtls error", "dtls warn"]);
+        assert_eq!(passing(WorkerLogLevel::Error, &tags), ["error", "dtls error"]);
+        assert!(passing(WorkerLogLevel::None, &tags).is_empty());
+    }
+
+    #[test]
+    fn tags_choose_among_warnings_and_debug_lines() {
+        let none = ["error", "warn", "debug", "dtls error"];
+        assert_eq!(passing(WorkerLogLevel::Debug, &[]), none);
+        let srtp = ["error", "warn", "debug", "dtls error", "srtp debug"];
+        assert_eq!(passing(WorkerLogLevel::Debug, &[WorkerLogTag::Srtp]), srtp);
+    }
+
+    #[test]
+    fn settings_change_one_by_one() {
+        let (lines, settings) = (Lines::default(), LogSettings::new(WorkerLogLevel::Warn, &[]));
+        settings.apply(Dispatch::new(lines.clone()), || {
+            for (level, tags) in [
+                (None, None),
+                (None, Some([WorkerLogTag::Bwe].as_slice())),
+                (Some(WorkerLogLevel::Error), None),
+                (Some(WorkerLogLevel::Debug), None),
+            ] {
+                settings.update(level, tags);
+                tracing::warn!(target: "tureen_core::bwe", "{level:?}, {tags:?}");
+            }
+        });
+        assert_eq!(lines.take(), ["None, Some([Bwe])", "Some(Debug), None"]);
+    }
+
+    #[test]
+    fn subscriber_keeps_its_say() {
+        struct Deaf(Lines);
+        impl Subscriber for Deaf {
+            fn enabled(&self, metadata: &Metadata<'_>) -> bool {
+                *metadata.level() <= Level::ERROR
+            }
+            fn event(&self, event: &Event<'_>) {
+                self.0.event(event);
+            }
+            fn new_span(&self, _: &Attributes<'_>) -> Id {
+                Id::from_u64(1)
+            }
+            fn record(&self, _: &Id, _: &Record<'_>) {}
+            fn record_follows_from(&self, _: &Id, _: &Id) {}
+            fn enter(&self, _: &Id) {}
+            fn exit(&self, _: &Id) {}
+        }
+        let (lines, settings) = (Lines::default(), LogSettings::new(WorkerLogLevel::Debug, &[]));
+        settings.apply(Dispatch::new(Deaf(lines.clone())), || {
+            tracing::error!("error");
+            tracing::warn!("warn");
+        });
+        assert_eq!(lines.take(), ["error"]);
+    }
+}
