@@ -4,7 +4,7 @@
 //! on its main thread and feeds it from the channel to its parent. Both take turns:
 //!
 //! 1. [`Engine::wait`] until there is something to do;
-//! 2. [`Engine::request`] for a bounded number of requests;
+//! 2. [`Engine::request`] and [`Engine::inject`] for a bounded number of requests and packets of the application;
 //! 3. [`Engine::turn`]: a bounded number of datagram batches, then the timers that are due.
 //!
 //! What the engine says to its control side comes out at an [`Outlet`].
@@ -19,7 +19,7 @@ use std::time::{Duration, SystemTime};
 
 use rand::TryRngCore;
 use rand::rngs::OsRng;
-use tureen_core::api::{Notification, Request, RequestError, RequestId, Response};
+use tureen_core::api::{Injection, Notification, Request, RequestError, RequestId, Response};
 use tureen_core::dtls::{Certificate, DtlsOptions};
 use tureen_core::io::{Datagram, SocketCommand, SocketId, Tuple};
 use tureen_core::types::data_structures::ListenInfo;
@@ -117,6 +117,12 @@ impl Engine {
     /// Serves one request. Its answer may come during a later call.
     pub fn request(&mut self, id: RequestId, request: Request, outlet: &mut impl Outlet) {
         self.worker.handle_request(self.net.now(), id, request);
+        self.drain(outlet);
+    }
+
+    /// Puts in a packet or message of the application.
+    pub fn inject(&mut self, injection: Injection, outlet: &mut impl Outlet) {
+        self.worker.handle_injection(self.net.now(), injection);
         self.drain(outlet);
     }
 

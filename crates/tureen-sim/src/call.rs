@@ -1,6 +1,7 @@
 //! A call: a router, sessions on its WebRtcServer, who produce and consume.
 
 use std::net::SocketAddr;
+use std::ops::Deref;
 use std::time::Duration;
 
 use rand::SeedableRng;
@@ -40,17 +41,31 @@ pub struct Call {
     objects: u32,
 }
 
-/// A Producer of a [`Call`].
+/// A Producer of a [`Call`], whoever sends to it.
 #[derive(Clone, Debug)]
-pub struct Production {
+pub struct Produced {
     /// Its identifier.
     pub id: ProducerId,
+    kind: MediaKind,
+    consumable: RtpParameters,
+}
+
+/// A Producer to which a session sends.
+#[derive(Clone, Debug)]
+pub struct Production {
+    produced: Produced,
     /// Who sends.
     pub node: NodeId,
     /// SSRC that its session sends.
     pub ssrc: u32,
-    kind: MediaKind,
-    consumable: RtpParameters,
+}
+
+impl Deref for Production {
+    type Target = Produced;
+
+    fn deref(&self) -> &Produced {
+        &self.produced
+    }
 }
 
 /// A Consumer of a [`Call`].
@@ -67,7 +82,8 @@ pub struct Consumption {
 /// What a session that joins may do otherwise than right.
 type ChangeParameters<'a> = &'a dyn Fn(&mut SessionConfig, &mut DtlsParameters);
 
-const ROUTER: &str = "router";
+/// The router's identifier.
+pub const ROUTER: &str = "router";
 const SERVER: &str = "server";
 
 impl Call {
@@ -177,27 +193,38 @@ impl Call {
     }
 
     /// Makes a member consume. As a client does, it is made paused, then resumed once the session knows of it.
-    pub fn consume(&mut self, node: NodeId, production: &Production) -> Consumption {
-        let consumption = self.consume_paused(node, production);
+    pub fn consume(&mut self, node: NodeId, produced: &Produced) -> Consumption {
+        let consumption = self.consume_paused(node, produced);
         self.network.request(Request::ResumeConsumer(consumption.id.clone())).expect("it was just made");
         consumption
     }
 
     /// As [`consume`](Self::consume), without resuming.
-    pub fn consume_paused(&mut self, node: NodeId, production: &Production) -> Consumption {
+    pub fn consume_paused(&mut self, node: NodeId, produced: &Produced) -> Consumption {
+        let transport = self.transport(node).clone();
+        let (id, parameters) = self.consume_on(transport, produced);
+        let config = recv_config(&parameters, produced.kind);
+        let ssrc = config.ssrc;
+        let added = self.network.with_session(node, |session, _| session.add_recv_stream(config));
+        added.expect("SSRCs of consumers are random");
+        Consumption { id, node, ssrc }
+    }
+
+    /// Makes a Consumer on any transport, paused. What it sends is told, and received by whoever is there.
+    pub fn consume_on(&mut self, transport: TransportId, produced: &Produced) -> (ConsumerId, RtpParameters) {
         let id = ConsumerId::from(self.name("consumer"));
         let capabilities: RtpCapabilities =
             from_json(serde_json::to_value(&self.capabilities).expect("capabilities have a JSON form"));
-        let consumable = &production.consumable;
+        let consumable = &produced.consumable;
         let mut parameters =
             ortc::get_consumer_rtp_parameters(consumable, &capabilities, false, true, true, &mut self.rng)
                 .expect("members have what the router has");
         parameters.mid = Some(id.to_string());
         let consume = Consume {
-            transport_id: self.transport(node).clone(),
-            producer_id: production.id.clone(),
+            transport_id: transport,
+            producer_id: produced.id.clone(),
             id: id.clone(),
-            kind: production.kind,
+            kind: produced.kind,
             rtp_parameters: parameters.clone(),
             stream_type: StreamType::Simple,
             consumable_rtp_encodings: consumable.encodings.clone(),
@@ -205,12 +232,34 @@ impl Call {
             preferred_layers: None,
             ignore_dtx: false,
         };
-        self.network.request(Request::Consume(Box::new(consume))).expect("producer and transport exist");
-        let config = recv_config(&parameters, production.kind);
-        let ssrc = config.ssrc;
-        let added = self.network.with_session(node, |session, _| session.add_recv_stream(config));
-        added.expect("SSRCs of consumers are random");
-        Consumption { id, node, ssrc }
+        self.request(Request::Consume(Box::new(consume)));
+        (id, parameters)
+    }
+
+    /// Makes a Producer on any transport; to send is the caller's business.
+    pub fn produce_on(
+        &mut self,
+        transport: TransportId,
+        kind: MediaKind,
+        parameters: RtpParameters,
+    ) -> Produced {
+        let id = ProducerId::from(self.name("producer"));
+        let mapping =
+            ortc::get_producer_rtp_parameters_mapping(&parameters, &self.capabilities, &mut self.rng)
+                .expect("the router knows these codecs");
+        let consumable = ortc::get_consumable_rtp_parameters(kind, &parameters, &self.capabilities, &mapping);
+        let produce = Produce {
+            transport_id: transport,
+            id: id.clone(),
+            kind,
+            rtp_parameters: parameters,
+            rtp_mapping: mapping,
+            paused: false,
+            key_frame_request_delay: Duration::ZERO,
+            enable_packet_id: false,
+        };
+        self.request(Request::Produce(produce));
+        Produced { id, kind, consumable }
     }
 
     /// Makes an observer of the audio levels of `productions`.
@@ -275,8 +324,7 @@ impl Call {
         codecs: Value,
         first_seq: Option<u16>,
     ) -> Production {
-        let id = ProducerId::from(self.name("producer"));
-        let ssrc = 10_000 + 10 * self.objects;
+        let ssrc = 10_000 + 10 * (self.objects + 1);
         let has_rtx = codecs.as_array().is_some_and(|codecs| codecs.len() > 1);
         let mut encoding = json!({ "ssrc": ssrc });
         if has_rtx {
@@ -291,16 +339,12 @@ impl Call {
             extensions.push(json!({ "uri": "urn:ietf:params:rtp-hdrext:ssrc-audio-level", "id": 10 }));
         }
         let parameters: RtpParameters = from_json(json!({
-            "mid": id.as_str(),
+            "mid": format!("mid-{ssrc}"),
             "codecs": codecs,
             "encodings": [encoding],
             "headerExtensions": extensions,
             "rtcp": { "cname": "sender" },
         }));
-        let mapping =
-            ortc::get_producer_rtp_parameters_mapping(&parameters, &self.capabilities, &mut self.rng)
-                .expect("the router knows these codecs");
-        let consumable = ortc::get_consumable_rtp_parameters(kind, &parameters, &self.capabilities, &mapping);
         let codec = &parameters.codecs[0];
         let base = SendStreamConfig::new(ssrc, codec.payload_type(), codec.clock_rate().get());
         let base = if has_rtx { base.with_rtx(ssrc + 1, parameters.codecs[1].payload_type()) } else { base };
@@ -312,18 +356,9 @@ impl Call {
         };
         let added = self.network.with_session(node, |session, _| session.add_send_stream(config));
         added.expect("SSRCs are counted");
-        let produce = Produce {
-            transport_id: self.transport(node).clone(),
-            id: id.clone(),
-            kind,
-            rtp_parameters: parameters,
-            rtp_mapping: mapping,
-            paused: false,
-            key_frame_request_delay: Duration::ZERO,
-            enable_packet_id: false,
-        };
-        self.network.request(Request::Produce(produce)).expect("the parameters are right");
-        Production { id, node, ssrc, kind, consumable }
+        let transport = self.transport(node).clone();
+        let produced = self.produce_on(transport, kind, parameters);
+        Production { produced, node, ssrc }
     }
 
     fn create_transport(&mut self, id: &TransportId) -> WebRtcTransportDump {

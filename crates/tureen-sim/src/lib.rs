@@ -11,7 +11,7 @@ mod link;
 mod network;
 mod source;
 
-pub use call::{Call, Consumption, Production};
+pub use call::{Call, Consumption, Produced, Production, ROUTER};
 pub use link::{Link, LinkConfig, LinkStats, Loss};
 pub use network::{Network, NodeId, Observed};
 pub use source::{AudioConfig, VideoConfig};

@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 
 use tureen_client::media::Stamp;
 use tureen_client::{Event, Received, Session, SessionConfig};
-use tureen_core::api::{Notification, Request, RequestError, RequestId, Response};
+use tureen_core::api::{Injection, Notification, Request, RequestError, RequestId, Response};
 use tureen_core::dtls::{Certificate, DtlsOptions};
 use tureen_core::io::{Datagram, SocketCommand, SocketId, Tuple};
 use tureen_core::worker::{Limits, Output, Worker, WorkerConfig};
@@ -52,6 +52,8 @@ pub struct Network {
     in_flight: BinaryHeap<Reverse<Flight>>,
     flights: u64,
     sockets: HashMap<SocketId, SocketAddr>,
+    /// What the engine has sent to addresses without a session that somebody listens at.
+    overheard: HashMap<SocketAddr, Vec<Vec<u8>>>,
     next_port: u16,
     next_request: u64,
     responses: HashMap<RequestId, Result<Response, RequestError>>,
@@ -107,6 +109,7 @@ impl Network {
             in_flight: BinaryHeap::new(),
             flights: 0,
             sockets: HashMap::new(),
+            overheard: HashMap::new(),
             next_port: 40_000,
             next_request: 0,
             responses: HashMap::new(),
@@ -213,6 +216,22 @@ impl Network {
     /// Hands the engine a datagram from any address, at once.
     pub fn inject(&mut self, from: SocketAddr, to: SocketAddr, data: Vec<u8>) {
         self.deliver(from, to, data);
+    }
+
+    /// Hands the engine what an application sends on a DirectTransport, at once.
+    pub fn inject_direct(&mut self, injection: Injection) {
+        self.worker.handle_injection(self.now, injection);
+        self.drain_worker();
+    }
+
+    /// Keeps what the engine sends to an address without a session from now on.
+    pub fn listen_at(&mut self, address: SocketAddr) {
+        self.overheard.entry(address).or_default();
+    }
+
+    /// Takes what the engine has sent to an address of [`listen_at`](Self::listen_at) since the last time.
+    pub fn overheard_at(&mut self, address: SocketAddr) -> Vec<Vec<u8>> {
+        self.overheard.get_mut(&address).map(std::mem::take).unwrap_or_default()
     }
 
     /// Runs for `time`.
@@ -383,8 +402,12 @@ impl Network {
         self.buffer = buffer;
     }
 
-    /// To a session over its link; to anywhere else, nowhere.
+    /// To a session over its link, to who listens at once; to anywhere else, nowhere.
     fn send_down(&mut self, from: SocketAddr, to: SocketAddr, datagram: &[u8]) {
+        if let Some(overheard) = self.overheard.get_mut(&to) {
+            overheard.push(datagram.to_vec());
+            return;
+        }
         if let Some(node) = self.nodes.iter_mut().find(|node| node.address == to) {
             let arrivals = node.down.send(self.now, datagram.len());
             self.fly(arrivals, from, to, datagram);

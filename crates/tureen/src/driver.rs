@@ -26,7 +26,10 @@ pub(crate) use thread::{Settings, start};
 pub struct QueueLimits {
     /// Requests that may wait for the worker thread. Further ones fail at once. Closing an object always gets through.
     pub requests: usize,
-    /// Requests that are served before the thread looks after its sockets again. More makes bursts of requests finish
+    /// Bytes of packets and messages that the application has sent on DirectTransports and that wait for the worker
+    /// thread. Further ones are dropped.
+    pub injected_bytes: usize,
+    /// Requests, and packets and messages of the application, that are served before the thread looks after its sockets again. More makes bursts of requests finish
     /// sooner and media wait longer: creating a transport takes some 100 µs.
     pub requests_per_turn: usize,
     /// Batches of datagrams that are taken from sockets before requests and the next wait. A batch holds up to
@@ -39,6 +42,12 @@ pub struct QueueLimits {
 
 impl Default for QueueLimits {
     fn default() -> Self {
-        Self { requests: 4096, requests_per_turn: 32, batches_per_turn: 16, events: 4096 }
+        Self {
+            requests: 4096,
+            injected_bytes: 16 << 20,
+            requests_per_turn: 32,
+            batches_per_turn: 16,
+            events: 4096,
+        }
     }
 }

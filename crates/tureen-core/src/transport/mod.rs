@@ -1,5 +1,9 @@
 //! Transports: where media enters and leaves a worker.
 
+pub mod link;
+pub mod pipe;
+pub mod plain;
+pub mod protection;
 pub mod remb;
 pub mod rtp_listener;
 pub mod twcc_receiver;
@@ -14,13 +18,13 @@ use crate::api::{RouterId, TransportId, TransportTrace};
 use crate::consumer::Resend;
 use crate::keys::{ConsumerKey, ProducerKey};
 use crate::rate::{Counter, DEFAULT_RATE_WINDOW, RateMeter};
-use crate::srtp::{SrtpOpener, SrtpSealer};
 use crate::units::{Bitrate, Ssrc};
 use crate::wire::rtp::ExtensionIds;
+use link::{Link, Path};
+use protection::{Opener, Sealer};
 use remb::RembSchedule;
 use rtp_listener::RtpListener;
 use twcc_receiver::TwccReceiver;
-use webrtc::WebRtcLink;
 
 /// One transport: the part that every kind has, and its link.
 #[derive(Debug)]
@@ -29,8 +33,8 @@ pub struct Transport {
     pub id: TransportId,
     /// Its router.
     pub router: RouterId,
-    /// ICE and DTLS.
-    pub link: WebRtcLink,
+    /// What is between it and its remote side.
+    pub link: Link,
     /// Its producers.
     pub producers: Vec<ProducerKey>,
     /// Its consumers.
@@ -41,10 +45,10 @@ pub struct Transport {
     pub recv_ids: ExtensionIds,
     /// Consumers by the SSRCs they send, RTX included.
     pub ssrc_consumers: HashMap<Ssrc, ConsumerKey>,
-    /// Opens what comes in; there once DTLS is connected.
-    pub opener: Option<SrtpOpener>,
-    /// Seals what goes out; there once DTLS is connected.
-    pub sealer: Option<SrtpSealer>,
+    /// Opens what comes in; there once the keys are, if any are needed.
+    pub opener: Option<Opener>,
+    /// Seals what goes out; there once the keys are, if any are needed.
+    pub sealer: Option<Sealer>,
     /// Feedback for the remote side's congestion control, if it uses transport-wide sequence numbers.
     pub twcc: Option<TwccReceiver>,
     /// Consumers with something to send after this batch.
@@ -140,7 +144,7 @@ impl TransportTraffic {
 
 impl Transport {
     /// A transport without producers and consumers.
-    pub fn new(id: TransportId, router: RouterId, link: WebRtcLink, bitrates: Bitrates) -> Self {
+    pub fn new(id: TransportId, router: RouterId, link: Link, bitrates: Bitrates) -> Self {
         Self {
             id,
             router,
@@ -166,9 +170,20 @@ impl Transport {
         }
     }
 
-    /// Whether media can flow: ICE has a path and DTLS is done.
+    /// Whether media can flow: there is a path, and there are keys if any are needed.
     pub fn is_connected(&self) -> bool {
-        self.sealer.is_some() && self.link.selected_tuple().is_some()
+        self.rtp_path().is_some()
+    }
+
+    /// Where RTP goes, if it can be sent.
+    pub fn rtp_path(&self) -> Option<Path> {
+        self.link.rtp_path().filter(|_| self.sealer.is_some())
+    }
+
+    /// Sets how packets are sealed and opened from now on.
+    pub fn set_protection(&mut self, sealer: Sealer, opener: Opener) {
+        self.sealer = Some(sealer);
+        self.opener = Some(opener);
     }
 
     /// Puts a Consumer in line to be drained. True when the transport was not in line yet.

@@ -4,28 +4,19 @@ use std::time::Instant;
 
 use super::router::Router;
 use super::server::{Pending, WebRtcServer};
-use super::sockets::{SocketOwner, advertised};
+use super::sockets::SocketOwner;
 use super::{Output, Timer, Worker};
 use crate::api::{
-    Consume, Consumed, ConsumerEvent, ConsumerId, CreateWebRtcServer, CreateWebRtcTransport, Listen, Produce,
-    ProducerId, Request, RequestError, RequestId, Response, RouterId, StreamType, TransportEvent,
-    TransportId, WebRtcServerId,
+    Consume, Consumed, ConsumerEvent, ConsumerId, CreateWebRtcServer, Produce, ProducerId, Request,
+    RequestError, RequestId, Response, RouterId, StreamType, TransportEvent, TransportId, WebRtcServerId,
 };
 use crate::consumer::Consumer;
-use crate::dtls::Role;
-use crate::ice::{IceConfig, IceCredentials, IceServer, candidate_priority, local_preference};
-use crate::io::SocketId;
 use crate::keys::{ConsumerKey, ProducerKey, TransportKey};
 use crate::producer::Producer;
+use crate::transport::Transport;
 use crate::transport::twcc_receiver::TwccReceiver;
-use crate::transport::webrtc::{LinkSockets, Preferences, WebRtcLink};
-use crate::transport::{Bitrates, Transport};
-use crate::types::data_structures::{
-    DtlsParameters, DtlsRole, IceCandidate, IceCandidateType, ListenInfo, Protocol,
-};
-use crate::units::Bitrate;
 
-type Answer = Result<Response, RequestError>;
+pub(super) type Answer = Result<Response, RequestError>;
 
 impl Worker {
     /// Carries out a request. `None` when the answer comes later.
@@ -35,6 +26,13 @@ impl Worker {
             Request::CreateWebRtcTransport(options) => {
                 return self.create_webrtc_transport(id, options).err().map(Err);
             }
+            Request::CreatePlainTransport(options) => {
+                return self.create_plain_transport(id, &options).err().map(Err);
+            }
+            Request::CreatePipeTransport(options) => {
+                return self.create_pipe_transport(id, &options).err().map(Err);
+            }
+            Request::CreateDirectTransport(options) => self.create_direct_transport(now, options),
             Request::DumpWorker => Ok(Response::WorkerDump(self.dump_worker())),
             Request::CloseWebRtcServer(server) => {
                 self.find_server(&server).map(|()| self.close_server(now, &server)).map(done)
@@ -44,8 +42,10 @@ impl Worker {
             Request::CloseRouter(router) => self.close_router(now, &router).map(done),
             Request::DumpRouter(router) => self.dump_router(&router).map(Response::RouterDump),
             Request::ConnectWebRtcTransport(transport, parameters) => {
-                self.connect(now, &transport, &parameters)
+                self.connect_webrtc(now, &transport, &parameters)
             }
+            Request::ConnectPlainTransport(transport, remote) => self.connect_plain(now, &transport, &remote),
+            Request::ConnectPipeTransport(transport, remote) => self.connect_pipe(now, &transport, &remote),
             Request::RestartIce(transport) => self.restart_ice(now, &transport),
             Request::CloseTransport(transport) => {
                 self.find_transport(&transport).map(|key| self.close_transport(now, key)).map(done)
@@ -125,9 +125,6 @@ impl Worker {
             Request::RtpObserverRemoveProducer(observer, producer) => {
                 self.unobserve_producer(now, &observer, &producer).map(done)
             }
-            Request::CreatePlainTransport(_) | Request::ConnectPlainTransport(..) => refuse("PlainTransport"),
-            Request::CreatePipeTransport(_) | Request::ConnectPipeTransport(..) => refuse("PipeTransport"),
-            Request::CreateDirectTransport(_) => refuse("DirectTransport"),
             Request::ProduceData(_)
             | Request::CloseDataProducer(_)
             | Request::DumpDataProducer(_)
@@ -194,180 +191,6 @@ impl Worker {
         for key in router.transports {
             self.close_transport(now, key);
         }
-        Ok(())
-    }
-
-    fn create_webrtc_transport(
-        &mut self,
-        request: RequestId,
-        options: CreateWebRtcTransport,
-    ) -> Result<(), RequestError> {
-        if !self.routers.contains_key(&options.router_id) {
-            return Err(not_found("Router", &options.router_id));
-        }
-        if self.transport_ids.contains_key(&options.id) {
-            return Err(RequestError::Duplicate { kind: "Transport", id: options.id.to_string() });
-        }
-        match &options.listen {
-            Listen::Individual(infos) => Self::check_listen_infos(infos)?,
-            Listen::Server(server) => self.find_server(server)?,
-        }
-        let ice = IceConfig {
-            consent_timeout: options.ice_consent_timeout,
-            max_tuples: self.limits.tuples_per_transport,
-        };
-        let ice = IceServer::new(IceCredentials::generate(&mut self.rng), ice);
-        let link = WebRtcLink::new(ice, self.dtls_config.clone(), LinkSockets::Own(Vec::new()));
-        let bitrates =
-            Bitrates { initial_outgoing: options.initial_available_outgoing_bitrate, ..Bitrates::default() };
-        let transport = Transport::new(options.id.clone(), options.router_id.clone(), link, bitrates);
-        let key = self.transports.insert(transport);
-        self.transport_ids.insert(options.id.clone(), key);
-        if let Some(router) = self.routers.get_mut(&options.router_id) {
-            router.transports.push(key);
-        }
-        let sockets = match &options.listen {
-            Listen::Individual(infos) => {
-                let wanted: Vec<ListenInfo> = if options.enable_udp { infos.clone() } else { Vec::new() };
-                let sockets = self.open_sockets(&SocketOwner::Transport(key), &wanted);
-                if !sockets.is_empty() {
-                    self.pending_transports.insert(key, Pending { request, unbound: sockets.len() });
-                }
-                LinkSockets::Own(sockets)
-            }
-            Listen::Server(id) => {
-                if let Some(server) = self.servers.get_mut(id) {
-                    server.transports.push(key);
-                    let ufrag = self.transports[key].link.ice.local_credentials().username_fragment.clone();
-                    server.ufrags.insert(ufrag, key);
-                }
-                LinkSockets::Server(id.clone())
-            }
-        };
-        self.transports[key].link.sockets = sockets;
-        self.transports[key].link.preferences =
-            Preferences { enable_udp: options.enable_udp, prefer_udp: options.prefer_udp };
-        if !self.pending_transports.contains_key(&key) {
-            self.finish_webrtc_transport(key, request);
-        }
-        Ok(())
-    }
-
-    /// Every socket is bound: the candidates are known, the request is answered.
-    pub(super) fn finish_webrtc_transport(&mut self, key: TransportKey, request: RequestId) {
-        let Some(transport) = self.transports.get(key) else { return };
-        let preferences = transport.link.preferences;
-        let (sockets, shared): (&[SocketId], bool) = match &transport.link.sockets {
-            LinkSockets::Own(sockets) => (sockets, false),
-            LinkSockets::Server(id) => (self.servers.get(id).map_or(&[], |s| s.sockets.as_slice()), true),
-        };
-        let mut candidates = Vec::new();
-        for (index, &socket) in sockets.iter().enumerate().filter(|_| preferences.enable_udp) {
-            let Some(socket) = self.sockets.get(socket) else { continue };
-            let Some(local) = socket.local else { continue };
-            // mediasoup heeds preferUdp on a WebRtcServer only; with own sockets the order of listen infos decides.
-            let priority = candidate_priority(local_preference(index, shared && preferences.prefer_udp));
-            candidates.push(udp_candidate(advertised(&socket.listen), local.port(), priority));
-            if socket.listen.expose_internal_ip && socket.listen.announced_address.is_some() {
-                let lower = priority - crate::ice::EXPOSED_INTERNAL_IP_PRIORITY_DECREMENT;
-                candidates.push(udp_candidate(socket.listen.ip.to_string(), local.port(), lower));
-            }
-        }
-        self.transports[key].link.candidates = candidates;
-        let dump = self.dump_transport(key);
-        self.outputs.push_back(Output::Response(request, Ok(Response::TransportDump(Box::new(dump)))));
-    }
-
-    fn connect(&mut self, now: Instant, id: &TransportId, parameters: &DtlsParameters) -> Answer {
-        let key = self.find_transport(id)?;
-        let transport = &mut self.transports[key];
-        let role = transport.link.connect(parameters)?;
-        if transport.link.may_start_dtls(now) {
-            self.on_dtls_started(now, key);
-        }
-        let dtls_local_role = match role {
-            Role::Client => DtlsRole::Client,
-            Role::Server => DtlsRole::Server,
-        };
-        Ok(Response::Connected { dtls_local_role })
-    }
-
-    fn restart_ice(&mut self, now: Instant, id: &TransportId) -> Answer {
-        let key = self.find_transport(id)?;
-        let credentials = IceCredentials::generate(&mut self.rng);
-        let transport = &mut self.transports[key];
-        if let LinkSockets::Server(server) = &transport.link.sockets
-            && let Some(server) = self.servers.get_mut(server)
-        {
-            server.ufrags.insert(credentials.username_fragment.clone(), key);
-        }
-        transport.link.ice.restart(now, credentials);
-        let parameters = transport.link.ice_parameters();
-        self.drain_ice(now, key);
-        Ok(Response::IceParameters(parameters))
-    }
-
-    /// Checks with an old user name are this transport's no more.
-    pub(super) fn retire_ufrag(&mut self, key: TransportKey, ufrag: &str) {
-        let Some(transport) = self.transports.get(key) else { return };
-        if let LinkSockets::Server(server) = &transport.link.sockets
-            && let Some(server) = self.servers.get_mut(server)
-        {
-            server.ufrags.remove(ufrag);
-        }
-    }
-
-    pub(super) fn close_transport(&mut self, now: Instant, key: TransportKey) {
-        let Some(transport) = self.transports.get_mut(key) else { return };
-        let (producers, consumers) = (transport.producers.clone(), transport.consumers.clone());
-        if let Some(dtls) = &mut transport.link.dtls {
-            dtls.close();
-        }
-        self.drain_dtls(now, key);
-        for producer in producers {
-            self.close_producer(now, producer);
-        }
-        for consumer in consumers {
-            self.close_consumer(consumer);
-        }
-        let Some(transport) = self.transports.remove(key) else { return };
-        self.transport_ids.remove(&transport.id);
-        self.pending_transports.remove(&key);
-        if let Some(router) = self.routers.get_mut(&transport.router) {
-            router.transports.retain(|&other| other != key);
-        }
-        for tuple in transport.link.ice.tuples() {
-            self.tuples.remove(tuple);
-        }
-        for timer in [Timer::Ice(key), Timer::Dtls(key), Timer::Reports(key), Timer::TransportCc(key)] {
-            self.timers.disarm(timer);
-        }
-        match transport.link.sockets {
-            LinkSockets::Own(sockets) => {
-                for socket in sockets {
-                    self.close_socket(socket);
-                }
-            }
-            LinkSockets::Server(id) => {
-                if let Some(server) = self.servers.get_mut(&id) {
-                    server.transports.retain(|&other| other != key);
-                    server.ufrags.retain(|_, &mut other| other != key);
-                }
-            }
-        }
-    }
-
-    fn set_max_incoming_bitrate(
-        &mut self,
-        now: Instant,
-        id: &TransportId,
-        bitrate: Bitrate,
-    ) -> Result<(), RequestError> {
-        let key = self.find_transport(id)?;
-        let transport = &mut self.transports[key];
-        transport.bitrates.max_incoming = bitrate;
-        transport.remb.set_limit(bitrate);
-        self.send_remb(now, key);
         Ok(())
     }
 
@@ -606,16 +429,4 @@ fn done((): ()) -> Response {
 
 pub(super) fn not_found(kind: &'static str, id: &impl ToString) -> RequestError {
     RequestError::NotFound { kind, id: id.to_string() }
-}
-
-fn udp_candidate(address: String, port: u16, priority: u32) -> IceCandidate {
-    IceCandidate {
-        foundation: "udpcandidate".to_owned(),
-        priority,
-        address,
-        protocol: Protocol::Udp,
-        port,
-        r#type: IceCandidateType::Host,
-        tcp_type: None,
-    }
 }

@@ -6,10 +6,12 @@ use std::ops::Range;
 use std::time::Instant;
 
 use super::Worker;
+use crate::api::ConsumerEvent;
 use crate::consumer::{Consumer, HopValues, Verdict, Written};
 use crate::io::{Transmit, Tuple};
 use crate::keys::{ConsumerKey, ProducerKey, TransportKey};
 use crate::producer::packet_buffer::StoredPacket;
+use crate::transport::link::Path;
 use crate::wire::rtp::extensions::{AbsSendTime, TransportSequenceNumber};
 
 /// Longest header that is written: fixed part, and extensions with a large dependency descriptor.
@@ -46,7 +48,7 @@ pub(super) struct Egress {
     /// What the transport at the front sends, in order.
     plan: Vec<Planned>,
     next: usize,
-    planned_for: Option<(TransportKey, Tuple)>,
+    planned_for: Option<(TransportKey, Path)>,
     /// Headers of the plan.
     headers: HeaderArena,
     /// Producers whose packets of this batch are being sent.
@@ -196,12 +198,12 @@ impl Worker {
         let Some(key) = egress.transports.pop_front() else { return false };
         let Some(transport) = self.transports.get_mut(key) else { return true };
         transport.queued = false;
-        let Some(tuple) = transport.link.selected_tuple().filter(|_| transport.sealer.is_some()) else {
+        let Some(path) = transport.rtp_path() else {
             transport.dirty.clear();
             transport.resends.clear();
             return true;
         };
-        egress.planned_for = Some((key, tuple));
+        egress.planned_for = Some((key, path));
         let abs_send_time = AbsSendTime::from_duration(self.clock.unix(now));
         let mut next_transport_seq = transport.next_transport_seq;
         let mut hop = |uses: bool| {
@@ -254,8 +256,8 @@ impl Worker {
     fn seal_run(&mut self, now: Instant, buffer: &mut [u8]) -> Option<Transmit> {
         let egress = &mut self.egress;
         let planned_for =
-            egress.planned_for.and_then(|(key, tuple)| Some((self.transports.get_mut(key)?, tuple)));
-        let Some((transport, tuple)) = planned_for else {
+            egress.planned_for.and_then(|(key, path)| Some((self.transports.get_mut(key)?, path)));
+        let Some((transport, path)) = planned_for else {
             egress.next = egress.plan.len();
             return None;
         };
@@ -263,14 +265,17 @@ impl Worker {
             egress.next = egress.plan.len();
             return None;
         };
-        let tag = sealer.suite().rtp_tag_len();
-        let segment_size = run_segment_size(&egress.plan[egress.next..], tag, buffer.len());
+        let tag = sealer.rtp_tag_len();
+        // The application gets packet by packet.
+        let max_segments = if path == Path::Application { 1 } else { MAX_SEGMENTS };
+        let segment_size = run_segment_size(&egress.plan[egress.next..], max_segments, tag, buffer.len());
         let (mut len, mut count) = (0, 0);
+        let mut sealed_for = None;
         let mut tally = Tally::default();
         while let Some(planned) = egress.plan.get(egress.next) {
             let natural = planned.len(tag);
             let last = natural < segment_size && (planned.resend || segment_size - natural > MAX_PADDING);
-            if count == MAX_SEGMENTS
+            if count == max_segments
                 || natural > segment_size && count > 0
                 || len + segment_size.max(natural) > buffer.len()
             {
@@ -305,6 +310,7 @@ impl Worker {
             debug_assert_eq!(sealed, natural + padding, "runs are planned by exact lengths");
             len += sealed;
             count += 1;
+            sealed_for = Some(planned.origin.consumer);
             tally.add(&mut self.consumers, now, planned, sealed, packet.info.timestamp);
             if last {
                 break;
@@ -322,7 +328,13 @@ impl Worker {
         if tally.resend_bytes > 0 {
             traffic.rtx_sent.add(now, tally.resends, tally.resend_bytes);
         }
-        Some(Transmit { tuple, len, segment_size: segment_size.min(len) })
+        match path {
+            Path::Network(tuple) => Some(Transmit { tuple, len, segment_size: segment_size.min(len) }),
+            Path::Application => {
+                self.notify_consumer(sealed_for?, ConsumerEvent::Rtp(buffer[..len].to_vec()));
+                None
+            }
+        }
     }
 
     /// Everything of the batch is sent: its packets may give way to new ones.
@@ -338,10 +350,10 @@ impl Worker {
 }
 
 /// The size of a run's segments: the largest of the leading packets that can be padded to one size.
-fn run_segment_size(plan: &[Planned], tag: usize, space: usize) -> usize {
+fn run_segment_size(plan: &[Planned], max_segments: usize, tag: usize, space: usize) -> usize {
     let Some(first) = plan.first() else { return 0 };
     let (mut smallest, mut largest) = (first.len(tag), first.len(tag));
-    for planned in plan.iter().take(MAX_SEGMENTS).skip(1) {
+    for planned in plan.iter().take(max_segments).skip(1) {
         let len = planned.len(tag);
         let (low, high) = (smallest.min(len), largest.max(len));
         if high - low > MAX_PADDING || planned.resend || plan[0].resend {
@@ -426,7 +438,7 @@ mod tests {
     }
 
     fn segment(payloads: &[usize]) -> usize {
-        run_segment_size(&plan(payloads), TAG, 65_535) - HEADER - TAG
+        run_segment_size(&plan(payloads), MAX_SEGMENTS, TAG, 65_535) - HEADER - TAG
     }
 
     #[test]
@@ -446,7 +458,7 @@ mod tests {
     fn retransmission_is_never_padded_to_a_run() {
         let mut plan = plan(&[1200, 1201]);
         plan[1].resend = true;
-        assert_eq!(run_segment_size(&plan, TAG, 65_535), HEADER + 1200 + TAG);
+        assert_eq!(run_segment_size(&plan, MAX_SEGMENTS, TAG, 65_535), HEADER + 1200 + TAG);
     }
 
     #[test]

@@ -12,7 +12,9 @@ use crate::ice::{IceEvent, IceState, IceVerdict};
 use crate::io::{Datagram, Tuple};
 use crate::keys::{ConsumerKey, ProducerKey, TransportKey};
 use crate::producer::stream::Taken;
-use crate::srtp::{SrtpOpener, SrtpSealer};
+use crate::srtp::{SrtpError, SrtpSealer};
+use crate::transport::link::Link;
+use crate::transport::protection::{Opener, Sealer};
 use crate::transport::webrtc::ice_state;
 use crate::types::data_structures::{DtlsState, TraceEventDirection};
 use crate::types::rtp_parameters::MediaKind;
@@ -51,10 +53,14 @@ pub enum DropReason {
     NoProducer,
     /// A sequence number out of place, an unrequested retransmission, or a full buffer.
     Discarded,
+    /// A packet of the application for something that is not on a DirectTransport.
+    NotDirect,
+    /// Longer than packets may be.
+    TooLong,
 }
 
 impl DropReason {
-    const ALL: [(Self, &'static str); 13] = [
+    const ALL: [(Self, &'static str); 15] = [
         (Self::UnknownProtocol, "unknown-protocol"),
         (Self::MalformedStun, "malformed-stun"),
         (Self::RefusedStun, "refused-stun"),
@@ -68,6 +74,8 @@ impl DropReason {
         (Self::TooManyStreams, "too-many-streams"),
         (Self::NoProducer, "no-producer"),
         (Self::Discarded, "discarded"),
+        (Self::NotDirect, "not-direct"),
+        (Self::TooLong, "too-long"),
     ];
 }
 
@@ -76,7 +84,7 @@ impl DropReason {
 pub(super) struct Drops([u64; DropReason::ALL.len()]);
 
 impl Drops {
-    fn count(&mut self, reason: DropReason) {
+    pub(super) fn count(&mut self, reason: DropReason) {
         self.0[reason as usize] += 1;
     }
 
@@ -104,40 +112,134 @@ impl Worker {
 
     fn handle_datagram(&mut self, now: Instant, tuple: Tuple, data: &mut [u8]) -> Result<(), DropReason> {
         let kind = classify(data);
-        if kind == PacketKind::Stun {
-            return self.handle_stun(now, tuple, data);
-        }
-        if kind == PacketKind::Unknown {
-            return Err(DropReason::UnknownProtocol);
-        }
-        let key = *self.tuples.get(&tuple).ok_or(DropReason::UnknownTuple)?;
+        let Some(&key) = self.tuples.get(&tuple) else {
+            return self.handle_from_unknown(now, tuple, kind, data);
+        };
         let transport = self.transports.get_mut(key).ok_or(DropReason::UnknownTuple)?;
+        match (kind, &mut transport.link) {
+            (PacketKind::Stun, Link::WebRtc(_)) => return self.handle_stun(now, key, tuple, data),
+            (PacketKind::Dtls, Link::WebRtc(link)) => {
+                link.ice.force_selected_tuple(tuple);
+                link.handle_dtls(now, data);
+            }
+            (PacketKind::Rtp | PacketKind::Rtcp, Link::Plain(link)) if !link.takes(kind, tuple) => {
+                return Err(DropReason::UnknownTuple);
+            }
+            (PacketKind::Rtp | PacketKind::Rtcp, _) => {}
+            _ => return Err(DropReason::UnknownProtocol),
+        }
         transport.traffic.received.add(now, 1, data.len());
         match kind {
-            PacketKind::Dtls => {
-                transport.link.ice.force_selected_tuple(tuple);
-                transport.link.handle_dtls(now, data);
+            PacketKind::Rtp => self.handle_rtp(now, key, data),
+            PacketKind::Rtcp => self.handle_rtcp(now, key, data),
+            _ => {
                 self.drain_ice(now, key);
                 self.drain_dtls(now, key);
                 Ok(())
             }
-            PacketKind::Rtp => self.handle_rtp(now, key, data),
-            PacketKind::Rtcp => self.handle_rtcp(now, key, data),
-            PacketKind::Stun | PacketKind::Unknown => Ok(()),
         }
     }
 
-    fn handle_stun(&mut self, now: Instant, tuple: Tuple, data: &[u8]) -> Result<(), DropReason> {
-        let message = StunMessage::parse(data).map_err(|_| DropReason::MalformedStun)?;
-        let key = match self.tuples.get(&tuple) {
-            Some(&key) => key,
-            None => self.transport_of_stun(tuple, &message).ok_or(DropReason::UnknownUfrag)?,
-        };
+    /// A datagram from a path that no transport has: a connectivity check, the first packet of a PlainTransport with
+    /// `comedia`, or nothing of ours.
+    fn handle_from_unknown(
+        &mut self,
+        now: Instant,
+        tuple: Tuple,
+        kind: PacketKind,
+        data: &mut [u8],
+    ) -> Result<(), DropReason> {
+        if let Some(&key) = self.latching.get(&tuple.socket) {
+            return self.handle_first_packet(now, key, tuple, kind, data);
+        }
+        match kind {
+            PacketKind::Stun => {
+                let message = StunMessage::parse(data).map_err(|_| DropReason::MalformedStun)?;
+                let key = self.transport_of_stun(tuple, &message).ok_or(DropReason::UnknownUfrag)?;
+                self.handle_stun_message(now, key, tuple, &message, data.len())
+            }
+            PacketKind::Unknown => Err(DropReason::UnknownProtocol),
+            _ => Err(DropReason::UnknownTuple),
+        }
+    }
+
+    /// The first packet of a PlainTransport with `comedia` tells where its remote side is, if it is authentic or, without
+    /// SRTP, valid. The path never changes after that.
+    fn handle_first_packet(
+        &mut self,
+        now: Instant,
+        key: TransportKey,
+        tuple: Tuple,
+        kind: PacketKind,
+        data: &mut [u8],
+    ) -> Result<(), DropReason> {
+        let received = data.len();
         let transport = self.transports.get_mut(key).ok_or(DropReason::UnknownTuple)?;
-        transport.traffic.received.add(now, 1, data.len());
+        let Link::Plain(link) = &mut transport.link else { return Err(DropReason::UnknownTuple) };
+        match kind {
+            PacketKind::Rtp | PacketKind::Rtcp if !link.may_latch(kind, tuple.socket) => {
+                Err(DropReason::UnknownTuple)
+            }
+            PacketKind::Rtp => {
+                let (header, len) = open_rtp(&mut transport.opener, data)?;
+                self.latch(now, key, tuple, received);
+                self.take_rtp(now, key, &header, &data[..len])
+            }
+            PacketKind::Rtcp => {
+                let len = open_rtcp(&mut transport.opener, data)?;
+                let mut packets = RtcpCompound::new(&data[..len]).peekable();
+                if packets.peek().is_none() || packets.any(|packet| packet.is_err()) {
+                    return Err(DropReason::MalformedRtcp);
+                }
+                self.latch(now, key, tuple, received);
+                self.take_rtcp(now, key, &data[..len])
+            }
+            _ => Err(DropReason::UnknownProtocol),
+        }
+    }
+
+    fn latch(&mut self, now: Instant, key: TransportKey, tuple: Tuple, received: usize) {
+        let Some(transport) = self.transports.get_mut(key) else { return };
+        let Link::Plain(link) = &mut transport.link else { return };
+        let was_connected = link.tuple().is_some();
+        link.latch(tuple);
+        let is_rtcp = Some(tuple.socket) == link.rtcp_socket;
+        transport.traffic.received.add(now, 1, received);
+        self.latching.remove(&tuple.socket);
+        self.tuples.insert(tuple, key);
+        let tuple = self.sockets.api_tuple(tuple);
+        let event = if is_rtcp { TransportEvent::RtcpTuple(tuple) } else { TransportEvent::Tuple(tuple) };
+        self.notify_transport(key, event);
+        if !was_connected && !is_rtcp {
+            self.on_transport_connected(now, key);
+        }
+    }
+
+    fn handle_stun(
+        &mut self,
+        now: Instant,
+        key: TransportKey,
+        tuple: Tuple,
+        data: &[u8],
+    ) -> Result<(), DropReason> {
+        let message = StunMessage::parse(data).map_err(|_| DropReason::MalformedStun)?;
+        self.handle_stun_message(now, key, tuple, &message, data.len())
+    }
+
+    fn handle_stun_message(
+        &mut self,
+        now: Instant,
+        key: TransportKey,
+        tuple: Tuple,
+        message: &StunMessage<'_>,
+        received: usize,
+    ) -> Result<(), DropReason> {
+        let transport = self.transports.get_mut(key).ok_or(DropReason::UnknownTuple)?;
+        let Some(link) = transport.link.webrtc_mut() else { return Err(DropReason::UnknownProtocol) };
         let mut reply = std::mem::take(&mut self.scratch.reply);
         reply.clear();
-        let verdict = transport.link.ice.handle_stun(now, tuple, &message, &mut reply);
+        let verdict = link.ice.handle_stun(now, tuple, message, &mut reply);
+        transport.traffic.received.add(now, 1, received);
         if !reply.is_empty() {
             transport.traffic.sent.add(now, 1, reply.len());
             self.egress.queue_control(tuple, &reply);
@@ -165,7 +267,7 @@ impl Worker {
     /// Acts on what ICE has to say.
     pub(super) fn drain_ice(&mut self, now: Instant, key: TransportKey) {
         while let Some(transport) = self.transports.get_mut(key)
-            && let Some(event) = transport.link.ice.poll_event()
+            && let Some(event) = transport.link.webrtc_mut().and_then(|link| link.ice.poll_event())
         {
             match event {
                 IceEvent::TupleAdded(tuple) => {
@@ -184,7 +286,8 @@ impl Worker {
                 IceEvent::UsernameFragmentRetired(ufrag) => self.retire_ufrag(key, &ufrag),
             }
         }
-        if let Some(at) = self.transports.get(key).and_then(|t| t.link.ice.poll_timeout()) {
+        let link = self.transports.get(key).and_then(|t| t.link.webrtc());
+        if let Some(at) = link.and_then(|link| link.ice.poll_timeout()) {
             self.timers.arm(Timer::Ice(key), at);
         }
     }
@@ -194,7 +297,7 @@ impl Worker {
         let Some(transport) = self.transports.get_mut(key) else { return };
         match state {
             IceState::Connected | IceState::Completed => {
-                if transport.link.may_start_dtls(now) {
+                if transport.link.webrtc_mut().is_some_and(|link| link.may_start_dtls(now)) {
                     self.on_dtls_started(now, key);
                 } else if transport.is_connected() && !transport.flowing {
                     // Back after a disconnection.
@@ -207,20 +310,22 @@ impl Worker {
     }
 
     pub(super) fn on_ice_timer(&mut self, now: Instant, key: TransportKey) {
-        let Some(transport) = self.transports.get_mut(key) else { return };
-        transport.link.ice.handle_timeout(now);
+        let Some(link) = self.transports.get_mut(key).and_then(|t| t.link.webrtc_mut()) else { return };
+        link.ice.handle_timeout(now);
         self.drain_ice(now, key);
     }
 
     pub(super) fn on_dtls_timer(&mut self, now: Instant, key: TransportKey) {
-        let Some(dtls) = self.transports.get_mut(key).and_then(|t| t.link.dtls.as_mut()) else { return };
+        let link = self.transports.get_mut(key).and_then(|t| t.link.webrtc_mut());
+        let Some(dtls) = link.and_then(|link| link.dtls.as_mut()) else { return };
         dtls.handle_timeout(now);
         self.drain_dtls(now, key);
     }
 
     /// DTLS has begun (or failed to).
     pub(super) fn on_dtls_started(&mut self, now: Instant, key: TransportKey) {
-        let Some(state) = self.transports.get(key).map(|t| t.link.dtls_state) else { return };
+        let Some(link) = self.transports.get(key).and_then(|t| t.link.webrtc()) else { return };
+        let state = link.dtls_state;
         self.notify_transport(key, TransportEvent::DtlsState { state, remote_certificate: None });
         self.drain_dtls(now, key);
     }
@@ -229,26 +334,27 @@ impl Worker {
     pub(super) fn drain_dtls(&mut self, now: Instant, key: TransportKey) {
         let mut buffer = std::mem::take(&mut self.scratch.dtls);
         while let Some(transport) = self.transports.get_mut(key)
-            && let Some(dtls) = transport.link.dtls.as_mut()
+            && let Link::WebRtc(link) = &mut transport.link
+            && let Some(dtls) = link.dtls.as_mut()
         {
             match dtls.poll_output(&mut buffer) {
                 dtls::Output::Datagram(datagram) => {
-                    if let Some(tuple) = transport.link.ice.selected_tuple() {
+                    if let Some(tuple) = link.ice.selected_tuple() {
                         transport.traffic.sent.add(now, 1, datagram.len());
                         self.egress.queue_control(tuple, datagram);
                     }
                 }
                 dtls::Output::Connected { srtp, remote_certificate_pem } => {
                     let state = match srtp.as_ref().map(srtp_pair) {
-                        Some(Ok((opener, sealer))) => {
-                            transport.opener = Some(opener);
+                        Some(Ok((sealer, opener))) => {
                             transport.sealer = Some(sealer);
+                            transport.opener = Some(opener);
                             DtlsState::Connected
                         }
                         // RFC 5764 §4.1: without a common SRTP profile there is no media, and nothing else is served yet.
                         None | Some(Err(_)) => DtlsState::Failed,
                     };
-                    transport.link.dtls_state = state;
+                    link.dtls_state = state;
                     let certificate = (state == DtlsState::Connected).then_some(remote_certificate_pem);
                     self.notify_transport(
                         key,
@@ -281,8 +387,10 @@ impl Worker {
 
     fn end_dtls(&mut self, key: TransportKey, state: DtlsState) {
         let Some(transport) = self.transports.get_mut(key) else { return };
-        transport.link.dtls = None;
-        transport.link.dtls_state = state;
+        if let Some(link) = transport.link.webrtc_mut() {
+            link.dtls = None;
+            link.dtls_state = state;
+        }
         transport.opener = None;
         transport.sealer = None;
         self.notify_transport(key, TransportEvent::DtlsState { state, remote_certificate: None });
@@ -290,7 +398,7 @@ impl Worker {
     }
 
     /// Media can flow (again): consumers start with key frames, reports begin.
-    fn on_transport_connected(&mut self, now: Instant, key: TransportKey) {
+    pub(super) fn on_transport_connected(&mut self, now: Instant, key: TransportKey) {
         self.timers.arm(Timer::Reports(key), now + super::reports::FIRST_INTERVAL);
         let Some(transport) = self.transports.get_mut(key) else { return };
         transport.flowing = true;
@@ -316,12 +424,20 @@ impl Worker {
     }
 
     fn handle_rtp(&mut self, now: Instant, key: TransportKey, data: &mut [u8]) -> Result<(), DropReason> {
-        let transport = &mut self.transports[key];
-        let header = RtpHeader::parse(data).map_err(|_| DropReason::MalformedRtp)?;
-        let opener = transport.opener.as_mut().ok_or(DropReason::NoKeys)?;
-        let opened =
-            opener.open_rtp(data, header.ssrc, header.sequence_number, header.len()).map_err(drop_reason)?;
-        let packet = &data[..opened.len];
+        let transport = self.transports.get_mut(key).ok_or(DropReason::UnknownTuple)?;
+        let (header, len) = open_rtp(&mut transport.opener, data)?;
+        self.take_rtp(now, key, &header, &data[..len])
+    }
+
+    /// Finds the Producer of an opened packet and hands it over.
+    fn take_rtp(
+        &mut self,
+        now: Instant,
+        key: TransportKey,
+        header: &RtpHeader,
+        packet: &[u8],
+    ) -> Result<(), DropReason> {
+        let transport = self.transports.get_mut(key).ok_or(DropReason::UnknownTuple)?;
         if let Some(twcc) = &mut transport.twcc
             && let Some(seq) =
                 header.read::<TransportSequenceNumber>(packet, transport.recv_ids.transport_wide_cc)
@@ -332,10 +448,22 @@ impl Worker {
             }
         }
         let producer_key =
-            transport.listener.find(&header, packet, &transport.recv_ids).ok_or(DropReason::NoProducer)?;
+            transport.listener.find(header, packet, &transport.recv_ids).ok_or(DropReason::NoProducer)?;
+        self.produce_rtp(now, producer_key, header, packet)
+    }
+
+    /// Hands a packet to its Producer.
+    pub(super) fn produce_rtp(
+        &mut self,
+        now: Instant,
+        producer_key: ProducerKey,
+        header: &RtpHeader,
+        packet: &[u8],
+    ) -> Result<(), DropReason> {
         let producer = self.producers.get_mut(producer_key).ok_or(DropReason::NoProducer)?;
+        let transport = self.transports.get_mut(producer.transport).ok_or(DropReason::UnknownTuple)?;
         let streams_before = producer.streams.len();
-        let handled = producer.handle_rtp(now, &header, packet);
+        let handled = producer.handle_rtp(now, header, packet);
         let traffic = &mut transport.traffic;
         if handled.retransmission { &mut traffic.rtx_received } else { &mut traffic.rtp_received }.add(
             now,
@@ -366,13 +494,13 @@ impl Worker {
             self.poll_producer_feedback(now, producer_key);
         }
         if observed {
-            self.observe_packet(now, producer_key, &header, packet);
+            self.observe_packet(now, producer_key, header, packet);
         }
         if let Some(orientation) = handled.orientation {
             self.notify_producer(producer_key, ProducerEvent::VideoOrientation(orientation));
         }
         if trace.rtp || (trace.key_frame && key_frame) {
-            self.trace_rtp(now, producer_key, &header, packet, key_frame, handled.retransmission);
+            self.trace_rtp(now, producer_key, header, packet, key_frame, handled.retransmission);
         }
         Ok(())
     }
@@ -401,7 +529,7 @@ impl Worker {
 
     /// After a batch: every consumer of a Producer that received something gets in line. The only work per consumer
     /// before its transport is drained, and it is done once a batch.
-    fn queue_consumers(&mut self) {
+    pub(super) fn queue_consumers(&mut self) {
         let mut dirty = std::mem::take(&mut self.dirty_producers);
         for key in &dirty {
             let Some(producer) = self.producers.get(*key) else { continue };
@@ -422,10 +550,19 @@ impl Worker {
     }
 
     fn handle_rtcp(&mut self, now: Instant, key: TransportKey, data: &mut [u8]) -> Result<(), DropReason> {
-        let transport = &mut self.transports[key];
-        let opener = transport.opener.as_mut().ok_or(DropReason::NoKeys)?;
-        let len = opener.open_rtcp(data).map_err(drop_reason)?;
-        for packet in RtcpCompound::new(&data[..len]) {
+        let transport = self.transports.get_mut(key).ok_or(DropReason::UnknownTuple)?;
+        let len = open_rtcp(&mut transport.opener, data)?;
+        self.take_rtcp(now, key, &data[..len])
+    }
+
+    /// Acts on an opened compound packet.
+    pub(super) fn take_rtcp(
+        &mut self,
+        now: Instant,
+        key: TransportKey,
+        compound: &[u8],
+    ) -> Result<(), DropReason> {
+        for packet in RtcpCompound::new(compound) {
             let packet = packet.map_err(|_| DropReason::MalformedRtcp)?;
             self.handle_rtcp_packet(now, key, &packet);
         }
@@ -519,17 +656,27 @@ impl Worker {
     }
 }
 
-/// How many SSRCs a remote side may use on one transport: those of SRTP, RTX included.
-const MAX_SRTP_STREAMS: usize = 256;
-
-fn srtp_pair(keys: &SrtpKeys) -> Result<(SrtpOpener, SrtpSealer), crate::srtp::SrtpError> {
-    let opener = SrtpOpener::new(keys.suite, &keys.remote.key, &keys.remote.salt, MAX_SRTP_STREAMS)?;
+fn srtp_pair(keys: &SrtpKeys) -> Result<(Sealer, Opener), SrtpError> {
     let sealer = SrtpSealer::new(keys.suite, &keys.local.key, &keys.local.salt)?;
-    Ok((opener, sealer))
+    let opener = Opener::srtp(keys.suite, &keys.remote.key, &keys.remote.salt)?;
+    Ok((Sealer::Srtp(Box::new(sealer)), opener))
 }
 
-fn drop_reason(error: crate::srtp::SrtpError) -> DropReason {
-    use crate::srtp::SrtpError;
+/// Opens an RTP packet in place: its header, and its length without what protection added.
+fn open_rtp(opener: &mut Option<Opener>, data: &mut [u8]) -> Result<(RtpHeader, usize), DropReason> {
+    let header = RtpHeader::parse(data).map_err(|_| DropReason::MalformedRtp)?;
+    let opener = opener.as_mut().ok_or(DropReason::NoKeys)?;
+    let len =
+        opener.open_rtp(data, header.ssrc, header.sequence_number, header.len()).map_err(drop_reason)?;
+    Ok((header, len))
+}
+
+/// Opens a compound RTCP packet in place: its length without what protection added.
+fn open_rtcp(opener: &mut Option<Opener>, data: &mut [u8]) -> Result<usize, DropReason> {
+    opener.as_mut().ok_or(DropReason::NoKeys)?.open_rtcp(data).map_err(drop_reason)
+}
+
+fn drop_reason(error: SrtpError) -> DropReason {
     match error {
         SrtpError::Replayed | SrtpError::TooOld => DropReason::Replayed,
         SrtpError::TableFull => DropReason::TooManyStreams,

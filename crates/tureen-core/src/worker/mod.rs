@@ -3,8 +3,8 @@
 //! # Contract
 //!
 //! The driver gives input with the current time: datagrams in batches ([`Worker::handle_datagrams`]), requests
-//! ([`Worker::handle_request`]), answers to socket commands ([`Worker::handle_socket_bound`]) and the passing of time
-//! ([`Worker::handle_timeout`]). After each input it drains, in this order:
+//! ([`Worker::handle_request`]), packets of the application ([`Worker::handle_injection`]), answers to socket commands
+//! ([`Worker::handle_socket_bound`]) and the passing of time ([`Worker::handle_timeout`]). After each input it drains, in this order:
 //!
 //! 1. [`Worker::poll_transmit`] until `None`: datagrams to send. Packets are sealed here, straight into the driver's
 //!    buffer, one destination after the other; what came in with a batch must be drained before the next batch.
@@ -14,6 +14,7 @@
 //! The same inputs and seed give the same outputs, bit for bit, but for what the DTLS libraries choose themselves.
 
 mod control;
+mod direct;
 mod egress;
 mod ingress;
 mod observers;
@@ -22,6 +23,7 @@ mod router;
 mod server;
 mod sockets;
 mod stats;
+mod transports;
 
 use std::collections::VecDeque;
 use std::sync::Arc;
@@ -146,7 +148,9 @@ pub struct Worker {
     sockets: Sockets,
     /// Transports whose sockets are not all bound yet.
     pending_transports: HashMap<TransportKey, server::Pending>,
-    /// Validated paths.
+    /// Sockets of PlainTransports with `comedia` that wait for their first packet.
+    latching: HashMap<SocketId, TransportKey>,
+    /// Paths whose transport is known: ICE has validated them, or they were given or latched.
     tuples: HashMap<Tuple, TransportKey, foldhash::fast::RandomState>,
     timers: TimerQueue<Timer>,
     outputs: VecDeque<Output>,
@@ -213,6 +217,7 @@ impl Worker {
             observer_ids: HashMap::new(),
             sockets: Sockets::default(),
             pending_transports: HashMap::new(),
+            latching: HashMap::new(),
             tuples: HashMap::default(),
             timers: TimerQueue::new(),
             outputs: VecDeque::new(),

@@ -5,8 +5,9 @@ use std::time::{Duration, Instant};
 use rand::Rng;
 
 use super::{Timer, Worker};
-use crate::api::{ConsumerEvent, MediaTraceData, MediaTraceEvent, ProducerEvent};
+use crate::api::{ConsumerEvent, MediaTraceData, MediaTraceEvent, ProducerEvent, TransportEvent};
 use crate::keys::{ConsumerKey, ProducerKey, TransportKey};
+use crate::transport::link::Path;
 use crate::types::data_structures::{SrTraceInfo, TraceEventDirection};
 use crate::types::rtp_parameters::MediaKind;
 use crate::units::Ssrc;
@@ -35,13 +36,16 @@ impl Worker {
     /// Seals an RTCP packet and puts it in line. Dropped while there are no keys or no path.
     fn send_rtcp(&mut self, now: Instant, key: TransportKey, packet: &mut Vec<u8>) {
         let Some(transport) = self.transports.get_mut(key) else { return };
-        let Some(tuple) = transport.link.selected_tuple() else { return };
+        let Some(path) = transport.link.rtcp_path() else { return };
         let Some(sealer) = &mut transport.sealer else { return };
         if packet.is_empty() || sealer.seal_rtcp(packet).is_err() {
             return;
         }
         transport.traffic.sent.add(now, 1, packet.len());
-        self.egress.queue_control(tuple, packet);
+        match path {
+            Path::Network(tuple) => self.egress.queue_control(tuple, packet),
+            Path::Application => self.notify_transport(key, TransportEvent::Rtcp(packet.clone())),
+        }
     }
 
     /// Sends one RTCP packet that `write` fills in.

@@ -51,11 +51,18 @@ impl Sockets {
         self.table.remove(&id)
     }
 
+    /// A path in the words of the API; without a remote side if there is no path yet.
+    pub(super) fn tuple_or_local(&self, tuple: Option<Tuple>, socket: SocketId) -> TransportTuple {
+        if let Some(tuple) = tuple {
+            return self.api_tuple(tuple);
+        }
+        let (local_address, local_port) = self.local_address(socket);
+        TransportTuple::LocalOnly { local_address, local_port, protocol: Protocol::Udp }
+    }
+
     /// A path in the words of the API.
     pub(super) fn api_tuple(&self, tuple: Tuple) -> TransportTuple {
-        let socket = self.get(tuple.socket);
-        let local_port = socket.and_then(|s| s.local).map_or(0, |local| local.port());
-        let local_address = socket.map_or_else(String::new, |s| advertised(&s.listen));
+        let (local_address, local_port) = self.local_address(tuple.socket);
         TransportTuple::WithRemote {
             local_address,
             local_port,
@@ -63,6 +70,13 @@ impl Sockets {
             remote_port: tuple.remote.port(),
             protocol: Protocol::Udp,
         }
+    }
+
+    /// What the remote side is told of a socket's address, and its port.
+    fn local_address(&self, socket: SocketId) -> (String, u16) {
+        let socket = self.get(socket);
+        let port = socket.and_then(|s| s.local).map_or(0, |local| local.port());
+        (socket.map_or_else(String::new, |s| advertised(&s.listen)), port)
     }
 }
 
@@ -90,13 +104,15 @@ impl Worker {
 
     /// Opens a socket for each UDP listen info.
     pub(super) fn open_sockets(&mut self, owner: &SocketOwner, infos: &[ListenInfo]) -> Vec<SocketId> {
-        let mut ids = Vec::with_capacity(infos.len());
-        for info in infos.iter().filter(|info| info.protocol == Protocol::Udp) {
-            let (id, command) = self.sockets.open(owner.clone(), info.clone());
-            self.outputs.push_back(Output::Socket(command));
-            ids.push(id);
-        }
-        ids
+        let udp = infos.iter().filter(|info| info.protocol == Protocol::Udp);
+        udp.map(|info| self.open_socket(owner, info)).collect()
+    }
+
+    /// Opens a UDP socket.
+    pub(super) fn open_socket(&mut self, owner: &SocketOwner, info: &ListenInfo) -> SocketId {
+        let (id, command) = self.sockets.open(owner.clone(), info.clone());
+        self.outputs.push_back(Output::Socket(command));
+        id
     }
 
     pub(super) fn close_socket(&mut self, id: SocketId) {
@@ -136,7 +152,7 @@ impl Worker {
                 if pending.unbound == 0 {
                     let request = pending.request;
                     self.pending_transports.remove(key);
-                    self.finish_webrtc_transport(*key, request);
+                    self.finish_transport(*key, request);
                 }
             }
         }

@@ -3,12 +3,16 @@
 use std::time::Instant;
 
 use super::Worker;
+use super::sockets::Sockets;
 use crate::api::{
-    ConsumerDump, ConsumerId, IpPort, LinkDump, LinkStats, ProducerId, RequestError, RouterDump, RouterId,
-    RtpListenerDump, RtpStreamStats, TransportDump, TransportId, TransportStats, WebRtcServerDump,
-    WebRtcServerId, WebRtcTransportStats, WorkerDump,
+    ConsumerDump, ConsumerId, IpPort, LinkDump, LinkStats, PipeTransportDump, PlainTransportDump,
+    PlainTransportStats, ProducerId, RequestError, RouterDump, RouterId, RtpListenerDump, RtpStreamStats,
+    TransportDump, TransportId, TransportStats, WebRtcServerDump, WebRtcServerId, WebRtcTransportStats,
+    WorkerDump,
 };
 use crate::keys::TransportKey;
+use crate::transport::link::Link;
+use crate::types::data_structures::IceRole;
 use crate::units::Bitrate;
 
 impl Worker {
@@ -87,7 +91,7 @@ impl Worker {
             max_receive_message_size: 0,
             sctp: None,
             trace: transport.trace,
-            link: LinkDump::WebRtc(transport.link.dump(|tuple| self.sockets.api_tuple(tuple))),
+            link: self.dump_link(&transport.link),
         }
     }
 
@@ -121,17 +125,29 @@ impl Worker {
             rtp_packet_loss_received: None,
             rtp_packet_loss_sent: transport.loss_sent,
             sctp_state: None,
-            link: LinkStats::WebRtc(WebRtcTransportStats {
-                ice_role: crate::types::data_structures::IceRole::Controlled,
-                ice_state: transport.link.ice_state(),
-                ice_selected_tuple: transport
-                    .link
-                    .selected_tuple()
-                    .map(|tuple| self.sockets.api_tuple(tuple)),
-                dtls_state: transport.link.dtls_state,
-            }),
+            link: link_stats(&self.sockets, &transport.link),
             drops,
         })
+    }
+
+    fn dump_link(&self, link: &Link) -> LinkDump {
+        let sockets = &self.sockets;
+        match link {
+            Link::WebRtc(link) => LinkDump::WebRtc(link.dump(|tuple| sockets.api_tuple(tuple))),
+            Link::Plain(link) => LinkDump::Plain(PlainTransportDump {
+                rtcp_mux: link.rtcp_mux,
+                comedia: link.comedia,
+                tuple: sockets.tuple_or_local(link.tuple(), link.rtp_socket),
+                rtcp_tuple: link.rtcp_socket.map(|s| sockets.tuple_or_local(link.rtcp_tuple(), s)),
+                srtp_parameters: link.srtp_parameters(),
+            }),
+            Link::Pipe(link) => LinkDump::Pipe(PipeTransportDump {
+                tuple: sockets.tuple_or_local(link.tuple(), link.socket),
+                rtx: link.rtx,
+                srtp_parameters: link.srtp_parameters(),
+            }),
+            Link::Direct => LinkDump::Direct,
+        }
     }
 
     pub(super) fn producer_stats(
@@ -165,6 +181,26 @@ impl Worker {
         let consumer = &self.consumers[self.find_consumer(id)?];
         let producer = self.producers.get(consumer.producer).map(|p| p.id.clone());
         Ok(consumer.dump(producer.unwrap_or_else(|| ProducerId::from(""))))
+    }
+}
+
+fn link_stats(sockets: &Sockets, link: &Link) -> LinkStats {
+    match link {
+        Link::WebRtc(link) => LinkStats::WebRtc(WebRtcTransportStats {
+            ice_role: IceRole::Controlled,
+            ice_state: link.ice_state(),
+            ice_selected_tuple: link.selected_tuple().map(|tuple| sockets.api_tuple(tuple)),
+            dtls_state: link.dtls_state,
+        }),
+        Link::Plain(link) => LinkStats::Plain(PlainTransportStats {
+            rtcp_mux: link.rtcp_mux,
+            comedia: link.comedia,
+            tuple: sockets.tuple_or_local(link.tuple(), link.rtp_socket),
+            // As mediasoup: none before it is known.
+            rtcp_tuple: link.rtcp_socket.and(link.rtcp_tuple()).map(|tuple| sockets.api_tuple(tuple)),
+        }),
+        Link::Pipe(link) => LinkStats::Pipe { tuple: sockets.tuple_or_local(link.tuple(), link.socket) },
+        Link::Direct => LinkStats::Direct,
     }
 }
 

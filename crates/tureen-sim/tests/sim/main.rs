@@ -1,9 +1,12 @@
 //! Simulations of whole calls: the engine and its clients over bad networks.
 
 mod connecting;
+mod direct;
+mod foreign;
 mod hostile;
 mod key_frames;
 mod limits;
+mod plain;
 mod repair;
 mod speakers;
 

@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use futures_channel::oneshot;
 use parking_lot::Mutex;
-use tureen_core::api::{self, Request, Response};
+use tureen_core::api::{self, Injection, Request, Response};
 use tureen_net::{NetStats, Waker};
 
 use crate::worker::RequestError;
@@ -15,10 +15,11 @@ pub(super) type Reply = oneshot::Sender<Result<Response, api::RequestError>>;
 
 /// What handles tell the worker thread.
 #[derive(Debug)]
-#[expect(clippy::large_enum_variant, reason = "all but the last one are requests")]
 pub(super) enum Command {
     /// Serve this. Without `Reply` nobody waits for the answer.
     Request(Request, Option<Reply>),
+    /// Put this in. It has no answer.
+    Inject(Injection),
     /// Tell what the sockets have carried.
     NetStats(oneshot::Sender<NetStats>),
     /// End the thread. Nothing comes after it.
@@ -38,20 +39,37 @@ pub(crate) struct Channel {
 struct Shared {
     inbox: Mutex<Inbox>,
     capacity: usize,
+    injected_bytes: usize,
     waker: Waker,
 }
 
 #[derive(Debug)]
 struct Inbox {
     commands: VecDeque<Command>,
+    /// How many of them are injections, and what those weigh.
+    injections: usize,
+    injected_bytes: usize,
     open: bool,
 }
 
+/// Why a packet or message of the application was not taken.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum InjectError {
+    /// The worker is gone.
+    Closed,
+    /// Too much waits for the worker already.
+    Full,
+}
+
+/// What an injection weighs beyond its bytes.
+const INJECTION_OVERHEAD: usize = 128;
+
 impl Channel {
-    /// A channel in which at most `capacity` requests wait; `waker` is that of the worker thread.
-    pub(super) fn new(capacity: usize, waker: Waker) -> Self {
-        let inbox = Inbox { commands: VecDeque::new(), open: true };
-        Self { shared: Arc::new(Shared { inbox: Mutex::new(inbox), capacity, waker }) }
+    /// A channel in which at most `capacity` requests and `injected_bytes` of injections wait; `waker` is that of the
+    /// worker thread.
+    pub(super) fn new(capacity: usize, injected_bytes: usize, waker: Waker) -> Self {
+        let inbox = Inbox { commands: VecDeque::new(), injections: 0, injected_bytes: 0, open: true };
+        Self { shared: Arc::new(Shared { inbox: Mutex::new(inbox), capacity, injected_bytes, waker }) }
     }
 
     /// Sends a request and waits for its answer. Dropping the future does not take the request back.
@@ -65,7 +83,7 @@ impl Channel {
             if !inbox.open {
                 return Err(RequestError::ChannelClosed);
             }
-            if inbox.commands.len() >= self.shared.capacity {
+            if inbox.commands.len() - inbox.injections >= self.shared.capacity {
                 let reason = format!("the worker has {} requests waiting already", self.shared.capacity);
                 return Err(RequestError::Response { reason });
             }
@@ -80,6 +98,30 @@ impl Channel {
             }
             Ok(Err(error)) => Err(RequestError::Response { reason: error.to_string() }),
         }
+    }
+
+    /// Puts a packet or message of the application in line; it is in order with requests.
+    ///
+    /// # Errors
+    /// `Full` where more waits than [`QueueLimits::injected_bytes`](super::QueueLimits::injected_bytes) allows: the
+    /// worker can't keep up, and what is new is dropped.
+    #[cfg_attr(not(test), expect(dead_code, reason = "for the handles of DirectTransports, which come next"))]
+    pub(crate) fn inject(&self, injection: Injection) -> Result<(), InjectError> {
+        let weight = weight(&injection);
+        {
+            let mut inbox = self.shared.inbox.lock();
+            if !inbox.open {
+                return Err(InjectError::Closed);
+            }
+            if inbox.injected_bytes + weight > self.shared.injected_bytes {
+                return Err(InjectError::Full);
+            }
+            inbox.injected_bytes += weight;
+            inbox.injections += 1;
+            inbox.commands.push_back(Command::Inject(injection));
+        }
+        self.shared.waker.wake();
+        Ok(())
     }
 
     /// What the worker's sockets have carried so far.
@@ -123,7 +165,14 @@ impl Channel {
     pub(super) fn take(&self, commands: &mut Vec<Command>, limit: usize) -> bool {
         let mut inbox = self.shared.inbox.lock();
         let count = limit.min(inbox.commands.len());
+        let before = commands.len();
         commands.extend(inbox.commands.drain(..count));
+        for command in &commands[before..] {
+            if let Command::Inject(injection) = command {
+                inbox.injections -= 1;
+                inbox.injected_bytes -= weight(injection);
+            }
+        }
         !inbox.commands.is_empty()
     }
 
@@ -136,6 +185,16 @@ impl Channel {
         };
         drop(commands); // Outside of the lock: it wakes those who wait.
     }
+}
+
+fn weight(injection: &Injection) -> usize {
+    let bytes = match injection {
+        Injection::Rtp(_, packet) | Injection::Rtcp(_, packet) => packet.len(),
+        Injection::Data(_, publication) => {
+            publication.message.payload.len() + size_of_val(&publication.subchannels[..])
+        }
+    };
+    bytes + INJECTION_OVERHEAD
 }
 
 /// Closes an object that is being made if its maker stops halfway: when its future is dropped, or a later step fails.
@@ -173,7 +232,7 @@ mod tests {
     use super::*;
 
     fn channel(capacity: usize) -> Channel {
-        Channel::new(capacity, Net::new(NetConfig::default()).unwrap().waker())
+        Channel::new(capacity, 1000, Net::new(NetConfig::default()).unwrap().waker())
     }
 
     #[test]
@@ -193,6 +252,22 @@ mod tests {
             commands[..],
             [Command::Request(Request::DumpWorker, Some(_)), Command::Request(_, None)]
         ));
+    }
+
+    #[test]
+    fn injections_have_a_bound_of_their_own() {
+        let channel = channel(1);
+        let packet = || Injection::Rtp("producer".into(), vec![0; 400 - INJECTION_OVERHEAD]);
+        assert_eq!([channel.inject(packet()), channel.inject(packet())], [Ok(()), Ok(())]);
+        assert_eq!(channel.inject(packet()), Err(InjectError::Full));
+        let mut waiting = Box::pin(channel.request(Request::DumpWorker));
+        assert!(block_on(poll_once(&mut waiting)).is_none(), "injections are no requests");
+
+        let mut commands = Vec::new();
+        assert!(channel.take(&mut commands, 1));
+        assert_eq!(channel.inject(packet()), Ok(()));
+        channel.shut();
+        assert_eq!(channel.inject(packet()), Err(InjectError::Closed));
     }
 
     #[test]

@@ -38,7 +38,7 @@ pub(crate) async fn start(
 ) -> io::Result<(Channel, Dispatcher)> {
     let net = Net::new(settings.net.clone())?;
     let queues = settings.queues;
-    let channel = Channel::new(queues.requests, net.waker());
+    let channel = Channel::new(queues.requests, queues.injected_bytes, net.waker());
     let dispatcher = Dispatcher::new(queues.events);
     let (ready, is_ready) = oneshot::channel();
 
@@ -154,6 +154,7 @@ impl<'a> Driver<'a> {
                 for command in commands.drain(..) {
                     match command {
                         Command::Request(request, reply) => self.serve(request, reply),
+                        Command::Inject(injection) => self.engine.inject(injection, &mut self.outlet),
                         // Who asked may have lost interest.
                         Command::NetStats(reply) => drop(reply.send(*self.engine.net().stats())),
                         Command::Stop => return Ok(()),

@@ -1,0 +1,388 @@
+//! Transports: making, connecting and closing each kind.
+
+use std::time::Instant;
+
+use super::control::{Answer, not_found};
+use super::server::Pending;
+use super::sockets::{SocketOwner, advertised};
+use super::{Output, Timer, Worker};
+use crate::api::{
+    ConnectPipe, ConnectPlain, CreateDirectTransport, CreatePipeTransport, CreatePlainTransport,
+    CreateWebRtcTransport, Listen, PlainConnected, RequestError, RequestId, Response, RouterId, TransportId,
+};
+use crate::dtls::Role;
+use crate::ice::{IceConfig, IceCredentials, IceServer, candidate_priority, local_preference};
+use crate::io::{SocketId, Tuple};
+use crate::keys::TransportKey;
+use crate::transport::link::Link;
+use crate::transport::pipe::PipeLink;
+use crate::transport::plain::PlainLink;
+use crate::transport::protection::{Opener, Sealer};
+use crate::transport::webrtc::{LinkSockets, Preferences, WebRtcLink};
+use crate::transport::{Bitrates, Transport};
+use crate::types::data_structures::{
+    DtlsParameters, DtlsRole, IceCandidate, IceCandidateType, ListenInfo, Protocol,
+};
+use crate::units::Bitrate;
+
+impl Worker {
+    pub(super) fn create_webrtc_transport(
+        &mut self,
+        request: RequestId,
+        options: CreateWebRtcTransport,
+    ) -> Result<(), RequestError> {
+        self.check_new_transport(&options.router_id, &options.id)?;
+        match &options.listen {
+            Listen::Individual(infos) => Self::check_listen_infos(infos)?,
+            Listen::Server(server) => self.find_server(server)?,
+        }
+        let ice = IceConfig {
+            consent_timeout: options.ice_consent_timeout,
+            max_tuples: self.limits.tuples_per_transport,
+        };
+        let ice = IceServer::new(IceCredentials::generate(&mut self.rng), ice);
+        let ufrag = ice.local_credentials().username_fragment.clone();
+        let key = self.transports.insert_with_key(|_| {
+            let link = WebRtcLink::new(ice, self.dtls_config.clone(), LinkSockets::Own(Vec::new()));
+            let initial_outgoing = options.initial_available_outgoing_bitrate;
+            let bitrates = Bitrates { initial_outgoing, ..Bitrates::default() };
+            Transport::new(
+                options.id.clone(),
+                options.router_id.clone(),
+                Link::WebRtc(Box::new(link)),
+                bitrates,
+            )
+        });
+        self.enter_transport(key);
+        let sockets = match &options.listen {
+            Listen::Individual(infos) => {
+                let wanted: Vec<ListenInfo> = if options.enable_udp { infos.clone() } else { Vec::new() };
+                LinkSockets::Own(self.open_sockets(&SocketOwner::Transport(key), &wanted))
+            }
+            Listen::Server(id) => {
+                if let Some(server) = self.servers.get_mut(id) {
+                    server.transports.push(key);
+                    server.ufrags.insert(ufrag, key);
+                }
+                LinkSockets::Server(id.clone())
+            }
+        };
+        let unbound = if let LinkSockets::Own(own) = &sockets { own.len() } else { 0 };
+        if let Some(link) = self.transports[key].link.webrtc_mut() {
+            link.sockets = sockets;
+            link.preferences = Preferences { enable_udp: options.enable_udp, prefer_udp: options.prefer_udp };
+        }
+        self.await_sockets(key, request, unbound);
+        Ok(())
+    }
+
+    pub(super) fn create_plain_transport(
+        &mut self,
+        request: RequestId,
+        options: &CreatePlainTransport,
+    ) -> Result<(), RequestError> {
+        self.check_new_transport(&options.router_id, &options.id)?;
+        let rtcp_info = (!options.rtcp_mux).then(|| {
+            // Two sockets can't have one port.
+            let like_rtp = || ListenInfo { port: None, ..options.listen_info.clone() };
+            options.rtcp_listen_info.clone().unwrap_or_else(like_rtp)
+        });
+        check_udp(&options.listen_info, "unsupported listen protocol")?;
+        if let Some(info) = &rtcp_info {
+            check_udp(info, "unsupported RTCP listen protocol")?;
+        }
+        let initial_outgoing = options.initial_available_outgoing_bitrate.unwrap_or(Bitrate::ZERO);
+        let bitrates = Bitrates { initial_outgoing, ..Bitrates::default() };
+        // Its sockets are opened with its key, so it is there before its link is.
+        let key = self.transports.insert_with_key(|_| {
+            Transport::new(options.id.clone(), options.router_id.clone(), Link::Direct, bitrates)
+        });
+        let owner = SocketOwner::Transport(key);
+        let rtp_socket = self.open_socket(&owner, &options.listen_info);
+        let rtcp_socket = rtcp_info.map(|info| self.open_socket(&owner, &info));
+        let link = PlainLink::new(options, rtp_socket, rtcp_socket, &mut self.rng);
+        if link.comedia {
+            self.latching.extend(link.sockets().map(|socket| (socket, key)));
+        }
+        let sockets = link.sockets().count();
+        let transport = &mut self.transports[key];
+        if !link.has_srtp() {
+            transport.set_protection(Sealer::Plain, Opener::Plain);
+        }
+        transport.link = Link::Plain(Box::new(link));
+        self.enter_transport(key);
+        self.await_sockets(key, request, sockets);
+        Ok(())
+    }
+
+    pub(super) fn create_pipe_transport(
+        &mut self,
+        request: RequestId,
+        options: &CreatePipeTransport,
+    ) -> Result<(), RequestError> {
+        self.check_new_transport(&options.router_id, &options.id)?;
+        check_udp(&options.listen_info, "unsupported listen protocol")?;
+        let key = self.transports.insert_with_key(|_| {
+            let (id, router) = (options.id.clone(), options.router_id.clone());
+            Transport::new(id, router, Link::Direct, Bitrates::default())
+        });
+        let socket = self.open_socket(&SocketOwner::Transport(key), &options.listen_info);
+        let link = PipeLink::new(socket, options.enable_rtx, options.enable_srtp, &mut self.rng);
+        let transport = &mut self.transports[key];
+        if !link.has_srtp() {
+            transport.set_protection(Sealer::Plain, Opener::Plain);
+        }
+        transport.link = Link::Pipe(Box::new(link));
+        self.enter_transport(key);
+        self.await_sockets(key, request, 1);
+        Ok(())
+    }
+
+    pub(super) fn create_direct_transport(&mut self, now: Instant, options: CreateDirectTransport) -> Answer {
+        self.check_new_transport(&options.router_id, &options.id)?;
+        let mut transport = Transport::new(options.id, options.router_id, Link::Direct, Bitrates::default());
+        transport.set_protection(Sealer::Plain, Opener::Plain);
+        let key = self.transports.insert(transport);
+        self.enter_transport(key);
+        self.on_transport_connected(now, key);
+        Ok(Response::TransportDump(Box::new(self.dump_transport(key))))
+    }
+
+    /// Every socket is bound: the request that made the transport is answered.
+    pub(super) fn finish_transport(&mut self, key: TransportKey, request: RequestId) {
+        let Some(transport) = self.transports.get(key) else { return };
+        if let Some(link) = transport.link.webrtc() {
+            let candidates = self.candidates(link);
+            if let Some(link) = self.transports[key].link.webrtc_mut() {
+                link.candidates = candidates;
+            }
+        }
+        let dump = self.dump_transport(key);
+        self.outputs.push_back(Output::Response(request, Ok(Response::TransportDump(Box::new(dump)))));
+    }
+
+    pub(super) fn connect_webrtc(
+        &mut self,
+        now: Instant,
+        id: &TransportId,
+        parameters: &DtlsParameters,
+    ) -> Answer {
+        let key = self.find_transport(id)?;
+        let Some(link) = self.transports[key].link.webrtc_mut() else {
+            return Err(wrong_kind(id, "WebRtcTransport"));
+        };
+        let role = link.connect(parameters)?;
+        if link.may_start_dtls(now) {
+            self.on_dtls_started(now, key);
+        }
+        let dtls_local_role = match role {
+            Role::Client => DtlsRole::Client,
+            Role::Server => DtlsRole::Server,
+        };
+        Ok(Response::Connected { dtls_local_role })
+    }
+
+    pub(super) fn connect_plain(&mut self, now: Instant, id: &TransportId, remote: &ConnectPlain) -> Answer {
+        let key = self.find_transport(id)?;
+        let transport = &mut self.transports[key];
+        let Link::Plain(link) = &mut transport.link else {
+            return Err(wrong_kind(id, "PlainTransport"));
+        };
+        let connection = link.connect(remote, &mut self.rng)?;
+        let connected = PlainConnected {
+            tuple: self.sockets.tuple_or_local(link.tuple(), link.rtp_socket),
+            rtcp_tuple: link.rtcp_socket.and(link.rtcp_tuple()).map(|tuple| self.sockets.api_tuple(tuple)),
+            srtp_parameters: link.srtp_parameters(),
+        };
+        if let Some((sealer, opener)) = connection.protection {
+            transport.set_protection(sealer, opener);
+        }
+        self.tuples.extend(connection.tuples.into_iter().map(|tuple| (tuple, key)));
+        if self.transports[key].is_connected() {
+            self.on_transport_connected(now, key);
+        }
+        Ok(Response::PlainConnected(connected))
+    }
+
+    pub(super) fn connect_pipe(&mut self, now: Instant, id: &TransportId, remote: &ConnectPipe) -> Answer {
+        let key = self.find_transport(id)?;
+        let transport = &mut self.transports[key];
+        let Link::Pipe(link) = &mut transport.link else {
+            return Err(wrong_kind(id, "PipeTransport"));
+        };
+        let (tuple, protection) = link.connect(remote)?;
+        if let Some((sealer, opener)) = protection {
+            transport.set_protection(sealer, opener);
+        }
+        self.tuples.insert(tuple, key);
+        self.on_transport_connected(now, key);
+        Ok(Response::PipeConnected { tuple: self.sockets.api_tuple(tuple) })
+    }
+
+    pub(super) fn restart_ice(&mut self, now: Instant, id: &TransportId) -> Answer {
+        let key = self.find_transport(id)?;
+        let Some(link) = self.transports[key].link.webrtc_mut() else {
+            return Err(wrong_kind(id, "WebRtcTransport"));
+        };
+        let credentials = IceCredentials::generate(&mut self.rng);
+        if let LinkSockets::Server(server) = &link.sockets
+            && let Some(server) = self.servers.get_mut(server)
+        {
+            server.ufrags.insert(credentials.username_fragment.clone(), key);
+        }
+        link.ice.restart(now, credentials);
+        let parameters = link.ice_parameters();
+        self.drain_ice(now, key);
+        Ok(Response::IceParameters(parameters))
+    }
+
+    /// Checks with an old user name are this transport's no more.
+    pub(super) fn retire_ufrag(&mut self, key: TransportKey, ufrag: &str) {
+        let Some(link) = self.transports.get(key).and_then(|t| t.link.webrtc()) else { return };
+        if let LinkSockets::Server(server) = &link.sockets
+            && let Some(server) = self.servers.get_mut(server)
+        {
+            server.ufrags.remove(ufrag);
+        }
+    }
+
+    pub(super) fn close_transport(&mut self, now: Instant, key: TransportKey) {
+        let Some(transport) = self.transports.get_mut(key) else { return };
+        let (producers, consumers) = (transport.producers.clone(), transport.consumers.clone());
+        if let Some(dtls) = transport.link.webrtc_mut().and_then(|link| link.dtls.as_mut()) {
+            dtls.close();
+        }
+        self.drain_dtls(now, key);
+        for producer in producers {
+            self.close_producer(now, producer);
+        }
+        for consumer in consumers {
+            self.close_consumer(consumer);
+        }
+        let Some(transport) = self.transports.remove(key) else { return };
+        self.transport_ids.remove(&transport.id);
+        self.pending_transports.remove(&key);
+        if let Some(router) = self.routers.get_mut(&transport.router) {
+            router.transports.retain(|&other| other != key);
+        }
+        for timer in [Timer::Ice(key), Timer::Dtls(key), Timer::Reports(key), Timer::TransportCc(key)] {
+            self.timers.disarm(timer);
+        }
+        self.close_link(key, &transport.link);
+    }
+
+    pub(super) fn set_max_incoming_bitrate(
+        &mut self,
+        now: Instant,
+        id: &TransportId,
+        bitrate: Bitrate,
+    ) -> Result<(), RequestError> {
+        let key = self.find_transport(id)?;
+        let transport = &mut self.transports[key];
+        transport.bitrates.max_incoming = bitrate;
+        transport.remb.set_limit(bitrate);
+        self.send_remb(now, key);
+        Ok(())
+    }
+
+    fn check_new_transport(&self, router: &RouterId, id: &TransportId) -> Result<(), RequestError> {
+        if !self.routers.contains_key(router) {
+            return Err(not_found("Router", router));
+        }
+        if self.transport_ids.contains_key(id) {
+            return Err(RequestError::Duplicate { kind: "Transport", id: id.to_string() });
+        }
+        Ok(())
+    }
+
+    /// Makes a new transport known by its identifier and to its router.
+    fn enter_transport(&mut self, key: TransportKey) {
+        let transport = &self.transports[key];
+        self.transport_ids.insert(transport.id.clone(), key);
+        if let Some(router) = self.routers.get_mut(&transport.router) {
+            router.transports.push(key);
+        }
+    }
+
+    /// The request that made a transport is answered once its sockets are bound.
+    fn await_sockets(&mut self, key: TransportKey, request: RequestId, unbound: usize) {
+        if unbound > 0 {
+            self.pending_transports.insert(key, Pending { request, unbound });
+        } else {
+            self.finish_transport(key, request);
+        }
+    }
+
+    fn candidates(&self, link: &WebRtcLink) -> Vec<IceCandidate> {
+        let preferences = link.preferences;
+        let (sockets, shared): (&[SocketId], bool) = match &link.sockets {
+            LinkSockets::Own(sockets) => (sockets, false),
+            LinkSockets::Server(id) => (self.servers.get(id).map_or(&[], |s| s.sockets.as_slice()), true),
+        };
+        let mut candidates = Vec::new();
+        for (index, &socket) in sockets.iter().enumerate().filter(|_| preferences.enable_udp) {
+            let Some(socket) = self.sockets.get(socket) else { continue };
+            let Some(local) = socket.local else { continue };
+            // mediasoup heeds preferUdp on a WebRtcServer only; with own sockets the order of listen infos decides.
+            let priority = candidate_priority(local_preference(index, shared && preferences.prefer_udp));
+            candidates.push(udp_candidate(advertised(&socket.listen), local.port(), priority));
+            if socket.listen.expose_internal_ip && socket.listen.announced_address.is_some() {
+                let lower = priority - crate::ice::EXPOSED_INTERNAL_IP_PRIORITY_DECREMENT;
+                candidates.push(udp_candidate(socket.listen.ip.to_string(), local.port(), lower));
+            }
+        }
+        candidates
+    }
+
+    /// Forgets the paths of a transport that is gone, and closes its sockets.
+    fn close_link(&mut self, key: TransportKey, link: &Link) {
+        let (tuples, sockets): (Vec<Tuple>, Vec<SocketId>) = match link {
+            Link::WebRtc(link) => {
+                let sockets = match &link.sockets {
+                    LinkSockets::Own(sockets) => sockets.clone(),
+                    LinkSockets::Server(id) => {
+                        if let Some(server) = self.servers.get_mut(id) {
+                            server.transports.retain(|&other| other != key);
+                            server.ufrags.retain(|_, &mut other| other != key);
+                        }
+                        Vec::new()
+                    }
+                };
+                (link.ice.tuples().to_vec(), sockets)
+            }
+            Link::Plain(link) => (link.tuples().collect(), link.sockets().collect()),
+            Link::Pipe(link) => (link.tuple().into_iter().collect(), vec![link.socket]),
+            Link::Direct => (Vec::new(), Vec::new()),
+        };
+        for tuple in tuples {
+            self.tuples.remove(&tuple);
+        }
+        for socket in sockets {
+            self.latching.remove(&socket);
+            self.close_socket(socket);
+        }
+    }
+}
+
+fn check_udp(info: &ListenInfo, otherwise: &str) -> Result<(), RequestError> {
+    if info.protocol != Protocol::Udp {
+        return Err(RequestError::Invalid(otherwise.to_owned()));
+    }
+    Worker::check_listen_infos(std::slice::from_ref(info))
+}
+
+fn wrong_kind(id: &TransportId, expected: &str) -> RequestError {
+    RequestError::Invalid(format!("transport {id} is no {expected}"))
+}
+
+fn udp_candidate(address: String, port: u16, priority: u32) -> IceCandidate {
+    IceCandidate {
+        foundation: "udpcandidate".to_owned(),
+        priority,
+        address,
+        protocol: Protocol::Udp,
+        port,
+        r#type: IceCandidateType::Host,
+        tcp_type: None,
+    }
+}
