@@ -2,7 +2,7 @@ import { expect, it } from 'vitest';
 import { readConfig, roomUrl } from './config';
 
 it('reads what the URL asks for', () => {
-  const search = '?roomId=soup&peerId=p1&name=Ada%20L&join=1&codec=VP9&stats=1&height=360&mic=0';
+  const search = '?roomId=soup&peerId=p1&name=Ada%20L&join=1&codec=VP9&stats=1&forceTcp=true&datachannel=false&height=360&mic=0';
   expect(readConfig(search)).toEqual({
     roomId: 'soup',
     peerId: 'p1',
@@ -12,6 +12,7 @@ it('reads what the URL asks for', () => {
     videoHeight: 360,
     mic: false,
     camera: true,
+    session: { forceTcp: true, data: false },
     stats: true,
   });
 });

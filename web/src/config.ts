@@ -2,6 +2,7 @@
 
 import { VIDEO_CODECS } from './room/codecs';
 import type { VideoOptions } from './room/codecs';
+import type { SessionOptions } from './room/session';
 
 const DEFAULT_VIDEO_HEIGHT = 720;
 const DEFAULT_LAYERS = 1;
@@ -22,6 +23,8 @@ export interface PageConfig {
   /** `mic=0`, `camera=0`: start with it off. */
   mic: boolean;
   camera: boolean;
+  /** `forceTcp=1`: media over TCP only; `datachannel=0`: without chat. */
+  session: SessionOptions;
   /** `stats=1`: show statistics from the start. */
   stats: boolean;
 }
@@ -37,6 +40,10 @@ export function readConfig(search: string): PageConfig {
     videoHeight: heightOf(params.get('height')),
     mic: params.get('mic') !== '0',
     camera: params.get('camera') !== '0',
+    session: {
+      forceTcp: isOn(params, 'forceTcp'),
+      data: !['0', 'false'].includes(params.get('datachannel') ?? ''),
+    },
     stats: isOn(params, 'stats'),
   };
 }

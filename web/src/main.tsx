@@ -6,6 +6,7 @@ import './ui/styles/controls.css';
 import './ui/styles/lobby.css';
 import './ui/styles/call.css';
 import './ui/styles/stats.css';
+import './ui/styles/chat.css';
 
 const root = document.getElementById('app');
 if (root) render(<App config={readConfig(location.search)} />, root);

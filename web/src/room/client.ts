@@ -8,11 +8,13 @@ import type { types } from 'mediasoup-client';
 import { ConnectionLostError, SignalingClient, signalingUrl } from '../signaling/client';
 import type { SignalingConnection } from '../signaling/client';
 import type { ServerNotification, ServerRequest } from '../signaling/protocol';
+import type { Recipient } from './chat';
 import type { VideoOptions } from './codecs';
 import { describeBrowser } from './device-info';
 import { SOURCES } from './local-media';
 import type { LocalMedia, MediaSource } from './local-media';
 import { MediaSession } from './session';
+import type { SessionHandlers, SessionOptions } from './session';
 import { initialRoomState, reduce } from './state';
 import type { EndReason, RoomEvent, RoomState } from './state';
 import { Store } from './store';
@@ -25,6 +27,7 @@ export interface RoomOptions {
   peerId: string;
   displayName: string;
   video: VideoOptions;
+  session: SessionOptions;
   media: LocalMedia;
 }
 
@@ -81,6 +84,11 @@ export class RoomClient {
     return this.#session?.producers ?? new Map();
   }
 
+  /** The mediasoup-client data consumers by id. Empty while not joined. */
+  get dataConsumers(): ReadonlyMap<string, types.DataConsumer> {
+    return this.#session?.chat?.consumers ?? new Map();
+  }
+
   /** The other peers by id. */
   get peers(): RoomState['peers'] {
     return this.#store.get().peers;
@@ -99,19 +107,31 @@ export class RoomClient {
     this.#session?.videoDemand.show(consumerId, lines);
   }
 
+  /** Says something to everybody, or to the room's bot; false while that is not possible. */
+  say(to: Recipient, text: string): boolean {
+    const said = this.#session?.chat?.send(to, text) ?? false;
+    if (said) this.#addMessage(this.peerId, to === 'bot' ? `@bot ${text}` : text);
+    return said;
+  }
+
   leave(): void {
     this.#end({ why: 'left' });
   }
 
   async #enter(connection: SignalingConnection): Promise<void> {
     try {
-      const session = await MediaSession.open(connection, {
+      const handlers: SessionHandlers = {
         onTransportState: (direction, state) => {
           if (this.#session !== session) return;
           this.#dispatch({ type: 'transportState', direction, state });
           if (state === 'failed') this.#rejoin();
         },
-      });
+        onOpen: (open) => {
+          if (this.#session === session) this.#dispatch({ type: 'chatOpen', open });
+        },
+        onMessage: (peerId, text) => this.#addMessage(peerId, text),
+      };
+      const session = await MediaSession.open(connection, handlers, this.#options.session);
       if (connection.lost) return session.close();
       this.#session = session;
       this.#maySend = false;
@@ -119,6 +139,7 @@ export class RoomClient {
         displayName: this.#options.displayName,
         device: describeBrowser(navigator.userAgent),
         rtpCapabilities: session.device.recvRtpCapabilities,
+        ...(session.chat ? { sctpCapabilities: {} } : {}),
       });
       if (connection.lost) return;
       this.#joinedOnce = true;
@@ -128,6 +149,7 @@ export class RoomClient {
       if (this.#session !== session) return;
       this.#maySend = true;
       this.#syncProducers();
+      await session.chat?.open();
     } catch (error) {
       this.#enteringFailed(error);
     }
@@ -146,9 +168,13 @@ export class RoomClient {
     }
   }
 
-  async #handleRequest({ data }: ServerRequest): Promise<void> {
+  async #handleRequest({ method, data }: ServerRequest): Promise<void> {
     const session = this.#session;
     if (!session) throw new Error('not joined');
+    if (method === 'newDataConsumer') {
+      if (!session.chat) throw new Error('no data channels');
+      return session.chat.consume(data);
+    }
     const made = await session.consume(data);
     if (!made || this.#session !== session) return;
     this.#dispatch({
@@ -176,11 +202,18 @@ export class RoomClient {
       case 'consumerResumed':
         this.#session?.setConsumerPaused(notification.data.consumerId, false);
         break;
+      case 'dataConsumerClosed':
+        this.#session?.chat?.closeConsumer(notification.data.dataConsumerId);
+        break;
       case 'peerClosed':
         this.#session?.closeConsumersOf(notification.data.peerId);
         break;
     }
     this.#dispatch({ type: 'notification', notification });
+  }
+
+  #addMessage(peerId: string | null, text: string): void {
+    this.#dispatch({ type: 'message', peerId, text, at: Date.now() });
   }
 
   #syncProducers(): void {

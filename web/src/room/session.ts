@@ -8,6 +8,8 @@ import type { types } from 'mediasoup-client';
 import { ConnectionLostError } from '../signaling/client';
 import type { SignalingConnection } from '../signaling/client';
 import type { ServerRequests } from '../signaling/protocol';
+import { Chat } from './chat';
+import type { ChatHandlers } from './chat';
 import { soundOptions, videoOptions } from './codecs';
 import type { VideoOptions } from './codecs';
 import type { MediaSource, SourceState } from './local-media';
@@ -15,8 +17,15 @@ import { VideoDemand } from './video-demand';
 
 export type TransportDirection = 'send' | 'recv';
 
-export interface SessionHandlers {
+export interface SessionHandlers extends ChatHandlers {
   onTransportState(direction: TransportDirection, state: types.ConnectionState): void;
+}
+
+export interface SessionOptions {
+  /** Media over TCP only. */
+  forceTcp: boolean;
+  /** Whether data channels are wanted. */
+  data: boolean;
 }
 
 /** Candidates are gathered while the room is joined, not only when the first media is negotiated. */
@@ -38,6 +47,8 @@ export class MediaSession {
   readonly sendTransport: types.Transport;
   readonly recvTransport: types.Transport;
   readonly videoDemand: VideoDemand;
+  /** Null where the server has no data channels. */
+  readonly chat: Chat | null;
 
   readonly #connection: SignalingConnection;
   readonly #pendingConsumers = new Map<string, PendingConsumer>();
@@ -51,6 +62,7 @@ export class MediaSession {
   static async open(
     connection: SignalingConnection,
     handlers: SessionHandlers,
+    { forceTcp, data }: SessionOptions,
   ): Promise<MediaSession> {
     const device = await Device.factory();
     const routerRtpCapabilities = await connection.request('getRouterRtpCapabilities', {});
@@ -58,9 +70,11 @@ export class MediaSession {
     const [sendInfo, recvInfo] = await Promise.all(
       [true, false].map((producing) =>
         connection.request('createWebRtcTransport', {
-          forceTcp: false,
+          forceTcp,
           producing,
           consuming: !producing,
+          // That it is there says that SCTP is wanted; there is nothing to choose in it.
+          ...(data ? { sctpCapabilities: {} } : {}),
         }),
       ),
     );
@@ -70,6 +84,7 @@ export class MediaSession {
       device,
       device.createSendTransport({ ...sendInfo, additionalSettings: ADDITIONAL_SETTINGS }),
       device.createRecvTransport({ ...recvInfo, additionalSettings: ADDITIONAL_SETTINGS }),
+      Boolean(sendInfo.sctpParameters && recvInfo.sctpParameters),
       handlers,
     );
   }
@@ -79,6 +94,7 @@ export class MediaSession {
     device: types.Device,
     sendTransport: types.Transport,
     recvTransport: types.Transport,
+    hasData: boolean,
     handlers: SessionHandlers,
   ) {
     this.#connection = connection;
@@ -86,6 +102,7 @@ export class MediaSession {
     this.sendTransport = sendTransport;
     this.recvTransport = recvTransport;
     this.videoDemand = new VideoDemand((method, data) => connection.request(method, data));
+    this.chat = hasData ? new Chat(connection, sendTransport, recvTransport, handlers) : null;
     this.#watch(sendTransport, handlers);
     this.#watch(recvTransport, handlers);
     sendTransport.on('produce', ({ kind, rtpParameters, appData }, done, failed) => {

@@ -46,6 +46,31 @@ describe('a lost connection', () => {
   });
 });
 
+describe('the chat', () => {
+  const message = (peerId: string | null, text = 'hi'): RoomEvent => ({ type: 'message', peerId, text, at: 5 });
+
+  it('keeps the name that a sender had', () => {
+    const left = notification({ method: 'peerClosed', data: { peerId: 'ada' } });
+    const { messages } = run(joined(ada), message('ada'), left, message(null)).chat;
+    expect(messages).toEqual([
+      { id: 1, peerId: 'ada', name: 'Ada', text: 'hi', at: 5 },
+      { id: 2, peerId: null, name: null, text: 'hi', at: 5 },
+    ]);
+  });
+
+  it('forgets the oldest messages, and the end of long ones', () => {
+    const many = Array.from({ length: 600 }, (_, index) => message('ada', 'x'.repeat(index * 100)));
+    const { messages } = run(...many).chat;
+    expect([messages.length, messages[0]?.id, messages.at(-1)?.text.length]).toEqual([500, 101, 10_000]);
+  });
+
+  it('keeps its messages through a lost connection, and is closed meanwhile', () => {
+    const { chat } = run({ type: 'chatOpen', open: true }, message('ada'), { type: 'lost' });
+    expect([chat.open, chat.messages.length]).toEqual([false, 1]);
+    expect(run({ type: 'lost' }).chat.open).toBeNull();
+  });
+});
+
 describe('consumers', () => {
   it('may come before their peer', () => {
     const state = run(consumerAdded('c1', 'ada'), joined(ada));

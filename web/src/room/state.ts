@@ -52,6 +52,25 @@ export interface ConsumerState {
   layers: { spatialLayer: number | null; temporalLayer: number | null };
 }
 
+export interface ChatMessage {
+  /** Counts up. */
+  id: number;
+  /** Null for the room's bot; perhaps oneself. */
+  peerId: string | null;
+  /** The sender's name then; null for oneself and for the bot. */
+  name: string | null;
+  text: string;
+  /** Milliseconds since the epoch, here. */
+  at: number;
+}
+
+export interface ChatState {
+  /** Null where the server has no chat. */
+  open: boolean | null;
+  /** Oldest first. */
+  messages: readonly ChatMessage[];
+}
+
 export interface RoomState {
   phase: Phase;
   /** In order of arrival. */
@@ -66,6 +85,7 @@ export interface RoomState {
   /** Why a source is not being sent although it is on. */
   sendErrors: Record<MediaSource, string | null>;
   serverVersion: string | null;
+  chat: ChatState;
 }
 
 export type RoomEvent =
@@ -76,6 +96,8 @@ export type RoomEvent =
   | { type: 'consumerAdded'; consumer: Omit<ConsumerState, 'score' | 'layers'> }
   | { type: 'transportState'; direction: TransportDirection; state: types.ConnectionState }
   | { type: 'sendError'; source: MediaSource; message: string | null }
+  | { type: 'chatOpen'; open: boolean }
+  | { type: 'message'; peerId: string | null; text: string; at: number }
   | { type: 'notification'; notification: ServerNotification };
 
 export const initialRoomState: RoomState = {
@@ -88,7 +110,12 @@ export const initialRoomState: RoomState = {
   transports: { send: 'new', recv: 'new' },
   sendErrors: { mic: null, camera: null },
   serverVersion: null,
+  chat: { open: null, messages: [] },
 };
+
+/** How many chat messages are kept, and how much of each. */
+const MAX_MESSAGES = 500;
+const MAX_MESSAGE_LENGTH = 10_000;
 
 /** The state after an event; the same object when the event changes nothing. */
 export function reduce(state: RoomState, event: RoomEvent): RoomState {
@@ -117,6 +144,10 @@ export function reduce(state: RoomState, event: RoomEvent): RoomState {
       return state.sendErrors[event.source] === event.message
         ? state
         : { ...state, sendErrors: { ...state.sendErrors, [event.source]: event.message } };
+    case 'chatOpen':
+      return { ...state, chat: { ...state.chat, open: event.open } };
+    case 'message':
+      return addMessage(state, event);
     case 'notification':
       return notified(state, event.notification);
   }
@@ -163,6 +194,21 @@ function notified(state: RoomState, { method, data }: ServerNotification): RoomS
   }
 }
 
+function addMessage(
+  state: RoomState,
+  { peerId, text, at }: Extract<RoomEvent, { type: 'message' }>,
+): RoomState {
+  const message: ChatMessage = {
+    id: (state.chat.messages.at(-1)?.id ?? 0) + 1,
+    peerId,
+    name: (peerId && state.peers.get(peerId)?.displayName) || null,
+    text: text.slice(0, MAX_MESSAGE_LENGTH),
+    at,
+  };
+  const messages = [...state.chat.messages, message].slice(-MAX_MESSAGES);
+  return { ...state, chat: { ...state.chat, messages } };
+}
+
 /**
  * The peers stay on show while the connection is made again, but all media of the old one is gone.
  */
@@ -178,6 +224,7 @@ function lose(state: RoomState): RoomState {
     activeSpeaker: null,
     downlink: null,
     transports: initialRoomState.transports,
+    chat: { ...state.chat, open: state.chat.open === null ? null : false },
   };
 }
 

@@ -134,7 +134,7 @@ export class SignalingClient {
   }
 
   async #answer(request: IncomingRequest): Promise<void> {
-    if (request.method !== 'newConsumer') {
+    if (request.method !== 'newConsumer' && request.method !== 'newDataConsumer') {
       throw new Error(`unknown request method "${request.method}"`);
     }
     await this.#handlers.onRequest(request as ServerRequest);

@@ -72,6 +72,16 @@ export interface ClientRequests {
     },
     { id: string },
   ];
+  produceData: [
+    {
+      transportId: string;
+      sctpStreamParameters: types.SctpStreamParameters;
+      label: string;
+      protocol: string;
+      appData: types.AppData;
+    },
+    { id: string },
+  ];
   closeProducer: [{ producerId: string }, Empty];
   pauseProducer: [{ producerId: string }, Empty];
   resumeProducer: [{ producerId: string }, Empty];
@@ -87,6 +97,8 @@ export interface ClientRequests {
   getTransportStats: [{ transportId: string }, object[]];
   getProducerStats: [{ producerId: string }, object[]];
   getConsumerStats: [{ consumerId: string }, object[]];
+  getDataProducerStats: [{ dataProducerId: string }, object[]];
+  getDataConsumerStats: [{ dataConsumerId: string }, object[]];
 }
 
 export type ClientMethod = keyof ClientRequests;
@@ -104,6 +116,16 @@ export interface ServerRequests {
     type: ConsumerType;
     appData: types.AppData;
     producerPaused: boolean;
+  };
+  newDataConsumer: {
+    /** Null for the room's bot. */
+    peerId: string | null;
+    dataProducerId: string;
+    id: string;
+    sctpStreamParameters: types.SctpStreamParameters;
+    label: string;
+    protocol: string;
+    appData: types.AppData;
   };
 }
 
@@ -123,6 +145,7 @@ export interface ServerNotifications {
     spatialLayer: number | null;
     temporalLayer: number | null;
   };
+  dataConsumerClosed: { dataConsumerId: string };
   activeSpeaker: { peerId?: string | null; volume?: number };
   downlinkBwe: {
     desiredBitrate: number;

@@ -33,9 +33,9 @@ export function App({ config }: { config: PageConfig }) {
   const [visit, setVisit] = useState<Visit | null>(null);
 
   const join = ({ roomId, displayName }: JoinChoice) => {
-    const { peerId, video } = config;
+    const { peerId, video, session } = config;
     const { origin } = location;
-    const client = new RoomClient({ origin, roomId, peerId, displayName, video, media });
+    const client = new RoomClient({ origin, roomId, peerId, displayName, video, session, media });
     exposeConsoleHandle(client, media);
     setVisit({ roomId, displayName, client });
   };

@@ -3,11 +3,12 @@ import type { RoomClient } from '../room/client';
 import type { LocalMedia } from '../room/local-media';
 import type { RoomState } from '../room/state';
 import { Announcer } from './announcer';
+import { ChatPanel } from './chat-panel';
 import { ConnectionNote } from './connection-note';
 import { CopyLink } from './copy-link';
 import { DeviceMenu } from './device-menu';
-import { useStore } from './hooks';
-import { ChartIcon, LeaveIcon, LogoIcon, PeopleIcon } from './icons';
+import { useStore, useUnread } from './hooks';
+import { ChartIcon, ChatIcon, LeaveIcon, LogoIcon, PeopleIcon } from './icons';
 import { MediaButton } from './media-button';
 import { Notes } from './notes';
 import { RemoteAudio } from './remote-audio';
@@ -16,6 +17,7 @@ import { StageMessage } from './stage-message';
 import { CallSummary } from './stats/call-summary';
 import { useCallStats } from './stats/use-call-stats';
 import { tilesOf } from './tiles';
+import { ToggleButton } from './toggle-button';
 
 interface CallProps {
   client: RoomClient;
@@ -28,11 +30,13 @@ interface CallProps {
   link: string;
 }
 
-/** A call as it goes on: everyone on the stage, the controls below. */
+/** A call as it goes on: everyone on the stage, the chat beside it, the controls below. */
 export function Call({ client, room, media, displayName, stats, link }: CallProps) {
-  const [showStats, setShowStats] = useState(stats);
-  const callStats = useCallStats(client, showStats);
   const local = useStore(media.state);
+  const [showStats, setShowStats] = useState(stats);
+  const [showChat, setShowChat] = useState(false);
+  const unread = useUnread(room.chat.messages, showChat);
+  const callStats = useCallStats(client, showStats);
   const self = { peerId: client.peerId, name: displayName };
   const tiles = useMemo(
     () => tilesOf(room, local, self),
@@ -53,29 +57,43 @@ export function Call({ client, room, media, displayName, stats, link }: CallProp
         <CopyLink link={link} />
       </header>
       {callStats && <CallSummary stats={callStats} />}
-      <div class={`stage-area ${room.phase.name}`}>
-        <Stage
-          tiles={tiles}
-          stats={callStats}
-          onVideoShown={(consumerId, lines) => client.showVideo(consumerId, lines)}
-        />
-        <Notes room={room} local={local} />
-        <StageMessage room={room} />
-        <RemoteAudio consumers={audio} />
+      <div class="call-body">
+        <div class={`stage-area ${room.phase.name}`}>
+          <Stage
+            tiles={tiles}
+            stats={callStats}
+            onVideoShown={(consumerId, lines) => client.showVideo(consumerId, lines)}
+          />
+          <Notes room={room} local={local} />
+          <StageMessage room={room} />
+          <RemoteAudio consumers={audio} />
+        </div>
+        {showChat && (
+          <ChatPanel
+            chat={room.chat}
+            selfId={client.peerId}
+            onSay={(to, text) => client.say(to, text)}
+            onClose={() => setShowChat(false)}
+          />
+        )}
       </div>
       <footer class="controls">
         <MediaButton source="mic" state={local.mic} media={media} />
         <MediaButton source="camera" state={local.camera} media={media} />
         <DeviceMenu local={local} media={media} />
-        <button
-          class={`round ${showStats ? 'on' : ''}`}
-          aria-label="Show statistics"
-          title="Show statistics"
-          aria-pressed={showStats}
-          onClick={() => setShowStats(!showStats)}
-        >
+        {room.chat.open !== null && (
+          <ToggleButton
+            label={unread ? 'Chat, new messages' : 'Chat'}
+            on={showChat}
+            mark={unread}
+            onToggle={setShowChat}
+          >
+            <ChatIcon />
+          </ToggleButton>
+        )}
+        <ToggleButton label="Statistics" on={showStats} onToggle={setShowStats}>
           <ChartIcon />
-        </button>
+        </ToggleButton>
         <button
           class="round leave"
           aria-label="Leave the call"

@@ -70,6 +70,16 @@ export function useShortcut(key: string, action: () => void): void {
   }, [key]);
 }
 
+/** Whether items came while they were not looked at. */
+export function useUnread(items: readonly { id: number }[], looking: boolean): boolean {
+  const newest = items.at(-1)?.id ?? 0;
+  const [seen, setSeen] = useState(newest);
+  useEffect(() => {
+    if (looking) setSeen(newest);
+  }, [looking, newest]);
+  return !looking && newest > seen;
+}
+
 /** True for a while after `flash()`. */
 export function useFlash(durationMs: number): [boolean, () => void] {
   const [on, setOn] = useState(false);
