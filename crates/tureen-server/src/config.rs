@@ -77,6 +77,10 @@ pub struct Limits {
     pub max_transports_per_peer: usize,
     /// Producers of one peer. Default 32.
     pub max_producers_per_peer: usize,
+    /// Broadcasters in one room. Default 32.
+    pub max_broadcasters_per_room: usize,
+    /// Consumers of one broadcaster. Default 256.
+    pub max_consumers_per_broadcaster: usize,
     /// The most that `consumerReplicas` of a connection's URL can ask for. Default 10.
     pub max_consumer_replicas: u8,
     /// One WebSocket message (bytes); a longer one closes the connection with 1009. Default 960 000.
@@ -162,6 +166,8 @@ impl ServerConfig {
             max_peers_per_room,
             max_transports_per_peer,
             max_producers_per_peer,
+            max_broadcasters_per_room,
+            max_consumers_per_broadcaster,
             max_consumer_replicas: _,
             max_message_bytes,
             max_requests_in_flight,
@@ -173,6 +179,8 @@ impl ServerConfig {
             ("limits.max_peers_per_room", max_peers_per_room),
             ("limits.max_transports_per_peer", max_transports_per_peer),
             ("limits.max_producers_per_peer", max_producers_per_peer),
+            ("limits.max_broadcasters_per_room", max_broadcasters_per_room),
+            ("limits.max_consumers_per_broadcaster", max_consumers_per_broadcaster),
             ("limits.max_message_bytes", max_message_bytes),
             ("limits.max_requests_in_flight", max_requests_in_flight),
             ("limits.max_queued_messages", max_queued_messages),
@@ -295,6 +303,8 @@ impl Default for Limits {
             max_peers_per_room: 500,
             max_transports_per_peer: 8,
             max_producers_per_peer: 32,
+            max_broadcasters_per_room: 32,
+            max_consumers_per_broadcaster: 256,
             max_consumer_replicas: 10,
             max_message_bytes: 960_000,
             max_requests_in_flight: 32,

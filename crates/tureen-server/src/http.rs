@@ -14,6 +14,7 @@ use tokio::sync::OwnedSemaphorePermit;
 use tracing::{debug, info, warn};
 
 use crate::{
+    broadcaster_api,
     config::ServerConfig,
     protoo::{Close, DriveOptions, Link, drive},
     rooms::Rooms,
@@ -42,6 +43,7 @@ pub(crate) fn site(app: App) -> Router {
     Router::new()
         .route("/healthz", get(|| async { "ok\n" }))
         .route("/rooms/{room_id}", get(room_capabilities))
+        .merge(broadcaster_api::routes(app.config.limits.max_message_bytes))
         // What else is asked of a room is a mistake, and no page of the web app.
         .route("/rooms/{room_id}/{*rest}", any(|| async { (StatusCode::NOT_FOUND, "no such resource\n") }))
         .fallback(|request: Request| async move {
@@ -170,7 +172,7 @@ impl Whereto {
     }
 }
 
-fn check_id(what: &str, id: &str) -> Result<(), (StatusCode, String)> {
+pub(crate) fn check_id(what: &str, id: &str) -> Result<(), (StatusCode, String)> {
     match id.len() {
         1..=MAX_ID => Ok(()),
         0 => Err((StatusCode::BAD_REQUEST, format!("{what} is missing\n"))),

@@ -5,6 +5,7 @@
 //! `room` (peers and what they ask for) → `workers` (Tureen's media workers).
 
 mod addresses;
+mod broadcaster_api;
 mod codecs;
 pub mod config;
 mod http;

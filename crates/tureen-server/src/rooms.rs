@@ -5,6 +5,7 @@ use std::{
     sync::{Arc, Mutex, MutexGuard, PoisonError},
 };
 
+use serde_json::Value;
 use tokio::sync::OnceCell;
 use tracing::{error, info};
 use tureen::prelude::*;
@@ -12,8 +13,8 @@ use tureen::prelude::*;
 use crate::{
     codecs::media_codecs,
     config::ServerConfig,
-    protoo::{Close, Link},
-    room::{EnterError, Room, Session},
+    protoo::{Close, Link, Refusal},
+    room::{AddBroadcaster, AddBroadcasterError, Broadcasting, EnterError, Room, Session},
     workers::WorkerPool,
 };
 
@@ -59,6 +60,36 @@ impl Rooms {
     pub(crate) fn leave(&self, session: &Session) {
         session.leave();
         self.forget_if_ended(session.room());
+    }
+
+    /// Lets a broadcaster into the room `room_id`, which is made if there is none.
+    pub(crate) async fn add_broadcaster(
+        &self,
+        room_id: &str,
+        asked: AddBroadcaster,
+    ) -> Result<Value, Refusal> {
+        loop {
+            let room = self.room(room_id, 0).await.map_err(|why| Refusal::failed(why.reason))?;
+            match room.add_broadcaster(&asked) {
+                Ok(answer) => return Ok(answer),
+                Err(AddBroadcasterError::Refused(refusal)) => return Err(refusal),
+                // It ended between the two lines above. The next one is new.
+                Err(AddBroadcasterError::Ended) => self.forget_if_ended(&room),
+            }
+        }
+    }
+
+    /// The broadcaster of a room that is there.
+    pub(crate) fn broadcaster(&self, room_id: &str, id: &str) -> Result<Broadcasting, Refusal> {
+        let room = self.lock().rooms.get(room_id).and_then(|cell| cell.get().cloned());
+        room.ok_or_else(|| Refusal::not_found("room", room_id))?.broadcaster(id)
+    }
+
+    /// Takes a broadcaster out of its room, which ends if nobody else is in it.
+    pub(crate) fn remove_broadcaster(&self, broadcaster: &Broadcasting) -> Result<(), Refusal> {
+        broadcaster.remove()?;
+        self.forget_if_ended(broadcaster.room());
+        Ok(())
     }
 
     /// RTP capabilities of the room `room_id`. A room that is made for this alone ends with it.

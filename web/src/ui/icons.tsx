@@ -87,6 +87,13 @@ export const SettingsIcon = () => (
   </Icon>
 );
 
+export const BroadcastIcon = () => (
+  <Icon>
+    <circle cx="12" cy="12" r="2.2" />
+    <path d="M7.8 16.2a6 6 0 0 1 0-8.4M16.2 7.8a6 6 0 0 1 0 8.4M4.9 19.1a10 10 0 0 1 0-14.2M19.1 4.9a10 10 0 0 1 0 14.2" />
+  </Icon>
+);
+
 export const ChartIcon = () => (
   <Icon>
     <path d="M4 4v15.5h16" />

@@ -1,7 +1,7 @@
 import type { CallStats } from '../stats/monitor';
 import type { Rect } from './grid-layout';
 import { Avatar } from './avatar';
-import { MicOffIcon } from './icons';
+import { BroadcastIcon, MicOffIcon } from './icons';
 import { TileStats } from './stats/tile-stats';
 import type { TileModel } from './tiles';
 import { VideoView } from './video-view';
@@ -17,7 +17,7 @@ export interface TileProps {
 
 /** One participant in the grid. */
 export function Tile({ tile, rect, stats, onVideoShown }: TileProps) {
-  const { peerId, name, isSelf, video, muted, speaking } = tile;
+  const { peerId, name, isSelf, isBroadcaster, video, muted, speaking } = tile;
   const style = {
     transform: `translate(${rect.x}px, ${rect.y}px)`,
     width: `${rect.width}px`,
@@ -25,7 +25,8 @@ export function Tile({ tile, rect, stats, onVideoShown }: TileProps) {
   };
   const label = [
     isSelf ? `${name} (you)` : name,
-    muted && 'muted',
+    isBroadcaster && 'broadcast',
+    muted && !isBroadcaster && 'muted',
     !video && 'camera off',
     speaking && 'speaking',
   ];
@@ -45,8 +46,8 @@ export function Tile({ tile, rect, stats, onVideoShown }: TileProps) {
         />
       )}
       {stats && <TileStats tile={tile} stats={stats} />}
-      <div class="tile-name" aria-hidden="true">
-        {muted && <MicOffIcon />}
+      <div class={`tile-name ${isBroadcaster ? 'broadcast' : ''}`} aria-hidden="true">
+        {isBroadcaster ? <BroadcastIcon /> : muted && <MicOffIcon />}
         <span>{isSelf ? 'You' : name}</span>
       </div>
     </li>

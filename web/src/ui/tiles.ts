@@ -9,6 +9,8 @@ export interface TileModel {
   peerId: string;
   name: string;
   isSelf: boolean;
+  /** Sends by a program, without a person at a browser. */
+  isBroadcaster: boolean;
   /** Null shows the initials. */
   video: MediaStreamTrack | null;
   /** Names of its streams in the statistics: consumer ids, or one's own sources. */
@@ -49,6 +51,7 @@ function peerTiles(peer: PeerState, consumers: ConsumerState[], speaking: boolea
     peerId: peer.id,
     name: peer.displayName,
     isSelf: false,
+    isBroadcaster: peer.device.flag === 'broadcaster',
     video: video && !video.paused ? video.track : null,
     streams: { video: video?.id ?? null, audio: audio[0]?.id ?? null },
     layers: video ? layersText(video) : null,
@@ -69,6 +72,7 @@ function selfTile(
     peerId: self.peerId,
     name: self.name,
     isSelf: true,
+    isBroadcaster: false,
     video: media.camera.track,
     streams: { video: 'camera', audio: 'mic' },
     layers: null,

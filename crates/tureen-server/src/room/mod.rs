@@ -4,6 +4,7 @@
 //! is dropped or awaited. So for every two peers either the join of the one sees the producer of the other, or the
 //! producer's maker sees the join, and never both.
 
+mod broadcasters;
 mod consuming;
 mod requests;
 mod session;
@@ -20,10 +21,15 @@ use serde_json::{Map, Value, json};
 use tokio::task::JoinSet;
 use tureen::{consumer::Consumer, prelude::*, webrtc_transport::WebRtcTransport, worker::CreateRouterError};
 
-pub(crate) use self::session::Session;
+use self::{broadcasters::Broadcaster, consuming::Source};
+pub(crate) use self::{
+    broadcasters::{AddBroadcasterError, Broadcasting},
+    session::Session,
+    wire::AddBroadcaster,
+};
 use crate::{
     config::ServerConfig,
-    protoo::{Close, Link},
+    protoo::{Close, Link, Refusal},
     workers::{LoadUnit, MediaWorker},
 };
 
@@ -43,8 +49,9 @@ pub(crate) struct Room {
 #[derive(Default)]
 struct State {
     peers: BTreeMap<String, Peer>,
+    broadcasters: BTreeMap<String, Broadcaster>,
     ended: bool,
-    /// Number of sessions so far, to tell a peer's connection from the one that replaced it.
+    /// Number of sessions and broadcasters so far, to tell a peer's connection from the one that replaced it.
     sessions: u64,
 }
 
@@ -60,7 +67,7 @@ struct Peer {
     tasks: JoinSet<()>,
 }
 
-/// What a peer said of itself when it joined.
+/// What a participant said of itself when it came.
 struct Joined {
     display_name: String,
     device: Value,
@@ -166,10 +173,10 @@ impl Room {
 
     /// Ends the room and with it the connections of its peers.
     pub(crate) fn end(&self, why: Close) {
-        let peers = {
+        let (peers, _broadcasters) = {
             let mut state = self.lock();
             state.ended = true;
-            std::mem::take(&mut state.peers)
+            (std::mem::take(&mut state.peers), std::mem::take(&mut state.broadcasters))
         };
         for peer in peers.values() {
             peer.link.close(why.clone());
@@ -179,21 +186,51 @@ impl Room {
     /// Ends the room if nobody is in it.
     pub(crate) fn end_if_empty(&self) {
         let mut state = self.lock();
-        state.ended |= state.peers.is_empty();
+        state.ended |= state.peers.is_empty() && state.broadcasters.is_empty();
     }
 
     /// Takes out a peer whose connection ended, unless a new connection has its place.
     fn leave(&self, peer_id: &str, session: u64) {
-        let peer = {
+        let (peer, broadcasters) = {
             let mut state = self.lock();
             if state.peers.get(peer_id).is_none_or(|peer| peer.session != session) {
                 return;
             }
             let peer = state.remove(peer_id);
             state.ended |= state.peers.is_empty();
-            peer
+            let broadcasters = state.ended.then(|| std::mem::take(&mut state.broadcasters));
+            (peer, broadcasters)
         };
-        drop(peer);
+        drop((peer, broadcasters));
+    }
+
+    /// Makes a WebRTC transport, on UDP and TCP or on TCP alone.
+    async fn create_webrtc_transport(&self, force_tcp: bool) -> Result<WebRtcTransport, Refusal> {
+        let rtc = &self.config.rtc;
+        let mut options = WebRtcTransportOptions::new_with_server(self.worker.webrtc_server.clone());
+        options.initial_available_outgoing_bitrate = rtc.initial_available_outgoing_bitrate;
+        options.max_incoming_bitrate = Some(rtc.max_incoming_bitrate).filter(|&bitrate| bitrate > 0);
+        options.enable_udp = !force_tcp;
+        options.prefer_udp = true;
+        options.ice_consent_timeout = u8::try_from(self.config.timeouts.ice_consent.as_secs())
+            .expect("ServerConfig::validate checks the range");
+        let transport = self.router.create_webrtc_transport(options).await.map_err(Refusal::failed)?;
+        if transport.ice_candidates().is_empty() {
+            let kind = if force_tcp { "TCP" } else { "UDP or TCP" };
+            return Err(Refusal::failed(format_args!("the media worker offers no {kind} candidate")));
+        }
+        Ok(transport)
+    }
+
+    /// Lets all joined peers but the one it comes from consume `source`.
+    fn offer(self: &Arc<Self>, state: &mut State, source: &Source) {
+        for (peer_id, peer) in &mut state.peers {
+            if *peer_id != source.peer_id && peer.joined.is_some() {
+                let consumer =
+                    Session::new(Arc::clone(self), peer_id.clone(), peer.session, peer.link.clone());
+                consumer.consume(peer, vec![source.clone()]);
+            }
+        }
     }
 
     fn lock(&self) -> MutexGuard<'_, State> {
@@ -212,6 +249,12 @@ impl State {
         Some(peer)
     }
 
+    /// Whether a peer or broadcaster sends this.
+    fn has_producer(&self, id: ProducerId) -> bool {
+        self.peers.values().any(|peer| peer.producers.contains_key(&id))
+            || self.broadcasters.values().any(|broadcaster| broadcaster.producers.contains_key(&id))
+    }
+
     /// Notifies all joined peers other than `peer_id`.
     fn tell_others(&self, peer_id: &str, method: &str, data: &Value) {
         for (id, peer) in &self.peers {
@@ -226,6 +269,13 @@ impl State {
         for peer in self.peers.values().filter(|peer| peer.joined.is_some()) {
             peer.link.notify(method, data);
         }
+    }
+}
+
+impl Joined {
+    /// As other participants are told.
+    fn describe(&self, id: &str) -> Value {
+        json!({ "id": id, "displayName": self.display_name, "device": self.device })
     }
 }
 

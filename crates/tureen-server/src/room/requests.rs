@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use serde_json::{Value, json};
+use serde_json::{Map, Value, json};
 use tracing::info;
 use tureen::{
     prelude::*,
@@ -76,28 +76,11 @@ impl Session {
         };
         self.with_peer(|peer| check_limit(peer.transports.len()))??;
 
-        let rtc = &room.config.rtc;
-        let mut options = WebRtcTransportOptions::new_with_server(room.worker.webrtc_server.clone());
-        options.initial_available_outgoing_bitrate = rtc.initial_available_outgoing_bitrate;
-        options.max_incoming_bitrate = Some(rtc.max_incoming_bitrate).filter(|&bitrate| bitrate > 0);
-        options.enable_udp = !asked.force_tcp;
-        options.prefer_udp = true;
-        options.ice_consent_timeout = u8::try_from(room.config.timeouts.ice_consent.as_secs())
-            .expect("ServerConfig::validate checks the range");
-        let transport = room.router.create_webrtc_transport(options).await.map_err(Refusal::failed)?;
-        if transport.ice_candidates().is_empty() {
-            let kind = if asked.force_tcp { "TCP" } else { "UDP or TCP" };
-            return Err(Refusal::failed(format_args!("the media worker offers no {kind} candidate")));
-        }
+        let transport = room.create_webrtc_transport(asked.force_tcp).await?;
         self.end_with(&transport);
         self.report_downlink(&transport).await?;
 
-        let answer = write(&CreatedTransport {
-            id: transport.id(),
-            ice_parameters: transport.ice_parameters(),
-            ice_candidates: transport.ice_candidates(),
-            dtls_parameters: transport.dtls_parameters(),
-        })?;
+        let answer = write(&CreatedTransport::describe(&transport))?;
         let entry = TransportEntry {
             transport: transport.clone(),
             consuming: asked.consuming,
@@ -164,19 +147,26 @@ impl Session {
         if me.joined.is_some() {
             return Err(Refusal::forbidden("the peer has joined already"));
         }
-        me.joined =
-            Some(Joined { display_name: display_name.clone(), device: device.clone(), rtp_capabilities });
-
         let id = self.peer_id();
-        state.tell_others(id, "newPeer", &describe(id, &display_name, &device));
+        let joined = Joined { display_name: display_name.clone(), device, rtp_capabilities };
+        let described = joined.describe(id);
+        me.joined = Some(joined);
+        state.tell_others(id, "newPeer", &described);
         let mut peers = Vec::new();
         let mut sources = Vec::new();
         for (id, peer) in state.peers.iter().filter(|(id, _)| *id != self.peer_id()) {
             let Some(joined) = &peer.joined else { continue };
-            peers.push(describe(id, &joined.display_name, &joined.device));
+            peers.push(joined.describe(id));
             sources.extend(peer.producers.iter().map(|(&producer_id, entry)| {
                 let source = Source { peer_id: id.clone(), producer_id, app_data: entry.app_data.clone() };
                 (entry.producer.kind(), source)
+            }));
+        }
+        for (id, broadcaster) in &state.broadcasters {
+            peers.push(broadcaster.about.describe(id));
+            sources.extend(broadcaster.producers.values().map(|producer| {
+                let source = Source { peer_id: id.clone(), producer_id: producer.id(), app_data: Map::new() };
+                (producer.kind(), source)
             }));
         }
         // Browsers set up the first one alone and the others together: first what takes longest to be seen.
@@ -216,13 +206,7 @@ impl Session {
         let me = self.peer_in(&mut state)?;
         check_limit(me.producers.len())?;
         me.producers.insert(id, ProducerEntry { producer: producer.clone(), app_data });
-        for (peer_id, peer) in &mut state.peers {
-            if peer_id != self.peer_id() && peer.joined.is_some() {
-                let consumer =
-                    Session::new(self.room().clone(), peer_id.clone(), peer.session, peer.link.clone());
-                consumer.consume(peer, vec![source.clone()]);
-            }
-        }
+        self.room().offer(&mut state, &source);
         drop(state);
         Ok(json!({ "id": id }))
     }
@@ -278,10 +262,6 @@ impl Session {
         self.with_joined_peer(|_| ())?;
         self.consumer(asked)
     }
-}
-
-fn describe(id: &str, display_name: &str, device: &Value) -> Value {
-    json!({ "id": id, "displayName": display_name, "device": device })
 }
 
 fn done<E: std::fmt::Display>(result: Result<(), E>) -> Answer {

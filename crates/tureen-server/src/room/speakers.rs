@@ -50,16 +50,18 @@ impl Room {
 }
 
 impl State {
-    /// The loudest producer belongs to this peer. Nothing is told of one whose peer has just left.
+    /// The loudest producer is this one. Nothing is told of one whose peer has just left.
     fn tell_speaker(&self, producer: ProducerId, volume: i8) {
         let speaker = self.peers.iter().find(|(_, peer)| peer.producers.contains_key(&producer));
         if let Some((peer_id, _)) = speaker {
-            self.tell_all("activeSpeaker", &ActiveSpeaker { peer_id: Some(peer_id), volume: Some(volume) });
+            self.tell_all("activeSpeaker", &ActiveSpeaker::Peer { peer_id, volume });
+        } else if self.has_producer(producer) {
+            self.tell_all("activeSpeaker", &ActiveSpeaker::Broadcaster { volume });
         }
     }
 
     fn tell_silence(&self) {
-        self.tell_all("activeSpeaker", &ActiveSpeaker { peer_id: None, volume: None });
+        self.tell_all("activeSpeaker", &ActiveSpeaker::Nobody { peer_id: () });
     }
 }
 

@@ -1,12 +1,13 @@
 //! The data of requests and notifications, as JSON has it.
 
 use serde::{Deserialize, Serialize, de::DeserializeOwned};
-use serde_json::{Map, Value};
+use serde_json::{Map, Value, json};
 use tureen::{
     consumer::{ConsumerScore, ConsumerType},
     prelude::*,
     producer::ProducerScore,
     types::data_structures::BweTraceInfo,
+    webrtc_transport::WebRtcTransport,
 };
 
 use crate::protoo::Refusal;
@@ -37,6 +38,17 @@ pub(super) struct CreatedTransport<'a> {
     pub(super) ice_parameters: &'a IceParameters,
     pub(super) ice_candidates: &'a [IceCandidate],
     pub(super) dtls_parameters: DtlsParameters,
+}
+
+impl<'a> CreatedTransport<'a> {
+    pub(super) fn describe(transport: &'a WebRtcTransport) -> Self {
+        Self {
+            id: transport.id(),
+            ice_parameters: transport.ice_parameters(),
+            ice_candidates: transport.ice_candidates(),
+            dtls_parameters: transport.dtls_parameters(),
+        }
+    }
 }
 
 #[derive(Deserialize)]
@@ -104,6 +116,69 @@ pub(super) struct DisplayName {
     pub(super) display_name: String,
 }
 
+/// A broadcaster as it introduces itself.
+#[derive(Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub(crate) struct AddBroadcaster {
+    pub(crate) id: String,
+    pub(super) display_name: String,
+    pub(super) device: BroadcasterDevice,
+    #[serde(default)]
+    pub(super) rtp_capabilities: Option<RtpCapabilities>,
+}
+
+#[derive(Deserialize)]
+pub(super) struct BroadcasterDevice {
+    name: String,
+    #[serde(default)]
+    version: Option<String>,
+}
+
+impl BroadcasterDevice {
+    /// As other participants are told.
+    pub(super) fn describe(&self) -> Value {
+        let version = self.version.as_deref().unwrap_or_default();
+        json!({ "flag": "broadcaster", "name": self.name, "version": version })
+    }
+}
+
+#[derive(Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub(crate) struct CreateBroadcasterTransport {
+    pub(super) r#type: BroadcasterTransportKind,
+}
+
+#[derive(Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub(super) enum BroadcasterTransportKind {
+    Webrtc,
+    Plain,
+}
+
+#[derive(Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub(crate) struct ConnectBroadcasterTransport {
+    pub(super) dtls_parameters: DtlsParameters,
+}
+
+#[derive(Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub(crate) struct ProduceByBroadcaster {
+    pub(super) kind: MediaKind,
+    pub(super) rtp_parameters: RtpParameters,
+}
+
+/// What a broadcaster must know of its consumer.
+#[derive(Serialize)]
+#[serde(rename_all = "camelCase")]
+pub(super) struct ConsumedByBroadcaster<'a> {
+    pub(super) id: ConsumerId,
+    pub(super) producer_id: ProducerId,
+    pub(super) kind: MediaKind,
+    pub(super) rtp_parameters: &'a RtpParameters,
+    pub(super) r#type: ConsumerType,
+}
+
 /// `newConsumer`.
 #[derive(Serialize)]
 #[serde(rename_all = "camelCase")]
@@ -143,14 +218,22 @@ pub(super) struct ConsumerLayersChanged {
     pub(super) temporal_layer: Option<u8>,
 }
 
-/// `activeSpeaker`; `peerId` is null and `volume` left out where nobody speaks.
+/// `activeSpeaker`, with volumes in dBov.
 #[derive(Serialize)]
-#[serde(rename_all = "camelCase")]
-pub(super) struct ActiveSpeaker<'a> {
-    pub(super) peer_id: Option<&'a str>,
-    /// dBov.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub(super) volume: Option<i8>,
+#[serde(untagged, rename_all_fields = "camelCase")]
+pub(super) enum ActiveSpeaker<'a> {
+    Peer {
+        peer_id: &'a str,
+        volume: i8,
+    },
+    /// `peerId` is left out.
+    Broadcaster {
+        volume: i8,
+    },
+    /// `peerId` is null.
+    Nobody {
+        peer_id: (),
+    },
 }
 
 /// `downlinkBwe`, all in bit/s.
@@ -198,9 +281,10 @@ mod tests {
 
     #[test]
     fn silence_has_a_null_peer_and_no_volume() {
-        let speaker = ActiveSpeaker { peer_id: Some("a"), volume: Some(-30) };
+        let speaker = ActiveSpeaker::Peer { peer_id: "a", volume: -30 };
         assert_eq!(write(&speaker).unwrap(), json!({ "peerId": "a", "volume": -30 }));
-        let silence = ActiveSpeaker { peer_id: None, volume: None };
+        assert_eq!(write(&ActiveSpeaker::Broadcaster { volume: -30 }).unwrap(), json!({ "volume": -30 }));
+        let silence = ActiveSpeaker::Nobody { peer_id: () };
         assert_eq!(write(&silence).unwrap(), json!({ "peerId": null }));
     }
 

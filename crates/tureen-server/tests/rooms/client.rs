@@ -214,12 +214,34 @@ pub(crate) async fn get(server: &Server, path: &str) -> Response {
     exchange(TcpStream::connect(server.local_addr()).await.unwrap(), "GET", path).await
 }
 
+/// Sends `body` by POST.
+pub(crate) async fn post(server: &Server, path: &str, body: &str) -> Response {
+    let stream = TcpStream::connect(server.local_addr()).await.unwrap();
+    exchange_body(stream, "POST", path, body).await
+}
+
+pub(crate) async fn delete(server: &Server, path: &str) -> Response {
+    exchange(TcpStream::connect(server.local_addr()).await.unwrap(), "DELETE", path).await
+}
+
 pub(crate) async fn exchange(
-    mut stream: impl AsyncReadExt + AsyncWriteExt + Unpin,
+    stream: impl AsyncReadExt + AsyncWriteExt + Unpin,
     method: &str,
     path: &str,
 ) -> Response {
-    let request = format!("{method} {path} HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n");
+    exchange_body(stream, method, path, "").await
+}
+
+async fn exchange_body(
+    mut stream: impl AsyncReadExt + AsyncWriteExt + Unpin,
+    method: &str,
+    path: &str,
+    body: &str,
+) -> Response {
+    let length = body.len();
+    let request = format!(
+        "{method} {path} HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\nContent-Length: {length}\r\n\r\n{body}"
+    );
     stream.write_all(request.as_bytes()).await.unwrap();
     let mut text = String::new();
     tokio::time::timeout(TOO_LONG, stream.read_to_string(&mut text)).await.unwrap().unwrap();

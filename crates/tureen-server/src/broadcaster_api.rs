@@ -1,0 +1,134 @@
+//! The HTTP API for broadcasters: participants that send (and receive) media without a signalling connection, as
+//! FFmpeg and GStreamer do. Bodies are JSON, errors plain text.
+
+use axum::{
+    Json, Router,
+    body::Bytes,
+    extract::{DefaultBodyLimit, Path, Query, State},
+    http::StatusCode,
+    response::{IntoResponse, Response},
+    routing::{delete, post},
+};
+use serde::{Deserialize, de::DeserializeOwned};
+use serde_json::Value;
+use tureen::prelude::*;
+
+use crate::{
+    http::{App, check_id},
+    protoo::Refusal,
+    room::Broadcasting,
+};
+
+/// The routes under `/rooms/{room_id}`.
+pub(crate) fn routes(max_body: usize) -> Router<App> {
+    const BROADCASTER: &str = "/rooms/{room_id}/broadcasters/{broadcaster_id}";
+    const TRANSPORT: &str = "/rooms/{room_id}/broadcasters/{broadcaster_id}/transports/{transport_id}";
+    Router::new()
+        .route("/rooms/{room_id}/broadcasters", post(add))
+        .route(BROADCASTER, delete(remove))
+        .route(&format!("{BROADCASTER}/transports"), post(create_transport))
+        .route(&format!("{TRANSPORT}/connect"), post(connect))
+        .route(&format!("{TRANSPORT}/producers"), post(produce))
+        .route(&format!("{TRANSPORT}/consume"), post(consume))
+        .layer(DefaultBodyLimit::max(max_body))
+}
+
+/// A broadcaster of the path.
+#[derive(Deserialize)]
+struct Named {
+    room_id: String,
+    broadcaster_id: String,
+}
+
+/// A transport of the path.
+#[derive(Deserialize)]
+struct OfTransport {
+    room_id: String,
+    broadcaster_id: String,
+    transport_id: TransportId,
+}
+
+#[derive(Deserialize)]
+#[serde(rename_all = "camelCase")]
+struct Consume {
+    producer_id: ProducerId,
+}
+
+type Answer = Result<Json<Value>, Failure>;
+
+async fn add(State(app): State<App>, Path(room_id): Path<String>, body: Bytes) -> Answer {
+    check_id("roomId", &room_id)?;
+    let asked: crate::room::AddBroadcaster = read(&body)?;
+    check_id("id", &asked.id)?;
+    Ok(Json(app.rooms.add_broadcaster(&room_id, asked).await?))
+}
+
+async fn remove(State(app): State<App>, Path(named): Path<Named>) -> Result<&'static str, Failure> {
+    let broadcaster = named.find(&app)?;
+    app.rooms.remove_broadcaster(&broadcaster)?;
+    Ok("broadcaster deleted\n")
+}
+
+async fn create_transport(State(app): State<App>, Path(named): Path<Named>, body: Bytes) -> Answer {
+    Ok(Json(named.find(&app)?.create_transport(read(&body)?).await?))
+}
+
+async fn connect(State(app): State<App>, Path(path): Path<OfTransport>, body: Bytes) -> Result<(), Failure> {
+    Ok(path.broadcaster(&app)?.connect(path.transport_id, read(&body)?).await?)
+}
+
+async fn produce(State(app): State<App>, Path(path): Path<OfTransport>, body: Bytes) -> Answer {
+    Ok(Json(path.broadcaster(&app)?.produce(path.transport_id, read(&body)?).await?))
+}
+
+async fn consume(
+    State(app): State<App>,
+    Path(path): Path<OfTransport>,
+    Query(Consume { producer_id }): Query<Consume>,
+) -> Answer {
+    Ok(Json(path.broadcaster(&app)?.consume(path.transport_id, producer_id).await?))
+}
+
+impl Named {
+    fn find(&self, app: &App) -> Result<Broadcasting, Refusal> {
+        app.rooms.broadcaster(&self.room_id, &self.broadcaster_id)
+    }
+}
+
+impl OfTransport {
+    fn broadcaster(&self, app: &App) -> Result<Broadcasting, Refusal> {
+        app.rooms.broadcaster(&self.room_id, &self.broadcaster_id)
+    }
+}
+
+/// Reads a body whatever type it claims to be; no body is an empty object.
+fn read<T: DeserializeOwned>(body: &[u8]) -> Result<T, Refusal> {
+    let body = if body.is_empty() { b"{}" } else { body };
+    serde_json::from_slice(body).map_err(|error| Refusal::bad_request(format_args!("wrong body: {error}")))
+}
+
+/// Why a call failed, in plain text.
+struct Failure(StatusCode, String);
+
+impl From<Refusal> for Failure {
+    fn from(Refusal { code, reason }: Refusal) -> Self {
+        let status = match code {
+            400 => StatusCode::BAD_REQUEST,
+            404 => StatusCode::NOT_FOUND,
+            _ => StatusCode::INTERNAL_SERVER_ERROR,
+        };
+        Self(status, format!("{reason}\n"))
+    }
+}
+
+impl From<(StatusCode, String)> for Failure {
+    fn from((status, reason): (StatusCode, String)) -> Self {
+        Self(status, reason)
+    }
+}
+
+impl IntoResponse for Failure {
+    fn into_response(self) -> Response {
+        (self.0, self.1).into_response()
+    }
+}

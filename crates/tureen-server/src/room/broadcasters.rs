@@ -1,0 +1,275 @@
+//! Broadcasters: participants without a signalling connection, run over HTTP. They last until they are removed or
+//! the room ends; they don't hold it open.
+
+use std::{collections::HashMap, sync::Arc};
+
+use serde_json::{Map, Value, json};
+use tracing::info;
+use tureen::{consumer::Consumer, prelude::*, webrtc_transport::WebRtcTransport};
+
+use super::{
+    ConsumerEntry, Joined, Room, State,
+    consuming::Source,
+    wire::{
+        AddBroadcaster, BroadcasterTransportKind, ConnectBroadcasterTransport, ConsumedByBroadcaster,
+        CreateBroadcasterTransport, CreatedTransport, ProduceByBroadcaster, write,
+    },
+};
+use crate::{protoo::Refusal, workers::LoadUnit};
+
+type Answer = Result<Value, Refusal>;
+
+/// What the room knows of a broadcaster. Dropping it ends all its media.
+pub(super) struct Broadcaster {
+    /// To tell it from a later one of the same id.
+    number: u64,
+    pub(super) about: Joined,
+    pub(super) producers: HashMap<ProducerId, Producer>,
+    transports: HashMap<TransportId, TransportEntry>,
+    consumers: HashMap<ConsumerId, ConsumerEntry>,
+}
+
+struct TransportEntry {
+    transport: BroadcasterTransport,
+    _load: LoadUnit,
+}
+
+#[derive(Clone)]
+enum BroadcasterTransport {
+    WebRtc(WebRtcTransport),
+}
+
+/// Why a broadcaster can't be added.
+pub(crate) enum AddBroadcasterError {
+    /// The room is over.
+    Ended,
+    Refused(Refusal),
+}
+
+/// A broadcaster's place in its room.
+#[derive(Clone)]
+pub(crate) struct Broadcasting {
+    room: Arc<Room>,
+    id: String,
+    number: u64,
+}
+
+impl Room {
+    /// Lets a broadcaster in. Its answer lists what it can consume.
+    pub(crate) fn add_broadcaster(&self, asked: &AddBroadcaster) -> Result<Value, AddBroadcasterError> {
+        let AddBroadcaster { id, display_name, device, rtp_capabilities } = asked;
+        let about = Joined {
+            display_name: display_name.clone(),
+            device: device.describe(),
+            rtp_capabilities: rtp_capabilities.clone(),
+        };
+        let refuse = |refusal| Err(AddBroadcasterError::Refused(refusal));
+        let limit = self.config.limits.max_broadcasters_per_room;
+        let mut state = self.lock();
+        if state.ended {
+            return Err(AddBroadcasterError::Ended);
+        }
+        if state.broadcasters.len() >= limit {
+            return refuse(Refusal::failed(format_args!("a room has at most {limit} broadcasters")));
+        }
+        if state.broadcasters.contains_key(id) || state.peers.contains_key(id) {
+            return refuse(Refusal::bad_request(format_args!("there is a participant \"{id}\" already")));
+        }
+
+        let peers = match &about.rtp_capabilities {
+            Some(rtp_capabilities) => self.consumable_peers(&state, rtp_capabilities),
+            None => Vec::new(),
+        };
+        state.tell_all("newPeer", &about.describe(id));
+        info!(room = self.id, broadcaster = id, name = about.display_name, "broadcaster added");
+        state.sessions += 1;
+        let broadcaster = Broadcaster {
+            number: state.sessions,
+            about,
+            producers: HashMap::new(),
+            transports: HashMap::new(),
+            consumers: HashMap::new(),
+        };
+        state.broadcasters.insert(id.clone(), broadcaster);
+        Ok(json!({ "peers": peers }))
+    }
+
+    /// The broadcaster of this id.
+    pub(crate) fn broadcaster(self: &Arc<Self>, id: &str) -> Result<Broadcasting, Refusal> {
+        let state = self.lock();
+        let found = state.broadcasters.get(id).ok_or_else(|| Refusal::not_found("broadcaster", id))?;
+        Ok(Broadcasting { room: Arc::clone(self), id: id.to_owned(), number: found.number })
+    }
+
+    /// The joined peers with those of their producers that fit `rtp_capabilities`.
+    fn consumable_peers(&self, state: &State, rtp_capabilities: &RtpCapabilities) -> Vec<Value> {
+        let joined = state.peers.iter().filter_map(|(id, peer)| Some((id, peer, peer.joined.as_ref()?)));
+        joined
+            .map(|(id, peer, joined)| {
+                let producers = peer.producers.values().map(|entry| &entry.producer);
+                let fitting = producers
+                    .filter(|producer| self.router.can_consume(&producer.id(), rtp_capabilities))
+                    .map(|producer| json!({ "id": producer.id(), "kind": producer.kind() }));
+                let mut described = joined.describe(id);
+                described["producers"] = fitting.collect();
+                described
+            })
+            .collect()
+    }
+}
+
+impl Broadcasting {
+    pub(crate) fn room(&self) -> &Arc<Room> {
+        &self.room
+    }
+
+    /// Takes the broadcaster out of the room.
+    pub(crate) fn remove(&self) -> Result<(), Refusal> {
+        let removed = {
+            let mut state = self.room.lock();
+            self.in_state(&mut state)?;
+            let removed = state.broadcasters.remove(&self.id);
+            state.tell_all("peerClosed", &json!({ "peerId": self.id }));
+            state.ended |= state.peers.is_empty() && state.broadcasters.is_empty();
+            removed
+        };
+        drop(removed);
+        info!(room = self.room.id, broadcaster = self.id, "broadcaster removed");
+        Ok(())
+    }
+
+    pub(crate) async fn create_transport(&self, asked: CreateBroadcasterTransport) -> Answer {
+        let room = &self.room;
+        let limit = room.config.limits.max_transports_per_peer;
+        let check_limit = |count: usize| match count < limit {
+            true => Ok(()),
+            false => Err(Refusal::failed(format_args!("a broadcaster has at most {limit} transports"))),
+        };
+        self.look(|broadcaster| check_limit(broadcaster.transports.len()))??;
+
+        let (transport, answer) = match asked.r#type {
+            BroadcasterTransportKind::Webrtc => {
+                let transport = room.create_webrtc_transport(false).await?;
+                let answer = write(&CreatedTransport::describe(&transport))?;
+                (BroadcasterTransport::WebRtc(transport), answer)
+            }
+            BroadcasterTransportKind::Plain => {
+                return Err(Refusal::failed("plain transports are not supported yet"));
+            }
+        };
+        let entry = TransportEntry { transport: transport.clone(), _load: room.worker.add_load() };
+        self.look(|broadcaster| {
+            check_limit(broadcaster.transports.len())?;
+            broadcaster.transports.insert(transport.as_transport().id(), entry);
+            Ok(answer)
+        })?
+    }
+
+    pub(crate) async fn connect(
+        &self,
+        id: TransportId,
+        asked: ConnectBroadcasterTransport,
+    ) -> Result<(), Refusal> {
+        let ConnectBroadcasterTransport { dtls_parameters } = asked;
+        match self.transport(id)? {
+            BroadcasterTransport::WebRtc(transport) => transport
+                .connect(WebRtcTransportRemoteParameters { dtls_parameters })
+                .await
+                .map_err(Refusal::failed),
+        }
+    }
+
+    pub(crate) async fn produce(&self, id: TransportId, asked: ProduceByBroadcaster) -> Answer {
+        let ProduceByBroadcaster { kind, rtp_parameters } = asked;
+        let limit = self.room.config.limits.max_producers_per_peer;
+        let check_limit = |count: usize| match count < limit {
+            true => Ok(()),
+            false => Err(Refusal::failed(format_args!("a broadcaster has at most {limit} producers"))),
+        };
+        self.look(|broadcaster| check_limit(broadcaster.producers.len()))??;
+        let transport = self.transport(id)?;
+        let options = ProducerOptions::new(kind, rtp_parameters);
+        let producer = transport.as_transport().produce(options).await.map_err(Refusal::bad_request)?;
+        let producer_id = producer.id();
+        self.room.hear(&producer).await;
+
+        let source = Source { peer_id: self.id.clone(), producer_id, app_data: Map::new() };
+        let mut state = self.room.lock();
+        let me = self.in_state(&mut state)?;
+        check_limit(me.producers.len())?;
+        me.producers.insert(producer_id, producer.clone());
+        self.room.offer(&mut state, &source);
+        drop(state);
+        Ok(json!({ "id": producer_id }))
+    }
+
+    pub(crate) async fn consume(&self, id: TransportId, producer_id: ProducerId) -> Answer {
+        let limit = self.room.config.limits.max_consumers_per_broadcaster;
+        let check_limit = |count: usize| match count < limit {
+            true => Ok(()),
+            false => Err(Refusal::failed(format_args!("a broadcaster has at most {limit} consumers"))),
+        };
+        self.look(|broadcaster| check_limit(broadcaster.consumers.len()))??;
+        let transport = self.transport(id)?;
+        let rtp_capabilities = self
+            .look(|broadcaster| broadcaster.about.rtp_capabilities.clone())?
+            .ok_or_else(|| Refusal::bad_request("the broadcaster gave no rtpCapabilities"))?;
+        if !self.room.lock().has_producer(producer_id) {
+            return Err(Refusal::not_found("producer", producer_id));
+        }
+        let mut options = ConsumerOptions::new(producer_id, rtp_capabilities);
+        options.enable_rtx = Some(true);
+        let consumer = transport.as_transport().consume(options).await.map_err(Refusal::bad_request)?;
+        let answer = write(&ConsumedByBroadcaster {
+            id: consumer.id(),
+            producer_id,
+            kind: consumer.kind(),
+            rtp_parameters: consumer.rtp_parameters(),
+            r#type: consumer.r#type(),
+        })?;
+        let entry = ConsumerEntry { consumer: consumer.clone(), _load: self.room.worker.add_load() };
+        self.look(|broadcaster| {
+            check_limit(broadcaster.consumers.len())?;
+            broadcaster.consumers.insert(consumer.id(), entry);
+            Ok(())
+        })??;
+        self.forget_with_producer(&consumer);
+        Ok(answer)
+    }
+
+    /// Closes a consumer with its producer, without a word: broadcasters are told nothing.
+    fn forget_with_producer(&self, consumer: &Consumer) {
+        let (me, id) = (self.clone(), consumer.id());
+        let forget = move || drop(me.look(|broadcaster| broadcaster.consumers.remove(&id)));
+        if consumer.closed() {
+            forget();
+        } else {
+            consumer.on_producer_close(forget).detach();
+        }
+    }
+
+    fn transport(&self, id: TransportId) -> Result<BroadcasterTransport, Refusal> {
+        self.look(|broadcaster| broadcaster.transports.get(&id).map(|entry| entry.transport.clone()))?
+            .ok_or_else(|| Refusal::not_found("transport", id))
+    }
+
+    /// Looks at the broadcaster under the room's lock; refused when it has been removed.
+    ///
+    /// Nothing of a media worker may be dropped or awaited in `look`.
+    fn look<T>(&self, look: impl FnOnce(&mut Broadcaster) -> T) -> Result<T, Refusal> {
+        self.in_state(&mut self.room.lock()).map(look)
+    }
+
+    fn in_state<'a>(&self, state: &'a mut State) -> Result<&'a mut Broadcaster, Refusal> {
+        let found = state.broadcasters.get_mut(&self.id).filter(|found| found.number == self.number);
+        found.ok_or_else(|| Refusal::not_found("broadcaster", &self.id))
+    }
+}
+
+impl BroadcasterTransport {
+    fn as_transport(&self) -> &dyn Transport {
+        match self {
+            Self::WebRtc(transport) => transport,
+        }
+    }
+}

@@ -1,0 +1,174 @@
+//! Broadcasters: participants run over HTTP.
+
+use serde_json::{Value, json};
+use tureen_server::Server;
+
+use crate::client::{Client, Response, config, delete, get, join_data, post, server};
+
+const BROADCASTERS: &str = "/rooms/r/broadcasters";
+
+async fn add(server: &Server, id: &str) -> Response {
+    let about = json!({ "id": id, "displayName": "Camera 1", "device": { "name": "FFmpeg" } });
+    post(server, BROADCASTERS, &about.to_string()).await
+}
+
+async fn create_transport(server: &Server, broadcaster: &str) -> String {
+    let path = format!("{BROADCASTERS}/{broadcaster}/transports");
+    let transport = ok(&post(server, &path, r#"{ "type": "webrtc" }"#).await);
+    assert_eq!(transport["iceParameters"]["iceLite"], true);
+    assert!(!transport["dtlsParameters"]["fingerprints"].as_array().unwrap().is_empty());
+    format!("{path}/{}", transport["id"].as_str().unwrap())
+}
+
+async fn produce(server: &Server, transport: &str) -> Response {
+    let producer = json!({
+        "kind": "audio",
+        "rtpParameters": {
+            "codecs": [{ "mimeType": "audio/opus", "payloadType": 101, "clockRate": 48000, "channels": 2 }],
+            "encodings": [{ "ssrc": 1111 }],
+        },
+    });
+    post(server, &format!("{transport}/producers"), &producer.to_string()).await
+}
+
+fn ok(response: &Response) -> Value {
+    assert_eq!(response.status, 200, "{}", response.body);
+    serde_json::from_str(&response.body).unwrap()
+}
+
+/// Joins with a receiving transport.
+async fn join(server: &Server, peer: &str) -> (Client, Value) {
+    let mut client = Client::connect(server, "r", peer).await;
+    let transport = json!({ "forceTcp": false, "producing": false, "consuming": true });
+    client.request("createWebRtcTransport", transport).await.unwrap();
+    let answer = client.request("join", join_data(peer)).await.unwrap();
+    (client, answer)
+}
+
+#[tokio::test]
+async fn peers_see_and_consume_a_broadcaster_whoever_comes_first() {
+    let server = server().await;
+    let (mut early, _) = join(&server, "early").await;
+    assert_eq!(ok(&add(&server, "cam").await), json!({ "peers": [] }));
+    let described = json!({
+        "id": "cam",
+        "displayName": "Camera 1",
+        "device": { "flag": "broadcaster", "name": "FFmpeg", "version": "" },
+    });
+    assert_eq!(early.notification("newPeer").await, described);
+
+    let transport = create_transport(&server, "cam").await;
+    let producer = ok(&produce(&server, &transport).await);
+    let (mut late, answer) = join(&server, "late").await;
+    assert!(answer["peers"].as_array().unwrap().contains(&described), "{answer}");
+    for peer in [&mut early, &mut late] {
+        let (request, consumer) = peer.server_request("newConsumer").await;
+        assert_eq!(consumer["peerId"], "cam");
+        assert_eq!(consumer["producerId"], producer["id"]);
+        assert_eq!(consumer["appData"], json!({}));
+        peer.answer(request).await;
+        peer.notification("consumerScore").await;
+    }
+
+    assert_eq!(delete(&server, &format!("{BROADCASTERS}/cam")).await.status, 200);
+    for peer in [&mut early, &mut late] {
+        assert_eq!(peer.notification("peerClosed").await, json!({ "peerId": "cam" }));
+        peer.notification("consumerClosed").await;
+    }
+    assert_eq!(delete(&server, &format!("{BROADCASTERS}/cam")).await.status, 404);
+}
+
+#[tokio::test]
+async fn a_broadcaster_consumes_what_fits_its_capabilities() {
+    let server = server().await;
+    let mut a = Client::connect(&server, "r", "a").await;
+    let sending = json!({ "forceTcp": false, "producing": true, "consuming": false });
+    let sending = a.request("createWebRtcTransport", sending).await.unwrap();
+    a.request("join", join_data("a")).await.unwrap();
+    let produce = json!({
+        "transportId": sending["id"],
+        "kind": "audio",
+        "rtpParameters": {
+            "mid": "0",
+            "codecs": [{ "mimeType": "audio/opus", "payloadType": 111, "clockRate": 48000, "channels": 2 }],
+            "encodings": [{ "ssrc": 1 }],
+        },
+    });
+    let producer = a.request("produce", produce).await.unwrap();
+
+    let mut about = join_data("rec");
+    about["id"] = "rec".into();
+    let peers = ok(&post(&server, BROADCASTERS, &about.to_string()).await);
+    let expected = json!([{ "id": producer["id"], "kind": "audio" }]);
+    assert_eq!((&peers["peers"][0]["id"], &peers["peers"][0]["producers"]), (&json!("a"), &expected));
+
+    let transport = create_transport(&server, "rec").await;
+    let consume = format!("{transport}/consume?producerId={}", producer["id"].as_str().unwrap());
+    let consumer = ok(&post(&server, &consume, "").await);
+    assert_eq!(consumer["producerId"], producer["id"]);
+    assert_eq!((&consumer["kind"], &consumer["type"]), (&json!("audio"), &json!("simple")));
+    assert_eq!(consumer["rtpParameters"]["codecs"][0]["mimeType"], "audio/opus");
+}
+
+#[tokio::test]
+async fn mistakes_are_named_and_leave_nothing_behind() {
+    let server = server().await;
+    let unknown = "00000000-0000-0000-0000-000000000001";
+    assert_eq!(
+        post(&server, "/rooms/none/broadcasters/x/transports", r#"{"type":"webrtc"}"#).await.status,
+        404
+    );
+    assert_eq!(post(&server, BROADCASTERS, "{").await.status, 400);
+    assert_eq!(
+        post(&server, BROADCASTERS, r#"{"id":"","displayName":"","device":{"name":""}}"#).await.status,
+        400
+    );
+    assert_eq!(get(&server, BROADCASTERS).await.status, 405);
+
+    let (mut a, _) = join(&server, "a").await;
+    ok(&add(&server, "cam").await);
+    a.notification("newPeer").await;
+    for taken in ["cam", "a"] {
+        let response = add(&server, taken).await;
+        assert_eq!(response.status, 400);
+        assert!(response.body.contains(taken), "{}", response.body);
+    }
+    let transports = format!("{BROADCASTERS}/cam/transports");
+    assert_eq!(post(&server, &transports, r#"{ "type": "carrier pigeon" }"#).await.status, 400);
+    let of_unknown = format!("{transports}/{unknown}");
+    assert_eq!(produce(&server, &of_unknown).await.status, 404);
+    let transport = create_transport(&server, "cam").await;
+    let nothing = r#"{ "kind": "audio", "rtpParameters": { "codecs": [] } }"#;
+    assert_eq!(post(&server, &format!("{transport}/producers"), nothing).await.status, 400);
+    assert_eq!(post(&server, &format!("{transport}/consume"), "").await.status, 400);
+    let consume = post(&server, &format!("{transport}/consume?producerId={unknown}"), "").await;
+    assert_eq!(consume.status, 400, "a broadcaster without rtpCapabilities can't consume");
+    assert!(a.unasked().is_empty(), "{:?}", a.unasked());
+}
+
+#[tokio::test]
+async fn a_broadcaster_does_not_hold_its_room_open() {
+    let mut config = config();
+    config.limits.max_rooms = 1;
+    let server = Server::start(config).await.unwrap();
+    ok(&add(&server, "cam").await);
+    assert_eq!(get(&server, "/rooms/other").await.status, 503, "the broadcaster's room is there");
+    let (a, _) = join(&server, "a").await;
+    a.leave().await;
+    assert_eq!(get(&server, "/rooms/other").await.status, 200);
+
+    ok(&add(&server, "cam").await);
+    assert_eq!(delete(&server, &format!("{BROADCASTERS}/cam")).await.status, 200);
+    assert_eq!(get(&server, "/rooms/other").await.status, 200, "a room without anybody");
+}
+
+#[tokio::test]
+async fn a_room_has_a_bounded_number_of_broadcasters() {
+    let mut config = config();
+    config.limits.max_broadcasters_per_room = 2;
+    let server = Server::start(config).await.unwrap();
+    for id in ["a", "b"] {
+        ok(&add(&server, id).await);
+    }
+    assert_eq!(add(&server, "c").await.status, 500);
+}
