@@ -10,6 +10,7 @@
 #![warn(missing_debug_implementations)]
 
 pub mod api;
+pub mod bwe;
 pub mod consumer;
 pub mod demux;
 pub mod dtls;

@@ -1,0 +1,253 @@
+//! Shares what a transport may send among its consumers.
+//!
+//! A consumer forwards what somebody else encoded, so it can't take any bitrate, only one of a few steps: nothing, or one
+//! combination of layers, at what that costs now. [`allocate`] picks a step for each (mediasoup: `BitrateAllocator`):
+//! first everybody climbs one step, the heaviest first; then the rest is shared by weight.
+//!
+//! Three things keep consumers from going up and down: a step up costs a little more than its price, the current step a
+//! little less, and who had to go down soon after going up waits longer each time before it tries again ([`Ascent`]).
+
+use std::time::{Duration, Instant};
+
+use smallvec::SmallVec;
+
+use crate::units::Bitrate;
+
+/// What a step above the current one costs of its price, and what the current one does.
+const CLIMB: f64 = 1.08;
+const STAY: f64 = 0.92;
+/// How long a consumer waits to go up after it went down; doubled when it had gone up in vain.
+const WAIT: Duration = Duration::from_secs(1);
+const MAX_WAIT: Duration = Duration::from_secs(32);
+/// Going down so soon after going up is going up in vain.
+const IN_VAIN: Duration = Duration::from_secs(8);
+
+/// Prices of a consumer's steps, least preferred first, usually rising.
+pub type Prices = SmallVec<[Bitrate; 12]>;
+
+/// Who may be given bitrate.
+#[derive(Clone, Debug, Default)]
+pub struct Candidate {
+    /// Its share of what is left, by those of others: mediasoup's priority. Zero takes no part.
+    pub weight: u8,
+    /// What its steps cost; the first is the least it takes. None at all for one that takes nothing.
+    pub prices: Prices,
+    /// The step it is at, if it ever was given one.
+    pub current: Option<usize>,
+    /// Whether it may go above that.
+    pub may_climb: bool,
+    /// The step it is given.
+    pub step: usize,
+}
+
+impl Candidate {
+    /// Goes one step up if `bitrate` pays for it. Gives what is left: more than before where the step above is cheaper.
+    fn climb_once(&mut self, bitrate: Bitrate) -> Option<Bitrate> {
+        let next = self.step + 1;
+        let blocked = !self.may_climb && self.current.is_some_and(|current| next > current);
+        if blocked || next >= self.prices.len() {
+            return None;
+        }
+        let (held, price) = (self.price(self.step), self.price(next));
+        (price <= bitrate + held).then(|| {
+            self.step = next;
+            bitrate + held - price
+        })
+    }
+
+    /// Climbs as far as `bitrate` goes. Gives what is left of it.
+    fn climb(&mut self, mut bitrate: Bitrate) -> Bitrate {
+        while let Some(left) = self.climb_once(bitrate) {
+            bitrate = left;
+        }
+        bitrate
+    }
+
+    fn price(&self, step: usize) -> Bitrate {
+        let price = self.prices.get(step).copied().unwrap_or_default();
+        match self.current {
+            Some(current) if step > current => price * CLIMB,
+            Some(current) if step == current => price * STAY,
+            _ => price,
+        }
+    }
+}
+
+/// Picks a step for each candidate. Those of equal weight take turns at being first, by `round`.
+pub fn allocate(available: Bitrate, candidates: &mut [Candidate], round: usize) {
+    let mut left = available;
+    let mut order: SmallVec<[usize; 32]> = SmallVec::new();
+    for (index, candidate) in candidates.iter_mut().enumerate() {
+        candidate.step = 0;
+        left = left - candidate.price(0);
+        if candidate.weight > 0 && candidate.prices.len() > 1 {
+            order.push(index);
+        }
+    }
+    order.sort_by_key(|&index| std::cmp::Reverse(candidates[index].weight));
+    for group in order.chunk_by_mut(|&a, &b| candidates[a].weight == candidates[b].weight) {
+        group.rotate_left(round % group.len());
+    }
+
+    for &index in &order {
+        left = candidates[index].climb_once(left).unwrap_or(left);
+    }
+    let weights: u64 = order.iter().map(|&index| u64::from(candidates[index].weight)).sum();
+    loop {
+        let before = left;
+        for &index in &order {
+            let candidate = &mut candidates[index];
+            let share = Bitrate::bps(
+                (u128::from(before.as_bps()) * u128::from(candidate.weight) / u128::from(weights)) as u64,
+            );
+            left = left - share + candidate.climb(share);
+        }
+        if left == before {
+            // A share may be too small for any step where the whole is not.
+            for &index in &order {
+                left = candidates[index].climb(left);
+            }
+        }
+        if left == before {
+            return;
+        }
+    }
+}
+
+/// Remembers whether going up was in vain.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Ascent {
+    raised_at: Option<Instant>,
+    wait: Duration,
+    blocked_until: Option<Instant>,
+}
+
+impl Ascent {
+    /// Whether the consumer may go up now.
+    pub fn may_climb(&self, now: Instant) -> bool {
+        self.blocked_until.is_none_or(|until| now >= until)
+    }
+
+    /// When it may, if not now.
+    pub fn blocked_until(&self, now: Instant) -> Option<Instant> {
+        self.blocked_until.filter(|&until| now < until)
+    }
+
+    /// The consumer was given another step.
+    pub fn on_change(&mut self, now: Instant, from: usize, to: usize) {
+        if to > from {
+            self.raised_at = Some(now);
+        } else if to < from {
+            let in_vain = self.raised_at.take().is_some_and(|at| now.saturating_duration_since(at) < IN_VAIN);
+            self.wait = if in_vain { (self.wait * 2).clamp(WAIT, MAX_WAIT) } else { WAIT };
+            self.blocked_until = Some(now + self.wait);
+        }
+    }
+}
+
+#[cfg(test)]
+#[expect(clippy::disallowed_methods, reason = "tests may read the clock")]
+mod tests {
+    use super::*;
+
+    const SECOND: Duration = Duration::from_secs(1);
+
+    fn candidate(weight: u8, kbps: &[u64]) -> Candidate {
+        let prices = std::iter::once(0).chain(kbps.iter().copied()).map(Bitrate::kbps).collect();
+        Candidate { weight, prices, may_climb: true, ..Candidate::default() }
+    }
+
+    fn steps(available: u64, candidates: &mut [Candidate]) -> Vec<usize> {
+        allocate(Bitrate::kbps(available), candidates, 0);
+        candidates.iter().map(|candidate| candidate.step).collect()
+    }
+
+    #[test]
+    fn everybody_gets_something_before_anybody_gets_more() {
+        let mut all = [1, 1, 255].map(|weight| candidate(weight, &[100, 400, 1200]));
+        assert_eq!(steps(300, &mut all), [1, 1, 1]);
+        assert_eq!(steps(250, &mut all), [1, 0, 1], "the heaviest first");
+        assert_eq!(steps(3600, &mut all), [3, 3, 3]);
+        assert_eq!(steps(0, &mut all), [0, 0, 0]);
+    }
+
+    #[test]
+    fn what_is_left_is_shared_by_weight() {
+        let mut all = [1, 2, 6].map(|weight| candidate(weight, &[100, 400, 1200]));
+        assert_eq!(steps(1800, &mut all), [1, 2, 3]);
+        assert_eq!(steps(1000, &mut all), [1, 2, 2], "what one can't use is offered to the next");
+    }
+
+    #[test]
+    fn what_cannot_move_is_taken_off_the_top() {
+        let mut all = [
+            Candidate { prices: Prices::from_slice(&[Bitrate::kbps(300)]), ..Candidate::default() },
+            candidate(1, &[100, 400]),
+        ];
+        assert_eq!(steps(500, &mut all), [0, 1]);
+        assert_eq!(steps(700, &mut all), [0, 2]);
+        assert_eq!(steps(100, &mut all), [0, 0]);
+    }
+
+    #[test]
+    fn without_weight_nothing_is_given() {
+        assert_eq!(steps(500, &mut [candidate(0, &[100])]), [0]);
+        assert!(steps(500, &mut []).is_empty());
+    }
+
+    #[test]
+    fn small_changes_of_price_or_bitrate_move_nobody() {
+        let mut all = [candidate(1, &[100, 400, 1200])];
+        all[0].current = Some(2);
+        assert_eq!(steps(380, &mut all), [2], "stays for a little less");
+        assert_eq!(steps(1250, &mut all), [2], "goes up for a little more");
+        assert_eq!(steps(1300, &mut all), [3]);
+        assert_eq!(steps(360, &mut all), [1]);
+    }
+
+    #[test]
+    fn who_may_not_climb_stays_where_it_is() {
+        let mut all = [candidate(1, &[100, 400, 1200])];
+        (all[0].current, all[0].may_climb) = (Some(1), false);
+        assert_eq!(steps(5000, &mut all), [1]);
+        all[0].may_climb = true;
+        assert_eq!(steps(5000, &mut all), [3]);
+    }
+
+    #[test]
+    fn equal_ones_take_turns() {
+        let mut all = [1, 1].map(|weight| candidate(weight, &[100]));
+        let mut first = |round| {
+            allocate(Bitrate::kbps(150), &mut all, round);
+            all.iter().position(|candidate| candidate.step == 1)
+        };
+        assert_eq!([first(0), first(1), first(2)], [Some(0), Some(1), Some(0)]);
+    }
+
+    #[test]
+    fn cheaper_layer_above_costs_nothing_more() {
+        assert_eq!(steps(400, &mut [candidate(1, &[400, 300, 350])]), [3]);
+    }
+
+    #[test]
+    fn going_up_in_vain_makes_wait_longer_each_time() {
+        let mut now = Instant::now();
+        let mut ascent = Ascent::default();
+        assert!(ascent.may_climb(now));
+        let mut waits = Vec::new();
+        for _ in 0..7 {
+            ascent.on_change(now, 1, 2);
+            now += SECOND;
+            ascent.on_change(now, 2, 1);
+            let until = ascent.blocked_until(now).unwrap();
+            waits.push((until - now).as_secs());
+            assert!(!ascent.may_climb(now) && ascent.may_climb(until));
+            now = until;
+        }
+        assert_eq!(waits, [1, 2, 4, 8, 16, 32, 32]);
+        ascent.on_change(now, 1, 2);
+        now += 20 * SECOND;
+        ascent.on_change(now, 2, 1);
+        assert_eq!(ascent.blocked_until(now), Some(now + SECOND), "that was not in vain");
+    }
+}

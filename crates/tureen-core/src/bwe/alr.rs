@@ -1,0 +1,90 @@
+//! Whether the sender uses what it may: if not, what arrives says little of what the path could carry.
+
+use super::Micros;
+use crate::units::Bitrate;
+
+/// Part of the estimate that counts as using it.
+const USAGE: f64 = 0.65;
+/// The budget is counted over this time.
+const WINDOW: Micros = 500_000;
+/// The sender is application-limited when so much of the budget is left, and no more when this little is.
+const START: f64 = 0.8;
+const STOP: f64 = 0.5;
+
+/// Detects application-limited regions: a budget refills at a part of the estimate and is spent by what is sent.
+#[derive(Debug, Default)]
+pub struct AlrDetector {
+    bits_per_second: f64,
+    /// Bits left; negative when overspent.
+    left: f64,
+    updated_at: Option<Micros>,
+    since: Option<Micros>,
+}
+
+impl AlrDetector {
+    /// Since when less is sent than the estimate allows; nothing while it is used.
+    pub fn limited_since(&self) -> Option<Micros> {
+        self.since
+    }
+
+    /// Sets the estimate.
+    pub fn set_estimate(&mut self, estimate: Bitrate) {
+        self.bits_per_second = estimate.as_bps() as f64 * USAGE;
+        self.left = self.left.clamp(-self.capacity(), self.capacity());
+    }
+
+    /// Takes what was sent since the last call.
+    pub fn on_sent(&mut self, now: Micros, bytes: u64) {
+        let Some(last) = self.updated_at.replace(now) else { return };
+        let capacity = self.capacity();
+        if capacity <= 0.0 {
+            return;
+        }
+        let spent = (self.left - bytes as f64 * 8.0).max(-capacity);
+        self.left = (spent + self.bits_per_second * (now - last) as f64 / 1e6).min(capacity);
+        let ratio = self.left / capacity;
+        if ratio > START {
+            self.since.get_or_insert(now);
+        } else if ratio < STOP {
+            self.since = None;
+        }
+    }
+
+    fn capacity(&self) -> f64 {
+        self.bits_per_second * WINDOW as f64 / 1e6
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn send(alr: &mut AlrDetector, from: Micros, rate: Bitrate) {
+        for i in 0..200 {
+            alr.on_sent(from + i * 10_000, rate.as_bps() / 800);
+        }
+    }
+
+    #[test]
+    fn sending_little_is_application_limited_until_more_is_sent() {
+        let mut alr = AlrDetector::default();
+        alr.set_estimate(Bitrate::kbps(1000));
+        send(&mut alr, 0, Bitrate::kbps(900));
+        assert_eq!(alr.limited_since(), None);
+        send(&mut alr, 2_000_000, Bitrate::kbps(300));
+        assert!(alr.limited_since().is_some_and(|since| since > 2_500_000));
+        send(&mut alr, 4_000_000, Bitrate::kbps(900));
+        assert_eq!(alr.limited_since(), None);
+    }
+
+    #[test]
+    fn lower_estimate_is_used_by_less() {
+        let mut alr = AlrDetector::default();
+        alr.set_estimate(Bitrate::kbps(1000));
+        send(&mut alr, 0, Bitrate::kbps(300));
+        assert!(alr.limited_since().is_some());
+        alr.set_estimate(Bitrate::kbps(350));
+        send(&mut alr, 2_000_000, Bitrate::kbps(300));
+        assert_eq!(alr.limited_since(), None);
+    }
+}

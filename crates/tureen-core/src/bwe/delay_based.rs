@@ -1,0 +1,151 @@
+//! The delay-based estimate: how packets spread on the way (draft-ietf-rmcat-gcc-02 §5).
+
+use super::Micros;
+use super::aimd::Aimd;
+use super::history::Arrival;
+use super::inter_arrival::InterArrival;
+use super::trendline::{Trendline, Usage};
+use crate::units::Bitrate;
+
+/// After so long without feedback what was learnt of the delay is worth nothing.
+const STREAM_TIMEOUT: Micros = 2_000_000;
+
+/// Estimates what the path carries before queues grow.
+#[derive(Debug)]
+pub struct DelayBased {
+    inter_arrival: InterArrival,
+    trendline: Trendline,
+    aimd: Aimd,
+    last_feedback: Option<Micros>,
+}
+
+/// What came of one feedback packet.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Outcome {
+    /// Queues have drained after an overuse.
+    pub recovered: bool,
+    /// Overuse lowered the estimate.
+    pub decreased: bool,
+    /// A probe set the estimate.
+    pub probed: bool,
+}
+
+impl DelayBased {
+    /// Starts at an estimate.
+    pub fn new(initial: Bitrate, min: Bitrate) -> Self {
+        Self {
+            inter_arrival: InterArrival::default(),
+            trendline: Trendline::new(),
+            aimd: Aimd::new(initial, min),
+            last_feedback: None,
+        }
+    }
+
+    /// The estimate.
+    pub fn estimate(&self) -> Bitrate {
+        self.aimd.estimate()
+    }
+
+    /// What the delay says now.
+    pub fn usage(&self) -> Usage {
+        self.trendline.usage()
+    }
+
+    /// Sets the lowest estimate.
+    pub fn set_min(&mut self, min: Bitrate) {
+        self.aimd.set_min(min);
+    }
+
+    /// A round trip time.
+    pub fn set_rtt(&mut self, rtt: Micros) {
+        self.aimd.set_rtt(rtt);
+    }
+
+    /// Takes arrivals in order, what the path delivers, and what a probe measured.
+    pub fn on_arrivals(
+        &mut self,
+        now: Micros,
+        arrivals: &[Arrival],
+        delivered: Option<Bitrate>,
+        probed: Option<Bitrate>,
+        application_limited: bool,
+    ) -> Outcome {
+        if self.last_feedback.is_none_or(|last| now - last > STREAM_TIMEOUT) {
+            self.inter_arrival = InterArrival::default();
+            self.trendline = Trendline::new();
+        }
+        self.last_feedback = Some(now);
+
+        let mut outcome = Outcome::default();
+        for packet in arrivals {
+            let Some(spacing) = self.inter_arrival.on_arrival(now, packet) else { continue };
+            let before = self.trendline.usage();
+            self.trendline.on_spacing(spacing, packet.received_at);
+            outcome.recovered |= before == Usage::Under && self.trendline.usage() == Usage::Normal;
+        }
+
+        let usage = self.trendline.usage();
+        if usage == Usage::Over {
+            if self.aimd.may_decrease(now, delivered) {
+                match delivered {
+                    Some(_) => self.aimd.update(now, usage, delivered, application_limited),
+                    // Nothing is known of what gets through yet.
+                    None => self.aimd.set_estimate(now, self.aimd.estimate() * 0.5),
+                }
+                outcome.decreased = true;
+            }
+            outcome.recovered = false;
+        } else if let Some(probed) = probed {
+            self.aimd.set_estimate(now, probed);
+            outcome.probed = true;
+            outcome.recovered = false;
+        } else {
+            self.aimd.update(now, usage, delivered, application_limited);
+        }
+        outcome
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const SECOND: Micros = 1_000_000;
+
+    /// A second of packets each 10 ms, with feedback each 100 ms; each packet arrives `growth` later than the one before.
+    fn second(delay: &mut DelayBased, from: Micros, late: Micros, growth: Micros) -> Vec<Outcome> {
+        let packets = (0..100).map(|i| Arrival {
+            sent_at: from + i * 10_000,
+            received_at: from + i * 10_000 + late + i * growth,
+            size: 1000,
+            probe: 0,
+            was_lost: false,
+        });
+        let packets: Vec<_> = packets.collect();
+        let feedback = packets.chunks(10).enumerate().map(|(i, chunk)| {
+            let now = from + (i as Micros + 1) * 100_000;
+            delay.on_arrivals(now, chunk, Some(Bitrate::kbps(800)), None, false)
+        });
+        feedback.collect()
+    }
+
+    #[test]
+    fn growing_queue_lowers_the_estimate_once_a_round_trip() {
+        let mut delay = DelayBased::new(Bitrate::kbps(1000), Bitrate::kbps(5));
+        assert!(second(&mut delay, 0, 0, 0).iter().all(|outcome| !outcome.decreased));
+        let outcomes = second(&mut delay, SECOND, 0, 1_000);
+        assert!(outcomes.iter().any(|outcome| outcome.decreased), "{outcomes:?}");
+        assert!(delay.estimate() <= Bitrate::kbps(675));
+        let recovering =
+            [second(&mut delay, 2 * SECOND, 100_000, -1_000), second(&mut delay, 3 * SECOND, 0, 0)];
+        assert_eq!(recovering.iter().flatten().filter(|outcome| outcome.recovered).count(), 1);
+    }
+
+    #[test]
+    fn probe_sets_the_estimate_unless_queues_grow() {
+        let mut delay = DelayBased::new(Bitrate::kbps(1000), Bitrate::kbps(5));
+        let outcome = delay.on_arrivals(0, &[], Some(Bitrate::kbps(500)), Some(Bitrate::kbps(2000)), false);
+        assert!(outcome.probed);
+        assert_eq!(delay.estimate(), Bitrate::kbps(2000));
+    }
+}

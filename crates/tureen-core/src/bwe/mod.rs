@@ -1,0 +1,416 @@
+//! Congestion control of the sending side: how much a transport may send, sans-IO.
+//!
+//! A [`CongestionController`] is told of every packet that leaves ([`CongestionController::on_packet_sent`]) and of what
+//! the remote side says of them ([`CongestionController::on_feedback`]), and answers with a [target
+//! bitrate](CongestionController::target), with [probes](CongestionController::poll_probe) to send, and with how much of a
+//! burst may [leave at once](CongestionController::allowance).
+//!
+//! ```text
+//!  sent ──► history ─┐
+//!                    ├─► arrivals ─► throughput ──────────────┬──────────────┐
+//!  feedback ─────────┘      │                                 ▼              ▼
+//!                           ├──► inter_arrival ─► trendline ─► aimd ─┐   loss_based ◄─ missing
+//!                           └──► probe (measure) ───────────────────►┤       │
+//!                                                                    ▼       ▼
+//!  REMB, reports ─► reports ──────────────────────────────────────► target = the least
+//!                                                                    │
+//!  alr (sends little?), desired ─► probe_policy ─► probe (send)      └─► pacer, allocation
+//! ```
+//!
+//! The method is Google Congestion Control (draft-ietf-rmcat-gcc-02) as libwebrtc has it today: trendline filter, robust
+//! throughput, `LossBasedBweV2`, probing. It differs where an SFU does: it can't make more media than it gets, so it also
+//! probes while consumers want more than the estimate, even if the estimate is used ([`probe_policy`]); media that is sent
+//! during a probe counts as part of it, so that less padding is needed; and packets are paced only where the path would
+//! have to queue them ([`pacer`]), so that runs of packets stay together.
+
+pub mod aimd;
+pub mod allocation;
+pub mod alr;
+pub mod delay_based;
+pub mod history;
+pub mod inter_arrival;
+pub mod loss_based;
+pub mod pacer;
+pub mod probe;
+pub mod probe_policy;
+pub mod reports;
+pub mod throughput;
+pub mod trendline;
+
+use std::time::{Duration, Instant};
+
+use crate::units::Bitrate;
+use crate::wire::rtcp::TransportCc;
+use alr::AlrDetector;
+use delay_based::DelayBased;
+use history::{Report, SentHistory};
+use loss_based::{LossBased, LossState};
+use pacer::Pacer;
+use probe::{ProbeShot, Prober};
+use probe_policy::{Limit, ProbePolicy, Requests};
+use reports::ReportBased;
+use throughput::Throughput;
+use trendline::Usage;
+
+/// Microseconds since the controller was made or, for times of arrival, on the remote side's clock: those are only
+/// compared with each other.
+pub type Micros = i64;
+
+/// How often the controller wants to be called without anything happening.
+const TICK: Micros = 100_000;
+/// A probe does not lower the estimate below this part of what is delivered.
+const PROBE_FLOOR: f64 = 0.85;
+/// Round trips above this mean full queues: the target falls by a fifth each second.
+const MAX_RTT: Micros = 3_000_000;
+const RTT_BACKOFF: f64 = 0.8;
+const RTT_BACKOFF_INTERVAL: Micros = 1_000_000;
+
+/// Bounds of the target.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct BweConfig {
+    /// Where the target starts. Higher wastes less time on fast links and makes a queue on slow ones.
+    pub initial: Bitrate,
+    /// The least that the target falls to, whatever the path says.
+    pub min: Bitrate,
+    /// The most that it rises to, which also bounds probes.
+    pub max: Bitrate,
+    /// Bytes below RTP that each packet takes on the link: 28 for UDP over IPv4.
+    pub overhead: u32,
+}
+
+impl Default for BweConfig {
+    /// mediasoup's: 600 kbit/s between 5 kbit/s and 1 Gbit/s.
+    fn default() -> Self {
+        Self { initial: Bitrate::kbps(600), min: Bitrate::kbps(5), max: Bitrate::mbps(1000), overhead: 28 }
+    }
+}
+
+/// Congestion control of one transport. See the [module documentation](self).
+#[derive(Debug)]
+pub struct CongestionController {
+    epoch: Instant,
+    config: BweConfig,
+    history: SentHistory,
+    report: Report,
+    throughput: Throughput,
+    delay_based: DelayBased,
+    loss_based: LossBased,
+    reports: ReportBased,
+    alr: AlrDetector,
+    policy: ProbePolicy,
+    prober: Prober,
+    pacer: Pacer,
+    target: Bitrate,
+    /// Whether transport-wide feedback ever came.
+    has_feedback: bool,
+    /// Bytes sent since the last run was accounted for.
+    run_bytes: u64,
+    rtt: Option<Micros>,
+    backoff: RttBackoff,
+    next_tick: Micros,
+}
+
+/// Lowers the target while round trips are far too long.
+#[derive(Debug, Default)]
+struct RttBackoff {
+    rtt: Micros,
+    measured_at: Option<Micros>,
+    last_sent: Micros,
+    lowered_at: Micros,
+    cap: Option<Bitrate>,
+}
+
+impl CongestionController {
+    /// A controller for a transport over which media can flow from now on.
+    pub fn new(now: Instant, config: BweConfig) -> Self {
+        let config = config.normalized();
+        let mut controller = Self {
+            epoch: now,
+            config,
+            history: SentHistory::new(),
+            report: Report::default(),
+            throughput: Throughput::default(),
+            delay_based: DelayBased::new(config.initial, config.min),
+            loss_based: LossBased::new(config.min, config.max),
+            reports: ReportBased::new(config.initial),
+            alr: AlrDetector::default(),
+            policy: ProbePolicy::new(config.initial, config.max),
+            prober: Prober::default(),
+            pacer: Pacer::new(config.initial),
+            target: config.initial,
+            has_feedback: false,
+            run_bytes: 0,
+            rtt: None,
+            backoff: RttBackoff::default(),
+            next_tick: TICK,
+        };
+        controller.alr.set_estimate(config.initial);
+        controller
+    }
+
+    /// How much may be sent in all, including overhead below RTP.
+    pub fn target(&self) -> Bitrate {
+        self.target
+    }
+
+    /// What the path delivers, if enough was sent to know.
+    pub fn delivered(&self) -> Option<Bitrate> {
+        self.throughput.bitrate()
+    }
+
+    /// Average loss of the last seconds, 0 to 1.
+    pub fn loss(&self) -> f64 {
+        self.loss_based.average_loss()
+    }
+
+    /// Round trip time, as transport-wide feedback or else reports tell it.
+    pub fn rtt(&self) -> Option<Duration> {
+        self.rtt.map(|rtt| Duration::from_micros(rtt as u64))
+    }
+
+    /// Allows probes: the first ones go out as soon as something is wanted. Call it when media can flow.
+    pub fn start_probing(&mut self, now: Instant) {
+        let now = self.micros(now);
+        let requests = self.policy.start(now);
+        self.request_probes(now, requests);
+    }
+
+    /// Sets the bounds; zero is none.
+    pub fn set_limits(&mut self, now: Instant, min: Bitrate, max: Bitrate) {
+        let now = self.micros(now);
+        self.config = BweConfig { min, max, ..self.config }.normalized();
+        let BweConfig { min, max, .. } = self.config;
+        self.delay_based.set_min(min);
+        self.loss_based.set_limits(min, max);
+        let requests = self.policy.set_max(now, max);
+        self.request_probes(now, requests);
+        self.update_target(now, false);
+    }
+
+    /// Sets what consumers want in all: probes look for that, and not for much more.
+    pub fn set_desired(&mut self, now: Instant, desired: Bitrate) {
+        let now = self.micros(now);
+        let requests = self.policy.set_desired(now, desired);
+        self.request_probes(now, requests);
+    }
+
+    /// A packet leaves that carries transport-wide sequence number `seq` and takes `size` bytes, tag included. A few
+    /// nanoseconds; call [`Self::on_run_sent`] after the last packet of a run.
+    #[inline]
+    pub fn on_packet_sent(&mut self, now: Instant, seq: u16, size: usize) {
+        let size = size as u32 + self.config.overhead;
+        let now = self.micros(now);
+        let probe = self.prober.current_id();
+        self.history.record(now, seq, size, probe);
+        self.run_bytes += u64::from(size);
+        if probe != 0 {
+            self.prober.on_sent(size);
+        }
+    }
+
+    /// A packet leaves without a transport-wide sequence number.
+    pub fn on_untracked_sent(&mut self, size: usize) {
+        let size = size as u32 + self.config.overhead;
+        self.history.record_untracked(size);
+        self.run_bytes += u64::from(size);
+    }
+
+    /// A run of packets has left.
+    pub fn on_run_sent(&mut self, now: Instant) {
+        let now = self.micros(now);
+        let bytes = std::mem::take(&mut self.run_bytes);
+        self.alr.on_sent(now, bytes);
+        self.pacer.on_sent(now, bytes);
+        self.backoff.last_sent = now;
+        self.backoff.measured_at.get_or_insert(now);
+    }
+
+    /// Transport-wide feedback. True when the target changed.
+    pub fn on_feedback(&mut self, now: Instant, feedback: &TransportCc<'_>) -> bool {
+        let now = self.micros(now);
+        let mut report = std::mem::take(&mut self.report);
+        self.history.resolve(feedback, &mut report);
+        let changed = !report.is_empty() && self.on_report(now, &report);
+        self.report = report;
+        changed
+    }
+
+    /// What the receiver says it could take; zero is no bound. True when the target changed.
+    pub fn on_remb(&mut self, now: Instant, bitrate: Bitrate) -> bool {
+        let now = self.micros(now);
+        self.reports.on_remb(now, bitrate);
+        self.reports.update(now, self.config.min, self.config.max);
+        self.update_target(now, false)
+    }
+
+    /// A round trip time of a receiver report; transport-wide feedback knows better.
+    pub fn on_rtt(&mut self, rtt: Duration) {
+        let rtt = rtt.as_micros() as Micros;
+        self.reports.set_rtt(rtt);
+        if !self.has_feedback {
+            self.rtt = Some(rtt);
+        }
+    }
+
+    /// What receiver reports say of the packets since the last ones.
+    pub fn on_loss_report(&mut self, now: Instant, lost: u64, expected: u64) {
+        let now = self.micros(now);
+        self.reports.on_loss(now, lost, expected);
+    }
+
+    /// When [`Self::handle_timeout`] or [`Self::poll_probe`] should be called next.
+    pub fn poll_timeout(&self) -> Instant {
+        let next = self.prober.next_shot().map_or(self.next_tick, |shot| shot.min(self.next_tick));
+        self.epoch + Duration::from_micros(next.max(0) as u64)
+    }
+
+    /// Time passed. True when the target changed.
+    pub fn handle_timeout(&mut self, now: Instant) -> bool {
+        let now = self.micros(now);
+        if now < self.next_tick {
+            return false;
+        }
+        self.next_tick = now + TICK;
+        self.reports.update(now, self.config.min, self.config.max);
+        let changed = self.update_target(now, false);
+        let limited_since = self.alr.limited_since().filter(|_| self.has_feedback);
+        let requests = self.policy.poll(now, limited_since);
+        self.request_probes(now, requests);
+        changed
+    }
+
+    /// What is to be sent now to probe the path, if anything: send it at once, then ask again.
+    pub fn poll_probe(&mut self, now: Instant) -> Option<ProbeShot> {
+        let now = self.micros(now);
+        self.prober.poll(now)
+    }
+
+    /// Forgets the probes that were not sent: nothing can be.
+    pub fn cancel_probes(&mut self) {
+        self.prober.cancel();
+    }
+
+    /// How many bytes may be sent now. Audio and retransmissions need not ask.
+    pub fn allowance(&mut self, now: Instant) -> usize {
+        let now = self.micros(now);
+        self.pacer.allowance(now)
+    }
+
+    /// When there is allowance for a burst again.
+    pub fn next_burst(&mut self, now: Instant) -> Instant {
+        let now = self.micros(now);
+        self.epoch + Duration::from_micros(self.pacer.next_burst(now).max(0) as u64)
+    }
+
+    fn on_report(&mut self, now: Micros, report: &Report) -> bool {
+        self.has_feedback = true;
+        self.measure_rtt(now, report);
+        let limited = self.alr.limited_since().is_some();
+        self.throughput.on_arrivals(&report.arrivals);
+        let delivered = self.throughput.bitrate();
+        let probed = self.prober.on_arrivals(&report.arrivals).map(|probed| {
+            let floor = delivered.map_or(Bitrate::ZERO, |delivered| delivered * PROBE_FLOOR);
+            probed.max(floor.min(self.delay_based.estimate()))
+        });
+        let outcome = self.delay_based.on_arrivals(now, &report.arrivals, delivered, probed, limited);
+        let delay_based = self.delay_based.estimate();
+        self.loss_based.on_feedback(&report.arrivals, &report.missing, delivered, delay_based, limited);
+        let changed = self.update_target(now, outcome.probed);
+        if outcome.recovered {
+            let requests = self.policy.on_recovered(now);
+            self.request_probes(now, requests);
+        }
+        changed
+    }
+
+    /// The shortest time from sending to feedback, without what packets waited for others to be reported with them.
+    fn measure_rtt(&mut self, now: Micros, report: &Report) {
+        let Some(last) = report.arrivals.last() else { return };
+        let waited = |at: Micros| last.received_at - at;
+        let rtts = report.arrivals.iter().map(|a| now - a.sent_at - waited(a.received_at));
+        if let Some(rtt) = rtts.min() {
+            let rtt = rtt.max(0);
+            self.rtt = Some(self.rtt.filter(|_| self.has_feedback).map_or(rtt, |old| old + (rtt - old) / 8));
+            self.delay_based.set_rtt(self.rtt.unwrap_or(rtt));
+            self.backoff.rtt = rtt;
+            self.backoff.measured_at = Some(now);
+        }
+    }
+
+    /// The target is the least of what the parts say. True when it changed.
+    fn update_target(&mut self, now: Micros, probed: bool) -> bool {
+        let mut target = if self.has_feedback {
+            let loss_based = self.loss_based.estimate().unwrap_or(self.config.max);
+            let remb = self.reports.remb().unwrap_or(self.config.max);
+            self.delay_based.estimate().min(loss_based).min(remb)
+        } else {
+            self.reports.estimate()
+        };
+        let congested = self.backoff.update(now, self.target);
+        target = target.min(self.backoff.cap.unwrap_or(target));
+        target = target.min(self.config.max).max(self.config.min);
+        let changed = target != self.target;
+        self.target = target;
+        if changed {
+            self.alr.set_estimate(target);
+            self.pacer.set_estimate(target);
+        }
+        let limit = match (self.delay_based.usage(), self.loss_based.state()) {
+            _ if congested => Limit::Congestion,
+            (Usage::Over | Usage::Under, _) | (_, LossState::Decreasing) => Limit::Congestion,
+            (_, LossState::Increasing) => Limit::Loss,
+            (_, LossState::DelayBased) => Limit::None,
+        };
+        let requests = self.policy.on_estimate(now, target, limit, probed);
+        self.request_probes(now, requests);
+        changed
+    }
+
+    fn request_probes(&mut self, now: Micros, requests: Requests) {
+        for rate in requests {
+            self.prober.request(now, rate);
+        }
+    }
+
+    #[inline]
+    fn micros(&self, now: Instant) -> Micros {
+        let time = now.saturating_duration_since(self.epoch);
+        time.as_secs() as Micros * 1_000_000 + Micros::from(time.subsec_micros())
+    }
+}
+
+impl BweConfig {
+    /// With bounds that make sense: a maximum of zero is none.
+    fn normalized(self) -> Self {
+        let default = Self::default();
+        let min = self.min.max(default.min);
+        let max = if self.max.is_zero() { default.max } else { self.max }.max(min);
+        Self { min, max, initial: self.initial.clamp(min, max), ..self }
+    }
+}
+
+impl RttBackoff {
+    /// Lowers the cap while the round trip is too long, counting the time since the last feedback while something is
+    /// sent. True while that is so.
+    fn update(&mut self, now: Micros, target: Bitrate) -> bool {
+        let silence = self.measured_at.map_or(0, |at| (self.last_sent - at).max(0));
+        if self.rtt + silence <= MAX_RTT {
+            self.cap = None;
+            return false;
+        }
+        if now - self.lowered_at >= RTT_BACKOFF_INTERVAL {
+            self.lowered_at = now;
+            self.cap = Some(target * RTT_BACKOFF);
+        }
+        true
+    }
+}
+
+/// Bytes in a time, which is not zero.
+fn rate(bytes: u64, time: Micros) -> Bitrate {
+    Bitrate::bps((u128::from(bytes) * 8_000_000 / time as u128) as u64)
+}
+
+#[cfg(test)]
+#[expect(clippy::disallowed_methods, reason = "tests may read the clock")]
+mod tests;

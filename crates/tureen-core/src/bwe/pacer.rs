@@ -1,0 +1,115 @@
+//! Spreads what is sent, but only where the path would have to queue it.
+//!
+//! Bursts are what makes sending cheap, so they are left alone while the path drains them in good time: a bucket drains
+//! at the estimate, and while it holds less than [`FREE`] of it everything passes. Above that, what comes goes out in
+//! bursts of at most [`BURST`], somewhat faster than the estimate.
+
+use super::Micros;
+use crate::units::Bitrate;
+
+/// What the path may be given at once, in time that it takes at the estimate: about a frame.
+const FREE: Micros = 40_000;
+/// Bursts while pacing, in time at the pacing rate.
+const BURST: Micros = 5_000;
+/// Pacing rate by the estimate: a key frame must not take for ever.
+const PACE: f64 = 2.5;
+
+/// Decides how much may be sent.
+#[derive(Debug)]
+pub struct Pacer {
+    bytes_per_micro: f64,
+    /// Bytes that the path still has to drain.
+    level: f64,
+    /// Bytes of the last bursts that the pacing rate has not covered yet.
+    debt: f64,
+    updated_at: Micros,
+}
+
+impl Pacer {
+    /// A pacer at an estimate.
+    pub fn new(estimate: Bitrate) -> Self {
+        let mut pacer = Self { bytes_per_micro: 0.0, level: 0.0, debt: 0.0, updated_at: 0 };
+        pacer.set_estimate(estimate);
+        pacer
+    }
+
+    /// Sets the estimate.
+    pub fn set_estimate(&mut self, estimate: Bitrate) {
+        self.bytes_per_micro = estimate.as_bps() as f64 / 8e6;
+    }
+
+    /// Something was sent, paced or not.
+    pub fn on_sent(&mut self, now: Micros, bytes: u64) {
+        self.drain(now);
+        let bytes = bytes as f64;
+        self.level += bytes;
+        // What was free delays what follows by one burst at most.
+        let is_free = self.level <= FREE as f64 * self.bytes_per_micro;
+        self.debt += if is_free { bytes.min(self.burst()) } else { bytes };
+    }
+
+    /// How many bytes may be sent now. One packet more than that does no harm.
+    pub fn allowance(&mut self, now: Micros) -> usize {
+        self.drain(now);
+        let free = FREE as f64 * self.bytes_per_micro - self.level;
+        free.max(self.burst() - self.debt).max(0.0) as usize
+    }
+
+    /// When a burst may be sent again, while there is no allowance.
+    pub fn next_burst(&mut self, now: Micros) -> Micros {
+        self.drain(now);
+        now + (self.debt / (self.bytes_per_micro * PACE).max(f64::MIN_POSITIVE)).clamp(0.0, 1e6) as Micros
+    }
+
+    fn burst(&self) -> f64 {
+        BURST as f64 * self.bytes_per_micro * PACE
+    }
+
+    fn drain(&mut self, now: Micros) {
+        let elapsed = (now - std::mem::replace(&mut self.updated_at, now)).max(0) as f64;
+        self.level = (self.level - elapsed * self.bytes_per_micro).max(0.0);
+        self.debt = (self.debt - elapsed * self.bytes_per_micro * PACE).max(0.0);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn frames_within_the_estimate_pass_at_once() {
+        let mut pacer = Pacer::new(Bitrate::mbps(1));
+        for frame in 0..100 {
+            let now = frame * 33_333;
+            assert!(pacer.allowance(now) >= 4000, "frame {frame}");
+            pacer.on_sent(now, 4000);
+        }
+    }
+
+    #[test]
+    fn large_frame_goes_out_in_short_bursts() {
+        let mut pacer = Pacer::new(Bitrate::mbps(1));
+        let (mut now, mut left) = (0, 50_000);
+        let mut bursts = Vec::new();
+        while left > 0 {
+            let bytes = pacer.allowance(now).min(left);
+            if bytes > 0 {
+                bursts.push(bytes);
+                pacer.on_sent(now, bytes as u64);
+                left -= bytes;
+            }
+            now = pacer.next_burst(now).max(now + 1);
+        }
+        assert_eq!(bursts[0], 5000, "what drains in 40 ms");
+        assert!(bursts[1..].iter().all(|&burst| burst <= 1563), "{bursts:?}");
+        // 45 kB at 2.5 Mbit/s.
+        assert!((130_000..170_000).contains(&now), "{now}");
+    }
+
+    #[test]
+    fn time_that_goes_back_changes_nothing() {
+        let mut pacer = Pacer::new(Bitrate::mbps(1));
+        pacer.on_sent(1_000_000, 5000);
+        assert_eq!(pacer.allowance(900_000), 0);
+    }
+}

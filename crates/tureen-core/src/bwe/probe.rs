@@ -1,0 +1,282 @@
+//! Probes: short bursts above the estimate, and what they measure.
+
+use std::collections::VecDeque;
+use std::time::Duration;
+
+use super::history::Arrival;
+use super::{Micros, rate};
+use crate::units::Bitrate;
+
+/// How long a probe lasts at its rate.
+const DURATION: Micros = 15_000;
+/// It has at least so many packets.
+const MIN_PACKETS: u32 = 5;
+/// Its packets go out in shots of this length: timers are no finer.
+const SHOT: Micros = 2_000;
+/// A shot that is so late spoils its probe.
+const MAX_LATENESS: Micros = 20_000;
+/// Probes that may wait.
+const MAX_WAITING: usize = 4;
+/// A probe that could not begin for so long is stale.
+const MAX_WAIT: Micros = 1_000_000;
+
+/// So much of a probe must have arrived to say something.
+const MIN_ARRIVED: f64 = 0.8;
+/// Arriving this much faster than it was sent, it measures a queue that emptied.
+const MAX_SPEED_UP: f64 = 2.0;
+/// Arriving slower than this part of its rate it has found the capacity, and a little less is aimed for.
+const SATURATED: f64 = 0.9;
+const TARGET_OF_CAPACITY: f64 = 0.95;
+/// Longer than this it is no burst.
+const MAX_SPAN: Micros = 1_000_000;
+/// Probes measured at a time.
+const MEASURED: usize = 4;
+
+/// Something to send now.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct ProbeShot {
+    /// At least so many bytes, in packets with transport-wide sequence numbers: retransmissions or padding.
+    pub bytes: usize,
+}
+
+/// Sends one probe after the other.
+#[derive(Debug, Default)]
+pub struct Prober {
+    waiting: VecDeque<Probe>,
+    current: Option<Probe>,
+    last_id: u8,
+    measured: [Measurement; MEASURED],
+}
+
+#[derive(Clone, Copy, Debug)]
+struct Probe {
+    id: u8,
+    rate: Bitrate,
+    requested_at: Micros,
+    started_at: Option<Micros>,
+    bytes: u64,
+    packets: u32,
+}
+
+/// What is known of one probe.
+#[derive(Clone, Copy, Debug, Default)]
+struct Measurement {
+    id: u8,
+    min_bytes: u64,
+    bytes: u64,
+    packets: u32,
+    first_sent: Micros,
+    last_sent: Micros,
+    /// Bytes of the last shot.
+    last_shot: u32,
+    first_received: Micros,
+    last_received: Micros,
+    first_received_size: u32,
+    fresh: bool,
+}
+
+impl Prober {
+    /// Requests a probe.
+    pub fn request(&mut self, now: Micros, rate: Bitrate) {
+        if self.waiting.len() >= MAX_WAITING || rate.is_zero() {
+            return;
+        }
+        self.last_id = self.last_id.wrapping_add(1).max(1);
+        let probe =
+            Probe { id: self.last_id, rate, requested_at: now, started_at: None, bytes: 0, packets: 0 };
+        self.waiting.push_back(probe);
+    }
+
+    /// Forgets what was not sent yet.
+    pub fn cancel(&mut self) {
+        self.waiting.clear();
+        self.current = None;
+    }
+
+    /// Identifier of the probe that is being sent; zero for none.
+    pub fn current_id(&self) -> u8 {
+        self.current.map_or(0, |probe| probe.id)
+    }
+
+    /// Whether probes are sent or wait.
+    pub fn is_busy(&self) -> bool {
+        self.current.is_some() || !self.waiting.is_empty()
+    }
+
+    /// When [`Prober::poll`] has something to send.
+    pub fn next_shot(&self) -> Option<Micros> {
+        match &self.current {
+            Some(probe) => Some(probe.due()),
+            None => self.waiting.front().map(|probe| probe.requested_at),
+        }
+    }
+
+    /// What is to be sent now, if it is due. What is sent then must come to [`Prober::on_sent`].
+    pub fn poll(&mut self, now: Micros) -> Option<ProbeShot> {
+        if self.current.is_some_and(|probe| now - probe.due() > MAX_LATENESS) {
+            self.current = None;
+        }
+        if self.current.is_none() {
+            self.waiting.retain(|probe| now - probe.requested_at <= MAX_WAIT);
+            let probe = self.waiting.pop_front()?;
+            let slot = &mut self.measured[usize::from(probe.id) % MEASURED];
+            *slot = Measurement { id: probe.id, min_bytes: probe.min_bytes(), ..Measurement::default() };
+            self.current = Some(Probe { started_at: Some(now), ..probe });
+        }
+        let probe = self.current.filter(|probe| probe.due() <= now)?;
+        let bytes = probe.rate.bytes_in(Duration::from_micros(SHOT as u64)).max(1);
+        Some(ProbeShot { bytes: bytes as usize })
+    }
+
+    /// Something was sent while a probe is: it belongs to it.
+    pub fn on_sent(&mut self, bytes: u32) {
+        let Some(probe) = &mut self.current else { return };
+        probe.bytes += u64::from(bytes);
+        probe.packets += 1;
+        if probe.bytes >= probe.min_bytes() && probe.packets >= MIN_PACKETS {
+            self.current = None;
+        }
+    }
+
+    /// Takes the arrivals of one feedback packet, of which some belong to probes. Gives what the latest complete probe
+    /// measured.
+    pub fn on_arrivals(&mut self, arrivals: &[Arrival]) -> Option<Bitrate> {
+        for arrival in arrivals.iter().filter(|arrival| arrival.probe != 0) {
+            let measurement = &mut self.measured[usize::from(arrival.probe) % MEASURED];
+            if measurement.id == arrival.probe {
+                measurement.add(arrival);
+            }
+        }
+        let results = self.measured.iter_mut().filter_map(|measurement| {
+            let fresh = std::mem::take(&mut measurement.fresh);
+            Some((measurement.last_received, measurement.result().filter(|_| fresh)?))
+        });
+        results.max_by_key(|&(at, _)| at).map(|(_, bitrate)| bitrate)
+    }
+}
+
+impl Probe {
+    fn min_bytes(&self) -> u64 {
+        self.rate.bytes_in(Duration::from_micros(DURATION as u64))
+    }
+
+    /// When the next shot is due: from the start, so that a late one is made up for.
+    fn due(&self) -> Micros {
+        let time = self.bytes as f64 * 8e6 / self.rate.as_bps() as f64;
+        self.started_at.unwrap_or(self.requested_at) + time as Micros
+    }
+}
+
+impl Measurement {
+    fn add(&mut self, arrival: &Arrival) {
+        if self.packets == 0 || arrival.sent_at < self.first_sent {
+            self.first_sent = arrival.sent_at;
+        }
+        if self.packets == 0 || arrival.sent_at > self.last_sent {
+            (self.last_sent, self.last_shot) = (arrival.sent_at, arrival.size);
+        } else if arrival.sent_at == self.last_sent {
+            self.last_shot += arrival.size;
+        }
+        if self.packets == 0 || arrival.received_at < self.first_received {
+            self.first_received = arrival.received_at;
+            self.first_received_size = arrival.size;
+        }
+        if self.packets == 0 || arrival.received_at > self.last_received {
+            self.last_received = arrival.received_at;
+        }
+        self.packets += 1;
+        self.bytes += u64::from(arrival.size);
+        self.fresh = true;
+    }
+
+    fn result(&self) -> Option<Bitrate> {
+        let enough = f64::from(self.packets) >= f64::from(MIN_PACKETS) * MIN_ARRIVED
+            && self.bytes as f64 >= self.min_bytes as f64 * MIN_ARRIVED;
+        let sending = self.last_sent - self.first_sent;
+        let receiving = self.last_received - self.first_received;
+        if !enough || !(1..=MAX_SPAN).contains(&sending) || !(1..=MAX_SPAN).contains(&receiving) {
+            return None;
+        }
+        // The last shot left after the time of sending, the first packet had arrived before the time of receiving.
+        let sent = rate(self.bytes - u64::from(self.last_shot), sending);
+        let received = rate(self.bytes - u64::from(self.first_received_size), receiving);
+        if received > sent * MAX_SPEED_UP {
+            None
+        } else if received < sent * SATURATED {
+            Some(received * TARGET_OF_CAPACITY)
+        } else {
+            Some(sent.min(received))
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Sends a probe in packets of at most 300 bytes; the path lets them through at `capacity`.
+    fn probe(at: Bitrate, capacity: Bitrate, lost: usize) -> Option<Bitrate> {
+        let mut prober = Prober::default();
+        prober.request(0, at);
+        let (mut now, mut free_at) = (0, 0);
+        let mut arrivals = Vec::new();
+        while prober.is_busy() {
+            now = now.max(prober.next_shot().unwrap());
+            let mut left = prober.poll(now).unwrap().bytes;
+            while left > 0 {
+                let size = left.min(300) as u32;
+                left -= size as usize;
+                free_at = free_at.max(now) + (f64::from(size) * 8e6 / capacity.as_bps() as f64) as Micros;
+                let probe = prober.current_id();
+                prober.on_sent(size);
+                arrivals.push(Arrival { sent_at: now, received_at: free_at, size, probe, was_lost: false });
+            }
+        }
+        arrivals.truncate(arrivals.len() - lost);
+        prober.on_arrivals(&arrivals)
+    }
+
+    fn assert_near(measured: Option<Bitrate>, expected: Bitrate) {
+        let measured = measured.expect("a result");
+        assert!(measured >= expected * 0.93 && measured <= expected * 1.05, "{measured}, not {expected}");
+    }
+
+    #[test]
+    fn free_path_measures_the_rate_of_the_probe() {
+        assert_near(probe(Bitrate::kbps(2000), Bitrate::mbps(100), 0), Bitrate::kbps(2000));
+        assert_near(probe(Bitrate::mbps(20), Bitrate::mbps(100), 0), Bitrate::mbps(20));
+    }
+
+    #[test]
+    fn saturated_path_measures_a_little_less_than_the_capacity() {
+        assert_near(probe(Bitrate::kbps(4000), Bitrate::kbps(1000), 0), Bitrate::kbps(950));
+    }
+
+    #[test]
+    fn probe_that_did_not_arrive_measures_nothing() {
+        assert_eq!(probe(Bitrate::kbps(2000), Bitrate::mbps(100), 5), None);
+    }
+
+    #[test]
+    fn probe_too_late_or_waiting_too_long_is_given_up() {
+        let mut prober = Prober::default();
+        prober.request(0, Bitrate::kbps(1000));
+        assert!(prober.poll(0).is_some());
+        prober.on_sent(250);
+        assert_eq!(prober.poll(100), None, "not due");
+        assert_eq!(prober.poll(100_000), None, "too late");
+        assert!(!prober.is_busy());
+        prober.request(200_000, Bitrate::kbps(1000));
+        assert_eq!(prober.poll(1_300_000), None);
+        assert!(!prober.is_busy());
+    }
+
+    #[test]
+    fn waiting_probes_are_bounded() {
+        let mut prober = Prober::default();
+        for _ in 0..100 {
+            prober.request(0, Bitrate::kbps(1000));
+        }
+        assert_eq!(prober.waiting.len(), MAX_WAITING);
+    }
+}

@@ -1,0 +1,284 @@
+//! When to probe, and at which rate.
+
+use smallvec::SmallVec;
+
+use super::Micros;
+use crate::units::Bitrate;
+
+/// The first probes, by the initial estimate.
+const INITIAL: [f64; 2] = [3.0, 6.0];
+/// A probe that measured this part of its rate is followed by one at a multiple of what it measured.
+const FURTHER_THRESHOLD: f64 = 0.7;
+const FURTHER: f64 = 2.0;
+/// How long a result is waited for.
+const MAX_WAIT: Micros = 1_000_000;
+/// No probe is above this multiple of what consumers want.
+const MAX_OVER_DESIRED: f64 = 2.0;
+/// No probe is above this rate when nobody sets a maximum.
+const MAX_RATE: Bitrate = Bitrate::mbps(30);
+/// When consumers want more, or while too little is sent to learn from it: at this multiple of the estimate.
+const OVER_ESTIMATE: f64 = 2.0;
+/// While loss limits the estimate.
+const OVER_ESTIMATE_IN_LOSS: f64 = 1.5;
+/// How often, while too little is sent.
+const LIMITED_INTERVAL: Micros = 5_000_000;
+/// How often, while consumers want more than the estimate: doubled when a probe finds nothing, up to the second.
+const WANTED_INTERVAL: Micros = 1_500_000;
+const MAX_WANTED_INTERVAL: Micros = 3_000_000;
+/// A probe that finds less than this over the estimate found nothing.
+const FOUND: f64 = 1.1;
+/// An estimate that falls below this part of itself drops: was it real? One probe at a part of what it was tells.
+const DROP: f64 = 0.66;
+const AFTER_DROP: f64 = 0.85;
+const DROP_LIFETIME: Micros = 5_000_000;
+
+/// What keeps the estimate from growing, as far as it matters for probes.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Limit {
+    /// Nothing that a probe could not overcome.
+    #[default]
+    None,
+    /// Loss, but the estimate grows.
+    Loss,
+    /// Queues or loss: a probe would only make it worse.
+    Congestion,
+}
+
+/// Rates to probe at.
+pub type Requests = SmallVec<[Bitrate; 2]>;
+
+/// Decides about probes.
+#[derive(Debug)]
+pub struct ProbePolicy {
+    max: Bitrate,
+    estimate: Bitrate,
+    desired: Bitrate,
+    limit: Limit,
+    started: bool,
+    last_probe: Option<Micros>,
+    /// A result above this leads to a further probe.
+    awaited: Option<Bitrate>,
+    /// When the estimate last dropped, and from what.
+    dropped: Option<(Micros, Bitrate)>,
+    wanted_interval: Micros,
+    /// The estimate when it was last probed for.
+    estimate_at_probe: Bitrate,
+}
+
+impl ProbePolicy {
+    /// A policy that waits for [`ProbePolicy::start`]. A maximum of zero is none.
+    pub fn new(initial: Bitrate, max: Bitrate) -> Self {
+        Self {
+            max,
+            estimate: initial,
+            desired: Bitrate::ZERO,
+            limit: Limit::None,
+            started: false,
+            last_probe: None,
+            awaited: None,
+            dropped: None,
+            wanted_interval: WANTED_INTERVAL,
+            estimate_at_probe: Bitrate::ZERO,
+        }
+    }
+
+    /// Media can flow.
+    pub fn start(&mut self, now: Micros) -> Requests {
+        if std::mem::replace(&mut self.started, true) {
+            return Requests::new();
+        }
+        let rates = INITIAL.map(|factor| self.estimate * factor);
+        self.request(now, &rates, true)
+    }
+
+    /// Sets the maximum; zero is none.
+    pub fn set_max(&mut self, now: Micros, max: Bitrate) -> Requests {
+        let raised = max > self.max && !self.max.is_zero();
+        self.max = max;
+        match self.started && raised && self.estimate < self.ceiling() && self.awaited.is_none() {
+            true => self.request(now, &[self.estimate * OVER_ESTIMATE], true),
+            false => Requests::new(),
+        }
+    }
+
+    /// What consumers want in all.
+    pub fn set_desired(&mut self, now: Micros, desired: Bitrate) -> Requests {
+        let raised = desired > self.desired;
+        self.desired = desired;
+        if !self.started || !raised || self.estimate >= desired || self.awaited.is_some() {
+            return Requests::new();
+        }
+        self.wanted_interval = WANTED_INTERVAL;
+        let reachable = self.estimate * OVER_ESTIMATE;
+        match reachable < desired {
+            true => self.request(now, &[reachable], true),
+            false => self.request(now, &[desired, reachable], true),
+        }
+    }
+
+    /// The estimate changed. `probed`: because of a probe.
+    pub fn on_estimate(&mut self, now: Micros, estimate: Bitrate, limit: Limit, probed: bool) -> Requests {
+        if estimate < self.estimate * DROP {
+            self.dropped = Some((now, self.estimate));
+        }
+        self.estimate = estimate;
+        self.limit = limit;
+        if probed && estimate > self.estimate_at_probe * FOUND {
+            self.wanted_interval = WANTED_INTERVAL;
+        }
+        match self.awaited {
+            Some(awaited) if probed && estimate > awaited => self.request(now, &[estimate * FURTHER], true),
+            _ => Requests::new(),
+        }
+    }
+
+    /// Queues have drained after an overuse.
+    pub fn on_recovered(&mut self, now: Micros) -> Requests {
+        let Some((at, before)) = self.dropped.take() else { return Requests::new() };
+        let rate = before * AFTER_DROP;
+        match now - at < DROP_LIFETIME && rate * 0.95 > self.estimate && self.awaited.is_none() {
+            true => self.request(now, &[rate], false),
+            false => Requests::new(),
+        }
+    }
+
+    /// Time passed. `limited_since`: since when too little is sent to learn from it.
+    pub fn poll(&mut self, now: Micros, limited_since: Option<Micros>) -> Requests {
+        let last = self.last_probe.unwrap_or(now);
+        if self.awaited.is_some() && now - last > MAX_WAIT {
+            self.awaited = None;
+            if self.estimate <= self.estimate_at_probe * FOUND {
+                self.wanted_interval = (self.wanted_interval * 2).min(MAX_WANTED_INTERVAL);
+            }
+        }
+        if !self.started || self.awaited.is_some() || self.estimate >= self.ceiling() {
+            return Requests::new();
+        }
+        let wanted = !self.desired.is_zero() && self.estimate < self.desired;
+        let idle = limited_since.is_some_and(|since| now - last.max(since) >= LIMITED_INTERVAL);
+        match wanted && now - last >= self.wanted_interval || idle {
+            true => self.request(now, &[self.estimate * OVER_ESTIMATE], true),
+            false => Requests::new(),
+        }
+    }
+
+    fn ceiling(&self) -> Bitrate {
+        let max = if self.max.is_zero() { MAX_RATE } else { self.max.min(MAX_RATE) };
+        match self.desired.is_zero() {
+            true => max,
+            false => max.min(self.desired * MAX_OVER_DESIRED),
+        }
+    }
+
+    /// Probes at `rates` as far as they are of use now. `further`: and goes on if they find enough.
+    fn request(&mut self, now: Micros, rates: &[Bitrate], further: bool) -> Requests {
+        let mut ceiling = self.ceiling();
+        match self.limit {
+            Limit::None => {}
+            Limit::Loss => ceiling = ceiling.min(self.estimate * OVER_ESTIMATE_IN_LOSS),
+            Limit::Congestion => return Requests::new(),
+        }
+        let mut requests = Requests::new();
+        for &rate in rates {
+            requests.push(rate.min(ceiling));
+            if rate >= ceiling {
+                break;
+            }
+        }
+        self.last_probe = Some(now);
+        self.estimate_at_probe = self.estimate;
+        self.awaited = requests.last().filter(|_| further).map(|&rate| match rate < ceiling {
+            true => rate * FURTHER_THRESHOLD,
+            // At the ceiling the result is still waited for, but nothing follows.
+            false => Bitrate::bps(u64::MAX),
+        });
+        requests
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const SECOND: Micros = 1_000_000;
+
+    fn started(estimate: u64, desired: u64) -> ProbePolicy {
+        let mut policy = ProbePolicy::new(Bitrate::kbps(estimate), Bitrate::ZERO);
+        policy.set_desired(0, Bitrate::kbps(desired));
+        policy.start(0);
+        policy.poll(2 * SECOND, None);
+        policy
+    }
+
+    const NONE: [u64; 0] = [];
+
+    fn kbps(requests: Requests) -> Vec<u64> {
+        requests.iter().map(|rate| rate.as_bps() / 1000).collect()
+    }
+
+    #[test]
+    fn start_probes_once_and_goes_on_while_probes_find_more() {
+        let mut policy = ProbePolicy::new(Bitrate::kbps(600), Bitrate::ZERO);
+        assert_eq!(kbps(policy.start(0)), [1800, 3600]);
+        assert_eq!(kbps(policy.start(1)), NONE);
+        assert_eq!(kbps(policy.on_estimate(2, Bitrate::kbps(1700), Limit::None, true)), NONE);
+        assert_eq!(kbps(policy.on_estimate(3, Bitrate::kbps(3000), Limit::None, true)), [6000]);
+        assert_eq!(kbps(policy.on_estimate(4, Bitrate::kbps(3900), Limit::None, true)), NONE, "below 70 %");
+    }
+
+    #[test]
+    fn nothing_is_probed_far_beyond_what_is_wanted_or_allowed() {
+        let mut policy = ProbePolicy::new(Bitrate::kbps(600), Bitrate::ZERO);
+        policy.set_desired(0, Bitrate::kbps(700));
+        assert_eq!(kbps(policy.start(0)), [1400]);
+        let mut policy = ProbePolicy::new(Bitrate::kbps(600), Bitrate::kbps(1000));
+        assert_eq!(kbps(policy.start(0)), [1000]);
+        assert_eq!(kbps(policy.on_estimate(1, Bitrate::kbps(990), Limit::None, true)), NONE);
+    }
+
+    #[test]
+    fn more_wanted_is_probed_for_at_once() {
+        let mut policy = started(600, 500);
+        assert_eq!(kbps(policy.set_desired(3 * SECOND, Bitrate::kbps(900))), [900, 1200]);
+        policy.poll(5 * SECOND, None);
+        assert_eq!(kbps(policy.set_desired(6 * SECOND, Bitrate::kbps(5000))), [1200]);
+    }
+
+    #[test]
+    fn unmet_wishes_are_probed_for_again_and_less_often_when_in_vain() {
+        let mut policy = started(500, 1200);
+        policy.last_probe = Some(0);
+        policy.awaited = None;
+        policy.wanted_interval = WANTED_INTERVAL;
+        let times = (1..300).filter(|i| !policy.poll(i * 100_000, None).is_empty());
+        let times: Vec<_> = times.take(4).collect();
+        assert_eq!(times, [15, 45, 75, 105]);
+    }
+
+    #[test]
+    fn idle_path_is_probed_now_and_then_until_it_has_enough() {
+        let mut policy = started(600, 500);
+        assert_eq!(kbps(policy.poll(6 * SECOND, Some(3 * SECOND))), NONE);
+        assert_eq!(kbps(policy.poll(8 * SECOND, Some(3 * SECOND))), [1000], "twice what is wanted");
+        policy.on_estimate(9 * SECOND, Bitrate::kbps(1000), Limit::None, true);
+        assert_eq!(kbps(policy.poll(60 * SECOND, Some(3 * SECOND))), NONE);
+    }
+
+    #[test]
+    fn congestion_forbids_probes_and_loss_keeps_them_low() {
+        let mut policy = started(600, 5000);
+        policy.on_estimate(3 * SECOND, Bitrate::kbps(600), Limit::Congestion, false);
+        assert_eq!(kbps(policy.poll(10 * SECOND, None)), NONE);
+        policy.on_estimate(11 * SECOND, Bitrate::kbps(600), Limit::Loss, false);
+        assert_eq!(kbps(policy.poll(12 * SECOND, None)), [900]);
+    }
+
+    #[test]
+    fn drop_is_probed_once_the_queues_have_drained() {
+        let mut policy = started(2000, 2000);
+        policy.on_estimate(3 * SECOND, Bitrate::kbps(500), Limit::Congestion, false);
+        policy.on_estimate(4 * SECOND, Bitrate::kbps(500), Limit::None, false);
+        assert_eq!(kbps(policy.on_recovered(4 * SECOND)), [1700]);
+        assert_eq!(kbps(policy.on_recovered(4 * SECOND)), NONE);
+    }
+}

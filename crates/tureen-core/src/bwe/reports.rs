@@ -1,0 +1,186 @@
+//! The estimate without transport-wide feedback: what the receiver says it could take (REMB), and the loss in its
+//! reports (the older half of libwebrtc's send-side estimation).
+
+use std::collections::VecDeque;
+
+use super::Micros;
+use crate::units::Bitrate;
+
+/// Up to this loss the estimate grows; above the second it falls.
+const LOW_LOSS: f64 = 0.02;
+const HIGH_LOSS: f64 = 0.1;
+/// Growth in a second, from the lowest estimate of the last second.
+const GROWTH: f64 = 1.08;
+const GROWTH_BPS: Bitrate = Bitrate::kbps(1);
+const GROWTH_WINDOW: Micros = 1_000_000;
+/// Reports that cover fewer packets are added up.
+const MIN_PACKETS: u64 = 20;
+/// Between two decreases, apart from a round trip.
+const DECREASE_INTERVAL: Micros = 300_000;
+/// A report older than this says nothing any more.
+const MAX_REPORT_AGE: Micros = 6_000_000;
+/// The receiver is believed at once for so long.
+const START: Micros = 2_000_000;
+/// Bound of the memory: the estimate changes with reports and the controller's timer.
+const MAX_LOWEST: usize = 64;
+
+/// Follows receiver reports and REMB.
+#[derive(Debug)]
+pub struct ReportBased {
+    estimate: Bitrate,
+    remb: Option<Bitrate>,
+    /// Lowest estimates of the last second, rising.
+    lowest: VecDeque<(Micros, Bitrate)>,
+    first_report: Option<Micros>,
+    last_report: Option<Micros>,
+    lost: u64,
+    expected: u64,
+    loss: f64,
+    decreased_at: Option<Micros>,
+    may_decrease: bool,
+    rtt: Micros,
+}
+
+impl ReportBased {
+    /// Starts at an estimate.
+    pub fn new(initial: Bitrate) -> Self {
+        Self {
+            estimate: initial,
+            remb: None,
+            lowest: VecDeque::new(),
+            first_report: None,
+            last_report: None,
+            lost: 0,
+            expected: 0,
+            loss: 0.0,
+            decreased_at: None,
+            may_decrease: false,
+            rtt: 0,
+        }
+    }
+
+    /// The estimate, which the receiver's bounds.
+    pub fn estimate(&self) -> Bitrate {
+        self.remb.map_or(self.estimate, |remb| remb.min(self.estimate))
+    }
+
+    /// What the receiver says it could take.
+    pub fn remb(&self) -> Option<Bitrate> {
+        self.remb
+    }
+
+    /// A round trip time.
+    pub fn set_rtt(&mut self, rtt: Micros) {
+        self.rtt = rtt;
+    }
+
+    /// What the receiver says it could take; zero is no bound.
+    pub fn on_remb(&mut self, now: Micros, bitrate: Bitrate) {
+        self.remb = (!bitrate.is_zero()).then_some(bitrate);
+        if self.first_report.is_none_or(|first| now - first < START) && self.loss == 0.0 {
+            self.estimate = self.estimate.max(bitrate);
+        }
+    }
+
+    /// What reports say of the packets since the last ones.
+    pub fn on_loss(&mut self, now: Micros, lost: u64, expected: u64) {
+        self.first_report.get_or_insert(now);
+        self.lost += lost;
+        self.expected += expected;
+        if self.expected < MIN_PACKETS {
+            return;
+        }
+        self.loss = self.lost.min(self.expected) as f64 / self.expected as f64;
+        (self.lost, self.expected) = (0, 0);
+        self.last_report = Some(now);
+        self.may_decrease = true;
+    }
+
+    /// Moves the estimate within its bounds.
+    pub fn update(&mut self, now: Micros, min: Bitrate, max: Bitrate) {
+        while self.lowest.front().is_some_and(|&(at, _)| now - at >= GROWTH_WINDOW) {
+            self.lowest.pop_front();
+        }
+        while self.lowest.back().is_some_and(|&(_, lowest)| lowest >= self.estimate)
+            || self.lowest.len() >= MAX_LOWEST
+        {
+            self.lowest.pop_back();
+        }
+        self.lowest.push_back((now, self.estimate));
+
+        if self.last_report.is_some_and(|last| now - last < MAX_REPORT_AGE) {
+            if self.loss <= LOW_LOSS {
+                let lowest = self.lowest.front().map_or(self.estimate, |&(_, lowest)| lowest);
+                let grown = lowest * GROWTH + GROWTH_BPS;
+                // Growth beyond what the receiver believes in would only have to be undone.
+                let bound = self.remb.map_or(grown, |remb| grown.min(remb.max(self.estimate)));
+                self.estimate = self.estimate.max(bound);
+            } else if self.loss > HIGH_LOSS
+                && std::mem::take(&mut self.may_decrease)
+                && self.decreased_at.is_none_or(|at| now - at >= DECREASE_INTERVAL + self.rtt)
+            {
+                self.decreased_at = Some(now);
+                self.estimate = self.estimate * (1.0 - 0.5 * self.loss);
+            }
+        }
+        self.estimate = self.estimate.min(max).max(min);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const SECOND: Micros = 1_000_000;
+
+    fn run(reports: &mut ReportBased, from: Micros, seconds: i64, lost: u64) {
+        for i in 0..seconds * 10 {
+            let now = from + i * SECOND / 10;
+            if i % 10 == 0 {
+                reports.on_loss(now, lost, 100);
+            }
+            reports.update(now, Bitrate::kbps(5), Bitrate::mbps(100));
+        }
+    }
+
+    #[test]
+    fn receiver_is_believed_at_the_start_and_bounds_later() {
+        let mut reports = ReportBased::new(Bitrate::kbps(600));
+        reports.on_remb(0, Bitrate::kbps(2000));
+        reports.update(0, Bitrate::kbps(5), Bitrate::mbps(100));
+        assert_eq!(reports.estimate(), Bitrate::kbps(2000));
+        run(&mut reports, SECOND, 5, 0);
+        reports.on_remb(6 * SECOND, Bitrate::kbps(500));
+        assert_eq!(reports.estimate(), Bitrate::kbps(500));
+        reports.on_remb(7 * SECOND, Bitrate::ZERO);
+        assert!(reports.estimate() >= Bitrate::kbps(2000), "no bound");
+    }
+
+    #[test]
+    fn little_loss_lets_it_grow_by_eight_percent_a_second() {
+        let mut reports = ReportBased::new(Bitrate::kbps(1000));
+        run(&mut reports, 0, 10, 1);
+        let estimate = reports.estimate();
+        assert!(estimate > Bitrate::kbps(1900) && estimate < Bitrate::kbps(2300), "{estimate}");
+    }
+
+    #[test]
+    fn some_loss_holds_it_and_much_loss_lowers_it() {
+        let mut reports = ReportBased::new(Bitrate::kbps(1000));
+        run(&mut reports, 0, 10, 5);
+        assert_eq!(reports.estimate(), Bitrate::kbps(1000));
+        run(&mut reports, 10 * SECOND, 1, 20);
+        assert_eq!(reports.estimate(), Bitrate::kbps(900));
+    }
+
+    #[test]
+    fn old_reports_change_nothing() {
+        let mut reports = ReportBased::new(Bitrate::kbps(1000));
+        run(&mut reports, 0, 1, 0);
+        let before = reports.estimate();
+        for i in 0..100 {
+            reports.update(10 * SECOND + i * 100_000, Bitrate::kbps(5), Bitrate::mbps(100));
+        }
+        assert_eq!(reports.estimate(), before);
+    }
+}

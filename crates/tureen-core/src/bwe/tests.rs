@@ -1,0 +1,202 @@
+//! The controller as a whole. What it makes of links of all kinds is simulated in `tureen-sim`.
+
+use std::collections::VecDeque;
+use std::time::{Duration, Instant};
+
+use super::*;
+use crate::transport::twcc_receiver::TwccReceiver;
+use crate::units::Ssrc;
+use crate::wire::rtcp::{RtcpCompound, RtcpPacket, TransportCcHeader, write_transport_cc};
+
+const MS: Duration = Duration::from_millis(1);
+const SECOND: Duration = Duration::from_secs(1);
+
+/// A sender of a constant rate over a bottleneck.
+struct Path {
+    controller: CongestionController,
+    receiver: TwccReceiver,
+    /// Packets on their way, and feedback on its way back.
+    arriving: VecDeque<(Instant, u16)>,
+    feedback: VecDeque<(Instant, Vec<u8>)>,
+    now: Instant,
+    next_packet: Instant,
+    seq: u16,
+    capacity: Bitrate,
+    free_at: Instant,
+    delay: Duration,
+    probe_bytes: usize,
+}
+
+impl Path {
+    fn new(config: BweConfig, capacity: Bitrate) -> Self {
+        let now = Instant::now();
+        Self {
+            controller: CongestionController::new(now, BweConfig { overhead: 0, ..config }),
+            receiver: TwccReceiver::new(),
+            arriving: VecDeque::new(),
+            feedback: VecDeque::new(),
+            now,
+            next_packet: now,
+            seq: 65_500,
+            capacity,
+            free_at: now,
+            delay: 20 * MS,
+            probe_bytes: 0,
+        }
+    }
+
+    /// Sends packets of 1000 bytes at `rate`, and what probes ask for.
+    fn run(&mut self, time: Duration, rate: impl Fn(Bitrate) -> Bitrate) {
+        let end = self.now + time;
+        while self.now < end {
+            while self.next_packet <= self.now {
+                let rate = rate(self.controller.target()).as_bps().max(8);
+                self.next_packet += Duration::from_secs_f64(8000.0 / rate as f64);
+                self.send(1000);
+            }
+            while let Some(shot) = self.controller.poll_probe(self.now) {
+                self.probe_bytes += shot.bytes;
+                self.send(shot.bytes);
+            }
+            self.controller.handle_timeout(self.now);
+            self.receive();
+            self.now += MS;
+        }
+    }
+
+    fn send(&mut self, size: usize) {
+        self.controller.on_packet_sent(self.now, self.seq, size);
+        self.controller.on_run_sent(self.now);
+        let time = Duration::from_secs_f64(size as f64 * 8.0 / self.capacity.as_bps() as f64);
+        self.free_at = self.free_at.max(self.now) + time;
+        self.arriving.push_back((self.free_at + self.delay, self.seq));
+        self.seq = self.seq.wrapping_add(1);
+    }
+
+    fn receive(&mut self) {
+        while let Some(&(at, seq)) = self.arriving.front().filter(|(at, _)| *at <= self.now) {
+            self.arriving.pop_front();
+            self.receiver.handle_packet(at, seq);
+        }
+        self.receiver.handle_timeout(self.now);
+        while let Some(feedback) = self.receiver.poll_feedback() {
+            let header = TransportCcHeader {
+                sender_ssrc: Ssrc(1),
+                media_ssrc: Ssrc(2),
+                base_sequence_number: feedback.base_seq,
+                reference_time: (feedback.reference_time << 8) as i32 >> 8,
+                feedback_count: feedback.feedback_count,
+            };
+            let mut bytes = Vec::new();
+            write_transport_cc(&mut bytes, &header, &feedback.statuses, 1200);
+            self.feedback.push_back((self.now + self.delay, bytes));
+        }
+        while self.feedback.front().is_some_and(|(at, _)| *at <= self.now) {
+            let Some((_, bytes)) = self.feedback.pop_front() else { break };
+            for packet in RtcpCompound::new(&bytes) {
+                if let RtcpPacket::TransportCc(feedback) = packet.unwrap() {
+                    self.controller.on_feedback(self.now, &feedback);
+                }
+            }
+        }
+    }
+}
+
+fn assert_within(bitrate: Bitrate, low: u64, high: u64) {
+    assert!((Bitrate::kbps(low)..=Bitrate::kbps(high)).contains(&bitrate), "{bitrate}");
+}
+
+#[test]
+fn sender_that_uses_its_target_finds_the_capacity() {
+    let mut path = Path::new(BweConfig::default(), Bitrate::mbps(3));
+    path.controller.start_probing(path.now);
+    path.run(20 * SECOND, |target| target);
+    assert_within(path.controller.target(), 2300, 3100);
+    assert_within(path.controller.delivered().unwrap(), 2300, 3050);
+}
+
+#[test]
+fn first_probes_find_capacity_within_a_second() {
+    let mut path = Path::new(BweConfig::default(), Bitrate::mbps(20));
+    path.controller.start_probing(path.now);
+    path.run(SECOND, |_| Bitrate::kbps(300));
+    assert!(path.controller.target() > Bitrate::mbps(3), "{}", path.controller.target());
+    assert!(path.probe_bytes < 150_000, "{}", path.probe_bytes);
+}
+
+#[test]
+fn nothing_far_beyond_what_is_wanted_is_probed_for() {
+    let mut path = Path::new(BweConfig::default(), Bitrate::mbps(100));
+    path.controller.set_desired(path.now, Bitrate::kbps(1000));
+    path.controller.start_probing(path.now);
+    path.run(60 * SECOND, |_| Bitrate::kbps(900));
+    assert_within(path.controller.target(), 1000, 2100);
+    assert!(path.probe_bytes < 20_000, "{}", path.probe_bytes);
+}
+
+#[test]
+fn wish_that_suddenly_fits_is_found_soon() {
+    let mut path = Path::new(BweConfig::default(), Bitrate::kbps(500));
+    path.controller.set_desired(path.now, Bitrate::kbps(1300));
+    path.controller.start_probing(path.now);
+    path.run(20 * SECOND, |target| target.min(Bitrate::kbps(400)));
+    assert_within(path.controller.target(), 380, 560);
+    path.capacity = Bitrate::mbps(5);
+    path.run(5 * SECOND, |target| target.min(Bitrate::kbps(400)));
+    assert!(path.controller.target() > Bitrate::kbps(1200), "{}", path.controller.target());
+}
+
+#[test]
+fn target_stays_within_its_bounds() {
+    let (min, max) = (Bitrate::kbps(200), Bitrate::kbps(900));
+    let config = BweConfig { initial: Bitrate::mbps(5), min, max, overhead: 0 };
+    let mut path = Path::new(config, Bitrate::kbps(100));
+    assert_eq!(path.controller.target(), max);
+    path.controller.start_probing(path.now);
+    path.run(10 * SECOND, |target| target);
+    assert_eq!(path.controller.target(), min);
+    path.controller.set_limits(path.now, Bitrate::kbps(300), Bitrate::ZERO);
+    assert!(path.controller.target() >= Bitrate::kbps(300));
+}
+
+#[test]
+fn target_falls_when_feedback_stops() {
+    let mut path = Path::new(BweConfig::default(), Bitrate::mbps(2));
+    path.run(5 * SECOND, |_| Bitrate::kbps(500));
+    let before = path.controller.target();
+    path.delay = 100 * SECOND;
+    path.run(10 * SECOND, |_| Bitrate::kbps(500));
+    assert!(path.controller.target() < before * 0.5, "{before}, then {}", path.controller.target());
+}
+
+#[test]
+fn without_feedback_the_receiver_estimate_is_followed() {
+    let now = Instant::now();
+    let mut controller = CongestionController::new(now, BweConfig::default());
+    assert!(controller.on_remb(now, Bitrate::kbps(1500)));
+    assert_eq!(controller.target(), Bitrate::kbps(1500));
+    for i in 1..50 {
+        controller.on_loss_report(now + i * 100 * MS, 0, 100);
+        controller.handle_timeout(now + i * 100 * MS);
+    }
+    controller.on_remb(now + 5 * SECOND, Bitrate::kbps(400));
+    assert_eq!(controller.target(), Bitrate::kbps(400));
+    assert_eq!(controller.delivered(), None);
+}
+
+#[test]
+fn receiver_estimate_bounds_the_target_with_feedback_too() {
+    let mut path = Path::new(BweConfig::default(), Bitrate::mbps(10));
+    path.controller.start_probing(path.now);
+    path.run(3 * SECOND, |target| target);
+    path.controller.on_remb(path.now, Bitrate::kbps(700));
+    assert_eq!(path.controller.target(), Bitrate::kbps(700));
+}
+
+#[test]
+fn round_trip_is_that_of_the_path_without_the_wait_for_feedback() {
+    let mut path = Path::new(BweConfig::default(), Bitrate::mbps(10));
+    path.run(5 * SECOND, |_| Bitrate::kbps(500));
+    let rtt = path.controller.rtt().unwrap();
+    assert!((40 * MS..48 * MS).contains(&rtt), "{rtt:?}");
+}

@@ -1,0 +1,196 @@
+//! What the path delivers: the rate of acknowledged packets over the last second or so.
+
+use std::collections::VecDeque;
+
+use super::history::Arrival;
+use super::{Micros, rate};
+use crate::units::Bitrate;
+
+/// The window holds at least these packets, if they are not too old, and none of them says anything alone.
+const MIN_PACKETS: usize = 20;
+/// Packets it takes for an estimate.
+const REQUIRED_PACKETS: usize = 10;
+/// Memory bound: the window of a fast stream is shorter.
+const MAX_PACKETS: usize = 500;
+/// What the window spans when it holds enough packets.
+const MIN_WINDOW: Micros = 1_000_000;
+/// What it spans at most.
+const MAX_WINDOW: Micros = 5_000_000;
+/// A packet that arrived so long before the newest is a clock that was set.
+const MAX_REORDERING: Micros = 1_000_000;
+const MIN_DURATION: Micros = 1_000;
+
+/// Measures the acknowledged bitrate (libwebrtc's robust throughput estimator): the lower of the rate of sending and the
+/// rate of arriving, where the longest gap between arrivals counts as the second longest, so that a pause followed by a
+/// burst is no drop.
+#[derive(Debug, Default)]
+pub struct Throughput {
+    window: VecDeque<Arrival>,
+    /// Latest send time of what has left the window: packets sent before are late, and say nothing of the send rate.
+    gone: Option<Micros>,
+    estimate: Option<Bitrate>,
+}
+
+impl Throughput {
+    /// The rate over the window.
+    pub fn bitrate(&self) -> Option<Bitrate> {
+        self.estimate
+    }
+
+    /// Takes arrivals, in order of arrival.
+    pub fn on_arrivals(&mut self, arrivals: &[Arrival]) {
+        for &arrival in arrivals {
+            let newest = self.window.back().map_or(arrival.received_at, |last| last.received_at);
+            if newest - arrival.received_at > MAX_REORDERING {
+                self.window.clear();
+                self.gone = None;
+            }
+            let after = self.window.iter().rev().take_while(|p| p.received_at > arrival.received_at).count();
+            self.window.insert(self.window.len() - after, arrival);
+        }
+        while let Some(first) = self.window.front()
+            && let Some(last) = self.window.back()
+        {
+            let span = last.received_at - first.received_at;
+            let len = self.window.len();
+            if len <= MAX_PACKETS && span <= MAX_WINDOW && (len <= MIN_PACKETS || span <= MIN_WINDOW) {
+                break;
+            }
+            self.gone = self.gone.max(Some(first.sent_at));
+            self.window.pop_front();
+        }
+        self.estimate = self.measure();
+    }
+
+    fn measure(&self) -> Option<Bitrate> {
+        if self.window.len() < REQUIRED_PACKETS {
+            return None;
+        }
+        let first = self.window.front()?;
+        let last = self.window.back()?;
+        let (mut longest, mut second) = (0, 0);
+        let mut previous = first.received_at;
+        let mut sent = Sent::default();
+        let mut received_bytes = 0;
+        for packet in &self.window {
+            let gap = packet.received_at - previous;
+            previous = packet.received_at;
+            if gap > longest {
+                (longest, second) = (gap, longest);
+            } else {
+                second = second.max(gap);
+            }
+            received_bytes += u64::from(packet.size);
+            if self.gone.is_none_or(|gone| packet.sent_at >= gone) {
+                sent.add(packet);
+            }
+        }
+        // A window of N packets spans N - 1 intervals: the first one's bytes came before it.
+        received_bytes -= u64::from(first.size);
+        let duration = last.received_at - first.received_at - longest + second;
+        let received = rate(received_bytes, duration.max(MIN_DURATION));
+        Some(match sent.packets < REQUIRED_PACKETS {
+            true => received,
+            false => received.min(sent.rate()),
+        })
+    }
+}
+
+/// Adds up what was sent.
+#[derive(Default)]
+struct Sent {
+    packets: usize,
+    bytes: u64,
+    first: Micros,
+    last: Micros,
+    last_size: u32,
+}
+
+impl Sent {
+    fn add(&mut self, packet: &Arrival) {
+        if self.packets == 0 || packet.sent_at < self.first {
+            self.first = packet.sent_at;
+        }
+        if self.packets == 0 || packet.sent_at > self.last {
+            self.last = packet.sent_at;
+            self.last_size = packet.size;
+        }
+        self.packets += 1;
+        self.bytes += u64::from(packet.size);
+    }
+
+    /// The last packet's bytes go out after the time that is measured.
+    fn rate(&self) -> Bitrate {
+        rate(self.bytes - u64::from(self.last_size), (self.last - self.first).max(MIN_DURATION))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn arrivals(count: i64, sent_every: i64, received_every: i64) -> Vec<Arrival> {
+        let arrival = |i| Arrival {
+            sent_at: i * sent_every,
+            received_at: 50_000 + i * received_every,
+            size: 1000,
+            probe: 0,
+            was_lost: false,
+        };
+        (0..count).map(arrival).collect()
+    }
+
+    fn measured(arrivals: &[Arrival]) -> Option<Bitrate> {
+        let mut throughput = Throughput::default();
+        throughput.on_arrivals(arrivals);
+        throughput.bitrate()
+    }
+
+    #[test]
+    fn steady_stream_is_measured_exactly() {
+        assert_eq!(measured(&arrivals(100, 10_000, 10_000)), Some(Bitrate::kbps(800)));
+    }
+
+    #[test]
+    fn few_packets_say_nothing() {
+        assert_eq!(measured(&arrivals(9, 10_000, 10_000)), None);
+    }
+
+    #[test]
+    fn bottleneck_is_measured_by_arrivals_and_a_drained_queue_by_sending() {
+        assert_eq!(measured(&arrivals(50, 10_000, 20_000)), Some(Bitrate::kbps(400)));
+        assert_eq!(measured(&arrivals(50, 20_000, 10_000)), Some(Bitrate::kbps(400)));
+    }
+
+    #[test]
+    fn pause_on_the_way_is_no_drop() {
+        let mut packets = arrivals(100, 10_000, 10_000);
+        for packet in &mut packets[50..70] {
+            packet.received_at = packet.received_at.max(50_000 + 700_000);
+        }
+        let bitrate = measured(&packets).unwrap();
+        assert!(bitrate > Bitrate::kbps(790), "{bitrate}");
+    }
+
+    #[test]
+    fn window_is_bounded() {
+        let mut throughput = Throughput::default();
+        for chunk in arrivals(20_000, 100, 100).chunks(100) {
+            throughput.on_arrivals(chunk);
+        }
+        assert_eq!(throughput.window.len(), MAX_PACKETS);
+        assert_eq!(throughput.bitrate(), Some(Bitrate::mbps(80)));
+    }
+
+    #[test]
+    fn clock_that_was_set_starts_anew() {
+        let mut throughput = Throughput::default();
+        throughput.on_arrivals(&arrivals(100, 10_000, 10_000));
+        let mut later = arrivals(100, 10_000, 20_000);
+        for packet in &mut later {
+            packet.received_at -= 5_000_000;
+        }
+        throughput.on_arrivals(&later);
+        assert_eq!(throughput.bitrate(), Some(Bitrate::kbps(400)));
+    }
+}
