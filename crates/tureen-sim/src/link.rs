@@ -142,6 +142,11 @@ impl Link {
         [Some(self.arrive(departure)), duplicated.then(|| self.arrive(departure))]
     }
 
+    /// How long a datagram that is put in now waits for those before it.
+    pub fn backlog(&self, now: Instant) -> Duration {
+        self.busy_until.map_or(Duration::ZERO, |until| until.saturating_duration_since(now))
+    }
+
     /// When the last byte is on the link; nothing if the queue is full.
     fn depart(&mut self, now: Instant, bytes: usize) -> Option<Instant> {
         let Some(rate) = self.config.rate else { return Some(now) };

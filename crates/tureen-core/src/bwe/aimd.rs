@@ -88,14 +88,8 @@ impl Aimd {
         waited || delivered.is_some_and(|delivered| delivered < self.estimate * 0.5)
     }
 
-    /// Takes what the delay says. `application_limited`: too little is sent for growth to mean anything.
-    pub fn update(
-        &mut self,
-        now: Micros,
-        usage: Usage,
-        delivered: Option<Bitrate>,
-        application_limited: bool,
-    ) {
+    /// Takes what the delay says. Without `may_grow` the estimate does not grow.
+    pub fn update(&mut self, now: Micros, usage: Usage, delivered: Option<Bitrate>, may_grow: bool) {
         self.delivered = delivered.unwrap_or(self.delivered);
         match usage {
             Usage::Over => return self.decrease(now),
@@ -107,7 +101,7 @@ impl Aimd {
             Usage::Normal => {}
         }
         if self.phase == Phase::Increase {
-            if !application_limited {
+            if may_grow {
                 self.increase(now);
             }
             self.changed_at = Some(now);
@@ -215,7 +209,7 @@ mod tests {
     fn grow(aimd: &mut Aimd, from: Micros, time: Micros, delivered: impl Fn(&Aimd) -> Bitrate) {
         for i in 0..time / 100_000 {
             let delivered = delivered(aimd);
-            aimd.update(from + i * 100_000, Usage::Normal, Some(delivered), false);
+            aimd.update(from + i * 100_000, Usage::Normal, Some(delivered), true);
         }
     }
 
@@ -230,9 +224,9 @@ mod tests {
     #[test]
     fn overuse_falls_below_what_is_delivered_and_growth_is_slow_then() {
         let mut aimd = aimd(Bitrate::kbps(1000));
-        aimd.update(0, Usage::Over, Some(Bitrate::kbps(800)), false);
+        aimd.update(0, Usage::Over, Some(Bitrate::kbps(800)), true);
         assert_eq!(aimd.estimate(), Bitrate::kbps(675));
-        aimd.update(SECOND, Usage::Under, Some(Bitrate::kbps(670)), false);
+        aimd.update(SECOND, Usage::Under, Some(Bitrate::kbps(670)), true);
         assert_eq!(aimd.estimate(), Bitrate::kbps(675), "held while queues drain");
         grow(&mut aimd, 2 * SECOND, SECOND, |_| Bitrate::kbps(670));
         let growth = aimd.estimate() - Bitrate::kbps(675);
@@ -246,7 +240,7 @@ mod tests {
         assert_eq!(aimd.estimate(), Bitrate::kbps(610));
         let mut limited = Aimd::new(Bitrate::kbps(300), Bitrate::kbps(5));
         for i in 0..100 {
-            limited.update(i * 100_000, Usage::Normal, Some(Bitrate::kbps(300)), true);
+            limited.update(i * 100_000, Usage::Normal, Some(Bitrate::kbps(300)), false);
         }
         assert_eq!(limited.estimate(), Bitrate::kbps(300), "nothing was tried");
     }
@@ -255,7 +249,7 @@ mod tests {
     fn decreases_are_a_round_trip_apart_unless_half_is_lost() {
         let mut aimd = aimd(Bitrate::kbps(1000));
         aimd.set_rtt(100_000);
-        aimd.update(SECOND, Usage::Over, Some(Bitrate::kbps(900)), false);
+        aimd.update(SECOND, Usage::Over, Some(Bitrate::kbps(900)), true);
         assert!(!aimd.may_decrease(SECOND + 99_000, Some(Bitrate::kbps(700))));
         assert!(aimd.may_decrease(SECOND + 100_000, Some(Bitrate::kbps(700))));
         assert!(aimd.may_decrease(SECOND + 1, Some(Bitrate::kbps(200))));
@@ -264,17 +258,17 @@ mod tests {
     #[test]
     fn more_than_the_known_capacity_is_a_new_one() {
         let mut aimd = aimd(Bitrate::kbps(500));
-        aimd.update(0, Usage::Over, Some(Bitrate::kbps(500)), false);
+        aimd.update(0, Usage::Over, Some(Bitrate::kbps(500)), true);
         assert!(aimd.capacity.estimate.is_some());
-        aimd.update(SECOND, Usage::Normal, Some(Bitrate::kbps(500)), false);
-        aimd.update(SECOND * 2, Usage::Normal, Some(Bitrate::kbps(700)), false);
+        aimd.update(SECOND, Usage::Normal, Some(Bitrate::kbps(500)), true);
+        aimd.update(SECOND * 2, Usage::Normal, Some(Bitrate::kbps(700)), true);
         assert!(aimd.capacity.estimate.is_none());
     }
 
     #[test]
     fn estimate_never_falls_below_its_minimum() {
         let mut aimd = Aimd::new(Bitrate::kbps(100), Bitrate::kbps(50));
-        aimd.update(0, Usage::Over, Some(Bitrate::ZERO), false);
+        aimd.update(0, Usage::Over, Some(Bitrate::ZERO), true);
         assert_eq!(aimd.estimate(), Bitrate::kbps(50));
         aimd.set_min(Bitrate::kbps(80));
         assert_eq!(aimd.estimate(), Bitrate::kbps(80));

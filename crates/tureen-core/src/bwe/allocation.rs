@@ -14,7 +14,7 @@ use smallvec::SmallVec;
 use crate::units::Bitrate;
 
 /// What a step above the current one costs of its price, and what the current one does.
-const CLIMB: f64 = 1.08;
+const CLIMB: f64 = 1.03;
 const STAY: f64 = 0.92;
 /// How long a consumer waits to go up after it went down; doubled when it had gone up in vain.
 const WAIT: Duration = Duration::from_secs(1);
@@ -200,7 +200,7 @@ mod tests {
         let mut all = [candidate(1, &[100, 400, 1200])];
         all[0].current = Some(2);
         assert_eq!(steps(380, &mut all), [2], "stays for a little less");
-        assert_eq!(steps(1250, &mut all), [2], "goes up for a little more");
+        assert_eq!(steps(1220, &mut all), [2], "goes up for a little more");
         assert_eq!(steps(1300, &mut all), [3]);
         assert_eq!(steps(360, &mut all), [1]);
     }

@@ -4,11 +4,20 @@ use super::Micros;
 use super::aimd::Aimd;
 use super::history::Arrival;
 use super::inter_arrival::InterArrival;
+use super::queue_delay::QueueDelay;
+use super::throughput::Throughput;
 use super::trendline::{Trendline, Usage};
 use crate::units::Bitrate;
 
 /// After so long without feedback what was learnt of the delay is worth nothing.
 const STREAM_TIMEOUT: Micros = 2_000_000;
+/// The estimate does not grow while packets wait longer: growth too slow for the trend to show still fills queues.
+const MAX_QUEUE: Micros = 60_000;
+/// Overuse with a shorter queue does not lower the estimate: it was a probe, or a frame.
+const MIN_QUEUE: Micros = 40_000;
+/// For so long after a decrease overuse lowers the estimate again only if less arrives than the estimate: what the
+/// trend shows may be the queue of before.
+const SETTLING: Micros = 1_000_000;
 
 /// Estimates what the path carries before queues grow.
 #[derive(Debug)]
@@ -16,7 +25,9 @@ pub struct DelayBased {
     inter_arrival: InterArrival,
     trendline: Trendline,
     aimd: Aimd,
+    queue_delay: QueueDelay,
     last_feedback: Option<Micros>,
+    decreased_at: Option<Micros>,
 }
 
 /// What came of one feedback packet.
@@ -26,8 +37,6 @@ pub struct Outcome {
     pub recovered: bool,
     /// Overuse lowered the estimate.
     pub decreased: bool,
-    /// A probe set the estimate.
-    pub probed: bool,
 }
 
 impl DelayBased {
@@ -37,7 +46,9 @@ impl DelayBased {
             inter_arrival: InterArrival::default(),
             trendline: Trendline::new(),
             aimd: Aimd::new(initial, min),
+            queue_delay: QueueDelay::default(),
             last_feedback: None,
+            decreased_at: None,
         }
     }
 
@@ -61,19 +72,26 @@ impl DelayBased {
         self.aimd.set_rtt(rtt);
     }
 
+    /// How long packets wait in queues.
+    pub fn queue_delay(&self) -> Micros {
+        self.queue_delay.get()
+    }
+
     /// Takes arrivals in order, what the path delivers, and what a probe measured.
     pub fn on_arrivals(
         &mut self,
         now: Micros,
         arrivals: &[Arrival],
-        delivered: Option<Bitrate>,
+        throughput: &Throughput,
         probed: Option<Bitrate>,
         application_limited: bool,
     ) -> Outcome {
         if self.last_feedback.is_none_or(|last| now - last > STREAM_TIMEOUT) {
             self.inter_arrival = InterArrival::default();
             self.trendline = Trendline::new();
+            self.queue_delay = QueueDelay::default();
         }
+        self.queue_delay.on_arrivals(now, arrivals);
         self.last_feedback = Some(now);
 
         let mut outcome = Outcome::default();
@@ -85,24 +103,43 @@ impl DelayBased {
         }
 
         let usage = self.trendline.usage();
+        let delivered = throughput.bitrate();
         if usage == Usage::Over {
-            if self.aimd.may_decrease(now, delivered) {
-                match delivered {
-                    Some(_) => self.aimd.update(now, usage, delivered, application_limited),
-                    // Nothing is known of what gets through yet.
-                    None => self.aimd.set_estimate(now, self.aimd.estimate() * 0.5),
-                }
-                outcome.decreased = true;
-            }
             outcome.recovered = false;
+            outcome.decreased = self.decrease(now, throughput);
         } else if let Some(probed) = probed {
             self.aimd.set_estimate(now, probed);
-            outcome.probed = true;
             outcome.recovered = false;
         } else {
-            self.aimd.update(now, usage, delivered, application_limited);
+            let may_grow = !application_limited && self.queue_delay.get() <= MAX_QUEUE;
+            self.aimd.update(now, usage, delivered, may_grow);
         }
         outcome
+    }
+
+    /// Lowers the estimate if it is time to.
+    fn decrease(&mut self, now: Micros, throughput: &Throughput) -> bool {
+        let received = throughput.recently_received();
+        if self.queue_delay.get() < MIN_QUEUE {
+            return false;
+        }
+        let settling = self.decreased_at.is_some_and(|at| now - at < SETTLING);
+        if settling && received.is_some_and(|received| received >= self.estimate()) {
+            return false;
+        }
+        // What arrives while queues grow is the capacity. A longer window holds the times before it fell, or before as
+        // much was sent.
+        let delivered = received.or(throughput.bitrate());
+        if !self.aimd.may_decrease(now, delivered) {
+            return false;
+        }
+        match delivered {
+            Some(_) => self.aimd.update(now, Usage::Over, delivered, false),
+            // Nothing is known of what gets through yet.
+            None => self.aimd.set_estimate(now, self.aimd.estimate() * 0.5),
+        }
+        self.decreased_at = Some(now);
+        true
     }
 }
 
@@ -122,9 +159,11 @@ mod tests {
             was_lost: false,
         });
         let packets: Vec<_> = packets.collect();
+        let mut throughput = Throughput::default();
         let feedback = packets.chunks(10).enumerate().map(|(i, chunk)| {
             let now = from + (i as Micros + 1) * 100_000;
-            delay.on_arrivals(now, chunk, Some(Bitrate::kbps(800)), None, false)
+            throughput.on_arrivals(chunk);
+            delay.on_arrivals(now, chunk, &throughput, None, false)
         });
         feedback.collect()
     }
@@ -144,8 +183,7 @@ mod tests {
     #[test]
     fn probe_sets_the_estimate_unless_queues_grow() {
         let mut delay = DelayBased::new(Bitrate::kbps(1000), Bitrate::kbps(5));
-        let outcome = delay.on_arrivals(0, &[], Some(Bitrate::kbps(500)), Some(Bitrate::kbps(2000)), false);
-        assert!(outcome.probed);
+        delay.on_arrivals(0, &[], &Throughput::default(), Some(Bitrate::kbps(2000)), false);
         assert_eq!(delay.estimate(), Bitrate::kbps(2000));
     }
 }

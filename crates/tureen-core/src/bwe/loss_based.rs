@@ -32,6 +32,8 @@ const PREFERENCE_SMOOTHING: f64 = 0.002;
 /// Loss beyond the first bounds the estimate at once, by the second over the excess.
 const IMMEDIATE_LOSS: f64 = 0.05;
 const IMMEDIATE_BALANCE_KBPS: f64 = 100.0;
+/// Loss above this multiple of what the path loses by itself is ours. Random loss is never quite the same.
+const UNEXPLAINED: f64 = 1.2;
 /// How far the estimate grows above what is delivered while loss limits it: usually, and after growth made loss.
 const RAMP_UP: f64 = 1.5;
 const RAMP_UP_IN_HOLD: f64 = 1.2;
@@ -66,6 +68,8 @@ pub struct LossBased {
     partial: Partial,
     /// Send time of the latest packet of the last observation: this estimate's clock.
     clock: Option<Micros>,
+    /// Packets sent before do not count.
+    answered_until: Micros,
     path: Option<Path>,
     average_loss: f64,
     limits: Limits,
@@ -135,6 +139,7 @@ impl LossBased {
             count: 0,
             partial: Partial::default(),
             clock: None,
+            answered_until: 0,
             path: None,
             average_loss: 0.0,
             limits,
@@ -153,9 +158,9 @@ impl LossBased {
         self.limits.max = max.as_bps() as f64;
     }
 
-    /// The estimate, once there are enough observations.
+    /// The estimate, while loss limits it and there are enough observations.
     pub fn estimate(&self) -> Option<Bitrate> {
-        let ready = self.path.is_some() && self.count >= MIN_OBSERVATIONS;
+        let ready = self.is_limited() && self.count >= MIN_OBSERVATIONS;
         (ready && self.estimate.is_finite()).then(|| Bitrate::bps(self.estimate as u64))
     }
 
@@ -167,6 +172,19 @@ impl LossBased {
     /// Average loss of the last observations, outliers left out: 0 to 1.
     pub fn average_loss(&self) -> f64 {
         self.average_loss
+    }
+
+    /// Overuse was found, and lowered the delay-based estimate: losses of packets sent before are answered by that.
+    pub fn on_overuse(&mut self, now: Micros) {
+        self.answered_until = now;
+        self.count = 0;
+        self.partial = Partial::default();
+        self.clock = None;
+        self.average_loss = 0.0;
+        self.state = LossState::DelayBased;
+        self.path = None;
+        self.hold = NO_HOLD;
+        self.window = None;
     }
 
     /// Takes what became of packets. `delivered`: what the path delivers, if known.
@@ -190,14 +208,15 @@ impl LossBased {
     /// Adds to the current observation. Gives its time when it is complete.
     fn observe(&mut self, arrivals: &[Arrival], missing: &[Missing]) -> Option<Micros> {
         let partial = &mut self.partial;
-        for arrival in arrivals {
+        let answered_until = self.answered_until;
+        for arrival in arrivals.iter().filter(|arrival| arrival.sent_at >= answered_until) {
             if arrival.was_lost {
                 partial.lost = partial.lost.saturating_sub(arrival.size.into());
                 continue;
             }
             partial.add(arrival.sent_at, arrival.size);
         }
-        for packet in missing {
+        for packet in missing.iter().filter(|packet| packet.sent_at >= answered_until) {
             partial.add(packet.sent_at, packet.size);
             partial.lost += u64::from(packet.size);
         }
@@ -226,7 +245,8 @@ impl LossBased {
             self.estimate = initial.capacity;
         }
         let current = *self.path.get_or_insert(initial);
-        let best = self.limit_growth(now, current, self.best_candidate(current, application_limited));
+        let best = self.best_candidate(current, application_limited);
+        let best = self.limit_growth(now, current, best, application_limited);
 
         let lower = self.lower_bound();
         let bounded = best.capacity.min(self.upper_bound()).min(self.limits.delay_based).max(lower);
@@ -288,9 +308,9 @@ impl LossBased {
     }
 
     /// The candidate, with growth kept back where loss speaks against it.
-    fn limit_growth(&self, now: Micros, current: Path, mut best: Path) -> Path {
+    fn limit_growth(&self, now: Micros, current: Path, mut best: Path, application_limited: bool) -> Path {
         // More is lost than the path loses by itself: the rest is ours.
-        if self.average_loss > best.inherent_loss {
+        if self.average_loss > best.inherent_loss * UNEXPLAINED {
             best.capacity = best.capacity.min(current.capacity);
         }
         if !self.is_limited() {
@@ -301,7 +321,8 @@ impl LossBased {
         {
             best.capacity = best.capacity.min(window.limit);
         }
-        if let Some(delivered) = self.limits.delivered
+        // Who sends little delivers little: then the delay-based estimate, which probes raise, is the only bound.
+        if let Some(delivered) = self.limits.delivered.filter(|_| !application_limited)
             && self.grows(current.capacity, best.capacity)
         {
             let near_hold = delivered < self.hold.bitrate * RAMP_UP_HOLD_THRESHOLD;
@@ -487,7 +508,7 @@ mod tests {
         let mut sim = Sim::new(Bitrate::kbps(800));
         sim.run(5 * SECOND, |_| 0.0);
         assert_eq!(sim.loss_based.state(), LossState::DelayBased);
-        assert_eq!(sim.loss_based.estimate(), Some(Bitrate::kbps(800)));
+        assert_eq!(sim.loss_based.estimate(), None);
         assert_eq!(sim.loss_based.average_loss(), 0.0);
     }
 
@@ -502,8 +523,7 @@ mod tests {
     fn loss_that_the_path_has_anyway_costs_little() {
         let mut sim = Sim::new(Bitrate::mbps(2));
         sim.run(30 * SECOND, |_| 0.03);
-        let estimate = sim.loss_based.estimate().unwrap();
-        assert!(estimate > Bitrate::kbps(1600), "{estimate}");
+        assert!(sim.rate() > Bitrate::kbps(1600), "{}", sim.rate());
     }
 
     #[test]
@@ -523,6 +543,19 @@ mod tests {
         assert!(sim.rate() < Bitrate::kbps(700), "{}", sim.rate());
         sim.run(30 * SECOND, |_| 0.0);
         assert_eq!(sim.rate(), Bitrate::mbps(2));
+    }
+
+    #[test]
+    fn losses_before_an_overuse_was_answered_do_not_count() {
+        let mut sim = Sim::new(Bitrate::mbps(2));
+        sim.run(3 * SECOND, |_| 0.3);
+        assert!(sim.loss_based.average_loss() > 0.2);
+        sim.loss_based.on_overuse(sim.now);
+        assert_eq!((sim.loss_based.average_loss(), sim.loss_based.estimate()), (0.0, None));
+        let missing = [Missing { sent_at: sim.now - 1, size: 1000 }];
+        sim.loss_based.on_feedback(&[], &missing, None, Bitrate::mbps(1), false);
+        sim.run(3 * SECOND, |_| 0.0);
+        assert_eq!(sim.loss_based.average_loss(), 0.0);
     }
 
     #[test]

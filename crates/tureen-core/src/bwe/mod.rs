@@ -33,6 +33,7 @@ pub mod loss_based;
 pub mod pacer;
 pub mod probe;
 pub mod probe_policy;
+pub mod queue_delay;
 pub mod reports;
 pub mod throughput;
 pub mod trendline;
@@ -184,7 +185,7 @@ impl CongestionController {
         self.loss_based.set_limits(min, max);
         let requests = self.policy.set_max(now, max);
         self.request_probes(now, requests);
-        self.update_target(now, false);
+        self.update_target(now);
     }
 
     /// Sets what consumers want in all: probes look for that, and not for much more.
@@ -204,7 +205,7 @@ impl CongestionController {
         self.history.record(now, seq, size, probe);
         self.run_bytes += u64::from(size);
         if probe != 0 {
-            self.prober.on_sent(size);
+            self.prober.on_sent(now, size);
         }
     }
 
@@ -220,7 +221,7 @@ impl CongestionController {
         let now = self.micros(now);
         let bytes = std::mem::take(&mut self.run_bytes);
         self.alr.on_sent(now, bytes);
-        self.pacer.on_sent(now, bytes);
+        self.pacer.on_sent(now, bytes, self.alr.limited_since().is_none());
         self.backoff.last_sent = now;
         self.backoff.measured_at.get_or_insert(now);
     }
@@ -240,7 +241,7 @@ impl CongestionController {
         let now = self.micros(now);
         self.reports.on_remb(now, bitrate);
         self.reports.update(now, self.config.min, self.config.max);
-        self.update_target(now, false)
+        self.update_target(now)
     }
 
     /// A round trip time of a receiver report; transport-wide feedback knows better.
@@ -272,7 +273,7 @@ impl CongestionController {
         }
         self.next_tick = now + TICK;
         self.reports.update(now, self.config.min, self.config.max);
-        let changed = self.update_target(now, false);
+        let changed = self.update_target(now);
         let limited_since = self.alr.limited_since().filter(|_| self.has_feedback);
         let requests = self.policy.poll(now, limited_since);
         self.request_probes(now, requests);
@@ -312,10 +313,13 @@ impl CongestionController {
             let floor = delivered.map_or(Bitrate::ZERO, |delivered| delivered * PROBE_FLOOR);
             probed.max(floor.min(self.delay_based.estimate()))
         });
-        let outcome = self.delay_based.on_arrivals(now, &report.arrivals, delivered, probed, limited);
+        let outcome = self.delay_based.on_arrivals(now, &report.arrivals, &self.throughput, probed, limited);
+        if outcome.decreased {
+            self.loss_based.on_overuse(now);
+        }
         let delay_based = self.delay_based.estimate();
         self.loss_based.on_feedback(&report.arrivals, &report.missing, delivered, delay_based, limited);
-        let changed = self.update_target(now, outcome.probed);
+        let changed = self.update_target(now);
         if outcome.recovered {
             let requests = self.policy.on_recovered(now);
             self.request_probes(now, requests);
@@ -338,7 +342,7 @@ impl CongestionController {
     }
 
     /// The target is the least of what the parts say. True when it changed.
-    fn update_target(&mut self, now: Micros, probed: bool) -> bool {
+    fn update_target(&mut self, now: Micros) -> bool {
         let mut target = if self.has_feedback {
             let loss_based = self.loss_based.estimate().unwrap_or(self.config.max);
             let remb = self.reports.remb().unwrap_or(self.config.max);
@@ -361,7 +365,7 @@ impl CongestionController {
             (_, LossState::Increasing) => Limit::Loss,
             (_, LossState::DelayBased) => Limit::None,
         };
-        let requests = self.policy.on_estimate(now, target, limit, probed);
+        let requests = self.policy.on_estimate(now, target, limit);
         self.request_probes(now, requests);
         changed
     }

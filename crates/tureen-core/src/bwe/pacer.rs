@@ -1,8 +1,9 @@
 //! Spreads what is sent, but only where the path would have to queue it.
 //!
-//! Bursts are what makes sending cheap, so they are left alone while the path drains them in good time: a bucket drains
-//! at the estimate, and while it holds less than [`FREE`] of it everything passes. Above that, what comes goes out in
-//! bursts of at most [`BURST`], somewhat faster than the estimate.
+//! Bursts are what makes sending cheap, so they are left alone while much less is sent than the estimate allows: a bucket
+//! drains at the estimate, and what it holds may be a frame's worth ([`FREE`]). Near the estimate, or above that, what
+//! comes goes out in bursts of at most [`BURST`], somewhat faster than the estimate. Then the path queues less, and its
+//! queues are noticed sooner: each burst is a sample of the delay.
 
 use super::Micros;
 use crate::units::Bitrate;
@@ -22,13 +23,15 @@ pub struct Pacer {
     level: f64,
     /// Bytes of the last bursts that the pacing rate has not covered yet.
     debt: f64,
+    near_estimate: bool,
     updated_at: Micros,
 }
 
 impl Pacer {
     /// A pacer at an estimate.
     pub fn new(estimate: Bitrate) -> Self {
-        let mut pacer = Self { bytes_per_micro: 0.0, level: 0.0, debt: 0.0, updated_at: 0 };
+        let mut pacer =
+            Self { bytes_per_micro: 0.0, level: 0.0, debt: 0.0, near_estimate: false, updated_at: 0 };
         pacer.set_estimate(estimate);
         pacer
     }
@@ -38,27 +41,31 @@ impl Pacer {
         self.bytes_per_micro = estimate.as_bps() as f64 / 8e6;
     }
 
-    /// Something was sent, paced or not.
-    pub fn on_sent(&mut self, now: Micros, bytes: u64) {
+    /// Something was sent, paced or not. `near_estimate`: the estimate is used.
+    pub fn on_sent(&mut self, now: Micros, bytes: u64, near_estimate: bool) {
         self.drain(now);
+        self.near_estimate = near_estimate;
         let bytes = bytes as f64;
         self.level += bytes;
         // What was free delays what follows by one burst at most.
-        let is_free = self.level <= FREE as f64 * self.bytes_per_micro;
+        let is_free = self.level <= self.free();
         self.debt += if is_free { bytes.min(self.burst()) } else { bytes };
     }
 
     /// How many bytes may be sent now. One packet more than that does no harm.
     pub fn allowance(&mut self, now: Micros) -> usize {
         self.drain(now);
-        let free = FREE as f64 * self.bytes_per_micro - self.level;
-        free.max(self.burst() - self.debt).max(0.0) as usize
+        (self.free() - self.level).max(self.burst() - self.debt).max(0.0) as usize
     }
 
     /// When a burst may be sent again, while there is no allowance.
     pub fn next_burst(&mut self, now: Micros) -> Micros {
         self.drain(now);
         now + (self.debt / (self.bytes_per_micro * PACE).max(f64::MIN_POSITIVE)).clamp(0.0, 1e6) as Micros
+    }
+
+    fn free(&self) -> f64 {
+        if self.near_estimate { 0.0 } else { FREE as f64 * self.bytes_per_micro }
     }
 
     fn burst(&self) -> f64 {
@@ -82,8 +89,18 @@ mod tests {
         for frame in 0..100 {
             let now = frame * 33_333;
             assert!(pacer.allowance(now) >= 4000, "frame {frame}");
-            pacer.on_sent(now, 4000);
+            pacer.on_sent(now, 4000, false);
         }
+    }
+
+    #[test]
+    fn near_the_estimate_even_frames_go_out_in_bursts() {
+        let mut pacer = Pacer::new(Bitrate::mbps(10));
+        pacer.on_sent(0, 1, true);
+        assert_eq!(pacer.allowance(0), 15_624);
+        pacer.on_sent(0, 15_624, true);
+        assert_eq!(pacer.allowance(0), 0);
+        assert_eq!(pacer.next_burst(0), 5_000);
     }
 
     #[test]
@@ -95,7 +112,7 @@ mod tests {
             let bytes = pacer.allowance(now).min(left);
             if bytes > 0 {
                 bursts.push(bytes);
-                pacer.on_sent(now, bytes as u64);
+                pacer.on_sent(now, bytes as u64, false);
                 left -= bytes;
             }
             now = pacer.next_burst(now).max(now + 1);
@@ -109,7 +126,7 @@ mod tests {
     #[test]
     fn time_that_goes_back_changes_nothing() {
         let mut pacer = Pacer::new(Bitrate::mbps(1));
-        pacer.on_sent(1_000_000, 5000);
+        pacer.on_sent(1_000_000, 5000, false);
         assert_eq!(pacer.allowance(900_000), 0);
     }
 }

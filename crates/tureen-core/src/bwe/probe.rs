@@ -27,6 +27,8 @@ const MAX_SPEED_UP: f64 = 2.0;
 /// Arriving slower than this part of its rate it has found the capacity, and a little less is aimed for.
 const SATURATED: f64 = 0.9;
 const TARGET_OF_CAPACITY: f64 = 0.95;
+/// A burst of media may make a probe's bytes at once: it goes on for so long, or nothing could be measured.
+const MIN_SPAN: Micros = 8_000;
 /// Longer than this it is no burst.
 const MAX_SPAN: Micros = 1_000_000;
 /// Probes measured at a time.
@@ -129,11 +131,12 @@ impl Prober {
     }
 
     /// Something was sent while a probe is: it belongs to it.
-    pub fn on_sent(&mut self, bytes: u32) {
+    pub fn on_sent(&mut self, now: Micros, bytes: u32) {
         let Some(probe) = &mut self.current else { return };
         probe.bytes += u64::from(bytes);
         probe.packets += 1;
-        if probe.bytes >= probe.min_bytes() && probe.packets >= MIN_PACKETS {
+        let has_span = probe.started_at.is_some_and(|started_at| now - started_at >= MIN_SPAN);
+        if probe.bytes >= probe.min_bytes() && probe.packets >= MIN_PACKETS && has_span {
             self.current = None;
         }
     }
@@ -228,7 +231,7 @@ mod tests {
                 left -= size as usize;
                 free_at = free_at.max(now) + (f64::from(size) * 8e6 / capacity.as_bps() as f64) as Micros;
                 let probe = prober.current_id();
-                prober.on_sent(size);
+                prober.on_sent(now, size);
                 arrivals.push(Arrival { sent_at: now, received_at: free_at, size, probe, was_lost: false });
             }
         }
@@ -262,7 +265,7 @@ mod tests {
         let mut prober = Prober::default();
         prober.request(0, Bitrate::kbps(1000));
         assert!(prober.poll(0).is_some());
-        prober.on_sent(250);
+        prober.on_sent(0, 250);
         assert_eq!(prober.poll(100), None, "not due");
         assert_eq!(prober.poll(100_000), None, "too late");
         assert!(!prober.is_busy());

@@ -116,18 +116,18 @@ impl ProbePolicy {
         }
     }
 
-    /// The estimate changed. `probed`: because of a probe.
-    pub fn on_estimate(&mut self, now: Micros, estimate: Bitrate, limit: Limit, probed: bool) -> Requests {
+    /// The estimate, and what limits it.
+    pub fn on_estimate(&mut self, now: Micros, estimate: Bitrate, limit: Limit) -> Requests {
         if estimate < self.estimate * DROP {
             self.dropped = Some((now, self.estimate));
         }
         self.estimate = estimate;
         self.limit = limit;
-        if probed && estimate > self.estimate_at_probe * FOUND {
+        if estimate > self.estimate_at_probe * FOUND {
             self.wanted_interval = WANTED_INTERVAL;
         }
         match self.awaited {
-            Some(awaited) if probed && estimate > awaited => self.request(now, &[estimate * FURTHER], true),
+            Some(awaited) if estimate > awaited => self.request(now, &[estimate * FURTHER], true),
             _ => Requests::new(),
         }
     }
@@ -221,9 +221,9 @@ mod tests {
         let mut policy = ProbePolicy::new(Bitrate::kbps(600), Bitrate::ZERO);
         assert_eq!(kbps(policy.start(0)), [1800, 3600]);
         assert_eq!(kbps(policy.start(1)), NONE);
-        assert_eq!(kbps(policy.on_estimate(2, Bitrate::kbps(1700), Limit::None, true)), NONE);
-        assert_eq!(kbps(policy.on_estimate(3, Bitrate::kbps(3000), Limit::None, true)), [6000]);
-        assert_eq!(kbps(policy.on_estimate(4, Bitrate::kbps(3900), Limit::None, true)), NONE, "below 70 %");
+        assert_eq!(kbps(policy.on_estimate(2, Bitrate::kbps(1700), Limit::None)), NONE);
+        assert_eq!(kbps(policy.on_estimate(3, Bitrate::kbps(3000), Limit::None)), [6000]);
+        assert_eq!(kbps(policy.on_estimate(4, Bitrate::kbps(3900), Limit::None)), NONE, "below 70 %");
     }
 
     #[test]
@@ -233,7 +233,7 @@ mod tests {
         assert_eq!(kbps(policy.start(0)), [1400]);
         let mut policy = ProbePolicy::new(Bitrate::kbps(600), Bitrate::kbps(1000));
         assert_eq!(kbps(policy.start(0)), [1000]);
-        assert_eq!(kbps(policy.on_estimate(1, Bitrate::kbps(990), Limit::None, true)), NONE);
+        assert_eq!(kbps(policy.on_estimate(1, Bitrate::kbps(990), Limit::None)), NONE);
     }
 
     #[test]
@@ -260,24 +260,24 @@ mod tests {
         let mut policy = started(600, 500);
         assert_eq!(kbps(policy.poll(6 * SECOND, Some(3 * SECOND))), NONE);
         assert_eq!(kbps(policy.poll(8 * SECOND, Some(3 * SECOND))), [1000], "twice what is wanted");
-        policy.on_estimate(9 * SECOND, Bitrate::kbps(1000), Limit::None, true);
+        policy.on_estimate(9 * SECOND, Bitrate::kbps(1000), Limit::None);
         assert_eq!(kbps(policy.poll(60 * SECOND, Some(3 * SECOND))), NONE);
     }
 
     #[test]
     fn congestion_forbids_probes_and_loss_keeps_them_low() {
         let mut policy = started(600, 5000);
-        policy.on_estimate(3 * SECOND, Bitrate::kbps(600), Limit::Congestion, false);
+        policy.on_estimate(3 * SECOND, Bitrate::kbps(600), Limit::Congestion);
         assert_eq!(kbps(policy.poll(10 * SECOND, None)), NONE);
-        policy.on_estimate(11 * SECOND, Bitrate::kbps(600), Limit::Loss, false);
+        policy.on_estimate(11 * SECOND, Bitrate::kbps(600), Limit::Loss);
         assert_eq!(kbps(policy.poll(12 * SECOND, None)), [900]);
     }
 
     #[test]
     fn drop_is_probed_once_the_queues_have_drained() {
         let mut policy = started(2000, 2000);
-        policy.on_estimate(3 * SECOND, Bitrate::kbps(500), Limit::Congestion, false);
-        policy.on_estimate(4 * SECOND, Bitrate::kbps(500), Limit::None, false);
+        policy.on_estimate(3 * SECOND, Bitrate::kbps(500), Limit::Congestion);
+        policy.on_estimate(4 * SECOND, Bitrate::kbps(500), Limit::None);
         assert_eq!(kbps(policy.on_recovered(4 * SECOND)), [1700]);
         assert_eq!(kbps(policy.on_recovered(4 * SECOND)), NONE);
     }

@@ -16,6 +16,8 @@ const MAX_PACKETS: usize = 500;
 const MIN_WINDOW: Micros = 1_000_000;
 /// What it spans at most.
 const MAX_WINDOW: Micros = 5_000_000;
+/// What counts as recent: long enough to average over frames.
+const RECENT: Micros = 300_000;
 /// A packet that arrived so long before the newest is a clock that was set.
 const MAX_REORDERING: Micros = 1_000_000;
 const MIN_DURATION: Micros = 1_000;
@@ -29,12 +31,18 @@ pub struct Throughput {
     /// Latest send time of what has left the window: packets sent before are late, and say nothing of the send rate.
     gone: Option<Micros>,
     estimate: Option<Bitrate>,
+    recent: Option<Bitrate>,
 }
 
 impl Throughput {
     /// The rate over the window.
     pub fn bitrate(&self) -> Option<Bitrate> {
         self.estimate
+    }
+
+    /// The rate at which the packets of the last [`RECENT`] arrived, if those are enough to say.
+    pub fn recently_received(&self) -> Option<Bitrate> {
+        self.recent
     }
 
     /// Takes arrivals, in order of arrival.
@@ -60,6 +68,16 @@ impl Throughput {
             self.window.pop_front();
         }
         self.estimate = self.measure();
+        self.recent = self.measure_recent();
+    }
+
+    fn measure_recent(&self) -> Option<Bitrate> {
+        let last = self.window.back()?.received_at;
+        let recent = || self.window.iter().rev().take_while(|packet| last - packet.received_at <= RECENT);
+        let oldest = recent().last()?;
+        let bytes = recent().map(|packet| u64::from(packet.size)).sum::<u64>() - u64::from(oldest.size);
+        let duration = last - oldest.received_at;
+        (recent().count() >= REQUIRED_PACKETS && duration >= RECENT / 2).then(|| rate(bytes, duration))
     }
 
     fn measure(&self) -> Option<Bitrate> {
@@ -149,6 +167,19 @@ mod tests {
     #[test]
     fn steady_stream_is_measured_exactly() {
         assert_eq!(measured(&arrivals(100, 10_000, 10_000)), Some(Bitrate::kbps(800)));
+    }
+
+    #[test]
+    fn change_shows_in_what_was_received_recently() {
+        let mut throughput = Throughput::default();
+        throughput.on_arrivals(&arrivals(100, 10_000, 10_000));
+        let mut slower = arrivals(20, 10_000, 20_000);
+        for packet in &mut slower {
+            packet.received_at += 1_000_000;
+        }
+        throughput.on_arrivals(&slower);
+        assert_eq!(throughput.recently_received(), Some(Bitrate::kbps(400)));
+        assert!(throughput.bitrate() > Some(Bitrate::kbps(550)));
     }
 
     #[test]

@@ -1,5 +1,6 @@
 //! Simulations of whole calls: the engine and its clients over bad networks.
 
+mod congestion;
 mod connecting;
 mod direct;
 mod foreign;

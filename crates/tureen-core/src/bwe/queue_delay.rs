@@ -1,0 +1,72 @@
+//! How long packets wait in queues: the delay over the least of the last seconds.
+
+use super::Micros;
+use super::history::Arrival;
+
+/// The least delay is that of this time, at least, and twice of it at most. Longer would take drifting clocks for queues.
+const PERIOD: Micros = 10_000_000;
+/// Part of the old value when the delay is smoothed: jitter is no queue.
+const SMOOTHING: f64 = 0.95;
+
+/// Measures the queueing delay.
+#[derive(Debug, Default)]
+pub struct QueueDelay {
+    /// Least delays of this period and the one before, by the two clocks' difference.
+    least: [Option<Micros>; 2],
+    period_began: Option<Micros>,
+    smoothed: f64,
+}
+
+impl QueueDelay {
+    /// The smoothed delay, in microseconds.
+    pub fn get(&self) -> Micros {
+        self.smoothed as Micros
+    }
+
+    /// Takes arrivals.
+    pub fn on_arrivals(&mut self, now: Micros, arrivals: &[Arrival]) {
+        let began = *self.period_began.get_or_insert(now);
+        if now - began >= PERIOD {
+            self.period_began = Some(now);
+            self.least = [None, self.least[0]];
+        }
+        for arrival in arrivals {
+            let delay = arrival.received_at - arrival.sent_at;
+            let current = self.least[0].map_or(delay, |least| least.min(delay));
+            self.least[0] = Some(current);
+            let least = self.least[1].map_or(current, |before| before.min(current));
+            self.smoothed = SMOOTHING * self.smoothed + (1.0 - SMOOTHING) * (delay - least) as f64;
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn feed(queue: &mut QueueDelay, from: Micros, delay: Micros) -> Micros {
+        for i in 0..100 {
+            let sent_at = from + i * 10_000;
+            let received_at = sent_at + 77_000 + delay;
+            let arrival = Arrival { sent_at, received_at, size: 1000, probe: 0, was_lost: false };
+            queue.on_arrivals(sent_at, &[arrival]);
+        }
+        queue.get()
+    }
+
+    #[test]
+    fn queue_is_what_exceeds_the_least_delay() {
+        let mut queue = QueueDelay::default();
+        assert_eq!(feed(&mut queue, 0, 0), 0);
+        assert!((98_000..=100_000).contains(&feed(&mut queue, 1_000_000, 100_000)));
+        assert!(feed(&mut queue, 2_000_000, 0) < 2_000);
+    }
+
+    #[test]
+    fn delay_that_stays_becomes_the_least() {
+        let mut queue = QueueDelay::default();
+        feed(&mut queue, 0, 0);
+        let delays: Vec<_> = (1..40).map(|i| feed(&mut queue, i * 1_000_000, 50_000)).collect();
+        assert!(delays[5] > 49_000 && delays[30] < 1_000, "{delays:?}");
+    }
+}

@@ -1,0 +1,73 @@
+//! Others on the same link.
+
+use std::collections::VecDeque;
+use std::time::{Duration, Instant};
+
+use tureen_core::units::Bitrate;
+
+use crate::link::Link;
+
+const PACKET: usize = 1240;
+
+/// Something of a constant rate, from time to time.
+#[derive(Debug)]
+pub(super) struct Constant {
+    next: Instant,
+    interval: Duration,
+}
+
+impl Constant {
+    /// A stream of `rate`.
+    pub(super) fn new(now: Instant, rate: Bitrate) -> Self {
+        Self { next: now, interval: Duration::from_secs_f64(PACKET as f64 * 8.0 / rate.as_bps() as f64) }
+    }
+
+    /// Sends what is due, if it is `on`.
+    pub(super) fn step(&mut self, now: Instant, on: bool, link: &mut Link) {
+        while self.next <= now {
+            self.next += self.interval;
+            if on {
+                link.send(now, PACKET);
+            }
+        }
+    }
+}
+
+/// A TCP download: slow start, congestion avoidance, half the window at a loss (RFC 5681).
+#[derive(Debug)]
+pub(super) struct Tcp {
+    window: f64,
+    threshold: f64,
+    /// When each packet in flight is acknowledged, or found lost.
+    in_flight: VecDeque<(Instant, bool)>,
+    /// Losses before this belong to a window that was halved already.
+    recovering_until: Instant,
+}
+
+impl Tcp {
+    /// A connection with nothing in flight.
+    pub(super) fn new(now: Instant) -> Self {
+        Self { window: 10.0, threshold: f64::INFINITY, in_flight: VecDeque::new(), recovering_until: now }
+    }
+
+    /// Takes acknowledgements and sends what the window allows, if it is `on`. `back`: the way of acknowledgements.
+    pub(super) fn step(&mut self, now: Instant, on: bool, link: &mut Link, back: Duration) {
+        while self.in_flight.front().is_some_and(|&(at, _)| at <= now) {
+            let Some((_, lost)) = self.in_flight.pop_front() else { break };
+            if !lost {
+                self.window += if self.window < self.threshold { 1.0 } else { 1.0 / self.window };
+            } else if now >= self.recovering_until {
+                self.window = (self.window / 2.0).max(2.0);
+                self.threshold = self.window;
+                self.recovering_until = now + link.backlog(now) + 2 * back;
+            }
+        }
+        while on && (self.in_flight.len() as f64) < self.window {
+            let backlog = link.backlog(now);
+            let arrival = link.send(now, PACKET)[0];
+            // A loss shows by the acknowledgements of the packets after it.
+            let known = arrival.unwrap_or(now + backlog + back) + back;
+            self.in_flight.push_back((known, arrival.is_none()));
+        }
+    }
+}

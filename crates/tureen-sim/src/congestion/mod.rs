@@ -1,0 +1,229 @@
+//! Simulations of the congestion control alone: an encoder or a server's consumers over a bottleneck, for a minute.
+//!
+//! [`scenarios`] lists the links, [`run`] runs one, [`report`] writes what came of them as a page with plots:
+//! `cargo run --release -p tureen-sim --example congestion`.
+
+mod competitor;
+mod flow;
+pub mod report;
+mod scenarios;
+mod svg;
+
+use std::ops::Range;
+use std::time::{Duration, Instant};
+
+use tureen_core::bwe::BweConfig;
+use tureen_core::units::Bitrate;
+
+use crate::link::{Link, LinkConfig, Loss};
+use competitor::{Constant, Tcp};
+use flow::Flow;
+pub use flow::{ConsumerSource, FlowStats, Source};
+pub use scenarios::scenarios;
+
+/// Time between samples of an [`Outcome`].
+pub const SAMPLE: Duration = Duration::from_millis(200);
+/// A link counts as used from this part of it on.
+const USED: f64 = 0.85;
+
+/// What is simulated.
+#[derive(Clone, Debug)]
+pub struct Scenario {
+    /// Its name in the table.
+    pub name: &'static str,
+    /// What the link is like, from these seconds on.
+    pub links: Vec<(u64, LinkConfig)>,
+    /// How long it takes.
+    pub seconds: u64,
+    /// Who sends.
+    pub source: Source,
+    /// Who else does.
+    pub competition: Competition,
+    /// Whether it is worth a plot.
+    pub plotted: bool,
+}
+
+/// Who else uses the link, in which seconds.
+#[derive(Clone, Debug)]
+pub enum Competition {
+    /// Nobody.
+    None,
+    /// A stream of a constant rate.
+    Constant {
+        /// The rate.
+        rate: Bitrate,
+        /// When.
+        on: Range<u64>,
+    },
+    /// A TCP connection that takes what it gets.
+    Tcp {
+        /// When.
+        on: Range<u64>,
+    },
+    /// The same source with the same congestion control.
+    Same {
+        /// From when on.
+        from: u64,
+    },
+}
+
+/// What came of a scenario.
+#[derive(Clone, Debug)]
+pub struct Outcome {
+    /// One each [`SAMPLE`].
+    pub samples: Vec<Sample>,
+    /// From the last change of the link on: how long until 85 % of it were used for 600 ms, these included.
+    pub time_to_use: Option<Duration>,
+    /// Part of the link that is used after five seconds, of what is left of it by loss and constant competition.
+    pub share: f64,
+    /// How long 95 % of the packets waited at most.
+    pub queue_delay_p95: Duration,
+    /// Part of the packets that found the queue full.
+    pub loss_made: f64,
+    /// Part of the bytes that were padding.
+    pub padding: f64,
+    /// How often consumers changed their encoding.
+    pub switches: u32,
+}
+
+/// What happened in a [`SAMPLE`].
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Sample {
+    /// What the link lets through, in bit/s.
+    pub available: f64,
+    /// Where the target was at the end.
+    pub target: f64,
+    /// What arrived.
+    pub delivered: f64,
+    /// The queue at the end, in milliseconds.
+    pub queue_ms: f64,
+}
+
+/// Runs a scenario.
+pub fn run(start: Instant, scenario: &Scenario, seed: u64) -> Outcome {
+    let back = scenario.links[0].1.delay;
+    let mut link = Link::new(scenario.links[0].1.clone(), seed);
+    let mut flow = Flow::new(start, scenario.source.clone(), BweConfig::default(), seed);
+    let mut competitors = Competitors::new(start, &scenario.competition);
+    let mut samples = Vec::new();
+    for millis in 0..scenario.seconds * 1000 {
+        let now = start + Duration::from_millis(millis);
+        for (second, config) in &scenario.links[1..] {
+            if millis == second * 1000 {
+                link.configure(config.clone());
+            }
+        }
+        competitors.step(now, millis / 1000, &mut link, back, seed);
+        flow.step(now, &mut link, back);
+        if (millis + 1) % SAMPLE.as_millis() as u64 == 0 {
+            samples.push(Sample {
+                available: available(scenario, millis / 1000),
+                target: flow.controller.target().as_bps() as f64,
+                delivered: std::mem::take(&mut flow.stats.arrived) as f64 * 8.0 / SAMPLE.as_secs_f64(),
+                queue_ms: link.backlog(now).as_secs_f64() * 1000.0,
+            });
+        }
+    }
+    Outcome::new(scenario, samples, flow.stats)
+}
+
+/// What the link lets through in a second.
+fn available(scenario: &Scenario, second: u64) -> f64 {
+    let link = scenario.links.iter().rev().find(|(from, _)| *from <= second).map(|(_, link)| link);
+    let Some(link) = link else { return 0.0 };
+    let rate = link.rate.map_or(0.0, |rate| rate.as_bps() as f64);
+    let loss = match link.loss {
+        Loss::Random(loss) => loss,
+        Loss::Bursts { begin, end } => begin / (begin + end),
+    };
+    let taken = match &scenario.competition {
+        Competition::Constant { rate, on } if on.contains(&second) => rate.as_bps() as f64,
+        _ => 0.0,
+    };
+    (rate - taken) * (1.0 - loss)
+}
+
+struct Competitors {
+    competition: Competition,
+    constant: Option<Constant>,
+    tcp: Option<Tcp>,
+    same: Option<Flow>,
+}
+
+impl Competitors {
+    fn new(now: Instant, competition: &Competition) -> Self {
+        let mut all = Self { competition: competition.clone(), constant: None, tcp: None, same: None };
+        match competition {
+            Competition::Constant { rate, .. } => all.constant = Some(Constant::new(now, *rate)),
+            Competition::Tcp { .. } => all.tcp = Some(Tcp::new(now)),
+            Competition::None | Competition::Same { .. } => {}
+        }
+        all
+    }
+
+    fn step(&mut self, now: Instant, second: u64, link: &mut Link, back: Duration, seed: u64) {
+        match &self.competition {
+            Competition::Constant { on, .. } => {
+                if let Some(constant) = &mut self.constant {
+                    constant.step(now, on.contains(&second), link);
+                }
+            }
+            Competition::Tcp { on } => {
+                if let Some(tcp) = &mut self.tcp {
+                    tcp.step(now, on.contains(&second), link, back);
+                }
+            }
+            Competition::Same { from } if second >= *from => {
+                let source = Source::Encoder(Bitrate::mbps(30));
+                self.same
+                    .get_or_insert_with(|| Flow::new(now, source, BweConfig::default(), seed + 1))
+                    .step(now, link, back);
+            }
+            Competition::None | Competition::Same { .. } => {}
+        }
+    }
+}
+
+impl Outcome {
+    fn new(scenario: &Scenario, samples: Vec<Sample>, mut stats: FlowStats) -> Self {
+        let last_change = scenario.links.last().map_or(0, |(second, _)| *second);
+        let wanted = wanted(scenario);
+        let per_second = (Duration::from_secs(1).as_millis() / SAMPLE.as_millis()) as usize;
+        const WINDOW: usize = 3;
+        let from = last_change as usize * per_second;
+        let uses = |window: &[Sample]| {
+            let sum = |of: fn(&Sample) -> f64| window.iter().map(of).sum::<f64>();
+            sum(|s| s.delivered) >= USED * sum(|s| s.available).min(wanted * window.len() as f64)
+        };
+        let time_to_use = samples[from..]
+            .windows(WINDOW)
+            .position(uses)
+            .map(|position| SAMPLE * (position + WINDOW) as u32);
+        let steady = &samples[5 * per_second..];
+        let delivered: f64 = steady.iter().map(|s| s.delivered.min(s.available * 2.0)).sum();
+        let available: f64 = steady.iter().map(|s| s.available.min(wanted)).sum();
+        stats.queue_delays.sort_by(f32::total_cmp);
+        let p95 = stats.queue_delays.get(stats.queue_delays.len() * 95 / 100).copied().unwrap_or(0.0);
+        Self {
+            samples,
+            time_to_use,
+            share: delivered / available,
+            queue_delay_p95: Duration::from_secs_f32(p95 / 1000.0),
+            loss_made: stats.queue_dropped as f64 / stats.sent.max(1) as f64,
+            padding: stats.padding as f64 / stats.bytes.max(1) as f64,
+            switches: stats.switches,
+        }
+    }
+}
+
+/// What the source could send at most.
+fn wanted(scenario: &Scenario) -> f64 {
+    match &scenario.source {
+        Source::Encoder(max) => max.as_bps() as f64,
+        Source::Consumers(consumers) => {
+            let kbps: u64 = consumers.iter().filter_map(|consumer| consumer.encodings.last()).sum();
+            // With headers below RTP, and audio.
+            kbps as f64 * 1024.0 + 43_200.0
+        }
+    }
+}
