@@ -17,8 +17,8 @@ use tureen_core::units::Bitrate;
 
 use crate::link::{Link, LinkConfig, Loss};
 use competitor::{Constant, Tcp};
-use flow::Flow;
-pub use flow::{ConsumerSource, FlowStats, Source};
+pub use flow::{ConsumerSource, Source};
+use flow::{Flow, FlowStats};
 pub use scenarios::scenarios;
 
 /// Time between samples of an [`Outcome`].
