@@ -10,6 +10,7 @@ use std::time::{Duration, Instant};
 use criterion::{Criterion, criterion_group, criterion_main};
 use tureen_core::consumer::seq_rewriter::SeqRewriter;
 use tureen_core::demux::classify;
+use tureen_core::producer::frames::FrameInfo;
 use tureen_core::producer::nack_generator::NackGenerator;
 use tureen_core::producer::packet_buffer::{PacketBuffer, PacketBufferConfig, PacketInfo};
 use tureen_core::rate::RateMeter;
@@ -65,7 +66,14 @@ fn parts(c: &mut Criterion) {
         b.iter(|| {
             seq += 1;
             store.start_batch();
-            let info = PacketInfo { seq, timestamp: 0, marker: false, payload_type: 96, key_frame: false };
+            let info = PacketInfo {
+                seq,
+                timestamp: 0,
+                marker: false,
+                payload_type: 96,
+                key_frame: false,
+                frame: FrameInfo::default(),
+            };
             let now = start + Duration::from_millis(seq * 4);
             store.insert(now, info, iter::empty(), &packet[..1200]);
             black_box(store.get(seq).map(|p| p.payload.len()))

@@ -1,10 +1,13 @@
 //! A Consumer: one Producer's media on its way to one remote side.
 //!
 //! Consumers do nothing while packets come in. After a batch, when its transport is drained, each decides packet by
-//! packet what to do with its Producer's arrivals ([`Consumer::decide`]) and writes its own header in front of the shared
-//! payload.
+//! packet what to do with its Producer's arrivals ([`Consumer::decide`], [`Consumer::decide_layered`]) and writes its
+//! own header in front of the shared payload.
 
+pub mod layers;
+pub mod outlet;
 pub mod send_stream;
+pub mod sent_log;
 pub mod seq_rewriter;
 
 use std::num::NonZeroU8;
@@ -16,21 +19,17 @@ use crate::api::{
 };
 use crate::keys::{ProducerKey, TransportKey};
 use crate::producer::codec::{StreamCodec, is_rtx};
-use crate::producer::packet_buffer::{ForwardedExtension, PacketBuffer, StoredPacket};
+use crate::producer::packet_buffer::StoredPacket;
+use crate::producer::stream::ProducerStream;
 use crate::types::rtp_parameters::{MediaKind, RtpEncodingParameters, RtpParameters};
-use crate::units::{PayloadType, Ssrc};
+use crate::units::Ssrc;
 use crate::wire::codecs::{self, CodecKind, opus};
 use crate::wire::rtcp::{DlrrEntry, NtpTime, ReportBlock, duration_to_compact};
-use crate::wire::rtp::extensions::{AbsSendTime, TransportSequenceNumber};
-use crate::wire::rtp::{ExtensionIds, RtpFields, RtpHeaderWriter, RtpWriteError};
-use send_stream::SendStream;
-use seq_rewriter::SeqRewriter;
-
-/// Extended output numbers start one cycle up; SRTP's rollover counter starts at zero (RFC 3711 §3.3.1).
-const FIRST_CYCLE: u64 = 0x1_0000;
-
-/// How many sent packets a stream without RTX remembers, to repeat them exactly.
-const REPEATABLE_PACKETS: usize = 128;
+use crate::wire::rtp::ExtensionIds;
+use layers::{Arrival, Decision, LayerCounts, Layered, ssrc_of};
+use outlet::{HeaderSettings, Outlet};
+pub use outlet::{HopValues, Resend, Written};
+use sent_log::{DescriptorRewrite, SentPacket};
 
 /// One Consumer.
 #[derive(Debug)]
@@ -55,64 +54,22 @@ pub struct Consumer {
     pub priority: u8,
     /// Traced events.
     pub trace: MediaTrace,
-    /// The outgoing stream.
-    pub stream: SendStream,
-    codec: StreamCodec,
+    /// The outgoing streams: one, and for a pipe consumer one for each encoding.
+    pub outlets: Vec<Outlet>,
+    /// Its layers, unless it is simple or a pipe.
+    pub layers: Option<Box<Layered>>,
     consumable_rtp_encodings: Vec<RtpEncodingParameters>,
     supported_payload_types: u128,
+    waits_for_key_frames: bool,
     /// Leave out Opus packets of discontinuous transmission.
     ignore_dtx: bool,
-    ids: ExtensionIds,
-    mid: Option<(NonZeroU8, Box<[u8]>)>,
-    rewriter: SeqRewriter,
-    sync_required: bool,
-    rtx: Option<Rtx>,
-    repeats: Option<Box<RepeatLog>>,
-    recently_resent: Vec<(u64, Instant)>,
+    headers: HeaderSettings,
     score: ConsumerScore,
     /// Who told its reference time last, which, and when.
     reference_time: Option<(Ssrc, NtpTime, Instant)>,
 }
 
-/// Where retransmissions go (RFC 4588).
-#[derive(Debug)]
-struct Rtx {
-    ssrc: Ssrc,
-    payload_type: PayloadType,
-    next_seq: u64,
-}
-
-/// Hop-by-hop header values of recent packets: without RTX a packet that is sent again must be the same bit for bit,
-/// because its SRTP index, and with it the cipher's nonce, is the same.
-#[derive(Debug)]
-struct RepeatLog {
-    entries: [HopValues; REPEATABLE_PACKETS],
-}
-
-/// Header values that differ from send to send.
-#[derive(Clone, Copy, Debug)]
-pub struct HopValues {
-    output: u64,
-    /// abs-send-time.
-    pub abs_send_time: AbsSendTime,
-    /// Transport-wide sequence number.
-    pub transport_seq: TransportSequenceNumber,
-}
-
-impl HopValues {
-    const NONE: Self = Self {
-        output: 0,
-        abs_send_time: AbsSendTime::from_bits(0),
-        transport_seq: TransportSequenceNumber(0),
-    };
-
-    /// The values for a packet that is sent now.
-    pub fn new(abs_send_time: AbsSendTime, transport_seq: TransportSequenceNumber) -> Self {
-        Self { output: 0, abs_send_time, transport_seq }
-    }
-}
-
-/// What to do with a packet of the Producer.
+/// What to do with a packet of the Producer that has no layers.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Verdict {
     /// Send it with this extended sequence number: the stream starts, or starts anew, with it.
@@ -125,33 +82,12 @@ pub enum Verdict {
     WaitForKeyFrame,
 }
 
-/// A header that was written, and how the packet is to be sealed.
-#[derive(Clone, Copy, Debug)]
-pub struct Written {
-    /// Length of the header.
-    pub header_len: usize,
-    /// SSRC.
-    pub ssrc: Ssrc,
-    /// SRTP packet index.
-    pub index: u64,
-    /// Original sequence number in front of the payload of a retransmission.
-    pub original_seq: Option<u16>,
-}
-
-/// What a NACK asks to be sent again.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Resend {
-    /// Number in the Producer's stream.
-    pub source: u64,
-    /// Number that the remote side knows.
-    pub output: u64,
-}
-
 impl Consumer {
     /// Makes a Consumer from a request. `random` makes the first sequence numbers unpredictable.
     ///
     /// # Errors
-    /// Parameters without an encoding with an SSRC, or without a media codec.
+    /// Parameters without an encoding with an SSRC, or without a media codec; layers that do not fit the Producer's
+    /// encodings.
     pub fn new(
         request: Consume,
         producer: ProducerKey,
@@ -160,48 +96,68 @@ impl Consumer {
         random: u64,
     ) -> Result<Self, RequestError> {
         let parameters = &request.rtp_parameters;
-        let encoding = parameters.encodings.first();
-        let Some(ssrc) = encoding.and_then(|e| e.ssrc) else {
-            return Err(RequestError::Invalid(format!(
-                "no ssrc in the first encoding of consumer {}",
-                request.id
-            )));
+        let consumable = &request.consumable_rtp_encodings;
+        let invalid = |what: &str| RequestError::Invalid(format!("{what} of consumer {}", request.id));
+        let Some(encoding) = parameters.encodings.first() else {
+            return Err(invalid("empty rtpParameters.encodings"));
         };
-        let Some(codec) = StreamCodec::of_encoding(parameters, encoding) else {
-            return Err(RequestError::Invalid(format!(
-                "no media codec in the parameters of consumer {}",
-                request.id
-            )));
+        let is_pipe = request.stream_type == StreamType::Pipe;
+        if is_pipe && parameters.encodings.len() != consumable.len() {
+            return Err(invalid(
+                "number of rtpParameters.encodings and consumableRtpEncodings do not match, those",
+            ));
+        }
+        let used = if is_pipe { &parameters.encodings[..] } else { std::slice::from_ref(encoding) };
+        let mut outlets = Vec::with_capacity(used.len());
+        for (encoding, shift) in used.iter().zip(0u32..) {
+            let codec = StreamCodec::of_encoding(parameters, Some(encoding))
+                .ok_or_else(|| invalid("no media codec in the parameters"))?;
+            let outlet = Outlet::new(encoding, codec, random.rotate_left(shift % 64));
+            outlets.push(outlet.ok_or_else(|| invalid("no ssrc in an encoding"))?);
+        }
+        let codec = outlets[0].codec().clone();
+        let stream_type = if is_pipe { StreamType::Pipe } else { stream_type(consumable) };
+        let mode = &encoding.scalability_mode;
+        let counts =
+            LayerCounts { spatial: mode.spatial_layers().get(), temporal: mode.temporal_layers().get() };
+        let layered = |simulcast| {
+            let wanted = request.preferred_layers;
+            Box::new(Layered::new(
+                simulcast,
+                codec.kind,
+                counts,
+                mode.ksvc(),
+                wanted,
+                random.rotate_right(13),
+            ))
+        };
+        let layers = match stream_type {
+            StreamType::Simulcast if usize::from(counts.spatial) != consumable.len() => {
+                return Err(invalid(
+                    "spatial layers do not match the number of consumableRtpEncodings, those",
+                ));
+            }
+            StreamType::Simulcast => Some(layered(true)),
+            StreamType::Svc => Some(layered(false)),
+            StreamType::Simple | StreamType::Pipe => None,
         };
         let ids = extension_ids(parameters);
-        let rtx_ssrc = encoding.and_then(|e| e.rtx.as_ref()).map(|rtx| Ssrc(rtx.ssrc));
-        let rtx = rtx_ssrc.zip(codec.rtx_payload_type).map(|(ssrc, payload_type)| Rtx {
-            ssrc,
-            payload_type,
-            next_seq: FIRST_CYCLE + (random >> 16 & 0x7fff),
-        });
         let supported = parameters.codecs.iter().filter(|c| !is_rtx(&c.mime_type()));
         let supported_payload_types = supported.fold(0u128, |set, c| set | 1 << (c.payload_type() & 0x7f));
         let mid = parameters.mid.as_deref().filter(|mid| !mid.is_empty());
         Ok(Self {
-            stream: SendStream::new(Ssrc(ssrc), codec.clock_rate),
-            mid: ids.mid.zip(mid.map(|mid| mid.as_bytes().into())),
-            repeats: (codec.nack && rtx.is_none())
-                .then(|| Box::new(RepeatLog { entries: [HopValues::NONE; REPEATABLE_PACKETS] })),
-            rtx,
-            ids,
+            outlets,
+            layers,
+            headers: HeaderSettings { mid: ids.mid.zip(mid.map(|mid| mid.as_bytes().into())), ids },
             supported_payload_types,
+            waits_for_key_frames: codec.has_key_frames() && codecs::can_be_key_frame(codec.kind),
             ignore_dtx: request.ignore_dtx && codec.kind == CodecKind::Opus,
-            codec,
-            rewriter: SeqRewriter::new((random & 0x7fff) as u16),
-            sync_required: true,
-            recently_resent: Vec::new(),
             reference_time: None,
             id: request.id,
             kind: request.kind,
             producer,
             transport,
-            stream_type: request.stream_type,
+            stream_type,
             paused: request.paused,
             producer_paused,
             priority: 1,
@@ -217,67 +173,113 @@ impl Consumer {
         !self.paused && !self.producer_paused
     }
 
-    /// SSRC of retransmissions.
-    pub fn rtx_ssrc(&self) -> Option<Ssrc> {
-        self.rtx.as_ref().map(|rtx| rtx.ssrc)
+    /// SSRCs that it sends, retransmissions included.
+    pub fn ssrcs(&self) -> impl Iterator<Item = Ssrc> + '_ {
+        self.outlets.iter().flat_map(|outlet| [Some(outlet.stream.ssrc), outlet.rtx_ssrc()]).flatten()
+    }
+
+    /// The outgoing stream with this SSRC; not that of its retransmissions.
+    pub fn outlet_of(&mut self, ssrc: Ssrc) -> Option<&mut Outlet> {
+        self.outlets.iter_mut().find(|outlet| outlet.stream.ssrc == ssrc)
     }
 
     /// Whether a key frame of the Producer would help now.
     pub fn needs_key_frame(&self) -> bool {
-        self.is_active() && self.codec.has_key_frames()
+        self.is_active() && self.outlets[0].codec().has_key_frames()
+    }
+
+    /// SSRCs of which key frames help the receiver of a consumer with layers that has lost its way.
+    pub fn key_frame_ssrcs<'a>(&'a self, streams: &'a [ProducerStream]) -> impl Iterator<Item = Ssrc> + 'a {
+        let encodings = self.layers.iter().flat_map(|layers| layers.key_frame_sources());
+        encodings.filter_map(|encoding| ssrc_of(streams, encoding))
     }
 
     /// The next packet starts anew: after a pause, a reconnection, or with a new source stream.
     pub fn require_sync(&mut self) {
-        self.sync_required = true;
+        for outlet in &mut self.outlets {
+            outlet.sync_required = true;
+        }
+        if let Some(layers) = &mut self.layers {
+            layers.require_sync();
+        }
     }
 
-    /// Decides what to do with a packet of the Producer. Each packet is decided once, in order of arrival.
-    pub fn decide(&mut self, packet: &StoredPacket<'_>) -> Verdict {
+    /// One of the Producer's streams has started anew.
+    pub fn on_restart(&mut self, encoding: usize) {
+        match &mut self.layers {
+            Some(layers) => layers.on_restart(encoding as u8, &mut self.outlets[0].rewriter),
+            None => {
+                let outlet = if self.stream_type == StreamType::Pipe { encoding } else { 0 };
+                if let Some(outlet) = self.outlets.get_mut(outlet) {
+                    outlet.sync_required = true;
+                }
+            }
+        }
+    }
+
+    /// Whether a consumer with layers decides on packets of this encoding.
+    pub fn reads(&self, encoding: usize) -> bool {
+        let rewriter = &self.outlets[0].rewriter;
+        self.layers.as_ref().is_some_and(|layers| layers.reads(encoding as u8, rewriter))
+    }
+
+    /// Decides what to do with a packet of the Producer, for a consumer without layers. Each packet is decided once, in
+    /// order of arrival.
+    pub fn decide(&mut self, outlet: usize, packet: &StoredPacket<'_>) -> Verdict {
+        let supported = self.supports(packet);
+        let Outlet { rewriter, sync_required, .. } = &mut self.outlets[outlet];
         let source = packet.info.seq;
-        if self.supported_payload_types >> (packet.info.payload_type & 0x7f) & 1 == 0 {
-            if !self.sync_required {
-                self.rewriter.skip(source);
+        if !supported {
+            if !*sync_required {
+                rewriter.skip(source);
             }
             return Verdict::Drop;
         }
-        if self.sync_required {
+        if *sync_required {
             if packet.payload.is_empty() {
                 return Verdict::Drop;
             }
-            if self.codec.has_key_frames()
-                && codecs::can_be_key_frame(self.codec.kind)
-                && !packet.info.key_frame
-            {
+            if self.waits_for_key_frames && !packet.info.key_frame {
                 return Verdict::WaitForKeyFrame;
             }
-            self.rewriter.sync(source);
-            self.sync_required = false;
-            return self.rewriter.forward(source).map_or(Verdict::Drop, Verdict::Start);
+            rewriter.sync(source);
+            *sync_required = false;
+            return rewriter.forward(source).map_or(Verdict::Drop, Verdict::Start);
         }
         if packet.payload.is_empty() || (self.ignore_dtx && is_opus_dtx(packet.payload)) {
             // Padding of the sender's bandwidth probes is of no use further on.
-            self.rewriter.skip(source);
+            rewriter.skip(source);
             return Verdict::Drop;
         }
-        self.rewriter.forward(source).map_or(Verdict::Drop, Verdict::Forward)
+        rewriter.forward(source).map_or(Verdict::Drop, Verdict::Forward)
     }
 
-    /// Writes the header of a packet on its way out for the first time.
-    ///
-    /// # Errors
-    /// The buffer is too small for the header.
+    /// As [`decide`](Self::decide), for a consumer with layers.
+    pub fn decide_layered(&mut self, now: Instant, arrival: &Arrival<'_>) -> Decision {
+        let supported = self.supports(arrival.packet);
+        let Some(layers) = &mut self.layers else { return Decision::Drop };
+        let rewriter = &mut self.outlets[0].rewriter;
+        if !supported {
+            layers.leave_out(arrival, rewriter);
+            return Decision::Drop;
+        }
+        layers.decide(now, arrival, rewriter)
+    }
+
+    fn supports(&self, packet: &StoredPacket<'_>) -> bool {
+        self.supported_payload_types >> (packet.info.payload_type & 0x7f) & 1 == 1
+    }
+
+    /// Writes the header of a packet on its way out for the first time. `None` if it does not fit.
     pub fn write_header(
         &mut self,
+        outlet: usize,
         packet: &StoredPacket<'_>,
-        output: u64,
+        sent: &SentPacket,
         hop: HopValues,
         buffer: &mut [u8],
-    ) -> Result<Written, RtpWriteError> {
-        if let Some(log) = &mut self.repeats {
-            log.entries[output as usize % REPEATABLE_PACKETS] = HopValues { output, ..hop };
-        }
-        self.write(packet, self.stream.ssrc, packet.info.payload_type, output, hop, None, buffer)
+    ) -> Option<Written> {
+        self.outlets[outlet].write_header(&self.headers, packet, sent, hop, buffer).ok()
     }
 
     /// Writes the header of a packet that is sent again: as RTX where that was negotiated, else exactly as before.
@@ -289,118 +291,81 @@ impl Consumer {
         hop: HopValues,
         buffer: &mut [u8],
     ) -> Option<Written> {
-        let Some(rtx) = &mut self.rtx else {
-            let log = self.repeats.as_ref()?;
-            let hop = log.entries[resend.output as usize % REPEATABLE_PACKETS];
-            if hop.output != resend.output {
-                return None;
-            }
-            return self
-                .write(packet, self.stream.ssrc, packet.info.payload_type, resend.output, hop, None, buffer)
-                .ok();
+        let sent = match &self.layers {
+            Some(layers) => *layers.log.get(resend.output)?,
+            None => unchanged(packet, resend.output),
         };
-        let (ssrc, payload_type, seq) = (rtx.ssrc, rtx.payload_type.0, rtx.next_seq);
-        rtx.next_seq += 1;
-        self.write(packet, ssrc, payload_type, seq, hop, Some(resend.output as u16), buffer).ok()
-    }
-
-    #[expect(clippy::too_many_arguments, reason = "the parts of one header")]
-    fn write(
-        &self,
-        packet: &StoredPacket<'_>,
-        ssrc: Ssrc,
-        payload_type: u8,
-        output: u64,
-        hop: HopValues,
-        original_seq: Option<u16>,
-        buffer: &mut [u8],
-    ) -> Result<Written, RtpWriteError> {
-        let fields = RtpFields {
-            marker: packet.info.marker,
-            has_padding: false,
-            payload_type: PayloadType(payload_type),
-            sequence_number: output as u16,
-            timestamp: packet.info.timestamp,
-            ssrc,
-        };
-        let mut writer = RtpHeaderWriter::new(buffer, &fields)?;
-        for (kind, value) in packet.elements() {
-            if let Some(id) = self.forwarded_id(kind) {
-                writer.push(id.get(), value)?;
-            }
-        }
-        if let Some((id, mid)) = &self.mid {
-            writer.push(id.get(), mid)?;
-        }
-        if let Some(id) = self.ids.abs_send_time {
-            writer.push(id.get(), &hop.abs_send_time.to_bytes())?;
-        }
-        if let Some(id) = self.ids.transport_wide_cc {
-            writer.push(id.get(), &hop.transport_seq.to_bytes())?;
-        }
-        let header = writer.finish()?;
-        Ok(Written { header_len: header.len, ssrc, index: output - FIRST_CYCLE, original_seq })
-    }
-
-    fn forwarded_id(&self, kind: ForwardedExtension) -> Option<NonZeroU8> {
-        match kind {
-            ForwardedExtension::AudioLevel => self.ids.ssrc_audio_level,
-            ForwardedExtension::VideoOrientation => self.ids.video_orientation,
-            ForwardedExtension::TimeOffset => self.ids.time_offset,
-            ForwardedExtension::AbsCaptureTime => self.ids.abs_capture_time,
-            ForwardedExtension::PlayoutDelay => self.ids.playout_delay,
-            ForwardedExtension::DependencyDescriptor => self.ids.dependency_descriptor,
-            ForwardedExtension::MediasoupPacketId => self.ids.mediasoup_packet_id,
-        }
+        let outlet = self.outlets.get_mut(usize::from(resend.outlet))?;
+        outlet.write_resend_header(&self.headers, packet, &sent, hop, buffer)
     }
 
     /// Whether packets carry a transport-wide sequence number.
     pub fn uses_transport_seq(&self) -> bool {
-        self.ids.transport_wide_cc.is_some()
+        self.headers.ids.transport_wide_cc.is_some()
     }
 
-    /// A NACK of the remote side: appends what can be sent again. A packet that was sent again less than a round trip
-    /// ago is left out: the remote side could not know of it yet.
+    /// A NACK of the remote side about `ssrc`: appends what can be sent again. A packet that was sent again less than a
+    /// round trip ago is left out: the remote side could not know of it yet.
     pub fn on_nack(
         &mut self,
         now: Instant,
+        ssrc: Ssrc,
         lost: impl Iterator<Item = u16>,
-        buffer: &PacketBuffer,
+        streams: &[ProducerStream],
         out: &mut Vec<Resend>,
     ) {
-        if !self.codec.nack {
+        let Some(index) = self.outlets.iter().position(|outlet| outlet.stream.ssrc == ssrc) else { return };
+        if !self.outlets[index].codec().nack {
             return;
         }
-        self.stream.nacks.0 += 1;
-        let measured_rtt = self.stream.remote_report().round_trip_time;
-        let rtt = measured_rtt.unwrap_or(DEFAULT_RTT);
+        let measured_rtt = self.outlets[index].stream.remote_report().round_trip_time;
         let known_rtt = measured_rtt.unwrap_or(Duration::ZERO);
-        self.recently_resent.retain(|&(_, at)| now.saturating_duration_since(at) < rtt);
+        self.outlets[index].start_resending(now, measured_rtt.unwrap_or(DEFAULT_RTT));
         for seq in lost {
-            self.stream.nacks.1 += 1;
-            let Some(source) = self.rewriter.source_of(seq) else { continue };
-            let Some(packet) = buffer.get_recent(now, source) else { continue };
+            self.outlets[index].stream.nacks.1 += 1;
+            let Some(resend) = self.sent_as(index, seq, streams) else { continue };
+            let Some(stream) = streams.get(usize::from(resend.stream)) else { continue };
+            let Some(packet) = stream.buffer.get_recent(now, resend.source) else { continue };
             // A late packet may have been forwarded after the remote side had missed it: it arrives by itself.
             let on_its_way = now.saturating_duration_since(packet.received_at) < known_rtt / 2;
-            if on_its_way
-                || self.recently_resent.iter().any(|&(resent, _)| resent == source)
-                || self.recently_resent.len() >= MAX_RECENTLY_RESENT
-            {
-                continue;
+            if !on_its_way && self.outlets[index].may_resend(now, resend.output) {
+                out.push(resend);
             }
-            let Some(output) = self.rewriter.output_of(source) else { continue };
-            self.recently_resent.push((source, now));
-            out.push(Resend { source, output });
         }
     }
 
-    /// Current score; `producer` has those of the Producer's streams.
+    /// What was sent with this number.
+    fn sent_as(&self, index: usize, seq: u16, streams: &[ProducerStream]) -> Option<Resend> {
+        let rewriter = &self.outlets[index].rewriter;
+        if let Some(layers) = &self.layers {
+            let sent = layers.log.get(rewriter.extend(seq)?)?;
+            return Some(Resend { outlet: 0, stream: sent.stream, source: sent.source, output: sent.output });
+        }
+        let stream = if self.stream_type == StreamType::Pipe {
+            streams.iter().position(|stream| stream.encoding_idx == index)?
+        } else {
+            0
+        };
+        let source = rewriter.source_of(seq)?;
+        let output = rewriter.output_of(source)?;
+        Some(Resend { outlet: index as u8, stream: stream as u8, source, output })
+    }
+
+    /// Current score, from those of the Producer's streams in the order of its encodings.
     pub fn score_with(&mut self, producer: &[u8]) -> Option<ConsumerScore> {
-        let best = producer.iter().copied().max().unwrap_or(0);
-        let lost = f64::from(self.stream.remote_report().fraction_lost) / 256.0;
+        let source = match &self.layers {
+            Some(layers) => layers.source(),
+            None => Some(0),
+        };
+        let producer_score =
+            source.and_then(|source| producer.get(usize::from(source))).copied().unwrap_or(0);
         // As mediasoup's RtpStreamSend: what was lost beyond repair costs score quadratically.
-        let own = (10.0 * (1.0 - lost).powi(2)).round() as u8;
-        let score = ConsumerScore { score: own, producer_score: best, producer_scores: producer.to_vec() };
+        let own = |outlet: &Outlet| {
+            let lost = f64::from(outlet.stream.remote_report().fraction_lost) / 256.0;
+            (10.0 * (1.0 - lost).powi(2)).round() as u8
+        };
+        let own = self.outlets.iter().map(own).min().unwrap_or(0);
+        let score = ConsumerScore { score: own, producer_score, producer_scores: producer.to_vec() };
         if score == self.score {
             return None;
         }
@@ -413,46 +378,54 @@ impl Consumer {
         &self.score
     }
 
-    /// Layers sent now: none for a simple stream.
-    pub fn current_layers(&self) -> Option<ConsumerLayers> {
-        None
+    /// Layers wanted: none for a stream without layers.
+    pub fn preferred_layers(&self) -> Option<ConsumerLayers> {
+        self.layers.as_ref().map(|layers| layers.preferred().into())
     }
 
-    /// Statistics of the outgoing stream.
-    pub fn stats(&mut self, now: Instant, timestamp_ms: u64) -> RtpStreamStats {
-        let report = self.stream.remote_report();
-        let sent = self.stream.sent();
-        RtpStreamStats {
-            direction: StreamDirection::Outbound,
-            timestamp_ms,
-            ssrc: self.stream.ssrc.0,
-            rtx_ssrc: self.rtx_ssrc().map(|ssrc| ssrc.0),
-            rid: None,
-            kind: self.kind,
-            mime_type: self.codec.mime_type.as_str().to_owned(),
-            packets_lost: report.packets_lost,
-            fraction_lost: report.fraction_lost,
-            jitter: report.jitter,
-            packets_discarded: 0,
-            packets_retransmitted: self.stream.retransmitted().packets,
-            packets_repaired: 0,
-            nack_count: self.stream.nacks.0,
-            nack_packet_count: self.stream.nacks.1,
-            pli_count: self.stream.plis,
-            fir_count: self.stream.firs,
-            packet_count: sent.packets,
-            byte_count: sent.bytes,
-            bitrate: self.stream.bitrate(now),
-            bitrate_by_layer: Vec::new(),
-            rtx_packets_discarded: None,
-            round_trip_time_ms: report.round_trip_time.map(|rtt| rtt.as_secs_f32() * 1000.0),
-            score: self.score.score,
-        }
+    /// Layers aimed at.
+    pub fn target_layers(&self) -> Option<ConsumerLayers> {
+        self.layers.as_ref()?.target().map(Into::into)
+    }
+
+    /// Layers sent now.
+    pub fn current_layers(&self) -> Option<ConsumerLayers> {
+        self.layers.as_ref()?.current().map(Into::into)
+    }
+
+    /// Statistics of the outgoing streams.
+    pub fn stats(&mut self, now: Instant, timestamp_ms: u64) -> Vec<RtpStreamStats> {
+        let (kind, score) = (self.kind, self.score.score);
+        self.outlets.iter_mut().map(|outlet| outlet_stats(outlet, now, timestamp_ms, kind, score)).collect()
     }
 
     /// Description of the Consumer.
     pub fn dump(&self, producer_id: crate::api::ProducerId) -> ConsumerDump {
         let rtp = &self.rtp_parameters;
+        let stream = |(index, outlet): (usize, &Outlet)| {
+            let encoding = rtp.encodings.get(index);
+            let mode = encoding.map(|encoding| encoding.scalability_mode.clone()).unwrap_or_default();
+            let codec = outlet.codec();
+            RtpStreamDump {
+                encoding_idx: index as u32,
+                ssrc: outlet.stream.ssrc.0,
+                payload_type: codec.payload_type.0,
+                mime_type: codec.mime_type.as_str().to_owned(),
+                clock_rate: codec.clock_rate,
+                rid: None,
+                cname: rtp.rtcp.cname.clone().unwrap_or_default(),
+                rtx_ssrc: outlet.rtx_ssrc().map(|ssrc| ssrc.0),
+                rtx_payload_type: outlet.rtx_payload_type().map(|pt| pt.0),
+                use_nack: codec.nack,
+                use_pli: codec.pli,
+                use_fir: codec.fir,
+                use_in_band_fec: codec.in_band_fec,
+                use_dtx: codec.dtx,
+                spatial_layers: mode.spatial_layers().get(),
+                temporal_layers: mode.temporal_layers().get(),
+                score: self.score.score,
+            }
+        };
         ConsumerDump {
             id: self.id.clone(),
             stream_type: self.stream_type,
@@ -463,36 +436,18 @@ impl Consumer {
             supported_codec_payload_types: (0..128)
                 .filter(|pt| self.supported_payload_types >> pt & 1 == 1)
                 .collect(),
-            rtp_streams: vec![RtpStreamDump {
-                encoding_idx: 0,
-                ssrc: self.stream.ssrc.0,
-                payload_type: self.codec.payload_type.0,
-                mime_type: self.codec.mime_type.as_str().to_owned(),
-                clock_rate: self.codec.clock_rate,
-                rid: None,
-                cname: rtp.rtcp.cname.clone().unwrap_or_default(),
-                rtx_ssrc: self.rtx_ssrc().map(|ssrc| ssrc.0),
-                rtx_payload_type: self.rtx.as_ref().map(|rtx| rtx.payload_type.0),
-                use_nack: self.codec.nack,
-                use_pli: self.codec.pli,
-                use_fir: self.codec.fir,
-                use_in_band_fec: self.codec.in_band_fec,
-                use_dtx: self.codec.dtx,
-                spatial_layers: 1,
-                temporal_layers: 1,
-                score: self.score.score,
-            }],
+            rtp_streams: self.outlets.iter().enumerate().map(stream).collect(),
             trace: self.trace,
             paused: self.paused,
             producer_paused: self.producer_paused,
             priority: self.priority,
-            preferred_layers: None,
-            target_layers: None,
+            preferred_layers: self.preferred_layers(),
+            target_layers: self.target_layers(),
             current_layers: self.current_layers(),
         }
     }
 
-    /// RTCP canonical name of the outgoing stream.
+    /// RTCP canonical name of the outgoing streams.
     pub fn cname(&self) -> &str {
         self.rtp_parameters.rtcp.cname.as_deref().unwrap_or_default()
     }
@@ -509,9 +464,10 @@ impl Consumer {
         Some(DlrrEntry { ssrc, last_reference_time: reference.compact(), delay })
     }
 
-    /// A receiver report about this stream.
+    /// A receiver report about one of its streams.
     pub fn on_receiver_report(&mut self, now: NtpTime, block: &ReportBlock) {
-        self.stream.on_receiver_report(
+        let Some(outlet) = self.outlet_of(block.ssrc) else { return };
+        outlet.stream.on_receiver_report(
             now,
             block.fraction_lost,
             block.total_lost,
@@ -522,15 +478,74 @@ impl Consumer {
     }
 }
 
+/// A packet that goes out as it came, but for its number.
+pub fn unchanged(packet: &StoredPacket<'_>, output: u64) -> SentPacket {
+    SentPacket {
+        output,
+        source: packet.info.seq,
+        stream: 0,
+        timestamp: packet.info.timestamp,
+        marker: packet.info.marker,
+        descriptor: DescriptorRewrite::default(),
+    }
+}
+
+/// What a consumer other than a pipe makes of a Producer's encodings, as mediasoup.
+fn stream_type(consumable: &[RtpEncodingParameters]) -> StreamType {
+    match consumable {
+        [one] => {
+            let mode = &one.scalability_mode;
+            let layered = mode.spatial_layers().get() > 1 || mode.temporal_layers().get() > 1;
+            if layered { StreamType::Svc } else { StreamType::Simple }
+        }
+        [] => StreamType::Simple,
+        _ => StreamType::Simulcast,
+    }
+}
+
+fn outlet_stats(
+    outlet: &mut Outlet,
+    now: Instant,
+    timestamp_ms: u64,
+    kind: MediaKind,
+    score: u8,
+) -> RtpStreamStats {
+    let report = outlet.stream.remote_report();
+    let sent = outlet.stream.sent();
+    RtpStreamStats {
+        direction: StreamDirection::Outbound,
+        timestamp_ms,
+        ssrc: outlet.stream.ssrc.0,
+        rtx_ssrc: outlet.rtx_ssrc().map(|ssrc| ssrc.0),
+        rid: None,
+        kind,
+        mime_type: outlet.codec().mime_type.as_str().to_owned(),
+        packets_lost: report.packets_lost,
+        fraction_lost: report.fraction_lost,
+        jitter: report.jitter,
+        packets_discarded: 0,
+        packets_retransmitted: outlet.stream.retransmitted().packets,
+        packets_repaired: 0,
+        nack_count: outlet.stream.nacks.0,
+        nack_packet_count: outlet.stream.nacks.1,
+        pli_count: outlet.stream.plis,
+        fir_count: outlet.stream.firs,
+        packet_count: sent.packets,
+        byte_count: sent.bytes,
+        bitrate: outlet.stream.bitrate(now),
+        bitrate_by_layer: Vec::new(),
+        rtx_packets_discarded: None,
+        round_trip_time_ms: report.round_trip_time.map(|rtt| rtt.as_secs_f32() * 1000.0),
+        score,
+    }
+}
+
 fn is_opus_dtx(payload: &[u8]) -> bool {
     opus::parse(payload).is_some_and(|descriptor| descriptor.dtx)
 }
 
 /// Assumed until a receiver report tells the round-trip time.
 const DEFAULT_RTT: Duration = Duration::from_millis(100);
-
-/// How many packets may be on their way again at once.
-const MAX_RECENTLY_RESENT: usize = 512;
 
 /// Negotiated header extension ids of RTP parameters.
 pub fn extension_ids(parameters: &RtpParameters) -> ExtensionIds {

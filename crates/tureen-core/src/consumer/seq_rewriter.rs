@@ -1,30 +1,49 @@
-//! Maps a source's extended sequence numbers to those a consumer's remote side sees, and back.
+//! Maps sources' extended numbers to those a consumer's remote side sees, and back.
 //!
-//! Gaps of the source's network stay gaps, so that the receiver asks for them; packets that the consumer leaves out on
-//! purpose leave no gap. Late packets get the number that was left free for them.
+//! Gaps of the source's network stay gaps, so that the receiver asks for them; what the consumer leaves out on purpose
+//! leaves no gap. Late packets get the number that was left free for them, also when the consumer has gone over to
+//! another source stream since.
 
 use std::collections::VecDeque;
 
-/// How many changes of offset are remembered: packets older than that many changes can't be mapped any more.
-const MAX_SEGMENTS: usize = 64;
+/// How many changes of offset are remembered: what is older than that many changes can't be mapped any more. Leaving
+/// out every second frame of 60 a second makes 30 changes a second.
+const MAX_SEGMENTS: usize = 128;
 
 /// One direction of one consumer stream (mediasoup SeqManager).
 #[derive(Debug)]
 pub struct SeqRewriter {
     /// Runs of source numbers with one offset, oldest first.
     segments: VecDeque<Segment>,
+    /// Of the current source stream.
     highest_source: Option<u64>,
     highest_output: u64,
-    /// Source number at which the stream (re)started; what is older belongs to a stream that was left.
-    floor: u64,
 }
 
 #[derive(Clone, Copy, Debug)]
 struct Segment {
     /// First source number of the run.
     start: u64,
+    /// Source number before which the run ends, where another source stream came after it.
+    end: u64,
     /// Output number minus source number.
     offset: i64,
+    stream: u8,
+    epoch: u16,
+    limit: u8,
+}
+
+/// How a source number is mapped.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Mapped {
+    /// The output number.
+    pub output: u64,
+    /// Counts the times that the output went over to another source (or started anew with the same).
+    pub epoch: u16,
+    /// The layers that were sent then; see [`SeqRewriter::set_limit`].
+    pub limit: u8,
+    /// A later number was mapped before.
+    pub late: bool,
 }
 
 impl SeqRewriter {
@@ -32,56 +51,118 @@ impl SeqRewriter {
     pub fn new(initial_output: u16) -> Self {
         // One cycle up, so that packets before the first have a number.
         let highest_output = 0x1_0000 + u64::from(initial_output);
-        Self { segments: VecDeque::new(), highest_source: None, highest_output, floor: 0 }
+        Self { segments: VecDeque::new(), highest_source: None, highest_output }
     }
 
-    /// Continues the output with `source` as the next number, whatever came before: after a pause, or with another
-    /// source. Source numbers below it are refused from now on.
+    /// Continues the output with `source` as the next number, whatever came before: after a pause, or when the source
+    /// has started anew. Source numbers below it are refused from now on.
     pub fn sync(&mut self, source: u64) {
         self.segments.clear();
-        self.push_segment(source, (self.highest_output + 1) as i64 - source as i64);
+        self.switch(0, source, 0);
+    }
+
+    /// Continues the output with `source` of another source stream as the next number, after `gap` numbers that are
+    /// left out. Late packets of the stream that was left keep their own numbers.
+    pub fn switch(&mut self, stream: u8, source: u64, gap: u64) -> u16 {
+        let last = self.segments.back_mut();
+        let epoch = last.as_ref().map_or(0, |segment| segment.epoch.wrapping_add(1));
+        if let (Some(last), Some(highest)) = (last, self.highest_source) {
+            last.end = highest + 1;
+        }
+        self.highest_output += gap;
+        let offset = (self.highest_output + 1) as i64 - source as i64;
+        self.push(Segment { start: source, end: u64::MAX, offset, stream, epoch, limit: 0 });
         self.highest_source = Some(source - 1);
-        self.floor = source;
+        epoch
+    }
+
+    /// From `source` on packets are mapped with this limit: late ones learn from it which layers were sent then.
+    pub fn set_limit(&mut self, source: u64, limit: u8) {
+        let Some(last) = self.segments.back_mut() else { return };
+        if last.limit == limit {
+            return;
+        }
+        let (start, segment) = (last.start.max(source), *last);
+        if last.start == start {
+            last.limit = limit;
+        } else {
+            self.push(Segment { start, limit, ..segment });
+        }
+    }
+
+    /// Numbers of a source stream mean nothing any more: it has started anew.
+    pub fn forget(&mut self, stream: u8) {
+        self.segments.retain(|segment| segment.stream != stream);
     }
 
     /// The output number of a packet that is forwarded. `None` when it is older than the stream's start or than what is
     /// remembered.
     pub fn forward(&mut self, source: u64) -> Option<u64> {
-        let output = self.output_of(source)?;
-        self.highest_source = self.highest_source.max(Some(source));
-        self.highest_output = self.highest_output.max(output);
-        Some(output)
+        self.forward_of(0, source)
     }
 
-    /// Leaves `source` out. Later numbers move up by one; a packet behind the highest one forwarded can't be closed up
-    /// any more and stays a gap.
+    /// As [`forward`](Self::forward), of one of several source streams.
+    pub fn forward_of(&mut self, stream: u8, source: u64) -> Option<u64> {
+        let mapped = self.lookup(stream, source)?;
+        if !mapped.late {
+            self.highest_source = Some(source);
+        }
+        self.highest_output = self.highest_output.max(mapped.output);
+        Some(mapped.output)
+    }
+
+    /// How a source number would be mapped.
+    pub fn lookup(&self, stream: u8, source: u64) -> Option<Mapped> {
+        let segment = self.segments.iter().rev().find(|s| s.start <= source && s.stream == stream)?;
+        if source >= segment.end {
+            return None;
+        }
+        let current = self.segments.back().is_some_and(|last| last.epoch == segment.epoch);
+        Some(Mapped {
+            output: source.wrapping_add_signed(segment.offset),
+            epoch: segment.epoch,
+            limit: segment.limit,
+            late: !(current && Some(source) > self.highest_source),
+        })
+    }
+
+    /// Whether late packets of a source stream may still have a place.
+    pub fn remembers(&self, stream: u8) -> bool {
+        self.segments.iter().any(|segment| segment.stream == stream)
+    }
+
+    /// Leaves `source`, of the current stream, out. Later numbers move up by one; a packet behind the highest one
+    /// forwarded can't be closed up any more and stays a gap.
     pub fn skip(&mut self, source: u64) {
-        let Some(highest) = self.highest_source else { return };
-        if source <= highest || source < self.floor {
+        if self.highest_source.is_none_or(|highest| source <= highest) {
             return;
         }
-        let Some(last) = self.segments.back() else { return };
-        let offset = last.offset - 1;
+        let Some(last) = self.segments.back_mut() else { return };
         self.highest_source = Some(source);
-        self.push_segment(source + 1, offset);
+        // Numbers up to here are kept for what is missing before it.
+        self.highest_output = self.highest_output.max(source.wrapping_add_signed(last.offset) - 1);
+        let (start, offset) = (source + 1, last.offset - 1);
+        if last.start == start {
+            last.offset = offset;
+        } else {
+            let next = Segment { start, offset, ..*last };
+            self.push(next);
+        }
     }
 
     /// The output number of `source` without forwarding it.
     pub fn output_of(&self, source: u64) -> Option<u64> {
-        if source < self.floor {
-            return None;
-        }
-        let segment = self.segments.iter().rev().find(|s| s.start <= source)?;
-        Some(source.wrapping_add_signed(segment.offset))
+        self.lookup(0, source).map(|mapped| mapped.output)
     }
 
-    /// The source number behind the 16-bit output number that a receiver names.
+    /// The highest output number so far.
+    pub fn highest_output(&self) -> u64 {
+        self.highest_output
+    }
+
+    /// The source number behind the 16-bit output number that a receiver names, where there is one source stream.
     pub fn source_of(&self, output: u16) -> Option<u64> {
-        let behind = (self.highest_output as u16).wrapping_sub(output);
-        if behind >= 0x8000 {
-            return None;
-        }
-        let output = self.highest_output - u64::from(behind);
+        let output = self.extend(output)?;
         let mut end = u64::MAX;
         for segment in self.segments.iter().rev() {
             let source = output.wrapping_add_signed(-segment.offset);
@@ -93,18 +174,17 @@ impl SeqRewriter {
         None
     }
 
-    fn push_segment(&mut self, start: u64, offset: i64) {
-        if let Some(last) = self.segments.back_mut()
-            && last.start == start
-        {
-            last.offset = offset;
-            return;
-        }
+    /// The output number that a receiver names by its lowest 16 bits; `None` when it was not sent yet.
+    pub fn extend(&self, output: u16) -> Option<u64> {
+        let behind = (self.highest_output as u16).wrapping_sub(output);
+        (behind < 0x8000).then(|| self.highest_output - u64::from(behind))
+    }
+
+    fn push(&mut self, segment: Segment) {
         if self.segments.len() == MAX_SEGMENTS {
             self.segments.pop_front();
-            self.floor = self.segments.front().map_or(start, |s| s.start);
         }
-        self.segments.push_back(Segment { start, offset });
+        self.segments.push_back(segment);
     }
 }
 
@@ -174,6 +254,57 @@ mod tests {
         let mut r = synced(100_000);
         let first = r.forward(100_000).expect("in order");
         assert_eq!(r.source_of((first - 1) as u16), None);
+    }
+
+    #[test]
+    fn other_stream_goes_on_where_the_first_ended() {
+        let mut r = SeqRewriter::new(999);
+        assert_eq!(r.switch(0, 100_000, 0), 0);
+        let first = r.forward_of(0, 100_000).expect("in order");
+        assert_eq!(r.forward_of(0, 100_002), Some(first + 2));
+        assert_eq!(r.switch(1, 70_000, 0), 1);
+        assert_eq!(r.forward_of(1, 70_000), Some(first + 3));
+        assert_eq!(r.forward_of(0, 100_001), Some(first + 1), "late, with its own number");
+        assert_eq!(r.forward_of(0, 100_003), None, "was never sent");
+        assert_eq!(r.forward_of(1, 69_999), None, "before the switch");
+        r.skip(70_001);
+        r.switch(0, 100_050, 1);
+        assert!(r.lookup(1, 70_000).expect("still known").late);
+        assert_eq!(r.forward_of(0, 100_050), Some(first + 5), "a number left out");
+        assert_eq!(r.forward_of(1, 70_002), None);
+        let late = r.lookup(0, 100_001).expect("still known");
+        assert_eq!((late.output, late.epoch, late.late), (first + 1, 0, true));
+        r.forget(0);
+        assert!(!r.remembers(0) && r.remembers(1));
+        assert_eq!(r.lookup(0, 100_001), None);
+    }
+
+    #[test]
+    fn number_kept_for_a_lost_packet_is_not_given_to_another_stream() {
+        let mut r = SeqRewriter::new(999);
+        r.switch(0, 100_000, 0);
+        let first = r.forward_of(0, 100_000).expect("in order");
+        r.skip(100_002);
+        r.switch(1, 5_000, 0);
+        assert_eq!(r.forward_of(1, 5_000), Some(first + 2));
+        assert_eq!(r.forward_of(0, 100_001), Some(first + 1));
+    }
+
+    #[test]
+    fn late_packet_learns_the_limit_of_its_time() {
+        let mut r = synced(100_000);
+        r.forward(100_000);
+        r.set_limit(100_001, 2);
+        r.forward(100_002);
+        r.skip(100_003);
+        r.set_limit(100_004, 1);
+        r.forward(100_004);
+        let limit = |r: &SeqRewriter, source| r.lookup(0, source).map(|mapped| mapped.limit);
+        assert_eq!(
+            [100_000, 100_001, 100_004, 100_005].map(|s| limit(&r, s)),
+            [Some(0), Some(2), Some(1), Some(1)]
+        );
+        assert!(r.lookup(0, 100_001).expect("known").late && !r.lookup(0, 100_005).expect("known").late);
     }
 
     proptest! {

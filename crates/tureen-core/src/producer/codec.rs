@@ -5,7 +5,7 @@ use crate::types::rtp_parameters::{
     RtpCodecParametersParametersValue, RtpEncodingParameters, RtpParameters,
 };
 use crate::units::PayloadType;
-use crate::wire::codecs::CodecKind;
+use crate::wire::codecs::{self, CodecKind};
 
 /// One media codec of an RTP stream.
 #[derive(Clone, Debug)]
@@ -67,6 +67,11 @@ impl StreamCodec {
         }
     }
 
+    /// Whether its streams can have layers or be several encodings of one picture.
+    pub fn has_layers(&self) -> bool {
+        codecs::can_be_key_frame(self.kind)
+    }
+
     /// Whether key frames can be asked for.
     pub fn has_key_frames(&self) -> bool {
         mime_kind(&self.mime_type) == MediaKind::Video
@@ -113,7 +118,7 @@ fn codec_kind(mime_type: &MimeType) -> CodecKind {
         MimeType::Video(MimeTypeVideo::H264) => CodecKind::H264,
         MimeType::Video(MimeTypeVideo::H265) => CodecKind::H265,
         MimeType::Video(MimeTypeVideo::AV1) => CodecKind::Av1,
-        MimeType::Audio(MimeTypeAudio::Opus) => CodecKind::Opus,
+        MimeType::Audio(MimeTypeAudio::Opus | MimeTypeAudio::MultiChannelOpus) => CodecKind::Opus,
         MimeType::Audio(_) | MimeType::Video(_) => CodecKind::Other,
     }
 }

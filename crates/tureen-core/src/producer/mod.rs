@@ -1,8 +1,10 @@
 //! Producers: media on its way from one remote side into the router.
 
 pub mod codec;
+pub mod frames;
 mod jitter;
 pub mod key_frame_requests;
+pub mod layer_rates;
 pub mod nack_generator;
 pub mod packet_buffer;
 pub mod reception;
@@ -19,7 +21,7 @@ use crate::consumer::extension_ids;
 use crate::keys::{ConsumerKey, ObserverKey, TransportKey};
 use crate::ortc::RtpMapping;
 use crate::types::data_structures::RtpPacketTraceInfo;
-use crate::types::rtp_parameters::{MediaKind, RtpParameters};
+use crate::types::rtp_parameters::{MediaKind, RtpEncodingParameters, RtpParameters};
 use crate::units::{PayloadType, Ssrc};
 use crate::wire::rtp::extensions::{MediaId, TransportSequenceNumber, VideoOrientation};
 use crate::wire::rtp::{ExtensionIds, RtpHeader};
@@ -115,16 +117,24 @@ impl Producer {
             );
             return Err(RequestError::Invalid(text));
         }
-        if StreamCodec::of_encoding(parameters, parameters.encodings.first()).is_none() {
+        let Some(codec) = StreamCodec::of_encoding(parameters, parameters.encodings.first()) else {
             return Err(RequestError::Invalid(format!(
                 "no media codec in rtpParameters of producer {}",
                 request.id
             )));
+        };
+        let stream_type = stream_type(&parameters.encodings);
+        if stream_type != StreamType::Simple && !codec.has_layers() {
+            let text = format!(
+                "{:?} codec not supported for {stream_type:?} producer {}",
+                codec.mime_type, request.id
+            );
+            return Err(RequestError::Invalid(text));
         }
         Ok(Self {
             roles: PayloadRoles::new(parameters, &request.rtp_mapping),
             ids: extension_ids(parameters),
-            stream_type: StreamType::Simple,
+            stream_type,
             id: request.id,
             kind: request.kind,
             transport,
@@ -188,7 +198,7 @@ impl Producer {
         };
         let elements = forwarded_elements(header, packet, &self.ids);
         handled.taken = stream.handle_packet(now, &incoming, elements);
-        if let Taken::Stored { key_frame } = handled.taken {
+        if let Taken::Stored { key_frame, .. } = handled.taken {
             if key_frame {
                 self.key_frame_requests.key_frame_received(stream.stats.ssrc());
             }
@@ -207,6 +217,36 @@ impl Producer {
     /// Scores of all streams.
     pub fn scores(&self) -> Vec<ProducerScore> {
         self.streams.iter().map(ProducerStream::producer_score).collect()
+    }
+
+    /// Scores in the order of the encodings, 0 where a stream has not begun.
+    pub fn encoding_scores(&self) -> Vec<u8> {
+        let mut scores = vec![0; self.rtp_parameters.encodings.len()];
+        for stream in &self.streams {
+            scores[stream.encoding_idx] = stream.score.score();
+        }
+        scores
+    }
+
+    /// Asks the remote side for a key frame of one stream, as often as the delay allows.
+    pub fn request_key_frame(&mut self, now: Instant, ssrc: Ssrc) {
+        self.key_frame_requests.request(now, ssrc);
+    }
+
+    /// Notes what has not come for a while. True when a stream or a layer has ended.
+    pub fn check_inactivity(&mut self, now: Instant) -> bool {
+        // As mediasoup: the only stream of a Producer may be silent without being dead.
+        let whole = self.rtp_parameters.encodings.len() > 1;
+        let mut ended = false;
+        for stream in &mut self.streams {
+            ended |= stream.check_inactivity(now, whole);
+        }
+        ended
+    }
+
+    /// Whether some of its streams or layers may come and go.
+    pub fn has_layers(&self) -> bool {
+        self.stream_type != StreamType::Simple
     }
 
     /// Asks the remote side for a key frame of each stream, as often as the delay allows.
@@ -239,13 +279,12 @@ impl Producer {
     }
 
     /// What a trace event says of a packet.
-    pub fn packet_trace(
-        &self,
-        header: &RtpHeader,
-        packet: &[u8],
-        is_key_frame: bool,
-        is_rtx: bool,
-    ) -> RtpPacketTraceInfo {
+    pub fn packet_trace(&self, header: &RtpHeader, packet: &[u8], handled: &Handled) -> RtpPacketTraceInfo {
+        let stored = handled.stream.and_then(|index| {
+            let stream = self.streams.get(index)?;
+            stream.buffer.get(*stream.arrivals.last()?)
+        });
+        let frame = stored.map(|packet| packet.info.frame).unwrap_or_default();
         let text = |id| header.read::<MediaId<'_>>(packet, id).map(|value| value.0.to_owned());
         let wide = header.read::<TransportSequenceNumber>(packet, self.ids.transport_wide_cc);
         RtpPacketTraceInfo {
@@ -254,16 +293,16 @@ impl Producer {
             timestamp: header.timestamp,
             marker: header.marker,
             ssrc: header.ssrc.0,
-            is_key_frame,
+            is_key_frame: handled.taken.is_key_frame(),
             size: packet.len() as u32,
             payload_size: header.payload_range(packet).map_or(0, |range| range.len() as u32),
-            spatial_layer: 0,
-            temporal_layer: 0,
+            spatial_layer: frame.spatial_layer,
+            temporal_layer: frame.temporal_layer,
             mid: text(self.ids.mid),
             rid: text(self.ids.rid),
             rrid: text(self.ids.repaired_rid),
             wide_sequence_number: wide.map(|seq| seq.0),
-            is_rtx,
+            is_rtx: handled.retransmission,
         }
     }
 
@@ -302,7 +341,7 @@ impl Producer {
                 let rid = header.read::<MediaId<'_>>(packet, self.ids.repaired_rid);
                 let index = match rid {
                     Some(rid) => self.streams.iter().position(|s| s.rid.as_deref() == Some(rid.0))?,
-                    None if self.streams.len() == 1 => 0,
+                    None if self.rtp_parameters.encodings.len() == 1 && self.streams.len() == 1 => 0,
                     None => return None,
                 };
                 if self.streams[index].rtx.is_none() {
@@ -373,6 +412,19 @@ impl PayloadRoles {
 
     fn of(&self, payload_type: PayloadType) -> Role {
         self.0[usize::from(payload_type.0 & 0x7f)]
+    }
+}
+
+/// How streams with these encodings are structured.
+fn stream_type(encodings: &[RtpEncodingParameters]) -> StreamType {
+    let layered = |encoding: &RtpEncodingParameters| {
+        let mode = &encoding.scalability_mode;
+        mode.spatial_layers().get() > 1 || mode.temporal_layers().get() > 1
+    };
+    match encodings {
+        [one] if layered(one) => StreamType::Svc,
+        [] | [_] => StreamType::Simple,
+        _ => StreamType::Simulcast,
     }
 }
 

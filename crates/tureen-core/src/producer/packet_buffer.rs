@@ -1,9 +1,11 @@
 //! The plaintext of a stream's recent packets, kept once however many consumers read it.
 //!
 //! Consumers seal straight out of this buffer, and retransmissions are served from it. It holds exact bytes in one ring,
-//! so a packet costs its own size and a 48-byte slot, and no receive buffer is ever pinned.
+//! so a packet costs its own size and a 64-byte slot, and no receive buffer is ever pinned.
 
 use std::time::{Duration, Instant};
+
+use crate::producer::frames::FrameInfo;
 
 /// Which kind of header extension a stored element is. Only extensions that are forwarded are stored; those that
 /// describe one hop (MID, RID, abs-send-time, transport-wide sequence number) are written anew by each consumer.
@@ -77,6 +79,8 @@ pub struct PacketInfo {
     pub payload_type: u8,
     /// Whether a key frame starts here.
     pub key_frame: bool,
+    /// Its part in its frame.
+    pub frame: FrameInfo,
 }
 
 /// A stored packet.
@@ -271,7 +275,14 @@ impl PacketBuffer {
     }
 
     fn vacant(now: Instant) -> Slot {
-        let info = PacketInfo { seq: 0, timestamp: 0, marker: false, payload_type: 0, key_frame: false };
+        let info = PacketInfo {
+            seq: 0,
+            timestamp: 0,
+            marker: false,
+            payload_type: 0,
+            key_frame: false,
+            frame: FrameInfo::default(),
+        };
         Slot { info, position: 0, elements_len: 0, payload_len: u16::MAX, received_at: now }
     }
 }
@@ -298,7 +309,14 @@ mod tests {
         PacketBufferConfig { initial_bytes: 4096, max_bytes: 65536, retention: Duration::from_secs(1) };
 
     fn info(seq: u64) -> PacketInfo {
-        PacketInfo { seq, timestamp: seq as u32 * 3000, marker: false, payload_type: 96, key_frame: false }
+        PacketInfo {
+            seq,
+            timestamp: seq as u32 * 3000,
+            marker: false,
+            payload_type: 96,
+            key_frame: false,
+            frame: FrameInfo::default(),
+        }
     }
 
     fn insert(buffer: &mut PacketBuffer, now: Instant, seq: u64, len: usize) -> bool {

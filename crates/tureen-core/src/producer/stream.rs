@@ -4,15 +4,16 @@ use std::time::{Duration, Instant};
 
 use crate::api::{ProducerScore, RtpStreamDump, RtpStreamStats, StreamDirection};
 use crate::producer::codec::StreamCodec;
+use crate::producer::frames::FrameReader;
+use crate::producer::layer_rates::{LAYER_INACTIVITY, LayerRates};
 use crate::producer::nack_generator::NackGenerator;
 use crate::producer::packet_buffer::{ForwardedExtension, PacketBuffer, PacketBufferConfig, PacketInfo};
 use crate::producer::reception::SeqVerdict;
 use crate::producer::recv_stream::{self, RecvStreamStats};
 use crate::producer::rtx_stream::RtxStreamStats;
-use crate::producer::score::Score;
+use crate::producer::score::{MAX_SCORE, Score};
 use crate::types::rtp_parameters::{MediaKind, RtpEncodingParameters};
 use crate::units::{PayloadType, Ssrc};
-use crate::wire::codecs;
 use crate::wire::rtp::{RTX_OSN_LEN, RtpHeader, rtx_original_sequence_number};
 
 /// Smallest retransmission ring; it grows with the stream's bitrate.
@@ -51,6 +52,15 @@ pub struct ProducerStream {
     pub requests: FeedbackCounts,
     /// Sequence numbering started anew with this packet: consumers must synchronise again.
     pub restarted_at: Option<u64>,
+    /// Reads layers and frame numbers.
+    pub frames: FrameReader,
+    /// What each layer takes.
+    pub layers: LayerRates,
+    /// Number of spatial layers within the stream, and of temporal ones, as signalled.
+    layer_counts: (u8, u8),
+    last_packet_at: Option<Instant>,
+    /// Nothing has come for a while.
+    inactive: bool,
     dtx: bool,
 }
 
@@ -91,9 +101,18 @@ pub enum Taken {
     Stored {
         /// A key frame starts with it.
         key_frame: bool,
+        /// A layer or the stream has come (back) with it.
+        layers_changed: bool,
     },
     /// It makes no sense or brings nothing new.
     Discarded,
+}
+
+impl Taken {
+    /// Whether a key frame starts with the packet.
+    pub fn is_key_frame(self) -> bool {
+        matches!(self, Self::Stored { key_frame: true, .. })
+    }
 }
 
 impl ProducerStream {
@@ -113,7 +132,14 @@ impl ProducerStream {
             retention: if repaired { retention } else { Duration::ZERO },
         };
         let dtx = encoding.dtx.unwrap_or(codec.dtx);
+        let mode = &encoding.scalability_mode;
+        let layer_counts = (mode.spatial_layers().get(), mode.temporal_layers().get());
         Self {
+            frames: FrameReader::new(codec.kind),
+            layers: LayerRates::new(layer_counts.0, layer_counts.1, mode.ksvc()),
+            layer_counts,
+            last_packet_at: None,
+            inactive: false,
             encoding_idx,
             rid: encoding.rid.clone(),
             rtx: encoding.rtx.as_ref().map(|rtx| RtxStreamStats::new(Ssrc(rtx.ssrc))),
@@ -122,7 +148,7 @@ impl ProducerStream {
             buffer: PacketBuffer::new(buffer),
             arrivals: Vec::new(),
             highest: 0,
-            score: Score::new(crate::producer::score::MAX_SCORE),
+            score: Score::new(MAX_SCORE),
             requests: FeedbackCounts::default(),
             restarted_at: None,
             dtx,
@@ -156,7 +182,11 @@ impl ProducerStream {
             }
             SeqVerdict::Discarded => return Taken::Discarded,
         };
-        let key_frame = codecs::is_key_frame(self.codec.kind, incoming.payload);
+        let mut elements_of_descriptor =
+            elements.clone().filter(|(kind, _)| *kind == ForwardedExtension::DependencyDescriptor);
+        let descriptor = elements_of_descriptor.next().map(|(_, value)| value);
+        let frame = self.frames.read(incoming.payload, descriptor, seq > self.highest);
+        let key_frame = frame.key_frame;
         if let Some(nack) = &mut self.nack {
             let repaired = nack.handle_packet(now, seq, key_frame, incoming.retransmission);
             match (repaired, incoming.retransmission) {
@@ -173,13 +203,56 @@ impl ProducerStream {
             marker: incoming.header.marker,
             payload_type: incoming.mapped_payload_type.0,
             key_frame,
+            frame: frame.info,
         };
         if !self.buffer.insert(now, stored, elements, incoming.payload) {
             return Taken::Discarded;
         }
         self.arrivals.push(seq);
         self.highest = self.highest.max(seq);
-        Taken::Stored { key_frame }
+        let mut layers_changed = self.last_packet_at.is_none();
+        self.last_packet_at = Some(now);
+        if !incoming.payload.is_empty() {
+            layers_changed |= self.layers.add(now, &frame.info, incoming.packet.len());
+        }
+        if std::mem::take(&mut self.inactive) {
+            self.score.reset(MAX_SCORE);
+            layers_changed = true;
+        }
+        Taken::Stored { key_frame, layers_changed }
+    }
+
+    /// Notes what has not come for a while: layers and, with `whole`, the stream itself, whose score becomes 0. True
+    /// when something has ended.
+    pub fn check_inactivity(&mut self, now: Instant, whole: bool) -> bool {
+        let idle =
+            self.last_packet_at.is_some_and(|at| now.saturating_duration_since(at) >= LAYER_INACTIVITY);
+        let ended = whole && idle && !self.inactive;
+        if ended {
+            self.inactive = true;
+            self.score.reset(0);
+        }
+        self.layers.check(now) || ended
+    }
+
+    /// Whether its packets come.
+    pub fn is_alive(&self) -> bool {
+        self.last_packet_at.is_some() && self.score.score() > 0
+    }
+
+    /// Highest extended sequence number so far.
+    pub fn highest(&self) -> u64 {
+        self.highest
+    }
+
+    /// Number of spatial layers within the stream, as signalled.
+    pub fn spatial_layers(&self) -> u8 {
+        self.layer_counts.0
+    }
+
+    /// Number of temporal layers, as signalled.
+    pub fn temporal_layers(&self) -> u8 {
+        self.layer_counts.1
     }
 
     fn restart(&mut self, seq: u64) {
@@ -205,7 +278,7 @@ impl ProducerStream {
 
     /// Brings the score up to date after a report. True when it changed.
     pub fn update_score(&mut self) -> bool {
-        self.score.update(self.stats.score_totals(), self.rtx.is_some(), false).is_some()
+        self.score.update(self.stats.score_totals(), self.rtx.is_some(), self.inactive).is_some()
     }
 
     /// Score in the words of the API.
@@ -242,7 +315,7 @@ impl ProducerStream {
             packet_count: received.packets,
             byte_count: received.bytes,
             bitrate: self.stats.bitrate(now).as_bps(),
-            bitrate_by_layer: Vec::new(),
+            bitrate_by_layer: self.layers.by_layer(now),
             rtx_packets_discarded: self.rtx.as_ref().map(RtxStreamStats::packets_discarded),
             round_trip_time_ms: self.stats.rtt().map(|rtt| rtt.as_secs_f32() * 1000.0),
             score: self.score.score(),
@@ -266,8 +339,8 @@ impl ProducerStream {
             use_fir: self.codec.fir,
             use_in_band_fec: self.codec.in_band_fec,
             use_dtx: self.dtx,
-            spatial_layers: 1,
-            temporal_layers: 1,
+            spatial_layers: self.layer_counts.0,
+            temporal_layers: self.layer_counts.1,
             score: self.score.score(),
         }
     }

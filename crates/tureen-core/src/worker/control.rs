@@ -8,7 +8,7 @@ use super::sockets::SocketOwner;
 use super::{Output, Timer, Worker};
 use crate::api::{
     Consume, Consumed, ConsumerEvent, ConsumerId, CreateWebRtcServer, Produce, ProducerId, Request,
-    RequestError, RequestId, Response, RouterId, StreamType, TransportEvent, TransportId, WebRtcServerId,
+    RequestError, RequestId, Response, RouterId, TransportEvent, TransportId, WebRtcServerId,
 };
 use crate::consumer::Consumer;
 use crate::keys::{ConsumerKey, ProducerKey, TransportKey};
@@ -93,13 +93,10 @@ impl Worker {
             Request::ConsumerStats(consumer) => {
                 self.consumer_stats(now, &consumer).map(Response::RtpStreamStats)
             }
-            Request::PauseConsumer(consumer) => {
-                self.consumer_mut(&consumer).map(|c| c.paused = true).map(done)
-            }
+            Request::PauseConsumer(consumer) => self.pause_consumer(&consumer).map(done),
             Request::ResumeConsumer(consumer) => self.resume_consumer(now, &consumer).map(done),
-            // A simple stream has no layers to choose from; mediasoup answers with none.
-            Request::SetPreferredLayers(consumer, _) => {
-                self.consumer_mut(&consumer).map(|_| Response::PreferredLayers(None))
+            Request::SetPreferredLayers(consumer, layers) => {
+                self.set_preferred_layers(now, &consumer, layers)
             }
             Request::SetPriority(consumer, priority) => self.set_priority(&consumer, priority),
             Request::RequestKeyFrame(consumer) => {
@@ -242,7 +239,7 @@ impl Worker {
         let Some(producer) = self.producers.remove(key) else { return };
         self.producer_ids.remove(&producer.id);
         self.on_observed_producer_closed(now, key, &producer.observers);
-        for timer in [Timer::Nack(key), Timer::KeyFrame(key)] {
+        for timer in [Timer::Nack(key), Timer::KeyFrame(key), Timer::LayerActivity(key)] {
             self.timers.disarm(timer);
         }
         if let Some(transport) = self.transports.get_mut(producer.transport) {
@@ -271,7 +268,9 @@ impl Worker {
             consumer.producer_paused = pause;
             let event = if pause { ConsumerEvent::ProducerPause } else { ConsumerEvent::ProducerResume };
             self.notify_consumer(consumer_key, event);
-            if !pause {
+            if pause {
+                self.stop_layers(consumer_key);
+            } else {
                 self.start_consumer(now, consumer_key);
             }
         }
@@ -296,18 +295,13 @@ impl Worker {
                 options.id
             )));
         }
-        if options.stream_type != StreamType::Simple {
-            let text =
-                format!("consumer type {:?} is not supported yet [id:{}]", options.stream_type, options.id);
-            return Err(RequestError::Failed(text));
-        }
         let paused = producer.paused;
-        let scores: Vec<u8> = producer.scores().iter().map(|s| s.score).collect();
+        let scores = producer.encoding_scores();
         let random = self.random();
         let id = options.id.clone();
         let mut consumer = Consumer::new(options, producer_key, transport_key, paused, random)?;
         let transport = &mut self.transports[transport_key];
-        for ssrc in [Some(consumer.stream.ssrc), consumer.rtx_ssrc()].into_iter().flatten() {
+        for ssrc in consumer.ssrcs() {
             if transport.ssrc_consumers.contains_key(&ssrc) {
                 return Err(RequestError::Failed(format!(
                     "ssrc {ssrc} is already sent on transport {}",
@@ -320,11 +314,11 @@ impl Worker {
             paused: consumer.paused,
             producer_paused: paused,
             score: consumer.score().clone(),
-            preferred_layers: None,
+            preferred_layers: consumer.preferred_layers(),
         };
-        let ssrcs = [Some(consumer.stream.ssrc), consumer.rtx_ssrc()];
+        let ssrcs: Vec<_> = consumer.ssrcs().collect();
         let key = self.consumers.insert(consumer);
-        transport.ssrc_consumers.extend(ssrcs.into_iter().flatten().map(|ssrc| (ssrc, key)));
+        transport.ssrc_consumers.extend(ssrcs.into_iter().map(|ssrc| (ssrc, key)));
         transport.consumers.push(key);
         self.producers[producer_key].consumers.push(key);
         self.consumer_ids.insert(id, key);
@@ -346,6 +340,13 @@ impl Worker {
         }
     }
 
+    fn pause_consumer(&mut self, id: &ConsumerId) -> Result<(), RequestError> {
+        let key = self.find_consumer(id)?;
+        self.consumers[key].paused = true;
+        self.stop_layers(key);
+        Ok(())
+    }
+
     fn resume_consumer(&mut self, now: Instant, id: &ConsumerId) -> Result<(), RequestError> {
         let key = self.find_consumer(id)?;
         if std::mem::replace(&mut self.consumers[key].paused, false) {
@@ -361,21 +362,8 @@ impl Worker {
             return;
         }
         consumer.require_sync();
+        self.aim_consumer(now, key);
         self.request_key_frame(now, key);
-    }
-
-    /// Asks a Consumer's Producer for key frames, if the Consumer could send them.
-    pub(super) fn request_key_frame(&mut self, now: Instant, key: ConsumerKey) {
-        let Some(consumer) = self.consumers.get(key) else { return };
-        let connected = self.transports.get(consumer.transport).is_some_and(Transport::is_connected);
-        if !connected || !consumer.needs_key_frame() {
-            return;
-        }
-        let producer_key = consumer.producer;
-        if let Some(producer) = self.producers.get_mut(producer_key) {
-            producer.request_key_frames(now);
-        }
-        self.poll_producer_feedback(now, producer_key);
     }
 
     fn set_priority(&mut self, id: &ConsumerId, priority: u8) -> Answer {

@@ -7,12 +7,13 @@ use std::time::Instant;
 
 use super::Worker;
 use crate::api::ConsumerEvent;
-use crate::consumer::{Consumer, HopValues, Verdict, Written};
+use crate::consumer::outlet::Outlet;
+use crate::consumer::{Consumer, Written};
 use crate::io::{Transmit, Tuple};
 use crate::keys::{ConsumerKey, ProducerKey, TransportKey};
 use crate::producer::packet_buffer::StoredPacket;
 use crate::transport::link::Path;
-use crate::wire::rtp::extensions::{AbsSendTime, TransportSequenceNumber};
+use crate::units::Ssrc;
 
 /// Longest header that is written: fixed part, and extensions with a large dependency descriptor.
 const MAX_HEADER: usize = 512;
@@ -48,7 +49,11 @@ pub(super) struct Egress {
     /// What the transport at the front sends, in order.
     plan: Vec<Planned>,
     next: usize,
-    planned_for: Option<(TransportKey, Path)>,
+    pub(super) planned_for: Option<(TransportKey, Path)>,
+    /// Streams of which consumers want a key frame.
+    pub(super) key_frames_wanted: Vec<(ProducerKey, Ssrc)>,
+    /// Puts parts of a payload together, where there are too many to seal them in one pass.
+    joined: Vec<u8>,
     /// Headers of the plan.
     headers: HeaderArena,
     /// Producers whose packets of this batch are being sent.
@@ -82,10 +87,15 @@ impl HeaderArena {
 
 /// Whose packet it is.
 #[derive(Clone, Copy, Debug)]
-struct Origin {
-    consumer: ConsumerKey,
-    producer: ProducerKey,
-    stream: usize,
+pub(super) struct Origin {
+    /// Who sends it.
+    pub(super) consumer: ConsumerKey,
+    /// Who received it.
+    pub(super) producer: ProducerKey,
+    /// In which of its streams.
+    pub(super) stream: usize,
+    /// Which of the consumer's streams it becomes part of.
+    pub(super) outlet: usize,
 }
 
 /// A packet about to be sealed.
@@ -93,6 +103,7 @@ struct Origin {
 struct Planned {
     origin: Origin,
     source: u64,
+    /// Where its header is, and what comes between it and the payload.
     header: Range<usize>,
     payload_len: usize,
     written: Written,
@@ -101,8 +112,7 @@ struct Planned {
 
 impl Planned {
     fn len(&self, tag: usize) -> usize {
-        let original_seq = if self.written.original_seq.is_some() { 2 } else { 0 };
-        self.header.len() + original_seq + self.payload_len + tag
+        self.header.len() + self.payload_len - self.written.replaced + tag
     }
 }
 
@@ -116,6 +126,8 @@ impl Egress {
             plan: Vec::new(),
             next: 0,
             planned_for: None,
+            key_frames_wanted: Vec::new(),
+            joined: Vec::new(),
             headers: HeaderArena::default(),
             producers: Vec::new(),
         }
@@ -141,13 +153,33 @@ impl Egress {
         self.producers.append(producers);
     }
 
+    /// Begins the plan of the next transport in line.
+    pub(super) fn start_plan(&mut self) -> Option<TransportKey> {
+        self.plan.clear();
+        self.headers.used = 0;
+        self.next = 0;
+        self.planned_for = None;
+        self.transports.pop_front()
+    }
+
+    /// Where the next header goes.
+    pub(super) fn space(&mut self) -> &mut [u8] {
+        self.headers.space()
+    }
+
     /// Adds a packet to the plan, unless its header could not be written.
-    fn push(&mut self, origin: Origin, packet: &StoredPacket<'_>, written: Option<Written>, resend: bool) {
+    pub(super) fn push(
+        &mut self,
+        origin: Origin,
+        packet: &StoredPacket<'_>,
+        written: Option<Written>,
+        resend: bool,
+    ) {
         let Some(written) = written else { return };
         self.plan.push(Planned {
             origin,
             source: packet.info.seq,
-            header: self.headers.take(written.header_len),
+            header: self.headers.take(written.header_len + written.front_len),
             payload_len: packet.payload.len(),
             written,
             resend,
@@ -186,70 +218,6 @@ impl Worker {
                 return None;
             }
         }
-    }
-
-    /// Decides what the next transport in line sends and writes the headers. False when none is in line.
-    fn plan_next_transport(&mut self, now: Instant) -> bool {
-        let egress = &mut self.egress;
-        egress.plan.clear();
-        egress.headers.used = 0;
-        egress.next = 0;
-        egress.planned_for = None;
-        let Some(key) = egress.transports.pop_front() else { return false };
-        let Some(transport) = self.transports.get_mut(key) else { return true };
-        transport.queued = false;
-        let Some(path) = transport.rtp_path() else {
-            transport.dirty.clear();
-            transport.resends.clear();
-            return true;
-        };
-        egress.planned_for = Some((key, path));
-        let abs_send_time = AbsSendTime::from_duration(self.clock.unix(now));
-        let mut next_transport_seq = transport.next_transport_seq;
-        let mut hop = |uses: bool| {
-            let transport_seq = TransportSequenceNumber(next_transport_seq);
-            next_transport_seq = next_transport_seq.wrapping_add(u16::from(uses));
-            HopValues::new(abs_send_time, transport_seq)
-        };
-        for consumer_key in transport.dirty.drain(..) {
-            let Some(consumer) = self.consumers.get_mut(consumer_key) else { continue };
-            let Some(producer) = self.producers.get(consumer.producer) else { continue };
-            let Some((index, stream)) = producer.streams.iter().enumerate().next() else { continue };
-            let origin = Origin { consumer: consumer_key, producer: consumer.producer, stream: index };
-            if stream.restarted_at.is_some_and(|restart| stream.arrivals.contains(&restart)) {
-                consumer.require_sync();
-            }
-            let mut plan = |consumer: &mut Consumer, source: u64| {
-                let packet = stream.buffer.get(source)?;
-                let verdict = consumer.decide(&packet);
-                if let Verdict::Start(output) | Verdict::Forward(output) = verdict {
-                    let hop = hop(consumer.uses_transport_seq());
-                    let written = consumer.write_header(&packet, output, hop, egress.headers.space()).ok();
-                    egress.push(origin, &packet, written, false);
-                }
-                Some(verdict)
-            };
-            for (position, &source) in stream.arrivals.iter().enumerate() {
-                if let Some(Verdict::Start(_)) = plan(consumer, source) {
-                    // What of the key frame came before its first packet was left to wait.
-                    for overtaker in stream.overtakers(source, &stream.arrivals[position + 1..]) {
-                        plan(consumer, overtaker);
-                    }
-                }
-            }
-        }
-        while let Some((consumer_key, resend)) = transport.resends.pop_front() {
-            let Some(consumer) = self.consumers.get_mut(consumer_key) else { continue };
-            let Some(producer) = self.producers.get(consumer.producer) else { continue };
-            let Some((index, stream)) = producer.streams.iter().enumerate().next() else { continue };
-            let Some(packet) = stream.buffer.get_recent(now, resend.source) else { continue };
-            let hop = hop(consumer.uses_transport_seq());
-            let written = consumer.write_resend_header(&packet, resend, hop, egress.headers.space());
-            let origin = Origin { consumer: consumer_key, producer: consumer.producer, stream: index };
-            egress.push(origin, &packet, written, true);
-        }
-        transport.next_transport_seq = next_transport_seq;
-        true
     }
 
     /// Seals as many packets of the plan as make one run: equal sizes, the last one may be shorter.
@@ -292,16 +260,18 @@ impl Worker {
             else {
                 continue;
             };
-            let header = &egress.headers.bytes[planned.header.clone()];
+            let (header, front) =
+                egress.headers.bytes[planned.header.clone()].split_at(planned.written.header_len);
+            let rest = &packet.payload[planned.written.replaced..];
             let out = &mut buffer[len..];
             out[..header.len()].copy_from_slice(header);
-            let original_seq = planned.written.original_seq.unwrap_or_default().to_be_bytes();
-            let (front, rest) = match planned.written.original_seq {
-                Some(_) => (&original_seq[..], packet.payload),
-                None if padding == 0 => (&[][..], packet.payload),
-                None => {
+            let (front, rest) = match padding {
+                0 => (front, rest),
+                _ => {
                     out[0] |= 0x20; // RFC 3550 §5.1: the padding bit; the last octet counts the padding.
-                    (packet.payload, &PADDING[padding][..padding])
+                    let payload =
+                        if front.is_empty() { rest } else { joined(&mut egress.joined, front, rest) };
+                    (payload, &PADDING[padding][..padding])
                 }
             };
             let Written { ssrc, index, .. } = planned.written;
@@ -311,7 +281,7 @@ impl Worker {
             len += sealed;
             count += 1;
             sealed_for = Some(planned.origin.consumer);
-            tally.add(&mut self.consumers, now, planned, sealed, packet.info.timestamp);
+            tally.add(&mut self.consumers, now, planned, sealed);
             if last {
                 break;
             }
@@ -367,7 +337,7 @@ fn run_segment_size(plan: &[Planned], max_segments: usize, tag: usize, space: us
 /// Adds up what a run holds of one consumer, so that its statistics are written once a run.
 #[derive(Default)]
 struct Tally {
-    consumer: Option<ConsumerKey>,
+    outlet: Option<(ConsumerKey, usize)>,
     packets: u64,
     bytes: u64,
     payload_bytes: u64,
@@ -380,39 +350,45 @@ struct Tally {
 type Consumers = slotmap::SlotMap<ConsumerKey, Consumer>;
 
 impl Tally {
-    fn add(
-        &mut self,
-        consumers: &mut Consumers,
-        now: Instant,
-        planned: &Planned,
-        sealed: usize,
-        timestamp: u32,
-    ) {
+    fn add(&mut self, consumers: &mut Consumers, now: Instant, planned: &Planned, sealed: usize) {
+        let outlet = (planned.origin.consumer, planned.origin.outlet);
         if planned.resend {
             self.resends += 1;
             self.resend_bytes += sealed;
-            if let Some(consumer) = consumers.get_mut(planned.origin.consumer) {
-                consumer.stream.on_retransmitted(sealed);
+            if let Some(outlet) = outlet_mut(consumers, outlet) {
+                outlet.stream.on_retransmitted(sealed);
             }
             return;
         }
-        if self.consumer != Some(planned.origin.consumer) {
+        if self.outlet != Some(outlet) {
             self.finish(consumers, now);
-            self.consumer = Some(planned.origin.consumer);
+            self.outlet = Some(outlet);
         }
         self.packets += 1;
         self.bytes += sealed as u64;
         self.payload_bytes += planned.payload_len as u64;
         self.media_bytes += sealed;
-        self.timestamp = timestamp;
+        self.timestamp = planned.written.timestamp;
     }
 
     fn finish(&mut self, consumers: &mut Consumers, now: Instant) {
-        if let Some(consumer) = self.consumer.take().and_then(|key| consumers.get_mut(key)) {
-            consumer.stream.on_sent(now, self.packets, self.bytes, self.payload_bytes, self.timestamp);
+        if let Some(outlet) = self.outlet.take().and_then(|outlet| outlet_mut(consumers, outlet)) {
+            outlet.stream.on_sent(now, self.packets, self.bytes, self.payload_bytes, self.timestamp);
         }
         (self.packets, self.bytes, self.payload_bytes) = (0, 0, 0);
     }
+}
+
+fn outlet_mut(consumers: &mut Consumers, (key, outlet): (ConsumerKey, usize)) -> Option<&mut Outlet> {
+    consumers.get_mut(key)?.outlets.get_mut(outlet)
+}
+
+/// The parts of a payload in one piece.
+fn joined<'a>(space: &'a mut Vec<u8>, front: &[u8], rest: &[u8]) -> &'a [u8] {
+    space.clear();
+    space.extend_from_slice(front);
+    space.extend_from_slice(rest);
+    space
 }
 
 #[cfg(test)]
@@ -424,8 +400,14 @@ mod tests {
     const HEADER: usize = 24;
 
     fn plan(payloads: &[usize]) -> Vec<Planned> {
-        let origin = Origin { consumer: ConsumerKey::default(), producer: ProducerKey::default(), stream: 0 };
-        let written = Written { header_len: HEADER, ssrc: Ssrc(1), index: 0, original_seq: None };
+        let origin = Origin {
+            consumer: ConsumerKey::default(),
+            producer: ProducerKey::default(),
+            stream: 0,
+            outlet: 0,
+        };
+        let written =
+            Written { header_len: HEADER, front_len: 0, replaced: 0, ssrc: Ssrc(1), index: 0, timestamp: 0 };
         let planned = |&payload_len| Planned {
             origin,
             source: 0,

@@ -11,6 +11,7 @@ use crate::dtls::{self, SrtpKeys};
 use crate::ice::{IceEvent, IceState, IceVerdict};
 use crate::io::{Datagram, Tuple};
 use crate::keys::{ConsumerKey, ProducerKey, TransportKey};
+use crate::producer::Handled;
 use crate::producer::stream::Taken;
 use crate::srtp::{SrtpError, SrtpSealer};
 use crate::transport::link::Link;
@@ -421,6 +422,9 @@ impl Worker {
                 consumer.require_sync();
             }
         }
+        for consumer in transport.consumers.clone() {
+            self.stop_layers(consumer);
+        }
     }
 
     fn handle_rtp(&mut self, now: Instant, key: TransportKey, data: &mut [u8]) -> Result<(), DropReason> {
@@ -473,18 +477,18 @@ impl Worker {
 
         if producer.streams.len() > streams_before && !producer.paused && producer.kind == MediaKind::Video {
             // What came before the first packet we saw may be the key frame that decoders need.
-            let is_key_frame = matches!(handled.taken, Taken::Stored { key_frame: true });
-            if !is_key_frame && !producer.consumers.is_empty() {
+            if !handled.taken.is_key_frame() && !producer.consumers.is_empty() {
                 producer.key_frame_requests.force(now, header.ssrc);
             }
         }
         let feedback_due = producer.has_feedback(handled.stream);
-        let Taken::Stored { key_frame } = handled.taken else {
+        let Taken::Stored { key_frame, layers_changed } = handled.taken else {
             if feedback_due {
                 self.poll_producer_feedback(now, producer_key);
             }
             return Err(DropReason::Discarded);
         };
+        let layers_changed = layers_changed && producer.has_layers();
         let trace = producer.trace;
         let observed = !producer.observers.is_empty() && !producer.paused;
         if !std::mem::replace(&mut producer.queued, true) {
@@ -493,6 +497,9 @@ impl Worker {
         if feedback_due {
             self.poll_producer_feedback(now, producer_key);
         }
+        if layers_changed {
+            self.on_layers_appeared(now, producer_key);
+        }
         if observed {
             self.observe_packet(now, producer_key, header, packet);
         }
@@ -500,7 +507,7 @@ impl Worker {
             self.notify_producer(producer_key, ProducerEvent::VideoOrientation(orientation));
         }
         if trace.rtp || (trace.key_frame && key_frame) {
-            self.trace_rtp(now, producer_key, header, packet, key_frame, handled.retransmission);
+            self.trace_rtp(now, producer_key, header, packet, &handled);
         }
         Ok(())
     }
@@ -511,11 +518,11 @@ impl Worker {
         key: ProducerKey,
         header: &RtpHeader,
         packet: &[u8],
-        key_frame: bool,
-        is_rtx: bool,
+        handled: &Handled,
     ) {
         let Some(producer) = self.producers.get(key) else { return };
-        let info = producer.packet_trace(header, packet, key_frame, is_rtx);
+        let info = producer.packet_trace(header, packet, handled);
+        let key_frame = info.is_key_frame;
         let trace = producer.trace;
         let timestamp_ms = self.clock.unix_ms(now);
         let event = |data| MediaTraceEvent { timestamp_ms, direction: TraceEventDirection::In, data };
@@ -606,12 +613,10 @@ impl Worker {
     fn on_nack(&mut self, now: Instant, key: TransportKey, ssrc: Ssrc, lost: impl Iterator<Item = u16>) {
         let Some(consumer_key) = self.consumer_by_ssrc(key, ssrc) else { return };
         let Some(consumer) = self.consumers.get_mut(consumer_key) else { return };
-        let Some(stream) = self.producers.get(consumer.producer).and_then(|p| p.streams.first()) else {
-            return;
-        };
+        let Some(producer) = self.producers.get(consumer.producer) else { return };
         let mut resends = std::mem::take(&mut self.scratch.resends);
         resends.clear();
-        consumer.on_nack(now, lost, &stream.buffer, &mut resends);
+        consumer.on_nack(now, ssrc, lost, &producer.streams, &mut resends);
         if let Some(transport) = self.transports.get_mut(key) {
             let room = self.limits.pending_resends.saturating_sub(transport.resends.len());
             transport
@@ -631,10 +636,8 @@ impl Worker {
     fn on_key_frame_request(&mut self, now: Instant, key: TransportKey, ssrc: Ssrc, is_fir: bool) {
         let Some(consumer_key) = self.consumer_by_ssrc(key, ssrc) else { return };
         let Some(consumer) = self.consumers.get_mut(consumer_key) else { return };
-        if is_fir {
-            consumer.stream.firs += 1;
-        } else {
-            consumer.stream.plis += 1;
+        if let Some(outlet) = consumer.outlet_of(ssrc) {
+            *if is_fir { &mut outlet.stream.firs } else { &mut outlet.stream.plis } += 1;
         }
         let traced = if is_fir { consumer.trace.fir } else { consumer.trace.pli };
         self.request_key_frame(now, consumer_key);

@@ -17,7 +17,9 @@ mod control;
 mod direct;
 mod egress;
 mod ingress;
+mod layers;
 mod observers;
+mod planning;
 mod reports;
 mod router;
 mod server;
@@ -123,6 +125,8 @@ enum Timer {
     Nack(ProducerKey),
     /// A key frame did not come, or may be asked for again.
     KeyFrame(ProducerKey),
+    /// Streams and layers of a Producer may have ended.
+    LayerActivity(ProducerKey),
     /// An interval of an RTP observer has ended.
     Observer(ObserverKey),
 }
@@ -253,6 +257,7 @@ impl Worker {
                 Timer::Reports(key) => self.on_reports_timer(now, key),
                 Timer::TransportCc(key) => self.on_transport_cc_timer(now, key),
                 Timer::Nack(key) | Timer::KeyFrame(key) => self.on_producer_timer(now, key),
+                Timer::LayerActivity(key) => self.on_layer_activity_timer(now, key),
                 Timer::Observer(key) => self.on_observer_timer(now, key),
             }
         }

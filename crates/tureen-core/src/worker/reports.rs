@@ -182,7 +182,7 @@ impl Worker {
         self.scratch.blocks = blocks;
         self.send_remb(now, key);
         for index in 0..producers {
-            self.update_producer_score(self.transports[key].producers[index]);
+            self.update_producer_score(now, self.transports[key].producers[index]);
         }
         let interval = if has_video { VIDEO_INTERVAL } else { AUDIO_INTERVAL };
         let interval = interval.mul_f64(self.rng.random_range(0.5..1.5));
@@ -199,22 +199,24 @@ impl Worker {
 
     fn report_consumer(&mut self, now: Instant, key: ConsumerKey, packet: &mut Vec<u8>) {
         let ntp = self.clock.ntp(now);
-        let Some(consumer) = self.consumers.get_mut(key) else { return };
+        let Some(consumer) = self.consumers.get(key) else { return };
         if !consumer.is_active() {
             return;
         }
-        let ssrc = consumer.stream.ssrc;
-        let Some(report) = consumer.stream.sender_report(now, ntp) else { return };
-        let info = SenderInfo {
-            ntp_time: report.ntp,
-            rtp_timestamp: report.rtp_timestamp,
-            packet_count: report.packet_count,
-            octet_count: report.octet_count,
-        };
-        write_sender_report(packet, ssrc, &info, &[]);
-        write_sdes_cname(packet, &[(ssrc, consumer.cname().as_bytes())]);
-        if let Some(entry) = consumer.delay_since_reference_time(now) {
-            crate::wire::rtcp::write_xr_dlrr(packet, ssrc, &[entry]);
+        for outlet in &consumer.outlets {
+            let ssrc = outlet.stream.ssrc;
+            let Some(report) = outlet.stream.sender_report(now, ntp) else { continue };
+            let info = SenderInfo {
+                ntp_time: report.ntp,
+                rtp_timestamp: report.rtp_timestamp,
+                packet_count: report.packet_count,
+                octet_count: report.octet_count,
+            };
+            write_sender_report(packet, ssrc, &info, &[]);
+            write_sdes_cname(packet, &[(ssrc, consumer.cname().as_bytes())]);
+            if let Some(entry) = consumer.delay_since_reference_time(now) {
+                crate::wire::rtcp::write_xr_dlrr(packet, ssrc, &[entry]);
+            }
         }
     }
 
@@ -230,22 +232,27 @@ impl Worker {
         }
     }
 
-    fn update_producer_score(&mut self, key: ProducerKey) {
+    fn update_producer_score(&mut self, now: Instant, key: ProducerKey) {
         let Some(producer) = self.producers.get_mut(key) else { return };
         let mut changed = false;
         for stream in &mut producer.streams {
             changed |= stream.update_score();
         }
-        if !changed {
-            return;
+        if changed {
+            self.on_score_changed(now, key);
         }
-        let scores = producer.scores();
+    }
+
+    /// A stream's score changed: it may have died or come back.
+    pub(super) fn on_score_changed(&mut self, now: Instant, key: ProducerKey) {
+        let Some(producer) = self.producers.get(key) else { return };
+        let (scores, values) = (producer.scores(), producer.encoding_scores());
         let consumers = producer.consumers.clone();
-        let values: Vec<u8> = scores.iter().map(|s| s.score).collect();
         self.notify_producer(key, ProducerEvent::Score(scores));
         for consumer in consumers {
             self.update_consumer_score(consumer, &values);
         }
+        self.aim_consumers(now, key);
     }
 
     fn update_consumer_score(&mut self, key: ConsumerKey, producer_scores: &[u8]) {
@@ -259,8 +266,10 @@ impl Worker {
         let Some(producer_key) = transport.listener.by_ssrc(report.sender_ssrc) else { return };
         let Some(producer) = self.producers.get_mut(producer_key) else { return };
         let info = report.info;
+        let mut first = false;
         for stream in &mut producer.streams {
             if stream.stats.ssrc() == report.sender_ssrc {
+                first |= stream.stats.sender_report().is_none();
                 stream.stats.handle_sender_report(now, info.ntp_time.0, info.rtp_timestamp);
             } else if let Some(rtx) = &mut stream.rtx
                 && rtx.ssrc() == report.sender_ssrc
@@ -284,19 +293,22 @@ impl Worker {
             };
             self.notify_producer(producer_key, ProducerEvent::Trace(event));
         }
+        if first {
+            // The stream can be aligned with others now.
+            self.aim_consumers(now, producer_key);
+        }
     }
 
     pub(super) fn on_report_block(&mut self, now: Instant, key: TransportKey, block: &ReportBlock) {
         let ntp = self.clock.ntp(now);
         let Some(consumer_key) = self.consumer_by_ssrc(key, block.ssrc) else { return };
         let Some(consumer) = self.consumers.get_mut(consumer_key) else { return };
-        if consumer.stream.ssrc != block.ssrc {
+        if consumer.outlet_of(block.ssrc).is_none() {
             return; // About retransmissions.
         }
         consumer.on_receiver_report(ntp, block);
-        let scores = self.producers.get(consumer.producer).map(|p| p.scores()).unwrap_or_default();
-        let values: Vec<u8> = scores.iter().map(|s| s.score).collect();
-        self.update_consumer_score(consumer_key, &values);
+        let scores = self.producers.get(consumer.producer).map(|p| p.encoding_scores()).unwrap_or_default();
+        self.update_consumer_score(consumer_key, &scores);
     }
 
     pub(super) fn on_extended_report(&mut self, now: Instant, key: TransportKey, report: &Xr<'_>) {

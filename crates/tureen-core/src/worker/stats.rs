@@ -7,8 +7,8 @@ use super::sockets::Sockets;
 use crate::api::{
     ConsumerDump, ConsumerId, IpPort, LinkDump, LinkStats, PipeTransportDump, PlainTransportDump,
     PlainTransportStats, ProducerId, RequestError, RouterDump, RouterId, RtpListenerDump, RtpStreamStats,
-    TransportDump, TransportId, TransportStats, WebRtcServerDump, WebRtcServerId, WebRtcTransportStats,
-    WorkerDump,
+    StreamType, TransportDump, TransportId, TransportStats, WebRtcServerDump, WebRtcServerId,
+    WebRtcTransportStats, WorkerDump,
 };
 use crate::keys::TransportKey;
 use crate::transport::link::Link;
@@ -73,8 +73,12 @@ impl Worker {
             id: transport.id.clone(),
             producer_ids: transport.producers.iter().filter_map(|&key| producer_id(key)).collect(),
             consumer_ids: transport.consumers.iter().filter_map(|&key| consumer_id(key)).collect(),
-            ssrc_consumers: consumers().map(|c| (c.stream.ssrc.0, c.id.clone())).collect(),
-            rtx_ssrc_consumers: consumers().filter_map(|c| Some((c.rtx_ssrc()?.0, c.id.clone()))).collect(),
+            ssrc_consumers: consumers()
+                .flat_map(|c| c.outlets.iter().map(|o| (o.stream.ssrc.0, c.id.clone())))
+                .collect(),
+            rtx_ssrc_consumers: consumers()
+                .flat_map(|c| c.outlets.iter().filter_map(|o| Some((o.rtx_ssrc()?.0, c.id.clone()))))
+                .collect(),
             recv_rtp_header_extensions: transport.recv_ids,
             rtp_listener: RtpListenerDump {
                 ssrc_table: transport
@@ -169,10 +173,18 @@ impl Worker {
         let timestamp_ms = self.clock.unix_ms(now);
         let key = self.find_consumer(id)?;
         let consumer = &mut self.consumers[key];
-        let mut stats = vec![consumer.stats(now, timestamp_ms)];
+        let mut stats = consumer.stats(now, timestamp_ms);
+        let stream_type = consumer.stream_type;
+        let source = consumer.layers.as_ref().map(|layers| layers.source());
         if let Some(producer) = self.producers.get_mut(consumer.producer) {
             let kind = producer.kind;
-            stats.extend(producer.streams.iter_mut().take(1).map(|s| s.api_stats(now, timestamp_ms, kind)));
+            // As mediasoup: the stream that is sent, and of a pipe none.
+            let is_read = |encoding: usize| match source {
+                Some(source) => source.map(usize::from) == Some(encoding),
+                None => stream_type == StreamType::Simple,
+            };
+            let read = producer.streams.iter_mut().filter(|s| is_read(s.encoding_idx));
+            stats.extend(read.map(|s| s.api_stats(now, timestamp_ms, kind)));
         }
         Ok(stats)
     }

@@ -3,6 +3,8 @@
 //! Each parser takes the payload of one RTP packet without padding and returns `None` if it is malformed.
 
 pub mod av1;
+mod bits;
+pub mod dependency_descriptor;
 pub mod h264;
 pub mod h265;
 pub mod opus;
@@ -60,6 +62,38 @@ pub struct PictureId {
     pub long: bool,
     /// Offset of its first byte in the payload.
     pub offset: usize,
+}
+
+/// The start of a payload written anew: a few bytes, and how many of the payload they stand for.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Prefix {
+    bytes: [u8; 8],
+    len: u8,
+    replaced: u8,
+}
+
+impl Prefix {
+    /// What is sent instead of the payload's first [`replaced`](Self::replaced) bytes.
+    pub fn bytes(&self) -> &[u8] {
+        &self.bytes[..usize::from(self.len)]
+    }
+
+    /// How many bytes of the payload are not sent.
+    pub fn replaced(&self) -> usize {
+        self.replaced.into()
+    }
+
+    fn push(&mut self, byte: u8) {
+        self.bytes[usize::from(self.len)] = byte;
+        self.len += 1;
+    }
+
+    /// Numbers that are rewritten have 15 bits, whatever they had before.
+    fn push_picture_id(&mut self, number: u16) {
+        let [high, low] = (number | 0x8000).to_be_bytes();
+        self.push(high);
+        self.push(low);
+    }
 }
 
 /// Reads a payload byte by byte.

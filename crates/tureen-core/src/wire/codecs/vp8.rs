@@ -11,7 +11,7 @@
 //! T/K: |TID|Y| KEYIDX  |
 //! ```
 
-use super::{Cursor, PictureId};
+use super::{Cursor, PictureId, Prefix};
 
 /// What a VP8 payload descriptor says.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -82,6 +82,25 @@ pub fn parse(payload: &[u8]) -> Option<Descriptor> {
     })
 }
 
+/// The descriptor of `payload` with another picture id and, if given, another TL0PICIDX. `None` where it has no picture
+/// id: there is nothing to write anew.
+pub fn rewrite(payload: &[u8], picture_id: u16, tl0_pic_idx: Option<u8>) -> Option<Prefix> {
+    let descriptor = parse(payload)?;
+    let id = descriptor.picture_id?;
+    let mut prefix = Prefix { replaced: descriptor.len as u8, ..Prefix::default() };
+    for &byte in &payload[..id.offset] {
+        prefix.push(byte);
+    }
+    prefix.push_picture_id(picture_id);
+    for (at, &byte) in
+        payload.iter().enumerate().take(descriptor.len).skip(id.offset + if id.long { 2 } else { 1 })
+    {
+        let is_tl0 = descriptor.tl0_pic_idx.is_some_and(|tl0| tl0.offset == at);
+        prefix.push(tl0_pic_idx.filter(|_| is_tl0).unwrap_or(byte));
+    }
+    Some(prefix)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -126,5 +145,15 @@ mod tests {
             assert_eq!(parse(&full[..len]), None, "{len}");
         }
         assert!(parse(&full).is_some());
+    }
+
+    #[test]
+    fn picture_id_and_index_are_rewritten() {
+        let payload = [0x90, 0xf0, 0x91, 0x23, 0x42, 0xa3, 0x01, 0x77];
+        let prefix = rewrite(&payload, 0x7abc, Some(9)).unwrap();
+        assert_eq!((prefix.bytes(), prefix.replaced()), (&[0x90, 0xf0, 0xfa, 0xbc, 9, 0xa3][..], 6));
+        let prefix = rewrite(&[0xa0, 0x80, 0x7f, 0x00], 5, None).unwrap();
+        assert_eq!((prefix.bytes(), prefix.replaced()), (&[0xa0, 0x80, 0x80, 5][..], 3), "7 bits become 15");
+        assert_eq!(rewrite(&[0x10, 0x00], 5, Some(1)), None, "nothing to rewrite");
     }
 }

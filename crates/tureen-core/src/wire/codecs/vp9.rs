@@ -12,7 +12,7 @@
 //! V:   | scalability structure ...
 //! ```
 
-use super::{Cursor, PictureId};
+use super::{Cursor, PictureId, Prefix};
 
 /// Spatial layers a scalability structure can describe.
 const MAX_SPATIAL_LAYERS: usize = 8;
@@ -119,6 +119,24 @@ pub fn parse(payload: &[u8]) -> Option<Descriptor> {
         key_frame: !inter_picture && frame_start && lowest_layer,
         len: cursor.offset,
     })
+}
+
+/// The start of `payload` with another picture id and, if given, another TL0PICIDX; references by difference stay true.
+/// `None` where it has no picture id: there is nothing to write anew.
+pub fn rewrite(payload: &[u8], picture_id: u16, tl0_pic_idx: Option<u8>) -> Option<Prefix> {
+    let descriptor = parse(payload)?;
+    let id = descriptor.picture_id?;
+    let mut prefix = Prefix::default();
+    prefix.push(payload[0]);
+    prefix.push_picture_id(picture_id);
+    let mut replaced = id.offset + if id.long { 2 } else { 1 };
+    if let Some(tl0) = descriptor.layer.and_then(|layer| layer.tl0_pic_idx) {
+        prefix.push(payload[replaced]);
+        prefix.push(tl0_pic_idx.unwrap_or(tl0));
+        replaced += 2;
+    }
+    prefix.replaced = replaced as u8;
+    Some(prefix)
 }
 
 fn parse_layer(cursor: &mut Cursor<'_>, flexible: bool) -> Option<LayerIndices> {
@@ -237,5 +255,18 @@ mod tests {
         for len in 0..payload.len() - 1 {
             assert_eq!(parse(&payload[..len]), None, "{len}");
         }
+    }
+
+    #[test]
+    fn picture_id_and_index_are_rewritten() {
+        let payload = [0b1110_0101, 0x05, 0b0101_0011, 0x42, 0xff];
+        let prefix = rewrite(&payload, 0x1234, Some(7)).unwrap();
+        assert_eq!((prefix.bytes(), prefix.replaced()), (&[0b1110_0101, 0x92, 0x34, 0b0101_0011, 7][..], 4));
+        let again = parse(&[prefix.bytes(), &payload[prefix.replaced()..]].concat()).unwrap();
+        assert_eq!(again.layer.unwrap().tl0_pic_idx, Some(7));
+        let flexible = [0b1111_1000, 0x91, 0x22, 0x20, 0x03, 0x04, 0xff];
+        let prefix = rewrite(&flexible, 1, Some(7)).unwrap();
+        assert_eq!((prefix.bytes(), prefix.replaced()), (&[0b1111_1000, 0x80, 1][..], 3));
+        assert_eq!(rewrite(&[0b0000_1000], 1, None), None);
     }
 }

@@ -1,0 +1,525 @@
+//! Which frames of a Producer with layers a consumer gets, and how they are made one stream.
+//!
+//! [`Layered`] serves both kinds of layers. In a simulcast each spatial layer is a stream of its own, and going over to
+//! another one takes a key frame of it; with SVC all layers are in one stream, and a [`FrameSelector`] leaves frames out.
+//! Both leave out temporal layers the same way. Simple and pipe consumers have none of this.
+
+mod numbers;
+mod selector;
+mod targets;
+#[cfg(test)]
+mod tests;
+mod timeline;
+
+use std::time::Instant;
+
+use crate::api::ConsumerLayers;
+use crate::consumer::sent_log::{SentLog, SentPacket};
+use crate::consumer::seq_rewriter::{Mapped, SeqRewriter};
+use crate::producer::frames::FrameInfo;
+use crate::producer::packet_buffer::StoredPacket;
+use crate::producer::stream::ProducerStream;
+use crate::units::{Bitrate, Ssrc};
+use crate::wire::codecs::CodecKind;
+use numbers::FrameNumbers;
+use selector::{FrameSelector, Selected};
+use timeline::{Misaligned, Timeline};
+
+/// A spatial and a temporal layer, the lowest of each is 0.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Layers {
+    /// Spatial layer, or simulcast encoding.
+    pub spatial: u8,
+    /// Temporal layer.
+    pub temporal: u8,
+}
+
+impl From<Layers> for ConsumerLayers {
+    fn from(layers: Layers) -> Self {
+        Self { spatial_layer: layers.spatial, temporal_layer: Some(layers.temporal) }
+    }
+}
+
+/// What a consumer's layers are chosen from.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct LayerCounts {
+    /// Spatial layers, or simulcast encodings.
+    pub spatial: u8,
+    /// Temporal layers.
+    pub temporal: u8,
+}
+
+impl LayerCounts {
+    /// Wanted layers as they are taken: not above those there are; without a temporal layer the highest.
+    pub fn limit(self, wanted: ConsumerLayers) -> Layers {
+        Layers {
+            spatial: wanted.spatial_layer.min(self.spatial - 1),
+            temporal: wanted.temporal_layer.unwrap_or(u8::MAX).min(self.temporal - 1),
+        }
+    }
+
+    fn highest(self) -> Layers {
+        Layers { spatial: self.spatial - 1, temporal: self.temporal - 1 }
+    }
+}
+
+/// What to do with a packet.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Decision {
+    /// Send it like this.
+    Send {
+        /// The stream starts, or goes over to another source, with it.
+        start: bool,
+        /// How.
+        sent: SentPacket,
+    },
+    /// Leave it out.
+    Drop,
+    /// Leave it out; the stream can only start with a key frame.
+    WaitForKeyFrame,
+}
+
+/// The layers of one consumer.
+#[derive(Debug)]
+pub struct Layered {
+    simulcast: bool,
+    kind: CodecKind,
+    counts: LayerCounts,
+    preferred: Layers,
+    target: Option<Layers>,
+    /// Layers sent now, as last told.
+    current: Option<Layers>,
+    /// Encoding that is sent.
+    source: Option<u8>,
+    sync_required: bool,
+    selector: FrameSelector,
+    numbers: FrameNumbers,
+    timeline: Timeline,
+    epochs: Epochs,
+    /// What was sent, to be repeated.
+    pub log: SentLog,
+    /// The packet sent with the highest number bore the marker: its frame is complete.
+    frame_complete: bool,
+    changed: bool,
+    key_frame_wanted: bool,
+    /// Layers are chosen by bandwidth.
+    allocated: bool,
+}
+
+/// How packets of one source are rewritten, from one switch to the next.
+#[derive(Clone, Copy, Debug, Default)]
+struct Epoch {
+    id: u16,
+    timestamp_offset: u32,
+}
+
+/// The last epochs: late packets belong to earlier ones.
+#[derive(Debug, Default)]
+struct Epochs([Epoch; 16]);
+
+impl Epochs {
+    fn insert(&mut self, epoch: Epoch) {
+        self.0[usize::from(epoch.id) % self.0.len()] = epoch;
+    }
+
+    fn get(&self, id: u16) -> Option<&Epoch> {
+        Some(&self.0[usize::from(id) % self.0.len()]).filter(|epoch| epoch.id == id)
+    }
+}
+
+/// One packet and where it comes from.
+#[derive(Clone, Copy, Debug)]
+pub struct Arrival<'a> {
+    /// Streams of the Producer.
+    pub streams: &'a [ProducerStream],
+    /// Which of them.
+    pub index: usize,
+    /// The packet.
+    pub packet: &'a StoredPacket<'a>,
+}
+
+impl Arrival<'_> {
+    fn stream(&self) -> &ProducerStream {
+        &self.streams[self.index]
+    }
+
+    fn encoding(&self) -> u8 {
+        self.stream().encoding_idx as u8
+    }
+}
+
+impl Layered {
+    /// For a consumer of this many layers. `independent`: spatial layers depend on each other at key frames only.
+    pub fn new(
+        simulcast: bool,
+        kind: CodecKind,
+        counts: LayerCounts,
+        independent: bool,
+        preferred: Option<ConsumerLayers>,
+        random: u64,
+    ) -> Self {
+        Self {
+            simulcast,
+            kind,
+            counts,
+            preferred: preferred.map_or(counts.highest(), |wanted| counts.limit(wanted)),
+            target: None,
+            current: None,
+            source: None,
+            sync_required: true,
+            selector: FrameSelector::new(independent && !simulcast),
+            numbers: FrameNumbers::new(simulcast, kind, random),
+            timeline: Timeline::default(),
+            epochs: Epochs::default(),
+            log: SentLog::default(),
+            frame_complete: true,
+            changed: false,
+            key_frame_wanted: false,
+            allocated: false,
+        }
+    }
+
+    /// How many layers there are.
+    pub fn counts(&self) -> LayerCounts {
+        self.counts
+    }
+
+    /// Layers wanted.
+    pub fn preferred(&self) -> Layers {
+        self.preferred
+    }
+
+    /// Layers aimed at.
+    pub fn target(&self) -> Option<Layers> {
+        self.target
+    }
+
+    /// Layers sent.
+    pub fn current(&self) -> Option<Layers> {
+        self.current
+    }
+
+    /// Encoding whose packets are sent.
+    pub fn source(&self) -> Option<u8> {
+        self.source
+    }
+
+    /// Chooses the layers wanted.
+    pub fn set_preferred(&mut self, layers: ConsumerLayers) -> Layers {
+        self.preferred = self.counts.limit(layers);
+        self.preferred
+    }
+
+    /// From now on bandwidth decides on the layers, by [`Layered::apply`].
+    pub fn allocate(&mut self, allocated: bool) {
+        self.allocated = allocated;
+    }
+
+    /// Whether bandwidth decides on the layers.
+    pub fn is_allocated(&self) -> bool {
+        self.allocated
+    }
+
+    /// The next packet starts anew, with a key frame.
+    pub fn require_sync(&mut self) {
+        self.sync_required = true;
+    }
+
+    /// A source stream has started anew: its numbers mean nothing any more.
+    pub fn on_restart(&mut self, encoding: u8, rewriter: &mut SeqRewriter) {
+        rewriter.forget(encoding);
+        self.numbers.forget(encoding);
+        if self.source == Some(encoding) {
+            self.sync_required = true;
+        }
+    }
+
+    /// Nothing is sent any more: paused or disconnected.
+    pub fn stop(&mut self) {
+        self.set_target(None);
+    }
+
+    /// Aims at the best of the preferred layers that are there.
+    pub fn aim(&mut self, streams: &[ProducerStream]) {
+        self.set_target(self.best_layers(streams));
+    }
+
+    /// Aims at these layers, or at none.
+    pub fn apply(&mut self, layers: Option<Layers>) {
+        self.set_target(layers);
+    }
+
+    /// The preferred layers as far as they are there.
+    pub fn best_layers(&self, streams: &[ProducerStream]) -> Option<Layers> {
+        let mut best = None;
+        for spatial in 0..self.counts.spatial {
+            if !self.is_usable(streams, spatial) {
+                continue;
+            }
+            if spatial > self.preferred.spatial && best.is_some() {
+                break;
+            }
+            best = Some(spatial);
+            if spatial >= self.preferred.spatial {
+                break;
+            }
+        }
+        let spatial = best?;
+        let stream = stream_of(streams, self.encoding_of(spatial))?;
+        let temporal_layers = stream.temporal_layers().min(self.counts.temporal).max(1);
+        Some(Layers { spatial, temporal: self.preferred.temporal.min(temporal_layers - 1) })
+    }
+
+    /// The points at which the consumer can run, from nothing up to the preferred layers, with what each takes (mediasoup
+    /// `GetBitrateOptions`): temporal layers of the lowest spatial layer there is, then whole spatial layers.
+    pub fn options(&self, now: Instant, streams: &mut [ProducerStream], out: &mut Vec<(Layers, Bitrate)>) {
+        out.clear();
+        for spatial in 0..self.counts.spatial {
+            if !self.is_usable(streams, spatial) {
+                continue;
+            }
+            if spatial > self.preferred.spatial && !out.is_empty() {
+                break;
+            }
+            let lowest = out.is_empty();
+            let encoding = self.encoding_of(spatial);
+            let Some(stream) = streams.iter_mut().find(|s| s.encoding_idx == usize::from(encoding)) else {
+                continue;
+            };
+            let inner = if self.simulcast { stream.spatial_layers().max(1) - 1 } else { spatial };
+            let highest = self.preferred.temporal.min(stream.temporal_layers().max(1) - 1);
+            let before = out.len();
+            for temporal in 0..=highest {
+                let measured = stream.layers.bitrate(now, inner, temporal);
+                let bitrate = measured.unwrap_or_else(|| stream.stats.bitrate(now));
+                if bitrate.is_zero() {
+                    break;
+                }
+                if !lowest {
+                    out.truncate(before);
+                }
+                out.push((Layers { spatial, temporal }, bitrate));
+            }
+            if spatial >= self.preferred.spatial && !out.is_empty() {
+                break;
+            }
+        }
+    }
+
+    /// What the consumer would take if bandwidth were no matter.
+    pub fn desired_bitrate(&self, now: Instant, streams: &mut [ProducerStream]) -> Bitrate {
+        streams.iter_mut().map(|stream| stream.stats.bitrate(now)).max().unwrap_or(Bitrate::ZERO)
+    }
+
+    /// Whether a stream's packets are to be decided on: it is sent, aimed at, or late packets of it may come.
+    pub fn reads(&self, encoding: u8, rewriter: &SeqRewriter) -> bool {
+        self.source == Some(encoding)
+            || self.target_encoding() == Some(encoding)
+            || rewriter.remembers(encoding)
+    }
+
+    /// Encoding of which a key frame is awaited.
+    pub fn awaited(&self) -> Option<u8> {
+        let target = self.target_encoding()?;
+        (self.source != Some(target) || self.sync_required || self.selector.awaits_key_frame())
+            .then_some(target)
+    }
+
+    /// Encodings of which a decoder that lost its way needs a key frame.
+    pub fn key_frame_sources(&self) -> impl Iterator<Item = u8> {
+        let target = self.target_encoding();
+        target.into_iter().chain(self.source.filter(|&source| Some(source) != target))
+    }
+
+    /// Layers that changed since the last time, if they did.
+    pub fn poll_change(&mut self) -> Option<Option<Layers>> {
+        std::mem::take(&mut self.changed).then_some(self.current)
+    }
+
+    /// Encoding of which a key frame shall be requested, if one shall since the last time.
+    pub fn poll_key_frame_wanted(&mut self) -> Option<u8> {
+        std::mem::take(&mut self.key_frame_wanted).then(|| self.target_encoding()).flatten()
+    }
+
+    /// A packet that this consumer's remote side can't take.
+    pub fn leave_out(&mut self, arrival: &Arrival<'_>, rewriter: &mut SeqRewriter) {
+        if self.source == Some(arrival.encoding()) && !self.sync_required {
+            rewriter.skip(arrival.packet.info.seq);
+        }
+    }
+
+    /// Decides what to do with a packet. Each packet is decided once, in order of arrival.
+    pub fn decide(&mut self, now: Instant, arrival: &Arrival<'_>, rewriter: &mut SeqRewriter) -> Decision {
+        let Some(wanted) = self.target_encoding() else { return Decision::Drop };
+        let (encoding, info) = (arrival.encoding(), &arrival.packet.info);
+        let is_source = self.source == Some(encoding);
+        if (is_source && self.sync_required) || (!is_source && wanted == encoding) {
+            if !info.key_frame {
+                let late = self.decide_late(now, arrival, rewriter);
+                return if late == Decision::Drop { Decision::WaitForKeyFrame } else { late };
+            }
+            return self.start(now, arrival, rewriter);
+        }
+        if !is_source {
+            return self.decide_late(now, arrival, rewriter);
+        }
+        let Some(mapped) = rewriter.lookup(encoding, info.seq) else { return Decision::Drop };
+        if mapped.late {
+            return self.decide_late(now, arrival, rewriter);
+        }
+        if arrival.packet.payload.is_empty() {
+            // Padding of the sender's bandwidth probes is of no use further on.
+            rewriter.skip(info.seq);
+            return Decision::Drop;
+        }
+        let Some(selected) = self.selector.select(arrival.packet, arrival.stream().frames.structure()) else {
+            rewriter.skip(info.seq);
+            self.numbers.skip(encoding, &info.frame);
+            return Decision::Drop;
+        };
+        rewriter.set_limit(info.seq, selected.limit);
+        self.send(now, arrival, rewriter, mapped.epoch, selected, false)
+    }
+
+    /// A packet that comes after later ones of its source leaves with the number that was left free for it.
+    fn decide_late(&mut self, now: Instant, arrival: &Arrival<'_>, rewriter: &mut SeqRewriter) -> Decision {
+        let info = &arrival.packet.info;
+        let mapped = rewriter.lookup(arrival.encoding(), info.seq).filter(|mapped| mapped.late);
+        let Some(Mapped { epoch, limit, .. }) = mapped else { return Decision::Drop };
+        if arrival.packet.payload.is_empty() {
+            return Decision::Drop;
+        }
+        match self.selector.select_late(&info.frame, limit) {
+            Some(selected) => self.send(now, arrival, rewriter, epoch, selected, false),
+            None => Decision::Drop,
+        }
+    }
+
+    /// A key frame of the source that is to be sent: the stream starts, or goes over to it.
+    fn start(&mut self, now: Instant, arrival: &Arrival<'_>, rewriter: &mut SeqRewriter) -> Decision {
+        let (encoding, info) = (arrival.encoding(), &arrival.packet.info);
+        let switches = self.source != Some(encoding);
+        let timestamp_offset =
+            match self.timeline.align(now, arrival.streams, arrival.index, info.timestamp, switches) {
+                Ok(offset) => offset,
+                Err(Misaligned) => {
+                    // What is sent now goes on; a report or a later key frame will do.
+                    self.key_frame_wanted = true;
+                    return Decision::Drop;
+                }
+            };
+        let target = self.target.unwrap_or_default();
+        self.selector.restart(if self.simulcast { Layers { spatial: u8::MAX, ..target } } else { target });
+        let Some(selected) = self.selector.select(arrival.packet, arrival.stream().frames.structure()) else {
+            return Decision::Drop;
+        };
+        // A frame that was cut off is seen to be incomplete by a number left out.
+        let epoch = rewriter.switch(encoding, info.seq, u64::from(!self.frame_complete));
+        rewriter.set_limit(info.seq, selected.limit);
+        self.numbers.switch(encoding, &info.frame);
+        self.epochs.insert(Epoch { id: epoch, timestamp_offset });
+        self.timeline.on_switched(arrival.streams, encoding, timestamp_offset);
+        self.source = Some(encoding);
+        self.sync_required = false;
+        self.send(now, arrival, rewriter, epoch, selected, true)
+    }
+
+    fn send(
+        &mut self,
+        now: Instant,
+        arrival: &Arrival<'_>,
+        rewriter: &mut SeqRewriter,
+        epoch: u16,
+        selected: Selected,
+        start: bool,
+    ) -> Decision {
+        let (encoding, info) = (arrival.encoding(), &arrival.packet.info);
+        let Some(&Epoch { timestamp_offset, .. }) = self.epochs.get(epoch) else { return Decision::Drop };
+        let highest = rewriter.highest_output();
+        let Some(output) = rewriter.forward_of(encoding, info.seq) else { return Decision::Drop };
+        let mut descriptor = self.numbers.rewrite(encoding, &info.frame, output > highest);
+        if info.frame.is(FrameInfo::START) {
+            descriptor.active_targets = selected.active_targets;
+        }
+        let sent = SentPacket {
+            output,
+            source: info.seq,
+            stream: arrival.index as u8,
+            timestamp: info.timestamp.wrapping_sub(timestamp_offset),
+            marker: info.marker || selected.last_of_picture,
+            descriptor,
+        };
+        if output > highest {
+            self.frame_complete = sent.marker;
+            self.timeline.on_sent(now, sent.timestamp);
+            self.note_current(start, &selected);
+        }
+        self.log.push(now, sent);
+        Decision::Send { start, sent }
+    }
+
+    fn note_current(&mut self, start: bool, selected: &Selected) {
+        let spatial = if self.simulcast { self.source.unwrap_or(0) } else { selected.layers.spatial };
+        let layers = Layers { spatial, temporal: selected.layers.temporal };
+        if start || self.current != Some(layers) {
+            self.changed |= self.current != Some(layers);
+            self.current = Some(layers);
+        }
+    }
+
+    fn set_target(&mut self, target: Option<Layers>) {
+        if self.target == target {
+            return;
+        }
+        self.target = target;
+        let Some(layers) = target else {
+            self.changed |= self.current.is_some();
+            (self.current, self.source) = (None, None);
+            self.sync_required = true;
+            return;
+        };
+        let encoding = self.encoding_of(layers.spatial);
+        self.timeline.on_target(encoding);
+        if self.source == Some(encoding) {
+            self.selector.aim(if self.simulcast { Layers { spatial: u8::MAX, ..layers } } else { layers });
+        }
+        if self.source != Some(encoding) || self.selector.awaits_key_frame() {
+            self.key_frame_wanted = true;
+        }
+    }
+
+    fn is_usable(&self, streams: &[ProducerStream], spatial: u8) -> bool {
+        let encoding = self.encoding_of(spatial);
+        let Some(stream) = stream_of(streams, encoding).filter(|stream| stream.is_alive()) else {
+            return false;
+        };
+        if self.simulcast {
+            self.timeline.can_align(streams, stream)
+        } else {
+            stream.layers.is_active(spatial)
+        }
+    }
+
+    fn encoding_of(&self, spatial: u8) -> u8 {
+        if self.simulcast { spatial } else { 0 }
+    }
+
+    fn target_encoding(&self) -> Option<u8> {
+        self.target.map(|layers| self.encoding_of(layers.spatial))
+    }
+
+    /// The codec that is forwarded.
+    pub fn kind(&self) -> CodecKind {
+        self.kind
+    }
+}
+
+/// The stream of an encoding, once it has begun.
+pub fn stream_of(streams: &[ProducerStream], encoding: u8) -> Option<&ProducerStream> {
+    streams.iter().find(|stream| stream.encoding_idx == usize::from(encoding))
+}
+
+/// SSRC of an encoding's stream.
+pub fn ssrc_of(streams: &[ProducerStream], encoding: u8) -> Option<Ssrc> {
+    stream_of(streams, encoding).map(|stream| stream.stats.ssrc())
+}

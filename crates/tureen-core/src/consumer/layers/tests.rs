@@ -1,0 +1,665 @@
+//! What a consumer with layers sends, whatever comes and in whatever order.
+
+use std::collections::{BTreeMap, HashMap};
+use std::time::{Duration, Instant};
+
+use proptest::prelude::*;
+use rand::rngs::StdRng;
+use rand::{Rng, SeedableRng};
+use serde_json::{Value, json};
+
+use super::{Arrival, Decision};
+use crate::api::{Consume, ConsumerLayers, StreamType};
+use crate::consumer::Consumer;
+use crate::consumer::sent_log::SentPacket;
+use crate::keys::{ProducerKey, TransportKey};
+use crate::producer::codec::StreamCodec;
+use crate::producer::frames::FrameInfo;
+use crate::producer::packet_buffer::ForwardedExtension;
+use crate::producer::stream::{IncomingPacket, ProducerStream, Taken};
+use crate::types::rtp_parameters::{MediaKind, RtpParameters};
+use crate::units::{PayloadType, Ssrc};
+use crate::wire::codecs::dependency_descriptor::tests::{frame_descriptor, key_frame_descriptor};
+use crate::wire::rtp::{RtpFields, RtpHeader, RtpHeaderWriter};
+
+/// Temporal layers of frames in a row, and whether a receiver can switch up to them.
+const PATTERN: [(u8, bool); 4] = [(0, false), (2, true), (1, true), (2, false)];
+const FRAME_INTERVAL: Duration = Duration::from_millis(33);
+const CLOCK: u32 = 90_000;
+
+/// One packet of a source.
+#[derive(Clone, Debug)]
+struct Packet {
+    stream: usize,
+    seq: u16,
+    timestamp: u32,
+    marker: bool,
+    payload: Vec<u8>,
+    descriptor: Option<Vec<u8>>,
+}
+
+/// How a source's frames look.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Form {
+    Vp8,
+    /// VP9 of so many spatial layers, not in flexible mode.
+    Vp9(u8),
+    /// Encrypted payloads with dependency descriptors of so many spatial layers.
+    Av1(u8),
+}
+
+/// One encoding.
+#[derive(Clone, Debug)]
+struct Source {
+    form: Form,
+    stream: usize,
+    seq: u16,
+    first_timestamp: u32,
+    frame: u32,
+    tl0: u8,
+    position: usize,
+    key_frame: bool,
+}
+
+impl Source {
+    fn new(form: Form, stream: usize, rng: &mut StdRng) -> Self {
+        Self {
+            form,
+            stream,
+            seq: rng.random(),
+            first_timestamp: rng.random(),
+            frame: rng.random_range(0..0x1_0000),
+            tl0: rng.random(),
+            position: 0,
+            key_frame: true,
+        }
+    }
+
+    fn timestamp(&self, since_start: Duration) -> u32 {
+        self.first_timestamp.wrapping_add((since_start.as_millis() * u128::from(CLOCK) / 1000) as u32)
+    }
+
+    /// The packets of the next picture, `per_frame` of each layer frame.
+    fn next_picture(&mut self, since_start: Duration, per_frame: usize) -> Vec<Packet> {
+        let key = std::mem::take(&mut self.key_frame);
+        if key {
+            self.position = 0;
+        }
+        let (temporal, switch) = PATTERN[self.position % PATTERN.len()];
+        self.position += 1;
+        if temporal == 0 {
+            self.tl0 = self.tl0.wrapping_add(1);
+        }
+        let spatial_layers = match self.form {
+            Form::Vp8 => 1,
+            Form::Vp9(layers) | Form::Av1(layers) => layers,
+        };
+        let mut packets = Vec::new();
+        for spatial in 0..spatial_layers {
+            if spatial == 0 || matches!(self.form, Form::Av1(_)) {
+                self.frame += 1;
+            }
+            for part in 0..per_frame {
+                let (first, last) = (part == 0, part + 1 == per_frame);
+                let (payload, descriptor) = self.payload(key, spatial, temporal, switch, first, last);
+                packets.push(Packet {
+                    stream: self.stream,
+                    seq: self.seq,
+                    timestamp: self.timestamp(since_start),
+                    marker: last && spatial + 1 == spatial_layers,
+                    payload,
+                    descriptor,
+                });
+                self.seq = self.seq.wrapping_add(1);
+            }
+        }
+        packets
+    }
+
+    fn payload(
+        &self,
+        key: bool,
+        spatial: u8,
+        temporal: u8,
+        switch: bool,
+        first: bool,
+        last: bool,
+    ) -> (Vec<u8>, Option<Vec<u8>>) {
+        let [high, low] = (self.frame as u16 | 0x8000).to_be_bytes();
+        let bit = |set: bool, bit: u8| u8::from(set) << bit;
+        match self.form {
+            Form::Vp8 => {
+                let layer = temporal << 6 | bit(switch, 5);
+                (
+                    vec![
+                        0x80 | bit(first, 4),
+                        0xe0,
+                        high,
+                        low,
+                        self.tl0,
+                        layer,
+                        u8::from(!(key && first)),
+                        7,
+                    ],
+                    None,
+                )
+            }
+            Form::Vp9(_) => {
+                let flags = 0xa0 | bit(!key, 6) | bit(first, 3) | bit(last, 2);
+                let layer =
+                    temporal << 5 | bit(switch || temporal == 0, 4) | spatial << 1 | bit(spatial > 0, 0);
+                (vec![flags, high, low, layer, self.tl0, 7], None)
+            }
+            Form::Av1(layers) => {
+                let number = self.frame as u16;
+                let descriptor = if key && spatial == 0 && first {
+                    let mut value = key_frame_descriptor(layers, 3, number);
+                    value[0] = value[0] & 0x3f | bit(first, 7) | bit(last, 6);
+                    value
+                } else {
+                    frame_descriptor(spatial * 3 + temporal, number, first, last)
+                };
+                (vec![0xff; 6], Some(descriptor))
+            }
+        }
+    }
+}
+
+/// A consumer and the streams it reads.
+struct Bench {
+    start: Instant,
+    now: Instant,
+    streams: Vec<ProducerStream>,
+    consumer: Consumer,
+    sent: Vec<Sent>,
+    /// What was aimed at, picture by picture.
+    targets: Vec<(Duration, Option<super::Layers>)>,
+    restarts: usize,
+}
+
+/// A packet that was sent.
+#[derive(Clone, Copy, Debug)]
+struct Sent {
+    packet: SentPacket,
+    frame: FrameInfo,
+    encoding: usize,
+    target: Option<super::Layers>,
+    start: bool,
+    at: Duration,
+}
+
+#[expect(clippy::disallowed_methods, reason = "tests may read the clock")]
+impl Bench {
+    fn new(form: Form, encodings: usize, random: u64) -> Self {
+        let mime = match form {
+            Form::Vp8 => "video/VP8",
+            Form::Vp9(_) => "video/VP9",
+            Form::Av1(_) => "video/AV1",
+        };
+        let spatial = match form {
+            _ if encodings > 1 => encodings as u8,
+            Form::Vp8 => 1,
+            Form::Vp9(layers) | Form::Av1(layers) => layers,
+        };
+        let codecs = json!([{ "mimeType": mime, "payloadType": 96, "clockRate": CLOCK, "parameters": {},
+            "rtcpFeedback": [{ "type": "nack" }, { "type": "nack", "parameter": "pli" }] }]);
+        let inner = if encodings > 1 { 1 } else { spatial };
+        let produced: Vec<Value> = (0..encodings)
+            .map(|i| json!({ "ssrc": 100 + i, "scalabilityMode": format!("L{inner}T3") }))
+            .collect();
+        let parameters = |encodings: Value| -> RtpParameters {
+            let json = json!({ "codecs": codecs, "encodings": encodings, "headerExtensions": [
+                { "uri": "https://aomediacodec.github.io/av1-rtp-spec/#dependency-descriptor-rtp-header-extension", "id": 7 },
+            ], "rtcp": {} });
+            serde_json::from_value(json).expect("well formed")
+        };
+        let producer = parameters(json!(produced));
+        let start = Instant::now();
+        let streams = producer.encodings.iter().enumerate().map(|(index, encoding)| {
+            let codec = StreamCodec::of_encoding(&producer, Some(encoding)).expect("there is one");
+            let ssrc = Ssrc(encoding.ssrc.expect("given"));
+            ProducerStream::new(ssrc, index, encoding, codec, 1 << 20, Duration::from_secs(2))
+        });
+        let mode = format!("L{spatial}T3");
+        let request = Consume {
+            transport_id: "transport".into(),
+            producer_id: "producer".into(),
+            id: "consumer".into(),
+            kind: MediaKind::Video,
+            rtp_parameters: parameters(json!([{ "ssrc": 5000, "scalabilityMode": mode }])),
+            stream_type: StreamType::Simulcast,
+            consumable_rtp_encodings: producer.encodings.clone(),
+            paused: false,
+            preferred_layers: None,
+            ignore_dtx: false,
+        };
+        let consumer = Consumer::new(request, ProducerKey::default(), TransportKey::default(), false, random)
+            .expect("the parameters are right");
+        Self {
+            start,
+            now: start,
+            streams: streams.collect(),
+            consumer,
+            sent: Vec::new(),
+            targets: Vec::new(),
+            restarts: 0,
+        }
+    }
+
+    fn since_start(&self) -> Duration {
+        self.now - self.start
+    }
+
+    fn receive(&mut self, packet: &Packet) {
+        let mut bytes = vec![0; 64];
+        let fields = RtpFields {
+            marker: packet.marker,
+            has_padding: false,
+            payload_type: PayloadType(96),
+            sequence_number: packet.seq,
+            timestamp: packet.timestamp,
+            ssrc: self.streams[packet.stream].stats.ssrc(),
+        };
+        let len = RtpHeaderWriter::new(&mut bytes, &fields).unwrap().finish().unwrap().len;
+        bytes.truncate(len);
+        bytes.extend_from_slice(&packet.payload);
+        let header = RtpHeader::parse(&bytes).unwrap();
+        let incoming = IncomingPacket {
+            header: &header,
+            packet: &bytes,
+            payload: &bytes[len..],
+            seq: packet.seq,
+            mapped_payload_type: PayloadType(96),
+            retransmission: false,
+        };
+        let elements = packet.descriptor.iter();
+        let elements = elements.map(|value| (ForwardedExtension::DependencyDescriptor, value.as_slice()));
+        let taken = self.streams[packet.stream].handle_packet(self.now, &incoming, elements);
+        if let Taken::Stored { layers_changed: true, .. } = taken {
+            self.aim();
+        }
+    }
+
+    /// Reports of all senders: their clocks are one.
+    fn report(&mut self, sources: &[Source]) {
+        let since_start = self.since_start();
+        let ntp = (1u64 << 62) + ((since_start.as_millis() as u64) << 32) / 1000;
+        for source in sources {
+            let timestamp = source.timestamp(since_start);
+            self.streams[source.stream].stats.handle_sender_report(self.now, ntp, timestamp);
+        }
+        self.aim();
+    }
+
+    fn aim(&mut self) {
+        self.consumer.layers.as_mut().unwrap().aim(&self.streams);
+    }
+
+    fn prefer(&mut self, spatial_layer: u8, temporal_layer: u8) {
+        let layers = ConsumerLayers { spatial_layer, temporal_layer: Some(temporal_layer) };
+        self.consumer.layers.as_mut().unwrap().set_preferred(layers);
+        self.aim();
+    }
+
+    fn wanted_key_frame(&mut self) -> Option<usize> {
+        self.consumer.layers.as_mut().unwrap().poll_key_frame_wanted().map(usize::from)
+    }
+
+    /// Sends what came, as the worker does after a batch.
+    fn end_batch(&mut self) {
+        let target = self.consumer.layers.as_ref().unwrap().target();
+        self.targets.push((self.since_start(), target));
+        let source = self.consumer.layers.as_ref().unwrap().source().map(usize::from);
+        let (first, rest): (Vec<_>, Vec<_>) =
+            (0..self.streams.len()).partition(|index| Some(*index) == source);
+        for index in first.into_iter().chain(rest) {
+            if !self.consumer.reads(index) {
+                continue;
+            }
+            let arrivals = self.streams[index].arrivals.clone();
+            for (position, &seq) in arrivals.iter().enumerate() {
+                if self.send(index, seq) {
+                    let ahead: Vec<_> =
+                        self.streams[index].overtakers(seq, &arrivals[position + 1..]).collect();
+                    for overtaker in ahead {
+                        self.send(index, overtaker);
+                    }
+                }
+            }
+        }
+        for stream in &mut self.streams {
+            stream.end_batch();
+        }
+    }
+
+    fn send(&mut self, index: usize, seq: u64) -> bool {
+        let Some(packet) = self.streams[index].buffer.get(seq) else { return false };
+        let arrival = Arrival { streams: &self.streams, index, packet: &packet };
+        let target = self.consumer.layers.as_ref().unwrap().target();
+        let Decision::Send { start, sent } = self.consumer.decide_layered(self.now, &arrival) else {
+            return false;
+        };
+        let encoding = self.streams[index].encoding_idx;
+        let at = self.now - self.start;
+        self.sent.push(Sent { packet: sent, frame: packet.info.frame, encoding, target, start, at });
+        self.restarts += usize::from(start);
+        start
+    }
+
+    fn by_output(&self) -> BTreeMap<u64, Sent> {
+        self.sent.iter().map(|sent| (sent.packet.output, *sent)).collect()
+    }
+}
+
+/// What happens to packets on their way to the server.
+#[derive(Clone, Copy, Debug)]
+struct Accidents {
+    /// Lost for good, of 1000.
+    lost: u32,
+    /// Come up to this many pictures later, one of 20.
+    late: usize,
+    /// Layers are chosen anew at one of so many pictures.
+    change: u32,
+}
+
+const NONE: Accidents = Accidents { lost: 0, late: 0, change: 15 };
+
+/// What a run was made of.
+struct Run {
+    bench: Bench,
+    /// Packets that came, by stream and sequence number; those that came late.
+    late: HashMap<(usize, u16), bool>,
+}
+
+fn run(form: Form, encodings: usize, seed: u64, pictures: usize, accidents: Accidents) -> Run {
+    let mut rng = StdRng::seed_from_u64(seed);
+    let mut bench = Bench::new(form, encodings, rng.random());
+    let mut sources: Vec<_> = (0..encodings).map(|stream| Source::new(form, stream, &mut rng)).collect();
+    let spatial = bench.consumer.layers.as_ref().unwrap().counts().spatial;
+    let mut delayed: Vec<(usize, Packet)> = Vec::new();
+    let mut key_frames: Vec<(usize, usize)> = Vec::new();
+    let mut late = HashMap::new();
+    for picture in 0..pictures {
+        bench.now += FRAME_INTERVAL;
+        for source in &mut sources {
+            source.key_frame |= key_frames.contains(&(picture, source.stream));
+            let parts = rng.random_range(1..=3);
+            for packet in source.next_picture(bench.now - bench.start, parts) {
+                let key = (packet.stream, packet.seq);
+                // The first packets make the streams known.
+                if picture > 2 && rng.random_range(0..1000) < accidents.lost {
+                    late.insert(key, false);
+                } else if picture > 2 && accidents.late > 0 && rng.random_range(0..20) == 0 {
+                    late.insert(key, true);
+                    delayed.push((picture + rng.random_range(0..=accidents.late), packet));
+                } else {
+                    bench.receive(&packet);
+                }
+            }
+        }
+        for (_, packet) in delayed.extract_if(.., |(due, _)| *due <= picture) {
+            bench.receive(&packet);
+        }
+        if picture % 10 == 5 {
+            bench.report(&sources);
+        }
+        if rng.random_range(0..accidents.change) == 0 {
+            bench.prefer(rng.random_range(0..spatial), rng.random_range(0..3));
+        }
+        bench.end_batch();
+        if let Some(stream) = bench.wanted_key_frame() {
+            key_frames.push((picture + 2, stream));
+        }
+    }
+    Run { bench, late }
+}
+
+impl Run {
+    /// Asserts what holds for every consumer with layers, whatever came.
+    fn check(&self) -> Result<(), TestCaseError> {
+        let sent = self.bench.by_output();
+        prop_assert_eq!(sent.len(), self.bench.sent.len(), "a number was used twice");
+        let mut last: Option<Sent> = None;
+        for one in sent.values() {
+            let Some(before) = last.replace(*one) else { continue };
+            let (a, b) = (before.packet, one.packet);
+            let ahead = b.timestamp.wrapping_sub(a.timestamp) as i32;
+            prop_assert!(ahead >= 0, "timestamp goes back by {}: {:?} {:?}", -ahead, before, one);
+            if one.start {
+                // The rest of a frame that was cut off may have come after the switch.
+                let cut_off = u64::from(!a.marker || !self.late.is_empty());
+                prop_assert!(b.output - a.output <= 1 + cut_off + self.missing(&before, u64::MAX));
+                continue;
+            }
+            prop_assert_eq!(before.encoding, one.encoding);
+            prop_assert!(b.source > a.source, "{:?} {:?}", before, one);
+            let missing = self.missing(&before, b.source);
+            prop_assert!(
+                b.output - a.output <= 1 + missing,
+                "gap with {missing} missing: {:?} {:?}",
+                before,
+                one
+            );
+        }
+        Ok(())
+    }
+
+    /// Packets of the same source behind one and before `end` that did not come in order.
+    fn missing(&self, from: &Sent, end: u64) -> u64 {
+        let end = end.min(from.packet.source + 1000);
+        let behind = from.packet.source + 1..end;
+        behind.filter(|seq| self.late.contains_key(&(from.encoding, *seq as u16))).count() as u64
+    }
+
+    /// Asserts that no packet left that was above the layers aimed at within `slack` before it. Until a key frame of
+    /// another encoding comes, the one that is sent stays as it is.
+    fn check_layers(&self, slack: Duration) -> Result<(), TestCaseError> {
+        let simulcast = self.bench.streams.len() > 1;
+        let is_target =
+            |one: &&Sent| one.target.is_some_and(|t| !simulcast || usize::from(t.spatial) == one.encoding);
+        for one in self.bench.sent.iter().filter(is_target) {
+            let recent = self.bench.targets.iter().filter(|(at, _)| *at <= one.at && one.at - *at <= slack);
+            let allowed = recent.filter_map(|(_, target)| Some(target.as_ref()?.temporal)).max();
+            prop_assert!(Some(one.frame.temporal_layer) <= allowed, "{one:?}");
+        }
+        Ok(())
+    }
+
+    /// Asserts that late packets of frames that every consumer gets have left with their own number.
+    fn check_late(&self) -> Result<(), TestCaseError> {
+        let sent = self.bench.by_output();
+        let sources: HashMap<_, _> =
+            sent.values().map(|s| ((s.encoding, s.packet.source as u16), *s)).collect();
+        let mut last: Option<Sent> = None;
+        for one in sent.values() {
+            let Some(before) = last.replace(*one) else { continue };
+            if one.start {
+                continue;
+            }
+            for seq in before.packet.source + 1..one.packet.source {
+                let key = (one.encoding, seq as u16);
+                let came_late = self.late.get(&key) == Some(&true);
+                let base_layer = self.bench.streams[one.encoding]
+                    .buffer
+                    .get(seq)
+                    .is_some_and(|p| p.info.frame.temporal_layer == 0 && p.info.frame.spatial_layer == 0);
+                prop_assert!(
+                    !(came_late && base_layer) || sources.contains_key(&key),
+                    "{seq} was dropped: {:?} {:?}",
+                    before,
+                    one
+                );
+            }
+        }
+        Ok(())
+    }
+}
+
+#[test]
+fn switches_of_a_simulcast_are_seamless() {
+    for seed in 0..20 {
+        let run = run(Form::Vp8, 3, seed, 600, NONE);
+        run.check().unwrap();
+        assert!(run.bench.restarts > 10, "{} switches", run.bench.restarts);
+        let sent = run.bench.by_output();
+        assert!(sent.len() > 500);
+        let (first, last) = (*sent.keys().next().unwrap(), *sent.keys().last().unwrap());
+        assert_eq!(last - first + 1, sent.len() as u64, "no gaps");
+        let numbers: Vec<_> = sent.values().map(|s| s.packet.descriptor.number.unwrap() & 0x7fff).collect();
+        for pair in numbers.windows(2) {
+            assert!((pair[1].wrapping_sub(pair[0]) & 0x7fff) <= 1, "picture ids are in a row");
+        }
+        let tl0 = sent.values().map(|s| s.packet.descriptor.tl0.unwrap()).collect::<Vec<_>>();
+        assert!(tl0.windows(2).all(|pair| pair[1].wrapping_sub(pair[0]) <= 1));
+    }
+}
+
+#[test]
+fn picture_of_the_same_instant_has_the_same_timestamp_after_a_switch() {
+    let run = run(Form::Vp8, 3, 7, 600, NONE);
+    let sent: Vec<_> = run.bench.sent.iter().map(|s| (s.at, s.packet.timestamp)).collect();
+    let (start, first) = sent[0];
+    for (at, timestamp) in sent {
+        let expected = ((at - start).as_millis() * u128::from(CLOCK) / 1000) as u32;
+        let off = timestamp.wrapping_sub(first).wrapping_sub(expected) as i32;
+        assert!(off.abs() <= 200, "{off} off after {at:?}");
+    }
+}
+
+#[test]
+fn current_layers_follow_the_preferred_ones() {
+    let mut bench = Bench::new(Form::Vp8, 3, 1);
+    let mut rng = StdRng::seed_from_u64(1);
+    let mut sources: Vec<_> = (0..3).map(|stream| Source::new(Form::Vp8, stream, &mut rng)).collect();
+    let mut play = |bench: &mut Bench, pictures: usize| {
+        let mut changes = Vec::new();
+        for _ in 0..pictures {
+            bench.now += FRAME_INTERVAL;
+            if let Some(stream) = bench.wanted_key_frame() {
+                sources[stream].key_frame = true;
+            }
+            for source in &mut sources {
+                for packet in source.next_picture(bench.now - bench.start, 2) {
+                    bench.receive(&packet);
+                }
+            }
+            bench.report(&sources);
+            bench.end_batch();
+            let change = bench.consumer.layers.as_mut().unwrap().poll_change();
+            changes.extend(change.map(|layers| layers.map(|l| (l.spatial, l.temporal))));
+        }
+        changes
+    };
+    play(&mut bench, 10);
+    assert_eq!(
+        bench.consumer.current_layers().map(|l| (l.spatial_layer, l.temporal_layer)),
+        Some((2, Some(2)))
+    );
+    bench.prefer(0, 1);
+    assert_eq!(play(&mut bench, 10), [Some((0, 1))]);
+    bench.prefer(0, 2);
+    assert_eq!(play(&mut bench, 10), [Some((0, 2))], "at the next frame that can be switched up to");
+    bench.prefer(0, 0);
+    assert_eq!(play(&mut bench, 10), [Some((0, 0))]);
+    bench.prefer(1, 2);
+    assert_eq!(play(&mut bench, 10), [Some((1, 2))]);
+    bench.consumer.layers.as_mut().unwrap().stop();
+    assert_eq!(play(&mut bench, 0), []);
+    assert_eq!(bench.consumer.layers.as_mut().unwrap().poll_change(), Some(None));
+}
+
+#[test]
+fn stream_without_a_report_is_not_gone_over_to() {
+    let mut bench = Bench::new(Form::Vp8, 2, 1);
+    let mut rng = StdRng::seed_from_u64(1);
+    let mut sources: Vec<_> = (0..2).map(|stream| Source::new(Form::Vp8, stream, &mut rng)).collect();
+    for round in 0..30 {
+        bench.now += FRAME_INTERVAL;
+        for source in &mut sources {
+            // The first encoding comes first.
+            if source.stream == 0 || round > 2 {
+                source.key_frame |= round % 5 == 0;
+                for packet in source.next_picture(bench.now - bench.start, 2) {
+                    bench.receive(&packet);
+                }
+            }
+        }
+        bench.end_batch();
+    }
+    assert_eq!(bench.consumer.current_layers().map(|l| l.spatial_layer), Some(0));
+    bench.report(&sources);
+    assert_eq!(bench.consumer.target_layers().map(|l| l.spatial_layer), Some(1));
+}
+
+#[test]
+fn svc_consumer_gets_the_layers_it_wants() {
+    for form in [Form::Vp9(3), Form::Av1(3)] {
+        for seed in 0..10 {
+            let run = run(form, 1, seed, 600, NONE);
+            run.check().unwrap();
+            run.check_layers(FRAME_INTERVAL * 2).unwrap();
+            let sent = run.bench.by_output();
+            let (first, last) = (*sent.keys().next().unwrap(), *sent.keys().last().unwrap());
+            assert_eq!(last - first + 1, sent.len() as u64, "{form:?}: no gaps");
+            let mut timestamps: BTreeMap<u32, (u8, bool)> = BTreeMap::new();
+            for one in sent.values() {
+                let picture =
+                    timestamps.entry(one.packet.timestamp.wrapping_sub(sent[&first].packet.timestamp));
+                let picture = picture.or_default();
+                assert!(!picture.1, "{form:?}: the marker is on the last packet of a picture");
+                *picture = (picture.0.max(one.frame.spatial_layer), one.packet.marker);
+            }
+            assert!(timestamps.values().all(|(_, marker)| *marker), "{form:?}: every picture has its marker");
+            for layer in 0..3 {
+                assert!(timestamps.values().any(|(spatial, _)| *spatial == layer), "{form:?}: layer {layer}");
+            }
+        }
+    }
+}
+
+#[test]
+fn av1_receiver_is_told_which_targets_it_gets() {
+    let run = run(Form::Av1(2), 1, 3, 300, NONE);
+    for one in run.bench.sent.iter().filter(|s| s.frame.is(FrameInfo::START)) {
+        match one.packet.descriptor.active_targets {
+            Some((targets, mask)) => {
+                assert!(targets == 6 && mask < 0b11_1111 && mask & one.frame.present != 0)
+            }
+            None => assert_ne!(one.frame.present & 1 << 5, 0, "all are sent"),
+        }
+    }
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { cases: 48, ..ProptestConfig::default() })]
+
+    #[test]
+    fn simulcast_is_one_stream_whatever_comes(
+        seed: u64, lost in 0u32..60, late in 0usize..6, change in 5u32..60,
+        form in prop_oneof![Just(Form::Vp8), Just(Form::Vp9(1)), Just(Form::Av1(1))],
+    ) {
+        let run = run(form, 3, seed, 250, Accidents { lost, late, change });
+        run.check()?;
+        run.check_late()?;
+        prop_assert!(run.bench.sent.len() > 50);
+    }
+
+    #[test]
+    fn svc_is_one_stream_whatever_comes(
+        seed: u64, lost in 0u32..60, late in 0usize..6, change in 5u32..60,
+        form in prop_oneof![Just(Form::Vp8), Just(Form::Vp9(3)), Just(Form::Av1(3))],
+    ) {
+        let run = run(form, 1, seed, 250, Accidents { lost, late, change });
+        run.check()?;
+        run.check_late()?;
+        prop_assert!(run.bench.sent.len() > 50);
+    }
+
+    #[test]
+    fn no_frame_above_the_allowed_layer_is_sent(seed: u64, lost in 0u32..60, late in 0usize..4) {
+        for (form, encodings) in [(Form::Vp8, 3), (Form::Vp8, 1), (Form::Vp9(2), 1), (Form::Av1(2), 1)] {
+            let run = run(form, encodings, seed, 150, Accidents { lost, late, change: 20 });
+            run.check_layers(FRAME_INTERVAL * (late as u32 + 4))?;
+        }
+    }
+}

@@ -1,0 +1,311 @@
+//! One outgoing RTP stream of a consumer: its numbers, headers and retransmissions. Pipe consumers have one for each
+//! encoding, all others have one.
+
+use std::num::NonZeroU8;
+use std::time::{Duration, Instant};
+
+use crate::consumer::send_stream::SendStream;
+use crate::consumer::sent_log::{DescriptorRewrite, SentPacket};
+use crate::consumer::seq_rewriter::SeqRewriter;
+use crate::producer::codec::StreamCodec;
+use crate::producer::packet_buffer::{ForwardedExtension, StoredPacket};
+use crate::types::rtp_parameters::RtpEncodingParameters;
+use crate::units::{PayloadType, Ssrc};
+use crate::wire::codecs::dependency_descriptor::{self, Change};
+use crate::wire::codecs::{CodecKind, Prefix, vp8, vp9};
+use crate::wire::rtp::extensions::{AbsSendTime, TransportSequenceNumber};
+use crate::wire::rtp::{ExtensionIds, RtpFields, RtpHeaderWriter, RtpWriteError};
+
+/// Extended output numbers start one cycle up; SRTP's rollover counter starts at zero (RFC 3711 §3.3.1).
+const FIRST_CYCLE: u64 = 0x1_0000;
+
+/// How many sent packets a stream without RTX remembers, to repeat them exactly.
+const REPEATABLE_PACKETS: usize = 128;
+
+/// How many packets may be on their way again at once.
+const MAX_RECENTLY_RESENT: usize = 512;
+
+/// Longest value of a header extension.
+const MAX_ELEMENT: usize = 255;
+
+/// One outgoing RTP stream.
+#[derive(Debug)]
+pub struct Outlet {
+    /// Its statistics and reports.
+    pub stream: SendStream,
+    /// Its sequence numbers.
+    pub rewriter: SeqRewriter,
+    /// The next packet starts anew.
+    pub sync_required: bool,
+    codec: StreamCodec,
+    rtx: Option<Rtx>,
+    repeats: Option<Box<RepeatLog>>,
+    recently_resent: Vec<(u64, Instant)>,
+}
+
+/// Where retransmissions go (RFC 4588).
+#[derive(Debug)]
+struct Rtx {
+    ssrc: Ssrc,
+    payload_type: PayloadType,
+    next_seq: u64,
+}
+
+/// Hop-by-hop header values of recent packets: without RTX a packet that is sent again must be the same bit for bit,
+/// because its SRTP index, and with it the cipher's nonce, is the same.
+#[derive(Debug)]
+struct RepeatLog {
+    entries: [HopValues; REPEATABLE_PACKETS],
+}
+
+/// Header values that differ from send to send.
+#[derive(Clone, Copy, Debug)]
+pub struct HopValues {
+    output: u64,
+    /// abs-send-time.
+    pub abs_send_time: AbsSendTime,
+    /// Transport-wide sequence number.
+    pub transport_seq: TransportSequenceNumber,
+}
+
+impl HopValues {
+    const NONE: Self = Self {
+        output: 0,
+        abs_send_time: AbsSendTime::from_bits(0),
+        transport_seq: TransportSequenceNumber(0),
+    };
+
+    /// The values for a packet that is sent now.
+    pub fn new(abs_send_time: AbsSendTime, transport_seq: TransportSequenceNumber) -> Self {
+        Self { output: 0, abs_send_time, transport_seq }
+    }
+}
+
+/// A header that was written, and how the packet is to be sealed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Written {
+    /// Length of the header.
+    pub header_len: usize,
+    /// Bytes written behind the header that come before the payload: the original sequence number of a retransmission
+    /// and a rewritten payload descriptor.
+    pub front_len: usize,
+    /// Bytes at the start of the payload that are not sent.
+    pub replaced: usize,
+    /// SSRC.
+    pub ssrc: Ssrc,
+    /// SRTP packet index.
+    pub index: u64,
+    /// RTP timestamp.
+    pub timestamp: u32,
+}
+
+/// What a NACK asks to be sent again.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Resend {
+    /// Which of the consumer's streams.
+    pub outlet: u8,
+    /// Which of the Producer's streams.
+    pub stream: u8,
+    /// Number in the Producer's stream.
+    pub source: u64,
+    /// Number that the remote side knows.
+    pub output: u64,
+}
+
+/// What all streams of a consumer write into their headers.
+#[derive(Debug)]
+pub struct HeaderSettings {
+    /// Negotiated ids.
+    pub ids: ExtensionIds,
+    /// MID.
+    pub mid: Option<(NonZeroU8, Box<[u8]>)>,
+}
+
+impl HeaderSettings {
+    fn forwarded_id(&self, kind: ForwardedExtension) -> Option<NonZeroU8> {
+        match kind {
+            ForwardedExtension::AudioLevel => self.ids.ssrc_audio_level,
+            ForwardedExtension::VideoOrientation => self.ids.video_orientation,
+            ForwardedExtension::TimeOffset => self.ids.time_offset,
+            ForwardedExtension::AbsCaptureTime => self.ids.abs_capture_time,
+            ForwardedExtension::PlayoutDelay => self.ids.playout_delay,
+            ForwardedExtension::DependencyDescriptor => self.ids.dependency_descriptor,
+            ForwardedExtension::MediasoupPacketId => self.ids.mediasoup_packet_id,
+        }
+    }
+}
+
+impl Outlet {
+    /// The stream of an encoding, which must have an SSRC. `random` makes the first sequence numbers unpredictable.
+    pub fn new(encoding: &RtpEncodingParameters, codec: StreamCodec, random: u64) -> Option<Self> {
+        let rtx_ssrc = encoding.rtx.as_ref().map(|rtx| Ssrc(rtx.ssrc));
+        let rtx = rtx_ssrc.zip(codec.rtx_payload_type).map(|(ssrc, payload_type)| Rtx {
+            ssrc,
+            payload_type,
+            next_seq: FIRST_CYCLE + (random >> 16 & 0x7fff),
+        });
+        Some(Self {
+            stream: SendStream::new(Ssrc(encoding.ssrc?), codec.clock_rate),
+            rewriter: SeqRewriter::new((random & 0x7fff) as u16),
+            sync_required: true,
+            repeats: (codec.nack && rtx.is_none())
+                .then(|| Box::new(RepeatLog { entries: [HopValues::NONE; REPEATABLE_PACKETS] })),
+            rtx,
+            recently_resent: Vec::new(),
+            codec,
+        })
+    }
+
+    /// Its codec.
+    pub fn codec(&self) -> &StreamCodec {
+        &self.codec
+    }
+
+    /// SSRC of retransmissions.
+    pub fn rtx_ssrc(&self) -> Option<Ssrc> {
+        self.rtx.as_ref().map(|rtx| rtx.ssrc)
+    }
+
+    /// Payload type of retransmissions.
+    pub fn rtx_payload_type(&self) -> Option<PayloadType> {
+        self.rtx.as_ref().map(|rtx| rtx.payload_type)
+    }
+
+    /// Writes the header of a packet on its way out for the first time.
+    ///
+    /// # Errors
+    /// The buffer is too small for the header.
+    pub fn write_header(
+        &mut self,
+        settings: &HeaderSettings,
+        packet: &StoredPacket<'_>,
+        sent: &SentPacket,
+        hop: HopValues,
+        buffer: &mut [u8],
+    ) -> Result<Written, RtpWriteError> {
+        if let Some(log) = &mut self.repeats {
+            log.entries[sent.output as usize % REPEATABLE_PACKETS] = HopValues { output: sent.output, ..hop };
+        }
+        self.write(settings, packet, sent, None, hop, buffer)
+    }
+
+    /// Writes the header of a packet that is sent again: as RTX where that was negotiated, else exactly as before.
+    /// `None` when the packet can't be repeated exactly any more.
+    pub fn write_resend_header(
+        &mut self,
+        settings: &HeaderSettings,
+        packet: &StoredPacket<'_>,
+        sent: &SentPacket,
+        hop: HopValues,
+        buffer: &mut [u8],
+    ) -> Option<Written> {
+        let Some(rtx) = &mut self.rtx else {
+            let hop = self.repeats.as_ref()?.entries[sent.output as usize % REPEATABLE_PACKETS];
+            if hop.output != sent.output {
+                return None;
+            }
+            return self.write(settings, packet, sent, None, hop, buffer).ok();
+        };
+        let repair = (rtx.ssrc, rtx.payload_type, rtx.next_seq);
+        rtx.next_seq += 1;
+        self.write(settings, packet, sent, Some(repair), hop, buffer).ok()
+    }
+
+    fn write(
+        &self,
+        settings: &HeaderSettings,
+        packet: &StoredPacket<'_>,
+        sent: &SentPacket,
+        repair: Option<(Ssrc, PayloadType, u64)>,
+        hop: HopValues,
+        buffer: &mut [u8],
+    ) -> Result<Written, RtpWriteError> {
+        let media = (self.stream.ssrc, PayloadType(packet.info.payload_type), sent.output);
+        let (ssrc, payload_type, number) = repair.unwrap_or(media);
+        let fields = RtpFields {
+            marker: sent.marker,
+            has_padding: false,
+            payload_type,
+            sequence_number: number as u16,
+            timestamp: sent.timestamp,
+            ssrc,
+        };
+        let buffer_len = buffer.len();
+        let mut writer = RtpHeaderWriter::new(buffer, &fields)?;
+        for (kind, value) in packet.elements() {
+            let Some(id) = settings.forwarded_id(kind) else { continue };
+            if kind == ForwardedExtension::DependencyDescriptor
+                && sent.descriptor != DescriptorRewrite::default()
+            {
+                let mut space = [0; MAX_ELEMENT];
+                writer.push(id.get(), rewritten_dependencies(value, &sent.descriptor, &mut space))?;
+            } else {
+                writer.push(id.get(), value)?;
+            }
+        }
+        if let Some((id, mid)) = &settings.mid {
+            writer.push(id.get(), mid)?;
+        }
+        if let Some(id) = settings.ids.abs_send_time {
+            writer.push(id.get(), &hop.abs_send_time.to_bytes())?;
+        }
+        if let Some(id) = settings.ids.transport_wide_cc {
+            writer.push(id.get(), &hop.transport_seq.to_bytes())?;
+        }
+        let header_len = writer.finish()?.len;
+        let prefix = sent.descriptor.number.and_then(|number| {
+            rewritten_payload(self.codec.kind, packet.payload, number, sent.descriptor.tl0)
+        });
+        let prefix = prefix.unwrap_or_default();
+        let original_seq = (sent.output as u16).to_be_bytes();
+        let original_seq = if repair.is_some() { &original_seq[..] } else { &[] };
+        let front_len = original_seq.len() + prefix.bytes().len();
+        if front_len > 0 {
+            let front = buffer
+                .get_mut(header_len..header_len + front_len)
+                .ok_or(RtpWriteError::NoSpace(buffer_len))?;
+            let (before, rest) = front.split_at_mut(original_seq.len());
+            before.copy_from_slice(original_seq);
+            rest.copy_from_slice(prefix.bytes());
+        }
+        Ok(Written {
+            header_len,
+            front_len,
+            replaced: prefix.replaced(),
+            ssrc,
+            index: number - FIRST_CYCLE,
+            timestamp: sent.timestamp,
+        })
+    }
+
+    /// Begins to answer a NACK: `rtt` is the time within which a packet is not sent twice.
+    pub fn start_resending(&mut self, now: Instant, rtt: Duration) {
+        self.stream.nacks.0 += 1;
+        self.recently_resent.retain(|&(_, at)| now.saturating_duration_since(at) < rtt);
+    }
+
+    /// Whether the packet with this output number may be sent again now; if so, it is noted.
+    pub fn may_resend(&mut self, now: Instant, output: u64) -> bool {
+        if self.recently_resent.len() >= MAX_RECENTLY_RESENT
+            || self.recently_resent.iter().any(|&(resent, _)| resent == output)
+        {
+            return false;
+        }
+        self.recently_resent.push((output, now));
+        true
+    }
+}
+
+/// A dependency descriptor as this consumer gets it; as it came if it can't be read.
+fn rewritten_dependencies<'a>(value: &'a [u8], rewrite: &DescriptorRewrite, space: &'a mut [u8]) -> &'a [u8] {
+    let change = Change { frame_number: rewrite.number, active_targets: rewrite.active_targets };
+    dependency_descriptor::rewrite(value, &change, space).unwrap_or(value)
+}
+
+fn rewritten_payload(kind: CodecKind, payload: &[u8], number: u16, tl0: Option<u8>) -> Option<Prefix> {
+    match kind {
+        CodecKind::Vp8 => vp8::rewrite(payload, number, tl0),
+        CodecKind::Vp9 => vp9::rewrite(payload, number, tl0),
+        _ => None,
+    }
+}

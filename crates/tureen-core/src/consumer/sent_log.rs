@@ -1,0 +1,124 @@
+//! What a consumer that rewrites packets has sent: a retransmission repeats exactly that.
+
+use std::time::{Duration, Instant};
+
+/// Entries at the start; the log grows while an entry would be lost that is younger than packets are kept.
+const INITIAL_ENTRIES: usize = 64;
+/// Entries at most, 56 bytes each.
+const MAX_ENTRIES: usize = 2048;
+/// How long an entry should stay.
+const RETENTION: Duration = Duration::from_secs(2);
+
+/// One packet as it was sent.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct SentPacket {
+    /// Extended number it was sent with.
+    pub output: u64,
+    /// Its number in the Producer's stream.
+    pub source: u64,
+    /// Which of the Producer's streams.
+    pub stream: u8,
+    /// Timestamp.
+    pub timestamp: u32,
+    /// Marker bit.
+    pub marker: bool,
+    /// What was rewritten of the codec's descriptor.
+    pub descriptor: DescriptorRewrite,
+}
+
+/// What is rewritten of a payload or dependency descriptor; the rest goes on as it came.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct DescriptorRewrite {
+    /// Picture id or frame number.
+    pub number: Option<u16>,
+    /// TL0PICIDX.
+    pub tl0: Option<u8>,
+    /// How many decode targets there are, and which of them are sent.
+    pub active_targets: Option<(u8, u32)>,
+}
+
+/// The last packets sent, found by output number.
+#[derive(Debug, Default)]
+pub struct SentLog {
+    entries: Vec<Option<(SentPacket, Instant)>>,
+}
+
+impl SentLog {
+    /// Notes a packet.
+    pub fn push(&mut self, now: Instant, packet: SentPacket) {
+        if self.entries.is_empty() {
+            self.entries = vec![None; INITIAL_ENTRIES];
+        }
+        while self.entries.len() < MAX_ENTRIES
+            && let Some((taken, at)) = self.entries[self.slot(packet.output)]
+            && taken.output < packet.output
+            && now.saturating_duration_since(at) < RETENTION
+        {
+            self.grow();
+        }
+        let slot = self.slot(packet.output);
+        self.entries[slot] = Some((packet, now));
+    }
+
+    /// The packet that was sent with this number, if it is remembered.
+    pub fn get(&self, output: u64) -> Option<&SentPacket> {
+        let (packet, _) = self.entries.get(self.slot(output))?.as_ref()?;
+        (packet.output == output).then_some(packet)
+    }
+
+    fn slot(&self, output: u64) -> usize {
+        output as usize & (self.entries.len().max(1) - 1)
+    }
+
+    fn grow(&mut self) {
+        let old = std::mem::take(&mut self.entries);
+        self.entries = vec![None; old.len() * 2];
+        for entry in old.into_iter().flatten() {
+            let slot = self.slot(entry.0.output);
+            self.entries[slot] = Some(entry);
+        }
+    }
+}
+
+#[cfg(test)]
+#[expect(clippy::disallowed_methods, reason = "tests may read the clock")]
+mod tests {
+    use super::*;
+
+    fn packet(output: u64) -> SentPacket {
+        SentPacket {
+            output,
+            source: output * 3,
+            stream: 0,
+            timestamp: 0,
+            marker: false,
+            descriptor: DescriptorRewrite::default(),
+        }
+    }
+
+    #[test]
+    fn packets_stay_for_as_long_as_they_can_be_asked_for() {
+        let start = Instant::now();
+        let mut log = SentLog::default();
+        assert_eq!(log.get(70_000), None);
+        for i in 0..3000u64 {
+            log.push(start + Duration::from_millis(2 * i), packet(70_000 + i));
+        }
+        for i in 2000..3000 {
+            assert_eq!(log.get(70_000 + i), Some(&packet(70_000 + i)));
+        }
+        assert_eq!((log.get(70_000), log.get(73_000)), (None, None));
+        assert_eq!(log.entries.len(), 1024);
+    }
+
+    #[test]
+    fn log_of_a_fast_stream_is_bounded() {
+        let now = Instant::now();
+        let mut log = SentLog::default();
+        for i in 0..10_000 {
+            log.push(now, packet(70_000 + i));
+        }
+        assert_eq!(log.entries.len(), MAX_ENTRIES);
+        assert!(log.get(79_999).is_some() && log.get(79_999 - MAX_ENTRIES as u64).is_none());
+    }
+}

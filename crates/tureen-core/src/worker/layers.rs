@@ -1,0 +1,115 @@
+//! Which layers consumers aim at, as streams, reports and pauses come and go.
+
+use std::time::{Duration, Instant};
+
+use super::{Timer, Worker};
+use crate::api::{ConsumerEvent, ConsumerId, ConsumerLayers, RequestError, Response};
+use crate::consumer::layers::ssrc_of;
+use crate::keys::{ConsumerKey, ProducerKey};
+use crate::transport::Transport;
+
+/// Between looks at which streams and layers of a Producer have ended.
+const INACTIVITY_CHECK: Duration = Duration::from_millis(500);
+
+impl Worker {
+    /// A stream or a layer of a Producer has come (back).
+    pub(super) fn on_layers_appeared(&mut self, now: Instant, key: ProducerKey) {
+        self.timers.arm(Timer::LayerActivity(key), now + INACTIVITY_CHECK);
+        self.on_score_changed(now, key);
+    }
+
+    pub(super) fn on_layer_activity_timer(&mut self, now: Instant, key: ProducerKey) {
+        let Some(producer) = self.producers.get_mut(key) else { return };
+        self.timers.arm(Timer::LayerActivity(key), now + INACTIVITY_CHECK);
+        if producer.check_inactivity(now) {
+            self.on_score_changed(now, key);
+        }
+    }
+
+    /// Every consumer of a Producer aims at the best of its preferred layers that are there.
+    pub(super) fn aim_consumers(&mut self, now: Instant, key: ProducerKey) {
+        let Some(producer) = self.producers.get(key).filter(|producer| producer.has_layers()) else { return };
+        for consumer in producer.consumers.clone() {
+            self.aim_consumer(now, consumer);
+        }
+    }
+
+    /// A consumer aims at the best of its preferred layers that are there, unless bandwidth decides on them.
+    pub(super) fn aim_consumer(&mut self, now: Instant, key: ConsumerKey) {
+        let Some(consumer) = self.consumers.get_mut(key) else { return };
+        let connected = self.transports.get(consumer.transport).is_some_and(Transport::is_connected);
+        let active = consumer.is_active() && connected;
+        let Some(producer) = self.producers.get(consumer.producer) else { return };
+        let Some(layers) = &mut consumer.layers else { return };
+        if active && !layers.is_allocated() {
+            layers.aim(&producer.streams);
+            self.after_aiming(now, key);
+        }
+    }
+
+    /// A consumer sends nothing any more: it or its Producer was paused, or its transport is disconnected.
+    pub(super) fn stop_layers(&mut self, key: ConsumerKey) {
+        let Some(layers) = self.consumers.get_mut(key).and_then(|consumer| consumer.layers.as_mut()) else {
+            return;
+        };
+        layers.stop();
+        self.notify_layers(key);
+    }
+
+    /// Tells of what aiming has changed, and asks for the key frame that it may need.
+    fn after_aiming(&mut self, now: Instant, key: ConsumerKey) {
+        self.notify_layers(key);
+        let Some(consumer) = self.consumers.get_mut(key) else { return };
+        let producer_key = consumer.producer;
+        let wanted = consumer.layers.as_mut().and_then(|layers| layers.poll_key_frame_wanted());
+        let ssrc = self.producers.get(producer_key).zip(wanted).and_then(|(p, e)| ssrc_of(&p.streams, e));
+        if let Some(ssrc) = ssrc {
+            self.request_key_frame_of(now, producer_key, ssrc);
+        }
+    }
+
+    fn notify_layers(&mut self, key: ConsumerKey) {
+        let Some(layers) = self.consumers.get_mut(key).and_then(|consumer| consumer.layers.as_mut()) else {
+            return;
+        };
+        if let Some(current) = layers.poll_change() {
+            self.notify_consumer(key, ConsumerEvent::LayersChange(current.map(Into::into)));
+        }
+    }
+
+    pub(super) fn set_preferred_layers(
+        &mut self,
+        now: Instant,
+        id: &ConsumerId,
+        wanted: ConsumerLayers,
+    ) -> Result<Response, RequestError> {
+        let key = self.find_consumer(id)?;
+        // Simple and pipe consumers have no layers to choose from; mediasoup answers with none.
+        let Some(layers) = &mut self.consumers[key].layers else {
+            return Ok(Response::PreferredLayers(None));
+        };
+        let preferred = layers.set_preferred(wanted);
+        self.aim_consumer(now, key);
+        Ok(Response::PreferredLayers(Some(preferred.into())))
+    }
+
+    /// Asks for key frames of what a Consumer sends or is about to, if it could send them.
+    pub(super) fn request_key_frame(&mut self, now: Instant, key: ConsumerKey) {
+        let Some(consumer) = self.consumers.get(key) else { return };
+        let connected = self.transports.get(consumer.transport).is_some_and(Transport::is_connected);
+        if !connected || !consumer.needs_key_frame() {
+            return;
+        }
+        let producer_key = consumer.producer;
+        let Some(producer) = self.producers.get_mut(producer_key) else { return };
+        if consumer.layers.is_none() {
+            producer.request_key_frames(now);
+        } else {
+            let ssrcs: Vec<_> = consumer.key_frame_ssrcs(&producer.streams).collect();
+            for ssrc in ssrcs {
+                producer.request_key_frame(now, ssrc);
+            }
+        }
+        self.poll_producer_feedback(now, producer_key);
+    }
+}
