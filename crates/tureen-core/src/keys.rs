@@ -9,4 +9,8 @@ slotmap::new_key_type! {
     pub struct ConsumerKey;
     /// An RTP observer.
     pub struct ObserverKey;
+    /// A DataProducer.
+    pub struct DataProducerKey;
+    /// A DataConsumer.
+    pub struct DataConsumerKey;
 }

@@ -12,6 +12,7 @@
 pub mod api;
 pub mod bwe;
 pub mod consumer;
+pub mod data;
 pub mod demux;
 pub mod dtls;
 pub mod ice;
@@ -21,6 +22,7 @@ pub mod observers;
 pub mod ortc;
 pub mod producer;
 pub mod rate;
+pub mod sctp;
 pub mod seq;
 pub mod srtp;
 pub mod timers;

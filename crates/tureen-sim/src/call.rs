@@ -4,15 +4,17 @@ use std::net::SocketAddr;
 use std::ops::Deref;
 use std::time::Duration;
 
+use bytes::Bytes;
 use rand::SeedableRng;
 use rand::rngs::StdRng;
 use serde_json::{Value, json};
 use tureen_client::media::{OPUS_CLOCK_RATE, VIDEO_CLOCK_RATE};
-use tureen_client::{Identity, RecvStreamConfig, Rtx, SendStreamConfig, SessionConfig};
+use tureen_client::{Event, Identity, RecvStreamConfig, Rtx, SendStreamConfig, SessionConfig};
 use tureen_core::api::{
-    ActiveSpeakerOptions, Consume, ConsumerId, CreateActiveSpeakerObserver, CreateAudioLevelObserver,
-    CreateWebRtcServer, CreateWebRtcTransport, LinkDump, Listen, Notification, Produce, ProducerId, Request,
-    Response, RouterId, RtpObserverId, StreamType, TransportEvent, TransportId, WebRtcServerId,
+    ActiveSpeakerOptions, Consume, ConsumeData, ConsumerId, CreateActiveSpeakerObserver,
+    CreateAudioLevelObserver, CreateWebRtcServer, CreateWebRtcTransport, DataConsumerId, DataProducerId,
+    DataTransport, LinkDump, Listen, Notification, Produce, ProduceData, ProducerId, Request, Response,
+    RouterId, RtpObserverId, SctpOptions, StreamType, TransportEvent, TransportId, WebRtcServerId,
     WebRtcTransportDump,
 };
 use tureen_core::consumer::extension_ids;
@@ -23,6 +25,7 @@ use tureen_core::types::data_structures::{DtlsParameters, DtlsState};
 use tureen_core::types::rtp_parameters::{
     MediaKind, RtpCapabilities, RtpCapabilitiesFinalized, RtpParameters,
 };
+use tureen_core::types::sctp_parameters::SctpStreamParameters;
 use tureen_core::units::Bitrate;
 use tureen_core::wire::codecs::CodecKind;
 
@@ -39,6 +42,7 @@ pub struct Call {
     rng: StdRng,
     members: Vec<TransportId>,
     objects: u32,
+    sctp: Option<SctpOptions>,
 }
 
 /// A Producer of a [`Call`], whoever sends to it.
@@ -101,7 +105,78 @@ impl Call {
         for request in [Request::CreateWebRtcServer(server), Request::CreateRouter(RouterId::from(ROUTER))] {
             network.request(request).expect("nothing has these names yet");
         }
-        Self { network, capabilities, rng: StdRng::seed_from_u64(seed), members: Vec::new(), objects: 0 }
+        Self {
+            network,
+            capabilities,
+            rng: StdRng::seed_from_u64(seed),
+            members: Vec::new(),
+            objects: 0,
+            sctp: None,
+        }
+    }
+
+    /// Who joins from now on has data channels.
+    pub fn enable_data(&mut self, options: SctpOptions) {
+        self.sctp = Some(options);
+    }
+
+    /// Makes a member produce data on a stream.
+    pub fn produce_data(&mut self, node: NodeId, stream: SctpStreamParameters) -> DataProducerId {
+        let id = DataProducerId::from(self.name("data-producer"));
+        let produce = ProduceData {
+            transport_id: self.transport(node).clone(),
+            id: id.clone(),
+            transport: DataTransport::Sctp(stream),
+            label: "label".to_owned(),
+            protocol: "protocol".to_owned(),
+            paused: false,
+        };
+        self.network.with_session(node, |session, _| session.open_stream(stream.stream_id));
+        self.request(Request::ProduceData(produce));
+        id
+    }
+
+    /// Makes a member consume data on a stream.
+    pub fn consume_data(
+        &mut self,
+        node: NodeId,
+        producer: &DataProducerId,
+        stream: SctpStreamParameters,
+    ) -> DataConsumerId {
+        let id = DataConsumerId::from(self.name("data-consumer"));
+        let consume = ConsumeData {
+            transport_id: self.transport(node).clone(),
+            data_producer_id: producer.clone(),
+            id: id.clone(),
+            transport: DataTransport::Sctp(stream),
+            label: "label".to_owned(),
+            protocol: "protocol".to_owned(),
+            paused: false,
+            subchannels: Vec::new(),
+        };
+        self.network.with_session(node, |session, _| session.open_stream(stream.stream_id));
+        self.request(Request::ConsumeData(consume));
+        id
+    }
+
+    /// Sends a text on a member's data channel.
+    ///
+    /// # Panics
+    /// Too much waits already.
+    pub fn send_text(&mut self, node: NodeId, stream: SctpStreamParameters, text: impl Into<Vec<u8>>) {
+        let text = text.into().into();
+        let sent =
+            self.network.with_session(node, |session, now| session.send_message(now, stream, 51, text));
+        sent.expect("there is room");
+    }
+
+    /// Messages that a member received on a stream.
+    pub fn messages(&self, node: NodeId, stream: u16) -> Vec<Bytes> {
+        let of_stream = |(_, event): &(Duration, Event)| match event {
+            Event::Message { stream: on, payload, .. } if *on == stream => Some(payload.clone()),
+            _ => None,
+        };
+        self.network.events(node).iter().filter_map(of_stream).collect()
     }
 
     /// A member, whose session takes the DTLS `role` and has `link` in both directions.
@@ -125,6 +200,7 @@ impl Call {
                 .collect(),
             remote_dtls: created.dtls_parameters,
             cname: id.to_string(),
+            sctp: self.sctp,
             seed: [0; 32],
         };
         let mut parameters = config.identity.dtls_parameters(role);
@@ -372,7 +448,7 @@ impl Call {
             prefer_tcp: false,
             ice_consent_timeout: Some(Duration::from_secs(30)),
             initial_available_outgoing_bitrate: Bitrate::kbps(600),
-            sctp: None,
+            sctp: self.sctp,
         };
         match self.request(Request::CreateWebRtcTransport(create)) {
             Response::TransportDump(dump) => match dump.link {

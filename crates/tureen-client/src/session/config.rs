@@ -3,11 +3,13 @@
 use std::net::SocketAddr;
 use std::sync::Arc;
 
+use tureen_core::api::SctpOptions;
 use tureen_core::dtls::{
     Certificate, CertificateError, DtlsConfig, DtlsError, DtlsOptions, Fingerprint, FingerprintAlgorithm,
     Role,
 };
 use tureen_core::ice::IceCredentials;
+use tureen_core::sctp::SendError;
 use tureen_core::srtp::SrtpError;
 use tureen_core::types::data_structures::{DtlsFingerprint, DtlsParameters, DtlsRole, IceParameters};
 use tureen_core::wire::stun::StunError;
@@ -36,6 +38,8 @@ pub struct SessionConfig {
     pub remote_dtls: DtlsParameters,
     /// RTCP canonical name (RFC 7022).
     pub cname: String,
+    /// Data channels; `None` disables them.
+    pub sctp: Option<SctpOptions>,
     /// Seed of the random generator: ICE credentials, first sequence numbers. Must be secret and unique outside tests.
     pub seed: [u8; 32],
 }
@@ -76,6 +80,9 @@ pub enum SessionError {
     /// As many packets wait to be sent as the stream buffers: the output is not drained.
     #[error("too many packets wait to be sent")]
     Backlog,
+    /// A data message can't be sent.
+    #[error(transparent)]
+    Data(#[from] SendError),
     /// An RTCP packet can't be protected.
     #[error(transparent)]
     Srtp(#[from] SrtpError),

@@ -1,6 +1,7 @@
 //! The client side of one WebRTC transport.
 
 mod config;
+mod data;
 mod media;
 mod reports;
 #[cfg(test)]
@@ -10,12 +11,14 @@ use std::collections::VecDeque;
 use std::net::SocketAddr;
 use std::time::{Duration, Instant};
 
+use bytes::Bytes;
 use hashbrown::HashMap;
 use rand::rngs::StdRng;
 use rand::{Rng, SeedableRng};
 use tureen_core::demux::{PacketKind, classify};
 use tureen_core::dtls::{self, Dtls, DtlsError, Fingerprint, Role, SrtpKeys};
 use tureen_core::ice::IceCredentials;
+use tureen_core::sctp::{Sctp, SctpState};
 use tureen_core::srtp::{SrtpError, SrtpOpener, SrtpSealer, SrtpSuite};
 use tureen_core::transport::twcc_receiver::TwccReceiver;
 use tureen_core::types::data_structures::{DtlsParameters, IceParameters};
@@ -53,6 +56,7 @@ pub struct Session {
     dtls: Option<Dtls>,
     dtls_timeout: Option<Instant>,
     srtp: Option<Srtp>,
+    sctp: Option<Sctp>,
     ended: bool,
     /// SSRC by which a session without outgoing streams speaks.
     reporter: Ssrc,
@@ -92,6 +96,21 @@ pub enum Event {
         /// Its SSRC.
         ssrc: u32,
     },
+    /// SCTP is in another state; data channels work while it is connected.
+    Sctp(SctpState),
+    /// A message came on a data channel.
+    Message {
+        /// Its stream.
+        stream: u16,
+        /// Payload protocol identifier (RFC 8831 §8).
+        ppid: u32,
+        /// Its bytes.
+        payload: Bytes,
+    },
+    /// The server closes the data channel of this stream.
+    StreamReset(u16),
+    /// What waits on this stream fell to its threshold or below.
+    BufferedAmountLow(u16),
     /// The end, and why.
     Failed(FailureReason),
     /// The end: the server has closed DTLS, or [`Session::close`] was called.
@@ -205,6 +224,7 @@ impl Session {
             return Err(SessionError::NoCandidates);
         }
         let ice = IceAgent::new(local, remote, &config.candidates, now, &mut rng)?;
+        let sctp = config.sctp.map(|options| Sctp::new(options, &rng.random(), now));
         let mut session = Self {
             now,
             clock: Clock { started: now, unix_at_start: unix },
@@ -217,6 +237,7 @@ impl Session {
             dtls: None,
             dtls_timeout: None,
             srtp: None,
+            sctp,
             ended: false,
             reporter: Ssrc(rng.random()),
             send: Vec::new(),
@@ -338,6 +359,12 @@ impl Session {
             }
             self.drain_dtls();
         }
+        if let Some(sctp) = &mut self.sctp
+            && sctp.poll_timeout().is_some_and(|at| at <= now)
+        {
+            sctp.handle_timeout(now);
+            self.drain_sctp();
+        }
         self.handle_media_timeout();
     }
 
@@ -346,7 +373,8 @@ impl Session {
         if self.ended {
             return None;
         }
-        let timeouts = [self.ice.poll_timeout(), self.dtls_timeout, self.media_timeout()];
+        let sctp = self.sctp.as_ref().and_then(Sctp::poll_timeout);
+        let timeouts = [self.ice.poll_timeout(), self.dtls_timeout, sctp, self.media_timeout()];
         timeouts.into_iter().flatten().min()
     }
 
@@ -360,7 +388,14 @@ impl Session {
             while self.srtp.is_some() && (self.control.pop(out) || self.write_media(out)) {}
             return None;
         };
-        (self.control.pop(out) || self.write_media(out)).then_some(to)
+        loop {
+            if self.control.pop(out) {
+                return Some(to);
+            }
+            if !self.queue_sctp_packet() {
+                return self.write_media(out).then_some(to);
+            }
+        }
     }
 
     /// What happened since the last call; until `None`.
@@ -375,6 +410,7 @@ impl Session {
         if self.ended {
             return;
         }
+        self.close_sctp();
         if let Some(dtls) = &mut self.dtls {
             dtls.close();
         }
@@ -428,6 +464,7 @@ impl Session {
         self.ice.handle_traffic(self.now, from);
         self.dtls.as_mut()?.handle_datagram(self.now, data);
         self.drain_dtls();
+        self.drain_sctp();
         Some(())
     }
 
@@ -444,12 +481,17 @@ impl Session {
                         self.srtp = Some(srtp);
                         self.events.push_back(Event::Connected(keys.suite));
                         self.start_reports();
+                        self.start_sctp();
                     }
                     Err(error) => self.end(Event::Failed(error.into())),
                 },
                 // RFC 5764 §4.1: without a common profile there is no media.
                 dtls::Output::Connected { srtp: None, .. } => self.end(Event::Failed(FailureReason::NoSrtp)),
-                dtls::Output::ApplicationData(_) => {}
+                dtls::Output::ApplicationData(packet) => {
+                    if let Some(sctp) = &mut self.sctp {
+                        sctp.handle_packet(self.now, packet);
+                    }
+                }
                 dtls::Output::Failed(error) => self.end(Event::Failed(error.into())),
                 dtls::Output::Closed => self.end(Event::Closed),
                 dtls::Output::Idle { timeout } => {
@@ -469,6 +511,7 @@ impl Session {
         self.ended = true;
         self.dtls = None;
         self.srtp = None;
+        self.sctp = None;
         self.queue.clear();
         self.resends.clear();
         self.events.push_back(event);

@@ -53,6 +53,7 @@ impl Peer {
             candidates: vec![server_address()],
             remote_dtls: change(identity.dtls_parameters(role)),
             cname: "client".into(),
+            sctp: None,
             seed: [3; 32],
         };
         let session = Session::new(config, now, UNIX).unwrap();

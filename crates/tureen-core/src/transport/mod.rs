@@ -16,6 +16,7 @@ use hashbrown::HashMap;
 
 use crate::api::{RouterId, TransportId, TransportTrace};
 use crate::consumer::Resend;
+use crate::data::DataSide;
 use crate::keys::{ConsumerKey, ProducerKey};
 use crate::rate::{Counter, DEFAULT_RATE_WINDOW, RateMeter};
 use crate::units::{Bitrate, Ssrc};
@@ -51,6 +52,8 @@ pub struct Transport {
     pub sealer: Option<Sealer>,
     /// Feedback for the remote side's congestion control, if it uses transport-wide sequence numbers.
     pub twcc: Option<TwccReceiver>,
+    /// Data channels.
+    pub data: DataSide,
     /// Consumers with something to send after this batch.
     pub dirty: Vec<ConsumerKey>,
     /// Whether it waits to be drained.
@@ -144,7 +147,7 @@ impl TransportTraffic {
 
 impl Transport {
     /// A transport without producers and consumers.
-    pub fn new(id: TransportId, router: RouterId, link: Link, bitrates: Bitrates) -> Self {
+    pub fn new(id: TransportId, router: RouterId, link: Link, bitrates: Bitrates, data: DataSide) -> Self {
         Self {
             id,
             router,
@@ -157,6 +160,7 @@ impl Transport {
             opener: None,
             sealer: None,
             twcc: None,
+            data,
             dirty: Vec::new(),
             queued: false,
             flowing: false,

@@ -24,13 +24,13 @@ impl Worker {
         Some(match request {
             Request::CreateWebRtcServer(options) => return self.create_server(id, options).err().map(Err),
             Request::CreateWebRtcTransport(options) => {
-                return self.create_webrtc_transport(id, options).err().map(Err);
+                return self.create_webrtc_transport(now, id, options).err().map(Err);
             }
             Request::CreatePlainTransport(options) => {
-                return self.create_plain_transport(id, &options).err().map(Err);
+                return self.create_plain_transport(now, id, &options).err().map(Err);
             }
             Request::CreatePipeTransport(options) => {
-                return self.create_pipe_transport(id, &options).err().map(Err);
+                return self.create_pipe_transport(now, id, &options).err().map(Err);
             }
             Request::CreateDirectTransport(options) => self.create_direct_transport(now, options),
             Request::DumpWorker => Ok(Response::WorkerDump(self.dump_worker())),
@@ -139,7 +139,7 @@ impl Worker {
             | Request::SendData(..)
             | Request::SetSubchannels(..)
             | Request::AddSubchannel(..)
-            | Request::RemoveSubchannel(..) => refuse("data channels"),
+            | Request::RemoveSubchannel(..) => self.control_data(now, request),
         })
     }
 
@@ -406,12 +406,7 @@ impl Worker {
     }
 }
 
-/// What comes with a later version is refused by name.
-fn refuse(what: &str) -> Answer {
-    Err(RequestError::Failed(format!("not supported yet: {what}")))
-}
-
-fn done((): ()) -> Response {
+pub(super) fn done((): ()) -> Response {
     Response::Done
 }
 

@@ -19,13 +19,13 @@ impl Worker {
         let taken = match injection {
             Injection::Rtp(producer, packet) => self.inject_rtp(now, &producer, &packet),
             Injection::Rtcp(transport, packet) => self.inject_rtcp(now, &transport, &packet),
-            // Nothing makes DataProducers yet.
-            Injection::Data(..) => Err(DropReason::NoProducer),
+            Injection::Data(producer, publication) => self.publish(now, &producer, publication),
         };
         if let Err(reason) = taken {
             self.drops.count(reason);
         }
         self.queue_consumers();
+        self.flush_sctp(now);
     }
 
     fn inject_rtp(&mut self, now: Instant, id: &ProducerId, packet: &[u8]) -> Result<(), DropReason> {

@@ -205,8 +205,13 @@ impl Worker {
     /// Writes the next datagrams for one destination into `buffer`, which should hold 64 KiB or a few frames' worth of
     /// packets; 2 KiB are the least that works. `None` when everything is sent.
     pub fn poll_transmit(&mut self, now: Instant, buffer: &mut [u8]) -> Option<Transmit> {
-        if let Some(transmit) = self.egress.pop_control(buffer) {
-            return Some(transmit);
+        loop {
+            if let Some(transmit) = self.egress.pop_control(buffer) {
+                return Some(transmit);
+            }
+            if !self.seal_next_sctp(now) {
+                break;
+            }
         }
         loop {
             if self.egress.next < self.egress.plan.len() {

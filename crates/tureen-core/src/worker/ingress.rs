@@ -13,6 +13,7 @@ use crate::io::{Datagram, Tuple};
 use crate::keys::{ConsumerKey, ProducerKey, TransportKey};
 use crate::producer::Handled;
 use crate::producer::stream::Taken;
+use crate::sctp;
 use crate::srtp::{SrtpError, SrtpSealer};
 use crate::transport::link::Link;
 use crate::transport::protection::{Opener, Sealer};
@@ -50,8 +51,10 @@ pub enum DropReason {
     Replayed,
     /// More streams than a remote side may send.
     TooManyStreams,
-    /// No Producer for this SSRC, MID or RID.
+    /// No Producer for this SSRC, MID or RID, or no DataProducer for this stream.
     NoProducer,
+    /// A data message longer than may be sent or taken.
+    MessageTooLong,
     /// A sequence number out of place, an unrequested retransmission, or a full buffer.
     Discarded,
     /// A packet of the application for something that is not on a DirectTransport.
@@ -61,7 +64,7 @@ pub enum DropReason {
 }
 
 impl DropReason {
-    const ALL: [(Self, &'static str); 15] = [
+    const ALL: [(Self, &'static str); 16] = [
         (Self::UnknownProtocol, "unknown-protocol"),
         (Self::MalformedStun, "malformed-stun"),
         (Self::RefusedStun, "refused-stun"),
@@ -74,6 +77,7 @@ impl DropReason {
         (Self::Replayed, "replayed"),
         (Self::TooManyStreams, "too-many-streams"),
         (Self::NoProducer, "no-producer"),
+        (Self::MessageTooLong, "message-too-long"),
         (Self::Discarded, "discarded"),
         (Self::NotDirect, "not-direct"),
         (Self::TooLong, "too-long"),
@@ -104,6 +108,7 @@ impl Worker {
             }
         }
         self.queue_consumers();
+        self.flush_sctp(now);
     }
 
     /// What went no further since the start, by reason.
@@ -127,6 +132,11 @@ impl Worker {
                 return Err(DropReason::UnknownTuple);
             }
             (PacketKind::Rtp | PacketKind::Rtcp, _) => {}
+            (_, Link::Plain(_) | Link::Pipe(_)) if transport.data.is_for_sctp(data) => {
+                transport.traffic.received.add(now, 1, data.len());
+                self.handle_sctp(now, key, data);
+                return Ok(());
+            }
             _ => return Err(DropReason::UnknownProtocol),
         }
         transport.traffic.received.add(now, 1, data.len());
@@ -194,6 +204,15 @@ impl Worker {
                 }
                 self.latch(now, key, tuple, received);
                 self.take_rtcp(now, key, &data[..len])
+            }
+            // SCTP proves nothing, so it does not tell where SRTP goes.
+            _ if link.has_srtp() || !link.may_latch(PacketKind::Rtp, tuple.socket) => {
+                Err(DropReason::UnknownTuple)
+            }
+            _ if transport.data.is_for_sctp(data) && sctp::is_valid(data) => {
+                self.latch(now, key, tuple, received);
+                self.handle_sctp(now, key, data);
+                Ok(())
             }
             _ => Err(DropReason::UnknownProtocol),
         }
@@ -352,20 +371,27 @@ impl Worker {
                             transport.opener = Some(opener);
                             DtlsState::Connected
                         }
-                        // RFC 5764 §4.1: without a common SRTP profile there is no media, and nothing else is served yet.
+                        // A session for data alone.
+                        None if transport.data.sctp().is_some() => DtlsState::Connected,
+                        // RFC 5764 §4.1: without a common SRTP profile there is no media, and nothing else is wanted.
                         None | Some(Err(_)) => DtlsState::Failed,
                     };
                     link.dtls_state = state;
+                    let has_media = transport.sealer.is_some();
                     let certificate = (state == DtlsState::Connected).then_some(remote_certificate_pem);
                     self.notify_transport(
                         key,
                         TransportEvent::DtlsState { state, remote_certificate: certificate },
                     );
                     if state == DtlsState::Connected {
-                        self.on_transport_connected(now, key);
+                        if has_media {
+                            self.on_transport_connected(now, key);
+                        } else {
+                            self.start_sctp(now, key);
+                        }
                     }
                 }
-                dtls::Output::ApplicationData(_) => {}
+                dtls::Output::ApplicationData(packet) => self.handle_sctp(now, key, packet),
                 dtls::Output::Failed(error) => {
                     tracing::warn!(target: "tureen_core::dtls", transport = %transport.id, %error, "DTLS failed");
                     self.end_dtls(key, DtlsState::Failed);
@@ -395,6 +421,7 @@ impl Worker {
         transport.opener = None;
         transport.sealer = None;
         self.notify_transport(key, TransportEvent::DtlsState { state, remote_certificate: None });
+        self.end_sctp(key);
         self.on_transport_disconnected(key);
     }
 
@@ -410,6 +437,7 @@ impl Worker {
         for producer in producers {
             self.poll_producer_feedback(now, producer);
         }
+        self.start_sctp(now, key);
     }
 
     fn on_transport_disconnected(&mut self, key: TransportKey) {

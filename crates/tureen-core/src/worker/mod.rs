@@ -14,6 +14,7 @@
 //! The same inputs and seed give the same outputs, bit for bit, but for what the DTLS libraries choose themselves.
 
 mod control;
+mod data;
 mod direct;
 mod egress;
 mod ingress;
@@ -37,13 +38,15 @@ use rand::{RngCore, SeedableRng};
 use slotmap::SlotMap;
 
 use crate::api::{
-    ConsumerEvent, ConsumerId, Notification, ProducerEvent, ProducerId, Request, RequestError, RequestId,
-    Response, RouterId, RtpObserverId, TransportEvent, TransportId, WebRtcServerId,
+    ConsumerEvent, ConsumerId, DataConsumerId, DataProducerId, Notification, ProducerEvent, ProducerId,
+    Request, RequestError, RequestId, Response, RouterId, RtpObserverId, TransportEvent, TransportId,
+    WebRtcServerId,
 };
 use crate::consumer::{Consumer, Resend};
+use crate::data::{DataConsumer, DataProducer};
 use crate::dtls::{Certificate, DtlsConfig, DtlsError, DtlsOptions};
 use crate::io::{SocketCommand, SocketId, Tuple};
-use crate::keys::{ConsumerKey, ObserverKey, ProducerKey, TransportKey};
+use crate::keys::{ConsumerKey, DataConsumerKey, DataProducerKey, ObserverKey, ProducerKey, TransportKey};
 use crate::producer::Producer;
 use crate::timers::TimerQueue;
 use crate::transport::Transport;
@@ -117,6 +120,8 @@ enum Timer {
     Ice(TransportKey),
     /// A DTLS flight is to be sent again, or the handshake has taken too long.
     Dtls(TransportKey),
+    /// SCTP is to send again, or has waited long enough.
+    Sctp(TransportKey),
     /// Sender and receiver reports are due.
     Reports(TransportKey),
     /// Transport-wide feedback is due.
@@ -149,6 +154,14 @@ pub struct Worker {
     producer_ids: HashMap<ProducerId, ProducerKey>,
     consumer_ids: HashMap<ConsumerId, ConsumerKey>,
     observer_ids: HashMap<RtpObserverId, ObserverKey>,
+    data_producers: SlotMap<DataProducerKey, DataProducer>,
+    data_consumers: SlotMap<DataConsumerKey, DataConsumer>,
+    data_producer_ids: HashMap<DataProducerId, DataProducerKey>,
+    data_consumer_ids: HashMap<DataConsumerId, DataConsumerKey>,
+    /// Transports whose associations may have something to say.
+    queued_sctp: Vec<TransportKey>,
+    /// Transports whose associations may have something to send.
+    sending_sctp: VecDeque<TransportKey>,
     sockets: Sockets,
     /// Transports whose sockets are not all bound yet.
     pending_transports: HashMap<TransportKey, server::Pending>,
@@ -219,6 +232,12 @@ impl Worker {
             producer_ids: HashMap::new(),
             consumer_ids: HashMap::new(),
             observer_ids: HashMap::new(),
+            data_producers: SlotMap::with_key(),
+            data_consumers: SlotMap::with_key(),
+            data_producer_ids: HashMap::new(),
+            data_consumer_ids: HashMap::new(),
+            queued_sctp: Vec::new(),
+            sending_sctp: VecDeque::new(),
             sockets: Sockets::default(),
             pending_transports: HashMap::new(),
             latching: HashMap::new(),
@@ -236,6 +255,7 @@ impl Worker {
         if let Some(result) = self.control(now, id, request) {
             self.outputs.push_back(Output::Response(id, result));
         }
+        self.flush_sctp(now);
     }
 
     /// The driver's answer to [`SocketCommand::BindUdp`]: the address bound, or why not.
@@ -254,6 +274,7 @@ impl Worker {
             match timer {
                 Timer::Ice(key) => self.on_ice_timer(now, key),
                 Timer::Dtls(key) => self.on_dtls_timer(now, key),
+                Timer::Sctp(key) => self.on_sctp_timer(now, key),
                 Timer::Reports(key) => self.on_reports_timer(now, key),
                 Timer::TransportCc(key) => self.on_transport_cc_timer(now, key),
                 Timer::Nack(key) | Timer::KeyFrame(key) => self.on_producer_timer(now, key),
@@ -261,6 +282,7 @@ impl Worker {
                 Timer::Observer(key) => self.on_observer_timer(now, key),
             }
         }
+        self.flush_sctp(now);
     }
 
     /// When [`Worker::handle_timeout`] should be called next.

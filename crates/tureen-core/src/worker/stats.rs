@@ -54,18 +54,21 @@ impl Worker {
         let observers = |keys: &[crate::keys::ObserverKey]| {
             keys.iter().filter_map(|&key| self.observers.get(key)).map(|o| o.id.clone()).collect()
         };
-        Ok(RouterDump {
+        let mut dump = RouterDump {
             id: id.clone(),
             transport_ids: transports().map(|t| t.id.clone()).collect(),
             producer_consumers: producers().map(|p| (p.id.clone(), consumers(&p.consumers))).collect(),
             rtp_observer_ids: observers(&router.observers),
             producer_observers: producers().map(|p| (p.id.clone(), observers(&p.observers))).collect(),
             data_producer_consumers: Vec::new(),
-        })
+        };
+        self.fill_router_dump(&mut dump, &router.transports);
+        Ok(dump)
     }
 
     pub(super) fn dump_transport(&self, key: TransportKey) -> TransportDump {
         let transport = &self.transports[key];
+        let (max_send_message_size, max_receive_message_size) = transport.data.max_message_sizes();
         let producer_id = |key| self.producers.get(key).map(|p| p.id.clone());
         let consumer_id = |key| self.consumers.get(key).map(|c| c.id.clone());
         let consumers = || transport.consumers.iter().filter_map(|&key| self.consumers.get(key));
@@ -89,11 +92,11 @@ impl Worker {
                 mid_table: named(transport.listener.mids(), producer_id),
                 rid_table: named(transport.listener.rids(), producer_id),
             },
-            data_producer_ids: Vec::new(),
-            data_consumer_ids: Vec::new(),
-            max_send_message_size: 0,
-            max_receive_message_size: 0,
-            sctp: None,
+            data_producer_ids: self.data_producer_names(&transport.data),
+            data_consumer_ids: self.data_consumer_names(&transport.data.consumers),
+            max_send_message_size,
+            max_receive_message_size,
+            sctp: self.dump_sctp(&transport.data),
             trace: transport.trace,
             link: self.dump_link(&transport.link),
         }
@@ -128,7 +131,7 @@ impl Worker {
             min_outgoing_bitrate: limit(limits.min_outgoing),
             rtp_packet_loss_received: None,
             rtp_packet_loss_sent: transport.loss_sent,
-            sctp_state: None,
+            sctp_state: transport.data.sctp().map(|sctp| sctp.state()),
             link: link_stats(&self.sockets, &transport.link),
             drops,
         })

@@ -10,6 +10,7 @@ use crate::api::{
     ConnectPipe, ConnectPlain, CreateDirectTransport, CreatePipeTransport, CreatePlainTransport,
     CreateWebRtcTransport, Listen, PlainConnected, RequestError, RequestId, Response, RouterId, TransportId,
 };
+use crate::data::{DataPath, DataSide, SctpPurpose};
 use crate::dtls::Role;
 use crate::ice::{IceConfig, IceCredentials, IceServer, candidate_priority, local_preference};
 use crate::io::{SocketId, Tuple};
@@ -28,6 +29,7 @@ use crate::units::Bitrate;
 impl Worker {
     pub(super) fn create_webrtc_transport(
         &mut self,
+        now: Instant,
         request: RequestId,
         options: CreateWebRtcTransport,
     ) -> Result<(), RequestError> {
@@ -36,6 +38,7 @@ impl Worker {
             Listen::Individual(infos) => Self::check_listen_infos(infos)?,
             Listen::Server(server) => self.find_server(server)?,
         }
+        let data = self.data_side(now, options.sctp.as_ref(), SctpPurpose::DataChannels)?;
         let ice = IceConfig {
             consent_timeout: options.ice_consent_timeout,
             max_tuples: self.limits.tuples_per_transport,
@@ -51,6 +54,7 @@ impl Worker {
                 options.router_id.clone(),
                 Link::WebRtc(Box::new(link)),
                 bitrates,
+                data,
             )
         });
         self.enter_transport(key);
@@ -78,6 +82,7 @@ impl Worker {
 
     pub(super) fn create_plain_transport(
         &mut self,
+        now: Instant,
         request: RequestId,
         options: &CreatePlainTransport,
     ) -> Result<(), RequestError> {
@@ -91,11 +96,12 @@ impl Worker {
         if let Some(info) = &rtcp_info {
             check_udp(info, "unsupported RTCP listen protocol")?;
         }
+        let data = self.data_side(now, options.sctp.as_ref(), SctpPurpose::Plain)?;
         let initial_outgoing = options.initial_available_outgoing_bitrate.unwrap_or(Bitrate::ZERO);
         let bitrates = Bitrates { initial_outgoing, ..Bitrates::default() };
         // Its sockets are opened with its key, so it is there before its link is.
         let key = self.transports.insert_with_key(|_| {
-            Transport::new(options.id.clone(), options.router_id.clone(), Link::Direct, bitrates)
+            Transport::new(options.id.clone(), options.router_id.clone(), Link::Direct, bitrates, data)
         });
         let owner = SocketOwner::Transport(key);
         let rtp_socket = self.open_socket(&owner, &options.listen_info);
@@ -117,14 +123,16 @@ impl Worker {
 
     pub(super) fn create_pipe_transport(
         &mut self,
+        now: Instant,
         request: RequestId,
         options: &CreatePipeTransport,
     ) -> Result<(), RequestError> {
         self.check_new_transport(&options.router_id, &options.id)?;
         check_udp(&options.listen_info, "unsupported listen protocol")?;
+        let data = self.data_side(now, options.sctp.as_ref(), SctpPurpose::Pipe)?;
         let key = self.transports.insert_with_key(|_| {
             let (id, router) = (options.id.clone(), options.router_id.clone());
-            Transport::new(id, router, Link::Direct, Bitrates::default())
+            Transport::new(id, router, Link::Direct, Bitrates::default(), data)
         });
         let socket = self.open_socket(&SocketOwner::Transport(key), &options.listen_info);
         let link = PipeLink::new(socket, options.enable_rtx, options.enable_srtp, &mut self.rng);
@@ -140,7 +148,9 @@ impl Worker {
 
     pub(super) fn create_direct_transport(&mut self, now: Instant, options: CreateDirectTransport) -> Answer {
         self.check_new_transport(&options.router_id, &options.id)?;
-        let mut transport = Transport::new(options.id, options.router_id, Link::Direct, Bitrates::default());
+        let data = DataSide::new(DataPath::Direct { max_message_size: options.max_message_size });
+        let (id, router) = (options.id, options.router_id);
+        let mut transport = Transport::new(id, router, Link::Direct, Bitrates::default(), data);
         transport.set_protection(Sealer::Plain, Opener::Plain);
         let key = self.transports.insert(transport);
         self.enter_transport(key);
@@ -247,6 +257,7 @@ impl Worker {
     }
 
     pub(super) fn close_transport(&mut self, now: Instant, key: TransportKey) {
+        self.close_data(now, key);
         let Some(transport) = self.transports.get_mut(key) else { return };
         let (producers, consumers) = (transport.producers.clone(), transport.consumers.clone());
         if let Some(dtls) = transport.link.webrtc_mut().and_then(|link| link.dtls.as_mut()) {

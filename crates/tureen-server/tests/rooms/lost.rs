@@ -36,6 +36,7 @@ impl Media {
             candidates: vec![SocketAddr::new(address.as_str().unwrap().parse().unwrap(), port)],
             remote_dtls: serde_json::from_value(of("dtlsParameters")).unwrap(),
             cname: "lost".to_owned(),
+            sctp: None,
             seed: [7; 32],
         };
         let unix = SystemTime::now().duration_since(UNIX_EPOCH).unwrap();

@@ -86,6 +86,7 @@ fn check_with_an_unknown_user_name_gets_nothing() {
         identity,
         dtls_role: Role::Client,
         cname: "stranger".to_owned(),
+        sctp: None,
         seed: [1; 32],
     };
     let stranger = call.network.add_session(config, good_link(), good_link());

@@ -2,6 +2,7 @@
 
 mod congestion;
 mod connecting;
+mod data;
 mod direct;
 mod foreign;
 mod hostile;

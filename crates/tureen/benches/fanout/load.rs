@@ -172,6 +172,7 @@ impl FarEnd {
             candidates: vec![candidate],
             remote_dtls: dtls,
             cname: format!("session-{index}"),
+            sctp: None,
             seed,
         };
         let unix = SystemTime::now().duration_since(UNIX_EPOCH).expect("after 1970");

@@ -1,0 +1,377 @@
+//! The part of SCTP's wire format that the handshake needs (RFC 9260 §3): packets, chunks, INIT and INIT ACK.
+
+use crc::{CRC_32_ISCSI, Crc};
+
+/// Source port, destination port, verification tag, checksum.
+pub(super) const HEADER_LEN: usize = 12;
+const CHUNK_HEADER_LEN: usize = 4;
+/// Fixed part of an INIT chunk's value.
+const INIT_LEN: usize = 16;
+const CRC32C: Crc<u32> = Crc::<u32>::new(&CRC_32_ISCSI);
+
+/// Chunk types (RFC 9260 §3.2, RFC 3758, RFC 6525).
+pub(super) mod kind {
+    pub(crate) const DATA: u8 = 0;
+    pub(crate) const INIT: u8 = 1;
+    pub(crate) const INIT_ACK: u8 = 2;
+    pub(crate) const SACK: u8 = 3;
+    pub(crate) const HEARTBEAT: u8 = 4;
+    pub(crate) const ABORT: u8 = 6;
+    pub(crate) const SHUTDOWN: u8 = 7;
+    pub(crate) const SHUTDOWN_ACK: u8 = 8;
+    pub(crate) const ERROR: u8 = 9;
+    pub(crate) const COOKIE_ECHO: u8 = 10;
+    pub(crate) const COOKIE_ACK: u8 = 11;
+    pub(crate) const SHUTDOWN_COMPLETE: u8 = 14;
+    pub(crate) const RE_CONFIG: u8 = 130;
+    pub(crate) const FORWARD_TSN: u8 = 192;
+}
+
+/// Parameter types (RFC 9260 §3.3.3, RFC 5061 §4.2.7, RFC 3758 §3.1).
+mod parameter {
+    pub(super) const STATE_COOKIE: u16 = 7;
+    pub(super) const SUPPORTED_EXTENSIONS: u16 = 0x8008;
+    pub(super) const FORWARD_TSN_SUPPORTED: u16 = 0xc000;
+}
+
+/// Source and destination port.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Ports {
+    pub(super) source: u16,
+    pub(super) destination: u16,
+}
+
+impl Ports {
+    pub(super) fn reversed(self) -> Self {
+        Self { source: self.destination, destination: self.source }
+    }
+}
+
+/// A packet whose chunks fit it.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Packet<'a> {
+    bytes: &'a [u8],
+}
+
+/// One chunk.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Chunk<'a> {
+    pub(super) kind: u8,
+    pub(super) flags: u8,
+    pub(super) value: &'a [u8],
+    /// Header, value and padding.
+    pub(super) whole: &'a [u8],
+}
+
+impl<'a> Packet<'a> {
+    /// `None` unless there is a first chunk and all chunks fit. The checksum is not looked at.
+    pub(super) fn parse(bytes: &'a [u8]) -> Option<Self> {
+        let packet = Self { bytes };
+        let mut rest = bytes.get(HEADER_LEN..).filter(|rest| !rest.is_empty())?;
+        while !rest.is_empty() {
+            let chunk = split_chunk(rest)?;
+            rest = &rest[chunk.whole.len()..];
+        }
+        Some(packet)
+    }
+
+    pub(super) fn ports(&self) -> Ports {
+        Ports { source: u16_at(self.bytes, 0), destination: u16_at(self.bytes, 2) }
+    }
+
+    pub(super) fn tag(&self) -> u32 {
+        u32_at(self.bytes, 4)
+    }
+
+    pub(super) fn checksum_is_right(&self) -> bool {
+        let sent = u32::from_le_bytes(self.bytes[8..12].try_into().expect("a range of four"));
+        sent == checksum(self.bytes)
+    }
+
+    pub(super) fn chunks(&self) -> impl Iterator<Item = Chunk<'a>> + use<'a> {
+        let mut rest = &self.bytes[HEADER_LEN..];
+        std::iter::from_fn(move || {
+            let chunk = split_chunk(rest)?;
+            rest = &rest[chunk.whole.len()..];
+            Some(chunk)
+        })
+    }
+
+    pub(super) fn first(&self) -> Chunk<'a> {
+        split_chunk(&self.bytes[HEADER_LEN..]).expect("parse saw a first chunk")
+    }
+
+    /// The same packet with only those chunks that `keep` says; `None` if no chunk is left.
+    pub(super) fn filtered(&self, keep: impl Fn(u8) -> bool) -> Option<Vec<u8>> {
+        let mut out = PacketWriter::new(self.ports(), self.tag());
+        let mut kept = false;
+        for chunk in self.chunks().filter(|chunk| keep(chunk.kind)) {
+            out.bytes.extend_from_slice(chunk.whole);
+            kept = true;
+        }
+        kept.then(|| out.finish())
+    }
+}
+
+fn split_chunk(bytes: &[u8]) -> Option<Chunk<'_>> {
+    if bytes.len() < CHUNK_HEADER_LEN {
+        return None;
+    }
+    let len = usize::from(u16_at(bytes, 2));
+    // RFC 9260 §3.2: the last chunk's padding may be missing only in the eyes of lenient receivers, as we are one.
+    let padded = len.next_multiple_of(4).min(bytes.len());
+    let value = bytes.get(CHUNK_HEADER_LEN..len)?;
+    Some(Chunk { kind: bytes[0], flags: bytes[1], value, whole: &bytes[..padded] })
+}
+
+/// Writes one packet.
+#[derive(Debug)]
+pub(super) struct PacketWriter {
+    bytes: Vec<u8>,
+}
+
+impl PacketWriter {
+    pub(super) fn new(ports: Ports, tag: u32) -> Self {
+        let mut bytes = Vec::with_capacity(160);
+        bytes.extend_from_slice(&ports.source.to_be_bytes());
+        bytes.extend_from_slice(&ports.destination.to_be_bytes());
+        bytes.extend_from_slice(&tag.to_be_bytes());
+        bytes.extend_from_slice(&[0; 4]);
+        Self { bytes }
+    }
+
+    /// Adds a chunk of at most 64 KiB.
+    pub(super) fn chunk(mut self, kind: u8, flags: u8, value: &[u8]) -> Self {
+        write_chunk(&mut self.bytes, kind, flags, value);
+        self
+    }
+
+    pub(super) fn finish(mut self) -> Vec<u8> {
+        let sum = checksum(&self.bytes).to_le_bytes();
+        self.bytes[8..12].copy_from_slice(&sum);
+        self.bytes
+    }
+}
+
+/// What INIT and INIT ACK say of the side that sends them.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Init {
+    /// Goes into every packet to that side.
+    pub(super) tag: u32,
+    /// Receive window in bytes.
+    pub(super) window: u32,
+    pub(super) outbound_streams: u16,
+    pub(super) inbound_streams: u16,
+    /// TSN of its first DATA chunk.
+    pub(super) tsn: u32,
+    /// It knows partial reliability (RFC 3758).
+    pub(super) forward_tsn: bool,
+    /// It knows stream reset (RFC 6525).
+    pub(super) re_config: bool,
+}
+
+impl Init {
+    /// Reads the value of an INIT or INIT ACK, with its state cookie. `None` if it is malformed or says what must not be
+    /// said (RFC 9260 §3.3.2: no zero tag, no zero streams, a window of 1500 bytes at least).
+    pub(super) fn parse(value: &[u8]) -> Option<(Self, Option<&[u8]>)> {
+        let fixed = value.get(..INIT_LEN)?;
+        let mut init = Self {
+            tag: u32_at(fixed, 0),
+            window: u32_at(fixed, 4),
+            outbound_streams: u16_at(fixed, 8),
+            inbound_streams: u16_at(fixed, 10),
+            tsn: u32_at(fixed, 12),
+            forward_tsn: false,
+            re_config: false,
+        };
+        // A first TSN of 0 is legal, but the library can't begin there; one peer in four billion has to try again.
+        if init.tag == 0
+            || init.tsn == 0
+            || init.outbound_streams == 0
+            || init.inbound_streams == 0
+            || init.window < 1500
+        {
+            return None;
+        }
+        let mut cookie = None;
+        let mut rest = &value[INIT_LEN..];
+        while rest.len() >= CHUNK_HEADER_LEN {
+            let (kind, len) = (u16_at(rest, 0), usize::from(u16_at(rest, 2)));
+            let content = rest.get(CHUNK_HEADER_LEN..len)?;
+            match kind {
+                parameter::STATE_COOKIE => cookie = Some(content),
+                parameter::FORWARD_TSN_SUPPORTED => init.forward_tsn = true,
+                parameter::SUPPORTED_EXTENSIONS => {
+                    init.forward_tsn |= content.contains(&kind::FORWARD_TSN);
+                    init.re_config |= content.contains(&kind::RE_CONFIG);
+                }
+                // RFC 9260 §3.2.1: the highest bit of an unknown one tells whether to go on behind it.
+                unknown if unknown & 0x8000 == 0 && !is_known_and_unused(unknown) => break,
+                _ => {}
+            }
+            rest = rest.get(len.next_multiple_of(4)..).unwrap_or_default();
+        }
+        Some((init, cookie))
+    }
+
+    /// The value of an INIT, or with a cookie of an INIT ACK.
+    pub(super) fn value(&self, cookie: Option<&[u8]>) -> Vec<u8> {
+        let mut out = Vec::with_capacity(160);
+        out.extend_from_slice(&self.tag.to_be_bytes());
+        out.extend_from_slice(&self.window.to_be_bytes());
+        out.extend_from_slice(&self.outbound_streams.to_be_bytes());
+        out.extend_from_slice(&self.inbound_streams.to_be_bytes());
+        out.extend_from_slice(&self.tsn.to_be_bytes());
+        if let Some(cookie) = cookie {
+            write_parameter(&mut out, parameter::STATE_COOKIE, cookie);
+        }
+        if self.forward_tsn {
+            write_parameter(&mut out, parameter::FORWARD_TSN_SUPPORTED, &[]);
+        }
+        let extensions: &[u8] = match (self.re_config, self.forward_tsn) {
+            (true, true) => &[kind::RE_CONFIG, kind::FORWARD_TSN],
+            (true, false) => &[kind::RE_CONFIG],
+            (false, true) => &[kind::FORWARD_TSN],
+            (false, false) => &[],
+        };
+        write_parameter(&mut out, parameter::SUPPORTED_EXTENSIONS, extensions);
+        out
+    }
+
+    /// A whole INIT chunk, as the library wants to be told of both sides.
+    pub(super) fn chunk(&self) -> Vec<u8> {
+        let mut out = Vec::new();
+        write_chunk(&mut out, kind::INIT, 0, &self.value(None));
+        out
+    }
+}
+
+/// Addresses, cookie preservative, host name, supported address types: nothing to us, nothing to stop at.
+fn is_known_and_unused(parameter: u16) -> bool {
+    matches!(parameter, 5 | 6 | 9 | 11 | 12)
+}
+
+fn write_chunk(out: &mut Vec<u8>, kind: u8, flags: u8, value: &[u8]) {
+    out.extend_from_slice(&[kind, flags]);
+    out.extend_from_slice(&((CHUNK_HEADER_LEN + value.len()) as u16).to_be_bytes());
+    out.extend_from_slice(value);
+    out.resize(out.len().next_multiple_of(4), 0);
+}
+
+fn write_parameter(out: &mut Vec<u8>, kind: u16, content: &[u8]) {
+    out.resize(out.len().next_multiple_of(4), 0);
+    out.extend_from_slice(&kind.to_be_bytes());
+    out.extend_from_slice(&((CHUNK_HEADER_LEN + content.len()) as u16).to_be_bytes());
+    out.extend_from_slice(content);
+}
+
+/// CRC32c with the checksum field taken as zero (RFC 9260 §6.8).
+fn checksum(packet: &[u8]) -> u32 {
+    let mut digest = CRC32C.digest();
+    digest.update(&packet[..8]);
+    digest.update(&[0; 4]);
+    digest.update(&packet[HEADER_LEN..]);
+    digest.finalize()
+}
+
+fn u16_at(bytes: &[u8], at: usize) -> u16 {
+    u16::from_be_bytes([bytes[at], bytes[at + 1]])
+}
+
+fn u32_at(bytes: &[u8], at: usize) -> u32 {
+    u32::from_be_bytes([bytes[at], bytes[at + 1], bytes[at + 2], bytes[at + 3]])
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const INIT: Init = Init {
+        tag: 0x1234_5678,
+        window: 131_072,
+        outbound_streams: 65_535,
+        inbound_streams: 1024,
+        tsn: 7,
+        forward_tsn: true,
+        re_config: true,
+    };
+
+    #[test]
+    fn init_is_read_as_it_was_written() {
+        let value = INIT.value(Some(b"cookie!"));
+        assert_eq!(Init::parse(&value), Some((INIT, Some(&b"cookie!"[..]))));
+        let plain = Init { forward_tsn: false, re_config: false, ..INIT };
+        assert_eq!(Init::parse(&plain.value(None)), Some((plain, None)));
+    }
+
+    #[test]
+    fn init_with_forbidden_values_is_refused() {
+        for bad in [
+            Init { tag: 0, ..INIT },
+            Init { outbound_streams: 0, ..INIT },
+            Init { inbound_streams: 0, ..INIT },
+            Init { window: 1499, ..INIT },
+        ] {
+            assert_eq!(Init::parse(&bad.value(None)), None);
+        }
+        assert_eq!(Init::parse(&INIT.value(None)[..15]), None);
+    }
+
+    #[test]
+    fn unknown_parameter_stops_or_is_skipped_by_its_highest_bit() {
+        let mut skipped = INIT.value(None)[..INIT_LEN].to_vec();
+        write_parameter(&mut skipped, 0x8001, b"zz");
+        write_parameter(&mut skipped, parameter::FORWARD_TSN_SUPPORTED, &[]);
+        assert!(Init::parse(&skipped).expect("well formed").0.forward_tsn);
+        let mut stopped = INIT.value(None)[..INIT_LEN].to_vec();
+        write_parameter(&mut stopped, 0x4001, b"zz");
+        write_parameter(&mut stopped, parameter::FORWARD_TSN_SUPPORTED, &[]);
+        assert!(!Init::parse(&stopped).expect("well formed").0.forward_tsn);
+    }
+
+    #[test]
+    fn packet_has_a_checksum_that_covers_all_of_it() {
+        let ports = Ports { source: 5000, destination: 5001 };
+        let bytes =
+            PacketWriter::new(ports, 9).chunk(kind::COOKIE_ACK, 0, &[]).chunk(3, 1, b"abcde").finish();
+        let packet = Packet::parse(&bytes).expect("well formed");
+        assert!(packet.checksum_is_right());
+        assert_eq!((packet.ports(), packet.tag()), (ports, 9));
+        assert_eq!(packet.chunks().map(|c| (c.kind, c.value.len())).collect::<Vec<_>>(), [(11, 0), (3, 5)]);
+        for at in 0..bytes.len() {
+            let mut bad = bytes.clone();
+            bad[at] ^= 0x40;
+            assert!(Packet::parse(&bad).is_none_or(|packet| !packet.checksum_is_right()), "byte {at}");
+        }
+    }
+
+    #[test]
+    fn checksum_is_that_of_the_rfc() {
+        // RFC 3720 §B.4: 32 bytes of zeros.
+        assert_eq!(checksum(&[0; 32]), 0x8a91_36aa);
+    }
+
+    #[test]
+    fn filtered_packet_keeps_what_is_wanted_and_its_checksum() {
+        let ports = Ports { source: 1, destination: 2 };
+        let bytes = PacketWriter::new(ports, 3).chunk(11, 0, &[]).chunk(0, 3, b"data").finish();
+        let packet = Packet::parse(&bytes).expect("well formed");
+        let rest = packet.filtered(|kind| kind == kind::DATA).expect("one is left");
+        let rest = Packet::parse(&rest).expect("well formed");
+        assert!(rest.checksum_is_right());
+        assert_eq!(rest.first().value, b"data");
+        assert_eq!(packet.filtered(|_| false), None);
+    }
+
+    #[test]
+    fn truncated_chunks_are_refused() {
+        let ports = Ports { source: 1, destination: 2 };
+        let bytes = PacketWriter::new(ports, 3).chunk(0, 3, b"12345678").finish();
+        for len in 0..bytes.len() {
+            assert!(Packet::parse(&bytes[..len]).is_none(), "{len} bytes");
+        }
+        let mut zero = bytes;
+        zero[15] = 0;
+        assert!(Packet::parse(&zero).is_none());
+    }
+}
