@@ -8,7 +8,7 @@ it('reads what the URL asks for', () => {
     peerId: 'p1',
     displayName: 'Ada L',
     joinAtOnce: true,
-    video: { codec: 'vp9', maxLayers: 1, scalabilityMode: null },
+    video: { codec: 'vp9', maxLayers: 3, scalabilityMode: null },
     videoHeight: 360,
     mic: false,
     camera: true,

@@ -5,7 +5,7 @@ import type { VideoOptions } from './room/codecs';
 import type { SessionOptions } from './room/session';
 
 const DEFAULT_VIDEO_HEIGHT = 720;
-const DEFAULT_LAYERS = 1;
+const DEFAULT_LAYERS = 3;
 
 export interface PageConfig {
   /** `roomId`: the room; null lets the user choose. */

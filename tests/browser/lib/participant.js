@@ -17,10 +17,10 @@ export class Participant {
     });
   }
 
-  /** Opens a page of `browser` and joins a room at once. */
-  static join(browser, serverUrl, { roomId, name, codec, height }) {
-    const optional = { ...(codec ? { codec } : {}), ...(height ? { height } : {}) };
-    return Participant.#open(browser, serverUrl, { roomId, name, join: '1', ...optional });
+  /** Opens a page of `browser` with these URL parameters (`roomId`, `name` and others) and joins at once. */
+  static join(browser, serverUrl, parameters) {
+    const given = Object.entries(parameters).filter(([, value]) => value !== undefined);
+    return Participant.#open(browser, serverUrl, { join: '1', ...Object.fromEntries(given) });
   }
 
   /** Opens a page of `browser`, waits in the lobby for the camera's preview and joins by the button there. */
@@ -81,6 +81,7 @@ export class Participant {
           framesDecoded: inbound.framesDecoded ?? 0,
           width: inbound.frameWidth ?? 0,
           freezes: inbound.freezeCount ?? 0,
+          freezesDuration: inbound.totalFreezesDuration ?? 0,
           audioEnergy: inbound.totalAudioEnergy ?? 0,
           packetsLost: inbound.packetsLost,
           packetsReceived: inbound.packetsReceived,
@@ -115,6 +116,43 @@ export class Participant {
       return video?.at - first.at >= seconds * 1000 && video;
     });
     return (last.framesDecoded - first.framesDecoded) / ((last.at - first.at) / 1000);
+  }
+
+  /** The video of `peer` as it is on the screen: `{ consumerId, scalabilityMode, lines }`. */
+  video(peer) {
+    return this.#until(`shows ${peer}'s video`, () =>
+      this.#page.evaluate((peer) => {
+        const shown = window.tureenTest.video(peer);
+        if (!shown?.element.videoHeight) return null;
+        const { consumer, element } = shown;
+        const { scalabilityMode } = consumer.rtpParameters.encodings[0];
+        return { consumerId: consumer.id, scalabilityMode, lines: element.videoHeight };
+      }, peer),
+    );
+  }
+
+  /** Asks for a spatial layer of `peer`'s video until it has so many lines: senders take their time to begin. */
+  async reachesLines(peer, spatialLayer, lines) {
+    const { consumerId } = await this.video(peer);
+    await this.request('setConsumerPreferredLayers', { consumerId, spatialLayer });
+    await this.#until(`sees ${lines} lines of ${peer}`, async () => (await this.video(peer)).lines === lines);
+  }
+
+  /** Asks for a spatial layer; `{ ms, lines }` of the first picture of another size. */
+  switchLayer(peer, spatialLayer) {
+    return this.#page.evaluate(([peer, layer]) => window.tureenTest.switchLayer(peer, layer), [peer, spatialLayer]);
+  }
+
+  resize(width, height) {
+    return this.#page.setViewportSize({ width, height });
+  }
+
+  /** Makes the page believe that it is in the background, or not. */
+  setHidden(hidden) {
+    return this.#page.evaluate((hidden) => {
+      Object.defineProperty(document, 'hidden', { configurable: true, get: () => hidden });
+      document.dispatchEvent(new Event('visibilitychange'));
+    }, hidden);
   }
 
   /** Waits until `peer` can be heard. */

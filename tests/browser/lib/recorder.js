@@ -45,8 +45,38 @@ export function recorder() {
     }
   }
 
+  /** The tile's video element of a peer, and its consumer. */
+  function video(peer) {
+    const tiles = [...document.querySelectorAll('.tile')];
+    const element = tiles.find(({ ariaLabel }) => ariaLabel.startsWith(peer))?.querySelector('video');
+    const track = element?.srcObject?.getVideoTracks()[0];
+    const consumer = [...window.tureen.room.consumers.values()].find((one) => one.track === track);
+    return consumer && { element, consumer };
+  }
+
+  function switchLayer(peer, spatialLayer) {
+    const { element, consumer } = video(peer);
+    const before = element.videoHeight;
+    const start = performance.now();
+    const asked = window.tureenTest.request('setConsumerPreferredLayers', {
+      consumerId: consumer.id,
+      spatialLayer,
+    });
+    return new Promise((resolve, reject) => {
+      asked.catch(reject);
+      const look = (_, { height }) => {
+        const ms = Math.round(performance.now() - start);
+        if (height !== before || ms > 5000) resolve({ ms, lines: height });
+        else element.requestVideoFrameCallback(look);
+      };
+      element.requestVideoFrameCallback(look);
+    });
+  }
+
   window.tureenTest = {
     timeline,
+    video,
+    switchLayer,
     request(method, data) {
       const id = lastId++;
       const answer = new Promise((resolve, reject) => answers.set(id, { resolve, reject }));
