@@ -10,10 +10,14 @@ pub struct Stamp {
     pub packet: u16,
     /// How many packets the frame has.
     pub packets: u16,
+    /// Which of a simulcast's encodings it is.
+    pub encoding: u8,
+    /// Its temporal layer.
+    pub temporal_layer: u8,
 }
 
 impl Stamp {
-    const LEN: usize = 10;
+    const LEN: usize = 12;
     const MARK: [u8; 2] = *b"tr";
 
     /// The stamp of a VP8 payload made by [`Vp8Source`]; nothing if a byte of it is not as it was made.
@@ -29,11 +33,13 @@ impl Stamp {
 
     fn read(body: &[u8]) -> Option<Self> {
         let (stamp, filling) = body.strip_prefix(&Self::MARK)?.split_first_chunk::<{ Self::LEN - 2 }>()?;
-        let [f0, f1, f2, f3, p0, p1, n0, n1] = *stamp;
+        let [f0, f1, f2, f3, p0, p1, n0, n1, encoding, temporal_layer] = *stamp;
         let stamp = Self {
             frame: u32::from_be_bytes([f0, f1, f2, f3]),
             packet: u16::from_be_bytes([p0, p1]),
             packets: u16::from_be_bytes([n0, n1]),
+            encoding,
+            temporal_layer,
         };
         filling.iter().enumerate().all(|(at, byte)| *byte == stamp.filling(at)).then_some(stamp)
     }
@@ -44,6 +50,7 @@ impl Stamp {
         out.extend_from_slice(&self.frame.to_be_bytes());
         out.extend_from_slice(&self.packet.to_be_bytes());
         out.extend_from_slice(&self.packets.to_be_bytes());
+        out.extend_from_slice(&[self.encoding, self.temporal_layer]);
         let filling = len.saturating_sub(out.len());
         out.extend((0..filling).map(|at| self.filling(at)));
     }
@@ -61,11 +68,23 @@ pub const OPUS_CLOCK_RATE: u32 = 48_000;
 /// Smallest payload of a packet: it holds descriptor, key frame header and stamp.
 pub const MIN_PAYLOAD: usize = 32;
 
-/// Makes the payloads of a VP8 stream: one temporal layer, picture ids of 15 bits (RFC 7741).
+/// Makes the payloads of a VP8 stream: picture ids of 15 bits, and three temporal layers if wanted (RFC 7741).
 #[derive(Clone, Debug, Default)]
 pub struct Vp8Source {
     frame: u32,
+    encoding: u8,
+    layers: Option<TemporalLayers>,
 }
+
+/// Where a stream of three temporal layers is in their pattern.
+#[derive(Clone, Copy, Debug, Default)]
+struct TemporalLayers {
+    position: usize,
+    tl0_pic_idx: u8,
+}
+
+/// Temporal layers of frames in a row, and whether the frame depends on the base layer alone.
+const TEMPORAL_PATTERN: [(u8, bool); 4] = [(0, false), (2, true), (1, true), (2, false)];
 
 /// One frame of a [`Vp8Source`], to be written packet by packet.
 #[derive(Clone, Copy, Debug)]
@@ -74,16 +93,33 @@ pub struct Vp8Frame {
     key_frame: bool,
     bytes: usize,
     packets: u16,
+    encoding: u8,
+    /// TL0PICIDX and the byte with TID and Y.
+    layers: Option<(u8, u8)>,
 }
 
 impl Vp8Source {
+    /// One encoding of a simulcast, with three temporal layers.
+    pub fn of_simulcast(encoding: u8) -> Self {
+        Self { encoding, layers: Some(TemporalLayers::default()), ..Self::default() }
+    }
+
     /// The next frame: `bytes` of payload in packets of at most `max_payload` bytes and nearly equal size.
     /// `max_payload` is at least [`MIN_PAYLOAD`]; frames are made as large as they must be, at most 65535 packets.
     pub fn next_frame(&mut self, key_frame: bool, bytes: usize, max_payload: usize) -> Vp8Frame {
         let number = self.frame;
         self.frame = self.frame.wrapping_add(1);
         let packets = bytes.div_ceil(max_payload.max(MIN_PAYLOAD)).clamp(1, usize::from(u16::MAX));
-        Vp8Frame { number, key_frame, bytes, packets: packets as u16 }
+        let layers = self.layers.as_mut().map(|layers| {
+            if key_frame {
+                layers.position = 0;
+            }
+            let (temporal_layer, sync) = TEMPORAL_PATTERN[layers.position % TEMPORAL_PATTERN.len()];
+            layers.position += 1;
+            layers.tl0_pic_idx = layers.tl0_pic_idx.wrapping_add(u8::from(temporal_layer == 0));
+            (layers.tl0_pic_idx, temporal_layer << 6 | u8::from(sync) << 5)
+        });
+        Vp8Frame { number, key_frame, bytes, packets: packets as u16, encoding: self.encoding, layers }
     }
 }
 
@@ -107,10 +143,12 @@ impl Vp8Frame {
     pub fn write_packet(&self, packet: u16, out: &mut Vec<u8>) {
         out.clear();
         let first = packet == 0;
-        // RFC 7741 §4.2: X; S on the packet that starts the only partition; I with a picture id of 15 bits.
+        // RFC 7741 §4.2: X; S on the packet that starts the only partition; I with a picture id of 15 bits; L and T.
         let picture_id = 0x8000 | (self.number as u16 & 0x7fff);
-        out.extend_from_slice(&[0x80 | u8::from(first) << 4, 0x80]);
+        let extension = if self.layers.is_some() { WITH_LAYERS } else { WITHOUT_LAYERS };
+        out.extend_from_slice(&[0x80 | u8::from(first) << 4, extension]);
         out.extend_from_slice(&picture_id.to_be_bytes());
+        out.extend(self.layers.iter().flat_map(|&(tl0, layer)| [tl0, layer]));
         if first {
             // RFC 6386 §9.1: frame tag with the inverse key frame flag, show_frame and the size of the first partition.
             let tag = u32::from(!self.key_frame) | 1 << 4 | (self.bytes as u32 & 0x7_ffff) << 5;
@@ -123,9 +161,15 @@ impl Vp8Frame {
         let share = self.bytes / usize::from(self.packets);
         let larger = self.bytes % usize::from(self.packets);
         let len = share + usize::from(usize::from(packet) < larger);
-        Stamp { frame: self.number, packet, packets: self.packets }.write(out, len);
+        let temporal_layer = self.layers.map_or(0, |(_, layer)| layer >> 6);
+        let (frame, packets, encoding) = (self.number, self.packets, self.encoding);
+        Stamp { frame, packet, packets, encoding, temporal_layer }.write(out, len);
     }
 }
+
+/// What follows the first byte of a VP8 descriptor: which fields there are.
+const WITHOUT_LAYERS: u8 = 0x80;
+const WITH_LAYERS: u8 = 0xe0;
 
 /// Whether a VP8 payload starts a key frame.
 pub fn is_vp8_key_frame(payload: &[u8]) -> bool {
@@ -135,7 +179,12 @@ pub fn is_vp8_key_frame(payload: &[u8]) -> bool {
 /// What follows the headers that [`Vp8Frame::write_packet`] writes, and whether a key frame starts. The picture id may
 /// be another one: servers rewrite it.
 fn vp8_body(payload: &[u8]) -> Option<(&[u8], bool)> {
-    let (&[descriptor, 0x80, _, _], rest) = payload.split_first_chunk()? else { return None };
+    let (&[descriptor, extension, _, _], rest) = payload.split_first_chunk()?;
+    let rest = match extension {
+        WITHOUT_LAYERS => rest,
+        WITH_LAYERS => rest.get(2..)?,
+        _ => return None,
+    };
     match descriptor {
         0x80 => Some((rest, false)),
         0x90 => {
@@ -167,7 +216,8 @@ impl OpusSource {
     pub fn write_next(&mut self, bytes: usize, out: &mut Vec<u8>) {
         out.clear();
         out.push(OPUS_TOC);
-        Stamp { frame: self.frame, packet: 0, packets: 1 }.write(out, bytes);
+        let stamp = Stamp { frame: self.frame, packet: 0, packets: 1, encoding: 0, temporal_layer: 0 };
+        stamp.write(out, bytes);
         self.frame = self.frame.wrapping_add(1);
     }
 }
@@ -189,7 +239,8 @@ mod tests {
             for packet in 0..frame.packets() {
                 frame.write_packet(packet, &mut payload);
                 sizes.push(payload.len());
-                let stamp = Stamp { frame: frame.number(), packet, packets: 3 };
+                let stamp =
+                    Stamp { frame: frame.number(), packet, packets: 3, encoding: 0, temporal_layer: 0 };
                 assert_eq!(Stamp::of_vp8(&payload), Some(stamp));
                 assert_eq!(is_vp8_key_frame(&payload), key_frame && packet == 0);
                 let descriptor = vp8::parse(&payload).unwrap();
@@ -202,7 +253,7 @@ mod tests {
 
     #[test]
     fn picture_id_wraps_and_may_be_rewritten() {
-        let mut source = Vp8Source { frame: 0x7fff };
+        let mut source = Vp8Source { frame: 0x7fff, ..Vp8Source::default() };
         let mut payload = Vec::new();
         for value in [0x7fff, 0] {
             source.next_frame(false, 100, 1200).write_packet(0, &mut payload);
@@ -213,13 +264,32 @@ mod tests {
     }
 
     #[test]
+    fn simulcast_frames_have_temporal_layers() {
+        let mut source = Vp8Source::of_simulcast(2);
+        let mut payload = Vec::new();
+        let mut layers = Vec::new();
+        for frame in 0..6 {
+            source.next_frame(frame == 0 || frame == 5, 500, 1200).write_packet(0, &mut payload);
+            let descriptor = vp8::parse(&payload).unwrap();
+            let stamp = Stamp::of_vp8(&payload).unwrap();
+            assert_eq!((stamp.encoding, Some(stamp.temporal_layer)), (2, descriptor.temporal_layer));
+            assert_eq!(descriptor.key_frame, is_vp8_key_frame(&payload));
+            layers.push((stamp.temporal_layer, descriptor.layer_sync, descriptor.tl0_pic_idx.unwrap().value));
+        }
+        let pattern =
+            [(0, false, 1), (2, true, 1), (1, true, 1), (2, false, 1), (0, false, 2), (0, false, 3)];
+        assert_eq!(layers, pattern);
+    }
+
+    #[test]
     fn opus_payloads_read_back() {
         let mut source = OpusSource::default();
         let mut payload = Vec::new();
         for frame in 0..3 {
             source.write_next(80, &mut payload);
             assert_eq!(payload.len(), 80);
-            assert_eq!(Stamp::of_opus(&payload), Some(Stamp { frame, packet: 0, packets: 1 }));
+            let stamp = Stamp { frame, packet: 0, packets: 1, encoding: 0, temporal_layer: 0 };
+            assert_eq!(Stamp::of_opus(&payload), Some(stamp));
             assert!(!opus::parse(&payload).unwrap().dtx);
         }
     }
@@ -228,7 +298,7 @@ mod tests {
     fn any_changed_byte_voids_the_stamp() {
         let mut payload = Vec::new();
         OpusSource::default().write_next(40, &mut payload);
-        for at in (0..40).filter(|at| !(3..11).contains(at)) {
+        for at in (0..40).filter(|at| !(3..13).contains(at)) {
             payload[at] ^= 1;
             assert_eq!(Stamp::of_opus(&payload), None, "byte {at}");
             payload[at] ^= 1;

@@ -245,15 +245,49 @@ impl Call {
 
     /// Makes a member produce video, from now on.
     pub fn produce_video(&mut self, node: NodeId, config: VideoConfig) -> Production {
-        let codecs = json!([
-            { "mimeType": "video/VP8", "payloadType": 96, "clockRate": VIDEO_CLOCK_RATE, "parameters": {},
-              "rtcpFeedback": [{ "type": "nack" }, { "type": "nack", "parameter": "pli" }, { "type": "transport-cc" }] },
-            { "mimeType": "video/rtx", "payloadType": 97, "clockRate": VIDEO_CLOCK_RATE, "parameters": { "apt": 96 } },
-        ]);
-        let production = self.produce(node, MediaKind::Video, codecs, config.first_sequence_number);
+        let production = self.produce(node, MediaKind::Video, vp8_codecs(), config.first_sequence_number);
         let source = Source::video(production.ssrc, config, self.network.now());
         self.network.add_source(node, source);
         production
+    }
+
+    /// Makes a member produce a VP8 simulcast, from now on: an encoding of three temporal layers for each of `configs`, the
+    /// lowest first. They are told apart by their RIDs alone.
+    pub fn produce_simulcast(&mut self, node: NodeId, configs: &[VideoConfig]) -> Production {
+        let ssrc = 10_000 + 100 * (self.objects + 1);
+        let rids: Vec<_> = (0..configs.len()).map(|index| format!("r{index}")).collect();
+        let parameters: RtpParameters = from_json(json!({
+            "mid": format!("mid-{ssrc}"),
+            "codecs": vp8_codecs(),
+            "encodings": rids.iter().map(|rid| json!({ "rid": rid, "scalabilityMode": "L1T3" })).collect::<Vec<_>>(),
+            "headerExtensions": [
+                { "uri": "urn:ietf:params:rtp-hdrext:sdes:mid", "id": 1 },
+                { "uri": "urn:ietf:params:rtp-hdrext:sdes:rtp-stream-id", "id": 2 },
+                { "uri": "urn:ietf:params:rtp-hdrext:sdes:repaired-rtp-stream-id", "id": 3 },
+                { "uri": "http://www.webrtc.org/experiments/rtp-hdrext/abs-send-time", "id": 4 },
+                { "uri": "http://www.ietf.org/id/draft-holmer-rmcat-transport-wide-cc-extensions-01", "id": 5 },
+            ],
+            "rtcp": { "cname": "sender" },
+        }));
+        let codecs = &parameters.codecs;
+        let (payload_type, rtx) = (codecs[0].payload_type(), codecs[1].payload_type());
+        for ((rid, config), index) in rids.iter().zip(configs).zip(0..) {
+            let base = SendStreamConfig::new(ssrc + 2 * index, payload_type, VIDEO_CLOCK_RATE);
+            let stream = SendStreamConfig {
+                extension_ids: extension_ids(&parameters),
+                mid: parameters.mid.clone(),
+                rid: Some(rid.clone()),
+                first_sequence_number: config.first_sequence_number,
+                ..base.with_rtx(ssrc + 2 * index + 1, rtx)
+            };
+            let added = self.network.with_session(node, |session, _| session.add_send_stream(stream));
+            added.expect("SSRCs are counted");
+            let source = Source::encoding(ssrc + 2 * index, index as u8, *config, self.network.now());
+            self.network.add_source(node, source);
+        }
+        let transport = self.transport(node).clone();
+        let produced = self.produce_on(transport, MediaKind::Video, parameters);
+        Production { produced, node, ssrc }
     }
 
     /// Makes a member produce audio, from now on.
@@ -279,7 +313,7 @@ impl Call {
     pub fn consume_paused(&mut self, node: NodeId, produced: &Produced) -> Consumption {
         let transport = self.transport(node).clone();
         let (id, parameters) = self.consume_on(transport, produced);
-        let config = recv_config(&parameters, produced.kind);
+        let config = recv_config(&parameters, 0, produced.kind);
         let ssrc = config.ssrc;
         let added = self.network.with_session(node, |session, _| session.add_recv_stream(config));
         added.expect("SSRCs of consumers are random");
@@ -296,13 +330,43 @@ impl Call {
             ortc::get_consumer_rtp_parameters(consumable, &capabilities, false, true, true, &mut self.rng)
                 .expect("members have what the router has");
         parameters.mid = Some(id.to_string());
+        self.consume_as(StreamType::Simple, transport, produced, id, parameters)
+    }
+
+    /// Makes a pipe Consumer, which forwards every encoding as it is: one consumption for each.
+    pub fn consume_piped(&mut self, node: NodeId, produced: &Produced) -> Vec<Consumption> {
+        let id = ConsumerId::from(self.name("consumer"));
+        let transport = self.transport(node).clone();
+        let parameters = ortc::get_pipe_consumer_rtp_parameters(&produced.consumable, true, &mut self.rng);
+        let (id, parameters) = self.consume_as(StreamType::Pipe, transport, produced, id, parameters);
+        let mut consumptions = Vec::new();
+        for index in 0..parameters.encodings.len() {
+            let config = recv_config(&parameters, index, produced.kind);
+            let ssrc = config.ssrc;
+            let added = self.network.with_session(node, |session, _| session.add_recv_stream(config));
+            added.expect("SSRCs of consumers are random");
+            consumptions.push(Consumption { id: id.clone(), node, ssrc });
+        }
+        self.request(Request::ResumeConsumer(id));
+        consumptions
+    }
+
+    fn consume_as(
+        &mut self,
+        stream_type: StreamType,
+        transport: TransportId,
+        produced: &Produced,
+        id: ConsumerId,
+        parameters: RtpParameters,
+    ) -> (ConsumerId, RtpParameters) {
+        let consumable = &produced.consumable;
         let consume = Consume {
             transport_id: transport,
             producer_id: produced.id.clone(),
             id: id.clone(),
             kind: produced.kind,
             rtp_parameters: parameters.clone(),
-            stream_type: StreamType::Simple,
+            stream_type,
             consumable_rtp_encodings: consumable.encodings.clone(),
             paused: true,
             preferred_layers: None,
@@ -465,6 +529,14 @@ impl Call {
     }
 }
 
+fn vp8_codecs() -> Value {
+    json!([
+        { "mimeType": "video/VP8", "payloadType": 96, "clockRate": VIDEO_CLOCK_RATE, "parameters": {},
+          "rtcpFeedback": [{ "type": "nack" }, { "type": "nack", "parameter": "pli" }, { "type": "transport-cc" }] },
+        { "mimeType": "video/rtx", "payloadType": 97, "clockRate": VIDEO_CLOCK_RATE, "parameters": { "apt": 96 } },
+    ])
+}
+
 fn engine_is_connected(network: &Network, id: &TransportId) -> bool {
     network.notifications().iter().any(|(_, notification)| match notification {
         Notification::Transport(of, TransportEvent::DtlsState { state: DtlsState::Connected, .. }) => {
@@ -474,8 +546,8 @@ fn engine_is_connected(network: &Network, id: &TransportId) -> bool {
     })
 }
 
-fn recv_config(parameters: &RtpParameters, kind: MediaKind) -> RecvStreamConfig {
-    let encoding = &parameters.encodings[0];
+fn recv_config(parameters: &RtpParameters, index: usize, kind: MediaKind) -> RecvStreamConfig {
+    let encoding = &parameters.encodings[index];
     let codec = &parameters.codecs[0];
     let rtx = encoding.rtx.zip(parameters.codecs.get(1));
     RecvStreamConfig {

@@ -10,6 +10,7 @@ use tureen_client::{Event, Received, Session, SessionConfig};
 use tureen_core::api::{Injection, Notification, Request, RequestError, RequestId, Response};
 use tureen_core::dtls::{Certificate, DtlsOptions};
 use tureen_core::io::{Datagram, SocketCommand, SocketId, Tuple};
+use tureen_core::wire::codecs::vp8;
 use tureen_core::worker::{Limits, Output, Worker, WorkerConfig};
 
 use crate::link::{Link, LinkConfig, LinkStats};
@@ -38,6 +39,8 @@ pub struct Observed {
     pub key_frame: bool,
     /// What its source wrote into it; nothing if the payload was changed on the way.
     pub stamp: Option<Stamp>,
+    /// Picture id and TL0PICIDX, if the payload is VP8 that has both.
+    pub picture: Option<(u16, u8)>,
 }
 
 /// The simulation: see the [crate documentation](crate).
@@ -69,6 +72,11 @@ struct Node {
     down: Link,
     observed: Vec<Observed>,
     events: Vec<(Duration, Event)>,
+}
+
+fn picture(payload: &[u8]) -> Option<(u16, u8)> {
+    let descriptor = vp8::parse(payload)?;
+    Some((descriptor.picture_id?.value, descriptor.tl0_pic_idx?.value))
 }
 
 /// A datagram on its way; ordered by its arrival, then by its departure.
@@ -342,6 +350,7 @@ impl Network {
                     retransmitted: packet.retransmitted,
                     key_frame: packet.key_frame,
                     stamp,
+                    picture: picture(packet.payload),
                 });
             }
             self.drain_node(NodeId(at));

@@ -81,6 +81,12 @@ impl Source {
         Self::new(ssrc, config.first_timestamp, media, now)
     }
 
+    /// One encoding of a simulcast.
+    pub(crate) fn encoding(ssrc: u32, encoding: u8, config: VideoConfig, now: Instant) -> Self {
+        let media = Media::Video { source: Vp8Source::of_simulcast(encoding), config, key_frame: true };
+        Self::new(ssrc, config.first_timestamp, media, now)
+    }
+
     pub(crate) fn audio(ssrc: u32, config: AudioConfig, now: Instant) -> Self {
         let media = Media::Audio { source: OpusSource::default(), config };
         Self::new(ssrc, config.first_timestamp, media, now)

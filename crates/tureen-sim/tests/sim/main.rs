@@ -7,6 +7,7 @@ mod direct;
 mod foreign;
 mod hostile;
 mod key_frames;
+mod layers;
 mod limits;
 mod plain;
 mod repair;
@@ -40,7 +41,7 @@ fn received(call: &Call, consumption: &Consumption) -> Vec<Observed> {
 
 /// Which packet of the source this is, counted from 0.
 fn ordinal(packet: &Observed) -> u64 {
-    let Stamp { frame, packet: at, packets } = packet.stamp.expect("payloads arrive as they were sent");
+    let Stamp { frame, packet: at, packets, .. } = packet.stamp.expect("payloads arrive as they were sent");
     u64::from(frame) * u64::from(packets) + u64::from(at)
 }
 
