@@ -1,13 +1,23 @@
 /** Somebody comes late into a running call. */
 
 import assert from 'node:assert/strict';
+import { availableParallelism, loadavg } from 'node:os';
 import { after, before, describe, it } from 'node:test';
 import { launchChromium } from './lib/browsers.js';
 import { Participant } from './lib/participant.js';
 import { startServer } from './lib/server.js';
 
-/** 300 ms is what users should see; the rest is for loaded test machines. */
-const MAX_FIRST_FRAME_MS = 1000;
+const RUNS = 7;
+
+/** From the click on Join to the first picture on the screen, as the median of all runs. */
+const MAX_MEDIAN_MS = 300;
+
+/**
+ * A single run may meet the key frames of the other two encoders, a garbage collection, or a neighbour on the
+ * machine; this is where a person begins to wonder. It also is the bound of the median on a machine that has more to
+ * do than it has cores before the test begins, whose times say nothing of the server.
+ */
+const MAX_MS = 1000;
 
 /** Small pictures: three browsers encode and decode in software here, on the cores that the server has too. */
 const HEIGHT = '360';
@@ -27,24 +37,37 @@ describe('a third tab', () => {
   });
 
   it('sees a picture at once, for one key frame of each camera', async (t) => {
+    const busy = loadavg()[0] > availableParallelism();
     const roomId = 'late';
-    const alice = await Participant.join(chromium, server.url, { roomId, name: 'Alice', height: HEIGHT });
-    const bob = await Participant.join(chromium, server.url, { roomId, name: 'Bob', height: HEIGHT });
+    const join = (name) => Participant.join(chromium, server.url, { roomId, name, height: HEIGHT });
+    const [alice, bob] = [await join('Alice'), await join('Bob')];
     await Promise.all([alice.frameRateFrom('Bob', 3), bob.frameRateFrom('Alice', 3)]);
-    const before = await Promise.all([keyFrameRequests(alice), keyFrameRequests(bob)]);
 
-    const carol = await Participant.joinByLobby(chromium, server.url, { roomId, name: 'Carol', height: HEIGHT });
-    const { fromJoin } = await carol.timeToFirstFrame();
-    t.diagnostic(`first picture ${fromJoin} ms after the join`);
-    const rates = await Promise.all([carol.frameRateFrom('Alice', 2), carol.frameRateFrom('Bob', 2)]);
-    t.diagnostic(`then ${rates.map((rate) => rate.toFixed(1)).join(' and ')} fps`);
+    const times = [];
+    for (let run = 0; run < RUNS; run += 1) {
+      const before = await Promise.all([keyFrameRequests(alice), keyFrameRequests(bob)]);
+      const options = { roomId, name: 'Carol', height: HEIGHT };
+      const carol = await Participant.joinByLobby(chromium, server.url, options);
+      times.push(await carol.timeToFirstFrame());
+      const rates = await Promise.all([carol.frameRateFrom('Alice', 1), carol.frameRateFrom('Bob', 1)]);
+      t.diagnostic(`then ${rates.map((rate) => rate.toFixed(1)).join(' and ')} fps`);
 
-    const after = await Promise.all([keyFrameRequests(alice), keyFrameRequests(bob)]);
-    const asked = after.map((count, index) => count - before[index]);
-    t.diagnostic(`key frame requests: ${asked.join(' to Alice, ')} to Bob`);
-    assert.deepEqual(asked, [1, 1], 'key frame requests to Alice and Bob');
-    assert.ok(fromJoin <= MAX_FIRST_FRAME_MS, `the first picture took ${fromJoin} ms`);
-    for (const participant of [alice, bob, carol]) participant.assertNoErrors();
+      const after = await Promise.all([keyFrameRequests(alice), keyFrameRequests(bob)]);
+      const asked = after.map((count, index) => count - before[index]);
+      assert.deepEqual(asked, [1, 1], 'key frame requests to Alice and Bob');
+      carol.assertNoErrors();
+      await carol.close();
+    }
+    for (const participant of [alice, bob]) participant.assertNoErrors();
+
+    const fromClick = times.map((time) => time.fromClick);
+    t.diagnostic(`first picture after the click: ${fromClick.join(', ')} ms, median ${median(fromClick)} ms`);
+    const fromJoin = times.map((time) => time.fromJoin);
+    t.diagnostic(`after the join request: ${fromJoin.join(', ')} ms, median ${median(fromJoin)} ms`);
+    if (busy) t.diagnostic(`the machine was busy (load ${loadavg()[0]}): only ${MAX_MS} ms are required`);
+    const limit = busy ? MAX_MS : MAX_MEDIAN_MS;
+    assert.ok(median(fromClick) <= limit, `the first picture took ${median(fromClick)} ms`);
+    if (!busy) assert.ok(Math.max(...fromClick) <= MAX_MS, `one first picture took ${Math.max(...fromClick)} ms`);
   });
 });
 
@@ -53,4 +76,8 @@ async function keyFrameRequests(participant) {
   const { camera } = await participant.ids();
   const [stats] = await participant.request('getProducerStats', { producerId: camera });
   return stats.pliCount + stats.firCount;
+}
+
+function median(numbers) {
+  return numbers.toSorted((a, b) => a - b)[Math.floor(numbers.length / 2)];
 }

@@ -173,13 +173,20 @@ export class Participant {
     });
   }
 
-  /** Milliseconds from navigation and from the join request to the first decoded picture. */
+  /**
+   * Milliseconds from navigation, from the click on Join in the lobby and from the join request to the first picture
+   * of somebody else on the screen.
+   */
   async timeToFirstFrame() {
-    return this.#until('decodes a picture', () =>
+    return this.#until('sees a picture', () =>
       this.#page.evaluate(() => {
-        const { joinRequested, firstFrame } = window.tureenTest.timeline;
+        const { joinClicked, joinRequested, firstFrame } = window.tureenTest.timeline;
         if (firstFrame === null) return null;
-        return { fromNavigation: Math.round(firstFrame), fromJoin: Math.round(firstFrame - joinRequested) };
+        return {
+          fromNavigation: Math.round(firstFrame),
+          fromClick: joinClicked === null ? null : Math.round(firstFrame - joinClicked),
+          fromJoin: Math.round(firstFrame - joinRequested),
+        };
       }),
     );
   }

@@ -3,7 +3,7 @@
  * server something as this peer, and notes when things happened.
  */
 export function recorder() {
-  const timeline = { joinRequested: null, firstFrame: null };
+  const timeline = { joinClicked: null, joinRequested: null, firstFrame: null };
   const answers = new Map();
   let socket = null;
   let lastId = 0x7000_0000;
@@ -25,24 +25,28 @@ export function recorder() {
     send(data) {
       if (timeline.joinRequested === null && /"method":"join"/.test(data)) {
         timeline.joinRequested = performance.now();
-        watchForFirstFrame();
       }
       super.send(data);
     }
   };
 
-  async function watchForFirstFrame() {
-    while (timeline.firstFrame === null) {
-      for (const consumer of window.tureen?.room.consumers.values() ?? []) {
-        if (consumer.kind !== 'video' || consumer.closed) continue;
-        for (const entry of (await consumer.getStats()).values()) {
-          if (entry.type === 'inbound-rtp' && entry.framesDecoded > 0) {
-            timeline.firstFrame ??= performance.now();
-          }
-        }
-      }
-      await new Promise((resolve) => setTimeout(resolve, 5));
-    }
+  addEventListener('submit', () => (timeline.joinClicked ??= performance.now()), { capture: true });
+
+  // Every video element says when it shows its first picture; asking for statistics would slow the page down.
+  const { get, set } = Object.getOwnPropertyDescriptor(HTMLMediaElement.prototype, 'srcObject');
+  Object.defineProperty(HTMLMediaElement.prototype, 'srcObject', {
+    configurable: true,
+    get,
+    set(stream) {
+      set.call(this, stream);
+      const track = stream?.getVideoTracks()[0];
+      if (track) this.requestVideoFrameCallback?.((now) => onPicture(track, now));
+    },
+  });
+
+  function onPicture(track, now) {
+    const received = [...(window.tureen?.room.consumers.values() ?? [])];
+    if (received.some((consumer) => consumer.track === track)) timeline.firstFrame ??= now;
   }
 
   /** The tile's video element of a peer, and its consumer. */

@@ -10,6 +10,7 @@ import type { SignalingConnection } from '../signaling/client';
 import type { ServerNotification, ServerRequest } from '../signaling/protocol';
 import type { Recipient } from './chat';
 import type { VideoOptions } from './codecs';
+import { askBrowser } from './device';
 import { describeBrowser } from './device-info';
 import { SOURCES } from './local-media';
 import type { LocalMedia, MediaSource } from './local-media';
@@ -56,6 +57,7 @@ export class RoomClient {
     this.roomId = options.roomId;
     this.peerId = options.peerId;
     this.#options = options;
+    void askBrowser();
     this.#stopWatchingMedia = options.media.state.subscribe(() => this.#syncProducers());
     this.#signaling = new SignalingClient(
       signalingUrl(options.origin, options.roomId, options.peerId),
@@ -125,6 +127,9 @@ export class RoomClient {
           if (this.#session !== session) return;
           this.#dispatch({ type: 'transportState', direction, state });
           if (state === 'failed') this.#rejoin();
+        },
+        onConnectFailed: (error) => {
+          if (this.#session === session) this.#enteringFailed(error);
         },
         onOpen: (open) => {
           if (this.#session === session) this.#dispatch({ type: 'chatOpen', open });

@@ -3,15 +3,14 @@
  * and what is received. When the connection goes, the session goes; the next one starts anew.
  */
 
-import { Device } from 'mediasoup-client';
 import type { types } from 'mediasoup-client';
-import { ConnectionLostError } from '../signaling/client';
 import type { SignalingConnection } from '../signaling/client';
 import type { ServerRequests } from '../signaling/protocol';
 import { Chat } from './chat';
 import type { ChatHandlers } from './chat';
 import { soundOptions, videoOptions } from './codecs';
 import type { VideoOptions } from './codecs';
+import { loadDevice } from './device';
 import type { MediaSource, SourceState } from './local-media';
 import { VideoDemand } from './video-demand';
 
@@ -19,6 +18,8 @@ export type TransportDirection = 'send' | 'recv';
 
 export interface SessionHandlers extends ChatHandlers {
   onTransportState(direction: TransportDirection, state: types.ConnectionState): void;
+  /** The server refuses to connect a transport. */
+  onConnectFailed(error: unknown): void;
 }
 
 export interface SessionOptions {
@@ -28,8 +29,8 @@ export interface SessionOptions {
   data: boolean;
 }
 
-/** Candidates are gathered while the room is joined, not only when the first media is negotiated. */
-const ADDITIONAL_SETTINGS = { iceCandidatePoolSize: 1 };
+/** Consumers that are announced within this time are negotiated together: each negotiation takes longer than that. */
+const GATHERING_MS = 5;
 
 type NewConsumer = ServerRequests['newConsumer'];
 
@@ -51,6 +52,10 @@ export class MediaSession {
   readonly chat: Chat | null;
 
   readonly #connection: SignalingConnection;
+  /** While announced consumers wait for others. */
+  #gathering: Promise<void> | null = null;
+  readonly #firstMedia: Promise<void>;
+  #mediaHasCome = () => {};
   readonly #pendingConsumers = new Map<string, PendingConsumer>();
   /** The end of the queue of changes to a source's producer. */
   readonly #syncing: Record<MediaSource, Promise<void>> = {
@@ -64,29 +69,30 @@ export class MediaSession {
     handlers: SessionHandlers,
     { forceTcp, data }: SessionOptions,
   ): Promise<MediaSession> {
-    const device = await Device.factory();
-    const routerRtpCapabilities = await connection.request('getRouterRtpCapabilities', {});
-    await device.load({ routerRtpCapabilities });
-    const [sendInfo, recvInfo] = await Promise.all(
-      [true, false].map((producing) =>
-        connection.request('createWebRtcTransport', {
-          forceTcp,
-          producing,
-          consuming: !producing,
-          // That it is there says that SCTP is wanted; there is nothing to choose in it.
-          ...(data ? { sctpCapabilities: {} } : {}),
-        }),
-      ),
-    );
-    if (!sendInfo || !recvInfo) throw new ConnectionLostError('no transports');
-    return new MediaSession(
+    const createTransport = (producing: boolean) =>
+      connection.request('createWebRtcTransport', {
+        forceTcp,
+        producing,
+        consuming: !producing,
+        // That it is there says that SCTP is wanted; there is nothing to choose in it.
+        ...(data ? { sctpCapabilities: {} } : {}),
+      });
+    // None of these needs the answer to another one.
+    const [device, recvInfo, sendInfo] = await Promise.all([
+      loadDevice(connection.request('getRouterRtpCapabilities', {})),
+      createTransport(false),
+      createTransport(true),
+    ]);
+    const session = new MediaSession(
       connection,
       device,
-      device.createSendTransport({ ...sendInfo, additionalSettings: ADDITIONAL_SETTINGS }),
-      device.createRecvTransport({ ...recvInfo, additionalSettings: ADDITIONAL_SETTINGS }),
+      device.createSendTransport(sendInfo),
+      device.createRecvTransport(recvInfo),
       Boolean(sendInfo.sctpParameters && recvInfo.sctpParameters),
       handlers,
     );
+    session.#connectReceiver();
+    return session;
   }
 
   private constructor(
@@ -98,6 +104,9 @@ export class MediaSession {
     handlers: SessionHandlers,
   ) {
     this.#connection = connection;
+    this.#firstMedia = new Promise((resolve) => {
+      this.#mediaHasCome = resolve;
+    });
     this.device = device;
     this.sendTransport = sendTransport;
     this.recvTransport = recvTransport;
@@ -130,7 +139,14 @@ export class MediaSession {
     const { id, peerId, producerId, kind, rtpParameters, appData, producerPaused } = request;
     const pending: PendingConsumer = { peerId, closed: false, paused: producerPaused };
     this.#pendingConsumers.set(id, pending);
+    this.#gathering ??= new Promise((resolve) => {
+      setTimeout(() => {
+        this.#gathering = null;
+        resolve();
+      }, GATHERING_MS);
+    });
     try {
+      await this.#gathering;
       const consumer = await this.recvTransport.consume({
         id,
         producerId,
@@ -145,6 +161,7 @@ export class MediaSession {
         return null;
       }
       if (pending.paused) consumer.pause();
+      this.#awaitMedia(consumer.track);
       this.consumers.set(id, consumer);
       if (kind === 'video') {
         this.videoDemand.add(id, rtpParameters.encodings?.[0]?.scalabilityMode, appData['height']);
@@ -155,14 +172,10 @@ export class MediaSession {
     }
   }
 
-  /** Resolves when media can be received, at the latest after `limitMs`. */
+  /** Resolves when the first picture is coming, or the first sound of a room without, at the latest after `limitMs`. */
   receiving(limitMs: number): Promise<void> {
-    return new Promise((resolve) => {
-      setTimeout(resolve, limitMs);
-      this.recvTransport.on('connectionstatechange', (state) => {
-        if (state === 'connected') resolve();
-      });
-    });
+    const limit = new Promise<void>((resolve) => setTimeout(resolve, limitMs));
+    return Promise.race([this.#firstMedia, limit]);
   }
 
   setConsumerPaused(id: string, paused: boolean): void {
@@ -198,12 +211,44 @@ export class MediaSession {
     this.producers.clear();
   }
 
+  /**
+   * Connects the receiving transport while the room is being joined. A browser connects with the first
+   * media section that it gets, so it gets one that stays silent. The consumers that are announced
+   * meanwhile are then negotiated together, over a path that is ready.
+   */
+  #connectReceiver(): void {
+    const codec = this.device.recvRtpCapabilities.codecs?.find(({ kind }) => kind === 'audio');
+    if (!codec?.preferredPayloadType) return;
+    const { kind, preferredPayloadType: payloadType, ...rest } = codec;
+    const rtpParameters = {
+      mid: 'silence',
+      codecs: [{ ...rest, payloadType }],
+      encodings: [{ ssrc: 1 }],
+      rtcp: { cname: 'silence' },
+    };
+    this.recvTransport
+      .consume({ id: 'silence', producerId: 'silence', kind, rtpParameters })
+      // Consumers meet the same obstacle, and their failure is reported.
+      .catch((error: unknown) => console.warn('connecting early failed', error));
+  }
+
+  #awaitMedia(track: MediaStreamTrack): void {
+    track.addEventListener('unmute', () => {
+      const consumers = [...this.consumers.values()];
+      if (track.kind === 'video' || consumers.every(({ kind }) => kind === 'audio')) {
+        this.#mediaHasCome();
+      }
+    });
+  }
+
   #watch(transport: types.Transport, handlers: SessionHandlers): void {
-    transport.on('connect', ({ dtlsParameters }, done, failed) => {
+    transport.on('connect', ({ dtlsParameters }, done) => {
       const transportId = transport.id;
       this.#connection
         .request('connectWebRtcTransport', { transportId, dtlsParameters })
-        .then(done, failed);
+        .catch((error: unknown) => handlers.onConnectFailed(error));
+      // ICE need not wait for the answer: the server has our fingerprint before DTLS begins.
+      done();
     });
     transport.on('connectionstatechange', (state) => {
       handlers.onTransportState(transport.direction, state);

@@ -3,6 +3,7 @@ import { roomUrl } from '../config';
 import type { PageConfig } from '../config';
 import { exposeConsoleHandle } from '../console';
 import { RoomClient } from '../room/client';
+import { askBrowser } from '../room/device';
 import { LocalMedia } from '../room/local-media';
 import type { MediaSource } from '../room/local-media';
 import { Call } from './call';
@@ -45,6 +46,7 @@ export function App({ config }: { config: PageConfig }) {
     if (config.mic) sources.push('mic');
     if (config.camera) sources.push('camera');
     void media.start(sources);
+    void askBrowser();
     if (config.joinAtOnce && config.roomId) {
       const displayName = config.displayName ?? readPreference('displayName') ?? 'Guest';
       join({ roomId: config.roomId, displayName });

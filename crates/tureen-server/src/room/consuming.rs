@@ -1,5 +1,6 @@
 //! Consumers: made paused, announced to the client, resumed when it is ready.
 
+use futures_util::{StreamExt, stream};
 use serde_json::{Map, Value};
 use tracing::{debug, warn};
 use tureen::{consumer::Consumer, prelude::*, webrtc_transport::WebRtcTransport};
@@ -17,6 +18,9 @@ pub(super) struct Source {
     /// The producer's, with its peer's id in it.
     pub(super) app_data: Map<String, Value>,
 }
+
+/// How many consumers of one peer are being made at a time: more would fill the worker's queue of requests.
+const MADE_AT_ONCE: usize = 16;
 
 impl Session {
     /// Starts to make `peer`, which is this session's, a consumer of each of `sources`, and as many replicas as the
@@ -36,20 +40,24 @@ impl Session {
         let transport = transport.transport.clone();
         let session = self.clone();
         peer.spawn(async move {
-            for source in sources {
-                for _ in 0..=session.room().consumer_replicas {
-                    let mut options = ConsumerOptions::new(source.producer_id, rtp_capabilities.clone());
-                    options.paused = true;
-                    // NACK for Opus too.
-                    options.enable_rtx = Some(true);
-                    options.ignore_dtx = true;
-                    let Some(consumer) = session.make_consumer(&transport, options, &source).await else {
-                        continue;
-                    };
-                    let announcement = session.clone().announce(consumer, source.clone());
-                    // The peer may be gone by now, and its consumers with it.
-                    let _ = session.with_peer(|peer| peer.spawn(announcement));
-                }
+            let replicas = 0..=session.room().consumer_replicas;
+            let wanted = sources.into_iter().flat_map(|source| replicas.clone().map(move |_| source.clone()));
+            let made = stream::iter(wanted).map(|source| {
+                let mut options = ConsumerOptions::new(source.producer_id, rtp_capabilities.clone());
+                options.paused = true;
+                // NACK for Opus too.
+                options.enable_rtx = Some(true);
+                options.ignore_dtx = true;
+                let (session, transport) = (&session, &transport);
+                async move { (session.make_consumer(transport, options, &source).await, source) }
+            });
+            // Close together, so that browsers negotiate them together.
+            let made: Vec<_> = made.buffered(MADE_AT_ONCE).collect().await;
+            for (consumer, source) in made {
+                let Some(consumer) = consumer else { continue };
+                let announcement = session.clone().announce(consumer, source);
+                // The peer may be gone by now, and its consumers with it.
+                let _ = session.with_peer(|peer| peer.spawn(announcement));
             }
         });
     }
