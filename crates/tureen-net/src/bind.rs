@@ -1,9 +1,9 @@
-//! Making UDP sockets: options, port ranges and error texts.
+//! Making sockets: options, port ranges and error texts.
 
 use std::fmt;
 use std::hash::{BuildHasher, Hasher, RandomState};
 use std::io;
-use std::net::{IpAddr, SocketAddr, UdpSocket};
+use std::net::{IpAddr, SocketAddr, TcpListener, UdpSocket};
 use std::ops::RangeInclusive;
 
 use socket2::{Domain, Protocol, Socket, Type};
@@ -33,6 +33,22 @@ pub struct UdpOptions {
     pub recv_buffer: Option<usize>,
 }
 
+/// How to bind a TCP listener.
+#[derive(Clone, Debug)]
+pub struct TcpOptions {
+    /// Local address to bind to.
+    pub ip: IpAddr,
+    /// Local port, or which ports to choose from.
+    pub port: Port,
+    /// Whether a listener on `::` takes IPv6 only. Ignored for IPv4 addresses.
+    pub ipv6_only: bool,
+    /// Bytes that may wait in the kernel to be sent by one connection, the system's default if `None`. Less makes media
+    /// that comes too late be dropped sooner.
+    pub send_buffer: Option<usize>,
+    /// Bytes that may wait in the kernel to be received by one connection, the system's default if `None`.
+    pub recv_buffer: Option<usize>,
+}
+
 /// The local port of a socket.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Port {
@@ -52,17 +68,7 @@ impl UdpOptions {
 
     /// Makes and binds the socket. The error names the address and the port or range.
     pub(crate) fn bind(&self) -> io::Result<UdpSocket> {
-        let random = RandomState::new().build_hasher().finish();
-        self.try_bind(random).map_err(|error| {
-            let address = match self.ip {
-                IpAddr::V4(ip) => ip.to_string(),
-                IpAddr::V6(ip) => format!("[{ip}]"),
-            };
-            io::Error::new(
-                error.kind(),
-                format!("cannot bind a UDP socket to {address}, {}: {error}", self.port),
-            )
-        })
+        self.try_bind(random()).map_err(|error| named(&error, "UDP socket", self.ip, &self.port))
     }
 
     fn try_bind(&self, random: u64) -> io::Result<UdpSocket> {
@@ -74,11 +80,7 @@ impl UdpOptions {
             set_reuse_port(&socket)?;
         }
         self.size_buffers(&socket);
-        match &self.port {
-            Port::Fixed(port) => socket.bind(&SocketAddr::from((self.ip, *port)).into())?,
-            Port::Any => socket.bind(&SocketAddr::from((self.ip, 0)).into())?,
-            Port::Range(range) => bind_in_range(&socket, self.ip, range, random)?,
-        }
+        self.port.bind(&socket, self.ip, random)?;
         Ok(socket.into())
     }
 
@@ -99,6 +101,60 @@ impl UdpOptions {
             );
         }
     }
+}
+
+impl TcpOptions {
+    /// Makes, binds and opens the listener. The error names the address and the port or range.
+    pub(crate) fn listen(&self) -> io::Result<TcpListener> {
+        self.try_listen(random()).map_err(|error| named(&error, "TCP listener", self.ip, &self.port))
+    }
+
+    fn try_listen(&self, random: u64) -> io::Result<TcpListener> {
+        let socket =
+            Socket::new(Domain::for_address((self.ip, 0).into()), Type::STREAM, Some(Protocol::TCP))?;
+        if self.ip.is_ipv6() {
+            socket.set_only_v6(self.ipv6_only)?;
+        }
+        // Connections of an earlier process that are still in TIME_WAIT don't matter. (Windows means another thing by it.)
+        #[cfg(unix)]
+        socket.set_reuse_address(true)?;
+        // Connections inherit these.
+        if let Some(bytes) = self.send_buffer {
+            socket.set_send_buffer_size(bytes)?;
+        }
+        if let Some(bytes) = self.recv_buffer {
+            socket.set_recv_buffer_size(bytes)?;
+        }
+        self.port.bind(&socket, self.ip, random)?;
+        socket.listen(BACKLOG)?;
+        socket.set_nonblocking(true)?;
+        Ok(socket.into())
+    }
+}
+
+impl Port {
+    fn bind(&self, socket: &Socket, ip: IpAddr, random: u64) -> io::Result<()> {
+        match self {
+            Port::Fixed(port) => socket.bind(&SocketAddr::from((ip, *port)).into()),
+            Port::Any => socket.bind(&SocketAddr::from((ip, 0)).into()),
+            Port::Range(range) => bind_in_range(socket, ip, range, random),
+        }
+    }
+}
+
+/// Connections that the kernel completes ahead of us.
+const BACKLOG: i32 = 256;
+
+fn random() -> u64 {
+    RandomState::new().build_hasher().finish()
+}
+
+fn named(error: &io::Error, what: &str, ip: IpAddr, port: &Port) -> io::Error {
+    let address = match ip {
+        IpAddr::V4(ip) => ip.to_string(),
+        IpAddr::V6(ip) => format!("[{ip}]"),
+    };
+    io::Error::new(error.kind(), format!("cannot bind a {what} to {address}, {port}: {error}"))
 }
 
 impl fmt::Display for Port {

@@ -16,17 +16,19 @@
 //! This is the only crate of the workspace with unsafe code, and in it only the module of the platform's system calls and
 //! [`claim_fd`].
 //!
-//! Sockets are named by tokens that the caller chooses. Only UDP sockets exist so far; TCP listeners and streams will be
-//! further kinds of token.
+//! Sockets are named by tokens that the caller chooses. A TCP stream carries datagrams in frames (RFC 4571) and is used by
+//! the same calls as a UDP socket; [`Net::next_stream_event`] tells of new streams and of those that have ended.
 #![warn(missing_debug_implementations)]
 
 mod bind;
+mod framing;
 #[cfg(unix)]
 mod inherited;
 mod net;
 mod receive;
 mod send;
 mod stats;
+mod tcp;
 mod waker;
 
 #[cfg(all(target_os = "linux", not(feature = "portable")))]
@@ -36,7 +38,7 @@ mod sys;
 #[path = "portable.rs"]
 mod sys;
 
-pub use bind::{DEFAULT_SOCKET_BUFFER, Port, UdpOptions};
+pub use bind::{DEFAULT_SOCKET_BUFFER, Port, TcpOptions, UdpOptions};
 #[cfg(unix)]
 pub use inherited::claim_fd;
 #[cfg(unix)]
@@ -44,4 +46,5 @@ pub use net::Interest;
 pub use net::{Net, NetConfig};
 pub use receive::{Batch, Datagram};
 pub use stats::NetStats;
+pub use tcp::{Connection, StreamEvent};
 pub use waker::Waker;

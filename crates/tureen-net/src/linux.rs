@@ -3,7 +3,7 @@
 
 use std::mem::{self, MaybeUninit};
 use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr, SocketAddrV4, SocketAddrV6, UdpSocket};
-use std::os::fd::{AsRawFd, BorrowedFd, OwnedFd};
+use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
 use std::sync::Arc;
 use std::time::Duration;
 use std::{fmt, io, ptr};
@@ -61,13 +61,21 @@ impl Poller {
         Ok((Self { epoll, coarse: false }, Notifier { eventfd }))
     }
 
-    pub(crate) fn add(&self, socket: &UdpSocket, token: u32) -> io::Result<()> {
+    pub(crate) fn add(&self, socket: &impl AsFd, token: u32) -> io::Result<()> {
         let data = epoll::EventData::new_u64(token.into());
         Ok(epoll::add(&self.epoll, socket, data, epoll::EventFlags::IN)?)
     }
 
+    /// Whether room to write is reported too, from now on.
+    pub(crate) fn set_writable(&self, socket: &impl AsFd, token: u32, writable: bool) -> io::Result<()> {
+        let data = epoll::EventData::new_u64(token.into());
+        let mut flags = epoll::EventFlags::IN;
+        flags.set(epoll::EventFlags::OUT, writable);
+        Ok(epoll::modify(&self.epoll, socket, data, flags)?)
+    }
+
     /// Must come before the socket is closed.
-    pub(crate) fn remove(&self, socket: &UdpSocket) {
+    pub(crate) fn remove(&self, socket: &impl AsFd) {
         epoll::delete(&self.epoll, socket).expect("the socket was added");
     }
 

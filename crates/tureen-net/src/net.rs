@@ -5,11 +5,12 @@ use std::io;
 use std::net::{SocketAddr, UdpSocket};
 use std::time::{Duration, Instant};
 
-use crate::bind::UdpOptions;
+use crate::bind::{TcpOptions, UdpOptions};
 use crate::receive::{Batch, Receiver};
 use crate::send::{MAX_RUN_BYTES, Sender};
 use crate::stats::NetStats;
 use crate::sys;
+use crate::tcp::{Connection, StreamEvent, StreamLimits, Tcp};
 use crate::waker::Waker;
 
 /// Sizes of the buffers and batches of a [`Net`], fixed for its life.
@@ -34,6 +35,13 @@ pub struct NetConfig {
     pub gso: bool,
     /// Receive with generic receive offload where the kernel can (Linux 5.0). It makes a burst of one source one message.
     pub gro: bool,
+    /// Longest datagram in a frame of a TCP stream, 1–65535 bytes; a stream with a longer one is closed. Each stream may
+    /// hold this much of a frame that is not complete.
+    pub stream_frame_size: usize,
+    /// Bytes that may wait to be sent by one TCP stream, 1 byte–1 GiB, beyond what the kernel holds. Datagrams that find
+    /// no room are dropped; of those committed by [`Net::commit_control`] twice as much may wait, then the stream is
+    /// closed. More delays media instead of dropping it.
+    pub stream_queue: usize,
 }
 
 /// Sockets, readiness, batching, waker and clock of one worker thread. The crate's documentation shows a turn.
@@ -43,7 +51,8 @@ pub struct Net {
     poller: sys::Poller,
     waker: Waker,
     sockets: Sockets,
-    /// Sockets with something to receive, the next one first.
+    tcp: Tcp,
+    /// Sockets and streams with something to receive, the next one first.
     ready: VecDeque<u32>,
     scratch: sys::Scratch,
     receiver: Receiver,
@@ -84,6 +93,8 @@ impl Default for NetConfig {
             send_memory: 256 << 10,
             gso: true,
             gro: true,
+            stream_frame_size: 4096,
+            stream_queue: 256 << 10,
         }
     }
 }
@@ -109,6 +120,7 @@ impl Net {
             poller,
             waker: Waker::new(notifier),
             sockets: HashMap::new(),
+            tcp: Tcp::new(StreamLimits { frame: config.stream_frame_size, queue: config.stream_queue }),
             ready: VecDeque::new(),
             scratch: sys::Scratch::new(),
             receiver: Receiver::new(&config),
@@ -154,10 +166,44 @@ impl Net {
         Ok(address)
     }
 
-    /// Sends what is queued and closes the socket named `token`, if there is one. What waits to be received is lost;
-    /// the token is free for another socket.
+    /// Makes a TCP listener and names it `token`. Returns the address it is bound to.
+    ///
+    /// # Errors
+    ///
+    /// As for [`bind_udp`](Self::bind_udp).
+    pub fn listen_tcp(&mut self, token: u32, options: &TcpOptions) -> io::Result<SocketAddr> {
+        self.check_unused(token)?;
+        let listener = options.listen()?;
+        let address = listener.local_addr()?;
+        self.tcp.add_listener(&self.poller, token, listener)?;
+        Ok(address)
+    }
+
+    /// Names a connection `token`. From now on datagrams come in and go out by it.
+    ///
+    /// # Errors
+    ///
+    /// `AlreadyExists` if `token` is in use, or what the operating system reports. The connection is closed then.
+    pub fn adopt_stream(&mut self, token: u32, connection: Connection) -> io::Result<()> {
+        self.check_unused(token)?;
+        self.tcp.add_stream(&self.poller, token, connection)
+    }
+
+    /// The next connection that came in, or stream that has ended. Under load connections don't end: bound the number of
+    /// calls between waits.
+    pub fn next_stream_event(&mut self) -> Option<StreamEvent> {
+        if self.tcp.is_idle() {
+            return None;
+        }
+        let now = self.now();
+        self.tcp.next_event(&self.poller, now, &mut self.stats)
+    }
+
+    /// Sends what is queued and closes the socket named `token`, if there is one. What waits to be received is lost, and
+    /// of a stream what the kernel has no room for; the token is free for another socket.
     pub fn close(&mut self, token: u32) {
         self.flush();
+        self.tcp.close(&self.poller, token);
         if let Some(socket) = self.sockets.remove(&token) {
             self.poller.remove(&socket.udp);
             self.ready.retain(|ready| *ready != token);
@@ -191,16 +237,26 @@ impl Net {
     /// Only if the operating system's readiness queue fails, which nothing but a programming error makes it do.
     pub fn wait(&mut self, timeout: Option<Duration>) -> io::Result<bool> {
         self.flush();
-        let may_block = self.waker.begin_sleep() && self.ready.is_empty();
+        let timeout = match self.tcp.paused_until() {
+            Some(until) => {
+                let now = self.now();
+                self.tcp.resume(&self.poller, now);
+                let pause = until.saturating_duration_since(now);
+                Some(timeout.map_or(pause, |timeout| timeout.min(pause)))
+            }
+            None => timeout,
+        };
+        let may_block = self.waker.begin_sleep() && self.ready.is_empty() && self.tcp.is_idle();
         let timeout = if may_block { timeout } else { Some(Duration::ZERO) };
-        let (sockets, ready) = (&mut self.sockets, &mut self.ready);
+        let (sockets, ready, tcp) = (&mut self.sockets, &mut self.ready, &mut self.tcp);
         let mut watched = false;
         let waited = self.poller.wait(timeout, |source| match source {
             sys::Ready::Socket(token) => {
-                if let Some(socket) = sockets.get_mut(&token)
-                    && !socket.ready
-                {
-                    socket.ready = true;
+                let is_new = match sockets.get_mut(&token) {
+                    Some(socket) => !std::mem::replace(&mut socket.ready, true),
+                    None => tcp.on_ready(token),
+                };
+                if is_new {
                     ready.push_back(token);
                 }
             }
@@ -217,7 +273,14 @@ impl Net {
     pub fn receive(&mut self) -> Option<Batch<'_>> {
         loop {
             let token = self.ready.pop_front()?;
-            let Some(socket) = self.sockets.get_mut(&token) else { continue };
+            let Some(socket) = self.sockets.get_mut(&token) else {
+                let (buffer, messages) = self.receiver.for_stream();
+                self.tcp.receive(&self.poller, token, buffer, messages, &mut self.stats);
+                if self.receiver.has_messages() {
+                    return Some(self.receiver.batch(token));
+                }
+                continue;
+            };
             let received = self.receiver.receive(&socket.udp, &mut self.scratch, &mut self.stats);
             let drained = received.unwrap_or_else(|error| {
                 tracing::trace!(token, %error, "receive failed");
@@ -251,16 +314,33 @@ impl Net {
     ///
     /// If `len` is larger than the slot.
     pub fn commit(&mut self, token: u32, destination: SocketAddr, len: usize, segment_size: usize) {
+        if self.tcp.has_stream(token) {
+            return self.queue_on_stream(token, len, segment_size, false);
+        }
         let (sockets, scratch, stats) = (&mut self.sockets, &mut self.scratch, &mut self.stats);
         self.sender.commit(token, destination, len, segment_size, |runs, memory| {
             crate::send::send_runs(runs, memory, sockets, scratch, stats)
         });
     }
 
+    /// As [`commit`](Self::commit), for one datagram that must not be dropped on a TCP stream while others are queued:
+    /// without it the connection could not go on.
+    ///
+    /// # Panics
+    ///
+    /// If `len` is larger than the slot.
+    pub fn commit_control(&mut self, token: u32, destination: SocketAddr, len: usize) {
+        if self.tcp.has_stream(token) {
+            return self.queue_on_stream(token, len, len, true);
+        }
+        self.commit(token, destination, len, len);
+    }
+
     /// Sends all that is queued, in the order of the commits. What a socket's full send buffer or the network refuses is
     /// dropped and counted: media does not wait.
     pub fn flush(&mut self) {
         self.sender.flush(&mut self.sockets, &mut self.scratch, &mut self.stats);
+        self.tcp.flush(&self.poller, &mut self.stats);
     }
 
     /// The counters since this was made.
@@ -274,8 +354,14 @@ impl Net {
         Instant::now()
     }
 
+    fn queue_on_stream(&mut self, token: u32, len: usize, segment_size: usize, essential: bool) {
+        let segment_size = if segment_size == 0 { len } else { segment_size };
+        let datagrams = self.sender.slot()[..len].chunks(segment_size.max(1));
+        self.tcp.queue(&self.poller, token, datagrams, essential, &mut self.stats);
+    }
+
     fn check_unused(&self, token: u32) -> io::Result<()> {
-        if self.sockets.contains_key(&token) {
+        if self.sockets.contains_key(&token) || self.tcp.contains(token) {
             return Err(io::Error::new(
                 io::ErrorKind::AlreadyExists,
                 format!("there is a socket with token {token} already"),
@@ -291,6 +377,7 @@ impl Drop for Net {
         for socket in self.sockets.values() {
             self.poller.remove(&socket.udp);
         }
+        self.tcp.close_all(&self.poller);
     }
 }
 
@@ -302,6 +389,8 @@ impl NetConfig {
             ("send_batch", self.send_batch, 1, sys::MAX_BATCH),
             ("slot_size", self.slot_size, 1, MAX_RUN_BYTES),
             ("send_memory", self.send_memory, self.slot_size, usize::MAX >> 1),
+            ("stream_frame_size", self.stream_frame_size, 1, 65_535),
+            ("stream_queue", self.stream_queue, 1, 1 << 30),
         ];
         for (name, value, min, max) in fields {
             if !(min..=max).contains(&value) {

@@ -24,6 +24,17 @@ pub(crate) const HAS_GRO: bool = false;
 /// Key of watched file descriptors; tokens are 32 bits wide, and the poller keeps the largest key for itself.
 const WATCHED: usize = usize::MAX - 1;
 
+/// Sockets of every kind.
+#[cfg(unix)]
+pub(crate) trait Source: std::os::fd::AsFd + std::os::fd::AsRawFd {}
+#[cfg(unix)]
+impl<T: std::os::fd::AsFd + std::os::fd::AsRawFd> Source for T {}
+/// Sockets of every kind.
+#[cfg(windows)]
+pub(crate) trait Source: std::os::windows::io::AsSocket + std::os::windows::io::AsRawSocket {}
+#[cfg(windows)]
+impl<T: std::os::windows::io::AsSocket + std::os::windows::io::AsRawSocket> Source for T {}
+
 /// What is ready.
 pub(crate) enum Ready {
     /// The socket of this token is readable.
@@ -50,13 +61,19 @@ impl Poller {
         Ok((Self { poller: poller.clone(), events: Events::new() }, Notifier { poller }))
     }
 
-    pub(crate) fn add(&self, socket: &UdpSocket, token: u32) -> io::Result<()> {
+    pub(crate) fn add<S: Source>(&self, socket: &S, token: u32) -> io::Result<()> {
         // SAFETY: `Net` removes every socket before it drops it.
         unsafe { self.poller.add_with_mode(socket, Event::readable(token as usize), PollMode::Level) }
     }
 
+    /// Whether room to write is reported too, from now on.
+    pub(crate) fn set_writable<S: Source>(&self, socket: &S, token: u32, writable: bool) -> io::Result<()> {
+        let event = Event::new(token as usize, true, writable);
+        self.poller.modify_with_mode(socket, event, PollMode::Level)
+    }
+
     /// Must come before the socket is closed.
-    pub(crate) fn remove(&self, socket: &UdpSocket) {
+    pub(crate) fn remove<S: Source>(&self, socket: &S) {
         self.poller.delete(socket).expect("the socket was added");
     }
 

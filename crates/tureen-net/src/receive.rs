@@ -4,6 +4,7 @@ use std::io;
 use std::net::{SocketAddr, UdpSocket};
 use std::{mem, slice};
 
+use crate::framing::PREFIX;
 use crate::net::NetConfig;
 use crate::stats::NetStats;
 use crate::sys;
@@ -65,16 +66,21 @@ pub(crate) struct Receiver {
 /// At a stride of 64 KiB all datagrams of a batch would compete for the same few sets of the cache.
 const STAGGER: usize = 1344;
 
+/// Most bytes that one read takes from a TCP stream, so that streams and sockets take turns.
+const STREAM_READ: usize = 128 << 10;
+
 impl Receiver {
     pub(crate) fn new(config: &NetConfig) -> Self {
         // One byte more than a datagram may have shows that it was cut off. A GRO run is never cut off.
         let size = if config.gro && sys::HAS_GRO { 65_536 } else { config.datagram_size + 1 };
         let stride = size.next_multiple_of(64) + if size > 4096 { STAGGER } else { 64 };
         let slots = Slots { count: config.receive_batch, size, stride };
+        // A stream may have left the beginning of a frame when it is read again.
+        let stream = 2 * (config.stream_frame_size + PREFIX);
         Self {
             slots,
             datagram_size: config.datagram_size,
-            buffer: vec![0; slots.count * slots.stride].into_boxed_slice(),
+            buffer: vec![0; (slots.count * slots.stride).max(stream)].into_boxed_slice(),
             messages: Vec::with_capacity(slots.count),
         }
     }
@@ -105,6 +111,12 @@ impl Receiver {
             datagrams > 0
         });
         Ok(drained)
+    }
+
+    /// The buffer and the list of what was received, for a TCP stream to fill.
+    pub(crate) fn for_stream(&mut self) -> (&mut [u8], &mut Vec<Message>) {
+        let len = self.buffer.len().min(STREAM_READ);
+        (&mut self.buffer[..len], &mut self.messages)
     }
 
     pub(crate) fn has_messages(&self) -> bool {

@@ -24,13 +24,18 @@ pub struct NetStats {
 
     /// Received datagrams larger than `NetConfig::datagram_size`.
     pub dropped_truncated: u64,
-    /// Datagrams not sent because the socket's send buffer was full.
+    /// Datagrams not sent because the socket's send buffer, or the send queue of a TCP stream, was full.
     pub dropped_send_buffer_full: u64,
     /// Datagrams not sent because the kernel refused them: destination unreachable or refused, larger than the path's MTU
     /// allows, forbidden by a firewall, port 0.
     pub dropped_send_error: u64,
     /// Datagrams committed for a token that names no socket.
     pub dropped_no_socket: u64,
+
+    /// TCP streams that ended otherwise than by [`Net::close`](crate::Net::close).
+    pub streams_ended: u64,
+    /// Times that the operating system had no room for another TCP connection.
+    pub accept_errors: u64,
 
     /// Receive calls that failed, mostly because an ICMP error was pending on a connected socket.
     pub receive_errors: u64,

@@ -1,0 +1,205 @@
+//! TCP streams of the loopback interface carry datagrams in frames, and hold no more than they may.
+
+use std::io::{ErrorKind, Read, Write};
+use std::net::{IpAddr, Ipv4Addr, SocketAddr, TcpStream};
+use std::time::Duration;
+
+use tureen_net::{Net, NetConfig, Port, StreamEvent, TcpOptions};
+
+const LOCALHOST: IpAddr = IpAddr::V4(Ipv4Addr::LOCALHOST);
+const LISTENER: u32 = 1;
+const STREAM: u32 = 2;
+
+/// The bound of a wait for something that must happen.
+const FAILURE: Duration = Duration::from_secs(10);
+
+fn options() -> TcpOptions {
+    TcpOptions { ip: LOCALHOST, port: Port::Any, ipv6_only: false, send_buffer: None, recv_buffer: None }
+}
+
+/// Waits for the next event; datagrams that come meanwhile are kept.
+fn next_event(net: &mut Net, datagrams: &mut Vec<Vec<u8>>) -> StreamEvent {
+    for _ in 0..1000 {
+        if let Some(event) = net.next_stream_event() {
+            return event;
+        }
+        net.wait(Some(FAILURE)).unwrap();
+        receive(net, datagrams);
+    }
+    panic!("nothing happened");
+}
+
+fn receive(net: &mut Net, datagrams: &mut Vec<Vec<u8>>) {
+    while let Some(batch) = net.receive() {
+        datagrams.extend(batch.map(|datagram| datagram.data.to_vec()));
+    }
+}
+
+/// A network with one stream, named [`STREAM`], and its remote side.
+fn connected(config: NetConfig, options: &TcpOptions) -> (Net, TcpStream) {
+    let mut net = Net::new(config).unwrap();
+    let address = net.listen_tcp(LISTENER, options).unwrap();
+    let far = TcpStream::connect(address).unwrap();
+    far.set_read_timeout(Some(FAILURE)).unwrap();
+    let StreamEvent::Incoming { listener, remote, connection } = next_event(&mut net, &mut Vec::new()) else {
+        panic!("not a connection")
+    };
+    assert_eq!((listener, remote), (LISTENER, far.local_addr().unwrap()));
+    net.adopt_stream(STREAM, connection).unwrap();
+    (net, far)
+}
+
+fn frame(datagram: &[u8]) -> Vec<u8> {
+    [&(datagram.len() as u16).to_be_bytes()[..], datagram].concat()
+}
+
+fn receive_until(net: &mut Net, count: usize) -> Vec<Vec<u8>> {
+    let mut datagrams = Vec::new();
+    while datagrams.len() < count {
+        net.wait(Some(FAILURE)).unwrap();
+        let before = datagrams.len();
+        receive(net, &mut datagrams);
+        assert!(datagrams.len() > before || net.next_stream_event().is_none(), "the stream has ended");
+    }
+    datagrams
+}
+
+fn commit(net: &mut Net, remote: SocketAddr, datagram: &[u8], control: bool) {
+    net.send_slot()[..datagram.len()].copy_from_slice(datagram);
+    if control {
+        net.commit_control(STREAM, remote, datagram.len());
+    } else {
+        net.commit(STREAM, remote, datagram.len(), datagram.len());
+    }
+}
+
+fn read_frame(far: &mut TcpStream) -> Vec<u8> {
+    let mut prefix = [0; 2];
+    far.read_exact(&mut prefix).unwrap();
+    let mut datagram = vec![0; u16::from_be_bytes(prefix).into()];
+    far.read_exact(&mut datagram).unwrap();
+    datagram
+}
+
+#[test]
+fn frames_are_datagrams_however_they_are_cut() {
+    let (mut net, mut far) = connected(NetConfig::default(), &options());
+    let sent: Vec<Vec<u8>> = [1, 900, 4096, 3].map(|len| vec![len as u8; len]).into();
+    let bytes: Vec<u8> = sent.iter().flat_map(|datagram| frame(datagram)).collect();
+    far.set_nodelay(true).unwrap();
+    let mut received = Vec::new();
+    for piece in [&bytes[..1], &bytes[1..4], &bytes[4..700], &bytes[700..5001], &bytes[5001..]] {
+        far.write_all(piece).unwrap();
+        net.wait(Some(FAILURE)).unwrap();
+        receive(&mut net, &mut received);
+    }
+    received.extend(receive_until(&mut net, sent.len() - received.len()));
+    assert_eq!(received, sent);
+    assert_eq!(net.stats().datagrams_in, 4);
+}
+
+#[test]
+fn runs_go_out_frame_by_frame() {
+    let (mut net, mut far) = connected(NetConfig::default(), &options());
+    let remote = far.local_addr().unwrap();
+    let data: Vec<u8> = (0..250).collect();
+    net.send_slot()[..250].copy_from_slice(&data);
+    net.commit(STREAM, remote, 250, 100);
+    commit(&mut net, remote, b"control", true);
+    net.flush();
+    let frames: Vec<_> = (0..4).map(|_| read_frame(&mut far)).collect();
+    assert_eq!(frames, [&data[..100], &data[100..200], &data[200..], b"control"]);
+}
+
+#[test]
+fn end_of_the_remote_side_is_told_after_its_last_frame() {
+    let (mut net, mut far) = connected(NetConfig::default(), &options());
+    far.write_all(&frame(b"goodbye")).unwrap();
+    drop(far);
+    let mut datagrams = Vec::new();
+    assert!(matches!(next_event(&mut net, &mut datagrams), StreamEvent::Closed { token: STREAM }));
+    assert_eq!(datagrams, [b"goodbye"]);
+    assert_eq!(net.stats().streams_ended, 1);
+    // Its token is free.
+    net.listen_tcp(STREAM, &options()).unwrap();
+}
+
+#[test]
+fn oversized_frame_ends_the_stream() {
+    let config = NetConfig { stream_frame_size: 100, ..NetConfig::default() };
+    let (mut net, mut far) = connected(config, &options());
+    far.write_all(&[frame(&[1; 100]), frame(&[2; 101])].concat()).unwrap();
+    let mut datagrams = Vec::new();
+    assert!(matches!(next_event(&mut net, &mut datagrams), StreamEvent::Closed { token: STREAM }));
+    assert_eq!(datagrams, [[1; 100]]);
+    match far.read(&mut [0]) {
+        Ok(len) => assert_eq!(len, 0),
+        Err(error) => assert_eq!(error.kind(), ErrorKind::ConnectionReset),
+    }
+}
+
+#[test]
+fn refused_connection_is_closed() {
+    let mut net = Net::new(NetConfig::default()).unwrap();
+    let address = net.listen_tcp(LISTENER, &options()).unwrap();
+    let mut far = TcpStream::connect(address).unwrap();
+    far.set_read_timeout(Some(FAILURE)).unwrap();
+    drop(next_event(&mut net, &mut Vec::new()));
+    assert_eq!(far.read(&mut [0]).unwrap(), 0);
+}
+
+#[test]
+fn closed_listener_takes_nobody() {
+    let mut net = Net::new(NetConfig::default()).unwrap();
+    let address = net.listen_tcp(LISTENER, &options()).unwrap();
+    net.close(LISTENER);
+    assert!(TcpStream::connect(address).is_err());
+}
+
+/// A stream whose remote side does not read, with small buffers.
+fn stuck() -> (Net, TcpStream) {
+    let config = NetConfig { stream_queue: 50_000, ..NetConfig::default() };
+    connected(config, &TcpOptions { send_buffer: Some(4096), ..options() })
+}
+
+#[test]
+fn media_is_dropped_where_the_remote_side_does_not_read_and_control_goes_on() {
+    let (mut net, mut far) = stuck();
+    let remote = far.local_addr().unwrap();
+    let mut sent = 0;
+    while net.stats().dropped_send_buffer_full == 0 {
+        commit(&mut net, remote, &[7; 1000], false);
+        net.flush();
+        sent += 1;
+        assert!(sent < 20_000, "there is no bound");
+    }
+    commit(&mut net, remote, b"control", true);
+    // The remote side reads at last: all that was taken arrives, in order.
+    let expected = [frame(&[7; 1000]).repeat(sent - 1), frame(b"control")].concat();
+    let mut received = Vec::new();
+    while received.len() < expected.len() {
+        net.wait(Some(Duration::ZERO)).unwrap();
+        receive(&mut net, &mut Vec::new());
+        let mut piece = vec![0; (expected.len() - received.len()).min(1000)];
+        let len = far.read(&mut piece).unwrap();
+        received.extend(&piece[..len]);
+    }
+    assert!(received == expected);
+    assert!(net.next_stream_event().is_none());
+}
+
+#[test]
+fn stream_that_can_not_even_take_control_datagrams_is_ended() {
+    let (mut net, far) = stuck();
+    let remote = far.local_addr().unwrap();
+    let mut sent = 0;
+    while !matches!(net.next_stream_event(), Some(StreamEvent::Closed { token: STREAM })) {
+        commit(&mut net, remote, &[7; 1000], true);
+        net.flush();
+        sent += 1;
+        assert!(sent < 20_000, "there is no bound");
+    }
+    commit(&mut net, remote, &[7; 1000], true);
+    net.flush();
+    assert_eq!(net.stats().dropped_no_socket, 1);
+}
