@@ -37,13 +37,21 @@ pub struct Transmit {
     /// Size of each datagram in the buffer; only the last one may be shorter. Equal to `len` for a single datagram,
     /// otherwise the driver sends the run with generic segmentation offload or datagram by datagram.
     pub segment_size: usize,
+    /// One datagram of STUN, DTLS or RTCP. On a TCP stream with much queued it is worth more than media.
+    pub control: bool,
 }
 
-/// What the engine wants done with a socket. The driver answers a bind with `Worker::handle_socket_bound`.
+/// What the engine wants done with a socket. The driver answers a bind and a listen with `Worker::handle_socket_bound`.
+///
+/// A TCP stream carries datagrams in frames (RFC 4571), which the driver puts on and takes off: to the engine it is a
+/// socket with a single remote side. The driver asks `Worker::handle_stream_opened` for its name and tells
+/// `Worker::handle_stream_closed` of its end.
 #[derive(Clone, Debug)]
 pub enum SocketCommand {
     /// Open a UDP socket.
     BindUdp(SocketId, ListenInfo),
-    /// Close a socket. Nothing of it may come in any more.
+    /// Open a TCP listener.
+    ListenTcp(SocketId, ListenInfo),
+    /// Close a socket, a listener or a stream. Nothing of it may come in any more.
     Close(SocketId),
 }

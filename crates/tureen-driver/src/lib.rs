@@ -24,7 +24,7 @@ use tureen_core::dtls::{Certificate, DtlsOptions};
 use tureen_core::io::{Datagram, SocketCommand, SocketId, Tuple};
 use tureen_core::types::data_structures::ListenInfo;
 use tureen_core::worker::{Limits, Output, Worker, WorkerConfig};
-use tureen_net::{Net, Port, UdpOptions};
+use tureen_net::{Net, Port, StreamEvent, TcpOptions, UdpOptions};
 
 /// What an engine is started with.
 #[derive(Clone, Debug)]
@@ -129,6 +129,11 @@ impl Engine {
     /// Takes what came in, up to the configured number of batches, then does what is due. What is to be sent is queued
     /// and leaves with the next [`wait`](Self::wait).
     pub fn turn(&mut self, outlet: &mut impl Outlet) {
+        for _ in 0..STREAM_EVENTS_PER_TURN {
+            let Some(event) = self.net.next_stream_event() else { break };
+            self.on_stream_event(event);
+            self.drain(outlet);
+        }
         for _ in 0..self.batches_per_turn {
             let now = self.net.now();
             let Some(batch) = self.net.receive() else { break };
@@ -149,12 +154,20 @@ impl Engine {
             let now = self.net.now();
             while let Some(transmit) = self.worker.poll_transmit(now, self.net.send_slot()) {
                 let Tuple { socket, remote } = transmit.tuple;
-                self.net.commit(socket.0, remote, transmit.len, transmit.segment_size);
+                if transmit.control {
+                    self.net.commit_control(socket.0, remote, transmit.len);
+                } else {
+                    self.net.commit(socket.0, remote, transmit.len, transmit.segment_size);
+                }
             }
             let Some(output) = self.worker.poll_output() else { return };
             match output {
                 Output::Socket(SocketCommand::BindUdp(id, listen_info)) => {
                     let bound = self.bind_udp(id, &listen_info).map_err(|error| error.to_string());
+                    self.worker.handle_socket_bound(self.net.now(), id, bound);
+                }
+                Output::Socket(SocketCommand::ListenTcp(id, listen_info)) => {
+                    let bound = self.listen_tcp(id, &listen_info).map_err(|error| error.to_string());
                     self.worker.handle_socket_bound(self.net.now(), id, bound);
                 }
                 Output::Socket(SocketCommand::Close(id)) => self.net.close(id.0),
@@ -164,22 +177,59 @@ impl Engine {
         }
     }
 
+    fn on_stream_event(&mut self, event: StreamEvent) {
+        let now = self.net.now();
+        match event {
+            StreamEvent::Incoming { listener, remote, connection } => {
+                // A connection that the engine does not want is dropped, and so closed.
+                let Some(id) = self.worker.handle_stream_opened(now, SocketId(listener), remote) else {
+                    return;
+                };
+                if let Err(error) = self.net.adopt_stream(id.0, connection) {
+                    tracing::debug!(%remote, %error, "a TCP connection came to nothing");
+                    self.worker.handle_stream_closed(now, id);
+                }
+            }
+            StreamEvent::Closed { token } => self.worker.handle_stream_closed(now, SocketId(token)),
+        }
+    }
+
     fn bind_udp(&mut self, id: SocketId, listen_info: &ListenInfo) -> io::Result<SocketAddr> {
         let flags = listen_info.flags.unwrap_or_default();
-        let port = match (&listen_info.port_range, listen_info.port) {
-            (Some(range), _) => Port::Range(range.clone()),
-            (None, Some(port)) if port != 0 => Port::Fixed(port),
-            (None, _) => Port::Range(self.rtc_port_range.clone()),
-        };
-        let mut options = UdpOptions::new(listen_info.ip, port);
+        let mut options = UdpOptions::new(listen_info.ip, self.port(listen_info));
         options.ipv6_only = flags.ipv6_only;
         options.reuse_port = flags.udp_reuse_port;
-        // Zero is mediasoup's way to say "not given".
-        let size = |bytes: Option<u32>| bytes.filter(|bytes| *bytes > 0).map(|bytes| bytes as usize);
         options.send_buffer = size(listen_info.send_buffer_size);
         options.recv_buffer = size(listen_info.recv_buffer_size);
         self.net.bind_udp(id.0, &options)
     }
+
+    fn listen_tcp(&mut self, id: SocketId, listen_info: &ListenInfo) -> io::Result<SocketAddr> {
+        let options = TcpOptions {
+            ip: listen_info.ip,
+            port: self.port(listen_info),
+            ipv6_only: listen_info.flags.unwrap_or_default().ipv6_only,
+            send_buffer: size(listen_info.send_buffer_size),
+            recv_buffer: size(listen_info.recv_buffer_size),
+        };
+        self.net.listen_tcp(id.0, &options)
+    }
+
+    fn port(&self, listen_info: &ListenInfo) -> Port {
+        match (&listen_info.port_range, listen_info.port) {
+            (Some(range), _) => Port::Range(range.clone()),
+            (None, Some(port)) if port != 0 => Port::Fixed(port),
+            (None, _) => Port::Range(self.rtc_port_range.clone()),
+        }
+    }
+}
+
+/// TCP connections that begin or end which are looked after before datagrams are.
+const STREAM_EVENTS_PER_TURN: usize = 64;
+
+/// The size of a socket buffer. Zero is mediasoup's way to say "not given".
+fn size(bytes: Option<u32>) -> Option<usize> {
+    bytes.filter(|bytes| *bytes > 0).map(|bytes| bytes as usize)
 }
 
 fn read(path: &Path) -> io::Result<Vec<u8>> {

@@ -39,8 +39,8 @@ pub struct NetConfig {
     /// hold this much of a frame that is not complete.
     pub stream_frame_size: usize,
     /// Bytes that may wait to be sent by one TCP stream, 1 byte–1 GiB, beyond what the kernel holds. Datagrams that find
-    /// no room are dropped; of those committed by [`Net::commit_control`] twice as much may wait, then the stream is
-    /// closed. More delays media instead of dropping it.
+    /// no room are dropped; those committed by [`Net::commit_control`] have twice the room. More delays media instead
+    /// of dropping it.
     pub stream_queue: usize,
 }
 
@@ -323,8 +323,8 @@ impl Net {
         });
     }
 
-    /// As [`commit`](Self::commit), for one datagram that must not be dropped on a TCP stream while others are queued:
-    /// without it the connection could not go on.
+    /// As [`commit`](Self::commit), for one datagram that the connection needs to go on: on a TCP stream it finds room
+    /// where media does not.
     ///
     /// # Panics
     ///
@@ -357,7 +357,7 @@ impl Net {
     fn queue_on_stream(&mut self, token: u32, len: usize, segment_size: usize, essential: bool) {
         let segment_size = if segment_size == 0 { len } else { segment_size };
         let datagrams = self.sender.slot()[..len].chunks(segment_size.max(1));
-        self.tcp.queue(&self.poller, token, datagrams, essential, &mut self.stats);
+        self.tcp.queue(token, datagrams, essential, &mut self.stats);
     }
 
     fn check_unused(&self, token: u32) -> io::Result<()> {

@@ -25,8 +25,8 @@ pub enum StreamEvent {
         /// To be named by [`Net::adopt_stream`](crate::Net::adopt_stream); dropped, it is closed.
         connection: Connection,
     },
-    /// The stream of this token has ended: by the remote side, by an error, by a frame larger than is taken, or because
-    /// the remote side does not read. Its token is free.
+    /// The stream of this token has ended: by the remote side, by an error, or by a frame larger than is taken. Its token
+    /// is free.
     Closed {
         /// The stream it was.
         token: u32,
@@ -45,7 +45,7 @@ pub struct Connection {
 pub(crate) struct StreamLimits {
     /// Longest frame that is taken.
     pub(crate) frame: usize,
-    /// Bytes that may wait to be sent before datagrams are dropped; twice as much ends the stream.
+    /// Bytes that may wait to be sent before datagrams are dropped; twice as much for essential ones.
     pub(crate) queue: usize,
 }
 
@@ -274,11 +274,9 @@ impl Tcp {
         }
     }
 
-    /// Queues the datagrams of a commit. What finds no room is dropped, unless it is `essential`; a stream with twice the
-    /// allowed bytes waiting is ended.
+    /// Queues the datagrams of a commit. What finds no room is dropped; `essential` ones have twice the room.
     pub(crate) fn queue(
         &mut self,
-        poller: &Poller,
         token: u32,
         datagrams: std::slice::Chunks<'_, u8>,
         essential: bool,
@@ -289,10 +287,6 @@ impl Tcp {
         for datagram in datagrams {
             if stream.waiting() + PREFIX + datagram.len() > limit {
                 stats.dropped_send_buffer_full += 1;
-                if essential {
-                    self.end(poller, token, stats);
-                    return;
-                }
                 continue;
             }
             framing::push(&mut stream.queue, datagram);

@@ -100,7 +100,10 @@ impl Call {
         ]);
         let capabilities =
             ortc::generate_router_rtp_capabilities(from_json(codecs)).expect("both codecs are supported");
-        let listen_infos = vec![from_json(json!({ "protocol": "udp", "ip": "10.0.0.1" }))];
+        let listen_infos = vec![
+            from_json(json!({ "protocol": "udp", "ip": "10.0.0.1" })),
+            from_json(json!({ "protocol": "tcp", "ip": "10.0.0.1" })),
+        ];
         let server = CreateWebRtcServer { id: SERVER.into(), listen_infos };
         for request in [Request::CreateWebRtcServer(server), Request::CreateRouter(RouterId::from(ROUTER))] {
             network.request(request).expect("nothing has these names yet");

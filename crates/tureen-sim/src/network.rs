@@ -55,6 +55,8 @@ pub struct Network {
     in_flight: BinaryHeap<Reverse<Flight>>,
     flights: u64,
     sockets: HashMap<SocketId, SocketAddr>,
+    /// TCP streams by their far and near ends.
+    streams: HashMap<(SocketAddr, SocketAddr), SocketId>,
     /// What the engine has sent to addresses without a session that somebody listens at.
     overheard: HashMap<SocketAddr, Vec<Vec<u8>>>,
     next_port: u16,
@@ -117,6 +119,7 @@ impl Network {
             in_flight: BinaryHeap::new(),
             flights: 0,
             sockets: HashMap::new(),
+            streams: HashMap::new(),
             overheard: HashMap::new(),
             next_port: 40_000,
             next_request: 0,
@@ -224,6 +227,35 @@ impl Network {
     /// Hands the engine a datagram from any address, at once.
     pub fn inject(&mut self, from: SocketAddr, to: SocketAddr, data: Vec<u8>) {
         self.deliver(from, to, data);
+    }
+
+    /// Opens a TCP stream to a listener of the engine. Datagrams between these addresses go by it from now on. Whether the
+    /// engine takes it.
+    ///
+    /// # Panics
+    /// Nothing listens at `to`.
+    pub fn open_stream(&mut self, from: SocketAddr, to: SocketAddr) -> bool {
+        let listener = self.sockets.iter().find(|(_, address)| **address == to).map(|(&socket, _)| socket);
+        let listener = listener.expect("a listener is at this address");
+        let stream = self.worker.handle_stream_opened(self.now, listener, from);
+        if let Some(stream) = stream {
+            self.streams.insert((from, to), stream);
+        }
+        self.drain_worker();
+        stream.is_some()
+    }
+
+    /// Whether a TCP stream is open.
+    pub fn is_open(&self, from: SocketAddr, to: SocketAddr) -> bool {
+        self.streams.contains_key(&(from, to))
+    }
+
+    /// Ends a TCP stream from the far end.
+    pub fn close_stream(&mut self, from: SocketAddr, to: SocketAddr) {
+        if let Some(stream) = self.streams.remove(&(from, to)) {
+            self.worker.handle_stream_closed(self.now, stream);
+            self.drain_worker();
+        }
     }
 
     /// Hands the engine what an application sends on a DirectTransport, at once.
@@ -354,11 +386,17 @@ impl Network {
                 });
             }
             self.drain_node(NodeId(at));
-        } else if let Some((&socket, _)) = self.sockets.iter().find(|(_, address)| **address == to) {
+        } else if let Some(socket) = self.socket_between(from, to) {
             let tuple = Tuple { socket, remote: from };
             self.worker.handle_datagrams(self.now, std::iter::once(Datagram { tuple, data: &mut data }));
             self.drain_worker();
         }
+    }
+
+    /// The engine's socket by which a datagram comes in: a stream, or the socket at its destination.
+    fn socket_between(&self, from: SocketAddr, to: SocketAddr) -> Option<SocketId> {
+        let at_destination = || self.sockets.iter().find(|(_, address)| **address == to);
+        self.streams.get(&(from, to)).copied().or_else(|| Some(*at_destination()?.0))
     }
 
     fn drain_node(&mut self, id: NodeId) {
@@ -383,14 +421,14 @@ impl Network {
         let mut buffer = std::mem::take(&mut self.buffer);
         loop {
             while let Some(transmit) = self.worker.poll_transmit(self.now, &mut buffer) {
-                let Some(&from) = self.sockets.get(&transmit.tuple.socket) else { continue };
+                let Some(from) = self.near_end(transmit.tuple.socket) else { continue };
                 for datagram in buffer[..transmit.len].chunks(transmit.segment_size) {
                     self.send_down(from, transmit.tuple.remote, datagram);
                 }
             }
             let Some(output) = self.worker.poll_output() else { break };
             match output {
-                Output::Socket(SocketCommand::BindUdp(id, info)) => {
+                Output::Socket(SocketCommand::BindUdp(id, info) | SocketCommand::ListenTcp(id, info)) => {
                     let address = SocketAddr::new(info.ip, self.next_port);
                     self.next_port += 1;
                     self.sockets.insert(id, address);
@@ -398,6 +436,7 @@ impl Network {
                 }
                 Output::Socket(SocketCommand::Close(id)) => {
                     self.sockets.remove(&id);
+                    self.streams.retain(|_, stream| *stream != id);
                 }
                 Output::Response(id, result) => {
                     self.responses.insert(id, result);
@@ -409,6 +448,12 @@ impl Network {
             }
         }
         self.buffer = buffer;
+    }
+
+    /// The engine's address of a socket or stream.
+    fn near_end(&self, socket: SocketId) -> Option<SocketAddr> {
+        let of_stream = || self.streams.iter().find(|(_, stream)| **stream == socket);
+        self.sockets.get(&socket).copied().or_else(|| Some(of_stream()?.0.1))
     }
 
     /// To a session over its link, to who listens at once; to anywhere else, nowhere.

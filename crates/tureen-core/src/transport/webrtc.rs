@@ -44,8 +44,30 @@ pub enum LinkSockets {
 pub struct Preferences {
     /// Offer UDP candidates.
     pub enable_udp: bool,
+    /// Offer TCP candidates.
+    pub enable_tcp: bool,
     /// Give UDP candidates the higher priority.
     pub prefer_udp: bool,
+    /// Give TCP candidates the higher priority.
+    pub prefer_tcp: bool,
+}
+
+impl Preferences {
+    /// Whether candidates of this protocol are offered.
+    pub fn enables(&self, protocol: types::Protocol) -> bool {
+        match protocol {
+            types::Protocol::Udp => self.enable_udp,
+            types::Protocol::Tcp => self.enable_tcp,
+        }
+    }
+
+    /// Whether candidates of this protocol have the higher priority.
+    pub fn prefers(&self, protocol: types::Protocol) -> bool {
+        match protocol {
+            types::Protocol::Udp => self.prefer_udp,
+            types::Protocol::Tcp => self.prefer_tcp,
+        }
+    }
 }
 
 /// Longest ClientHello that is kept before `connect`.

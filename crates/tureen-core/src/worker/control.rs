@@ -148,8 +148,9 @@ impl Worker {
             return Err(RequestError::Duplicate { kind: "WebRtcServer", id: options.id.to_string() });
         }
         Self::check_listen_infos(&options.listen_infos)?;
-        let sockets =
-            self.open_sockets(&SocketOwner::WebRtcServer(options.id.clone()), &options.listen_infos);
+        let owner = SocketOwner::WebRtcServer(options.id.clone());
+        let sockets: Vec<_> =
+            options.listen_infos.iter().map(|info| self.open_socket(&owner, info)).collect();
         let pending = (!sockets.is_empty()).then_some(Pending { request, unbound: sockets.len() });
         if pending.is_none() {
             self.outputs.push_back(Output::Response(request, Ok(Response::Done)));

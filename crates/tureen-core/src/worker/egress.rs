@@ -194,7 +194,7 @@ impl Egress {
                 self.spare.push(datagram);
             }
             if fits {
-                return Some(Transmit { tuple, len, segment_size: len });
+                return Some(Transmit { tuple, len, segment_size: len, control: true });
             }
         }
         None
@@ -304,7 +304,9 @@ impl Worker {
             traffic.rtx_sent.add(now, tally.resends, tally.resend_bytes);
         }
         match path {
-            Path::Network(tuple) => Some(Transmit { tuple, len, segment_size: segment_size.min(len) }),
+            Path::Network(tuple) => {
+                Some(Transmit { tuple, len, segment_size: segment_size.min(len), control: false })
+            }
             Path::Application => {
                 self.notify_consumer(sealed_for?, ConsumerEvent::Rtp(buffer[..len].to_vec()));
                 None

@@ -292,10 +292,12 @@ impl Worker {
             match event {
                 IceEvent::TupleAdded(tuple) => {
                     self.tuples.insert(tuple, key);
+                    self.on_path_checked(tuple);
                 }
                 IceEvent::TupleRemoved(tuple) => {
                     if self.tuples.get(&tuple) == Some(&key) {
                         self.tuples.remove(&tuple);
+                        self.on_path_removed(tuple);
                     }
                 }
                 IceEvent::SelectedTupleChanged(tuple) => {

@@ -26,6 +26,7 @@ mod router;
 mod server;
 mod sockets;
 mod stats;
+mod streams;
 mod transports;
 
 use std::collections::VecDeque;
@@ -77,6 +78,12 @@ pub struct WorkerConfig {
 pub struct Limits {
     /// Paths that one transport keeps (mediasoup: 8).
     pub tuples_per_transport: usize,
+    /// TCP streams that one listener holds; each costs about 500 bytes here and up to a frame and a send queue in the
+    /// driver.
+    pub streams_per_listener: usize,
+    /// TCP streams of one remote address on one listener that have not had a connectivity check yet. Those that have are
+    /// bounded by `tuples_per_transport`.
+    pub unchecked_streams_per_address: usize,
     /// Streams that one remote side may send on one transport; each costs about 4 KB and its retransmission buffer.
     pub streams_per_transport: usize,
     /// Bytes of the retransmission buffer of one video stream. At 2.5 Mbit/s the default of 2 MiB holds six seconds.
@@ -93,6 +100,8 @@ impl Default for Limits {
     fn default() -> Self {
         Self {
             tuples_per_transport: 8,
+            streams_per_listener: 8192,
+            unchecked_streams_per_address: 64,
             streams_per_transport: 128,
             retransmission_bytes: 2 << 20,
             retransmission_age: Duration::from_secs(2),
@@ -118,6 +127,8 @@ pub enum Output {
 enum Timer {
     /// The remote side's consent is to be checked (RFC 7675).
     Ice(TransportKey),
+    /// A TCP stream must have had a connectivity check by now.
+    Stream(SocketId),
     /// A DTLS flight is to be sent again, or the handshake has taken too long.
     Dtls(TransportKey),
     /// SCTP is to send again, or has waited long enough.
@@ -258,7 +269,7 @@ impl Worker {
         self.flush_sctp(now);
     }
 
-    /// The driver's answer to [`SocketCommand::BindUdp`]: the address bound, or why not.
+    /// The driver's answer to [`SocketCommand::BindUdp`] and [`SocketCommand::ListenTcp`]: the address bound, or why not.
     pub fn handle_socket_bound(
         &mut self,
         now: Instant,
@@ -273,6 +284,7 @@ impl Worker {
         while let Some(timer) = self.timers.pop(now) {
             match timer {
                 Timer::Ice(key) => self.on_ice_timer(now, key),
+                Timer::Stream(id) => self.on_stream_timer(id),
                 Timer::Dtls(key) => self.on_dtls_timer(now, key),
                 Timer::Sctp(key) => self.on_sctp_timer(now, key),
                 Timer::Reports(key) => self.on_reports_timer(now, key),

@@ -5,6 +5,7 @@ use std::net::SocketAddr;
 use hashbrown::HashMap;
 
 use super::server::Pending;
+use super::streams::Accepted;
 use super::{Output, Worker};
 use crate::api::{RequestError, RequestId, Response, WebRtcServerId};
 use crate::io::{SocketCommand, SocketId, Tuple};
@@ -24,6 +25,15 @@ pub(super) struct Socket {
     pub(super) owner: SocketOwner,
     pub(super) listen: ListenInfo,
     pub(super) local: Option<SocketAddr>,
+    pub(super) kind: SocketKind,
+}
+
+/// What a socket is.
+#[derive(Debug)]
+pub(super) enum SocketKind {
+    Udp,
+    TcpListener(super::streams::Accepted),
+    TcpStream(super::streams::Stream),
 }
 
 /// Who owns a socket.
@@ -34,13 +44,36 @@ pub(super) enum SocketOwner {
 }
 
 impl Sockets {
-    /// A new socket, not bound yet.
+    /// A new UDP socket or TCP listener, not bound yet.
     pub(super) fn open(&mut self, owner: SocketOwner, listen: ListenInfo) -> (SocketId, SocketCommand) {
-        let id = SocketId(self.next);
-        self.next += 1;
-        let command = SocketCommand::BindUdp(id, listen.clone());
-        self.table.insert(id, Socket { owner, listen, local: None });
+        let id = self.new_id();
+        let (kind, command) = match listen.protocol {
+            Protocol::Udp => (SocketKind::Udp, SocketCommand::BindUdp(id, listen.clone())),
+            Protocol::Tcp => {
+                (SocketKind::TcpListener(Accepted::default()), SocketCommand::ListenTcp(id, listen.clone()))
+            }
+        };
+        self.table.insert(id, Socket { owner, listen, local: None, kind });
         (id, command)
+    }
+
+    /// A name that no socket has. Streams come and go, so names are used again after 2^32 of them.
+    pub(super) fn new_id(&mut self) -> SocketId {
+        loop {
+            let id = SocketId(self.next);
+            self.next = self.next.wrapping_add(1);
+            if !self.table.contains_key(&id) {
+                return id;
+            }
+        }
+    }
+
+    pub(super) fn insert(&mut self, id: SocketId, socket: Socket) {
+        self.table.insert(id, socket);
+    }
+
+    pub(super) fn get_mut(&mut self, id: SocketId) -> Option<&mut Socket> {
+        self.table.get_mut(&id)
     }
 
     pub(super) fn get(&self, id: SocketId) -> Option<&Socket> {
@@ -68,7 +101,7 @@ impl Sockets {
             local_port,
             remote_ip: tuple.remote.ip(),
             remote_port: tuple.remote.port(),
-            protocol: Protocol::Udp,
+            protocol: self.get(tuple.socket).map_or(Protocol::Udp, |socket| socket.listen.protocol),
         }
     }
 
@@ -102,23 +135,26 @@ impl Worker {
         Ok(())
     }
 
-    /// Opens a socket for each UDP listen info.
-    pub(super) fn open_sockets(&mut self, owner: &SocketOwner, infos: &[ListenInfo]) -> Vec<SocketId> {
-        let udp = infos.iter().filter(|info| info.protocol == Protocol::Udp);
-        udp.map(|info| self.open_socket(owner, info)).collect()
-    }
-
-    /// Opens a UDP socket.
+    /// Opens a UDP socket or a TCP listener.
     pub(super) fn open_socket(&mut self, owner: &SocketOwner, info: &ListenInfo) -> SocketId {
         let (id, command) = self.sockets.open(owner.clone(), info.clone());
         self.outputs.push_back(Output::Socket(command));
         id
     }
 
+    /// Closes a socket; a listener with the streams that it accepted and that are no transport's yet.
     pub(super) fn close_socket(&mut self, id: SocketId) {
-        if self.sockets.remove(id).is_some() {
-            self.outputs.push_back(Output::Socket(SocketCommand::Close(id)));
+        let Some(socket) = self.sockets.remove(id) else { return };
+        match socket.kind {
+            SocketKind::Udp => {}
+            SocketKind::TcpListener(accepted) => {
+                for stream in accepted.streams() {
+                    self.close_socket(stream);
+                }
+            }
+            SocketKind::TcpStream(stream) => self.forget_stream(id, stream),
         }
+        self.outputs.push_back(Output::Socket(SocketCommand::Close(id)));
     }
 
     pub(super) fn on_socket_bound(

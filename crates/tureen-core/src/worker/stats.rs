@@ -12,7 +12,7 @@ use crate::api::{
 };
 use crate::keys::TransportKey;
 use crate::transport::link::Link;
-use crate::types::data_structures::IceRole;
+use crate::types::data_structures::{IceRole, Protocol};
 use crate::units::Bitrate;
 
 impl Worker {
@@ -26,12 +26,17 @@ impl Worker {
     pub(super) fn dump_server(&self, id: &WebRtcServerId) -> Result<WebRtcServerDump, RequestError> {
         self.find_server(id)?;
         let server = &self.servers[id];
-        let bound = server.sockets.iter().filter_map(|&socket| self.sockets.get(socket)?.local);
+        let bound = |protocol| {
+            let sockets = server.sockets.iter().filter_map(|&socket| self.sockets.get(socket));
+            let locals =
+                sockets.filter(|socket| socket.listen.protocol == protocol).filter_map(|socket| socket.local);
+            locals.map(|local| IpPort { ip: local.ip(), port: local.port() }).collect()
+        };
         let name = |key| self.transports.get(key).map(|t| t.id.clone());
         Ok(WebRtcServerDump {
             id: id.clone(),
-            udp_sockets: bound.map(|local| IpPort { ip: local.ip(), port: local.port() }).collect(),
-            tcp_servers: Vec::new(),
+            udp_sockets: bound(Protocol::Udp),
+            tcp_servers: bound(Protocol::Tcp),
             webrtc_transport_ids: server.transports.iter().filter_map(|&key| name(key)).collect(),
             local_ice_username_fragments: server
                 .ufrags

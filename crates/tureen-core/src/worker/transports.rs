@@ -22,7 +22,7 @@ use crate::transport::protection::{Opener, Sealer};
 use crate::transport::webrtc::{LinkSockets, Preferences, WebRtcLink};
 use crate::transport::{Bitrates, Transport};
 use crate::types::data_structures::{
-    DtlsParameters, DtlsRole, IceCandidate, IceCandidateType, ListenInfo, Protocol,
+    DtlsParameters, DtlsRole, IceCandidate, IceCandidateTcpType, IceCandidateType, ListenInfo, Protocol,
 };
 use crate::units::Bitrate;
 
@@ -39,6 +39,7 @@ impl Worker {
             Listen::Server(server) => self.find_server(server)?,
         }
         let data = self.data_side(now, options.sctp.as_ref(), SctpPurpose::DataChannels)?;
+        let on_server = matches!(options.listen, Listen::Server(_));
         let ice = IceConfig {
             consent_timeout: options.ice_consent_timeout,
             max_tuples: self.limits.tuples_per_transport,
@@ -58,10 +59,17 @@ impl Worker {
             )
         });
         self.enter_transport(key);
+        let preferences = Preferences {
+            // As mediasoup: with sockets of its own the listen infos alone decide.
+            enable_udp: options.enable_udp || !on_server,
+            enable_tcp: options.enable_tcp || !on_server,
+            prefer_udp: options.prefer_udp,
+            prefer_tcp: options.prefer_tcp,
+        };
         let sockets = match &options.listen {
             Listen::Individual(infos) => {
-                let wanted: Vec<ListenInfo> = if options.enable_udp { infos.clone() } else { Vec::new() };
-                LinkSockets::Own(self.open_sockets(&SocketOwner::Transport(key), &wanted))
+                let owner = SocketOwner::Transport(key);
+                LinkSockets::Own(infos.iter().map(|info| self.open_socket(&owner, info)).collect())
             }
             Listen::Server(id) => {
                 if let Some(server) = self.servers.get_mut(id) {
@@ -74,7 +82,7 @@ impl Worker {
         let unbound = if let LinkSockets::Own(own) = &sockets { own.len() } else { 0 };
         if let Some(link) = self.transports[key].link.webrtc_mut() {
             link.sockets = sockets;
-            link.preferences = Preferences { enable_udp: options.enable_udp, prefer_udp: options.prefer_udp };
+            link.preferences = preferences;
         }
         self.await_sockets(key, request, unbound);
         Ok(())
@@ -331,15 +339,18 @@ impl Worker {
             LinkSockets::Server(id) => (self.servers.get(id).map_or(&[], |s| s.sockets.as_slice()), true),
         };
         let mut candidates = Vec::new();
-        for (index, &socket) in sockets.iter().enumerate().filter(|_| preferences.enable_udp) {
+        for (index, &socket) in sockets.iter().enumerate() {
             let Some(socket) = self.sockets.get(socket) else { continue };
-            let Some(local) = socket.local else { continue };
-            // mediasoup heeds preferUdp on a WebRtcServer only; with own sockets the order of listen infos decides.
-            let priority = candidate_priority(local_preference(index, shared && preferences.prefer_udp));
-            candidates.push(udp_candidate(advertised(&socket.listen), local.port(), priority));
-            if socket.listen.expose_internal_ip && socket.listen.announced_address.is_some() {
+            let (listen, protocol) = (&socket.listen, socket.listen.protocol);
+            let Some(local) = socket.local.filter(|_| preferences.enables(protocol)) else { continue };
+            // mediasoup heeds preferUdp and preferTcp on a WebRtcServer only; with own sockets the order of listen infos
+            // decides.
+            let preferred = shared && preferences.prefers(protocol);
+            let priority = candidate_priority(local_preference(index, preferred));
+            candidates.push(candidate(advertised(listen), protocol, local.port(), priority));
+            if listen.expose_internal_ip && listen.announced_address.is_some() {
                 let lower = priority - crate::ice::EXPOSED_INTERNAL_IP_PRIORITY_DECREMENT;
-                candidates.push(udp_candidate(socket.listen.ip.to_string(), local.port(), lower));
+                candidates.push(candidate(listen.ip.to_string(), protocol, local.port(), lower));
             }
         }
         candidates
@@ -367,6 +378,7 @@ impl Worker {
         };
         for tuple in tuples {
             self.tuples.remove(&tuple);
+            self.on_path_removed(tuple);
         }
         for socket in sockets {
             self.latching.remove(&socket);
@@ -386,14 +398,19 @@ fn wrong_kind(id: &TransportId, expected: &str) -> RequestError {
     RequestError::Invalid(format!("transport {id} is no {expected}"))
 }
 
-fn udp_candidate(address: String, port: u16, priority: u32) -> IceCandidate {
+fn candidate(address: String, protocol: Protocol, port: u16, priority: u32) -> IceCandidate {
+    let (foundation, tcp_type) = match protocol {
+        Protocol::Udp => ("udpcandidate", None),
+        // RFC 6544 §4.5: the other side opens the connection.
+        Protocol::Tcp => ("tcpcandidate", Some(IceCandidateTcpType::Passive)),
+    };
     IceCandidate {
-        foundation: "udpcandidate".to_owned(),
+        foundation: foundation.to_owned(),
         priority,
         address,
-        protocol: Protocol::Udp,
+        protocol,
         port,
         r#type: IceCandidateType::Host,
-        tcp_type: None,
+        tcp_type,
     }
 }

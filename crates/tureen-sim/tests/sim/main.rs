@@ -12,6 +12,7 @@ mod limits;
 mod plain;
 mod repair;
 mod speakers;
+mod tcp;
 
 use std::time::Duration;
 

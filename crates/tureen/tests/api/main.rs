@@ -4,6 +4,7 @@ mod lifetimes;
 mod media;
 mod network;
 mod observers;
+mod tcp;
 mod transports;
 mod workers;
 

@@ -1,0 +1,129 @@
+//! TCP streams: whom a listener lets in, and for how long without a connectivity check.
+
+use std::net::{IpAddr, SocketAddr};
+use std::time::{Duration, Instant};
+
+use hashbrown::{HashMap, HashSet};
+
+use super::sockets::{Socket, SocketKind};
+use super::{Timer, Worker};
+use crate::io::{SocketId, Tuple};
+
+/// A stream must belong to a transport, by a valid connectivity check, this long after it was accepted.
+const CHECK_TIMEOUT: Duration = Duration::from_secs(10);
+
+/// What a listener has accepted.
+#[derive(Debug, Default)]
+pub(super) struct Accepted {
+    streams: HashSet<SocketId>,
+    /// How many streams of an address no transport has yet.
+    unchecked: HashMap<IpAddr, usize>,
+}
+
+/// A stream.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Stream {
+    listener: SocketId,
+    remote: SocketAddr,
+    /// ICE has validated it.
+    checked: bool,
+}
+
+impl Accepted {
+    pub(super) fn streams(&self) -> impl Iterator<Item = SocketId> {
+        self.streams.iter().copied()
+    }
+
+    fn on_checked(&mut self, remote: IpAddr) {
+        if let Some(count) = self.unchecked.get_mut(&remote) {
+            *count -= 1;
+            if *count == 0 {
+                self.unchecked.remove(&remote);
+            }
+        }
+    }
+}
+
+impl Worker {
+    /// Somebody has connected to a TCP listener. Returns the stream's name, or `None` if it is to be closed at once: the
+    /// listener is gone, or has as many streams as [`Limits`](super::Limits) allows, in all or of that address.
+    pub fn handle_stream_opened(
+        &mut self,
+        now: Instant,
+        listener: SocketId,
+        remote: SocketAddr,
+    ) -> Option<SocketId> {
+        let id = self.sockets.new_id();
+        let limits = self.limits;
+        let socket = self.sockets.get_mut(listener)?;
+        let SocketKind::TcpListener(accepted) = &mut socket.kind else { return None };
+        let unchecked = accepted.unchecked.get(&remote.ip()).copied().unwrap_or(0);
+        if accepted.streams.len() >= limits.streams_per_listener
+            || unchecked >= limits.unchecked_streams_per_address
+        {
+            tracing::debug!(%remote, streams = accepted.streams.len(), unchecked, "TCP connection refused");
+            return None;
+        }
+        accepted.streams.insert(id);
+        accepted.unchecked.insert(remote.ip(), unchecked + 1);
+        let kind = SocketKind::TcpStream(Stream { listener, remote, checked: false });
+        let (owner, listen, local) = (socket.owner.clone(), socket.listen.clone(), socket.local);
+        self.sockets.insert(id, Socket { owner, listen, local, kind });
+        self.timers.arm(Timer::Stream(id), now + CHECK_TIMEOUT);
+        Some(id)
+    }
+
+    /// A TCP stream has ended.
+    pub fn handle_stream_closed(&mut self, now: Instant, id: SocketId) {
+        let Some(Socket { kind: SocketKind::TcpStream(stream), .. }) = self.sockets.get(id) else { return };
+        let stream = *stream;
+        self.sockets.remove(id);
+        self.forget_stream(id, stream);
+        let tuple = Tuple { socket: id, remote: stream.remote };
+        let Some(&key) = self.tuples.get(&tuple) else { return };
+        if let Some(link) = self.transports.get_mut(key).and_then(|t| t.link.webrtc_mut()) {
+            link.ice.remove_tuple(now, &tuple);
+        }
+        self.drain_ice(now, key);
+    }
+
+    /// A connectivity check has made this path a transport's. Does nothing to UDP sockets.
+    pub(super) fn on_path_checked(&mut self, tuple: Tuple) {
+        let Some(SocketKind::TcpStream(stream)) = self.sockets.get_mut(tuple.socket).map(|s| &mut s.kind)
+        else {
+            return;
+        };
+        if std::mem::replace(&mut stream.checked, true) {
+            return;
+        }
+        let (listener, remote) = (stream.listener, stream.remote.ip());
+        self.timers.disarm(Timer::Stream(tuple.socket));
+        if let Some(SocketKind::TcpListener(accepted)) = self.sockets.get_mut(listener).map(|s| &mut s.kind) {
+            accepted.on_checked(remote);
+        }
+    }
+
+    /// A path is no transport's any more. A TCP stream is closed then: it could not become another's.
+    pub(super) fn on_path_removed(&mut self, tuple: Tuple) {
+        let socket = self.sockets.get(tuple.socket);
+        if socket.is_some_and(|socket| matches!(socket.kind, SocketKind::TcpStream(_))) {
+            self.close_socket(tuple.socket);
+        }
+    }
+
+    pub(super) fn on_stream_timer(&mut self, id: SocketId) {
+        self.close_socket(id);
+    }
+
+    /// Takes a stream off its listener's books.
+    pub(super) fn forget_stream(&mut self, id: SocketId, stream: Stream) {
+        self.timers.disarm(Timer::Stream(id));
+        let listener = self.sockets.get_mut(stream.listener).map(|socket| &mut socket.kind);
+        if let Some(SocketKind::TcpListener(accepted)) = listener {
+            accepted.streams.remove(&id);
+            if !stream.checked {
+                accepted.on_checked(stream.remote.ip());
+            }
+        }
+    }
+}

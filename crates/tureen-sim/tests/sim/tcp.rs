@@ -1,0 +1,199 @@
+//! ICE over TCP: members by streams, and how many streams strangers may open, and for how long.
+
+use std::net::SocketAddr;
+use std::time::Duration;
+
+use tureen_core::api::{
+    CreateWebRtcServer, CreateWebRtcTransport, LinkDump, Listen, Notification, Request, Response, RouterId,
+    TransportEvent,
+};
+use tureen_core::dtls::Role;
+use tureen_core::types::data_structures::{IceCandidate, IceState, ListenInfo, Protocol};
+use tureen_core::units::Bitrate;
+use tureen_core::worker::Limits;
+use tureen_sim::{AudioConfig, Call, Network, NodeId, ROUTER};
+
+use crate::{MS, assert_numbered_like_the_source, even_video, foreign, good_link, received};
+
+/// Where the engine of a [`Call`] listens for TCP.
+fn listener() -> SocketAddr {
+    ([10, 0, 0, 1], 40_001).into()
+}
+
+fn stranger(number: u16) -> SocketAddr {
+    ([203, 0, 113, 7], 1000 + number).into()
+}
+
+/// A member by TCP.
+fn join(call: &mut Call) -> NodeId {
+    let node = call.join_with(Role::Client, good_link(), &|config, _| config.candidates = vec![listener()]);
+    assert!(call.network.open_stream(call.network.address(node), listener()));
+    node
+}
+
+fn ice_states(call: &Call, node: NodeId) -> Vec<IceState> {
+    let id = call.transport(node);
+    let states = call.network.notifications().iter().filter_map(|(_, notification)| match notification {
+        Notification::Transport(of, TransportEvent::IceState(state)) if of == id => Some(*state),
+        _ => None,
+    });
+    states.collect()
+}
+
+#[test]
+fn members_by_tcp_send_and_receive() {
+    let mut call = Call::new(1);
+    let nodes = [join(&mut call), join(&mut call)];
+    call.connect(&nodes);
+    let production = call.produce_video(nodes[0], even_video());
+    let consumer = call.consume(nodes[1], &production);
+    call.network.run_for(Duration::from_secs(20));
+    let packets = received(&call, &consumer);
+    assert!(packets.len() > 2300, "{}", packets.len());
+    assert_eq!(assert_numbered_like_the_source(&packets), 0);
+    let selected = call.network.notifications().iter().find_map(|(_, notification)| match notification {
+        Notification::Transport(_, TransportEvent::IceSelectedTuple(tuple)) => Some(tuple),
+        _ => None,
+    });
+    assert_eq!(selected.unwrap().protocol(), Protocol::Tcp);
+    assert_eq!(selected.unwrap().local_port(), listener().port());
+}
+
+#[test]
+fn end_of_the_stream_disconnects_and_another_one_connects_again() {
+    let mut call = Call::new(2);
+    let nodes = [join(&mut call), join(&mut call)];
+    call.connect(&nodes);
+    let production = call.produce_audio(nodes[0], AudioConfig::default());
+    let consumer = call.consume(nodes[1], &production);
+    call.network.run_for(Duration::from_secs(1));
+    let address = call.network.address(nodes[1]);
+    call.network.close_stream(address, listener());
+    assert_eq!(ice_states(&call, nodes[1]).last(), Some(&IceState::Disconnected));
+    let before = received(&call, &consumer).len();
+    call.network.run_for(Duration::from_secs(1));
+    assert!(received(&call, &consumer).len() <= before + 2, "what was on its way");
+
+    assert!(call.network.open_stream(address, listener()));
+    call.network.run_for(Duration::from_secs(10));
+    assert!(matches!(ice_states(&call, nodes[1]).last(), Some(IceState::Connected | IceState::Completed)));
+    assert!(received(&call, &consumer).len() > before + 100);
+}
+
+#[test]
+fn closed_transport_closes_its_stream_alone() {
+    let mut call = Call::new(3);
+    let nodes = [join(&mut call), join(&mut call)];
+    call.connect(&nodes);
+    call.request(Request::CloseTransport(call.transport(nodes[0]).clone()));
+    assert!(!call.network.is_open(call.network.address(nodes[0]), listener()));
+    assert!(call.network.is_open(call.network.address(nodes[1]), listener()));
+}
+
+#[test]
+fn stream_without_a_valid_check_is_closed_after_ten_seconds_however_busy_it_is() {
+    let mut call = Call::new(4);
+    let member = join(&mut call);
+    call.connect(&[member]);
+    assert!(call.network.open_stream(stranger(0), listener()));
+    assert!(call.network.open_stream(stranger(1), listener()));
+    for number in 0..99 {
+        call.network.inject(stranger(1), listener(), foreign::audio(number));
+        call.network.run_for(100 * MS);
+    }
+    assert!(call.network.is_open(stranger(0), listener()) && call.network.is_open(stranger(1), listener()));
+    call.network.run_for(200 * MS);
+    assert!(!call.network.is_open(stranger(0), listener()) && !call.network.is_open(stranger(1), listener()));
+    assert!(call.network.is_open(call.network.address(member), listener()), "the member's goes on");
+    assert_eq!(call.network.drops("unknown-tuple"), 99);
+}
+
+#[test]
+fn flood_of_connections_is_bounded_and_the_call_goes_on() {
+    let mut call = Call::new(5);
+    let nodes = [join(&mut call), join(&mut call)];
+    call.connect(&nodes);
+    let production = call.produce_video(nodes[0], even_video());
+    let consumer = call.consume(nodes[1], &production);
+    call.network.run_for(Duration::from_secs(1));
+    let open = (0..1000).filter(|&number| call.network.open_stream(stranger(number), listener())).count();
+    assert_eq!(open, Limits::default().unchecked_streams_per_address);
+    // Others still get in, and so does he, once his old ones are gone.
+    assert!(call.network.open_stream(([203, 0, 113, 8], 9).into(), listener()));
+    call.network.run_for(Duration::from_secs(11));
+    assert!(call.network.open_stream(stranger(0), listener()));
+    let before = received(&call, &consumer).len();
+    call.network.run_for(Duration::from_secs(2));
+    let packets = received(&call, &consumer);
+    assert!(packets.len() > before + 200);
+    assert_eq!(assert_numbered_like_the_source(&packets), 0);
+}
+
+fn tcp() -> ListenInfo {
+    ListenInfo { protocol: Protocol::Tcp, ..foreign::listen_info() }
+}
+
+#[test]
+fn listener_has_no_more_streams_than_it_may_and_takes_them_along() {
+    let limits = Limits { streams_per_listener: 3, ..Limits::default() };
+    let mut network = Network::with_limits(6, limits);
+    let server = CreateWebRtcServer { id: "server".into(), listen_infos: vec![tcp()] };
+    network.request(Request::CreateWebRtcServer(server)).unwrap();
+    let at = ([10, 0, 0, 1], 40_000).into();
+    let from = |number| ([203, 0, 113, number], 1000).into();
+    let open: Vec<bool> = (0..5).map(|number| network.open_stream(from(number), at)).collect();
+    assert_eq!(open, [true, true, true, false, false]);
+    network.close_stream(from(0), at);
+    assert!(network.open_stream(from(5), at));
+    network.request(Request::CloseWebRtcServer("server".into())).unwrap();
+    assert!((0..6).all(|number| !network.is_open(from(number), at)));
+}
+
+#[test]
+fn candidates_are_listed_with_the_priorities_of_mediasoup() {
+    let mut network = Network::new(7);
+    let announced = ListenInfo {
+        announced_address: Some("sfu.example".to_owned()),
+        expose_internal_ip: true,
+        ..foreign::listen_info()
+    };
+    let listen_infos = vec![announced, tcp()];
+    let server = CreateWebRtcServer { id: "server".into(), listen_infos: listen_infos.clone() };
+    network.request(Request::CreateWebRtcServer(server)).unwrap();
+    network.request(Request::CreateRouter(RouterId::from(ROUTER))).unwrap();
+    let mut candidates = |listen: Listen, [enable_udp, enable_tcp, prefer_udp, prefer_tcp]: [bool; 4]| {
+        let create = CreateWebRtcTransport {
+            router_id: ROUTER.into(),
+            id: "transport".into(),
+            listen,
+            enable_udp,
+            enable_tcp,
+            prefer_udp,
+            prefer_tcp,
+            ice_consent_timeout: None,
+            initial_available_outgoing_bitrate: Bitrate::kbps(600),
+            sctp: None,
+        };
+        let created = network.request(Request::CreateWebRtcTransport(create)).unwrap();
+        network.request(Request::CloseTransport("transport".into())).unwrap();
+        let Response::TransportDump(dump) = created else { panic!("not a dump") };
+        let LinkDump::WebRtc(link) = dump.link else { panic!("not a WebRtcTransport") };
+        let brief = |candidate: &IceCandidate| {
+            assert_eq!(candidate.tcp_type.is_some(), candidate.protocol == Protocol::Tcp);
+            (candidate.protocol, candidate.address.clone(), candidate.priority)
+        };
+        link.ice_candidates.iter().map(brief).collect::<Vec<_>>()
+    };
+    let udp = (Protocol::Udp, "sfu.example".to_owned(), 1_076_302_079);
+    let internal = (Protocol::Udp, "10.0.0.1".to_owned(), 1_076_301_079);
+    let tcp = (Protocol::Tcp, "10.0.0.1".to_owned(), 1_076_276_479);
+    let preferred = (Protocol::Tcp, "10.0.0.1".to_owned(), 1_076_532_479);
+    let server = || Listen::Server("server".into());
+    let all = vec![udp.clone(), internal.clone(), tcp.clone()];
+    assert_eq!(candidates(server(), [true, true, false, false]), all);
+    assert_eq!(candidates(server(), [true, false, false, false]), [udp.clone(), internal.clone()]);
+    assert_eq!(candidates(server(), [false, true, false, false]), [tcp]);
+    assert_eq!(candidates(server(), [true, true, false, true]), [udp, internal, preferred]);
+    // With sockets of its own the listen infos decide alone.
+    assert_eq!(candidates(Listen::Individual(listen_infos), [true, false, false, true]), all);
+}
