@@ -16,7 +16,7 @@ mod dispatcher;
 pub(crate) mod log;
 mod thread;
 
-pub(crate) use channel::{Channel, CloseOnDrop};
+pub(crate) use channel::{Channel, CloseOnDrop, InjectError};
 pub(crate) use dispatcher::{Dispatcher, Sink};
 pub(crate) use thread::{Settings, start};
 

@@ -67,6 +67,39 @@ pub mod webrtc_transport {
     pub use crate::router::webrtc_transport::*;
 }
 
+pub mod plain_transport {
+    //! A transport for endpoints that speak neither ICE nor DTLS, such as FFmpeg and GStreamer: RTP, RTCP and SCTP,
+    //! encrypted only if it has SRTP.
+
+    pub use crate::router::plain_transport::*;
+}
+
+pub mod pipe_transport {
+    //! A transport that connects two routers of the same host or of different ones. Its consumers send all streams of
+    //! their producers as they are.
+
+    pub use crate::router::pipe_transport::*;
+}
+
+pub mod direct_transport {
+    //! A transport that connects the application itself with a router: it sends and gets RTP, RTCP and data messages.
+
+    pub use crate::router::direct_transport::*;
+}
+
+pub mod data_producer {
+    //! A source of data messages that a router receives on a transport: from an endpoint by SCTP, or from the
+    //! application.
+
+    pub use crate::router::data_producer::*;
+}
+
+pub mod data_consumer {
+    //! Messages of a data producer that a router sends on a transport: to an endpoint by SCTP, or to the application.
+
+    pub use crate::router::data_consumer::*;
+}
+
 pub mod producer {
     //! A source of audio or video that a router receives on a transport.
 

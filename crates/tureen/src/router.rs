@@ -3,6 +3,12 @@
 pub(crate) mod active_speaker_observer;
 pub(crate) mod audio_level_observer;
 pub(crate) mod consumer;
+pub(crate) mod data_consumer;
+pub(crate) mod data_producer;
+pub(crate) mod direct_transport;
+pub(crate) mod pipe_transport;
+mod piping;
+pub(crate) mod plain_transport;
 pub(crate) mod producer;
 pub(crate) mod rtp_observer;
 mod rtp_stream;
@@ -11,25 +17,36 @@ mod tests;
 pub(crate) mod transport;
 pub(crate) mod webrtc_transport;
 
-use std::collections::{HashMap, HashSet};
+use std::collections::HashMap;
 use std::fmt;
 use std::ops::Deref;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, OnceLock};
 
 use event_listener_primitives::{Bag, BagOnce, HandlerId};
+use hash_hasher::{HashedMap, HashedSet};
 use parking_lot::{Mutex, RwLock};
 use serde::{Deserialize, Serialize};
 use thiserror::Error;
 use tureen_core::api::{self, Request, Response};
 
+use self::piping::Pipes;
+pub use self::piping::{
+    PipeDataProducerToRouterError, PipeDataProducerToRouterPair, PipeProducerToRouterError,
+    PipeProducerToRouterPair, PipeToRouterOptions,
+};
 use crate::active_speaker_observer::{ActiveSpeakerObserver, ActiveSpeakerObserverOptions};
 use crate::audio_level_observer::{AudioLevelObserver, AudioLevelObserverOptions};
 use crate::consumer::ConsumerId;
+use crate::data_consumer::DataConsumerId;
+use crate::data_producer::{DataProducer, DataProducerId, WeakDataProducer};
 use crate::data_structures::AppData;
+use crate::direct_transport::{DirectTransport, DirectTransportOptions};
 use crate::driver::CloseOnDrop;
 use crate::ids::uuid_id;
 use crate::ortc;
+use crate::pipe_transport::{PipeTransport, PipeTransportOptions};
+use crate::plain_transport::{PlainTransport, PlainTransportOptions};
 use crate::producer::{Producer, ProducerId, WeakProducer};
 use crate::rtp_observer::{RtpObserver, RtpObserverId};
 use crate::rtp_parameters::{RtpCapabilities, RtpCapabilitiesFinalized, RtpCodecCapability};
@@ -78,24 +95,35 @@ pub struct RouterDump {
     /// Its identifier.
     pub id: RouterId,
     /// Which producer a consumer reads.
-    pub map_consumer_id_producer_id: HashMap<ConsumerId, ProducerId>,
+    pub map_consumer_id_producer_id: HashedMap<ConsumerId, ProducerId>,
     /// Which consumers read a producer.
-    pub map_producer_id_consumer_ids: HashMap<ProducerId, HashSet<ConsumerId>>,
+    pub map_producer_id_consumer_ids: HashedMap<ProducerId, HashedSet<ConsumerId>>,
+    /// Which data producer a data consumer reads.
+    pub map_data_consumer_id_data_producer_id: HashedMap<DataConsumerId, DataProducerId>,
+    /// Which data consumers read a data producer.
+    pub map_data_producer_id_data_consumer_ids: HashedMap<DataProducerId, HashedSet<DataConsumerId>>,
     /// Which RTP observers observe a producer.
-    pub map_producer_id_observer_ids: HashMap<ProducerId, HashSet<RtpObserverId>>,
+    pub map_producer_id_observer_ids: HashedMap<ProducerId, HashedSet<RtpObserverId>>,
     /// Its RTP observers.
-    pub rtp_observer_ids: HashSet<RtpObserverId>,
+    pub rtp_observer_ids: HashedSet<RtpObserverId>,
     /// Its transports.
-    pub transport_ids: HashSet<TransportId>,
+    pub transport_ids: HashedSet<TransportId>,
 }
 
 impl From<api::RouterDump> for RouterDump {
     fn from(dump: api::RouterDump) -> Self {
-        let map_producer_id_consumer_ids: HashMap<ProducerId, HashSet<ConsumerId>> = dump
+        let map_producer_id_consumer_ids: HashedMap<ProducerId, HashedSet<ConsumerId>> = dump
             .producer_consumers
             .into_iter()
             .map(|(producer, consumers)| (producer.into(), consumers.into_iter().map(Into::into).collect()))
             .collect();
+        let map_data_producer_id_data_consumer_ids: HashedMap<DataProducerId, HashedSet<DataConsumerId>> =
+            dump.data_producer_consumers
+                .into_iter()
+                .map(|(producer, consumers)| {
+                    (producer.into(), consumers.into_iter().map(Into::into).collect())
+                })
+                .collect();
         Self {
             id: dump.id.into(),
             map_consumer_id_producer_id: map_producer_id_consumer_ids
@@ -103,6 +131,11 @@ impl From<api::RouterDump> for RouterDump {
                 .flat_map(|(producer, consumers)| consumers.iter().map(|consumer| (*consumer, *producer)))
                 .collect(),
             map_producer_id_consumer_ids,
+            map_data_consumer_id_data_producer_id: map_data_producer_id_data_consumer_ids
+                .iter()
+                .flat_map(|(producer, consumers)| consumers.iter().map(|consumer| (*consumer, *producer)))
+                .collect(),
+            map_data_producer_id_data_consumer_ids,
             map_producer_id_observer_ids: dump
                 .producer_observers
                 .into_iter()
@@ -119,6 +152,12 @@ impl From<api::RouterDump> for RouterDump {
 /// A new transport, by kind.
 #[derive(Debug)]
 pub enum NewTransport<'a> {
+    /// Direct transport.
+    Direct(&'a DirectTransport),
+    /// Pipe transport.
+    Pipe(&'a PipeTransport),
+    /// Plain transport.
+    Plain(&'a PlainTransport),
     /// WebRTC transport.
     WebRtc(&'a WebRtcTransport),
 }
@@ -128,6 +167,9 @@ impl Deref for NewTransport<'_> {
 
     fn deref(&self) -> &Self::Target {
         match self {
+            Self::Direct(transport) => *transport,
+            Self::Pipe(transport) => *transport,
+            Self::Plain(transport) => *transport,
             Self::WebRtc(transport) => *transport,
         }
     }
@@ -164,6 +206,8 @@ struct Inner {
     id: RouterId,
     rtp_capabilities: Mutex<RtpCapabilitiesFinalized>,
     producers: RwLock<HashMap<ProducerId, WeakProducer>>,
+    data_producers: RwLock<HashMap<DataProducerId, WeakDataProducer>>,
+    pipes: Pipes,
     handlers: Handlers,
     app_data: AppData,
     closed: AtomicBool,
@@ -191,6 +235,8 @@ impl Router {
             id,
             rtp_capabilities: Mutex::new(rtp_capabilities),
             producers: RwLock::default(),
+            data_producers: RwLock::default(),
+            pipes: Pipes::default(),
             handlers: Handlers::default(),
             app_data,
             closed: AtomicBool::new(false),
@@ -293,6 +339,84 @@ impl Router {
             webrtc_server.announce(&transport);
         }
         self.inner.handlers.new_transport.call(|callback| callback(NewTransport::WebRtc(&transport)));
+        events.deliver_to(transport.sink());
+        Ok(transport)
+    }
+
+    /// Makes a [`PlainTransport`], for endpoints that speak neither ICE nor DTLS.
+    ///
+    /// The router is kept alive by its transports.
+    ///
+    /// # Errors
+    /// The worker can't bind a socket, refuses an option, or is closed.
+    pub async fn create_plain_transport(
+        &self,
+        plain_transport_options: PlainTransportOptions,
+    ) -> Result<PlainTransport, RequestError> {
+        let id = TransportId::new();
+        let guard = CloseOnDrop::new(self.worker().channel(), Request::CloseTransport(id.into()));
+        let events = self.worker().dispatcher().hold(api::TransportId::from(id));
+        let transport = PlainTransport::create(id, plain_transport_options, self.clone()).await?;
+        guard.disarm();
+
+        self.inner.handlers.new_transport.call(|callback| callback(NewTransport::Plain(&transport)));
+        events.deliver_to(transport.sink());
+        Ok(transport)
+    }
+
+    /// Makes a [`PipeTransport`], for another router on another host.
+    ///
+    /// The router is kept alive by its transports.
+    ///
+    /// # Errors
+    /// The worker can't bind a socket, refuses an option, or is closed.
+    pub async fn create_pipe_transport(
+        &self,
+        pipe_transport_options: PipeTransportOptions,
+    ) -> Result<PipeTransport, RequestError> {
+        let id = TransportId::new();
+        let guard = CloseOnDrop::new(self.worker().channel(), Request::CloseTransport(id.into()));
+        let events = self.worker().dispatcher().hold(api::TransportId::from(id));
+        let transport = PipeTransport::create(id, pipe_transport_options, self.clone()).await?;
+        guard.disarm();
+
+        self.inner.handlers.new_transport.call(|callback| callback(NewTransport::Pipe(&transport)));
+        events.deliver_to(transport.sink());
+        Ok(transport)
+    }
+
+    /// Makes a [`DirectTransport`], for the application itself.
+    ///
+    /// The router is kept alive by its transports.
+    ///
+    /// # Errors
+    /// The worker is closed.
+    ///
+    /// # Examples
+    /// ```
+    /// use std::borrow::Cow;
+    /// use tureen::prelude::*;
+    ///
+    /// # async fn f(router: Router, chat: DataConsumer) -> Result<(), Box<dyn std::error::Error>> {
+    /// let transport = router.create_direct_transport(DirectTransportOptions::default()).await?;
+    /// let DataProducer::Direct(bot) = transport.produce_data(DataProducerOptions::new_direct()).await? else {
+    ///     unreachable!("it is on a direct transport")
+    /// };
+    /// bot.send(WebRtcMessage::String(Cow::Borrowed(b"hello")), None, None, None)?;
+    /// # Ok(())
+    /// # }
+    /// ```
+    pub async fn create_direct_transport(
+        &self,
+        direct_transport_options: DirectTransportOptions,
+    ) -> Result<DirectTransport, RequestError> {
+        let id = TransportId::new();
+        let guard = CloseOnDrop::new(self.worker().channel(), Request::CloseTransport(id.into()));
+        let events = self.worker().dispatcher().hold(api::TransportId::from(id));
+        let transport = DirectTransport::create(id, direct_transport_options, self.clone()).await?;
+        guard.disarm();
+
+        self.inner.handlers.new_transport.call(|callback| callback(NewTransport::Direct(&transport)));
         events.deliver_to(transport.sink());
         Ok(transport)
     }
@@ -440,8 +564,21 @@ impl Router {
         self.inner.producers.write().remove(&id);
     }
 
-    #[cfg(test)]
-    pub(crate) fn close(&self) {
+    fn data_producer(&self, id: &DataProducerId) -> Option<DataProducer> {
+        self.inner.data_producers.read().get(id)?.upgrade()
+    }
+
+    fn add_data_producer(&self, data_producer: &DataProducer) {
+        self.inner.data_producers.write().insert(data_producer.id(), data_producer.downgrade());
+    }
+
+    fn remove_data_producer(&self, id: DataProducerId) {
+        self.inner.data_producers.write().remove(&id);
+    }
+
+    /// Closes it while there are handles. Only with the feature `test-util`; not in the mediasoup crate.
+    #[cfg(any(test, feature = "test-util"))]
+    pub fn close(&self) {
         self.inner.close(true);
     }
 }

@@ -1,6 +1,5 @@
 //! A WebRtcServer: sockets that many WebRTC transports of one worker share.
 
-use std::collections::HashSet;
 use std::fmt;
 use std::net::IpAddr;
 use std::ops::Deref;
@@ -8,6 +7,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, OnceLock};
 
 use event_listener_primitives::{Bag, BagOnce, HandlerId};
+use hash_hasher::HashedSet;
 use parking_lot::Mutex;
 use serde::{Deserialize, Serialize};
 use thiserror::Error;
@@ -117,7 +117,7 @@ pub struct WebRtcServerDump {
     pub tcp_servers: Vec<WebRtcServerIpPort>,
     /// The transports on it.
     #[serde(rename = "webRtcTransportIds")]
-    pub webrtc_transport_ids: HashSet<TransportId>,
+    pub webrtc_transport_ids: HashedSet<TransportId>,
     /// How their connectivity checks are told apart.
     pub local_ice_username_fragments: Vec<WebRtcServerIceUsernameFragment>,
 }
@@ -256,8 +256,9 @@ impl WebRtcServer {
         self.inner.handlers.new_webrtc_transport.call_simple(webrtc_transport);
     }
 
-    #[cfg(test)]
-    pub(crate) fn close(&self) {
+    /// Closes it while there are handles. Only with the feature `test-util`; not in the mediasoup crate.
+    #[cfg(any(test, feature = "test-util"))]
+    pub fn close(&self) {
         self.inner.close(true);
     }
 }

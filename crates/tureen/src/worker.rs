@@ -14,7 +14,9 @@ use serde::{Deserialize, Serialize};
 use tureen_core::api::{CreateWebRtcServer, Request, Response};
 use tureen_net::NetStats;
 
-pub use self::error::{CreateRouterError, CreateWebRtcServerError, ExitError, RequestError};
+pub use self::error::{
+    CreateRouterError, CreateWebRtcServerError, ExitError, NotificationError, RequestError,
+};
 pub use self::settings::{
     DtlsBackend, DtlsOptions, DtlsVersions, Limits, NetConfig, QueueLimits, WorkerDtlsFiles, WorkerLogLevel,
     WorkerLogTag, WorkerSettings, WorkerUpdateSettings,
@@ -259,8 +261,9 @@ impl Worker {
         &self.inner.dispatcher
     }
 
-    #[cfg(test)]
-    pub(crate) fn close(&self) {
+    /// Closes it while there are handles. Only with the feature `test-util`; not in the mediasoup crate.
+    #[cfg(any(test, feature = "test-util"))]
+    pub fn close(&self) {
         self.inner.close();
     }
 }

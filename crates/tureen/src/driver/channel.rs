@@ -105,7 +105,6 @@ impl Channel {
     /// # Errors
     /// `Full` where more waits than [`QueueLimits::injected_bytes`](super::QueueLimits::injected_bytes) allows: the
     /// worker can't keep up, and what is new is dropped.
-    #[cfg_attr(not(test), expect(dead_code, reason = "for the handles of DirectTransports, which come next"))]
     pub(crate) fn inject(&self, injection: Injection) -> Result<(), InjectError> {
         let weight = weight(&injection);
         {
@@ -137,6 +136,12 @@ impl Channel {
     /// Sends a request that closes an object. It is not subject to the capacity: there are never more of these than
     /// there were objects.
     pub(crate) fn close(&self, request: Request) {
+        self.post(Command::Request(request, None));
+    }
+
+    /// Sends a request whose answer nobody waits for. It is not subject to the capacity either: only what other workers
+    /// answer makes such requests.
+    pub(crate) fn tell(&self, request: Request) {
         self.post(Command::Request(request, None));
     }
 

@@ -1,5 +1,6 @@
 //! A Producer: audio or video that a router receives.
 
+mod piped;
 mod stats;
 mod trace;
 
@@ -9,8 +10,9 @@ use std::sync::{Arc, OnceLock, Weak};
 
 use event_listener_primitives::{Bag, BagOnce, HandlerId};
 use parking_lot::Mutex;
-use tureen_core::api::{self, ProducerEvent, Request, Response};
+use tureen_core::api::{self, Injection, ProducerEvent, Request, Response};
 
+pub use self::piped::PipedProducer;
 pub use self::stats::{
     BitrateByLayer, ProducerDump, ProducerScore, ProducerStat, ProducerType, ProducerVideoOrientation,
     Rotation, RtpStreamRecv, RtxStream,
@@ -22,7 +24,7 @@ use crate::ids::uuid_id;
 pub use crate::ortc::RtpMapping;
 use crate::rtp_parameters::{MediaKind, RtpParameters};
 use crate::transport::Transport;
-use crate::worker::RequestError;
+use crate::worker::{NotificationError, RequestError};
 
 uuid_id!(
     /// [`Producer`] identifier.
@@ -42,6 +44,9 @@ pub struct ProducerOptions {
     pub paused: bool,
     /// Shortest time between two key frame requests for one stream, in milliseconds. 0, the default, is no limit.
     pub key_frame_request_delay: u32,
+    /// Add mediasoup's packet id header extension to what is forwarded, which endpoints may use to tell packets apart.
+    /// Default false.
+    pub enable_mediasoup_packet_id_header_extension: bool,
     /// Custom application data.
     pub app_data: AppData,
 }
@@ -66,6 +71,7 @@ impl ProducerOptions {
             rtp_parameters,
             paused: false,
             key_frame_request_delay: 0,
+            enable_mediasoup_packet_id_header_extension: false,
             app_data: AppData::default(),
         }
     }
@@ -78,12 +84,21 @@ impl ProducerOptions {
 pub enum Producer {
     /// On a transport that receives from the network.
     Regular(RegularProducer),
+    /// On a DirectTransport.
+    Direct(DirectProducer),
 }
 
 /// A producer on a transport that receives from the network.
 #[derive(Clone)]
 #[must_use = "the producer is closed when its last handle is dropped"]
 pub struct RegularProducer {
+    inner: Arc<Inner>,
+}
+
+/// A producer on a DirectTransport, whose media is the application's own.
+#[derive(Clone)]
+#[must_use = "the producer is closed when its last handle is dropped"]
+pub struct DirectProducer {
     inner: Arc<Inner>,
 }
 
@@ -97,6 +112,8 @@ pub(super) struct New {
     pub(super) paused: bool,
     pub(super) app_data: AppData,
     pub(super) transport: Arc<dyn Transport>,
+    /// Whether that is a DirectTransport.
+    pub(super) direct: bool,
 }
 
 struct Inner {
@@ -112,6 +129,7 @@ struct Inner {
     closed: AtomicBool,
     on_transport_close: OnceLock<HandlerId>,
     transport: Arc<dyn Transport>,
+    direct: bool,
 }
 
 #[derive(Default)]
@@ -141,6 +159,7 @@ impl Producer {
             closed: AtomicBool::new(false),
             on_transport_close: OnceLock::new(),
             transport: new.transport,
+            direct: new.direct,
         });
         let weak = Arc::downgrade(&inner);
         let handler = inner.transport.on_close(Box::new(move || {
@@ -150,7 +169,15 @@ impl Producer {
             }
         }));
         inner.on_transport_close.get_or_init(|| handler);
-        Self::Regular(RegularProducer { inner })
+        Self::of(inner)
+    }
+
+    fn of(inner: Arc<Inner>) -> Self {
+        if inner.direct {
+            Self::Direct(DirectProducer { inner })
+        } else {
+            Self::Regular(RegularProducer { inner })
+        }
     }
 
     /// Producer id.
@@ -236,9 +263,7 @@ impl Producer {
     /// See [`RequestError`].
     pub async fn pause(&self) -> Result<(), RequestError> {
         self.request(Request::PauseProducer(self.id().into())).await?;
-        if !self.inner().paused.swap(true, Ordering::SeqCst) {
-            self.inner().handlers.pause.call_simple();
-        }
+        self.inner().on_paused(true);
         Ok(())
     }
 
@@ -249,9 +274,7 @@ impl Producer {
     /// See [`RequestError`].
     pub async fn resume(&self) -> Result<(), RequestError> {
         self.request(Request::ResumeProducer(self.id().into())).await?;
-        if self.inner().paused.swap(false, Ordering::SeqCst) {
-            self.inner().handlers.resume.call_simple();
-        }
+        self.inner().on_paused(false);
         Ok(())
     }
 
@@ -319,6 +342,23 @@ impl Producer {
         WeakProducer { inner: Arc::downgrade(self.inner()) }
     }
 
+    /// Closes it while there are handles.
+    pub(super) fn close_now(&self) {
+        self.inner().close(true);
+    }
+
+    /// Like [`Self::pause`], but does not wait until it is done.
+    pub(super) fn pause_now(&self) {
+        self.inner().channel().tell(Request::PauseProducer(self.id().into()));
+        self.inner().on_paused(true);
+    }
+
+    /// Like [`Self::resume`], but does not wait until it is done.
+    pub(super) fn resume_now(&self) {
+        self.inner().channel().tell(Request::ResumeProducer(self.id().into()));
+        self.inner().on_paused(false);
+    }
+
     pub(super) fn sink(&self) -> Weak<dyn Sink<ProducerEvent>> {
         let weak: Weak<Inner> = Arc::downgrade(self.inner());
         weak
@@ -331,11 +371,31 @@ impl Producer {
     fn inner(&self) -> &Arc<Inner> {
         match self {
             Self::Regular(producer) => &producer.inner,
+            Self::Direct(producer) => &producer.inner,
         }
     }
 }
 
+impl DirectProducer {
+    /// Sends an RTP packet to the consumers, as if an endpoint had sent it.
+    ///
+    /// # Errors
+    /// The worker is closed, or has too much to do to take it.
+    pub fn send(&self, rtp_packet: Vec<u8>) -> Result<(), NotificationError> {
+        let injection = Injection::Rtp(self.inner.id.into(), rtp_packet);
+        self.inner.channel().inject(injection).map_err(Into::into)
+    }
+}
+
 impl Inner {
+    fn on_paused(&self, paused: bool) {
+        match (self.paused.swap(paused, Ordering::SeqCst), paused) {
+            (false, true) => self.handlers.pause.call_simple(),
+            (true, false) => self.handlers.resume.call_simple(),
+            _ => {}
+        }
+    }
+
     fn channel(&self) -> &Channel {
         self.transport.router().worker().channel()
     }
@@ -350,6 +410,20 @@ impl Inner {
                 self.channel().close(Request::CloseProducer(self.id.into()));
             }
         }
+    }
+}
+
+impl Inner {
+    fn fmt_as(&self, name: &str, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct(name)
+            .field("id", &self.id)
+            .field("kind", &self.kind)
+            .field("type", &self.r#type)
+            .field("paused", &self.paused)
+            .field("score", &self.score)
+            .field("transport", &self.transport)
+            .field("closed", &self.closed)
+            .finish_non_exhaustive()
     }
 }
 
@@ -382,6 +456,12 @@ impl From<RegularProducer> for Producer {
     }
 }
 
+impl From<DirectProducer> for Producer {
+    fn from(producer: DirectProducer) -> Self {
+        Self::Direct(producer)
+    }
+}
+
 /// A handle of a [`Producer`] that does not keep it open.
 #[derive(Clone)]
 pub struct WeakProducer {
@@ -392,7 +472,7 @@ impl WeakProducer {
     /// The producer, if a handle of it is left.
     #[must_use]
     pub fn upgrade(&self) -> Option<Producer> {
-        self.inner.upgrade().map(|inner| Producer::Regular(RegularProducer { inner }))
+        self.inner.upgrade().map(Producer::of)
     }
 }
 
@@ -400,21 +480,20 @@ impl fmt::Debug for Producer {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Regular(producer) => f.debug_tuple("Regular").field(producer).finish(),
+            Self::Direct(producer) => f.debug_tuple("Direct").field(producer).finish(),
         }
     }
 }
 
 impl fmt::Debug for RegularProducer {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("RegularProducer")
-            .field("id", &self.inner.id)
-            .field("kind", &self.inner.kind)
-            .field("type", &self.inner.r#type)
-            .field("paused", &self.inner.paused)
-            .field("score", &self.inner.score)
-            .field("transport", &self.inner.transport)
-            .field("closed", &self.inner.closed)
-            .finish_non_exhaustive()
+        self.inner.fmt_as("RegularProducer", f)
+    }
+}
+
+impl fmt::Debug for DirectProducer {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.inner.fmt_as("DirectProducer", f)
     }
 }
 

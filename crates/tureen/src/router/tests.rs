@@ -6,7 +6,8 @@ use futures_lite::future::block_on;
 use tureen_core::api::RtpObserverEvent;
 
 use crate::prelude::*;
-use crate::test_support::{Call, listen_info, worker};
+use crate::test_support::{Call, audio_producer, listen_info, opus, worker};
+use crate::worker::NotificationError;
 
 #[test]
 fn closed_router_closes_all_below_in_place() {
@@ -138,5 +139,44 @@ fn closed_webrtc_server_closes_its_transports() {
         received.try_recv().unwrap();
         assert!(transport.closed());
         assert!(router.dump().await.unwrap().transport_ids.is_empty());
+    });
+}
+
+#[test]
+fn closed_worker_takes_no_packets() {
+    block_on(async {
+        let router = worker().await.create_router(RouterOptions::new(opus())).await.unwrap();
+        let transport = router.create_direct_transport(DirectTransportOptions::default()).await.unwrap();
+        let producer = transport.produce(audio_producer()).await.unwrap();
+        let Producer::Direct(producer) = producer else { panic!("it is on a direct transport") };
+        router.worker().close();
+        router.dump().await.expect_err("the thread is about to end");
+        assert_eq!(producer.send(vec![0; 12]), Err(NotificationError::ChannelClosed));
+        assert_eq!(transport.send_rtcp(vec![]), Err(NotificationError::ChannelClosed));
+    });
+}
+
+#[test]
+fn pipe_is_made_again_when_the_other_router_was_closed() {
+    block_on(async {
+        let call = Call::new().await;
+        let another = async || worker().await.create_router(RouterOptions::new(opus())).await.unwrap();
+        let there = another().await;
+        let options = PipeToRouterOptions::new(there.clone());
+        let pair = call.router.pipe_producer_to_router(call.producer.id(), options).await.unwrap();
+        let (closed, is_closed) = mpsc::channel();
+        let _handler = pair.pipe_consumer.on_close(move || closed.send(()).unwrap());
+        let piped = pair.pipe_producer.into_inner();
+        drop(pair.pipe_consumer);
+        there.close();
+        is_closed.try_recv().expect("it has nobody to send to");
+        assert!(piped.closed() && !call.producer.closed());
+
+        for there in [another().await, there] {
+            let closed = there.closed();
+            let options = PipeToRouterOptions::new(there);
+            let pair = call.router.pipe_producer_to_router(call.producer.id(), options).await;
+            assert_eq!(pair.is_err(), closed);
+        }
     });
 }

@@ -1,6 +1,8 @@
 //! What all transports have in common.
 
 mod base;
+mod handle;
+mod stats;
 mod trace;
 
 use std::fmt::Debug;
@@ -13,9 +15,13 @@ use thiserror::Error;
 use tureen_core::api;
 use tureen_core::wire::rtp::extensions::ExtensionIds;
 
-pub(super) use self::base::TransportBase;
+pub(super) use self::base::{Kind, TransportBase};
+pub(super) use self::handle::impl_transport;
+pub(super) use self::stats::{transport_dump, transport_stat};
 pub use self::trace::{TransportTraceEventData, TransportTraceEventType};
 use crate::consumer::{Consumer, ConsumerOptions};
+use crate::data_consumer::{DataConsumer, DataConsumerOptions};
+use crate::data_producer::{DataProducer, DataProducerId, DataProducerOptions};
 use crate::data_structures::AppData;
 use crate::ids::uuid_id;
 pub use crate::ortc::{
@@ -30,8 +36,11 @@ uuid_id!(
     TransportId <=> api::TransportId
 );
 
-/// A connection between an endpoint and a router, for media in both directions. Implemented by
-/// [`WebRtcTransport`](crate::webrtc_transport::WebRtcTransport).
+/// A connection between an endpoint and a router, for media and data in both directions. Implemented by
+/// [`WebRtcTransport`](crate::webrtc_transport::WebRtcTransport),
+/// [`PlainTransport`](crate::plain_transport::PlainTransport),
+/// [`PipeTransport`](crate::pipe_transport::PipeTransport) and
+/// [`DirectTransport`](crate::direct_transport::DirectTransport).
 ///
 /// See [`TransportGeneric`] for methods whose types depend on the transport.
 #[async_trait]
@@ -72,6 +81,29 @@ pub trait Transport: Debug + Send + Sync {
     /// There is no such producer in the router, or its media does not fit the endpoint's capabilities.
     async fn consume(&self, consumer_options: ConsumerOptions) -> Result<Consumer, ConsumeError>;
 
+    /// Receives data messages on the transport.
+    ///
+    /// The transport is kept alive by its data producers.
+    ///
+    /// # Errors
+    /// The options are not for this kind of transport, or the worker refuses them, for instance because another data
+    /// producer of the transport has the same SCTP stream.
+    async fn produce_data(
+        &self,
+        data_producer_options: DataProducerOptions,
+    ) -> Result<DataProducer, ProduceDataError>;
+
+    /// Sends messages of a data producer on the transport.
+    ///
+    /// The transport is kept alive by its data consumers.
+    ///
+    /// # Errors
+    /// There is no such data producer in the router, no SCTP stream left, or no SCTP on the transport.
+    async fn consume_data(
+        &self,
+        data_consumer_options: DataConsumerOptions,
+    ) -> Result<DataConsumer, ConsumeDataError>;
+
     /// Chooses the trace events of the transport. None of them at first.
     ///
     /// # Errors
@@ -83,6 +115,14 @@ pub trait Transport: Debug + Send + Sync {
 
     /// Called with each new consumer.
     fn on_new_consumer(&self, callback: Arc<dyn Fn(&Consumer) + Send + Sync + 'static>) -> HandlerId;
+
+    /// Called with each new data producer.
+    fn on_new_data_producer(&self, callback: Arc<dyn Fn(&DataProducer) + Send + Sync + 'static>)
+    -> HandlerId;
+
+    /// Called with each new data consumer.
+    fn on_new_data_consumer(&self, callback: Arc<dyn Fn(&DataConsumer) + Send + Sync + 'static>)
+    -> HandlerId;
 
     /// Called with each trace event; see [`Transport::enable_trace_event`].
     fn on_trace(&self, callback: Arc<dyn Fn(&TransportTraceEventData) + Send + Sync + 'static>) -> HandlerId;
@@ -151,6 +191,34 @@ pub enum ConsumeError {
     Request(RequestError),
 }
 
+/// Why [`Transport::produce_data`] failed.
+#[derive(Debug, Error)]
+pub enum ProduceDataError {
+    /// The router has a data producer with this id.
+    #[error("Data producer with the same id \"{0}\" already exists")]
+    AlreadyExists(DataProducerId),
+    /// The options name no SCTP stream.
+    #[error("SCTP stream parameters are required for this transport")]
+    SctpStreamParametersRequired,
+    /// The worker refused the request.
+    #[error("Request to worker failed: {0}")]
+    Request(RequestError),
+}
+
+/// Why [`Transport::consume_data`] failed.
+#[derive(Debug, Error)]
+pub enum ConsumeDataError {
+    /// The router has no such data producer.
+    #[error("Data producer with id \"{0}\" not found")]
+    DataProducerNotFound(DataProducerId),
+    /// Every SCTP stream of the transport is taken.
+    #[error("No free sctp_stream_id available in transport")]
+    NoSctpStreamId,
+    /// The worker refused the request.
+    #[error("Request to worker failed: {0}")]
+    Request(RequestError),
+}
+
 /// How incoming packets find their producer.
 #[derive(Debug, Clone, Eq, PartialEq, Deserialize, Serialize)]
 #[serde(rename_all = "camelCase")]
@@ -174,6 +242,21 @@ impl From<api::RtpListenerDump> for RtpListener {
             rid_table: entries(dump.rid_table),
             ssrc_table: entries(dump.ssrc_table),
         }
+    }
+}
+
+/// How incoming messages find their data producer.
+#[derive(Debug, Clone, Eq, PartialEq, Deserialize, Serialize)]
+#[serde(rename_all = "camelCase")]
+#[doc(hidden)]
+pub struct SctpListener {
+    stream_id_table: Vec<(u16, DataProducerId)>,
+}
+
+impl From<Vec<(u16, api::DataProducerId)>> for SctpListener {
+    fn from(streams: Vec<(u16, api::DataProducerId)>) -> Self {
+        let stream_id_table = streams.into_iter().map(|(stream, id)| (stream, id.into())).collect();
+        Self { stream_id_table }
     }
 }
 

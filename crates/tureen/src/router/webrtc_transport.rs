@@ -7,7 +7,6 @@ use std::fmt;
 use std::sync::{Arc, OnceLock, Weak};
 use std::time::Duration;
 
-use async_trait::async_trait;
 use event_listener_primitives::{Bag, BagOnce, HandlerId};
 use parking_lot::Mutex;
 use serde::{Deserialize, Serialize};
@@ -18,19 +17,14 @@ pub use self::options::{
     EmptyListError, WebRtcTransportListen, WebRtcTransportListenInfos, WebRtcTransportOptions,
 };
 pub use self::stats::{WebRtcTransportDump, WebRtcTransportStat};
-use crate::consumer::{Consumer, ConsumerOptions};
 use crate::data_structures::{
-    AppData, BweTraceInfo, DtlsParameters, DtlsState, IceCandidate, IceParameters, IceRole, IceState,
-    TraceEventDirection, TransportTuple,
+    DtlsParameters, DtlsState, IceCandidate, IceParameters, IceRole, IceState, SctpState, TransportTuple,
 };
 use crate::driver::Sink;
-use crate::producer::{Producer, ProducerOptions};
 use crate::router::Router;
-use crate::router::transport::TransportBase;
-use crate::transport::{
-    ConsumeError, ProduceError, Transport, TransportGeneric, TransportId, TransportTraceEventData,
-    TransportTraceEventType,
-};
+use crate::router::transport::{Kind, TransportBase, impl_transport};
+use crate::sctp_parameters::{SctpNegotiatedCapabilities, SctpParameters};
+use crate::transport::TransportId;
 use crate::webrtc_server::WebRtcServer;
 use crate::worker::RequestError;
 
@@ -59,7 +53,6 @@ struct Inner {
     state: Mutex<State>,
     handlers: Handlers,
     on_webrtc_server_close: OnceLock<HandlerId>,
-    on_router_close: OnceLock<HandlerId>,
     /// Kept alive by the transport.
     webrtc_server: Option<WebRtcServer>,
     base: TransportBase,
@@ -91,6 +84,7 @@ impl WebRtcTransport {
         options: WebRtcTransportOptions,
         router: Router,
     ) -> Result<Self, RequestError> {
+        let sctp = options.sctp();
         let (listen, webrtc_server) = match options.listen {
             WebRtcTransportListen::Individual { listen_infos } => {
                 (Listen::Individual(listen_infos.to_vec()), None)
@@ -110,25 +104,22 @@ impl WebRtcTransport {
             ice_consent_timeout: Some(Duration::from_secs(options.ice_consent_timeout.into()))
                 .filter(|timeout| !timeout.is_zero()),
             initial_available_outgoing_bitrate: Bitrate::bps(options.initial_available_outgoing_bitrate),
-            sctp: None,
+            sctp,
         });
-        let created = match router.worker().channel().request(request).await? {
-            Response::TransportDump(dump) => *dump,
+        let made = match router.worker().channel().request(request).await? {
+            Response::TransportDump(made) => *made,
             other => return Err(RequestError::unexpected(&other)),
         };
-        let LinkDump::WebRtc(created) = created.link else {
-            return Err(RequestError::unexpected(&Response::TransportDump(Box::new(created))));
+        let base = TransportBase::new(&made, router, Kind::Endpoint, options.enable_bwe, options.app_data);
+        let LinkDump::WebRtc(created) = made.link else {
+            return Err(RequestError::unexpected(&Response::TransportDump(Box::new(made))));
         };
-        let base = TransportBase::new(id, router, options.enable_bwe, options.app_data);
-        if let Some(bitrate) = options.max_incoming_bitrate {
-            base.set_max_incoming_bitrate(bitrate).await?;
-        }
-        if let Some(bitrate) = options.max_outgoing_bitrate {
-            base.set_max_outgoing_bitrate(bitrate).await?;
-        }
-        if let Some(bitrate) = options.min_outgoing_bitrate {
-            base.set_min_outgoing_bitrate(bitrate).await?;
-        }
+        base.limit_bitrates(
+            options.max_incoming_bitrate,
+            options.max_outgoing_bitrate,
+            options.min_outgoing_bitrate,
+        )
+        .await?;
         Ok(Self::new(created, webrtc_server, base))
     }
 
@@ -150,7 +141,6 @@ impl WebRtcTransport {
             }),
             handlers: Handlers::default(),
             on_webrtc_server_close: OnceLock::new(),
-            on_router_close: OnceLock::new(),
             webrtc_server,
             base,
         });
@@ -163,14 +153,7 @@ impl WebRtcTransport {
             });
             inner.on_webrtc_server_close.get_or_init(|| handler);
         }
-        let weak = Arc::downgrade(&inner);
-        let handler = inner.base.router.on_close(move || {
-            if let Some(inner) = weak.upgrade() {
-                inner.base.handlers.router_close.call_simple();
-                inner.base.close(false);
-            }
-        });
-        inner.on_router_close.get_or_init(|| handler);
+        TransportBase::close_with_router(&inner, |inner| &inner.base);
         Self { inner }
     }
 
@@ -182,7 +165,8 @@ impl WebRtcTransport {
         &self,
         remote_parameters: WebRtcTransportRemoteParameters,
     ) -> Result<(), RequestError> {
-        let request = Request::ConnectWebRtcTransport(self.id().into(), remote_parameters.dtls_parameters);
+        let request =
+            Request::ConnectWebRtcTransport(self.inner.base.id.into(), remote_parameters.dtls_parameters);
         match self.inner.base.channel().request(request).await? {
             Response::Connected { dtls_local_role } => {
                 self.inner.state.lock().dtls_parameters.role = dtls_local_role;
@@ -269,12 +253,30 @@ impl WebRtcTransport {
         self.inner.state.lock().dtls_remote_cert.clone()
     }
 
+    /// Parameters of its SCTP association.
+    #[must_use]
+    pub fn sctp_parameters(&self) -> Option<SctpParameters> {
+        self.inner.base.sctp().map(|sctp| sctp.parameters)
+    }
+
+    /// State of its SCTP association.
+    #[must_use]
+    pub fn sctp_state(&self) -> Option<SctpState> {
+        self.inner.base.sctp().map(|sctp| sctp.state)
+    }
+
+    /// What both SCTP sides agreed on, once connected.
+    #[must_use]
+    pub fn sctp_negotiated_capabilities(&self) -> Option<SctpNegotiatedCapabilities> {
+        self.inner.base.sctp()?.negotiated_capabilities
+    }
+
     /// Makes new ICE credentials, for the endpoint to be told.
     ///
     /// # Errors
     /// See [`RequestError`].
     pub async fn restart_ice(&self) -> Result<IceParameters, RequestError> {
-        match self.inner.base.channel().request(Request::RestartIce(self.id().into())).await? {
+        match self.inner.base.channel().request(Request::RestartIce(self.inner.base.id.into())).await? {
             Response::IceParameters(parameters) => Ok(parameters),
             other => Err(RequestError::unexpected(&other)),
         }
@@ -303,6 +305,11 @@ impl WebRtcTransport {
         self.inner.handlers.dtls_state_change.add(Arc::new(callback))
     }
 
+    /// Called when its SCTP association changes state.
+    pub fn on_sctp_state_change<F: Fn(SctpState) + Send + Sync + 'static>(&self, callback: F) -> HandlerId {
+        self.inner.base.handlers.sctp_state_change.add(Arc::new(callback))
+    }
+
     /// A handle that does not keep it open.
     #[must_use]
     pub fn downgrade(&self) -> WeakWebRtcTransport {
@@ -315,88 +322,13 @@ impl WebRtcTransport {
     }
 }
 
-#[async_trait]
-impl Transport for WebRtcTransport {
-    fn id(&self) -> TransportId {
-        self.inner.base.id
-    }
-
-    fn router(&self) -> &Router {
-        &self.inner.base.router
-    }
-
-    fn app_data(&self) -> &AppData {
-        &self.inner.base.app_data
-    }
-
-    fn closed(&self) -> bool {
-        self.inner.base.closed()
-    }
-
-    async fn produce(&self, producer_options: ProducerOptions) -> Result<Producer, ProduceError> {
-        self.inner.base.produce(Arc::new(self.clone()), producer_options).await
-    }
-
-    async fn consume(&self, consumer_options: ConsumerOptions) -> Result<Consumer, ConsumeError> {
-        self.inner.base.consume(Arc::new(self.clone()), consumer_options).await
-    }
-
-    async fn enable_trace_event(&self, types: Vec<TransportTraceEventType>) -> Result<(), RequestError> {
-        self.inner.base.enable_trace_event(&types).await
-    }
-
-    fn on_new_producer(&self, callback: Arc<dyn Fn(&Producer) + Send + Sync + 'static>) -> HandlerId {
-        self.inner.base.handlers.new_producer.add(callback)
-    }
-
-    fn on_new_consumer(&self, callback: Arc<dyn Fn(&Consumer) + Send + Sync + 'static>) -> HandlerId {
-        self.inner.base.handlers.new_consumer.add(callback)
-    }
-
-    fn on_trace(&self, callback: Arc<dyn Fn(&TransportTraceEventData) + Send + Sync + 'static>) -> HandlerId {
-        self.inner.base.handlers.trace.add(callback)
-    }
-
-    fn on_router_close(&self, callback: Box<dyn FnOnce() + Send + 'static>) -> HandlerId {
-        self.inner.base.handlers.router_close.add(callback)
-    }
-
-    fn on_close(&self, callback: Box<dyn FnOnce() + Send + 'static>) -> HandlerId {
-        self.inner.base.on_close(callback)
-    }
-}
-
-#[async_trait]
-impl TransportGeneric for WebRtcTransport {
-    type Dump = WebRtcTransportDump;
-    type Stat = WebRtcTransportStat;
-
-    async fn dump(&self) -> Result<Self::Dump, RequestError> {
-        match self.inner.base.channel().request(Request::DumpTransport(self.id().into())).await? {
-            Response::TransportDump(dump) => WebRtcTransportDump::try_from(*dump),
-            other => Err(RequestError::unexpected(&other)),
-        }
-    }
-
-    async fn get_stats(&self) -> Result<Vec<Self::Stat>, RequestError> {
-        match self.inner.base.channel().request(Request::TransportStats(self.id().into())).await? {
-            Response::TransportStats(stats) => Ok(vec![WebRtcTransportStat::try_from(*stats)?]),
-            other => Err(RequestError::unexpected(&other)),
-        }
-    }
-}
+impl_transport!(WebRtcTransport, WebRtcTransportDump, WebRtcTransportStat);
 
 impl Inner {
     /// The worker has closed the transport then.
     fn on_webrtc_server_closed(&self) {
         self.handlers.webrtc_server_close.call_simple();
         self.base.close(false);
-    }
-}
-
-impl Drop for Inner {
-    fn drop(&mut self) {
-        self.base.close(true);
     }
 }
 
@@ -428,25 +360,7 @@ impl Sink<TransportEvent> for Inner {
                 self.handlers.dtls_state_change.call(|callback| callback(dtls_state));
             }
             TransportEvent::ListenServerClosed => self.on_webrtc_server_closed(),
-            TransportEvent::Bwe { timestamp_ms, info } => {
-                let direction = TraceEventDirection::Out;
-                let info = BweTraceInfo {
-                    desired_bitrate: info.desired_bitrate,
-                    min_bitrate: info.min_bitrate,
-                    max_bitrate: info.max_bitrate,
-                    available_bitrate: info.available_bitrate,
-                };
-                let event = TransportTraceEventData::Bwe { timestamp: timestamp_ms, direction, info };
-                self.base.handlers.trace.call_simple(&event);
-            }
-            TransportEvent::Probation { timestamp_ms, info } => {
-                let direction = TraceEventDirection::Out;
-                let event = TransportTraceEventData::Probation { timestamp: timestamp_ms, direction, info };
-                self.base.handlers.trace.call_simple(&event);
-            }
-            TransportEvent::SctpState(_) | TransportEvent::SctpNegotiatedCapabilities(_) => {}
-            // Events of other kinds of transport.
-            TransportEvent::Tuple(_) | TransportEvent::RtcpTuple(_) | TransportEvent::Rtcp(_) => {}
+            other => self.base.on_event(other),
         }
     }
 }
@@ -468,10 +382,10 @@ impl WeakWebRtcTransport {
 impl fmt::Debug for WebRtcTransport {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("WebRtcTransport")
-            .field("id", &self.id())
+            .field("id", &self.inner.base.id)
             .field("state", &self.inner.state)
-            .field("router", self.router())
-            .field("closed", &self.closed())
+            .field("router", &self.inner.base.router)
+            .field("closed", &self.inner.base.closed())
             .finish_non_exhaustive()
     }
 }

@@ -5,6 +5,7 @@ use std::error::Error;
 use thiserror::Error;
 use tureen_core::api::Response;
 
+use crate::driver::InjectError;
 use crate::ortc::RtpCapabilitiesError;
 
 /// Why a request to a worker failed.
@@ -40,6 +41,28 @@ impl RequestError {
     /// The engine gave an answer to another question.
     pub(crate) fn unexpected(response: &Response) -> Self {
         Self::ResponseConversion(format!("unexpected answer {response:?}").into())
+    }
+}
+
+/// Why a packet or message of the application was not taken.
+#[derive(Debug, Copy, Clone, Eq, PartialEq, Error)]
+#[non_exhaustive]
+pub enum NotificationError {
+    /// The worker is closed.
+    #[error("Channel already closed")]
+    ChannelClosed,
+    /// The worker has too much to do, so that what is new is dropped. Not in the mediasoup crate, whose queue has no
+    /// bound.
+    #[error("the worker has too many packets and messages waiting already")]
+    QueueFull,
+}
+
+impl From<InjectError> for NotificationError {
+    fn from(error: InjectError) -> Self {
+        match error {
+            InjectError::Closed => Self::ChannelClosed,
+            InjectError::Full => Self::QueueFull,
+        }
     }
 }
 

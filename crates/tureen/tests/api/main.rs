@@ -1,9 +1,12 @@
 //! The library as an application sees it.
 
+mod direct;
 mod lifetimes;
 mod media;
 mod network;
 mod observers;
+mod piping;
+mod plain;
 mod tcp;
 mod transports;
 mod workers;

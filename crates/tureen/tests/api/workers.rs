@@ -1,6 +1,5 @@
 //! Workers, routers and WebRTC servers.
 
-use std::collections::HashSet;
 use std::net::UdpSocket;
 use std::sync::{Arc, Mutex, mpsc};
 use std::thread;
@@ -112,7 +111,7 @@ fn webrtc_server_holds_its_transports_and_releases_them() {
             }),
             router.on_new_transport({
                 let seen = Arc::clone(&seen);
-                move |NewTransport::WebRtc(transport)| seen.lock().unwrap().push(transport.id())
+                move |transport: NewTransport<'_>| seen.lock().unwrap().push(transport.id())
             }),
         ];
         let options = WebRtcTransportOptions::new_with_server(server.clone());
@@ -123,7 +122,7 @@ fn webrtc_server_holds_its_transports_and_releases_them() {
         assert_eq!(first.webrtc_server().as_ref().unwrap().id(), server.id());
 
         let dump = server.dump().await.unwrap();
-        assert_eq!(dump.webrtc_transport_ids, HashSet::from([first.id(), second.id()]));
+        assert_eq!(dump.webrtc_transport_ids, [first.id(), second.id()].into_iter().collect());
         let fragment = dump
             .local_ice_username_fragments
             .iter()
@@ -132,7 +131,7 @@ fn webrtc_server_holds_its_transports_and_releases_them() {
         assert_eq!(fragment.local_ice_username_fragment, first.ice_parameters().username_fragment);
 
         drop(first);
-        assert_eq!(server.dump().await.unwrap().webrtc_transport_ids, HashSet::from([second.id()]));
+        assert_eq!(server.dump().await.unwrap().webrtc_transport_ids, [second.id()].into_iter().collect());
         drop(second);
         drop(server);
         assert!(worker.dump().await.unwrap().webrtc_server_ids.is_empty());

@@ -1,42 +1,67 @@
 //! The part of a transport that does not depend on its kind.
 
-use std::sync::Arc;
+mod data;
+mod media;
+
 use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
-use std::time::Duration;
+use std::sync::{Arc, OnceLock};
 
 use event_listener_primitives::{Bag, BagOnce, HandlerId};
 use parking_lot::Mutex;
-use rand::SeedableRng;
-use rand::rngs::StdRng;
-use tureen_core::api::{self, Consume, Produce, Request, Response};
+use tureen_core::api::{self, Request, Response, TransportDump, TransportEvent, TransportStats};
 use tureen_core::units::Bitrate;
-use uuid::Uuid;
 
-use super::{
-    ConsumeError, ProduceError, Transport, TransportId, TransportTraceEventData, TransportTraceEventType,
-};
-use crate::consumer::{Consumer, ConsumerId, ConsumerOptions, ConsumerType};
-use crate::data_structures::AppData;
-use crate::driver::{Channel, CloseOnDrop};
-use crate::ortc;
-use crate::producer::{Producer, ProducerId, ProducerOptions, ProducerType};
-use crate::router::{Router, consumer, producer};
-use crate::rtp_parameters::{MediaKind, RtpEncodingParameters, RtpParameters};
+use self::data::StreamIds;
+use super::{TransportId, TransportTraceEventData, TransportTraceEventType};
+use crate::consumer::Consumer;
+use crate::data_consumer::DataConsumer;
+use crate::data_producer::DataProducer;
+use crate::data_structures::{AppData, BweTraceInfo, SctpState, TraceEventDirection};
+use crate::driver::Channel;
+use crate::producer::Producer;
+use crate::router::Router;
+use crate::sctp_parameters::{SctpNegotiatedCapabilities, SctpParameters};
 use crate::worker::RequestError;
 
-/// What every kind of transport has.
+/// What every kind of transport has. Dropped, it closes the transport.
 pub(in crate::router) struct TransportBase {
     pub(in crate::router) id: TransportId,
     pub(in crate::router) app_data: AppData,
     pub(in crate::router) handlers: Handlers,
+    kind: Kind,
     /// Whether what is produced and consumed may negotiate bandwidth estimation.
     enable_bwe: bool,
     next_mid: AtomicU32,
     /// RTCP CNAME of all producers on the transport.
     cname: Mutex<Option<String>>,
+    stream_ids: StreamIds,
+    sctp: Mutex<Option<Sctp>>,
     closed: AtomicBool,
+    on_router_close: OnceLock<HandlerId>,
     /// Kept alive by the transport.
     pub(in crate::router) router: Router,
+}
+
+/// What makes a difference to the producers and consumers on a transport.
+#[derive(Clone, Copy, Debug)]
+pub(in crate::router) enum Kind {
+    /// To an endpoint.
+    Endpoint,
+    /// To another router.
+    Pipe {
+        /// Lost packets are sent again.
+        rtx: bool,
+    },
+    /// To the application.
+    Direct,
+}
+
+/// The SCTP association of a transport.
+#[derive(Clone, Copy, Debug)]
+pub(in crate::router) struct Sctp {
+    pub(in crate::router) parameters: SctpParameters,
+    pub(in crate::router) state: SctpState,
+    pub(in crate::router) negotiated_capabilities: Option<SctpNegotiatedCapabilities>,
 }
 
 #[derive(Default)]
@@ -44,6 +69,9 @@ pub(in crate::router) struct TransportBase {
 pub(in crate::router) struct Handlers {
     pub(in crate::router) new_producer: Bag<Arc<dyn Fn(&Producer) + Send + Sync>, Producer>,
     pub(in crate::router) new_consumer: Bag<Arc<dyn Fn(&Consumer) + Send + Sync>, Consumer>,
+    pub(in crate::router) new_data_producer: Bag<Arc<dyn Fn(&DataProducer) + Send + Sync>, DataProducer>,
+    pub(in crate::router) new_data_consumer: Bag<Arc<dyn Fn(&DataConsumer) + Send + Sync>, DataConsumer>,
+    pub(in crate::router) sctp_state_change: Bag<Arc<dyn Fn(SctpState) + Send + Sync>>,
     pub(in crate::router) trace:
         Bag<Arc<dyn Fn(&TransportTraceEventData) + Send + Sync>, TransportTraceEventData>,
     pub(in crate::router) router_close: BagOnce<Box<dyn FnOnce() + Send>>,
@@ -51,22 +79,52 @@ pub(in crate::router) struct Handlers {
 }
 
 impl TransportBase {
+    /// `made` is how the worker has made it.
     pub(in crate::router) fn new(
-        id: TransportId,
+        made: &TransportDump,
         router: Router,
+        kind: Kind,
         enable_bwe: bool,
         app_data: AppData,
     ) -> Self {
+        let sctp = made.sctp.as_ref().map(|sctp| Sctp {
+            parameters: sctp.parameters,
+            state: sctp.state,
+            negotiated_capabilities: sctp.negotiated_capabilities,
+        });
         Self {
-            id,
+            id: made.id.clone().into(),
             app_data,
             handlers: Handlers::default(),
+            kind,
             enable_bwe,
             next_mid: AtomicU32::new(0),
             cname: Mutex::new(None),
+            stream_ids: StreamIds::default(),
+            sctp: Mutex::new(sctp),
             closed: AtomicBool::new(false),
+            on_router_close: OnceLock::new(),
             router,
         }
+    }
+
+    /// Closes the transport whose base this is when its router is closed. `base` finds it in the transport's handle.
+    pub(in crate::router) fn close_with_router<Inner: Send + Sync + 'static>(
+        inner: &Arc<Inner>,
+        base: fn(&Inner) -> &Self,
+    ) {
+        let weak = Arc::downgrade(inner);
+        let handler = base(inner).router.on_close(move || {
+            if let Some(inner) = weak.upgrade() {
+                base(&inner).handlers.router_close.call_simple();
+                base(&inner).close(false);
+            }
+        });
+        base(inner).on_router_close.get_or_init(|| handler);
+    }
+
+    pub(in crate::router) fn sctp(&self) -> Option<Sctp> {
+        *self.sctp.lock()
     }
 
     pub(in crate::router) fn channel(&self) -> &Channel {
@@ -116,179 +174,81 @@ impl TransportBase {
         self.request(Request::SetMinOutgoingBitrate(self.id.into(), Bitrate::bps(bitrate))).await
     }
 
+    /// Sets the limits that the options give.
+    pub(in crate::router) async fn limit_bitrates(
+        &self,
+        max_incoming: Option<u64>,
+        max_outgoing: Option<u64>,
+        min_outgoing: Option<u64>,
+    ) -> Result<(), RequestError> {
+        if let Some(bitrate) = max_incoming {
+            self.set_max_incoming_bitrate(bitrate).await?;
+        }
+        if let Some(bitrate) = max_outgoing {
+            self.set_max_outgoing_bitrate(bitrate).await?;
+        }
+        if let Some(bitrate) = min_outgoing {
+            self.set_min_outgoing_bitrate(bitrate).await?;
+        }
+        Ok(())
+    }
+
+    pub(in crate::router) async fn dump(&self) -> Result<TransportDump, RequestError> {
+        match self.channel().request(Request::DumpTransport(self.id.into())).await? {
+            Response::TransportDump(dump) => Ok(*dump),
+            other => Err(RequestError::unexpected(&other)),
+        }
+    }
+
+    pub(in crate::router) async fn stats(&self) -> Result<TransportStats, RequestError> {
+        match self.channel().request(Request::TransportStats(self.id.into())).await? {
+            Response::TransportStats(stats) => Ok(*stats),
+            other => Err(RequestError::unexpected(&other)),
+        }
+    }
+
+    /// Handles an event that transports of any kind may have.
+    pub(in crate::router) fn on_event(&self, event: TransportEvent) {
+        match event {
+            TransportEvent::SctpState(state) => {
+                if let Some(sctp) = &mut *self.sctp.lock() {
+                    sctp.state = state;
+                }
+                self.handlers.sctp_state_change.call(|callback| callback(state));
+            }
+            TransportEvent::SctpNegotiatedCapabilities(capabilities) => {
+                if let Some(sctp) = &mut *self.sctp.lock() {
+                    sctp.negotiated_capabilities = Some(capabilities);
+                }
+            }
+            TransportEvent::Bwe { timestamp_ms: timestamp, info } => {
+                let direction = TraceEventDirection::Out;
+                let info = BweTraceInfo {
+                    desired_bitrate: info.desired_bitrate,
+                    min_bitrate: info.min_bitrate,
+                    max_bitrate: info.max_bitrate,
+                    available_bitrate: info.available_bitrate,
+                };
+                let event = TransportTraceEventData::Bwe { timestamp, direction, info };
+                self.handlers.trace.call_simple(&event);
+            }
+            TransportEvent::Probation { timestamp_ms: timestamp, info } => {
+                let direction = TraceEventDirection::Out;
+                let event = TransportTraceEventData::Probation { timestamp, direction, info };
+                self.handlers.trace.call_simple(&event);
+            }
+            other => tracing::debug!(id = %self.id, ?other, "event of another kind of transport"),
+        }
+    }
+
     /// A request whose answer says nothing.
     async fn request(&self, request: Request) -> Result<(), RequestError> {
         self.channel().request(request).await.map(|_| ())
     }
-
-    /// `transport` is the handle of this transport, which the producer keeps alive.
-    pub(in crate::router) async fn produce(
-        &self,
-        transport: Arc<dyn Transport>,
-        options: ProducerOptions,
-    ) -> Result<Producer, ProduceError> {
-        if let Some(id) = options.id
-            && self.router.producer(&id).is_some()
-        {
-            return Err(ProduceError::AlreadyExists(id));
-        }
-        let ProducerOptions { id, kind, mut rtp_parameters, paused, key_frame_request_delay, app_data } =
-            options;
-        ortc::validate_rtp_parameters(&rtp_parameters).map_err(ProduceError::IncorrectRtpParameters)?;
-        if rtp_parameters.encodings.is_empty() {
-            rtp_parameters.encodings.push(RtpEncodingParameters::default());
-        }
-        if !self.enable_bwe {
-            ortc::disable_bwe_in_rtp_parameters(&mut rtp_parameters);
-        }
-        self.set_cname(&mut rtp_parameters);
-
-        let router_rtp_capabilities = self.router.rtp_capabilities();
-        let rtp_mapping =
-            ortc::get_producer_rtp_parameters_mapping(&rtp_parameters, &router_rtp_capabilities, &mut rng())
-                .map_err(ProduceError::FailedRtpParametersMapping)?;
-        let consumable_rtp_parameters = ortc::get_consumable_rtp_parameters(
-            kind,
-            &rtp_parameters,
-            &router_rtp_capabilities,
-            &rtp_mapping,
-        );
-
-        let id = id.unwrap_or_else(ProducerId::new);
-        let guard = CloseOnDrop::new(self.channel(), Request::CloseProducer(id.into()));
-        let events = self.router.worker().dispatcher().hold(api::ProducerId::from(id));
-        let request = Request::Produce(Produce {
-            transport_id: self.id.into(),
-            id: id.into(),
-            kind,
-            rtp_parameters: rtp_parameters.clone(),
-            rtp_mapping,
-            paused,
-            key_frame_request_delay: Duration::from_millis(key_frame_request_delay.into()),
-            enable_packet_id: false,
-        });
-        let response = match self.channel().request(request).await {
-            Ok(response) => response,
-            Err(error) => {
-                // The id may be that of another producer, which stays.
-                guard.disarm();
-                return Err(ProduceError::Request(error));
-            }
-        };
-        let r#type = match &response {
-            Response::Produced { stream_type } => ProducerType::from_core(*stream_type),
-            _ => None,
-        };
-        let Some(r#type) = r#type else {
-            return Err(ProduceError::Request(RequestError::unexpected(&response)));
-        };
-
-        let producer = Producer::new(producer::New {
-            id,
-            kind,
-            r#type,
-            rtp_parameters,
-            consumable_rtp_parameters,
-            paused,
-            app_data,
-            transport,
-        });
-        guard.disarm();
-        self.router.add_producer(&producer);
-        self.handlers.new_producer.call_simple(&producer);
-        events.deliver_to(producer.sink());
-        Ok(producer)
-    }
-
-    /// `transport` is the handle of this transport, which the consumer keeps alive.
-    pub(in crate::router) async fn consume(
-        &self,
-        transport: Arc<dyn Transport>,
-        options: ConsumerOptions,
-    ) -> Result<Consumer, ConsumeError> {
-        let ConsumerOptions {
-            producer_id,
-            rtp_capabilities,
-            paused,
-            mid,
-            preferred_layers,
-            enable_rtx,
-            ignore_dtx,
-            pipe,
-            app_data,
-        } = options;
-        ortc::validate_rtp_capabilities(&rtp_capabilities)
-            .map_err(ConsumeError::FailedRtpCapabilitiesValidation)?;
-        let producer =
-            self.router.producer(&producer_id).ok_or(ConsumeError::ProducerNotFound(producer_id))?;
-
-        let enable_rtx = enable_rtx.unwrap_or(producer.kind() == MediaKind::Video);
-        let mut rtp_parameters = ortc::get_consumer_rtp_parameters(
-            producer.consumable_rtp_parameters(),
-            &rtp_capabilities,
-            pipe,
-            enable_rtx,
-            self.enable_bwe,
-            &mut rng(),
-        )
-        .map_err(ConsumeError::BadConsumerRtpParameters)?;
-        if !pipe {
-            rtp_parameters.mid = mid.or_else(|| Some(self.next_mid()));
-        }
-        let r#type = if pipe { ConsumerType::Pipe } else { producer.r#type().into() };
-
-        let id = ConsumerId::new();
-        let guard = CloseOnDrop::new(self.channel(), Request::CloseConsumer(id.into()));
-        let events = self.router.worker().dispatcher().hold(api::ConsumerId::from(id));
-        let request = Request::Consume(Box::new(Consume {
-            transport_id: self.id.into(),
-            producer_id: producer_id.into(),
-            id: id.into(),
-            kind: producer.kind(),
-            rtp_parameters: rtp_parameters.clone(),
-            stream_type: r#type.to_core(),
-            consumable_rtp_encodings: producer.consumable_rtp_parameters().encodings.clone(),
-            paused,
-            preferred_layers: preferred_layers.map(Into::into),
-            ignore_dtx,
-        }));
-        let response = self.channel().request(request).await.map_err(ConsumeError::Request)?;
-        let Response::Consumed(consumed) = response else {
-            return Err(ConsumeError::Request(RequestError::unexpected(&response)));
-        };
-
-        let consumer = Consumer::new(consumer::New {
-            id,
-            producer_id,
-            kind: producer.kind(),
-            r#type,
-            rtp_parameters,
-            consumed,
-            app_data,
-            transport,
-        });
-        guard.disarm();
-        self.handlers.new_consumer.call_simple(&consumer);
-        events.deliver_to(consumer.sink());
-        Ok(consumer)
-    }
-
-    /// Gives all producers of the transport one CNAME: that of the first one, or a random one. By it endpoints know
-    /// which streams share a clock (RFC 3550 §6.5.1).
-    fn set_cname(&self, rtp_parameters: &mut RtpParameters) {
-        let mut cname = self.cname.lock();
-        let given = rtp_parameters.rtcp.cname.take();
-        let cname = cname.get_or_insert_with(|| given.unwrap_or_else(|| Uuid::new_v4().to_string()));
-        rtp_parameters.rtcp.cname = Some(cname.clone());
-    }
-
-    /// MIDs count up. They have at most eight digits, so that the header extension stays short.
-    fn next_mid(&self) -> String {
-        (self.next_mid.fetch_add(1, Ordering::Relaxed) % 100_000_000).to_string()
-    }
 }
 
-/// For SSRCs.
-fn rng() -> StdRng {
-    StdRng::from_os_rng()
+impl Drop for TransportBase {
+    fn drop(&mut self) {
+        self.close(true);
+    }
 }

@@ -4,8 +4,10 @@ use std::ops::Deref;
 
 use serde::Serialize;
 use thiserror::Error;
+use tureen_core::api::SctpOptions;
 
 use crate::data_structures::{AppData, ListenInfo};
+use crate::sctp_parameters::SctpZeroChecksum;
 use crate::webrtc_server::WebRtcServer;
 
 /// What a WebRtcTransport listens on by itself: at least one [`ListenInfo`].
@@ -89,6 +91,25 @@ pub struct WebRtcTransportOptions {
     pub prefer_tcp: bool,
     /// Seconds without a connectivity check after which ICE is disconnected (RFC 7675). 0 is never. Default 30.
     pub ice_consent_timeout: u8,
+    /// Carry data channels. Default false.
+    pub enable_sctp: bool,
+    /// Largest message that a data consumer sends, in bytes. Default 262144.
+    pub max_send_message_size: u32,
+    /// Largest message that a data producer takes, in bytes. Default 262144.
+    pub max_receive_message_size: u32,
+    /// Bytes that may wait to be sent on all streams together; what passes that is dropped, see
+    /// [`DataConsumer::on_sctp_send_buffer_full`](crate::data_consumer::DataConsumer::on_sctp_send_buffer_full).
+    /// Default 2000000.
+    pub sctp_send_buffer_size: u32,
+    /// Bytes that may wait to be sent on one stream. Default 2000000.
+    pub sctp_per_stream_send_queue_limit: u32,
+    /// Receive window in bytes, which should be somewhat larger than the largest message. Default 5242880, least 65536.
+    pub sctp_max_receiver_window_buffer_size: u32,
+    /// Waiting bytes at which data consumers say that it is few, those that set no
+    /// [threshold](crate::data_consumer::DataConsumer::set_buffered_amount_low_threshold). Default 1024.
+    pub sctp_default_stream_buffered_amount_low_threshold: u32,
+    /// Error detection announced instead of the checksum (RFC 9653). Default [`SctpZeroChecksum::SctpOverDtls`].
+    pub sctp_zero_checksum: SctpZeroChecksum,
     /// Custom application data.
     pub app_data: AppData,
 }
@@ -119,7 +140,27 @@ impl WebRtcTransportOptions {
             prefer_udp: false,
             prefer_tcp: false,
             ice_consent_timeout: 30,
+            enable_sctp: false,
+            max_send_message_size: 262_144,
+            max_receive_message_size: 262_144,
+            sctp_send_buffer_size: 2_000_000,
+            sctp_per_stream_send_queue_limit: 2_000_000,
+            sctp_max_receiver_window_buffer_size: 5_242_880,
+            sctp_default_stream_buffered_amount_low_threshold: 1024,
+            sctp_zero_checksum: SctpZeroChecksum::SctpOverDtls,
             app_data: AppData::default(),
         }
+    }
+
+    /// What the worker is told of SCTP.
+    pub(in crate::router) fn sctp(&self) -> Option<SctpOptions> {
+        self.enable_sctp.then_some(SctpOptions {
+            max_send_message_size: self.max_send_message_size,
+            max_receive_message_size: self.max_receive_message_size,
+            send_buffer_size: self.sctp_send_buffer_size,
+            per_stream_send_queue_limit: self.sctp_per_stream_send_queue_limit,
+            max_receiver_window_buffer_size: self.sctp_max_receiver_window_buffer_size,
+            default_buffered_amount_low_threshold: self.sctp_default_stream_buffered_amount_low_threshold,
+        })
     }
 }

@@ -1,0 +1,231 @@
+//! A PipeTransport: RTP, RTCP and SCTP with another router.
+
+mod options;
+
+use std::collections::HashMap;
+use std::fmt;
+use std::net::IpAddr;
+use std::sync::{Arc, Weak};
+
+use event_listener_primitives::{Bag, HandlerId};
+use parking_lot::Mutex;
+use serde::{Deserialize, Serialize};
+use tureen_core::api::{
+    self, ConnectPipe, CreatePipeTransport, LinkDump, LinkStats, Request, Response, TransportEvent,
+};
+
+pub use self::options::PipeTransportOptions;
+use crate::consumer::ConsumerId;
+use crate::data_structures::{SctpState, TransportTuple};
+use crate::driver::Sink;
+use crate::router::Router;
+use crate::router::transport::{Kind, TransportBase, impl_transport, transport_dump, transport_stat};
+use crate::sctp_parameters::{SctpNegotiatedCapabilities, SctpParameters};
+use crate::srtp_parameters::SrtpParameters;
+use crate::transport::TransportId;
+use crate::worker::RequestError;
+
+transport_dump! {
+    /// What a PipeTransport holds.
+    PipeTransportDump<HashMap<u32, ConsumerId>> from LinkDump::Pipe(api::PipeTransportDump {
+        tuple, rtx, srtp_parameters,
+    }) => {
+        direct: false,
+        tuple: TransportTuple,
+        rtx: bool,
+        srtp_parameters: Option<SrtpParameters>,
+    }
+}
+
+transport_stat! {
+    /// Statistics of a PipeTransport.
+    PipeTransportStat from LinkStats::Pipe { tuple } => {
+        /// The path.
+        tuple: TransportTuple,
+    }
+}
+
+/// What the other router's transport tells of itself.
+#[derive(Debug, Clone, Deserialize, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct PipeTransportRemoteParameters {
+    /// Its address.
+    pub ip: IpAddr,
+    /// Its port.
+    pub port: u16,
+    /// Its keys; required with SRTP.
+    pub srtp_parameters: Option<SrtpParameters>,
+}
+
+/// A connection with a PipeTransport of another router by RTP, RTCP and SCTP. Its consumers send all streams of their
+/// producers as they are.
+///
+/// [`Router::pipe_producer_to_router`] makes and connects a pair of them.
+#[derive(Clone)]
+#[must_use = "the transport is closed when its last handle is dropped"]
+pub struct PipeTransport {
+    inner: Arc<Inner>,
+}
+
+struct Inner {
+    tuple: Mutex<TransportTuple>,
+    srtp_parameters: Option<SrtpParameters>,
+    #[expect(clippy::type_complexity)]
+    on_tuple: Bag<Arc<dyn Fn(&TransportTuple) + Send + Sync>, TransportTuple>,
+    base: TransportBase,
+}
+
+impl PipeTransport {
+    /// Makes the transport in the worker, and its handle.
+    pub(super) async fn create(
+        id: TransportId,
+        options: PipeTransportOptions,
+        router: Router,
+    ) -> Result<Self, RequestError> {
+        let sctp = options.sctp();
+        let request = Request::CreatePipeTransport(CreatePipeTransport {
+            router_id: router.id().into(),
+            id: id.into(),
+            listen_info: options.listen_info,
+            enable_rtx: options.enable_rtx,
+            enable_srtp: options.enable_srtp,
+            sctp,
+        });
+        let made = match router.worker().channel().request(request).await? {
+            Response::TransportDump(made) => *made,
+            other => return Err(RequestError::unexpected(&other)),
+        };
+        let kind = Kind::Pipe { rtx: options.enable_rtx };
+        let base = TransportBase::new(&made, router, kind, false, options.app_data);
+        let LinkDump::Pipe(link) = made.link else {
+            return Err(RequestError::unexpected(&Response::TransportDump(Box::new(made))));
+        };
+        let inner = Arc::new(Inner {
+            tuple: Mutex::new(link.tuple),
+            srtp_parameters: link.srtp_parameters,
+            on_tuple: Bag::default(),
+            base,
+        });
+        TransportBase::close_with_router(&inner, |inner| &inner.base);
+        Ok(Self { inner })
+    }
+
+    /// Gives the transport the other one's address and keys.
+    ///
+    /// # Errors
+    /// It was connected before, or the parameters don't fit its options; see also [`RequestError`].
+    pub async fn connect(
+        &self,
+        remote_parameters: PipeTransportRemoteParameters,
+    ) -> Result<(), RequestError> {
+        let PipeTransportRemoteParameters { ip, port, srtp_parameters } = remote_parameters;
+        let connect = ConnectPipe { ip, port, srtp_parameters };
+        let request = Request::ConnectPipeTransport(self.inner.base.id.into(), connect);
+        match self.inner.base.channel().request(request).await? {
+            Response::PipeConnected { tuple } => {
+                *self.inner.tuple.lock() = tuple;
+                Ok(())
+            }
+            other => Err(RequestError::unexpected(&other)),
+        }
+    }
+
+    /// Limits what the other router may send, in bits per second. 0 is no limit.
+    ///
+    /// # Errors
+    /// See [`RequestError`].
+    pub async fn set_max_incoming_bitrate(&self, bitrate: u64) -> Result<(), RequestError> {
+        self.inner.base.set_max_incoming_bitrate(bitrate).await
+    }
+
+    /// Its path. The remote side is known once it is connected.
+    #[must_use]
+    pub fn tuple(&self) -> TransportTuple {
+        self.inner.tuple.lock().clone()
+    }
+
+    /// Parameters of its SCTP association.
+    #[must_use]
+    pub fn sctp_parameters(&self) -> Option<SctpParameters> {
+        self.inner.base.sctp().map(|sctp| sctp.parameters)
+    }
+
+    /// State of its SCTP association.
+    #[must_use]
+    pub fn sctp_state(&self) -> Option<SctpState> {
+        self.inner.base.sctp().map(|sctp| sctp.state)
+    }
+
+    /// What both SCTP sides agreed on, once connected.
+    #[must_use]
+    pub fn sctp_negotiated_capabilities(&self) -> Option<SctpNegotiatedCapabilities> {
+        self.inner.base.sctp()?.negotiated_capabilities
+    }
+
+    /// The keys that it encrypts with, for the other transport to know.
+    #[must_use]
+    pub fn srtp_parameters(&self) -> Option<SrtpParameters> {
+        self.inner.srtp_parameters.clone()
+    }
+
+    /// Kept so that code written for the mediasoup crate compiles: it is never called, as the path of a pipe is that of
+    /// [`PipeTransport::connect`].
+    pub fn on_tuple<F: Fn(&TransportTuple) + Send + Sync + 'static>(&self, callback: F) -> HandlerId {
+        self.inner.on_tuple.add(Arc::new(callback))
+    }
+
+    /// Called when its SCTP association changes state.
+    pub fn on_sctp_state_change<F: Fn(SctpState) + Send + Sync + 'static>(&self, callback: F) -> HandlerId {
+        self.inner.base.handlers.sctp_state_change.add(Arc::new(callback))
+    }
+
+    /// A handle that does not keep it open.
+    #[must_use]
+    pub fn downgrade(&self) -> WeakPipeTransport {
+        WeakPipeTransport { inner: Arc::downgrade(&self.inner) }
+    }
+
+    pub(super) fn sink(&self) -> Weak<dyn Sink<TransportEvent>> {
+        let weak: Weak<Inner> = Arc::downgrade(&self.inner);
+        weak
+    }
+}
+
+impl_transport!(PipeTransport, PipeTransportDump, PipeTransportStat);
+
+impl Sink<TransportEvent> for Inner {
+    fn on_event(&self, event: TransportEvent) {
+        self.base.on_event(event);
+    }
+}
+
+/// A handle of a [`PipeTransport`] that does not keep it open.
+#[derive(Clone)]
+pub struct WeakPipeTransport {
+    inner: Weak<Inner>,
+}
+
+impl WeakPipeTransport {
+    /// The transport, if a handle of it, of a producer or of a consumer on it is left.
+    #[must_use]
+    pub fn upgrade(&self) -> Option<PipeTransport> {
+        self.inner.upgrade().map(|inner| PipeTransport { inner })
+    }
+}
+
+impl fmt::Debug for PipeTransport {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("PipeTransport")
+            .field("id", &self.inner.base.id)
+            .field("tuple", &self.inner.tuple)
+            .field("router", &self.inner.base.router)
+            .field("closed", &self.inner.base.closed())
+            .finish_non_exhaustive()
+    }
+}
+
+impl fmt::Debug for WeakPipeTransport {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("WeakPipeTransport").finish_non_exhaustive()
+    }
+}

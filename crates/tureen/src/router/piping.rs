@@ -1,0 +1,362 @@
+//! Piping: making the producers of one router producers of another one too.
+
+use std::collections::HashMap;
+use std::net::{IpAddr, Ipv4Addr};
+use std::sync::Arc;
+
+use async_lock::Mutex as AsyncMutex;
+use parking_lot::Mutex;
+use thiserror::Error;
+
+use super::{Router, RouterId};
+use crate::consumer::{Consumer, ConsumerOptions};
+use crate::data_consumer::{DataConsumer, DataConsumerOptions};
+use crate::data_producer::{DataProducerId, DataProducerOptions, NonClosingDataProducer};
+use crate::data_structures::{ListenInfo, Protocol};
+use crate::pipe_transport::{
+    PipeTransport, PipeTransportOptions, PipeTransportRemoteParameters, WeakPipeTransport,
+};
+use crate::producer::{PipedProducer, ProducerId, ProducerOptions};
+use crate::rtp_parameters::RtpCapabilities;
+use crate::sctp_parameters::SctpZeroChecksum;
+use crate::transport::{ConsumeDataError, ConsumeError, ProduceDataError, ProduceError, Transport};
+use crate::worker::RequestError;
+
+/// Options for piping to another router of this process.
+///
+/// Two routers are connected by one pair of pipe transports. So of all options but `router` and `keep_id` only those of
+/// the call count that makes the pair.
+#[derive(Debug)]
+pub struct PipeToRouterOptions {
+    /// The router to pipe to.
+    pub router: Router,
+    /// The producer has the same id in both routers, which therefore must be of different workers. Default true.
+    pub keep_id: bool,
+    listen_info: ListenInfo,
+    /// Carry data channels. Default true.
+    pub enable_sctp: bool,
+    /// Largest message that a data consumer sends, in bytes. Default 262144.
+    pub max_send_message_size: u32,
+    /// Largest message that a data producer takes, in bytes. Default 262144.
+    pub max_receive_message_size: u32,
+    /// Bytes that may wait to be sent on all streams together. Default 2000000.
+    pub sctp_send_buffer_size: u32,
+    /// Bytes that may wait to be sent on one stream. Default 2000000.
+    pub sctp_per_stream_send_queue_limit: u32,
+    /// Receive window in bytes, which should be somewhat larger than the largest message. Default 5242880, least 65536.
+    pub sctp_max_receiver_window_buffer_size: u32,
+    /// Waiting bytes at which data consumers say that it is few, those that set no threshold. Default 1024.
+    pub sctp_default_stream_buffered_amount_low_threshold: u32,
+    /// Error detection announced instead of the checksum (RFC 9653). Default [`SctpZeroChecksum::TrustedNetwork`].
+    pub sctp_zero_checksum: SctpZeroChecksum,
+    /// Lost packets are sent again. Default false.
+    pub enable_rtx: bool,
+    /// Encrypt. Default false.
+    pub enable_srtp: bool,
+}
+
+impl PipeToRouterOptions {
+    /// Options for piping to the given router.
+    #[must_use]
+    pub fn new(router: Router) -> Self {
+        Self {
+            router,
+            keep_id: true,
+            listen_info: ListenInfo {
+                protocol: Protocol::Udp,
+                ip: IpAddr::V4(Ipv4Addr::LOCALHOST),
+                announced_address: None,
+                expose_internal_ip: false,
+                port: None,
+                port_range: None,
+                flags: None,
+                send_buffer_size: None,
+                recv_buffer_size: None,
+            },
+            enable_sctp: true,
+            max_send_message_size: 262_144,
+            max_receive_message_size: 262_144,
+            sctp_send_buffer_size: 2_000_000,
+            sctp_per_stream_send_queue_limit: 2_000_000,
+            sctp_max_receiver_window_buffer_size: 5_242_880,
+            sctp_default_stream_buffered_amount_low_threshold: 1024,
+            sctp_zero_checksum: SctpZeroChecksum::TrustedNetwork,
+            enable_rtx: false,
+            enable_srtp: false,
+        }
+    }
+
+    fn transport_options(&self) -> PipeTransportOptions {
+        let mut options = PipeTransportOptions::new(self.listen_info.clone());
+        options.enable_sctp = self.enable_sctp;
+        options.max_send_message_size = self.max_send_message_size;
+        options.max_receive_message_size = self.max_receive_message_size;
+        options.sctp_send_buffer_size = self.sctp_send_buffer_size;
+        options.sctp_per_stream_send_queue_limit = self.sctp_per_stream_send_queue_limit;
+        options.sctp_max_receiver_window_buffer_size = self.sctp_max_receiver_window_buffer_size;
+        options.sctp_default_stream_buffered_amount_low_threshold =
+            self.sctp_default_stream_buffered_amount_low_threshold;
+        options.sctp_zero_checksum = self.sctp_zero_checksum;
+        options.enable_rtx = self.enable_rtx;
+        options.enable_srtp = self.enable_srtp;
+        options
+    }
+}
+
+/// A producer that was piped to another router. It goes on when this is dropped, until the producer is closed; see
+/// [`PipedProducer`].
+#[derive(Debug)]
+pub struct PipeProducerToRouterPair {
+    /// Sends the producer's media to the other router. It lives as long as `pipe_producer`.
+    pub pipe_consumer: Consumer,
+    /// The producer in the other router.
+    pub pipe_producer: PipedProducer,
+}
+
+/// A data producer that was piped to another router. It goes on when this is dropped, until the data producer is closed;
+/// see [`NonClosingDataProducer`].
+#[derive(Debug)]
+pub struct PipeDataProducerToRouterPair {
+    /// Sends the data producer's messages to the other router. It lives as long as `pipe_data_producer`.
+    pub pipe_data_consumer: DataConsumer,
+    /// The data producer in the other router.
+    pub pipe_data_producer: NonClosingDataProducer,
+}
+
+/// Why [`Router::pipe_producer_to_router`] failed.
+#[derive(Debug, Error)]
+pub enum PipeProducerToRouterError {
+    /// A producer can't have the same id twice in one router.
+    #[error("Destination router must be different")]
+    SameRouter,
+    /// The router has no such producer.
+    #[error("Producer with id \"{0}\" not found")]
+    ProducerNotFound(ProducerId),
+    /// The routers could not be connected.
+    #[error("Failed to create or connect Pipe transport: \"{0}\"")]
+    TransportFailed(#[from] RequestError),
+    /// The pipe consumer could not be made.
+    #[error("Failed to consume: \"{0}\"")]
+    ConsumeFailed(#[from] ConsumeError),
+    /// The pipe producer could not be made.
+    #[error("Failed to produce: \"{0}\"")]
+    ProduceFailed(#[from] ProduceError),
+}
+
+/// Why [`Router::pipe_data_producer_to_router`] failed.
+#[derive(Debug, Error)]
+pub enum PipeDataProducerToRouterError {
+    /// A data producer can't have the same id twice in one router.
+    #[error("Destination router must be different")]
+    SameRouter,
+    /// The router has no such data producer.
+    #[error("Data producer with id \"{0}\" not found")]
+    DataProducerNotFound(DataProducerId),
+    /// The routers could not be connected.
+    #[error("Failed to create or connect Pipe transport: \"{0}\"")]
+    TransportFailed(#[from] RequestError),
+    /// The pipe data consumer could not be made.
+    #[error("Failed to consume: \"{0}\"")]
+    ConsumeFailed(#[from] ConsumeDataError),
+    /// The pipe data producer could not be made.
+    #[error("Failed to produce: \"{0}\"")]
+    ProduceFailed(#[from] ProduceDataError),
+}
+
+impl Router {
+    /// Makes a producer of this router a producer of another one too, which may be of another worker and so use another
+    /// CPU core. It is paused, resumed and closed with the original.
+    ///
+    /// # Errors
+    /// There is no such producer, its id is taken in the other worker, or a worker refuses a request.
+    ///
+    /// # Examples
+    /// ```
+    /// use tureen::prelude::*;
+    ///
+    /// # async fn f(router: Router, other: Router, producer: Producer) -> Result<(), Box<dyn std::error::Error>> {
+    /// router.pipe_producer_to_router(producer.id(), PipeToRouterOptions::new(other.clone())).await?;
+    /// assert!(other.can_consume(&producer.id(), &RtpCapabilities::from(other.rtp_capabilities())));
+    /// # Ok(())
+    /// # }
+    /// ```
+    pub async fn pipe_producer_to_router(
+        &self,
+        producer_id: ProducerId,
+        pipe_to_router_options: PipeToRouterOptions,
+    ) -> Result<PipeProducerToRouterPair, PipeProducerToRouterError> {
+        let keep_id = pipe_to_router_options.keep_id;
+        if keep_id && pipe_to_router_options.router.id() == self.id() {
+            return Err(PipeProducerToRouterError::SameRouter);
+        }
+        let producer =
+            self.producer(&producer_id).ok_or(PipeProducerToRouterError::ProducerNotFound(producer_id))?;
+        let pipe = self.pipe_to(&pipe_to_router_options).await?;
+
+        let options = ConsumerOptions::new(producer_id, RtpCapabilities::default());
+        let pipe_consumer = pipe.local.consume(options).await?;
+        let mut options = ProducerOptions::new_pipe_transport(
+            if keep_id { producer_id } else { ProducerId::new() },
+            pipe_consumer.kind(),
+            pipe_consumer.rtp_parameters().clone(),
+        );
+        options.paused = pipe_consumer.producer_paused();
+        options.app_data = producer.app_data().clone();
+        let pipe_producer = pipe.remote.produce(options).await?;
+
+        let weak = pipe_producer.downgrade();
+        pipe_consumer
+            .on_close(move || {
+                if let Some(pipe_producer) = weak.upgrade() {
+                    pipe_producer.close_now();
+                }
+            })
+            .detach();
+        let weak = pipe_producer.downgrade();
+        pipe_consumer
+            .on_pause(move || {
+                if let Some(pipe_producer) = weak.upgrade() {
+                    pipe_producer.pause_now();
+                }
+            })
+            .detach();
+        let weak = pipe_producer.downgrade();
+        pipe_consumer
+            .on_resume(move || {
+                if let Some(pipe_producer) = weak.upgrade() {
+                    pipe_producer.resume_now();
+                }
+            })
+            .detach();
+        // Kept alive until then.
+        let kept = pipe_consumer.clone();
+        pipe_producer.on_close(move || drop(kept)).detach();
+
+        let weak = producer.downgrade();
+        let pipe_producer = PipedProducer::new(pipe_producer, move |pipe_producer| {
+            if let Some(producer) = weak.upgrade() {
+                producer.on_close(move || pipe_producer.close_now()).detach();
+            }
+        });
+        Ok(PipeProducerToRouterPair { pipe_consumer, pipe_producer })
+    }
+
+    /// Makes a data producer of this router a data producer of another one too, which may be of another worker. It is
+    /// closed with the original.
+    ///
+    /// # Errors
+    /// There is no such data producer, its id is taken in the other worker, or a worker refuses a request.
+    pub async fn pipe_data_producer_to_router(
+        &self,
+        data_producer_id: DataProducerId,
+        pipe_to_router_options: PipeToRouterOptions,
+    ) -> Result<PipeDataProducerToRouterPair, PipeDataProducerToRouterError> {
+        let keep_id = pipe_to_router_options.keep_id;
+        if keep_id && pipe_to_router_options.router.id() == self.id() {
+            return Err(PipeDataProducerToRouterError::SameRouter);
+        }
+        let data_producer = self
+            .data_producer(&data_producer_id)
+            .ok_or(PipeDataProducerToRouterError::DataProducerNotFound(data_producer_id))?;
+        let pipe = self.pipe_to(&pipe_to_router_options).await?;
+
+        let options = DataConsumerOptions::new_sctp(data_producer_id);
+        let pipe_data_consumer = pipe.local.consume_data(options).await?;
+        let stream = pipe_data_consumer
+            .sctp_stream_parameters()
+            .expect("data consumers on pipe transports have a stream");
+        let id = if keep_id { data_producer_id } else { DataProducerId::new() };
+        let mut options = DataProducerOptions::new_pipe_transport(id, stream);
+        options.label.clone_from(data_producer.label());
+        options.protocol.clone_from(data_producer.protocol());
+        options.app_data = data_producer.app_data().clone();
+        let pipe_data_producer = pipe.remote.produce_data(options).await?;
+
+        let weak = pipe_data_producer.downgrade();
+        pipe_data_consumer
+            .on_close(move || {
+                if let Some(pipe_data_producer) = weak.upgrade() {
+                    pipe_data_producer.close_now();
+                }
+            })
+            .detach();
+        // Kept alive until then.
+        let kept = pipe_data_consumer.clone();
+        pipe_data_producer.on_close(move || drop(kept)).detach();
+
+        let weak = data_producer.downgrade();
+        let pipe_data_producer = NonClosingDataProducer::new(pipe_data_producer, move |pipe_data_producer| {
+            if let Some(data_producer) = weak.upgrade() {
+                data_producer.on_close(move || pipe_data_producer.close_now()).detach();
+            }
+        });
+        Ok(PipeDataProducerToRouterPair { pipe_data_consumer, pipe_data_producer })
+    }
+
+    /// The pipe to another router, which is made if there is none.
+    async fn pipe_to(&self, options: &PipeToRouterOptions) -> Result<Pipe, RequestError> {
+        let remote = &options.router;
+        // Whoever comes while the pipe is made waits for it.
+        let entry = Arc::clone(self.inner.pipes.lock().entry(remote.id()).or_default());
+        let mut entry = entry.lock().await;
+        if let Some(pipe) = entry.as_ref().and_then(WeakPipe::upgrade) {
+            return Ok(pipe);
+        }
+        let pipe = Pipe::connect(self, remote, options.transport_options()).await?;
+        for transport in [&pipe.local, &pipe.remote] {
+            let (pipes, remote_id) = (Arc::clone(&self.inner.pipes), remote.id());
+            transport.on_close(Box::new(move || drop(pipes.lock().remove(&remote_id)))).detach();
+        }
+        *entry = Some(pipe.downgrade());
+        Ok(pipe)
+    }
+}
+
+/// Pipes to other routers.
+pub(super) type Pipes = Arc<Mutex<HashMap<RouterId, Arc<AsyncMutex<Option<WeakPipe>>>>>>;
+
+/// Two routers' transports that are connected. Their consumers and producers keep them alive.
+struct Pipe {
+    local: PipeTransport,
+    remote: PipeTransport,
+}
+
+pub(super) struct WeakPipe {
+    local: WeakPipeTransport,
+    remote: WeakPipeTransport,
+}
+
+impl Pipe {
+    async fn connect(
+        local: &Router,
+        remote: &Router,
+        options: PipeTransportOptions,
+    ) -> Result<Self, RequestError> {
+        let local = local.create_pipe_transport(options.clone()).await?;
+        let remote = remote.create_pipe_transport(options).await?;
+        local.connect(parameters_of(&remote)).await?;
+        remote.connect(parameters_of(&local)).await?;
+        Ok(Self { local, remote })
+    }
+
+    fn downgrade(&self) -> WeakPipe {
+        WeakPipe { local: self.local.downgrade(), remote: self.remote.downgrade() }
+    }
+}
+
+impl WeakPipe {
+    fn upgrade(&self) -> Option<Pipe> {
+        let pipe = Pipe { local: self.local.upgrade()?, remote: self.remote.upgrade()? };
+        (!pipe.local.closed() && !pipe.remote.closed()).then_some(pipe)
+    }
+}
+
+/// What the other end of a pipe is told.
+fn parameters_of(transport: &PipeTransport) -> PipeTransportRemoteParameters {
+    let tuple = transport.tuple();
+    PipeTransportRemoteParameters {
+        ip: tuple.local_address().parse().expect("pipes announce no address other than their own"),
+        port: tuple.local_port(),
+        srtp_parameters: transport.srtp_parameters(),
+    }
+}

@@ -1,0 +1,179 @@
+//! Pipes between routers.
+
+use std::sync::mpsc;
+use std::time::Duration;
+
+use futures_lite::future::{block_on, zip};
+use tureen::consumer::ConsumerType;
+use tureen::router::PipeProducerToRouterError;
+
+use super::*;
+
+const PATIENCE: Duration = Duration::from_secs(10);
+
+fn media_codecs() -> RouterOptions {
+    RouterOptions::new(vec![opus(), vp8()])
+}
+
+/// A router with a transport, and a router of another worker.
+async fn two_routers() -> (Router, WebRtcTransport, Router) {
+    let (here, there) = (router().await, router().await);
+    let transport = here.create_webrtc_transport(transport_options()).await.unwrap();
+    (here, transport, there)
+}
+
+#[test]
+fn piped_producer_is_consumed_in_the_other_router() {
+    block_on(async {
+        let (here, transport, there) = two_routers().await;
+        let mut options = video("0", 1111);
+        options.app_data = AppData::new("camera");
+        let camera = transport.produce(options).await.unwrap();
+        let pair =
+            here.pipe_producer_to_router(camera.id(), PipeToRouterOptions::new(there.clone())).await.unwrap();
+        assert_eq!(pair.pipe_consumer.r#type(), ConsumerType::Pipe);
+        let piped = pair.pipe_producer.into_inner();
+        assert_eq!((piped.id(), piped.kind()), (camera.id(), MediaKind::Video));
+        assert_eq!(piped.app_data().downcast_ref(), Some(&"camera"));
+        assert!(there.can_consume(&camera.id(), &capabilities()));
+
+        let transport = there.create_webrtc_transport(transport_options()).await.unwrap();
+        let options = ConsumerOptions::new(camera.id(), capabilities());
+        let consumer = transport.consume(options).await.unwrap();
+        let (closed, is_closed) = mpsc::channel();
+        let _handler = consumer.on_producer_close(move || closed.send(()).unwrap());
+        drop(camera);
+        is_closed.recv_timeout(PATIENCE).unwrap();
+        assert!(piped.closed());
+    });
+}
+
+#[test]
+fn pause_and_resume_travel_with_the_producer() {
+    block_on(async {
+        let (here, transport, there) = two_routers().await;
+        let mut options = audio("0", 1111);
+        options.paused = true;
+        let microphone = transport.produce(options).await.unwrap();
+        let options = PipeToRouterOptions::new(there);
+        let pair = here.pipe_producer_to_router(microphone.id(), options).await.unwrap();
+        let piped = pair.pipe_producer.into_inner();
+        assert!(piped.paused());
+
+        let (events, received) = mpsc::channel();
+        let paused = events.clone();
+        let _handlers = [
+            piped.on_resume(move || events.send("resumed").unwrap()),
+            piped.on_pause(move || paused.send("paused").unwrap()),
+        ];
+        microphone.resume().await.unwrap();
+        assert_eq!(received.recv_timeout(PATIENCE).unwrap(), "resumed");
+        assert!(!piped.dump().await.unwrap().paused);
+        microphone.pause().await.unwrap();
+        assert_eq!(received.recv_timeout(PATIENCE).unwrap(), "paused");
+        assert!(piped.dump().await.unwrap().paused);
+    });
+}
+
+#[test]
+fn concurrent_pipes_share_their_transports() {
+    block_on(async {
+        let (here, transport, there) = two_routers().await;
+        let [microphone, camera] = [
+            transport.produce(audio("0", 1111)).await.unwrap(),
+            transport.produce(video("1", 2222)).await.unwrap(),
+        ];
+        let pipe = |producer: &Producer| {
+            here.pipe_producer_to_router(producer.id(), PipeToRouterOptions::new(there.clone()))
+        };
+        let (first, second) = zip(pipe(&microphone), pipe(&camera)).await;
+        let (first, second) = (first.unwrap(), second.unwrap());
+        assert_eq!(first.pipe_consumer.transport().id(), second.pipe_consumer.transport().id());
+        assert_eq!(there.dump().await.unwrap().transport_ids.len(), 1);
+        assert_eq!(here.dump().await.unwrap().transport_ids.len(), 2);
+    });
+}
+
+#[test]
+fn piped_producer_lives_as_long_as_the_original() {
+    block_on(async {
+        let (here, transport, there) = two_routers().await;
+        let microphone = transport.produce(audio("0", 1111)).await.unwrap();
+        let options = PipeToRouterOptions::new(there.clone());
+        drop(here.pipe_producer_to_router(microphone.id(), options).await.unwrap());
+        assert!(there.can_consume(&microphone.id(), &capabilities()));
+
+        let id = microphone.id();
+        drop(microphone);
+        assert!(!there.can_consume(&id, &capabilities()));
+        // The pipe goes with the last one that uses it.
+        assert!(there.dump().await.unwrap().transport_ids.is_empty());
+        assert_eq!(here.dump().await.unwrap().transport_ids.len(), 1);
+    });
+}
+
+#[test]
+fn within_a_worker_a_producer_is_piped_under_another_id() {
+    block_on(async {
+        let (here, transport, _) = two_routers().await;
+        let there = here.worker().create_router(media_codecs()).await.unwrap();
+        let microphone = transport.produce(audio("0", 1111)).await.unwrap();
+        let pipe = |keep_id, router: &Router| {
+            let mut options = PipeToRouterOptions::new(router.clone());
+            options.keep_id = keep_id;
+            here.pipe_producer_to_router(microphone.id(), options)
+        };
+        let error = pipe(true, &here).await.unwrap_err();
+        assert!(matches!(error, PipeProducerToRouterError::SameRouter));
+        let error = pipe(true, &there).await.unwrap_err();
+        assert!(matches!(error, PipeProducerToRouterError::ProduceFailed(_)), "{error}");
+        assert!(!microphone.closed());
+        assert!(microphone.dump().await.is_ok());
+        for router in [&there, &here] {
+            let pair = pipe(false, router).await.unwrap();
+            let piped = pair.pipe_producer.into_inner();
+            assert_ne!(piped.id(), microphone.id());
+            assert!(router.can_consume(&piped.id(), &capabilities()));
+        }
+    });
+}
+
+#[test]
+fn unknown_producer_is_named() {
+    block_on(async {
+        let (here, transport, there) = two_routers().await;
+        let id = transport.produce(audio("0", 1111)).await.unwrap().id();
+        let error = here.pipe_producer_to_router(id, PipeToRouterOptions::new(there)).await.unwrap_err();
+        assert_eq!(error.to_string(), format!("Producer with id \"{id}\" not found"));
+    });
+}
+
+#[test]
+fn pipe_transports_are_connected_by_hand() {
+    block_on(async {
+        let (here, there) = (router().await, router().await);
+        let mut options = PipeTransportOptions::new(listen_info(None));
+        options.enable_srtp = true;
+        options.enable_rtx = true;
+        let [local, remote] = [
+            here.create_pipe_transport(options.clone()).await.unwrap(),
+            there.create_pipe_transport(options).await.unwrap(),
+        ];
+        let keys = remote.srtp_parameters().unwrap();
+        assert_eq!(keys.crypto_suite, SrtpCryptoSuite::AeadAes256Gcm);
+        let parameters = PipeTransportRemoteParameters {
+            ip: remote.tuple().local_address().parse().unwrap(),
+            port: remote.tuple().local_port(),
+            srtp_parameters: Some(keys),
+        };
+        local.connect(parameters).await.unwrap();
+        assert_eq!(local.tuple().remote_port(), Some(remote.tuple().local_port()));
+        let dump = local.dump().await.unwrap();
+        assert_eq!((dump.rtx, dump.tuple), (true, local.tuple()));
+        let [stat] = &local.get_stats().await.unwrap()[..] else { panic!("one entry") };
+        assert_eq!(stat.tuple, local.tuple());
+        let weak = local.downgrade();
+        drop(local);
+        assert!(weak.upgrade().is_none());
+    });
+}
