@@ -13,6 +13,7 @@ use event_listener_primitives::{Bag, BagOnce, HandlerId};
 use serde::{Deserialize, Serialize};
 use tureen_core::api::{CreateWebRtcServer, Request, Response};
 use tureen_net::NetStats;
+use uuid::Uuid;
 
 pub use self::error::{
     CreateRouterError, CreateWebRtcServerError, ExitError, NotificationError, RequestError,
@@ -36,6 +37,17 @@ uuid_id!(
     WorkerId
 );
 
+/// Which objects of a worker take requests.
+#[derive(Debug, Clone, Deserialize, Serialize, Eq, PartialEq)]
+#[serde(rename_all = "camelCase")]
+#[doc(hidden)]
+pub struct ChannelMessageHandlers {
+    /// Its WebRTC servers and routers.
+    pub channel_request_handlers: Vec<Uuid>,
+    /// None: all that is sent without an answer names what it is for.
+    pub channel_notification_handlers: Vec<Uuid>,
+}
+
 /// What a worker holds.
 #[derive(Debug, Clone, Deserialize, Serialize)]
 #[serde(rename_all = "camelCase")]
@@ -47,6 +59,8 @@ pub struct WorkerDump {
     /// Its WebRTC servers.
     #[serde(rename = "webRtcServerIds")]
     pub webrtc_server_ids: Vec<WebRtcServerId>,
+    /// Which of them take requests.
+    pub channel_message_handlers: ChannelMessageHandlers,
 }
 
 /// One thread of the operating system that handles the media of its [`Router`]s.
@@ -137,10 +151,18 @@ impl Worker {
     #[doc(hidden)]
     pub async fn dump(&self) -> Result<WorkerDump, RequestError> {
         match self.inner.channel.request(Request::DumpWorker).await? {
-            Response::WorkerDump(dump) => Ok(WorkerDump {
-                router_ids: dump.router_ids.into_iter().map(Into::into).collect(),
-                webrtc_server_ids: dump.webrtc_server_ids.into_iter().map(Into::into).collect(),
-            }),
+            Response::WorkerDump(dump) => {
+                let router_ids: Vec<RouterId> = dump.router_ids.into_iter().map(Into::into).collect();
+                let webrtc_server_ids: Vec<WebRtcServerId> =
+                    dump.webrtc_server_ids.into_iter().map(Into::into).collect();
+                let servers = webrtc_server_ids.iter().map(|&id| id.into());
+                let handlers = servers.chain(router_ids.iter().map(|&id| id.into())).collect();
+                let channel_message_handlers = ChannelMessageHandlers {
+                    channel_request_handlers: handlers,
+                    channel_notification_handlers: Vec::new(),
+                };
+                Ok(WorkerDump { router_ids, webrtc_server_ids, channel_message_handlers })
+            }
             other => Err(RequestError::unexpected(&other)),
         }
     }

@@ -20,7 +20,7 @@ use crate::driver::{Channel, Sink};
 use crate::ids::uuid_id;
 use crate::producer::ProducerId;
 #[doc(hidden)]
-pub use crate::router::rtp_stream::{RtpStreamParams, RtxStreamParams};
+pub use crate::router::rtp_stream::{RtpRtxParameters, RtpStreamParams, RtxStreamParams};
 use crate::rtp_parameters::{MediaKind, RtpCapabilities, RtpParameters};
 use crate::transport::Transport;
 use crate::worker::RequestError;

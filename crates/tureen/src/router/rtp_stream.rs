@@ -28,6 +28,14 @@ pub struct RtpStreamParams {
     pub rtx_payload_type: Option<u8>,
 }
 
+/// The RTX stream that a dump of RTP parameters names.
+#[derive(Debug, Clone, PartialOrd, Eq, PartialEq, Deserialize, Serialize)]
+#[serde(rename_all = "camelCase")]
+#[doc(hidden)]
+pub struct RtpRtxParameters {
+    pub ssrc: Option<u32>,
+}
+
 /// Parameters of an RTX stream.
 #[derive(Debug, Clone, PartialOrd, Eq, PartialEq, Deserialize, Serialize)]
 #[serde(rename_all = "camelCase")]

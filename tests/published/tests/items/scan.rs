@@ -1,0 +1,521 @@
+//! Lists the public items of a crate from its source.
+//!
+//! It follows modules and `pub use` as rustc does, as far as these crates need it. Macros other than the ones that define
+//! identifiers are not expanded.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::fs;
+use std::path::{Path, PathBuf};
+
+use proc_macro2::{Delimiter, TokenStream, TokenTree};
+use quote::ToTokens;
+use syn::{Fields, ImplItem, Item, ItemImpl, TraitItem, Type, UseTree, Visibility};
+
+/// The source of a crate.
+pub(crate) struct Crate {
+    pub(crate) name: &'static str,
+    pub(crate) src: PathBuf,
+}
+
+/// Everything that the first crate offers, by the path that its users write, including what it takes from the others.
+pub(crate) fn public_items(crates: &[Crate]) -> BTreeSet<String> {
+    let mut world = World::default();
+    for source in crates {
+        let root = source.src.join("lib.rs");
+        let items = parse(&root);
+        world.add_module(&[source.name.to_owned()], items, &source.src);
+    }
+    world.expand_macros();
+    let root = vec![crates[0].name.to_owned()];
+    let mut found = BTreeSet::new();
+    world.list(&root, String::new(), &mut found, &mut Vec::new());
+    found
+}
+
+/// Traits that a crate has for itself, by a part of their names.
+const PRIVATE_TRAITS: [&str; 2] = ["Fbs", "TransportImpl"];
+
+/// Path of a module or item, from the crate on.
+type ItemPath = Vec<String>;
+
+/// Modules by their path.
+#[derive(Default)]
+struct World {
+    modules: BTreeMap<ItemPath, Module>,
+    /// What types have by `impl` blocks, by the name of the type.
+    impls: BTreeMap<String, BTreeSet<String>>,
+    macros: BTreeMap<String, Template>,
+    /// Calls of macros: module, macro, what it is given.
+    calls: Vec<(ItemPath, String, TokenStream)>,
+}
+
+#[derive(Default)]
+struct Module {
+    /// Types, functions and so on, and what is within them, whether public or not.
+    items: BTreeMap<String, BTreeSet<String>>,
+    public: BTreeSet<String>,
+    /// `use`: name here, path meant, whether it is public.
+    uses: Vec<(String, ItemPath, bool)>,
+    /// `use …::*`.
+    globs: Vec<(ItemPath, bool)>,
+}
+
+impl World {
+    fn add_module(&mut self, path: &[String], items: Vec<Item>, folder: &Path) {
+        let mut module = Module::default();
+        for item in items {
+            if is_test(&item) {
+                continue;
+            }
+            let (name, visibility, parts) = match &item {
+                Item::Struct(item) => (item.ident.to_string(), &item.vis, fields("", &item.fields)),
+                Item::Enum(item) => {
+                    let mut parts = BTreeSet::new();
+                    for variant in &item.variants {
+                        let name = variant.ident.to_string();
+                        parts.extend(fields(&format!("{name}."), &variant.fields));
+                        parts.insert(name);
+                    }
+                    (item.ident.to_string(), &item.vis, parts)
+                }
+                Item::Trait(item) => {
+                    let name = |item: &TraitItem| match item {
+                        TraitItem::Fn(item) => Some(signature(&item.sig)),
+                        TraitItem::Type(item) => Some(item.ident.to_string()),
+                        _ => None,
+                    };
+                    (item.ident.to_string(), &item.vis, item.items.iter().filter_map(name).collect())
+                }
+                Item::Fn(item) => (item.sig.ident.to_string(), &item.vis, BTreeSet::new()),
+                Item::Const(item) => (item.ident.to_string(), &item.vis, BTreeSet::new()),
+                Item::Type(item) => (item.ident.to_string(), &item.vis, BTreeSet::new()),
+                Item::Mod(item) => {
+                    let name = item.ident.to_string();
+                    let (items, folder) = match &item.content {
+                        Some((_, items)) => (items.clone(), folder.join(&name)),
+                        None => {
+                            let file = [folder.join(format!("{name}.rs")), folder.join(&name).join("mod.rs")]
+                                .into_iter()
+                                .find(|file| file.exists())
+                                .unwrap_or_else(|| {
+                                    panic!("no file of module {name} in {}", folder.display())
+                                });
+                            (parse(&file), folder.join(&name))
+                        }
+                    };
+                    let path = [path, &[name.clone()]].concat();
+                    self.add_module(&path, items, &folder);
+                    if matches!(item.vis, Visibility::Public(_)) {
+                        module.public.insert(name);
+                    }
+                    continue;
+                }
+                Item::Use(item) => {
+                    let public = matches!(item.vis, Visibility::Public(_));
+                    add_uses(&mut module, path, &mut Vec::new(), &item.tree, public);
+                    continue;
+                }
+                Item::Impl(item) => {
+                    self.add_impl(item);
+                    continue;
+                }
+                Item::Macro(item) => {
+                    let tokens = item.mac.tokens.clone();
+                    match (&item.ident, item.mac.path.segments.last()) {
+                        (Some(defined), _) => {
+                            self.macros.insert(defined.to_string(), Template::of(tokens));
+                        }
+                        (None, Some(called)) => {
+                            self.calls.push((path.to_vec(), called.ident.to_string(), tokens));
+                        }
+                        (None, None) => {}
+                    }
+                    continue;
+                }
+                _ => continue,
+            };
+            if let Item::Struct(_) | Item::Enum(_) = &item {
+                self.impls.entry(name.clone()).or_default().extend(derives(&item));
+            }
+            if matches!(visibility, Visibility::Public(_)) {
+                module.public.insert(name.clone());
+            }
+            module.items.insert(name, parts);
+        }
+        self.modules.insert(path.to_vec(), module);
+    }
+
+    fn add_impl(&mut self, item: &ItemImpl) {
+        let Type::Path(of) = &*item.self_ty else { return };
+        let Some(of) = of.path.segments.last() else { return };
+        let items = self.impls.entry(of.ident.to_string()).or_default();
+        match &item.trait_ {
+            Some((_, path, _)) => {
+                let name = last_segments(path.to_token_stream());
+                if !PRIVATE_TRAITS.iter().any(|private| name.contains(private)) {
+                    items.insert(format!("impl {name}"));
+                }
+            }
+            None => {
+                for item in &item.items {
+                    if let ImplItem::Fn(method) = item
+                        && matches!(method.vis, Visibility::Public(_))
+                    {
+                        items.insert(signature(&method.sig));
+                    }
+                }
+            }
+        }
+    }
+
+    fn expand_macros(&mut self) {
+        for (path, called, tokens) in std::mem::take(&mut self.calls) {
+            let Some(template) = self.macros.get(&called) else { continue };
+            let Some((name, parts)) = template.apply(tokens) else { continue };
+            self.impls.entry(name.clone()).or_default().extend(parts);
+            let module = self.modules.entry(path).or_default();
+            if module.items.contains_key(&name) || called.starts_with("impl_") {
+                continue;
+            }
+            module.public.insert(name.clone());
+            module.items.insert(name, BTreeSet::new());
+        }
+    }
+
+    /// Lists what a module offers under `prefix`.
+    fn list(&self, path: &ItemPath, prefix: String, found: &mut BTreeSet<String>, stack: &mut Vec<ItemPath>) {
+        if stack.contains(path) {
+            return;
+        }
+        stack.push(path.clone());
+        let Some(module) = self.modules.get(path) else {
+            stack.pop();
+            return;
+        };
+        for name in &module.public {
+            self.list_item(&child(path, name), &format!("{prefix}{name}"), found, stack);
+        }
+        for (name, target, _) in module.uses.iter().filter(|(.., public)| *public) {
+            if let Some(target) = self.resolve(target, 0) {
+                self.list_item(&target, &format!("{prefix}{name}"), found, stack);
+            }
+        }
+        for (target, _) in module.globs.iter().filter(|(_, public)| *public) {
+            if let Some(target) = self.resolve(target, 0) {
+                self.list(&target, prefix.clone(), found, stack);
+            }
+        }
+        stack.pop();
+    }
+
+    fn list_item(
+        &self,
+        path: &ItemPath,
+        shown: &str,
+        found: &mut BTreeSet<String>,
+        stack: &mut Vec<ItemPath>,
+    ) {
+        found.insert(shown.to_owned());
+        if self.modules.contains_key(path) {
+            self.list(path, format!("{shown}::"), found, stack);
+            return;
+        }
+        let (Some(name), Some(module)) = (path.last(), self.modules.get(&path[..path.len() - 1])) else {
+            return;
+        };
+        for part in
+            module.items.get(name).into_iter().flatten().chain(self.impls.get(name).into_iter().flatten())
+        {
+            found.insert(format!("{shown}: {part}"));
+        }
+    }
+
+    /// The module or item that a path means.
+    fn resolve(&self, path: &ItemPath, depth: usize) -> Option<ItemPath> {
+        if depth > 20 {
+            return None;
+        }
+        let mut at = vec![path.first()?.clone()];
+        for name in &path[1..] {
+            at = self.find(&at, name, depth + 1)?;
+        }
+        Some(at)
+    }
+
+    fn find(&self, module_path: &ItemPath, name: &str, depth: usize) -> Option<ItemPath> {
+        let path = child(module_path, name);
+        let module = self.modules.get(module_path)?;
+        if self.modules.contains_key(&path) || module.items.contains_key(name) {
+            return Some(path);
+        }
+        if let Some((_, target, _)) = module.uses.iter().find(|(used, ..)| used == name) {
+            return self.resolve(target, depth + 1);
+        }
+        let globs = module.globs.iter().filter(|_| depth < 20);
+        globs.filter_map(|(target, _)| self.resolve(target, depth + 1)).find_map(|target| {
+            (target != *module_path).then(|| self.find(&target, name, depth + 1)).flatten()
+        })
+    }
+}
+
+fn child(path: &ItemPath, name: &str) -> ItemPath {
+    let mut path = path.clone();
+    path.push(name.to_owned());
+    path
+}
+
+fn parse(file: &Path) -> Vec<Item> {
+    let source = fs::read_to_string(file).unwrap_or_else(|error| panic!("{}: {error}", file.display()));
+    syn::parse_file(&source).unwrap_or_else(|error| panic!("{}: {error}", file.display())).items
+}
+
+fn attributes(item: &Item) -> &[syn::Attribute] {
+    match item {
+        Item::Struct(item) => &item.attrs,
+        Item::Enum(item) => &item.attrs,
+        Item::Mod(item) => &item.attrs,
+        Item::Use(item) => &item.attrs,
+        Item::Impl(item) => &item.attrs,
+        Item::Fn(item) => &item.attrs,
+        _ => &[],
+    }
+}
+
+fn is_test(item: &Item) -> bool {
+    attributes(item)
+        .iter()
+        .any(|attribute| attribute.path().is_ident("cfg") && text(attribute).contains("test"))
+}
+
+fn text(tokens: impl ToTokens) -> String {
+    tokens.to_token_stream().to_string()
+}
+
+/// Names of derived traits.
+fn derives(item: &Item) -> Vec<String> {
+    let mut traits = conversions(item);
+    for attribute in attributes(item).iter().filter(|attribute| attribute.path().is_ident("derive")) {
+        let _ = attribute.parse_nested_meta(|meta| {
+            if let Some(segment) = meta.path.segments.last() {
+                // `serde_repr` has names of its own.
+                traits.push(format!("impl {}", segment.ident.to_string().trim_end_matches("_repr")));
+            }
+            Ok(())
+        });
+    }
+    traits
+}
+
+/// Conversions that `thiserror` derives.
+fn conversions(item: &Item) -> Vec<String> {
+    let Item::Enum(item) = item else { return Vec::new() };
+    let fields = item.variants.iter().flat_map(|variant| &variant.fields);
+    let from = fields.filter(|field| field.attrs.iter().any(|attribute| attribute.path().is_ident("from")));
+    from.map(|field| format!("impl From<{}>", last_segments(field.ty.to_token_stream()))).collect()
+}
+
+fn fields(prefix: &str, fields: &Fields) -> BTreeSet<String> {
+    let in_enum = !prefix.is_empty();
+    let named = |(index, field): (usize, &syn::Field)| {
+        let public = in_enum || matches!(field.vis, Visibility::Public(_));
+        let name = field.ident.as_ref().map_or_else(|| index.to_string(), ToString::to_string);
+        public.then(|| format!("{prefix}{name}"))
+    };
+    fields.iter().enumerate().filter_map(named).collect()
+}
+
+fn signature(signature: &syn::Signature) -> String {
+    let asynchronous = if signature.asyncness.is_some() { "async " } else { "" };
+    format!("{asynchronous}fn {}", signature.ident)
+}
+
+/// Without the paths in front of names.
+fn last_segments(tokens: TokenStream) -> String {
+    let text = tokens.to_string().replace(' ', "");
+    let mut shown = String::new();
+    for part in text.split_inclusive(|c: char| !c.is_alphanumeric() && c != '_' && c != ':') {
+        shown += part.rsplit("::").next().unwrap_or(part);
+    }
+    match shown.find("<'") {
+        Some(lifetime) => shown[..lifetime].to_owned(),
+        None => shown,
+    }
+}
+
+fn add_uses(module: &mut Module, here: &[String], prefix: &mut Vec<String>, tree: &UseTree, public: bool) {
+    match tree {
+        UseTree::Path(path) => {
+            prefix.push(path.ident.to_string());
+            add_uses(module, here, prefix, &path.tree, public);
+            prefix.pop();
+        }
+        UseTree::Name(name) if name.ident == "self" => {
+            let used = prefix.last().cloned().unwrap_or_default();
+            module.uses.push((used, absolute(here, prefix), public));
+        }
+        UseTree::Name(name) => {
+            prefix.push(name.ident.to_string());
+            module.uses.push((name.ident.to_string(), absolute(here, prefix), public));
+            prefix.pop();
+        }
+        UseTree::Rename(rename) => {
+            prefix.push(rename.ident.to_string());
+            module.uses.push((rename.rename.to_string(), absolute(here, prefix), public));
+            prefix.pop();
+        }
+        UseTree::Glob(_) => module.globs.push((absolute(here, prefix), public)),
+        UseTree::Group(group) => {
+            for tree in &group.items {
+                add_uses(module, here, prefix, tree, public);
+            }
+        }
+    }
+}
+
+/// A path as it is written in a module, from its crate on.
+fn absolute(here: &[String], path: &[String]) -> ItemPath {
+    let mut at = match path[0].as_str() {
+        "crate" => vec![here[0].clone()],
+        "self" | "super" => here.to_vec(),
+        name if here.len() > 1 || is_crate(name) => {
+            if is_crate(name) {
+                vec![name.to_owned()]
+            } else {
+                [here, &[name.to_owned()]].concat()
+            }
+        }
+        name => [here, &[name.to_owned()]].concat(),
+    };
+    if path[0] == "super" {
+        at.pop();
+    }
+    for name in &path[1..] {
+        if name == "super" {
+            at.pop();
+        } else {
+            at.push(name.clone());
+        }
+    }
+    at
+}
+
+fn is_crate(name: &str) -> bool {
+    ["mediasoup_types", "tureen_core"].contains(&name)
+}
+
+/// What a macro makes of the type that its call names first.
+#[derive(Default)]
+struct Template {
+    /// The type, where the definition names it and not the call.
+    defined: Option<String>,
+    parts: BTreeSet<String>,
+}
+
+impl Template {
+    /// From the definition: fields, derived and implemented traits, methods.
+    fn of(definition: TokenStream) -> Self {
+        let mut words = Vec::new();
+        flatten(definition, &mut words);
+        let mut parts = BTreeSet::new();
+        for (index, window) in words.windows(3).enumerate() {
+            match window {
+                [first, name, last] if first == "pub" && last == ":" && is_name(name) => {
+                    parts.insert(name.clone());
+                }
+                [first, second, name] if first == "pub" && second == "fn" => {
+                    parts.insert(format!("fn {name}"));
+                }
+                [first, ..] if first == "derive" => {
+                    let derived = words[index + 2..].iter().take_while(|word| *word != ")");
+                    parts.extend(derived.filter(|word| is_name(word)).map(|word| format!("impl {word}")));
+                }
+                [name, last, _] if last == "for" && is_name(name) => {
+                    parts.insert(format!("impl {name}"));
+                }
+                _ => {}
+            }
+        }
+        let defined = words.windows(2).position(|pair| pair[0] == "enum" && is_name(&pair[1]));
+        if let Some(index) = defined {
+            parts.extend(variants(&words[index + 2..]));
+        }
+        Self { defined: defined.map(|index| words[index + 1].clone()), parts }
+    }
+
+    /// The type that a call defines or implements something for, with what it has by that.
+    fn apply(&self, call: TokenStream) -> Option<(String, BTreeSet<String>)> {
+        let mut words = Vec::new();
+        flatten(call, &mut words);
+        let start = words.iter().position(|word| word == "]").map_or(0, |_| {
+            // After the attributes.
+            let mut start = 0;
+            while words.get(start).is_some_and(|word| word == "#") {
+                start += words[start..].iter().position(|word| word == "]").unwrap_or(0) + 1;
+            }
+            start
+        });
+        let words = &words[start..];
+        let keywords = ["pub", "enum", "struct"];
+        let named = words.iter().find(|word| is_name(word) && !keywords.contains(&word.as_str()));
+        let name = self.defined.as_ref().or(named)?.clone();
+        let mut parts = self.parts.clone();
+        for window in words.windows(2) {
+            // A field, or a variant with its text.
+            if let [name, sign] = window
+                && (sign == ":" || sign == "=")
+                && is_name(name)
+            {
+                parts.insert(name.clone());
+            }
+        }
+        Some((name, parts))
+    }
+}
+
+/// Variants of an enum, whose body comes first, and their fields.
+fn variants(body: &[String]) -> Vec<String> {
+    let mut found = Vec::new();
+    let mut depth = 0;
+    let mut variant = String::new();
+    for pair in body.windows(2) {
+        let [word, next] = pair else { continue };
+        match word.as_str() {
+            "{" | "(" | "[" => depth += 1,
+            "}" | ")" | "]" => depth -= 1,
+            name if depth == 1 && is_name(name) && matches!(next.as_str(), "," | "{") => {
+                variant = name.to_owned();
+                found.push(variant.clone());
+            }
+            name if depth == 2 && is_name(name) && next == ":" => found.push(format!("{variant}.{name}")),
+            _ => {}
+        }
+        if depth == 0 {
+            break;
+        }
+    }
+    found
+}
+
+fn is_name(word: &str) -> bool {
+    word.starts_with(|c: char| c.is_alphabetic() || c == '_')
+}
+
+/// Tokens as words, with the parentheses of groups.
+fn flatten(tokens: TokenStream, words: &mut Vec<String>) {
+    for token in tokens {
+        match token {
+            TokenTree::Group(group) => {
+                let (open, close) = match group.delimiter() {
+                    Delimiter::Parenthesis => ("(", ")"),
+                    Delimiter::Brace => ("{", "}"),
+                    Delimiter::Bracket => ("[", "]"),
+                    Delimiter::None => ("", ""),
+                };
+                words.push(open.to_owned());
+                flatten(group.stream(), words);
+                words.push(close.to_owned());
+            }
+            other => words.push(other.to_string()),
+        }
+    }
+}
