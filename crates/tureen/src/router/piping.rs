@@ -47,7 +47,8 @@ pub struct PipeToRouterOptions {
     pub sctp_max_receiver_window_buffer_size: u32,
     /// Waiting bytes at which data consumers say that it is few, those that set no threshold. Default 1024.
     pub sctp_default_stream_buffered_amount_low_threshold: u32,
-    /// Error detection announced instead of the checksum (RFC 9653). Default [`SctpZeroChecksum::TrustedNetwork`].
+    /// Error detection instead of the checksum (RFC 9653). It changes nothing yet: checksums are always sent and
+    /// verified. Default [`SctpZeroChecksum::TrustedNetwork`].
     pub sctp_zero_checksum: SctpZeroChecksum,
     /// Lost packets are sent again. Default false.
     pub enable_rtx: bool,

@@ -8,16 +8,6 @@ use tureen::router::NewTransport;
 
 use super::*;
 
-/// A packet of Opus with payload type 111.
-fn rtp(sequence_number: u16, ssrc: u32) -> Vec<u8> {
-    let mut packet = vec![0x80, 111];
-    packet.extend(sequence_number.to_be_bytes());
-    packet.extend((u32::from(sequence_number) * 960).to_be_bytes());
-    packet.extend(ssrc.to_be_bytes());
-    packet.extend([0xf8, 1, 2, 3]);
-    packet
-}
-
 async fn direct(router: &Router) -> DirectTransport {
     router.create_direct_transport(DirectTransportOptions::default()).await.unwrap()
 }

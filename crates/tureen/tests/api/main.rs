@@ -1,5 +1,6 @@
 //! The library as an application sees it.
 
+mod data;
 mod direct;
 mod lifetimes;
 mod media;
@@ -121,6 +122,16 @@ fn video(mid: &str, ssrc: u32) -> ProducerOptions {
         ..RtpParameters::default()
     };
     ProducerOptions::new(MediaKind::Video, rtp_parameters)
+}
+
+/// A packet of Opus with payload type 111.
+fn rtp(sequence_number: u16, ssrc: u32) -> Vec<u8> {
+    let mut packet = vec![0x80, 111];
+    packet.extend(sequence_number.to_be_bytes());
+    packet.extend((u32::from(sequence_number) * 960).to_be_bytes());
+    packet.extend(ssrc.to_be_bytes());
+    packet.extend([0xf8, 1, 2, 3]);
+    packet
 }
 
 async fn worker() -> Worker {

@@ -177,3 +177,29 @@ fn pipe_transports_are_connected_by_hand() {
         assert!(weak.upgrade().is_none());
     });
 }
+
+#[test]
+fn piped_packets_arrive_at_the_other_router() {
+    block_on(async {
+        let (here, there) = (router().await, router().await);
+        let direct = async |router: &Router| {
+            router.create_direct_transport(DirectTransportOptions::default()).await.unwrap()
+        };
+        let sending = direct(&here).await;
+        let microphone = sending.produce(audio("0", 1111)).await.unwrap();
+        let options = PipeToRouterOptions::new(there.clone());
+        let _pair = here.pipe_producer_to_router(microphone.id(), options).await.unwrap();
+        let options = ConsumerOptions::new(microphone.id(), capabilities());
+        let consumer = direct(&there).await.consume(options).await.unwrap();
+        let (packets, received) = mpsc::sync_channel(1);
+        // The test may have ended.
+        let _handler = consumer.on_rtp(move |packet| drop(packets.try_send(packet.to_vec())));
+
+        let Producer::Direct(microphone) = microphone else { panic!("it is on a direct transport") };
+        let arrived = (0..100_u16).find_map(|sequence_number| {
+            microphone.send(rtp(sequence_number, 1111)).unwrap();
+            received.recv_timeout(Duration::from_millis(100)).ok()
+        });
+        assert_eq!(arrived.unwrap()[12..], [0xf8, 1, 2, 3]);
+    });
+}

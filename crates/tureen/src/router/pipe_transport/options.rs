@@ -28,7 +28,8 @@ pub struct PipeTransportOptions {
     /// Waiting bytes at which data consumers say that it is few, those that set no
     /// [threshold](crate::data_consumer::DataConsumer::set_buffered_amount_low_threshold). Default 1024.
     pub sctp_default_stream_buffered_amount_low_threshold: u32,
-    /// Error detection announced instead of the checksum (RFC 9653). Default [`SctpZeroChecksum::None`].
+    /// Error detection instead of the checksum (RFC 9653). It changes nothing yet: checksums are always sent and
+    /// verified. Default [`SctpZeroChecksum::None`].
     pub sctp_zero_checksum: SctpZeroChecksum,
     /// Lost packets are sent again, if both transports have it. Of use between hosts. Default false.
     pub enable_rtx: bool,

@@ -108,7 +108,8 @@ pub struct WebRtcTransportOptions {
     /// Waiting bytes at which data consumers say that it is few, those that set no
     /// [threshold](crate::data_consumer::DataConsumer::set_buffered_amount_low_threshold). Default 1024.
     pub sctp_default_stream_buffered_amount_low_threshold: u32,
-    /// Error detection announced instead of the checksum (RFC 9653). Default [`SctpZeroChecksum::SctpOverDtls`].
+    /// Error detection instead of the checksum (RFC 9653). It changes nothing yet: checksums are always sent and
+    /// verified. Default [`SctpZeroChecksum::SctpOverDtls`].
     pub sctp_zero_checksum: SctpZeroChecksum,
     /// Custom application data.
     pub app_data: AppData,
