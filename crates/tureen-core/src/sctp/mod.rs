@@ -16,6 +16,8 @@
 mod association;
 mod cookie;
 #[cfg(test)]
+mod foreign_tests;
+#[cfg(test)]
 mod tests;
 mod wire;
 

@@ -8,7 +8,7 @@ use rand::{Rng, SeedableRng};
 
 use super::*;
 
-pub(crate) const OPTIONS: SctpOptions = SctpOptions {
+pub(super) const OPTIONS: SctpOptions = SctpOptions {
     max_send_message_size: 262_144,
     max_receive_message_size: 262_144,
     send_buffer_size: 2_000_000,
