@@ -13,6 +13,7 @@ fn main() -> io::Result<()> {
         ("codecs", seeds::codecs()),
         ("srtp", seeds::srtp()),
         ("dtls_datagram", seeds::dtls_datagram()),
+        ("sctp", seeds::sctp()),
         ("worker_datagrams", seeds::worker_datagrams()),
     ];
     for (target, inputs) in targets {

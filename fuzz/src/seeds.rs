@@ -138,6 +138,11 @@ pub fn dtls_datagram() -> Vec<Vec<u8>> {
     heard.to_vec()
 }
 
+/// Seeds for [`fuzz_sctp`](crate::fuzz_sctp).
+pub fn sctp() -> Vec<Vec<u8>> {
+    vec![crate::sctp::seed()]
+}
+
 /// Seeds for [`fuzz_worker_datagrams`](crate::fuzz_worker_datagrams): calls of a few frames.
 pub fn worker_datagrams() -> Vec<Vec<u8>> {
     let [audio_consumer, video_consumer] = consumer_ssrcs();

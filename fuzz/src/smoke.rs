@@ -43,6 +43,11 @@ fn dtls_datagram() {
 }
 
 #[test]
+fn sctp() {
+    run("sctp", crate::fuzz_sctp, seeds::sctp());
+}
+
+#[test]
 fn worker_datagrams() {
     run("worker_datagrams", crate::fuzz_worker_datagrams, seeds::worker_datagrams());
 }

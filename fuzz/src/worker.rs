@@ -6,7 +6,9 @@ mod room;
 use std::net::SocketAddr;
 use std::time::{Duration, Instant};
 
-use tureen_core::api::{ConsumerId, ConsumerLayers, LinkDump, ProducerId, Request, RequestId, Response, RouterId};
+use tureen_core::api::{
+    ConsumerId, ConsumerLayers, LinkDump, ProducerId, Request, RequestId, Response, RouterId,
+};
 use tureen_core::io::{Datagram, SocketCommand, SocketId, Transmit, Tuple};
 use tureen_core::units::{Bitrate, Ssrc};
 use tureen_core::worker::{Output, Worker, WorkerConfig};

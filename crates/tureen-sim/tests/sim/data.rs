@@ -15,7 +15,7 @@ use tureen_sim::{Call, LinkConfig, Loss, NodeId};
 use crate::{MS, good_link};
 
 /// What mediasoup's Rust library sets.
-const OPTIONS: SctpOptions = SctpOptions {
+pub(crate) const OPTIONS: SctpOptions = SctpOptions {
     max_send_message_size: 262_144,
     max_receive_message_size: 262_144,
     send_buffer_size: 2_000_000,

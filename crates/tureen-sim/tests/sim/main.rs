@@ -10,6 +10,7 @@ mod key_frames;
 mod layers;
 mod limits;
 mod plain;
+mod raw_data;
 mod repair;
 mod speakers;
 mod tcp;

@@ -1,0 +1,105 @@
+//! An SCTP association in the hands of its peer.
+
+use std::time::{Duration, Instant};
+
+use tureen_core::api::SctpOptions;
+use tureen_core::sctp::Sctp;
+use tureen_core::types::sctp_parameters::SctpStreamParameters;
+
+use crate::script::{push_step, steps};
+
+const OPTIONS: SctpOptions = SctpOptions {
+    max_send_message_size: 100_000,
+    max_receive_message_size: 100_000,
+    send_buffer_size: 200_000,
+    per_stream_send_queue_limit: 200_000,
+    max_receiver_window_buffer_size: 200_000,
+    default_buffered_amount_low_threshold: 0,
+};
+/// Most packets that one step may lead to.
+const MAX_PACKETS: usize = 10_000;
+
+/// Hands a script of packets to an association that is connected, while time passes. By the operation's bits: 1 leaves
+/// the checksum as it is, 2 sends a message, 4 resets a stream; the rest is time.
+pub fn fuzz_sctp(data: &[u8]) {
+    let (mut now, [mut end, _]) = connected();
+    for step in steps(data) {
+        let mut packet = step.data.to_vec();
+        if step.operation & 1 == 0 && packet.len() >= 12 {
+            let sum = checksum(&packet).to_le_bytes();
+            packet[8..12].copy_from_slice(&sum);
+        }
+        end.handle_packet(now, &packet);
+        if step.operation & 2 != 0 {
+            // Refused when too much waits.
+            let _ = end.send(SctpStreamParameters::new_ordered(1), 51, vec![1; 3000].into());
+        }
+        if step.operation & 4 != 0 {
+            end.reset_stream(now, u16::from(step.operation >> 6));
+        }
+        drain(&mut end, now);
+        now += Duration::from_millis(u64::from(step.operation >> 3) * 50);
+        if end.poll_timeout().is_some_and(|at| at <= now) {
+            end.handle_timeout(now);
+        }
+        drain(&mut end, now);
+    }
+}
+
+/// Everything that a peer sends to open, use and reset streams, as a script.
+pub(crate) fn seed() -> Vec<u8> {
+    let (now, [mut end, mut peer]) = connected();
+    let mut script = Vec::new();
+    let unreliable = SctpStreamParameters::new_unordered_with_retransmits(2, 0);
+    for (stream, len) in [(SctpStreamParameters::new_ordered(1), 3000), (unreliable, 10)] {
+        peer.send(stream, 53, vec![2; len].into()).expect("there is room");
+        end.send(stream, 53, vec![2; len].into()).expect("there is room");
+    }
+    for turn in 0..10 {
+        if turn == 5 {
+            peer.reset_stream(now, 1);
+        }
+        while let Some(packet) = peer.poll_packet(now) {
+            push_step(&mut script, if turn < 5 { 2 } else { 4 }, &packet);
+            end.handle_packet(now, &packet);
+        }
+        while let Some(packet) = end.poll_packet(now) {
+            peer.handle_packet(now, &packet);
+        }
+    }
+    script
+}
+
+/// Two associations that have shaken hands; always the same ones.
+fn connected() -> (Instant, [Sctp; 2]) {
+    let now = crate::origin();
+    let mut ends = [1, 2].map(|secret| Sctp::new(OPTIONS, &[secret; 32], now));
+    ends[1].connect(now);
+    for _ in 0..4 {
+        for from in [1, 0] {
+            while let Some(packet) = ends[from].poll_packet(now) {
+                ends[1 - from].handle_packet(now, &packet);
+            }
+        }
+    }
+    assert!(ends.iter().all(|end| end.negotiated().is_some()), "they are connected");
+    (now, ends)
+}
+
+fn drain(end: &mut Sctp, now: Instant) {
+    while end.poll_event().is_some() {}
+    for _ in 0..MAX_PACKETS {
+        if end.poll_packet(now).is_none() {
+            return;
+        }
+    }
+    panic!("output does not end");
+}
+
+/// CRC32c of a packet whose checksum field is taken as zero (RFC 9260 §6.8).
+fn checksum(packet: &[u8]) -> u32 {
+    let bytes = packet[..8].iter().chain(&[0; 4]).chain(&packet[12..]);
+    !bytes.fold(!0, |sum, &byte| {
+        (0..8).fold(sum ^ u32::from(byte), |sum, _| (sum >> 1) ^ (0x82f6_3b78 * (sum & 1)))
+    })
+}
