@@ -20,6 +20,18 @@ pub struct WorkerDump {
     pub webrtc_server_ids: Vec<WebRtcServerId>,
     /// Its routers.
     pub router_ids: Vec<RouterId>,
+    /// All transports of all routers.
+    pub transport_ids: Vec<TransportId>,
+    /// All producers.
+    pub producer_ids: Vec<ProducerId>,
+    /// All consumers.
+    pub consumer_ids: Vec<ConsumerId>,
+    /// All RTP observers.
+    pub rtp_observer_ids: Vec<RtpObserverId>,
+    /// All DataProducers.
+    pub data_producer_ids: Vec<DataProducerId>,
+    /// All DataConsumers.
+    pub data_consumer_ids: Vec<DataConsumerId>,
 }
 
 /// A local address.

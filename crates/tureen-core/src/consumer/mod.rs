@@ -562,6 +562,7 @@ pub fn extension_ids(parameters: &RtpParameters) -> ExtensionIds {
             Uri::SsrcAudioLevel => ids.ssrc_audio_level = id,
             Uri::DependencyDescriptor => ids.dependency_descriptor = id,
             Uri::VideoOrientation => ids.video_orientation = id,
+            Uri::TimeOffset => ids.time_offset = id,
             Uri::AbsCaptureTime => ids.abs_capture_time = id,
             Uri::PlayoutDelay => ids.playout_delay = id,
             Uri::MediasoupPacketId => ids.mediasoup_packet_id = id,

@@ -93,6 +93,7 @@ fn text<'a>(parameters: &'a RtpCodecParametersParameters, name: &str) -> Option<
     parameters.get(name).map(|value| match value {
         RtpCodecParametersParametersValue::String(text) => Cow::Borrowed(text.as_ref()),
         RtpCodecParametersParametersValue::Number(number) => Cow::Owned(number.to_string()),
+        RtpCodecParametersParametersValue::Other(other) => Cow::Owned(other.to_string()),
     })
 }
 

@@ -54,6 +54,7 @@ pub(super) fn validate_rtp_codec_capability(codec: &RtpCodecCapability) -> Resul
 fn validate_apt(parameters: &RtpCodecParametersParameters) -> Result<(), Cow<'static, str>> {
     match parameters.get("apt") {
         Some(RtpCodecParametersParametersValue::String(apt)) => Err(apt.clone()),
+        Some(RtpCodecParametersParametersValue::Other(apt)) => Err(apt.to_string().into()),
         Some(RtpCodecParametersParametersValue::Number(_)) | None => Ok(()),
     }
 }

@@ -20,6 +20,12 @@ impl Worker {
         WorkerDump {
             webrtc_server_ids: self.servers.keys().cloned().collect(),
             router_ids: self.routers.keys().cloned().collect(),
+            transport_ids: self.transport_ids.keys().cloned().collect(),
+            producer_ids: self.producer_ids.keys().cloned().collect(),
+            consumer_ids: self.consumer_ids.keys().cloned().collect(),
+            rtp_observer_ids: self.observer_ids.keys().cloned().collect(),
+            data_producer_ids: Vec::new(),
+            data_consumer_ids: Vec::new(),
         }
     }
 

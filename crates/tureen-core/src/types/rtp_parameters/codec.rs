@@ -1,5 +1,8 @@
 use std::borrow::Cow;
+use std::cmp::Ordering;
 use std::collections::{BTreeMap, btree_map};
+use std::fmt;
+use std::hash::{Hash, Hasher};
 use std::num::{NonZeroU8, NonZeroU32};
 
 use serde::{Deserialize, Serialize};
@@ -21,6 +24,21 @@ pub enum RtpCodecParametersParametersValue {
     String(Cow<'static, str>),
     /// A number.
     Number(u32),
+    /// What Node applications may also give. It matters to no codec and is kept as it is.
+    #[doc(hidden)]
+    Other(OtherParameterValue),
+}
+
+/// A value that no codec is known to use.
+#[derive(Debug, Clone, Deserialize, Serialize)]
+#[serde(untagged)]
+pub enum OtherParameterValue {
+    /// True or false.
+    Boolean(bool),
+    /// A negative or fractional number.
+    Decimal(f64),
+    /// Several whole numbers.
+    Integers(Vec<i32>),
 }
 
 /// A codec in use: what an RTP stream carries under one payload type.
@@ -171,6 +189,56 @@ where
         let mut all = Self::default();
         all.extend(parameters);
         all
+    }
+}
+
+impl Ord for OtherParameterValue {
+    fn cmp(&self, other: &Self) -> Ordering {
+        let rank = |value: &Self| match value {
+            Self::Boolean(_) => 0,
+            Self::Decimal(_) => 1,
+            Self::Integers(_) => 2,
+        };
+        match (self, other) {
+            (Self::Boolean(a), Self::Boolean(b)) => a.cmp(b),
+            (Self::Decimal(a), Self::Decimal(b)) => a.total_cmp(b),
+            (Self::Integers(a), Self::Integers(b)) => a.cmp(b),
+            (a, b) => rank(a).cmp(&rank(b)),
+        }
+    }
+}
+
+impl PartialOrd for OtherParameterValue {
+    fn partial_cmp(&self, other: &Self) -> Option<Ordering> {
+        Some(self.cmp(other))
+    }
+}
+
+impl PartialEq for OtherParameterValue {
+    fn eq(&self, other: &Self) -> bool {
+        self.cmp(other).is_eq()
+    }
+}
+
+impl Eq for OtherParameterValue {}
+
+impl Hash for OtherParameterValue {
+    fn hash<H: Hasher>(&self, state: &mut H) {
+        match self {
+            Self::Boolean(value) => value.hash(state),
+            Self::Decimal(value) => value.to_bits().hash(state),
+            Self::Integers(values) => values.hash(state),
+        }
+    }
+}
+
+impl fmt::Display for OtherParameterValue {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Boolean(value) => value.fmt(f),
+            Self::Decimal(value) => value.fmt(f),
+            Self::Integers(values) => fmt::Debug::fmt(values, f),
+        }
     }
 }
 

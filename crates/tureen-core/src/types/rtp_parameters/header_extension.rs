@@ -25,6 +25,8 @@ named_enum! {
         DependencyDescriptor = "https://aomediacodec.github.io/av1-rtp-spec/#dependency-descriptor-rtp-header-extension",
         /// Coordination of video orientation (3GPP TS 26.114).
         VideoOrientation = "urn:3gpp:video-orientation",
+        /// Offset of the sending time from the timestamp (RFC 5450).
+        TimeOffset = "urn:ietf:params:rtp-hdrext:toffset",
         /// Absolute capture time.
         AbsCaptureTime = "http://www.webrtc.org/experiments/rtp-hdrext/abs-capture-time",
         /// Bounds of the receiver's playout delay.
@@ -126,7 +128,7 @@ mod tests {
 
     #[test]
     fn unknown_uris_are_refused_by_name() {
-        let unknown = "urn:ietf:params:rtp-hdrext:toffset";
+        let unknown = "urn:ietf:params:rtp-hdrext:encrypt";
         assert_eq!(
             unknown.parse::<RtpHeaderExtensionUri>(),
             Err(RtpHeaderExtensionUriParseError::Unsupported(unknown.to_owned()))

@@ -11,6 +11,8 @@ use serde::{Deserialize, Serialize};
 pub use self::capabilities::{
     RtpCapabilities, RtpCapabilitiesFinalized, RtpCodecCapability, RtpCodecCapabilityFinalized,
 };
+#[doc(hidden)]
+pub use self::codec::OtherParameterValue;
 pub use self::codec::{RtpCodecParameters, RtpCodecParametersParameters, RtpCodecParametersParametersValue};
 pub use self::header_extension::{
     RtpHeaderExtension, RtpHeaderExtensionDirection, RtpHeaderExtensionParameters, RtpHeaderExtensionUri,
