@@ -19,7 +19,7 @@ use std::time::{Duration, SystemTime};
 
 use rand::TryRngCore;
 use rand::rngs::OsRng;
-use tureen_core::api::{Injection, Notification, Request, RequestError, RequestId, Response};
+use tureen_core::api::{Injection, Notification, Request, RequestError, RequestId, Response, RouterId};
 use tureen_core::dtls::{Certificate, DtlsOptions};
 use tureen_core::io::{Datagram, SocketCommand, SocketId, Tuple};
 use tureen_core::types::data_structures::ListenInfo;
@@ -42,7 +42,7 @@ pub struct EngineConfig {
 }
 
 /// Paths of a certificate and its private key, both PEM.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct DtlsFiles {
     /// The certificate.
     pub certificate: PathBuf,
@@ -148,6 +148,16 @@ impl Engine {
         self.drain(outlet);
     }
 
+    /// Closes every router, so that remote sides learn of it by DTLS at once, and sends what is queued.
+    pub fn close(mut self) {
+        let mut routers = Routers::default();
+        self.request(RequestId(0), Request::DumpWorker, &mut routers);
+        for router in std::mem::take(&mut routers.0) {
+            self.request(RequestId(0), Request::CloseRouter(router), &mut routers);
+        }
+        self.net.flush();
+    }
+
     /// Does all that the engine wants done after an input.
     fn drain(&mut self, outlet: &mut impl Outlet) {
         loop {
@@ -230,6 +240,20 @@ const STREAM_EVENTS_PER_TURN: usize = 64;
 /// The size of a socket buffer. Zero is mediasoup's way to say "not given".
 fn size(bytes: Option<u32>) -> Option<usize> {
     bytes.filter(|bytes| *bytes > 0).map(|bytes| bytes as usize)
+}
+
+/// Learns which routers there are.
+#[derive(Default)]
+struct Routers(Vec<RouterId>);
+
+impl Outlet for Routers {
+    fn response(&mut self, _: RequestId, result: Result<Response, RequestError>) {
+        if let Ok(Response::WorkerDump(dump)) = result {
+            self.0 = dump.router_ids;
+        }
+    }
+
+    fn notification(&mut self, _: Notification) {}
 }
 
 fn read(path: &Path) -> io::Result<Vec<u8>> {

@@ -13,8 +13,8 @@
 //! every run of datagrams to one destination is one message with generic segmentation offload (GSO). Elsewhere the same
 //! interface makes plain system calls. In steady state nothing here allocates.
 //!
-//! This is the only crate of the workspace with unsafe code, and in it only the module of the platform's system calls and
-//! [`claim_fd`].
+//! This is the only crate of the workspace with unsafe code, and in it only the module of the platform's system calls,
+//! [`claim_fd`] and [`ResourceUsage`].
 //!
 //! Sockets are named by tokens that the caller chooses. A TCP stream carries datagrams in frames (RFC 4571) and is used by
 //! the same calls as a UDP socket; [`Net::next_stream_event`] tells of new streams and of those that have ended.
@@ -29,6 +29,8 @@ mod receive;
 mod send;
 mod stats;
 mod tcp;
+#[cfg(unix)]
+mod usage;
 mod waker;
 
 #[cfg(all(target_os = "linux", not(feature = "portable")))]
@@ -47,4 +49,6 @@ pub use net::{Net, NetConfig};
 pub use receive::{Batch, Datagram};
 pub use stats::NetStats;
 pub use tcp::{Connection, StreamEvent};
+#[cfg(unix)]
+pub use usage::ResourceUsage;
 pub use waker::Waker;

@@ -357,8 +357,11 @@ impl Consumer {
             Some(layers) => layers.source(),
             None => Some(0),
         };
-        let producer_score =
-            source.and_then(|source| producer.get(usize::from(source))).copied().unwrap_or(0);
+        let producer_score = match self.stream_type {
+            // A pipe hands on every stream there is; mediasoup calls that the best.
+            StreamType::Pipe => 10,
+            _ => source.and_then(|source| producer.get(usize::from(source))).copied().unwrap_or(0),
+        };
         // As mediasoup's RtpStreamSend: what was lost beyond repair costs score quadratically.
         let own = |outlet: &Outlet| {
             let lost = f64::from(outlet.stream.remote_report().fraction_lost) / 256.0;

@@ -19,7 +19,7 @@ use std::time::{Duration, Instant};
 use crate::api::{MediaTrace, Produce, ProducerDump, ProducerId, ProducerScore, RequestError, StreamType};
 use crate::consumer::extension_ids;
 use crate::keys::{ConsumerKey, ObserverKey, TransportKey};
-use crate::ortc::RtpMapping;
+use crate::ortc::{RtpMapping, RtpMappingEncoding};
 use crate::types::data_structures::RtpPacketTraceInfo;
 use crate::types::rtp_parameters::{MediaKind, RtpEncodingParameters, RtpParameters};
 use crate::units::{PayloadType, Ssrc};
@@ -115,6 +115,12 @@ impl Producer {
                 "rtpMapping.encodings does not match rtpParameters.encodings of producer {}",
                 request.id
             );
+            return Err(RequestError::Invalid(text));
+        }
+        let named = |mapping: &RtpMappingEncoding| mapping.ssrc.is_some() || mapping.rid.is_some();
+        let by_mid = parameters.mid.is_some() && parameters.encodings.len() == 1;
+        if !by_mid && !request.rtp_mapping.encodings.iter().all(named) {
+            let text = format!("rtpMapping.encodings of producer {} lack ssrc, rid and mid", request.id);
             return Err(RequestError::Invalid(text));
         }
         let Some(codec) = StreamCodec::of_encoding(parameters, parameters.encodings.first()) else {

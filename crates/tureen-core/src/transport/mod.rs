@@ -14,7 +14,7 @@ use std::time::Instant;
 
 use hashbrown::HashMap;
 
-use crate::api::{RouterId, TransportId, TransportTrace};
+use crate::api::{RequestError, RouterId, TransportId, TransportTrace};
 use crate::consumer::Resend;
 use crate::data::DataSide;
 use crate::keys::{ConsumerKey, ProducerKey};
@@ -87,6 +87,36 @@ pub struct Bitrates {
     pub max_outgoing: Bitrate,
     /// For this side's estimate.
     pub min_outgoing: Bitrate,
+}
+
+impl Bitrates {
+    /// Limits what is sent.
+    ///
+    /// # Errors
+    /// `Failed` below the floor.
+    pub fn set_max_outgoing(&mut self, bitrate: Bitrate) -> Result<(), RequestError> {
+        if !bitrate.is_zero() && bitrate < self.min_outgoing {
+            let (max, min) = (bitrate.as_bps(), self.min_outgoing.as_bps());
+            let text = format!("maximum outgoing bitrate {max} is below the minimum, {min}");
+            return Err(RequestError::Failed(text));
+        }
+        self.max_outgoing = bitrate;
+        Ok(())
+    }
+
+    /// Sets the floor of the estimate.
+    ///
+    /// # Errors
+    /// `Failed` above the limit.
+    pub fn set_min_outgoing(&mut self, bitrate: Bitrate) -> Result<(), RequestError> {
+        if !self.max_outgoing.is_zero() && bitrate > self.max_outgoing {
+            let (min, max) = (bitrate.as_bps(), self.max_outgoing.as_bps());
+            let text = format!("minimum outgoing bitrate {min} is above the maximum, {max}");
+            return Err(RequestError::Failed(text));
+        }
+        self.min_outgoing = bitrate;
+        Ok(())
+    }
 }
 
 /// Traffic of a transport.

@@ -2,6 +2,7 @@
 
 use std::time::Instant;
 
+use super::parameters;
 use super::router::Router;
 use super::server::{Pending, WebRtcServer};
 use super::sockets::SocketOwner;
@@ -60,10 +61,10 @@ impl Worker {
                 self.set_max_incoming_bitrate(now, &transport, bitrate).map(done)
             }
             Request::SetMaxOutgoingBitrate(transport, bitrate) => {
-                self.transport_mut(&transport).map(|t| t.bitrates.max_outgoing = bitrate).map(done)
+                self.transport_mut(&transport).and_then(|t| t.bitrates.set_max_outgoing(bitrate)).map(done)
             }
             Request::SetMinOutgoingBitrate(transport, bitrate) => {
-                self.transport_mut(&transport).map(|t| t.bitrates.min_outgoing = bitrate).map(done)
+                self.transport_mut(&transport).and_then(|t| t.bitrates.set_min_outgoing(bitrate)).map(done)
             }
             Request::EnableTransportTrace(transport, trace) => {
                 self.transport_mut(&transport).map(|t| t.trace = trace).map(done)
@@ -192,7 +193,8 @@ impl Worker {
         Ok(())
     }
 
-    fn produce(&mut self, options: Produce) -> Answer {
+    fn produce(&mut self, mut options: Produce) -> Answer {
+        parameters::complete(&mut options.rtp_parameters)?;
         let transport_key = self.find_transport(&options.transport_id)?;
         if self.producer_ids.contains_key(&options.id) {
             return Err(RequestError::Duplicate { kind: "Producer", id: options.id.to_string() });
@@ -278,7 +280,8 @@ impl Worker {
         Ok(())
     }
 
-    fn consume(&mut self, now: Instant, options: Consume) -> Answer {
+    fn consume(&mut self, now: Instant, mut options: Consume) -> Answer {
+        parameters::complete(&mut options.rtp_parameters)?;
         let transport_key = self.find_transport(&options.transport_id)?;
         if self.consumer_ids.contains_key(&options.id) {
             return Err(RequestError::Duplicate { kind: "Consumer", id: options.id.to_string() });

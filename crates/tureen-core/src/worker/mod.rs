@@ -20,6 +20,7 @@ mod egress;
 mod ingress;
 mod layers;
 mod observers;
+mod parameters;
 mod planning;
 mod reports;
 mod router;

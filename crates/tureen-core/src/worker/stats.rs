@@ -24,8 +24,8 @@ impl Worker {
             producer_ids: self.producer_ids.keys().cloned().collect(),
             consumer_ids: self.consumer_ids.keys().cloned().collect(),
             rtp_observer_ids: self.observer_ids.keys().cloned().collect(),
-            data_producer_ids: Vec::new(),
-            data_consumer_ids: Vec::new(),
+            data_producer_ids: self.data_producer_ids.keys().cloned().collect(),
+            data_consumer_ids: self.data_consumer_ids.keys().cloned().collect(),
         }
     }
 

@@ -9,6 +9,16 @@ use tureen::producer::{ProducerTraceEventType, ProducerType};
 
 use super::*;
 
+/// As the worker keeps them: every encoding names its codec.
+fn completed(parameters: &RtpParameters) -> RtpParameters {
+    let mut parameters = parameters.clone();
+    let first = parameters.codecs[0].payload_type();
+    for encoding in &mut parameters.encodings {
+        encoding.codec_payload_type.get_or_insert(first);
+    }
+    parameters
+}
+
 #[test]
 fn producer_is_mapped_to_the_router() {
     block_on(async {
@@ -34,7 +44,7 @@ fn producer_is_mapped_to_the_router() {
         let dump = producer.dump().await.unwrap();
         assert_eq!((dump.id, dump.kind, dump.paused), (producer.id(), MediaKind::Video, true));
         assert_eq!(dump.rtp_mapping.codecs[0].mapped_payload_type, 101);
-        assert_eq!(&dump.rtp_parameters, producer.rtp_parameters());
+        assert_eq!(dump.rtp_parameters, completed(producer.rtp_parameters()));
         assert!(producer.get_stats().await.unwrap().is_empty(), "nothing came in yet");
         assert_eq!(transport.dump().await.unwrap().producer_ids, [producer.id()]);
         assert!(router.dump().await.unwrap().map_producer_id_consumer_ids.contains_key(&producer.id()));
@@ -130,7 +140,7 @@ fn consumer_gets_what_its_endpoint_can_receive() {
 
         let dump = consumer.dump().await.unwrap();
         assert_eq!((dump.id, dump.producer_id, dump.paused), (consumer.id(), producer.id(), true));
-        assert_eq!(&dump.rtp_parameters, parameters);
+        assert_eq!(dump.rtp_parameters, completed(parameters));
         let stats = consumer.get_stats().await.unwrap();
         let ConsumerRtpStreamStat::Outbound(stat) = &stats[0] else { panic!("its own stream first") };
         assert_eq!(Some(stat.ssrc), encoding.ssrc);

@@ -34,6 +34,14 @@ pub enum DtlsFingerprint {
 }
 
 impl DtlsFingerprint {
+    /// Reads an algorithm, such as `sha-256`, and pairs of hexadecimal digits with colons between them.
+    ///
+    /// # Errors
+    /// A text that names what is wrong.
+    pub fn parse(algorithm: &str, value: &str) -> Result<Self, String> {
+        AlgorithmAndValue { algorithm: algorithm.to_owned(), value: value.to_owned() }.try_into()
+    }
+
     /// The hash as in SDP: upper case hexadecimal bytes with colons between them.
     pub fn value_string(&self) -> String {
         let value = self.value();

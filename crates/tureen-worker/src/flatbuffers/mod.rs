@@ -1,0 +1,133 @@
+//! The FlatBuffers dialect of mediasoup 3.27.
+//!
+//! A frame is one [`Message`](schema::message::Message). The layout is positional: numbers of enums, tags of unions and
+//! slots of fields follow from the order in `schema/`, and differ between versions of the library. Received messages
+//! are turned into the owned form of the schema as a whole, which checks them, and then moved into the engine's words.
+
+mod data;
+mod media;
+mod request;
+mod response;
+mod rtp;
+#[cfg(test)]
+mod tests;
+mod transport;
+
+use std::collections::HashMap;
+
+use planus::{Builder, ReadAsRoot};
+use tureen_core::api::{Notification, RequestError};
+
+use self::schema::message::{Body, BodyRef, Message, MessageRef};
+use self::schema::request::{Method, Request};
+use crate::channel::Framing;
+use crate::dialect::{Dialect, Incoming, Refusal, Reply, error_name};
+
+/// Generated from `schema/`.
+#[allow(unsafe_code, unreachable_pub, missing_docs, unused, clippy::all)]
+mod schema {
+    include!(concat!(env!("OUT_DIR"), "/schema.rs"));
+}
+
+/// How frames follow each other, and how long they may be.
+pub const FRAMES: (Framing, usize) = (Framing::LengthPrefix, 8 << 20);
+
+/// The codec. It remembers what was asked, since some answers are told apart by that alone.
+#[derive(Debug)]
+pub struct FlatBuffers {
+    builder: Builder,
+    methods: HashMap<u64, Method>,
+    pid: u32,
+}
+
+impl FlatBuffers {
+    /// The codec of the process `pid`.
+    pub fn new(pid: u32) -> Self {
+        Self { builder: Builder::new(), methods: HashMap::new(), pid }
+    }
+
+    fn write(&mut self, body: Body, out: &mut Vec<u8>) {
+        self.builder.clear();
+        let frame = self.builder.finish(Message { data: body }, None);
+        Framing::LengthPrefix.write(frame, out);
+    }
+}
+
+impl Dialect for FlatBuffers {
+    fn decode(&mut self, frame: &[u8]) -> Result<Incoming, Refusal> {
+        let malformed = |error: planus::Error| Refusal::Message(format!("malformed message: {error}"));
+        let message = MessageRef::read_as_root(frame).map_err(malformed)?;
+        match message.data().map_err(malformed)? {
+            BodyRef::Request(from) => {
+                let id = from.id().map_err(malformed)?.into();
+                let refuse = |error| Refusal::Request { id, error };
+                let from = Request::try_from(from)
+                    .map_err(|error| refuse(RequestError::Invalid(format!("malformed request: {error}"))))?;
+                let method = from.method;
+                let call = request::read_request(from).map_err(refuse)?;
+                self.methods.insert(id, method);
+                Ok(Incoming::Request { id, call })
+            }
+            BodyRef::Notification(from) => request::read_notification(from.try_into().map_err(malformed)?),
+            BodyRef::Response(_) | BodyRef::Log(_) => {
+                Err(Refusal::Message("the parent sends what only a worker may send".to_owned()))
+            }
+        }
+    }
+
+    fn write_response(&mut self, id: u64, result: Result<Reply, RequestError>, out: &mut Vec<u8>) {
+        let method = self.methods.remove(&id);
+        // It was a u32 when it came in.
+        let id = id as u32;
+        let response = match result {
+            Ok(reply) => {
+                let body = match reply {
+                    Reply::Engine(response) => response::write_response(response, method, self.pid),
+                    Reply::ResourceUsage(usage) => Some(response::write_resource_usage(usage)),
+                };
+                schema::response::Response { id, accepted: true, body, error: None, reason: None }
+            }
+            Err(error) => schema::response::Response {
+                id,
+                accepted: false,
+                body: None,
+                error: Some(error_name(&error).to_owned()),
+                reason: Some(error.to_string()),
+            },
+        };
+        self.write(Body::Response(Box::new(response)), out);
+    }
+
+    fn write_notification(&mut self, notification: Notification, out: &mut Vec<u8>) {
+        if let Some(notification) = response::write_notification(notification) {
+            self.write(Body::Notification(Box::new(notification)), out);
+        }
+    }
+
+    fn write_running(&mut self, out: &mut Vec<u8>) {
+        let notification = schema::notification::Notification {
+            handler_id: self.pid.to_string(),
+            event: schema::notification::Event::WorkerRunning,
+            body: None,
+        };
+        self.write(Body::Notification(Box::new(notification)), out);
+    }
+
+    fn write_log(&mut self, line: String, out: &mut Vec<u8>) {
+        self.write(Body::Log(Box::new(schema::log::Log { data: line })), out);
+    }
+}
+
+type Parse<T> = Result<T, RequestError>;
+
+fn invalid(text: impl Into<String>) -> RequestError {
+    RequestError::Invalid(text.into())
+}
+
+fn list<T, U>(from: Vec<T>, convert: impl FnMut(T) -> U) -> Vec<U> {
+    from.into_iter().map(convert).collect()
+}
+
+fn ids<T: Into<String>>(from: Vec<T>) -> Vec<String> {
+    list(from, Into::into)
+}

@@ -1,0 +1,118 @@
+//! A worker process for mediasoup's Node library, in place of the library's own.
+//!
+//! The library starts one process for each `createWorker()`, sends requests on file descriptor 3 and reads answers and
+//! events on 4. [`main`] is the whole of the program; what the library says goes through a [`dialect::Dialect`], which is
+//! a codec between the wire and [`tureen_core::api`], to the engine:
+//!
+//! ```text
+//! fd 3 ──► channel::Inbox ──► Dialect ──► tureen_driver::Engine ──► sockets
+//! fd 4 ◄── channel::Outbox ◄── Dialect ◄───────┘
+//! ```
+//!
+//! All of it is one thread: a request is served between two batches of datagrams, and its answer leaves with the same
+//! turn. That costs no hand-over and no lock, and one write carries all that a turn has to say.
+#![warn(missing_debug_implementations)]
+
+pub mod arguments;
+#[cfg(unix)]
+pub mod channel;
+pub mod dialect;
+pub mod flatbuffers;
+pub mod logging;
+#[cfg(unix)]
+mod process;
+pub mod versions;
+
+use std::process::ExitCode;
+
+use tureen_core::dtls::DtlsOptions;
+use tureen_core::worker::Limits;
+use tureen_driver::{Engine, EngineConfig};
+use tureen_net::{Net, NetConfig};
+
+use arguments::{Arguments, Command};
+use versions::Version;
+
+/// Without `MEDIASOUP_VERSION`: this was not started by mediasoup's library.
+const EXIT_NO_LIBRARY: u8 = 41;
+/// Settings that can't be met. The library turns it into a `TypeError`.
+const EXIT_SETTINGS: u8 = 42;
+
+/// Runs the program. Exit status 0: asked to end, or the parent is gone; 41: not started by mediasoup's library; 42:
+/// wrong settings or a version of the library that is not supported; 1: what must not happen.
+pub fn main() -> ExitCode {
+    let arguments = match arguments::parse(std::env::args().skip(1)) {
+        Ok(Command::Help) => {
+            println!("{}", arguments::help());
+            return ExitCode::SUCCESS;
+        }
+        Ok(Command::Version) => {
+            println!("tureen-worker {} (mediasoup {})", env!("CARGO_PKG_VERSION"), versions::SUPPORTED);
+            return ExitCode::SUCCESS;
+        }
+        Ok(Command::Run(arguments)) => arguments,
+        Err(error) => return fail(EXIT_SETTINGS, error),
+    };
+    let Ok(version) = std::env::var("MEDIASOUP_VERSION") else {
+        return fail(EXIT_NO_LIBRARY, "not started by mediasoup's library; --help explains how that is done");
+    };
+    match Version::parse(&version) {
+        Some(version) => serve(arguments, version),
+        None => {
+            let text = format!("mediasoup {version} is not supported; supported is {}", versions::SUPPORTED);
+            fail(EXIT_SETTINGS, text)
+        }
+    }
+}
+
+#[cfg(unix)]
+fn serve(arguments: Arguments, version: Version) -> ExitCode {
+    let channel = tureen_net::claim_fd(3).and_then(|input| Ok((input, tureen_net::claim_fd(4)?)));
+    let channel = match channel {
+        Ok(channel) => channel,
+        Err(error) => return fail(EXIT_NO_LIBRARY, format!("there is no channel: {error}")),
+    };
+    let log = logging::Log::default();
+    if let Err(error) = log.set(&arguments.log) {
+        return fail(EXIT_SETTINGS, error);
+    }
+    // It is the first one: nothing of this program sets another.
+    let _ = tracing::subscriber::set_global_default(log.clone());
+    let engine = match start_engine(arguments) {
+        Ok(engine) => engine,
+        Err(error) => return fail(EXIT_SETTINGS, error),
+    };
+    let pid = std::process::id();
+    let result = match version {
+        Version::FlatBuffers => {
+            process::run(engine, flatbuffers::FlatBuffers::new(pid), flatbuffers::FRAMES, channel, log)
+        }
+    };
+    match result {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => fail(1, error),
+    }
+}
+
+#[cfg(not(unix))]
+fn serve(_: Arguments, _: Version) -> ExitCode {
+    fail(1, "the channel needs inherited file descriptors, which only Unix has")
+}
+
+#[cfg(unix)]
+fn start_engine(arguments: Arguments) -> std::io::Result<Engine> {
+    let config = EngineConfig {
+        rtc_port_range: arguments.rtc_port_range,
+        dtls_files: arguments.dtls_files,
+        dtls: DtlsOptions::default(),
+        limits: Limits::default(),
+        batches_per_turn: 16,
+    };
+    Engine::start(config, Net::new(NetConfig::default())?)
+}
+
+/// The library logs what comes on standard error.
+fn fail(status: u8, error: impl std::fmt::Display) -> ExitCode {
+    eprintln!("tureen-worker: {error}");
+    ExitCode::from(status)
+}

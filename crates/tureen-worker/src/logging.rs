@@ -1,0 +1,291 @@
+//! The log: what the engine says by `tracing`, filtered by mediasoup's levels and tags, as lines for the parent.
+
+use std::collections::VecDeque;
+use std::fmt::{self, Write};
+use std::sync::atomic::{AtomicU8, AtomicU16, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
+
+use tracing::field::{Field, Visit};
+use tracing::span::{Attributes, Id, Record};
+use tracing::{Event, Level, Metadata, Subscriber};
+
+use crate::dialect::LogSettings;
+
+/// Lines that wait to be sent. Further ones are dropped and counted.
+const MAX_LINES: usize = 1024;
+/// Longest line, in bytes; the rest of a longer one is cut off.
+const MAX_LINE: usize = 4096;
+
+/// Collects lines. Cheap to clone; all clones are one log.
+#[derive(Clone, Debug, Default)]
+pub struct Log {
+    shared: Arc<Shared>,
+}
+
+#[derive(Debug)]
+struct Shared {
+    /// Least severity that is kept, as its index in [`LEVELS`].
+    level: AtomicU8,
+    /// One bit for each of [`TAGS`].
+    tags: AtomicU16,
+    lines: Mutex<Lines>,
+}
+
+#[derive(Debug, Default)]
+struct Lines {
+    queue: VecDeque<String>,
+    dropped: u64,
+}
+
+/// Levels of mediasoup, each keeps what those before it keep.
+const LEVELS: [&str; 4] = ["none", "error", "warn", "debug"];
+const ERROR: u8 = 1;
+const WARN: u8 = 2;
+const DEBUG: u8 = 3;
+
+/// Topics of mediasoup, and the modules that speak of each.
+const TAGS: [(&str, &[&str]); 13] = [
+    ("info", &[]),
+    ("ice", &["::ice"]),
+    ("dtls", &["::dtls"]),
+    ("rtp", &["::producer", "::consumer", "::demux", "::worker::ingress", "::worker::egress"]),
+    ("srtp", &["::srtp"]),
+    ("rtcp", &["::wire::rtcp", "::worker::reports"]),
+    ("rtx", &["::producer::nack_generator", "::producer::rtx", "::producer::key_frame_requests"]),
+    ("bwe", &["::bwe", "::transport::twcc", "::transport::remb"]),
+    ("score", &["::producer::score"]),
+    ("simulcast", &["::consumer::layers"]),
+    ("svc", &["::consumer::layers"]),
+    ("sctp", &["::sctp"]),
+    ("message", &["::data"]),
+];
+
+impl Default for Shared {
+    fn default() -> Self {
+        Self { level: ERROR.into(), tags: AtomicU16::new(0), lines: Mutex::default() }
+    }
+}
+
+impl Log {
+    /// Changes what is kept from now on. Unknown tags mean nothing, as with mediasoup.
+    ///
+    /// # Errors
+    /// A text that names the level, if it is none; nothing changes then.
+    pub fn set(&self, settings: &LogSettings) -> Result<(), String> {
+        if let Some(level) = &settings.level {
+            let lower = level.to_lowercase();
+            let index = LEVELS
+                .iter()
+                .position(|known| *known == lower)
+                .ok_or_else(|| format!("invalid value '{level}' for logLevel"))?;
+            self.shared.level.store(index as u8, Ordering::Relaxed);
+        }
+        if let Some(tags) = &settings.tags {
+            let known = TAGS.iter().enumerate().filter(|(_, (name, _))| tags.iter().any(|tag| tag == name));
+            let bits = known.fold(0, |bits, (index, _)| bits | 1 << index);
+            self.shared.tags.store(bits, Ordering::Relaxed);
+        }
+        tracing::callsite::rebuild_interest_cache();
+        Ok(())
+    }
+
+    /// The next line to be sent. Its first letter is its level.
+    pub fn take(&self) -> Option<String> {
+        let mut lines = self.lines();
+        match lines.queue.pop_front() {
+            None if lines.dropped > 0 => {
+                Some(format!("W{} lines of the log were dropped", std::mem::take(&mut lines.dropped)))
+            }
+            line => line,
+        }
+    }
+
+    fn push(&self, mut line: String) {
+        if line.len() > MAX_LINE {
+            let boundary = (0..=MAX_LINE).rev().find(|&index| line.is_char_boundary(index));
+            line.truncate(boundary.unwrap_or(0));
+        }
+        let mut lines = self.lines();
+        if lines.queue.len() < MAX_LINES {
+            lines.queue.push_back(line);
+        } else {
+            lines.dropped += 1;
+        }
+    }
+
+    fn lines(&self) -> std::sync::MutexGuard<'_, Lines> {
+        self.shared.lines.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Subscriber for Log {
+    fn enabled(&self, metadata: &Metadata<'_>) -> bool {
+        let level = self.shared.level.load(Ordering::Relaxed);
+        let tagged = || {
+            let bits = self.shared.tags.load(Ordering::Relaxed);
+            tags_of(metadata.target()) & bits != 0
+        };
+        match *metadata.level() {
+            Level::ERROR => level >= ERROR,
+            Level::WARN => level >= WARN && tagged(),
+            Level::INFO | Level::DEBUG => level >= DEBUG && tagged(),
+            Level::TRACE => false,
+        }
+    }
+
+    fn new_span(&self, _: &Attributes<'_>) -> Id {
+        Id::from_u64(1)
+    }
+
+    fn record(&self, _: &Id, _: &Record<'_>) {}
+
+    fn record_follows_from(&self, _: &Id, _: &Id) {}
+
+    fn event(&self, event: &Event<'_>) {
+        let level = match *event.metadata().level() {
+            Level::ERROR => 'E',
+            Level::WARN => 'W',
+            _ => 'D',
+        };
+        let mut line =
+            Line { text: format!("{level}{} |", event.metadata().target()), fields: String::new() };
+        event.record(&mut line);
+        if !line.fields.is_empty() {
+            line.text.push_str(" [");
+            line.text.push_str(&line.fields);
+            line.text.push(']');
+        }
+        self.push(line.text);
+    }
+
+    fn enter(&self, _: &Id) {}
+
+    fn exit(&self, _: &Id) {}
+}
+
+/// The tags of a module: those of its longest prefix that has any, else `info`.
+fn tags_of(target: &str) -> u16 {
+    let mut longest = 0;
+    let mut bits = 1;
+    for (index, (_, modules)) in TAGS.iter().enumerate() {
+        for module in modules.iter().filter(|module| target.contains(*module)) {
+            if module.len() > longest {
+                (longest, bits) = (module.len(), 0);
+            }
+            if module.len() == longest {
+                bits |= 1 << index;
+            }
+        }
+    }
+    bits
+}
+
+/// An event on its way to be text.
+struct Line {
+    text: String,
+    fields: String,
+}
+
+impl Visit for Line {
+    fn record_debug(&mut self, field: &Field, value: &dyn fmt::Debug) {
+        // Writing to a String fails only where a value's own form does.
+        let _ = if field.name() == "message" {
+            write!(self.text, " {value:?}")
+        } else {
+            let comma = if self.fields.is_empty() { "" } else { ", " };
+            write!(self.fields, "{comma}{}:{value:?}", field.name())
+        };
+    }
+
+    fn record_str(&mut self, field: &Field, value: &str) {
+        self.record_debug(field, &format_args!("{value}"));
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn log(level: &str, tags: &[&str]) -> Log {
+        let log = Log::default();
+        let tags = tags.iter().map(|&tag| tag.to_owned()).collect();
+        log.set(&LogSettings { level: Some(level.to_owned()), tags: Some(tags) }).unwrap();
+        log
+    }
+
+    fn speak() {
+        tracing::error!(target: "tureen_core::ice::server", port = 7, "bad");
+        tracing::warn!(target: "tureen_core::ice::server", text = "a b", "odd");
+        tracing::debug!(target: "tureen_core::ice::server", "fine");
+        tracing::debug!(target: "tureen_core::dtls", "secret");
+        tracing::trace!(target: "tureen_core::ice::server", "too much");
+    }
+
+    fn lines(log: &Log) -> Vec<String> {
+        std::iter::from_fn(|| log.take()).collect()
+    }
+
+    #[test]
+    fn level_and_tag_decide_what_is_kept() {
+        let all = [
+            "Etureen_core::ice::server | bad [port:7]",
+            "Wtureen_core::ice::server | odd [text:a b]",
+            "Dtureen_core::ice::server | fine",
+        ];
+        for (level, tags, kept) in [
+            ("none", &["ice"][..], 0),
+            ("error", &["ice"], 1),
+            ("warn", &["ice"], 2),
+            ("DEBUG", &["ice"], 3),
+            ("debug", &["bwe", "nonsense"], 1),
+        ] {
+            let log = log(level, tags);
+            tracing::subscriber::with_default(log.clone(), speak);
+            assert_eq!(lines(&log), all[..kept], "{level} {tags:?}");
+        }
+    }
+
+    #[test]
+    fn settings_that_are_not_given_stay() {
+        let log = log("debug", &["ice"]);
+        log.set(&LogSettings { level: Some("warn".to_owned()), tags: None }).unwrap();
+        tracing::subscriber::with_default(log.clone(), speak);
+        assert_eq!(lines(&log).len(), 2);
+    }
+
+    #[test]
+    fn unknown_level_is_named_and_changes_nothing() {
+        let log = log("warn", &["ice"]);
+        let error = log.set(&LogSettings { level: Some("chicken".to_owned()), tags: Some(vec![]) });
+        assert_eq!(error.unwrap_err(), "invalid value 'chicken' for logLevel");
+        tracing::subscriber::with_default(log.clone(), speak);
+        assert_eq!(lines(&log).len(), 2);
+    }
+
+    #[test]
+    fn a_module_speaks_of_the_tag_of_its_longest_prefix() {
+        let tag = |name: &str| 1 << TAGS.iter().position(|(tag, _)| *tag == name).unwrap();
+        assert_eq!(tags_of("tureen_core::producer::stream"), tag("rtp"));
+        assert_eq!(tags_of("tureen_core::producer::nack_generator"), tag("rtx"));
+        assert_eq!(tags_of("tureen_core::consumer::layers::svc"), tag("simulcast") | tag("svc"));
+        assert_eq!(tags_of("tureen_net::net"), tag("info"));
+    }
+
+    #[test]
+    fn full_log_drops_and_tells_how_much() {
+        let log = Log::default();
+        for _ in 0..MAX_LINES + 3 {
+            log.push("Dline".to_owned());
+        }
+        let lines = lines(&log);
+        assert_eq!(lines.len(), MAX_LINES + 1);
+        assert_eq!(lines[MAX_LINES], "W3 lines of the log were dropped");
+    }
+
+    #[test]
+    fn long_line_is_cut_at_a_character() {
+        let log = Log::default();
+        log.push("é".repeat(MAX_LINE));
+        assert_eq!(log.take().unwrap().len(), MAX_LINE);
+    }
+}

@@ -1,0 +1,5 @@
+//! `tureen-worker`: the worker process. See the library of this crate.
+
+fn main() -> std::process::ExitCode {
+    tureen_worker::main()
+}
