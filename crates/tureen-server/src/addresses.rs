@@ -49,6 +49,14 @@ pub(crate) fn listen_infos(rtc: &RtcConfig, port: Option<u16>) -> Vec<ListenInfo
     udp.chain(tcp).collect()
 }
 
+/// Where plain transports receive: UDP on the best of those addresses, on a port of the configured range.
+pub(crate) fn plain_listen_info(rtc: &RtcConfig) -> ListenInfo {
+    let mut infos = listen_infos(rtc, None);
+    let mut info = infos.swap_remove(0);
+    info.port_range = Some(rtc.plain_ports.clone());
+    info
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

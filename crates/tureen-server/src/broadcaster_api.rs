@@ -28,8 +28,11 @@ pub(crate) fn routes(max_body: usize) -> Router<App> {
         .route(BROADCASTER, delete(remove))
         .route(&format!("{BROADCASTER}/transports"), post(create_transport))
         .route(&format!("{TRANSPORT}/connect"), post(connect))
+        .route(&format!("{TRANSPORT}/plain-connect"), post(plain_connect))
         .route(&format!("{TRANSPORT}/producers"), post(produce))
         .route(&format!("{TRANSPORT}/consume"), post(consume))
+        .route(&format!("{TRANSPORT}/produce/data"), post(produce_data))
+        .route(&format!("{TRANSPORT}/consume/data"), post(consume_data))
         .layer(DefaultBodyLimit::max(max_body))
 }
 
@@ -52,6 +55,12 @@ struct OfTransport {
 #[serde(rename_all = "camelCase")]
 struct Consume {
     producer_id: ProducerId,
+}
+
+#[derive(Deserialize)]
+#[serde(rename_all = "camelCase")]
+struct ConsumeData {
+    data_producer_id: DataProducerId,
 }
 
 type Answer = Result<Json<Value>, Failure>;
@@ -77,6 +86,10 @@ async fn connect(State(app): State<App>, Path(path): Path<OfTransport>, body: By
     Ok(path.broadcaster(&app)?.connect(path.transport_id, read(&body)?).await?)
 }
 
+async fn plain_connect(State(app): State<App>, Path(path): Path<OfTransport>, body: Bytes) -> Answer {
+    Ok(Json(path.broadcaster(&app)?.plain_connect(path.transport_id, read(&body)?).await?))
+}
+
 async fn produce(State(app): State<App>, Path(path): Path<OfTransport>, body: Bytes) -> Answer {
     Ok(Json(path.broadcaster(&app)?.produce(path.transport_id, read(&body)?).await?))
 }
@@ -87,6 +100,15 @@ async fn consume(
     Query(Consume { producer_id }): Query<Consume>,
 ) -> Answer {
     Ok(Json(path.broadcaster(&app)?.consume(path.transport_id, producer_id).await?))
+}
+
+async fn produce_data(State(app): State<App>, Path(path): Path<OfTransport>, body: Bytes) -> Answer {
+    Ok(Json(path.broadcaster(&app)?.produce_data(path.transport_id, read(&body)?).await?))
+}
+
+async fn consume_data(State(app): State<App>, Path(path): Path<OfTransport>, body: Bytes) -> Answer {
+    let ConsumeData { data_producer_id } = read(&body)?;
+    Ok(Json(path.broadcaster(&app)?.consume_data(path.transport_id, data_producer_id).await?))
 }
 
 impl Named {

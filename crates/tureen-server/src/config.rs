@@ -3,6 +3,7 @@
 use std::{
     net::{IpAddr, Ipv4Addr, SocketAddr},
     num::NonZeroUsize,
+    ops::RangeInclusive,
     path::{Path, PathBuf},
     time::Duration,
 };
@@ -57,6 +58,8 @@ pub struct RtcConfig {
     pub announce: Option<String>,
     /// Port of the first worker; each further worker takes the next one. 0 takes any free port. Default 44444.
     pub port: u16,
+    /// First and last port of plain transports (RTP without WebRTC, of broadcasters). Default 40000 to 49999.
+    pub plain_ports: RangeInclusive<u16>,
     /// Bandwidth estimate of a transport before the first feedback (bit/s). Default 1 000 000.
     pub initial_available_outgoing_bitrate: u64,
     /// What a client may send on one transport (bit/s, told to it by REMB); 0 means no limit. Default 1 500 000.
@@ -77,6 +80,8 @@ pub struct Limits {
     pub max_transports_per_peer: usize,
     /// Producers of one peer. Default 32.
     pub max_producers_per_peer: usize,
+    /// Data producers (data channels) of one peer, those it closed included. Default 2048.
+    pub max_data_producers_per_peer: usize,
     /// Broadcasters in one room. Default 32.
     pub max_broadcasters_per_room: usize,
     /// Consumers of one broadcaster. Default 256.
@@ -166,6 +171,7 @@ impl ServerConfig {
             max_peers_per_room,
             max_transports_per_peer,
             max_producers_per_peer,
+            max_data_producers_per_peer,
             max_broadcasters_per_room,
             max_consumers_per_broadcaster,
             max_consumer_replicas: _,
@@ -179,6 +185,7 @@ impl ServerConfig {
             ("limits.max_peers_per_room", max_peers_per_room),
             ("limits.max_transports_per_peer", max_transports_per_peer),
             ("limits.max_producers_per_peer", max_producers_per_peer),
+            ("limits.max_data_producers_per_peer", max_data_producers_per_peer),
             ("limits.max_broadcasters_per_room", max_broadcasters_per_room),
             ("limits.max_consumers_per_broadcaster", max_consumers_per_broadcaster),
             ("limits.max_message_bytes", max_message_bytes),
@@ -218,6 +225,13 @@ impl ServerConfig {
             "rtc.port",
             self.rtc.port,
             "leaves no room below 65536 for one port per worker",
+        )?;
+        let plain_ports = &self.rtc.plain_ports;
+        check(
+            !plain_ports.is_empty() && *plain_ports.start() > 0,
+            "rtc.plain_ports",
+            format_args!("{} to {}", plain_ports.start(), plain_ports.end()),
+            "is no range of ports",
         )?;
         for ip in &self.rtc.listen {
             check(
@@ -289,6 +303,7 @@ impl Default for RtcConfig {
             listen: Vec::new(),
             announce: None,
             port: 44444,
+            plain_ports: 40_000..=49_999,
             initial_available_outgoing_bitrate: 1_000_000,
             max_incoming_bitrate: 1_500_000,
         }
@@ -303,6 +318,7 @@ impl Default for Limits {
             max_peers_per_room: 500,
             max_transports_per_peer: 8,
             max_producers_per_peer: 32,
+            max_data_producers_per_peer: 2048,
             max_broadcasters_per_room: 32,
             max_consumers_per_broadcaster: 256,
             max_consumer_replicas: 10,

@@ -5,14 +5,21 @@ use std::{collections::HashMap, sync::Arc};
 
 use serde_json::{Map, Value, json};
 use tracing::info;
-use tureen::{consumer::Consumer, prelude::*, webrtc_transport::WebRtcTransport};
+use tureen::{
+    consumer::Consumer,
+    data_consumer::{DataConsumer, DataConsumerOptions},
+    data_producer::{DataProducer, DataProducerOptions},
+    plain_transport::{PlainTransport, PlainTransportRemoteParameters},
+    prelude::*,
+};
 
 use super::{
     ConsumerEntry, Joined, Room, State,
     consuming::Source,
     wire::{
-        AddBroadcaster, BroadcasterTransportKind, ConnectBroadcasterTransport, ConsumedByBroadcaster,
-        CreateBroadcasterTransport, CreatedTransport, ProduceByBroadcaster, write,
+        AddBroadcaster, BroadcasterTransportKind, ConnectBroadcasterTransport, ConnectedPlainTransport,
+        ConsumedByBroadcaster, CreateBroadcasterTransport, CreatedPlainTransport, CreatedTransport,
+        ProduceByBroadcaster, ProduceDataByBroadcaster, write,
     },
 };
 use crate::{protoo::Refusal, workers::LoadUnit};
@@ -27,6 +34,8 @@ pub(super) struct Broadcaster {
     pub(super) producers: HashMap<ProducerId, Producer>,
     transports: HashMap<TransportId, TransportEntry>,
     consumers: HashMap<ConsumerId, ConsumerEntry>,
+    data_producers: HashMap<DataProducerId, DataProducer>,
+    data_consumers: HashMap<DataConsumerId, DataConsumer>,
 }
 
 struct TransportEntry {
@@ -37,6 +46,7 @@ struct TransportEntry {
 #[derive(Clone)]
 enum BroadcasterTransport {
     WebRtc(WebRtcTransport),
+    Plain(PlainTransport),
 }
 
 /// Why a broadcaster can't be added.
@@ -62,6 +72,7 @@ impl Room {
             display_name: display_name.clone(),
             device: device.describe(),
             rtp_capabilities: rtp_capabilities.clone(),
+            hears_data: false,
         };
         let refuse = |refusal| Err(AddBroadcasterError::Refused(refusal));
         let limit = self.config.limits.max_broadcasters_per_room;
@@ -89,6 +100,8 @@ impl Room {
             producers: HashMap::new(),
             transports: HashMap::new(),
             consumers: HashMap::new(),
+            data_producers: HashMap::new(),
+            data_consumers: HashMap::new(),
         };
         state.broadcasters.insert(id.clone(), broadcaster);
         Ok(json!({ "peers": peers }))
@@ -149,12 +162,15 @@ impl Broadcasting {
 
         let (transport, answer) = match asked.r#type {
             BroadcasterTransportKind::Webrtc => {
-                let transport = room.create_webrtc_transport(false).await?;
+                let transport =
+                    room.create_webrtc_transport(false, asked.sctp_capabilities.is_some()).await?;
                 let answer = write(&CreatedTransport::describe(&transport))?;
                 (BroadcasterTransport::WebRtc(transport), answer)
             }
             BroadcasterTransportKind::Plain => {
-                return Err(Refusal::failed("plain transports are not supported yet"));
+                let transport = room.create_plain_transport(&asked).await?;
+                let answer = write(&CreatedPlainTransport::describe(&transport))?;
+                (BroadcasterTransport::Plain(transport), answer)
             }
         };
         let entry = TransportEntry { transport: transport.clone(), _load: room.worker.add_load() };
@@ -176,7 +192,27 @@ impl Broadcasting {
                 .connect(WebRtcTransportRemoteParameters { dtls_parameters })
                 .await
                 .map_err(Refusal::failed),
+            BroadcasterTransport::Plain(_) => {
+                Err(Refusal::bad_request("a plain transport is connected by plain-connect"))
+            }
         }
+    }
+
+    /// Tells a plain transport that does not find it out by itself where its far end is.
+    pub(crate) async fn plain_connect(
+        &self,
+        id: TransportId,
+        asked: PlainTransportRemoteParameters,
+    ) -> Answer {
+        let BroadcasterTransport::Plain(transport) = self.transport(id)? else {
+            return Err(Refusal::bad_request("a WebRTC transport is connected by connect"));
+        };
+        transport.connect(asked).await.map_err(Refusal::bad_request)?;
+        write(&ConnectedPlainTransport {
+            tuple: transport.tuple(),
+            rtcp_tuple: transport.rtcp_tuple(),
+            srtp_parameters: transport.srtp_parameters(),
+        })
     }
 
     pub(crate) async fn produce(&self, id: TransportId, asked: ProduceByBroadcaster) -> Answer {
@@ -248,6 +284,51 @@ impl Broadcasting {
         }
     }
 
+    pub(crate) async fn produce_data(&self, id: TransportId, asked: ProduceDataByBroadcaster) -> Answer {
+        let limit = self.room.config.limits.max_data_producers_per_peer;
+        let check_limit = |count: usize| match count < limit {
+            true => Ok(()),
+            false => Err(Refusal::failed(format_args!("a broadcaster has at most {limit} data producers"))),
+        };
+        self.look(|broadcaster| check_limit(broadcaster.data_producers.len()))??;
+        let mut options = DataProducerOptions::new_sctp(asked.sctp_stream_parameters.into());
+        options.label = asked.label;
+        options.protocol = asked.protocol;
+        let transport = self.transport(id)?;
+        let data_producer =
+            transport.as_transport().produce_data(options).await.map_err(Refusal::bad_request)?;
+        let id = data_producer.id();
+        self.look(|broadcaster| {
+            check_limit(broadcaster.data_producers.len())?;
+            broadcaster.data_producers.insert(id, data_producer);
+            Ok(json!({ "id": id }))
+        })?
+    }
+
+    pub(crate) async fn consume_data(&self, id: TransportId, data_producer_id: DataProducerId) -> Answer {
+        let limit = self.room.config.limits.max_consumers_per_broadcaster;
+        let check_limit = |count: usize| match count < limit {
+            true => Ok(()),
+            false => Err(Refusal::failed(format_args!("a broadcaster has at most {limit} data consumers"))),
+        };
+        self.look(|broadcaster| check_limit(broadcaster.data_consumers.len()))??;
+        let transport = self.transport(id)?;
+        let options = DataConsumerOptions::new_sctp(data_producer_id);
+        let data_consumer =
+            transport.as_transport().consume_data(options).await.map_err(Refusal::bad_request)?;
+        let id = data_consumer.id();
+        let stream_id = data_consumer.sctp_stream_parameters().map(|parameters| parameters.stream_id());
+        let me = self.clone();
+        let forget = move || drop(me.look(|broadcaster| broadcaster.data_consumers.remove(&id)));
+        self.look(|broadcaster| {
+            check_limit(broadcaster.data_consumers.len())?;
+            broadcaster.data_consumers.insert(id, data_consumer.clone());
+            Ok(())
+        })??;
+        data_consumer.on_data_producer_close(forget).detach();
+        Ok(json!({ "id": id, "streamId": stream_id }))
+    }
+
     fn transport(&self, id: TransportId) -> Result<BroadcasterTransport, Refusal> {
         self.look(|broadcaster| broadcaster.transports.get(&id).map(|entry| entry.transport.clone()))?
             .ok_or_else(|| Refusal::not_found("transport", id))
@@ -270,6 +351,7 @@ impl BroadcasterTransport {
     fn as_transport(&self) -> &dyn Transport {
         match self {
             Self::WebRtc(transport) => transport,
+            Self::Plain(transport) => transport,
         }
     }
 }

@@ -4,8 +4,10 @@
 //! is dropped or awaited. So for every two peers either the join of the one sees the producer of the other, or the
 //! producer's maker sees the join, and never both.
 
+mod bot;
 mod broadcasters;
 mod consuming;
+mod data;
 mod requests;
 mod session;
 mod speakers;
@@ -19,15 +21,23 @@ use std::{
 use serde::Serialize;
 use serde_json::{Map, Value, json};
 use tokio::task::JoinSet;
-use tureen::{consumer::Consumer, prelude::*, webrtc_transport::WebRtcTransport, worker::CreateRouterError};
+use tureen::{
+    consumer::Consumer,
+    data_consumer::DataConsumer,
+    data_producer::DataProducer,
+    prelude::*,
+    webrtc_transport::WebRtcTransport,
+    worker::{CreateRouterError, RequestError},
+};
 
-use self::{broadcasters::Broadcaster, consuming::Source};
+use self::{bot::Bot, broadcasters::Broadcaster, consuming::Source, wire::CreateBroadcasterTransport};
 pub(crate) use self::{
     broadcasters::{AddBroadcasterError, Broadcasting},
     session::Session,
     wire::AddBroadcaster,
 };
 use crate::{
+    addresses::plain_listen_info,
     config::ServerConfig,
     protoo::{Close, Link, Refusal},
     workers::{LoadUnit, MediaWorker},
@@ -39,6 +49,7 @@ pub(crate) struct Room {
     router: Router,
     /// Hears every audio producer of the room.
     audio_levels: AudioLevelObserver,
+    bot: Bot,
     worker: MediaWorker,
     consumer_replicas: u8,
     config: Arc<ServerConfig>,
@@ -63,6 +74,8 @@ struct Peer {
     transports: HashMap<TransportId, TransportEntry>,
     producers: HashMap<ProducerId, ProducerEntry>,
     consumers: HashMap<ConsumerId, ConsumerEntry>,
+    data_producers: HashMap<DataProducerId, DataProducerEntry>,
+    data_consumers: HashMap<DataConsumerId, DataConsumer>,
     /// What goes on for this peer besides its own requests: consumers being made and announced.
     tasks: JoinSet<()>,
 }
@@ -72,6 +85,8 @@ struct Joined {
     display_name: String,
     device: Value,
     rtp_capabilities: Option<RtpCapabilities>,
+    /// Whether it takes data channels.
+    hears_data: bool,
 }
 
 struct TransportEntry {
@@ -83,6 +98,12 @@ struct TransportEntry {
 struct ProducerEntry {
     producer: Producer,
     app_data: Map<String, Value>,
+}
+
+struct DataProducerEntry {
+    data_producer: DataProducer,
+    app_data: Map<String, Value>,
+    _heard_by_bot: Option<DataConsumer>,
 }
 
 struct ConsumerEntry {
@@ -97,6 +118,17 @@ pub(crate) enum EnterError {
     Full,
 }
 
+/// Why a room can't be made.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum MakeRoomError {
+    #[error(transparent)]
+    Router(#[from] CreateRouterError),
+    #[error(transparent)]
+    Request(#[from] RequestError),
+    #[error("the bot has no voice: {0}")]
+    Bot(#[from] ProduceDataError),
+}
+
 impl Room {
     /// Makes a room on `worker`.
     pub(crate) async fn make(
@@ -105,16 +137,17 @@ impl Room {
         codecs: Vec<RtpCodecCapability>,
         consumer_replicas: u8,
         config: Arc<ServerConfig>,
-    ) -> Result<Arc<Self>, CreateRouterError> {
+    ) -> Result<Arc<Self>, MakeRoomError> {
         // Counted before it exists, so that rooms made at the same time go to different workers.
         let load = worker.add_load();
         let router = worker.worker.create_router(RouterOptions::new(codecs)).await?;
-        let audio_levels =
-            speakers::audio_level_observer(&router).await.map_err(CreateRouterError::Request)?;
+        let audio_levels = speakers::audio_level_observer(&router).await?;
+        let bot = Bot::make(&router).await?;
         let room = Arc::new(Self {
             id: id.to_owned(),
             router,
             audio_levels,
+            bot,
             worker,
             consumer_replicas,
             config,
@@ -204,14 +237,15 @@ impl Room {
         drop((peer, broadcasters));
     }
 
-    /// Makes a WebRTC transport, on UDP and TCP or on TCP alone.
-    async fn create_webrtc_transport(&self, force_tcp: bool) -> Result<WebRtcTransport, Refusal> {
+    /// Makes a WebRTC transport, on UDP and TCP or on TCP alone, with or without data channels.
+    async fn create_webrtc_transport(&self, force_tcp: bool, sctp: bool) -> Result<WebRtcTransport, Refusal> {
         let rtc = &self.config.rtc;
         let mut options = WebRtcTransportOptions::new_with_server(self.worker.webrtc_server.clone());
         options.initial_available_outgoing_bitrate = rtc.initial_available_outgoing_bitrate;
         options.max_incoming_bitrate = Some(rtc.max_incoming_bitrate).filter(|&bitrate| bitrate > 0);
         options.enable_udp = !force_tcp;
         options.prefer_udp = true;
+        options.enable_sctp = sctp;
         options.ice_consent_timeout = u8::try_from(self.config.timeouts.ice_consent.as_secs())
             .expect("ServerConfig::validate checks the range");
         let transport = self.router.create_webrtc_transport(options).await.map_err(Refusal::failed)?;
@@ -220,6 +254,18 @@ impl Room {
             return Err(Refusal::failed(format_args!("the media worker offers no {kind} candidate")));
         }
         Ok(transport)
+    }
+
+    /// Makes a plain transport on a port of its own, or two where RTCP has its own.
+    async fn create_plain_transport(
+        &self,
+        asked: &CreateBroadcasterTransport,
+    ) -> Result<PlainTransport, Refusal> {
+        let mut options = PlainTransportOptions::new(plain_listen_info(&self.config.rtc));
+        options.rtcp_mux = asked.rtcp_mux;
+        options.comedia = asked.comedia;
+        options.enable_sctp = asked.sctp_capabilities.is_some();
+        self.router.create_plain_transport(options).await.map_err(Refusal::failed)
     }
 
     /// Lets all joined peers but the one it comes from consume `source`.
@@ -288,6 +334,8 @@ impl Peer {
             transports: HashMap::new(),
             producers: HashMap::new(),
             consumers: HashMap::new(),
+            data_producers: HashMap::new(),
+            data_consumers: HashMap::new(),
             tasks: JoinSet::new(),
         }
     }

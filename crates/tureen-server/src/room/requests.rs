@@ -5,6 +5,8 @@ use std::sync::Arc;
 use serde_json::{Map, Value, json};
 use tracing::info;
 use tureen::{
+    data_consumer::DataConsumer,
+    data_producer::DataProducer,
     prelude::*,
     transport::{TransportTraceEventData, TransportTraceEventType},
     types::data_structures::{DtlsState, IceState, TraceEventDirection},
@@ -13,10 +15,13 @@ use tureen::{
 
 use super::{
     Joined, ProducerEntry, Session, TransportEntry,
+    bot::BOT,
     consuming::Source,
+    data::DataSource,
     wire::{
         ConnectTransport, CreateTransport, CreatedTransport, DisplayName, DownlinkBwe, Join, OfConsumer,
-        OfProducer, OfTransport, PreferredLayers, Priority, Produce, ProducerScores, read, write,
+        OfDataConsumer, OfDataProducer, OfProducer, OfTransport, PreferredLayers, Priority, Produce,
+        ProducerScores, read, write,
     },
 };
 use crate::protoo::{Close, Refusal, Request};
@@ -34,6 +39,7 @@ impl Session {
             "restartIce" => self.restart_ice(&read(data)?).await,
             "join" => self.join(read(data)?),
             "produce" => self.produce(read(data)?).await,
+            "produceData" => self.produce_data(read(data)?).await,
             "closeProducer" => self.close_producer(&read(data)?),
             "pauseProducer" => done(self.joined_producer(&read(data)?)?.pause().await),
             "resumeProducer" => done(self.joined_producer(&read(data)?)?.resume().await),
@@ -63,6 +69,14 @@ impl Session {
                 let stats = self.consumer(&read(data)?)?.get_stats().await.map_err(Refusal::failed)?;
                 write(&stats)
             }
+            "getDataProducerStats" => {
+                let stats = self.data_producer(&read(data)?)?.get_stats().await.map_err(Refusal::failed)?;
+                write(&stats)
+            }
+            "getDataConsumerStats" => {
+                let stats = self.data_consumer(&read(data)?)?.get_stats().await.map_err(Refusal::failed)?;
+                write(&stats)
+            }
             method => Err(Refusal::failed(format_args!("unknown method \"{method}\""))),
         }
     }
@@ -76,7 +90,8 @@ impl Session {
         };
         self.with_peer(|peer| check_limit(peer.transports.len()))??;
 
-        let transport = room.create_webrtc_transport(asked.force_tcp).await?;
+        let transport =
+            room.create_webrtc_transport(asked.force_tcp, asked.sctp_capabilities.is_some()).await?;
         self.end_with(&transport);
         self.report_downlink(&transport).await?;
 
@@ -140,7 +155,7 @@ impl Session {
 
     /// Joins the room. Does not await: of a join and a produce of another peer one sees the other.
     fn join(&self, asked: Join) -> Answer {
-        let Join { display_name, device, rtp_capabilities } = asked;
+        let Join { display_name, device, rtp_capabilities, sctp_capabilities } = asked;
         let device = Value::Object(device);
         let mut state = self.room().lock();
         let me = self.peer_in(&mut state)?;
@@ -148,18 +163,30 @@ impl Session {
             return Err(Refusal::forbidden("the peer has joined already"));
         }
         let id = self.peer_id();
-        let joined = Joined { display_name: display_name.clone(), device, rtp_capabilities };
+        let joined = Joined {
+            display_name: display_name.clone(),
+            device,
+            rtp_capabilities,
+            hears_data: sctp_capabilities.is_some(),
+        };
         let described = joined.describe(id);
         me.joined = Some(joined);
         state.tell_others(id, "newPeer", &described);
         let mut peers = Vec::new();
         let mut sources = Vec::new();
+        let mut data_sources = vec![self.room().bot.source()];
         for (id, peer) in state.peers.iter().filter(|(id, _)| *id != self.peer_id()) {
             let Some(joined) = &peer.joined else { continue };
             peers.push(joined.describe(id));
             sources.extend(peer.producers.iter().map(|(&producer_id, entry)| {
                 let source = Source { peer_id: id.clone(), producer_id, app_data: entry.app_data.clone() };
                 (entry.producer.kind(), source)
+            }));
+            let for_others = peer.data_producers.values().filter(|entry| entry.data_producer.label() != BOT);
+            data_sources.extend(for_others.map(|entry| DataSource {
+                peer_id: Some(id.clone()),
+                data_producer: entry.data_producer.clone(),
+                app_data: entry.app_data.clone(),
             }));
         }
         for (id, broadcaster) in &state.broadcasters {
@@ -173,6 +200,7 @@ impl Session {
         sources.sort_by_key(|(kind, _)| *kind != MediaKind::Video);
         let me = self.peer_in(&mut state)?;
         self.consume(me, sources.into_iter().map(|(_, source)| source).collect());
+        self.consume_data(me, data_sources);
         drop(state);
 
         info!(room = self.room().id, peer = id, name = display_name, "peer joined");
@@ -235,7 +263,7 @@ impl Session {
         Ok(json!({}))
     }
 
-    fn transport(&self, asked: &OfTransport) -> Result<WebRtcTransport, Refusal> {
+    pub(super) fn transport(&self, asked: &OfTransport) -> Result<WebRtcTransport, Refusal> {
         let id = asked.transport_id;
         self.with_peer(|peer| peer.transports.get(&id).map(|entry| entry.transport.clone()))?
             .ok_or_else(|| Refusal::not_found("transport", id))
@@ -251,6 +279,18 @@ impl Session {
         let id = asked.consumer_id;
         self.with_peer(|peer| peer.consumers.get(&id).map(|entry| entry.consumer.clone()))?
             .ok_or_else(|| Refusal::not_found("consumer", id))
+    }
+
+    fn data_producer(&self, asked: &OfDataProducer) -> Result<DataProducer, Refusal> {
+        let id = asked.data_producer_id;
+        self.with_peer(|peer| peer.data_producers.get(&id).map(|entry| entry.data_producer.clone()))?
+            .ok_or_else(|| Refusal::not_found("data producer", id))
+    }
+
+    fn data_consumer(&self, asked: &OfDataConsumer) -> Result<DataConsumer, Refusal> {
+        let id = asked.data_consumer_id;
+        self.with_peer(|peer| peer.data_consumers.get(&id).cloned())?
+            .ok_or_else(|| Refusal::not_found("data consumer", id))
     }
 
     fn joined_producer(&self, asked: &OfProducer) -> Result<Producer, Refusal> {

@@ -38,6 +38,12 @@ impl Session {
         &self.link
     }
 
+    /// The name that the peer has now; none once it has left.
+    pub(super) fn display_name(&self) -> Option<String> {
+        let name = self.with_peer(|peer| peer.joined.as_ref().map(|joined| joined.display_name.clone()));
+        name.ok().flatten()
+    }
+
     /// Looks at the peer under the room's lock; refused when its stay has ended.
     ///
     /// Nothing of a media worker may be dropped or awaited in `look`.

@@ -85,6 +85,7 @@ mod tests {
             display_name: id.to_owned(),
             device: Value::Null,
             rtp_capabilities: None,
+            hears_data: false,
         });
         state.peers.insert(id.to_owned(), peer);
         told

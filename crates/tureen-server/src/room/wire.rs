@@ -4,13 +4,20 @@ use serde::{Deserialize, Serialize, de::DeserializeOwned};
 use serde_json::{Map, Value, json};
 use tureen::{
     consumer::{ConsumerScore, ConsumerType},
+    plain_transport::PlainTransport,
     prelude::*,
     producer::ProducerScore,
-    types::data_structures::BweTraceInfo,
+    sctp_parameters::SctpParameters,
+    srtp_parameters::SrtpParameters,
+    types::data_structures::{BweTraceInfo, TransportTuple},
     webrtc_transport::WebRtcTransport,
 };
 
 use crate::protoo::Refusal;
+
+fn yes() -> bool {
+    true
+}
 
 /// Reads the data of a request.
 pub(super) fn read<T: DeserializeOwned>(data: Value) -> Result<T, Refusal> {
@@ -29,6 +36,9 @@ pub(super) struct CreateTransport {
     pub(super) force_tcp: bool,
     #[serde(default)]
     pub(super) consuming: bool,
+    /// Its being there asks for SCTP; what is in it does not matter.
+    #[serde(default)]
+    pub(super) sctp_capabilities: Option<Value>,
 }
 
 #[derive(Serialize)]
@@ -38,6 +48,8 @@ pub(super) struct CreatedTransport<'a> {
     pub(super) ice_parameters: &'a IceParameters,
     pub(super) ice_candidates: &'a [IceCandidate],
     pub(super) dtls_parameters: DtlsParameters,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(super) sctp_parameters: Option<SctpParameters>,
 }
 
 impl<'a> CreatedTransport<'a> {
@@ -47,6 +59,7 @@ impl<'a> CreatedTransport<'a> {
             ice_parameters: transport.ice_parameters(),
             ice_candidates: transport.ice_candidates(),
             dtls_parameters: transport.dtls_parameters(),
+            sctp_parameters: transport.sctp_parameters(),
         }
     }
 }
@@ -83,6 +96,9 @@ pub(super) struct Join {
     pub(super) device: Map<String, Value>,
     #[serde(default)]
     pub(super) rtp_capabilities: Option<RtpCapabilities>,
+    /// Its being there says that the peer takes data.
+    #[serde(default)]
+    pub(super) sctp_capabilities: Option<Value>,
 }
 
 #[derive(Deserialize)]
@@ -93,6 +109,53 @@ pub(super) struct Produce {
     pub(super) rtp_parameters: RtpParameters,
     #[serde(default)]
     pub(super) app_data: Option<Map<String, Value>>,
+}
+
+#[derive(Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub(super) struct ProduceData {
+    pub(super) transport_id: TransportId,
+    pub(super) sctp_stream_parameters: StreamParameters,
+    #[serde(default)]
+    pub(super) label: String,
+    #[serde(default)]
+    pub(super) protocol: String,
+    #[serde(default)]
+    pub(super) app_data: Option<Map<String, Value>>,
+}
+
+/// An SCTP stream as clients describe it.
+#[derive(Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub(super) struct StreamParameters {
+    stream_id: u16,
+    /// Without it a stream is ordered, unless it is not reliable.
+    #[serde(default)]
+    ordered: Option<bool>,
+    #[serde(default)]
+    max_packet_life_time: Option<u16>,
+    #[serde(default)]
+    max_retransmits: Option<u16>,
+}
+
+impl From<StreamParameters> for SctpStreamParameters {
+    fn from(asked: StreamParameters) -> Self {
+        let StreamParameters { stream_id, ordered, max_packet_life_time, max_retransmits } = asked;
+        let reliable = max_packet_life_time.is_none() && max_retransmits.is_none();
+        Self { stream_id, ordered: ordered.unwrap_or(reliable), max_packet_life_time, max_retransmits }
+    }
+}
+
+#[derive(Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub(super) struct OfDataProducer {
+    pub(super) data_producer_id: DataProducerId,
+}
+
+#[derive(Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub(super) struct OfDataConsumer {
+    pub(super) data_consumer_id: DataConsumerId,
 }
 
 #[derive(Deserialize)]
@@ -146,6 +209,14 @@ impl BroadcasterDevice {
 #[serde(rename_all = "camelCase")]
 pub(crate) struct CreateBroadcasterTransport {
     pub(super) r#type: BroadcasterTransportKind,
+    /// Plain transports: RTP and RTCP on one port.
+    #[serde(default)]
+    pub(super) rtcp_mux: bool,
+    /// Plain transports: the far end's address is that of its first packet.
+    #[serde(default = "yes")]
+    pub(super) comedia: bool,
+    #[serde(default)]
+    pub(super) sctp_capabilities: Option<Value>,
 }
 
 #[derive(Deserialize)]
@@ -166,6 +237,53 @@ pub(crate) struct ConnectBroadcasterTransport {
 pub(crate) struct ProduceByBroadcaster {
     pub(super) kind: MediaKind,
     pub(super) rtp_parameters: RtpParameters,
+}
+
+#[derive(Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub(crate) struct ProduceDataByBroadcaster {
+    pub(super) sctp_stream_parameters: StreamParameters,
+    #[serde(default)]
+    pub(super) label: String,
+    #[serde(default)]
+    pub(super) protocol: String,
+}
+
+/// Where a broadcaster sends its RTP and RTCP.
+#[derive(Serialize)]
+#[serde(rename_all = "camelCase")]
+pub(super) struct CreatedPlainTransport {
+    id: TransportId,
+    ip: String,
+    port: u16,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    rtcp_port: Option<u16>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    sctp_parameters: Option<SctpParameters>,
+}
+
+impl CreatedPlainTransport {
+    pub(super) fn describe(transport: &PlainTransport) -> Self {
+        let tuple = transport.tuple();
+        Self {
+            id: transport.id(),
+            ip: tuple.local_address().clone(),
+            port: tuple.local_port(),
+            rtcp_port: transport.rtcp_tuple().map(|tuple| tuple.local_port()),
+            sctp_parameters: transport.sctp_parameters(),
+        }
+    }
+}
+
+/// Both ends of a connected plain transport.
+#[derive(Serialize)]
+#[serde(rename_all = "camelCase")]
+pub(super) struct ConnectedPlainTransport {
+    pub(super) tuple: TransportTuple,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(super) rtcp_tuple: Option<TransportTuple>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(super) srtp_parameters: Option<SrtpParameters>,
 }
 
 /// What a broadcaster must know of its consumer.
@@ -191,6 +309,27 @@ pub(super) struct NewConsumer<'a> {
     pub(super) r#type: ConsumerType,
     pub(super) app_data: &'a Map<String, Value>,
     pub(super) producer_paused: bool,
+}
+
+/// `newDataConsumer`.
+#[derive(Serialize)]
+#[serde(rename_all = "camelCase")]
+pub(super) struct NewDataConsumer<'a> {
+    /// Null for the room's bot.
+    pub(super) peer_id: Option<&'a str>,
+    pub(super) data_producer_id: DataProducerId,
+    pub(super) id: DataConsumerId,
+    pub(super) sctp_stream_parameters: SctpStreamParameters,
+    pub(super) label: &'a str,
+    pub(super) protocol: &'a str,
+    pub(super) app_data: &'a Map<String, Value>,
+}
+
+/// `dataConsumerClosed`.
+#[derive(Serialize)]
+#[serde(rename_all = "camelCase")]
+pub(super) struct AboutDataConsumer {
+    pub(super) data_consumer_id: DataConsumerId,
 }
 
 /// `producerScore`.

@@ -172,3 +172,42 @@ async fn a_room_has_a_bounded_number_of_broadcasters() {
     }
     assert_eq!(add(&server, "c").await.status, 500);
 }
+
+#[tokio::test]
+async fn a_plain_transport_says_where_to_send() {
+    let server = server().await;
+    ok(&add(&server, "cam").await);
+    let transports = format!("{BROADCASTERS}/cam/transports");
+    let two_ports = ok(&post(&server, &transports, r#"{ "type": "plain" }"#).await);
+    assert_eq!(two_ports["ip"], "127.0.0.1");
+    let (port, rtcp_port) = (two_ports["port"].as_u64().unwrap(), two_ports["rtcpPort"].as_u64().unwrap());
+    assert!((40_000..50_000).contains(&port) && (40_000..50_000).contains(&rtcp_port), "{two_ports}");
+    let one_port = ok(&post(&server, &transports, r#"{ "type": "plain", "rtcpMux": true }"#).await);
+    assert_eq!(one_port["rtcpPort"], Value::Null);
+
+    let transport = format!("{transports}/{}", one_port["id"].as_str().unwrap());
+    ok(&produce(&server, &transport).await);
+    assert_eq!(post(&server, &format!("{transport}/connect"), "{}").await.status, 400);
+}
+
+#[tokio::test]
+async fn a_plain_transport_without_comedia_is_connected() {
+    let server = server().await;
+    ok(&add(&server, "cam").await);
+    let transports = format!("{BROADCASTERS}/cam/transports");
+    let created = r#"{ "type": "plain", "comedia": false, "rtcpMux": false }"#;
+    let created = ok(&post(&server, &transports, created).await);
+    let connect = format!("{transports}/{}/plain-connect", created["id"].as_str().unwrap());
+    assert_eq!(post(&server, &connect, r#"{ "ip": "127.0.0.1" }"#).await.status, 400, "without ports");
+    let remote = r#"{ "ip": "127.0.0.1", "port": 5004, "rtcpPort": 5005 }"#;
+    let connected = ok(&post(&server, &connect, remote).await);
+    assert_eq!(connected["tuple"]["localPort"], created["port"]);
+    assert_eq!(
+        (&connected["tuple"]["remotePort"], &connected["rtcpTuple"]["remotePort"]),
+        (&json!(5004), &json!(5005))
+    );
+    assert_eq!(post(&server, &connect, remote).await.status, 400, "connected already");
+
+    let webrtc = create_transport(&server, "cam").await;
+    assert_eq!(post(&server, &format!("{webrtc}/plain-connect"), remote).await.status, 400);
+}

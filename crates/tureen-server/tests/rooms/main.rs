@@ -2,6 +2,7 @@
 
 mod broadcasters;
 mod client;
+mod data;
 mod lost;
 mod media;
 mod signaling;
