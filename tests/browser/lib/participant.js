@@ -143,6 +143,104 @@ export class Participant {
     return this.#page.evaluate(([peer, layer]) => window.tureenTest.switchLayer(peer, layer), [peer, spatialLayer]);
   }
 
+  /** Opens the chat and waits until it can be used. */
+  async chats() {
+    const page = this.#page;
+    await page.waitForSelector('button[aria-label^="Chat"]');
+    await page.click('button[aria-label^="Chat"]');
+    await page.waitForSelector('.chat input[placeholder="Message"]');
+  }
+
+  /** Writes something into the chat, as a user does. */
+  async say(text) {
+    await this.#page.fill('.chat input', text);
+    await this.#page.press('.chat input', 'Enter');
+  }
+
+  /** Waits until a message is shown. */
+  reads({ from, text }) {
+    return this.#until(`reads "${text}" of ${from}`, () =>
+      this.#page.evaluate(({ from, text }) => {
+        let sender = '';
+        return [...document.querySelectorAll('.chat .message')].some((message) => {
+          sender = message.querySelector('.sender')?.firstChild.textContent.trim() ?? sender;
+          return sender === from && message.querySelector('.text').textContent === text;
+        });
+      }, { from, text }),
+    );
+  }
+
+  /** All that is heard: `[{ id, label, peer, ordered, maxRetransmits }]`. */
+  dataConsumers() {
+    return this.#page.evaluate(() => {
+      const { room } = window.tureen;
+      return [...room.dataConsumers.values()].map(({ id, label, appData, sctpStreamParameters }) => {
+        const { ordered, maxRetransmits } = sctpStreamParameters;
+        return { id, label, peer: room.peers.get(appData.peerId)?.displayName, ordered, maxRetransmits };
+      });
+    });
+  }
+
+  hearsDataOf(peer, label) {
+    return this.#until(`hears the ${label} of ${peer}`, async () =>
+      (await this.dataConsumers()).some((one) => one.peer === peer && one.label === label),
+    );
+  }
+
+  /** Makes a further data producer, heard by everybody, to be named in `sendData` and `collectData`. */
+  produceData(name, options = {}) {
+    return this.#page.evaluate(async ([name, options]) => {
+      const appData = { name };
+      const producer = await window.tureen.room.sendTransport.produceData({ label: 'chat', appData, ...options });
+      (window.tureenTest.dataProducers ??= {})[name] = producer;
+    }, [name, options]);
+  }
+
+  /** Sends so many letters that `collected` can check. */
+  sendData(name, length) {
+    return this.#page.evaluate(async ([name, length]) => {
+      const producer = window.tureenTest.dataProducers[name];
+      while (producer.readyState !== 'open') await new Promise((resolve) => setTimeout(resolve, 5));
+      producer.send(window.tureenTest.letters(length));
+    }, [name, length]);
+  }
+
+  /** Begins to listen to what somebody else has made by `produceData`. */
+  collectData(name) {
+    return this.#until(`hears ${name}`, () =>
+      this.#page.evaluate((name) => {
+        const heard = [...window.tureen.room.dataConsumers.values()].find(({ appData }) => appData.name === name);
+        if (!heard) return false;
+        window.tureenTest.collected = [];
+        heard.on('message', (data) => {
+          const intact = data === window.tureenTest.letters(data.length);
+          window.tureenTest.collected.push({ type: typeof data, length: data.length, intact });
+        });
+        return true;
+      }, name),
+    );
+  }
+
+  /** Opens so many data channels, some at a time, and closes each when it was open. */
+  openAndClose(count, atATime) {
+    return this.#page.evaluate(async ([count, atATime]) => {
+      const { sendTransport } = window.tureen.room;
+      const opened = (producer) =>
+        new Promise((resolve) => (producer.readyState === 'open' ? resolve() : producer.on('open', resolve)));
+      for (let done = 0; done < count; done += atATime) {
+        const producers = await Promise.all(
+          Array.from({ length: atATime }, () => sendTransport.produceData({ label: 'short-lived' })),
+        );
+        await Promise.all(producers.map(opened));
+        for (const producer of producers) producer.close();
+      }
+    }, [count, atATime]);
+  }
+
+  collected() {
+    return this.#page.evaluate(() => window.tureenTest.collected);
+  }
+
   resize(width, height) {
     return this.#page.setViewportSize({ width, height });
   }

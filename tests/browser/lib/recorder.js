@@ -77,7 +77,13 @@ export function recorder() {
     });
   }
 
+  /** A text of so many letters that differ by place. */
+  function letters(length) {
+    return Array.from({ length }, (_, index) => String.fromCharCode(97 + ((index * 7) % 26))).join('');
+  }
+
   window.tureenTest = {
+    letters,
     timeline,
     video,
     switchLayer,
