@@ -102,10 +102,27 @@ describe('two Chromium tabs', () => {
     await Promise.all([alice.close(), bob.close()]);
   });
 
-  async function join(roomId, codec) {
-    const alice = await Participant.join(chromium, server.url, { roomId, name: 'Alice', codec });
+  it('see and hear each other over TCP alone', async (t) => {
+    const [alice, bob] = await join('tcp', 'vp8', { forceTcp: '1' });
+    for (const [self, other] of [[alice, bob], [bob, alice]]) {
+      const frameRate = await self.frameRateFrom(other.name, MEASURED_SECONDS);
+      t.diagnostic(`${self.name}: ${frameRate.toFixed(1)} fps`);
+      assert.ok(frameRate >= MIN_FRAME_RATE, `${self.name} decodes ${frameRate} fps`);
+      await self.hears(other.name);
+      const ids = await self.ids();
+      for (const transportId of [ids.sendTransport, ids.recvTransport]) {
+        const [transport] = await self.request('getTransportStats', { transportId });
+        assert.equal(transport.iceSelectedTuple.protocol, 'tcp');
+      }
+      self.assertNoErrors();
+    }
+    await Promise.all([alice.close(), bob.close()]);
+  });
+
+  async function join(roomId, codec, others = {}) {
+    const alice = await Participant.join(chromium, server.url, { roomId, name: 'Alice', codec, ...others });
     await alice.ids();
-    const bob = await Participant.join(chromium, server.url, { roomId, name: 'Bob', codec });
+    const bob = await Participant.join(chromium, server.url, { roomId, name: 'Bob', codec, ...others });
     return [alice, bob];
   }
 });
