@@ -40,6 +40,10 @@ const PAYLOADS: [&[u8]; 11] = [
     &[0xf8, 0xff, 0xfe],
 ];
 
+/// The dependency descriptor of a key frame of two spatial and two temporal layers.
+const DEPENDENCY_DESCRIPTOR: [u8; 15] =
+    [0xc0, 0x00, 0x07, 0x80, 0x03, 0x67, 0xaf, 0x23, 0x0a, 0x02, 0x8a, 0x28, 0xc1, 0x18, 0x00];
+
 /// Seeds for [`fuzz_stun`](crate::fuzz_stun).
 pub fn stun() -> Vec<Vec<u8>> {
     let mut request = Vec::new();
@@ -101,7 +105,9 @@ pub fn rtcp() -> Vec<Vec<u8>> {
 
 /// Seeds for [`fuzz_codecs`](crate::fuzz_codecs).
 pub fn codecs() -> Vec<Vec<u8>> {
-    PAYLOADS.map(<[u8]>::to_vec).to_vec()
+    let mut seeds = PAYLOADS.map(<[u8]>::to_vec).to_vec();
+    seeds.push(DEPENDENCY_DESCRIPTOR.to_vec());
+    seeds
 }
 
 /// Seeds for [`fuzz_srtp`](crate::fuzz_srtp).

@@ -3,6 +3,7 @@
 use std::fmt::Debug;
 use std::hint::black_box;
 
+use tureen_core::wire::codecs::dependency_descriptor::{self, Change};
 use tureen_core::wire::codecs::{self, CodecKind, av1, h264, h265, opus, vp8, vp9};
 use tureen_core::wire::rtcp::{RtcpCompound, RtcpPacket};
 use tureen_core::wire::rtp::{RtpHeader, RtpHeaderWriter, rtx_original_sequence_number};
@@ -76,12 +77,40 @@ pub fn fuzz_codecs(data: &[u8]) {
     show(h265::parse(data));
     show(av1::parse(data));
     show(opus::parse(data));
+    if let Some((&[number, high, low], payload)) = data.split_first_chunk() {
+        let picture_id = u16::from_be_bytes([high & 0x7f, low]);
+        for prefix in
+            [vp8::rewrite(payload, picture_id, Some(number)), vp9::rewrite(payload, picture_id, Some(number))]
+        {
+            let Some(prefix) = prefix else { continue };
+            assert!(prefix.replaced() <= payload.len() && prefix.bytes().len() <= prefix.replaced() + 1);
+        }
+    }
+    fuzz_dependency_descriptor(data);
     for kind in
         [CodecKind::Vp8, CodecKind::Vp9, CodecKind::H264, CodecKind::H265, CodecKind::Av1, CodecKind::Opus]
     {
         let key_frame = codecs::is_key_frame(kind, data);
         assert!(!key_frame || codecs::can_be_key_frame(kind), "{kind:?} has no key frames");
     }
+}
+
+/// Reads a descriptor twice: as the first one of a stream, and after itself; what is written again says what it should.
+fn fuzz_dependency_descriptor(data: &[u8]) {
+    let Some(first) = dependency_descriptor::Descriptor::parse(data, None) else { return };
+    show(&first);
+    let Some(structure) = &first.structure else { return };
+    let targets = structure.decode_targets();
+    for target in 0..targets {
+        black_box((structure.layers_of(target), structure.targets_within(target)));
+        assert!(structure.is_part_of(target, target));
+    }
+    let change = Change { frame_number: Some(7), active_targets: Some((targets, 1)) };
+    let mut space = vec![0; data.len() + 8];
+    let written =
+        dependency_descriptor::rewrite(data, &change, &mut space).expect("it was read, and there is room");
+    let again = dependency_descriptor::Descriptor::parse(written, None).expect("it was written");
+    assert_eq!((again.frame_number, again.present), (7, first.present));
 }
 
 /// Reads what the `Debug` text of a packet does not.

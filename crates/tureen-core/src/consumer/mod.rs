@@ -21,6 +21,7 @@ use crate::keys::{ProducerKey, TransportKey};
 use crate::producer::codec::{StreamCodec, is_rtx};
 use crate::producer::packet_buffer::StoredPacket;
 use crate::producer::stream::ProducerStream;
+use crate::types::data_structures::RtpPacketTraceInfo;
 use crate::types::rtp_parameters::{MediaKind, RtpEncodingParameters, RtpParameters};
 use crate::units::Ssrc;
 use crate::wire::codecs::{self, CodecKind, opus};
@@ -280,6 +281,40 @@ impl Consumer {
         buffer: &mut [u8],
     ) -> Option<Written> {
         self.outlets[outlet].write_header(&self.headers, packet, sent, hop, buffer).ok()
+    }
+
+    /// Whether events of single packets are traced.
+    pub fn traces_packets(&self) -> bool {
+        self.trace.rtp || self.trace.key_frame
+    }
+
+    /// What a trace event says of a packet that is sent.
+    pub fn packet_trace(
+        &self,
+        packet: &StoredPacket<'_>,
+        written: &Written,
+        hop: HopValues,
+        is_rtx: bool,
+    ) -> RtpPacketTraceInfo {
+        let mid = self.headers.mid.as_ref().map(|(_, mid)| String::from_utf8_lossy(mid).into_owned());
+        let payload_len = packet.payload.len() - written.replaced + written.front_len;
+        RtpPacketTraceInfo {
+            payload_type: packet.info.payload_type,
+            sequence_number: written.index as u16,
+            timestamp: written.timestamp,
+            marker: packet.info.marker,
+            ssrc: written.ssrc.0,
+            is_key_frame: packet.info.key_frame,
+            size: (written.header_len + payload_len) as u32,
+            payload_size: payload_len as u32,
+            spatial_layer: packet.info.frame.spatial_layer,
+            temporal_layer: packet.info.frame.temporal_layer,
+            mid,
+            rid: None,
+            rrid: None,
+            wide_sequence_number: self.uses_transport_seq().then_some(hop.transport_seq.0),
+            is_rtx,
+        }
     }
 
     /// Writes the header of a packet that is sent again: as RTX where that was negotiated, else exactly as before.

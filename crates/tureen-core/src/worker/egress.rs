@@ -13,6 +13,7 @@ use crate::io::{Transmit, Tuple};
 use crate::keys::{ConsumerKey, ProducerKey, TransportKey};
 use crate::producer::packet_buffer::StoredPacket;
 use crate::transport::link::Path;
+use crate::types::data_structures::RtpPacketTraceInfo;
 use crate::units::Ssrc;
 
 /// Longest header that is written: fixed part, and extensions with a large dependency descriptor.
@@ -52,6 +53,8 @@ pub(super) struct Egress {
     pub(super) planned_for: Option<(TransportKey, Path)>,
     /// Streams of which consumers want a key frame.
     pub(super) key_frames_wanted: Vec<(ProducerKey, Ssrc)>,
+    /// Packets of consumers that trace them.
+    pub(super) traces: Vec<(ConsumerKey, RtpPacketTraceInfo)>,
     /// Puts parts of a payload together, where there are too many to seal them in one pass.
     joined: Vec<u8>,
     /// Headers of the plan.
@@ -127,6 +130,7 @@ impl Egress {
             next: 0,
             planned_for: None,
             key_frames_wanted: Vec::new(),
+            traces: Vec::new(),
             joined: Vec::new(),
             headers: HeaderArena::default(),
             producers: Vec::new(),

@@ -4,11 +4,13 @@ use std::time::Instant;
 
 use super::egress::{Egress, Origin};
 use super::{Clock, Output, Worker};
-use crate::api::{ConsumerEvent, Notification, StreamType};
+use crate::api::{ConsumerEvent, MediaTraceData, MediaTraceEvent, Notification, StreamType};
 use crate::consumer::layers::{Arrival, Decision, ssrc_of};
-use crate::consumer::{Consumer, HopValues, Verdict, unchanged};
+use crate::consumer::{Consumer, HopValues, Verdict, Written, unchanged};
 use crate::keys::ProducerKey;
 use crate::producer::Producer;
+use crate::producer::packet_buffer::StoredPacket;
+use crate::types::data_structures::TraceEventDirection;
 use crate::units::Ssrc;
 use crate::wire::rtp::extensions::{AbsSendTime, TransportSequenceNumber};
 
@@ -96,11 +98,33 @@ impl Worker {
                 stream: resend.stream.into(),
                 outlet: resend.outlet.into(),
             };
+            trace(egress, consumer, origin, &packet, written, hop, true);
             egress.push(origin, &packet, written, true);
         }
         transport.next_transport_seq = hops.next_transport_seq;
         self.request_wanted_key_frames(now);
+        self.emit_packet_traces(now);
         true
+    }
+
+    fn emit_packet_traces(&mut self, now: Instant) {
+        if self.egress.traces.is_empty() {
+            return;
+        }
+        let timestamp_ms = self.clock.unix_ms(now);
+        let event = |data| MediaTraceEvent { timestamp_ms, direction: TraceEventDirection::Out, data };
+        let mut traces = std::mem::take(&mut self.egress.traces);
+        for (key, info) in traces.drain(..) {
+            let Some(wanted) = self.consumers.get(key).map(|consumer| consumer.trace) else { continue };
+            if wanted.key_frame && info.is_key_frame {
+                let data = MediaTraceData::KeyFrame(info.clone());
+                self.notify_consumer(key, ConsumerEvent::Trace(event(data)));
+            }
+            if wanted.rtp {
+                self.notify_consumer(key, ConsumerEvent::Trace(event(MediaTraceData::Rtp(info))));
+            }
+        }
+        self.egress.traces = traces;
     }
 
     fn request_wanted_key_frames(&mut self, now: Instant) {
@@ -114,6 +138,23 @@ impl Worker {
         let Some(producer) = self.producers.get_mut(key) else { return };
         producer.request_key_frame(now, ssrc);
         self.poll_producer_feedback(now, key);
+    }
+}
+
+/// Notes a packet if its consumer traces packets.
+fn trace(
+    egress: &mut Egress,
+    consumer: &Consumer,
+    origin: Origin,
+    packet: &StoredPacket<'_>,
+    written: Option<Written>,
+    hop: HopValues,
+    is_rtx: bool,
+) {
+    if consumer.traces_packets()
+        && let Some(written) = written
+    {
+        egress.traces.push((origin.consumer, consumer.packet_trace(packet, &written, hop, is_rtx)));
     }
 }
 
@@ -133,6 +174,7 @@ fn plan_stream(
             let hop = hops.next(consumer);
             let sent = unchanged(&packet, output);
             let written = consumer.write_header(origin.outlet, &packet, &sent, hop, egress.space());
+            trace(egress, consumer, origin, &packet, written, hop, false);
             egress.push(origin, &packet, written, false);
         }
         Some(verdict)
@@ -173,6 +215,7 @@ fn plan_layers(
             let Decision::Send { start, sent } = consumer.decide_layered(now, &arrival) else { return None };
             let hop = hops.next(consumer);
             let written = consumer.write_header(0, &packet, &sent, hop, egress.space());
+            trace(egress, consumer, origin, &packet, written, hop, false);
             egress.push(origin, &packet, written, false);
             Some(start)
         };

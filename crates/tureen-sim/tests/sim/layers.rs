@@ -3,7 +3,9 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-use tureen_core::api::{ConsumerEvent, ConsumerLayers, Notification, Request, Response};
+use tureen_core::api::{
+    ConsumerEvent, ConsumerLayers, MediaTrace, MediaTraceData, Notification, Request, Response,
+};
 use tureen_sim::{Call, Consumption, LinkConfig, Observed, Production, VideoConfig};
 
 use crate::{MS, good_link, received};
@@ -260,4 +262,32 @@ fn pipe_consumer_forwards_every_encoding_as_it_is_and_repairs_it() {
         let stats = call.network.session(stream.node).recv_stats(stream.ssrc).unwrap();
         assert!(stats.repaired > 0, "{stats:?}");
     }
+}
+
+#[test]
+fn packets_are_traced_as_they_are_sent() {
+    let (mut call, _, consumer) = call(8, good_link(), good_link());
+    let trace = MediaTrace { rtp: true, key_frame: true, ..MediaTrace::default() };
+    call.request(Request::EnableConsumerTrace(consumer.id.clone(), trace));
+    call.network.run_for(Duration::from_secs(3));
+    let traced = call.network.notifications().iter().filter_map(|(_, notification)| match notification {
+        Notification::Consumer(id, ConsumerEvent::Trace(event)) if *id == consumer.id => Some(&event.data),
+        _ => None,
+    });
+    let (mut packets, mut key_frames) = (Vec::new(), 0);
+    for data in traced {
+        match data {
+            MediaTraceData::Rtp(info) => {
+                packets.push((info.sequence_number, info.timestamp, info.temporal_layer))
+            }
+            MediaTraceData::KeyFrame(info) => key_frames += u32::from(info.is_key_frame),
+            _ => {}
+        }
+    }
+    let received: Vec<_> = received(&call, &consumer)
+        .iter()
+        .map(|p| (p.seq as u16, p.timestamp, p.stamp.unwrap().temporal_layer))
+        .collect();
+    assert!(received.len() > 100 && packets.starts_with(&received));
+    assert!((1..10).contains(&key_frames), "{key_frames}");
 }

@@ -83,6 +83,8 @@ pub enum Decision {
 #[derive(Debug)]
 pub struct Layered {
     simulcast: bool,
+    /// Spatial layers of SVC depend on each other at key frames only.
+    independent: bool,
     kind: CodecKind,
     counts: LayerCounts,
     preferred: Layers,
@@ -160,6 +162,7 @@ impl Layered {
     ) -> Self {
         Self {
             simulcast,
+            independent: independent && !simulcast,
             kind,
             counts,
             preferred: preferred.map_or(counts.highest(), |wanted| counts.limit(wanted)),
@@ -306,9 +309,16 @@ impl Layered {
         }
     }
 
-    /// What the consumer would take if bandwidth were no matter.
+    /// What the consumer would take if bandwidth were no matter: the most that one of its spatial layers takes, which is
+    /// not always the highest one while that has just begun.
     pub fn desired_bitrate(&self, now: Instant, streams: &mut [ProducerStream]) -> Bitrate {
-        streams.iter_mut().map(|stream| stream.stats.bitrate(now)).max().unwrap_or(Bitrate::ZERO)
+        let most_of = |stream: &mut ProducerStream| {
+            let inner = if self.simulcast { 1 } else { self.counts.spatial };
+            let of_layer = |spatial| stream.layers.bitrate(now, spatial, self.counts.temporal - 1);
+            let most = if self.independent { (0..inner).filter_map(of_layer).max() } else { None };
+            most.unwrap_or_else(|| stream.stats.bitrate(now))
+        };
+        streams.iter_mut().map(most_of).max().unwrap_or(Bitrate::ZERO)
     }
 
     /// Whether a stream's packets are to be decided on: it is sent, aimed at, or late packets of it may come.

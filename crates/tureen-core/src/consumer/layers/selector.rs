@@ -180,3 +180,132 @@ fn limit_of_layers(layers: Layers) -> u8 {
 fn layers_of_limit(limit: u8) -> Layers {
     Layers { spatial: limit >> 4, temporal: limit & 0x0f }
 }
+
+#[cfg(test)]
+#[expect(clippy::disallowed_methods, reason = "tests may read the clock")]
+mod tests {
+    use std::time::{Duration, Instant};
+
+    use super::*;
+    use crate::producer::frames::FrameReader;
+    use crate::producer::packet_buffer::{PacketBuffer, PacketBufferConfig, PacketInfo};
+    use crate::wire::codecs::CodecKind;
+
+    /// VP9 frames of three spatial layers, one packet each, in flexible mode.
+    struct Stream {
+        reader: FrameReader,
+        buffer: PacketBuffer,
+        picture: u16,
+        seq: u64,
+    }
+
+    impl Stream {
+        fn new() -> Self {
+            let config = PacketBufferConfig {
+                initial_bytes: 4096,
+                max_bytes: 4096,
+                retention: Duration::from_secs(1),
+            };
+            let buffer = PacketBuffer::new(config);
+            Self { reader: FrameReader::new(CodecKind::Vp9), buffer, picture: 0, seq: 70_000 }
+        }
+
+        /// Spatial layers that are sent of the next picture, and which of them bears the marker.
+        fn picture(
+            &mut self,
+            selector: &mut FrameSelector,
+            key: bool,
+            temporal: u8,
+            switch: bool,
+        ) -> Vec<(u8, bool)> {
+            self.picture += 1;
+            let mut sent = Vec::new();
+            for spatial in 0..3u8 {
+                let [high, low] = (self.picture | 0x8000).to_be_bytes();
+                let inter = !key;
+                let mut payload = vec![0b1011_1100 | u8::from(inter) << 6, high, low];
+                payload.push(temporal << 5 | u8::from(switch) << 4 | spatial << 1 | u8::from(spatial > 0));
+                payload.extend(inter.then_some(2));
+                payload.push(0xff);
+                let read = self.reader.read(&payload, None, true);
+                let info = PacketInfo {
+                    seq: self.seq,
+                    timestamp: u32::from(self.picture) * 3000,
+                    marker: spatial == 2,
+                    payload_type: 96,
+                    key_frame: read.key_frame,
+                    frame: read.info,
+                };
+                self.seq += 1;
+                assert!(self.buffer.insert(Instant::now(), info, std::iter::empty(), &payload));
+                let packet = self.buffer.get(info.seq).unwrap();
+                if let Some(selected) = selector.select(&packet, None) {
+                    sent.push((spatial, selected.last_of_picture));
+                }
+            }
+            sent
+        }
+    }
+
+    fn layers(spatial: u8, temporal: u8) -> Layers {
+        Layers { spatial, temporal }
+    }
+
+    #[test]
+    fn full_svc_goes_down_at_the_next_picture_and_up_at_a_key_frame() {
+        let (mut stream, mut selector) = (Stream::new(), FrameSelector::new(false));
+        selector.restart(layers(2, 0));
+        assert_eq!(stream.picture(&mut selector, true, 0, true), [(0, false), (1, false), (2, true)]);
+        selector.aim(layers(1, 0));
+        assert!(!selector.awaits_key_frame());
+        assert_eq!(stream.picture(&mut selector, false, 0, true), [(0, false), (1, true)]);
+        selector.aim(layers(2, 0));
+        assert!(selector.awaits_key_frame());
+        assert_eq!(stream.picture(&mut selector, false, 0, true), [(0, false), (1, true)]);
+        assert_eq!(stream.picture(&mut selector, true, 0, true), [(0, false), (1, false), (2, true)]);
+        assert!(!selector.awaits_key_frame());
+    }
+
+    #[test]
+    fn key_svc_sends_lower_layers_with_key_frames_only_and_changes_at_them() {
+        let (mut stream, mut selector) = (Stream::new(), FrameSelector::new(true));
+        selector.restart(layers(2, 0));
+        assert_eq!(stream.picture(&mut selector, true, 0, true), [(0, false), (1, false), (2, true)]);
+        assert_eq!(stream.picture(&mut selector, false, 0, true), [(2, true)]);
+        selector.aim(layers(1, 0));
+        assert!(selector.awaits_key_frame());
+        assert_eq!(stream.picture(&mut selector, false, 0, true), [(2, true)]);
+        assert_eq!(stream.picture(&mut selector, true, 0, true), [(0, false), (1, true)]);
+        assert_eq!(stream.picture(&mut selector, false, 0, true), [(1, true)]);
+    }
+
+    #[test]
+    fn temporal_layer_comes_back_where_it_can_be_switched_up_to() {
+        let (mut stream, mut selector) = (Stream::new(), FrameSelector::new(false));
+        selector.restart(layers(0, 0));
+        stream.picture(&mut selector, true, 0, true);
+        selector.aim(layers(0, 2));
+        assert_eq!(stream.picture(&mut selector, false, 2, false), []);
+        assert_eq!(stream.picture(&mut selector, false, 1, true), [(0, true)]);
+        assert_eq!(stream.picture(&mut selector, false, 2, false), []);
+        assert_eq!(stream.picture(&mut selector, false, 2, true), [(0, true)]);
+        assert_eq!(stream.picture(&mut selector, false, 2, false), [(0, true)]);
+        selector.aim(layers(0, 1));
+        assert_eq!(stream.picture(&mut selector, false, 2, true), []);
+        assert_eq!(stream.picture(&mut selector, false, 1, false), [(0, true)]);
+    }
+
+    #[test]
+    fn late_packet_is_judged_by_the_layers_of_its_time() {
+        let (mut stream, mut selector) = (Stream::new(), FrameSelector::new(false));
+        selector.restart(layers(2, 2));
+        stream.picture(&mut selector, true, 0, true);
+        let packet = stream.buffer.get(70_000).unwrap();
+        let then = selector.select(&packet, None).unwrap().limit;
+        selector.aim(layers(0, 0));
+        stream.picture(&mut selector, false, 0, true);
+        let top = stream.buffer.get(70_002).unwrap().info.frame;
+        assert!(selector.select_late(&top, then).is_some_and(|selected| selected.last_of_picture));
+        assert_eq!(selector.select_late(&top, limit_of_layers(layers(1, 2))), None);
+    }
+}
