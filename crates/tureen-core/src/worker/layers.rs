@@ -3,7 +3,7 @@
 use std::time::{Duration, Instant};
 
 use super::{Timer, Worker};
-use crate::api::{ConsumerEvent, ConsumerId, ConsumerLayers, RequestError, Response};
+use crate::api::{ConsumerEvent, ConsumerId, ConsumerLayers, RequestError, Response, StreamType};
 use crate::consumer::layers::ssrc_of;
 use crate::keys::{ConsumerKey, ProducerKey};
 use crate::transport::Transport;
@@ -15,14 +15,22 @@ impl Worker {
     /// A stream or a layer of a Producer has come (back).
     pub(super) fn on_layers_appeared(&mut self, now: Instant, key: ProducerKey) {
         self.timers.arm(Timer::LayerActivity(key), now + INACTIVITY_CHECK);
-        self.on_score_changed(now, key);
+        self.on_activity_changed(now, key);
+    }
+
+    /// Streams of a simulcast that come and go have a score to tell; layers within a stream have none.
+    fn on_activity_changed(&mut self, now: Instant, key: ProducerKey) {
+        match self.producers.get(key).map(|producer| producer.stream_type) {
+            Some(StreamType::Simulcast) => self.on_score_changed(now, key),
+            _ => self.aim_consumers(now, key),
+        }
     }
 
     pub(super) fn on_layer_activity_timer(&mut self, now: Instant, key: ProducerKey) {
         let Some(producer) = self.producers.get_mut(key) else { return };
         self.timers.arm(Timer::LayerActivity(key), now + INACTIVITY_CHECK);
         if producer.check_inactivity(now) {
-            self.on_score_changed(now, key);
+            self.on_activity_changed(now, key);
         }
     }
 
