@@ -199,7 +199,7 @@ impl Bench {
         let mut answers = Vec::new();
         while let Some(output) = self.worker.poll_output() {
             match output {
-                Output::Socket(SocketCommand::BindUdp(socket, _)) => {
+                Output::Socket(SocketCommand::BindUdp(socket, _) | SocketCommand::ListenTcp(socket, _)) => {
                     assert_eq!(socket, SocketId(0), "the first socket of a worker");
                     self.worker.handle_socket_bound(self.now, socket, Ok(SERVER));
                 }
