@@ -43,6 +43,9 @@ pub struct Observed {
     pub picture: Option<(u16, u8)>,
 }
 
+/// Bytes of a datagram that a link carries besides its payload: UDP over IPv4.
+const UDP_OVERHEAD: usize = 28;
+
 /// The simulation: see the [crate documentation](crate).
 #[derive(Debug)]
 pub struct Network {
@@ -404,7 +407,7 @@ impl Network {
         let mut datagram = Vec::new();
         while let Some(to) = self.nodes[id.0].session.poll_transmit(&mut datagram) {
             let node = &mut self.nodes[id.0];
-            let arrivals = node.up.send(self.now, datagram.len());
+            let arrivals = node.up.send(self.now, datagram.len() + UDP_OVERHEAD);
             let from = node.address;
             self.fly(arrivals, from, to, &datagram);
         }
@@ -463,7 +466,7 @@ impl Network {
             return;
         }
         if let Some(node) = self.nodes.iter_mut().find(|node| node.address == to) {
-            let arrivals = node.down.send(self.now, datagram.len());
+            let arrivals = node.down.send(self.now, datagram.len() + UDP_OVERHEAD);
             self.fly(arrivals, from, to, datagram);
         }
     }

@@ -4,8 +4,7 @@
 //! combination of layers, at what that costs now. [`allocate`] picks a step for each (mediasoup: `BitrateAllocator`):
 //! first everybody climbs one step, the heaviest first; then the rest is shared by weight.
 //!
-//! Three things keep consumers from going up and down: a step up costs a little more than its price, the current step a
-//! little less, and who had to go down soon after going up waits longer each time before it tries again ([`Ascent`]).
+//! Three things keep consumers from going up and down: the current step costs less than a step up, and who had to go down soon after going up waits longer each time before it tries again ([`Ascent`]).
 
 use std::time::{Duration, Instant};
 
@@ -13,9 +12,10 @@ use smallvec::SmallVec;
 
 use crate::units::Bitrate;
 
-/// What a step above the current one costs of its price, and what the current one does.
-const CLIMB: f64 = 1.03;
-const STAY: f64 = 0.92;
+/// What a step above the current one costs of its price: a probe aims a little below the capacity that it finds.
+const CLIMB: f64 = 0.98;
+/// What the current one costs: the estimate backs off this far at an overuse, and that alone shall move nobody.
+const STAY: f64 = 0.85;
 /// How long a consumer waits to go up after it went down; doubled when it had gone up in vain.
 const WAIT: Duration = Duration::from_secs(1);
 const MAX_WAIT: Duration = Duration::from_secs(32);
@@ -133,8 +133,13 @@ impl Ascent {
         self.blocked_until.filter(|&until| now < until)
     }
 
+    /// Whether the consumer ever had to go down.
+    pub fn has_fallen(&self) -> bool {
+        !self.wait.is_zero()
+    }
+
     /// The consumer was given another step.
-    pub fn on_change(&mut self, now: Instant, from: usize, to: usize) {
+    pub fn on_change<T: PartialOrd>(&mut self, now: Instant, from: T, to: T) {
         if to > from {
             self.raised_at = Some(now);
         } else if to < from {
@@ -199,10 +204,10 @@ mod tests {
     fn small_changes_of_price_or_bitrate_move_nobody() {
         let mut all = [candidate(1, &[100, 400, 1200])];
         all[0].current = Some(2);
-        assert_eq!(steps(380, &mut all), [2], "stays for a little less");
-        assert_eq!(steps(1220, &mut all), [2], "goes up for a little more");
-        assert_eq!(steps(1300, &mut all), [3]);
-        assert_eq!(steps(360, &mut all), [1]);
+        assert_eq!(steps(345, &mut all), [2], "stays for a little less");
+        assert_eq!(steps(1170, &mut all), [2], "that is too little");
+        assert_eq!(steps(1180, &mut all), [3]);
+        assert_eq!(steps(335, &mut all), [1]);
     }
 
     #[test]

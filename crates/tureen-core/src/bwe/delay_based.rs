@@ -15,6 +15,8 @@ const STREAM_TIMEOUT: Micros = 2_000_000;
 const MAX_QUEUE: Micros = 60_000;
 /// Overuse with a shorter queue does not lower the estimate: it was a probe, or a frame.
 const MIN_QUEUE: Micros = 40_000;
+/// How long a probe speaks for the capacity.
+const PROBE_LIFETIME: Micros = 2_000_000;
 /// For so long after a decrease overuse lowers the estimate again only if less arrives than the estimate: what the
 /// trend shows may be the queue of before.
 const SETTLING: Micros = 1_000_000;
@@ -28,6 +30,8 @@ pub struct DelayBased {
     queue_delay: QueueDelay,
     last_feedback: Option<Micros>,
     decreased_at: Option<Micros>,
+    /// What the last probe measured, and when, until a decrease.
+    probed: Option<(Micros, Bitrate)>,
 }
 
 /// What came of one feedback packet.
@@ -49,6 +53,7 @@ impl DelayBased {
             queue_delay: QueueDelay::default(),
             last_feedback: None,
             decreased_at: None,
+            probed: None,
         }
     }
 
@@ -109,6 +114,7 @@ impl DelayBased {
             outcome.decreased = self.decrease(now, throughput);
         } else if let Some(probed) = probed {
             self.aimd.set_estimate(now, probed);
+            self.probed = Some((now, probed));
             outcome.recovered = false;
         } else {
             let may_grow = !application_limited && self.queue_delay.get() <= MAX_QUEUE;
@@ -129,7 +135,11 @@ impl DelayBased {
         }
         // What arrives while queues grow is the capacity. A longer window holds the times before it fell, or before as
         // much was sent.
+        // What a probe has measured since the last decrease holds for this one: who has just begun to send more has not
+        // delivered it for long, and a key frame makes a queue, too.
         let delivered = received.or(throughput.bitrate());
+        let probed = self.probed.filter(|(at, _)| now - at < PROBE_LIFETIME).map(|(_, probed)| probed);
+        let delivered = delivered.max(probed.filter(|_| delivered.is_some()));
         if !self.aimd.may_decrease(now, delivered) {
             return false;
         }
@@ -139,6 +149,7 @@ impl DelayBased {
             None => self.aimd.set_estimate(now, self.aimd.estimate() * 0.5),
         }
         self.decreased_at = Some(now);
+        self.probed = None;
         true
     }
 }

@@ -46,6 +46,8 @@ const INITIAL_HOLD: Micros = 300_000;
 const MAX_HOLD: Micros = 60_000_000;
 /// An observation sent at this multiple of the median rate is no outlier: its rate explains its loss.
 const OUTLIER_RATE: f64 = 2.0;
+/// How long a sender may take to send less: layers change at key frames.
+const REACTION: Micros = 300_000;
 const MIN_BITRATE_BPS: f64 = 5_000.0;
 
 /// What limits the estimate.
@@ -174,9 +176,10 @@ impl LossBased {
         self.average_loss
     }
 
-    /// Overuse was found, and lowered the delay-based estimate: losses of packets sent before are answered by that.
+    /// Overuse was found, and lowered the delay-based estimate: losses of packets sent before, or
+    /// before it could be acted on, are answered by that.
     pub fn on_overuse(&mut self, now: Micros) {
-        self.answered_until = now;
+        self.answered_until = now + REACTION;
         self.count = 0;
         self.partial = Partial::default();
         self.clock = None;

@@ -286,6 +286,16 @@ impl CongestionController {
         self.prober.poll(now)
     }
 
+    /// Whether probes are sent or wait.
+    pub fn is_probing(&self) -> bool {
+        self.prober.is_busy()
+    }
+
+    /// The bounds.
+    pub fn config(&self) -> &BweConfig {
+        &self.config
+    }
+
     /// Forgets the probes that were not sent: nothing can be.
     pub fn cancel_probes(&mut self) {
         self.prober.cancel();
@@ -357,8 +367,9 @@ impl CongestionController {
         self.target = target;
         if changed {
             self.alr.set_estimate(target);
-            self.pacer.set_estimate(target);
         }
+        // What arrives anyway need not be spread further.
+        self.pacer.set_estimate(target.max(self.throughput.bitrate().unwrap_or(target)));
         let limit = match (self.delay_based.usage(), self.loss_based.state()) {
             _ if congested => Limit::Congestion,
             (Usage::Over | Usage::Under, _) | (_, LossState::Decreasing) => Limit::Congestion,

@@ -12,6 +12,8 @@ const FURTHER_THRESHOLD: f64 = 0.7;
 const FURTHER: f64 = 2.0;
 /// How long a result is waited for.
 const MAX_WAIT: Micros = 1_000_000;
+/// Changes of what consumers want below this factor are none.
+const DESIRED_CHANGE: f64 = 1.25;
 /// No probe is above this multiple of what consumers want.
 const MAX_OVER_DESIRED: f64 = 2.0;
 /// No probe is above this rate when nobody sets a maximum.
@@ -101,8 +103,11 @@ impl ProbePolicy {
         }
     }
 
-    /// What consumers want in all.
+    /// What consumers want in all. It is measured, so that small changes mean nothing.
     pub fn set_desired(&mut self, now: Micros, desired: Bitrate) -> Requests {
+        if desired <= self.desired * DESIRED_CHANGE && self.desired <= desired * DESIRED_CHANGE {
+            return Requests::new();
+        }
         let raised = desired > self.desired;
         self.desired = desired;
         if !self.started || !raised || self.estimate >= desired || self.awaited.is_some() {
@@ -154,7 +159,7 @@ impl ProbePolicy {
         if !self.started || self.awaited.is_some() || self.estimate >= self.ceiling() {
             return Requests::new();
         }
-        let wanted = !self.desired.is_zero() && self.estimate < self.desired;
+        let wanted = !self.desired.is_zero() && self.estimate < self.desired * DESIRED_CHANGE;
         let idle = limited_since.is_some_and(|since| now - last.max(since) >= LIMITED_INTERVAL);
         match wanted && now - last >= self.wanted_interval || idle {
             true => self.request(now, &[self.estimate * OVER_ESTIMATE], true),
@@ -257,10 +262,10 @@ mod tests {
 
     #[test]
     fn idle_path_is_probed_now_and_then_until_it_has_enough() {
-        let mut policy = started(600, 500);
+        let mut policy = started(600, 400);
         assert_eq!(kbps(policy.poll(6 * SECOND, Some(3 * SECOND))), NONE);
-        assert_eq!(kbps(policy.poll(8 * SECOND, Some(3 * SECOND))), [1000], "twice what is wanted");
-        policy.on_estimate(9 * SECOND, Bitrate::kbps(1000), Limit::None);
+        assert_eq!(kbps(policy.poll(8 * SECOND, Some(3 * SECOND))), [800], "twice what is wanted");
+        policy.on_estimate(9 * SECOND, Bitrate::kbps(800), Limit::None);
         assert_eq!(kbps(policy.poll(60 * SECOND, Some(3 * SECOND))), NONE);
     }
 

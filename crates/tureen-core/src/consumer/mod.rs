@@ -17,6 +17,7 @@ use crate::api::{
     Consume, ConsumerDump, ConsumerId, ConsumerLayers, ConsumerScore, MediaTrace, RequestError,
     RtpStreamDump, RtpStreamStats, StreamDirection, StreamType,
 };
+use crate::bwe::allocation::Ascent;
 use crate::keys::{ProducerKey, TransportKey};
 use crate::producer::codec::{StreamCodec, is_rtx};
 use crate::producer::packet_buffer::StoredPacket;
@@ -53,6 +54,8 @@ pub struct Consumer {
     pub producer_paused: bool,
     /// Weight when bandwidth is short.
     pub priority: u8,
+    /// Whether bandwidth lets it go up to better layers.
+    pub ascent: Ascent,
     /// Traced events.
     pub trace: MediaTrace,
     /// The outgoing streams: one, and for a pipe consumer one for each encoding.
@@ -162,6 +165,7 @@ impl Consumer {
             paused: request.paused,
             producer_paused,
             priority: 1,
+            ascent: Ascent::default(),
             trace: MediaTrace::default(),
             consumable_rtp_encodings: request.consumable_rtp_encodings,
             rtp_parameters: request.rtp_parameters,
@@ -332,6 +336,31 @@ impl Consumer {
         };
         let outlet = self.outlets.get_mut(usize::from(resend.outlet))?;
         outlet.write_resend_header(&self.headers, packet, &sent, hop, buffer)
+    }
+
+    /// Writes a packet of padding, to probe the path: see [`Outlet::write_padding`].
+    pub fn write_padding(
+        &mut self,
+        padding: NonZeroU8,
+        hop: HopValues,
+        buffer: &mut [u8],
+    ) -> Option<Written> {
+        self.outlets[0].write_padding(&self.headers, padding, hop, buffer)
+    }
+
+    /// Whether retransmissions or padding of it can be sent as a probe.
+    pub fn can_probe(&self) -> bool {
+        self.is_active() && self.uses_transport_seq() && self.outlets[0].rtx_ssrc().is_some()
+    }
+
+    /// Whether an outgoing stream has one for its retransmissions.
+    pub fn has_rtx(&self, outlet: u8) -> bool {
+        self.outlets.get(usize::from(outlet)).is_some_and(|outlet| outlet.rtx_ssrc().is_some())
+    }
+
+    /// Ids of the header extensions that it sends.
+    pub fn header_ids(&self) -> &ExtensionIds {
+        &self.headers.ids
     }
 
     /// Whether packets carry a transport-wide sequence number.

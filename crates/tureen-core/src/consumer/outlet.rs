@@ -243,15 +243,8 @@ impl Outlet {
                 writer.push(id.get(), value)?;
             }
         }
-        if let Some((id, mid)) = &settings.mid {
-            writer.push(id.get(), mid)?;
-        }
-        if let Some(id) = settings.ids.abs_send_time {
-            writer.push(id.get(), &hop.abs_send_time.to_bytes())?;
-        }
-        if let Some(id) = settings.ids.transport_wide_cc {
-            writer.push(id.get(), &hop.transport_seq.to_bytes())?;
-        }
+        let mid = settings.mid.as_ref().map(|(id, mid)| (*id, &mid[..]));
+        push_hop_by_hop(&mut writer, &settings.ids, mid, hop)?;
         let header_len = writer.finish()?.len;
         let prefix = sent.descriptor.number.and_then(|number| {
             rewritten_payload(self.codec.kind, packet.payload, number, sent.descriptor.tl0)
@@ -278,6 +271,32 @@ impl Outlet {
         })
     }
 
+    /// Writes a packet of the stream of retransmissions that is nothing but padding, of `padding` bytes (RFC 3550 §5.1).
+    /// `None` without such a stream.
+    pub fn write_padding(
+        &mut self,
+        settings: &HeaderSettings,
+        padding: NonZeroU8,
+        hop: HopValues,
+        buffer: &mut [u8],
+    ) -> Option<Written> {
+        let rtx = self.rtx.as_mut()?;
+        let (ssrc, payload_type, number) = (rtx.ssrc, rtx.payload_type, rtx.next_seq);
+        rtx.next_seq += 1;
+        let mid = settings.mid.as_ref().map(|(id, mid)| (*id, &mid[..]));
+        let fields = RtpFields {
+            marker: false,
+            has_padding: true,
+            payload_type,
+            sequence_number: number as u16,
+            timestamp: self.stream.last_timestamp(),
+            ssrc,
+        };
+        let written = write_filler(buffer, &fields, &settings.ids, mid, hop, padding.get().into()).ok()?;
+        buffer[written.header_len + written.front_len - 1] = padding.get();
+        Some(Written { index: number - FIRST_CYCLE, ..written })
+    }
+
     /// Begins to answer a NACK: `rtt` is the time within which a packet is not sent twice.
     pub fn start_resending(&mut self, now: Instant, rtt: Duration) {
         self.stream.nacks.0 += 1;
@@ -294,6 +313,52 @@ impl Outlet {
         self.recently_resent.push((output, now));
         true
     }
+}
+
+/// Writes a packet whose payload is `len` zeros. Its index is left to the caller.
+///
+/// # Errors
+/// The buffer is too small.
+pub fn write_filler(
+    buffer: &mut [u8],
+    fields: &RtpFields,
+    ids: &ExtensionIds,
+    mid: Option<(NonZeroU8, &[u8])>,
+    hop: HopValues,
+    len: usize,
+) -> Result<Written, RtpWriteError> {
+    let buffer_len = buffer.len();
+    let mut writer = RtpHeaderWriter::new(buffer, fields)?;
+    push_hop_by_hop(&mut writer, ids, mid, hop)?;
+    let header_len = writer.finish()?.len;
+    let filler = buffer.get_mut(header_len..header_len + len).ok_or(RtpWriteError::NoSpace(buffer_len))?;
+    filler.fill(0);
+    Ok(Written {
+        header_len,
+        front_len: len,
+        replaced: 0,
+        ssrc: fields.ssrc,
+        index: 0,
+        timestamp: fields.timestamp,
+    })
+}
+
+fn push_hop_by_hop(
+    writer: &mut RtpHeaderWriter<'_>,
+    ids: &ExtensionIds,
+    mid: Option<(NonZeroU8, &[u8])>,
+    hop: HopValues,
+) -> Result<(), RtpWriteError> {
+    if let Some((id, mid)) = mid {
+        writer.push(id.get(), mid)?;
+    }
+    if let Some(id) = ids.abs_send_time {
+        writer.push(id.get(), &hop.abs_send_time.to_bytes())?;
+    }
+    if let Some(id) = ids.transport_wide_cc {
+        writer.push(id.get(), &hop.transport_seq.to_bytes())?;
+    }
+    Ok(())
 }
 
 /// A dependency descriptor as this consumer gets it; as it came if it can't be read.

@@ -18,6 +18,7 @@ pub struct SendStream {
     retransmitted: Counter,
     last_packet: Option<(Instant, u32)>,
     report: RemoteReport,
+    packets_at_report: u64,
     /// NACK messages and packets named in them.
     pub nacks: (u64, u64),
     /// Picture loss indications.
@@ -64,6 +65,7 @@ impl SendStream {
             retransmitted: Counter::default(),
             last_packet: None,
             report: RemoteReport::default(),
+            packets_at_report: 0,
             nacks: (0, 0),
             plis: 0,
             firs: 0,
@@ -95,6 +97,11 @@ impl SendStream {
         self.retransmitted
     }
 
+    /// Timestamp of the last packet; zero before the first.
+    pub fn last_timestamp(&self) -> u32 {
+        self.last_packet.map_or(0, |(_, timestamp)| timestamp)
+    }
+
     /// Bits per second over the last 2.5 s.
     pub fn bitrate(&mut self, now: Instant) -> u64 {
         self.rate.bitrate(now).map_or(0, |rate| rate.as_bps())
@@ -103,6 +110,12 @@ impl SendStream {
     /// What the remote side said last.
     pub fn remote_report(&self) -> RemoteReport {
         self.report
+    }
+
+    /// Packets lost and sent since the last time, by the last report (RFC 3550 §6.4.1).
+    pub fn take_losses(&mut self) -> (u64, u64) {
+        let expected = self.sent.packets - std::mem::replace(&mut self.packets_at_report, self.sent.packets);
+        (expected * u64::from(self.report.fraction_lost) / 256, expected)
     }
 
     /// Takes in a report block about this stream. `lsr` and `dlsr` are in units of 1/65536 s.

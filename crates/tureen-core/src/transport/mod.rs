@@ -6,6 +6,7 @@ pub mod plain;
 pub mod protection;
 pub mod remb;
 pub mod rtp_listener;
+pub mod send_control;
 pub mod twcc_receiver;
 pub mod webrtc;
 
@@ -25,6 +26,7 @@ use link::{Link, Path};
 use protection::{Opener, Sealer};
 use remb::RembSchedule;
 use rtp_listener::RtpListener;
+use send_control::SendControl;
 use twcc_receiver::TwccReceiver;
 
 /// One transport: the part that every kind has, and its link.
@@ -72,6 +74,8 @@ pub struct Transport {
     pub remb: RembSchedule,
     /// What came in and went out.
     pub traffic: TransportTraffic,
+    /// Congestion control, once consumers have negotiated some and media can flow.
+    pub send_control: Option<Box<SendControl>>,
     /// Part of our packets that the remote side says it lost, 0 to 1.
     pub loss_sent: Option<f64>,
 }
@@ -200,6 +204,7 @@ impl Transport {
             bitrates,
             remb: RembSchedule::default(),
             traffic: TransportTraffic::new(),
+            send_control: None,
             loss_sent: None,
         }
     }

@@ -61,10 +61,10 @@ impl Worker {
                 self.set_max_incoming_bitrate(now, &transport, bitrate).map(done)
             }
             Request::SetMaxOutgoingBitrate(transport, bitrate) => {
-                self.transport_mut(&transport).and_then(|t| t.bitrates.set_max_outgoing(bitrate)).map(done)
+                self.set_outgoing_bitrate(now, &transport, |t| t.bitrates.set_max_outgoing(bitrate)).map(done)
             }
             Request::SetMinOutgoingBitrate(transport, bitrate) => {
-                self.transport_mut(&transport).and_then(|t| t.bitrates.set_min_outgoing(bitrate)).map(done)
+                self.set_outgoing_bitrate(now, &transport, |t| t.bitrates.set_min_outgoing(bitrate)).map(done)
             }
             Request::EnableTransportTrace(transport, trace) => {
                 self.transport_mut(&transport).map(|t| t.trace = trace).map(done)
@@ -326,6 +326,7 @@ impl Worker {
         transport.consumers.push(key);
         self.producers[producer_key].consumers.push(key);
         self.consumer_ids.insert(id, key);
+        self.may_control_sending(now, transport_key);
         self.start_consumer(now, key);
         Ok(Response::Consumed(created))
     }
@@ -341,6 +342,9 @@ impl Worker {
             transport.ssrc_consumers.retain(|_, &mut other| other != key);
             transport.dirty.retain(|&other| other != key);
             transport.resends.retain(|&(other, _)| other != key);
+            if let Some(control) = &mut transport.send_control {
+                control.forget(key);
+            }
         }
     }
 

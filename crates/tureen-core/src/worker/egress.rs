@@ -5,16 +5,18 @@ use std::collections::VecDeque;
 use std::ops::Range;
 use std::time::Instant;
 
-use super::Worker;
-use crate::api::ConsumerEvent;
+use super::{Timer, Worker};
+use crate::api::{ConsumerEvent, TransportEvent};
 use crate::consumer::outlet::Outlet;
 use crate::consumer::{Consumer, Written};
 use crate::io::{Transmit, Tuple};
 use crate::keys::{ConsumerKey, ProducerKey, TransportKey};
+use crate::producer::Producer;
 use crate::producer::packet_buffer::StoredPacket;
 use crate::transport::link::Path;
 use crate::types::data_structures::RtpPacketTraceInfo;
 use crate::units::Ssrc;
+use crate::wire::rtp::RtpHeader;
 
 /// Longest header that is written: fixed part, and extensions with a large dependency descriptor.
 const MAX_HEADER: usize = 512;
@@ -105,15 +107,34 @@ pub(super) struct Origin {
 #[derive(Clone, Debug)]
 struct Planned {
     origin: Origin,
-    source: u64,
+    /// Number of the stored packet whose payload it has; nothing for one that is all header and filler.
+    source: Option<u64>,
     /// Where its header is, and what comes between it and the payload.
     header: Range<usize>,
     payload_len: usize,
     written: Written,
-    resend: bool,
+    purpose: Purpose,
+    /// Its transport-wide sequence number, if it has one of its own.
+    transport_seq: Option<u16>,
+}
+
+/// Why a packet is sent.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Purpose {
+    /// To be played.
+    Media,
+    /// It was asked for again.
+    Resend,
+    /// To probe the path.
+    Probe,
 }
 
 impl Planned {
+    /// Whether it may be padded to the size of others.
+    fn can_grow(&self) -> bool {
+        self.purpose == Purpose::Media
+    }
+
     fn len(&self, tag: usize) -> usize {
         self.header.len() + self.payload_len - self.written.replaced + tag
     }
@@ -171,23 +192,28 @@ impl Egress {
         self.headers.space()
     }
 
-    /// Adds a packet to the plan, unless its header could not be written.
+    /// Adds a packet to the plan, unless its header could not be written. Gives its length without a tag.
     pub(super) fn push(
         &mut self,
         origin: Origin,
-        packet: &StoredPacket<'_>,
+        packet: Option<&StoredPacket<'_>>,
         written: Option<Written>,
-        resend: bool,
-    ) {
-        let Some(written) = written else { return };
-        self.plan.push(Planned {
+        purpose: Purpose,
+        transport_seq: Option<u16>,
+    ) -> usize {
+        let Some(written) = written else { return 0 };
+        let planned = Planned {
             origin,
-            source: packet.info.seq,
+            source: packet.map(|packet| packet.info.seq),
             header: self.headers.take(written.header_len + written.front_len),
-            payload_len: packet.payload.len(),
+            payload_len: packet.map_or(0, |packet| packet.payload.len()),
             written,
-            resend,
-        });
+            purpose,
+            transport_seq,
+        };
+        let len = planned.len(0);
+        self.plan.push(planned);
+        len
     }
 
     fn pop_control(&mut self, buffer: &mut [u8]) -> Option<Transmit> {
@@ -233,8 +259,8 @@ impl Worker {
     fn seal_run(&mut self, now: Instant, buffer: &mut [u8]) -> Option<Transmit> {
         let egress = &mut self.egress;
         let planned_for =
-            egress.planned_for.and_then(|(key, path)| Some((self.transports.get_mut(key)?, path)));
-        let Some((transport, path)) = planned_for else {
+            egress.planned_for.and_then(|(key, path)| Some((key, self.transports.get_mut(key)?, path)));
+        let Some((planned_key, transport, path)) = planned_for else {
             egress.next = egress.plan.len();
             return None;
         };
@@ -249,9 +275,11 @@ impl Worker {
         let (mut len, mut count) = (0, 0);
         let mut sealed_for = None;
         let mut tally = Tally::default();
+        let mut traced = Vec::new();
         while let Some(planned) = egress.plan.get(egress.next) {
             let natural = planned.len(tag);
-            let last = natural < segment_size && (planned.resend || segment_size - natural > MAX_PADDING);
+            let last =
+                natural < segment_size && (!planned.can_grow() || segment_size - natural > MAX_PADDING);
             if count == max_segments
                 || natural > segment_size && count > 0
                 || len + segment_size.max(natural) > buffer.len()
@@ -259,19 +287,15 @@ impl Worker {
                 break;
             }
             egress.next += 1;
-            let padding =
-                if natural < segment_size && !last && !planned.resend { segment_size - natural } else { 0 };
-            let Some(packet) = self
-                .producers
-                .get(planned.origin.producer)
-                .and_then(|producer| producer.streams.get(planned.origin.stream))
-                .and_then(|stream| stream.buffer.get(planned.source))
-            else {
-                continue;
+            let padding = if natural < segment_size && !last && planned.can_grow() {
+                segment_size - natural
+            } else {
+                0
             };
+            let Some(payload) = payload_of(&self.producers, planned) else { continue };
             let (header, front) =
                 egress.headers.bytes[planned.header.clone()].split_at(planned.written.header_len);
-            let rest = &packet.payload[planned.written.replaced..];
+            let rest = &payload[planned.written.replaced..];
             let out = &mut buffer[len..];
             out[..header.len()].copy_from_slice(header);
             let (front, rest) = match padding {
@@ -290,7 +314,13 @@ impl Worker {
             len += sealed;
             count += 1;
             sealed_for = Some(planned.origin.consumer);
+            if let Some(control) = &mut transport.send_control {
+                control.on_packet_sent(now, planned.transport_seq, sealed);
+            }
             tally.add(&mut self.consumers, now, planned, sealed);
+            if planned.purpose == Purpose::Probe && transport.trace.probation {
+                traced.push(probe_trace(planned, header, sealed));
+            }
             if last {
                 break;
             }
@@ -302,10 +332,19 @@ impl Worker {
         let traffic = &mut transport.traffic;
         traffic.sent.add(now, count as u64, len);
         if tally.media_bytes > 0 {
-            traffic.rtp_sent.add(now, count as u64 - tally.resends, tally.media_bytes);
+            traffic.rtp_sent.add(now, count as u64 - tally.resends - tally.probes, tally.media_bytes);
         }
         if tally.resend_bytes > 0 {
             traffic.rtx_sent.add(now, tally.resends, tally.resend_bytes);
+        }
+        if let Some(control) = &mut transport.send_control
+            && let Some(at) = control.on_run_sent(now, tally.probe_bytes)
+        {
+            self.timers.arm(Timer::Congestion(planned_key), at);
+        }
+        for info in traced {
+            let timestamp_ms = self.clock.unix_ms(now);
+            self.notify_transport(planned_key, TransportEvent::Probation { timestamp_ms, info });
         }
         match path {
             Path::Network(tuple) => {
@@ -330,6 +369,35 @@ impl Worker {
     }
 }
 
+/// What is told of a packet that probes the path.
+fn probe_trace(planned: &Planned, header: &[u8], size: usize) -> RtpPacketTraceInfo {
+    let parsed = RtpHeader::parse(header).ok();
+    RtpPacketTraceInfo {
+        payload_type: parsed.as_ref().map_or(0, |parsed| parsed.payload_type.0),
+        sequence_number: planned.written.index as u16,
+        timestamp: planned.written.timestamp,
+        marker: false,
+        ssrc: planned.written.ssrc.0,
+        is_key_frame: false,
+        size: size as u32,
+        payload_size: (planned.payload_len + planned.written.front_len) as u32,
+        spatial_layer: 0,
+        temporal_layer: 0,
+        mid: None,
+        rid: None,
+        rrid: None,
+        wide_sequence_number: planned.transport_seq,
+        is_rtx: planned.source.is_some(),
+    }
+}
+
+/// The payload of a planned packet, if it is still there.
+fn payload_of<'a>(producers: &'a Producers, planned: &Planned) -> Option<&'a [u8]> {
+    let Some(source) = planned.source else { return Some(&[]) };
+    let stream = producers.get(planned.origin.producer)?.streams.get(planned.origin.stream)?;
+    Some(stream.buffer.get(source)?.payload)
+}
+
 /// The size of a run's segments: the largest of the leading packets that can be padded to one size.
 fn run_segment_size(plan: &[Planned], max_segments: usize, tag: usize, space: usize) -> usize {
     let Some(first) = plan.first() else { return 0 };
@@ -337,7 +405,7 @@ fn run_segment_size(plan: &[Planned], max_segments: usize, tag: usize, space: us
     for planned in plan.iter().take(max_segments).skip(1) {
         let len = planned.len(tag);
         let (low, high) = (smallest.min(len), largest.max(len));
-        if high - low > MAX_PADDING || planned.resend || plan[0].resend {
+        if high - low > MAX_PADDING || !planned.can_grow() || !first.can_grow() {
             break;
         }
         (smallest, largest) = (low, high);
@@ -356,20 +424,31 @@ struct Tally {
     resends: u64,
     media_bytes: usize,
     resend_bytes: usize,
+    probes: u64,
+    probe_bytes: usize,
 }
 
-type Consumers = slotmap::SlotMap<ConsumerKey, Consumer>;
+pub(super) type Producers = slotmap::SlotMap<ProducerKey, Producer>;
+pub(super) type Consumers = slotmap::SlotMap<ConsumerKey, Consumer>;
 
 impl Tally {
     fn add(&mut self, consumers: &mut Consumers, now: Instant, planned: &Planned, sealed: usize) {
         let outlet = (planned.origin.consumer, planned.origin.outlet);
-        if planned.resend {
-            self.resends += 1;
-            self.resend_bytes += sealed;
-            if let Some(outlet) = outlet_mut(consumers, outlet) {
-                outlet.stream.on_retransmitted(sealed);
+        match planned.purpose {
+            Purpose::Media => {}
+            Purpose::Resend => {
+                self.resends += 1;
+                self.resend_bytes += sealed;
+                if let Some(outlet) = outlet_mut(consumers, outlet) {
+                    outlet.stream.on_retransmitted(sealed);
+                }
+                return;
             }
-            return;
+            Purpose::Probe => {
+                self.probes += 1;
+                self.probe_bytes += sealed;
+                return;
+            }
         }
         if self.outlet != Some(outlet) {
             self.finish(consumers, now);
@@ -421,11 +500,12 @@ mod tests {
             Written { header_len: HEADER, front_len: 0, replaced: 0, ssrc: Ssrc(1), index: 0, timestamp: 0 };
         let planned = |&payload_len| Planned {
             origin,
-            source: 0,
+            source: Some(0),
             header: 0..HEADER,
             payload_len,
             written,
-            resend: false,
+            purpose: Purpose::Media,
+            transport_seq: None,
         };
         payloads.iter().map(planned).collect()
     }
@@ -450,7 +530,7 @@ mod tests {
     #[test]
     fn retransmission_is_never_padded_to_a_run() {
         let mut plan = plan(&[1200, 1201]);
-        plan[1].resend = true;
+        plan[1].purpose = Purpose::Resend;
         assert_eq!(run_segment_size(&plan, MAX_SEGMENTS, TAG, 65_535), HEADER + 1200 + TAG);
     }
 

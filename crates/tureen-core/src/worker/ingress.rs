@@ -432,6 +432,8 @@ impl Worker {
         self.timers.arm(Timer::Reports(key), now + super::reports::FIRST_INTERVAL);
         let Some(transport) = self.transports.get_mut(key) else { return };
         transport.flowing = true;
+        self.may_control_sending(now, key);
+        let Some(transport) = self.transports.get(key) else { return };
         for consumer in transport.consumers.clone() {
             self.start_consumer(now, consumer);
         }
@@ -444,6 +446,7 @@ impl Worker {
 
     fn on_transport_disconnected(&mut self, key: TransportKey) {
         self.timers.disarm(Timer::Reports(key));
+        self.pause_send_control(key);
         let Some(transport) = self.transports.get_mut(key) else { return };
         transport.flowing = false;
         transport.resends.clear();
@@ -626,17 +629,10 @@ impl Worker {
                     self.on_key_frame_request(now, key, entry.ssrc, true);
                 }
             }
-            RtcpPacket::TransportCc(feedback) => {
-                let all = feedback.packet_status_count;
-                let received = feedback.received().count();
-                if let Some(transport) = self.transports.get_mut(key)
-                    && all > 0
-                {
-                    transport.loss_sent = Some(1.0 - received as f64 / f64::from(all));
-                }
-            }
+            RtcpPacket::TransportCc(feedback) => self.on_transport_cc(now, key, feedback),
+            RtcpPacket::Remb(remb) => self.on_remb(now, key, remb.bitrate),
             RtcpPacket::Xr(report) => self.on_extended_report(now, key, report),
-            RtcpPacket::Sdes(_) | RtcpPacket::Bye(_) | RtcpPacket::Remb(_) | RtcpPacket::Unknown { .. } => {}
+            RtcpPacket::Sdes(_) | RtcpPacket::Bye(_) | RtcpPacket::Unknown { .. } => {}
         }
     }
 

@@ -49,7 +49,10 @@ impl Worker {
         let active = consumer.is_active() && connected;
         let Some(producer) = self.producers.get(consumer.producer) else { return };
         let Some(layers) = &mut consumer.layers else { return };
-        if active && !layers.is_allocated() {
+        if active && layers.is_allocated() {
+            let transport = consumer.transport;
+            self.allocate_layers(now, transport);
+        } else if active {
             layers.aim(&producer.streams);
             self.after_aiming(now, key);
         }
@@ -65,7 +68,7 @@ impl Worker {
     }
 
     /// Tells of what aiming has changed, and asks for the key frame that it may need.
-    fn after_aiming(&mut self, now: Instant, key: ConsumerKey) {
+    pub(super) fn after_aiming(&mut self, now: Instant, key: ConsumerKey) {
         self.notify_layers(key);
         let Some(consumer) = self.consumers.get_mut(key) else { return };
         let producer_key = consumer.producer;

@@ -13,6 +13,7 @@
 //!
 //! The same inputs and seed give the same outputs, bit for bit, but for what the DTLS libraries choose themselves.
 
+mod congestion;
 mod control;
 mod data;
 mod direct;
@@ -138,6 +139,8 @@ enum Timer {
     Reports(TransportKey),
     /// Transport-wide feedback is due.
     TransportCc(TransportKey),
+    /// The congestion control of a transport is due: its estimate, a probe, or packets that wait.
+    Congestion(TransportKey),
     /// Lost packets are to be asked for again.
     Nack(ProducerKey),
     /// A key frame did not come, or may be asked for again.
@@ -289,6 +292,7 @@ impl Worker {
                 Timer::Dtls(key) => self.on_dtls_timer(now, key),
                 Timer::Sctp(key) => self.on_sctp_timer(now, key),
                 Timer::Reports(key) => self.on_reports_timer(now, key),
+                Timer::Congestion(key) => self.on_congestion_timer(now, key),
                 Timer::TransportCc(key) => self.on_transport_cc_timer(now, key),
                 Timer::Nack(key) | Timer::KeyFrame(key) => self.on_producer_timer(now, key),
                 Timer::LayerActivity(key) => self.on_layer_activity_timer(now, key),

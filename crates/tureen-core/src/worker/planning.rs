@@ -1,18 +1,31 @@
 //! What a transport in line sends: each of its consumers decides on the packets of the batch and writes their headers.
 
+use std::num::NonZeroU8;
 use std::time::Instant;
 
-use super::egress::{Egress, Origin};
-use super::{Clock, Output, Worker};
+use super::egress::{Consumers, Egress, Origin, Producers, Purpose};
+use super::{Clock, Output, Timer, Worker};
 use crate::api::{ConsumerEvent, MediaTraceData, MediaTraceEvent, Notification, StreamType};
 use crate::consumer::layers::{Arrival, Decision, ssrc_of};
-use crate::consumer::{Consumer, HopValues, Verdict, Written, unchanged};
-use crate::keys::ProducerKey;
+use crate::consumer::outlet::write_filler;
+use crate::consumer::sent_log::SentPacket;
+use crate::consumer::{Consumer, HopValues, Resend, Verdict, Written, unchanged};
+use crate::keys::{ConsumerKey, ProducerKey};
 use crate::producer::Producer;
 use crate::producer::packet_buffer::StoredPacket;
+use crate::transport::send_control::{Held, Probator, Recent, SendControl};
 use crate::types::data_structures::TraceEventDirection;
+use crate::types::rtp_parameters::MediaKind;
 use crate::units::Ssrc;
 use crate::wire::rtp::extensions::{AbsSendTime, TransportSequenceNumber};
+use crate::wire::rtp::{ExtensionIds, RtpFields};
+
+/// Shots of a probe below this are padding: packets sent again would be too large for them.
+const MIN_REPEATED: usize = 700;
+/// Header and tag of a packet of padding, about.
+const PROBE_OVERHEAD: usize = 48;
+/// Longest payload of the probator: its packets are written where headers are.
+const MAX_PROBATOR: usize = 400;
 
 /// Values of the packets that one transport sends.
 struct Hops {
@@ -25,11 +38,100 @@ impl Hops {
         Self { abs_send_time: AbsSendTime::from_duration(clock.unix(now)), next_transport_seq }
     }
 
-    fn next(&mut self, consumer: &Consumer) -> HopValues {
-        let transport_seq = TransportSequenceNumber(self.next_transport_seq);
-        self.next_transport_seq =
-            self.next_transport_seq.wrapping_add(u16::from(consumer.uses_transport_seq()));
-        HopValues::new(self.abs_send_time, transport_seq)
+    /// The values of the next packet, and its transport-wide sequence number if it has one.
+    fn next(&mut self, uses_transport_seq: bool) -> (HopValues, Option<u16>) {
+        let seq = self.next_transport_seq;
+        self.next_transport_seq = seq.wrapping_add(u16::from(uses_transport_seq));
+        let hop = HopValues::new(self.abs_send_time, TransportSequenceNumber(seq));
+        (hop, uses_transport_seq.then_some(seq))
+    }
+}
+
+/// Lets packets of media pass or makes them wait for the pacer. Without congestion control everything passes.
+struct Gate {
+    control: Option<Box<SendControl>>,
+    allowance: usize,
+}
+
+impl Gate {
+    fn new(now: Instant, mut control: Option<Box<SendControl>>) -> Self {
+        let allowance = control.as_mut().map_or(usize::MAX, |control| control.controller.allowance(now));
+        Self { control, allowance }
+    }
+
+    /// Whether a packet of this kind has to wait. Audio never does.
+    #[inline]
+    fn is_shut(&self, kind: MediaKind) -> bool {
+        match &self.control {
+            None => false,
+            Some(control) => {
+                let waits = self.allowance == 0 || control.has_held();
+                waits && control.adaptive && kind == MediaKind::Video
+            }
+        }
+    }
+
+    /// A packet passes.
+    #[inline]
+    fn pass(&mut self, len: usize) {
+        self.allowance = self.allowance.saturating_sub(len);
+    }
+}
+
+/// What the packets of one plan share.
+struct Planning<'a> {
+    now: Instant,
+    egress: &'a mut Egress,
+    hops: Hops,
+    gate: Gate,
+    /// Whether a packet was remembered that probes can send again.
+    remembered: bool,
+}
+
+impl Planning<'_> {
+    /// Plans a packet that was decided on, or makes it wait.
+    fn send(
+        &mut self,
+        consumer: &mut Consumer,
+        origin: Origin,
+        packet: &StoredPacket<'_>,
+        sent: &SentPacket,
+    ) {
+        if self.gate.is_shut(consumer.kind)
+            && let Some(control) = &mut self.gate.control
+        {
+            let Origin { consumer: key, producer, stream, outlet } = origin;
+            let held = Held { consumer: key, producer, stream, outlet, sent: *sent, since: self.now };
+            if control.hold(held) {
+                return;
+            }
+        }
+        self.send_now(consumer, origin, packet, sent);
+    }
+
+    fn send_now(
+        &mut self,
+        consumer: &mut Consumer,
+        origin: Origin,
+        packet: &StoredPacket<'_>,
+        sent: &SentPacket,
+    ) {
+        let (hop, seq) = self.hops.next(consumer.uses_transport_seq());
+        let written = consumer.write_header(origin.outlet, packet, sent, hop, self.egress.space());
+        trace(self.egress, consumer, origin, packet, written, hop, false);
+        let len = self.egress.push(origin, Some(packet), written, Purpose::Media, seq);
+        self.gate.pass(len);
+        if len >= MIN_REPEATED
+            && !self.remembered
+            && let Some(control) = &mut self.gate.control
+        {
+            // One packet of each plan is enough to choose from.
+            self.remembered = true;
+            let Origin { consumer: key, stream, outlet, .. } = origin;
+            let (outlet, stream) = (outlet as u8, stream as u8);
+            let resend = Resend { outlet, stream, source: sent.source, output: sent.output };
+            control.remember(Recent { consumer: key, resend });
+        }
     }
 }
 
@@ -46,7 +148,10 @@ impl Worker {
             return true;
         };
         egress.planned_for = Some((key, path));
-        let mut hops = Hops::new(&self.clock, now, transport.next_transport_seq);
+        let hops = Hops::new(&self.clock, now, transport.next_transport_seq);
+        let gate = Gate::new(now, transport.send_control.take());
+        let planning = &mut Planning { now, egress, hops, gate, remembered: false };
+        plan_held(planning, &mut self.consumers, &self.producers);
         for consumer_key in transport.dirty.drain(..) {
             let Some(consumer) = self.consumers.get_mut(consumer_key) else { continue };
             let Some(producer) = self.producers.get(consumer.producer) else { continue };
@@ -57,17 +162,17 @@ impl Worker {
             }
             let origin = Origin { consumer: consumer_key, producer: consumer.producer, stream: 0, outlet: 0 };
             match consumer.stream_type {
-                StreamType::Simple => plan_stream(egress, consumer, producer, origin, &mut hops),
+                StreamType::Simple => plan_stream(planning, consumer, producer, origin),
                 StreamType::Pipe => {
                     for (index, stream) in producer.streams.iter().enumerate() {
                         if !stream.arrivals.is_empty() && stream.encoding_idx < consumer.outlets.len() {
                             let origin = Origin { stream: index, outlet: stream.encoding_idx, ..origin };
-                            plan_stream(egress, consumer, producer, origin, &mut hops);
+                            plan_stream(planning, consumer, producer, origin);
                         }
                     }
                 }
                 StreamType::Simulcast | StreamType::Svc => {
-                    plan_layers(now, egress, consumer, producer, origin, &mut hops);
+                    plan_layers(planning, consumer, producer, origin);
                     let (consumer_id, layers) = (&consumer.id, consumer.layers.as_mut());
                     let Some(layers) = layers else { continue };
                     if let Some(current) = layers.poll_change() {
@@ -80,7 +185,7 @@ impl Worker {
                     if let Some(ssrc) =
                         layers.poll_key_frame_wanted().and_then(|e| ssrc_of(&producer.streams, e))
                     {
-                        egress.key_frames_wanted.push((consumer.producer, ssrc));
+                        planning.egress.key_frames_wanted.push((consumer.producer, ssrc));
                     }
                 }
             }
@@ -90,18 +195,31 @@ impl Worker {
             let Some(producer) = self.producers.get(consumer.producer) else { continue };
             let Some(stream) = producer.streams.get(usize::from(resend.stream)) else { continue };
             let Some(packet) = stream.buffer.get_recent(now, resend.source) else { continue };
-            let hop = hops.next(consumer);
-            let written = consumer.write_resend_header(&packet, resend, hop, egress.space());
+            let control = planning.gate.control.as_mut();
+            if control.is_some_and(|control| !control.may_repair(now, packet.payload.len())) {
+                continue;
+            }
+            let (hop, seq) = planning.hops.next(consumer.uses_transport_seq());
+            let written = consumer.write_resend_header(&packet, resend, hop, planning.egress.space());
+            // Without RTX it is repeated as it was, number and all.
+            let seq = seq.filter(|_| consumer.has_rtx(resend.outlet));
             let origin = Origin {
                 consumer: consumer_key,
                 producer: consumer.producer,
                 stream: resend.stream.into(),
                 outlet: resend.outlet.into(),
             };
-            trace(egress, consumer, origin, &packet, written, hop, true);
-            egress.push(origin, &packet, written, true);
+            trace(planning.egress, consumer, origin, &packet, written, hop, true);
+            planning.egress.push(origin, Some(&packet), written, Purpose::Resend, seq);
         }
-        transport.next_transport_seq = hops.next_transport_seq;
+        plan_probe(planning, &transport.consumers, &mut self.consumers, &self.producers);
+        transport.next_transport_seq = planning.hops.next_transport_seq;
+        transport.send_control = planning.gate.control.take();
+        if let Some(control) = &mut transport.send_control
+            && control.has_held()
+        {
+            self.timers.arm(Timer::Congestion(key), control.poll_timeout(now));
+        }
         self.request_wanted_key_frames(now);
         self.emit_packet_traces(now);
         true
@@ -141,6 +259,116 @@ impl Worker {
     }
 }
 
+/// Plans what waited for the pacer, as far as it may go.
+fn plan_held(planning: &mut Planning<'_>, consumers: &mut Consumers, producers: &Producers) {
+    while let Some(control) = &mut planning.gate.control
+        && let Some(held) = control.release(planning.now, planning.gate.allowance)
+    {
+        let Some(consumer) = consumers.get_mut(held.consumer) else { continue };
+        let Some(stream) = producers.get(held.producer).and_then(|p| p.streams.get(held.stream)) else {
+            continue;
+        };
+        let Some(packet) = stream.buffer.get(held.sent.source) else { continue };
+        let Held { consumer: key, producer, stream, outlet, sent, .. } = held;
+        planning.send_now(consumer, Origin { consumer: key, producer, stream, outlet }, &packet, &sent);
+    }
+}
+
+/// Plans what a probe needs: packets sent not long ago are sent again where that makes large packets; else padding, on a
+/// consumer's stream of retransmissions or as mediasoup's probator.
+fn plan_probe(
+    planning: &mut Planning<'_>,
+    keys: &[ConsumerKey],
+    consumers: &mut Consumers,
+    producers: &Producers,
+) {
+    let Some(control) = &mut planning.gate.control else { return };
+    let mut due = std::mem::take(&mut control.probe_due);
+    if due == 0 {
+        return;
+    }
+    let repeater = keys.iter().copied().find(|&key| consumers.get(key).is_some_and(Consumer::can_probe));
+    let numbered =
+        keys.iter().copied().find(|&key| consumers.get(key).is_some_and(Consumer::uses_transport_seq));
+    while due > 0 {
+        let sent = match repeater {
+            Some(_) if due >= MIN_REPEATED => plan_repeat(planning, consumers, producers),
+            _ => 0,
+        };
+        let sent = match (sent, repeater.or(numbered)) {
+            (0, Some(key)) => plan_padding(planning, key, consumers, due),
+            (sent, _) => sent,
+        };
+        if sent == 0 {
+            return;
+        }
+        due = due.saturating_sub(sent);
+    }
+}
+
+/// Sends a recent packet again. Gives its length, zero if there is none.
+fn plan_repeat(planning: &mut Planning<'_>, consumers: &mut Consumers, producers: &Producers) -> usize {
+    let Some(recent) = planning.gate.control.as_mut().and_then(|control| control.next_recent()) else {
+        return 0;
+    };
+    let resend = recent.resend;
+    let Some(consumer) = consumers.get_mut(recent.consumer).filter(|consumer| consumer.can_probe()) else {
+        return 0;
+    };
+    let producer = consumer.producer;
+    let stream = usize::from(resend.stream);
+    let Some(source) = producers.get(producer).and_then(|p| p.streams.get(stream)) else { return 0 };
+    let Some(packet) = source.buffer.get_recent(planning.now, resend.source) else { return 0 };
+    let (hop, seq) = planning.hops.next(true);
+    let written = consumer.write_resend_header(&packet, resend, hop, planning.egress.space());
+    let origin = Origin { consumer: recent.consumer, producer, stream, outlet: resend.outlet.into() };
+    planning.egress.push(origin, Some(&packet), written, Purpose::Probe, seq)
+}
+
+/// Sends padding. Gives its length, zero if it can't be sent.
+fn plan_padding(
+    planning: &mut Planning<'_>,
+    key: ConsumerKey,
+    consumers: &mut Consumers,
+    due: usize,
+) -> usize {
+    let Some(consumer) = consumers.get_mut(key) else { return 0 };
+    let origin = Origin { consumer: key, producer: consumer.producer, stream: 0, outlet: 0 };
+    let (hop, seq) = planning.hops.next(true);
+    let len = due.saturating_sub(PROBE_OVERHEAD);
+    let written = if consumer.can_probe() {
+        let padding = NonZeroU8::new(len.clamp(1, 255) as u8).unwrap_or(NonZeroU8::MIN);
+        consumer.write_padding(padding, hop, planning.egress.space())
+    } else {
+        let Some(control) = &mut planning.gate.control else { return 0 };
+        let ids = consumer.header_ids();
+        let len = len.clamp(1, MAX_PROBATOR);
+        write_probator(&mut control.probator, ids, hop, len, planning.egress.space())
+    };
+    planning.egress.push(origin, None, written, Purpose::Probe, seq)
+}
+
+fn write_probator(
+    probator: &mut Probator,
+    ids: &ExtensionIds,
+    hop: HopValues,
+    len: usize,
+    space: &mut [u8],
+) -> Option<Written> {
+    let (index, timestamp) = probator.advance();
+    let fields = RtpFields {
+        marker: false,
+        has_padding: false,
+        payload_type: Probator::PAYLOAD_TYPE,
+        sequence_number: index as u16,
+        timestamp,
+        ssrc: Probator::SSRC,
+    };
+    let mid = ids.mid.map(|id| (id, Probator::MID.as_bytes()));
+    let written = write_filler(space, &fields, ids, mid, hop, len).ok()?;
+    Some(Written { index, ..written })
+}
+
 /// Notes a packet if its consumer traces packets.
 fn trace(
     egress: &mut Egress,
@@ -159,23 +387,13 @@ fn trace(
 }
 
 /// Plans what a consumer without layers sends of one stream.
-fn plan_stream(
-    egress: &mut Egress,
-    consumer: &mut Consumer,
-    producer: &Producer,
-    origin: Origin,
-    hops: &mut Hops,
-) {
+fn plan_stream(planning: &mut Planning<'_>, consumer: &mut Consumer, producer: &Producer, origin: Origin) {
     let Some(stream) = producer.streams.get(origin.stream) else { return };
     let mut plan = |consumer: &mut Consumer, source: u64| {
         let packet = stream.buffer.get(source)?;
         let verdict = consumer.decide(origin.outlet, &packet);
         if let Verdict::Start(output) | Verdict::Forward(output) = verdict {
-            let hop = hops.next(consumer);
-            let sent = unchanged(&packet, output);
-            let written = consumer.write_header(origin.outlet, &packet, &sent, hop, egress.space());
-            trace(egress, consumer, origin, &packet, written, hop, false);
-            egress.push(origin, &packet, written, false);
+            planning.send(consumer, origin, &packet, &unchanged(&packet, output));
         }
         Some(verdict)
     };
@@ -191,14 +409,8 @@ fn plan_stream(
 
 /// Plans what a consumer with layers sends. The stream that it sends now comes first, so that its frame is complete when
 /// a key frame of another stream in the same batch takes over.
-fn plan_layers(
-    now: Instant,
-    egress: &mut Egress,
-    consumer: &mut Consumer,
-    producer: &Producer,
-    origin: Origin,
-    hops: &mut Hops,
-) {
+fn plan_layers(planning: &mut Planning<'_>, consumer: &mut Consumer, producer: &Producer, origin: Origin) {
+    let now = planning.now;
     let source = consumer.layers.as_ref().and_then(|layers| layers.source()).map(usize::from);
     let is_source = |&index: &usize| Some(producer.streams[index].encoding_idx) == source;
     let indices = 0..producer.streams.len();
@@ -213,10 +425,7 @@ fn plan_layers(
             let packet = stream.buffer.get(source)?;
             let arrival = Arrival { streams: &producer.streams, index, packet: &packet };
             let Decision::Send { start, sent } = consumer.decide_layered(now, &arrival) else { return None };
-            let hop = hops.next(consumer);
-            let written = consumer.write_header(0, &packet, &sent, hop, egress.space());
-            trace(egress, consumer, origin, &packet, written, hop, false);
-            egress.push(origin, &packet, written, false);
+            planning.send(consumer, origin, &packet, &sent);
             Some(start)
         };
         for (position, &source) in stream.arrivals.iter().enumerate() {

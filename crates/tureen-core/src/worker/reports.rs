@@ -309,6 +309,7 @@ impl Worker {
         consumer.on_receiver_report(ntp, block);
         let scores = self.producers.get(consumer.producer).map(|p| p.encoding_scores()).unwrap_or_default();
         self.update_consumer_score(consumer_key, &scores);
+        self.on_loss_report(now, key, consumer_key, block.ssrc);
     }
 
     pub(super) fn on_extended_report(&mut self, now: Instant, key: TransportKey, report: &Xr<'_>) {

@@ -124,6 +124,11 @@ impl Worker {
         let transport = &mut self.transports[key];
         let limits = transport.bitrates;
         let limit = |rate: Bitrate| (!rate.is_zero()).then_some(rate.as_bps());
+        let control = transport.send_control.as_mut();
+        let (available_outgoing_bitrate, probation_sent) = match control {
+            Some(control) => (Some(control.controller.target().as_bps()), control.probation.read(now)),
+            None => (limit(limits.initial_outgoing), crate::api::Traffic::default()),
+        };
         let traffic = &mut transport.traffic;
         Ok(TransportStats {
             transport_id: id.clone(),
@@ -134,8 +139,8 @@ impl Worker {
             rtp_sent: traffic.rtp_sent.read(now),
             rtx_received: traffic.rtx_received.read(now),
             rtx_sent: traffic.rtx_sent.read(now),
-            probation_sent: crate::api::Traffic::default(),
-            available_outgoing_bitrate: limit(limits.initial_outgoing),
+            probation_sent,
+            available_outgoing_bitrate,
             available_incoming_bitrate: None,
             max_incoming_bitrate: limit(limits.max_incoming),
             max_outgoing_bitrate: limit(limits.max_outgoing),

@@ -1,5 +1,6 @@
 //! Simulations of whole calls: the engine and its clients over bad networks.
 
+mod bandwidth;
 mod congestion;
 mod connecting;
 mod data;

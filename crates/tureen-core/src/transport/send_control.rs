@@ -1,0 +1,307 @@
+//! Congestion control of a transport that sends: the controller, and what waits for its word.
+
+use std::collections::VecDeque;
+use std::time::{Duration, Instant};
+
+use crate::api::Traffic;
+use crate::bwe::allocation::Candidate;
+use crate::bwe::{BweConfig, CongestionController};
+use crate::consumer::Resend;
+use crate::consumer::layers::Layers;
+use crate::consumer::sent_log::SentPacket;
+use crate::keys::{ConsumerKey, ProducerKey};
+use crate::rate::{DEFAULT_RATE_WINDOW, RateMeter};
+use crate::types::rtp_parameters::{RtcpFeedback, RtpHeaderExtensionUri, RtpParameters};
+use crate::units::{Bitrate, PayloadType, Ssrc};
+
+/// Packets that wait for the pacer at most; what comes on top goes out at once.
+const MAX_HELD: usize = 1024;
+/// How long a packet waits at most.
+const MAX_HOLD: Duration = Duration::from_millis(250);
+/// Recent packets that are remembered to be sent again as padding.
+const MAX_RECENT: usize = 16;
+
+/// What a remote side can tell of what it receives.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Feedback {
+    /// Transport-wide feedback.
+    pub transport_cc: bool,
+    /// Its own estimate.
+    pub remb: bool,
+}
+
+impl Feedback {
+    /// What was negotiated with a consumer's parameters (mediasoup `SupportsTransportCc`, `SupportsRemb`).
+    pub fn of(parameters: &RtpParameters) -> Self {
+        use RtpHeaderExtensionUri as Uri;
+        let extension = |uri| parameters.header_extensions.iter().any(|extension| extension.uri == uri);
+        let feedback =
+            |wanted| parameters.codecs.first().is_some_and(|codec| codec.rtcp_feedback().contains(&wanted));
+        Self {
+            transport_cc: extension(Uri::TransportWideCcDraft01) && feedback(RtcpFeedback::TransportCc),
+            remb: extension(Uri::AbsSendTime) && feedback(RtcpFeedback::GoogRemb),
+        }
+    }
+
+    /// Whether there is any.
+    pub fn any(self) -> bool {
+        self.transport_cc || self.remb
+    }
+
+    /// With what another consumer negotiated.
+    pub fn with(self, other: Self) -> Self {
+        Self { transport_cc: self.transport_cc || other.transport_cc, remb: self.remb || other.remb }
+    }
+}
+
+/// Congestion control of one transport.
+#[derive(Debug)]
+pub struct SendControl {
+    /// Decides.
+    pub controller: CongestionController,
+    /// What it can learn from.
+    pub feedback: Feedback,
+    /// What consumers want in all.
+    pub desired: Bitrate,
+    /// When consumers' layers were chosen last, and for which target.
+    pub chosen_at: Option<Instant>,
+    /// See [`SendControl::chosen_at`].
+    pub chosen_for: Bitrate,
+    /// Whether a consumer has layers to choose from. Without that nothing follows from the estimate: no probes are sent
+    /// to raise it, and nothing waits for it.
+    pub adaptive: bool,
+    /// Choices so far.
+    pub rounds: usize,
+    /// Bytes that are to be sent as a probe.
+    pub probe_due: usize,
+    /// Makes packets for probes where nothing can be sent again.
+    pub probator: Probator,
+    /// Bytes of probes, for statistics.
+    pub probation: Probation,
+    /// Reused, so that choosing does not allocate each time.
+    pub scratch: AllocationScratch,
+    held: VecDeque<Held>,
+    recent: VecDeque<Recent>,
+    repairs: RepairBudget,
+}
+
+/// What may be spent on retransmissions: when a link gets too small all that it drops is asked for again, which would
+/// keep it full for seconds.
+#[derive(Debug)]
+struct RepairBudget {
+    bytes: f64,
+    updated_at: Instant,
+}
+
+impl RepairBudget {
+    /// Of the target.
+    const SHARE: f64 = 0.3;
+    /// How long it gathers.
+    const WINDOW: Duration = Duration::from_millis(500);
+    /// There is always enough for a few packets.
+    const MIN_BYTES: f64 = 6000.0;
+
+    fn spend(&mut self, now: Instant, target: Bitrate, bytes: usize) -> bool {
+        let elapsed = now.saturating_duration_since(std::mem::replace(&mut self.updated_at, now));
+        let rate = target * Self::SHARE;
+        let most = (rate.bytes_in(Self::WINDOW) as f64).max(Self::MIN_BYTES);
+        let gathered = rate.as_bps() as f64 / 8.0 * elapsed.as_secs_f64();
+        self.bytes = (self.bytes + gathered).min(most);
+        let enough = self.bytes >= bytes as f64;
+        if enough {
+            self.bytes -= bytes as f64;
+        }
+        enough
+    }
+}
+
+/// A packet that was decided on and waits for the pacer.
+#[derive(Clone, Copy, Debug)]
+pub struct Held {
+    /// Who sends it.
+    pub consumer: ConsumerKey,
+    /// Who received it.
+    pub producer: ProducerKey,
+    /// In which of its streams.
+    pub stream: usize,
+    /// Which of the consumer's streams it becomes part of.
+    pub outlet: usize,
+    /// How it is sent.
+    pub sent: SentPacket,
+    /// Since when it waits.
+    pub since: Instant,
+}
+
+/// A packet that was sent and could be sent again.
+#[derive(Clone, Copy, Debug)]
+pub struct Recent {
+    /// Who sent it.
+    pub consumer: ConsumerKey,
+    /// What to send again.
+    pub resend: Resend,
+}
+
+/// Candidates of an allocation, and the layers that their steps stand for.
+#[derive(Debug, Default)]
+pub struct AllocationScratch {
+    /// The candidates.
+    pub candidates: Vec<Candidate>,
+    /// Whose they are, and where the layers of their second step are.
+    pub owners: Vec<(ConsumerKey, usize)>,
+    /// Layers of the steps above nothing.
+    pub points: Vec<Layers>,
+    /// Options of one consumer.
+    pub options: Vec<(Layers, Bitrate)>,
+}
+
+/// What was sent as probes.
+#[derive(Debug)]
+pub struct Probation {
+    /// Bytes in all.
+    pub bytes: u64,
+    /// Their rate.
+    pub rate: RateMeter,
+}
+
+impl Probation {
+    /// Bytes so far and bits per second now.
+    pub fn read(&mut self, now: Instant) -> Traffic {
+        let bitrate = self.rate.bitrate(now).map_or(0, Bitrate::as_bps);
+        Traffic { bytes: self.bytes, bitrate }
+    }
+}
+
+impl SendControl {
+    /// Control of a transport over which media can flow.
+    pub fn new(now: Instant, config: BweConfig, feedback: Feedback, random: u64) -> Box<Self> {
+        Box::new(Self {
+            controller: CongestionController::new(now, config),
+            feedback,
+            desired: Bitrate::ZERO,
+            chosen_at: None,
+            chosen_for: Bitrate::ZERO,
+            adaptive: false,
+            rounds: 0,
+            probe_due: 0,
+            probator: Probator::new(random),
+            probation: Probation { bytes: 0, rate: RateMeter::new(DEFAULT_RATE_WINDOW) },
+            scratch: AllocationScratch::default(),
+            held: VecDeque::new(),
+            recent: VecDeque::new(),
+            repairs: RepairBudget { bytes: RepairBudget::MIN_BYTES, updated_at: now },
+        })
+    }
+
+    /// A packet leaves with this transport-wide sequence number, or with none that feedback could name.
+    #[inline]
+    pub fn on_packet_sent(&mut self, now: Instant, transport_seq: Option<u16>, size: usize) {
+        match transport_seq.filter(|_| self.feedback.transport_cc) {
+            Some(seq) => self.controller.on_packet_sent(now, seq, size),
+            None => self.controller.on_untracked_sent(size),
+        }
+    }
+
+    /// A run of packets has left, with so many bytes of probes. Gives when the next shot of a probe is due.
+    pub fn on_run_sent(&mut self, now: Instant, probe_bytes: usize) -> Option<Instant> {
+        self.controller.on_run_sent(now);
+        if probe_bytes > 0 {
+            self.probation.bytes += probe_bytes as u64;
+            self.probation.rate.add(now, probe_bytes);
+        }
+        self.controller.is_probing().then(|| self.controller.poll_timeout())
+    }
+
+    /// Whether packets wait for the pacer.
+    pub fn has_held(&self) -> bool {
+        !self.held.is_empty()
+    }
+
+    /// Makes a packet wait. False when too many do: it is to be sent at once.
+    pub fn hold(&mut self, packet: Held) -> bool {
+        let room = self.held.len() < MAX_HELD;
+        if room {
+            self.held.push_back(packet);
+        }
+        room
+    }
+
+    /// The next packet that waits, if there is allowance for it or it has waited too long.
+    pub fn release(&mut self, now: Instant, allowance: usize) -> Option<Held> {
+        let first = self.held.front()?;
+        let overdue = now.saturating_duration_since(first.since) >= MAX_HOLD;
+        if allowance > 0 || overdue { self.held.pop_front() } else { None }
+    }
+
+    /// Whether a packet of this size may be sent again now. Without consumers that could send less everything may.
+    pub fn may_repair(&mut self, now: Instant, bytes: usize) -> bool {
+        !self.adaptive || self.repairs.spend(now, self.controller.target(), bytes)
+    }
+
+    /// Forgets what waits: it can't be sent.
+    pub fn clear(&mut self) {
+        self.held.clear();
+        self.recent.clear();
+        self.probe_due = 0;
+        self.controller.cancel_probes();
+    }
+
+    /// A packet was sent that could be sent again.
+    pub fn remember(&mut self, recent: Recent) {
+        if self.recent.len() >= MAX_RECENT {
+            self.recent.pop_front();
+        }
+        self.recent.push_back(recent);
+    }
+
+    /// The packet to send again for a probe: each in turn.
+    pub fn next_recent(&mut self) -> Option<Recent> {
+        let recent = self.recent.pop_front()?;
+        self.recent.push_back(recent);
+        Some(recent)
+    }
+
+    /// Forgets a consumer.
+    pub fn forget(&mut self, consumer: ConsumerKey) {
+        self.held.retain(|held| held.consumer != consumer);
+        self.recent.retain(|recent| recent.consumer != consumer);
+        self.chosen_at = None;
+    }
+
+    /// When the controller or the pacer is to be asked again.
+    pub fn poll_timeout(&mut self, now: Instant) -> Instant {
+        let controller = self.controller.poll_timeout();
+        match self.has_held() {
+            true => controller.min(self.controller.next_burst(now)),
+            false => controller,
+        }
+    }
+}
+
+/// Numbers of mediasoup's probator (`ProbePacketGenerator`): packets of a stream that no receiver plays, to which
+/// mediasoup-client subscribes with the MID `probator`.
+#[derive(Debug)]
+pub struct Probator {
+    next_seq: u64,
+    timestamp: u32,
+}
+
+impl Probator {
+    /// mediasoup's `BweProbeRtpSsrc`.
+    pub const SSRC: Ssrc = Ssrc(1234);
+    /// mediasoup's `BweProbeRtpPayloadType`.
+    pub const PAYLOAD_TYPE: PayloadType = PayloadType(127);
+    /// mediasoup's `BweProbeRtpMid`.
+    pub const MID: &'static str = "probator";
+    const TIMESTAMP_STEP: u32 = 20;
+
+    fn new(random: u64) -> Self {
+        Self { next_seq: random & 0x7fff, timestamp: (random >> 16) as u32 }
+    }
+
+    /// SRTP index, whose low half is the sequence number, and timestamp of the next packet.
+    pub fn advance(&mut self) -> (u64, u32) {
+        self.next_seq += 1;
+        self.timestamp = self.timestamp.wrapping_add(Self::TIMESTAMP_STEP);
+        (self.next_seq, self.timestamp)
+    }
+}

@@ -1,0 +1,279 @@
+//! Congestion control of transports: who gets it, what it hears, and how consumers share what it allows.
+
+use std::time::{Duration, Instant};
+
+use super::{Timer, Worker};
+use crate::api::{BweInfo, BweSource, RequestError, TransportEvent, TransportId};
+use crate::bwe::BweConfig;
+use crate::bwe::allocation::{Candidate, allocate};
+use crate::consumer::Consumer;
+use crate::keys::{ConsumerKey, TransportKey};
+use crate::producer::Producer;
+use crate::transport::Transport;
+use crate::transport::link::Link;
+use crate::transport::send_control::{AllocationScratch, Feedback, SendControl};
+use crate::units::{Bitrate, Ssrc};
+use crate::wire::rtcp::TransportCc;
+
+/// Between two choices of layers: what they cost changes all the time.
+const CHOICE_INTERVAL: Duration = Duration::from_millis(200);
+/// A target that falls below this part of what layers were chosen for is acted on at once.
+const URGENT: f64 = 0.95;
+/// What a stream takes on the link, by its own bitrate: headers below RTP, and SRTP's tag.
+const OVERHEAD: f64 = 1.04;
+/// Timers are no finer.
+const MIN_WAIT: Duration = Duration::from_millis(1);
+
+impl Worker {
+    /// Gives a transport congestion control if media can flow and a consumer has negotiated something to learn from; a
+    /// new consumer joins it.
+    pub(super) fn may_control_sending(&mut self, now: Instant, key: TransportKey) {
+        let Some(transport) = self.transports.get(key) else { return };
+        let supported = matches!(transport.link, Link::WebRtc(_) | Link::Plain(_));
+        if !supported || !transport.is_connected() {
+            return;
+        }
+        let consumers = transport.consumers.iter().filter_map(|&key| self.consumers.get(key));
+        let feedback = consumers.map(|consumer| Feedback::of(&consumer.rtp_parameters));
+        let feedback = feedback.fold(Feedback::default(), Feedback::with);
+        if !feedback.any() {
+            return;
+        }
+        let random = self.random();
+        let Some(transport) = self.transports.get_mut(key) else { return };
+        let limits = transport.bitrates;
+        let control = transport.send_control.get_or_insert_with(|| {
+            let default = BweConfig::default();
+            let initial = limits.initial_outgoing;
+            let config = BweConfig {
+                initial: if initial.is_zero() { default.initial } else { initial },
+                min: limits.min_outgoing,
+                max: limits.max_outgoing,
+                ..default
+            };
+            SendControl::new(now, config, feedback, random)
+        });
+        control.feedback = feedback;
+        for consumer in &transport.consumers {
+            if let Some(layers) = self.consumers.get_mut(*consumer).and_then(|c| c.layers.as_mut()) {
+                layers.allocate(true);
+            }
+        }
+        self.timers.arm(Timer::Congestion(key), now + MIN_WAIT);
+    }
+
+    /// Media can't flow any more.
+    pub(super) fn pause_send_control(&mut self, key: TransportKey) {
+        self.timers.disarm(Timer::Congestion(key));
+        if let Some(control) = self.transports.get_mut(key).and_then(|t| t.send_control.as_mut()) {
+            control.clear();
+        }
+    }
+
+    pub(super) fn on_congestion_timer(&mut self, now: Instant, key: TransportKey) {
+        let Some(control) = self.send_control(key) else { return };
+        if control.controller.handle_timeout(now) {
+            self.on_target_changed(now, key);
+        }
+        let Some(control) = self.send_control(key) else { return };
+        let since_choice = control.chosen_at.map(|at| now.saturating_duration_since(at));
+        if since_choice.is_none_or(|time| time >= CHOICE_INTERVAL) {
+            self.allocate_layers(now, key);
+        }
+        let Some(transport) = self.transports.get_mut(key) else { return };
+        let Some(control) = &mut transport.send_control else { return };
+        if let Some(shot) = control.controller.poll_probe(now) {
+            control.probe_due = shot.bytes;
+        }
+        let next = control.poll_timeout(now).max(now + MIN_WAIT);
+        self.timers.arm(Timer::Congestion(key), next);
+        if (control.probe_due > 0 || control.has_held()) && !std::mem::replace(&mut transport.queued, true) {
+            self.egress.queue_transport(key);
+        }
+    }
+
+    pub(super) fn on_transport_cc(&mut self, now: Instant, key: TransportKey, feedback: &TransportCc<'_>) {
+        let all = feedback.packet_status_count;
+        let Some(transport) = self.transports.get_mut(key) else { return };
+        if all > 0 {
+            transport.loss_sent = Some(1.0 - feedback.received().count() as f64 / f64::from(all));
+        }
+        let Some(control) = transport.send_control.as_mut().filter(|c| c.feedback.transport_cc) else {
+            return;
+        };
+        if control.controller.on_feedback(now, feedback) {
+            self.on_target_changed(now, key);
+        }
+        self.arm_congestion(now, key);
+    }
+
+    pub(super) fn on_remb(&mut self, now: Instant, key: TransportKey, bitrate: Bitrate) {
+        let Some(control) = self.send_control(key).filter(|control| control.feedback.remb) else { return };
+        if control.controller.on_remb(now, bitrate) {
+            self.on_target_changed(now, key);
+        }
+        self.arm_congestion(now, key);
+    }
+
+    /// A receiver report about a consumer's stream told of its losses and of the round trip.
+    pub(super) fn on_loss_report(
+        &mut self,
+        now: Instant,
+        key: TransportKey,
+        consumer: ConsumerKey,
+        ssrc: Ssrc,
+    ) {
+        let Some(outlet) = self.consumers.get_mut(consumer).and_then(|c| c.outlet_of(ssrc)) else { return };
+        let (lost, expected) = outlet.stream.take_losses();
+        let rtt = outlet.stream.remote_report().round_trip_time;
+        let Some(control) = self.send_control(key) else { return };
+        control.controller.on_loss_report(now, lost, expected);
+        if let Some(rtt) = rtt {
+            control.controller.on_rtt(rtt);
+        }
+    }
+
+    /// Sets bounds of what a transport may send; zero is none.
+    pub(super) fn set_outgoing_bitrate(
+        &mut self,
+        now: Instant,
+        id: &TransportId,
+        set: impl FnOnce(&mut Transport) -> Result<(), RequestError>,
+    ) -> Result<(), RequestError> {
+        let key = self.find_transport(id)?;
+        let transport = &mut self.transports[key];
+        set(transport)?;
+        let limits = transport.bitrates;
+        if let Some(control) = &mut transport.send_control {
+            control.controller.set_limits(now, limits.min_outgoing, limits.max_outgoing);
+            self.on_target_changed(now, key);
+            self.arm_congestion(now, key);
+        }
+        Ok(())
+    }
+
+    fn on_target_changed(&mut self, now: Instant, key: TransportKey) {
+        let Some(control) = self.send_control(key) else { return };
+        if control.controller.target() < control.chosen_for * URGENT {
+            self.allocate_layers(now, key);
+        }
+        let timestamp_ms = self.clock.unix_ms(now);
+        let Some(transport) = self.transports.get(key).filter(|transport| transport.trace.bwe) else {
+            return;
+        };
+        let Some(control) = &transport.send_control else { return };
+        let config = control.controller.config();
+        let info = BweInfo {
+            source: if control.feedback.transport_cc { BweSource::TransportCc } else { BweSource::Remb },
+            desired_bitrate: control.desired.as_bps(),
+            effective_desired_bitrate: control.desired.as_bps(),
+            min_bitrate: config.min.as_bps(),
+            max_bitrate: config.max.as_bps(),
+            start_bitrate: config.initial.as_bps(),
+            max_padding_bitrate: 0,
+            available_bitrate: control.controller.target().as_bps(),
+        };
+        self.notify_transport(key, TransportEvent::Bwe { timestamp_ms, info });
+    }
+
+    /// Shares what a transport may send among its consumers (mediasoup `DistributeAvailableOutgoingBitrate`).
+    pub(super) fn allocate_layers(&mut self, now: Instant, key: TransportKey) {
+        let Some(transport) = self.transports.get_mut(key) else { return };
+        let Some(control) = &mut transport.send_control else { return };
+        let mut scratch = std::mem::take(&mut control.scratch);
+        scratch.clear();
+        let mut desired = Bitrate::ZERO;
+        for &consumer_key in &transport.consumers {
+            let Some(consumer) = self.consumers.get_mut(consumer_key).filter(|c| c.is_active()) else {
+                continue;
+            };
+            let Some(producer) = self.producers.get_mut(consumer.producer) else { continue };
+            desired = desired + scratch.add(now, consumer_key, consumer, producer);
+        }
+        let target = control.controller.target();
+        allocate(target, &mut scratch.candidates, control.rounds);
+
+        control.desired = desired;
+        control.adaptive = scratch.has_layers();
+        if control.adaptive {
+            control.controller.set_desired(now, desired);
+            control.controller.start_probing(now);
+        }
+        (control.chosen_at, control.chosen_for) = (Some(now), target);
+        let mut changed = false;
+        for (candidate, &(consumer_key, first)) in scratch.candidates.iter().zip(&scratch.owners) {
+            let Some(consumer) = self.consumers.get_mut(consumer_key) else { continue };
+            let Some(layers) = &mut consumer.layers else { continue };
+            let target = candidate.step.checked_sub(1).map(|point| scratch.points[first + point]);
+            let before = layers.target();
+            if target == before {
+                continue;
+            }
+            consumer.ascent.on_change(now, before, target);
+            layers.apply(target);
+            self.after_aiming(now, consumer_key);
+            changed = true;
+        }
+        if let Some(control) = self.send_control(key) {
+            control.rounds += usize::from(changed);
+            control.scratch = scratch;
+        }
+    }
+
+    fn arm_congestion(&mut self, now: Instant, key: TransportKey) {
+        let Some(control) = self.send_control(key) else { return };
+        let at = control.poll_timeout(now).max(now + MIN_WAIT);
+        self.timers.arm(Timer::Congestion(key), at);
+    }
+
+    fn send_control(&mut self, key: TransportKey) -> Option<&mut Box<SendControl>> {
+        self.transports.get_mut(key)?.send_control.as_mut()
+    }
+}
+
+impl AllocationScratch {
+    fn clear(&mut self) {
+        self.candidates.clear();
+        self.owners.clear();
+        self.points.clear();
+    }
+
+    /// Whether a consumer can choose.
+    fn has_layers(&self) -> bool {
+        self.candidates.iter().any(|candidate| candidate.prices.len() > 1)
+    }
+
+    /// Adds an active consumer. Gives what it would take if there were enough.
+    fn add(
+        &mut self,
+        now: Instant,
+        key: ConsumerKey,
+        consumer: &mut Consumer,
+        producer: &mut Producer,
+    ) -> Bitrate {
+        let weight = if consumer.layers.is_some() { consumer.priority } else { 0 };
+        let mut candidate = Candidate { weight, ..Candidate::default() };
+        let first = self.points.len();
+        let Some(layers) = &consumer.layers else {
+            let sent: u64 = consumer.outlets.iter_mut().map(|outlet| outlet.stream.bitrate(now)).sum();
+            let price = Bitrate::bps(sent) * OVERHEAD;
+            candidate.prices.push(price);
+            self.candidates.push(candidate);
+            self.owners.push((key, first));
+            return price;
+        };
+        layers.options(now, &mut producer.streams, &mut self.options);
+        candidate.prices.push(Bitrate::ZERO);
+        candidate.prices.extend(self.options.iter().map(|&(_, bitrate)| bitrate * OVERHEAD));
+        self.points.extend(self.options.iter().map(|&(layers, _)| layers));
+        let fell_to_nothing = consumer.ascent.has_fallen().then_some(0);
+        candidate.current = match layers.target() {
+            Some(target) => self.options.iter().position(|&(point, _)| point == target).map(|at| at + 1),
+            None => fell_to_nothing,
+        };
+        candidate.may_climb = consumer.ascent.may_climb(now);
+        self.candidates.push(candidate);
+        self.owners.push((key, first));
+        layers.desired_bitrate(now, &mut producer.streams) * OVERHEAD
+    }
+}

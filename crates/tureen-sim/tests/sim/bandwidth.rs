@@ -1,0 +1,192 @@
+//! Congestion control through the whole engine: consumers over links that are too small for all layers.
+
+use std::time::Duration;
+
+use tureen_core::api::{
+    ConsumerEvent, ConsumerLayers, Notification, Request, Response, TransportEvent, TransportTrace,
+};
+use tureen_core::units::Bitrate;
+use tureen_sim::{Call, Consumption, LinkConfig, NodeId, Production, VideoConfig};
+
+use super::{MS, good_link};
+
+const SECOND: Duration = Duration::from_secs(1);
+
+/// 25 ms, a rate, and a queue of 300 ms.
+fn capped(rate: Bitrate) -> LinkConfig {
+    let queue = rate.bytes_in(300 * MS) as usize;
+    LinkConfig { rate: Some(rate), queue, ..LinkConfig::with_delay(25 * MS) }
+}
+
+/// Encodings of 100, 400 and 1200 kbit/s.
+fn encodings() -> [VideoConfig; 3] {
+    [417, 1667, 5000].map(|frame_bytes| VideoConfig {
+        frame_bytes,
+        key_frame_factor: 3,
+        ..VideoConfig::default()
+    })
+}
+
+/// A member that produces in three encodings, and one that consumes it over a link.
+fn one_to_one(seed: u64, down: LinkConfig) -> (Call, NodeId, Production, Consumption) {
+    let mut call = Call::new(seed);
+    let nodes = call.join_all(&[good_link(), good_link()]);
+    call.network.set_links(nodes[1], good_link(), down);
+    let video = call.produce_simulcast(nodes[0], &encodings());
+    let consumption = call.consume(nodes[1], &video);
+    (call, nodes[1], video, consumption)
+}
+
+/// Media that arrives in a while, in bit/s: payloads, each once.
+fn received(call: &mut Call, consumption: &Consumption, time: Duration) -> f64 {
+    let bytes = |call: &Call| {
+        call.network.session(consumption.node).recv_stats(consumption.ssrc).expect("it is received").bytes
+    };
+    let before = bytes(call);
+    call.network.run_for(time);
+    (bytes(call) - before) as f64 * 8.0 / time.as_secs_f64()
+}
+
+/// Changes of a consumer's layers since a time.
+fn switches(
+    call: &Call,
+    consumption: &Consumption,
+    since: Duration,
+) -> Vec<(Duration, Option<ConsumerLayers>)> {
+    let all = call.network.notifications().iter().filter(|(at, _)| *at >= since);
+    let of_this = all.filter_map(|(at, notification)| match notification {
+        Notification::Consumer(id, ConsumerEvent::LayersChange(layers)) if *id == consumption.id => {
+            Some((*at, *layers))
+        }
+        _ => None,
+    });
+    of_this.collect()
+}
+
+fn median(mut values: Vec<f64>) -> f64 {
+    values.sort_by(f64::total_cmp);
+    values[values.len() / 2]
+}
+
+#[test]
+fn capped_consumer_falls_to_a_lower_layer_and_comes_back() {
+    let (mut under_cap, mut after_cap) = (Vec::new(), Vec::new());
+    for seed in 1..=5 {
+        let (mut call, node, _, consumption) = one_to_one(seed, capped(Bitrate::mbps(5)));
+        call.network.run_for(8 * SECOND);
+        let before = received(&mut call, &consumption, 2 * SECOND);
+        assert!(before > 1.1e6, "seed {seed}: {before} before the cap");
+
+        call.network.set_links(node, good_link(), capped(Bitrate::kbps(500)));
+        let capped_at = call.network.elapsed();
+        call.network.run_for(3 * SECOND);
+        let fell = switches(&call, &consumption, capped_at);
+        assert!(!fell.is_empty(), "seed {seed}: no lower layer within 3 s");
+        under_cap.push(received(&mut call, &consumption, 17 * SECOND));
+
+        call.network.set_links(node, good_link(), capped(Bitrate::mbps(5)));
+        call.network.run_for(5 * SECOND);
+        after_cap.push(received(&mut call, &consumption, 2 * SECOND));
+        let all = switches(&call, &consumption, capped_at);
+        assert!(all.len() <= 14, "seed {seed}: {all:?}");
+    }
+    assert!(median(under_cap.clone()) >= 350e3, "under the cap: {under_cap:?}");
+    assert!(median(after_cap.clone()) > 1.1e6, "after the cap: {after_cap:?}");
+}
+
+#[test]
+fn consumers_share_by_priority() {
+    let mut call = Call::new(3);
+    let nodes = call.join_all(&[good_link(), good_link()]);
+    call.network.set_links(nodes[1], good_link(), capped(Bitrate::kbps(2000)));
+    let priorities = [1, 2, 8];
+    let consumptions: Vec<_> = priorities
+        .iter()
+        .map(|&priority| {
+            let video = call.produce_simulcast(nodes[0], &encodings());
+            let consumption = call.consume(nodes[1], &video);
+            let request = Request::SetPriority(consumption.id.clone(), priority);
+            assert!(matches!(call.network.request(request), Ok(Response::Priority(_))));
+            consumption
+        })
+        .collect();
+    call.network.run_for(15 * SECOND);
+    let bytes = |call: &Call, consumption: &Consumption| {
+        call.network.session(nodes[1]).recv_stats(consumption.ssrc).expect("it is received").bytes as f64
+    };
+    let before: Vec<_> = consumptions.iter().map(|consumption| bytes(&call, consumption)).collect();
+    call.network.run_for(20 * SECOND);
+    let rates: Vec<_> = consumptions
+        .iter()
+        .zip(before)
+        .map(|(consumption, before)| (bytes(&call, consumption) - before) * 8.0 / 20.0)
+        .collect();
+    assert!(rates.iter().all(|&rate| rate > 80e3), "everybody gets something: {rates:?}");
+    assert!(rates[2] > 1.5 * rates[0] && rates[2] >= rates[1], "by priority: {rates:?}");
+    assert!(rates.iter().sum::<f64>() > 1.2e6, "most of the link is used: {rates:?}");
+}
+
+#[test]
+fn estimate_is_told_and_bounded() {
+    let (mut call, node, _, consumption) = one_to_one(1, capped(Bitrate::mbps(5)));
+    let transport = call.transport(node).clone();
+    let trace = TransportTrace { bwe: true, probation: true };
+    call.network.request(Request::EnableTransportTrace(transport.clone(), trace)).expect("it exists");
+    call.network.run_for(5 * SECOND);
+    let available = |call: &mut Call| match call.network.request(Request::TransportStats(transport.clone())) {
+        Ok(Response::TransportStats(stats)) => (stats.available_outgoing_bitrate, stats.probation_sent.bytes),
+        other => panic!("{other:?}"),
+    };
+    let (estimate, probation) = available(&mut call);
+    assert!(estimate.is_some_and(|bps| (1_200_000..5_500_000).contains(&bps)), "{estimate:?}");
+    assert!(probation > 0);
+
+    let max = Request::SetMaxOutgoingBitrate(transport.clone(), Bitrate::kbps(300));
+    call.network.request(max).expect("it exists");
+    assert_eq!(available(&mut call).0, Some(300_000));
+    call.network.run_for(SECOND);
+    let media = received(&mut call, &consumption, 3 * SECOND);
+    assert!(media < 150e3, "the lowest layer only: {media}");
+
+    let traced = |wanted: fn(&TransportEvent) -> bool| {
+        call.network.notifications().iter().any(|(_, notification)| match notification {
+            Notification::Transport(id, event) => *id == transport && wanted(event),
+            _ => false,
+        })
+    };
+    assert!(traced(
+        |event| matches!(event, TransportEvent::Bwe { info, .. } if info.desired_bitrate > 1_000_000)
+    ));
+    assert!(traced(|event| matches!(event, TransportEvent::Probation { info, .. } if info.size > 20)));
+}
+
+#[test]
+fn frames_arrive_whole_and_in_order_while_packets_are_paced() {
+    let (mut call, _, _, consumption) = one_to_one(2, capped(Bitrate::kbps(900)));
+    call.network.run_for(20 * SECOND);
+    let observed = call.network.observed(consumption.node);
+    let video: Vec<_> = observed.iter().filter(|packet| packet.ssrc == consumption.ssrc).collect();
+    let mut seqs: Vec<_> = video.iter().map(|packet| packet.seq).collect();
+    seqs.sort_unstable();
+    seqs.dedup();
+    assert_eq!(seqs.len(), video.len(), "a packet was delivered twice");
+    let missing = seqs[seqs.len() - 1] - seqs[0] + 1 - seqs.len() as u64;
+    assert!(missing <= video.len() as u64 / 50, "{missing} of {} missing", video.len());
+}
+
+#[test]
+fn consumers_without_layers_are_neither_probed_nor_paced() {
+    let mut call = Call::new(5);
+    let nodes = call.join_all(&[good_link(), good_link()]);
+    let video = call.produce_video(nodes[0], VideoConfig::default());
+    let consumption = call.consume(nodes[1], &video);
+    call.network.run_for(5 * SECOND);
+    let stats = call.network.session(nodes[1]).recv_stats(consumption.ssrc).expect("it is received");
+    assert_eq!((stats.discarded, stats.repaired), (0, 0), "{stats:?}");
+    let transport = call.transport(nodes[1]).clone();
+    let Ok(Response::TransportStats(stats)) = call.network.request(Request::TransportStats(transport)) else {
+        panic!("no statistics");
+    };
+    assert_eq!(stats.probation_sent.bytes, 0);
+    assert!(stats.available_outgoing_bitrate.is_some_and(|bps| bps > 800_000), "{stats:?}");
+}
