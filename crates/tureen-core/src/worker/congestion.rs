@@ -209,7 +209,10 @@ impl Worker {
             if target == before {
                 continue;
             }
-            consumer.ascent.on_change(now, before, target);
+            // Who wants no more was not made to go down.
+            if target > before || candidate.step + 1 < candidate.prices.len() {
+                consumer.ascent.on_change(now, before, target);
+            }
             layers.apply(target);
             self.after_aiming(now, consumer_key);
             changed = true;
