@@ -65,7 +65,7 @@ fn main() -> Result<(), Box<dyn Error>> {
 fn find_sources() -> Result<impl Fn(&str) -> Result<PathBuf, Box<dyn Error>>, Box<dyn Error>> {
     let manifest = Path::new(&env::var("CARGO_MANIFEST_DIR")?).join("Cargo.toml");
     let output = Command::new(env::var("CARGO")?)
-        .args(["metadata", "--locked", "--format-version=1", "--manifest-path"])
+        .args(["metadata", "--format-version=1", "--manifest-path"])
         .arg(manifest)
         .output()?;
     if !output.status.success() {

@@ -15,7 +15,7 @@ const MAX_AGE: Micros = 5_000_000;
 
 /// One transport's sent packets, in a ring by transport-wide sequence number.
 ///
-/// The ring grows with what is in flight, within [`MAX_CAPACITY`], and never shrinks: in steady state nothing is
+/// The ring grows with what is in flight, within `MAX_CAPACITY`, and never shrinks: in steady state nothing is
 /// allocated.
 #[derive(Debug)]
 pub struct SentHistory {

@@ -1,8 +1,8 @@
 //! Spreads what is sent, but only where the path would have to queue it.
 //!
 //! Bursts are what makes sending cheap, so they are left alone while much less is sent than the estimate allows: a bucket
-//! drains at the estimate, and what it holds may be a frame's worth ([`FREE`]). Near the estimate, or above that, what
-//! comes goes out in bursts of at most [`BURST`], somewhat faster than the estimate. Then the path queues less, and its
+//! drains at the estimate, and what it holds may be a frame's worth (`FREE`). Near the estimate, or above that, what
+//! comes goes out in bursts of at most `BURST`, somewhat faster than the estimate. Then the path queues less, and its
 //! queues are noticed sooner: each burst is a sample of the delay.
 
 use super::Micros;

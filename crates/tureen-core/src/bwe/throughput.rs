@@ -40,7 +40,7 @@ impl Throughput {
         self.estimate
     }
 
-    /// The rate at which the packets of the last [`RECENT`] arrived, if those are enough to say.
+    /// The rate at which the packets of the last `RECENT` arrived, if those are enough to say.
     pub fn recently_received(&self) -> Option<Bitrate> {
         self.recent
     }

@@ -176,8 +176,8 @@ impl Router {
     /// use tureen::prelude::*;
     ///
     /// # async fn f(router: Router, other: Router, producer: Producer) -> Result<(), Box<dyn std::error::Error>> {
-    /// router.pipe_producer_to_router(producer.id(), PipeToRouterOptions::new(other.clone())).await?;
-    /// assert!(other.can_consume(&producer.id(), &RtpCapabilities::from(other.rtp_capabilities())));
+    /// // From now on the transports of `other` can consume it, by the same id.
+    /// router.pipe_producer_to_router(producer.id(), PipeToRouterOptions::new(other)).await?;
     /// # Ok(())
     /// # }
     /// ```

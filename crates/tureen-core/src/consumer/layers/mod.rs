@@ -1,7 +1,7 @@
 //! Which frames of a Producer with layers a consumer gets, and how they are made one stream.
 //!
 //! [`Layered`] serves both kinds of layers. In a simulcast each spatial layer is a stream of its own, and going over to
-//! another one takes a key frame of it; with SVC all layers are in one stream, and a [`FrameSelector`] leaves frames out.
+//! another one takes a key frame of it; with SVC all layers are in one stream, and a `FrameSelector` leaves frames out.
 //! Both leave out temporal layers the same way. Simple and pipe consumers have none of this.
 
 mod numbers;
