@@ -145,9 +145,16 @@ impl Channel {
         self.post(Command::Request(request, None));
     }
 
-    /// Ends the worker thread, after all that was sent before.
+    /// Ends the worker thread, after all that was sent before. Nothing is taken from now on.
     pub(crate) fn stop(&self) {
-        self.post(Command::Stop);
+        {
+            let mut inbox = self.shared.inbox.lock();
+            if !std::mem::replace(&mut inbox.open, false) {
+                return;
+            }
+            inbox.commands.push_back(Command::Stop);
+        }
+        self.shared.waker.wake();
     }
 
     #[cfg(any(test, feature = "test-util"))]
