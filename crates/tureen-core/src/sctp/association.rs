@@ -11,7 +11,7 @@ use sctp_proto::{
     PayloadProtocolIdentifier, ReliabilityType, StreamEvent, TransportConfig,
 };
 
-use super::wire::{Init, Ports};
+use super::wire::{Init, Packet, Ports};
 use super::{Event, MAX_PACKET, SendError};
 use crate::api::SctpOptions;
 use crate::types::sctp_parameters::SctpStreamParameters;
@@ -35,6 +35,17 @@ pub(super) struct Association {
     max_receive_message_size: usize,
     /// Streams that were reset, and until when they wait for the peer's reset.
     closing: BTreeMap<u16, Instant>,
+    /// What was given to the library and what has left it, of streams with something under way.
+    progress: BTreeMap<u16, Progress>,
+    /// Transmission sequence number of the last DATA chunk that left for the first time.
+    last_tsn: Option<u32>,
+}
+
+/// Bytes of one stream.
+#[derive(Debug, Default)]
+struct Progress {
+    written: u64,
+    left: u64,
 }
 
 /// What the library has to say.
@@ -82,6 +93,8 @@ impl Association {
             can_reset: peer.re_config,
             max_receive_message_size: options.max_receive_message_size as usize,
             closing: BTreeMap::new(),
+            progress: BTreeMap::new(),
+            last_tsn: None,
         })
     }
 
@@ -108,7 +121,10 @@ impl Association {
     pub(super) fn drain_packets(&mut self, now: Instant, out: &mut VecDeque<Bytes>) {
         while let Some(transmit) = self.inner.poll_transmit(now) {
             if let Payload::RawEncode(packets) = transmit.payload {
-                out.extend(packets);
+                for packet in packets {
+                    self.count_sent(&packet);
+                    out.push_back(packet);
+                }
             }
         }
     }
@@ -175,7 +191,9 @@ impl Association {
             .and_then(|()| stream.set_buffered_amount_low_threshold(low_threshold as usize))
             .and_then(|()| stream.set_default_payload_type(message.ppid.into()))
             .and_then(|()| stream.write_chunks(&mut [message.payload.clone()]));
-        sent.map(|_| ()).map_err(|_| SendError::Closed)
+        sent.map_err(|_| SendError::Closed)?;
+        self.progress.entry(stream_id).or_default().written += message.payload.len() as u64;
+        Ok(())
     }
 
     /// Closes a data channel from this side (RFC 8831 §6.7).
@@ -191,9 +209,31 @@ impl Association {
         }
     }
 
-    /// Bytes of a stream that wait to be acknowledged.
-    pub(super) fn buffered_amount(&mut self, stream: u16) -> usize {
+    /// Bytes of a stream that wait to be sent or acknowledged.
+    pub(super) fn unacknowledged(&mut self, stream: u16) -> usize {
         self.inner.stream(stream).and_then(|stream| stream.buffered_amount()).unwrap_or_default()
+    }
+
+    /// Bytes of a stream that were not sent yet. What the library gave up before it was sent counts until all of the
+    /// stream is acknowledged.
+    pub(super) fn unsent(&mut self, stream: u16) -> usize {
+        let unacknowledged = self.unacknowledged(stream);
+        if unacknowledged == 0 {
+            self.progress.remove(&stream);
+        }
+        let unsent = self.progress.get(&stream).map_or(0, |of| of.written.saturating_sub(of.left));
+        unacknowledged.min(unsent as usize)
+    }
+
+    /// Notes which DATA chunks (RFC 9260 §3.3.1) leave for the first time: first sendings are in order of their numbers.
+    fn count_sent(&mut self, packet: &[u8]) {
+        for chunk in Packet::parse(packet).into_iter().flat_map(|packet| packet.chunks()) {
+            let Some(data) = chunk.data() else { continue };
+            if self.last_tsn.is_none_or(|last| data.tsn.wrapping_sub(last).cast_signed() > 0) {
+                self.last_tsn = Some(data.tsn);
+                self.progress.entry(data.stream).or_default().left += data.len as u64;
+            }
+        }
     }
 
     fn read(&mut self, id: u16, out: &mut VecDeque<Happening>) {

@@ -241,10 +241,8 @@ impl Sctp {
 
     /// The next packet to send. Messages become packets here, so drain it after a batch of them.
     pub fn poll_packet(&mut self, now: Instant) -> Option<Bytes> {
-        if self.packets.is_empty()
-            && let Phase::Up { association, .. } = &mut self.phase
-        {
-            association.drain_packets(now, &mut self.packets);
+        if self.packets.is_empty() {
+            self.flush(now);
         }
         self.packets.pop_front()
     }
@@ -279,7 +277,7 @@ impl Sctp {
         if self.waiting >= total_limit as usize {
             self.waiting = self.count_waiting();
         }
-        if self.waiting >= total_limit as usize || self.buffered_amount(id) >= stream_limit as usize {
+        if self.waiting >= total_limit as usize || self.waiting_on(id) >= stream_limit as usize {
             return Err(SendError::BufferFull);
         }
         self.waiting += payload.len();
@@ -325,13 +323,33 @@ impl Sctp {
         }
     }
 
-    /// Bytes of a stream that wait to be sent or acknowledged.
+    /// Makes packets of what can be sent now; they come out with [`Sctp::poll_packet`].
+    pub fn flush(&mut self, now: Instant) {
+        if let Phase::Up { association, .. } = &mut self.phase {
+            association.drain_packets(now, &mut self.packets);
+        }
+    }
+
+    /// Bytes of a stream that have not left yet.
     pub fn buffered_amount(&mut self, stream: u16) -> usize {
-        let held = self.outgoing.get(&stream).map_or(0, |outgoing| outgoing.held_bytes);
+        let held = self.held_on(stream);
         match &mut self.phase {
-            Phase::Up { association, .. } => held + association.buffered_amount(stream),
+            Phase::Up { association, .. } => held + association.unsent(stream),
             _ => held,
         }
+    }
+
+    /// Bytes of a stream that take memory: until they are acknowledged.
+    fn waiting_on(&mut self, stream: u16) -> usize {
+        let held = self.held_on(stream);
+        match &mut self.phase {
+            Phase::Up { association, .. } => held + association.unacknowledged(stream),
+            _ => held,
+        }
+    }
+
+    fn held_on(&self, stream: u16) -> usize {
+        self.outgoing.get(&stream).map_or(0, |outgoing| outgoing.held_bytes)
     }
 
     /// Below how many bytes a stream says [`Event::BufferedAmountLow`].
@@ -583,7 +601,7 @@ impl Sctp {
 
     fn count_waiting(&mut self) -> usize {
         let streams: Vec<u16> = self.outgoing.keys().copied().collect();
-        streams.into_iter().map(|stream| self.buffered_amount(stream)).sum()
+        streams.into_iter().map(|stream| self.waiting_on(stream)).sum()
     }
 
     /// Answers to what anyone could send are not queued without bound.

@@ -171,6 +171,24 @@ fn what_was_sent_before_the_connection_arrives_after_it() {
 }
 
 #[test]
+fn what_has_left_waits_no_more_though_it_is_not_acknowledged() {
+    let mut pair = Pair::connected(OPTIONS);
+    pair.loss = 1.0;
+    pair.ends[0].send(ordered(1), 51, Bytes::from_static(b"short")).expect("there is room");
+    assert_eq!(pair.ends[0].buffered_amount(1), 5);
+    pair.ends[0].flush(pair.now);
+    assert_eq!(pair.ends[0].buffered_amount(1), 0);
+    // The congestion window holds back most of this, and what is sent again counts once.
+    pair.ends[0].send(ordered(1), 53, Bytes::from(vec![0; 200_000])).expect("there is room");
+    pair.run(Duration::from_secs(5));
+    let waiting = pair.ends[0].buffered_amount(1);
+    assert!((150_000..200_000).contains(&waiting), "{waiting}");
+    pair.loss = 0.0;
+    pair.run(Duration::from_secs(60));
+    assert_eq!(pair.ends[0].buffered_amount(1), 0);
+}
+
+#[test]
 fn long_messages_and_every_ppid_arrive_whole() {
     let mut pair = Pair::connected(OPTIONS);
     let long: Vec<u8> = (0..200_000u32).map(|i| (i % 251) as u8).collect();

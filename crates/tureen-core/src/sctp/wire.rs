@@ -5,6 +5,8 @@ use crc::{CRC_32_ISCSI, Crc};
 /// Source port, destination port, verification tag, checksum.
 pub(super) const HEADER_LEN: usize = 12;
 const CHUNK_HEADER_LEN: usize = 4;
+/// TSN, stream identifier and sequence number, payload protocol identifier.
+const DATA_HEADER_LEN: usize = 12;
 /// Fixed part of an INIT chunk's value.
 const INIT_LEN: usize = 16;
 const CRC32C: Crc<u32> = Crc::<u32>::new(&CRC_32_ISCSI);
@@ -61,6 +63,25 @@ pub(super) struct Chunk<'a> {
     pub(super) value: &'a [u8],
     /// Header, value and padding.
     pub(super) whole: &'a [u8],
+}
+
+/// What a DATA chunk carries (RFC 9260 §3.3.1).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct DataChunk {
+    /// Transmission sequence number.
+    pub(super) tsn: u32,
+    /// Stream identifier.
+    pub(super) stream: u16,
+    /// Bytes of user data.
+    pub(super) len: usize,
+}
+
+impl Chunk<'_> {
+    /// `None` unless it is a DATA chunk.
+    pub(super) fn data(&self) -> Option<DataChunk> {
+        let len = self.value.len().checked_sub(DATA_HEADER_LEN).filter(|_| self.kind == kind::DATA)?;
+        Some(DataChunk { tsn: u32_at(self.value, 0), stream: u16_at(self.value, 4), len })
+    }
 }
 
 impl<'a> Packet<'a> {

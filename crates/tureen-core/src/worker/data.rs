@@ -76,7 +76,7 @@ impl Worker {
                 }
                 Ok(Response::Done)
             }
-            Request::SendData(id, message) => self.send_data(&id, message),
+            Request::SendData(id, message) => self.send_data(now, &id, message),
             Request::SetSubchannels(id, subchannels) => {
                 self.change_subchannels(&id, |set| *set = subchannels.into_iter().collect())
             }
@@ -392,7 +392,7 @@ impl Worker {
     }
 
     /// Sends a message of the application's own.
-    fn send_data(&mut self, id: &DataConsumerId, message: DataMessage) -> Answer {
+    fn send_data(&mut self, now: Instant, id: &DataConsumerId, message: DataMessage) -> Answer {
         let (key, _) = self.find_sctp_data_consumer(id)?;
         let consumer = &self.data_consumers[key];
         let data = &self.transports[consumer.transport].data;
@@ -406,7 +406,12 @@ impl Worker {
             return Err(RequestError::Failed("message send failed".to_owned()));
         }
         match self.send_message(key, message.ppid, message.payload.into(), &Subchannels::default()) {
-            Ok(()) => Ok(Response::BufferedAmount(self.buffered_amount(key))),
+            Ok(()) => {
+                if let Some(sctp) = self.sctp_of(key) {
+                    sctp.flush(now);
+                }
+                Ok(Response::BufferedAmount(self.buffered_amount(key)))
+            }
             Err(error @ SendError::BufferFull) => Err(RequestError::Failed(error.to_string())),
             Err(_) => Err(RequestError::Failed("message send failed".to_owned())),
         }
