@@ -36,8 +36,12 @@ use crate::types::sctp_parameters::{SctpNegotiatedCapabilities, SctpStreamParame
 
 /// SCTP port of both ends, by custom of WebRTC.
 pub const PORT: u16 = 5000;
-/// Longest packet that is sent, in bytes: mediasoup's `OutgoingSctpPacketMaxSize` of 1191, in whole words.
+/// Length that packets are made for, in bytes: mediasoup's `OutgoingSctpPacketMaxSize` of 1191, in whole words. The
+/// library leaves a chunk's header and padding out of account when it bundles chunks, so many tiny messages make somewhat
+/// longer packets, of [`MAX_BUNDLED_PACKET`] at most.
 pub const MAX_PACKET: usize = 1188;
+/// Longest packet that is sent, in bytes: with DTLS, UDP and IP it still fits an Ethernet frame.
+pub const MAX_BUNDLED_PACKET: usize = 1416;
 /// Streams each side may use.
 pub const MAX_STREAMS: u16 = 65_535;
 

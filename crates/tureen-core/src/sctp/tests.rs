@@ -65,7 +65,7 @@ impl Pair {
     fn drain(&mut self) {
         for from in 0..2 {
             while let Some(packet) = self.ends[from].poll_packet(self.now) {
-                assert!(packet.len() <= MAX_PACKET);
+                assert!(packet.len() <= MAX_BUNDLED_PACKET);
                 self.sent[from].push(packet.clone());
                 if !self.rng.random_bool(self.loss) {
                     let delay = if self.loss > 0.0 { self.rng.random_range(10..30) } else { 10 };

@@ -113,6 +113,8 @@ pub struct Layered {
 struct Epoch {
     id: u16,
     timestamp_offset: u32,
+    /// Timestamp with which the next epoch starts.
+    end: Option<u32>,
 }
 
 /// The last epochs: late packets belong to earlier ones.
@@ -120,7 +122,13 @@ struct Epoch {
 struct Epochs([Epoch; 16]);
 
 impl Epochs {
-    fn insert(&mut self, epoch: Epoch) {
+    /// Starts an epoch with a packet of this timestamp, and ends the one before.
+    fn start(&mut self, epoch: Epoch, timestamp: u32) {
+        let before = epoch.id.wrapping_sub(1);
+        let slot = &mut self.0[usize::from(before) % self.0.len()];
+        if slot.id == before {
+            slot.end = Some(timestamp);
+        }
         self.0[usize::from(epoch.id) % self.0.len()] = epoch;
     }
 
@@ -427,7 +435,8 @@ impl Layered {
         let epoch = rewriter.switch(encoding, info.seq, u64::from(!self.frame_complete));
         rewriter.set_limit(info.seq, selected.limit);
         self.numbers.switch(encoding, &info.frame);
-        self.epochs.insert(Epoch { id: epoch, timestamp_offset });
+        let timestamp = info.timestamp.wrapping_sub(timestamp_offset);
+        self.epochs.start(Epoch { id: epoch, timestamp_offset, end: None }, timestamp);
         self.timeline.on_switched(arrival.streams, encoding, timestamp_offset);
         self.source = Some(encoding);
         self.sync_required = false;
@@ -444,7 +453,14 @@ impl Layered {
         start: bool,
     ) -> Decision {
         let (encoding, info) = (arrival.encoding(), &arrival.packet.info);
-        let Some(&Epoch { timestamp_offset, .. }) = self.epochs.get(epoch) else { return Decision::Drop };
+        let Some(&Epoch { timestamp_offset, end, .. }) = self.epochs.get(epoch) else {
+            return Decision::Drop;
+        };
+        let timestamp = info.timestamp.wrapping_sub(timestamp_offset);
+        // The rest of what was sent when the stream went over may come late, but nothing that is newer than the switch.
+        if end.is_some_and(|end| timestamp.wrapping_sub(end).cast_signed() >= 0) {
+            return Decision::Drop;
+        }
         let highest = rewriter.highest_output();
         let Some(output) = rewriter.forward_of(encoding, info.seq) else { return Decision::Drop };
         let mut descriptor = self.numbers.rewrite(encoding, &info.frame, output > highest);
@@ -455,7 +471,7 @@ impl Layered {
             output,
             source: info.seq,
             stream: arrival.index as u8,
-            timestamp: info.timestamp.wrapping_sub(timestamp_offset),
+            timestamp,
             marker: info.marker || selected.last_of_picture,
             descriptor,
         };

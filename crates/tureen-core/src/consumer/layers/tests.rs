@@ -457,9 +457,16 @@ impl Run {
         let simulcast = self.bench.streams.len() > 1;
         let is_target =
             |one: &&Sent| one.target.is_some_and(|t| !simulcast || usize::from(t.spatial) == one.encoding);
-        for one in self.bench.sent.iter().filter(is_target) {
+        // What comes late is judged by the layers that were sent when its number was left free for it.
+        let in_order = |one: &&Sent| !self.late.contains_key(&(one.encoding, one.packet.source as u16));
+        for one in self.bench.sent.iter().filter(is_target).filter(in_order) {
             let recent = self.bench.targets.iter().filter(|(at, _)| *at <= one.at && one.at - *at <= slack);
-            let allowed = recent.filter_map(|(_, target)| Some(target.as_ref()?.temporal)).max();
+            let mut recent = recent.filter_map(|(_, target)| target.as_ref());
+            // While another encoding was aimed at, all of this one went on.
+            if simulcast && recent.clone().any(|target| usize::from(target.spatial) != one.encoding) {
+                continue;
+            }
+            let allowed = recent.by_ref().map(|target| target.temporal).max();
             prop_assert!(Some(one.frame.temporal_layer) <= allowed, "{one:?}");
         }
         Ok(())
