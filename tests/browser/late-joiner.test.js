@@ -37,7 +37,7 @@ describe('a third tab', () => {
     await server?.stop();
   });
 
-  it('sees a picture at once, for one key frame of each camera', async (t) => {
+  it('sees a picture at once, for one key frame of each layer it gets', async (t) => {
     const roomId = 'late';
     const join = (name) => Participant.join(chromium, server.url, { roomId, name, height: HEIGHT });
     const [alice, bob] = [await join('Alice'), await join('Bob')];
@@ -54,7 +54,8 @@ describe('a third tab', () => {
 
       const after = await Promise.all([keyFrameRequests(alice), keyFrameRequests(bob)]);
       const asked = after.map((count, index) => count - before[index]);
-      assert.deepEqual(asked, [1, 1], 'key frame requests to Alice and Bob');
+      // A camera of this height has two layers: the first picture may be of the lower one.
+      assert.ok(asked.every((count) => count === 1 || count === 2), `key frame requests to Alice and Bob: ${asked}`);
       carol.assertNoErrors();
       await carol.close();
     }
@@ -72,8 +73,8 @@ describe('a third tab', () => {
 /** How often the server has asked a participant's camera for a key frame, by PLI or FIR. */
 async function keyFrameRequests(participant) {
   const { camera } = await participant.ids();
-  const [stats] = await participant.request('getProducerStats', { producerId: camera });
-  return stats.pliCount + stats.firCount;
+  const streams = await participant.request('getProducerStats', { producerId: camera });
+  return streams.reduce((sum, stats) => sum + stats.pliCount + stats.firCount, 0);
 }
 
 function median(numbers) {

@@ -284,8 +284,10 @@ impl Worker {
         if let Some(router) = self.routers.get_mut(&transport.router) {
             router.transports.retain(|&other| other != key);
         }
-        for timer in [Timer::Ice(key), Timer::Dtls(key), Timer::Reports(key), Timer::TransportCc(key)] {
-            self.timers.disarm(timer);
+        let timers =
+            [Timer::Ice, Timer::Dtls, Timer::Sctp, Timer::Reports, Timer::TransportCc, Timer::Congestion];
+        for timer in timers {
+            self.timers.disarm(timer(key));
         }
         self.close_link(key, &transport.link);
     }
