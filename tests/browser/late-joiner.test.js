@@ -37,7 +37,7 @@ describe('a third tab', () => {
     await server?.stop();
   });
 
-  it('sees a picture at once, for one key frame of each layer it gets', async (t) => {
+  it('sees a picture at once, for few key frames', async (t) => {
     const roomId = 'late';
     const join = (name) => Participant.join(chromium, server.url, { roomId, name, height: HEIGHT });
     const [alice, bob] = [await join('Alice'), await join('Bob')];
@@ -54,8 +54,9 @@ describe('a third tab', () => {
 
       const after = await Promise.all([keyFrameRequests(alice), keyFrameRequests(bob)]);
       const asked = after.map((count, index) => count - before[index]);
-      // A camera of this height has two layers: the first picture may be of the lower one.
-      assert.ok(asked.every((count) => count === 1 || count === 2), `key frame requests to Alice and Bob: ${asked}`);
+      // A camera of this height has two layers, and has two viewers, for whom its tile changes size: at most one request
+      // for each of these.
+      assert.ok(asked.every((count) => count >= 1 && count <= 4), `key frame requests to Alice and Bob: ${asked}`);
       carol.assertNoErrors();
       await carol.close();
     }

@@ -1,6 +1,6 @@
 //! The FlatBuffers dialect of mediasoup 3.27.
 //!
-//! A frame is one [`Message`](schema::message::Message). The layout is positional: numbers of enums, tags of unions and
+//! A frame is one `Message`. The layout is positional: numbers of enums, tags of unions and
 //! slots of fields follow from the order in `schema/`, and differ between versions of the library. Received messages
 //! are turned into the owned form of the schema as a whole, which checks them, and then moved into the engine's words.
 
