@@ -3,7 +3,7 @@
 //! [`Session`] is the far end of one WebRtcTransport, sans-IO: ICE, DTLS, SRTP, RTP and RTCP. Start there; its
 //! documentation states how it is driven. [`media`] makes packets that servers take for VP8 and Opus.
 #![forbid(unsafe_code)]
-#![warn(missing_debug_implementations)]
+#![warn(missing_debug_implementations, clippy::unwrap_used)]
 
 pub mod ice;
 pub mod media;

@@ -7,7 +7,7 @@
 //! Start reading at [`worker::Worker`], whose documentation states the driving contract, then [`api`] for the
 //! vocabulary that all control faces share, then [`io`] for what goes in and out on the network side.
 #![forbid(unsafe_code)]
-#![warn(missing_debug_implementations)]
+#![warn(missing_debug_implementations, clippy::unwrap_used)]
 
 pub mod api;
 pub mod bwe;

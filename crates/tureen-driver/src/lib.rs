@@ -8,7 +8,7 @@
 //! 3. [`Engine::turn`]: a bounded number of datagram batches, then the timers that are due.
 //!
 //! What the engine says to its control side comes out at an [`Outlet`].
-#![warn(missing_debug_implementations)]
+#![warn(missing_debug_implementations, clippy::unwrap_used)]
 #![forbid(unsafe_code)]
 
 use std::io;

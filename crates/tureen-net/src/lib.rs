@@ -18,7 +18,7 @@
 //!
 //! Sockets are named by tokens that the caller chooses. A TCP stream carries datagrams in frames (RFC 4571) and is used by
 //! the same calls as a UDP socket; [`Net::next_stream_event`] tells of new streams and of those that have ended.
-#![warn(missing_debug_implementations)]
+#![warn(missing_debug_implementations, clippy::unwrap_used)]
 
 mod bind;
 mod framing;

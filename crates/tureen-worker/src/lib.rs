@@ -11,7 +11,7 @@
 //!
 //! All of it is one thread: a request is served between two batches of datagrams, and its answer leaves with the same
 //! turn. That costs no hand-over and no lock, and one write carries all that a turn has to say.
-#![warn(missing_debug_implementations)]
+#![warn(missing_debug_implementations, clippy::unwrap_used)]
 
 pub mod arguments;
 #[cfg(unix)]

@@ -26,7 +26,7 @@
 //! Events of a new object are kept until the callbacks for new objects (`on_new_producer`, …) have returned: what these
 //! subscribe to is complete. Who subscribes after the creating future is done may miss what came in between, as with
 //! mediasoup.
-#![warn(missing_debug_implementations)]
+#![warn(missing_debug_implementations, clippy::unwrap_used)]
 #![forbid(unsafe_code)]
 
 mod driver;
