@@ -9,7 +9,8 @@ use super::tests::{Link, Pair, config, connect_amid_garbage};
 use super::*;
 
 fn rsa() -> Certificate {
-    Certificate::from_pem(include_bytes!("testdata/rsa.crt"), include_bytes!("testdata/rsa.key")).unwrap()
+    Certificate::from_pem(include_bytes!("testdata/rsa.crt"), include_bytes!("testdata/rsa.key"))
+        .expect("the test certificate is valid PEM")
 }
 
 fn backend(backend: Backend) -> impl FnOnce(&mut DtlsOptions) {
