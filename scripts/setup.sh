@@ -57,6 +57,16 @@ install_npm_packages() {
   fi
 }
 
+# install_python_packages FOLDER REQUIREMENTS: a virtual environment with these packages, when the list has changed.
+install_python_packages() {
+  cmp -s "$2" "$1/installed.txt" && return
+  python3 -c 'import ensurepip, venv' 2>/dev/null || install_packages python3 python3-venv || return
+  say "Installing the Python packages of $2"
+  python3 -m venv --clear "$1" &&
+    "$1/bin/pip" install --quiet --disable-pip-version-check --requirement "$2" </dev/null &&
+    cp "$2" "$1/installed.txt"
+}
+
 # Builds web/ into web/dist, when something in it is newer than that.
 build_web_app() {
   local changed

@@ -1,19 +1,20 @@
-/** FFmpeg as a broadcaster: what it sends by plain RTP is seen in a browser, and it records what a browser sends. */
+/** FFmpeg and GStreamer: what they send by plain RTP is seen in a browser, and what a browser sends is recorded. */
 
 import assert from 'node:assert/strict';
 import { after, before, describe, it } from 'node:test';
 import { Broadcaster } from './lib/broadcaster.js';
 import { launchChromium } from './lib/browsers.js';
-import { probe, record, sendTestPicture } from './lib/ffmpeg.js';
+import * as ffmpeg from './lib/ffmpeg.js';
+import * as gstreamer from './lib/gstreamer.js';
 import { Participant } from './lib/participant.js';
 import { startServer } from './lib/server.js';
 
 const RECORDED_SECONDS = 4;
 
-/** Of the 15 that FFmpeg gives where it has the cores for itself: what counts is that the picture moves. */
+/** Of the 15 that a sender gives where it has the cores for itself: what counts is that the picture moves. */
 const MIN_FRAME_RATE = 1;
 
-describe('FFmpeg', () => {
+describe('broadcasters', () => {
   let server;
   let chromium;
 
@@ -27,42 +28,48 @@ describe('FFmpeg', () => {
     await server?.stop();
   });
 
-  it('is seen and heard in a browser', async (t) => {
-    const roomId = 'broadcast';
-    const alice = await Participant.join(chromium, server.url, { roomId, name: 'Alice', height: '180' });
-    const camera = await Broadcaster.add(server.url, roomId, { id: 'camera', displayName: 'Test picture' });
-    const audio = await camera.createTransport({ type: 'plain', comedia: true, rtcpMux: false });
-    const video = await camera.createTransport({ type: 'plain', comedia: true, rtcpMux: false });
-    assert.ok(audio.rtcpPort && audio.rtcpPort !== audio.port, JSON.stringify(audio));
-    await camera.produce(audio, {
-      kind: 'audio',
-      codec: { mimeType: 'audio/opus', payloadType: 101, clockRate: 48000, channels: 2, parameters: { 'sprop-stereo': 1 } },
-      ssrc: 1111,
+  for (const [name, sender] of Object.entries({ FFmpeg: ffmpeg, GStreamer: gstreamer })) {
+    it(`${name} is seen and heard in a browser`, async (t) => {
+      const roomId = `broadcast-${name}`;
+      const alice = await Participant.join(chromium, server.url, { roomId, name: 'Alice', height: '180' });
+      const camera = await Broadcaster.add(server.url, roomId, {
+        id: 'camera',
+        displayName: 'Test picture',
+        device: { name },
+      });
+      const audio = await camera.createTransport({ type: 'plain', comedia: true, rtcpMux: false });
+      const video = await camera.createTransport({ type: 'plain', comedia: true, rtcpMux: false });
+      assert.ok(audio.rtcpPort && audio.rtcpPort !== audio.port, JSON.stringify(audio));
+      await camera.produce(audio, {
+        kind: 'audio',
+        codec: { mimeType: 'audio/opus', payloadType: 101, clockRate: 48000, channels: 2, parameters: { 'sprop-stereo': 1 } },
+        ssrc: 1111,
+      });
+      await camera.produce(video, {
+        kind: 'video',
+        codec: { mimeType: 'video/vp8', payloadType: 102, clockRate: 90000 },
+        ssrc: 2222,
+      });
+      const sending = sender.sendTestPicture({
+        audio: { ...audio, payloadType: 101, ssrc: 1111 },
+        video: { ...video, payloadType: 102, ssrc: 2222 },
+      });
+      try {
+        const frameRate = await alice.frameRateFrom('Test picture', 2);
+        t.diagnostic(`${frameRate.toFixed(1)} fps`);
+        assert.ok(frameRate > MIN_FRAME_RATE, `${frameRate} fps`);
+        await alice.hears('Test picture');
+      } finally {
+        await sending.stop();
+      }
+      await camera.remove();
+      assert.deepEqual(await alice.peers(), []);
+      alice.assertNoErrors();
+      await alice.close();
     });
-    await camera.produce(video, {
-      kind: 'video',
-      codec: { mimeType: 'video/vp8', payloadType: 102, clockRate: 90000 },
-      ssrc: 2222,
-    });
-    const ffmpeg = sendTestPicture({
-      audio: { ...audio, payloadType: 101, ssrc: 1111 },
-      video: { ...video, payloadType: 102, ssrc: 2222 },
-    });
-    try {
-      const frameRate = await alice.frameRateFrom('Test picture', 2);
-      t.diagnostic(`${frameRate.toFixed(1)} fps`);
-      assert.ok(frameRate > MIN_FRAME_RATE, `${frameRate} fps`);
-      await alice.hears('Test picture');
-    } finally {
-      await ffmpeg.stop();
-    }
-    await camera.remove();
-    assert.deepEqual(await alice.peers(), []);
-    alice.assertNoErrors();
-    await alice.close();
-  });
+  }
 
-  it('records what a browser sends into a file that is whole', async (t) => {
+  it('FFmpeg records what a browser sends into a file that is whole', async (t) => {
     const roomId = 'record';
     const alice = await Participant.join(chromium, server.url, { roomId, name: 'Alice', height: '180' });
     const ids = await alice.ids();
@@ -77,7 +84,7 @@ describe('FFmpeg', () => {
       await recorder.createTransport({ type: 'plain', comedia: false, rtcpMux: false }),
       await recorder.createTransport({ type: 'plain', comedia: false, rtcpMux: false }),
     ];
-    const file = await record({
+    const file = await ffmpeg.record({
       seconds: RECORDED_SECONDS,
       payloadTypes: {
         audio: Broadcaster.payloadType(capabilities, 'audio/opus'),
@@ -90,7 +97,7 @@ describe('FFmpeg', () => {
         await recorder.consume(transports[1], ids.camera);
       },
     });
-    const { streams, seconds, frames } = await probe(file);
+    const { streams, seconds, frames } = await ffmpeg.probe(file);
     t.diagnostic(`${seconds.toFixed(1)} s with ${frames} pictures`);
     assert.deepEqual(streams, ['opus', 'vp8']);
     assert.ok(seconds > RECORDED_SECONDS / 2, `${seconds} s`);

@@ -119,6 +119,29 @@ describe('two Chromium tabs', () => {
     await Promise.all([alice.close(), bob.close()]);
   });
 
+  it('see each other without a lost second while ICE restarts', async (t) => {
+    const [alice, bob] = await join('ice-restart', 'vp8', { height: '180' });
+    const both = (what) => Promise.all([what(alice, 'Bob'), what(bob, 'Alice')]);
+    await both((self, other) => self.frameRateFrom(other, 1));
+    await both((self, other) => self.watchPictures(other));
+    const start = performance.now();
+    await both((self) => self.restartIce());
+    t.diagnostic(`all four transports have another path after ${Math.round(performance.now() - start)} ms`);
+    for (const { pictures, longestGapMs } of await both((self) => self.seenPictures(60))) {
+      t.diagnostic(`${pictures} pictures, the longest stood for ${Math.round(longestGapMs)} ms`);
+      assert.ok(longestGapMs < 1000, `a picture stood for ${longestGapMs} ms`);
+    }
+    for (const self of [alice, bob]) {
+      const ids = await self.ids();
+      for (const transportId of [ids.sendTransport, ids.recvTransport]) {
+        const [{ iceState, dtlsState }] = await self.request('getTransportStats', { transportId });
+        assert.deepEqual([iceState, dtlsState], ['completed', 'connected']);
+      }
+      self.assertNoErrors();
+      await self.close();
+    }
+  });
+
   async function join(roomId, codec, others = {}) {
     const alice = await Participant.join(chromium, server.url, { roomId, name: 'Alice', codec, ...others });
     await alice.ids();

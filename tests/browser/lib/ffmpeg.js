@@ -1,10 +1,9 @@
 /** FFmpeg as sender and recorder of plain RTP. */
 
-import { spawn } from 'node:child_process';
-import dgram from 'node:dgram';
 import { mkdtemp, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import path from 'node:path';
+import { isFree, run } from './process.js';
 
 const FFMPEG = process.env.FFMPEG_BIN ?? 'ffmpeg';
 const FFPROBE = process.env.FFPROBE_BIN ?? 'ffprobe';
@@ -21,7 +20,7 @@ export function sendTestPicture({ audio, video }) {
   const to = ({ ip, port, rtcpPort, payloadType, ssrc }, map) =>
     `[select=${map}:f=rtp:ssrc=${ssrc}:payload_type=${payloadType}]rtp://${ip}:${port}?rtcpport=${rtcpPort}`;
   return run(FFMPEG, [
-    '-loglevel', 'warning', '-re',
+    '-nostdin', '-loglevel', 'warning', '-re',
     '-f', 'lavfi', '-i', 'testsrc2=size=320x180:rate=15',
     '-f', 'lavfi', '-i', 'sine=frequency=440:sample_rate=48000',
     '-map', '0:v:0', '-map', '1:a:0',
@@ -57,7 +56,7 @@ export async function record({ seconds, payloadTypes, start }) {
   ];
   await writeFile(sdpFile, sdp.join('\r\n'));
   const ffmpeg = run(FFMPEG, [
-    '-loglevel', 'warning', '-protocol_whitelist', 'file,udp,rtp', '-fflags', '+genpts',
+    '-nostdin', '-loglevel', 'warning', '-protocol_whitelist', 'file,udp,rtp', '-fflags', '+genpts',
     '-analyzeduration', '3000000', '-i', sdpFile,
     '-map', '0:a:0', '-map', '0:v:0', '-c', 'copy', '-t', String(seconds), file,
   ]);
@@ -81,50 +80,10 @@ export async function probe(file) {
   };
 }
 
-function run(command, parameters) {
-  const child = spawn(command, parameters, { stdio: ['ignore', 'pipe', 'pipe'] });
-  let [stdout, stderr] = ['', ''];
-  child.stdout.setEncoding('utf8').on('data', (chunk) => (stdout += chunk));
-  child.stderr.setEncoding('utf8').on('data', (chunk) => (stderr += chunk));
-  const ended = new Promise((resolve) => {
-    child.once('error', (error) => resolve(error.message));
-    child.once('exit', (code, signal) => resolve(signal ?? `code ${code}`));
-  });
-  return {
-    /** Waits for a good end. */
-    async ends(limitMs) {
-      const timer = setTimeout(() => child.kill('SIGKILL'), limitMs);
-      const end = await ended;
-      clearTimeout(timer);
-      if (end !== 'code 0') throw new Error(`${command} ended with ${end}\n${stderr}`);
-      return { stdout };
-    },
-    /** Waits until somebody has the port. */
-    async listens(port) {
-      while (await isFree(port)) {
-        if (child.exitCode !== null) throw new Error(`${command} ended\n${stderr}`);
-        await new Promise((resolve) => setTimeout(resolve, 20));
-      }
-    },
-    async stop() {
-      child.kill('SIGINT');
-      await ended;
-    },
-  };
-}
-
 /** Two ports in a row, the first of them even, as RTP and RTCP like it. */
 async function freePorts() {
   for (;;) {
     const port = 20_000 + 2 * Math.floor(Math.random() * 5000);
     if ((await isFree(port)) && (await isFree(port + 1))) return { ip: '127.0.0.1', port, rtcpPort: port + 1 };
   }
-}
-
-function isFree(port) {
-  return new Promise((resolve) => {
-    const socket = dgram.createSocket('udp4');
-    socket.once('error', () => resolve(false));
-    socket.bind({ port, address: '127.0.0.1', exclusive: true }, () => socket.close(() => resolve(true)));
-  });
 }

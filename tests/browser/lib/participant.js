@@ -143,6 +143,32 @@ export class Participant {
     return this.#page.evaluate(([peer, layer]) => window.tureenTest.switchLayer(peer, layer), [peer, spatialLayer]);
   }
 
+  /** Restarts ICE on both transports at once and waits until both have another path. */
+  restartIce() {
+    return this.#page.evaluate(() => {
+      const { sendTransport, recvTransport } = window.tureen.room;
+      return Promise.all([sendTransport, recvTransport].map(window.tureenTest.restartIce));
+    });
+  }
+
+  /** Begins to note how long the pictures of `peer` stand still, for `seenPictures`. */
+  async watchPictures(peer) {
+    await this.video(peer);
+    await this.#page.evaluate((peer) => {
+      window.tureenTest.watched = window.tureenTest.watchPictures(peer);
+    }, peer);
+  }
+
+  /** Waits for some more pictures; `{ pictures, longestGapMs }` since `watchPictures`. */
+  async seenPictures(more) {
+    const seen = () => this.#page.evaluate(() => window.tureenTest.watched);
+    const { pictures } = await seen();
+    return this.#until(`sees ${more} more pictures`, async () => {
+      const now = await seen();
+      return now.pictures >= pictures + more && now;
+    });
+  }
+
   /** Opens the chat and waits until it can be used. */
   async chats() {
     const page = this.#page;

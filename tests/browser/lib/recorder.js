@@ -77,6 +77,40 @@ export function recorder() {
     });
   }
 
+  /** Begins to note how long the pictures of a peer stand still; what it returns is kept up to date. */
+  function watchPictures(peer) {
+    const { element } = video(peer);
+    const seen = { pictures: 0, longestGapMs: 0 };
+    let last = performance.now();
+    const look = (now) => {
+      seen.pictures += 1;
+      seen.longestGapMs = Math.max(seen.longestGapMs, now - last);
+      last = now;
+      element.requestVideoFrameCallback(look);
+    };
+    element.requestVideoFrameCallback(look);
+    return seen;
+  }
+
+  /** What the browser says of the ICE of a transport: its own user name and the pair that carries media. */
+  async function ice(transport) {
+    const stats = [...(await transport.getStats()).values()];
+    const { iceLocalUsernameFragment: user, selectedCandidatePairId: pair } = stats.find(({ type }) => type === 'transport');
+    return { user, pair };
+  }
+
+  /** Restarts ICE as a client does whose network has changed, and waits until another pair carries media. */
+  async function restartIce(transport) {
+    const before = await ice(transport);
+    const iceParameters = await window.tureenTest.request('restartIce', { transportId: transport.id });
+    await transport.restartIce({ iceParameters });
+    for (;;) {
+      const { user, pair } = await ice(transport);
+      if (user !== before.user && pair !== before.pair) return;
+      await new Promise((resolve) => setTimeout(resolve, 20));
+    }
+  }
+
   /** A text of so many letters that differ by place. */
   function letters(length) {
     return Array.from({ length }, (_, index) => String.fromCharCode(97 + ((index * 7) % 26))).join('');
@@ -87,6 +121,8 @@ export function recorder() {
     timeline,
     video,
     switchLayer,
+    watchPictures,
+    restartIce,
     request(method, data) {
       const id = lastId++;
       const answer = new Promise((resolve, reject) => answers.set(id, { resolve, reject }));
