@@ -80,6 +80,9 @@ export class Participant {
           at: inbound.timestamp,
           framesDecoded: inbound.framesDecoded ?? 0,
           width: inbound.frameWidth ?? 0,
+          height: inbound.frameHeight ?? 0,
+          // Without padding and retransmissions, and without headers.
+          mediaBytes: inbound.bytesReceived - (inbound.retransmittedBytesReceived ?? 0),
           freezes: inbound.freezeCount ?? 0,
           freezesDuration: inbound.totalFreezesDuration ?? 0,
           audioEnergy: inbound.totalAudioEnergy ?? 0,
@@ -315,19 +318,15 @@ export class Participant {
     );
   }
 
-  /** Ids of this side's transports and producers on the server. */
-  ids() {
-    return this.#until('sends microphone and camera', () =>
-      this.#page.evaluate(() => {
+  /** Ids on the server of this side's transports and, by their source, of what it sends. */
+  ids(sources = ['mic', 'camera']) {
+    return this.#until(`sends ${sources.join(' and ')}`, () =>
+      this.#page.evaluate((sources) => {
         const { sendTransport, recvTransport, producers } = window.tureen?.room ?? {};
-        if (!producers?.get('mic') || !producers.get('camera')) return null;
-        return {
-          sendTransport: sendTransport.id,
-          recvTransport: recvTransport.id,
-          mic: producers.get('mic').id,
-          camera: producers.get('camera').id,
-        };
-      }),
+        const ids = sources.map((source) => [source, producers?.get(source)?.id]);
+        if (!ids.every(([, id]) => id)) return null;
+        return { sendTransport: sendTransport.id, recvTransport: recvTransport.id, ...Object.fromEntries(ids) };
+      }, sources),
     );
   }
 

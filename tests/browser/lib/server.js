@@ -14,13 +14,17 @@ const STOP_MS = 10_000;
 /**
  * Starts a server and waits until it says where it listens.
  *
+ * @param {{ relay?: object }} options `relay`: what `startRelay` gave; all media takes the way through it.
  * @returns {Promise<{ url: string, log: () => string, stop: () => Promise<void> }>} `stop` rejects when
  *   the server did not end well: a panic shows here.
  */
-export async function startServer() {
+export async function startServer({ relay } = {}) {
   const state = await mkdtemp(path.join(tmpdir(), 'tureen-test-'));
   // Media takes the default, this machine's address in its network: Firefox does not go to 127.0.0.1 from there.
-  const arguments_ = ['serve', '--listen', '127.0.0.1:0', '--rtc-port', '0', '--state-dir', state];
+  const media = relay
+    ? ['--workers', '1', '--rtc-port', relay.port, '--rtc-listen', relay.serverIp, '--announce', relay.ip]
+    : ['--rtc-port', '0'];
+  const arguments_ = ['serve', '--listen', '127.0.0.1:0', ...media, '--state-dir', state];
   const server = spawn(BINARY, arguments_, {
     env: { ...process.env, NO_COLOR: '1', RUST_BACKTRACE: '1' },
     stdio: ['ignore', 'pipe', 'pipe'],

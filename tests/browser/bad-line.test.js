@@ -1,0 +1,131 @@
+/**
+ * Calls over bad lines. Each is measured once, with bounds that hold on a busy machine; the figures of the
+ * documentation are medians of five: `BAD_LINE_RUNS=5 node --test bad-line.test.js`.
+ */
+
+import assert from 'node:assert/strict';
+import { after, before, describe, it } from 'node:test';
+import { launchChromium } from './lib/browsers.js';
+import { Participant } from './lib/participant.js';
+import { startRelay } from './lib/relay.js';
+import { startServer } from './lib/server.js';
+import { until } from './lib/until.js';
+
+const RUNS = Number(process.env.BAD_LINE_RUNS ?? 1);
+
+/** What medians are to reach, on an idle machine. */
+const AIMS = { fps: 20, freezes: 1, downMs: 3000, kbps: 350, upMs: 5000 };
+
+/** What one run must reach while the browsers' own encoders take turns on two cores. */
+const BOUNDS = { fps: 10, freezes: 8, downMs: 8000, kbps: 175, upMs: 15_000 };
+
+const WANTED = RUNS > 1 ? AIMS : BOUNDS;
+
+/** How long pictures are counted over a line with loss, once they have come for `SETTLING_S`. */
+const COUNTED_S = 12;
+const SETTLING_S = 2;
+
+/** How long media is counted on a throttled line, from the first smaller picture on. */
+const THROTTLED_S = 5;
+
+describe('over a bad line', () => {
+  let relay;
+  let server;
+  let chromium;
+
+  before(async () => {
+    relay = await startRelay();
+    server = await startServer({ relay });
+    chromium = await launchChromium();
+  });
+
+  after(async () => {
+    await chromium?.close();
+    await server?.stop();
+    relay?.stop();
+  });
+
+  it('with 5 % loss and 50 ms each way, pictures go on', async (t) => {
+    relay.up = relay.down = { loss: 0.05, delayMs: 50 };
+    const { fps, freezes } = await medians(t, async (run) => {
+      const [alice, bob] = await join(`loss-${run}`, { height: '360' });
+      await bob.frameRateFrom('Alice', SETTLING_S);
+      const before = await bob.receivedFrom('Alice', 'video');
+      const fps = await bob.frameRateFrom('Alice', COUNTED_S);
+      const after = await bob.receivedFrom('Alice', 'video');
+      await leave(alice, bob);
+      return { fps: Math.round(fps), freezes: after.freezes - before.freezes };
+    });
+    assert.ok(fps > WANTED.fps, `${fps} frames a second`);
+    assert.ok(freezes <= WANTED.freezes, `${freezes} freezes`);
+  });
+
+  it('that carries 500 kbit/s for a while, the largest layer that fits is received', async (t) => {
+    const { downMs, kbps, upMs } = await medians(t, async (run) => {
+      relay.up = relay.down = {};
+      // A camera of 720 lines is sent in layers of 100, 400 and 1200 kbit/s. Nothing but feedback goes to Alice, so
+      // that her line stays as it is.
+      const [alice, bob] = await join(`throttled-${run}`, { height: '720', mic: '0' }, { camera: '0', mic: '0' });
+      await bob.resize(1900, 1000);
+      const lines = async () => (await bob.receivedFrom('Alice', 'video'))?.height;
+      const encodersAreReady = async () => (await rates(alice))[1] > 380;
+      await until('Bob sees the largest layer', async () => (await encodersAreReady()) && (await lines()) === 720);
+
+      relay.down = { kbps: 500 };
+      const downMs = await timed(() => until('Bob sees fewer lines', async () => (await lines()) < 720));
+      const kbps = await mediaRate(bob, 'Alice', THROTTLED_S);
+      relay.down = {};
+      const upMs = await timed(() => until('Bob sees 720 lines again', async () => (await lines()) === 720));
+      await leave(alice, bob);
+      return { downMs, kbps, upMs };
+    });
+    assert.ok(downMs <= WANTED.downMs, `down after ${downMs} ms`);
+    assert.ok(kbps >= WANTED.kbps, `${kbps} kbit/s of media`);
+    assert.ok(upMs <= WANTED.upMs, `up after ${upMs} ms`);
+  });
+
+  async function join(roomId, ofAlice, ofBob = { height: '180' }) {
+    const alice = await Participant.join(chromium, server.url, { roomId, name: 'Alice', ...ofAlice });
+    const bob = await Participant.join(chromium, server.url, { roomId, name: 'Bob', ...ofBob });
+    return [alice, bob];
+  }
+
+  async function leave(...participants) {
+    for (const participant of participants) participant.assertNoErrors();
+    await Promise.all(participants.map((participant) => participant.close()));
+  }
+});
+
+/** Measures `RUNS` times and gives the median of each figure. */
+async function medians(t, measure) {
+  const runs = [];
+  for (let run = 0; run < RUNS; run += 1) {
+    runs.push(await measure(run));
+    t.diagnostic(JSON.stringify(runs.at(-1)));
+  }
+  const median = (numbers) => numbers.toSorted((a, b) => a - b)[RUNS >> 1];
+  const result = Object.fromEntries(Object.keys(runs[0]).map((key) => [key, median(runs.map((run) => run[key]))]));
+  if (RUNS > 1) t.diagnostic(`medians of ${RUNS}: ${JSON.stringify(result)}`);
+  return result;
+}
+
+/** What a participant's camera sends in each layer, in kbit/s, smallest first. */
+async function rates(participant) {
+  const { camera } = await participant.ids(['camera']);
+  const streams = await participant.request('getProducerStats', { producerId: camera });
+  return streams.map((stats) => stats.bitrate / 1000).sort((a, b) => a - b);
+}
+
+/** kbit/s of media, without padding and retransmissions, that come from `peer` in the next seconds. */
+async function mediaRate(participant, peer, seconds) {
+  const before = await participant.receivedFrom(peer, 'video');
+  await new Promise((resolve) => setTimeout(resolve, seconds * 1000));
+  const after = await participant.receivedFrom(peer, 'video');
+  return Math.round(((after.mediaBytes - before.mediaBytes) * 8) / (after.at - before.at));
+}
+
+async function timed(wait) {
+  const start = performance.now();
+  await wait();
+  return Math.round(performance.now() - start);
+}
