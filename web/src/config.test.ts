@@ -6,6 +6,7 @@ it('reads what the URL asks for', () => {
   expect(readConfig(search)).toEqual({
     roomId: 'soup',
     peerId: 'p1',
+    peerIdIsGiven: true,
     displayName: 'Ada L',
     joinAtOnce: true,
     video: { codec: 'vp9', maxLayers: 3, scalabilityMode: null },
@@ -36,9 +37,10 @@ it('takes only sensible heights of the picture', () => {
 });
 
 it('takes a fresh peer id for each page', () => {
-  const [a, b] = [readConfig('').peerId, readConfig('').peerId];
-  expect(a).toMatch(/^[0-9a-f]{16}$/);
-  expect(a).not.toBe(b);
+  const [a, b] = [readConfig(''), readConfig('')];
+  expect(a.peerId).toMatch(/^[0-9a-f]{16}$/);
+  expect(a.peerId).not.toBe(b.peerId);
+  expect(a.peerIdIsGiven).toBe(false);
 });
 
 it('makes links that lead back to the room', () => {

@@ -12,6 +12,8 @@ export interface PageConfig {
   roomId: string | null;
   /** `peerId`: this participant's id in the room; random unless given. */
   peerId: string;
+  /** Then somebody with this id may be in the room, whose place is taken by connecting. */
+  peerIdIsGiven: boolean;
   /** `name`: the display name; null takes the remembered one. */
   displayName: string | null;
   /** `join=1`: join at once, without the lobby. */
@@ -31,9 +33,11 @@ export interface PageConfig {
 
 export function readConfig(search: string): PageConfig {
   const params = new URLSearchParams(search);
+  const peerId = params.get('peerId')?.trim();
   return {
     roomId: params.get('roomId')?.trim() || null,
-    peerId: params.get('peerId')?.trim() || randomId(),
+    peerId: peerId || randomId(),
+    peerIdIsGiven: Boolean(peerId),
     displayName: (params.get('name') ?? params.get('displayName'))?.trim() || null,
     joinAtOnce: params.get('join') === '1',
     video: readVideoOptions(params),

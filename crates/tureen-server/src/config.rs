@@ -103,6 +103,9 @@ pub struct Timeouts {
     /// A client's TLS handshake and request head. Default 10.
     #[serde(rename = "handshake_s", with = "seconds")]
     pub handshake: Duration,
+    /// A connected client's `join`: pages connect while their user is in the lobby. Default 600.
+    #[serde(rename = "join_s", with = "seconds")]
+    pub join: Duration,
     /// A client's answer to a request of the server. Default 20.
     #[serde(rename = "request_s", with = "seconds")]
     pub request: Duration,
@@ -209,6 +212,7 @@ impl ServerConfig {
 
         for (key, value) in [
             ("timeouts.handshake_s", self.timeouts.handshake),
+            ("timeouts.join_s", self.timeouts.join),
             ("timeouts.request_s", self.timeouts.request),
             ("timeouts.ping_s", self.timeouts.ping),
             ("timeouts.ice_consent_s", self.timeouts.ice_consent),
@@ -333,6 +337,7 @@ impl Default for Timeouts {
     fn default() -> Self {
         Self {
             handshake: Duration::from_secs(10),
+            join: Duration::from_secs(600),
             request: Duration::from_secs(20),
             ping: Duration::from_secs(60),
             ice_consent: Duration::from_secs(20),

@@ -4,6 +4,9 @@ import assert from 'node:assert/strict';
 import { recorder } from './recorder.js';
 import { until } from './until.js';
 
+/** A user needs longer than that to see the lobby, and to find the button. */
+const LOBBY_S = 2;
+
 export class Participant {
   #page;
   #errors = [];
@@ -23,11 +26,11 @@ export class Participant {
     return Participant.#open(browser, serverUrl, { join: '1', ...Object.fromEntries(given) });
   }
 
-  /** Opens a page of `browser`, waits in the lobby for the camera's preview and joins by the button there. */
+  /** Opens a page of `browser`, looks at the camera's preview in the lobby for a while and joins by the button there. */
   static async joinByLobby(browser, serverUrl, { roomId, name, height }) {
     const participant = await Participant.#open(browser, serverUrl, { roomId, name, ...(height ? { height } : {}) });
     const page = participant.#page;
-    await page.waitForFunction(() => document.querySelector('video')?.currentTime > 0);
+    await page.waitForFunction((seconds) => document.querySelector('video')?.currentTime > seconds, LOBBY_S);
     await page.click('button:has-text("Join")');
     return participant;
   }

@@ -1,7 +1,7 @@
 /**
- * A participant of one room: joins, keeps the room's state current, sends what LocalMedia has,
- * and comes back by itself after a loss. Start reading here; `session.ts` has the media and
- * `state.ts` what the UI shows.
+ * A participant of one room: connects, joins when told to, keeps the room's state current, sends what
+ * LocalMedia has, and comes back by itself after a loss. Start reading here; `session.ts` has the media
+ * and `state.ts` what the UI shows.
  */
 
 import type { types } from 'mediasoup-client';
@@ -26,7 +26,6 @@ export interface RoomOptions {
   origin: string;
   roomId: string;
   peerId: string;
-  displayName: string;
   video: VideoOptions;
   session: SessionOptions;
   media: LocalMedia;
@@ -47,16 +46,26 @@ export class RoomClient {
   readonly #signaling: SignalingClient;
   readonly #stopWatchingMedia: () => void;
   #session: MediaSession | null = null;
+  /** Settled by `join`. */
+  readonly #displayName: Promise<string>;
+  #setDisplayName: (displayName: string) => void = () => {};
+  #joining = false;
   #joinedOnce = false;
   /** Whether this side's media may be sent yet in this session. */
   #maySend = false;
   #rejoinTimer: ReturnType<typeof setTimeout> | undefined;
 
-  /** Starts to join at once; `state` tells how it goes. */
+  /**
+   * Connects at once, media included, so that joining takes no longer than it must. Nobody in the room hears of it
+   * before `join`.
+   */
   constructor(options: RoomOptions) {
     this.roomId = options.roomId;
     this.peerId = options.peerId;
     this.#options = options;
+    this.#displayName = new Promise((resolve) => {
+      this.#setDisplayName = resolve;
+    });
     void askBrowser();
     this.#stopWatchingMedia = options.media.state.subscribe(() => this.#syncProducers());
     this.#signaling = new SignalingClient(
@@ -104,6 +113,12 @@ export class RoomClient {
     return this.#session?.recvTransport ?? null;
   }
 
+  /** Joins the room, as soon as there is a connection; `state` tells how it goes. Further calls do nothing. */
+  join(displayName: string): void {
+    this.#joining = true;
+    this.#setDisplayName(displayName);
+  }
+
   /** Tells with how many lines (device pixels) a video is shown, null for out of sight. */
   showVideo(consumerId: string, lines: number | null): void {
     this.#session?.videoDemand.show(consumerId, lines);
@@ -126,6 +141,7 @@ export class RoomClient {
         onTransportState: (direction, state) => {
           if (this.#session !== session) return;
           this.#dispatch({ type: 'transportState', direction, state });
+          if (state === 'connected' && !this.#joining) this.#session.getReady();
           if (state === 'failed') this.#rejoin();
         },
         onConnectFailed: (error) => {
@@ -140,8 +156,10 @@ export class RoomClient {
       if (connection.lost) return session.close();
       this.#session = session;
       this.#maySend = false;
+      const displayName = await this.#displayName;
+      if (this.#session !== session) return;
       const { peers } = await connection.request('join', {
-        displayName: this.#options.displayName,
+        displayName,
         device: describeBrowser(navigator.userAgent),
         rtpCapabilities: session.device.recvRtpCapabilities,
         ...(session.chat ? { sctpCapabilities: {} } : {}),
@@ -178,6 +196,8 @@ export class RoomClient {
     if (!session) throw new Error('not joined');
     if (method === 'newDataConsumer') {
       if (!session.chat) throw new Error('no data channels');
+      // Its negotiation would come before those of the first pictures.
+      await session.receiving(LISTEN_FIRST_MS);
       return session.chat.consume(data);
     }
     const made = await session.consume(data);

@@ -32,6 +32,9 @@ export interface SessionOptions {
 /** Consumers that are announced within this time are negotiated together: each negotiation takes longer than that. */
 const GATHERING_MS = 5;
 
+/** No server sends these. */
+const SILENT_SSRCS = { audio: 1, video: 2 };
+
 type NewConsumer = ServerRequests['newConsumer'];
 
 /** What the server says of a consumer while the browser is still making it. */
@@ -52,6 +55,7 @@ export class MediaSession {
   readonly chat: Chat | null;
 
   readonly #connection: SignalingConnection;
+  #ready = false;
   /** While announced consumers wait for others. */
   #gathering: Promise<void> | null = null;
   readonly #firstMedia: Promise<void>;
@@ -91,7 +95,9 @@ export class MediaSession {
       Boolean(sendInfo.sctpParameters && recvInfo.sctpParameters),
       handlers,
     );
-    session.#connectReceiver();
+    // It connects while the room is being joined. The consumers that are announced meanwhile are then negotiated
+    // together, over a path that is ready.
+    session.#consumeSilence('audio');
     return session;
   }
 
@@ -118,6 +124,16 @@ export class MediaSession {
       const transportId = sendTransport.id;
       connection.request('produce', { transportId, kind, rtpParameters, appData }).then(done, failed);
     });
+  }
+
+  /**
+   * Does ahead what the first picture would have to wait for: mediasoup-client negotiates once more for the probes that
+   * go with video. Not worth it once the room is being joined. Further calls do nothing.
+   */
+  getReady(): void {
+    if (this.#ready) return;
+    this.#ready = true;
+    this.#consumeSilence('video');
   }
 
   /**
@@ -212,24 +228,28 @@ export class MediaSession {
   }
 
   /**
-   * Connects the receiving transport while the room is being joined. A browser connects with the first
-   * media section that it gets, so it gets one that stays silent. The consumers that are announced
-   * meanwhile are then negotiated together, over a path that is ready.
+   * Adds a media section to the receiving transport that stays silent. A browser connects with the first one that it
+   * gets, and takes its time to set up the first one of a kind.
    */
-  #connectReceiver(): void {
-    const codec = this.device.recvRtpCapabilities.codecs?.find(({ kind }) => kind === 'audio');
+  #consumeSilence(wanted: types.MediaKind): void {
+    const { codecs, headerExtensions } = this.device.recvRtpCapabilities;
+    const codec = codecs?.find(({ kind }) => kind === wanted);
     if (!codec?.preferredPayloadType) return;
-    const { kind, preferredPayloadType: payloadType, ...rest } = codec;
-    const rtpParameters = {
-      mid: 'silence',
-      codecs: [{ ...rest, payloadType }],
-      encodings: [{ ssrc: 1 }],
+    const { kind, preferredPayloadType: payloadType, rtcpFeedback, ...rest } = codec;
+    const id = `silence-${kind}`;
+    const rtpParameters: types.RtpParameters = {
+      mid: id,
+      codecs: [{ ...rest, payloadType, rtcpFeedback: rtcpFeedback?.filter(({ type }) => type !== 'goog-remb') }],
+      headerExtensions: headerExtensions
+        ?.filter((extension) => extension.kind === kind)
+        .map(({ uri, preferredId }) => ({ uri, id: preferredId })),
+      encodings: [{ ssrc: SILENT_SSRCS[kind] }],
       rtcp: { cname: 'silence' },
     };
     this.recvTransport
-      .consume({ id: 'silence', producerId: 'silence', kind, rtpParameters })
+      .consume({ id, producerId: id, kind, rtpParameters })
       // Consumers meet the same obstacle, and their failure is reported.
-      .catch((error: unknown) => console.warn('connecting early failed', error));
+      .catch((error: unknown) => console.warn('getting ready for media failed', error));
   }
 
   #awaitMedia(track: MediaStreamTrack): void {

@@ -1,4 +1,4 @@
-import { useEffect, useMemo, useState } from 'preact/hooks';
+import { useEffect, useMemo, useRef, useState } from 'preact/hooks';
 import { roomUrl } from '../config';
 import type { PageConfig } from '../config';
 import { exposeConsoleHandle } from '../console';
@@ -17,6 +17,9 @@ export interface JoinChoice {
   displayName: string;
 }
 
+/** How long the lobby keeps a connection to the room ready. */
+const READY_MS = 5 * 60_000;
+
 interface Visit extends JoinChoice {
   client: RoomClient;
 }
@@ -32,11 +35,30 @@ export function App({ config }: { config: PageConfig }) {
     [],
   );
   const [visit, setVisit] = useState<Visit | null>(null);
+  const ready = useRef<RoomClient | null>(null);
 
-  const join = ({ roomId, displayName }: JoinChoice) => {
+  const connect = (roomId: string) => {
     const { peerId, video, session } = config;
-    const { origin } = location;
-    const client = new RoomClient({ origin, roomId, peerId, displayName, video, session, media });
+    return new RoomClient({ origin: location.origin, roomId, peerId, video, session, media });
+  };
+  /** Whoever follows a link to a room most likely joins it: the connection is made while they are in the lobby. */
+  const getReady = (roomId: string) => {
+    const client = connect(roomId);
+    ready.current = client;
+    setTimeout(() => {
+      if (ready.current === client) takeReady(null);
+    }, READY_MS);
+  };
+  const takeReady = (roomId: string | null) => {
+    const client = ready.current;
+    ready.current = null;
+    if (client?.roomId === roomId && client.state.get().phase.name !== 'ended') return client;
+    client?.leave();
+    return null;
+  };
+  const join = ({ roomId, displayName }: JoinChoice) => {
+    const client = takeReady(roomId) ?? connect(roomId);
+    client.join(displayName);
     exposeConsoleHandle(client, media);
     setVisit({ roomId, displayName, client });
   };
@@ -50,6 +72,8 @@ export function App({ config }: { config: PageConfig }) {
     if (config.joinAtOnce && config.roomId) {
       const displayName = config.displayName ?? readPreference('displayName') ?? 'Guest';
       join({ roomId: config.roomId, displayName });
+    } else if (config.roomId && !config.peerIdIsGiven) {
+      getReady(config.roomId);
     }
     return media.state.subscribe(({ mic, camera }) => {
       if (mic.track && mic.deviceId) rememberPreference('mic', mic.deviceId);

@@ -59,6 +59,7 @@ impl Close {
     pub(crate) const SHUTDOWN: Self = Self { code: 1001, reason: "server is shutting down" };
     pub(crate) const PING_TIMEOUT: Self = Self { code: 1001, reason: "no sign of life" };
     pub(crate) const LEFT: Self = Self { code: 1000, reason: "" };
+    pub(crate) const NOT_JOINED: Self = Self { code: 1008, reason: "did not join in time" };
     pub(crate) const TOO_SLOW: Self = Self { code: 1008, reason: "too slow to take what is sent" };
     pub(crate) const TOO_BIG: Self = Self { code: 1009, reason: "message too big" };
     pub(crate) const WORKER_DIED: Self = Self { code: 1011, reason: "media worker died" };

@@ -194,14 +194,16 @@ impl Room {
             return Err(EnterError::Full);
         }
         state.sessions += 1;
-        let session = state.sessions;
-        state.peers.insert(peer_id.to_owned(), Peer::new(session, link.clone()));
+        let session = Session::new(Arc::clone(self), peer_id.to_owned(), state.sessions, link.clone());
+        let mut peer = Peer::new(state.sessions, link);
+        peer.spawn(session.clone().join_in_time());
+        state.peers.insert(peer_id.to_owned(), peer);
         drop(state);
 
         if let Some(old) = replaced {
             old.link.close(Close::REPLACED);
         }
-        Ok(Session::new(Arc::clone(self), peer_id.to_owned(), session, link))
+        Ok(session)
     }
 
     /// Ends the room and with it the connections of its peers.

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use super::{Peer, Room};
-use crate::protoo::{Link, Refusal};
+use crate::protoo::{Close, Link, Refusal};
 
 /// A connection's stay in a room, from entering to leaving. Clones are the same stay.
 ///
@@ -28,6 +28,14 @@ impl Session {
     /// Ends the stay. Does nothing if it has ended.
     pub(crate) fn leave(&self) {
         self.room.leave(&self.peer_id, self.number);
+    }
+
+    /// Closes the connection if the peer has not joined within `timeouts.join_s`: what it holds is no use to anybody.
+    pub(super) async fn join_in_time(self) {
+        tokio::time::sleep(self.room.config.timeouts.join).await;
+        if matches!(self.with_peer(|peer| peer.joined.is_none()), Ok(true)) {
+            self.link.close(Close::NOT_JOINED);
+        }
     }
 
     pub(super) fn peer_id(&self) -> &str {

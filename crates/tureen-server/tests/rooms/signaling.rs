@@ -1,5 +1,7 @@
 //! Connecting, joining, leaving, and what is not allowed.
 
+use std::time::Duration;
+
 use serde_json::json;
 use tokio_tungstenite::tungstenite;
 
@@ -50,6 +52,18 @@ async fn peers_that_did_not_join_are_not_seen() {
     assert_eq!(peers["peers"].as_array().unwrap().len(), 1);
     a.notification("newPeer").await;
     assert!(a.unasked().is_empty(), "{:?}", a.unasked());
+}
+
+#[tokio::test]
+async fn a_peer_that_never_joins_is_closed_and_never_seen() {
+    let mut config = config();
+    config.timeouts.join = Duration::from_secs(1);
+    let server = Server::start(config).await.unwrap();
+    let mut watcher = Client::join(&server, "r", "w").await;
+    let mut idle = Client::connect(&server, "r", "i").await;
+    assert_eq!(idle.close_frame().await.0, 1008);
+    assert!(watcher.request("changeDisplayName", json!({ "displayName": "still there" })).await.is_ok());
+    assert!(watcher.unasked().is_empty(), "{:?}", watcher.unasked());
 }
 
 #[tokio::test]
