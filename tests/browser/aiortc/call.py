@@ -1,8 +1,8 @@
 """Calls whoever is in a room: python call.py SERVER ROOM
 
-Sends a tone and a moving picture, greets back in the chat who greets, and prints a line of JSON for each thing that has come from
-the other side: `{"what": "video", "frames", "width", "height"}`, `{"what": "audio", "frames", "loudest"}` and
-`{"what": "chat", "text"}`. Ends at the end of its input.
+Sends a tone and a moving picture, greets back in the chat who greets, and prints a line of JSON for each thing that
+has come from the other side: `{"what": "video", "frames", "width", "height"}`, `{"what": "audio", "frames",
+"loudest"}` and `{"what": "chat", "text"}`. Ends at the end of its input.
 """
 
 import asyncio

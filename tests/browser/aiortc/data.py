@@ -55,7 +55,7 @@ async def many(alice, bob):
 
 
 async def reset(alice, bob):
-    """Channels close at both ends by a reset of their streams, whoever closes them, and the streams can be used again."""
+    """Channels close at both ends by a reset of their streams, whoever closes them, and the streams are used again."""
     sender, receiver = await channel(alice, bob)
     for round_ in range(20):
         sender.send(f"round {round_}")

@@ -95,8 +95,8 @@ export function recorder() {
   /** What the browser says of the ICE of a transport: its own user name and the pair that carries media. */
   async function ice(transport) {
     const stats = [...(await transport.getStats()).values()];
-    const { iceLocalUsernameFragment: user, selectedCandidatePairId: pair } = stats.find(({ type }) => type === 'transport');
-    return { user, pair };
+    const { iceLocalUsernameFragment, selectedCandidatePairId } = stats.find(({ type }) => type === 'transport');
+    return { user: iceLocalUsernameFragment, pair: selectedCandidatePairId };
   }
 
   /** Restarts ICE as a client does whose network has changed, and waits until another pair carries media. */

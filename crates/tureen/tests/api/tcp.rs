@@ -1,4 +1,4 @@
-//! ICE over TCP by real sockets.
+//! ICE over TCP by real sockets. What attackers can't do there is in `tests/attacks`.
 
 use std::io::{ErrorKind, Read, Write};
 use std::net::{Ipv4Addr, SocketAddr, TcpStream};
@@ -145,43 +145,6 @@ fn session_over_tcp_connects_and_its_media_arrives() {
         let stat = block_on(transport.get_stats()).unwrap().remove(0);
         assert!(stat.rtp_bytes_received > 3000, "{stat:?}");
     }
-}
-
-/// Until the worker has closed the connection.
-fn assert_closed(stream: &mut TcpStream) {
-    stream.set_read_timeout(Some(FAILURE)).unwrap();
-    match stream.read(&mut [0]) {
-        Ok(len) => assert_eq!(len, 0),
-        Err(error) => assert_eq!(error.kind(), ErrorKind::ConnectionReset),
-    }
-}
-
-#[test]
-fn attackers_at_the_tcp_port_do_not_disturb_a_session() {
-    let transport = block_on(async { transport(&router().await, true).await });
-    let mut peer = Peer::connect(&transport);
-    peer.run_until(|session| session.is_connected());
-    let connect = || TcpStream::connect(peer.remote).unwrap();
-
-    // Silent ones, one that begins a frame and does not go on, and one whose frame is too long.
-    let silent: Vec<_> = (0..20).map(|_| connect()).collect();
-    let mut slow = connect();
-    slow.write_all(&[0, 100, 1]).unwrap();
-    let mut oversized = connect();
-    oversized.write_all(&[0xff, 0xff]).unwrap();
-    assert_closed(&mut oversized);
-    // More of one address than may wait for their first check: what is too much is closed at once.
-    let mut others: Vec<_> = (0..100).map(|_| connect()).collect();
-    assert_closed(others.last_mut().unwrap());
-    drop((silent, slow, others));
-
-    let received = |transport: &WebRtcTransport| block_on(transport.get_stats()).unwrap()[0].bytes_received;
-    let before = received(&transport);
-    peer.session.add_send_stream(SendStreamConfig::new(SSRC, 111, 48_000)).unwrap();
-    let packet = OutgoingRtp { payload: &[1; 100], timestamp: 1, marker: false, audio_level: None };
-    peer.session.send_rtp(now(), SSRC, &packet).unwrap();
-    peer.run_until(|_| received(&transport) > before);
-    assert!(peer.session.is_connected());
 }
 
 #[test]
