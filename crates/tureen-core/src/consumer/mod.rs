@@ -6,6 +6,7 @@
 
 pub mod layers;
 pub mod outlet;
+pub mod recent_resends;
 pub mod send_stream;
 pub mod sent_log;
 pub mod seq_rewriter;
@@ -368,8 +369,8 @@ impl Consumer {
         self.headers.ids.transport_wide_cc.is_some()
     }
 
-    /// A NACK of the remote side about `ssrc`: appends what can be sent again. A packet that was sent again less than a
-    /// round trip ago is left out: the remote side could not know of it yet.
+    /// A NACK of the remote side about `ssrc`: appends what can be sent again. What was sent again less than about a round
+    /// trip ago is left out ([`RecentResends`](recent_resends::RecentResends)): the remote side could not know of it yet.
     pub fn on_nack(
         &mut self,
         now: Instant,
@@ -384,7 +385,8 @@ impl Consumer {
         }
         let measured_rtt = self.outlets[index].stream.remote_report().round_trip_time;
         let known_rtt = measured_rtt.unwrap_or(Duration::ZERO);
-        self.outlets[index].start_resending(now, measured_rtt.unwrap_or(DEFAULT_RTT));
+        self.outlets[index].stream.nacks.0 += 1;
+        self.outlets[index].resends.forget_old(now, measured_rtt);
         for seq in lost {
             self.outlets[index].stream.nacks.1 += 1;
             let Some(resend) = self.sent_as(index, seq, streams) else { continue };
@@ -392,7 +394,7 @@ impl Consumer {
             let Some(packet) = stream.buffer.get_recent(now, resend.source) else { continue };
             // A late packet may have been forwarded after the remote side had missed it: it arrives by itself.
             let on_its_way = now.saturating_duration_since(packet.received_at) < known_rtt / 2;
-            if !on_its_way && self.outlets[index].may_resend(now, resend.output) {
+            if !on_its_way && self.outlets[index].resends.admit(now, resend.output) {
                 out.push(resend);
             }
         }
@@ -610,9 +612,6 @@ fn outlet_stats(
 fn is_opus_dtx(payload: &[u8]) -> bool {
     opus::parse(payload).is_some_and(|descriptor| descriptor.dtx)
 }
-
-/// Assumed until a receiver report tells the round-trip time.
-const DEFAULT_RTT: Duration = Duration::from_millis(100);
 
 /// Negotiated header extension ids of RTP parameters.
 pub fn extension_ids(parameters: &RtpParameters) -> ExtensionIds {

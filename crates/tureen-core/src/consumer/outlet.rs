@@ -2,8 +2,8 @@
 //! encoding, all others have one.
 
 use std::num::NonZeroU8;
-use std::time::{Duration, Instant};
 
+use crate::consumer::recent_resends::RecentResends;
 use crate::consumer::send_stream::SendStream;
 use crate::consumer::sent_log::{DescriptorRewrite, SentPacket};
 use crate::consumer::seq_rewriter::SeqRewriter;
@@ -22,9 +22,6 @@ const FIRST_CYCLE: u64 = 0x1_0000;
 /// How many sent packets a stream without RTX remembers, to repeat them exactly.
 const REPEATABLE_PACKETS: usize = 128;
 
-/// How many packets may be on their way again at once.
-const MAX_RECENTLY_RESENT: usize = 512;
-
 /// Longest value of a header extension.
 const MAX_ELEMENT: usize = 255;
 
@@ -40,7 +37,8 @@ pub struct Outlet {
     codec: StreamCodec,
     rtx: Option<Rtx>,
     repeats: Option<Box<RepeatLog>>,
-    recently_resent: Vec<(u64, Instant)>,
+    /// What was sent again of late.
+    pub resends: RecentResends,
 }
 
 /// Where retransmissions go (RFC 4588).
@@ -151,7 +149,7 @@ impl Outlet {
             repeats: (codec.nack && rtx.is_none())
                 .then(|| Box::new(RepeatLog { entries: [HopValues::NONE; REPEATABLE_PACKETS] })),
             rtx,
-            recently_resent: Vec::new(),
+            resends: RecentResends::default(),
             codec,
         })
     }
@@ -295,23 +293,6 @@ impl Outlet {
         let written = write_filler(buffer, &fields, &settings.ids, mid, hop, padding.get().into()).ok()?;
         buffer[written.header_len + written.front_len - 1] = padding.get();
         Some(Written { index: number - FIRST_CYCLE, ..written })
-    }
-
-    /// Begins to answer a NACK: `rtt` is the time within which a packet is not sent twice.
-    pub fn start_resending(&mut self, now: Instant, rtt: Duration) {
-        self.stream.nacks.0 += 1;
-        self.recently_resent.retain(|&(_, at)| now.saturating_duration_since(at) < rtt);
-    }
-
-    /// Whether the packet with this output number may be sent again now; if so, it is noted.
-    pub fn may_resend(&mut self, now: Instant, output: u64) -> bool {
-        if self.recently_resent.len() >= MAX_RECENTLY_RESENT
-            || self.recently_resent.iter().any(|&(resent, _)| resent == output)
-        {
-            return false;
-        }
-        self.recently_resent.push((output, now));
-        true
     }
 }
 

@@ -1,0 +1,77 @@
+//! Which packets were sent again of late, so that NACKs which cross a retransmission don't cause another one.
+
+use std::time::{Duration, Instant};
+
+/// How many packets may be on their way again at once.
+const MAX_ENTRIES: usize = 512;
+
+/// Assumed until a receiver report tells the round-trip time.
+const DEFAULT_RTT: Duration = Duration::from_millis(100);
+
+/// How much of a round trip must have gone by before a further NACK is believed (mediasoup: all of it). Browsers ask
+/// again after a round trip of their own measure, 100 ms where they only receive; to refuse what comes a little early
+/// would cost another round.
+const PATIENCE: f64 = 0.75;
+
+/// Retransmissions that may still be on their way.
+#[derive(Debug, Default)]
+pub struct RecentResends {
+    /// Output numbers, and when they were sent again.
+    entries: Vec<(u64, Instant)>,
+}
+
+impl RecentResends {
+    /// Forgets what must have arrived by now, or was lost again. `rtt` is the measured round-trip time, if there is one.
+    pub fn forget_old(&mut self, now: Instant, rtt: Option<Duration>) {
+        let within = rtt.unwrap_or(DEFAULT_RTT).mul_f64(PATIENCE);
+        self.entries.retain(|&(_, at)| now.saturating_duration_since(at) < within);
+    }
+
+    /// Whether the packet with this output number may be sent again now; if so, it is noted.
+    pub fn admit(&mut self, now: Instant, output: u64) -> bool {
+        if self.entries.len() >= MAX_ENTRIES || self.entries.iter().any(|&(resent, _)| resent == output) {
+            return false;
+        }
+        self.entries.push((output, now));
+        true
+    }
+}
+
+#[cfg(test)]
+#[expect(clippy::disallowed_methods, reason = "tests may read the clock")]
+mod tests {
+    use super::*;
+
+    /// Whether a NACK for a packet is answered that comes so long after it was sent again.
+    fn answered_after(ms: u64, rtt: Option<u64>) -> bool {
+        let (mut resends, start) = (RecentResends::default(), Instant::now());
+        assert!(resends.admit(start, 7));
+        let now = start + Duration::from_millis(ms);
+        resends.forget_old(now, rtt.map(Duration::from_millis));
+        assert!(resends.admit(now, 8), "another packet");
+        resends.admit(now, 7)
+    }
+
+    #[test]
+    fn a_nack_that_crosses_a_retransmission_is_not_answered() {
+        assert!(!answered_after(0, Some(100)));
+        assert!(!answered_after(50, Some(100)));
+        assert!(!answered_after(70, None));
+    }
+
+    #[test]
+    fn a_nack_that_is_a_little_early_is_answered() {
+        assert!(answered_after(100, Some(108)));
+        assert!(answered_after(100, Some(130)));
+        assert!(answered_after(80, None));
+    }
+
+    #[test]
+    fn only_so_many_are_on_their_way_at_once() {
+        let (mut resends, now) = (RecentResends::default(), Instant::now());
+        assert!((0..MAX_ENTRIES as u64).all(|output| resends.admit(now, output)));
+        assert!(!resends.admit(now, 9999));
+        resends.forget_old(now + DEFAULT_RTT, None);
+        assert!(resends.admit(now + DEFAULT_RTT, 9999));
+    }
+}
