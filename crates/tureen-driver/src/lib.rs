@@ -11,6 +11,8 @@
 #![warn(missing_debug_implementations, clippy::unwrap_used)]
 #![forbid(unsafe_code)]
 
+pub mod log;
+
 use std::io;
 use std::net::SocketAddr;
 use std::ops::RangeInclusive;

@@ -2,12 +2,12 @@
 
 use std::collections::VecDeque;
 use std::fmt::{self, Write};
-use std::sync::atomic::{AtomicU8, AtomicU16, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 
 use tracing::field::{Field, Visit};
 use tracing::span::{Attributes, Id, Record};
 use tracing::{Event, Level, Metadata, Subscriber};
+use tureen_driver::log::{LogFilter, WorkerLogLevel, WorkerLogTag};
 
 use crate::dialect::LogSettings;
 
@@ -24,10 +24,7 @@ pub struct Log {
 
 #[derive(Debug)]
 struct Shared {
-    /// Least severity that is kept, as its index in [`LEVELS`].
-    level: AtomicU8,
-    /// One bit for each of [`TAGS`].
-    tags: AtomicU16,
+    filter: LogFilter,
     lines: Mutex<Lines>,
 }
 
@@ -37,32 +34,9 @@ struct Lines {
     dropped: u64,
 }
 
-/// Levels of mediasoup, each keeps what those before it keep.
-const LEVELS: [&str; 4] = ["none", "error", "warn", "debug"];
-const ERROR: u8 = 1;
-const WARN: u8 = 2;
-const DEBUG: u8 = 3;
-
-/// Topics of mediasoup, and the modules that speak of each.
-const TAGS: [(&str, &[&str]); 13] = [
-    ("info", &[]),
-    ("ice", &["::ice"]),
-    ("dtls", &["::dtls"]),
-    ("rtp", &["::producer", "::consumer", "::demux", "::worker::ingress", "::worker::egress"]),
-    ("srtp", &["::srtp"]),
-    ("rtcp", &["::wire::rtcp", "::worker::reports"]),
-    ("rtx", &["::producer::nack_generator", "::producer::rtx", "::producer::key_frame_requests"]),
-    ("bwe", &["::bwe", "::transport::twcc", "::transport::remb"]),
-    ("score", &["::producer::score"]),
-    ("simulcast", &["::consumer::layers"]),
-    ("svc", &["::consumer::layers"]),
-    ("sctp", &["::sctp"]),
-    ("message", &["::data"]),
-];
-
 impl Default for Shared {
     fn default() -> Self {
-        Self { level: ERROR.into(), tags: AtomicU16::new(0), lines: Mutex::default() }
+        Self { filter: LogFilter::new(WorkerLogLevel::default(), &[]), lines: Mutex::default() }
     }
 }
 
@@ -72,19 +46,13 @@ impl Log {
     /// # Errors
     /// A text that names the level, if it is none; nothing changes then.
     pub fn set(&self, settings: &LogSettings) -> Result<(), String> {
-        if let Some(level) = &settings.level {
-            let lower = level.to_lowercase();
-            let index = LEVELS
-                .iter()
-                .position(|known| *known == lower)
-                .ok_or_else(|| format!("invalid value '{level}' for logLevel"))?;
-            self.shared.level.store(index as u8, Ordering::Relaxed);
-        }
-        if let Some(tags) = &settings.tags {
-            let known = TAGS.iter().enumerate().filter(|(_, (name, _))| tags.iter().any(|tag| tag == name));
-            let bits = known.fold(0, |bits, (index, _)| bits | 1 << index);
-            self.shared.tags.store(bits, Ordering::Relaxed);
-        }
+        let level = match &settings.level {
+            Some(level) => Some(level.parse().map_err(|_| format!("invalid value '{level}' for logLevel"))?),
+            None => None,
+        };
+        let tags: Option<Vec<WorkerLogTag>> =
+            settings.tags.as_ref().map(|tags| tags.iter().filter_map(|tag| tag.parse().ok()).collect());
+        self.shared.filter.update(level, tags.as_deref());
         tracing::callsite::rebuild_interest_cache();
         Ok(())
     }
@@ -120,17 +88,7 @@ impl Log {
 
 impl Subscriber for Log {
     fn enabled(&self, metadata: &Metadata<'_>) -> bool {
-        let level = self.shared.level.load(Ordering::Relaxed);
-        let tagged = || {
-            let bits = self.shared.tags.load(Ordering::Relaxed);
-            tags_of(metadata.target()) & bits != 0
-        };
-        match *metadata.level() {
-            Level::ERROR => level >= ERROR,
-            Level::WARN => level >= WARN && tagged(),
-            Level::INFO | Level::DEBUG => level >= DEBUG && tagged(),
-            Level::TRACE => false,
-        }
+        *metadata.level() != Level::TRACE && self.shared.filter.allows(metadata)
     }
 
     fn new_span(&self, _: &Attributes<'_>) -> Id {
@@ -161,23 +119,6 @@ impl Subscriber for Log {
     fn enter(&self, _: &Id) {}
 
     fn exit(&self, _: &Id) {}
-}
-
-/// The tags of a module: those of its longest prefix that has any, else `info`.
-fn tags_of(target: &str) -> u16 {
-    let mut longest = 0;
-    let mut bits = 1;
-    for (index, (_, modules)) in TAGS.iter().enumerate() {
-        for module in modules.iter().filter(|module| target.contains(*module)) {
-            if module.len() > longest {
-                (longest, bits) = (module.len(), 0);
-            }
-            if module.len() == longest {
-                bits |= 1 << index;
-            }
-        }
-    }
-    bits
 }
 
 /// An event on its way to be text.
@@ -260,15 +201,6 @@ mod tests {
         assert_eq!(error.unwrap_err(), "invalid value 'chicken' for logLevel");
         tracing::subscriber::with_default(log.clone(), speak);
         assert_eq!(lines(&log).len(), 2);
-    }
-
-    #[test]
-    fn a_module_speaks_of_the_tag_of_its_longest_prefix() {
-        let tag = |name: &str| 1 << TAGS.iter().position(|(tag, _)| *tag == name).unwrap();
-        assert_eq!(tags_of("tureen_core::producer::stream"), tag("rtp"));
-        assert_eq!(tags_of("tureen_core::producer::nack_generator"), tag("rtx"));
-        assert_eq!(tags_of("tureen_core::consumer::layers::svc"), tag("simulcast") | tag("svc"));
-        assert_eq!(tags_of("tureen_net::net"), tag("info"));
     }
 
     #[test]

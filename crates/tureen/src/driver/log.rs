@@ -1,38 +1,26 @@
 //! What a worker logs: its `log_level` and `log_tags`, before the application's subscriber has its say.
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU32, Ordering};
 
 use tracing::span::{Attributes, Id, Record};
 use tracing::subscriber::{Interest, NoSubscriber, Subscriber};
-use tracing::{Dispatch, Event, Level, Metadata, dispatcher};
+use tracing::{Dispatch, Event, Metadata, dispatcher};
+use tureen_driver::log::LogFilter;
 
 use crate::worker::{WorkerLogLevel, WorkerLogTag};
 
 /// The log settings of one worker, shared by its handles and its thread. Cheap to clone.
 #[derive(Clone, Debug)]
-pub(crate) struct LogSettings {
-    /// The level in the lowest bits, a bit for each tag above.
-    packed: Arc<AtomicU32>,
-}
-
-const LEVEL_BITS: u32 = 2;
-const LEVEL_MASK: u32 = (1 << LEVEL_BITS) - 1;
+pub(crate) struct LogSettings(Arc<LogFilter>);
 
 impl LogSettings {
     pub(crate) fn new(level: WorkerLogLevel, tags: &[WorkerLogTag]) -> Self {
-        Self { packed: Arc::new(AtomicU32::new(level_bits(level) | tag_bits(tags))) }
+        Self(Arc::new(LogFilter::new(level, tags)))
     }
 
     /// Changes what is given, for every line from now on.
     pub(crate) fn update(&self, level: Option<WorkerLogLevel>, tags: Option<&[WorkerLogTag]>) {
-        let change = |packed| {
-            let level = level.map_or(packed & LEVEL_MASK, level_bits);
-            let tags = tags.map_or(packed & !LEVEL_MASK, tag_bits);
-            Some(level | tags)
-        };
-        // The closure never refuses.
-        let _ = self.packed.fetch_update(Ordering::Relaxed, Ordering::Relaxed, change);
+        self.0.update(level, tags);
     }
 
     /// Runs a worker's thread, so that its lines pass these settings on their way to `subscriber`.
@@ -45,57 +33,6 @@ impl LogSettings {
         let filtered = Filtered { settings: self.clone(), subscriber };
         dispatcher::with_default(&Dispatch::new(filtered), thread)
     }
-
-    /// As mediasoup's `MS_ERROR`, `MS_WARN_TAG` and `MS_DEBUG_TAG`: errors have no tag, and lines without one pass by
-    /// their level alone.
-    fn allow(&self, line: &Metadata<'_>) -> bool {
-        let packed = self.packed.load(Ordering::Relaxed);
-        let needed = match *line.level() {
-            Level::ERROR => WorkerLogLevel::Error,
-            Level::WARN => WorkerLogLevel::Warn,
-            _ => WorkerLogLevel::Debug,
-        };
-        if packed & LEVEL_MASK < level_bits(needed) {
-            return false;
-        }
-        needed == WorkerLogLevel::Error
-            || tag_of(line.target()).is_none_or(|tag| packed & tag_bits(&[tag]) != 0)
-    }
-}
-
-/// How much is logged: nothing is 0.
-fn level_bits(level: WorkerLogLevel) -> u32 {
-    match level {
-        WorkerLogLevel::None => 0,
-        WorkerLogLevel::Error => 1,
-        WorkerLogLevel::Warn => 2,
-        WorkerLogLevel::Debug => 3,
-    }
-}
-
-fn tag_bits(tags: &[WorkerLogTag]) -> u32 {
-    tags.iter().fold(0, |bits, tag| bits | 1 << (LEVEL_BITS + *tag as u32))
-}
-
-/// The topic of a line: the first module on the path of its target that is named like one.
-fn tag_of(target: &str) -> Option<WorkerLogTag> {
-    use WorkerLogTag::*;
-    target.split("::").find_map(|module| match module {
-        "info" => Some(Info),
-        "ice" => Some(Ice),
-        "dtls" => Some(Dtls),
-        "rtp" => Some(Rtp),
-        "srtp" => Some(Srtp),
-        "rtcp" => Some(Rtcp),
-        "rtx" => Some(Rtx),
-        "bwe" => Some(Bwe),
-        "score" => Some(Score),
-        "simulcast" => Some(Simulcast),
-        "svc" => Some(Svc),
-        "sctp" => Some(Sctp),
-        "message" => Some(Message),
-        _ => None,
-    })
 }
 
 /// The application's subscriber behind the settings of one worker.
@@ -114,7 +51,7 @@ impl Subscriber for Filtered {
     }
 
     fn enabled(&self, metadata: &Metadata<'_>) -> bool {
-        (metadata.is_span() || self.settings.allow(metadata)) && self.subscriber.enabled(metadata)
+        (metadata.is_span() || self.settings.0.allows(metadata)) && self.subscriber.enabled(metadata)
     }
 
     fn event(&self, event: &Event<'_>) {
@@ -153,6 +90,7 @@ impl Subscriber for Filtered {
 #[cfg(test)]
 pub(crate) mod tests {
     use parking_lot::Mutex;
+    use tracing::Level;
     use tracing::field::{Field, Visit};
 
     use super::*;

@@ -9,6 +9,7 @@ use std::sync::Arc;
 use serde::Serialize;
 pub use tureen_core::dtls::{Backend as DtlsBackend, DtlsOptions, Versions as DtlsVersions};
 pub use tureen_core::worker::Limits;
+pub use tureen_driver::log::{WorkerLogLevel, WorkerLogTag};
 use tureen_driver::{DtlsFiles, EngineConfig};
 pub use tureen_net::NetConfig;
 
@@ -31,7 +32,7 @@ pub struct WorkerSettings {
     /// that is set later gets all lines.
     pub log_level: WorkerLogLevel,
     /// Topics to be logged, all by default. They choose among warnings and debug lines; errors, and lines without a
-    /// topic, have `log_level` alone. The topic of a line is the module of its target with the same name, such as
+    /// topic, have `log_level` alone. The topic of a line follows from the module that is its target, such as
     /// `tureen_core::dtls`.
     pub log_tags: Vec<WorkerLogTag>,
     /// Ports for sockets whose [`ListenInfo`](crate::data_structures::ListenInfo) names none. Default 10000 to 59999.
@@ -59,53 +60,6 @@ pub struct WorkerDtlsFiles {
     pub certificate: PathBuf,
     /// Path of its private key, a PEM file.
     pub private_key: PathBuf,
-}
-
-/// Least severity of what a worker logs; see [`WorkerSettings::log_level`].
-#[derive(Debug, Copy, Clone, Eq, PartialEq, Ord, PartialOrd, Hash, Serialize, Default)]
-#[serde(rename_all = "lowercase")]
-pub enum WorkerLogLevel {
-    /// Everything.
-    Debug,
-    /// Warnings and errors.
-    Warn,
-    /// Errors.
-    #[default]
-    Error,
-    /// Nothing.
-    None,
-}
-
-/// Topic of what a worker logs; see [`WorkerSettings::log_tags`].
-#[derive(Debug, Copy, Clone, Eq, PartialEq, Ord, PartialOrd, Hash, Serialize)]
-#[serde(rename_all = "lowercase")]
-pub enum WorkerLogTag {
-    /// Versions, configuration, process.
-    Info,
-    /// ICE.
-    Ice,
-    /// DTLS.
-    Dtls,
-    /// RTP.
-    Rtp,
-    /// SRTP.
-    Srtp,
-    /// RTCP.
-    Rtcp,
-    /// Retransmissions and key frame requests.
-    Rtx,
-    /// Bandwidth estimation.
-    Bwe,
-    /// Scores of producers and consumers.
-    Score,
-    /// Simulcast.
-    Simulcast,
-    /// Scalable video coding.
-    Svc,
-    /// SCTP.
-    Sctp,
-    /// Messages of data channels.
-    Message,
 }
 
 /// Settings of a worker that may be changed while it runs.

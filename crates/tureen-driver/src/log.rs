@@ -1,0 +1,235 @@
+//! What a worker logs: mediasoup's levels and tags, and which lines of Tureen each tag is about.
+
+use std::str::FromStr;
+use std::sync::atomic::{AtomicU32, Ordering};
+
+use serde::Serialize;
+use tracing::{Level, Metadata};
+
+/// Least severity of what a worker logs.
+#[derive(Debug, Copy, Clone, Eq, PartialEq, Ord, PartialOrd, Hash, Serialize, Default)]
+#[serde(rename_all = "lowercase")]
+pub enum WorkerLogLevel {
+    /// Everything.
+    Debug,
+    /// Warnings and errors.
+    Warn,
+    /// Errors.
+    #[default]
+    Error,
+    /// Nothing.
+    None,
+}
+
+/// Topic of what a worker logs.
+#[derive(Debug, Copy, Clone, Eq, PartialEq, Ord, PartialOrd, Hash, Serialize)]
+#[serde(rename_all = "lowercase")]
+pub enum WorkerLogTag {
+    /// Versions, configuration, process.
+    Info,
+    /// ICE.
+    Ice,
+    /// DTLS.
+    Dtls,
+    /// RTP.
+    Rtp,
+    /// SRTP.
+    Srtp,
+    /// RTCP.
+    Rtcp,
+    /// Retransmissions and key frame requests.
+    Rtx,
+    /// Bandwidth estimation.
+    Bwe,
+    /// Scores of producers and consumers.
+    Score,
+    /// Simulcast.
+    Simulcast,
+    /// Scalable video coding.
+    Svc,
+    /// SCTP.
+    Sctp,
+    /// Messages of data channels.
+    Message,
+}
+
+/// Every tag: its name on the wire, and the modules whose lines are about it.
+const TAGS: [(WorkerLogTag, &str, &[&str]); 13] = {
+    use WorkerLogTag::*;
+    [
+        // Lines on the process and its sockets: no tag is asked for them.
+        (Info, "info", &[]),
+        (Ice, "ice", &["tureen_core::ice", "tureen_core::worker::streams", "tureen_net::tcp"]),
+        (Dtls, "dtls", &["tureen_core::dtls"]),
+        (
+            Rtp,
+            "rtp",
+            &[
+                "tureen_core::producer",
+                "tureen_core::consumer",
+                "tureen_core::demux",
+                "tureen_core::worker::ingress",
+                "tureen_core::worker::egress",
+            ],
+        ),
+        (Srtp, "srtp", &["tureen_core::srtp"]),
+        (Rtcp, "rtcp", &["tureen_core::wire::rtcp", "tureen_core::worker::reports"]),
+        (
+            Rtx,
+            "rtx",
+            &[
+                "tureen_core::producer::nack_generator",
+                "tureen_core::producer::rtx_stream",
+                "tureen_core::producer::key_frame_requests",
+            ],
+        ),
+        (Bwe, "bwe", &["tureen_core::bwe", "tureen_core::worker::congestion"]),
+        (Score, "score", &["tureen_core::producer::score"]),
+        (Simulcast, "simulcast", &["tureen_core::consumer::layers", "tureen_core::worker::layers"]),
+        (Svc, "svc", &["tureen_core::consumer::layers", "tureen_core::worker::layers"]),
+        (Sctp, "sctp", &["tureen_core::sctp", "tureen_core::worker::data"]),
+        (Message, "message", &["tureen_core::data"]),
+    ]
+};
+
+impl FromStr for WorkerLogLevel {
+    type Err = UnknownName;
+
+    /// Reads the name that mediasoup gives it, in any case.
+    fn from_str(name: &str) -> Result<Self, UnknownName> {
+        match name.to_ascii_lowercase().as_str() {
+            "debug" => Ok(Self::Debug),
+            "warn" => Ok(Self::Warn),
+            "error" => Ok(Self::Error),
+            "none" => Ok(Self::None),
+            _ => Err(UnknownName),
+        }
+    }
+}
+
+impl FromStr for WorkerLogTag {
+    type Err = UnknownName;
+
+    /// Reads the name that mediasoup gives it.
+    fn from_str(name: &str) -> Result<Self, UnknownName> {
+        TAGS.iter().find(|(_, known, _)| *known == name).map(|(tag, ..)| *tag).ok_or(UnknownName)
+    }
+}
+
+/// A name that is no level or no tag.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct UnknownName;
+
+/// Chooses among the lines of one worker. It may be changed while lines are written, from any thread.
+#[derive(Debug)]
+pub struct LogFilter {
+    /// The level in the lowest bits, a bit for each tag above.
+    packed: AtomicU32,
+}
+
+const LEVEL_BITS: u32 = 2;
+const LEVEL_MASK: u32 = (1 << LEVEL_BITS) - 1;
+
+impl LogFilter {
+    /// Lets lines of `level` and above through, warnings and debug lines only if they are about one of `tags`.
+    pub fn new(level: WorkerLogLevel, tags: &[WorkerLogTag]) -> Self {
+        Self { packed: AtomicU32::new(level as u32 | tag_bits(tags)) }
+    }
+
+    /// Changes what is given, for every line from now on.
+    pub fn update(&self, level: Option<WorkerLogLevel>, tags: Option<&[WorkerLogTag]>) {
+        let change = |packed| {
+            let level = level.map_or(packed & LEVEL_MASK, |level| level as u32);
+            let tags = tags.map_or(packed & !LEVEL_MASK, tag_bits);
+            Some(level | tags)
+        };
+        // The closure never refuses.
+        let _ = self.packed.fetch_update(Ordering::Relaxed, Ordering::Relaxed, change);
+    }
+
+    /// Whether a line passes. As with mediasoup's `MS_ERROR`, `MS_WARN_TAG` and `MS_DEBUG_TAG` errors have no tag;
+    /// lines of modules that are about none pass by their level alone.
+    pub fn allows(&self, line: &Metadata<'_>) -> bool {
+        let packed = self.packed.load(Ordering::Relaxed);
+        let severity = match *line.level() {
+            Level::ERROR => WorkerLogLevel::Error,
+            Level::WARN => WorkerLogLevel::Warn,
+            _ => WorkerLogLevel::Debug,
+        };
+        if packed & LEVEL_MASK > severity as u32 {
+            return false;
+        }
+        let tags = tags_of(line.target());
+        severity == WorkerLogLevel::Error || tags == 0 || packed & tags != 0
+    }
+}
+
+fn tag_bits(tags: &[WorkerLogTag]) -> u32 {
+    tags.iter().fold(0, |bits, tag| bits | 1 << (LEVEL_BITS + *tag as u32))
+}
+
+/// The tags of the longest path in the table that `target` is at or under; none if there is no such path.
+fn tags_of(target: &str) -> u32 {
+    let mut longest = 0;
+    let mut bits = 0;
+    for (tag, _, modules) in TAGS {
+        for module in modules {
+            let inside =
+                target.strip_prefix(module).is_some_and(|rest| rest.is_empty() || rest.starts_with("::"));
+            if !inside || module.len() < longest {
+                continue;
+            }
+            if module.len() > longest {
+                (longest, bits) = (module.len(), 0);
+            }
+            bits |= tag_bits(&[tag]);
+        }
+    }
+    bits
+}
+
+#[cfg(test)]
+mod tests {
+    use std::path::Path;
+
+    use super::*;
+
+    #[test]
+    fn a_module_is_about_the_tags_of_its_longest_path() {
+        use WorkerLogTag::*;
+        for (target, tags) in [
+            ("tureen_core::producer::stream", &[Rtp][..]),
+            ("tureen_core::producer::nack_generator", &[Rtx]),
+            ("tureen_core::consumer::layers::svc", &[Simulcast, Svc]),
+            ("tureen_core::dtls", &[Dtls]),
+            ("tureen_core::dtlsx", &[]),
+            ("tureen_net::net", &[]),
+            ("my_application::rtp", &[]),
+        ] {
+            assert_eq!(tags_of(target), tag_bits(tags), "{target}");
+        }
+    }
+
+    /// A module that is moved must not lose its tag unnoticed.
+    #[test]
+    fn every_module_of_the_table_is_there() {
+        for module in TAGS.iter().flat_map(|(_, _, modules)| *modules) {
+            let mut path = module.split("::");
+            let name = path.next().unwrap().replace('_', "-");
+            let base = Path::new(env!("CARGO_MANIFEST_DIR")).join("..").join(name).join("src");
+            let file = path.fold(base, |path, module| path.join(module));
+            assert!(file.is_dir() || file.with_extension("rs").is_file(), "{module}");
+        }
+    }
+
+    #[test]
+    fn names_are_those_of_the_library() {
+        for (index, (tag, name, _)) in TAGS.iter().enumerate() {
+            assert_eq!((*tag as usize, name.parse()), (index, Ok(*tag)));
+            assert_eq!(format!("{tag:?}").to_lowercase(), *name);
+        }
+        assert_eq!("WARN".parse(), Ok(WorkerLogLevel::Warn));
+        assert_eq!("chicken".parse::<WorkerLogLevel>(), Err(UnknownName));
+        assert_eq!("chicken".parse::<WorkerLogTag>(), Err(UnknownName));
+    }
+}
