@@ -23,9 +23,9 @@ use self::schema::request::{Method, Request};
 use crate::channel::Framing;
 use crate::dialect::{Dialect, Incoming, Refusal, Reply, error_name};
 
-/// Generated from `schema/`.
+/// The messages, generated from `schema/`. Public for those who play the parent: tests, benches, fuzz targets.
 #[allow(unsafe_code, unreachable_pub, missing_docs, unused, clippy::all)]
-mod schema {
+pub mod schema {
     include!(concat!(env!("OUT_DIR"), "/schema.rs"));
 }
 
