@@ -400,7 +400,7 @@ fn absolute(here: &[String], path: &[String]) -> ItemPath {
 }
 
 fn is_crate(name: &str) -> bool {
-    ["mediasoup_types", "tureen_core"].contains(&name)
+    ["mediasoup_types", "tureen_core", "tureen_driver"].contains(&name)
 }
 
 /// What a macro makes of the type that its call names first.
