@@ -15,6 +15,8 @@ const OPTIONS: SctpOptions = SctpOptions {
     per_stream_send_queue_limit: 200_000,
     max_receiver_window_buffer_size: 200_000,
     default_buffered_amount_low_threshold: 0,
+    outbound_streams: tureen_core::sctp::MAX_STREAMS,
+    inbound_streams: tureen_core::sctp::MAX_STREAMS,
 };
 /// Most packets that one step may lead to.
 const MAX_PACKETS: usize = 10_000;

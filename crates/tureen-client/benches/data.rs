@@ -30,6 +30,8 @@ const OPTIONS: SctpOptions = SctpOptions {
     per_stream_send_queue_limit: 2_000_000,
     max_receiver_window_buffer_size: 5_242_880,
     default_buffered_amount_low_threshold: 0,
+    outbound_streams: tureen_core::sctp::MAX_STREAMS,
+    inbound_streams: tureen_core::sctp::MAX_STREAMS,
 };
 /// The sender keeps this much waiting, so that sockets are not flooded.
 const BACKLOG: usize = 64 * MESSAGE;

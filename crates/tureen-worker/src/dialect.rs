@@ -7,23 +7,41 @@ use tureen_net::ResourceUsage;
 ///
 /// What is written is appended to `out` with its framing.
 pub trait Dialect {
-    /// Reads one frame, without its framing.
+    /// Reads one frame, without its framing. `None`: it says something together with the next one.
     ///
     /// # Errors
     /// What to answer, or to log where there is nothing to answer to.
-    fn decode(&mut self, frame: &[u8]) -> Result<Incoming, Refusal>;
+    fn decode(&mut self, lane: Lane, frame: &[u8]) -> Result<Option<Incoming>, Refusal>;
 
     /// Writes the answer to request `id`.
-    fn write_response(&mut self, id: u64, result: Result<Reply, RequestError>, out: &mut Vec<u8>);
+    fn write_response(&mut self, id: u64, result: Result<Reply, RequestError>, out: &mut Out<'_>);
 
     /// Writes an event; nothing for one that the library has no word for.
-    fn write_notification(&mut self, notification: Notification, out: &mut Vec<u8>);
+    fn write_notification(&mut self, notification: Notification, out: &mut Out<'_>);
 
     /// Writes that the worker is ready.
-    fn write_running(&mut self, out: &mut Vec<u8>);
+    fn write_running(&mut self, out: &mut Out<'_>);
 
     /// Writes a line of the log. Its first letter is its level: `D`, `W` or `E`.
-    fn write_log(&mut self, line: String, out: &mut Vec<u8>);
+    fn write_log(&mut self, line: String, out: &mut Out<'_>);
+}
+
+/// One of the two ways between parent and worker, each a pair of file descriptors.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Lane {
+    /// The channel.
+    Main,
+    /// The payload channel of mediasoup 3.6 to 3.12: packets and messages of the application.
+    Payload,
+}
+
+/// Where to write to.
+#[derive(Debug)]
+pub struct Out<'a> {
+    /// The channel.
+    pub main: &'a mut Vec<u8>,
+    /// The payload channel, if there is one.
+    pub payload: Option<&'a mut Vec<u8>>,
 }
 
 /// What the parent says.
@@ -31,7 +49,7 @@ pub trait Dialect {
 pub enum Incoming {
     /// Something to be answered.
     Request {
-        /// Pairs the answer with it.
+        /// Pairs the answer with it; the dialect's own number, as both lanes may count from 1.
         id: u64,
         /// What is asked.
         call: Call,
@@ -84,13 +102,4 @@ pub enum Refusal {
     },
     /// Anything else: for the log.
     Message(String),
-}
-
-/// The name that the library knows an error by.
-pub(crate) fn error_name(error: &RequestError) -> &'static str {
-    match error {
-        RequestError::NotFound { .. } => "NotFoundError",
-        RequestError::Invalid(_) => "TypeError",
-        RequestError::Duplicate { .. } | RequestError::Failed(_) => "Error",
-    }
 }

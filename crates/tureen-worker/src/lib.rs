@@ -9,6 +9,8 @@
 //! fd 4 ◄── channel::Outbox ◄── Dialect ◄───────┘
 //! ```
 //!
+//! Older libraries have a second pair, 5 and 6, for packets and messages of the application.
+//!
 //! All of it is one thread: a request is served between two batches of datagrams, and its answer leaves with the same
 //! turn. That costs no hand-over and no lock, and one write carries all that a turn has to say.
 #![warn(missing_debug_implementations, clippy::unwrap_used)]
@@ -18,7 +20,9 @@ pub mod arguments;
 pub mod channel;
 pub mod dialect;
 pub mod flatbuffers;
+pub mod json;
 pub mod logging;
+mod parts;
 #[cfg(unix)]
 mod process;
 pub mod versions;
@@ -67,9 +71,8 @@ pub fn main() -> ExitCode {
 
 #[cfg(unix)]
 fn serve(arguments: Arguments, version: Version) -> ExitCode {
-    let channel = tureen_net::claim_fd(3).and_then(|input| Ok((input, tureen_net::claim_fd(4)?)));
-    let channel = match channel {
-        Ok(channel) => channel,
+    let channels = match claim_channels(version.has_payload_channel()) {
+        Ok(channels) => channels,
         Err(error) => return fail(EXIT_NO_LIBRARY, format!("there is no channel: {error}")),
     };
     let log = logging::Log::default();
@@ -85,7 +88,10 @@ fn serve(arguments: Arguments, version: Version) -> ExitCode {
     let pid = std::process::id();
     let result = match version {
         Version::FlatBuffers => {
-            process::run(engine, flatbuffers::FlatBuffers::new(pid), flatbuffers::FRAMES, channel, log)
+            process::run(engine, flatbuffers::FlatBuffers::new(pid), flatbuffers::FRAMES, channels, log)
+        }
+        Version::Json(generation) => {
+            process::run(engine, json::Json::new(generation, pid), generation.frames(), channels, log)
         }
     };
     match result {
@@ -97,6 +103,15 @@ fn serve(arguments: Arguments, version: Version) -> ExitCode {
 #[cfg(not(unix))]
 fn serve(_: Arguments, _: Version) -> ExitCode {
     fail(1, "the channel needs inherited file descriptors, which only Unix has")
+}
+
+/// The channel and, if there is one, the payload channel.
+#[cfg(unix)]
+fn claim_channels(payload: bool) -> std::io::Result<(process::Fds, Option<process::Fds>)> {
+    use tureen_net::claim_fd as claim;
+    let main = (claim(3)?, claim(4)?);
+    let payload = if payload { Some((claim(5)?, claim(6)?)) } else { None };
+    Ok((main, payload))
 }
 
 #[cfg(unix)]

@@ -1,7 +1,7 @@
 //! The worker process: one thread that serves the sockets and the channel in turns.
 
 use std::io;
-use std::os::fd::OwnedFd;
+use std::os::fd::{AsFd, OwnedFd};
 use std::os::unix::net::UnixStream;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -16,7 +16,7 @@ use tureen_driver::{Engine, Outlet};
 use tureen_net::{Interest, ResourceUsage};
 
 use crate::channel::{Framing, Inbox, Outbox};
-use crate::dialect::{Call, Dialect, Incoming, Refusal, Reply};
+use crate::dialect::{Call, Dialect, Incoming, Lane, Out, Refusal, Reply};
 use crate::logging::Log;
 
 /// Requests that are served before the sockets get their turn again. Making a transport takes some 100 µs.
@@ -55,39 +55,39 @@ impl From<io::Error> for Failure {
     }
 }
 
-/// Serves a parent until it says so, closes the channel or is gone, or until SIGTERM or SIGINT.
+/// The file descriptors of a lane: what the parent writes to, and what it reads from.
+pub(crate) type Fds = (OwnedFd, OwnedFd);
+
+/// Serves a parent until it says so, closes a channel or is gone, or until SIGTERM or SIGINT.
 ///
 /// # Errors
 /// What makes the process useless to its parent.
 pub(crate) fn run(
     mut engine: Engine,
     dialect: impl Dialect,
-    (framing, max_frame): (Framing, usize),
-    (input, output): (OwnedFd, OwnedFd),
+    frames: (Framing, usize),
+    (main, payload): (Fds, Option<Fds>),
     log: Log,
 ) -> Result<(), Failure> {
-    let mut inbox = Inbox::new(input, framing, max_frame)?;
-    let mut parent = Parent { dialect, outbox: Outbox::new(output)?, log, dropped: 0 };
+    let mut inboxes = Vec::new();
+    let mut open = |lane, (input, output)| {
+        inboxes.push((lane, Watched::new(Inbox::new(input, frames.0, frames.1)?)));
+        Outbox::new(output).map(Watched::new)
+    };
+    // Packets and messages come first: what the parent asks for after them may close what they are for.
+    let payload = payload.map(|fds| open(Lane::Payload, fds)).transpose()?;
+    let outboxes = Outboxes { main: open(Lane::Main, main)?, payload };
+    let mut parent = Parent { dialect, outboxes, log, dropped: 0 };
     let end = End::watch(&mut engine)?;
-    parent.dialect.write_running(parent.outbox.buffer());
+    parent.dialect.write_running(&mut parent.outboxes.out());
 
-    let (mut reads, mut writes) = (false, false);
     let mut busy = false;
     loop {
         parent.write()?;
-        if parent.outbox.is_empty() == writes {
-            writes = !writes;
-            match writes {
-                true => engine.net_mut().watch(&parent.outbox, Interest::WRITABLE)?,
-                false => engine.net_mut().unwatch(&parent.outbox),
-            }
-        }
-        if parent.is_slow() == reads {
-            reads = !reads;
-            match reads {
-                true => engine.net_mut().watch(&inbox, Interest::READABLE)?,
-                false => engine.net_mut().unwatch(&inbox),
-            }
+        parent.outboxes.watch(&mut engine)?;
+        let reads = !parent.is_slow();
+        for (_, inbox) in &mut inboxes {
+            inbox.watch(&mut engine, Interest::READABLE, reads)?;
         }
 
         let woken = engine.wait(busy && reads)?;
@@ -95,12 +95,16 @@ pub(crate) fn run(
             break;
         }
         if reads && (woken || busy) {
-            // What has come is served before more is read.
-            let open = inbox.has_frame() || inbox.fill()?;
-            if !open || parent.serve(&mut engine, &mut inbox)? {
+            let mut over = false;
+            for (lane, Watched { end: inbox, .. }) in &mut inboxes {
+                // What has come is served before more is read.
+                let open = inbox.has_frame() || inbox.fill()?;
+                over |= !open || parent.serve(&mut engine, *lane, inbox)?;
+            }
+            if over {
                 break;
             }
-            busy = inbox.has_frame();
+            busy = inboxes.iter().any(|(_, inbox)| inbox.end.has_frame());
         }
         engine.turn(&mut parent);
     }
@@ -108,10 +112,62 @@ pub(crate) fn run(
     Ok(())
 }
 
+/// An end of a channel, and whether the engine's wait ends for it.
+struct Watched<T> {
+    end: T,
+    watched: bool,
+}
+
+impl<T: AsFd> Watched<T> {
+    fn new(end: T) -> Self {
+        Self { end, watched: false }
+    }
+
+    fn watch(&mut self, engine: &mut Engine, interest: Interest, wanted: bool) -> io::Result<()> {
+        if self.watched != wanted {
+            self.watched = wanted;
+            match wanted {
+                true => engine.net_mut().watch(&self.end, interest)?,
+                false => engine.net_mut().unwatch(&self.end),
+            }
+        }
+        Ok(())
+    }
+}
+
+/// What waits for the parent on each lane.
+struct Outboxes {
+    main: Watched<Outbox>,
+    payload: Option<Watched<Outbox>>,
+}
+
+impl Outboxes {
+    fn out(&mut self) -> Out<'_> {
+        Out { main: self.main.end.buffer(), payload: self.payload.as_mut().map(|lane| lane.end.buffer()) }
+    }
+
+    /// Bytes that wait.
+    fn len(&self) -> usize {
+        self.main.end.len() + self.payload.as_ref().map_or(0, |lane| lane.end.len())
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        self.each(|lane| lane.end.flush())
+    }
+
+    fn watch(&mut self, engine: &mut Engine) -> io::Result<()> {
+        self.each(|lane| lane.watch(engine, Interest::WRITABLE, !lane.end.is_empty()))
+    }
+
+    fn each(&mut self, act: impl FnMut(&mut Watched<Outbox>) -> io::Result<()>) -> io::Result<()> {
+        std::iter::once(&mut self.main).chain(&mut self.payload).try_for_each(act)
+    }
+}
+
 /// The parent, as seen by the engine.
 struct Parent<D> {
     dialect: D,
-    outbox: Outbox,
+    outboxes: Outboxes,
     log: Log,
     /// Events dropped since the parent became slow.
     dropped: u64,
@@ -119,13 +175,14 @@ struct Parent<D> {
 
 impl<D: Dialect> Parent<D> {
     /// Serves some of the frames that have come. Whether the parent asked for the end.
-    fn serve(&mut self, engine: &mut Engine, inbox: &mut Inbox) -> Result<bool, Failure> {
+    fn serve(&mut self, engine: &mut Engine, lane: Lane, inbox: &mut Inbox) -> Result<bool, Failure> {
         for _ in 0..REQUESTS_PER_TURN {
             let Some(frame) = inbox.next_frame().map_err(Failure::Channel)? else { break };
-            match self.dialect.decode(frame) {
-                Ok(Incoming::Request { id, call }) => self.call(engine, id, call),
-                Ok(Incoming::Injection(injection)) => engine.inject(injection, self),
-                Ok(Incoming::Close) => return Ok(true),
+            match self.dialect.decode(lane, frame) {
+                Ok(None) => {}
+                Ok(Some(Incoming::Request { id, call })) => self.call(engine, id, call),
+                Ok(Some(Incoming::Injection(injection))) => engine.inject(injection, self),
+                Ok(Some(Incoming::Close)) => return Ok(true),
                 Err(Refusal::Request { id, error }) => self.answer(id, Err(error)),
                 Err(Refusal::Message(text)) => tracing::error!("{text}"),
             }
@@ -148,11 +205,11 @@ impl<D: Dialect> Parent<D> {
         if let Err(error) = &result {
             tracing::error!(id, "request failed: {error}");
         }
-        self.dialect.write_response(id, result, self.outbox.buffer());
+        self.dialect.write_response(id, result, &mut self.outboxes.out());
     }
 
     fn is_slow(&self) -> bool {
-        self.outbox.len() > SLOW_PARENT
+        self.outboxes.len() > SLOW_PARENT
     }
 
     /// Sends what there is for the parent.
@@ -163,11 +220,11 @@ impl<D: Dialect> Parent<D> {
                 tracing::warn!(dropped, "the parent was too slow for all events");
             }
             while let Some(line) = self.log.take() {
-                self.dialect.write_log(line, self.outbox.buffer());
+                self.dialect.write_log(line, &mut self.outboxes.out());
             }
         }
-        self.outbox.flush()?;
-        if self.outbox.len() > STUCK_PARENT { Err(Failure::StuckParent) } else { Ok(()) }
+        self.outboxes.flush()?;
+        if self.outboxes.len() > STUCK_PARENT { Err(Failure::StuckParent) } else { Ok(()) }
     }
 }
 
@@ -180,7 +237,7 @@ impl<D: Dialect> Outlet for Parent<D> {
         if self.is_slow() && may_be_lost(&notification) {
             self.dropped += 1;
         } else {
-            self.dialect.write_notification(notification, self.outbox.buffer());
+            self.dialect.write_notification(notification, &mut self.outboxes.out());
         }
     }
 }

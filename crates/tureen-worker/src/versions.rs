@@ -1,21 +1,42 @@
 //! Versions of mediasoup's library, and what each one speaks.
 
+use crate::json::Generation;
+
 /// The supported versions, for people.
-pub const SUPPORTED: &str = "3.27.1";
+pub const SUPPORTED: &str = "3.27.1 and 3.5 to 3.12";
 
 /// How a version of the library speaks.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Version {
     /// FlatBuffers of 3.27.1. The layout is positional and differs between versions, so that this is exactly one.
     FlatBuffers,
+    /// JSON.
+    Json(Generation),
 }
 
 impl Version {
     /// What the library of `version`, such as `3.27.1`, speaks; `None` if that is not supported.
     pub fn parse(version: &str) -> Option<Self> {
-        match version {
-            "3.27.1" => Some(Self::FlatBuffers),
-            _ => None,
+        let mut numbers = version.split('.').map(|number| number.parse::<u16>().ok());
+        let version = [numbers.next()??, numbers.next()??, numbers.next()??];
+        if numbers.next().is_some() {
+            return None;
+        }
+        Some(match version {
+            [3, 5, _] => Self::Json(Generation::V3_5),
+            [3, 6..=8, _] => Self::Json(Generation::V3_6),
+            [3, 9, _] | [3, 10, ..=5] => Self::Json(Generation::V3_9),
+            [3, 10..=12, _] => Self::Json(Generation::V3_10_6),
+            [3, 27, 1] => Self::FlatBuffers,
+            _ => return None,
+        })
+    }
+
+    /// Whether the library opens a second pair of file descriptors.
+    pub fn has_payload_channel(self) -> bool {
+        match self {
+            Self::FlatBuffers => false,
+            Self::Json(generation) => generation.has_payload_channel(),
         }
     }
 }
@@ -25,10 +46,28 @@ mod tests {
     use super::*;
 
     #[test]
+    fn each_version_speaks_its_dialect() {
+        for (versions, speaks) in [
+            (&["3.27.1"][..], Version::FlatBuffers),
+            (&["3.5.0", "3.5.15"], Version::Json(Generation::V3_5)),
+            (&["3.6.0", "3.6.37", "3.7.14", "3.8.4"], Version::Json(Generation::V3_6)),
+            (&["3.9.0", "3.9.17", "3.10.5"], Version::Json(Generation::V3_9)),
+            (&["3.10.6", "3.11.26", "3.12.16"], Version::Json(Generation::V3_10_6)),
+        ] {
+            for version in versions {
+                assert_eq!(Version::parse(version), Some(speaks), "{version}");
+            }
+        }
+    }
+
+    #[test]
     fn other_versions_are_refused() {
-        assert_eq!(Version::parse("3.27.1"), Some(Version::FlatBuffers));
-        for other in ["", "3", "3.27", "3.27.10", "3.26.0", "3.12.16", "4.0.0", "x"] {
+        for other in [
+            "", "3", "3.27", "3.27.10", "3.27.1.0", "3.27.0", "3.26.0", "3.13.0", "3.4.1", "4.0.0", "2.6.1",
+            "x",
+        ] {
             assert_eq!(Version::parse(other), None, "{other}");
         }
+        assert_eq!(Version::parse("3.10.6-rc.1"), None);
     }
 }

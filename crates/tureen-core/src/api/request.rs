@@ -79,6 +79,8 @@ pub enum Request {
     ConnectPlainTransport(TransportId, ConnectPlain),
     /// Tell a PipeTransport where the other router's is.
     ConnectPipeTransport(TransportId, ConnectPipe),
+    /// One of the three, by the kind of the transport: mediasoup's library names the kind only since 3.13.
+    ConnectTransport(TransportId, ConnectAny),
     /// New ICE credentials for a WebRtcTransport.
     RestartIce(TransportId),
     /// Close a transport with its producers and consumers.
@@ -195,6 +197,8 @@ pub struct CreateWebRtcServer {
 pub enum Listen {
     /// On sockets of its own, one for each entry.
     Individual(Vec<ListenInfo>),
+    /// Likewise, but `prefer_udp` and `prefer_tcp` are heeded as on a WebRtcServer: mediasoup before it had listen infos.
+    Addresses(Vec<ListenInfo>),
     /// On the shared sockets of a WebRtcServer.
     Server(WebRtcServerId),
 }
@@ -239,6 +243,10 @@ pub struct SctpOptions {
     pub max_receiver_window_buffer_size: u32,
     /// Threshold of a stream whose DataConsumer sets none.
     pub default_buffered_amount_low_threshold: u32,
+    /// Most streams that are sent on, 1 at least; mediasoup 3.27 always takes [`MAX_STREAMS`](crate::sctp::MAX_STREAMS).
+    pub outbound_streams: u16,
+    /// Most streams that the remote side may send on, likewise.
+    pub inbound_streams: u16,
 }
 
 /// Options of a PlainTransport.
@@ -275,8 +283,8 @@ pub struct CreatePipeTransport {
     pub listen_info: ListenInfo,
     /// Lost packets are sent again.
     pub enable_rtx: bool,
-    /// Encrypt with AEAD_AES_256_GCM.
-    pub enable_srtp: bool,
+    /// Encrypt with this suite, [`PIPE_SUITE`](crate::transport::pipe::PIPE_SUITE) in mediasoup since 3.9.
+    pub srtp: Option<SrtpCryptoSuite>,
     /// Data channels without DTLS; `None` disables them.
     pub sctp: Option<SctpOptions>,
 }
@@ -314,6 +322,15 @@ pub struct ConnectPipe {
     pub port: u16,
     /// Its keys; required with SRTP.
     pub srtp_parameters: Option<SrtpParameters>,
+}
+
+/// The remote side of a transport whose kind the control side does not tell.
+#[derive(Clone, Debug, Default)]
+pub struct ConnectAny {
+    /// What a WebRtcTransport needs.
+    pub dtls_parameters: Option<DtlsParameters>,
+    /// What a PlainTransport needs, or a PipeTransport.
+    pub plain: ConnectPlain,
 }
 
 /// Options of a Producer.

@@ -638,8 +638,9 @@ fn identity(options: &SctpOptions, secret: &hmac::Key, generation: u32) -> Init 
     Init {
         tag: word(0),
         window: options.max_receiver_window_buffer_size.max(1500),
-        outbound_streams: MAX_STREAMS,
-        inbound_streams: MAX_STREAMS,
+        // RFC 9260 §3.3.2: there are never none.
+        outbound_streams: options.outbound_streams.max(1),
+        inbound_streams: options.inbound_streams.max(1),
         tsn: word(4),
         forward_tsn: true,
         re_config: true,

@@ -15,6 +15,8 @@ pub(super) const OPTIONS: SctpOptions = SctpOptions {
     per_stream_send_queue_limit: 2_000_000,
     max_receiver_window_buffer_size: 5_242_880,
     default_buffered_amount_low_threshold: 0,
+    outbound_streams: MAX_STREAMS,
+    inbound_streams: MAX_STREAMS,
 };
 
 /// Both ends, what flies between them, and what they said.

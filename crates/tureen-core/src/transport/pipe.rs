@@ -8,8 +8,8 @@ use crate::api::{ConnectPipe, RequestError};
 use crate::io::{SocketId, Tuple};
 use crate::types::srtp_parameters::{SrtpCryptoSuite, SrtpParameters};
 
-/// The only suite of pipes.
-const SUITE: SrtpCryptoSuite = SrtpCryptoSuite::AeadAes256Gcm;
+/// The suite of pipes in mediasoup since 3.9.
+pub const PIPE_SUITE: SrtpCryptoSuite = SrtpCryptoSuite::AeadAes256Gcm;
 
 /// Where a PipeTransport is, and where the other router's is.
 #[derive(Debug)]
@@ -25,8 +25,8 @@ pub struct PipeLink {
 
 impl PipeLink {
     /// A link that does not know its other end.
-    pub fn new(socket: SocketId, rtx: bool, srtp: bool, rng: &mut impl RngCore) -> Self {
-        let key = srtp.then(|| MasterKey::generate(SUITE, rng));
+    pub fn new(socket: SocketId, rtx: bool, srtp: Option<SrtpCryptoSuite>, rng: &mut impl RngCore) -> Self {
+        let key = srtp.map(|suite| MasterKey::generate(suite, rng));
         Self { socket, rtx, tuple: None, key }
     }
 
@@ -60,7 +60,7 @@ impl PipeLink {
             (None, None) => None,
             (None, Some(_)) => return Err(invalid("invalid srtpParameters (SRTP not enabled)")),
             (Some(_), None) => return Err(invalid("missing srtpParameters (SRTP enabled)")),
-            (Some(_), Some(remote)) if remote.crypto_suite != SUITE => {
+            (Some(key), Some(remote)) if remote.crypto_suite != key.parameters().crypto_suite => {
                 return Err(invalid("invalid/unsupported srtpParameters.cryptoSuite"));
             }
             (Some(key), Some(remote)) => Some((key.sealer(), MasterKey::parse(remote)?.opener())),
@@ -79,7 +79,7 @@ mod tests {
     use super::*;
 
     fn link(srtp: bool) -> PipeLink {
-        PipeLink::new(SocketId(1), false, srtp, &mut StdRng::seed_from_u64(1))
+        PipeLink::new(SocketId(1), false, srtp.then_some(PIPE_SUITE), &mut StdRng::seed_from_u64(1))
     }
 
     fn connect(srtp_parameters: Option<SrtpParameters>) -> ConnectPipe {
@@ -96,12 +96,15 @@ mod tests {
     fn connect_errors_are_those_of_mediasoup() {
         let key = |suite| Some(MasterKey::generate(suite, &mut StdRng::seed_from_u64(2)).parameters());
         let (mut plain, mut secret) = (link(false), link(true));
-        assert_eq!(refusal(&mut plain, &connect(key(SUITE))), "invalid srtpParameters (SRTP not enabled)");
+        assert_eq!(
+            refusal(&mut plain, &connect(key(PIPE_SUITE))),
+            "invalid srtpParameters (SRTP not enabled)"
+        );
         assert_eq!(refusal(&mut secret, &connect(None)), "missing srtpParameters (SRTP enabled)");
         let other = connect(key(SrtpCryptoSuite::AeadAes128Gcm));
         assert_eq!(refusal(&mut secret, &other), "invalid/unsupported srtpParameters.cryptoSuite");
         assert!(plain.connect(&connect(None)).unwrap().1.is_none());
-        assert!(secret.connect(&connect(key(SUITE))).unwrap().1.is_some());
+        assert!(secret.connect(&connect(key(PIPE_SUITE))).unwrap().1.is_some());
         assert_eq!(plain.connect(&connect(None)).unwrap_err().to_string(), "connect() already called");
     }
 }

@@ -47,6 +47,7 @@ impl Worker {
             }
             Request::ConnectPlainTransport(transport, remote) => self.connect_plain(now, &transport, &remote),
             Request::ConnectPipeTransport(transport, remote) => self.connect_pipe(now, &transport, &remote),
+            Request::ConnectTransport(transport, remote) => self.connect_any(now, &transport, remote),
             Request::RestartIce(transport) => self.restart_ice(now, &transport),
             Request::CloseTransport(transport) => {
                 self.find_transport(&transport).map(|key| self.close_transport(now, key)).map(done)

@@ -7,7 +7,7 @@ use super::server::Pending;
 use super::sockets::{SocketOwner, advertised};
 use super::{Output, Timer, Worker};
 use crate::api::{
-    ConnectPipe, ConnectPlain, CreateDirectTransport, CreatePipeTransport, CreatePlainTransport,
+    ConnectAny, ConnectPipe, ConnectPlain, CreateDirectTransport, CreatePipeTransport, CreatePlainTransport,
     CreateWebRtcTransport, Listen, PlainConnected, RequestError, RequestId, Response, RouterId, TransportId,
 };
 use crate::data::{DataPath, DataSide, SctpPurpose};
@@ -35,7 +35,7 @@ impl Worker {
     ) -> Result<(), RequestError> {
         self.check_new_transport(&options.router_id, &options.id)?;
         match &options.listen {
-            Listen::Individual(infos) => Self::check_listen_infos(infos)?,
+            Listen::Individual(infos) | Listen::Addresses(infos) => Self::check_listen_infos(infos)?,
             Listen::Server(server) => self.find_server(server)?,
         }
         let data = self.data_side(now, options.sctp.as_ref(), SctpPurpose::DataChannels)?;
@@ -59,15 +59,17 @@ impl Worker {
             )
         });
         self.enter_transport(key);
+        // mediasoup heeds them on a WebRtcServer only; with own sockets the order of listen infos decides.
+        let preferring = !matches!(options.listen, Listen::Individual(_));
         let preferences = Preferences {
             // As mediasoup: with sockets of its own the listen infos alone decide.
             enable_udp: options.enable_udp || !on_server,
             enable_tcp: options.enable_tcp || !on_server,
-            prefer_udp: options.prefer_udp,
-            prefer_tcp: options.prefer_tcp,
+            prefer_udp: options.prefer_udp && preferring,
+            prefer_tcp: options.prefer_tcp && preferring,
         };
         let sockets = match &options.listen {
-            Listen::Individual(infos) => {
+            Listen::Individual(infos) | Listen::Addresses(infos) => {
                 let owner = SocketOwner::Transport(key);
                 LinkSockets::Own(infos.iter().map(|info| self.open_socket(&owner, info)).collect())
             }
@@ -143,7 +145,7 @@ impl Worker {
             Transport::new(id, router, Link::Direct, Bitrates::default(), data)
         });
         let socket = self.open_socket(&SocketOwner::Transport(key), &options.listen_info);
-        let link = PipeLink::new(socket, options.enable_rtx, options.enable_srtp, &mut self.rng);
+        let link = PipeLink::new(socket, options.enable_rtx, options.srtp, &mut self.rng);
         let transport = &mut self.transports[key];
         if !link.has_srtp() {
             transport.set_protection(Sealer::Plain, Opener::Plain);
@@ -235,6 +237,26 @@ impl Worker {
         self.tuples.insert(tuple, key);
         self.on_transport_connected(now, key);
         Ok(Response::PipeConnected { tuple: self.sockets.api_tuple(tuple) })
+    }
+
+    pub(super) fn connect_any(&mut self, now: Instant, id: &TransportId, remote: ConnectAny) -> Answer {
+        let missing = |name: &str| RequestError::Invalid(format!("missing {name}"));
+        match self.transports[self.find_transport(id)?].link {
+            Link::WebRtc(_) => {
+                let parameters = remote.dtls_parameters.ok_or_else(|| missing("dtlsParameters"))?;
+                self.connect_webrtc(now, id, &parameters)
+            }
+            Link::Plain(_) => self.connect_plain(now, id, &remote.plain),
+            Link::Pipe(_) => {
+                let ConnectPlain { ip, port, srtp_parameters, .. } = remote.plain;
+                let ip = ip.ok_or_else(|| missing("ip"))?;
+                let port = port.ok_or_else(|| missing("port"))?;
+                self.connect_pipe(now, id, &ConnectPipe { ip, port, srtp_parameters })
+            }
+            Link::Direct => {
+                Err(RequestError::Failed("a DirectTransport has nothing to connect to".to_owned()))
+            }
+        }
     }
 
     pub(super) fn restart_ice(&mut self, now: Instant, id: &TransportId) -> Answer {
@@ -336,19 +358,16 @@ impl Worker {
 
     fn candidates(&self, link: &WebRtcLink) -> Vec<IceCandidate> {
         let preferences = link.preferences;
-        let (sockets, shared): (&[SocketId], bool) = match &link.sockets {
-            LinkSockets::Own(sockets) => (sockets, false),
-            LinkSockets::Server(id) => (self.servers.get(id).map_or(&[], |s| s.sockets.as_slice()), true),
+        let sockets: &[SocketId] = match &link.sockets {
+            LinkSockets::Own(sockets) => sockets,
+            LinkSockets::Server(id) => self.servers.get(id).map_or(&[], |s| s.sockets.as_slice()),
         };
         let mut candidates = Vec::new();
         for (index, &socket) in sockets.iter().enumerate() {
             let Some(socket) = self.sockets.get(socket) else { continue };
             let (listen, protocol) = (&socket.listen, socket.listen.protocol);
             let Some(local) = socket.local.filter(|_| preferences.enables(protocol)) else { continue };
-            // mediasoup heeds preferUdp and preferTcp on a WebRtcServer only; with own sockets the order of listen infos
-            // decides.
-            let preferred = shared && preferences.prefers(protocol);
-            let priority = candidate_priority(local_preference(index, preferred));
+            let priority = candidate_priority(local_preference(index, preferences.prefers(protocol)));
             candidates.push(candidate(advertised(listen), protocol, local.port(), priority));
             if listen.expose_internal_ip && listen.announced_address.is_some() {
                 let lower = priority - crate::ice::EXPOSED_INTERNAL_IP_PRIORITY_DECREMENT;

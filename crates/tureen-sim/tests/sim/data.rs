@@ -22,6 +22,8 @@ pub(crate) const OPTIONS: SctpOptions = SctpOptions {
     per_stream_send_queue_limit: 2_000_000,
     max_receiver_window_buffer_size: 5_242_880,
     default_buffered_amount_low_threshold: 0,
+    outbound_streams: tureen_core::sctp::MAX_STREAMS,
+    inbound_streams: tureen_core::sctp::MAX_STREAMS,
 };
 
 fn call(seed: u64, links: &[LinkConfig]) -> (Call, Vec<NodeId>) {

@@ -340,7 +340,7 @@ fn pipe_transport_takes_media_from_its_other_end_alone() {
             id: "pipe".into(),
             listen_info: foreign::listen_info(),
             enable_rtx: true,
-            enable_srtp,
+            srtp: enable_srtp.then_some(tureen_core::transport::pipe::PIPE_SUITE),
             sctp: None,
         };
         let created = pipe(call.request(Request::CreatePipeTransport(create)));

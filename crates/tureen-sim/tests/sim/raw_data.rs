@@ -278,7 +278,7 @@ fn pipe_carries_messages_with_their_subchannels_to_another_router() {
             id: id.into(),
             listen_info: foreign::listen_info(),
             enable_rtx: false,
-            enable_srtp: false,
+            srtp: None,
             sctp: Some(OPTIONS),
         };
         let Response::TransportDump(dump) = call.request(Request::CreatePipeTransport(create)) else {

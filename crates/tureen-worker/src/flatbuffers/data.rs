@@ -6,8 +6,9 @@ use tureen_core::api::{
 };
 
 use super::schema::{data_consumer, data_producer, sctp_parameters, transport};
-use super::transport::{read_stream_parameters, write_stream_parameters};
+use super::transport::write_stream_parameters;
 use super::{Parse, invalid};
+use crate::parts::read_stream_parameters;
 
 pub(super) fn read_produce(
     transport_id: TransportId,
@@ -115,5 +116,10 @@ fn read_transport(
         return Ok(DataTransport::Direct);
     }
     let stream = stream.ok_or_else(|| invalid("missing sctpStreamParameters"))?;
-    Ok(DataTransport::Sctp(read_stream_parameters(*stream)?))
+    Ok(DataTransport::Sctp(read_stream_parameters(
+        stream.stream_id,
+        stream.ordered,
+        stream.max_packet_life_time,
+        stream.max_retransmits,
+    )))
 }

@@ -21,7 +21,8 @@ use tureen_core::api::{Notification, RequestError};
 use self::schema::message::{Body, BodyRef, Message, MessageRef};
 use self::schema::request::{Method, Request};
 use crate::channel::Framing;
-use crate::dialect::{Dialect, Incoming, Refusal, Reply, error_name};
+use crate::dialect::{Dialect, Incoming, Lane, Out, Refusal, Reply};
+use crate::parts::{Parse, invalid};
 
 /// The messages, generated from `schema/`. Public for those who play the parent: tests, benches, fuzz targets.
 #[allow(unsafe_code, unreachable_pub, missing_docs, unused, clippy::all)]
@@ -46,15 +47,15 @@ impl FlatBuffers {
         Self { builder: Builder::new(), methods: HashMap::new(), pid }
     }
 
-    fn write(&mut self, body: Body, out: &mut Vec<u8>) {
+    fn write(&mut self, body: Body, out: &mut Out<'_>) {
         self.builder.clear();
         let frame = self.builder.finish(Message { data: body }, None);
-        Framing::LengthPrefix.write(frame, out);
+        Framing::LengthPrefix.write(frame, out.main);
     }
 }
 
 impl Dialect for FlatBuffers {
-    fn decode(&mut self, frame: &[u8]) -> Result<Incoming, Refusal> {
+    fn decode(&mut self, _: Lane, frame: &[u8]) -> Result<Option<Incoming>, Refusal> {
         let malformed = |error: planus::Error| Refusal::Message(format!("malformed message: {error}"));
         let message = MessageRef::read_as_root(frame).map_err(malformed)?;
         match message.data().map_err(malformed)? {
@@ -66,16 +67,18 @@ impl Dialect for FlatBuffers {
                 let method = from.method;
                 let call = request::read_request(from).map_err(refuse)?;
                 self.methods.insert(id, method);
-                Ok(Incoming::Request { id, call })
+                Ok(Some(Incoming::Request { id, call }))
             }
-            BodyRef::Notification(from) => request::read_notification(from.try_into().map_err(malformed)?),
+            BodyRef::Notification(from) => {
+                request::read_notification(from.try_into().map_err(malformed)?).map(Some)
+            }
             BodyRef::Response(_) | BodyRef::Log(_) => {
                 Err(Refusal::Message("the parent sends what only a worker may send".to_owned()))
             }
         }
     }
 
-    fn write_response(&mut self, id: u64, result: Result<Reply, RequestError>, out: &mut Vec<u8>) {
+    fn write_response(&mut self, id: u64, result: Result<Reply, RequestError>, out: &mut Out<'_>) {
         let method = self.methods.remove(&id);
         // It was a u32 when it came in.
         let id = id as u32;
@@ -98,13 +101,13 @@ impl Dialect for FlatBuffers {
         self.write(Body::Response(Box::new(response)), out);
     }
 
-    fn write_notification(&mut self, notification: Notification, out: &mut Vec<u8>) {
+    fn write_notification(&mut self, notification: Notification, out: &mut Out<'_>) {
         if let Some(notification) = response::write_notification(notification) {
             self.write(Body::Notification(Box::new(notification)), out);
         }
     }
 
-    fn write_running(&mut self, out: &mut Vec<u8>) {
+    fn write_running(&mut self, out: &mut Out<'_>) {
         let notification = schema::notification::Notification {
             handler_id: self.pid.to_string(),
             event: schema::notification::Event::WorkerRunning,
@@ -113,15 +116,18 @@ impl Dialect for FlatBuffers {
         self.write(Body::Notification(Box::new(notification)), out);
     }
 
-    fn write_log(&mut self, line: String, out: &mut Vec<u8>) {
+    fn write_log(&mut self, line: String, out: &mut Out<'_>) {
         self.write(Body::Log(Box::new(schema::log::Log { data: line })), out);
     }
 }
 
-type Parse<T> = Result<T, RequestError>;
-
-fn invalid(text: impl Into<String>) -> RequestError {
-    RequestError::Invalid(text.into())
+/// The name that the library knows an error by.
+fn error_name(error: &RequestError) -> &'static str {
+    match error {
+        RequestError::NotFound { .. } => "NotFoundError",
+        RequestError::Invalid(_) => "TypeError",
+        RequestError::Duplicate { .. } | RequestError::Failed(_) => "Error",
+    }
 }
 
 fn list<T, U>(from: Vec<T>, convert: impl FnMut(T) -> U) -> Vec<U> {

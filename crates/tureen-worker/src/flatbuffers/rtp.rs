@@ -1,17 +1,16 @@
 //! RTP parameters and their mapping.
 
-use std::num::{NonZeroU8, NonZeroU32};
-
 use tureen_core::api::{ConsumerLayers, ConsumerScore, StreamType};
 use tureen_core::ortc::{RtpMapping, RtpMappingCodec, RtpMappingEncoding};
 use tureen_core::types::rtp_parameters as api;
 use tureen_core::types::rtp_parameters::{
-    MediaKind, MimeType, OtherParameterValue, RtcpFeedback,
-    RtpCodecParametersParametersValue as ParameterValue, RtpHeaderExtensionUri as Uri,
+    MediaKind, OtherParameterValue, RtpCodecParametersParametersValue as ParameterValue,
+    RtpHeaderExtensionUri as Uri,
 };
 
 use super::schema::{consumer, rtp_parameters as wire};
-use super::{Parse, invalid, list};
+use super::{Parse, list};
+use crate::parts::{self, CodecWords};
 
 pub(super) fn read_parameters(from: wire::RtpParameters) -> Parse<api::RtpParameters> {
     let header_extensions =
@@ -162,40 +161,20 @@ pub(super) fn write_consumer_score(from: ConsumerScore) -> Box<consumer::Consume
 }
 
 fn read_codec(from: wire::RtpCodecParameters) -> Parse<api::RtpCodecParameters> {
-    let mime_type: MimeType = from
-        .mime_type
-        .parse()
-        .map_err(|error| invalid(format!("unknown mimeType {:?}: {error}", from.mime_type)))?;
-    let clock_rate = NonZeroU32::new(from.clock_rate)
-        .ok_or_else(|| invalid(format!("clockRate of {} is 0", from.mime_type)))?;
-    let payload_type = from.payload_type;
     let parameters = from.parameters.unwrap_or_default().into_iter();
-    let parameters = parameters.map(|parameter| (parameter.name, read_value(parameter.value))).collect();
-    let feedback = |fb: wire::RtcpFeedback| {
-        let parameter = fb.parameter.unwrap_or_default();
-        RtcpFeedback::from_type_parameter(&fb.type_, &parameter).unwrap_or(RtcpFeedback::Unsupported)
-    };
-    let rtcp_feedback = list(from.rtcp_feedback.unwrap_or_default(), feedback);
-    Ok(match mime_type {
-        MimeType::Audio(mime_type) => api::RtpCodecParameters::Audio {
-            mime_type,
-            payload_type,
-            clock_rate,
-            channels: from.channels.and_then(NonZeroU8::new).unwrap_or(NonZeroU8::MIN),
-            parameters,
-            rtcp_feedback,
-        },
-        MimeType::Video(mime_type) => {
-            api::RtpCodecParameters::Video { mime_type, payload_type, clock_rate, parameters, rtcp_feedback }
-        }
+    parts::read_codec(CodecWords {
+        mime_type: &from.mime_type,
+        payload_type: from.payload_type,
+        clock_rate: from.clock_rate,
+        channels: from.channels,
+        parameters: parameters.map(|parameter| (parameter.name, read_value(parameter.value))).collect(),
+        rtcp_feedback: list(from.rtcp_feedback.unwrap_or_default(), |feedback| {
+            parts::read_feedback(&feedback.type_, feedback.parameter.as_deref())
+        }),
     })
 }
 
 fn write_codec(from: api::RtpCodecParameters) -> wire::RtpCodecParameters {
-    let channels = match &from {
-        api::RtpCodecParameters::Audio { channels, .. } => Some(channels.get()).filter(|&count| count > 1),
-        api::RtpCodecParameters::Video { .. } => None,
-    };
     let feedback = from.rtcp_feedback().iter().map(|feedback| {
         let (type_, parameter) = feedback.as_type_parameter();
         wire::RtcpFeedback {
@@ -211,7 +190,7 @@ fn write_codec(from: api::RtpCodecParameters) -> wire::RtpCodecParameters {
         mime_type: from.mime_type().as_str().to_owned(),
         payload_type: from.payload_type(),
         clock_rate: from.clock_rate().get(),
-        channels,
+        channels: parts::channels(&from),
         rtcp_feedback: Some(feedback.collect()),
         parameters: Some(parameters.collect()),
     }

@@ -15,6 +15,10 @@ fn frame(body: Body) -> Vec<u8> {
     Builder::new().finish(Message { data: body }, None).to_vec()
 }
 
+fn main(main: &mut Vec<u8>) -> Out<'_> {
+    Out { main, payload: None }
+}
+
 fn request_frame(id: u32, method: Method, handler: &str, body: Option<RequestBody>) -> Vec<u8> {
     let handler_id = handler.to_owned();
     frame(Body::Request(Box::new(request::Request { id, method, handler_id, body })))
@@ -29,7 +33,7 @@ fn read_frame(out: &[u8]) -> Body {
 
 fn answer(codec: &mut FlatBuffers, id: u64, result: Result<Reply, RequestError>) -> response::Response {
     let mut out = Vec::new();
-    codec.write_response(id, result, &mut out);
+    codec.write_response(id, result, &mut main(&mut out));
     match read_frame(&out) {
         Body::Response(response) => *response,
         other => panic!("{other:?}"),
@@ -39,8 +43,8 @@ fn answer(codec: &mut FlatBuffers, id: u64, result: Result<Reply, RequestError>)
 #[test]
 fn handler_is_the_object_asked() {
     let frame = request_frame(7, Method::ProducerPause, "camera", None);
-    let Ok(Incoming::Request { id: 7, call: Call::Engine(Request::PauseProducer(id)) }) =
-        FlatBuffers::new(1).decode(&frame)
+    let Ok(Some(Incoming::Request { id: 7, call: Call::Engine(Request::PauseProducer(id)) })) =
+        FlatBuffers::new(1).decode(Lane::Main, &frame)
     else {
         panic!()
     };
@@ -54,7 +58,7 @@ fn request_without_its_body_is_refused_with_its_id() {
     for body in [None, Some(wrong)] {
         let frame = request_frame(9, Method::TransportProduce, "t", body);
         let Err(Refusal::Request { id: 9, error: RequestError::Invalid(text) }) =
-            FlatBuffers::new(1).decode(&frame)
+            FlatBuffers::new(1).decode(Lane::Main, &frame)
         else {
             panic!()
         };
@@ -67,27 +71,27 @@ fn bytes_that_are_no_message_are_for_the_log() {
     let whole = request_frame(1, Method::WorkerDump, "", None);
     let mut codec = FlatBuffers::new(1);
     for bytes in [&[][..], &[0; 3], &[0xff; 64], &whole[..8]] {
-        assert!(matches!(codec.decode(bytes), Err(Refusal::Message(_))), "{bytes:?}");
+        assert!(matches!(codec.decode(Lane::Main, bytes), Err(Refusal::Message(_))), "{bytes:?}");
     }
     let foreign = frame(Body::Log(Box::new(schema::log::Log { data: "hm".to_owned() })));
-    assert!(matches!(codec.decode(&foreign), Err(Refusal::Message(_))));
+    assert!(matches!(codec.decode(Lane::Main, &foreign), Err(Refusal::Message(_))));
 }
 
 #[test]
 fn answers_to_like_requests_are_told_apart_by_what_was_asked() {
     let mut codec = FlatBuffers::new(1);
     let amount = || Ok(Reply::Engine(Response::BufferedAmount(5)));
-    codec.decode(&request_frame(1, Method::DataconsumerGetBufferedAmount, "d", None)).unwrap();
+    codec.decode(Lane::Main, &request_frame(1, Method::DataconsumerGetBufferedAmount, "d", None)).unwrap();
     let body = answer(&mut codec, 1, amount()).body;
     assert!(matches!(body, Some(response::Body::DataConsumerGetBufferedAmountResponse(_))), "{body:?}");
 
     let send = schema::data_consumer::SendRequest { ppid: 51, data: b"x".to_vec() };
     let send = RequestBody::DataConsumerSendRequest(Box::new(send));
-    codec.decode(&request_frame(2, Method::DataconsumerSend, "d", Some(send))).unwrap();
+    codec.decode(Lane::Main, &request_frame(2, Method::DataconsumerSend, "d", Some(send))).unwrap();
     let body = answer(&mut codec, 2, amount()).body;
     assert!(matches!(body, Some(response::Body::DataConsumerSendResponse(_))), "{body:?}");
 
-    codec.decode(&request_frame(3, Method::ConsumerGetStats, "c", None)).unwrap();
+    codec.decode(Lane::Main, &request_frame(3, Method::ConsumerGetStats, "c", None)).unwrap();
     let body = answer(&mut codec, 3, Ok(Reply::Engine(Response::RtpStreamStats(Vec::new())))).body;
     assert!(matches!(body, Some(response::Body::ConsumerGetStatsResponse(_))), "{body:?}");
     assert!(codec.methods.is_empty());
@@ -179,7 +183,9 @@ fn application_may_send_to_a_data_producer() {
         event: notification::Event::DataproducerSend,
         body: Some(notification::Body::DataProducerSendNotification(Box::new(body))),
     })));
-    let Ok(Incoming::Injection(Injection::Data(id, publication))) = FlatBuffers::new(1).decode(&frame) else {
+    let Ok(Some(Incoming::Injection(Injection::Data(id, publication)))) =
+        FlatBuffers::new(1).decode(Lane::Main, &frame)
+    else {
         panic!()
     };
     assert_eq!(id.as_str(), "chat");
@@ -193,7 +199,7 @@ fn events_name_their_object() {
     let mut events = Vec::new();
     let mut write = |notification| {
         let mut out = Vec::new();
-        codec.write_notification(notification, &mut out);
+        codec.write_notification(notification, &mut main(&mut out));
         if !out.is_empty() {
             let Body::Notification(notification) = read_frame(&out) else { panic!() };
             events.push((notification.handler_id, notification.event));
@@ -207,7 +213,7 @@ fn events_name_their_object() {
     assert_eq!(events, [("t".to_owned(), ice), ("p".to_owned(), notification::Event::ProducerScore)]);
 
     let mut out = Vec::new();
-    codec.write_running(&mut out);
+    codec.write_running(&mut main(&mut out));
     let Body::Notification(running) = read_frame(&out) else { panic!() };
     assert_eq!((running.handler_id.as_str(), running.event), ("4711", notification::Event::WorkerRunning));
 }

@@ -1,6 +1,5 @@
 //! What all transports have in common, and each kind of them.
 
-use std::net::IpAddr;
 use std::time::Duration;
 
 use tureen_core::api::{
@@ -8,6 +7,8 @@ use tureen_core::api::{
     CreateWebRtcTransport, LinkDump, LinkStats, Listen, PlainConnected, RouterId, SctpDump, SctpOptions,
     TransportDump, TransportId, TransportStats, TransportTrace, WebRtcServerDump,
 };
+use tureen_core::sctp::MAX_STREAMS;
+use tureen_core::transport::pipe::PIPE_SUITE;
 use tureen_core::types::data_structures as api;
 use tureen_core::types::data_structures::{
     DtlsFingerprint, ListenInfo, Protocol, SocketFlags, TransportTuple,
@@ -21,6 +22,7 @@ use super::schema::{
     srtp_parameters, transport as wire, webrtc_server, webrtc_transport,
 };
 use super::{Parse, ids, invalid, list};
+use crate::parts::read_ip;
 
 pub(super) fn read_webrtc_options(
     router_id: RouterId,
@@ -76,7 +78,7 @@ pub(super) fn read_pipe_options(
         id,
         listen_info: read_listen_info(*from.listen_info)?,
         enable_rtx: from.enable_rtx,
-        enable_srtp: from.enable_srtp,
+        srtp: from.enable_srtp.then_some(PIPE_SUITE),
         sctp: read_sctp_options(&from.base),
     })
 }
@@ -289,26 +291,6 @@ pub(super) fn write_negotiated(
     })
 }
 
-pub(super) fn read_stream_parameters(
-    from: sctp_parameters::SctpStreamParameters,
-) -> Parse<SctpStreamParameters> {
-    let unreliable = from.max_packet_life_time.is_some() || from.max_retransmits.is_some();
-    // mediasoup: ordered unless said otherwise or limited in time or retransmissions.
-    let ordered = from.ordered.unwrap_or(!unreliable);
-    if ordered && unreliable {
-        return Err(invalid("cannot be ordered with maxPacketLifeTime or maxRetransmits"));
-    }
-    if from.max_packet_life_time.is_some() && from.max_retransmits.is_some() {
-        return Err(invalid("cannot provide both maxPacketLifeTime and maxRetransmits"));
-    }
-    Ok(SctpStreamParameters {
-        stream_id: from.stream_id,
-        ordered,
-        max_packet_life_time: from.max_packet_life_time,
-        max_retransmits: from.max_retransmits,
-    })
-}
-
 pub(super) fn write_stream_parameters(
     from: SctpStreamParameters,
 ) -> Box<sctp_parameters::SctpStreamParameters> {
@@ -435,6 +417,8 @@ fn read_sctp_options(base: &wire::Options) -> Option<SctpOptions> {
         per_stream_send_queue_limit: base.sctp_per_stream_send_queue_limit,
         max_receiver_window_buffer_size: base.sctp_max_receiver_window_buffer_size,
         default_buffered_amount_low_threshold: base.sctp_default_stream_buffered_amount_low_threshold,
+        outbound_streams: MAX_STREAMS,
+        inbound_streams: MAX_STREAMS,
     })
 }
 
@@ -458,10 +442,6 @@ fn read_listen_info(from: wire::ListenInfo) -> Parse<ListenInfo> {
         send_buffer_size: given(from.send_buffer_size),
         recv_buffer_size: given(from.recv_buffer_size),
     })
-}
-
-fn read_ip(text: &str) -> Parse<IpAddr> {
-    text.parse().map_err(|_| invalid(format!("invalid IP {text:?}")))
 }
 
 fn write_protocol(from: Protocol) -> wire::Protocol {

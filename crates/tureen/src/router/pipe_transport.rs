@@ -88,7 +88,7 @@ impl PipeTransport {
             id: id.into(),
             listen_info: options.listen_info,
             enable_rtx: options.enable_rtx,
-            enable_srtp: options.enable_srtp,
+            srtp: options.enable_srtp.then_some(tureen_core::transport::pipe::PIPE_SUITE),
             sctp,
         });
         let made = match router.worker().channel().request(request).await? {

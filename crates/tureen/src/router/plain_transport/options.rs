@@ -1,6 +1,7 @@
 //! Options of a PlainTransport.
 
 use tureen_core::api::SctpOptions;
+use tureen_core::sctp::MAX_STREAMS;
 
 use crate::data_structures::{AppData, ListenInfo};
 use crate::sctp_parameters::SctpZeroChecksum;
@@ -94,6 +95,8 @@ impl PlainTransportOptions {
             per_stream_send_queue_limit: self.sctp_per_stream_send_queue_limit,
             max_receiver_window_buffer_size: self.sctp_max_receiver_window_buffer_size,
             default_buffered_amount_low_threshold: self.sctp_default_stream_buffered_amount_low_threshold,
+            outbound_streams: MAX_STREAMS,
+            inbound_streams: MAX_STREAMS,
         })
     }
 }
