@@ -100,7 +100,9 @@ pub struct Layered {
     epochs: Epochs,
     /// What was sent, to be repeated.
     pub log: SentLog,
-    /// The packet sent with the highest number bore the marker: its frame is complete.
+    /// The highest number sent. The rewriter may be ahead of it, where it keeps numbers for what is missing.
+    newest: u64,
+    /// The packet sent with that number bore the marker: its frame is complete.
     frame_complete: bool,
     changed: bool,
     key_frame_wanted: bool,
@@ -183,6 +185,7 @@ impl Layered {
             timeline: Timeline::default(),
             epochs: Epochs::default(),
             log: SentLog::default(),
+            newest: 0,
             frame_complete: true,
             changed: false,
             key_frame_wanted: false,
@@ -461,9 +464,9 @@ impl Layered {
         if end.is_some_and(|end| timestamp.wrapping_sub(end).cast_signed() >= 0) {
             return Decision::Drop;
         }
-        let highest = rewriter.highest_output();
         let Some(output) = rewriter.forward_of(encoding, info.seq) else { return Decision::Drop };
-        let mut descriptor = self.numbers.rewrite(encoding, &info.frame, output > highest);
+        let newest = output > self.newest;
+        let mut descriptor = self.numbers.rewrite(encoding, &info.frame, newest);
         if info.frame.is(FrameInfo::START) {
             descriptor.active_targets = selected.active_targets;
         }
@@ -475,7 +478,8 @@ impl Layered {
             marker: info.marker || selected.last_of_picture,
             descriptor,
         };
-        if output > highest {
+        if newest {
+            self.newest = output;
             self.frame_complete = sent.marker;
             self.timeline.on_sent(now, sent.timestamp);
             self.note_current(start, &selected);

@@ -576,6 +576,43 @@ fn current_layers_follow_the_preferred_ones() {
 }
 
 #[test]
+fn start_behind_a_late_packet_comes_after_it() {
+    let mut bench = Bench::new(Form::Vp8, 2, 1);
+    let mut rng = StdRng::seed_from_u64(1);
+    let mut sources: Vec<_> = (0..2).map(|stream| Source::new(Form::Vp8, stream, &mut rng)).collect();
+    let mut next_pictures = |bench: &mut Bench, key: bool| {
+        bench.now += FRAME_INTERVAL;
+        sources[1].key_frame |= key;
+        let since_start = bench.since_start();
+        let pictures: Vec<Packet> =
+            sources.iter_mut().flat_map(|source| source.next_picture(since_start, 1)).collect();
+        bench.report(&sources);
+        pictures
+    };
+    bench.prefer(0, 2);
+    for _ in 0..4 {
+        for packet in next_pictures(&mut bench, false) {
+            bench.receive(&packet);
+        }
+        bench.end_batch();
+    }
+    bench.prefer(1, 2);
+    let pictures = next_pictures(&mut bench, true);
+    // Padding behind the picture overtakes it, and is left out; the key frame is of the same instant.
+    let padding = Packet { seq: pictures[0].seq.wrapping_add(1), payload: Vec::new(), ..pictures[0].clone() };
+    for packet in [&padding, &pictures[0], &pictures[1]] {
+        bench.receive(packet);
+    }
+    bench.end_batch();
+    let [.., late, start] = bench.sent[..] else { panic!("less was sent") };
+    assert!(start.start && (late.encoding, start.encoding) == (0, 1));
+    assert_eq!(start.packet.output, late.packet.output + 1);
+    assert!(start.packet.timestamp.wrapping_sub(late.packet.timestamp).cast_signed() > 0);
+    let tl0 = |sent: &Sent| sent.packet.descriptor.tl0.expect("rewritten");
+    assert_eq!(tl0(&start), tl0(&late).wrapping_add(1));
+}
+
+#[test]
 fn stream_without_a_report_is_not_gone_over_to() {
     let mut bench = Bench::new(Form::Vp8, 2, 1);
     let mut rng = StdRng::seed_from_u64(1);
