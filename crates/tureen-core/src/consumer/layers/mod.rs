@@ -424,9 +424,10 @@ impl Layered {
             match self.timeline.align(now, arrival.streams, arrival.index, info.timestamp, switches) {
                 Ok(offset) => offset,
                 Err(Misaligned) => {
-                    // What is sent now goes on; a report or a later key frame will do.
+                    // What is sent now goes on; a report or a later key frame will do. This one may have a place in what
+                    // was sent before.
                     self.key_frame_wanted = true;
-                    return Decision::Drop;
+                    return self.decide_late(now, arrival, rewriter);
                 }
             };
         let target = self.target.unwrap_or_default();

@@ -24,8 +24,9 @@ pub(super) struct TargetSelector {
     facts: TargetFacts,
     /// As near to the wanted target as can be gone at once: all that it needs is sent already.
     nearest: u8,
-    /// Timestamp of the picture that is being sent.
+    /// Timestamp of the picture that is being sent, and whether its last packet was.
     picture: Option<u32>,
+    picture_complete: bool,
     decided: FrameSet,
     sent: FrameSet,
 }
@@ -87,7 +88,10 @@ impl TargetSelector {
         if !self.decided.contains(frame.number) {
             self.decided.insert(frame.number);
             let starts_picture = self.picture.replace(packet.info.timestamp) != Some(packet.info.timestamp);
-            if self.current != Some(self.wanted_target) && self.can_switch(packet) {
+            self.picture_complete &= !starts_picture;
+            // A picture that was ended with its marker gets no further layer.
+            let may_switch = self.current != Some(self.wanted_target) && !self.picture_complete;
+            if may_switch && self.can_switch(packet) {
                 self.go_over(self.wanted_target);
             } else if starts_picture && self.current != Some(self.nearest) {
                 self.go_over(self.nearest);
@@ -99,7 +103,9 @@ impl TargetSelector {
         if !self.sent.contains(frame.number) {
             return None;
         }
-        Some(selected(frame, self.current?, self.facts))
+        let selected = selected(frame, self.current?, self.facts);
+        self.picture_complete |= selected.last_of_picture;
+        Some(selected)
     }
 
     pub(super) fn select_late(&self, frame: &FrameInfo, limit: u8) -> Option<Selected> {

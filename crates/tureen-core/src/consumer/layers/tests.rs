@@ -1,5 +1,8 @@
 //! What a consumer with layers sends, whatever comes and in whatever order.
 
+mod key_shift;
+mod source;
+
 use std::collections::{BTreeMap, HashMap};
 use std::time::{Duration, Instant};
 
@@ -19,151 +22,10 @@ use crate::producer::packet_buffer::ForwardedExtension;
 use crate::producer::stream::{IncomingPacket, ProducerStream, Taken};
 use crate::types::rtp_parameters::{MediaKind, RtpParameters};
 use crate::units::{PayloadType, Ssrc};
-use crate::wire::codecs::dependency_descriptor::tests::{frame_descriptor, key_frame_descriptor};
 use crate::wire::rtp::{RtpFields, RtpHeader, RtpHeaderWriter};
+use source::{CLOCK, Form, Packet, Source};
 
-/// Temporal layers of frames in a row, and whether a receiver can switch up to them.
-const PATTERN: [(u8, bool); 4] = [(0, false), (2, true), (1, true), (2, false)];
 const FRAME_INTERVAL: Duration = Duration::from_millis(33);
-const CLOCK: u32 = 90_000;
-
-/// One packet of a source.
-#[derive(Clone, Debug)]
-struct Packet {
-    stream: usize,
-    seq: u16,
-    timestamp: u32,
-    marker: bool,
-    payload: Vec<u8>,
-    descriptor: Option<Vec<u8>>,
-}
-
-/// How a source's frames look.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Form {
-    Vp8,
-    /// VP9 of so many spatial layers, not in flexible mode.
-    Vp9(u8),
-    /// Encrypted payloads with dependency descriptors of so many spatial layers.
-    Av1(u8),
-}
-
-/// One encoding.
-#[derive(Clone, Debug)]
-struct Source {
-    form: Form,
-    stream: usize,
-    seq: u16,
-    first_timestamp: u32,
-    frame: u32,
-    tl0: u8,
-    position: usize,
-    key_frame: bool,
-}
-
-impl Source {
-    fn new(form: Form, stream: usize, rng: &mut StdRng) -> Self {
-        Self {
-            form,
-            stream,
-            seq: rng.random(),
-            first_timestamp: rng.random(),
-            frame: rng.random_range(0..0x1_0000),
-            tl0: rng.random(),
-            position: 0,
-            key_frame: true,
-        }
-    }
-
-    fn timestamp(&self, since_start: Duration) -> u32 {
-        self.first_timestamp.wrapping_add((since_start.as_millis() * u128::from(CLOCK) / 1000) as u32)
-    }
-
-    /// The packets of the next picture, `per_frame` of each layer frame.
-    fn next_picture(&mut self, since_start: Duration, per_frame: usize) -> Vec<Packet> {
-        let key = std::mem::take(&mut self.key_frame);
-        if key {
-            self.position = 0;
-        }
-        let (temporal, switch) = PATTERN[self.position % PATTERN.len()];
-        self.position += 1;
-        if temporal == 0 {
-            self.tl0 = self.tl0.wrapping_add(1);
-        }
-        let spatial_layers = match self.form {
-            Form::Vp8 => 1,
-            Form::Vp9(layers) | Form::Av1(layers) => layers,
-        };
-        let mut packets = Vec::new();
-        for spatial in 0..spatial_layers {
-            if spatial == 0 || matches!(self.form, Form::Av1(_)) {
-                self.frame += 1;
-            }
-            for part in 0..per_frame {
-                let (first, last) = (part == 0, part + 1 == per_frame);
-                let (payload, descriptor) = self.payload(key, spatial, temporal, switch, first, last);
-                packets.push(Packet {
-                    stream: self.stream,
-                    seq: self.seq,
-                    timestamp: self.timestamp(since_start),
-                    marker: last && spatial + 1 == spatial_layers,
-                    payload,
-                    descriptor,
-                });
-                self.seq = self.seq.wrapping_add(1);
-            }
-        }
-        packets
-    }
-
-    fn payload(
-        &self,
-        key: bool,
-        spatial: u8,
-        temporal: u8,
-        switch: bool,
-        first: bool,
-        last: bool,
-    ) -> (Vec<u8>, Option<Vec<u8>>) {
-        let [high, low] = (self.frame as u16 | 0x8000).to_be_bytes();
-        let bit = |set: bool, bit: u8| u8::from(set) << bit;
-        match self.form {
-            Form::Vp8 => {
-                let layer = temporal << 6 | bit(switch, 5);
-                (
-                    vec![
-                        0x80 | bit(first, 4),
-                        0xe0,
-                        high,
-                        low,
-                        self.tl0,
-                        layer,
-                        u8::from(!(key && first)),
-                        7,
-                    ],
-                    None,
-                )
-            }
-            Form::Vp9(_) => {
-                let flags = 0xa0 | bit(!key, 6) | bit(first, 3) | bit(last, 2);
-                let layer =
-                    temporal << 5 | bit(switch || temporal == 0, 4) | spatial << 1 | bit(spatial > 0, 0);
-                (vec![flags, high, low, layer, self.tl0, 7], None)
-            }
-            Form::Av1(layers) => {
-                let number = self.frame as u16;
-                let descriptor = if key && spatial == 0 && first {
-                    let mut value = key_frame_descriptor(layers, 3, number);
-                    value[0] = value[0] & 0x3f | bit(first, 7) | bit(last, 6);
-                    value
-                } else {
-                    frame_descriptor(spatial * 3 + temporal, number, first, last)
-                };
-                (vec![0xff; 6], Some(descriptor))
-            }
-        }
-    }
-}
 
 /// A consumer and the streams it reads.
 struct Bench {
@@ -193,20 +55,13 @@ impl Bench {
     fn new(form: Form, encodings: usize, random: u64) -> Self {
         let mime = match form {
             Form::Vp8 => "video/VP8",
-            Form::Vp9(_) => "video/VP9",
-            Form::Av1(_) => "video/AV1",
-        };
-        let spatial = match form {
-            _ if encodings > 1 => encodings as u8,
-            Form::Vp8 => 1,
-            Form::Vp9(layers) | Form::Av1(layers) => layers,
+            Form::Vp9(_) | Form::Vp9Shift => "video/VP9",
+            Form::Av1(_) | Form::Av1Shift => "video/AV1",
         };
         let codecs = json!([{ "mimeType": mime, "payloadType": 96, "clockRate": CLOCK, "parameters": {},
             "rtcpFeedback": [{ "type": "nack" }, { "type": "nack", "parameter": "pli" }] }]);
-        let inner = if encodings > 1 { 1 } else { spatial };
-        let produced: Vec<Value> = (0..encodings)
-            .map(|i| json!({ "ssrc": 100 + i, "scalabilityMode": format!("L{inner}T3") }))
-            .collect();
+        let produced: Vec<Value> =
+            (0..encodings).map(|i| json!({ "ssrc": 100 + i, "scalabilityMode": form.mode() })).collect();
         let parameters = |encodings: Value| -> RtpParameters {
             let json = json!({ "codecs": codecs, "encodings": encodings, "headerExtensions": [
                 { "uri": "https://aomediacodec.github.io/av1-rtp-spec/#dependency-descriptor-rtp-header-extension", "id": 7 },
@@ -220,7 +75,7 @@ impl Bench {
             let ssrc = Ssrc(encoding.ssrc.expect("given"));
             ProducerStream::new(ssrc, index, encoding, codec, 1 << 20, Duration::from_secs(2))
         });
-        let mode = format!("L{spatial}T3");
+        let mode = if encodings > 1 { format!("L{encodings}T3") } else { form.mode() };
         let request = Consume {
             transport_id: "transport".into(),
             producer_id: "producer".into(),
@@ -289,6 +144,15 @@ impl Bench {
             self.streams[source.stream].stats.handle_sender_report(self.now, ntp, timestamp);
         }
         self.aim();
+    }
+
+    /// One packet of each source, and a report.
+    fn next_pictures(&mut self, sources: &mut [Source]) -> Vec<Packet> {
+        self.now += FRAME_INTERVAL;
+        let since_start = self.since_start();
+        let pictures = sources.iter_mut().flat_map(|source| source.next_picture(since_start, 1)).collect();
+        self.report(sources);
+        pictures
     }
 
     fn aim(&mut self) {
@@ -369,6 +233,8 @@ struct Run {
     bench: Bench,
     /// Packets that came, by stream and sequence number; those that came late.
     late: HashMap<(usize, u16), bool>,
+    /// How many pictures after a key frame those of the first source are, by timestamp.
+    positions: HashMap<u32, usize>,
 }
 
 fn run(form: Form, encodings: usize, seed: u64, pictures: usize, accidents: Accidents) -> Run {
@@ -378,7 +244,7 @@ fn run(form: Form, encodings: usize, seed: u64, pictures: usize, accidents: Acci
     let spatial = bench.consumer.layers.as_ref().unwrap().counts().spatial;
     let mut delayed: Vec<(usize, Packet)> = Vec::new();
     let mut key_frames: Vec<(usize, usize)> = Vec::new();
-    let mut late = HashMap::new();
+    let (mut late, mut positions) = (HashMap::new(), HashMap::new());
     for picture in 0..pictures {
         bench.now += FRAME_INTERVAL;
         for source in &mut sources {
@@ -397,6 +263,7 @@ fn run(form: Form, encodings: usize, seed: u64, pictures: usize, accidents: Acci
                 }
             }
         }
+        positions.insert(sources[0].timestamp(bench.since_start()), sources[0].position - 1);
         for (_, packet) in delayed.extract_if(.., |(due, _)| *due <= picture) {
             bench.receive(&packet);
         }
@@ -411,7 +278,7 @@ fn run(form: Form, encodings: usize, seed: u64, pictures: usize, accidents: Acci
             key_frames.push((picture + 2, stream));
         }
     }
-    Run { bench, late }
+    Run { bench, late, positions }
 }
 
 impl Run {
@@ -580,24 +447,16 @@ fn start_behind_a_late_packet_comes_after_it() {
     let mut bench = Bench::new(Form::Vp8, 2, 1);
     let mut rng = StdRng::seed_from_u64(1);
     let mut sources: Vec<_> = (0..2).map(|stream| Source::new(Form::Vp8, stream, &mut rng)).collect();
-    let mut next_pictures = |bench: &mut Bench, key: bool| {
-        bench.now += FRAME_INTERVAL;
-        sources[1].key_frame |= key;
-        let since_start = bench.since_start();
-        let pictures: Vec<Packet> =
-            sources.iter_mut().flat_map(|source| source.next_picture(since_start, 1)).collect();
-        bench.report(&sources);
-        pictures
-    };
     bench.prefer(0, 2);
     for _ in 0..4 {
-        for packet in next_pictures(&mut bench, false) {
+        for packet in bench.next_pictures(&mut sources) {
             bench.receive(&packet);
         }
         bench.end_batch();
     }
     bench.prefer(1, 2);
-    let pictures = next_pictures(&mut bench, true);
+    sources[1].key_frame = true;
+    let pictures = bench.next_pictures(&mut sources);
     // Padding behind the picture overtakes it, and is left out; the key frame is of the same instant.
     let padding = Packet { seq: pictures[0].seq.wrapping_add(1), payload: Vec::new(), ..pictures[0].clone() };
     for packet in [&padding, &pictures[0], &pictures[1]] {
@@ -610,6 +469,41 @@ fn start_behind_a_late_packet_comes_after_it() {
     assert!(start.packet.timestamp.wrapping_sub(late.packet.timestamp).cast_signed() > 0);
     let tl0 = |sent: &Sent| sent.packet.descriptor.tl0.expect("rewritten");
     assert_eq!(tl0(&start), tl0(&late).wrapping_add(1));
+}
+
+#[test]
+fn late_key_frame_that_is_too_old_to_start_with_fills_its_gap() {
+    let mut bench = Bench::new(Form::Vp8, 2, 1);
+    let mut rng = StdRng::seed_from_u64(1);
+    let mut sources: Vec<_> = (0..2).map(|stream| Source::new(Form::Vp8, stream, &mut rng)).collect();
+    let mut late = None;
+    bench.prefer(0, 2);
+    for picture in 0..20 {
+        sources[0].key_frame |= picture == 8;
+        sources[1].key_frame |= picture == 12;
+        for packet in bench.next_pictures(&mut sources) {
+            if picture == 8 && packet.stream == 0 {
+                late = Some(packet);
+            } else {
+                bench.receive(&packet);
+            }
+        }
+        bench.end_batch();
+        if picture == 10 {
+            bench.prefer(1, 2);
+        }
+    }
+    let late = late.expect("held back");
+    bench.prefer(0, 2);
+    bench.wanted_key_frame();
+    bench.receive(&late);
+    bench.end_batch();
+    let sent = *bench.sent.last().expect("something was sent");
+    assert_eq!((sent.packet.source as u16, sent.start), (late.seq, false));
+    let by_output = bench.by_output();
+    let [before, after] = [-1, 1].map(|step| by_output[&sent.packet.output.wrapping_add_signed(step)]);
+    assert_eq!((before.encoding, after.encoding), (0, 0), "its own number");
+    assert_eq!(bench.wanted_key_frame(), Some(0), "another one is needed to go over");
 }
 
 #[test]
