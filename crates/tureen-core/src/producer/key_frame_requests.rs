@@ -9,11 +9,16 @@ use crate::units::Ssrc;
 /// How long a requested key frame is waited for (mediasoup: `KeyFrameRetransmissionWaitMs`).
 const KEY_FRAME_WAIT: Duration = Duration::from_millis(1000);
 
+/// A request that was not answered is first repeated after this. libwebrtc answers none within 300 ms of the last one that
+/// it answered, so a request may be ignored though it came; who repeats it after that is answered.
+const FIRST_WAIT: Duration = Duration::from_millis(350);
+
 /// The key frame requests of one producer, for each of its streams.
 ///
-/// While a requested key frame is awaited (1 s) further requests are merged into its one retry, which is sent if the
-/// key frame has not come by then: the request may have been lost. A `delay` (mediasoup: `keyFrameRequestDelay`) moreover keeps at least that
-/// time between two requests, whether or not key frames arrive in between: it protects a sender whose
+/// While a requested key frame is awaited (1 s) further requests are merged into its retries: one after 350 ms, or two
+/// round trips if that is more, and one at the end. They are sent if the key frame has not come by then: the request may
+/// have been lost or ignored. A `delay` (mediasoup: `keyFrameRequestDelay`) moreover keeps at least that
+/// time between two requests and before the first retry, whether or not key frames arrive in between: it protects a sender whose
 /// consumers come and go, at the price of a later first picture for some of them.
 ///
 /// After any call, drain [`poll_request`](Self::poll_request) and ask [`poll_timeout`](Self::poll_timeout).
@@ -22,6 +27,7 @@ const KEY_FRAME_WAIT: Duration = Duration::from_millis(1000);
 #[derive(Debug)]
 pub struct KeyFrameRequests {
     delay: Duration,
+    round_trip: Duration,
     streams: Vec<Stream>,
     ready: VecDeque<Ssrc>,
 }
@@ -37,7 +43,21 @@ struct Stream {
 #[derive(Debug)]
 struct Awaited {
     until: Instant,
+    /// After the first retry it is awaited until then.
+    last_until: Option<Instant>,
     retry: bool,
+}
+
+impl Awaited {
+    /// A request is sent now, of which the first retry comes after `first_wait`.
+    fn new(now: Instant, first_wait: Duration) -> Self {
+        let last_until = now + KEY_FRAME_WAIT;
+        if first_wait < KEY_FRAME_WAIT {
+            Self { until: now + first_wait, last_until: Some(last_until), retry: true }
+        } else {
+            Self { until: last_until, last_until: None, retry: true }
+        }
+    }
 }
 
 /// A request was sent so recently that another has to wait.
@@ -50,12 +70,17 @@ struct Delayed {
 impl KeyFrameRequests {
     /// With `delay` as the least time between two requests for one stream; zero for none.
     pub fn new(delay: Duration) -> Self {
-        Self { delay, streams: Vec::new(), ready: VecDeque::new() }
+        Self { delay, round_trip: Duration::ZERO, streams: Vec::new(), ready: VecDeque::new() }
+    }
+
+    /// How far away the sender is: its answer takes that long at least.
+    pub fn set_round_trip(&mut self, round_trip: Duration) {
+        self.round_trip = round_trip;
     }
 
     /// A consumer needs a key frame of `ssrc`.
     pub fn request(&mut self, now: Instant, ssrc: Ssrc) {
-        let delay = self.delay;
+        let (delay, first_wait) = (self.delay, self.first_wait());
         let stream = self.stream(ssrc);
         if !delay.is_zero() {
             if let Some(delayed) = &mut stream.delayed {
@@ -68,18 +93,18 @@ impl KeyFrameRequests {
             awaited.retry = true;
             return;
         }
-        stream.awaited = Some(Awaited { until: now + KEY_FRAME_WAIT, retry: true });
+        stream.awaited = Some(Awaited::new(now, first_wait));
         self.send(ssrc);
     }
 
     /// Requests a key frame of `ssrc` now, whatever is under way.
     pub fn force(&mut self, now: Instant, ssrc: Ssrc) {
-        let delay = self.delay;
+        let (delay, first_wait) = (self.delay, self.first_wait());
         let stream = self.stream(ssrc);
         if !delay.is_zero() {
             stream.delayed = Some(Delayed { until: now + delay, requested: false });
         }
-        stream.awaited = Some(Awaited { until: now + KEY_FRAME_WAIT, retry: true });
+        stream.awaited = Some(Awaited::new(now, first_wait));
         self.send(ssrc);
     }
 
@@ -124,12 +149,18 @@ impl KeyFrameRequests {
             if let Some(awaited) = stream.awaited.take_if(|awaited| awaited.until <= now)
                 && awaited.retry
             {
-                // Best effort in case the request was lost; not repeated by itself another time.
-                stream.awaited = Some(Awaited { until: now + KEY_FRAME_WAIT, retry: false });
+                // Best effort; after the last retry it is not repeated by itself another time.
+                let again = awaited.last_until.filter(|until| *until > now);
+                let until = again.unwrap_or(now + KEY_FRAME_WAIT);
+                stream.awaited = Some(Awaited { until, last_until: None, retry: again.is_some() });
                 self.send(ssrc);
             }
         }
         self.forget_idle();
+    }
+
+    fn first_wait(&self) -> Duration {
+        FIRST_WAIT.max(self.round_trip * 2).max(self.delay)
     }
 
     fn stream(&mut self, ssrc: Ssrc) -> &mut Stream {
@@ -178,24 +209,24 @@ mod tests {
     }
 
     #[test]
-    fn requests_of_many_consumers_become_one_and_a_retry() {
+    fn requests_of_many_consumers_become_one_and_its_retries() {
         let t0 = Instant::now();
         let mut requests = KeyFrameRequests::new(Duration::ZERO);
         for i in 0..20 {
             requests.request(t0 + ms(i), A);
         }
         assert_eq!(sent(&mut requests), [A]);
-        assert_eq!(run(&mut requests, t0, ms(10_000)), [(1000, A)]);
+        assert_eq!(run(&mut requests, t0, ms(10_000)), [(350, A), (1000, A)]);
         assert_eq!(requests.poll_timeout(), None);
     }
 
     #[test]
-    fn unanswered_request_is_repeated_once() {
+    fn unanswered_request_is_repeated_soon_and_once_more() {
         let t0 = Instant::now();
         let mut requests = KeyFrameRequests::new(Duration::ZERO);
         requests.request(t0, A);
         assert_eq!(sent(&mut requests), [A]);
-        assert_eq!(run(&mut requests, t0, ms(10_000)), [(1000, A)]);
+        assert_eq!(run(&mut requests, t0, ms(10_000)), [(350, A), (1000, A)]);
     }
 
     #[test]
@@ -220,7 +251,7 @@ mod tests {
         requests.request(t0 + ms(100), B);
         requests.request(t0 + ms(200), B);
         assert_eq!(sent(&mut requests), [A, B]);
-        assert_eq!(run(&mut requests, t0, ms(10_000)), [(1000, A), (1100, B)]);
+        assert_eq!(run(&mut requests, t0, ms(10_000)), [(350, A), (450, B), (1000, A), (1100, B)]);
     }
 
     #[test]
@@ -242,8 +273,20 @@ mod tests {
         let mut requests = KeyFrameRequests::new(ms(500));
         requests.request(t0, A);
         sent(&mut requests);
-        assert_eq!(run(&mut requests, t0, ms(20_000)), [(1000, A)]);
+        assert_eq!(run(&mut requests, t0, ms(20_000)), [(500, A), (1000, A)]);
         assert_eq!(requests.poll_timeout(), None);
+    }
+
+    #[test]
+    fn first_retry_waits_for_two_round_trips_and_is_none_where_they_take_too_long() {
+        let t0 = Instant::now();
+        for (round_trip, expected) in [(200, vec![(400, A), (1000, A)]), (600, vec![(1000, A)])] {
+            let mut requests = KeyFrameRequests::new(Duration::ZERO);
+            requests.set_round_trip(ms(round_trip));
+            requests.request(t0, A);
+            sent(&mut requests);
+            assert_eq!(run(&mut requests, t0, ms(10_000)), expected);
+        }
     }
 
     #[test]
@@ -253,7 +296,7 @@ mod tests {
         requests.request(t0, A);
         requests.request(t0 + ms(100), A);
         assert_eq!(sent(&mut requests), [A]);
-        assert_eq!(run(&mut requests, t0, ms(20_000)), [(1000, A)]);
+        assert_eq!(run(&mut requests, t0, ms(20_000)), [(400, A), (1000, A)]);
     }
 
     #[test]
