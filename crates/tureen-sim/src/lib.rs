@@ -16,5 +16,5 @@ mod source;
 
 pub use call::{Call, Consumption, Produced, Production, ROUTER};
 pub use link::{Link, LinkConfig, LinkStats, Loss};
-pub use network::{Network, NodeId, Observed};
+pub use network::{Network, NodeId, Observed, UNIX};
 pub use source::{AudioConfig, VideoConfig};

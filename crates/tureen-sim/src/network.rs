@@ -94,8 +94,9 @@ struct Flight {
     data: Vec<u8>,
 }
 
-/// 2027.
-const UNIX: Duration = Duration::from_secs(1_800_000_000);
+/// The time since the Unix epoch at which simulations begin: in 2027.
+pub const UNIX: Duration = Duration::from_secs(1_800_000_000);
+
 /// No simulation has this many wake-ups at one instant, unless something wakes up for nothing.
 const MAX_STEPS_AT_ONCE: u32 = 100_000;
 

@@ -29,7 +29,7 @@ use crate::units::Ssrc;
 use crate::wire::codecs::{self, CodecKind, opus};
 use crate::wire::rtcp::{DlrrEntry, NtpTime, ReportBlock, duration_to_compact};
 use crate::wire::rtp::ExtensionIds;
-use layers::{Arrival, Decision, LayerCounts, Layered, ssrc_of};
+use layers::{Arrival, Decision, LayerCounts, Layered, ssrc_of, stream_of};
 use outlet::{HeaderSettings, Outlet};
 pub use outlet::{HopValues, Resend, Written};
 use sent_log::{DescriptorRewrite, SentPacket};
@@ -513,6 +513,23 @@ impl Consumer {
             preferred_layers: self.preferred_layers(),
             target_layers: self.target_layers(),
             current_layers: self.current_layers(),
+        }
+    }
+
+    /// Which of the Producer's streams an outgoing stream shows now, and what is subtracted from its timestamps.
+    pub fn shown<'a>(
+        &self,
+        outlet: usize,
+        streams: &'a [ProducerStream],
+    ) -> Option<(&'a ProducerStream, u32)> {
+        match &self.layers {
+            Some(layers) => {
+                stream_of(streams, layers.source()?).map(|stream| (stream, layers.timestamp_offset()))
+            }
+            None => {
+                let encoding = if self.stream_type == StreamType::Pipe { outlet } else { 0 };
+                stream_of(streams, encoding as u8).map(|stream| (stream, 0))
+            }
         }
     }
 

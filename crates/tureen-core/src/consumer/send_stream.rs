@@ -6,6 +6,9 @@ use crate::rate::{Counter, RateMeter};
 use crate::units::Ssrc;
 use crate::wire::rtcp::NtpTime;
 
+/// Without a packet for so long, nothing is reported (mediasoup `MaxSenderReportReferenceAgeMs`).
+const MAX_REPORTED_SILENCE: Duration = Duration::from_secs(2);
+
 /// Statistics of one outgoing stream (mediasoup RtpStreamSend).
 #[derive(Debug)]
 pub struct SendStream {
@@ -140,11 +143,21 @@ impl SendStream {
         }
     }
 
-    /// The sender report for this instant; nothing before the first packet.
-    pub fn sender_report(&self, now: Instant, ntp: NtpTime) -> Option<SenderReportInfo> {
-        let (sent_at, timestamp) = self.last_packet?;
-        let elapsed = now.saturating_duration_since(sent_at);
-        let ticks = elapsed.as_micros() * u128::from(self.clock_rate) / 1_000_000;
+    /// The sender report for this instant, when media captured at `captured` bears `timestamp`. Nothing before the first
+    /// packet, and when none was sent of late: the stream may have stopped for good.
+    pub fn sender_report(
+        &self,
+        now: Instant,
+        ntp: NtpTime,
+        (captured, timestamp): (NtpTime, u32),
+    ) -> Option<SenderReportInfo> {
+        let (sent_at, _) = self.last_packet?;
+        if now.saturating_duration_since(sent_at) > MAX_REPORTED_SILENCE {
+            return None;
+        }
+        // The capture is an estimate: it may be ahead of now.
+        let elapsed = i128::from(ntp.since(captured).max(0));
+        let ticks = (elapsed * i128::from(self.clock_rate)) >> 32;
         Some(SenderReportInfo {
             ntp,
             rtp_timestamp: timestamp.wrapping_add(ticks as u32),
@@ -183,10 +196,15 @@ mod tests {
         let start = Instant::now();
         let mut stream = SendStream::new(Ssrc(1), 48_000);
         let ntp = NtpTime::from_unix(Duration::from_secs(1_700_000_000));
-        assert!(stream.sender_report(start, ntp).is_none());
+        let captured = (ntp.shifted(-(1 << 32) / 100), u32::MAX - 100);
+        assert!(stream.sender_report(start, ntp, captured).is_none());
         stream.on_sent(start, 2, 240, 200, u32::MAX - 100);
-        let report = stream.sender_report(start + Duration::from_millis(10), ntp).expect("sent before");
-        assert_eq!(report.rtp_timestamp, 480u32.wrapping_sub(101));
+        let report = stream.sender_report(start, ntp, captured).expect("sent before");
+        assert_eq!(report.rtp_timestamp, 479u32.wrapping_sub(101));
         assert_eq!((report.packet_count, report.octet_count), (2, 200));
+        let ahead = (ntp.shifted(1 << 32), 5);
+        assert_eq!(stream.sender_report(start, ntp, ahead).expect("sent before").rtp_timestamp, 5);
+        let later = start + MAX_REPORTED_SILENCE + Duration::from_millis(1);
+        assert!(stream.sender_report(later, ntp, captured).is_none());
     }
 }

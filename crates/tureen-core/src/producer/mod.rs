@@ -1,5 +1,6 @@
 //! Producers: media on its way from one remote side into the router.
 
+pub mod capture_clock;
 pub mod codec;
 pub mod frames;
 mod jitter;
@@ -23,8 +24,9 @@ use crate::ortc::{RtpMapping, RtpMappingEncoding};
 use crate::types::data_structures::RtpPacketTraceInfo;
 use crate::types::rtp_parameters::{MediaKind, RtpEncodingParameters, RtpParameters};
 use crate::units::{PayloadType, Ssrc};
-use crate::wire::rtp::extensions::{MediaId, TransportSequenceNumber, VideoOrientation};
+use crate::wire::rtp::extensions::{AbsCaptureTime, MediaId, TransportSequenceNumber, VideoOrientation};
 use crate::wire::rtp::{ExtensionIds, RtpHeader};
+use capture_clock::CaptureClocks;
 use codec::{StreamCodec, apt_of};
 use key_frame_requests::KeyFrameRequests;
 use packet_buffer::ForwardedExtension;
@@ -164,8 +166,19 @@ impl Producer {
         &self.ids
     }
 
-    /// Takes a decrypted packet.
-    pub fn handle_rtp(&mut self, now: Instant, header: &RtpHeader, packet: &[u8]) -> Handled {
+    /// RTCP canonical name of the remote side.
+    pub fn cname(&self) -> &str {
+        self.rtp_parameters.rtcp.cname.as_deref().unwrap_or_default()
+    }
+
+    /// Takes a decrypted packet; `clocks` are those of its transport's senders.
+    pub fn handle_rtp(
+        &mut self,
+        now: Instant,
+        header: &RtpHeader,
+        packet: &[u8],
+        clocks: &mut CaptureClocks,
+    ) -> Handled {
         let mut handled =
             Handled { stream: None, taken: Taken::Discarded, retransmission: false, orientation: None };
         let role = self.roles.of(header.payload_type);
@@ -202,8 +215,22 @@ impl Producer {
             }
             Role::Unknown => return handled,
         };
-        let elements = forwarded_elements(header, packet, &self.ids);
+        let capture =
+            self.ids.abs_capture_time.and_then(|id| header.read::<AbsCaptureTime>(packet, Some(id)));
+        let mut space = [0; 16];
+        let forwarded_capture = capture.and_then(|capture| {
+            let cname = self.rtp_parameters.rtcp.cname.as_deref().unwrap_or_default();
+            let forwarded = clocks.get_mut(cname)?.forwarded(capture)?;
+            Some(forwarded.write(&mut space))
+        });
+        let elements = forwarded_elements(header, packet, &self.ids, forwarded_capture);
         handled.taken = stream.handle_packet(now, &incoming, elements);
+        if let Some(capture) = capture
+            && handled.taken != Taken::Discarded
+            && !handled.retransmission
+        {
+            stream.stats.handle_abs_capture_time(header.timestamp, capture);
+        }
         if let Taken::Stored { key_frame, .. } = handled.taken {
             if key_frame {
                 self.key_frame_requests.key_frame_received(stream.stats.ssrc());
@@ -314,7 +341,7 @@ impl Producer {
 
     /// Description in the words of the API.
     pub fn dump(&self) -> ProducerDump {
-        let cname = self.rtp_parameters.rtcp.cname.as_deref().unwrap_or_default();
+        let cname = self.cname();
         ProducerDump {
             id: self.id.clone(),
             kind: self.kind,
@@ -434,15 +461,17 @@ fn stream_type(encodings: &[RtpEncodingParameters]) -> StreamType {
     }
 }
 
-/// The header extension elements of a packet that go on to consumers.
+/// The header extension elements of a packet that go on to consumers; `capture` is its abs-capture-time as it goes on.
 fn forwarded_elements<'a>(
     header: &'a RtpHeader,
     packet: &'a [u8],
     ids: &'a ExtensionIds,
+    capture: Option<&'a [u8]>,
 ) -> impl Iterator<Item = (ForwardedExtension, &'a [u8])> + Clone {
-    header
-        .extensions(packet)
-        .filter_map(|(id, value)| Some((forwarded_kind(ids, NonZeroU8::new(id)?)?, value)))
+    header.extensions(packet).filter_map(move |(id, value)| {
+        let kind = forwarded_kind(ids, NonZeroU8::new(id)?)?;
+        Some((kind, if kind == ForwardedExtension::AbsCaptureTime { capture? } else { value }))
+    })
 }
 
 fn forwarded_kind(ids: &ExtensionIds, id: NonZeroU8) -> Option<ForwardedExtension> {

@@ -7,12 +7,16 @@ use super::reception::{LossCounter, SeqTracker, SeqVerdict};
 use super::score::ScoreTotals;
 use crate::rate::{Counter, DEFAULT_RATE_WINDOW, RateMeter};
 use crate::units::{Bitrate, Ssrc};
+use crate::wire::rtcp::NtpTime;
+use crate::wire::rtp::extensions::AbsCaptureTime;
 
 /// Rate window of a stream that may be silent (DTX), in which packets come seconds apart.
 const DTX_RATE_WINDOW: Duration = Duration::from_millis(6000);
 /// How far from the last sender report its clock mapping is trusted (mediasoup:
 /// `MaxSenderReportInterpolationMs`).
 const MAX_INTERPOLATION: Duration = Duration::from_millis(10_000);
+/// How far from the last `abs-capture-time` (mediasoup: `MaxAbsCaptureTimeInterpolationMs`).
+const MAX_EXTENSION_INTERPOLATION: Duration = Duration::from_millis(5_000);
 /// The smallest round trip time believed (mediasoup and libwebrtc).
 const MIN_RTT: Duration = Duration::from_millis(1);
 
@@ -80,6 +84,8 @@ pub struct RecvStreamStats {
     retransmitted: u64,
     repaired: u64,
     sender_report: Option<SenderReportTiming>,
+    /// The last RTP timestamp of which `abs-capture-time` told the capture, and when that was by the sender's clock.
+    abs_capture: Option<(u32, u64)>,
     rtt: Option<Duration>,
 }
 
@@ -99,6 +105,7 @@ impl RecvStreamStats {
             retransmitted: 0,
             repaired: 0,
             sender_report: None,
+            abs_capture: None,
             rtt: None,
         }
     }
@@ -149,6 +156,15 @@ impl RecvStreamStats {
         }
     }
 
+    /// Takes note of `abs-capture-time` on a packet with this timestamp. A time of zero says nothing.
+    pub fn handle_abs_capture_time(&mut self, rtp_timestamp: u32, time: AbsCaptureTime) {
+        if time.timestamp != NtpTime(0) {
+            // The offset is that of the capturer's clock against the sender's.
+            let captured = time.timestamp.shifted(time.estimated_clock_offset.unwrap_or(0).wrapping_neg());
+            self.abs_capture = Some((rtp_timestamp, captured.0));
+        }
+    }
+
     /// Takes note of an extended report's DLRR item about us (RFC 3611 §4.5) and returns the round trip time,
     /// at least 1 ms.
     ///
@@ -194,16 +210,26 @@ impl RecvStreamStats {
     /// The sender's wall clock at `rtp_timestamp` (32.32 fixed point NTP seconds), by its last sender report.
     /// `None` without one, or further than 10 s from it.
     pub fn capture_ntp(&self, rtp_timestamp: u32) -> Option<u64> {
-        let report = self.sender_report?;
+        let SenderReportTiming { ntp, rtp_timestamp: reported, .. } = self.sender_report?;
+        self.interpolate((reported, ntp), rtp_timestamp, MAX_INTERPOLATION)
+    }
+
+    /// As [`capture_ntp`](Self::capture_ntp), by its last `abs-capture-time`. `None` further than 5 s from it.
+    pub fn capture_ntp_by_extension(&self, rtp_timestamp: u32) -> Option<u64> {
+        self.interpolate(self.abs_capture?, rtp_timestamp, MAX_EXTENSION_INTERPOLATION)
+    }
+
+    /// The wall clock at `rtp_timestamp`, from the one at another timestamp not further than `max` away.
+    fn interpolate(&self, (known, ntp): (u32, u64), rtp_timestamp: u32, max: Duration) -> Option<u64> {
         if self.clock_rate == 0 {
             return None;
         }
         let clock_rate = i64::from(self.clock_rate);
-        let distance = i64::from(rtp_timestamp.wrapping_sub(report.rtp_timestamp) as i32);
-        if distance.abs() * 1000 > MAX_INTERPOLATION.as_millis() as i64 * clock_rate {
+        let distance = i64::from(rtp_timestamp.wrapping_sub(known) as i32);
+        if distance.abs() * 1000 > max.as_millis() as i64 * clock_rate {
             return None;
         }
-        report.ntp.checked_add_signed((distance << 32) / clock_rate)
+        ntp.checked_add_signed((distance << 32) / clock_rate)
     }
 
     /// The last sender report.
@@ -429,6 +455,23 @@ mod tests {
         assert_eq!(stream.capture_ntp(900_000), None, "more than 10 s away");
         stream.handle_sender_report(t0, 1, 90_000);
         assert_eq!(stream.capture_ntp(0), None, "before the beginning of time");
+    }
+
+    #[test]
+    fn capture_time_of_the_extension_is_the_senders() {
+        let mut stream = stream();
+        assert_eq!(stream.capture_ntp_by_extension(0), None);
+        let time = |seconds: u64, offset| AbsCaptureTime {
+            timestamp: NtpTime(seconds << 32),
+            estimated_clock_offset: offset,
+        };
+        stream.handle_abs_capture_time(90_000, time(1000, None));
+        stream.handle_abs_capture_time(0, time(0, None));
+        assert_eq!(stream.capture_ntp_by_extension(180_000), Some(1001 << 32));
+        assert_eq!(stream.capture_ntp_by_extension(90_000 * 7), None, "more than 5 s away");
+        stream.handle_abs_capture_time(90_000, time(1000, Some(3 << 32)));
+        assert_eq!(stream.capture_ntp_by_extension(90_000), Some(997 << 32), "captured elsewhere");
+        assert_eq!(stream.capture_ntp(90_000), None, "no report yet");
     }
 
     #[test]

@@ -240,6 +240,12 @@ impl ProducerStream {
         self.last_packet_at.is_some() && self.score.score() > 0
     }
 
+    /// Whether the sender's reports tell when its newest packet was captured.
+    pub fn is_reported(&self) -> bool {
+        let newest = self.stats.highest_timestamp();
+        newest.is_some_and(|(timestamp, _)| self.stats.capture_ntp(timestamp).is_some())
+    }
+
     /// Highest extended sequence number so far.
     pub fn highest(&self) -> u64 {
         self.highest

@@ -19,6 +19,7 @@ use crate::api::{RequestError, RouterId, TransportId, TransportTrace};
 use crate::consumer::Resend;
 use crate::data::DataSide;
 use crate::keys::{ConsumerKey, ProducerKey};
+use crate::producer::capture_clock::CaptureClocks;
 use crate::rate::{Counter, DEFAULT_RATE_WINDOW, RateMeter};
 use crate::units::{Bitrate, Ssrc};
 use crate::wire::rtp::ExtensionIds;
@@ -46,6 +47,8 @@ pub struct Transport {
     pub listener: RtpListener<ProducerKey>,
     /// Ids of the header extensions that are read.
     pub recv_ids: ExtensionIds,
+    /// Clocks of the remote senders.
+    pub clocks: CaptureClocks,
     /// Consumers by the SSRCs they send, RTX included.
     pub ssrc_consumers: HashMap<Ssrc, ConsumerKey>,
     /// Opens what comes in; there once the keys are, if any are needed.
@@ -190,6 +193,7 @@ impl Transport {
             consumers: Vec::new(),
             listener: RtpListener::new(),
             recv_ids: ExtensionIds::default(),
+            clocks: CaptureClocks::default(),
             ssrc_consumers: HashMap::new(),
             opener: None,
             sealer: None,

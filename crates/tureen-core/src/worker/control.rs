@@ -215,6 +215,7 @@ impl Worker {
         let producer = Producer::new(options, transport_key, ring, age)?;
         let parameters = producer.rtp_parameters.clone();
         let ids = *producer.extension_ids();
+        let cname = producer.cname().to_owned();
         let stream_type = producer.stream_type;
         let key = self.producers.insert(producer);
         if let Err(error) = transport.listener.add(key, &parameters) {
@@ -222,6 +223,7 @@ impl Worker {
             return Err(error);
         }
         transport.learn_extension_ids(&ids);
+        transport.clocks.add(&cname, ids.abs_capture_time.is_some());
         let uses_transport_cc = parameters
             .codecs
             .iter()
@@ -249,6 +251,12 @@ impl Worker {
         if let Some(transport) = self.transports.get_mut(producer.transport) {
             transport.producers.retain(|&other| other != key);
             transport.listener.remove(key);
+            let of_sender = |other: &&ProducerKey| {
+                self.producers.get(**other).is_some_and(|other| other.cname() == producer.cname())
+            };
+            if !transport.producers.iter().any(|other| of_sender(&other)) {
+                transport.clocks.remove(producer.cname());
+            }
             if let Some(opener) = &mut transport.opener {
                 for stream in &producer.streams {
                     opener.remove_stream(stream.stats.ssrc());

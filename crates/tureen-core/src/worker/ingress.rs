@@ -500,7 +500,7 @@ impl Worker {
         let producer = self.producers.get_mut(producer_key).ok_or(DropReason::NoProducer)?;
         let transport = self.transports.get_mut(producer.transport).ok_or(DropReason::UnknownTuple)?;
         let streams_before = producer.streams.len();
-        let handled = producer.handle_rtp(now, header, packet);
+        let handled = producer.handle_rtp(now, header, packet, &mut transport.clocks);
         let traffic = &mut transport.traffic;
         if handled.retransmission { &mut traffic.rtx_received } else { &mut traffic.rtp_received }.add(
             now,

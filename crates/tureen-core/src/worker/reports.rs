@@ -203,9 +203,16 @@ impl Worker {
         if !consumer.is_active() {
             return;
         }
-        for outlet in &consumer.outlets {
+        let Some(producer) = self.producers.get(consumer.producer) else { return };
+        let clock = self.transports.get(producer.transport).and_then(|t| t.clocks.get(producer.cname()));
+        for (index, outlet) in consumer.outlets.iter().enumerate() {
             let ssrc = outlet.stream.ssrc;
-            let Some(report) = outlet.stream.sender_report(now, ntp) else { continue };
+            let Some((stream, offset)) = consumer.shown(index, &producer.streams) else { continue };
+            let Some((timestamp, seen_at)) = stream.stats.highest_timestamp() else { continue };
+            let captured = clock.and_then(|clock| clock.captured_at(&stream.stats, timestamp));
+            let captured = captured.unwrap_or_else(|| self.clock.ntp(seen_at));
+            let captured = (captured, timestamp.wrapping_sub(offset));
+            let Some(report) = outlet.stream.sender_report(now, ntp, captured) else { continue };
             let info = SenderInfo {
                 ntp_time: report.ntp,
                 rtp_timestamp: report.rtp_timestamp,
@@ -262,15 +269,21 @@ impl Worker {
     }
 
     pub(super) fn on_sender_report(&mut self, now: Instant, key: TransportKey, report: &SenderReport<'_>) {
-        let Some(transport) = self.transports.get(key) else { return };
+        let Some(transport) = self.transports.get_mut(key) else { return };
         let Some(producer_key) = transport.listener.by_ssrc(report.sender_ssrc) else { return };
         let Some(producer) = self.producers.get_mut(producer_key) else { return };
         let info = report.info;
-        let mut first = false;
+        let ntp = self.clock.ntp(now);
+        let mut alignable = false;
         for stream in &mut producer.streams {
             if stream.stats.ssrc() == report.sender_ssrc {
-                first |= stream.stats.sender_report().is_none();
+                let was_reported = stream.is_reported();
                 stream.stats.handle_sender_report(now, info.ntp_time.0, info.rtp_timestamp);
+                alignable |= !was_reported && stream.is_reported();
+                let cname = producer.rtp_parameters.rtcp.cname.as_deref().unwrap_or_default();
+                if let Some(clock) = transport.clocks.get_mut(cname) {
+                    clock.on_sender_report(now, ntp, &stream.stats);
+                }
             } else if let Some(rtx) = &mut stream.rtx
                 && rtx.ssrc() == report.sender_ssrc
             {
@@ -293,7 +306,7 @@ impl Worker {
             };
             self.notify_producer(producer_key, ProducerEvent::Trace(event));
         }
-        if first {
+        if alignable {
             // The stream can be aligned with others now.
             self.aim_consumers(now, producer_key);
         }
@@ -339,14 +352,15 @@ impl Worker {
         let Some(producer) = self.transports.get(key).and_then(|t| t.listener.by_ssrc(sender)) else {
             return;
         };
-        let Some(stream) = self.producers.get_mut(producer).and_then(|p| p.stream_by_ssrc(sender)) else {
+        let Some(producer) = self.producers.get_mut(producer) else { return };
+        let Some(stream) = producer.stream_by_ssrc(sender) else { return };
+        let Some(rtt) = stream.stats.handle_dlrr(compact, entry.last_reference_time, entry.delay) else {
             return;
         };
-        if let Some(rtt) = stream.stats.handle_dlrr(compact, entry.last_reference_time, entry.delay)
-            && let Some(nack) = &mut stream.nack
-        {
+        if let Some(nack) = &mut stream.nack {
             nack.set_rtt(rtt);
         }
+        producer.key_frame_requests.set_round_trip(rtt);
     }
 
     fn trace_producer(&mut self, now: Instant, key: ProducerKey, data: MediaTraceData) {

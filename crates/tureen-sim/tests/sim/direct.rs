@@ -1,15 +1,20 @@
 //! DirectTransports: the application as a remote side.
 
+use std::num::NonZeroU8;
 use std::time::Duration;
 
 use tureen_core::api::{
     ConsumerEvent, ConsumerId, CreateDirectTransport, Injection, LinkDump, Notification, ProducerId, Request,
     Response, TransportEvent, TransportId,
 };
+use tureen_core::types::rtp_parameters::RtpHeaderExtensionUri;
 use tureen_core::units::Ssrc;
-use tureen_core::wire::rtcp::{RtcpCompound, RtcpPacket, write_pli};
+use tureen_core::wire::rtcp::{
+    NtpTime, RtcpCompound, RtcpPacket, SenderInfo, write_pli, write_sender_report,
+};
 use tureen_core::wire::rtp::RtpHeader;
-use tureen_sim::{AudioConfig, Call, ROUTER};
+use tureen_core::wire::rtp::extensions::AbsCaptureTime;
+use tureen_sim::{AudioConfig, Call, ROUTER, UNIX};
 
 use crate::{MS, even_video, foreign, good_link, received};
 
@@ -115,4 +120,91 @@ fn what_the_application_gets_wrong_is_dropped_and_counted() {
         call.network.inject_direct(injection);
         assert_eq!(call.network.drops(reason), before + 1, "{reason}");
     }
+}
+
+/// A sender of audio whose clock is 1000 s ahead of ours, and of which a packet comes 150 ms after it was captured.
+#[test]
+fn reports_follow_the_time_of_capture() {
+    const AHEAD: i64 = 1000 << 32;
+    for report in [true, false] {
+        let mut call = Call::new(5);
+        let transport = direct(&mut call);
+        let produced = foreign::produce_audio(&mut call, transport.clone());
+        let (consumer, parameters) = call.consume_on(transport.clone(), &produced);
+        call.request(Request::ResumeConsumer(consumer));
+        let started = call.network.elapsed();
+        for number in 0..500 {
+            let since_start = call.network.elapsed() - started;
+            call.network.inject_direct(Injection::Rtp(produced.id.clone(), foreign::audio(number)));
+            if report && number % 50 == 0 {
+                // Now is 150 ms after the capture of this packet.
+                let info = SenderInfo {
+                    ntp_time: NtpTime::from_unix(UNIX + started + since_start).shifted(AHEAD),
+                    rtp_timestamp: (u32::from(number) * 960).wrapping_add(48 * 150),
+                    packet_count: u32::from(number),
+                    octet_count: 0,
+                };
+                let mut packet = Vec::new();
+                write_sender_report(&mut packet, Ssrc(foreign::SSRC), &info, &[]);
+                call.network.inject_direct(Injection::Rtcp(transport.clone(), packet));
+            }
+            call.network.run_for(20 * MS);
+        }
+        let ssrc = parameters.encodings[0].ssrc;
+        let reports = call.network.notifications().iter().filter_map(|(at, notification)| {
+            let Notification::Transport(_, TransportEvent::Rtcp(packet)) = notification else { return None };
+            let mut packets = RtcpCompound::new(packet).map(Result::unwrap);
+            packets.find_map(|packet| match packet {
+                RtcpPacket::SenderReport(report) if Some(report.sender_ssrc.0) == ssrc => {
+                    Some((*at - started, report.info))
+                }
+                _ => None,
+            })
+        });
+        // Three reports of the sender make its clock known.
+        let reports: Vec<_> = reports.filter(|(at, _)| *at > Duration::from_millis(2100)).collect();
+        assert!(!reports.is_empty());
+        for (at, info) in reports {
+            assert_eq!(info.ntp_time, NtpTime::from_unix(UNIX + started + at), "our clock");
+            let delay = info.rtp_timestamp as i64 - (at.as_millis() * 48) as i64;
+            let expected = if report { 150 * 48 } else { 0 };
+            assert!((delay - expected).abs() <= 48, "{delay}, {report}");
+        }
+    }
+}
+
+#[test]
+fn capture_time_goes_on_with_the_offset_against_our_clock() {
+    let mut call = Call::new(6);
+    let transport = direct(&mut call);
+    let produced = foreign::produce_timed_audio(&mut call, transport.clone());
+    let (consumer, parameters) = call.consume_on(transport.clone(), &produced);
+    call.request(Request::ResumeConsumer(consumer.clone()));
+    let id = parameters.header_extensions.iter().find(|e| e.uri == RtpHeaderExtensionUri::AbsCaptureTime);
+    let id = id.and_then(|extension| NonZeroU8::new(extension.id as u8));
+    let mut ntp = NtpTime(1 << 40);
+    for number in 0..200 {
+        if number % 50 == 40 {
+            let (ntp_time, rtp_timestamp) = (ntp, u32::from(number) * 960);
+            let info = SenderInfo { ntp_time, rtp_timestamp, packet_count: 1, octet_count: 1 };
+            let mut packet = Vec::new();
+            write_sender_report(&mut packet, Ssrc(foreign::SSRC), &info, &[]);
+            call.network.inject_direct(Injection::Rtcp(transport.clone(), packet));
+        }
+        let time = AbsCaptureTime { timestamp: ntp, estimated_clock_offset: None };
+        call.network.inject_direct(Injection::Rtp(produced.id.clone(), foreign::timed_audio(number, time)));
+        call.network.run_for(20 * MS);
+        ntp = ntp.shifted((1 << 32) / 50);
+    }
+    let now = NtpTime::from_unix(UNIX + call.network.elapsed());
+    let packets = delivered(&call, &consumer);
+    let times = packets.iter().map(|packet| {
+        RtpHeader::parse(packet).unwrap().read::<AbsCaptureTime>(packet, id).expect("it goes on")
+    });
+    let times: Vec<_> = times.collect();
+    assert_eq!(times[0].timestamp, NtpTime(1 << 40), "as it came");
+    assert_eq!(times[0].estimated_clock_offset, Some(0), "our clock is taken for the sender's");
+    let offset = times.last().unwrap().estimated_clock_offset.unwrap();
+    let off = offset - ntp.since(now);
+    assert!(off.abs() < (1 << 32) / 1000, "{off}");
 }

@@ -1,9 +1,10 @@
 //! A remote side without ICE and DTLS: its media, packet by packet.
 
-use serde_json::json;
+use serde_json::{Value, json};
 use tureen_core::api::TransportId;
 use tureen_core::types::data_structures::{ListenInfo, Protocol};
 use tureen_core::types::rtp_parameters::{MediaKind, RtpParameters};
+use tureen_core::wire::rtp::extensions::AbsCaptureTime;
 use tureen_sim::{Call, Produced};
 
 /// SSRC of [`audio`].
@@ -26,11 +27,21 @@ pub(crate) fn listen_info() -> ListenInfo {
 
 /// A Producer for [`audio`].
 pub(crate) fn produce_audio(call: &mut Call, transport: TransportId) -> Produced {
+    produce(call, transport, &json!([]))
+}
+
+/// A Producer for [`timed_audio`].
+pub(crate) fn produce_timed_audio(call: &mut Call, transport: TransportId) -> Produced {
+    let uri = "http://www.webrtc.org/experiments/rtp-hdrext/abs-capture-time";
+    produce(call, transport, &json!([{ "uri": uri, "id": 5 }]))
+}
+
+fn produce(call: &mut Call, transport: TransportId, header_extensions: &Value) -> Produced {
     let parameters: RtpParameters = serde_json::from_value(json!({
         "codecs": [{ "mimeType": "audio/opus", "payloadType": 100, "clockRate": 48000, "channels": 2,
                      "parameters": {}, "rtcpFeedback": [] }],
         "encodings": [{ "ssrc": SSRC }],
-        "headerExtensions": [],
+        "headerExtensions": header_extensions,
         "rtcp": { "cname": "foreign" },
     }))
     .unwrap();
@@ -39,10 +50,27 @@ pub(crate) fn produce_audio(call: &mut Call, transport: TransportId) -> Produced
 
 /// The RTP packet number `number` of an Opus stream.
 pub(crate) fn audio(number: u16) -> Vec<u8> {
-    let mut packet = vec![0x80, 100];
+    packet(number, &[])
+}
+
+/// As [`audio`], with the time at which it was captured.
+pub(crate) fn timed_audio(number: u16, captured: AbsCaptureTime) -> Vec<u8> {
+    let mut space = [0; 16];
+    let value = captured.write(&mut space);
+    // RFC 8285 §4.2: the one-byte form, padded to whole words.
+    let mut extension = vec![0xbe, 0xde, 0, 0, 5 << 4 | (value.len() - 1) as u8];
+    extension.extend(value);
+    extension.resize(extension.len().next_multiple_of(4), 0);
+    extension[3] = (extension.len() / 4 - 1) as u8;
+    packet(number, &extension)
+}
+
+fn packet(number: u16, extension: &[u8]) -> Vec<u8> {
+    let mut packet = vec![if extension.is_empty() { 0x80 } else { 0x90 }, 100];
     packet.extend(number.to_be_bytes());
     packet.extend((u32::from(number) * 960).to_be_bytes());
     packet.extend(SSRC.to_be_bytes());
+    packet.extend(extension);
     packet.extend([0x78; 60]);
     packet
 }

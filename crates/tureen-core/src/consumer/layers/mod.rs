@@ -121,21 +121,26 @@ struct Epoch {
 
 /// The last epochs: late packets belong to earlier ones.
 #[derive(Debug, Default)]
-struct Epochs([Epoch; 16]);
+struct Epochs {
+    last: [Epoch; 16],
+    newest: u16,
+}
 
 impl Epochs {
     /// Starts an epoch with a packet of this timestamp, and ends the one before.
     fn start(&mut self, epoch: Epoch, timestamp: u32) {
         let before = epoch.id.wrapping_sub(1);
-        let slot = &mut self.0[usize::from(before) % self.0.len()];
+        let count = self.last.len();
+        let slot = &mut self.last[usize::from(before) % count];
         if slot.id == before {
             slot.end = Some(timestamp);
         }
-        self.0[usize::from(epoch.id) % self.0.len()] = epoch;
+        self.last[usize::from(epoch.id) % count] = epoch;
+        self.newest = epoch.id;
     }
 
     fn get(&self, id: u16) -> Option<&Epoch> {
-        Some(&self.0[usize::from(id) % self.0.len()]).filter(|epoch| epoch.id == id)
+        Some(&self.last[usize::from(id) % self.last.len()]).filter(|epoch| epoch.id == id)
     }
 }
 
@@ -216,6 +221,11 @@ impl Layered {
     /// Encoding whose packets are sent.
     pub fn source(&self) -> Option<u8> {
         self.source
+    }
+
+    /// What is subtracted from the RTP timestamps of the encoding that is sent.
+    pub fn timestamp_offset(&self) -> u32 {
+        self.epochs.get(self.epochs.newest).map_or(0, |epoch| epoch.timestamp_offset)
     }
 
     /// Chooses the layers wanted.

@@ -1,8 +1,8 @@
 //! One line of RTP timestamps out of those of several streams.
 //!
 //! Each encoding of a simulcast has timestamps of its own. The one that is sent first is the reference; others are
-//! shifted so that what was captured at the same instant has the same timestamp, by the sender's reports. As in
-//! mediasoup, a stream that has not reported yet is not gone over to, unless the reference has died.
+//! shifted so that what was captured at the same instant has the same timestamp, by the sender's reports or
+//! `abs-capture-time`. As in mediasoup, a stream that has not reported yet is not gone over to, unless the reference has died.
 
 use std::time::{Duration, Instant};
 
@@ -113,8 +113,13 @@ impl Timeline {
     fn distance(&self, streams: &[ProducerStream], stream: &ProducerStream, timestamp: u32) -> Option<u32> {
         let reference = &stream_of(streams, self.reference?.0)?.stats;
         let (reference_timestamp, _) = reference.highest_timestamp()?;
-        let reference_captured = reference.capture_ntp(reference_timestamp)?;
-        let captured = stream.stats.capture_ntp(timestamp)?;
+        // Both by the same source: one is more exact than the other.
+        let (reference_captured, captured) = reference
+            .capture_ntp_by_extension(reference_timestamp)
+            .zip(stream.stats.capture_ntp_by_extension(timestamp))
+            .or_else(|| {
+                reference.capture_ntp(reference_timestamp).zip(stream.stats.capture_ntp(timestamp))
+            })?;
         // 32.32 fixed point seconds.
         let later = i128::from(captured) - i128::from(reference_captured);
         let later = (later * i128::from(stream.codec.clock_rate)) >> 32;

@@ -24,6 +24,16 @@ impl NtpTime {
         Duration::from_secs(u64::from(seconds)) + fraction_to_duration(u64::from(self.fraction()), 32)
     }
 
+    /// How much later this time is than another one: 32.32 fixed point seconds, exact up to 68 years.
+    pub const fn since(self, other: Self) -> i64 {
+        self.0.wrapping_sub(other.0).cast_signed()
+    }
+
+    /// This time and so many 32.32 fixed point seconds.
+    pub const fn shifted(self, by: i64) -> Self {
+        Self(self.0.wrapping_add_signed(by))
+    }
+
     /// The whole seconds since 1900.
     pub const fn seconds(self) -> u32 {
         (self.0 >> 32) as u32
