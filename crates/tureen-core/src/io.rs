@@ -41,7 +41,7 @@ pub struct Transmit {
     pub control: bool,
 }
 
-/// What the engine wants done with a socket. The driver answers a bind and a listen with `Worker::handle_socket_bound`.
+/// What the engine wants done with a socket. The driver answers all but a close with `Worker::handle_socket_bound`.
 ///
 /// A TCP stream carries datagrams in frames (RFC 4571), which the driver puts on and takes off: to the engine it is a
 /// socket with a single remote side. The driver asks `Worker::handle_stream_opened` for its name and tells
@@ -50,6 +50,8 @@ pub struct Transmit {
 pub enum SocketCommand {
     /// Open a UDP socket.
     BindUdp(SocketId, ListenInfo),
+    /// Take the end of a pipe in this process, which came with the request, for a UDP socket.
+    OpenPipe(SocketId),
     /// Open a TCP listener.
     ListenTcp(SocketId, ListenInfo),
     /// Close a socket, a listener or a stream. Nothing of it may come in any more.

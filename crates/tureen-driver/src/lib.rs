@@ -26,7 +26,7 @@ use tureen_core::dtls::{Certificate, DtlsOptions};
 use tureen_core::io::{Datagram, SocketCommand, SocketId, Tuple};
 use tureen_core::types::data_structures::ListenInfo;
 use tureen_core::worker::{Limits, Output, Worker, WorkerConfig};
-use tureen_net::{Net, Port, StreamEvent, TcpOptions, UdpOptions};
+use tureen_net::{Net, PipeEnd, Port, StreamEvent, TcpOptions, UdpOptions};
 
 /// What an engine is started with.
 #[derive(Clone, Debug)]
@@ -68,6 +68,8 @@ pub struct Engine {
     net: Net,
     rtc_port_range: RangeInclusive<u16>,
     batches_per_turn: usize,
+    /// What came with the request that is being served.
+    pipe_end: Option<PipeEnd>,
 }
 
 impl Engine {
@@ -89,6 +91,7 @@ impl Engine {
             net,
             rtc_port_range: config.rtc_port_range,
             batches_per_turn: config.batches_per_turn,
+            pipe_end: None,
         })
     }
 
@@ -120,6 +123,19 @@ impl Engine {
     pub fn request(&mut self, id: RequestId, request: Request, outlet: &mut impl Outlet) {
         self.worker.handle_request(self.net.now(), id, request);
         self.drain(outlet);
+    }
+
+    /// Serves a request to make a PipeTransport whose other end is in this process, with its end of the pipe.
+    pub fn request_with_pipe(
+        &mut self,
+        id: RequestId,
+        request: Request,
+        end: PipeEnd,
+        outlet: &mut impl Outlet,
+    ) {
+        self.pipe_end = Some(end);
+        self.request(id, request, outlet);
+        self.pipe_end = None; // Where the request was refused.
     }
 
     /// Puts in a packet or message of the application.
@@ -178,6 +194,10 @@ impl Engine {
                     let bound = self.bind_udp(id, &listen_info).map_err(|error| error.to_string());
                     self.worker.handle_socket_bound(self.net.now(), id, bound);
                 }
+                Output::Socket(SocketCommand::OpenPipe(id)) => {
+                    let opened = self.open_pipe(id).map_err(|error| error.to_string());
+                    self.worker.handle_socket_bound(self.net.now(), id, opened);
+                }
                 Output::Socket(SocketCommand::ListenTcp(id, listen_info)) => {
                     let bound = self.listen_tcp(id, &listen_info).map_err(|error| error.to_string());
                     self.worker.handle_socket_bound(self.net.now(), id, bound);
@@ -214,6 +234,11 @@ impl Engine {
         options.send_buffer = size(listen_info.send_buffer_size);
         options.recv_buffer = size(listen_info.recv_buffer_size);
         self.net.bind_udp(id.0, &options)
+    }
+
+    fn open_pipe(&mut self, id: SocketId) -> io::Result<SocketAddr> {
+        let end = self.pipe_end.take().ok_or_else(|| invalid("no pipe came with the request"))?;
+        self.net.adopt_pipe(id.0, end)
     }
 
     fn listen_tcp(&mut self, id: SocketId, listen_info: &ListenInfo) -> io::Result<SocketAddr> {

@@ -17,7 +17,8 @@
 //! [`claim_fd`] and [`ResourceUsage`].
 //!
 //! Sockets are named by tokens that the caller chooses. A TCP stream carries datagrams in frames (RFC 4571) and is used by
-//! the same calls as a UDP socket; [`Net::next_stream_event`] tells of new streams and of those that have ended.
+//! the same calls as a UDP socket; [`Net::next_stream_event`] tells of new streams and of those that have ended. So is
+//! a [`pipe`] to another worker of this process, which the kernel has no part in.
 #![warn(missing_debug_implementations, clippy::unwrap_used)]
 
 mod bind;
@@ -25,6 +26,7 @@ mod framing;
 #[cfg(unix)]
 mod inherited;
 mod net;
+mod pipe;
 mod receive;
 mod send;
 mod stats;
@@ -46,6 +48,7 @@ pub use inherited::claim_fd;
 #[cfg(unix)]
 pub use net::Interest;
 pub use net::{Net, NetConfig};
+pub use pipe::{PipeEnd, pipe};
 pub use receive::{Batch, Datagram};
 pub use stats::NetStats;
 pub use tcp::{Connection, StreamEvent};

@@ -6,6 +6,7 @@ use std::net::{SocketAddr, UdpSocket};
 use std::time::{Duration, Instant};
 
 use crate::bind::{TcpOptions, UdpOptions};
+use crate::pipe::{PipeEnd, Pipes};
 use crate::receive::{Batch, Receiver};
 use crate::send::{MAX_RUN_BYTES, Sender};
 use crate::stats::NetStats;
@@ -42,6 +43,10 @@ pub struct NetConfig {
     /// no room are dropped; those committed by [`Net::commit_control`] have twice the room. More delays media instead
     /// of dropping it.
     pub stream_queue: usize,
+    /// Bytes that may wait in a [`pipe`](crate::pipe) for the other worker, 1 byte–1 GiB. Datagrams that find no room are
+    /// dropped; those committed by [`Net::commit_control`] have twice the room. It should hold what comes in during the
+    /// longest turn of the other worker. Each direction may keep twice this much memory, as far as it was ever used.
+    pub pipe_queue: usize,
 }
 
 /// Sockets, readiness, batching, waker and clock of one worker thread. The crate's documentation shows a turn.
@@ -52,7 +57,8 @@ pub struct Net {
     waker: Waker,
     sockets: Sockets,
     tcp: Tcp,
-    /// Sockets and streams with something to receive, the next one first.
+    pipes: Pipes,
+    /// Sockets, streams and pipes with something to receive, the next one first.
     ready: VecDeque<u32>,
     scratch: sys::Scratch,
     receiver: Receiver,
@@ -95,6 +101,7 @@ impl Default for NetConfig {
             gro: true,
             stream_frame_size: 4096,
             stream_queue: 256 << 10,
+            pipe_queue: 4 << 20,
         }
     }
 }
@@ -116,9 +123,11 @@ impl Net {
     pub fn new(config: NetConfig) -> io::Result<Self> {
         config.check()?;
         let (poller, notifier) = sys::Poller::new()?;
+        let waker = Waker::new(notifier);
         Ok(Self {
             poller,
-            waker: Waker::new(notifier),
+            pipes: Pipes::new(config.pipe_queue, waker.clone()),
+            waker,
             sockets: HashMap::new(),
             tcp: Tcp::new(StreamLimits { frame: config.stream_frame_size, queue: config.stream_queue }),
             ready: VecDeque::new(),
@@ -189,6 +198,20 @@ impl Net {
         self.tcp.add_stream(&self.poller, token, connection)
     }
 
+    /// Names an end of a pipe `token`. From now on datagrams come in and go out by it. Returns the address it was given.
+    ///
+    /// # Errors
+    ///
+    /// `AlreadyExists` if `token` is in use. The end is closed then.
+    pub fn adopt_pipe(&mut self, token: u32, end: PipeEnd) -> io::Result<SocketAddr> {
+        self.check_unused(token)?;
+        let (address, waiting) = self.pipes.add(token, end);
+        if waiting {
+            self.ready.push_back(token);
+        }
+        Ok(address)
+    }
+
     /// The next connection that came in, or stream that has ended. Under load connections don't end: bound the number of
     /// calls between waits.
     pub fn next_stream_event(&mut self) -> Option<StreamEvent> {
@@ -204,6 +227,7 @@ impl Net {
     pub fn close(&mut self, token: u32) {
         self.flush();
         self.tcp.close(&self.poller, token);
+        self.pipes.close(token);
         if let Some(socket) = self.sockets.remove(&token) {
             self.poller.remove(&socket.udp);
             self.ready.retain(|ready| *ready != token);
@@ -262,7 +286,11 @@ impl Net {
             }
             sys::Ready::Watched => watched = true,
         });
-        let woken = self.waker.end_sleep() || watched;
+        let woken = self.waker.end_sleep();
+        if woken {
+            self.pipes.answer(|token| ready.push_back(token));
+        }
+        let woken = woken || watched;
         self.stats.wait_calls += 1;
         self.stats.wakes += u64::from(woken);
         waited.map(|()| woken)
@@ -273,6 +301,13 @@ impl Net {
     pub fn receive(&mut self) -> Option<Batch<'_>> {
         loop {
             let token = self.ready.pop_front()?;
+            if self.pipes.contains(token) {
+                let Some(more) = self.pipes.receive(token, &mut self.stats) else { continue };
+                if more {
+                    self.ready.push_back(token);
+                }
+                return self.pipes.batch(token);
+            }
             let Some(socket) = self.sockets.get_mut(&token) else {
                 let (buffer, messages) = self.receiver.for_stream();
                 self.tcp.receive(&self.poller, token, buffer, messages, &mut self.stats);
@@ -317,14 +352,18 @@ impl Net {
         if self.tcp.has_stream(token) {
             return self.queue_on_stream(token, len, segment_size, false);
         }
+        if self.pipes.contains(token) {
+            let run = &self.sender.slot()[..len];
+            return self.pipes.send(token, run, segment_size, false, &mut self.stats);
+        }
         let (sockets, scratch, stats) = (&mut self.sockets, &mut self.scratch, &mut self.stats);
         self.sender.commit(token, destination, len, segment_size, |runs, memory| {
             crate::send::send_runs(runs, memory, sockets, scratch, stats)
         });
     }
 
-    /// As [`commit`](Self::commit), for one datagram that the connection needs to go on: on a TCP stream it finds room
-    /// where media does not.
+    /// As [`commit`](Self::commit), for one datagram that the connection needs to go on: on a TCP stream and in a pipe it
+    /// finds room where media does not.
     ///
     /// # Panics
     ///
@@ -332,6 +371,10 @@ impl Net {
     pub fn commit_control(&mut self, token: u32, destination: SocketAddr, len: usize) {
         if self.tcp.has_stream(token) {
             return self.queue_on_stream(token, len, len, true);
+        }
+        if self.pipes.contains(token) {
+            let run = &self.sender.slot()[..len];
+            return self.pipes.send(token, run, len, true, &mut self.stats);
         }
         self.commit(token, destination, len, len);
     }
@@ -341,6 +384,7 @@ impl Net {
     pub fn flush(&mut self) {
         self.sender.flush(&mut self.sockets, &mut self.scratch, &mut self.stats);
         self.tcp.flush(&self.poller, &mut self.stats);
+        self.pipes.flush();
     }
 
     /// The counters since this was made.
@@ -361,7 +405,7 @@ impl Net {
     }
 
     fn check_unused(&self, token: u32) -> io::Result<()> {
-        if self.sockets.contains_key(&token) || self.tcp.contains(token) {
+        if self.sockets.contains_key(&token) || self.tcp.contains(token) || self.pipes.contains(token) {
             return Err(io::Error::new(
                 io::ErrorKind::AlreadyExists,
                 format!("there is a socket with token {token} already"),
@@ -391,6 +435,7 @@ impl NetConfig {
             ("send_memory", self.send_memory, self.slot_size, usize::MAX >> 1),
             ("stream_frame_size", self.stream_frame_size, 1, 65_535),
             ("stream_queue", self.stream_queue, 1, 1 << 30),
+            ("pipe_queue", self.pipe_queue, 1, 1 << 30),
         ];
         for (name, value, min, max) in fields {
             if !(min..=max).contains(&value) {

@@ -125,19 +125,24 @@ impl Receiver {
 
     /// What the last receive found.
     pub(crate) fn batch(&mut self, token: u32) -> Batch<'_> {
-        Batch {
+        Batch::new(token, &self.messages, &mut self.buffer)
+    }
+}
+
+impl<'a> Batch<'a> {
+    /// The messages, which are in ascending order of their places in `buffer`.
+    pub(crate) fn new(token: u32, messages: &'a [Message], buffer: &'a mut [u8]) -> Self {
+        Self {
             token,
-            messages: self.messages.iter(),
-            rest: &mut self.buffer,
+            messages: messages.iter(),
+            rest: buffer,
             offset: 0,
             run: &mut [],
             segment_size: 1,
             source: SocketAddr::from(([0, 0, 0, 0], 0)),
         }
     }
-}
 
-impl Batch<'_> {
     /// The socket that all of the batch came in by.
     pub fn token(&self) -> u32 {
         self.token

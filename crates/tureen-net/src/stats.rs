@@ -8,7 +8,7 @@ pub struct NetStats {
     pub datagrams_in: u64,
     /// Their payload bytes.
     pub bytes_in: u64,
-    /// Datagrams that the kernel took for sending.
+    /// Datagrams that the kernel, or a pipe, took for sending.
     pub datagrams_out: u64,
     /// Their payload bytes.
     pub bytes_out: u64,
@@ -24,10 +24,11 @@ pub struct NetStats {
 
     /// Received datagrams larger than `NetConfig::datagram_size`.
     pub dropped_truncated: u64,
-    /// Datagrams not sent because the socket's send buffer, or the send queue of a TCP stream, was full.
+    /// Datagrams not sent because the socket's send buffer, the send queue of a TCP stream
+    /// or a pipe was full.
     pub dropped_send_buffer_full: u64,
     /// Datagrams not sent because the kernel refused them: destination unreachable or refused, larger than the path's MTU
-    /// allows, forbidden by a firewall, port 0.
+    /// allows, forbidden by a firewall, port 0; or the other end of a pipe is closed.
     pub dropped_send_error: u64,
     /// Datagrams committed for a token that names no socket.
     pub dropped_no_socket: u64,
@@ -41,7 +42,7 @@ pub struct NetStats {
     pub receive_errors: u64,
     /// Runs that the kernel refused as one GSO message and that were sent datagram by datagram.
     pub gso_fallbacks: u64,
-    /// Messages sent by how many datagrams each held: 1, 2, 3–4, 5–8, 9–16, 17–32, 33–64. A datagram that was sent
+    /// Messages sent, also by pipes, by how many datagrams each held: 1, 2, 3–4, 5–8, 9–16, 17–32, 33–64. A datagram that was sent
     /// without GSO is a message of 1.
     pub run_lengths: [u64; 7],
 }

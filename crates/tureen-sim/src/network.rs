@@ -438,6 +438,10 @@ impl Network {
                     self.sockets.insert(id, address);
                     self.worker.handle_socket_bound(self.now, id, Ok(address));
                 }
+                Output::Socket(SocketCommand::OpenPipe(id)) => {
+                    let refusal = "there is one worker only".to_owned();
+                    self.worker.handle_socket_bound(self.now, id, Err(refusal));
+                }
                 Output::Socket(SocketCommand::Close(id)) => {
                     self.sockets.remove(&id);
                     self.streams.retain(|_, stream| *stream != id);

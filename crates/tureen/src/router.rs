@@ -29,6 +29,7 @@ use parking_lot::{Mutex, RwLock};
 use serde::{Deserialize, Serialize};
 use thiserror::Error;
 use tureen_core::api::{self, Request, Response};
+use tureen_net::PipeEnd;
 
 use self::piping::Pipes;
 pub use self::piping::{
@@ -374,10 +375,19 @@ impl Router {
         &self,
         pipe_transport_options: PipeTransportOptions,
     ) -> Result<PipeTransport, RequestError> {
+        self.make_pipe_transport(pipe_transport_options, None).await
+    }
+
+    /// Makes a [`PipeTransport`], with a socket or with the end of a pipe in this process.
+    async fn make_pipe_transport(
+        &self,
+        options: PipeTransportOptions,
+        end: Option<PipeEnd>,
+    ) -> Result<PipeTransport, RequestError> {
         let id = TransportId::new();
         let guard = CloseOnDrop::new(self.worker().channel(), Request::CloseTransport(id.into()));
         let events = self.worker().dispatcher().hold(api::TransportId::from(id));
-        let transport = PipeTransport::create(id, pipe_transport_options, self.clone()).await?;
+        let transport = PipeTransport::create(id, options, self.clone(), end).await?;
         guard.disarm();
 
         self.inner.handlers.new_transport.call(|callback| callback(NewTransport::Pipe(&transport)));

@@ -281,6 +281,9 @@ pub struct CreatePipeTransport {
     pub id: TransportId,
     /// Its socket.
     pub listen_info: ListenInfo,
+    /// The other router is in this process: instead of a socket it has the end of a pipe, which the driver gets with this
+    /// request. Of `listen_info` only the address counts then, as the one that is told.
+    pub in_process: bool,
     /// Lost packets are sent again.
     pub enable_rtx: bool,
     /// Encrypt with this suite, [`PIPE_SUITE`](crate::transport::pipe::PIPE_SUITE) in mediasoup since 3.9.

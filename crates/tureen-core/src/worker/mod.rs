@@ -273,7 +273,7 @@ impl Worker {
         self.flush_sctp(now);
     }
 
-    /// The driver's answer to [`SocketCommand::BindUdp`] and [`SocketCommand::ListenTcp`]: the address bound, or why not.
+    /// The driver's answer to every [`SocketCommand`] that opens one: the address bound, or why not.
     pub fn handle_socket_bound(
         &mut self,
         now: Instant,

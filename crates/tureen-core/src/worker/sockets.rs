@@ -57,6 +57,13 @@ impl Sockets {
         (id, command)
     }
 
+    /// A pipe in this process, which is no different from a UDP socket once it is open.
+    pub(super) fn open_pipe(&mut self, owner: SocketOwner, listen: ListenInfo) -> (SocketId, SocketCommand) {
+        let id = self.new_id();
+        self.table.insert(id, Socket { owner, listen, local: None, kind: SocketKind::Udp });
+        (id, SocketCommand::OpenPipe(id))
+    }
+
     /// A name that no socket has. Streams come and go, so names are used again after 2^32 of them.
     pub(super) fn new_id(&mut self) -> SocketId {
         loop {
@@ -138,6 +145,13 @@ impl Worker {
     /// Opens a UDP socket or a TCP listener.
     pub(super) fn open_socket(&mut self, owner: &SocketOwner, info: &ListenInfo) -> SocketId {
         let (id, command) = self.sockets.open(owner.clone(), info.clone());
+        self.outputs.push_back(Output::Socket(command));
+        id
+    }
+
+    /// Opens the pipe that came with the request.
+    pub(super) fn open_pipe(&mut self, owner: &SocketOwner, info: &ListenInfo) -> SocketId {
+        let (id, command) = self.sockets.open_pipe(owner.clone(), info.clone());
         self.outputs.push_back(Output::Socket(command));
         id
     }

@@ -144,7 +144,12 @@ impl Worker {
             let (id, router) = (options.id.clone(), options.router_id.clone());
             Transport::new(id, router, Link::Direct, Bitrates::default(), data)
         });
-        let socket = self.open_socket(&SocketOwner::Transport(key), &options.listen_info);
+        let owner = SocketOwner::Transport(key);
+        let socket = if options.in_process {
+            self.open_pipe(&owner, &options.listen_info)
+        } else {
+            self.open_socket(&owner, &options.listen_info)
+        };
         let link = PipeLink::new(socket, options.enable_rtx, options.srtp, &mut self.rng);
         let transport = &mut self.transports[key];
         if !link.has_srtp() {

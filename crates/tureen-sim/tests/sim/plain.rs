@@ -339,6 +339,7 @@ fn pipe_transport_takes_media_from_its_other_end_alone() {
             router_id: ROUTER.into(),
             id: "pipe".into(),
             listen_info: foreign::listen_info(),
+            in_process: false,
             enable_rtx: true,
             srtp: enable_srtp.then_some(tureen_core::transport::pipe::PIPE_SUITE),
             sctp: None,

@@ -277,6 +277,7 @@ fn pipe_carries_messages_with_their_subchannels_to_another_router() {
             router_id: router.into(),
             id: id.into(),
             listen_info: foreign::listen_info(),
+            in_process: false,
             enable_rtx: false,
             srtp: None,
             sctp: Some(OPTIONS),

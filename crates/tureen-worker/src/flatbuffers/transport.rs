@@ -77,6 +77,7 @@ pub(super) fn read_pipe_options(
         router_id,
         id,
         listen_info: read_listen_info(*from.listen_info)?,
+        in_process: false,
         enable_rtx: from.enable_rtx,
         srtp: from.enable_srtp.then_some(PIPE_SUITE),
         sctp: read_sctp_options(&from.base),

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use futures_channel::oneshot;
 use parking_lot::Mutex;
 use tureen_core::api::{self, Injection, Request, Response};
-use tureen_net::{NetStats, Waker};
+use tureen_net::{NetStats, PipeEnd, Waker};
 
 use crate::worker::RequestError;
 
@@ -18,6 +18,8 @@ pub(super) type Reply = oneshot::Sender<Result<Response, api::RequestError>>;
 pub(super) enum Command {
     /// Serve this. Without `Reply` nobody waits for the answer.
     Request(Request, Option<Reply>),
+    /// Serve this request, which makes a PipeTransport, with its end of a pipe.
+    CreatePipe(Request, PipeEnd, Reply),
     /// Put this in. It has no answer.
     Inject(Injection),
     /// Tell what the sockets have carried.
@@ -77,6 +79,18 @@ impl Channel {
     /// # Errors
     /// `ChannelClosed` if the worker or the object is gone, `Response` with the worker's reason otherwise.
     pub(crate) async fn request(&self, request: Request) -> Result<Response, RequestError> {
+        self.ask(|reply| Command::Request(request, Some(reply))).await
+    }
+
+    /// Sends a request to make a PipeTransport whose other end is in this process.
+    ///
+    /// # Errors
+    /// As [`Channel::request`].
+    pub(crate) async fn create_pipe(&self, request: Request, end: PipeEnd) -> Result<Response, RequestError> {
+        self.ask(|reply| Command::CreatePipe(request, end, reply)).await
+    }
+
+    async fn ask(&self, command: impl FnOnce(Reply) -> Command) -> Result<Response, RequestError> {
         let (reply, answer) = oneshot::channel();
         {
             let mut inbox = self.shared.inbox.lock();
@@ -87,7 +101,7 @@ impl Channel {
                 let reason = format!("the worker has {} requests waiting already", self.shared.capacity);
                 return Err(RequestError::Response { reason });
             }
-            inbox.commands.push_back(Command::Request(request, Some(reply)));
+            inbox.commands.push_back(command(reply));
         }
         self.shared.waker.wake();
         match answer.await {

@@ -153,7 +153,14 @@ impl<'a> Driver<'a> {
                 more_commands = self.channel.take(&mut commands, self.requests_per_turn);
                 for command in commands.drain(..) {
                     match command {
-                        Command::Request(request, reply) => self.serve(request, reply),
+                        Command::Request(request, reply) => {
+                            let id = self.next_id(reply);
+                            self.engine.request(id, request, &mut self.outlet);
+                        }
+                        Command::CreatePipe(request, end, reply) => {
+                            let id = self.next_id(Some(reply));
+                            self.engine.request_with_pipe(id, request, end, &mut self.outlet);
+                        }
                         Command::Inject(injection) => self.engine.inject(injection, &mut self.outlet),
                         // Who asked may have lost interest.
                         Command::NetStats(reply) => drop(reply.send(*self.engine.net().stats())),
@@ -168,13 +175,14 @@ impl<'a> Driver<'a> {
         }
     }
 
-    fn serve(&mut self, request: tureen_core::api::Request, reply: Option<Reply>) {
+    /// The identifier of a new request, with where its answer goes.
+    fn next_id(&mut self, reply: Option<Reply>) -> RequestId {
         let id = RequestId(self.next_request);
         self.next_request += 1;
         if let Some(reply) = reply {
             self.outlet.replies.insert(id, reply);
         }
-        self.engine.request(id, request, &mut self.outlet);
+        id
     }
 }
 

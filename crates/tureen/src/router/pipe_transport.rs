@@ -13,6 +13,7 @@ use serde::{Deserialize, Serialize};
 use tureen_core::api::{
     self, ConnectPipe, CreatePipeTransport, LinkDump, LinkStats, Request, Response, TransportEvent,
 };
+use tureen_net::PipeEnd;
 
 pub use self::options::PipeTransportOptions;
 use crate::consumer::ConsumerId;
@@ -76,22 +77,29 @@ struct Inner {
 }
 
 impl PipeTransport {
-    /// Makes the transport in the worker, and its handle.
+    /// Makes the transport in the worker, and its handle. With the end of a pipe it has that instead of a socket.
     pub(super) async fn create(
         id: TransportId,
         options: PipeTransportOptions,
         router: Router,
+        end: Option<PipeEnd>,
     ) -> Result<Self, RequestError> {
         let sctp = options.sctp();
         let request = Request::CreatePipeTransport(CreatePipeTransport {
             router_id: router.id().into(),
             id: id.into(),
             listen_info: options.listen_info,
+            in_process: end.is_some(),
             enable_rtx: options.enable_rtx,
             srtp: options.enable_srtp.then_some(tureen_core::transport::pipe::PIPE_SUITE),
             sctp,
         });
-        let made = match router.worker().channel().request(request).await? {
+        let channel = router.worker().channel();
+        let answer = match end {
+            Some(end) => channel.create_pipe(request, end).await?,
+            None => channel.request(request).await?,
+        };
+        let made = match answer {
             Response::TransportDump(made) => *made,
             other => return Err(RequestError::unexpected(&other)),
         };

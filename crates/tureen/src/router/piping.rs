@@ -1,8 +1,9 @@
 //! Piping: making the producers of one router producers of another one too.
 
 use std::collections::HashMap;
-use std::net::{IpAddr, Ipv4Addr};
+use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU16, Ordering};
 
 use async_lock::Mutex as AsyncMutex;
 use parking_lot::Mutex;
@@ -24,7 +25,8 @@ use crate::worker::RequestError;
 
 /// Options for piping to another router of this process.
 ///
-/// Two routers are connected by one pair of pipe transports. So of all options but `router` and `keep_id` only those of
+/// Two routers are connected by one pair of pipe transports. Between them is a queue in memory that holds up to
+/// [`NetConfig::pipe_queue`](tureen_net::NetConfig::pipe_queue) bytes in each direction, and drops what it has no room for. So of all options but `router` and `keep_id` only those of
 /// the call count that makes the pair.
 #[derive(Debug)]
 pub struct PipeToRouterOptions {
@@ -333,8 +335,10 @@ impl Pipe {
         remote: &Router,
         options: PipeTransportOptions,
     ) -> Result<Self, RequestError> {
-        let local = local.create_pipe_transport(options.clone()).await?;
-        let remote = remote.create_pipe_transport(options).await?;
+        let [near, far] = [next_address(options.listen_info.ip), next_address(options.listen_info.ip)];
+        let (near, far) = tureen_net::pipe(near, far);
+        let local = local.make_pipe_transport(options.clone(), Some(near)).await?;
+        let remote = remote.make_pipe_transport(options, Some(far)).await?;
         local.connect(parameters_of(&remote)).await?;
         remote.connect(parameters_of(&local)).await?;
         Ok(Self { local, remote })
@@ -352,6 +356,12 @@ impl WeakPipe {
     }
 }
 
+/// An address by which an end of a pipe is known, as a socket would be. Nothing is bound to it.
+fn next_address(ip: IpAddr) -> SocketAddr {
+    static PORT: AtomicU16 = AtomicU16::new(1);
+    SocketAddr::new(ip, PORT.fetch_add(1, Ordering::Relaxed).max(1))
+}
+
 /// What the other end of a pipe is told.
 fn parameters_of(transport: &PipeTransport) -> PipeTransportRemoteParameters {
     let tuple = transport.tuple();
@@ -359,5 +369,59 @@ fn parameters_of(transport: &PipeTransport) -> PipeTransportRemoteParameters {
         ip: tuple.local_address().parse().expect("pipes announce no address other than their own"),
         port: tuple.local_port(),
         srtp_parameters: transport.srtp_parameters(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::mpsc;
+    use std::time::Duration;
+
+    use futures_lite::future::block_on;
+
+    use super::*;
+    use crate::router::RouterOptions;
+    use crate::test_support::{Call, opus, worker};
+
+    const PATIENCE: Duration = Duration::from_secs(10);
+
+    /// A call whose audio is piped to a router of another worker.
+    async fn piped() -> (Call, Router, PipeProducerToRouterPair) {
+        let call = Call::new().await;
+        let there = worker().await.create_router(RouterOptions::new(opus())).await.unwrap();
+        let options = PipeToRouterOptions::new(there.clone());
+        let pair = call.router.pipe_producer_to_router(call.producer.id(), options).await.unwrap();
+        (call, there, pair)
+    }
+
+    #[test]
+    fn death_of_the_far_worker_leaves_the_original_to_be_piped_again() {
+        block_on(async {
+            let (call, there, pair) = piped().await;
+            let (closed, is_closed) = mpsc::channel();
+            pair.pipe_consumer.on_close(move || closed.send(()).unwrap()).detach();
+            let piped = pair.pipe_producer.into_inner();
+            drop(pair.pipe_consumer);
+            there.worker().panic();
+            is_closed.recv_timeout(PATIENCE).unwrap();
+            assert!(piped.closed() && !call.producer.closed());
+
+            let there = worker().await.create_router(RouterOptions::new(opus())).await.unwrap();
+            let options = PipeToRouterOptions::new(there);
+            assert!(call.router.pipe_producer_to_router(call.producer.id(), options).await.is_ok());
+        });
+    }
+
+    #[test]
+    fn death_of_the_near_worker_closes_the_piped_producer() {
+        block_on(async {
+            let (call, there, pair) = piped().await;
+            let piped = pair.pipe_producer.into_inner();
+            let (closed, is_closed) = mpsc::channel();
+            piped.on_close(move || closed.send(()).unwrap()).detach();
+            call.worker.panic();
+            is_closed.recv_timeout(PATIENCE).unwrap();
+            assert!(piped.closed() && !there.closed());
+        });
     }
 }

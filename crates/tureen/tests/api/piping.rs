@@ -5,7 +5,8 @@ use std::time::Duration;
 
 use futures_lite::future::{block_on, zip};
 use tureen::consumer::ConsumerType;
-use tureen::router::PipeProducerToRouterError;
+use tureen::producer::DirectProducer;
+use tureen::router::{NewTransport, PipeProducerToRouterError};
 
 use super::*;
 
@@ -179,27 +180,151 @@ fn pipe_transports_are_connected_by_hand() {
 }
 
 #[test]
-fn piped_packets_arrive_at_the_other_router() {
+fn of_two_concurrent_pipes_of_one_producer_one_succeeds() {
     block_on(async {
-        let (here, there) = (router().await, router().await);
+        let (here, transport, there) = two_routers().await;
+        let microphone = transport.produce(audio("0", 1111)).await.unwrap();
+        let pipe = || here.pipe_producer_to_router(microphone.id(), PipeToRouterOptions::new(there.clone()));
+        let (first, second) = zip(pipe(), pipe()).await;
+        let (pair, error) = match (first, second) {
+            (Ok(pair), Err(error)) | (Err(error), Ok(pair)) => (pair, error),
+            other => panic!("{other:?}"),
+        };
+        assert!(matches!(error, PipeProducerToRouterError::ProduceFailed(_)), "{error}");
+        assert!(pipe().await.is_err(), "nor does a third one");
+        let near = pair.pipe_consumer.transport();
+        assert_eq!(there.dump().await.unwrap().transport_ids.len(), 1);
+        let consumers = here.dump().await.unwrap().map_producer_id_consumer_ids;
+        assert_eq!(consumers[&microphone.id()].len(), 1, "what failed has left no consumer");
+        assert!(!near.closed() && !pair.pipe_producer.into_inner().closed());
+    });
+}
+
+/// A microphone of the application and its piped copy's consumer in the application.
+struct PipedAudio {
+    routers: [Router; 2],
+    microphone: DirectProducer,
+    piped: Producer,
+    consumer: Consumer,
+}
+
+impl PipedAudio {
+    async fn new(routers: [Router; 2], options: impl FnOnce(&mut PipeToRouterOptions)) -> Self {
         let direct = async |router: &Router| {
             router.create_direct_transport(DirectTransportOptions::default()).await.unwrap()
         };
-        let sending = direct(&here).await;
-        let microphone = sending.produce(audio("0", 1111)).await.unwrap();
-        let options = PipeToRouterOptions::new(there.clone());
-        let _pair = here.pipe_producer_to_router(microphone.id(), options).await.unwrap();
-        let options = ConsumerOptions::new(microphone.id(), capabilities());
-        let consumer = direct(&there).await.consume(options).await.unwrap();
+        let [here, there] = &routers;
+        let microphone = direct(here).await.produce(audio("0", 1111)).await.unwrap();
+        let mut pipe_options = PipeToRouterOptions::new(there.clone());
+        options(&mut pipe_options);
+        let pair = here.pipe_producer_to_router(microphone.id(), pipe_options).await.unwrap();
+        let piped = pair.pipe_producer.into_inner();
+        let options = ConsumerOptions::new(piped.id(), capabilities());
+        let consumer = direct(there).await.consume(options).await.unwrap();
+        let Producer::Direct(microphone) = microphone else { panic!("it is on a direct transport") };
+        Self { routers, microphone, piped, consumer }
+    }
+
+    /// Sends packets until one arrives. Returns its payload.
+    fn talk(&self) -> Vec<u8> {
         let (packets, received) = mpsc::sync_channel(1);
         // The test may have ended.
-        let _handler = consumer.on_rtp(move |packet| drop(packets.try_send(packet.to_vec())));
-
-        let Producer::Direct(microphone) = microphone else { panic!("it is on a direct transport") };
-        let arrived = (0..100_u16).find_map(|sequence_number| {
-            microphone.send(rtp(sequence_number, 1111)).unwrap();
+        let _handler = self.consumer.on_rtp(move |packet| drop(packets.try_send(packet.to_vec())));
+        let arrived = (0..100).find_map(|sequence_number| {
+            self.microphone.send(rtp(sequence_number, 1111)).unwrap();
             received.recv_timeout(Duration::from_millis(100)).ok()
         });
-        assert_eq!(arrived.unwrap()[12..], [0xf8, 1, 2, 3]);
+        arrived.expect("100 packets and 10 seconds")[12..].to_vec()
+    }
+}
+
+#[test]
+fn piped_packets_arrive_at_the_other_router_without_a_socket() {
+    block_on(async {
+        let call = PipedAudio::new([router().await, router().await], |_| {}).await;
+        assert_eq!(call.talk(), [0xf8, 1, 2, 3]);
+        for router in &call.routers {
+            let stats = router.worker().net_stats().await.unwrap();
+            assert_eq!((stats.send_calls, stats.receive_calls), (0, 0));
+        }
+        let carried = call.routers[1].worker().net_stats().await.unwrap();
+        assert!(carried.datagrams_in > 0, "{carried:?}");
+    });
+}
+
+#[test]
+fn pipe_looks_like_one_over_udp() {
+    block_on(async {
+        let here = router().await;
+        let (pipes, made) = mpsc::channel();
+        here.on_new_transport(move |transport| {
+            if let NewTransport::Pipe(transport) = transport {
+                pipes.send(transport.clone()).unwrap();
+            }
+        })
+        .detach();
+        let call = PipedAudio::new([here, router().await], |_| {}).await;
+        let near = made.recv().unwrap();
+        let tuple = near.tuple();
+        assert_eq!((tuple.local_address().as_str(), tuple.protocol()), ("127.0.0.1", Protocol::Udp));
+        assert_eq!(near.dump().await.unwrap().tuple, tuple);
+        call.talk();
+        let [stat] = &near.get_stats().await.unwrap()[..] else { panic!("one entry") };
+        assert_eq!(stat.tuple, tuple);
+        assert!(stat.rtp_bytes_sent > 0);
+    });
+}
+
+#[test]
+fn encrypted_pipe_carries_media() {
+    block_on(async {
+        let options = |options: &mut PipeToRouterOptions| options.enable_srtp = true;
+        let call = PipedAudio::new([router().await, router().await], options).await;
+        assert_eq!(call.talk(), [0xf8, 1, 2, 3]);
+    });
+}
+
+#[test]
+fn pipe_within_a_worker_carries_media() {
+    block_on(async {
+        let here = router().await;
+        let there = here.worker().create_router(media_codecs()).await.unwrap();
+        let call = PipedAudio::new([here, there], |options| options.keep_id = false).await;
+        assert_eq!(call.talk(), [0xf8, 1, 2, 3]);
+    });
+}
+
+#[test]
+fn score_of_the_piped_producer_falls_with_losses_before_the_pipe() {
+    block_on(async {
+        let call = PipedAudio::new([router().await, router().await], |_| {}).await;
+        let (scores, received) = mpsc::channel();
+        // The test may have ended.
+        let _handler = call.piped.on_score(move |score| drop(scores.send(score.to_vec())));
+        // A score is made with each report.
+        let score = (0..1000).find_map(|index| {
+            call.microphone.send(rtp(2 * index, 1111)).unwrap();
+            received.recv_timeout(Duration::from_millis(20)).ok()
+        });
+        let score = score.expect("a score in 20 seconds")[0].score;
+        assert!(score < 10);
+        assert_eq!(call.piped.score()[0].score, score);
+    });
+}
+
+#[test]
+fn full_pipe_drops_and_counts() {
+    block_on(async {
+        let worker = |pipe_queue| async move {
+            let mut settings = WorkerSettings::default();
+            settings.net.pipe_queue = pipe_queue;
+            WorkerManager::new().create_worker(settings).await.unwrap()
+        };
+        let here = worker(1).await.create_router(media_codecs()).await.unwrap();
+        let call = PipedAudio::new([here, router().await], |options| options.enable_sctp = false).await;
+        call.microphone.send(rtp(0, 1111)).unwrap();
+        // Served after the packet.
+        let stats = call.routers[0].worker().net_stats().await.unwrap();
+        assert_eq!((stats.dropped_send_buffer_full, stats.datagrams_out), (1, 0));
     });
 }
