@@ -45,6 +45,10 @@ pub(crate) struct Arrivals {
     pub(crate) frames: u64,
     /// Datagrams of media.
     pub(crate) media: u64,
+    /// Microseconds from the sending of a frame to the first receiver that has part of it: half of all frames, 99 %.
+    pub(crate) first: [u32; 2],
+    /// The same to each of the receivers.
+    pub(crate) each: [u32; 2],
 }
 
 #[derive(Serialize, Deserialize)]
@@ -131,7 +135,7 @@ pub(crate) fn main(mut arguments: impl Iterator<Item = String>) {
             Order::Send { seconds } => write(&far_end.send(seconds)),
             Order::Receive { seconds } => {
                 let media = far_end.drain(Instant::now() + Duration::from_secs_f64(seconds));
-                write(&Arrivals { frames: 0, media });
+                write(&Arrivals { frames: 0, media, first: [0; 2], each: [0; 2] });
             }
         }
     }
@@ -144,6 +148,37 @@ struct FarEnd {
     sessions: Vec<Session>,
     source: Vp8Source,
     timestamp: u32,
+    delays: Delays,
+}
+
+/// Microseconds from the sending of a frame to its arrivals.
+#[derive(Default)]
+struct Delays {
+    frame: Option<Instant>,
+    first: Vec<u32>,
+    each: Vec<u32>,
+}
+
+impl Delays {
+    fn on_frame(&mut self, sent: Instant) {
+        self.frame = Some(sent);
+        self.first.push(u32::MAX);
+    }
+
+    fn on_arrival(&mut self, now: Instant) {
+        let (Some(sent), Some(first)) = (self.frame, self.first.last_mut()) else { return };
+        let delay = now.saturating_duration_since(sent).as_micros() as u32;
+        *first = delay.min(*first);
+        self.each.push(delay);
+    }
+}
+
+/// The median and what 99 % are within.
+fn percentiles(delays: &mut [u32]) -> [u32; 2] {
+    delays.sort_unstable();
+    [50, 99]
+        .map(|percent| delays.get((delays.len() * percent / 100).min(delays.len().max(1) - 1)).copied())
+        .map(Option::unwrap_or_default)
 }
 
 impl FarEnd {
@@ -158,7 +193,15 @@ impl FarEnd {
             .collect();
         let identity = Identity::generate().expect("a certificate");
         let source = Vp8Source::default();
-        Self { net, identity, addresses, sessions: Vec::new(), source, timestamp: 0 }
+        Self {
+            net,
+            identity,
+            addresses,
+            sessions: Vec::new(),
+            source,
+            timestamp: 0,
+            delays: Delays::default(),
+        }
     }
 
     fn connect(&mut self, ice: IceParameters, dtls: DtlsParameters, candidate: SocketAddr) -> String {
@@ -203,12 +246,14 @@ impl FarEnd {
         let start = Instant::now();
         let frames = (seconds * f64::from(FPS)) as u64;
         let mut media = 0;
+        self.delays = Delays::default();
         for number in 0..frames {
             self.send_frame(number.is_multiple_of(60));
             media += self.drain(start + Duration::from_secs(1) * (number as u32 + 1) / FPS);
             self.handle_timeouts();
         }
-        Arrivals { frames, media }
+        let Delays { mut first, mut each, .. } = std::mem::take(&mut self.delays);
+        Arrivals { frames, media, first: percentiles(&mut first), each: percentiles(&mut each) }
     }
 
     fn send_frame(&mut self, key_frame: bool) {
@@ -227,6 +272,7 @@ impl FarEnd {
             };
             self.sessions[0].send_rtp(now, SSRC, &rtp).expect("the sending session is connected");
         }
+        self.delays.on_frame(now);
         self.flush(0);
     }
 
@@ -246,6 +292,7 @@ impl FarEnd {
         let (mut media, mut touched) = (0, Vec::new());
         while let Some(batch) = self.net.receive() {
             let index = batch.token() as usize;
+            let before = media;
             for datagram in batch {
                 if is_media(datagram.data) {
                     media += 1;
@@ -253,6 +300,9 @@ impl FarEnd {
                     session.handle_datagram(now, datagram.source, datagram.data);
                     touched.push(index);
                 }
+            }
+            if media > before {
+                self.delays.on_arrival(Instant::now());
             }
         }
         touched.into_iter().for_each(|index| self.flush(index));

@@ -2,7 +2,9 @@
 //! packet costs, beside what copying, sealing and sending the same packets costs without an SFU around it, and how much
 //! memory a consumer takes.
 //!
-//! `cargo bench -p tureen --bench fanout -- [--consumers 200] [--seconds 5] [--rounds 3]`
+//! `cargo bench -p tureen --bench fanout -- [--consumers 200] [--seconds 5] [--rounds 3] [--pipe]`
+//!
+//! With `--pipe` the stream comes in at another worker, on CPU 1, and is piped to the one that is measured.
 //!
 //! Linux only. This process holds the worker, on CPU 0; the load is a process of its own, on CPU 1. The receivers'
 //! sockets take segmented sends whole, as a network card with segmentation offload would; `--no-gro` makes the kernel

@@ -2,13 +2,16 @@
 
 use std::num::NonZeroU32;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicI32, Ordering};
 
 use serde_json::json;
 use tureen::prelude::*;
 use tureen_core::srtp::SrtpSuite;
 
 use crate::load::{Arrivals, Load};
-use crate::process::{allocations, count_this_thread, counted_thread, pin, rss, thread_cpu_ns, thread_ticks};
+use crate::process::{
+    allocations, count_this_thread, counted_thread, pin, rss, this_thread, thread_cpu_ns, thread_ticks,
+};
 use crate::{FPS, PACKETS, PAYLOAD, SSRC, floor};
 
 struct Options {
@@ -16,6 +19,7 @@ struct Options {
     seconds: f64,
     rounds: usize,
     gro: bool,
+    pipe: bool,
 }
 
 pub(crate) fn main(arguments: impl Iterator<Item = String>) {
@@ -23,10 +27,11 @@ pub(crate) fn main(arguments: impl Iterator<Item = String>) {
     pin(1);
     let mut bench = Bench::set_up(&options);
     println!(
-        "{} consumers, {FPS} frames/s of {PACKETS} packets, {PAYLOAD} bytes payload, SRTP suite {}, GRO at the receivers {}",
+        "{} consumers, {FPS} frames/s of {PACKETS} packets, {PAYLOAD} bytes payload, SRTP suite {}, GRO at the receivers {}{}",
         options.consumers,
         bench.suite,
         if options.gro { "on" } else { "off" },
+        if options.pipe { ", piped from another worker" } else { "" },
     );
     let mut ratios = Vec::new();
     for round in 1..=options.rounds {
@@ -47,6 +52,10 @@ pub(crate) fn main(arguments: impl Iterator<Item = String>) {
             forwarded.allocations,
         );
         println!("         {}", forwarded.runs);
+        println!("         {}", forwarded.delays);
+        if let Some(cpu_ns) = forwarded.piping_cpu_ns {
+            println!("         the other worker: {cpu_ns:.0} ns a packet, reception and SRTP included");
+        }
     }
     let [created, connected, loaded] = bench.memory.per_consumer(options.consumers);
     println!(
@@ -66,9 +75,11 @@ struct Bench {
     worker: Worker,
     suite: SrtpSuite,
     memory: Memory,
+    /// The other worker's thread, with a pipe.
+    piping_thread: Option<i32>,
     /// Held so that nothing closes.
     _consumers: Vec<(WebRtcTransport, Consumer)>,
-    _held: (WorkerManager, Router, WebRtcServer, WebRtcTransport, Producer),
+    _held: (WorkerManager, Router, WebRtcServer, Option<(Router, WebRtcServer)>, WebRtcTransport, Producer),
 }
 
 /// What forwarding took.
@@ -78,6 +89,9 @@ struct Figures {
     delivered: f64,
     allocations: u64,
     runs: String,
+    delays: String,
+    /// Of the other worker, for each packet that it has received.
+    piping_cpu_ns: Option<f64>,
 }
 
 /// Resident bytes of this process, one stage after the other.
@@ -99,12 +113,19 @@ impl Memory {
 
 impl Options {
     fn parse(arguments: impl Iterator<Item = String>) -> Self {
-        let mut options = Self { consumers: 200, seconds: 5.0, rounds: 3, gro: true };
+        let mut options = Self { consumers: 200, seconds: 5.0, rounds: 3, gro: true, pipe: false };
         let mut arguments = arguments.filter(|a| a != "--bench");
         while let Some(name) = arguments.next() {
-            if name == "--no-gro" {
-                options.gro = false;
-                continue;
+            match name.as_str() {
+                "--no-gro" => {
+                    options.gro = false;
+                    continue;
+                }
+                "--pipe" => {
+                    options.pipe = true;
+                    continue;
+                }
+                _ => {}
             }
             let value = arguments.next().unwrap_or_else(|| panic!("{name} needs a value"));
             let number: f64 = value.parse().unwrap_or_else(|_| panic!("{name}: {value} is no number"));
@@ -112,7 +133,9 @@ impl Options {
                 "--consumers" => options.consumers = number as usize,
                 "--seconds" => options.seconds = number,
                 "--rounds" => options.rounds = number as usize,
-                _ => panic!("unknown option {name}; there are --consumers, --seconds, --rounds, --no-gro"),
+                _ => panic!(
+                    "unknown option {name}; there are --consumers, --seconds, --rounds, --no-gro, --pipe"
+                ),
             }
         }
         options
@@ -130,14 +153,31 @@ impl Bench {
         }));
         let worker = wait(manager.create_worker(settings)).expect("a worker");
         let router = wait(worker.create_router(RouterOptions::new(codecs()))).expect("a router");
-        let listen = WebRtcServerListenInfos::new(listen_info());
-        let server = wait(worker.create_webrtc_server(WebRtcServerOptions::new(listen))).expect("a server");
+        let server = create_server(&worker);
+        let piping_tid = Arc::new(AtomicI32::new(0));
+        let source = options.pipe.then(|| {
+            let mut settings = WorkerSettings::default();
+            let tid = Arc::clone(&piping_tid);
+            settings.thread_initializer = Some(Arc::new(move || {
+                pin(1);
+                tid.store(this_thread(), Ordering::Relaxed);
+            }));
+            let worker = wait(manager.create_worker(settings)).expect("another worker");
+            let router = wait(worker.create_router(RouterOptions::new(codecs()))).expect("a router");
+            (router, create_server(&worker))
+        });
 
-        let producing = create_transport(&router, &server, &load);
+        let (producing_router, producing_server) =
+            source.as_ref().map_or((&router, &server), |(r, s)| (r, s));
+        let producing = create_transport(producing_router, producing_server, &load);
         let suite = load.connect(&producing).parse().expect("a suite by its name");
         let parameters = serde_json::from_value(producer_parameters()).expect("RTP parameters");
         let producer =
             wait(producing.produce(ProducerOptions::new(MediaKind::Video, parameters))).expect("a producer");
+        if let Some((source, _)) = &source {
+            let pipe = PipeToRouterOptions::new(router.clone());
+            wait(source.pipe_producer_to_router(producer.id(), pipe)).expect("a pipe");
+        }
         load.send(1.0);
 
         let before = rss();
@@ -159,8 +199,9 @@ impl Bench {
             worker,
             suite,
             memory: Memory { before, created, connected, loaded: None },
+            piping_thread: source.is_some().then(|| piping_tid.load(Ordering::Relaxed)),
             _consumers: consumers,
-            _held: (manager, router, server, producing, producer),
+            _held: (manager, router, server, source, producing, producer),
         }
     }
 
@@ -171,7 +212,9 @@ impl Bench {
         let allocations_before = allocations();
         let (cpu, ticks) = (thread_cpu_ns(tid), thread_ticks(tid));
         let before = wait(self.worker.net_stats()).expect("a running worker");
-        let Arrivals { frames, media } = self.load.send(seconds);
+        let piping_before = self.piping_thread.map(thread_cpu_ns);
+        let Arrivals { frames, media, first, each } = self.load.send(seconds);
+        let piping = self.piping_thread.map(thread_cpu_ns).zip(piping_before);
         let cpu = thread_cpu_ns(tid) - cpu;
         let after = thread_ticks(tid);
         let stats = wait(self.worker.net_stats()).expect("a running worker");
@@ -189,6 +232,12 @@ impl Bench {
                 "messages of 1, 2, 3-4, 5-8, 9-16, 17-32, 33-64 datagrams: {messages:?}; \
                  {per_call:.1} messages per send call"
             ),
+            delays: format!(
+                "from the sending of a frame, median / 99 %: to the first receiver {} / {} us, to each {} / {} us",
+                first[0], first[1], each[0], each[1],
+            ),
+            piping_cpu_ns: piping
+                .map(|(after, before)| (after - before) as f64 / (frames * PACKETS as u64) as f64),
         }
     }
 
@@ -201,6 +250,11 @@ impl Bench {
         let _: Arrivals = self.load.answer();
         cpu
     }
+}
+
+fn create_server(worker: &Worker) -> WebRtcServer {
+    let listen = WebRtcServerListenInfos::new(listen_info());
+    wait(worker.create_webrtc_server(WebRtcServerOptions::new(listen))).expect("a server")
 }
 
 /// A transport that takes the load as its far end.
