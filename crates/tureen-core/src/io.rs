@@ -39,6 +39,8 @@ pub struct Transmit {
     pub segment_size: usize,
     /// One datagram of STUN, DTLS or RTCP. On a TCP stream with much queued it is worth more than media.
     pub control: bool,
+    /// Nothing more goes out by this socket now. Sent at once it is still in the processor's first cache.
+    pub last: bool,
 }
 
 /// What the engine wants done with a socket. The driver answers all but a close with `Worker::handle_socket_bound`.

@@ -187,6 +187,9 @@ impl Engine {
                 } else {
                     self.net.commit(socket.0, remote, transmit.len, transmit.segment_size);
                 }
+                if transmit.last {
+                    self.net.flush();
+                }
             }
             let Some(output) = self.worker.poll_output() else { return };
             match output {

@@ -44,6 +44,8 @@ pub struct ProducerStream {
     pub buffer: PacketBuffer,
     /// Extended sequence numbers of this batch, in order of arrival.
     pub arrivals: Vec<u64>,
+    /// When the first packet came of those that wait for the end of their frame.
+    frame_since: Option<Instant>,
     /// Highest extended sequence number so far.
     highest: u64,
     /// 0 to 10.
@@ -147,6 +149,7 @@ impl ProducerStream {
             nack: repaired.then(|| NackGenerator::new(Duration::ZERO)),
             buffer: PacketBuffer::new(buffer),
             arrivals: Vec::new(),
+            frame_since: None,
             highest: 0,
             score: Score::new(MAX_SCORE),
             requests: FeedbackCounts::default(),
@@ -209,6 +212,10 @@ impl ProducerStream {
             return Taken::Discarded;
         }
         self.arrivals.push(seq);
+        if seq > self.highest && !incoming.payload.is_empty() {
+            let waits = self.codec.has_key_frames() && !incoming.header.marker;
+            self.frame_since = waits.then(|| self.frame_since.unwrap_or(now));
+        }
         self.highest = self.highest.max(seq);
         let mut layers_changed = self.last_packet_at.is_none();
         self.last_packet_at = Some(now);
@@ -275,9 +282,16 @@ impl ProducerStream {
         ahead.filter(move |seq| !later.contains(seq) && self.buffer.get(*seq).is_some())
     }
 
+    /// Since when its packets wait for the one that ends their frame: the one with the marker bit (RFC 7741 §4.1, RFC
+    /// 9628 §4.1 and others alike). `None` when they do not, or when `limit` of them have come.
+    pub fn waits_since(&self, limit: usize) -> Option<Instant> {
+        self.frame_since.filter(|_| self.arrivals.len() < limit)
+    }
+
     /// A batch was forwarded: its packets may give way to new ones.
     pub fn end_batch(&mut self) {
         self.arrivals.clear();
+        self.frame_since = None;
         self.buffer.start_batch();
         self.restarted_at = None;
     }

@@ -24,7 +24,7 @@ impl Worker {
         if let Err(reason) = taken {
             self.drops.count(reason);
         }
-        self.queue_consumers();
+        self.queue_consumers(now);
         self.flush_sctp(now);
     }
 

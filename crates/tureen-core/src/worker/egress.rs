@@ -173,9 +173,9 @@ impl Egress {
         self.transports.push_back(transport);
     }
 
-    /// Notes the producers whose batch ends when everything is drained.
-    pub(super) fn producers_to_end(&mut self, producers: &mut Vec<ProducerKey>) {
-        self.producers.append(producers);
+    /// Notes a producer whose batch ends when everything is drained.
+    pub(super) fn producer_to_end(&mut self, producer: ProducerKey) {
+        self.producers.push(producer);
     }
 
     /// Begins the plan of the next transport in line.
@@ -224,7 +224,7 @@ impl Egress {
                 self.spare.push(datagram);
             }
             if fits {
-                return Some(Transmit { tuple, len, segment_size: len, control: true });
+                return Some(Transmit { tuple, len, segment_size: len, control: true, last: false });
             }
         }
         None
@@ -348,7 +348,10 @@ impl Worker {
         }
         match path {
             Path::Network(tuple) => {
-                Some(Transmit { tuple, len, segment_size: segment_size.min(len), control: false })
+                let segment_size = segment_size.min(len);
+                let done = self.egress.next == self.egress.plan.len();
+                let last = done && self.sockets.is_exclusive(tuple.socket);
+                Some(Transmit { tuple, len, segment_size, control: false, last })
             }
             Path::Application => {
                 self.notify_consumer(sealed_for?, ConsumerEvent::Rtp(buffer[..len].to_vec()));

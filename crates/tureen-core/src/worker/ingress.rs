@@ -107,7 +107,7 @@ impl Worker {
                 self.drops.count(reason);
             }
         }
-        self.queue_consumers();
+        self.queue_consumers(now);
         self.flush_sctp(now);
     }
 
@@ -565,28 +565,6 @@ impl Worker {
         if trace.rtp {
             self.notify_producer(key, ProducerEvent::Trace(event(MediaTraceData::Rtp(info))));
         }
-    }
-
-    /// After a batch: every consumer of a Producer that received something gets in line. The only work per consumer
-    /// before its transport is drained, and it is done once a batch.
-    pub(super) fn queue_consumers(&mut self) {
-        let mut dirty = std::mem::take(&mut self.dirty_producers);
-        for key in &dirty {
-            let Some(producer) = self.producers.get(*key) else { continue };
-            if producer.paused {
-                continue;
-            }
-            for &consumer_key in &producer.consumers {
-                let Some(consumer) = self.consumers.get(consumer_key) else { continue };
-                let Some(transport) = self.transports.get_mut(consumer.transport) else { continue };
-                if consumer.is_active() && transport.is_connected() && transport.enqueue(consumer_key) {
-                    self.egress.queue_transport(consumer.transport);
-                }
-            }
-        }
-        // The producers stay in line until their packets were drained.
-        self.egress.producers_to_end(&mut dirty);
-        self.dirty_producers = dirty;
     }
 
     fn handle_rtcp(&mut self, now: Instant, key: TransportKey, data: &mut [u8]) -> Result<(), DropReason> {

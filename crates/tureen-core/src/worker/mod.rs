@@ -7,7 +7,8 @@
 //! ([`Worker::handle_socket_bound`]) and the passing of time ([`Worker::handle_timeout`]). After each input it drains, in this order:
 //!
 //! 1. [`Worker::poll_transmit`] until `None`: datagrams to send. Packets are sealed here, straight into the driver's
-//!    buffer, one destination after the other; what came in with a batch must be drained before the next batch.
+//!    buffer, one destination after the other; what came in with a batch must be drained before the next batch. Packets
+//!    of a video frame may be kept back until the frame is complete ([`Limits::frame_gathering`]).
 //! 2. [`Worker::poll_output`] until `None`: socket commands, responses, notifications.
 //! 3. [`Worker::poll_timeout`] once: when to call `handle_timeout` next.
 //!
@@ -18,6 +19,7 @@ mod control;
 mod data;
 mod direct;
 mod egress;
+mod gathering;
 mod ingress;
 mod layers;
 mod observers;
@@ -96,6 +98,9 @@ pub struct Limits {
     pub control_datagrams: usize,
     /// Retransmissions that wait on one transport.
     pub pending_resends: usize,
+    /// How long the packets of a video frame may wait for its last one, zero for not at all. A frame that leaves as a whole
+    /// costs little more than one packet; it is late by this much at most, and only if its last packet is lost or late.
+    pub frame_gathering: Duration,
 }
 
 impl Default for Limits {
@@ -109,6 +114,7 @@ impl Default for Limits {
             retransmission_age: Duration::from_secs(2),
             control_datagrams: 4096,
             pending_resends: 512,
+            frame_gathering: Duration::from_millis(1),
         }
     }
 }
@@ -141,6 +147,8 @@ enum Timer {
     TransportCc(TransportKey),
     /// The congestion control of a transport is due: its estimate, a probe, or packets that wait.
     Congestion(TransportKey),
+    /// Packets have waited long enough for the rest of their frame.
+    Frames,
     /// Lost packets are to be asked for again.
     Nack(ProducerKey),
     /// A key frame did not come, or may be asked for again.
@@ -187,7 +195,7 @@ pub struct Worker {
     timers: TimerQueue<Timer>,
     outputs: VecDeque<Output>,
     egress: Egress,
-    /// Producers with packets in this batch.
+    /// Producers with packets of this batch, or of a frame that is not complete.
     dirty_producers: Vec<ProducerKey>,
     drops: ingress::Drops,
     scratch: Scratch,
@@ -293,6 +301,7 @@ impl Worker {
                 Timer::Sctp(key) => self.on_sctp_timer(now, key),
                 Timer::Reports(key) => self.on_reports_timer(now, key),
                 Timer::Congestion(key) => self.on_congestion_timer(now, key),
+                Timer::Frames => self.queue_consumers(now),
                 Timer::TransportCc(key) => self.on_transport_cc_timer(now, key),
                 Timer::Nack(key) | Timer::KeyFrame(key) => self.on_producer_timer(now, key),
                 Timer::LayerActivity(key) => self.on_layer_activity_timer(now, key),

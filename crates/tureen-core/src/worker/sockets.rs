@@ -87,6 +87,13 @@ impl Sockets {
         self.table.get(&id)
     }
 
+    /// Whether a UDP socket serves a single transport.
+    pub(super) fn is_exclusive(&self, id: SocketId) -> bool {
+        self.get(id).is_some_and(|socket| {
+            matches!((&socket.owner, &socket.kind), (SocketOwner::Transport(_), SocketKind::Udp))
+        })
+    }
+
     pub(super) fn remove(&mut self, id: SocketId) -> Option<Socket> {
         self.table.remove(&id)
     }

@@ -1,0 +1,57 @@
+//! From arrivals to consumers in line. What came of a video frame may wait for the rest of it: a frame that leaves as a
+//! whole is one message of the kernel for each receiver instead of several.
+
+use std::time::Instant;
+
+use super::{Timer, Worker};
+use crate::keys::ProducerKey;
+
+/// Packets of one Producer that wait at most. With the largest packets more would not fit one message.
+const MAX_WAITING: usize = 48;
+
+impl Worker {
+    /// After a batch: every consumer of a Producer that received something gets in line, unless the Producer waits for
+    /// the rest of a frame. The only work per consumer before its transport is drained, and it is done once a batch.
+    pub(super) fn queue_consumers(&mut self, now: Instant) {
+        let mut dirty = std::mem::take(&mut self.dirty_producers);
+        dirty.retain(|&key| {
+            let waits = self.waits_for_frame(now, key);
+            if !waits {
+                self.queue_consumers_of(key);
+            }
+            waits
+        });
+        if dirty.is_empty() {
+            self.timers.disarm(Timer::Frames);
+        }
+        self.dirty_producers = dirty;
+    }
+
+    /// Whether a Producer waits for the rest of a frame, and sees to it that this ends.
+    fn waits_for_frame(&mut self, now: Instant, key: ProducerKey) -> bool {
+        let Some(producer) = self.producers.get(key) else { return false };
+        let since = producer.streams.iter().filter_map(|stream| stream.waits_since(MAX_WAITING)).min();
+        let Some(until) = since.map(|since| since + self.limits.frame_gathering) else { return false };
+        if until <= now {
+            return false;
+        }
+        self.timers.arm(Timer::Frames, until);
+        true
+    }
+
+    fn queue_consumers_of(&mut self, key: ProducerKey) {
+        let Some(producer) = self.producers.get(key) else { return };
+        // It stays in line until its packets were drained.
+        self.egress.producer_to_end(key);
+        if producer.paused {
+            return;
+        }
+        for &consumer_key in &producer.consumers {
+            let Some(consumer) = self.consumers.get(consumer_key) else { continue };
+            let Some(transport) = self.transports.get_mut(consumer.transport) else { continue };
+            if consumer.is_active() && transport.is_connected() && transport.enqueue(consumer_key) {
+                self.egress.queue_transport(consumer.transport);
+            }
+        }
+    }
+}

@@ -1,0 +1,65 @@
+//! Frames that leave as a whole.
+
+use std::time::Duration;
+
+use tureen_core::units::Bitrate;
+use tureen_sim::{Call, LinkConfig, Observed};
+
+use crate::{MS, PACKETS, even_video, good_link, received};
+
+/// What a viewer gets of a stream whose packets take some time each to come in.
+fn watch(up: LinkConfig) -> Vec<Observed> {
+    let mut call = Call::new(1);
+    let nodes = call.join_all(&[good_link(), good_link()]);
+    let production = call.produce_video(nodes[0], even_video());
+    let consumer = call.consume(nodes[1], &production);
+    call.network.run_for(Duration::from_secs(2));
+    call.network.set_links(nodes[0], up, good_link());
+    let changed_at = call.network.elapsed() + 200 * MS;
+    call.network.run_for(Duration::from_secs(2));
+    received(&call, &consumer).into_iter().filter(|packet| packet.at > changed_at).collect()
+}
+
+/// Time from the first to the last packet of each frame but the ones at the ends.
+fn spans(packets: &[Observed]) -> Vec<Duration> {
+    let mut frames: Vec<_> = packets.chunk_by(|a, b| a.timestamp == b.timestamp).collect();
+    frames = frames.into_iter().filter(|frame| frame.len() as u64 == PACKETS).collect();
+    assert!(frames.len() > 40, "{} frames", frames.len());
+    frames.iter().map(|frame| frame[frame.len() - 1].at - frame[0].at).collect()
+}
+
+fn link(rate: Bitrate) -> LinkConfig {
+    LinkConfig { rate: Some(rate), ..good_link() }
+}
+
+#[test]
+fn frame_that_comes_in_quickly_leaves_at_once_when_its_last_packet_has_come() {
+    // About 0.2 ms a packet.
+    for span in spans(&watch(link(Bitrate::mbps(50)))) {
+        assert_eq!(span, Duration::ZERO);
+    }
+}
+
+#[test]
+fn packets_that_come_in_slowly_wait_for_their_frame_a_millisecond_at_most() {
+    // About 2 ms a packet: none of them finds another one waiting.
+    let spans = spans(&watch(link(Bitrate::mbps(5))));
+    for span in &spans {
+        assert!(*span > 3 * MS, "the first packet waited for the last: {span:?}");
+    }
+}
+
+#[test]
+fn frame_whose_last_packet_is_lost_goes_on_without_it() {
+    let mut call = Call::new(3);
+    let nodes = call.join_all(&[good_link(), good_link()]);
+    let production = call.produce_video(nodes[0], even_video());
+    let consumer = call.consume(nodes[1], &production);
+    call.network.run_for(Duration::from_secs(2));
+    call.network.set_links(nodes[0], good_link().with_loss(0.2), good_link());
+    call.network.run_for(Duration::from_secs(5));
+    let packets = received(&call, &consumer);
+    let frames: Vec<_> = packets.chunk_by(|a, b| a.timestamp == b.timestamp).collect();
+    let cut = frames.iter().filter(|frame| !frame.iter().any(|packet| packet.marker));
+    assert!(cut.count() > 5, "frames arrive whose end comes later, by a retransmission");
+}
