@@ -2,19 +2,22 @@
 
 use std::io::{ErrorKind, Read, Write};
 use std::net::TcpStream;
+use std::time::Duration;
 
 use tureen::prelude::*;
 
-use crate::PATIENCE;
 use crate::member::Call;
 use crate::memory::Alone;
 
 /// More than may wait for their first connectivity check.
 const TOO_MANY: usize = 100;
 
-/// Waits until the worker has closed the connection.
+/// Less than a connection may live without a connectivity check.
+const AT_ONCE: Duration = Duration::from_secs(5);
+
+/// The worker closes the connection, and not because it has waited for long enough.
 fn assert_closed(stream: &mut TcpStream) {
-    stream.set_read_timeout(Some(PATIENCE)).unwrap();
+    stream.set_read_timeout(Some(AT_ONCE)).unwrap();
     match stream.read(&mut [0]) {
         Ok(len) => assert_eq!(len, 0),
         Err(error) => assert_eq!(error.kind(), ErrorKind::ConnectionReset),
