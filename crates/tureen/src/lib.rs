@@ -30,7 +30,10 @@
 #![forbid(unsafe_code)]
 
 mod driver;
+mod handles;
 mod ids;
+mod lifetime;
+mod listen_infos;
 pub mod prelude;
 pub mod router;
 #[cfg(test)]

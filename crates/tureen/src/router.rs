@@ -20,10 +20,9 @@ pub(crate) mod webrtc_transport;
 use std::collections::HashMap;
 use std::fmt;
 use std::ops::Deref;
-use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, OnceLock};
+use std::sync::Arc;
 
-use event_listener_primitives::{Bag, BagOnce, HandlerId};
+use event_listener_primitives::{Bag, HandlerId};
 use hash_hasher::{HashedMap, HashedSet};
 use parking_lot::{Mutex, RwLock};
 use serde::{Deserialize, Serialize};
@@ -45,6 +44,7 @@ use crate::data_structures::AppData;
 use crate::direct_transport::{DirectTransport, DirectTransportOptions};
 use crate::driver::CloseOnDrop;
 use crate::ids::uuid_id;
+use crate::lifetime::{Lifetime, WorkerObject, close_with_parent};
 use crate::ortc;
 use crate::pipe_transport::{PipeTransport, PipeTransportOptions};
 use crate::plain_transport::{PlainTransport, PlainTransportOptions};
@@ -211,8 +211,7 @@ struct Inner {
     pipes: Pipes,
     handlers: Handlers,
     app_data: AppData,
-    closed: AtomicBool,
-    on_worker_close: OnceLock<HandlerId>,
+    lifetime: Lifetime,
     worker: Worker,
 }
 
@@ -221,8 +220,6 @@ struct Inner {
 struct Handlers {
     new_transport: Bag<Arc<dyn Fn(NewTransport<'_>) + Send + Sync>>,
     new_rtp_observer: Bag<Arc<dyn Fn(NewRtpObserver<'_>) + Send + Sync>>,
-    worker_close: BagOnce<Box<dyn FnOnce() + Send>>,
-    close: BagOnce<Box<dyn FnOnce() + Send>>,
 }
 
 impl Router {
@@ -240,18 +237,10 @@ impl Router {
             pipes: Pipes::default(),
             handlers: Handlers::default(),
             app_data,
-            closed: AtomicBool::new(false),
-            on_worker_close: OnceLock::new(),
+            lifetime: Lifetime::default(),
             worker,
         });
-        let weak = Arc::downgrade(&inner);
-        let handler = inner.worker.on_close(move || {
-            if let Some(inner) = weak.upgrade() {
-                inner.handlers.worker_close.call_simple();
-                inner.close(false);
-            }
-        });
-        inner.on_worker_close.get_or_init(|| handler);
+        close_with_parent(&inner, |inner| inner, |close| inner.worker.on_close(close));
         Self { inner }
     }
 
@@ -275,7 +264,7 @@ impl Router {
     /// Whether the router is closed.
     #[must_use]
     pub fn closed(&self) -> bool {
-        self.inner.closed.load(Ordering::SeqCst)
+        self.inner.lifetime.closed()
     }
 
     /// RTP capabilities of the router, which endpoints need to know before they send.
@@ -550,16 +539,12 @@ impl Router {
 
     /// Called when its worker is closed for whatever reason, and the router with it.
     pub fn on_worker_close<F: FnOnce() + Send + 'static>(&self, callback: F) -> HandlerId {
-        self.inner.handlers.worker_close.add(Box::new(callback))
+        self.inner.lifetime.on_parent_close(Box::new(callback))
     }
 
     /// Called when the router is closed for whatever reason; at once if it is closed already.
     pub fn on_close<F: FnOnce() + Send + 'static>(&self, callback: F) -> HandlerId {
-        let handler_id = self.inner.handlers.close.add(Box::new(callback));
-        if self.closed() {
-            self.inner.handlers.close.call_simple();
-        }
-        handler_id
+        self.inner.lifetime.on_close(Box::new(callback))
     }
 
     fn producer(&self, id: &ProducerId) -> Option<Producer> {
@@ -593,14 +578,17 @@ impl Router {
     }
 }
 
-impl Inner {
-    fn close(&self, tell_worker: bool) {
-        if !self.closed.swap(true, Ordering::SeqCst) {
-            self.handlers.close.call_simple();
-            if tell_worker {
-                self.worker.channel().close(Request::CloseRouter(self.id.into()));
-            }
-        }
+impl WorkerObject for Inner {
+    fn lifetime(&self) -> &Lifetime {
+        &self.lifetime
+    }
+
+    fn worker(&self) -> &Worker {
+        &self.worker
+    }
+
+    fn close_request(&self) -> Request {
+        Request::CloseRouter(self.id.into())
     }
 }
 
@@ -615,7 +603,7 @@ impl fmt::Debug for Router {
         f.debug_struct("Router")
             .field("id", &self.inner.id)
             .field("worker", &self.inner.worker)
-            .field("closed", &self.closed())
+            .field("closed", &self.inner.lifetime)
             .finish_non_exhaustive()
     }
 }

@@ -2,19 +2,18 @@
 
 use std::fmt;
 use std::net::IpAddr;
-use std::ops::Deref;
-use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, OnceLock};
+use std::sync::Arc;
 
-use event_listener_primitives::{Bag, BagOnce, HandlerId};
+use event_listener_primitives::{Bag, HandlerId};
 use hash_hasher::HashedSet;
 use parking_lot::Mutex;
 use serde::{Deserialize, Serialize};
-use thiserror::Error;
 use tureen_core::api::{self, Request, Response};
 
-use crate::data_structures::{AppData, ListenInfo};
+use crate::data_structures::AppData;
 use crate::ids::uuid_id;
+use crate::lifetime::{Lifetime, WorkerObject, close_with_parent};
+use crate::listen_infos::listen_infos;
 use crate::transport::TransportId;
 use crate::webrtc_transport::WebRtcTransport;
 use crate::worker::{RequestError, Worker};
@@ -24,44 +23,10 @@ uuid_id!(
     WebRtcServerId <=> api::WebRtcServerId
 );
 
-/// What a WebRtcServer listens on: at least one [`ListenInfo`].
-#[derive(Debug, Clone, Eq, PartialEq, Serialize)]
-pub struct WebRtcServerListenInfos(Vec<ListenInfo>);
-
-impl WebRtcServerListenInfos {
-    /// With one socket.
-    #[must_use]
-    pub fn new(listen_info: ListenInfo) -> Self {
-        Self(vec![listen_info])
-    }
-
-    /// With one socket more.
-    #[must_use]
-    pub fn insert(mut self, listen_info: ListenInfo) -> Self {
-        self.0.push(listen_info);
-        self
-    }
-}
-
-impl Deref for WebRtcServerListenInfos {
-    type Target = Vec<ListenInfo>;
-
-    fn deref(&self) -> &Self::Target {
-        &self.0
-    }
-}
-
-/// The list of listen infos is empty.
-#[derive(Error, Debug, Eq, PartialEq)]
-#[error("Empty list of listen infos provided, should have at least one element")]
-pub struct EmptyListError;
-
-impl TryFrom<Vec<ListenInfo>> for WebRtcServerListenInfos {
-    type Error = EmptyListError;
-
-    fn try_from(listen_infos: Vec<ListenInfo>) -> Result<Self, Self::Error> {
-        if listen_infos.is_empty() { Err(EmptyListError) } else { Ok(Self(listen_infos)) }
-    }
+listen_infos! {
+    /// What a WebRtcServer listens on: at least one [`ListenInfo`].
+    WebRtcServerListenInfos,
+    empty: "Empty list of listen infos provided, should have at least one element"
 }
 
 /// [`WebRtcServer`] options.
@@ -159,8 +124,7 @@ struct Inner {
     id: WebRtcServerId,
     handlers: Handlers,
     app_data: AppData,
-    closed: AtomicBool,
-    on_worker_close: OnceLock<HandlerId>,
+    lifetime: Lifetime,
     worker: Worker,
 }
 
@@ -168,8 +132,6 @@ struct Inner {
 #[expect(clippy::type_complexity)]
 struct Handlers {
     new_webrtc_transport: Bag<Arc<dyn Fn(&WebRtcTransport) + Send + Sync>, WebRtcTransport>,
-    worker_close: BagOnce<Box<dyn FnOnce() + Send>>,
-    close: BagOnce<Box<dyn FnOnce() + Send>>,
 }
 
 impl WebRtcServer {
@@ -178,18 +140,10 @@ impl WebRtcServer {
             id,
             handlers: Handlers::default(),
             app_data,
-            closed: AtomicBool::new(false),
-            on_worker_close: OnceLock::new(),
+            lifetime: Lifetime::default(),
             worker,
         });
-        let weak = Arc::downgrade(&inner);
-        let handler = inner.worker.on_close(move || {
-            if let Some(inner) = weak.upgrade() {
-                inner.handlers.worker_close.call_simple();
-                inner.close(false);
-            }
-        });
-        inner.on_worker_close.get_or_init(|| handler);
+        close_with_parent(&inner, |inner| inner, |close| inner.worker.on_close(close));
         Self { inner }
     }
 
@@ -213,7 +167,7 @@ impl WebRtcServer {
     /// Whether the WebRTC server is closed.
     #[must_use]
     pub fn closed(&self) -> bool {
-        self.inner.closed.load(Ordering::SeqCst)
+        self.inner.lifetime.closed()
     }
 
     /// Describes the WebRTC server.
@@ -230,7 +184,7 @@ impl WebRtcServer {
 
     /// Called when its worker is closed for whatever reason, and the WebRTC server with it.
     pub fn on_worker_close<F: FnOnce() + Send + 'static>(&self, callback: F) -> HandlerId {
-        self.inner.handlers.worker_close.add(Box::new(callback))
+        self.inner.lifetime.on_parent_close(Box::new(callback))
     }
 
     /// Called with each new [`WebRtcTransport`] on this WebRTC server.
@@ -245,11 +199,7 @@ impl WebRtcServer {
 
     /// Called when the WebRTC server is closed for whatever reason; at once if it is closed already.
     pub fn on_close<F: FnOnce() + Send + 'static>(&self, callback: F) -> HandlerId {
-        let handler_id = self.inner.handlers.close.add(Box::new(callback));
-        if self.closed() {
-            self.inner.handlers.close.call_simple();
-        }
-        handler_id
+        self.inner.lifetime.on_close(Box::new(callback))
     }
 
     pub(crate) fn announce(&self, webrtc_transport: &WebRtcTransport) {
@@ -263,14 +213,17 @@ impl WebRtcServer {
     }
 }
 
-impl Inner {
-    fn close(&self, tell_worker: bool) {
-        if !self.closed.swap(true, Ordering::SeqCst) {
-            self.handlers.close.call_simple();
-            if tell_worker {
-                self.worker.channel().close(Request::CloseWebRtcServer(self.id.into()));
-            }
-        }
+impl WorkerObject for Inner {
+    fn lifetime(&self) -> &Lifetime {
+        &self.lifetime
+    }
+
+    fn worker(&self) -> &Worker {
+        &self.worker
+    }
+
+    fn close_request(&self) -> Request {
+        Request::CloseWebRtcServer(self.id.into())
     }
 }
 
@@ -285,7 +238,7 @@ impl fmt::Debug for WebRtcServer {
         f.debug_struct("WebRtcServer")
             .field("id", &self.inner.id)
             .field("worker", &self.inner.worker)
-            .field("closed", &self.closed())
+            .field("closed", &self.inner.lifetime)
             .finish()
     }
 }

@@ -1,7 +1,6 @@
 //! An RTP observer that tells who speaks.
 
-use std::fmt;
-use std::sync::{Arc, Weak};
+use std::sync::Arc;
 use std::time::Duration;
 
 use event_listener_primitives::{Bag, HandlerId};
@@ -9,6 +8,7 @@ use tureen_core::api::{ActiveSpeakerOptions, CreateActiveSpeakerObserver, Reques
 
 use crate::data_structures::AppData;
 use crate::driver::Sink;
+use crate::lifetime::close_with_parent;
 use crate::producer::Producer;
 use crate::router::Router;
 use crate::router::rtp_observer::{ObserverBase, impl_rtp_observer};
@@ -81,7 +81,7 @@ impl ActiveSpeakerObserver {
         router.worker().channel().request(Request::CreateActiveSpeakerObserver(create)).await?;
         let base = ObserverBase::new(id, app_data, router);
         let inner = Arc::new(Inner { handlers: Handlers::default(), base });
-        ObserverBase::close_with_router(&inner, |inner| &inner.base);
+        close_with_parent(&inner, |inner| &inner.base, |close| inner.base.router.on_close(close));
         Ok(Self { inner })
     }
 
@@ -92,20 +92,9 @@ impl ActiveSpeakerObserver {
     ) -> HandlerId {
         self.inner.handlers.dominant_speaker.add(Arc::new(callback))
     }
-
-    /// A handle that does not keep it open.
-    #[must_use]
-    pub fn downgrade(&self) -> WeakActiveSpeakerObserver {
-        WeakActiveSpeakerObserver { inner: Arc::downgrade(&self.inner) }
-    }
-
-    pub(super) fn sink(&self) -> Weak<dyn Sink<RtpObserverEvent>> {
-        let weak: Weak<Inner> = Arc::downgrade(&self.inner);
-        weak
-    }
 }
 
-impl_rtp_observer!(ActiveSpeakerObserver);
+impl_rtp_observer!(ActiveSpeakerObserver, WeakActiveSpeakerObserver);
 
 impl Sink<RtpObserverEvent> for Inner {
     fn on_event(&self, event: RtpObserverEvent) {
@@ -114,31 +103,5 @@ impl Sink<RtpObserverEvent> for Inner {
             let speaker = ActiveSpeakerObserverDominantSpeaker { producer };
             self.handlers.dominant_speaker.call_simple(&speaker);
         }
-    }
-}
-
-/// A handle of an [`ActiveSpeakerObserver`] that does not keep it open.
-#[derive(Clone)]
-pub struct WeakActiveSpeakerObserver {
-    inner: Weak<Inner>,
-}
-
-impl WeakActiveSpeakerObserver {
-    /// The observer, if a handle of it is left.
-    #[must_use]
-    pub fn upgrade(&self) -> Option<ActiveSpeakerObserver> {
-        self.inner.upgrade().map(|inner| ActiveSpeakerObserver { inner })
-    }
-}
-
-impl fmt::Debug for ActiveSpeakerObserver {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        self.inner.base.fmt_as("ActiveSpeakerObserver", f)
-    }
-}
-
-impl fmt::Debug for WeakActiveSpeakerObserver {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("WeakActiveSpeakerObserver").finish_non_exhaustive()
     }
 }

@@ -1,8 +1,7 @@
 //! An RTP observer that tells who is loud.
 
-use std::fmt;
 use std::num::NonZeroU16;
-use std::sync::{Arc, Weak};
+use std::sync::Arc;
 use std::time::Duration;
 
 use event_listener_primitives::{Bag, HandlerId};
@@ -11,6 +10,7 @@ use tureen_core::observers::audio_level::AudioLevelOptions;
 
 use crate::data_structures::AppData;
 use crate::driver::Sink;
+use crate::lifetime::close_with_parent;
 use crate::producer::Producer;
 use crate::router::Router;
 use crate::router::rtp_observer::{ObserverBase, impl_rtp_observer};
@@ -85,7 +85,7 @@ impl AudioLevelObserver {
         router.worker().channel().request(Request::CreateAudioLevelObserver(create)).await?;
         let base = ObserverBase::new(id, app_data, router);
         let inner = Arc::new(Inner { handlers: Handlers::default(), base });
-        ObserverBase::close_with_router(&inner, |inner| &inner.base);
+        close_with_parent(&inner, |inner| &inner.base, |close| inner.base.router.on_close(close));
         Ok(Self { inner })
     }
 
@@ -101,20 +101,9 @@ impl AudioLevelObserver {
     pub fn on_silence<F: Fn() + Send + Sync + 'static>(&self, callback: F) -> HandlerId {
         self.inner.handlers.silence.add(Arc::new(callback))
     }
-
-    /// A handle that does not keep it open.
-    #[must_use]
-    pub fn downgrade(&self) -> WeakAudioLevelObserver {
-        WeakAudioLevelObserver { inner: Arc::downgrade(&self.inner) }
-    }
-
-    pub(super) fn sink(&self) -> Weak<dyn Sink<RtpObserverEvent>> {
-        let weak: Weak<Inner> = Arc::downgrade(&self.inner);
-        weak
-    }
 }
 
-impl_rtp_observer!(AudioLevelObserver);
+impl_rtp_observer!(AudioLevelObserver, WeakAudioLevelObserver);
 
 impl Sink<RtpObserverEvent> for Inner {
     fn on_event(&self, event: RtpObserverEvent) {
@@ -132,31 +121,5 @@ impl Sink<RtpObserverEvent> for Inner {
             RtpObserverEvent::Silence => self.handlers.silence.call_simple(),
             RtpObserverEvent::DominantSpeaker(_) => {}
         }
-    }
-}
-
-/// A handle of an [`AudioLevelObserver`] that does not keep it open.
-#[derive(Clone)]
-pub struct WeakAudioLevelObserver {
-    inner: Weak<Inner>,
-}
-
-impl WeakAudioLevelObserver {
-    /// The observer, if a handle of it is left.
-    #[must_use]
-    pub fn upgrade(&self) -> Option<AudioLevelObserver> {
-        self.inner.upgrade().map(|inner| AudioLevelObserver { inner })
-    }
-}
-
-impl fmt::Debug for AudioLevelObserver {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        self.inner.base.fmt_as("AudioLevelObserver", f)
-    }
-}
-
-impl fmt::Debug for WeakAudioLevelObserver {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("WeakAudioLevelObserver").finish_non_exhaustive()
     }
 }

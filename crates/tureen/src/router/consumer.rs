@@ -4,8 +4,7 @@ mod stats;
 mod trace;
 
 use std::fmt;
-use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, OnceLock, Weak};
+use std::sync::Arc;
 
 use event_listener_primitives::{Bag, BagOnce, HandlerId};
 use parking_lot::Mutex;
@@ -16,14 +15,16 @@ pub use self::stats::{
 };
 pub use self::trace::{ConsumerTraceEventData, ConsumerTraceEventType};
 use crate::data_structures::AppData;
-use crate::driver::{Channel, Sink};
+use crate::driver::Sink;
+use crate::handles::{handle_of_inner, weak_handle};
 use crate::ids::uuid_id;
+use crate::lifetime::{Lifetime, OnClose, WorkerObject, close_with_parent};
 use crate::producer::ProducerId;
 #[doc(hidden)]
 pub use crate::router::rtp_stream::{RtpRtxParameters, RtpStreamParams, RtxStreamParams};
 use crate::rtp_parameters::{MediaKind, RtpCapabilities, RtpParameters};
 use crate::transport::Transport;
-use crate::worker::RequestError;
+use crate::worker::{RequestError, Worker};
 
 uuid_id!(
     /// [`Consumer`] identifier.
@@ -100,8 +101,7 @@ struct Inner {
     state: Mutex<State>,
     handlers: Handlers,
     app_data: AppData,
-    closed: AtomicBool,
-    on_transport_close: OnceLock<HandlerId>,
+    lifetime: Lifetime,
     transport: Arc<dyn Transport>,
 }
 
@@ -127,9 +127,7 @@ struct Handlers {
     layers_change: Bag<Arc<dyn Fn(&Option<ConsumerLayers>) + Send + Sync>, Option<ConsumerLayers>>,
     trace: Bag<Arc<dyn Fn(&ConsumerTraceEventData) + Send + Sync>, ConsumerTraceEventData>,
     rtp: Bag<Arc<dyn Fn(&[u8]) + Send + Sync>>,
-    producer_close: BagOnce<Box<dyn FnOnce() + Send>>,
-    transport_close: BagOnce<Box<dyn FnOnce() + Send>>,
-    close: BagOnce<Box<dyn FnOnce() + Send>>,
+    producer_close: BagOnce<OnClose>,
 }
 
 impl Consumer {
@@ -151,18 +149,10 @@ impl Consumer {
             state: Mutex::new(state),
             handlers: Handlers::default(),
             app_data: new.app_data,
-            closed: AtomicBool::new(false),
-            on_transport_close: OnceLock::new(),
+            lifetime: Lifetime::default(),
             transport: new.transport,
         });
-        let weak = Arc::downgrade(&inner);
-        let handler = inner.transport.on_close(Box::new(move || {
-            if let Some(inner) = weak.upgrade() {
-                inner.handlers.transport_close.call_simple();
-                inner.close(false);
-            }
-        }));
-        inner.on_transport_close.get_or_init(|| handler);
+        close_with_parent(&inner, |inner| inner, |close| inner.transport.on_close(close));
         Self { inner }
     }
 
@@ -246,7 +236,7 @@ impl Consumer {
     /// Whether it is closed.
     #[must_use]
     pub fn closed(&self) -> bool {
-        self.inner.closed.load(Ordering::SeqCst)
+        self.inner.lifetime.closed()
     }
 
     /// Describes the consumer.
@@ -401,27 +391,12 @@ impl Consumer {
 
     /// Called when its transport is closed for whatever reason, and the consumer with it.
     pub fn on_transport_close<F: FnOnce() + Send + 'static>(&self, callback: F) -> HandlerId {
-        self.inner.handlers.transport_close.add(Box::new(callback))
+        self.inner.lifetime.on_parent_close(Box::new(callback))
     }
 
     /// Called when it is closed for whatever reason; at once if it is closed already.
     pub fn on_close<F: FnOnce() + Send + 'static>(&self, callback: F) -> HandlerId {
-        let handler_id = self.inner.handlers.close.add(Box::new(callback));
-        if self.closed() {
-            self.inner.handlers.close.call_simple();
-        }
-        handler_id
-    }
-
-    /// A handle that does not keep it open.
-    #[must_use]
-    pub fn downgrade(&self) -> WeakConsumer {
-        WeakConsumer { inner: Arc::downgrade(&self.inner) }
-    }
-
-    pub(super) fn sink(&self) -> Weak<dyn Sink<ConsumerEvent>> {
-        let weak: Weak<Inner> = Arc::downgrade(&self.inner);
-        weak
+        self.inner.lifetime.on_close(Box::new(callback))
     }
 
     async fn request(&self, request: Request) -> Result<Response, RequestError> {
@@ -430,20 +405,6 @@ impl Consumer {
 }
 
 impl Inner {
-    fn channel(&self) -> &Channel {
-        self.transport.router().worker().channel()
-    }
-
-    fn close(&self, tell_worker: bool) {
-        if !self.closed.swap(true, Ordering::SeqCst) {
-            self.transport.router().worker().dispatcher().forget(api::ConsumerId::from(self.id));
-            self.handlers.close.call_simple();
-            if tell_worker {
-                self.channel().close(Request::CloseConsumer(self.id.into()));
-            }
-        }
-    }
-
     /// Changes what pauses it. Returns whether it is paused now, if that makes a difference.
     fn change_pause(&self, change: impl FnOnce(&mut State)) -> Option<bool> {
         let mut state = self.state.lock();
@@ -460,6 +421,24 @@ impl Inner {
             Some(false) => self.handlers.resume.call_simple(),
             None => {}
         }
+    }
+}
+
+impl WorkerObject for Inner {
+    fn lifetime(&self) -> &Lifetime {
+        &self.lifetime
+    }
+
+    fn worker(&self) -> &Worker {
+        self.transport.router().worker()
+    }
+
+    fn close_request(&self) -> Request {
+        Request::CloseConsumer(self.id.into())
+    }
+
+    fn withdraw(&self) {
+        self.transport.router().worker().dispatcher().forget(api::ConsumerId::from(self.id));
     }
 }
 
@@ -483,7 +462,7 @@ impl Sink<ConsumerEvent> for Inner {
                 self.call_pause(effect);
             }
             ConsumerEvent::ProducerClose => {
-                if !self.closed.load(Ordering::SeqCst) {
+                if !self.lifetime.closed() {
                     self.handlers.producer_close.call_simple();
                     self.close(false);
                 }
@@ -508,18 +487,13 @@ impl Sink<ConsumerEvent> for Inner {
     }
 }
 
-/// A handle of a [`Consumer`] that does not keep it open.
-#[derive(Clone)]
-pub struct WeakConsumer {
-    inner: Weak<Inner>,
-}
+handle_of_inner!(Consumer);
 
-impl WeakConsumer {
+weak_handle! {
+    /// A handle of a [`Consumer`] that does not keep it open.
+    WeakConsumer,
     /// The consumer, if a handle of it is left.
-    #[must_use]
-    pub fn upgrade(&self) -> Option<Consumer> {
-        self.inner.upgrade().map(|inner| Consumer { inner })
-    }
+    upgrade to Consumer, events: ConsumerEvent
 }
 
 impl fmt::Debug for Consumer {
@@ -531,13 +505,7 @@ impl fmt::Debug for Consumer {
             .field("type", &self.inner.r#type)
             .field("state", &self.inner.state)
             .field("transport", &self.inner.transport)
-            .field("closed", &self.inner.closed)
+            .field("closed", &self.inner.lifetime)
             .finish_non_exhaustive()
-    }
-}
-
-impl fmt::Debug for WeakConsumer {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("WeakConsumer").finish_non_exhaustive()
     }
 }

@@ -5,8 +5,7 @@ mod stats;
 
 use std::borrow::Cow;
 use std::fmt;
-use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, OnceLock, Weak};
+use std::sync::Arc;
 
 use event_listener_primitives::{Bag, BagOnce, HandlerId};
 use parking_lot::Mutex;
@@ -16,11 +15,13 @@ pub use self::options::DataConsumerOptions;
 pub use self::stats::{DataConsumerDump, DataConsumerStat, DataConsumerType};
 use crate::data_producer::DataProducerId;
 use crate::data_structures::{AppData, WebRtcMessage};
-use crate::driver::{Channel, Sink};
+use crate::driver::Sink;
+use crate::handles::{handle_by_transport, weak_handle};
 use crate::ids::uuid_id;
+use crate::lifetime::{Lifetime, OnClose, WorkerObject, close_with_parent};
 use crate::sctp_parameters::SctpStreamParameters;
 use crate::transport::Transport;
-use crate::worker::RequestError;
+use crate::worker::{RequestError, Worker};
 
 uuid_id!(
     /// [`DataConsumer`] identifier.
@@ -58,8 +59,7 @@ struct Inner {
     state: Mutex<State>,
     handlers: Handlers,
     app_data: AppData,
-    closed: AtomicBool,
-    on_transport_close: OnceLock<HandlerId>,
+    lifetime: Lifetime,
     transport: Arc<dyn Transport>,
 }
 
@@ -81,9 +81,7 @@ struct Handlers {
     resume: Bag<Arc<dyn Fn() + Send + Sync>>,
     data_producer_pause: Bag<Arc<dyn Fn() + Send + Sync>>,
     data_producer_resume: Bag<Arc<dyn Fn() + Send + Sync>>,
-    data_producer_close: BagOnce<Box<dyn FnOnce() + Send>>,
-    transport_close: BagOnce<Box<dyn FnOnce() + Send>>,
-    close: BagOnce<Box<dyn FnOnce() + Send>>,
+    data_producer_close: BagOnce<OnClose>,
 }
 
 impl DataConsumer {
@@ -98,26 +96,11 @@ impl DataConsumer {
             state: Mutex::new(state),
             handlers: Handlers::default(),
             app_data,
-            closed: AtomicBool::new(false),
-            on_transport_close: OnceLock::new(),
+            lifetime: Lifetime::default(),
             transport,
         });
-        let weak = Arc::downgrade(&inner);
-        let handler = inner.transport.on_close(Box::new(move || {
-            if let Some(inner) = weak.upgrade() {
-                inner.handlers.transport_close.call_simple();
-                inner.close(false);
-            }
-        }));
-        inner.on_transport_close.get_or_init(|| handler);
+        close_with_parent(&inner, |inner| inner, |close| inner.transport.on_close(close));
         Self::of(inner)
-    }
-
-    fn of(inner: Arc<Inner>) -> Self {
-        match inner.made.r#type {
-            DataConsumerType::Sctp => Self::Regular(RegularDataConsumer { inner }),
-            DataConsumerType::Direct => Self::Direct(DirectDataConsumer { inner }),
-        }
     }
 
     /// Data consumer id.
@@ -188,7 +171,7 @@ impl DataConsumer {
     /// Whether it is closed.
     #[must_use]
     pub fn closed(&self) -> bool {
-        self.inner().closed.load(Ordering::SeqCst)
+        self.inner().lifetime.closed()
     }
 
     /// Describes the data consumer.
@@ -320,27 +303,12 @@ impl DataConsumer {
 
     /// Called when its transport is closed for whatever reason, and the data consumer with it.
     pub fn on_transport_close<F: FnOnce() + Send + 'static>(&self, callback: F) -> HandlerId {
-        self.inner().handlers.transport_close.add(Box::new(callback))
+        self.inner().lifetime.on_parent_close(Box::new(callback))
     }
 
     /// Called when it is closed for whatever reason; at once if it is closed already.
     pub fn on_close<F: FnOnce() + Send + 'static>(&self, callback: F) -> HandlerId {
-        let handler_id = self.inner().handlers.close.add(Box::new(callback));
-        if self.closed() {
-            self.inner().handlers.close.call_simple();
-        }
-        handler_id
-    }
-
-    /// A handle that does not keep it open.
-    #[must_use]
-    pub fn downgrade(&self) -> WeakDataConsumer {
-        WeakDataConsumer { inner: Arc::downgrade(self.inner()) }
-    }
-
-    pub(super) fn sink(&self) -> Weak<dyn Sink<DataConsumerEvent>> {
-        let weak: Weak<Inner> = Arc::downgrade(self.inner());
-        weak
+        self.inner().lifetime.on_close(Box::new(callback))
     }
 
     async fn change_subchannels(&self, request: Request) -> Result<(), RequestError> {
@@ -355,13 +323,6 @@ impl DataConsumer {
 
     async fn request(&self, request: Request) -> Result<Response, RequestError> {
         self.inner().channel().request(request).await
-    }
-
-    fn inner(&self) -> &Arc<Inner> {
-        match self {
-            Self::Regular(data_consumer) => &data_consumer.inner,
-            Self::Direct(data_consumer) => &data_consumer.inner,
-        }
     }
 }
 
@@ -382,19 +343,8 @@ impl RegularDataConsumer {
 }
 
 impl Inner {
-    fn channel(&self) -> &Channel {
-        self.transport.router().worker().channel()
-    }
-
-    fn close(&self, tell_worker: bool) {
-        if !self.closed.swap(true, Ordering::SeqCst) {
-            let id = api::DataConsumerId::from(self.made.id);
-            self.transport.router().worker().dispatcher().forget(id.clone());
-            self.handlers.close.call_simple();
-            if tell_worker {
-                self.channel().close(Request::CloseDataConsumer(id));
-            }
-        }
+    fn is_direct(&self) -> bool {
+        self.made.r#type == DataConsumerType::Direct
     }
 
     /// Changes what pauses it, and calls what is to be called if that makes a difference.
@@ -422,8 +372,26 @@ impl Inner {
             .field("protocol", &self.made.protocol)
             .field("state", &self.state)
             .field("transport", &self.transport)
-            .field("closed", &self.closed)
+            .field("closed", &self.lifetime)
             .finish_non_exhaustive()
+    }
+}
+
+impl WorkerObject for Inner {
+    fn lifetime(&self) -> &Lifetime {
+        &self.lifetime
+    }
+
+    fn worker(&self) -> &Worker {
+        self.transport.router().worker()
+    }
+
+    fn close_request(&self) -> Request {
+        Request::CloseDataConsumer(self.made.id.into())
+    }
+
+    fn withdraw(&self) {
+        self.transport.router().worker().dispatcher().forget(api::DataConsumerId::from(self.made.id));
     }
 }
 
@@ -445,7 +413,7 @@ impl Sink<DataConsumerEvent> for Inner {
                 self.change_pause(|state| state.data_producer_paused = false);
             }
             DataConsumerEvent::DataProducerClose => {
-                if !self.closed.load(Ordering::SeqCst) {
+                if !self.lifetime.closed() {
                     self.handlers.data_producer_close.call_simple();
                     self.close(false);
                 }
@@ -464,55 +432,11 @@ impl Sink<DataConsumerEvent> for Inner {
     }
 }
 
-impl From<RegularDataConsumer> for DataConsumer {
-    fn from(data_consumer: RegularDataConsumer) -> Self {
-        Self::Regular(data_consumer)
-    }
-}
+handle_by_transport!(DataConsumer: RegularDataConsumer, DirectDataConsumer);
 
-impl From<DirectDataConsumer> for DataConsumer {
-    fn from(data_consumer: DirectDataConsumer) -> Self {
-        Self::Direct(data_consumer)
-    }
-}
-
-/// A handle of a [`DataConsumer`] that does not keep it open.
-#[derive(Clone)]
-pub struct WeakDataConsumer {
-    inner: Weak<Inner>,
-}
-
-impl WeakDataConsumer {
+weak_handle! {
+    /// A handle of a [`DataConsumer`] that does not keep it open.
+    WeakDataConsumer,
     /// The data consumer, if a handle of it is left.
-    #[must_use]
-    pub fn upgrade(&self) -> Option<DataConsumer> {
-        self.inner.upgrade().map(DataConsumer::of)
-    }
-}
-
-impl fmt::Debug for DataConsumer {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::Regular(data_consumer) => f.debug_tuple("Regular").field(data_consumer).finish(),
-            Self::Direct(data_consumer) => f.debug_tuple("Direct").field(data_consumer).finish(),
-        }
-    }
-}
-
-impl fmt::Debug for RegularDataConsumer {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        self.inner.fmt_as("RegularDataConsumer", f)
-    }
-}
-
-impl fmt::Debug for DirectDataConsumer {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        self.inner.fmt_as("DirectDataConsumer", f)
-    }
-}
-
-impl fmt::Debug for WeakDataConsumer {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("WeakDataConsumer").finish_non_exhaustive()
-    }
+    upgrade to DataConsumer, events: DataConsumerEvent
 }

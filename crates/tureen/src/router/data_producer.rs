@@ -3,20 +3,21 @@
 mod non_closing;
 
 use std::fmt;
+use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, OnceLock, Weak};
 
-use event_listener_primitives::{Bag, BagOnce, HandlerId};
+use event_listener_primitives::{Bag, HandlerId};
 use serde::{Deserialize, Serialize};
 use tureen_core::api::{self, DataMessage, DataTransport, Injection, Publication, Request, Response};
 
 pub use self::non_closing::NonClosingDataProducer;
 use crate::data_structures::{AppData, WebRtcMessage};
-use crate::driver::Channel;
+use crate::handles::{handle_by_transport, weak_handle};
 use crate::ids::uuid_id;
+use crate::lifetime::{Lifetime, WorkerObject, close_with_parent};
 use crate::sctp_parameters::SctpStreamParameters;
 use crate::transport::Transport;
-use crate::worker::{NotificationError, RequestError};
+use crate::worker::{NotificationError, RequestError, Worker};
 
 uuid_id!(
     /// [`DataProducer`] identifier.
@@ -170,8 +171,7 @@ struct Inner {
     paused: AtomicBool,
     handlers: Handlers,
     app_data: AppData,
-    closed: AtomicBool,
-    on_transport_close: OnceLock<HandlerId>,
+    lifetime: Lifetime,
     transport: Arc<dyn Transport>,
 }
 
@@ -179,8 +179,6 @@ struct Inner {
 struct Handlers {
     pause: Bag<Arc<dyn Fn() + Send + Sync>>,
     resume: Bag<Arc<dyn Fn() + Send + Sync>>,
-    transport_close: BagOnce<Box<dyn FnOnce() + Send>>,
-    close: BagOnce<Box<dyn FnOnce() + Send>>,
 }
 
 impl DataProducer {
@@ -190,26 +188,11 @@ impl DataProducer {
             made: made.into(),
             handlers: Handlers::default(),
             app_data,
-            closed: AtomicBool::new(false),
-            on_transport_close: OnceLock::new(),
+            lifetime: Lifetime::default(),
             transport,
         });
-        let weak = Arc::downgrade(&inner);
-        let handler = inner.transport.on_close(Box::new(move || {
-            if let Some(inner) = weak.upgrade() {
-                inner.handlers.transport_close.call_simple();
-                inner.close(false);
-            }
-        }));
-        inner.on_transport_close.get_or_init(|| handler);
+        close_with_parent(&inner, |inner| inner, |close| inner.transport.on_close(close));
         Self::of(inner)
-    }
-
-    fn of(inner: Arc<Inner>) -> Self {
-        match inner.made.r#type {
-            DataProducerType::Sctp => Self::Regular(RegularDataProducer { inner }),
-            DataProducerType::Direct => Self::Direct(DirectDataProducer { inner }),
-        }
     }
 
     /// Data producer id.
@@ -262,7 +245,7 @@ impl DataProducer {
     /// Whether it is closed.
     #[must_use]
     pub fn closed(&self) -> bool {
-        self.inner().closed.load(Ordering::SeqCst)
+        self.inner().lifetime.closed()
     }
 
     /// Describes the data producer.
@@ -316,7 +299,7 @@ impl DataProducer {
 
     /// Called when its transport is closed for whatever reason, and the data producer with it.
     pub fn on_transport_close<F: FnOnce() + Send + 'static>(&self, callback: F) -> HandlerId {
-        self.inner().handlers.transport_close.add(Box::new(callback))
+        self.inner().lifetime.on_parent_close(Box::new(callback))
     }
 
     /// Called when it is paused.
@@ -331,17 +314,7 @@ impl DataProducer {
 
     /// Called when it is closed for whatever reason; at once if it is closed already.
     pub fn on_close<F: FnOnce() + Send + 'static>(&self, callback: F) -> HandlerId {
-        let handler_id = self.inner().handlers.close.add(Box::new(callback));
-        if self.closed() {
-            self.inner().handlers.close.call_simple();
-        }
-        handler_id
-    }
-
-    /// A handle that does not keep it open.
-    #[must_use]
-    pub fn downgrade(&self) -> WeakDataProducer {
-        WeakDataProducer { inner: Arc::downgrade(self.inner()) }
+        self.inner().lifetime.on_close(Box::new(callback))
     }
 
     /// Closes it while there are handles. Public only with the feature `test-util`; not in the mediasoup crate.
@@ -356,13 +329,6 @@ impl DataProducer {
 
     async fn request(&self, request: Request) -> Result<Response, RequestError> {
         self.inner().channel().request(request).await
-    }
-
-    fn inner(&self) -> &Arc<Inner> {
-        match self {
-            Self::Regular(data_producer) => &data_producer.inner,
-            Self::Direct(data_producer) => &data_producer.inner,
-        }
     }
 }
 
@@ -393,63 +359,10 @@ impl DirectDataProducer {
 }
 
 impl Inner {
-    fn channel(&self) -> &Channel {
-        self.transport.router().worker().channel()
+    fn is_direct(&self) -> bool {
+        self.made.r#type == DataProducerType::Direct
     }
 
-    fn close(&self, tell_worker: bool) {
-        if !self.closed.swap(true, Ordering::SeqCst) {
-            self.transport.router().remove_data_producer(self.made.id);
-            self.handlers.close.call_simple();
-            if tell_worker {
-                self.channel().close(Request::CloseDataProducer(self.made.id.into()));
-            }
-        }
-    }
-}
-
-impl Drop for Inner {
-    fn drop(&mut self) {
-        self.close(true);
-    }
-}
-
-impl From<RegularDataProducer> for DataProducer {
-    fn from(data_producer: RegularDataProducer) -> Self {
-        Self::Regular(data_producer)
-    }
-}
-
-impl From<DirectDataProducer> for DataProducer {
-    fn from(data_producer: DirectDataProducer) -> Self {
-        Self::Direct(data_producer)
-    }
-}
-
-/// A handle of a [`DataProducer`] that does not keep it open.
-#[derive(Clone)]
-pub struct WeakDataProducer {
-    inner: Weak<Inner>,
-}
-
-impl WeakDataProducer {
-    /// The data producer, if a handle of it is left.
-    #[must_use]
-    pub fn upgrade(&self) -> Option<DataProducer> {
-        self.inner.upgrade().map(DataProducer::of)
-    }
-}
-
-impl fmt::Debug for DataProducer {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::Regular(data_producer) => f.debug_tuple("Regular").field(data_producer).finish(),
-            Self::Direct(data_producer) => f.debug_tuple("Direct").field(data_producer).finish(),
-        }
-    }
-}
-
-impl Inner {
     fn fmt_as(&self, name: &str, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct(name)
             .field("id", &self.made.id)
@@ -459,25 +372,40 @@ impl Inner {
             .field("protocol", &self.made.protocol)
             .field("paused", &self.paused)
             .field("transport", &self.transport)
-            .field("closed", &self.closed)
+            .field("closed", &self.lifetime)
             .finish_non_exhaustive()
     }
 }
 
-impl fmt::Debug for RegularDataProducer {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        self.inner.fmt_as("RegularDataProducer", f)
+impl WorkerObject for Inner {
+    fn lifetime(&self) -> &Lifetime {
+        &self.lifetime
+    }
+
+    fn worker(&self) -> &Worker {
+        self.transport.router().worker()
+    }
+
+    fn close_request(&self) -> Request {
+        Request::CloseDataProducer(self.made.id.into())
+    }
+
+    fn withdraw(&self) {
+        self.transport.router().remove_data_producer(self.made.id);
     }
 }
 
-impl fmt::Debug for DirectDataProducer {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        self.inner.fmt_as("DirectDataProducer", f)
+impl Drop for Inner {
+    fn drop(&mut self) {
+        self.close(true);
     }
 }
 
-impl fmt::Debug for WeakDataProducer {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("WeakDataProducer").finish_non_exhaustive()
-    }
+handle_by_transport!(DataProducer: RegularDataProducer, DirectDataProducer);
+
+weak_handle! {
+    /// A handle of a [`DataProducer`] that does not keep it open.
+    WeakDataProducer,
+    /// The data producer, if a handle of it is left.
+    upgrade to DataProducer
 }

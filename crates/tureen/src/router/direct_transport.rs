@@ -1,16 +1,15 @@
 //! A DirectTransport: media and data from and to the application itself.
 
 use std::fmt;
-use std::sync::{Arc, Weak};
+use std::sync::Arc;
 
 use event_listener_primitives::{Bag, HandlerId};
-use tureen_core::api::{
-    CreateDirectTransport, Injection, LinkDump, LinkStats, Request, Response, TransportEvent,
-};
+use tureen_core::api::{CreateDirectTransport, Injection, LinkDump, LinkStats, Request, TransportEvent};
 
 use crate::consumer::ConsumerId;
 use crate::data_structures::AppData;
 use crate::driver::Sink;
+use crate::lifetime::{WorkerObject, close_with_parent};
 use crate::router::Router;
 use crate::router::transport::{Kind, TransportBase, impl_transport, transport_dump, transport_stat};
 use crate::transport::TransportId;
@@ -80,13 +79,10 @@ impl DirectTransport {
             id: id.into(),
             max_message_size: max_receive_message_size.max(max_send_message_size),
         });
-        let made = match router.worker().channel().request(request).await? {
-            Response::TransportDump(made) => *made,
-            other => return Err(RequestError::unexpected(&other)),
-        };
+        let made = TransportBase::create(&router, request).await?;
         let base = TransportBase::new(&made, router, Kind::Direct, false, app_data);
         let inner = Arc::new(Inner { rtcp: Bag::default(), base });
-        TransportBase::close_with_router(&inner, |inner| &inner.base);
+        close_with_parent(&inner, |inner| &inner.base, |close| inner.base.router.on_close(close));
         Ok(Self { inner })
     }
 
@@ -103,20 +99,9 @@ impl DirectTransport {
     pub fn on_rtcp<F: Fn(&[u8]) + Send + Sync + 'static>(&self, callback: F) -> HandlerId {
         self.inner.rtcp.add(Arc::new(callback))
     }
-
-    /// A handle that does not keep it open.
-    #[must_use]
-    pub fn downgrade(&self) -> WeakDirectTransport {
-        WeakDirectTransport { inner: Arc::downgrade(&self.inner) }
-    }
-
-    pub(super) fn sink(&self) -> Weak<dyn Sink<TransportEvent>> {
-        let weak: Weak<Inner> = Arc::downgrade(&self.inner);
-        weak
-    }
 }
 
-impl_transport!(DirectTransport, DirectTransportDump, DirectTransportStat);
+impl_transport!(DirectTransport, WeakDirectTransport, DirectTransportDump, DirectTransportStat);
 
 impl Sink<TransportEvent> for Inner {
     fn on_event(&self, event: TransportEvent) {
@@ -127,32 +112,8 @@ impl Sink<TransportEvent> for Inner {
     }
 }
 
-/// A handle of a [`DirectTransport`] that does not keep it open.
-#[derive(Clone)]
-pub struct WeakDirectTransport {
-    inner: Weak<Inner>,
-}
-
-impl WeakDirectTransport {
-    /// The transport, if a handle of it, of a producer or of a consumer on it is left.
-    #[must_use]
-    pub fn upgrade(&self) -> Option<DirectTransport> {
-        self.inner.upgrade().map(|inner| DirectTransport { inner })
-    }
-}
-
 impl fmt::Debug for DirectTransport {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("DirectTransport")
-            .field("id", &self.inner.base.id)
-            .field("router", &self.inner.base.router)
-            .field("closed", &self.inner.base.closed())
-            .finish_non_exhaustive()
-    }
-}
-
-impl fmt::Debug for WeakDirectTransport {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("WeakDirectTransport").finish_non_exhaustive()
+        self.inner.base.debug("DirectTransport", f).finish_non_exhaustive()
     }
 }

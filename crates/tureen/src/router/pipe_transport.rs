@@ -5,7 +5,7 @@ mod options;
 use std::collections::HashMap;
 use std::fmt;
 use std::net::IpAddr;
-use std::sync::{Arc, Weak};
+use std::sync::Arc;
 
 use event_listener_primitives::{Bag, HandlerId};
 use parking_lot::Mutex;
@@ -17,11 +17,13 @@ use tureen_net::PipeEnd;
 
 pub use self::options::PipeTransportOptions;
 use crate::consumer::ConsumerId;
-use crate::data_structures::{SctpState, TransportTuple};
+use crate::data_structures::TransportTuple;
 use crate::driver::Sink;
+use crate::lifetime::{WorkerObject, close_with_parent};
 use crate::router::Router;
-use crate::router::transport::{Kind, TransportBase, impl_transport, transport_dump, transport_stat};
-use crate::sctp_parameters::{SctpNegotiatedCapabilities, SctpParameters};
+use crate::router::transport::{
+    Kind, TransportBase, impl_sctp_transport, impl_transport, transport_dump, transport_stat,
+};
 use crate::srtp_parameters::SrtpParameters;
 use crate::transport::TransportId;
 use crate::worker::RequestError;
@@ -94,14 +96,12 @@ impl PipeTransport {
             srtp: options.enable_srtp.then_some(tureen_core::transport::pipe::PIPE_SUITE),
             sctp,
         });
-        let channel = router.worker().channel();
-        let answer = match end {
-            Some(end) => channel.create_pipe(request, end).await?,
-            None => channel.request(request).await?,
-        };
-        let made = match answer {
-            Response::TransportDump(made) => *made,
-            other => return Err(RequestError::unexpected(&other)),
+        let made = match end {
+            Some(end) => {
+                let answer = router.worker().channel().create_pipe(request, end).await?;
+                TransportBase::described(answer)?
+            }
+            None => TransportBase::create(&router, request).await?,
         };
         let kind = Kind::Pipe { rtx: options.enable_rtx };
         let base = TransportBase::new(&made, router, kind, false, options.app_data);
@@ -114,7 +114,7 @@ impl PipeTransport {
             on_tuple: Bag::default(),
             base,
         });
-        TransportBase::close_with_router(&inner, |inner| &inner.base);
+        close_with_parent(&inner, |inner| &inner.base, |close| inner.base.router.on_close(close));
         Ok(Self { inner })
     }
 
@@ -152,24 +152,6 @@ impl PipeTransport {
         self.inner.tuple.lock().clone()
     }
 
-    /// Parameters of its SCTP association.
-    #[must_use]
-    pub fn sctp_parameters(&self) -> Option<SctpParameters> {
-        self.inner.base.sctp().map(|sctp| sctp.parameters)
-    }
-
-    /// State of its SCTP association.
-    #[must_use]
-    pub fn sctp_state(&self) -> Option<SctpState> {
-        self.inner.base.sctp().map(|sctp| sctp.state)
-    }
-
-    /// What both SCTP sides agreed on, once connected.
-    #[must_use]
-    pub fn sctp_negotiated_capabilities(&self) -> Option<SctpNegotiatedCapabilities> {
-        self.inner.base.sctp()?.negotiated_capabilities
-    }
-
     /// The keys that it encrypts with, for the other transport to know.
     #[must_use]
     pub fn srtp_parameters(&self) -> Option<SrtpParameters> {
@@ -181,25 +163,10 @@ impl PipeTransport {
     pub fn on_tuple<F: Fn(&TransportTuple) + Send + Sync + 'static>(&self, callback: F) -> HandlerId {
         self.inner.on_tuple.add(Arc::new(callback))
     }
-
-    /// Called when its SCTP association changes state.
-    pub fn on_sctp_state_change<F: Fn(SctpState) + Send + Sync + 'static>(&self, callback: F) -> HandlerId {
-        self.inner.base.handlers.sctp_state_change.add(Arc::new(callback))
-    }
-
-    /// A handle that does not keep it open.
-    #[must_use]
-    pub fn downgrade(&self) -> WeakPipeTransport {
-        WeakPipeTransport { inner: Arc::downgrade(&self.inner) }
-    }
-
-    pub(super) fn sink(&self) -> Weak<dyn Sink<TransportEvent>> {
-        let weak: Weak<Inner> = Arc::downgrade(&self.inner);
-        weak
-    }
 }
 
-impl_transport!(PipeTransport, PipeTransportDump, PipeTransportStat);
+impl_transport!(PipeTransport, WeakPipeTransport, PipeTransportDump, PipeTransportStat);
+impl_sctp_transport!(PipeTransport);
 
 impl Sink<TransportEvent> for Inner {
     fn on_event(&self, event: TransportEvent) {
@@ -207,33 +174,8 @@ impl Sink<TransportEvent> for Inner {
     }
 }
 
-/// A handle of a [`PipeTransport`] that does not keep it open.
-#[derive(Clone)]
-pub struct WeakPipeTransport {
-    inner: Weak<Inner>,
-}
-
-impl WeakPipeTransport {
-    /// The transport, if a handle of it, of a producer or of a consumer on it is left.
-    #[must_use]
-    pub fn upgrade(&self) -> Option<PipeTransport> {
-        self.inner.upgrade().map(|inner| PipeTransport { inner })
-    }
-}
-
 impl fmt::Debug for PipeTransport {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("PipeTransport")
-            .field("id", &self.inner.base.id)
-            .field("tuple", &self.inner.tuple)
-            .field("router", &self.inner.base.router)
-            .field("closed", &self.inner.base.closed())
-            .finish_non_exhaustive()
-    }
-}
-
-impl fmt::Debug for WeakPipeTransport {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("WeakPipeTransport").finish_non_exhaustive()
+        self.inner.base.debug("PipeTransport", f).field("tuple", &self.inner.tuple).finish_non_exhaustive()
     }
 }

@@ -5,7 +5,7 @@ mod options;
 use std::collections::HashMap;
 use std::fmt;
 use std::net::IpAddr;
-use std::sync::{Arc, Weak};
+use std::sync::Arc;
 
 use event_listener_primitives::{Bag, HandlerId};
 use parking_lot::Mutex;
@@ -18,11 +18,13 @@ use tureen_core::units::Bitrate;
 
 pub use self::options::PlainTransportOptions;
 use crate::consumer::ConsumerId;
-use crate::data_structures::{SctpState, TransportTuple};
+use crate::data_structures::TransportTuple;
 use crate::driver::Sink;
+use crate::lifetime::{WorkerObject, close_with_parent};
 use crate::router::Router;
-use crate::router::transport::{Kind, TransportBase, impl_transport, transport_dump, transport_stat};
-use crate::sctp_parameters::{SctpNegotiatedCapabilities, SctpParameters};
+use crate::router::transport::{
+    Kind, TransportBase, impl_sctp_transport, impl_transport, transport_dump, transport_stat,
+};
 use crate::srtp_parameters::SrtpParameters;
 use crate::transport::TransportId;
 use crate::worker::RequestError;
@@ -120,10 +122,7 @@ impl PlainTransport {
             )),
             sctp,
         });
-        let made = match router.worker().channel().request(request).await? {
-            Response::TransportDump(made) => *made,
-            other => return Err(RequestError::unexpected(&other)),
-        };
+        let made = TransportBase::create(&router, request).await?;
         let base = TransportBase::new(&made, router, Kind::Endpoint, options.enable_bwe, options.app_data);
         let LinkDump::Plain(link) = made.link else {
             return Err(RequestError::unexpected(&Response::TransportDump(Box::new(made))));
@@ -137,7 +136,7 @@ impl PlainTransport {
         let state =
             State { tuple: link.tuple, rtcp_tuple: link.rtcp_tuple, srtp_parameters: link.srtp_parameters };
         let inner = Arc::new(Inner { state: Mutex::new(state), handlers: Handlers::default(), base });
-        TransportBase::close_with_router(&inner, |inner| &inner.base);
+        close_with_parent(&inner, |inner| &inner.base, |close| inner.base.router.on_close(close));
         Ok(Self { inner })
     }
 
@@ -201,24 +200,6 @@ impl PlainTransport {
         self.inner.state.lock().rtcp_tuple.clone()
     }
 
-    /// Parameters of its SCTP association.
-    #[must_use]
-    pub fn sctp_parameters(&self) -> Option<SctpParameters> {
-        self.inner.base.sctp().map(|sctp| sctp.parameters)
-    }
-
-    /// State of its SCTP association.
-    #[must_use]
-    pub fn sctp_state(&self) -> Option<SctpState> {
-        self.inner.base.sctp().map(|sctp| sctp.state)
-    }
-
-    /// What both SCTP sides agreed on, once connected.
-    #[must_use]
-    pub fn sctp_negotiated_capabilities(&self) -> Option<SctpNegotiatedCapabilities> {
-        self.inner.base.sctp()?.negotiated_capabilities
-    }
-
     /// The keys that it encrypts with, for the endpoint to know. Their suite may be another one once it is connected.
     #[must_use]
     pub fn srtp_parameters(&self) -> Option<SrtpParameters> {
@@ -234,25 +215,10 @@ impl PlainTransport {
     pub fn on_rtcp_tuple<F: Fn(&TransportTuple) + Send + Sync + 'static>(&self, callback: F) -> HandlerId {
         self.inner.handlers.rtcp_tuple.add(Arc::new(callback))
     }
-
-    /// Called when its SCTP association changes state.
-    pub fn on_sctp_state_change<F: Fn(SctpState) + Send + Sync + 'static>(&self, callback: F) -> HandlerId {
-        self.inner.base.handlers.sctp_state_change.add(Arc::new(callback))
-    }
-
-    /// A handle that does not keep it open.
-    #[must_use]
-    pub fn downgrade(&self) -> WeakPlainTransport {
-        WeakPlainTransport { inner: Arc::downgrade(&self.inner) }
-    }
-
-    pub(super) fn sink(&self) -> Weak<dyn Sink<TransportEvent>> {
-        let weak: Weak<Inner> = Arc::downgrade(&self.inner);
-        weak
-    }
 }
 
-impl_transport!(PlainTransport, PlainTransportDump, PlainTransportStat);
+impl_transport!(PlainTransport, WeakPlainTransport, PlainTransportDump, PlainTransportStat);
+impl_sctp_transport!(PlainTransport);
 
 impl Sink<TransportEvent> for Inner {
     fn on_event(&self, event: TransportEvent) {
@@ -270,33 +236,8 @@ impl Sink<TransportEvent> for Inner {
     }
 }
 
-/// A handle of a [`PlainTransport`] that does not keep it open.
-#[derive(Clone)]
-pub struct WeakPlainTransport {
-    inner: Weak<Inner>,
-}
-
-impl WeakPlainTransport {
-    /// The transport, if a handle of it, of a producer or of a consumer on it is left.
-    #[must_use]
-    pub fn upgrade(&self) -> Option<PlainTransport> {
-        self.inner.upgrade().map(|inner| PlainTransport { inner })
-    }
-}
-
 impl fmt::Debug for PlainTransport {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("PlainTransport")
-            .field("id", &self.inner.base.id)
-            .field("state", &self.inner.state)
-            .field("router", &self.inner.base.router)
-            .field("closed", &self.inner.base.closed())
-            .finish_non_exhaustive()
-    }
-}
-
-impl fmt::Debug for WeakPlainTransport {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("WeakPlainTransport").finish_non_exhaustive()
+        self.inner.base.debug("PlainTransport", f).field("state", &self.inner.state).finish_non_exhaustive()
     }
 }

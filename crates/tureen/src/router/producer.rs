@@ -5,10 +5,10 @@ mod stats;
 mod trace;
 
 use std::fmt;
+use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, OnceLock, Weak};
 
-use event_listener_primitives::{Bag, BagOnce, HandlerId};
+use event_listener_primitives::{Bag, HandlerId};
 use parking_lot::Mutex;
 use tureen_core::api::{self, Injection, ProducerEvent, Request, Response};
 
@@ -19,12 +19,14 @@ pub use self::stats::{
 };
 pub use self::trace::{ProducerTraceEventData, ProducerTraceEventType};
 use crate::data_structures::AppData;
-use crate::driver::{Channel, Sink};
+use crate::driver::Sink;
+use crate::handles::{handle_by_transport, weak_handle};
 use crate::ids::uuid_id;
+use crate::lifetime::{Lifetime, WorkerObject, close_with_parent};
 pub use crate::ortc::RtpMapping;
 use crate::rtp_parameters::{MediaKind, RtpParameters};
 use crate::transport::Transport;
-use crate::worker::{NotificationError, RequestError};
+use crate::worker::{NotificationError, RequestError, Worker};
 
 uuid_id!(
     /// [`Producer`] identifier.
@@ -126,8 +128,7 @@ struct Inner {
     score: Mutex<Vec<ProducerScore>>,
     handlers: Handlers,
     app_data: AppData,
-    closed: AtomicBool,
-    on_transport_close: OnceLock<HandlerId>,
+    lifetime: Lifetime,
     transport: Arc<dyn Transport>,
     direct: bool,
 }
@@ -140,8 +141,6 @@ struct Handlers {
     pause: Bag<Arc<dyn Fn() + Send + Sync>>,
     resume: Bag<Arc<dyn Fn() + Send + Sync>>,
     trace: Bag<Arc<dyn Fn(&ProducerTraceEventData) + Send + Sync>, ProducerTraceEventData>,
-    transport_close: BagOnce<Box<dyn FnOnce() + Send>>,
-    close: BagOnce<Box<dyn FnOnce() + Send>>,
 }
 
 impl Producer {
@@ -156,28 +155,12 @@ impl Producer {
             score: Mutex::default(),
             handlers: Handlers::default(),
             app_data: new.app_data,
-            closed: AtomicBool::new(false),
-            on_transport_close: OnceLock::new(),
+            lifetime: Lifetime::default(),
             transport: new.transport,
             direct: new.direct,
         });
-        let weak = Arc::downgrade(&inner);
-        let handler = inner.transport.on_close(Box::new(move || {
-            if let Some(inner) = weak.upgrade() {
-                inner.handlers.transport_close.call_simple();
-                inner.close(false);
-            }
-        }));
-        inner.on_transport_close.get_or_init(|| handler);
+        close_with_parent(&inner, |inner| inner, |close| inner.transport.on_close(close));
         Self::of(inner)
-    }
-
-    fn of(inner: Arc<Inner>) -> Self {
-        if inner.direct {
-            Self::Direct(DirectProducer { inner })
-        } else {
-            Self::Regular(RegularProducer { inner })
-        }
     }
 
     /// Producer id.
@@ -230,7 +213,7 @@ impl Producer {
     /// Whether it is closed.
     #[must_use]
     pub fn closed(&self) -> bool {
-        self.inner().closed.load(Ordering::SeqCst)
+        self.inner().lifetime.closed()
     }
 
     /// Describes the producer.
@@ -317,16 +300,12 @@ impl Producer {
 
     /// Called when its transport is closed for whatever reason, and the producer with it.
     pub fn on_transport_close<F: FnOnce() + Send + 'static>(&self, callback: F) -> HandlerId {
-        self.inner().handlers.transport_close.add(Box::new(callback))
+        self.inner().lifetime.on_parent_close(Box::new(callback))
     }
 
     /// Called when it is closed for whatever reason; at once if it is closed already.
     pub fn on_close<F: FnOnce() + Send + 'static>(&self, callback: F) -> HandlerId {
-        let handler_id = self.inner().handlers.close.add(Box::new(callback));
-        if self.closed() {
-            self.inner().handlers.close.call_simple();
-        }
-        handler_id
+        self.inner().lifetime.on_close(Box::new(callback))
     }
 
     /// What consumers can get: its RTP parameters in terms of the router.
@@ -334,12 +313,6 @@ impl Producer {
     #[must_use]
     pub fn consumable_rtp_parameters(&self) -> &RtpParameters {
         &self.inner().consumable_rtp_parameters
-    }
-
-    /// A handle that does not keep it open.
-    #[must_use]
-    pub fn downgrade(&self) -> WeakProducer {
-        WeakProducer { inner: Arc::downgrade(self.inner()) }
     }
 
     /// Closes it while there are handles.
@@ -359,20 +332,8 @@ impl Producer {
         self.inner().on_paused(false);
     }
 
-    pub(super) fn sink(&self) -> Weak<dyn Sink<ProducerEvent>> {
-        let weak: Weak<Inner> = Arc::downgrade(self.inner());
-        weak
-    }
-
     async fn request(&self, request: Request) -> Result<Response, RequestError> {
         self.inner().channel().request(request).await
-    }
-
-    fn inner(&self) -> &Arc<Inner> {
-        match self {
-            Self::Regular(producer) => &producer.inner,
-            Self::Direct(producer) => &producer.inner,
-        }
     }
 }
 
@@ -396,24 +357,10 @@ impl Inner {
         }
     }
 
-    fn channel(&self) -> &Channel {
-        self.transport.router().worker().channel()
+    fn is_direct(&self) -> bool {
+        self.direct
     }
 
-    fn close(&self, tell_worker: bool) {
-        if !self.closed.swap(true, Ordering::SeqCst) {
-            let router = self.transport.router();
-            router.remove_producer(self.id);
-            router.worker().dispatcher().forget(api::ProducerId::from(self.id));
-            self.handlers.close.call_simple();
-            if tell_worker {
-                self.channel().close(Request::CloseProducer(self.id.into()));
-            }
-        }
-    }
-}
-
-impl Inner {
     fn fmt_as(&self, name: &str, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct(name)
             .field("id", &self.id)
@@ -422,8 +369,28 @@ impl Inner {
             .field("paused", &self.paused)
             .field("score", &self.score)
             .field("transport", &self.transport)
-            .field("closed", &self.closed)
+            .field("closed", &self.lifetime)
             .finish_non_exhaustive()
+    }
+}
+
+impl WorkerObject for Inner {
+    fn lifetime(&self) -> &Lifetime {
+        &self.lifetime
+    }
+
+    fn worker(&self) -> &Worker {
+        self.transport.router().worker()
+    }
+
+    fn close_request(&self) -> Request {
+        Request::CloseProducer(self.id.into())
+    }
+
+    fn withdraw(&self) {
+        let router = self.transport.router();
+        router.remove_producer(self.id);
+        router.worker().dispatcher().forget(api::ProducerId::from(self.id));
     }
 }
 
@@ -450,55 +417,11 @@ impl Sink<ProducerEvent> for Inner {
     }
 }
 
-impl From<RegularProducer> for Producer {
-    fn from(producer: RegularProducer) -> Self {
-        Self::Regular(producer)
-    }
-}
+handle_by_transport!(Producer: RegularProducer, DirectProducer);
 
-impl From<DirectProducer> for Producer {
-    fn from(producer: DirectProducer) -> Self {
-        Self::Direct(producer)
-    }
-}
-
-/// A handle of a [`Producer`] that does not keep it open.
-#[derive(Clone)]
-pub struct WeakProducer {
-    inner: Weak<Inner>,
-}
-
-impl WeakProducer {
+weak_handle! {
+    /// A handle of a [`Producer`] that does not keep it open.
+    WeakProducer,
     /// The producer, if a handle of it is left.
-    #[must_use]
-    pub fn upgrade(&self) -> Option<Producer> {
-        self.inner.upgrade().map(Producer::of)
-    }
-}
-
-impl fmt::Debug for Producer {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::Regular(producer) => f.debug_tuple("Regular").field(producer).finish(),
-            Self::Direct(producer) => f.debug_tuple("Direct").field(producer).finish(),
-        }
-    }
-}
-
-impl fmt::Debug for RegularProducer {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        self.inner.fmt_as("RegularProducer", f)
-    }
-}
-
-impl fmt::Debug for DirectProducer {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        self.inner.fmt_as("DirectProducer", f)
-    }
-}
-
-impl fmt::Debug for WeakProducer {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("WeakProducer").finish_non_exhaustive()
-    }
+    upgrade to Producer, events: ProducerEvent
 }

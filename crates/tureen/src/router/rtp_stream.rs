@@ -6,6 +6,100 @@ use tureen_core::api;
 use crate::rtp_parameters::{MimeType, MimeTypeAudio, MimeTypeVideo};
 use crate::worker::RequestError;
 
+/// Defines the statistics of an RTP stream as they are for one direction: those of both, and `$field`s of its own with what they
+/// are of the engine's `$stats`.
+macro_rules! rtp_stream_stat {
+    (
+        $(#[$doc:meta])*
+        $visibility:vis $name:ident from $stats:ident => {
+            $($(#[$field_doc:meta])* $field:ident: $type:ty = $value:expr,)*
+        }
+    ) => {
+        $(#[$doc])*
+        #[derive(Debug, Clone, PartialEq, serde::Deserialize, serde::Serialize)]
+        #[serde(rename_all = "camelCase")]
+        #[non_exhaustive]
+        pub struct $name {
+            /// Milliseconds of the worker's clock.
+            pub timestamp: u64,
+            /// SSRC.
+            pub ssrc: u32,
+            /// SSRC of its retransmissions.
+            pub rtx_ssrc: Option<u32>,
+            /// Audio or video.
+            pub kind: $crate::rtp_parameters::MediaKind,
+            /// Codec.
+            pub mime_type: $crate::rtp_parameters::MimeType,
+            /// Packets lost; negative where duplicates outnumber losses.
+            pub packets_lost: i32,
+            /// Part lost between the last two reports, in 1/256.
+            pub fraction_lost: u8,
+            /// Inter-arrival jitter in timestamp units.
+            pub jitter: u32,
+            /// Packets that came too late or made no sense.
+            pub packets_discarded: u64,
+            /// Packets sent again.
+            pub packets_retransmitted: u64,
+            /// Lost packets that a retransmission brought.
+            pub packets_repaired: u64,
+            /// NACK messages.
+            pub nack_count: u64,
+            /// Packets named in NACK messages.
+            pub nack_packet_count: u64,
+            /// Picture loss indications.
+            pub pli_count: u64,
+            /// Full intra requests.
+            pub fir_count: u64,
+            /// Packets.
+            pub packet_count: u64,
+            /// Bytes.
+            pub byte_count: u64,
+            /// Bits per second.
+            pub bitrate: u64,
+            /// Milliseconds there and back.
+            pub round_trip_time: Option<f32>,
+            /// Retransmissions that brought nothing new.
+            pub rtx_packets_discarded: Option<u64>,
+            /// 0 to 10.
+            pub score: u8,
+            $($(#[$field_doc])* pub $field: $type,)*
+        }
+
+        impl $name {
+            $visibility fn from_core(
+                $stats: tureen_core::api::RtpStreamStats,
+            ) -> Result<Self, $crate::worker::RequestError> {
+                Ok(Self {
+                    timestamp: $stats.timestamp_ms,
+                    ssrc: $stats.ssrc,
+                    rtx_ssrc: $stats.rtx_ssrc,
+                    kind: $stats.kind,
+                    mime_type: $crate::router::rtp_stream::parse_mime_type(&$stats.mime_type)?,
+                    packets_lost: $stats.packets_lost,
+                    fraction_lost: $stats.fraction_lost,
+                    jitter: $stats.jitter,
+                    packets_discarded: $stats.packets_discarded,
+                    packets_retransmitted: $stats.packets_retransmitted,
+                    packets_repaired: $stats.packets_repaired,
+                    nack_count: $stats.nack_count,
+                    nack_packet_count: $stats.nack_packet_count,
+                    pli_count: $stats.pli_count,
+                    fir_count: $stats.fir_count,
+                    packet_count: $stats.packet_count,
+                    byte_count: $stats.byte_count,
+                    bitrate: $stats.bitrate,
+                    round_trip_time: $stats.round_trip_time_ms,
+                    rtx_packets_discarded: $stats.rtx_packets_discarded,
+                    score: $stats.score,
+                    $($field: $value,)*
+                })
+            }
+        }
+    };
+}
+
+pub(super) use rtp_stream_stat;
+
 /// Parameters of an RTP stream.
 #[derive(Debug, Clone, PartialOrd, Eq, PartialEq, Deserialize, Serialize)]
 #[serde(rename_all = "camelCase")]

@@ -16,7 +16,7 @@ use tureen_core::api;
 use tureen_core::wire::rtp::extensions::ExtensionIds;
 
 pub(super) use self::base::{Kind, TransportBase};
-pub(super) use self::handle::impl_transport;
+pub(super) use self::handle::{impl_sctp_transport, impl_transport};
 pub(super) use self::stats::{transport_dump, transport_stat};
 pub use self::trace::{TransportTraceEventData, TransportTraceEventType};
 use crate::consumer::{Consumer, ConsumerOptions};

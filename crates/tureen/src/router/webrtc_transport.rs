@@ -4,7 +4,7 @@ mod options;
 mod stats;
 
 use std::fmt;
-use std::sync::{Arc, OnceLock, Weak};
+use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 use event_listener_primitives::{Bag, BagOnce, HandlerId};
@@ -18,12 +18,12 @@ pub use self::options::{
 };
 pub use self::stats::{WebRtcTransportDump, WebRtcTransportStat};
 use crate::data_structures::{
-    DtlsParameters, DtlsState, IceCandidate, IceParameters, IceRole, IceState, SctpState, TransportTuple,
+    DtlsParameters, DtlsState, IceCandidate, IceParameters, IceRole, IceState, TransportTuple,
 };
 use crate::driver::Sink;
+use crate::lifetime::{WorkerObject, close_with_parent};
 use crate::router::Router;
-use crate::router::transport::{Kind, TransportBase, impl_transport};
-use crate::sctp_parameters::{SctpNegotiatedCapabilities, SctpParameters};
+use crate::router::transport::{Kind, TransportBase, impl_sctp_transport, impl_transport};
 use crate::transport::TransportId;
 use crate::webrtc_server::WebRtcServer;
 use crate::worker::RequestError;
@@ -106,10 +106,7 @@ impl WebRtcTransport {
             initial_available_outgoing_bitrate: Bitrate::bps(options.initial_available_outgoing_bitrate),
             sctp,
         });
-        let made = match router.worker().channel().request(request).await? {
-            Response::TransportDump(made) => *made,
-            other => return Err(RequestError::unexpected(&other)),
-        };
+        let made = TransportBase::create(&router, request).await?;
         let base = TransportBase::new(&made, router, Kind::Endpoint, options.enable_bwe, options.app_data);
         let LinkDump::WebRtc(created) = made.link else {
             return Err(RequestError::unexpected(&Response::TransportDump(Box::new(made))));
@@ -153,7 +150,7 @@ impl WebRtcTransport {
             });
             inner.on_webrtc_server_close.get_or_init(|| handler);
         }
-        TransportBase::close_with_router(&inner, |inner| &inner.base);
+        close_with_parent(&inner, |inner| &inner.base, |close| inner.base.router.on_close(close));
         Self { inner }
     }
 
@@ -253,24 +250,6 @@ impl WebRtcTransport {
         self.inner.state.lock().dtls_remote_cert.clone()
     }
 
-    /// Parameters of its SCTP association.
-    #[must_use]
-    pub fn sctp_parameters(&self) -> Option<SctpParameters> {
-        self.inner.base.sctp().map(|sctp| sctp.parameters)
-    }
-
-    /// State of its SCTP association.
-    #[must_use]
-    pub fn sctp_state(&self) -> Option<SctpState> {
-        self.inner.base.sctp().map(|sctp| sctp.state)
-    }
-
-    /// What both SCTP sides agreed on, once connected.
-    #[must_use]
-    pub fn sctp_negotiated_capabilities(&self) -> Option<SctpNegotiatedCapabilities> {
-        self.inner.base.sctp()?.negotiated_capabilities
-    }
-
     /// Makes new ICE credentials, for the endpoint to be told.
     ///
     /// # Errors
@@ -304,25 +283,10 @@ impl WebRtcTransport {
     pub fn on_dtls_state_change<F: Fn(DtlsState) + Send + Sync + 'static>(&self, callback: F) -> HandlerId {
         self.inner.handlers.dtls_state_change.add(Arc::new(callback))
     }
-
-    /// Called when its SCTP association changes state.
-    pub fn on_sctp_state_change<F: Fn(SctpState) + Send + Sync + 'static>(&self, callback: F) -> HandlerId {
-        self.inner.base.handlers.sctp_state_change.add(Arc::new(callback))
-    }
-
-    /// A handle that does not keep it open.
-    #[must_use]
-    pub fn downgrade(&self) -> WeakWebRtcTransport {
-        WeakWebRtcTransport { inner: Arc::downgrade(&self.inner) }
-    }
-
-    pub(super) fn sink(&self) -> Weak<dyn Sink<TransportEvent>> {
-        let weak: Weak<Inner> = Arc::downgrade(&self.inner);
-        weak
-    }
 }
 
-impl_transport!(WebRtcTransport, WebRtcTransportDump, WebRtcTransportStat);
+impl_transport!(WebRtcTransport, WeakWebRtcTransport, WebRtcTransportDump, WebRtcTransportStat);
+impl_sctp_transport!(WebRtcTransport);
 
 impl Inner {
     /// The worker has closed the transport then.
@@ -365,33 +329,8 @@ impl Sink<TransportEvent> for Inner {
     }
 }
 
-/// A handle of a [`WebRtcTransport`] that does not keep it open.
-#[derive(Clone)]
-pub struct WeakWebRtcTransport {
-    inner: Weak<Inner>,
-}
-
-impl WeakWebRtcTransport {
-    /// The transport, if a handle of it, of a producer or of a consumer on it is left.
-    #[must_use]
-    pub fn upgrade(&self) -> Option<WebRtcTransport> {
-        self.inner.upgrade().map(|inner| WebRtcTransport { inner })
-    }
-}
-
 impl fmt::Debug for WebRtcTransport {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("WebRtcTransport")
-            .field("id", &self.inner.base.id)
-            .field("state", &self.inner.state)
-            .field("router", &self.inner.base.router)
-            .field("closed", &self.inner.base.closed())
-            .finish_non_exhaustive()
-    }
-}
-
-impl fmt::Debug for WeakWebRtcTransport {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("WeakWebRtcTransport").finish_non_exhaustive()
+        self.inner.base.debug("WebRtcTransport", f).field("state", &self.inner.state).finish_non_exhaustive()
     }
 }

@@ -5,8 +5,8 @@ use tureen_core::api::{self, StreamDirection, StreamType};
 
 use super::{ConsumerId, ConsumerTraceEventType};
 use crate::producer::{ProducerId, ProducerStat, ProducerType};
-use crate::router::rtp_stream::{RtpStreamParams, parse_mime_type};
-use crate::rtp_parameters::{MediaKind, MimeType, RtpEncodingParameters, RtpParameters};
+use crate::router::rtp_stream::{RtpStreamParams, rtp_stream_stat};
+use crate::rtp_parameters::{MediaKind, RtpEncodingParameters, RtpParameters};
 use crate::worker::RequestError;
 
 /// Spatial and temporal layer, counted from 0, the lowest.
@@ -94,81 +94,9 @@ impl ConsumerType {
     }
 }
 
-/// Statistics of the stream that a consumer sends. Rates are in bits per second.
-#[derive(Debug, Clone, PartialEq, Deserialize, Serialize)]
-#[serde(rename_all = "camelCase")]
-#[non_exhaustive]
-pub struct ConsumerStat {
-    /// Milliseconds of the worker's clock.
-    pub timestamp: u64,
-    /// SSRC.
-    pub ssrc: u32,
-    /// SSRC of its retransmissions.
-    pub rtx_ssrc: Option<u32>,
-    /// Audio or video.
-    pub kind: MediaKind,
-    /// Codec.
-    pub mime_type: MimeType,
-    /// Packets that the endpoint reports lost.
-    pub packets_lost: i32,
-    /// Part lost between the last two reports, in 1/256.
-    pub fraction_lost: u8,
-    /// Inter-arrival jitter that the endpoint reports, in timestamp units.
-    pub jitter: u32,
-    /// Packets discarded.
-    pub packets_discarded: u64,
-    /// Packets sent again.
-    pub packets_retransmitted: u64,
-    /// Lost packets that a retransmission brought.
-    pub packets_repaired: u64,
-    /// NACK messages.
-    pub nack_count: u64,
-    /// Packets named in NACK messages.
-    pub nack_packet_count: u64,
-    /// Picture loss indications.
-    pub pli_count: u64,
-    /// Full intra requests.
-    pub fir_count: u64,
-    /// Packets.
-    pub packet_count: u64,
-    /// Bytes.
-    pub byte_count: u64,
-    /// Bits per second.
-    pub bitrate: u64,
-    /// Milliseconds there and back.
-    pub round_trip_time: Option<f32>,
-    /// Retransmissions discarded.
-    pub rtx_packets_discarded: Option<u64>,
-    /// 0 to 10.
-    pub score: u8,
-}
-
-impl ConsumerStat {
-    fn from_core(stats: api::RtpStreamStats) -> Result<Self, RequestError> {
-        Ok(Self {
-            timestamp: stats.timestamp_ms,
-            ssrc: stats.ssrc,
-            rtx_ssrc: stats.rtx_ssrc,
-            kind: stats.kind,
-            mime_type: parse_mime_type(&stats.mime_type)?,
-            packets_lost: stats.packets_lost,
-            fraction_lost: stats.fraction_lost,
-            jitter: stats.jitter,
-            packets_discarded: stats.packets_discarded,
-            packets_retransmitted: stats.packets_retransmitted,
-            packets_repaired: stats.packets_repaired,
-            nack_count: stats.nack_count,
-            nack_packet_count: stats.nack_packet_count,
-            pli_count: stats.pli_count,
-            fir_count: stats.fir_count,
-            packet_count: stats.packet_count,
-            byte_count: stats.byte_count,
-            bitrate: stats.bitrate,
-            round_trip_time: stats.round_trip_time_ms,
-            rtx_packets_discarded: stats.rtx_packets_discarded,
-            score: stats.score,
-        })
-    }
+rtp_stream_stat! {
+    /// Statistics of the stream that a consumer sends, as far as the endpoint reports of it. Rates are in bits per second.
+    pub(self) ConsumerStat from stats => {}
 }
 
 /// Statistics of one stream that has to do with a consumer.

@@ -6,8 +6,8 @@ use tureen_core::wire::rtp::extensions::VideoOrientation;
 
 use super::{ProducerId, ProducerTraceEventType};
 use crate::ortc::RtpMapping;
-use crate::router::rtp_stream::{RtpStreamParams, RtxStreamParams, parse_mime_type};
-use crate::rtp_parameters::{MediaKind, MimeType, RtpParameters};
+use crate::router::rtp_stream::{RtpStreamParams, RtxStreamParams, rtp_stream_stat};
+use crate::rtp_parameters::{MediaKind, RtpParameters};
 use crate::worker::RequestError;
 
 /// How the streams of a producer are structured.
@@ -119,90 +119,19 @@ pub struct BitrateByLayer {
     bitrate: u64,
 }
 
-/// Statistics of a stream of a producer. Rates are in bits per second.
-#[derive(Debug, Clone, PartialEq, Deserialize, Serialize)]
-#[serde(rename_all = "camelCase")]
-#[non_exhaustive]
-pub struct ProducerStat {
-    /// Milliseconds of the worker's clock.
-    pub timestamp: u64,
-    /// SSRC.
-    pub ssrc: u32,
-    /// SSRC of its retransmissions.
-    pub rtx_ssrc: Option<u32>,
-    /// RTP stream id.
-    pub rid: Option<String>,
-    /// Audio or video.
-    pub kind: MediaKind,
-    /// Codec.
-    pub mime_type: MimeType,
-    /// Packets lost; negative where duplicates outnumber losses.
-    pub packets_lost: i32,
-    /// Part lost between the last two reports, in 1/256.
-    pub fraction_lost: u8,
-    /// Inter-arrival jitter in timestamp units.
-    pub jitter: u32,
-    /// Packets that came too late or made no sense.
-    pub packets_discarded: u64,
-    /// Packets sent again.
-    pub packets_retransmitted: u64,
-    /// Lost packets that a retransmission brought.
-    pub packets_repaired: u64,
-    /// NACK messages.
-    pub nack_count: u64,
-    /// Packets named in NACK messages.
-    pub nack_packet_count: u64,
-    /// Picture loss indications.
-    pub pli_count: u64,
-    /// Full intra requests.
-    pub fir_count: u64,
-    /// Packets.
-    pub packet_count: u64,
-    /// Bytes.
-    pub byte_count: u64,
-    /// Bits per second.
-    pub bitrate: u64,
-    /// Milliseconds there and back.
-    pub round_trip_time: Option<f32>,
-    /// Retransmissions that brought nothing new.
-    pub rtx_packets_discarded: Option<u64>,
-    /// 0 to 10.
-    pub score: u8,
-    /// Bits per second of each layer.
-    pub bitrate_by_layer: Vec<BitrateByLayer>,
+impl BitrateByLayer {
+    fn of_all(layers: Vec<(String, u64)>) -> Vec<Self> {
+        layers.into_iter().map(|(layer, bitrate)| Self { layer, bitrate }).collect()
+    }
 }
 
-impl ProducerStat {
-    pub(in crate::router) fn from_core(stats: api::RtpStreamStats) -> Result<Self, RequestError> {
-        Ok(Self {
-            timestamp: stats.timestamp_ms,
-            ssrc: stats.ssrc,
-            rtx_ssrc: stats.rtx_ssrc,
-            rid: stats.rid,
-            kind: stats.kind,
-            mime_type: parse_mime_type(&stats.mime_type)?,
-            packets_lost: stats.packets_lost,
-            fraction_lost: stats.fraction_lost,
-            jitter: stats.jitter,
-            packets_discarded: stats.packets_discarded,
-            packets_retransmitted: stats.packets_retransmitted,
-            packets_repaired: stats.packets_repaired,
-            nack_count: stats.nack_count,
-            nack_packet_count: stats.nack_packet_count,
-            pli_count: stats.pli_count,
-            fir_count: stats.fir_count,
-            packet_count: stats.packet_count,
-            byte_count: stats.byte_count,
-            bitrate: stats.bitrate,
-            round_trip_time: stats.round_trip_time_ms,
-            rtx_packets_discarded: stats.rtx_packets_discarded,
-            score: stats.score,
-            bitrate_by_layer: stats
-                .bitrate_by_layer
-                .into_iter()
-                .map(|(layer, bitrate)| BitrateByLayer { layer, bitrate })
-                .collect(),
-        })
+rtp_stream_stat! {
+    /// Statistics of a stream of a producer. Rates are in bits per second.
+    pub(in crate::router) ProducerStat from stats => {
+        /// RTP stream id.
+        rid: Option<String> = stats.rid,
+        /// Bits per second of each layer.
+        bitrate_by_layer: Vec<BitrateByLayer> = BitrateByLayer::of_all(stats.bitrate_by_layer),
     }
 }
 

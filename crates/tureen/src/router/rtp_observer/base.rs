@@ -1,18 +1,18 @@
 //! The part of an RTP observer that does not depend on its kind.
 
 use std::fmt;
+use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, OnceLock};
 
-use event_listener_primitives::{Bag, BagOnce, HandlerId};
+use event_listener_primitives::Bag;
 use tureen_core::api::{self, Request};
 
 use super::{RtpObserverAddProducerOptions, RtpObserverId};
 use crate::data_structures::AppData;
-use crate::driver::Channel;
+use crate::lifetime::{Lifetime, WorkerObject};
 use crate::producer::{Producer, ProducerId};
 use crate::router::Router;
-use crate::worker::RequestError;
+use crate::worker::{RequestError, Worker};
 
 /// What every kind of RTP observer has. Dropped, it closes the observer.
 pub(in crate::router) struct ObserverBase {
@@ -20,8 +20,7 @@ pub(in crate::router) struct ObserverBase {
     pub(in crate::router) app_data: AppData,
     pub(in crate::router) handlers: Handlers,
     paused: AtomicBool,
-    closed: AtomicBool,
-    on_router_close: OnceLock<HandlerId>,
+    pub(in crate::router) lifetime: Lifetime,
     /// Kept alive by the observer.
     pub(in crate::router) router: Router,
 }
@@ -33,8 +32,6 @@ pub(in crate::router) struct Handlers {
     pub(in crate::router) resume: Bag<Arc<dyn Fn() + Send + Sync>>,
     pub(in crate::router) add_producer: Bag<Arc<dyn Fn(&Producer) + Send + Sync>, Producer>,
     pub(in crate::router) remove_producer: Bag<Arc<dyn Fn(&Producer) + Send + Sync>, Producer>,
-    pub(in crate::router) router_close: BagOnce<Box<dyn FnOnce() + Send>>,
-    close: BagOnce<Box<dyn FnOnce() + Send>>,
 }
 
 impl ObserverBase {
@@ -44,52 +41,13 @@ impl ObserverBase {
             app_data,
             handlers: Handlers::default(),
             paused: AtomicBool::new(false),
-            closed: AtomicBool::new(false),
-            on_router_close: OnceLock::new(),
+            lifetime: Lifetime::default(),
             router,
         }
     }
 
-    /// Closes the observer whose base this is when its router is closed. `base` finds it in the observer's handle.
-    pub(in crate::router) fn close_with_router<Inner: Send + Sync + 'static>(
-        inner: &Arc<Inner>,
-        base: fn(&Inner) -> &Self,
-    ) {
-        let weak = Arc::downgrade(inner);
-        let handler = base(inner).router.on_close(move || {
-            if let Some(inner) = weak.upgrade() {
-                base(&inner).handlers.router_close.call_simple();
-                base(&inner).close(false);
-            }
-        });
-        base(inner).on_router_close.get_or_init(|| handler);
-    }
-
     pub(in crate::router) fn paused(&self) -> bool {
         self.paused.load(Ordering::SeqCst)
-    }
-
-    pub(in crate::router) fn closed(&self) -> bool {
-        self.closed.load(Ordering::SeqCst)
-    }
-
-    /// Closes the observer, once. The worker is not told where it knows.
-    fn close(&self, tell_worker: bool) {
-        if !self.closed.swap(true, Ordering::SeqCst) {
-            self.router.worker().dispatcher().forget(api::RtpObserverId::from(self.id));
-            self.handlers.close.call_simple();
-            if tell_worker {
-                self.channel().close(Request::CloseRtpObserver(self.id.into()));
-            }
-        }
-    }
-
-    pub(in crate::router) fn on_close(&self, callback: Box<dyn FnOnce() + Send>) -> HandlerId {
-        let handler_id = self.handlers.close.add(callback);
-        if self.closed() {
-            self.handlers.close.call_simple();
-        }
-        handler_id
     }
 
     pub(in crate::router) async fn pause(&self) -> Result<(), RequestError> {
@@ -136,12 +94,26 @@ impl ObserverBase {
             .field("id", &self.id)
             .field("paused", &self.paused)
             .field("router", &self.router)
-            .field("closed", &self.closed)
+            .field("closed", &self.lifetime)
             .finish_non_exhaustive()
     }
+}
 
-    fn channel(&self) -> &Channel {
-        self.router.worker().channel()
+impl WorkerObject for ObserverBase {
+    fn lifetime(&self) -> &Lifetime {
+        &self.lifetime
+    }
+
+    fn worker(&self) -> &Worker {
+        self.router.worker()
+    }
+
+    fn close_request(&self) -> Request {
+        Request::CloseRtpObserver(self.id.into())
+    }
+
+    fn withdraw(&self) {
+        self.router.worker().dispatcher().forget(api::RtpObserverId::from(self.id));
     }
 }
 
@@ -151,9 +123,25 @@ impl Drop for ObserverBase {
     }
 }
 
-/// Implements [`RtpObserver`](super::RtpObserver) for a handle whose `inner.base` is an [`ObserverBase`].
+/// Implements [`RtpObserver`](super::RtpObserver) for a handle whose `inner.base` is an [`ObserverBase`], and defines its
+/// weak form.
 macro_rules! impl_rtp_observer {
-    ($observer:ty) => {
+    ($observer:ident, $weak:ident) => {
+        $crate::handles::handle_of_inner!($observer);
+
+        $crate::handles::weak_handle! {
+            #[doc = concat!("A handle of an [`", stringify!($observer), "`] that does not keep it open.")]
+            $weak,
+            /// The observer, if a handle of it is left.
+            upgrade to $observer, events: tureen_core::api::RtpObserverEvent
+        }
+
+        impl std::fmt::Debug for $observer {
+            fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+                self.inner.base.fmt_as(stringify!($observer), f)
+            }
+        }
+
         #[async_trait::async_trait]
         impl $crate::rtp_observer::RtpObserver for $observer {
             fn id(&self) -> $crate::rtp_observer::RtpObserverId {
@@ -173,7 +161,7 @@ macro_rules! impl_rtp_observer {
             }
 
             fn closed(&self) -> bool {
-                self.inner.base.closed()
+                self.inner.base.lifetime.closed()
             }
 
             async fn pause(&self) -> Result<(), $crate::worker::RequestError> {
@@ -230,14 +218,14 @@ macro_rules! impl_rtp_observer {
                 &self,
                 callback: Box<dyn FnOnce() + Send + 'static>,
             ) -> event_listener_primitives::HandlerId {
-                self.inner.base.handlers.router_close.add(callback)
+                self.inner.base.lifetime.on_parent_close(callback)
             }
 
             fn on_close(
                 &self,
                 callback: Box<dyn FnOnce() + Send + 'static>,
             ) -> event_listener_primitives::HandlerId {
-                self.inner.base.on_close(callback)
+                self.inner.base.lifetime.on_close(callback)
             }
         }
     };

@@ -3,10 +3,11 @@
 mod data;
 mod media;
 
-use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
-use std::sync::{Arc, OnceLock};
+use std::fmt;
+use std::sync::Arc;
+use std::sync::atomic::AtomicU32;
 
-use event_listener_primitives::{Bag, BagOnce, HandlerId};
+use event_listener_primitives::Bag;
 use parking_lot::Mutex;
 use tureen_core::api::{self, Request, Response, TransportDump, TransportEvent, TransportStats};
 use tureen_core::units::Bitrate;
@@ -17,11 +18,11 @@ use crate::consumer::Consumer;
 use crate::data_consumer::DataConsumer;
 use crate::data_producer::DataProducer;
 use crate::data_structures::{AppData, BweTraceInfo, SctpState, TraceEventDirection};
-use crate::driver::Channel;
+use crate::lifetime::{Lifetime, WorkerObject};
 use crate::producer::Producer;
 use crate::router::Router;
 use crate::sctp_parameters::{SctpNegotiatedCapabilities, SctpParameters};
-use crate::worker::RequestError;
+use crate::worker::{RequestError, Worker};
 
 /// What every kind of transport has. Dropped, it closes the transport.
 pub(in crate::router) struct TransportBase {
@@ -36,8 +37,7 @@ pub(in crate::router) struct TransportBase {
     cname: Mutex<Option<String>>,
     stream_ids: StreamIds,
     sctp: Mutex<Option<Sctp>>,
-    closed: AtomicBool,
-    on_router_close: OnceLock<HandlerId>,
+    pub(in crate::router) lifetime: Lifetime,
     /// Kept alive by the transport.
     pub(in crate::router) router: Router,
 }
@@ -74,11 +74,25 @@ pub(in crate::router) struct Handlers {
     pub(in crate::router) sctp_state_change: Bag<Arc<dyn Fn(SctpState) + Send + Sync>>,
     pub(in crate::router) trace:
         Bag<Arc<dyn Fn(&TransportTraceEventData) + Send + Sync>, TransportTraceEventData>,
-    pub(in crate::router) router_close: BagOnce<Box<dyn FnOnce() + Send>>,
-    pub(in crate::router) close: BagOnce<Box<dyn FnOnce() + Send>>,
 }
 
 impl TransportBase {
+    /// Has the worker make a transport.
+    pub(in crate::router) async fn create(
+        router: &Router,
+        request: Request,
+    ) -> Result<TransportDump, RequestError> {
+        Self::described(router.worker().channel().request(request).await?)
+    }
+
+    /// The transport that an answer describes.
+    pub(in crate::router) fn described(answer: Response) -> Result<TransportDump, RequestError> {
+        match answer {
+            Response::TransportDump(made) => Ok(*made),
+            other => Err(RequestError::unexpected(&other)),
+        }
+    }
+
     /// `made` is how the worker has made it.
     pub(in crate::router) fn new(
         made: &TransportDump,
@@ -102,56 +116,24 @@ impl TransportBase {
             cname: Mutex::new(None),
             stream_ids: StreamIds::default(),
             sctp: Mutex::new(sctp),
-            closed: AtomicBool::new(false),
-            on_router_close: OnceLock::new(),
+            lifetime: Lifetime::default(),
             router,
         }
-    }
-
-    /// Closes the transport whose base this is when its router is closed. `base` finds it in the transport's handle.
-    pub(in crate::router) fn close_with_router<Inner: Send + Sync + 'static>(
-        inner: &Arc<Inner>,
-        base: fn(&Inner) -> &Self,
-    ) {
-        let weak = Arc::downgrade(inner);
-        let handler = base(inner).router.on_close(move || {
-            if let Some(inner) = weak.upgrade() {
-                base(&inner).handlers.router_close.call_simple();
-                base(&inner).close(false);
-            }
-        });
-        base(inner).on_router_close.get_or_init(|| handler);
     }
 
     pub(in crate::router) fn sctp(&self) -> Option<Sctp> {
         *self.sctp.lock()
     }
 
-    pub(in crate::router) fn channel(&self) -> &Channel {
-        self.router.worker().channel()
-    }
-
-    pub(in crate::router) fn closed(&self) -> bool {
-        self.closed.load(Ordering::SeqCst)
-    }
-
-    /// Closes the transport, once. The worker is not told where it knows.
-    pub(in crate::router) fn close(&self, tell_worker: bool) {
-        if !self.closed.swap(true, Ordering::SeqCst) {
-            self.router.worker().dispatcher().forget(api::TransportId::from(self.id));
-            self.handlers.close.call_simple();
-            if tell_worker {
-                self.channel().close(Request::CloseTransport(self.id.into()));
-            }
-        }
-    }
-
-    pub(in crate::router) fn on_close(&self, callback: Box<dyn FnOnce() + Send>) -> HandlerId {
-        let handler_id = self.handlers.close.add(callback);
-        if self.closed() {
-            self.handlers.close.call_simple();
-        }
-        handler_id
+    /// The start of a handle's debug output.
+    pub(in crate::router) fn debug<'a, 'b>(
+        &self,
+        name: &str,
+        f: &'a mut fmt::Formatter<'b>,
+    ) -> fmt::DebugStruct<'a, 'b> {
+        let mut output = f.debug_struct(name);
+        output.field("id", &self.id).field("router", &self.router).field("closed", &self.lifetime);
+        output
     }
 
     pub(in crate::router) async fn enable_trace_event(
@@ -194,10 +176,7 @@ impl TransportBase {
     }
 
     pub(in crate::router) async fn dump(&self) -> Result<TransportDump, RequestError> {
-        match self.channel().request(Request::DumpTransport(self.id.into())).await? {
-            Response::TransportDump(dump) => Ok(*dump),
-            other => Err(RequestError::unexpected(&other)),
-        }
+        Self::described(self.channel().request(Request::DumpTransport(self.id.into())).await?)
     }
 
     pub(in crate::router) async fn stats(&self) -> Result<TransportStats, RequestError> {
@@ -244,6 +223,24 @@ impl TransportBase {
     /// A request whose answer says nothing.
     async fn request(&self, request: Request) -> Result<(), RequestError> {
         self.channel().request(request).await.map(|_| ())
+    }
+}
+
+impl WorkerObject for TransportBase {
+    fn lifetime(&self) -> &Lifetime {
+        &self.lifetime
+    }
+
+    fn worker(&self) -> &Worker {
+        self.router.worker()
+    }
+
+    fn close_request(&self) -> Request {
+        Request::CloseTransport(self.id.into())
+    }
+
+    fn withdraw(&self) {
+        self.router.worker().dispatcher().forget(api::TransportId::from(self.id));
     }
 }
 

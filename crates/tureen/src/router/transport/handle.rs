@@ -1,9 +1,18 @@
 //! What the handles of all kinds of transport have in common.
 
 /// Implements [`Transport`](super::Transport) and [`TransportGeneric`](super::TransportGeneric) for a handle whose
-/// `inner.base` is a [`TransportBase`](super::TransportBase).
+/// `inner.base` is a [`TransportBase`](super::TransportBase), and defines its weak form.
 macro_rules! impl_transport {
-    ($transport:ty, $dump:ty, $stat:ty) => {
+    ($transport:ident, $weak:ident, $dump:ty, $stat:ty) => {
+        $crate::handles::handle_of_inner!($transport);
+
+        $crate::handles::weak_handle! {
+            #[doc = concat!("A handle of a [`", stringify!($transport), "`] that does not keep it open.")]
+            $weak,
+            /// The transport, if a handle of it, of a producer or of a consumer on it is left.
+            upgrade to $transport, events: tureen_core::api::TransportEvent
+        }
+
         const _: () = {
             use std::sync::Arc;
 
@@ -36,7 +45,7 @@ macro_rules! impl_transport {
                 }
 
                 fn closed(&self) -> bool {
-                    self.inner.base.closed()
+                    self.inner.base.lifetime.closed()
                 }
 
                 async fn produce(&self, options: ProducerOptions) -> Result<Producer, ProduceError> {
@@ -104,11 +113,11 @@ macro_rules! impl_transport {
                 }
 
                 fn on_router_close(&self, callback: Box<dyn FnOnce() + Send + 'static>) -> HandlerId {
-                    self.inner.base.handlers.router_close.add(callback)
+                    self.inner.base.lifetime.on_parent_close(callback)
                 }
 
                 fn on_close(&self, callback: Box<dyn FnOnce() + Send + 'static>) -> HandlerId {
-                    self.inner.base.on_close(callback)
+                    self.inner.base.lifetime.on_close(callback)
                 }
             }
 
@@ -129,4 +138,39 @@ macro_rules! impl_transport {
     };
 }
 
-pub(in crate::router) use impl_transport;
+/// Adds what a handle of a transport with SCTP tells of that.
+macro_rules! impl_sctp_transport {
+    ($transport:ident) => {
+        impl $transport {
+            /// Parameters of its SCTP association.
+            #[must_use]
+            pub fn sctp_parameters(&self) -> Option<$crate::sctp_parameters::SctpParameters> {
+                self.inner.base.sctp().map(|sctp| sctp.parameters)
+            }
+
+            /// State of its SCTP association.
+            #[must_use]
+            pub fn sctp_state(&self) -> Option<$crate::data_structures::SctpState> {
+                self.inner.base.sctp().map(|sctp| sctp.state)
+            }
+
+            /// What both SCTP sides agreed on, once connected.
+            #[must_use]
+            pub fn sctp_negotiated_capabilities(
+                &self,
+            ) -> Option<$crate::sctp_parameters::SctpNegotiatedCapabilities> {
+                self.inner.base.sctp()?.negotiated_capabilities
+            }
+
+            /// Called when its SCTP association changes state.
+            pub fn on_sctp_state_change<F>(&self, callback: F) -> event_listener_primitives::HandlerId
+            where
+                F: Fn($crate::data_structures::SctpState) + Send + Sync + 'static,
+            {
+                self.inner.base.handlers.sctp_state_change.add(std::sync::Arc::new(callback))
+            }
+        }
+    };
+}
+
+pub(in crate::router) use {impl_sctp_transport, impl_transport};

@@ -3,52 +3,18 @@
 use std::ops::Deref;
 
 use serde::Serialize;
-use thiserror::Error;
 use tureen_core::api::SctpOptions;
 use tureen_core::sctp::MAX_STREAMS;
 
-use crate::data_structures::{AppData, ListenInfo};
+use crate::data_structures::AppData;
+use crate::listen_infos::listen_infos;
 use crate::sctp_parameters::SctpZeroChecksum;
 use crate::webrtc_server::WebRtcServer;
 
-/// What a WebRtcTransport listens on by itself: at least one [`ListenInfo`].
-#[derive(Debug, Clone, Eq, PartialEq, Serialize)]
-pub struct WebRtcTransportListenInfos(Vec<ListenInfo>);
-
-impl WebRtcTransportListenInfos {
-    /// With one socket.
-    #[must_use]
-    pub fn new(listen_info: ListenInfo) -> Self {
-        Self(vec![listen_info])
-    }
-
-    /// With one socket more.
-    #[must_use]
-    pub fn insert(mut self, listen_info: ListenInfo) -> Self {
-        self.0.push(listen_info);
-        self
-    }
-}
-
-impl Deref for WebRtcTransportListenInfos {
-    type Target = Vec<ListenInfo>;
-
-    fn deref(&self) -> &Self::Target {
-        &self.0
-    }
-}
-
-/// The list of listen infos is empty.
-#[derive(Error, Debug, Eq, PartialEq)]
-#[error("Empty list of listen IPs provided, should have at least one element")]
-pub struct EmptyListError;
-
-impl TryFrom<Vec<ListenInfo>> for WebRtcTransportListenInfos {
-    type Error = EmptyListError;
-
-    fn try_from(listen_infos: Vec<ListenInfo>) -> Result<Self, Self::Error> {
-        if listen_infos.is_empty() { Err(EmptyListError) } else { Ok(Self(listen_infos)) }
-    }
+listen_infos! {
+    /// What a WebRtcTransport listens on by itself: at least one [`ListenInfo`].
+    WebRtcTransportListenInfos,
+    empty: "Empty list of listen IPs provided, should have at least one element"
 }
 
 /// Where a WebRtcTransport listens.

@@ -10,6 +10,7 @@ use super::{Kind, TransportBase};
 use crate::data_consumer::{DataConsumer, DataConsumerId, DataConsumerOptions};
 use crate::data_producer::{DataProducer, DataProducerId, DataProducerOptions};
 use crate::driver::CloseOnDrop;
+use crate::lifetime::WorkerObject;
 use crate::transport::{ConsumeDataError, ProduceDataError, Transport};
 use crate::worker::RequestError;
 

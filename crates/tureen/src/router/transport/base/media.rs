@@ -12,6 +12,7 @@ use uuid::Uuid;
 use super::{Kind, TransportBase};
 use crate::consumer::{Consumer, ConsumerId, ConsumerOptions, ConsumerType};
 use crate::driver::CloseOnDrop;
+use crate::lifetime::WorkerObject;
 use crate::ortc;
 use crate::producer::{Producer, ProducerId, ProducerOptions, ProducerType};
 use crate::router::{consumer, producer};
