@@ -24,7 +24,7 @@ uuid_id!(
 );
 
 listen_infos! {
-    /// What a WebRtcServer listens on: at least one [`ListenInfo`].
+    /// What a WebRtcServer listens on: at least one [`ListenInfo`](crate::data_structures::ListenInfo).
     WebRtcServerListenInfos,
     empty: "Empty list of listen infos provided, should have at least one element"
 }

@@ -1,8 +1,5 @@
 //! Options of a WebRtcTransport.
 
-use std::ops::Deref;
-
-use serde::Serialize;
 use tureen_core::api::SctpOptions;
 use tureen_core::sctp::MAX_STREAMS;
 
@@ -12,7 +9,7 @@ use crate::sctp_parameters::SctpZeroChecksum;
 use crate::webrtc_server::WebRtcServer;
 
 listen_infos! {
-    /// What a WebRtcTransport listens on by itself: at least one [`ListenInfo`].
+    /// What a WebRtcTransport listens on by itself: at least one [`ListenInfo`](crate::data_structures::ListenInfo).
     WebRtcTransportListenInfos,
     empty: "Empty list of listen IPs provided, should have at least one element"
 }
