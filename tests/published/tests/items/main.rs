@@ -1,6 +1,7 @@
 //! Every public item of the published mediasoup crate is there in Tureen: modules, types with their fields and
 //! variants, methods, and the traits that types implement.
 
+mod expand;
 mod scan;
 
 use std::path::{Path, PathBuf};

@@ -1,15 +1,16 @@
 //! Lists the public items of a crate from its source.
 //!
-//! It follows modules and `pub use` as rustc does, as far as these crates need it. Macros other than the ones that define
-//! identifiers are not expanded.
+//! It follows modules, `pub use` and macros by example as rustc does, as far as these crates need it.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 use std::path::{Path, PathBuf};
 
-use proc_macro2::{Delimiter, TokenStream, TokenTree};
+use proc_macro2::TokenStream;
 use quote::ToTokens;
-use syn::{Fields, ImplItem, Item, ItemImpl, TraitItem, Type, UseTree, Visibility};
+use syn::{Expr, Fields, ImplItem, Item, ItemImpl, Stmt, TraitItem, Type, UseTree, Visibility};
+
+use crate::expand::Macro;
 
 /// The source of a crate.
 pub(crate) struct Crate {
@@ -44,7 +45,7 @@ struct World {
     modules: BTreeMap<ItemPath, Module>,
     /// What types have by `impl` blocks, by the name of the type.
     impls: BTreeMap<String, BTreeSet<String>>,
-    macros: BTreeMap<String, Template>,
+    macros: BTreeMap<String, Macro>,
     /// Calls of macros: module, macro, what it is given.
     calls: Vec<(ItemPath, String, TokenStream)>,
 }
@@ -62,7 +63,7 @@ struct Module {
 
 impl World {
     fn add_module(&mut self, path: &[String], items: Vec<Item>, folder: &Path) {
-        let mut module = Module::default();
+        let mut module = self.modules.remove(path).unwrap_or_default();
         for item in items {
             if is_test(&item) {
                 continue;
@@ -85,6 +86,10 @@ impl World {
                         _ => None,
                     };
                     (item.ident.to_string(), &item.vis, item.items.iter().filter_map(name).collect())
+                }
+                Item::Const(item) if item.ident == "_" => {
+                    self.add_impls_in(&item.expr);
+                    continue;
                 }
                 Item::Fn(item) => (item.sig.ident.to_string(), &item.vis, BTreeSet::new()),
                 Item::Const(item) => (item.ident.to_string(), &item.vis, BTreeSet::new()),
@@ -123,7 +128,7 @@ impl World {
                     let tokens = item.mac.tokens.clone();
                     match (&item.ident, item.mac.path.segments.last()) {
                         (Some(defined), _) => {
-                            self.macros.insert(defined.to_string(), Template::of(tokens));
+                            self.macros.insert(defined.to_string(), Macro::of(tokens));
                         }
                         (None, Some(called)) => {
                             self.calls.push((path.to_vec(), called.ident.to_string(), tokens));
@@ -168,17 +173,23 @@ impl World {
         }
     }
 
-    fn expand_macros(&mut self) {
-        for (path, called, tokens) in std::mem::take(&mut self.calls) {
-            let Some(template) = self.macros.get(&called) else { continue };
-            let Some((name, parts)) = template.apply(tokens) else { continue };
-            self.impls.entry(name.clone()).or_default().extend(parts);
-            let module = self.modules.entry(path).or_default();
-            if module.items.contains_key(&name) || called.starts_with("impl_") {
-                continue;
+    /// Adds what stands in the block of an unnamed constant, where macros hide their imports.
+    fn add_impls_in(&mut self, block: &Expr) {
+        let Expr::Block(block) = block else { return };
+        for statement in &block.block.stmts {
+            if let Stmt::Item(Item::Impl(item)) = statement {
+                self.add_impl(item);
             }
-            module.public.insert(name.clone());
-            module.items.insert(name, BTreeSet::new());
+        }
+    }
+
+    /// Adds what calls of macros define, until there are none left.
+    fn expand_macros(&mut self) {
+        while let Some((path, called, tokens)) = self.calls.pop() {
+            let expanded = self.macros.get(&called).and_then(|called| called.expand(&tokens));
+            if let Some(file) = expanded.and_then(|tokens| syn::parse2::<syn::File>(tokens).ok()) {
+                self.add_module(&path, file.items, Path::new(""));
+            }
         }
     }
 
@@ -401,121 +412,4 @@ fn absolute(here: &[String], path: &[String]) -> ItemPath {
 
 fn is_crate(name: &str) -> bool {
     ["mediasoup_types", "tureen_core", "tureen_driver"].contains(&name)
-}
-
-/// What a macro makes of the type that its call names first.
-#[derive(Default)]
-struct Template {
-    /// The type, where the definition names it and not the call.
-    defined: Option<String>,
-    parts: BTreeSet<String>,
-}
-
-impl Template {
-    /// From the definition: fields, derived and implemented traits, methods.
-    fn of(definition: TokenStream) -> Self {
-        let mut words = Vec::new();
-        flatten(definition, &mut words);
-        let mut parts = BTreeSet::new();
-        for (index, window) in words.windows(3).enumerate() {
-            match window {
-                [first, name, last] if first == "pub" && last == ":" && is_name(name) => {
-                    parts.insert(name.clone());
-                }
-                [first, second, name] if first == "pub" && second == "fn" => {
-                    parts.insert(format!("fn {name}"));
-                }
-                [first, ..] if first == "derive" => {
-                    let derived = words[index + 2..].iter().take_while(|word| *word != ")");
-                    parts.extend(derived.filter(|word| is_name(word)).map(|word| format!("impl {word}")));
-                }
-                [name, last, _] if last == "for" && is_name(name) => {
-                    parts.insert(format!("impl {name}"));
-                }
-                _ => {}
-            }
-        }
-        let defined = words.windows(2).position(|pair| pair[0] == "enum" && is_name(&pair[1]));
-        if let Some(index) = defined {
-            parts.extend(variants(&words[index + 2..]));
-        }
-        Self { defined: defined.map(|index| words[index + 1].clone()), parts }
-    }
-
-    /// The type that a call defines or implements something for, with what it has by that.
-    fn apply(&self, call: TokenStream) -> Option<(String, BTreeSet<String>)> {
-        let mut words = Vec::new();
-        flatten(call, &mut words);
-        let start = words.iter().position(|word| word == "]").map_or(0, |_| {
-            // After the attributes.
-            let mut start = 0;
-            while words.get(start).is_some_and(|word| word == "#") {
-                start += words[start..].iter().position(|word| word == "]").unwrap_or(0) + 1;
-            }
-            start
-        });
-        let words = &words[start..];
-        let keywords = ["pub", "enum", "struct"];
-        let named = words.iter().find(|word| is_name(word) && !keywords.contains(&word.as_str()));
-        let name = self.defined.as_ref().or(named)?.clone();
-        let mut parts = self.parts.clone();
-        for window in words.windows(2) {
-            // A field, or a variant with its text.
-            if let [name, sign] = window
-                && (sign == ":" || sign == "=")
-                && is_name(name)
-            {
-                parts.insert(name.clone());
-            }
-        }
-        Some((name, parts))
-    }
-}
-
-/// Variants of an enum, whose body comes first, and their fields.
-fn variants(body: &[String]) -> Vec<String> {
-    let mut found = Vec::new();
-    let mut depth = 0;
-    let mut variant = String::new();
-    for pair in body.windows(2) {
-        let [word, next] = pair else { continue };
-        match word.as_str() {
-            "{" | "(" | "[" => depth += 1,
-            "}" | ")" | "]" => depth -= 1,
-            name if depth == 1 && is_name(name) && matches!(next.as_str(), "," | "{") => {
-                variant = name.to_owned();
-                found.push(variant.clone());
-            }
-            name if depth == 2 && is_name(name) && next == ":" => found.push(format!("{variant}.{name}")),
-            _ => {}
-        }
-        if depth == 0 {
-            break;
-        }
-    }
-    found
-}
-
-fn is_name(word: &str) -> bool {
-    word.starts_with(|c: char| c.is_alphabetic() || c == '_')
-}
-
-/// Tokens as words, with the parentheses of groups.
-fn flatten(tokens: TokenStream, words: &mut Vec<String>) {
-    for token in tokens {
-        match token {
-            TokenTree::Group(group) => {
-                let (open, close) = match group.delimiter() {
-                    Delimiter::Parenthesis => ("(", ")"),
-                    Delimiter::Brace => ("{", "}"),
-                    Delimiter::Bracket => ("[", "]"),
-                    Delimiter::None => ("", ""),
-                };
-                words.push(open.to_owned());
-                flatten(group.stream(), words);
-                words.push(close.to_owned());
-            }
-            other => words.push(other.to_string()),
-        }
-    }
 }
