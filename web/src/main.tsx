@@ -1,4 +1,4 @@
-import { render } from 'preact';
+import { options, render } from 'preact';
 import { readConfig } from './config';
 import { App } from './ui/app';
 import './ui/styles/base.css';
@@ -7,6 +7,9 @@ import './ui/styles/lobby.css';
 import './ui/styles/call.css';
 import './ui/styles/stats.css';
 import './ui/styles/chat.css';
+
+// In a task of its own: the server's requests are answered first, and with the answers the pictures start to come.
+options.debounceRendering = (draw) => setTimeout(draw);
 
 const root = document.getElementById('app');
 if (root) render(<App config={readConfig(location.search)} />, root);
