@@ -139,6 +139,7 @@ impl PipeOptions {
             router_id,
             id,
             listen_info: self.listen_ip.listen_info(Protocol::Udp, self.port)?,
+            in_process: false,
             enable_rtx: self.enable_rtx,
             srtp: self.enable_srtp.then(|| generation.pipe_suite()),
             sctp: self.sctp.read()?,
