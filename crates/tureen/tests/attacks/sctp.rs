@@ -9,7 +9,7 @@ use bytes::Bytes;
 use futures_lite::future::block_on;
 use tureen::prelude::*;
 use tureen_core::api::SctpOptions;
-use tureen_core::sctp::{Sctp, SctpState};
+use tureen_core::sctp::{MAX_STREAMS, Sctp, SctpState};
 
 use crate::memory::Alone;
 use crate::{PATIENCE, listen_info, now, router};
@@ -21,6 +21,8 @@ const OPTIONS: SctpOptions = SctpOptions {
     per_stream_send_queue_limit: 2_000_000,
     max_receiver_window_buffer_size: 5_242_880,
     default_buffered_amount_low_threshold: 0,
+    outbound_streams: MAX_STREAMS,
+    inbound_streams: MAX_STREAMS,
 };
 
 const STREAM: u16 = 3;
