@@ -23,7 +23,7 @@ fn watch(up: LinkConfig) -> Vec<Observed> {
 /// Time from the first to the last packet of each frame but the ones at the ends.
 fn spans(packets: &[Observed]) -> Vec<Duration> {
     let mut frames: Vec<_> = packets.chunk_by(|a, b| a.timestamp == b.timestamp).collect();
-    frames = frames.into_iter().filter(|frame| frame.len() as u64 == PACKETS).collect();
+    frames.retain(|frame| frame.len() as u64 == PACKETS);
     assert!(frames.len() > 40, "{} frames", frames.len());
     frames.iter().map(|frame| frame[frame.len() - 1].at - frame[0].at).collect()
 }
