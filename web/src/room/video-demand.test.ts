@@ -30,7 +30,8 @@ describe('the server', () => {
     vi.useFakeTimers();
     asked = [];
     demand = new VideoDemand(async (method, data) => {
-      asked.push('spatialLayer' in data ? `${method} ${data.spatialLayer}` : method);
+      const value = 'spatialLayer' in data ? data.spatialLayer : 'priority' in data ? data.priority : '';
+      asked.push(`${method} ${value}`.trim());
     });
   });
   afterEach(() => void vi.useRealTimers());
@@ -58,6 +59,21 @@ describe('the server', () => {
     demand.show('c', 300);
     await vi.advanceTimersByTimeAsync(0);
     expect(asked).toEqual(['pauseConsumer', 'resumeConsumer']);
+  });
+
+  it('is told which videos are larger than others', async () => {
+    for (const id of ['a', 'b', 'c']) {
+      demand.add(id, 'L1T1', 720);
+      demand.show(id, 300);
+    }
+    await vi.runAllTimersAsync();
+    expect(asked).toEqual([]);
+    for (const [id, lines] of [['a', 800], ['b', 100], ['c', 100]] as const) demand.show(id, lines);
+    await vi.runAllTimersAsync();
+    expect(asked).toEqual(['setConsumerPriority 2']);
+    demand.show('a', 110);
+    await vi.runAllTimersAsync();
+    expect(asked).toEqual(['setConsumerPriority 2', 'setConsumerPriority 1']);
   });
 
   it('is not asked about what is gone', async () => {

@@ -1,6 +1,6 @@
 /**
  * Asks the server for no more of each video than is looked at: the layers that fit its size on the
- * screen, and nothing at all while it is out of sight.
+ * screen, and nothing at all while it is out of sight. Where bandwidth is short, large ones go first.
  */
 
 import type { RequestData } from '../signaling/protocol';
@@ -13,7 +13,11 @@ export interface LayerCount {
 /** Lines of the picture on the screen, in device pixels. */
 export type Lines = number;
 
-type Methods = 'pauseConsumer' | 'resumeConsumer' | 'setConsumerPreferredLayers';
+type Methods =
+  | 'pauseConsumer'
+  | 'resumeConsumer'
+  | 'setConsumerPreferredLayers'
+  | 'setConsumerPriority';
 type Ask = <M extends Methods>(method: M, data: RequestData<M>) => Promise<unknown>;
 
 /** How long a video must be out of sight before it is paused: coming back takes a key frame. */
@@ -21,6 +25,9 @@ const PAUSE_AFTER_MS = 2000;
 
 /** A layer may have this much fewer lines than are shown: nobody sees the difference. */
 const TOLERANCE = 0.75;
+
+/** What a video weighs when bandwidth is shared out, and one that is larger than others. */
+const PRIORITY = { usual: 1, large: 2 };
 
 /** What is taken for the height of a picture whose sender does not tell. */
 const USUAL_HEIGHT = 720;
@@ -31,7 +38,7 @@ interface Demand {
   /** Null out of sight. */
   shown: Lines | null;
   /** What the server has been told. */
-  told: { paused: boolean; spatialLayer: number | null };
+  told: { paused: boolean; spatialLayer: number | null; priority: number };
   telling: boolean;
   pauseTimer: ReturnType<typeof setTimeout> | undefined;
 }
@@ -50,7 +57,7 @@ export class VideoDemand {
       layers: layersOf(scalabilityMode),
       sourceLines: typeof sourceLines === 'number' && sourceLines > 0 ? sourceLines : USUAL_HEIGHT,
       shown: null,
-      told: { paused: false, spatialLayer: null },
+      told: { paused: false, spatialLayer: null, priority: PRIORITY.usual },
       telling: false,
       pauseTimer: undefined,
     });
@@ -67,13 +74,22 @@ export class VideoDemand {
     if (!demand) return;
     demand.shown = lines;
     clearTimeout(demand.pauseTimer);
-    const tell = () => void this.#tell(consumerId, demand);
-    if (lines === null) demand.pauseTimer = setTimeout(tell, PAUSE_AFTER_MS);
-    else tell();
+    if (lines === null) {
+      demand.pauseTimer = setTimeout(() => void this.#tell(consumerId, demand), PAUSE_AFTER_MS);
+    }
+    // The size of one decides on the priority of all.
+    for (const [id, other] of this.#demands) if (other.shown !== null) void this.#tell(id, other);
   }
 
   close(): void {
     for (const id of [...this.#demands.keys()]) this.remove(id);
+  }
+
+  /** A video is large when it is about as large as the largest, and another one is smaller. */
+  #priorityOf(shown: Lines): number {
+    const all = [...this.#demands.values()].flatMap((demand) => demand.shown ?? []);
+    const limit = Math.max(...all) * TOLERANCE;
+    return shown >= limit && Math.min(...all) < limit ? PRIORITY.large : PRIORITY.usual;
   }
 
   /** Brings the server up to date, one request after the other. */
@@ -89,10 +105,14 @@ export class VideoDemand {
           await this.#ask('pauseConsumer', { consumerId });
           continue;
         }
+        const priority = this.#priorityOf(shown);
         const preferred = preferredLayers(demand.layers, demand.sourceLines, shown);
         if (demand.layers.spatial > 1 && told.spatialLayer !== preferred.spatialLayer) {
           told.spatialLayer = preferred.spatialLayer;
           await this.#ask('setConsumerPreferredLayers', { consumerId, ...preferred });
+        } else if (told.priority !== priority) {
+          told.priority = priority;
+          await this.#ask('setConsumerPriority', { consumerId, priority });
         } else if (told.paused) {
           told.paused = false;
           await this.#ask('resumeConsumer', { consumerId });
