@@ -16,7 +16,7 @@ use tureen_core::dtls::Role;
 use tureen_net::{Net, NetConfig, Port, UdpOptions};
 
 use crate::process::pin;
-use crate::{FPS, LOCALHOST, PACKETS, PAYLOAD, SSRC};
+use crate::{FPS, LOCALHOST, Layers, PACKETS, PAYLOAD, ssrc_of};
 
 /// First argument of the process that is the load.
 pub(crate) const ARGUMENT: &str = "--be-the-load";
@@ -63,9 +63,9 @@ enum Order {
 
 impl Load {
     /// Starts a load with this many sessions.
-    pub(crate) fn start(sessions: usize, gro: bool) -> Self {
+    pub(crate) fn start(sessions: usize, gro: bool, layers: Layers) -> Self {
         let mut process = Command::new(std::env::current_exe().expect("a path of this program"))
-            .args([ARGUMENT, &sessions.to_string(), &gro.to_string()])
+            .args([ARGUMENT, &sessions.to_string(), &gro.to_string(), layers.name()])
             .stdin(Stdio::piped())
             .stdout(Stdio::piped())
             .spawn()
@@ -123,7 +123,8 @@ pub(crate) fn main(mut arguments: impl Iterator<Item = String>) {
     pin(1);
     let sessions = arguments.next().and_then(|n| n.parse().ok()).expect("a number of sessions");
     let gro = arguments.next().and_then(|on| on.parse().ok()).expect("whether there is GRO");
-    let mut far_end = FarEnd::new(sessions, gro);
+    let layers = arguments.next().map(|name| Layers::parse(&name)).expect("layers");
+    let mut far_end = FarEnd::new(sessions, gro, layers);
     write(&Greeting {
         addresses: far_end.addresses.clone(),
         dtls_parameters: far_end.identity.dtls_parameters(Role::Client),
@@ -146,7 +147,8 @@ struct FarEnd {
     identity: Identity,
     addresses: Vec<SocketAddr>,
     sessions: Vec<Session>,
-    source: Vp8Source,
+    /// One for each encoding, by its SSRC.
+    sources: Vec<(u32, Vp8Source)>,
     timestamp: u32,
     delays: Delays,
 }
@@ -182,7 +184,7 @@ fn percentiles(delays: &mut [u32]) -> [u32; 2] {
 }
 
 impl FarEnd {
-    fn new(sessions: usize, gro: bool) -> Self {
+    fn new(sessions: usize, gro: bool, layers: Layers) -> Self {
         let mut net = Net::new(NetConfig { gro, ..NetConfig::default() }).expect("a network");
         let addresses = (0..sessions)
             .map(|token| {
@@ -192,13 +194,18 @@ impl FarEnd {
             })
             .collect();
         let identity = Identity::generate().expect("a certificate");
-        let source = Vp8Source::default();
+        let source = |encoding| match layers {
+            Layers::None => Vp8Source::default(),
+            Layers::Simulcast | Layers::Svc => Vp8Source::of_simulcast(encoding),
+        };
+        let sources =
+            (0..layers.encodings()).map(|encoding| (ssrc_of(encoding, layers), source(encoding))).collect();
         Self {
             net,
             identity,
             addresses,
             sessions: Vec::new(),
-            source,
+            sources,
             timestamp: 0,
             delays: Delays::default(),
         }
@@ -221,7 +228,9 @@ impl FarEnd {
         let unix = SystemTime::now().duration_since(UNIX_EPOCH).expect("after 1970");
         let mut session = Session::new(config, Instant::now(), unix).expect("a session");
         if index == 0 {
-            session.add_send_stream(SendStreamConfig::new(SSRC, 96, 90_000)).expect("a new SSRC");
+            for (ssrc, _) in &self.sources {
+                session.add_send_stream(SendStreamConfig::new(*ssrc, 96, 90_000)).expect("a new SSRC");
+            }
         }
         self.sessions.push(session);
         let limit = Instant::now() + Duration::from_secs(10);
@@ -258,19 +267,24 @@ impl FarEnd {
 
     fn send_frame(&mut self, key_frame: bool) {
         let now = Instant::now();
-        let frame = self.source.next_frame(key_frame, PACKETS * PAYLOAD, PAYLOAD);
         self.timestamp = self.timestamp.wrapping_add(90_000 / FPS);
         let mut payload = Vec::with_capacity(PAYLOAD);
-        for packet in 0..frame.packets() {
-            payload.clear();
-            frame.write_packet(packet, &mut payload);
-            let rtp = OutgoingRtp {
-                payload: &payload,
-                timestamp: self.timestamp,
-                marker: frame.is_last(packet),
-                audio_level: None,
-            };
-            self.sessions[0].send_rtp(now, SSRC, &rtp).expect("the sending session is connected");
+        let highest = self.sources.len() - 1;
+        for (encoding, (ssrc, source)) in self.sources.iter_mut().enumerate() {
+            // Each encoding takes a quarter of the next one.
+            let packets = PACKETS >> (2 * (highest - encoding));
+            let frame = source.next_frame(key_frame, packets.max(1) * PAYLOAD, PAYLOAD);
+            for packet in 0..frame.packets() {
+                payload.clear();
+                frame.write_packet(packet, &mut payload);
+                let rtp = OutgoingRtp {
+                    payload: &payload,
+                    timestamp: self.timestamp,
+                    marker: frame.is_last(packet),
+                    audio_level: None,
+                };
+                self.sessions[0].send_rtp(now, *ssrc, &rtp).expect("the sending session is connected");
+            }
         }
         self.delays.on_frame(now);
         self.flush(0);

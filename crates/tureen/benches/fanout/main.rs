@@ -2,9 +2,13 @@
 //! packet costs, beside what copying, sealing and sending the same packets costs without an SFU around it, and how much
 //! memory a consumer takes.
 //!
-//! `cargo bench -p tureen --bench fanout -- [--consumers 200] [--seconds 5] [--rounds 3] [--pipe]`
+//! `cargo bench -p tureen --bench fanout -- [--consumers 200] [--seconds 5] [--rounds 3] [--pipe]
+//! [--layers none|simulcast|svc]`
 //!
 //! With `--pipe` the stream comes in at another worker, on CPU 1, and is piped to the one that is measured.
+//!
+//! With `--layers simulcast` the stream is the highest of three encodings, with `svc` it has three temporal layers. All
+//! of it is forwarded, so that the packets are the same; the lower encodings come on top, and count as nobody's.
 //!
 //! Linux only. This process holds the worker, on CPU 0; the load is a process of its own, on CPU 1. The receivers'
 //! sockets take segmented sends whole, as a network card with segmentation offload would; `--no-gro` makes the kernel
@@ -28,8 +32,45 @@ const FPS: u32 = 30;
 /// In a frame.
 const PACKETS: usize = 8;
 const PAYLOAD: usize = 1200;
-/// Of the stream that is sent.
+/// Of the stream that is forwarded; those of other encodings come after it.
 const SSRC: u32 = 1111;
+
+/// How the Producer's streams are structured.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Layers {
+    /// One stream.
+    None,
+    /// Three encodings with three temporal layers each.
+    Simulcast,
+    /// One stream with three temporal layers.
+    Svc,
+}
+
+impl Layers {
+    fn name(self) -> &'static str {
+        match self {
+            Self::None => "none",
+            Self::Simulcast => "simulcast",
+            Self::Svc => "svc",
+        }
+    }
+
+    fn parse(name: &str) -> Self {
+        let all = [Self::None, Self::Simulcast, Self::Svc];
+        all.into_iter()
+            .find(|layers| layers.name() == name)
+            .unwrap_or_else(|| panic!("--layers {name}: there are none, simulcast and svc"))
+    }
+
+    fn encodings(self) -> u8 {
+        if self == Self::Simulcast { 3 } else { 1 }
+    }
+}
+
+/// SSRC of an encoding, the lowest of which is 0.
+fn ssrc_of(encoding: u8, layers: Layers) -> u32 {
+    SSRC + u32::from(layers.encodings() - 1 - encoding)
+}
 
 #[cfg(not(target_os = "linux"))]
 fn main() {

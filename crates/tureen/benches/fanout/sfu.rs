@@ -12,7 +12,7 @@ use crate::load::{Arrivals, Load};
 use crate::process::{
     allocations, count_this_thread, counted_thread, pin, rss, this_thread, thread_cpu_ns, thread_ticks,
 };
-use crate::{FPS, PACKETS, PAYLOAD, SSRC, floor};
+use crate::{FPS, Layers, PACKETS, PAYLOAD, floor, ssrc_of};
 
 struct Options {
     consumers: usize,
@@ -20,6 +20,7 @@ struct Options {
     rounds: usize,
     gro: bool,
     pipe: bool,
+    layers: Layers,
 }
 
 pub(crate) fn main(arguments: impl Iterator<Item = String>) {
@@ -27,10 +28,12 @@ pub(crate) fn main(arguments: impl Iterator<Item = String>) {
     pin(1);
     let mut bench = Bench::set_up(&options);
     println!(
-        "{} consumers, {FPS} frames/s of {PACKETS} packets, {PAYLOAD} bytes payload, SRTP suite {}, GRO at the receivers {}{}",
+        "{} consumers, {FPS} frames/s of {PACKETS} packets, {PAYLOAD} bytes payload, SRTP suite {}, GRO at the receivers {}, \
+         layers: {}{}",
         options.consumers,
         bench.suite,
         if options.gro { "on" } else { "off" },
+        options.layers.name(),
         if options.pipe { ", piped from another worker" } else { "" },
     );
     let mut ratios = Vec::new();
@@ -113,7 +116,8 @@ impl Memory {
 
 impl Options {
     fn parse(arguments: impl Iterator<Item = String>) -> Self {
-        let mut options = Self { consumers: 200, seconds: 5.0, rounds: 3, gro: true, pipe: false };
+        let mut options =
+            Self { consumers: 200, seconds: 5.0, rounds: 3, gro: true, pipe: false, layers: Layers::None };
         let mut arguments = arguments.filter(|a| a != "--bench");
         while let Some(name) = arguments.next() {
             match name.as_str() {
@@ -128,13 +132,17 @@ impl Options {
                 _ => {}
             }
             let value = arguments.next().unwrap_or_else(|| panic!("{name} needs a value"));
+            if name == "--layers" {
+                options.layers = Layers::parse(&value);
+                continue;
+            }
             let number: f64 = value.parse().unwrap_or_else(|_| panic!("{name}: {value} is no number"));
             match name.as_str() {
                 "--consumers" => options.consumers = number as usize,
                 "--seconds" => options.seconds = number,
                 "--rounds" => options.rounds = number as usize,
                 _ => panic!(
-                    "unknown option {name}; there are --consumers, --seconds, --rounds, --no-gro, --pipe"
+                    "unknown option {name}; there are --consumers, --seconds, --rounds, --layers, --no-gro, --pipe"
                 ),
             }
         }
@@ -144,7 +152,7 @@ impl Options {
 
 impl Bench {
     fn set_up(options: &Options) -> Self {
-        let mut load = Load::start(1 + options.consumers, options.gro);
+        let mut load = Load::start(1 + options.consumers, options.gro, options.layers);
         let manager = WorkerManager::new();
         let mut settings = WorkerSettings::default();
         settings.thread_initializer = Some(Arc::new(|| {
@@ -152,7 +160,8 @@ impl Bench {
             count_this_thread();
         }));
         let worker = wait(manager.create_worker(settings)).expect("a worker");
-        let router = wait(worker.create_router(RouterOptions::new(codecs()))).expect("a router");
+        let router_options = || RouterOptions::new(codecs(options.layers));
+        let router = wait(worker.create_router(router_options())).expect("a router");
         let server = create_server(&worker);
         let piping_tid = Arc::new(AtomicI32::new(0));
         let source = options.pipe.then(|| {
@@ -163,7 +172,8 @@ impl Bench {
                 tid.store(this_thread(), Ordering::Relaxed);
             }));
             let worker = wait(manager.create_worker(settings)).expect("another worker");
-            let router = wait(worker.create_router(RouterOptions::new(codecs()))).expect("a router");
+            let router_options = || RouterOptions::new(codecs(options.layers));
+            let router = wait(worker.create_router(router_options())).expect("a router");
             (router, create_server(&worker))
         });
 
@@ -171,7 +181,7 @@ impl Bench {
             source.as_ref().map_or((&router, &server), |(r, s)| (r, s));
         let producing = create_transport(producing_router, producing_server, &load);
         let suite = load.connect(&producing).parse().expect("a suite by its name");
-        let parameters = serde_json::from_value(producer_parameters()).expect("RTP parameters");
+        let parameters = serde_json::from_value(producer_parameters(options.layers)).expect("RTP parameters");
         let producer =
             wait(producing.produce(ProducerOptions::new(MediaKind::Video, parameters))).expect("a producer");
         if let Some((source, _)) = &source {
@@ -274,17 +284,26 @@ fn listen_info() -> ListenInfo {
     serde_json::from_value(json!({ "protocol": "udp", "ip": "127.0.0.1" })).expect("a listen info")
 }
 
-fn codecs() -> Vec<RtpCodecCapability> {
+fn codecs(layers: Layers) -> Vec<RtpCodecCapability> {
+    let mut rtcp_feedback = vec![RtcpFeedback::Nack, RtcpFeedback::NackPli];
+    if layers == Layers::None {
+        // The receivers say nothing of what arrives: with layers, less would be sent for that.
+        rtcp_feedback.push(RtcpFeedback::TransportCc);
+    }
     vec![RtpCodecCapability::Video {
         mime_type: MimeTypeVideo::Vp8,
         preferred_payload_type: None,
         clock_rate: NonZeroU32::new(90_000).expect("not zero"),
         parameters: RtpCodecParametersParameters::default(),
-        rtcp_feedback: vec![RtcpFeedback::Nack, RtcpFeedback::NackPli, RtcpFeedback::TransportCc],
+        rtcp_feedback,
     }]
 }
 
-fn producer_parameters() -> serde_json::Value {
+fn producer_parameters(layers: Layers) -> serde_json::Value {
+    let mode = if layers == Layers::None { "S1T1" } else { "L1T3" };
+    let encodings: Vec<_> = (0..layers.encodings())
+        .map(|encoding| json!({ "ssrc": ssrc_of(encoding, layers), "scalabilityMode": mode }))
+        .collect();
     json!({
         "mid": "0",
         "codecs": [{
@@ -292,7 +311,7 @@ fn producer_parameters() -> serde_json::Value {
             "rtcpFeedback": [{ "type": "nack", "parameter": "" }, { "type": "nack", "parameter": "pli" }],
         }],
         "headerExtensions": [],
-        "encodings": [{ "ssrc": SSRC }],
+        "encodings": encodings,
         "rtcp": { "cname": "bench", "reducedSize": true },
     })
 }
