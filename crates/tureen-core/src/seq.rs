@@ -69,6 +69,34 @@ impl TimestampExtender {
     }
 }
 
+/// A set of extended numbers, of which those less than 128 behind the highest one are remembered.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct RecentSet {
+    highest: u64,
+    /// Bit n stands for `highest - n`.
+    bits: u128,
+}
+
+impl RecentSet {
+    /// Whether a number is among those remembered.
+    pub fn contains(&self, number: u64) -> bool {
+        let behind = self.highest.wrapping_sub(number);
+        behind < u128::BITS.into() && self.bits >> behind & 1 == 1
+    }
+
+    /// Adds a number, unless it is too far behind.
+    pub fn insert(&mut self, number: u64) {
+        let shifted =
+            |bits: u128, by: u64| u32::try_from(by).ok().and_then(|by| bits.checked_shl(by)).unwrap_or(0);
+        if self.bits == 0 || number > self.highest {
+            self.bits = shifted(self.bits, number.wrapping_sub(self.highest)) | 1;
+            self.highest = number;
+        } else {
+            self.bits |= shifted(1, self.highest - number);
+        }
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -104,5 +132,21 @@ mod tests {
         assert_eq!(e.extend(u32::MAX - 10), 0x1_0000_0000 + u64::from(u32::MAX - 10));
         assert_eq!(e.extend(5), 0x2_0000_0005);
         assert_eq!(e.extend(u32::MAX), 0x1_ffff_ffff);
+    }
+
+    #[test]
+    fn recent_numbers_are_remembered() {
+        let mut set = RecentSet::default();
+        for number in [1000, 1002, 1001, 1100] {
+            set.insert(number);
+        }
+        assert!([1000, 1001, 1002, 1100].into_iter().all(|n| set.contains(n)));
+        assert!(!set.contains(1003) && !set.contains(1101) && !set.contains(900));
+        set.insert(1129);
+        assert!(set.contains(1129) && set.contains(1002) && !set.contains(1000));
+        set.insert(900);
+        assert!(!set.contains(900));
+        set.insert(u64::MAX);
+        assert!(set.contains(u64::MAX) && !set.contains(1129));
     }
 }

@@ -35,6 +35,8 @@ pub struct TransportStats {
     pub max_outgoing_bitrate: Option<u64>,
     /// Limit set.
     pub min_outgoing_bitrate: Option<u64>,
+    /// Milliseconds there and back, as the remote side's reports tell.
+    pub round_trip_time_ms: Option<f32>,
     /// Part of the remote side's packets that was lost, 0 to 1, by transport-wide sequence numbers.
     pub rtp_packet_loss_received: Option<f64>,
     /// Part of our packets that the remote side says it lost, 0 to 1.

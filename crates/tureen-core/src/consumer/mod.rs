@@ -550,9 +550,9 @@ impl Consumer {
         Some(DlrrEntry { ssrc, last_reference_time: reference.compact(), delay })
     }
 
-    /// A receiver report about one of its streams.
-    pub fn on_receiver_report(&mut self, now: NtpTime, block: &ReportBlock) {
-        let Some(outlet) = self.outlet_of(block.ssrc) else { return };
+    /// A receiver report about one of its streams; the round trip time, if it tells that.
+    pub fn on_receiver_report(&mut self, now: NtpTime, block: &ReportBlock) -> Option<Duration> {
+        let outlet = self.outlet_of(block.ssrc)?;
         outlet.stream.on_receiver_report(
             now,
             block.fraction_lost,
@@ -560,7 +560,7 @@ impl Consumer {
             block.jitter,
             block.last_sender_report,
             block.delay_since_last_sender_report,
-        );
+        )
     }
 }
 
@@ -611,7 +611,7 @@ fn outlet_stats(
         jitter: report.jitter,
         packets_discarded: 0,
         packets_retransmitted: outlet.stream.retransmitted().packets,
-        packets_repaired: 0,
+        packets_repaired: outlet.resends.repaired(),
         nack_count: outlet.stream.nacks.0,
         nack_packet_count: outlet.stream.nacks.1,
         pli_count: outlet.stream.plis,

@@ -2,6 +2,8 @@
 
 use std::time::{Duration, Instant};
 
+use crate::seq::RecentSet;
+
 /// How many packets may be on their way again at once.
 const MAX_ENTRIES: usize = 512;
 
@@ -18,6 +20,10 @@ const PATIENCE: f64 = 0.75;
 pub struct RecentResends {
     /// Output numbers, and when they were sent again.
     entries: Vec<(u64, Instant)>,
+    /// Packets that were sent again, each counted once.
+    repaired: u64,
+    /// The last of them.
+    counted: RecentSet,
 }
 
 impl RecentResends {
@@ -33,7 +39,14 @@ impl RecentResends {
             return false;
         }
         self.entries.push((output, now));
+        self.repaired += u64::from(!self.counted.contains(output));
+        self.counted.insert(output);
         true
+    }
+
+    /// Packets that were sent again, each counted once (mediasoup `packetsRepaired`).
+    pub fn repaired(&self) -> u64 {
+        self.repaired
     }
 }
 
@@ -64,6 +77,17 @@ mod tests {
         assert!(answered_after(100, Some(108)));
         assert!(answered_after(100, Some(130)));
         assert!(answered_after(80, None));
+    }
+
+    #[test]
+    fn packet_that_is_sent_again_twice_is_repaired_once() {
+        let (mut resends, start) = (RecentResends::default(), Instant::now());
+        for (at, output) in [(0, 70), (0, 75), (500, 70), (500, 60)] {
+            let now = start + Duration::from_millis(at);
+            resends.forget_old(now, None);
+            assert!(resends.admit(now, output));
+        }
+        assert_eq!(resends.repaired(), 3);
     }
 
     #[test]

@@ -121,7 +121,8 @@ impl SendStream {
         (expected * u64::from(self.report.fraction_lost) / 256, expected)
     }
 
-    /// Takes in a report block about this stream. `lsr` and `dlsr` are in units of 1/65536 s.
+    /// Takes in a report block about this stream, and returns the round trip time if it tells that. `lsr` and `dlsr` are in
+    /// units of 1/65536 s.
     pub fn on_receiver_report(
         &mut self,
         now_ntp: NtpTime,
@@ -130,17 +131,17 @@ impl SendStream {
         jitter: u32,
         lsr: u32,
         dlsr: u32,
-    ) {
+    ) -> Option<Duration> {
         self.report.fraction_lost = fraction_lost;
         self.report.packets_lost = packets_lost;
         self.report.jitter = jitter;
-        if lsr != 0 {
-            // RFC 3550 §6.4.1: round-trip time is A - LSR - DLSR.
-            let rtt = now_ntp.compact().wrapping_sub(lsr).wrapping_sub(dlsr);
-            if rtt < 0x8000_0000 {
-                self.report.round_trip_time = Some(Duration::from_micros(u64::from(rtt) * 1_000_000 / 65536));
-            }
+        // RFC 3550 §6.4.1: round-trip time is A - LSR - DLSR.
+        let rtt = now_ntp.compact().wrapping_sub(lsr).wrapping_sub(dlsr);
+        if lsr == 0 || rtt >= 0x8000_0000 {
+            return None;
         }
+        self.report.round_trip_time = Some(Duration::from_micros(u64::from(rtt) * 1_000_000 / 65536));
+        self.report.round_trip_time
     }
 
     /// The sender report for this instant, when media captured at `captured` bears `timestamp`. Nothing before the first

@@ -1,6 +1,7 @@
 //! Transports: where media enters and leaves a worker.
 
 pub mod link;
+pub mod path_quality;
 pub mod pipe;
 pub mod plain;
 pub mod protection;
@@ -24,6 +25,7 @@ use crate::rate::{Counter, DEFAULT_RATE_WINDOW, RateMeter};
 use crate::units::{Bitrate, Ssrc};
 use crate::wire::rtp::ExtensionIds;
 use link::{Link, Path};
+use path_quality::PathQuality;
 use protection::{Opener, Sealer};
 use remb::RembSchedule;
 use rtp_listener::RtpListener;
@@ -79,8 +81,8 @@ pub struct Transport {
     pub traffic: TransportTraffic,
     /// Congestion control, once consumers have negotiated some and media can flow.
     pub send_control: Option<Box<SendControl>>,
-    /// Part of our packets that the remote side says it lost, 0 to 1.
-    pub loss_sent: Option<f64>,
+    /// Round trip time and loss.
+    pub quality: PathQuality,
 }
 
 /// Limits set on a transport; zero is no limit.
@@ -209,7 +211,7 @@ impl Transport {
             remb: RembSchedule::default(),
             traffic: TransportTraffic::new(),
             send_control: None,
-            loss_sent: None,
+            quality: PathQuality::default(),
         }
     }
 

@@ -95,9 +95,7 @@ impl Worker {
     pub(super) fn on_transport_cc(&mut self, now: Instant, key: TransportKey, feedback: &TransportCc<'_>) {
         let all = feedback.packet_status_count;
         let Some(transport) = self.transports.get_mut(key) else { return };
-        if all > 0 {
-            transport.loss_sent = Some(1.0 - feedback.received().count() as f64 / f64::from(all));
-        }
+        transport.quality.loss_sent.add(all.into(), feedback.received().count());
         let Some(control) = transport.send_control.as_mut().filter(|c| c.feedback.transport_cc) else {
             return;
         };

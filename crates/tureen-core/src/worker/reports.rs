@@ -12,9 +12,9 @@ use crate::types::data_structures::{SrTraceInfo, TraceEventDirection};
 use crate::types::rtp_parameters::MediaKind;
 use crate::units::Ssrc;
 use crate::wire::rtcp::{
-    DlrrEntry, ReportBlock, SenderInfo, SenderReport, TransportCcHeader, Xr, XrBlock, write_nack, write_pli,
-    write_receiver_report, write_remb, write_sdes_cname, write_sender_report, write_transport_cc,
-    write_xr_rrtr,
+    DlrrEntry, FirEntry, ReportBlock, SenderInfo, SenderReport, TransportCcHeader, Xr, XrBlock, write_fir,
+    write_nack, write_pli, write_receiver_report, write_remb, write_sdes_cname, write_sender_report,
+    write_transport_cc, write_xr_rrtr,
 };
 
 /// From the connection to the first report: soon, so that receivers can synchronise audio and video early.
@@ -89,12 +89,21 @@ impl Worker {
             && let Some(producer) = self.producers.get_mut(key)
             && let Some(ssrc) = producer.key_frame_requests.poll_request()
         {
-            let traced = producer.trace.pli;
-            if let Some(stream) = producer.stream_by_ssrc(ssrc) {
-                stream.requests.plis += 1;
+            let (traces_pli, traces_fir) = (producer.trace.pli, producer.trace.fir);
+            let Some(stream) = producer.stream_by_ssrc(ssrc) else { continue };
+            if stream.codec.fir && !stream.codec.pli {
+                // RFC 5104 §4.3.1.1: each command has the next number.
+                let entry = FirEntry { ssrc, sequence_number: stream.requests.firs as u8 };
+                stream.requests.firs += 1;
+                self.with_rtcp(now, transport, |_, out| write_fir(out, REPORTER, &[entry]));
+                if traces_fir {
+                    self.trace_producer(now, key, MediaTraceData::Fir(ssrc.0));
+                }
+                continue;
             }
+            stream.requests.plis += 1;
             self.with_rtcp(now, transport, |_, out| write_pli(out, REPORTER, ssrc));
-            if traced {
+            if traces_pli {
                 self.trace_producer(now, key, MediaTraceData::Pli(ssrc.0));
             }
         }
@@ -130,6 +139,10 @@ impl Worker {
                 let written = write_transport_cc(out, &header, &feedback.statuses, MAX_RTCP);
                 debug_assert_eq!(written, feedback.statuses.len(), "the receiver makes messages that fit");
             });
+            if let Some(transport) = self.transports.get_mut(key) {
+                let arrived = feedback.statuses.iter().flatten().count();
+                transport.quality.loss_received.add(feedback.statuses.len(), arrived);
+            }
         }
         if let Some(at) = twcc.poll_timeout() {
             self.timers.arm(Timer::TransportCc(key), at);
@@ -319,9 +332,10 @@ impl Worker {
         if consumer.outlet_of(block.ssrc).is_none() {
             return; // About retransmissions.
         }
-        consumer.on_receiver_report(ntp, block);
+        let round_trip = consumer.on_receiver_report(ntp, block);
         let scores = self.producers.get(consumer.producer).map(|p| p.encoding_scores()).unwrap_or_default();
         self.update_consumer_score(consumer_key, &scores);
+        self.on_round_trip(key, round_trip);
         self.on_loss_report(now, key, consumer_key, block.ssrc);
     }
 
@@ -361,6 +375,13 @@ impl Worker {
             nack.set_rtt(rtt);
         }
         producer.key_frame_requests.set_round_trip(rtt);
+        self.on_round_trip(key, Some(rtt));
+    }
+
+    fn on_round_trip(&mut self, key: TransportKey, measured: Option<Duration>) {
+        if let Some((transport, measured)) = self.transports.get_mut(key).zip(measured) {
+            transport.quality.add_round_trip(measured);
+        }
     }
 
     fn trace_producer(&mut self, now: Instant, key: ProducerKey, data: MediaTraceData) {

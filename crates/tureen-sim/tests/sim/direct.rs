@@ -122,6 +122,39 @@ fn what_the_application_gets_wrong_is_dropped_and_counted() {
     }
 }
 
+#[test]
+fn sender_without_picture_loss_indications_gets_full_intra_requests() {
+    let mut call = Call::new(7);
+    let node = call.join_all(&[good_link()])[0];
+    let transport = direct(&mut call);
+    let produced = foreign::produce_video_with_fir(&mut call, transport.clone());
+    let consumer = call.consume(node, &produced);
+    call.network.inject_direct(Injection::Rtp(produced.id.clone(), foreign::audio(0)));
+    call.network.run_for(Duration::from_secs(3));
+    call.request(Request::RequestKeyFrame(consumer.id.clone()));
+    // None comes, so it is asked for again.
+    call.network.run_for(Duration::from_secs(2));
+    let events = call.network.notifications().iter().filter_map(|(_, notification)| match notification {
+        Notification::Transport(id, TransportEvent::Rtcp(packet)) if *id == transport => Some(packet),
+        _ => None,
+    });
+    let mut numbers = Vec::new();
+    for packet in events.flat_map(|packet| RtcpCompound::new(packet)).map(Result::unwrap) {
+        assert!(!matches!(packet, RtcpPacket::Pli(_)));
+        if let RtcpPacket::Fir(fir) = packet {
+            numbers.extend(fir.entries.iter().map(|entry| (entry.ssrc.0, entry.sequence_number)));
+        }
+    }
+    assert!(numbers.len() > 1, "{numbers:?}");
+    for (number, entry) in (0u8..).zip(&numbers) {
+        assert_eq!(*entry, (foreign::SSRC, number), "each is a new command");
+    }
+    let Response::RtpStreamStats(stats) = call.request(Request::ProducerStats(produced.id.clone())) else {
+        panic!("not statistics")
+    };
+    assert_eq!((stats[0].fir_count, stats[0].pli_count), (numbers.len() as u64, 0));
+}
+
 /// A sender of audio whose clock is 1000 s ahead of ours, and of which a packet comes 150 ms after it was captured.
 #[test]
 fn reports_follow_the_time_of_capture() {

@@ -36,6 +36,20 @@ pub(crate) fn produce_timed_audio(call: &mut Call, transport: TransportId) -> Pr
     produce(call, transport, &json!([{ "uri": uri, "id": 5 }]))
 }
 
+/// A Producer of video whose sender knows full intra requests, but no picture loss indications. Its packets are those of
+/// [`audio`].
+pub(crate) fn produce_video_with_fir(call: &mut Call, transport: TransportId) -> Produced {
+    let parameters: RtpParameters = serde_json::from_value(json!({
+        "codecs": [{ "mimeType": "video/VP8", "payloadType": 100, "clockRate": 90000, "parameters": {},
+                     "rtcpFeedback": [{ "type": "ccm", "parameter": "fir" }] }],
+        "encodings": [{ "ssrc": SSRC }],
+        "headerExtensions": [],
+        "rtcp": { "cname": "foreign" },
+    }))
+    .unwrap();
+    call.produce_on(transport, MediaKind::Video, parameters)
+}
+
 fn produce(call: &mut Call, transport: TransportId, header_extensions: &Value) -> Produced {
     let parameters: RtpParameters = serde_json::from_value(json!({
         "codecs": [{ "mimeType": "audio/opus", "payloadType": 100, "clockRate": 48000, "channels": 2,

@@ -15,6 +15,7 @@ mod plain;
 mod raw_data;
 mod repair;
 mod speakers;
+mod statistics;
 mod tcp;
 
 use std::time::Duration;

@@ -9,6 +9,7 @@ use super::Layers;
 use super::selector::Selected;
 use crate::producer::frames::FrameInfo;
 use crate::producer::packet_buffer::{ForwardedExtension, StoredPacket};
+use crate::seq::RecentSet;
 use crate::wire::codecs::dependency_descriptor::{Descriptor, Structure};
 
 /// Sends the frames of one decode target.
@@ -27,8 +28,8 @@ pub(super) struct TargetSelector {
     /// Timestamp of the picture that is being sent, and whether its last packet was.
     picture: Option<u32>,
     picture_complete: bool,
-    decided: FrameSet,
-    sent: FrameSet,
+    decided: RecentSet,
+    sent: RecentSet,
 }
 
 /// A decode target's layers, and which targets a receiver of it can rely on, if not on all.
@@ -83,10 +84,10 @@ impl TargetSelector {
             self.structure = structure.cloned();
             self.aim(self.wanted);
             self.go_over(self.wanted_target);
-            (self.decided, self.sent) = (FrameSet::default(), FrameSet::default());
+            (self.decided, self.sent) = (RecentSet::default(), RecentSet::default());
         }
-        if !self.decided.contains(frame.number) {
-            self.decided.insert(frame.number);
+        if !self.decided.contains(frame.number.into()) {
+            self.decided.insert(frame.number.into());
             let starts_picture = self.picture.replace(packet.info.timestamp) != Some(packet.info.timestamp);
             self.picture_complete &= !starts_picture;
             // A picture that was ended with its marker gets no further layer.
@@ -97,10 +98,10 @@ impl TargetSelector {
                 self.go_over(self.nearest);
             }
             if frame.present >> self.current? & 1 == 1 {
-                self.sent.insert(frame.number);
+                self.sent.insert(frame.number.into());
             }
         }
-        if !self.sent.contains(frame.number) {
+        if !self.sent.contains(frame.number.into()) {
             return None;
         }
         let selected = selected(frame, self.current?, self.facts);
@@ -123,7 +124,7 @@ impl TargetSelector {
         let mut elements = packet.elements();
         let value = elements.find(|(kind, _)| *kind == ForwardedExtension::DependencyDescriptor);
         let descriptor = value.and_then(|(_, value)| Descriptor::parse(value, self.structure.as_deref()));
-        let sent = |difference: u16| self.sent.contains(frame.number.wrapping_sub(difference.into()));
+        let sent = |difference: u16| self.sent.contains(frame.number.wrapping_sub(difference.into()).into());
         descriptor.is_some_and(|descriptor| descriptor.dependencies.iter().all(sent))
     }
 
@@ -140,49 +141,5 @@ fn selected(frame: &FrameInfo, target: u8, facts: TargetFacts) -> Selected {
         limit: target,
         last_of_picture: frame.is(FrameInfo::END) && frame.spatial_layer == facts.layers.spatial,
         active_targets: facts.active_targets,
-    }
-}
-
-/// A set of frame numbers, of which the last 128 are remembered.
-#[derive(Clone, Copy, Debug, Default)]
-struct FrameSet {
-    highest: u32,
-    /// Bit n stands for `highest - n`.
-    bits: u128,
-}
-
-impl FrameSet {
-    fn contains(&self, number: u32) -> bool {
-        let behind = self.highest.wrapping_sub(number);
-        behind < u128::BITS && self.bits >> behind & 1 == 1
-    }
-
-    fn insert(&mut self, number: u32) {
-        let ahead = number.wrapping_sub(self.highest);
-        if self.bits == 0 || (ahead as i32) > 0 {
-            self.bits = if self.bits == 0 { 0 } else { self.bits.checked_shl(ahead).unwrap_or(0) } | 1;
-            self.highest = number;
-        } else {
-            self.bits |= 1u128.checked_shl(self.highest.wrapping_sub(number)).unwrap_or(0);
-        }
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::FrameSet;
-
-    #[test]
-    fn recent_frames_are_remembered() {
-        let mut set = FrameSet::default();
-        for number in [1000, 1002, 1001, 1100] {
-            set.insert(number);
-        }
-        assert!([1000, 1001, 1002, 1100].into_iter().all(|n| set.contains(n)));
-        assert!(!set.contains(1003) && !set.contains(1101) && !set.contains(900));
-        set.insert(1129);
-        assert!(set.contains(1129) && set.contains(1002) && !set.contains(1000));
-        set.insert(5000);
-        assert!(set.contains(5000) && !set.contains(1129));
     }
 }

@@ -61,8 +61,7 @@ macro_rules! transport_stat {
             pub max_outgoing_bitrate: Option<u64>,
             /// Floor set.
             pub min_outgoing_bitrate: Option<u64>,
-            /// Milliseconds there and back, as the remote side's reports tell. Not measured per transport yet: see the
-            /// statistics of its consumers.
+            /// Milliseconds there and back, as the remote side's reports tell.
             pub round_trip_time: Option<f32>,
             $($(#[$field_meta])* pub $field: $type,)*
             /// Part of the remote side's packets that was lost, 0 to 1. Not in mediasoup 0.33.
@@ -107,7 +106,7 @@ macro_rules! transport_stat {
                     max_incoming_bitrate: stats.max_incoming_bitrate,
                     max_outgoing_bitrate: stats.max_outgoing_bitrate,
                     min_outgoing_bitrate: stats.min_outgoing_bitrate,
-                    round_trip_time: None,
+                    round_trip_time: stats.round_trip_time_ms,
                     $($field,)*
                     rtp_packet_loss_received: stats.rtp_packet_loss_received,
                     rtp_packet_loss_sent: stats.rtp_packet_loss_sent,
