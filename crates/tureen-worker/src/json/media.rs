@@ -126,17 +126,21 @@ pub(super) struct NewConsumer {
     paused: bool,
     producer_paused: bool,
     score: Score,
+    /// `null` up to 3.5, left out later.
     #[serde(skip_serializing_if = "Option::is_none")]
-    preferred_layers: Option<Layers>,
+    preferred_layers: Option<Option<Layers>>,
 }
 
-impl From<Consumed> for NewConsumer {
-    fn from(from: Consumed) -> Self {
+impl NewConsumer {
+    pub(super) fn new(from: Consumed, generation: Generation) -> Self {
         Self {
             paused: from.paused,
             producer_paused: from.producer_paused,
-            score: from.score.into(),
-            preferred_layers: from.preferred_layers.map(Into::into),
+            score: Score::new(from.score, generation),
+            preferred_layers: match from.preferred_layers {
+                None if generation == Generation::V3_5 => Some(None),
+                layers => layers.map(|layers| Some(layers.into())),
+            },
         }
     }
 }
@@ -147,13 +151,14 @@ impl From<Consumed> for NewConsumer {
 pub(super) struct Score {
     score: u8,
     producer_score: u8,
-    producer_scores: Vec<u8>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    producer_scores: Option<Vec<u8>>,
 }
 
-impl From<ConsumerScore> for Score {
-    fn from(from: ConsumerScore) -> Self {
+impl Score {
+    pub(super) fn new(from: ConsumerScore, generation: Generation) -> Self {
         let ConsumerScore { score, producer_score, producer_scores } = from;
-        Self { score, producer_score, producer_scores }
+        Self { score, producer_score, producer_scores: generation.since_direct(producer_scores) }
     }
 }
 

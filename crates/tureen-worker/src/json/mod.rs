@@ -171,7 +171,9 @@ impl Dialect for Json {
             Notification::Producer(id, event) => {
                 (id.into(), Some(Event::of_producer(event, self.generation)))
             }
-            Notification::Consumer(id, event) => (id.into(), Some(Event::of_consumer(event))),
+            Notification::Consumer(id, event) => {
+                (id.into(), Some(Event::of_consumer(event, self.generation)))
+            }
             Notification::DataConsumer(id, event) => (id.into(), Event::of_data_consumer(event)),
             Notification::RtpObserver(id, event) => (id.into(), Some(Event::of_observer(event))),
         };

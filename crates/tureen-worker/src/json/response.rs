@@ -81,7 +81,7 @@ impl Body {
             R::Produced { stream_type } => Self::Produced { stream_type },
             R::ProducerDump(dump) => Self::Producer(Box::new((*dump).into())),
             R::RtpStreamStats(stats) => Self::StreamStats(list(stats, StreamStats::from)),
-            R::Consumed(consumed) => Self::Consumed(consumed.into()),
+            R::Consumed(consumed) => Self::Consumed(NewConsumer::new(consumed, generation)),
             R::ConsumerDump(dump) => Self::Consumer(Box::new((*dump).into())),
             R::PreferredLayers(Some(layers)) => Self::Layers(layers.into()),
             R::Priority(priority) => Self::Priority { priority },
@@ -348,12 +348,14 @@ impl Event {
         }
     }
 
-    pub(super) fn of_consumer(from: ConsumerEvent) -> Self {
+    pub(super) fn of_consumer(from: ConsumerEvent, generation: Generation) -> Self {
         match from {
             ConsumerEvent::ProducerPause => Self::bare("producerpause"),
             ConsumerEvent::ProducerResume => Self::bare("producerresume"),
             ConsumerEvent::ProducerClose => Self::bare("producerclose"),
-            ConsumerEvent::Score(score) => Self::new("score", EventData::Score(score.into())),
+            ConsumerEvent::Score(score) => {
+                Self::new("score", EventData::Score(Score::new(score, generation)))
+            }
             ConsumerEvent::LayersChange(layers) => {
                 Self::new("layerschange", EventData::Layers(layers.map(Into::into)))
             }
