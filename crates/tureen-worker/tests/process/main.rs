@@ -1,7 +1,9 @@
 //! The worker process as its parent sees it: the real binary, its file descriptors, real messages.
 #![cfg(unix)]
 
+mod json_parent;
 mod parent;
+mod replay;
 mod room;
 
 use rustix::process::{Pid, Signal, kill_process};

@@ -1,0 +1,332 @@
+//! A recorded run of mediasoup 3.5, played again: `tests/data/recorded_run.jsonl` holds the requests of an application
+//! with what the worker answered, and the worker's events, in their order. Here the requests are made again, and each
+//! answer and event must have the keys and the types of value that it had then.
+
+use std::collections::{BTreeSet, HashMap};
+use std::net::{IpAddr, Ipv4Addr, SocketAddr, UdpSocket};
+use std::num::NonZeroU8;
+use std::time::{Duration, Instant};
+
+use rustix::event::{PollFd, PollFlags, Timespec, poll};
+use serde_json::{Map, Value, json};
+use tureen_client::media::OpusSource;
+use tureen_client::{Event, Identity, OutgoingRtp, SendStreamConfig, Session, SessionConfig};
+use tureen_core::api::SctpOptions;
+use tureen_core::dtls::Role;
+use tureen_core::sctp::{MAX_STREAMS, Sctp};
+use tureen_core::types::data_structures::IceParameters;
+use tureen_core::wire::stun::{StunClass, StunWriter};
+
+use crate::json_parent::JsonParent;
+
+const RECORDED: &str = include_str!("../data/recorded_run.jsonl");
+/// A library that speaks like the one of the run, which says nothing of DirectTransports yet.
+const VERSION: &str = "3.5.15";
+const REQUESTS: usize = 26;
+/// Events of the run that Tureen does not tell: the score of a producer's stream with its first packet, which is 10.
+const LACKING: [&str; 1] = ["score"];
+/// What answers have that the run's had not: mediasoup tells the estimate once a transport has consumers.
+const MORE: [&str; 1] = ["availableOutgoingBitrate"];
+/// How long the worker may take for an answer or event, on the busiest machine.
+const PATIENCE: Duration = Duration::from_secs(60);
+
+#[test]
+fn recorded_run_of_mediasoup_comes_out_alike() {
+    let mut stage = Stage::new();
+    let mut requests = 0;
+    for line in RECORDED.lines() {
+        let line: Value = serde_json::from_str(line).unwrap();
+        match line.get("request") {
+            Some(request) => {
+                requests += 1;
+                let response = stage.request(requests, request);
+                assert_alike(&line["response"], &response, &format!("response {requests}"));
+            }
+            None if LACKING.iter().any(|event| line["event"] == *event) => {}
+            None => stage.expect_event(&line),
+        }
+    }
+    assert_eq!(requests, REQUESTS);
+    // The list only ever gets shorter.
+    let untold = |message: &Value| !LACKING.iter().any(|event| message["event"] == *event);
+    assert!(stage.events.iter().all(untold), "{:?}", stage.events);
+}
+
+/// The application, and who takes part in its room.
+struct Stage {
+    parent: JsonParent,
+    /// The dumps of the transports.
+    transports: HashMap<String, Value>,
+    peers: HashMap<String, Peer>,
+    /// Events that nobody has waited for yet.
+    events: Vec<Value>,
+}
+
+impl Stage {
+    fn new() -> Self {
+        let parent = JsonParent::start(VERSION);
+        Self { parent, transports: HashMap::new(), peers: HashMap::new(), events: Vec::new() }
+    }
+
+    /// Makes a request with the addresses and fingerprints of today's peers; its answer without the id.
+    fn request(&mut self, id: usize, recorded: &Value) -> Value {
+        let mut request = recorded.clone();
+        request["id"] = json!(id);
+        let method = recorded["method"].as_str().unwrap();
+        let transport = recorded["internal"]["transportId"].as_str().unwrap_or_default().to_owned();
+        if method == "transport.connect" {
+            let peer = self.peer_for(&transport, &recorded["data"]);
+            peer.introduce(&mut request["data"]);
+            self.peers.insert(transport.clone(), peer);
+        }
+        self.parent.send(&request);
+        let mut response = self.wait(|message| message.get("id") == Some(&json!(id)));
+        response.as_object_mut().unwrap().remove("id");
+        if method.starts_with("router.create") {
+            self.transports.insert(transport, response["data"].clone());
+        } else if method == "transport.produce" && recorded["data"]["kind"] == "audio" {
+            let ssrc = recorded["data"]["rtpParameters"]["encodings"][0]["ssrc"].as_u64().unwrap();
+            self.peers.get_mut(&transport).unwrap().speak(ssrc as u32);
+        }
+        response
+    }
+
+    /// Who connects to a transport, as the recorded parameters tell.
+    fn peer_for(&self, transport: &str, connect: &Value) -> Peer {
+        let dump = &self.transports[transport];
+        match connect["dtlsParameters"]["role"].as_str() {
+            Some(role) => Peer::browser(dump, if role == "client" { Role::Client } else { Role::Server }),
+            None => Peer::bot(&dump["tuple"]),
+        }
+    }
+
+    fn expect_event(&mut self, recorded: &Value) {
+        let (event, mut target) = (&recorded["event"], recorded["target"].clone());
+        if event == "running" {
+            target = json!(self.parent.pid().to_string());
+        }
+        let is_it = |message: &Value| message["event"] == *event && message["targetId"] == target;
+        let actual = match self.events.iter().position(is_it) {
+            Some(index) => self.events.remove(index),
+            None => self.wait(is_it),
+        };
+        let recorded_data = recorded.get("data").unwrap_or(&Value::Null);
+        let actual_data = actual.get("data").unwrap_or(&Value::Null);
+        assert_alike(recorded_data, actual_data, &format!("{event} of {target}"));
+        for state in ["iceState", "dtlsState", "sctpState"] {
+            assert_eq!(recorded_data.get(state), actual_data.get(state), "{event} of {target}");
+        }
+    }
+
+    /// Lets everybody act until a message comes that is the one; events before it are kept.
+    fn wait(&mut self, is_it: impl Fn(&Value) -> bool) -> Value {
+        let end = now() + PATIENCE;
+        loop {
+            while let Some(message) = self.parent.receive() {
+                if is_it(&message) {
+                    return message;
+                }
+                assert!(message.get("id").is_none(), "an answer to nothing: {message}");
+                self.events.push(message);
+            }
+            let now = now();
+            assert!(now < end, "nothing came; events that nobody waits for: {:#?}", self.events);
+            let due = self.peers.values_mut().map(|peer| peer.act(now)).min().unwrap_or(end).min(end);
+            let mut waits = vec![PollFd::new(&self.parent, PollFlags::IN)];
+            waits.extend(self.peers.values().map(|peer| PollFd::new(&peer.socket, PollFlags::IN)));
+            let timeout = due.saturating_duration_since(now) + Duration::from_millis(1);
+            poll(&mut waits, Some(&Timespec::try_from(timeout).unwrap())).unwrap();
+        }
+    }
+}
+
+/// Who is at the other end of a transport.
+struct Peer {
+    socket: UdpSocket,
+    kind: Kind,
+}
+
+enum Kind {
+    Browser { session: Box<Session>, identity: Identity, role: Role, voice: Option<Voice> },
+    Bot { sctp: Box<Sctp>, worker: SocketAddr },
+}
+
+/// A stream of audio.
+struct Voice {
+    ssrc: u32,
+    next: Instant,
+    timestamp: u32,
+    source: OpusSource,
+}
+
+impl Peer {
+    /// A browser that knows what the application told it of its transport.
+    fn browser(dump: &Value, role: Role) -> Self {
+        let read = |candidate: &Value| -> SocketAddr {
+            let ip: IpAddr = candidate["ip"].as_str().unwrap().parse().unwrap();
+            (ip, candidate["port"].as_u64().unwrap() as u16).into()
+        };
+        let identity = Identity::generate().unwrap();
+        let config = SessionConfig {
+            identity: identity.clone(),
+            dtls_role: role,
+            remote_ice: serde_json::from_value(dump["iceParameters"].clone()).unwrap(),
+            candidates: dump["iceCandidates"].as_array().unwrap().iter().map(read).collect(),
+            remote_dtls: serde_json::from_value(dump["dtlsParameters"].clone()).unwrap(),
+            cname: "browser".to_owned(),
+            sctp: Some(SCTP),
+            seed: [role as u8; 32],
+        };
+        let (to, remote) = (config.candidates[0], config.remote_ice.clone());
+        let session = Session::new(config, now(), Duration::from_secs(1_800_000_000)).unwrap();
+        let check = check(&remote, &session.ice_parameters());
+        let session = Box::new(session);
+        let browser = Self::new(Kind::Browser { session, identity, role, voice: None });
+        browser.socket.send_to(&check, to).unwrap();
+        browser
+    }
+
+    /// A program that speaks SCTP over plain UDP.
+    fn bot(tuple: &Value) -> Self {
+        let port = tuple["localPort"].as_u64().unwrap() as u16;
+        let sctp = Box::new(Sctp::new(SCTP, &[7; 32], now()));
+        Self::new(Kind::Bot { sctp, worker: (Ipv4Addr::LOCALHOST, port).into() })
+    }
+
+    fn new(kind: Kind) -> Self {
+        let socket = UdpSocket::bind("127.0.0.1:0").unwrap();
+        socket.set_nonblocking(true).unwrap();
+        Self { socket, kind }
+    }
+
+    /// Puts what the worker must know of this peer in the place of what it was told then.
+    fn introduce(&self, connect: &mut Value) {
+        match &self.kind {
+            Kind::Browser { identity, role, .. } => {
+                connect["dtlsParameters"] = serde_json::to_value(identity.dtls_parameters(*role)).unwrap();
+            }
+            Kind::Bot { .. } => connect["port"] = json!(self.socket.local_addr().unwrap().port()),
+        }
+    }
+
+    /// Begins to send audio once it can.
+    fn speak(&mut self, ssrc: u32) {
+        let Kind::Browser { session, voice, .. } = &mut self.kind else { panic!("bots do not speak") };
+        let mut stream = SendStreamConfig::new(ssrc, 111, tureen_client::media::OPUS_CLOCK_RATE);
+        stream.extension_ids.mid = NonZeroU8::new(4);
+        stream.mid = Some("0".to_owned());
+        session.add_send_stream(stream).unwrap();
+        *voice = Some(Voice { ssrc, next: now(), timestamp: 0, source: OpusSource::default() });
+    }
+
+    /// Does all that can be done now, and tells when there is more.
+    fn act(&mut self, now: Instant) -> Instant {
+        let mut datagram = [0; 2048];
+        while let Ok((len, from)) = self.socket.recv_from(&mut datagram) {
+            match &mut self.kind {
+                Kind::Browser { session, .. } => _ = session.handle_datagram(now, from, &mut datagram[..len]),
+                Kind::Bot { sctp, .. } => sctp.handle_packet(now, &datagram[..len]),
+            }
+        }
+        match &mut self.kind {
+            Kind::Browser { session, voice, .. } => {
+                session.handle_timeout(now);
+                while let Some(event) = session.poll_event() {
+                    assert!(!matches!(event, Event::Failed(_) | Event::Closed), "{event:?}");
+                }
+                let next = voice.as_mut().map(|voice| voice.continue_on(session, now));
+                let mut out = Vec::new();
+                while let Some(to) = session.poll_transmit(&mut out) {
+                    self.socket.send_to(&out, to).unwrap();
+                }
+                [session.poll_timeout(), next].into_iter().flatten().min()
+            }
+            Kind::Bot { sctp, worker } => {
+                sctp.connect(now);
+                sctp.handle_timeout(now);
+                while sctp.poll_event().is_some() {}
+                while let Some(packet) = sctp.poll_packet(now) {
+                    self.socket.send_to(&packet, *worker).unwrap();
+                }
+                sctp.poll_timeout()
+            }
+        }
+        .unwrap_or(now + PATIENCE)
+    }
+}
+
+impl Voice {
+    /// Sends the packets that are due. When the next one is.
+    fn continue_on(&mut self, session: &mut Session, now: Instant) -> Instant {
+        while self.next <= now {
+            self.next += Duration::from_millis(20);
+            self.timestamp += OpusSource::SAMPLES;
+            let mut payload = Vec::new();
+            self.source.write_next(60, &mut payload);
+            let packet = OutgoingRtp {
+                payload: &payload,
+                timestamp: self.timestamp,
+                marker: false,
+                audio_level: None,
+            };
+            if session.is_connected() {
+                session.send_rtp(now, self.ssrc, &packet).unwrap();
+            }
+        }
+        self.next
+    }
+}
+
+const SCTP: SctpOptions = SctpOptions {
+    max_send_message_size: 262_144,
+    max_receive_message_size: 262_144,
+    send_buffer_size: 262_144,
+    per_stream_send_queue_limit: 262_144,
+    max_receiver_window_buffer_size: 262_144,
+    default_buffered_amount_low_threshold: 0,
+    outbound_streams: MAX_STREAMS,
+    inbound_streams: MAX_STREAMS,
+};
+
+/// An ICE check that nominates nothing, as browsers begin; [`Session`] nominates with its first one.
+fn check(remote: &IceParameters, local: &IceParameters) -> Vec<u8> {
+    let mut check = Vec::new();
+    StunWriter::new(&mut check, StunClass::Request, 1, [9; 12])
+        .username(&format!("{}:{}", remote.username_fragment, local.username_fragment))
+        .unwrap()
+        .priority(0x6e00_01ff)
+        .ice_controlling(1)
+        .finish_with_integrity(remote.password.as_bytes());
+    check
+}
+
+/// Both have the same keys, and values of the same types; of lists the first entries count.
+fn assert_alike(recorded: &Value, actual: &Value, at: &str) {
+    match (recorded, actual) {
+        (Value::Object(recorded), Value::Object(actual)) => {
+            let keys = |map: &Map<String, Value>| map.keys().cloned().collect::<BTreeSet<_>>();
+            let more = MORE.map(str::to_owned).into_iter().filter(|key| actual.contains_key(key));
+            let wanted: BTreeSet<_> = keys(recorded).into_iter().chain(more).collect();
+            assert_eq!(wanted, keys(actual), "{at}");
+            for (key, value) in recorded {
+                assert_alike(value, &actual[key], &format!("{at}.{key}"));
+            }
+        }
+        (Value::Array(recorded), Value::Array(actual)) => {
+            assert_eq!(recorded.is_empty(), actual.is_empty(), "{at}");
+            if let (Some(recorded), Some(actual)) = (recorded.first(), actual.first()) {
+                assert_alike(recorded, actual, &format!("{at}[0]"));
+            }
+        }
+        (Value::Null, Value::Null)
+        | (Value::Bool(_), Value::Bool(_))
+        | (Value::Number(_), Value::Number(_))
+        | (Value::String(_), Value::String(_)) => {}
+        _ => panic!("{at}: {recorded} was, {actual} is"),
+    }
+}
+
+#[expect(clippy::disallowed_methods, reason = "the worker lives in real time, and so do its peers")]
+fn now() -> Instant {
+    Instant::now()
+}
