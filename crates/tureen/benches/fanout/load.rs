@@ -257,12 +257,19 @@ impl FarEnd {
         let mut media = 0;
         self.delays = Delays::default();
         for number in 0..frames {
-            self.send_frame(number.is_multiple_of(60));
+            let wanted = self.key_frame_wanted();
+            self.send_frame(wanted || number.is_multiple_of(60));
             media += self.drain(start + Duration::from_secs(1) * (number as u32 + 1) / FPS);
             self.handle_timeouts();
         }
         let Delays { mut first, mut each, .. } = std::mem::take(&mut self.delays);
         Arrivals { frames, media, first: percentiles(&mut first), each: percentiles(&mut each) }
+    }
+
+    /// Whether the sending session was asked for a key frame since the last time.
+    fn key_frame_wanted(&mut self) -> bool {
+        let events = std::iter::from_fn(|| self.sessions[0].poll_event());
+        events.filter(|event| matches!(event, Event::KeyFrameRequested { .. })).count() > 0
     }
 
     fn send_frame(&mut self, key_frame: bool) {

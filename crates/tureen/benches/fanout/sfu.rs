@@ -160,8 +160,7 @@ impl Bench {
             count_this_thread();
         }));
         let worker = wait(manager.create_worker(settings)).expect("a worker");
-        let router_options = || RouterOptions::new(codecs(options.layers));
-        let router = wait(worker.create_router(router_options())).expect("a router");
+        let router = wait(worker.create_router(RouterOptions::new(codecs()))).expect("a router");
         let server = create_server(&worker);
         let piping_tid = Arc::new(AtomicI32::new(0));
         let source = options.pipe.then(|| {
@@ -172,8 +171,7 @@ impl Bench {
                 tid.store(this_thread(), Ordering::Relaxed);
             }));
             let worker = wait(manager.create_worker(settings)).expect("another worker");
-            let router_options = || RouterOptions::new(codecs(options.layers));
-            let router = wait(worker.create_router(router_options())).expect("a router");
+            let router = wait(worker.create_router(RouterOptions::new(codecs()))).expect("a router");
             (router, create_server(&worker))
         });
 
@@ -195,7 +193,7 @@ impl Bench {
             .map(|_| {
                 let transport = create_transport(&router, &server, &load);
                 let capabilities =
-                    serde_json::from_value(json!(router.rtp_capabilities())).expect("capabilities");
+                    serde_json::from_value(capabilities(&router, options.layers)).expect("capabilities");
                 let options = ConsumerOptions::new(producer.id(), capabilities);
                 let consumer = wait(transport.consume(options)).expect("a consumer");
                 (transport, consumer)
@@ -204,6 +202,10 @@ impl Bench {
         let created = rss();
         consumers.iter().for_each(|(transport, _)| drop(load.connect(transport)));
         let connected = rss();
+        if options.layers != Layers::None {
+            // Until the sender has reported, and the highest encoding is sent.
+            load.send(4.0);
+        }
         Self {
             load,
             worker,
@@ -284,18 +286,26 @@ fn listen_info() -> ListenInfo {
     serde_json::from_value(json!({ "protocol": "udp", "ip": "127.0.0.1" })).expect("a listen info")
 }
 
-fn codecs(layers: Layers) -> Vec<RtpCodecCapability> {
-    let mut rtcp_feedback = vec![RtcpFeedback::Nack, RtcpFeedback::NackPli];
-    if layers == Layers::None {
-        // The receivers say nothing of what arrives: with layers, less would be sent for that.
-        rtcp_feedback.push(RtcpFeedback::TransportCc);
+/// What the receivers can do.
+fn capabilities(router: &Router, layers: Layers) -> serde_json::Value {
+    let mut capabilities = json!(router.rtp_capabilities());
+    if layers != Layers::None {
+        // They say nothing of what arrives: with layers, less and less would be sent for that.
+        let codecs = capabilities["codecs"].as_array_mut().into_iter().flatten();
+        for feedback in codecs.filter_map(|codec| codec["rtcpFeedback"].as_array_mut()) {
+            feedback.retain(|one| one["type"] != "transport-cc" && one["type"] != "goog-remb");
+        }
     }
+    capabilities
+}
+
+fn codecs() -> Vec<RtpCodecCapability> {
     vec![RtpCodecCapability::Video {
         mime_type: MimeTypeVideo::Vp8,
         preferred_payload_type: None,
         clock_rate: NonZeroU32::new(90_000).expect("not zero"),
         parameters: RtpCodecParametersParameters::default(),
-        rtcp_feedback,
+        rtcp_feedback: vec![RtcpFeedback::Nack, RtcpFeedback::NackPli, RtcpFeedback::TransportCc],
     }]
 }
 
