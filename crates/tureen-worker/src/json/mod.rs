@@ -1,8 +1,8 @@
 //! The JSON dialects of mediasoup 3.5 to 3.12.
 //!
 //! Methods, data and events are the same in all of them, but for what later ones added. They differ in how frames follow
-//! each other, in how a request begins ([`Style`]), and in whether there is a payload channel. On that a message is two
-//! frames: the first one is read into a [`message::Header`] and waits for the second one, the bytes.
+//! each other, in how a request begins (`Style`), and in whether there is a payload channel. On that a message is two
+//! frames: the first one is read into a `message::Header` and waits for the second one, the bytes.
 
 mod media;
 mod message;
