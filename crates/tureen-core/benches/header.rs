@@ -1,118 +1,84 @@
-//! Two ways to write the header of a forwarded packet: element by element, as consumers do, and from a template of the
-//! consumer's stream in which only what changes is filled in.
+//! The two ways in which consumers write the header of a forwarded packet: element by element, for packets that bear
+//! extensions of their own, and from a template in which only what changes is filled in, for all others.
 //!
 //! The extensions are those that browsers negotiate, in the order in which consumers write them: MID, abs-send-time,
 //! transport-wide sequence number.
 #![allow(missing_docs)]
 
 use std::hint::black_box;
+use std::num::NonZeroU8;
 
 use criterion::{Criterion, criterion_group, criterion_main};
+use tureen_core::consumer::HopValues;
+use tureen_core::consumer::headers::HeaderTemplate;
 use tureen_core::units::{PayloadType, Ssrc};
-use tureen_core::wire::rtp::{RtpFields, RtpHeaderWriter};
+use tureen_core::wire::rtp::extensions::{AbsSendTime, TransportSequenceNumber};
+use tureen_core::wire::rtp::{ExtensionIds, RtpFields, RtpHeaderWriter};
 
-const MID: (u8, &[u8]) = (1, b"0");
-const ABS_SEND_TIME: u8 = 4;
-const TRANSPORT_SEQ: u8 = 5;
+const MID: &[u8] = b"0";
+const MID_ID: NonZeroU8 = NonZeroU8::new(1).expect("not zero");
+const ABS_SEND_TIME_ID: NonZeroU8 = NonZeroU8::new(4).expect("not zero");
+const TRANSPORT_SEQ_ID: NonZeroU8 = NonZeroU8::new(5).expect("not zero");
 
 /// What differs from packet to packet.
 #[derive(Clone, Copy)]
 struct Changing {
-    marker: bool,
-    payload_type: u8,
-    sequence_number: u16,
-    timestamp: u32,
-    send_time: [u8; 3],
-    transport_seq: u16,
+    fields: RtpFields,
+    hop: HopValues,
 }
 
 impl Changing {
     fn next(&mut self) -> Self {
-        self.sequence_number = self.sequence_number.wrapping_add(1);
-        self.transport_seq = self.transport_seq.wrapping_add(1);
+        self.fields.sequence_number = self.fields.sequence_number.wrapping_add(1);
+        self.hop.transport_seq.0 = self.hop.transport_seq.0.wrapping_add(1);
         black_box(*self)
     }
 }
 
 const FIRST: Changing = Changing {
-    marker: true,
-    payload_type: 96,
-    sequence_number: 1,
-    timestamp: 2,
-    send_time: [1, 2, 3],
-    transport_seq: 4,
+    fields: RtpFields {
+        marker: true,
+        has_padding: false,
+        payload_type: PayloadType(96),
+        sequence_number: 1,
+        timestamp: 2,
+        ssrc: Ssrc(3),
+    },
+    hop: HopValues {
+        abs_send_time: AbsSendTime::from_bits(0x010203),
+        transport_seq: TransportSequenceNumber(4),
+    },
 };
 
-fn by_elements(buffer: &mut [u8], packet: Changing) -> usize {
-    let fields = RtpFields {
-        marker: packet.marker,
-        has_padding: false,
-        payload_type: PayloadType(packet.payload_type),
-        sequence_number: packet.sequence_number,
-        timestamp: packet.timestamp,
-        ssrc: Ssrc(3),
-    };
-    let mut writer = RtpHeaderWriter::new(buffer, &fields).expect("a large buffer");
-    writer.push(MID.0, MID.1).expect("a large buffer");
-    writer.push(ABS_SEND_TIME, &packet.send_time).expect("a large buffer");
-    writer.push(TRANSPORT_SEQ, &packet.transport_seq.to_be_bytes()).expect("a large buffer");
+fn by_elements(buffer: &mut [u8], packet: &Changing) -> usize {
+    let mut writer = RtpHeaderWriter::new(buffer, &packet.fields).expect("a large buffer");
+    writer.push(MID_ID.get(), MID).expect("a large buffer");
+    writer.push(ABS_SEND_TIME_ID.get(), &packet.hop.abs_send_time.to_bytes()).expect("a large buffer");
+    writer.push(TRANSPORT_SEQ_ID.get(), &packet.hop.transport_seq.to_bytes()).expect("a large buffer");
     writer.finish().expect("a large buffer").len
 }
 
-/// The header of a stream, made once by the writer; longer ones are written by elements.
-struct Template {
-    bytes: [u8; 32],
-    len: usize,
-    send_time_at: usize,
-    transport_seq_at: usize,
-}
-
-impl Template {
-    fn new() -> Self {
-        let mut bytes = [0; 32];
-        let mut writer = RtpHeaderWriter::new(
-            &mut bytes,
-            &RtpFields {
-                marker: false,
-                has_padding: false,
-                payload_type: PayloadType(0),
-                sequence_number: 0,
-                timestamp: 0,
-                ssrc: Ssrc(3),
-            },
-        )
-        .expect("a large buffer");
-        writer.push(MID.0, MID.1).expect("a large buffer");
-        let send_time = writer.push(ABS_SEND_TIME, &[0; 3]).expect("a large buffer");
-        let transport_seq = writer.push(TRANSPORT_SEQ, &[0; 2]).expect("a large buffer");
-        let header = writer.finish().expect("a large buffer");
-        let (send_time_at, transport_seq_at) = (header.offset_of(send_time), header.offset_of(transport_seq));
-        Self { bytes, len: header.len, send_time_at, transport_seq_at }
-    }
-
-    fn write(&self, buffer: &mut [u8], packet: Changing) -> Option<usize> {
-        let out: &mut [u8; 32] = buffer.first_chunk_mut()?;
-        *out = self.bytes;
-        out[1] = u8::from(packet.marker) << 7 | packet.payload_type;
-        out[2..4].copy_from_slice(&packet.sequence_number.to_be_bytes());
-        out[4..8].copy_from_slice(&packet.timestamp.to_be_bytes());
-        out[self.send_time_at..][..3].copy_from_slice(&packet.send_time);
-        out[self.transport_seq_at..][..2].copy_from_slice(&packet.transport_seq.to_be_bytes());
-        Some(self.len)
-    }
+fn from_template(template: &HeaderTemplate, buffer: &mut [u8], packet: &Changing) -> Option<usize> {
+    template.write(&packet.fields, packet.hop, buffer)
 }
 
 fn header(c: &mut Criterion) {
     let (mut one, mut other) = ([0; 64], [0; 64]);
-    let template = Template::new();
-    let len = by_elements(&mut one, FIRST);
-    assert_eq!(template.write(&mut other, FIRST), Some(len));
+    let ids = ExtensionIds {
+        mid: Some(MID_ID),
+        abs_send_time: Some(ABS_SEND_TIME_ID),
+        transport_wide_cc: Some(TRANSPORT_SEQ_ID),
+        ..Default::default()
+    };
+    let template = HeaderTemplate::new(&ids, Some((MID_ID, MID))).expect("a short header");
+    let len = by_elements(&mut one, &FIRST);
+    assert_eq!(from_template(&template, &mut other, &FIRST), Some(len));
     assert_eq!(one[..len], other[..len], "both ways write the same");
 
     let mut packet = FIRST;
-    c.bench_function("header by elements", |b| b.iter(|| by_elements(black_box(&mut one), packet.next())));
+    c.bench_function("header by elements", |b| b.iter(|| by_elements(black_box(&mut one), &packet.next())));
     c.bench_function("header from a template", |b| {
-        b.iter(|| template.write(black_box(&mut other), packet.next()))
+        b.iter(|| from_template(&template, black_box(&mut other), &packet.next()))
     });
 }
 

@@ -4,6 +4,7 @@
 //! packet what to do with its Producer's arrivals ([`Consumer::decide`], [`Consumer::decide_layered`]) and writes its
 //! own header in front of the shared payload.
 
+pub mod headers;
 pub mod layers;
 pub mod outlet;
 pub mod recent_resends;
@@ -29,9 +30,11 @@ use crate::units::Ssrc;
 use crate::wire::codecs::{self, CodecKind, opus};
 use crate::wire::rtcp::{DlrrEntry, NtpTime, ReportBlock, duration_to_compact};
 use crate::wire::rtp::ExtensionIds;
+use headers::HeaderSettings;
+pub use headers::HopValues;
 use layers::{Arrival, Decision, LayerCounts, Layered, ssrc_of, stream_of};
-use outlet::{HeaderSettings, Outlet};
-pub use outlet::{HopValues, Resend, Written};
+use outlet::Outlet;
+pub use outlet::{Resend, Written};
 use sent_log::{DescriptorRewrite, SentPacket};
 
 /// One Consumer.
@@ -146,14 +149,13 @@ impl Consumer {
             StreamType::Svc => Some(layered(false)),
             StreamType::Simple | StreamType::Pipe => None,
         };
-        let ids = extension_ids(parameters);
         let supported = parameters.codecs.iter().filter(|c| !is_rtx(&c.mime_type()));
         let supported_payload_types = supported.fold(0u128, |set, c| set | 1 << (c.payload_type() & 0x7f));
         let mid = parameters.mid.as_deref().filter(|mid| !mid.is_empty());
         Ok(Self {
             outlets,
             layers,
-            headers: HeaderSettings { mid: ids.mid.zip(mid.map(|mid| mid.as_bytes().into())), ids },
+            headers: HeaderSettings::new(extension_ids(parameters), mid),
             supported_payload_types,
             waits_for_key_frames: codec.has_key_frames() && codecs::can_be_key_frame(codec.kind),
             ignore_dtx: request.ignore_dtx && codec.kind == CodecKind::Opus,
@@ -301,7 +303,7 @@ impl Consumer {
         hop: HopValues,
         is_rtx: bool,
     ) -> RtpPacketTraceInfo {
-        let mid = self.headers.mid.as_ref().map(|(_, mid)| String::from_utf8_lossy(mid).into_owned());
+        let mid = self.headers.mid().map(|(_, mid)| String::from_utf8_lossy(mid).into_owned());
         let payload_len = packet.payload.len() - written.replaced + written.front_len;
         RtpPacketTraceInfo {
             payload_type: packet.info.payload_type,
@@ -361,12 +363,12 @@ impl Consumer {
 
     /// Ids of the header extensions that it sends.
     pub fn header_ids(&self) -> &ExtensionIds {
-        &self.headers.ids
+        self.headers.ids()
     }
 
     /// Whether packets carry a transport-wide sequence number.
     pub fn uses_transport_seq(&self) -> bool {
-        self.headers.ids.transport_wide_cc.is_some()
+        self.headers.ids().transport_wide_cc.is_some()
     }
 
     /// A NACK of the remote side about `ssrc`: appends what can be sent again. What was sent again less than about a round

@@ -3,17 +3,16 @@
 
 use std::num::NonZeroU8;
 
+use crate::consumer::headers::{HeaderSettings, HopValues, push_hop_by_hop};
 use crate::consumer::recent_resends::RecentResends;
 use crate::consumer::send_stream::SendStream;
-use crate::consumer::sent_log::{DescriptorRewrite, SentPacket};
+use crate::consumer::sent_log::SentPacket;
 use crate::consumer::seq_rewriter::SeqRewriter;
 use crate::producer::codec::StreamCodec;
-use crate::producer::packet_buffer::{ForwardedExtension, StoredPacket};
+use crate::producer::packet_buffer::StoredPacket;
 use crate::types::rtp_parameters::RtpEncodingParameters;
 use crate::units::{PayloadType, Ssrc};
-use crate::wire::codecs::dependency_descriptor::{self, Change};
 use crate::wire::codecs::{CodecKind, Prefix, vp8, vp9};
-use crate::wire::rtp::extensions::{AbsSendTime, TransportSequenceNumber};
 use crate::wire::rtp::{ExtensionIds, RtpFields, RtpHeaderWriter, RtpWriteError};
 
 /// Extended output numbers start one cycle up; SRTP's rollover counter starts at zero (RFC 3711 §3.3.1).
@@ -21,9 +20,6 @@ const FIRST_CYCLE: u64 = 0x1_0000;
 
 /// How many sent packets a stream without RTX remembers, to repeat them exactly.
 const REPEATABLE_PACKETS: usize = 128;
-
-/// Longest value of a header extension.
-const MAX_ELEMENT: usize = 255;
 
 /// One outgoing RTP stream.
 #[derive(Debug)]
@@ -53,30 +49,8 @@ struct Rtx {
 /// because its SRTP index, and with it the cipher's nonce, is the same.
 #[derive(Debug)]
 struct RepeatLog {
-    entries: [HopValues; REPEATABLE_PACKETS],
-}
-
-/// Header values that differ from send to send.
-#[derive(Clone, Copy, Debug)]
-pub struct HopValues {
-    output: u64,
-    /// abs-send-time.
-    pub abs_send_time: AbsSendTime,
-    /// Transport-wide sequence number.
-    pub transport_seq: TransportSequenceNumber,
-}
-
-impl HopValues {
-    const NONE: Self = Self {
-        output: 0,
-        abs_send_time: AbsSendTime::from_bits(0),
-        transport_seq: TransportSequenceNumber(0),
-    };
-
-    /// The values for a packet that is sent now.
-    pub fn new(abs_send_time: AbsSendTime, transport_seq: TransportSequenceNumber) -> Self {
-        Self { output: 0, abs_send_time, transport_seq }
-    }
+    /// With the extended output number of the packet that bore them.
+    entries: [(u64, HopValues); REPEATABLE_PACKETS],
 }
 
 /// A header that was written, and how the packet is to be sealed.
@@ -110,29 +84,6 @@ pub struct Resend {
     pub output: u64,
 }
 
-/// What all streams of a consumer write into their headers.
-#[derive(Debug)]
-pub struct HeaderSettings {
-    /// Negotiated ids.
-    pub ids: ExtensionIds,
-    /// MID.
-    pub mid: Option<(NonZeroU8, Box<[u8]>)>,
-}
-
-impl HeaderSettings {
-    fn forwarded_id(&self, kind: ForwardedExtension) -> Option<NonZeroU8> {
-        match kind {
-            ForwardedExtension::AudioLevel => self.ids.ssrc_audio_level,
-            ForwardedExtension::VideoOrientation => self.ids.video_orientation,
-            ForwardedExtension::TimeOffset => self.ids.time_offset,
-            ForwardedExtension::AbsCaptureTime => self.ids.abs_capture_time,
-            ForwardedExtension::PlayoutDelay => self.ids.playout_delay,
-            ForwardedExtension::DependencyDescriptor => self.ids.dependency_descriptor,
-            ForwardedExtension::MediasoupPacketId => self.ids.mediasoup_packet_id,
-        }
-    }
-}
-
 impl Outlet {
     /// The stream of an encoding, which must have an SSRC. `random` makes the first sequence numbers unpredictable.
     pub fn new(encoding: &RtpEncodingParameters, codec: StreamCodec, random: u64) -> Option<Self> {
@@ -147,7 +98,7 @@ impl Outlet {
             rewriter: SeqRewriter::new((random & 0x7fff) as u16),
             sync_required: true,
             repeats: (codec.nack && rtx.is_none())
-                .then(|| Box::new(RepeatLog { entries: [HopValues::NONE; REPEATABLE_PACKETS] })),
+                .then(|| Box::new(RepeatLog { entries: [(0, HopValues::NONE); REPEATABLE_PACKETS] })),
             rtx,
             resends: RecentResends::default(),
             codec,
@@ -182,7 +133,7 @@ impl Outlet {
         buffer: &mut [u8],
     ) -> Result<Written, RtpWriteError> {
         if let Some(log) = &mut self.repeats {
-            log.entries[sent.output as usize % REPEATABLE_PACKETS] = HopValues { output: sent.output, ..hop };
+            log.entries[sent.output as usize % REPEATABLE_PACKETS] = (sent.output, hop);
         }
         self.write(settings, packet, sent, None, hop, buffer)
     }
@@ -198,8 +149,8 @@ impl Outlet {
         buffer: &mut [u8],
     ) -> Option<Written> {
         let Some(rtx) = &mut self.rtx else {
-            let hop = self.repeats.as_ref()?.entries[sent.output as usize % REPEATABLE_PACKETS];
-            if hop.output != sent.output {
+            let (output, hop) = self.repeats.as_ref()?.entries[sent.output as usize % REPEATABLE_PACKETS];
+            if output != sent.output {
                 return None;
             }
             return self.write(settings, packet, sent, None, hop, buffer).ok();
@@ -229,21 +180,7 @@ impl Outlet {
             ssrc,
         };
         let buffer_len = buffer.len();
-        let mut writer = RtpHeaderWriter::new(buffer, &fields)?;
-        for (kind, value) in packet.elements() {
-            let Some(id) = settings.forwarded_id(kind) else { continue };
-            if kind == ForwardedExtension::DependencyDescriptor
-                && sent.descriptor != DescriptorRewrite::default()
-            {
-                let mut space = [0; MAX_ELEMENT];
-                writer.push(id.get(), rewritten_dependencies(value, &sent.descriptor, &mut space))?;
-            } else {
-                writer.push(id.get(), value)?;
-            }
-        }
-        let mid = settings.mid.as_ref().map(|(id, mid)| (*id, &mid[..]));
-        push_hop_by_hop(&mut writer, &settings.ids, mid, hop)?;
-        let header_len = writer.finish()?.len;
+        let header_len = settings.write(packet, &sent.descriptor, &fields, hop, buffer)?;
         let prefix = sent.descriptor.number.and_then(|number| {
             rewritten_payload(self.codec.kind, packet.payload, number, sent.descriptor.tl0)
         });
@@ -281,7 +218,6 @@ impl Outlet {
         let rtx = self.rtx.as_mut()?;
         let (ssrc, payload_type, number) = (rtx.ssrc, rtx.payload_type, rtx.next_seq);
         rtx.next_seq += 1;
-        let mid = settings.mid.as_ref().map(|(id, mid)| (*id, &mid[..]));
         let fields = RtpFields {
             marker: false,
             has_padding: true,
@@ -290,7 +226,8 @@ impl Outlet {
             timestamp: self.stream.last_timestamp(),
             ssrc,
         };
-        let written = write_filler(buffer, &fields, &settings.ids, mid, hop, padding.get().into()).ok()?;
+        let written =
+            write_filler(buffer, &fields, settings.ids(), settings.mid(), hop, padding.get().into()).ok()?;
         buffer[written.header_len + written.front_len - 1] = padding.get();
         Some(Written { index: number - FIRST_CYCLE, ..written })
     }
@@ -322,30 +259,6 @@ pub fn write_filler(
         index: 0,
         timestamp: fields.timestamp,
     })
-}
-
-fn push_hop_by_hop(
-    writer: &mut RtpHeaderWriter<'_>,
-    ids: &ExtensionIds,
-    mid: Option<(NonZeroU8, &[u8])>,
-    hop: HopValues,
-) -> Result<(), RtpWriteError> {
-    if let Some((id, mid)) = mid {
-        writer.push(id.get(), mid)?;
-    }
-    if let Some(id) = ids.abs_send_time {
-        writer.push(id.get(), &hop.abs_send_time.to_bytes())?;
-    }
-    if let Some(id) = ids.transport_wide_cc {
-        writer.push(id.get(), &hop.transport_seq.to_bytes())?;
-    }
-    Ok(())
-}
-
-/// A dependency descriptor as this consumer gets it; as it came if it can't be read.
-fn rewritten_dependencies<'a>(value: &'a [u8], rewrite: &DescriptorRewrite, space: &'a mut [u8]) -> &'a [u8] {
-    let change = Change { frame_number: rewrite.number, active_targets: rewrite.active_targets };
-    dependency_descriptor::rewrite(value, &change, space).unwrap_or(value)
 }
 
 fn rewritten_payload(kind: CodecKind, payload: &[u8], number: u16, tl0: Option<u8>) -> Option<Prefix> {

@@ -22,6 +22,17 @@ pub struct RtpFields {
     pub ssrc: Ssrc,
 }
 
+impl RtpFields {
+    /// Writes the fixed part of a header that has neither contributing sources nor extensions.
+    pub fn write(&self, fixed: &mut [u8; FIXED_HEADER_LEN]) {
+        fixed[0] = VERSION << 6 | u8::from(self.has_padding) << 5;
+        fixed[1] = u8::from(self.marker) << 7 | self.payload_type.0 & 0x7f;
+        fixed[2..4].copy_from_slice(&self.sequence_number.to_be_bytes());
+        fixed[4..8].copy_from_slice(&self.timestamp.to_be_bytes());
+        fixed[8..12].copy_from_slice(&self.ssrc.0.to_be_bytes());
+    }
+}
+
 /// Why a header could not be written: the caller's fault.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Error)]
 pub enum RtpWriteError {
@@ -95,11 +106,7 @@ impl<'a> RtpHeaderWriter<'a> {
     pub fn new(buffer: &'a mut [u8], fields: &RtpFields) -> Result<Self, RtpWriteError> {
         let space = buffer.len();
         let fixed = buffer.first_chunk_mut::<FIXED_HEADER_LEN>().ok_or(RtpWriteError::NoSpace(space))?;
-        fixed[0] = VERSION << 6 | u8::from(fields.has_padding) << 5;
-        fixed[1] = u8::from(fields.marker) << 7 | fields.payload_type.0 & 0x7f;
-        fixed[2..4].copy_from_slice(&fields.sequence_number.to_be_bytes());
-        fixed[4..8].copy_from_slice(&fields.timestamp.to_be_bytes());
-        fixed[8..12].copy_from_slice(&fields.ssrc.0.to_be_bytes());
+        fields.write(fixed);
         Ok(Self { buffer, len: FIXED_HEADER_LEN, block: None })
     }
 
