@@ -8,8 +8,8 @@ use aws_lc_rs::rsa;
 use aws_lc_rs::signature::{self, EcdsaKeyPair, KeyPair as _};
 use pem::Pem;
 use x509_cert::Certificate as X509;
-use x509_cert::der::asn1::ObjectIdentifier;
-use x509_cert::der::{Decode, Encode};
+use x509_cert::der::asn1::{ObjectIdentifier, UintRef};
+use x509_cert::der::{Decode, Encode, Reader, SliceReader};
 
 use super::fingerprint::{Fingerprint, FingerprintAlgorithm};
 
@@ -17,6 +17,11 @@ const EC_PUBLIC_KEY: ObjectIdentifier = ObjectIdentifier::new_unwrap("1.2.840.10
 const RSA_ENCRYPTION: ObjectIdentifier = ObjectIdentifier::new_unwrap("1.2.840.113549.1.1.1");
 const P256: ObjectIdentifier = ObjectIdentifier::new_unwrap("1.2.840.10045.3.1.7");
 const P384: ObjectIdentifier = ObjectIdentifier::new_unwrap("1.3.132.0.34");
+
+/// Fewest bits of an own RSA key. OpenSSL, which serves them, takes what mediasoup took.
+const MIN_RSA_BITS: usize = if cfg!(feature = "openssl") { 1024 } else { STRONG_RSA_BITS };
+/// An RSA key of fewer bits is weak (NIST SP 800-131A); aws-lc does not take it.
+const STRONG_RSA_BITS: usize = 2048;
 
 /// A certificate with its private key. Cheap to clone.
 #[derive(Clone)]
@@ -35,7 +40,7 @@ struct Inner {
 pub enum CertificateKind {
     /// ECDSA on P-256 or P-384.
     Ecdsa,
-    /// RSA of 2048 to 8192 bits.
+    /// RSA of 2048 to 8192 bits; from 1024 on with the cargo feature `openssl`.
     Rsa,
 }
 
@@ -67,7 +72,8 @@ impl Certificate {
     }
 
     /// Loads the first certificate and the first private key of two PEM files (mediasoup's dtlsCertificateFile and
-    /// dtlsPrivateKeyFile). Keys: EC as PKCS #8 or SEC 1 on P-256 or P-384, RSA as PKCS #8 or PKCS #1.
+    /// dtlsPrivateKeyFile). Keys: EC as PKCS #8 or SEC 1 on P-256 or P-384, RSA as PKCS #8 or PKCS #1. An RSA key of
+    /// fewer than 2048 bits is warned of.
     ///
     /// # Errors
     /// Names which of the two files is wrong and why, or [`CertificateError::KeyMismatch`] if they don't belong
@@ -106,15 +112,23 @@ impl Certificate {
                 let pkcs8 = pair.to_pkcs8v1().map_err(|_| bad_key("it can't be encoded as PKCS #8"))?;
                 Ok(Self::new(der, pkcs8.as_ref().to_vec(), CertificateKind::Ecdsa))
             }
-            PublicKey::Rsa { pkcs1 } => {
-                let pair = match key.tag() {
-                    "EC PRIVATE KEY" => return Err(CertificateError::KeyMismatch),
-                    "RSA PRIVATE KEY" => rsa::KeyPair::from_der(key.contents()),
-                    _ => rsa::KeyPair::from_pkcs8(key.contents()),
-                }
-                .map_err(|error| bad_key(&format!("not an RSA key of 2048 to 8192 bits ({error})")))?;
-                if pair.public_key().as_ref() != pkcs1 {
+            PublicKey::Rsa { pkcs1, bits } => {
+                if key.tag() == "EC PRIVATE KEY" {
                     return Err(CertificateError::KeyMismatch);
+                }
+                if bits < MIN_RSA_BITS {
+                    return Err(bad_certificate(&format!(
+                        "its RSA key has {bits} bits; the fewest are {MIN_RSA_BITS}"
+                    )));
+                }
+                if rsa_public_key(&key, bits).map_err(|reason| bad_key(&reason))? != pkcs1 {
+                    return Err(CertificateError::KeyMismatch);
+                }
+                if bits < STRONG_RSA_BITS {
+                    tracing::warn!(
+                        bits,
+                        "the RSA key of the DTLS certificate is weak: use {STRONG_RSA_BITS} bits"
+                    );
                 }
                 Ok(Self::new(der, key.into_contents(), CertificateKind::Rsa))
             }
@@ -188,7 +202,7 @@ pub enum CertificateError {
 /// What a certificate says about its key.
 enum PublicKey {
     Ec { point: Vec<u8>, algorithm: &'static signature::EcdsaSigningAlgorithm },
-    Rsa { pkcs1: Vec<u8> },
+    Rsa { pkcs1: Vec<u8>, bits: usize },
 }
 
 impl PublicKey {
@@ -198,7 +212,10 @@ impl PublicKey {
         let info = certificate.tbs_certificate().subject_public_key_info();
         let key = info.subject_public_key.raw_bytes().to_vec();
         match info.algorithm.oid {
-            RSA_ENCRYPTION => Ok(Self::Rsa { pkcs1: key }),
+            RSA_ENCRYPTION => {
+                let bits = modulus_bits(&key).map_err(|error| bad(&format!("its RSA key: {error}")))?;
+                Ok(Self::Rsa { pkcs1: key, bits })
+            }
             EC_PUBLIC_KEY => {
                 let curve = info.algorithm.parameters.as_ref().and_then(|curve| curve.to_der().ok());
                 match curve.and_then(|der| ObjectIdentifier::from_der(&der).ok()) {
@@ -214,6 +231,31 @@ impl PublicKey {
             other => Err(bad(&format!("its key is neither ECDSA nor RSA (algorithm {other})"))),
         }
     }
+}
+
+/// Bits of the modulus of an RSAPublicKey (RFC 8017 §A.1.1).
+fn modulus_bits(pkcs1: &[u8]) -> x509_cert::der::Result<usize> {
+    SliceReader::new(pkcs1)?.sequence(|key| {
+        let modulus: UintRef<'_> = key.decode()?;
+        let _exponent: UintRef<'_> = key.decode()?;
+        let bytes = modulus.as_bytes();
+        Ok(bytes.len() * 8 - bytes.first().map_or(0, |first| first.leading_zeros() as usize))
+    })
+}
+
+/// The public half of a private RSA key, PKCS #1, or why it is none. The certificate says that it has `bits`.
+fn rsa_public_key(key: &Pem, bits: usize) -> Result<Vec<u8>, String> {
+    #[cfg(feature = "openssl")]
+    if bits < STRONG_RSA_BITS {
+        return super::openssl_backend::rsa_public_key(key.contents())
+            .map_err(|error| format!("not an RSA key ({error})"));
+    }
+    let pair = match key.tag() {
+        "RSA PRIVATE KEY" => rsa::KeyPair::from_der(key.contents()),
+        _ => rsa::KeyPair::from_pkcs8(key.contents()),
+    };
+    pair.map(|pair| pair.public_key().as_ref().to_vec())
+        .map_err(|error| format!("not an RSA key of {bits} bits ({error})"))
 }
 
 /// RFC 1421 §4.6.1.1: the way in which OpenSSL marks an encrypted SEC 1 or PKCS #1 key.
@@ -267,6 +309,24 @@ mod tests {
             let certificate = Certificate::from_pem(certificate, key).unwrap();
             assert_eq!(certificate.kind(), kind);
         }
+    }
+
+    #[test]
+    #[cfg(feature = "openssl")]
+    fn rsa_key_of_1024_bits_is_loaded() {
+        let (crt, key) = (testdata!("rsa1024.crt"), testdata!("rsa1024.key"));
+        assert_eq!(Certificate::from_pem(crt, key).unwrap().kind(), CertificateKind::Rsa);
+        let load = |key| Certificate::from_pem(crt, key).unwrap_err();
+        assert_eq!(load(testdata!("rsa.key")), CertificateError::KeyMismatch);
+        assert_eq!(load(testdata!("ec-sec1.key")), CertificateError::KeyMismatch);
+        assert!(matches!(load(testdata!("ec.key")), CertificateError::BadKey(_)));
+    }
+
+    #[test]
+    fn rsa_key_of_too_few_bits_is_refused() {
+        let error = Certificate::from_pem(testdata!("rsa768.crt"), testdata!("rsa768.key")).unwrap_err();
+        let reason = format!("its RSA key has 768 bits; the fewest are {MIN_RSA_BITS}");
+        assert_eq!(error, CertificateError::BadCertificate(reason));
     }
 
     /// `openssl x509 -in ec.crt -noout -fingerprint -sha256`

@@ -35,6 +35,18 @@ const ALERT_REASONS: std::ops::Range<i32> = 1000..1256;
 /// SSL_R_PEER_DID_NOT_RETURN_A_CERTIFICATE.
 const NO_CERTIFICATE_REASON: i32 = 199;
 
+/// Security of a 2048-bit RSA key (NIST SP 800-57), and what libssl's security level 2, the usual default, asks for.
+const STRONG_BITS: u32 = 112;
+/// libssl's security level that lets 1024-bit RSA keys (80 bits) pass.
+const WEAK_LEVEL: u32 = 1;
+
+/// The public half of a private RSA key (PKCS #8 or PKCS #1), PKCS #1, once its parts are found to fit together.
+pub(super) fn rsa_public_key(key_der: &[u8]) -> Result<Vec<u8>, ErrorStack> {
+    let key = PKey::private_key_from_der(key_der)?.rsa()?;
+    key.check_key()?;
+    key.public_key_to_der_pkcs1()
+}
+
 /// libssl's form of the settings, shared by all sessions of a Worker.
 pub(super) struct Contexts(SslContext);
 
@@ -54,8 +66,12 @@ fn build_context(certificate: &Certificate, suites: &[SrtpSuite]) -> Result<SslC
     // The certificate must come, but no authority vouches for it: its fingerprint is checked by `Dtls`.
     context.set_verify_callback(SslVerifyMode::PEER | SslVerifyMode::FAIL_IF_NO_PEER_CERT, |_, _| true);
     let x509 = X509::from_der(certificate.der())?;
-    context.set_certificate(&x509)?;
     let key = PKey::private_key_from_der(certificate.key_der())?;
+    // Only as far as our own key needs it. Peers' keys never depended on the level: see the callback above.
+    if key.security_bits() < STRONG_BITS {
+        context.set_security_level(WEAK_LEVEL);
+    }
+    context.set_certificate(&x509)?;
     context.set_private_key(&key)?;
     context.check_private_key()?;
     let suites: Vec<&str> = suites.iter().map(|suite| suite_name(*suite)).collect();

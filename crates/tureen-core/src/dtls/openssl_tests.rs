@@ -68,6 +68,19 @@ fn rsa_certificates_work_on_either_side() {
 }
 
 #[test]
+fn weak_rsa_certificate_works_on_either_side() {
+    let weak =
+        Certificate::from_pem(include_bytes!("testdata/rsa1024.crt"), include_bytes!("testdata/rsa1024.key"))
+            .unwrap();
+    for (client, server) in [(weak.clone(), weak.clone()), (weak.clone(), rsa()), (rsa(), weak)] {
+        let [client, server] = [client, server].map(|certificate| config(&certificate, |_| {}));
+        let mut pair = Pair::new(&client, &server, Link::perfect());
+        pair.connect();
+        pair.exchange_data();
+    }
+}
+
+#[test]
 fn auto_server_serves_a_client_that_only_has_cm32() {
     let certificate = Certificate::generate().unwrap();
     let client = config(&certificate, |options| {
