@@ -508,7 +508,8 @@ impl Worker {
             packet.len(),
         );
 
-        if producer.streams.len() > streams_before && !producer.paused && producer.kind == MediaKind::Video {
+        let begun = producer.streams.len() > streams_before;
+        if begun && !producer.paused && producer.kind == MediaKind::Video {
             // What came before the first packet we saw may be the key frame that decoders need.
             if !handled.taken.is_key_frame() && !producer.consumers.is_empty() {
                 producer.key_frame_requests.force(now, header.ssrc);
@@ -518,6 +519,9 @@ impl Worker {
         let Taken::Stored { key_frame, layers_changed } = handled.taken else {
             if feedback_due {
                 self.poll_producer_feedback(now, producer_key);
+            }
+            if begun {
+                self.on_score_changed(now, producer_key);
             }
             return Err(DropReason::Discarded);
         };
@@ -531,7 +535,12 @@ impl Worker {
             self.poll_producer_feedback(now, producer_key);
         }
         if layers_changed {
-            self.on_layers_appeared(now, producer_key);
+            self.watch_layers(now, producer_key);
+        }
+        if begun {
+            self.on_score_changed(now, producer_key);
+        } else if layers_changed {
+            self.on_activity_changed(now, producer_key);
         }
         if observed {
             self.observe_packet(now, producer_key, header, packet);

@@ -12,14 +12,13 @@ use crate::transport::Transport;
 const INACTIVITY_CHECK: Duration = Duration::from_millis(500);
 
 impl Worker {
-    /// A stream or a layer of a Producer has come (back).
-    pub(super) fn on_layers_appeared(&mut self, now: Instant, key: ProducerKey) {
+    /// A stream or a layer of a Producer has come (back), and may go again.
+    pub(super) fn watch_layers(&mut self, now: Instant, key: ProducerKey) {
         self.timers.arm(Timer::LayerActivity(key), now + INACTIVITY_CHECK);
-        self.on_activity_changed(now, key);
     }
 
     /// Streams of a simulcast that come and go have a score to tell; layers within a stream have none.
-    fn on_activity_changed(&mut self, now: Instant, key: ProducerKey) {
+    pub(super) fn on_activity_changed(&mut self, now: Instant, key: ProducerKey) {
         match self.producers.get(key).map(|producer| producer.stream_type) {
             Some(StreamType::Simulcast) => self.on_score_changed(now, key),
             _ => self.aim_consumers(now, key),
@@ -28,8 +27,9 @@ impl Worker {
 
     pub(super) fn on_layer_activity_timer(&mut self, now: Instant, key: ProducerKey) {
         let Some(producer) = self.producers.get_mut(key) else { return };
-        self.timers.arm(Timer::LayerActivity(key), now + INACTIVITY_CHECK);
-        if producer.check_inactivity(now) {
+        let changed = producer.check_inactivity(now);
+        self.watch_layers(now, key);
+        if changed {
             self.on_activity_changed(now, key);
         }
     }

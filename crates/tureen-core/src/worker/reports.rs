@@ -263,7 +263,7 @@ impl Worker {
         }
     }
 
-    /// A stream's score changed: it may have died or come back.
+    /// A stream's score changed, as it may have died or come back; or the stream has begun, which tells its first one.
     pub(super) fn on_score_changed(&mut self, now: Instant, key: ProducerKey) {
         let Some(producer) = self.producers.get(key) else { return };
         let (scores, values) = (producer.scores(), producer.encoding_scores());

@@ -127,7 +127,7 @@ impl Worker {
         let control = transport.send_control.as_mut();
         let (available_outgoing_bitrate, probation_sent) = match control {
             Some(control) => (Some(control.controller.target().as_bps()), control.probation.read(now)),
-            None => (limit(limits.initial_outgoing), crate::api::Traffic::default()),
+            None => (None, crate::api::Traffic::default()),
         };
         let traffic = &mut transport.traffic;
         Ok(TransportStats {

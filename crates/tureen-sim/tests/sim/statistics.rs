@@ -2,7 +2,10 @@
 
 use std::time::Duration;
 
-use tureen_core::api::{Request, Response, RtpStreamStats, StreamDirection, TransportStats};
+use tureen_core::api::{
+    Notification, ProducerEvent, ProducerId, Request, Response, RtpStreamStats, StreamDirection,
+    TransportStats,
+};
 use tureen_sim::{Call, LinkConfig, NodeId};
 
 use crate::{MS, even_video, good_link};
@@ -66,4 +69,40 @@ fn statistics_tell_round_trip_loss_and_repair_of_both_hops() {
     assert!(sent.packets_lost > 0 && sent.nack_count > 0 && sent.nack_packet_count > 20, "{sent:?}");
     assert!(sent.packets_repaired > 20 && sent.packets_retransmitted >= sent.packets_repaired, "{sent:?}");
     assert!(sent.round_trip_time_ms.is_some_and(|ms| ms > 50.0) && sent.score > 0, "{sent:?}");
+}
+
+/// How many streams each score event of a Producer told of. Every score must be the best.
+fn best_scores_told(call: &Call, producer: &ProducerId) -> Vec<usize> {
+    let notifications = call.network.notifications();
+    let told = notifications.iter().filter_map(|(_, notification)| match notification {
+        Notification::Producer(id, ProducerEvent::Score(scores)) if id == producer => Some(scores),
+        _ => None,
+    });
+    told.inspect(|scores| assert!(scores.iter().all(|score| score.score == 10), "{scores:?}"))
+        .map(Vec::len)
+        .collect()
+}
+
+#[test]
+fn first_packet_of_a_stream_tells_its_score() {
+    let mut call = Call::new(2);
+    let nodes = call.join_all(&[good_link()]);
+    let single = call.produce_video(nodes[0], even_video());
+    let simulcast = call.produce_simulcast(nodes[0], &[even_video(), even_video(), even_video()]);
+    call.network.run_for(Duration::from_secs(2));
+    assert_eq!(best_scores_told(&call, &single.id), [1]);
+    assert_eq!(best_scores_told(&call, &simulcast.id), [1, 2, 3]);
+}
+
+#[test]
+fn estimate_is_told_by_a_transport_that_has_consumers() {
+    let mut call = Call::new(3);
+    let nodes = call.join_all(&[good_link(), good_link()]);
+    let production = call.produce_video(nodes[0], even_video());
+    call.network.run_for(Duration::from_secs(1));
+    assert_eq!(transport_stats(&mut call, nodes[1]).available_outgoing_bitrate, None);
+    call.consume(nodes[1], &production);
+    call.network.run_for(Duration::from_secs(1));
+    assert!(transport_stats(&mut call, nodes[1]).available_outgoing_bitrate.is_some());
+    assert_eq!(transport_stats(&mut call, nodes[0]).available_outgoing_bitrate, None);
 }
