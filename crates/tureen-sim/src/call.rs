@@ -535,7 +535,8 @@ impl Call {
 fn vp8_codecs() -> Value {
     json!([
         { "mimeType": "video/VP8", "payloadType": 96, "clockRate": VIDEO_CLOCK_RATE, "parameters": {},
-          "rtcpFeedback": [{ "type": "nack" }, { "type": "nack", "parameter": "pli" }, { "type": "transport-cc" }] },
+          "rtcpFeedback": [{ "type": "nack" }, { "type": "nack", "parameter": "pli" }, { "type": "goog-remb" },
+                           { "type": "transport-cc" }] },
         { "mimeType": "video/rtx", "payloadType": 97, "clockRate": VIDEO_CLOCK_RATE, "parameters": { "apt": 96 } },
     ])
 }

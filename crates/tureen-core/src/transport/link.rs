@@ -46,6 +46,11 @@ impl Link {
         }
     }
 
+    /// Whether senders at either end adapt to the path (mediasoup `IsCongestionControlSupported`).
+    pub fn controls_congestion(&self) -> bool {
+        matches!(self, Self::WebRtc(_) | Self::Plain(_))
+    }
+
     /// ICE and DTLS, of a WebRtcTransport.
     pub fn webrtc(&self) -> Option<&WebRtcLink> {
         match self {

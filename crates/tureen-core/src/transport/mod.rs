@@ -29,7 +29,7 @@ use path_quality::PathQuality;
 use protection::{Opener, Sealer};
 use remb::RembSchedule;
 use rtp_listener::RtpListener;
-use send_control::SendControl;
+use send_control::{Feedback, SendControl};
 use twcc_receiver::TwccReceiver;
 
 /// One transport: the part that every kind has, and its link.
@@ -57,7 +57,9 @@ pub struct Transport {
     pub opener: Option<Opener>,
     /// Seals what goes out; there once the keys are, if any are needed.
     pub sealer: Option<Sealer>,
-    /// Feedback for the remote side's congestion control, if it uses transport-wide sequence numbers.
+    /// What the remote side can be told for its congestion control: all that its producers ever negotiated.
+    pub recv_feedback: Feedback,
+    /// Feedback for that, once any is negotiated.
     pub twcc: Option<TwccReceiver>,
     /// Data channels.
     pub data: DataSide,
@@ -199,6 +201,7 @@ impl Transport {
             ssrc_consumers: HashMap::new(),
             opener: None,
             sealer: None,
+            recv_feedback: Feedback::default(),
             twcc: None,
             data,
             dirty: Vec::new(),
@@ -235,6 +238,17 @@ impl Transport {
     pub fn enqueue(&mut self, consumer: ConsumerKey) -> bool {
         self.dirty.push(consumer);
         !std::mem::replace(&mut self.queued, true)
+    }
+
+    /// What a new Producer negotiated to tell its sender stays until the transport closes (mediasoup
+    /// `MayCreateReceiverTransportCongestionController`).
+    pub fn learn_feedback(&mut self, negotiated: Feedback) {
+        if self.link.controls_congestion() {
+            self.recv_feedback = self.recv_feedback.with(negotiated);
+        }
+        if self.recv_feedback.any() && self.twcc.is_none() {
+            self.twcc = Some(TwccReceiver::new());
+        }
     }
 
     /// Ids of a new Producer's header extensions join those that are read (mediasoup: the last Producer's win).

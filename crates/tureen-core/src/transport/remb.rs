@@ -7,12 +7,14 @@ use crate::units::Bitrate;
 /// The limit of a transport's incoming media, as REMBs carry it (mediasoup `RembGenerator`).
 ///
 /// A limit is told when it is set and again as long as it holds. That there is none any more is told several times: a
-/// sender that missed the only message would stay limited for ever.
+/// sender that missed the only message would stay limited for ever. A limit that was never told has no end to tell of.
 #[derive(Debug, Default)]
 pub struct RembSchedule {
     /// Zero is none.
     limit: Bitrate,
     sent_at: Option<Instant>,
+    /// The remote side was told a limit, and not yet often enough of its end.
+    told: bool,
     /// Messages that the remote side has yet to be sent about the end of the last limit.
     farewells: u8,
 }
@@ -26,7 +28,7 @@ const FAREWELLS: u8 = 4;
 impl RembSchedule {
     /// Sets the limit; zero lifts it. What is to be told about it is due at once.
     pub fn set_limit(&mut self, limit: Bitrate) {
-        let lifted = limit.is_zero() && !self.limit.is_zero();
+        let lifted = limit.is_zero() && !self.limit.is_zero() && self.told;
         if lifted {
             self.farewells = FAREWELLS;
         } else if !limit.is_zero() {
@@ -48,6 +50,7 @@ impl RembSchedule {
         }
         self.sent_at = Some(now);
         self.farewells = self.farewells.saturating_sub(1);
+        self.told = !self.limit.is_zero() || self.farewells > 0;
         Some(self.limit)
     }
 }
@@ -59,10 +62,14 @@ mod tests {
     const NONE: Bitrate = Bitrate::bps(0);
     const LIMIT: Bitrate = Bitrate::bps(300_000);
 
-    /// What is told within ten seconds from `now`, and when.
     #[expect(clippy::disallowed_methods, reason = "an origin for virtual time; nothing depends on which")]
+    fn origin() -> Instant {
+        Instant::now()
+    }
+
+    /// What is told within ten seconds, and when.
     fn told(changes: &[(u64, Bitrate)]) -> Vec<(u64, Bitrate)> {
-        let (mut schedule, start) = (RembSchedule::default(), Instant::now());
+        let (mut schedule, start) = (RembSchedule::default(), origin());
         let mut told = Vec::new();
         for ms in (0..10_000).step_by(100) {
             changes.iter().filter(|(at, _)| *at == ms).for_each(|(_, limit)| schedule.set_limit(*limit));
@@ -93,6 +100,20 @@ mod tests {
     fn lifting_again_starts_nothing_anew() {
         let all = told(&[(0, LIMIT), (100, NONE), (200, NONE), (2000, NONE)]);
         assert_eq!(all, [(0, LIMIT), (100, NONE), (1600, NONE), (3100, NONE), (4600, NONE)]);
+    }
+
+    #[test]
+    fn limit_that_was_never_told_has_no_end_to_tell_of() {
+        let (mut schedule, now) = (RembSchedule::default(), origin());
+        schedule.set_limit(LIMIT);
+        schedule.set_limit(NONE);
+        assert_eq!(schedule.poll(now), None);
+        schedule.set_limit(LIMIT);
+        assert_eq!(schedule.poll(now), Some(LIMIT));
+        schedule.set_limit(NONE);
+        schedule.set_limit(LIMIT);
+        schedule.set_limit(NONE);
+        assert_eq!(schedule.poll(now), Some(NONE), "the first limit was told");
     }
 
     #[test]

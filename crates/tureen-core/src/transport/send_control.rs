@@ -21,7 +21,7 @@ const MAX_HOLD: Duration = Duration::from_millis(250);
 /// Recent packets that are remembered to be sent again as padding.
 const MAX_RECENT: usize = 16;
 
-/// What a remote side can tell of what it receives.
+/// What the receiver of media can tell its sender of what it receives.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Feedback {
     /// Transport-wide feedback.
@@ -31,12 +31,12 @@ pub struct Feedback {
 }
 
 impl Feedback {
-    /// What was negotiated with a consumer's parameters (mediasoup `SupportsTransportCc`, `SupportsRemb`).
+    /// What was negotiated with a Consumer's or a Producer's parameters, for any of its codecs (mediasoup
+    /// `SupportsTransportCc`, `SupportsRemb`).
     pub fn of(parameters: &RtpParameters) -> Self {
         use RtpHeaderExtensionUri as Uri;
         let extension = |uri| parameters.header_extensions.iter().any(|extension| extension.uri == uri);
-        let feedback =
-            |wanted| parameters.codecs.first().is_some_and(|codec| codec.rtcp_feedback().contains(&wanted));
+        let feedback = |wanted| parameters.codecs.iter().any(|codec| codec.rtcp_feedback().contains(&wanted));
         Self {
             transport_cc: extension(Uri::TransportWideCcDraft01) && feedback(RtcpFeedback::TransportCc),
             remb: extension(Uri::AbsSendTime) && feedback(RtcpFeedback::GoogRemb),
@@ -48,7 +48,7 @@ impl Feedback {
         self.transport_cc || self.remb
     }
 
-    /// With what another consumer negotiated.
+    /// With what was negotiated besides.
     pub fn with(self, other: Self) -> Self {
         Self { transport_cc: self.transport_cc || other.transport_cc, remb: self.remb || other.remb }
     }
@@ -303,5 +303,42 @@ impl Probator {
         self.next_seq += 1;
         self.timestamp = self.timestamp.wrapping_add(Self::TIMESTAMP_STEP);
         (self.next_seq, self.timestamp)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    fn parameters(extensions: &[&str], feedback: &[&str]) -> RtpParameters {
+        let extensions: Vec<_> =
+            extensions.iter().zip(1..).map(|(uri, id)| json!({ "uri": uri, "id": id })).collect();
+        let feedback: Vec<_> = feedback.iter().map(|kind| json!({ "type": kind })).collect();
+        let codec = |payload_type: u8, feedback: &[_]| {
+            json!({ "mimeType": "video/VP8", "payloadType": payload_type, "clockRate": 90000, "parameters": {},
+                    "rtcpFeedback": feedback })
+        };
+        let parameters = json!({
+            "codecs": [codec(96, &[]), codec(98, &feedback)], "encodings": [], "headerExtensions": extensions,
+            "rtcp": {},
+        });
+        serde_json::from_value(parameters).unwrap()
+    }
+
+    #[test]
+    fn feedback_takes_its_extension_and_any_codec() {
+        const SEND_TIME: &str = "http://www.webrtc.org/experiments/rtp-hdrext/abs-send-time";
+        const NUMBER: &str = "http://www.ietf.org/id/draft-holmer-rmcat-transport-wide-cc-extensions-01";
+        let of = |extensions: &[&str], feedback: &[&str]| {
+            let feedback = Feedback::of(&parameters(extensions, feedback));
+            (feedback.transport_cc, feedback.remb)
+        };
+        assert_eq!(of(&[SEND_TIME, NUMBER], &["goog-remb", "transport-cc"]), (true, true));
+        assert_eq!(of(&[SEND_TIME, NUMBER], &["goog-remb"]), (false, true));
+        assert_eq!(of(&[NUMBER], &["goog-remb", "transport-cc"]), (true, false));
+        assert_eq!(of(&[SEND_TIME], &["transport-cc"]), (false, false));
+        assert_eq!(of(&[], &["goog-remb", "transport-cc"]), (false, false));
     }
 }

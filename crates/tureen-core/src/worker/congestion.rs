@@ -10,7 +10,6 @@ use crate::consumer::Consumer;
 use crate::keys::{ConsumerKey, TransportKey};
 use crate::producer::Producer;
 use crate::transport::Transport;
-use crate::transport::link::Link;
 use crate::transport::send_control::{AllocationScratch, Feedback, SendControl};
 use crate::units::{Bitrate, Ssrc};
 use crate::wire::rtcp::TransportCc;
@@ -29,8 +28,7 @@ impl Worker {
     /// new consumer joins it.
     pub(super) fn may_control_sending(&mut self, now: Instant, key: TransportKey) {
         let Some(transport) = self.transports.get(key) else { return };
-        let supported = matches!(transport.link, Link::WebRtc(_) | Link::Plain(_));
-        if !supported || !transport.is_connected() {
+        if !transport.link.controls_congestion() || !transport.is_connected() {
             return;
         }
         let consumers = transport.consumers.iter().filter_map(|&key| self.consumers.get(key));

@@ -15,7 +15,7 @@ use crate::consumer::Consumer;
 use crate::keys::{ConsumerKey, ProducerKey, TransportKey};
 use crate::producer::Producer;
 use crate::transport::Transport;
-use crate::transport::twcc_receiver::TwccReceiver;
+use crate::transport::send_control::Feedback;
 
 pub(super) type Answer = Result<Response, RequestError>;
 
@@ -70,7 +70,7 @@ impl Worker {
             Request::EnableTransportTrace(transport, trace) => {
                 self.transport_mut(&transport).map(|t| t.trace = trace).map(done)
             }
-            Request::Produce(options) => self.produce(options),
+            Request::Produce(options) => self.produce(now, options),
             Request::CloseProducer(producer) => {
                 self.find_producer(&producer).map(|key| self.close_producer(now, key)).map(done)
             }
@@ -194,7 +194,7 @@ impl Worker {
         Ok(())
     }
 
-    fn produce(&mut self, mut options: Produce) -> Answer {
+    fn produce(&mut self, now: Instant, mut options: Produce) -> Answer {
         parameters::complete(&mut options.rtp_parameters)?;
         let transport_key = self.find_transport(&options.transport_id)?;
         if self.producer_ids.contains_key(&options.id) {
@@ -224,15 +224,10 @@ impl Worker {
         }
         transport.learn_extension_ids(&ids);
         transport.clocks.add(&cname, ids.abs_capture_time.is_some());
-        let uses_transport_cc = parameters
-            .codecs
-            .iter()
-            .any(|c| c.rtcp_feedback().contains(&crate::types::rtp_parameters::RtcpFeedback::TransportCc));
-        if transport.twcc.is_none() && transport.recv_ids.transport_wide_cc.is_some() && uses_transport_cc {
-            transport.twcc = Some(TwccReceiver::new());
-        }
+        transport.learn_feedback(Feedback::of(&parameters));
         transport.producers.push(key);
         self.producer_ids.insert(id, key);
+        self.send_remb(now, transport_key);
         Ok(Response::Produced { stream_type })
     }
 

@@ -155,7 +155,7 @@ impl Worker {
     /// Tells the remote side the limit of what it may send, or that there is none any more.
     pub(super) fn send_remb(&mut self, now: Instant, key: TransportKey) {
         let Some(transport) = self.transports.get_mut(key) else { return };
-        if transport.producers.is_empty() || !transport.is_connected() {
+        if !transport.recv_feedback.remb || transport.producers.is_empty() || !transport.is_connected() {
             return;
         }
         let Some(limit) = transport.remb.poll(now) else { return };

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use tureen_core::api::Request;
 use tureen_core::units::Bitrate;
-use tureen_sim::{Call, NodeId};
+use tureen_sim::{AudioConfig, Call, NodeId};
 
 use crate::{MS, even_video, good_link};
 
@@ -38,6 +38,19 @@ fn sender_is_told_a_limit_and_its_end() {
     set_limit(&mut call, node, Bitrate::default());
     call.network.run_for(50 * MS);
     assert_eq!(told(&call, node), None);
+}
+
+#[test]
+fn sender_is_told_a_limit_once_a_producer_has_negotiated_it() {
+    let mut call = Call::new(3);
+    let node = call.join_all(&[good_link()])[0];
+    set_limit(&mut call, node, LIMIT);
+    call.produce_audio(node, AudioConfig::default());
+    call.network.run_for(Duration::from_secs(4));
+    assert_eq!(told(&call, node), None, "audio has no REMB");
+    call.produce_video(node, even_video());
+    call.network.run_for(50 * MS);
+    assert_eq!(told(&call, node), Some(LIMIT));
 }
 
 #[test]
