@@ -402,13 +402,14 @@ impl Worker {
             Link::Pipe(link) => (link.tuple().into_iter().collect(), vec![link.socket]),
             Link::Direct => (Vec::new(), Vec::new()),
         };
-        for tuple in tuples {
-            self.tuples.remove(&tuple);
-            self.on_path_removed(tuple);
-        }
+        // Listeners before the connections that they have accepted, so that none comes in between.
         for socket in sockets {
             self.latching.remove(&socket);
             self.close_socket(socket);
+        }
+        for tuple in tuples {
+            self.tuples.remove(&tuple);
+            self.on_path_removed(tuple);
         }
     }
 }
