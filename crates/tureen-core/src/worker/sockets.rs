@@ -166,6 +166,7 @@ impl Worker {
     /// Closes a socket; a listener with the streams that it accepted and that are no transport's yet.
     pub(super) fn close_socket(&mut self, id: SocketId) {
         let Some(socket) = self.sockets.remove(id) else { return };
+        self.outputs.push_back(Output::Socket(SocketCommand::Close(id)));
         match socket.kind {
             SocketKind::Udp => {}
             SocketKind::TcpListener(accepted) => {
@@ -175,7 +176,6 @@ impl Worker {
             }
             SocketKind::TcpStream(stream) => self.forget_stream(id, stream),
         }
-        self.outputs.push_back(Output::Socket(SocketCommand::Close(id)));
     }
 
     pub(super) fn on_socket_bound(
