@@ -8,7 +8,7 @@ use tracing::info;
 use tureen::{
     consumer::Consumer,
     data_consumer::{DataConsumer, DataConsumerOptions},
-    data_producer::{DataProducer, DataProducerOptions},
+    data_producer::DataProducerOptions,
     plain_transport::{PlainTransport, PlainTransportRemoteParameters},
     prelude::*,
 };
@@ -16,6 +16,7 @@ use tureen::{
 use super::{
     ConsumerEntry, Joined, Room, State,
     consuming::Source,
+    data::DataSource,
     wire::{
         AddBroadcaster, BroadcasterTransportKind, ConnectBroadcasterTransport, ConnectedPlainTransport,
         ConsumedByBroadcaster, CreateBroadcasterTransport, CreatedPlainTransport, CreatedTransport,
@@ -34,7 +35,7 @@ pub(super) struct Broadcaster {
     pub(super) producers: HashMap<ProducerId, Producer>,
     transports: HashMap<TransportId, TransportEntry>,
     consumers: HashMap<ConsumerId, ConsumerEntry>,
-    data_producers: HashMap<DataProducerId, DataProducer>,
+    pub(super) data_producers: HashMap<DataProducerId, DataSource>,
     data_consumers: HashMap<DataConsumerId, DataConsumer>,
 }
 
@@ -298,11 +299,15 @@ impl Broadcasting {
         let data_producer =
             transport.as_transport().produce_data(options).await.map_err(Refusal::bad_request)?;
         let id = data_producer.id();
-        self.look(|broadcaster| {
-            check_limit(broadcaster.data_producers.len())?;
-            broadcaster.data_producers.insert(id, data_producer);
-            Ok(json!({ "id": id }))
-        })?
+        let app_data = asked.app_data.unwrap_or_default();
+        let source = DataSource { peer_id: Some(self.id.clone()), data_producer, app_data };
+        let mut state = self.room.lock();
+        let me = self.in_state(&mut state)?;
+        check_limit(me.data_producers.len())?;
+        me.data_producers.insert(id, source.clone());
+        self.room.offer_data(&mut state, &source);
+        drop(state);
+        Ok(json!({ "id": id }))
     }
 
     pub(crate) async fn consume_data(&self, id: TransportId, data_producer_id: DataProducerId) -> Answer {

@@ -1,5 +1,7 @@
 //! Data channels: who hears what a data producer says.
 
+use std::sync::Arc;
+
 use serde_json::{Map, Value, json};
 use tracing::{debug, warn};
 use tureen::{
@@ -9,7 +11,7 @@ use tureen::{
 };
 
 use super::{
-    DataProducerEntry, Peer, Session,
+    DataProducerEntry, Peer, Room, Session, State,
     bot::BOT,
     wire::{AboutDataConsumer, NewDataConsumer, OfTransport, ProduceData},
 };
@@ -25,6 +27,28 @@ pub(super) struct DataSource {
     pub(super) peer_id: Option<String>,
     pub(super) data_producer: DataProducer,
     pub(super) app_data: Map<String, Value>,
+}
+
+impl DataSource {
+    /// Whether those who join later hear it.
+    pub(super) fn is_for_all(&self) -> bool {
+        self.data_producer.label() != BOT
+    }
+}
+
+impl Room {
+    /// Lets all joined peers but the one it comes from hear a new `source` if it is chat.
+    pub(super) fn offer_data(self: &Arc<Self>, state: &mut State, source: &DataSource) {
+        if source.data_producer.label() != CHAT {
+            return;
+        }
+        for (peer_id, peer) in &mut state.peers {
+            if Some(peer_id) != source.peer_id.as_ref() && peer.joined.is_some() {
+                let hearer = Session::new(Arc::clone(self), peer_id.clone(), peer.session, peer.link.clone());
+                hearer.consume_data(peer, vec![source.clone()]);
+            }
+        }
+    }
 }
 
 impl Session {
@@ -48,25 +72,13 @@ impl Session {
         };
 
         let app_data = app_data.unwrap_or_default();
-        let entry = DataProducerEntry {
-            data_producer: data_producer.clone(),
-            app_data: app_data.clone(),
-            _heard_by_bot: heard_by_bot,
-        };
         let source = DataSource { peer_id: Some(self.peer_id().to_owned()), data_producer, app_data };
+        let entry = DataProducerEntry { source: source.clone(), _heard_by_bot: heard_by_bot };
         let mut state = self.room().lock();
         let me = self.peer_in(&mut state)?;
         check_limit(me.data_producers.len())?;
         me.data_producers.insert(id, entry);
-        if source.data_producer.label() == CHAT {
-            for (peer_id, peer) in &mut state.peers {
-                if peer_id != self.peer_id() && peer.joined.is_some() {
-                    let hearer =
-                        Session::new(self.room().clone(), peer_id.clone(), peer.session, peer.link.clone());
-                    hearer.consume_data(peer, vec![source.clone()]);
-                }
-            }
-        }
+        self.room().offer_data(&mut state, &source);
         drop(state);
         Ok(json!({ "id": id }))
     }

@@ -24,13 +24,15 @@ use tokio::task::JoinSet;
 use tureen::{
     consumer::Consumer,
     data_consumer::DataConsumer,
-    data_producer::DataProducer,
     prelude::*,
     webrtc_transport::WebRtcTransport,
     worker::{CreateRouterError, RequestError},
 };
 
-use self::{bot::Bot, broadcasters::Broadcaster, consuming::Source, wire::CreateBroadcasterTransport};
+use self::{
+    bot::Bot, broadcasters::Broadcaster, consuming::Source, data::DataSource,
+    wire::CreateBroadcasterTransport,
+};
 pub(crate) use self::{
     broadcasters::{AddBroadcasterError, Broadcasting},
     session::Session,
@@ -101,8 +103,7 @@ struct ProducerEntry {
 }
 
 struct DataProducerEntry {
-    data_producer: DataProducer,
-    app_data: Map<String, Value>,
+    source: DataSource,
     _heard_by_bot: Option<DataConsumer>,
 }
 

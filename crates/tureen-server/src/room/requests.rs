@@ -15,9 +15,7 @@ use tureen::{
 
 use super::{
     Joined, ProducerEntry, Session, TransportEntry,
-    bot::BOT,
     consuming::Source,
-    data::DataSource,
     wire::{
         ConnectTransport, CreateTransport, CreatedTransport, DisplayName, DownlinkBwe, Join, OfConsumer,
         OfDataConsumer, OfDataProducer, OfProducer, OfTransport, PreferredLayers, Priority, Produce,
@@ -182,12 +180,8 @@ impl Session {
                 let source = Source { peer_id: id.clone(), producer_id, app_data: entry.app_data.clone() };
                 (entry.producer.kind(), source)
             }));
-            let for_others = peer.data_producers.values().filter(|entry| entry.data_producer.label() != BOT);
-            data_sources.extend(for_others.map(|entry| DataSource {
-                peer_id: Some(id.clone()),
-                data_producer: entry.data_producer.clone(),
-                app_data: entry.app_data.clone(),
-            }));
+            let data = peer.data_producers.values().map(|entry| &entry.source);
+            data_sources.extend(data.filter(|source| source.is_for_all()).cloned());
         }
         for (id, broadcaster) in &state.broadcasters {
             peers.push(broadcaster.about.describe(id));
@@ -195,6 +189,8 @@ impl Session {
                 let source = Source { peer_id: id.clone(), producer_id: producer.id(), app_data: Map::new() };
                 (producer.kind(), source)
             }));
+            let data = broadcaster.data_producers.values();
+            data_sources.extend(data.filter(|source| source.is_for_all()).cloned());
         }
         // Browsers set up the first one alone and the others together: first what takes longest to be seen.
         sources.sort_by_key(|(kind, _)| *kind != MediaKind::Video);
@@ -283,7 +279,7 @@ impl Session {
 
     fn data_producer(&self, asked: &OfDataProducer) -> Result<DataProducer, Refusal> {
         let id = asked.data_producer_id;
-        self.with_peer(|peer| peer.data_producers.get(&id).map(|entry| entry.data_producer.clone()))?
+        self.with_peer(|peer| peer.data_producers.get(&id).map(|entry| entry.source.data_producer.clone()))?
             .ok_or_else(|| Refusal::not_found("data producer", id))
     }
 

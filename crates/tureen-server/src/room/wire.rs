@@ -247,6 +247,7 @@ pub(crate) struct ProduceDataByBroadcaster {
     pub(super) label: String,
     #[serde(default)]
     pub(super) protocol: String,
+    pub(super) app_data: Option<Map<String, Value>>,
 }
 
 /// Where a broadcaster sends its RTP and RTCP.

@@ -3,7 +3,7 @@
 use serde_json::{Value, json};
 use tureen_server::Server;
 
-use crate::client::{Client, join_data, server};
+use crate::client::{Client, delete, join_data, post, server};
 
 /// Connects, makes a sending and a receiving transport with SCTP, joins; the id of the sending one.
 async fn join(server: &Server, peer: &str) -> (Client, Value) {
@@ -80,6 +80,52 @@ async fn the_chat_is_heard_by_all_and_other_labels_by_those_who_come_later() {
 
     a.leave().await;
     assert_eq!(b.notification("dataConsumerClosed").await, json!({ "dataConsumerId": consumer["id"] }));
+}
+
+#[tokio::test]
+async fn data_of_a_broadcaster_is_heard_as_that_of_a_peer() {
+    const BROADCASTERS: &str = "/rooms/r/broadcasters";
+    let server = server().await;
+    let (mut early, _) = join(&server, "early").await;
+    consumed(&mut early).await;
+
+    let about = json!({ "id": "cam", "displayName": "Camera", "device": { "name": "GStreamer" } });
+    created(&server, BROADCASTERS, &about).await;
+    let transports = format!("{BROADCASTERS}/cam/transports");
+    let asked = json!({ "type": "webrtc", "sctpCapabilities": {} });
+    let transport = created(&server, &transports, &asked).await["id"].as_str().unwrap().to_owned();
+    let produce = async |stream: u16, label: &str| {
+        let asked = json!({
+            "sctpStreamParameters": { "streamId": stream, "ordered": true },
+            "label": label,
+            "appData": { "x": 1 },
+        });
+        let path = format!("{transports}/{transport}/produce/data");
+        created(&server, &path, &asked).await["id"].clone()
+    };
+    let other = produce(0, "telemetry").await;
+    produce(1, "bot").await;
+    let chat = produce(2, "chat").await;
+
+    let consumer = consumed(&mut early).await;
+    assert_eq!((&consumer["peerId"], &consumer["dataProducerId"]), (&json!("cam"), &chat));
+    assert_eq!(consumer["appData"], json!({ "x": 1 }));
+
+    let (mut late, _) = join(&server, "late").await;
+    let mut heard = Vec::new();
+    for _ in 0..3 {
+        heard.push(consumed(&mut late).await["dataProducerId"].clone());
+    }
+    assert!(heard.contains(&other) && heard.contains(&chat), "{heard:?}");
+
+    assert_eq!(delete(&server, &format!("{BROADCASTERS}/cam")).await.status, 200);
+    assert_eq!(early.notification("dataConsumerClosed").await, json!({ "dataConsumerId": consumer["id"] }));
+}
+
+async fn created(server: &Server, path: &str, asked: &Value) -> Value {
+    let response = post(server, path, &asked.to_string()).await;
+    assert_eq!(response.status, 200, "{}", response.body);
+    serde_json::from_str(&response.body).unwrap()
 }
 
 #[tokio::test]
