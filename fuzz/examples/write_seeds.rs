@@ -15,6 +15,8 @@ fn main() -> io::Result<()> {
         ("dtls_datagram", seeds::dtls_datagram()),
         ("sctp", seeds::sctp()),
         ("worker_datagrams", seeds::worker_datagrams()),
+        ("channel", seeds::channel()),
+        ("channel_json", seeds::channel_json()),
     ];
     for (target, inputs) in targets {
         let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("corpus").join(target);

@@ -1,8 +1,10 @@
-//! Fuzz entry points: one for each wire parser, one for SRTP, one for DTLS, one for SCTP and one for a whole worker.
+//! Fuzz entry points: one for each wire parser, one for SRTP, one for DTLS, one for SCTP, one for a whole worker, and
+//! one for the channel of the worker process.
 //!
 //! Each takes any bytes and panics where the engine breaks a promise. `fuzz_targets/` hands them to libFuzzer;
 //! `smoke.rs` runs them for a few seconds each on stable Rust, over mutations of valid packets ([`seeds`]).
 
+mod channel;
 mod dtls;
 mod script;
 mod sctp;
@@ -15,6 +17,7 @@ mod worker;
 
 use std::time::Instant;
 
+pub use channel::{fuzz_channel, fuzz_channel_json};
 pub use dtls::fuzz_dtls_datagram;
 pub use sctp::fuzz_sctp;
 pub use srtp::fuzz_srtp;

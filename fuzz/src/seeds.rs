@@ -204,6 +204,16 @@ pub fn worker_datagrams() -> Vec<Vec<u8>> {
     vec![call, feedback, network]
 }
 
+/// Seeds for [`fuzz_channel`](crate::fuzz_channel).
+pub fn channel() -> Vec<Vec<u8>> {
+    vec![crate::channel::messages::all()]
+}
+
+/// Seeds for [`fuzz_channel_json`](crate::fuzz_channel_json).
+pub fn channel_json() -> Vec<Vec<u8>> {
+    vec![crate::channel::messages::recorded()]
+}
+
 fn packet(ssrc: Ssrc, payload_type: u8, sequence_number: u16, timestamp: u32, payload: &[u8]) -> Vec<u8> {
     let fields = RtpFields {
         marker: true,

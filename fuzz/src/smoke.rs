@@ -52,6 +52,16 @@ fn worker_datagrams() {
     run("worker_datagrams", crate::fuzz_worker_datagrams, seeds::worker_datagrams());
 }
 
+#[test]
+fn channel() {
+    run("channel", crate::fuzz_channel, seeds::channel());
+}
+
+#[test]
+fn channel_json() {
+    run("channel_json", crate::fuzz_channel_json, seeds::channel_json());
+}
+
 #[expect(clippy::disallowed_methods, reason = "the smoke test is bounded by real time")]
 fn run(name: &str, target: fn(&[u8]), seeds: Vec<Vec<u8>>) {
     let time = Duration::from_secs(setting("FUZZ_SECONDS", 5));

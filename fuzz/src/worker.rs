@@ -204,7 +204,8 @@ impl Bench {
                     self.worker.handle_socket_bound(self.now, socket, Ok(SERVER));
                 }
                 Output::Response(id, result) => answers.push((id, result)),
-                Output::Socket(SocketCommand::OpenPipe(_) | SocketCommand::Close(_)) | Output::Notification(_) => {}
+                Output::Socket(SocketCommand::OpenPipe(_) | SocketCommand::Close(_))
+                | Output::Notification(_) => {}
             }
         }
         answers
