@@ -61,7 +61,7 @@ describe('aiortc', () => {
     } finally {
       await aiortc.ends(SCENARIO_MS);
     }
-    await until('Alice is alone', async () => (await alice.peers()).length === 0);
+    await alice.isAlone();
     alice.assertNoErrors();
     await alice.close();
   });

@@ -63,7 +63,7 @@ describe('broadcasters', () => {
         await sending.stop();
       }
       await camera.remove();
-      assert.deepEqual(await alice.peers(), []);
+      await alice.isAlone();
       alice.assertNoErrors();
       await alice.close();
     });

@@ -63,6 +63,12 @@ export class Participant {
     );
   }
 
+  /** Waits until nobody else is there, and nothing of anybody is received. */
+  isAlone(limits) {
+    const alone = async () => (await this.peers()).length === 0 && (await this.received()).length === 0;
+    return this.#until('is alone', alone, limits);
+  }
+
   /** Figures of everything received: `[{ kind, peer, codec, ... }]`. */
   async received() {
     return this.#page.evaluate(async () => {
@@ -341,8 +347,8 @@ export class Participant {
     ]);
   }
 
-  #until(what, ask) {
-    return until(`${this.name} ${what}`, ask, { explain: () => this.report() });
+  #until(what, ask, limits = {}) {
+    return until(`${this.name} ${what}`, ask, { explain: () => this.report(), ...limits });
   }
 
   assertNoErrors() {
