@@ -29,27 +29,29 @@ impl Counter {
 
 /// Rate of bytes and packets within a sliding window (mediasoup: `RateCalculator`).
 ///
-/// The memory is fixed (25 slots, 400 bytes), recording a packet costs O(1) amortised and never more than one walk over
+/// The memory is fixed (25 slots, 200 bytes), recording a packet costs O(1) amortised and never more than one walk over
 /// the slots. Rates refer to the period that the data in the window really spans, so that a young stream is
 /// not reported as a fraction of its rate. There is no rate while there is nothing to divide by: no packet in
 /// the window, all of them in one millisecond, or a single one while the window has not filled.
 #[derive(Clone, Debug)]
 pub struct RateMeter {
-    window: Duration,
-    slot_duration: Duration,
-    slot_count: usize,
-    slots: [Slot; MAX_SLOTS],
-    newest: usize,
+    // What each call reads is kept small: with hundreds of streams no cache holds it from one packet to the next.
+    window_ms: u32,
+    slot_ms: u32,
+    slot_count: u8,
+    newest: u8,
     /// When the newest slot starts; `None` before the first packet.
     newest_start: Option<Instant>,
-    in_window: Slot,
-    first: Option<Sample>,
     last_at: Option<Instant>,
+    bytes_in_window: u64,
+    packets_in_window: u32,
+    first: Option<Sample>,
+    slots: [Slot; MAX_SLOTS],
 }
 
 #[derive(Clone, Copy, Debug, Default)]
 struct Slot {
-    bytes: u64,
+    bytes: u32,
     packets: u32,
 }
 
@@ -67,22 +69,23 @@ impl Default for RateMeter {
 }
 
 impl RateMeter {
-    /// A meter of `window` (at least 1 ms, rounded down to whole milliseconds).
+    /// A meter of `window` (at least 1 ms, rounded down to whole milliseconds, at most 49 days).
     ///
     /// A longer window smooths more and sees the end of a stream later; it does not cost more memory.
     pub fn new(window: Duration) -> Self {
-        let window_ms = (window.as_millis() as u64).max(1);
-        let slot_ms = window_ms.div_ceil(MAX_SLOTS as u64);
+        let window_ms = u32::try_from(window.as_millis()).unwrap_or(u32::MAX).max(1);
+        let slot_ms = window_ms.div_ceil(MAX_SLOTS as u32);
         Self {
-            window: Duration::from_millis(window_ms),
-            slot_duration: Duration::from_millis(slot_ms),
-            slot_count: window_ms.div_ceil(slot_ms) as usize,
-            slots: [Slot::default(); MAX_SLOTS],
+            window_ms,
+            slot_ms,
+            slot_count: window_ms.div_ceil(slot_ms) as u8,
             newest: 0,
             newest_start: None,
-            in_window: Slot::default(),
-            first: None,
             last_at: None,
+            bytes_in_window: 0,
+            packets_in_window: 0,
+            first: None,
+            slots: [Slot::default(); MAX_SLOTS],
         }
     }
 
@@ -90,27 +93,30 @@ impl RateMeter {
     ///
     /// An instant before the newest slot counts as that slot's.
     pub fn add(&mut self, now: Instant, bytes: usize) {
+        let is_empty = self.packets_in_window == 0;
         // A stream that merely sends less often than the window keeps its period; one that comes back after a
         // real pause starts a new one.
-        let continues = self.in_window.packets != 0
-            && self.last_at.is_some_and(|last| now.saturating_duration_since(last) < self.window * 3 / 2);
+        let is_over = |last: Instant| ms(now, last) >= u64::from(self.window_ms) * 3 / 2;
+        let continues = !is_empty && !self.last_at.is_none_or(is_over);
         self.slide(now);
 
-        let bytes = bytes as u64;
-        if self.first.is_none() || (self.in_window.packets == 0 && !continues) {
-            self.first = Some(Sample { at: now, bytes });
+        if self.first.is_none() || (self.packets_in_window == 0 && !continues) {
+            self.first = Some(Sample { at: now, bytes: bytes as u64 });
         }
-        for slot in [&mut self.slots[self.newest], &mut self.in_window] {
-            slot.bytes += bytes;
-            slot.packets = slot.packets.saturating_add(1);
-        }
+        let slot = &mut self.slots[usize::from(self.newest)];
+        // What a slot can't count is not counted at all, so that the sum stays the sum.
+        let counted = u32::try_from(bytes).unwrap_or(u32::MAX).min(u32::MAX - slot.bytes);
+        slot.bytes += counted;
+        slot.packets = slot.packets.saturating_add(1);
+        self.bytes_in_window += u64::from(counted);
+        self.packets_in_window = self.packets_in_window.saturating_add(1);
         self.last_at = Some(now);
     }
 
     /// Bits per second within the window that ends at `now`.
     pub fn bitrate(&mut self, now: Instant) -> Option<Bitrate> {
         let period = self.measured_period(now)?;
-        let bytes = self.in_window.bytes
+        let bytes = self.bytes_in_window
             - if period.anchored { self.first.map_or(0, |first| first.bytes) } else { 0 };
         Some(Bitrate::bps(per_second(bytes * 8, period.millis).round() as u64))
     }
@@ -118,26 +124,26 @@ impl RateMeter {
     /// Packets per second within the window that ends at `now`.
     pub fn packet_rate(&mut self, now: Instant) -> Option<f64> {
         let period = self.measured_period(now)?;
-        let packets = self.in_window.packets - u32::from(period.anchored);
+        let packets = self.packets_in_window - u32::from(period.anchored);
         Some(per_second(u64::from(packets), period.millis))
     }
 
     /// Forgets everything.
     pub fn reset(&mut self) {
-        *self = Self::new(self.window);
+        *self = Self::new(Duration::from_millis(self.window_ms.into()));
     }
 
     fn measured_period(&mut self, now: Instant) -> Option<Period> {
         self.slide(now);
         let first = self.first?;
-        if self.in_window.packets == 0 {
+        if self.packets_in_window == 0 {
             return None;
         }
         // The millisecond of the first packet counts, so that the period is never zero.
-        let window_ms = self.window.as_millis() as u64;
-        let millis = (now.saturating_duration_since(first.at).as_millis() as u64 + 1).min(window_ms);
+        let window_ms = u64::from(self.window_ms);
+        let millis = (ms(now, first.at) + 1).min(window_ms);
         let full = millis == window_ms;
-        if millis <= 1 || (self.in_window.packets <= 1 && !full) {
+        if millis <= 1 || (self.packets_in_window <= 1 && !full) {
             return None;
         }
         // While the period starts at a packet it does not cover the time which that packet took to arrive.
@@ -150,29 +156,31 @@ impl RateMeter {
             self.newest_start = Some(now);
             return;
         };
-        let elapsed = now.saturating_duration_since(start);
-        if elapsed < self.slot_duration {
+        let steps = ms(now, start) / u64::from(self.slot_ms);
+        if steps == 0 {
             return;
         }
-        // Whole milliseconds are exact enough here and spare a division of 128 bits.
-        let steps = elapsed.as_millis() as u64 / self.slot_duration.as_millis() as u64;
-        if steps >= self.slot_count as u64 {
+        if steps >= u64::from(self.slot_count) {
             self.slots = [Slot::default(); MAX_SLOTS];
-            self.in_window = Slot::default();
+            (self.bytes_in_window, self.packets_in_window) = (0, 0);
             self.newest = 0;
             self.newest_start = Some(now);
             return;
         }
-        let steps = steps as u32;
         for _ in 0..steps {
             self.newest = (self.newest + 1) % self.slot_count;
-            let gone = std::mem::take(&mut self.slots[self.newest]);
-            self.in_window.bytes -= gone.bytes;
-            self.in_window.packets = self.in_window.packets.saturating_sub(gone.packets);
+            let gone = std::mem::take(&mut self.slots[usize::from(self.newest)]);
+            self.bytes_in_window -= u64::from(gone.bytes);
+            self.packets_in_window = self.packets_in_window.saturating_sub(gone.packets);
         }
         // By whole slots, not to `now`: otherwise the slots would stretch and the window with them.
-        self.newest_start = Some(start + self.slot_duration * steps);
+        self.newest_start = Some(start + Duration::from_millis(steps * u64::from(self.slot_ms)));
     }
+}
+
+/// Whole milliseconds from one instant to a later one.
+fn ms(later: Instant, earlier: Instant) -> u64 {
+    later.saturating_duration_since(earlier).as_millis() as u64
 }
 
 struct Period {

@@ -1,6 +1,6 @@
 //! One queue of timers for a worker. A timer costs nothing while it is not due.
 
-use std::cmp::Reverse;
+use std::cmp::Ordering;
 use std::collections::BinaryHeap;
 use std::hash::Hash;
 use std::time::Instant;
@@ -11,45 +11,47 @@ use hashbrown::HashMap;
 /// later one does nothing: its owner looks again when it fires.
 #[derive(Debug)]
 pub struct TimerQueue<T> {
-    heap: BinaryHeap<Reverse<(Instant, u64)>>,
-    timers: HashMap<u64, T>,
+    /// Also what was replaced or disarmed since: such an entry is not the one in `armed`.
+    heap: BinaryHeap<Entry<T>>,
     armed: HashMap<T, (Instant, u64)>,
     next_id: u64,
+}
+
+/// A timer in the heap, which gives the latest first: its order is by time, reversed, and by age.
+#[derive(Clone, Copy, Debug)]
+struct Entry<T> {
+    at: Instant,
+    id: u64,
+    timer: T,
 }
 
 impl<T: Copy + Eq + Hash> TimerQueue<T> {
     /// An empty queue.
     pub fn new() -> Self {
-        Self { heap: BinaryHeap::new(), timers: HashMap::new(), armed: HashMap::new(), next_id: 0 }
+        Self { heap: BinaryHeap::new(), armed: HashMap::new(), next_id: 0 }
     }
 
     /// Makes `timer` fire at `at` or before.
     pub fn arm(&mut self, timer: T, at: Instant) {
-        if let Some(&(armed, id)) = self.armed.get(&timer) {
-            if armed <= at {
-                return;
-            }
-            self.timers.remove(&id);
+        if self.armed.get(&timer).is_some_and(|&(armed, _)| armed <= at) {
+            return;
         }
         let id = self.next_id;
         self.next_id += 1;
         self.armed.insert(timer, (at, id));
-        self.timers.insert(id, timer);
-        self.heap.push(Reverse((at, id)));
+        self.heap.push(Entry { at, id, timer });
     }
 
     /// Forgets `timer`.
     pub fn disarm(&mut self, timer: T) {
-        if let Some((_, id)) = self.armed.remove(&timer) {
-            self.timers.remove(&id);
-        }
+        self.armed.remove(&timer);
     }
 
     /// When the next timer fires.
     pub fn next_time(&mut self) -> Option<Instant> {
-        while let Some(&Reverse((at, id))) = self.heap.peek() {
-            if self.timers.contains_key(&id) {
-                return Some(at);
+        while let Some(entry) = self.heap.peek() {
+            if self.armed.get(&entry.timer).is_some_and(|&(_, id)| id == entry.id) {
+                return Some(entry.at);
             }
             self.heap.pop();
         }
@@ -61,12 +63,31 @@ impl<T: Copy + Eq + Hash> TimerQueue<T> {
         if self.next_time()? > now {
             return None;
         }
-        let Reverse((_, id)) = self.heap.pop()?;
-        let timer = self.timers.remove(&id)?;
-        self.armed.remove(&timer);
-        Some(timer)
+        let entry = self.heap.pop()?;
+        self.armed.remove(&entry.timer);
+        Some(entry.timer)
     }
 }
+
+impl<T> Ord for Entry<T> {
+    fn cmp(&self, other: &Self) -> Ordering {
+        (other.at, other.id).cmp(&(self.at, self.id))
+    }
+}
+
+impl<T> PartialOrd for Entry<T> {
+    fn partial_cmp(&self, other: &Self) -> Option<Ordering> {
+        Some(self.cmp(other))
+    }
+}
+
+impl<T> PartialEq for Entry<T> {
+    fn eq(&self, other: &Self) -> bool {
+        self.id == other.id
+    }
+}
+
+impl<T> Eq for Entry<T> {}
 
 impl<T: Copy + Eq + Hash> Default for TimerQueue<T> {
     fn default() -> Self {

@@ -132,6 +132,14 @@ pub struct Traffic {
     pub bitrate: u64,
 }
 
+impl std::ops::Add for Traffic {
+    type Output = Self;
+
+    fn add(self, other: Self) -> Self {
+        Self { bytes: self.bytes + other.bytes, bitrate: self.bitrate + other.bitrate }
+    }
+}
+
 /// Which way a stream flows, as seen by the worker.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum StreamDirection {

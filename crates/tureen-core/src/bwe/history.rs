@@ -28,7 +28,6 @@ pub struct SentHistory {
     end: u64,
     /// Extended number of the first packet that no feedback has covered.
     unreported: u64,
-    in_flight: u64,
     /// Whether feedback has come.
     heard: bool,
     /// Bytes without a number of their own since the newest packet.
@@ -105,16 +104,10 @@ impl SentHistory {
             entries: vec![EMPTY; MIN_CAPACITY],
             end: 0,
             unreported: 0,
-            in_flight: 0,
             heard: false,
             untracked: 0,
             clock: RemoteClock::default(),
         }
-    }
-
-    /// Bytes on their way, as far as is known.
-    pub fn in_flight(&self) -> u64 {
-        self.in_flight
     }
 
     /// Records a packet. Numbers go up by one; a repeated one is a retransmission bit for bit, about which feedback says
@@ -139,7 +132,6 @@ impl SentHistory {
         let index = self.index(self.end);
         self.entries[index] = Entry { sent_at: now, size, probe, state: State::InFlight, seq };
         self.end += 1;
-        self.in_flight += u64::from(size);
     }
 
     /// Records bytes without a number: they used the link all the same, and count with the next packet.
@@ -181,9 +173,6 @@ impl SentHistory {
             }
             entry.state = State::Received;
             let Entry { sent_at, size, probe, .. } = *entry;
-            if !was_lost {
-                self.in_flight -= u64::from(size);
-            }
             report.arrivals.push(Arrival { sent_at, received_at, size, probe, was_lost });
         }
         self.miss_until(end.min(self.end), report);
@@ -201,7 +190,6 @@ impl SentHistory {
             if entry.state == State::InFlight {
                 entry.state = State::Lost;
                 let Entry { sent_at, size, .. } = *entry;
-                self.in_flight -= u64::from(size);
                 report.missing.push(Missing { sent_at, size });
             }
         }
@@ -238,18 +226,19 @@ impl SentHistory {
         }
     }
 
-    /// Before a number is used: what its place holds goes, or the ring grows.
+    /// Before a number is used: what its place holds goes, or the ring grows. That memory is not in any cache, so it is
+    /// read only where the answer depends on it.
     #[inline]
     fn make_room(&mut self, now: Micros) {
-        let entry = self.entries[self.index(self.end)];
-        if entry.state != State::InFlight {
+        let len = self.entries.len();
+        if self.end - self.unreported < len as u64 {
             return;
         }
         let capacity = if self.heard { MAX_CAPACITY } else { UNHEARD_CAPACITY };
-        if now - entry.sent_at < MAX_AGE && self.entries.len() < capacity {
+        if len < capacity && now - self.entries[self.index(self.end)].sent_at < MAX_AGE {
             self.grow();
         } else {
-            self.in_flight -= u64::from(entry.size);
+            self.unreported += 1;
         }
     }
 
@@ -329,7 +318,6 @@ mod tests {
         let times: Vec<_> = report.arrivals.iter().map(|a| (a.sent_at, a.received_at, a.size)).collect();
         assert_eq!(times, [(0, 65_000, 1000), (1000, 66_000, 1001), (3000, 68_000, 1003)]);
         assert_eq!(report.missing, [Missing { sent_at: 2000, size: 1002 }]);
-        assert_eq!(history.in_flight(), 0);
     }
 
     #[test]
@@ -392,7 +380,6 @@ mod tests {
             history.record(i64::from(i) * 1_000_000, i, 10, 0);
         }
         assert_eq!(history.entries.len(), MIN_CAPACITY);
-        assert_eq!(history.in_flight(), 10 * MIN_CAPACITY as u64);
     }
 
     #[test]

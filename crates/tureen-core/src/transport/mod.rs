@@ -135,8 +135,8 @@ impl Bitrates {
 pub struct TransportTraffic {
     /// All that came in.
     pub received: Meter,
-    /// All that went out.
-    pub sent: Meter,
+    /// What went out besides media, retransmissions and probes.
+    pub other_sent: Meter,
     /// Media in.
     pub rtp_received: Meter,
     /// Media out.
@@ -177,7 +177,7 @@ impl TransportTraffic {
     fn new() -> Self {
         Self {
             received: Meter::new(),
-            sent: Meter::new(),
+            other_sent: Meter::new(),
             rtp_received: Meter::new(),
             rtp_sent: Meter::new(),
             rtx_received: Meter::new(),

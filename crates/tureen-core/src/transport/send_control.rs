@@ -18,6 +18,8 @@ use crate::units::{Bitrate, PayloadType, Ssrc};
 const MAX_HELD: usize = 1024;
 /// How long a packet waits at most.
 const MAX_HOLD: Duration = Duration::from_millis(250);
+/// Between looks at an estimate from which nothing follows: see [`SendControl::adaptive`].
+const IDLE_TICK: Duration = Duration::from_millis(500);
 /// Recent packets that are remembered to be sent again as padding.
 const MAX_RECENT: usize = 16;
 
@@ -52,6 +54,15 @@ impl Feedback {
     pub fn with(self, other: Self) -> Self {
         Self { transport_cc: self.transport_cc || other.transport_cc, remb: self.remb || other.remb }
     }
+}
+
+/// When congestion control is to be asked again.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Wake {
+    /// Then: a probe goes on, or packets may leave.
+    At(Instant),
+    /// Not long after that.
+    About(Instant),
 }
 
 /// Congestion control of one transport.
@@ -268,11 +279,17 @@ impl SendControl {
     }
 
     /// When the controller or the pacer is to be asked again.
-    pub fn poll_timeout(&mut self, now: Instant) -> Instant {
+    pub fn poll_timeout(&mut self, now: Instant) -> Wake {
         let controller = self.controller.poll_timeout();
-        match self.has_held() {
-            true => controller.min(self.controller.next_burst(now)),
-            false => controller,
+        if self.has_held() {
+            return Wake::At(controller.min(self.controller.next_burst(now)));
+        }
+        if self.controller.is_probing() {
+            return Wake::At(controller);
+        }
+        match self.chosen_at {
+            Some(at) if !self.adaptive => Wake::About(controller.max(at + IDLE_TICK)),
+            _ => Wake::About(controller),
         }
     }
 }

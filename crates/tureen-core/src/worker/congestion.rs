@@ -10,7 +10,7 @@ use crate::consumer::Consumer;
 use crate::keys::{ConsumerKey, TransportKey};
 use crate::producer::Producer;
 use crate::transport::Transport;
-use crate::transport::send_control::{AllocationScratch, Feedback, SendControl};
+use crate::transport::send_control::{AllocationScratch, Feedback, SendControl, Wake};
 use crate::units::{Bitrate, Ssrc};
 use crate::wire::rtcp::TransportCc;
 
@@ -83,11 +83,10 @@ impl Worker {
         if let Some(shot) = control.controller.poll_probe(now) {
             control.probe_due = shot.bytes;
         }
-        let next = control.poll_timeout(now).max(now + MIN_WAIT);
-        self.timers.arm(Timer::Congestion(key), next);
         if (control.probe_due > 0 || control.has_held()) && !std::mem::replace(&mut transport.queued, true) {
             self.egress.queue_transport(key);
         }
+        self.arm_congestion(now, key);
     }
 
     pub(super) fn on_transport_cc(&mut self, now: Instant, key: TransportKey, feedback: &TransportCc<'_>) {
@@ -190,7 +189,8 @@ impl Worker {
         allocate(target, &mut scratch.candidates, control.rounds);
 
         control.desired = desired;
-        control.adaptive = scratch.has_layers();
+        let was_adaptive = std::mem::replace(&mut control.adaptive, scratch.has_layers());
+        let becomes_adaptive = control.adaptive && !was_adaptive;
         if control.adaptive {
             control.controller.set_desired(now, desired);
             control.controller.start_probing(now);
@@ -217,12 +217,17 @@ impl Worker {
             control.rounds += usize::from(changed);
             control.scratch = scratch;
         }
+        if becomes_adaptive {
+            self.arm_congestion(now, key);
+        }
     }
 
-    fn arm_congestion(&mut self, now: Instant, key: TransportKey) {
+    pub(super) fn arm_congestion(&mut self, now: Instant, key: TransportKey) {
         let Some(control) = self.send_control(key) else { return };
-        let at = control.poll_timeout(now).max(now + MIN_WAIT);
-        self.timers.arm(Timer::Congestion(key), at);
+        match control.poll_timeout(now) {
+            Wake::At(at) => self.timers.arm(Timer::Congestion(key), at.max(now + MIN_WAIT)),
+            Wake::About(at) => self.arm_relaxed(Timer::Congestion(key), at.max(now + MIN_WAIT)),
+        }
     }
 
     fn send_control(&mut self, key: TransportKey) -> Option<&mut Box<SendControl>> {

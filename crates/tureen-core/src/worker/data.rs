@@ -537,7 +537,7 @@ impl Worker {
             return self.drops.count(DropReason::MessageTooLong);
         }
         consumer.count(payload.len());
-        transport.traffic.sent.add(now, 1, payload.len());
+        transport.traffic.other_sent.add(now, 1, payload.len());
         let message = DataMessage { ppid, payload: payload.to_vec() };
         self.notify_data_consumer(key, DataConsumerEvent::Message(message));
     }
@@ -561,7 +561,7 @@ impl Worker {
             },
             Link::Plain(_) | Link::Pipe(_) => {
                 if let Some(Path::Network(tuple)) = transport.link.rtp_path() {
-                    transport.traffic.sent.add(now, 1, packet.len());
+                    transport.traffic.other_sent.add(now, 1, packet.len());
                     self.egress.queue_control(tuple, &packet);
                 }
             }

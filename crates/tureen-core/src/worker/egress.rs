@@ -330,7 +330,6 @@ impl Worker {
             return None;
         }
         let traffic = &mut transport.traffic;
-        traffic.sent.add(now, count as u64, len);
         if tally.media_bytes > 0 {
             traffic.rtp_sent.add(now, count as u64 - tally.resends - tally.probes, tally.media_bytes);
         }

@@ -261,7 +261,7 @@ impl Worker {
         let verdict = link.ice.handle_stun(now, tuple, message, &mut reply);
         transport.traffic.received.add(now, 1, received);
         if !reply.is_empty() {
-            transport.traffic.sent.add(now, 1, reply.len());
+            transport.traffic.other_sent.add(now, 1, reply.len());
             self.egress.queue_control(tuple, &reply);
         }
         self.scratch.reply = reply;
@@ -362,7 +362,7 @@ impl Worker {
             match dtls.poll_output(&mut buffer) {
                 dtls::Output::Datagram(datagram) => {
                     if let Some(tuple) = link.ice.selected_tuple() {
-                        transport.traffic.sent.add(now, 1, datagram.len());
+                        transport.traffic.other_sent.add(now, 1, datagram.len());
                         self.egress.queue_control(tuple, datagram);
                     }
                 }

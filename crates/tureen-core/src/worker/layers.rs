@@ -14,7 +14,7 @@ const INACTIVITY_CHECK: Duration = Duration::from_millis(500);
 impl Worker {
     /// A stream or a layer of a Producer has come (back), and may go again.
     pub(super) fn watch_layers(&mut self, now: Instant, key: ProducerKey) {
-        self.timers.arm(Timer::LayerActivity(key), now + INACTIVITY_CHECK);
+        self.arm_relaxed(Timer::LayerActivity(key), now + INACTIVITY_CHECK);
     }
 
     /// Streams of a simulcast that come and go have a score to tell; layers within a stream have none.

@@ -212,6 +212,10 @@ struct Scratch {
     blocks: Vec<ReportBlock>,
 }
 
+/// Timers for which it does not matter when exactly they fire do so together, on a grid, so that a worker with hundreds of
+/// transports wakes up once for all of them.
+const RELAXED_GRID: Duration = Duration::from_millis(20);
+
 /// The wall clock at a known instant.
 #[derive(Clone, Copy, Debug)]
 struct Clock {
@@ -309,6 +313,14 @@ impl Worker {
             }
         }
         self.flush_sctp(now);
+    }
+
+    /// Arms a timer that may be late by up to [`RELAXED_GRID`].
+    fn arm_relaxed(&mut self, timer: Timer, at: Instant) {
+        let since_start = at.saturating_duration_since(self.clock.started).as_millis() as u64;
+        let grid = RELAXED_GRID.as_millis() as u64;
+        let at = self.clock.started + Duration::from_millis((since_start / grid + 1) * grid);
+        self.timers.arm(timer, at);
     }
 
     /// When [`Worker::handle_timeout`] should be called next.

@@ -4,7 +4,7 @@ use std::num::NonZeroU8;
 use std::time::Instant;
 
 use super::egress::{Consumers, Egress, Origin, Producers, Purpose};
-use super::{Clock, Output, Timer, Worker};
+use super::{Clock, Output, Worker};
 use crate::api::{ConsumerEvent, MediaTraceData, MediaTraceEvent, Notification, StreamType};
 use crate::consumer::layers::{Arrival, Decision, ssrc_of};
 use crate::consumer::outlet::write_filler;
@@ -215,10 +215,8 @@ impl Worker {
         plan_probe(planning, &transport.consumers, &mut self.consumers, &self.producers);
         transport.next_transport_seq = planning.hops.next_transport_seq;
         transport.send_control = planning.gate.control.take();
-        if let Some(control) = &mut transport.send_control
-            && control.has_held()
-        {
-            self.timers.arm(Timer::Congestion(key), control.poll_timeout(now));
+        if transport.send_control.as_ref().is_some_and(|control| control.has_held()) {
+            self.arm_congestion(now, key);
         }
         self.request_wanted_key_frames(now);
         self.emit_packet_traces(now);

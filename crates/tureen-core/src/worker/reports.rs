@@ -41,7 +41,7 @@ impl Worker {
         if packet.is_empty() || sealer.seal_rtcp(packet).is_err() {
             return;
         }
-        transport.traffic.sent.add(now, 1, packet.len());
+        transport.traffic.other_sent.add(now, 1, packet.len());
         match path {
             Path::Network(tuple) => self.egress.queue_control(tuple, packet),
             Path::Application => self.notify_transport(key, TransportEvent::Rtcp(packet.clone())),
@@ -199,7 +199,7 @@ impl Worker {
         }
         let interval = if has_video { VIDEO_INTERVAL } else { AUDIO_INTERVAL };
         let interval = interval.mul_f64(self.rng.random_range(0.5..1.5));
-        self.timers.arm(Timer::Reports(key), now + interval);
+        self.arm_relaxed(Timer::Reports(key), now + interval);
     }
 
     /// Sends what has gathered if the next report might not fit.

@@ -130,15 +130,16 @@ impl Worker {
             None => (None, crate::api::Traffic::default()),
         };
         let traffic = &mut transport.traffic;
+        let (rtp_sent, rtx_sent) = (traffic.rtp_sent.read(now), traffic.rtx_sent.read(now));
         Ok(TransportStats {
             transport_id: id.clone(),
             timestamp_ms,
             received: traffic.received.read(now),
-            sent: traffic.sent.read(now),
+            sent: traffic.other_sent.read(now) + rtp_sent + rtx_sent + probation_sent,
             rtp_received: traffic.rtp_received.read(now),
-            rtp_sent: traffic.rtp_sent.read(now),
+            rtp_sent,
             rtx_received: traffic.rtx_received.read(now),
-            rtx_sent: traffic.rtx_sent.read(now),
+            rtx_sent,
             probation_sent,
             available_outgoing_bitrate,
             available_incoming_bitrate: None,
