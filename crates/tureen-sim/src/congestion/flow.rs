@@ -1,16 +1,17 @@
 //! A sender under congestion control and its receiver.
 
 use std::collections::{BTreeMap, VecDeque};
+use std::io;
 use std::time::{Duration, Instant};
 
 use rand::rngs::StdRng;
 use rand::{Rng, SeedableRng};
 use tureen_core::bwe::allocation::{Ascent, Candidate, allocate};
-use tureen_core::bwe::{BweConfig, CongestionController};
 use tureen_core::transport::twcc_receiver::TwccReceiver;
 use tureen_core::units::{Bitrate, Ssrc};
 use tureen_core::wire::rtcp::{RtcpCompound, RtcpPacket, TransportCcHeader, write_transport_cc};
 
+use super::controller::{Algorithm, Controller};
 use crate::link::Link;
 
 /// Bytes of a packet below RTP: UDP over IPv4.
@@ -51,7 +52,7 @@ pub struct ConsumerSource {
 #[derive(Debug)]
 pub(super) struct Flow {
     /// What decides.
-    pub(super) controller: CongestionController,
+    pub(super) controller: Box<dyn Controller>,
     source: Source,
     consumers: Vec<ConsumerState>,
     rng: StdRng,
@@ -98,22 +99,18 @@ struct ConsumerState {
 }
 
 impl Flow {
-    /// A flow that begins now.
-    pub(super) fn new(now: Instant, source: Source, config: BweConfig, seed: u64) -> Self {
-        let mut controller = CongestionController::new(now, config);
-        let consumers: Vec<_> = match &source {
-            Source::Encoder(max) => {
-                controller.set_desired(now, *max);
-                Vec::new()
-            }
+    /// A flow that begins now. Fails if its congestion control can't be started.
+    pub(super) fn new(now: Instant, source: Source, algorithm: &Algorithm, seed: u64) -> io::Result<Self> {
+        let (desired, consumers) = match &source {
+            Source::Encoder(max) => (*max, Vec::new()),
             Source::Consumers(consumers) => {
                 let highest = consumers.iter().filter_map(|c| c.encodings.last());
-                controller.set_desired(now, Bitrate::kbps(highest.sum::<u64>() + 40));
-                consumers.iter().map(|_| ConsumerState::default()).collect()
+                let states = consumers.iter().map(|_| ConsumerState::default()).collect();
+                (Bitrate::kbps(highest.sum::<u64>() + 40), states)
             }
         };
-        controller.start_probing(now);
-        Self {
+        let controller = algorithm.controller(now, desired)?;
+        Ok(Self {
             controller,
             source,
             consumers,
@@ -131,11 +128,11 @@ impl Flow {
             arriving: BTreeMap::new(),
             feedback: VecDeque::new(),
             stats: FlowStats::default(),
-        }
+        })
     }
 
-    /// Sends what is due, and takes what has arrived.
-    pub(super) fn step(&mut self, now: Instant, link: &mut Link, back: Duration) {
+    /// Sends what is due, and takes what has arrived. Fails if its congestion control did.
+    pub(super) fn step(&mut self, now: Instant, link: &mut Link, back: Duration) -> io::Result<()> {
         self.receive(now, back);
         self.controller.handle_timeout(now);
         if now >= self.next_allocation {
@@ -156,12 +153,17 @@ impl Flow {
         while let Some(shot) = self.controller.poll_probe(now) {
             let mut left = shot.bytes;
             while left > 0 {
-                let size = left.clamp(60, PACKET);
+                let media = shot.media_first.then(|| self.waiting.pop_front()).flatten();
+                let size = media.unwrap_or(left.clamp(60, PACKET));
                 left = left.saturating_sub(size);
-                self.stats.padding += size as u64;
+                match media {
+                    Some(_) => self.waiting_bytes -= size,
+                    None => self.stats.padding += size as u64,
+                }
                 self.send(now, size, link);
             }
         }
+        self.controller.take_error().map_or(Ok(()), Err)
     }
 
     /// Picks encodings.
@@ -249,8 +251,7 @@ impl Flow {
     fn send(&mut self, now: Instant, size: usize, link: &mut Link) {
         let seq = self.seq;
         self.seq = seq.wrapping_add(1);
-        self.controller.on_packet_sent(now, seq, size);
-        self.controller.on_run_sent(now);
+        self.controller.on_sent(now, seq, size);
         self.stats.sent += 1;
         self.stats.bytes += (size + OVERHEAD) as u64;
         self.stats.queue_delays.push(link.backlog(now).as_secs_f32() * 1000.0);

@@ -1,22 +1,26 @@
 //! Simulations of the congestion control alone: an encoder or a server's consumers over a bottleneck, for a minute.
 //!
 //! [`scenarios`] lists the links, [`run`] runs one, [`report`] writes what came of them as a page with plots:
-//! `cargo run --release -p tureen-sim --example congestion`.
+//! `cargo run --release -p tureen-sim --example congestion`. [`run_with`] puts libwebrtc's congestion control in the place
+//! of ours.
 
 mod competitor;
+mod controller;
 mod flow;
+mod reference;
 pub mod report;
 mod scenarios;
 mod svg;
 
+use std::io;
 use std::ops::Range;
 use std::time::{Duration, Instant};
 
-use tureen_core::bwe::BweConfig;
 use tureen_core::units::Bitrate;
 
 use crate::link::{Link, LinkConfig, Loss};
 use competitor::{Constant, Tcp};
+pub use controller::Algorithm;
 pub use flow::{ConsumerSource, Source};
 use flow::{Flow, FlowStats};
 pub use scenarios::scenarios;
@@ -99,12 +103,23 @@ pub struct Sample {
     pub queue_ms: f64,
 }
 
-/// Runs a scenario.
+/// Runs a scenario with Tureen's congestion control.
 pub fn run(start: Instant, scenario: &Scenario, seed: u64) -> Outcome {
+    run_with(start, scenario, &Algorithm::Tureen, seed).expect("only other programs fail")
+}
+
+/// Runs a scenario with a congestion control. Fails if that is a program that can't be run, or says what is not
+/// understood.
+pub fn run_with(
+    start: Instant,
+    scenario: &Scenario,
+    algorithm: &Algorithm,
+    seed: u64,
+) -> io::Result<Outcome> {
     let back = scenario.links[0].1.delay;
     let mut link = Link::new(scenario.links[0].1.clone(), seed);
-    let mut flow = Flow::new(start, scenario.source.clone(), BweConfig::default(), seed);
-    let mut competitors = Competitors::new(start, &scenario.competition);
+    let mut flow = Flow::new(start, scenario.source.clone(), algorithm, seed)?;
+    let mut competitors = Competitors::new(start, &scenario.competition, algorithm);
     let mut samples = Vec::new();
     for millis in 0..scenario.seconds * 1000 {
         let now = start + Duration::from_millis(millis);
@@ -113,8 +128,8 @@ pub fn run(start: Instant, scenario: &Scenario, seed: u64) -> Outcome {
                 link.configure(config.clone());
             }
         }
-        competitors.step(now, millis / 1000, &mut link, back, seed);
-        flow.step(now, &mut link, back);
+        competitors.step(now, millis / 1000, &mut link, back, seed)?;
+        flow.step(now, &mut link, back)?;
         if (millis + 1) % SAMPLE.as_millis() as u64 == 0 {
             samples.push(Sample {
                 available: available(scenario, millis / 1000),
@@ -124,7 +139,7 @@ pub fn run(start: Instant, scenario: &Scenario, seed: u64) -> Outcome {
             });
         }
     }
-    Outcome::new(scenario, samples, flow.stats)
+    Ok(Outcome::new(scenario, samples, flow.stats))
 }
 
 /// What the link lets through in a second.
@@ -145,14 +160,21 @@ fn available(scenario: &Scenario, second: u64) -> f64 {
 
 struct Competitors {
     competition: Competition,
+    algorithm: Algorithm,
     constant: Option<Constant>,
     tcp: Option<Tcp>,
     same: Option<Flow>,
 }
 
 impl Competitors {
-    fn new(now: Instant, competition: &Competition) -> Self {
-        let mut all = Self { competition: competition.clone(), constant: None, tcp: None, same: None };
+    fn new(now: Instant, competition: &Competition, algorithm: &Algorithm) -> Self {
+        let mut all = Self {
+            competition: competition.clone(),
+            algorithm: algorithm.clone(),
+            constant: None,
+            tcp: None,
+            same: None,
+        };
         match competition {
             Competition::Constant { rate, .. } => all.constant = Some(Constant::new(now, *rate)),
             Competition::Tcp { .. } => all.tcp = Some(Tcp::new(now)),
@@ -161,7 +183,14 @@ impl Competitors {
         all
     }
 
-    fn step(&mut self, now: Instant, second: u64, link: &mut Link, back: Duration, seed: u64) {
+    fn step(
+        &mut self,
+        now: Instant,
+        second: u64,
+        link: &mut Link,
+        back: Duration,
+        seed: u64,
+    ) -> io::Result<()> {
         match &self.competition {
             Competition::Constant { on, .. } => {
                 if let Some(constant) = &mut self.constant {
@@ -174,13 +203,18 @@ impl Competitors {
                 }
             }
             Competition::Same { from } if second >= *from => {
-                let source = Source::Encoder(Bitrate::mbps(30));
-                self.same
-                    .get_or_insert_with(|| Flow::new(now, source, BweConfig::default(), seed + 1))
-                    .step(now, link, back);
+                let flow = match &mut self.same {
+                    Some(flow) => flow,
+                    none => {
+                        let source = Source::Encoder(Bitrate::mbps(30));
+                        none.insert(Flow::new(now, source, &self.algorithm, seed + 1)?)
+                    }
+                };
+                flow.step(now, link, back)?;
             }
             Competition::None | Competition::Same { .. } => {}
         }
+        Ok(())
     }
 }
 
