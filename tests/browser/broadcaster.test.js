@@ -55,9 +55,8 @@ describe('broadcasters', () => {
         video: { ...video, payloadType: 102, ssrc: 2222 },
       });
       try {
-        const frameRate = await alice.frameRateFrom('Test picture', 2);
+        const frameRate = await alice.reachesFrameRate('Test picture', MIN_FRAME_RATE, 2);
         t.diagnostic(`${frameRate.toFixed(1)} fps`);
-        assert.ok(frameRate > MIN_FRAME_RATE, `${frameRate} fps`);
         await alice.hears('Test picture');
       } finally {
         await sending.stop();

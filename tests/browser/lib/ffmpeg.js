@@ -9,7 +9,7 @@ const FFMPEG = process.env.FFMPEG_BIN ?? 'ffmpeg';
 const FFPROBE = process.env.FFPROBE_BIN ?? 'ffprobe';
 
 /** How long FFmpeg may take beyond what it records. */
-const GRACE_MS = 15_000;
+const GRACE_MS = 30_000;
 
 /**
  * Sends a test picture as VP8 and a tone as Opus until it is stopped.
@@ -39,7 +39,8 @@ export function sendTestPicture({ audio, video }) {
 export async function record({ seconds, payloadTypes, start }) {
   const folder = await mkdtemp(path.join(tmpdir(), 'tureen-recording-'));
   const [sdpFile, file] = ['in.sdp', 'out.webm'].map((name) => path.join(folder, name));
-  const [audio, video] = [await freePorts(), await freePorts()];
+  const audio = await freePorts();
+  const video = await freePorts({ except: audio });
   const sdp = [
     'v=0',
     'o=- 0 0 IN IP4 127.0.0.1',
@@ -81,9 +82,10 @@ export async function probe(file) {
 }
 
 /** Two ports in a row, the first of them even, as RTP and RTCP like it. */
-async function freePorts() {
+async function freePorts({ except } = {}) {
   for (;;) {
     const port = 20_000 + 2 * Math.floor(Math.random() * 5000);
+    if (port === except?.port) continue;
     if ((await isFree(port)) && (await isFree(port + 1))) return { ip: '127.0.0.1', port, rtcpPort: port + 1 };
   }
 }

@@ -77,7 +77,8 @@ export class Participant {
       const state = room.state.get();
       const rows = [];
       for (const consumer of room.consumers.values()) {
-        const stats = [...(await consumer.getStats()).values()];
+        // Refused where the consumer has just been closed.
+        const stats = [...((await consumer.getStats().catch(() => null))?.values() ?? [])];
         const inbound = stats.find(({ type }) => type === 'inbound-rtp');
         const info = state.consumers.get(consumer.id);
         if (!inbound || !info) continue;
@@ -128,6 +129,17 @@ export class Participant {
       return video?.at - first.at >= seconds * 1000 && video;
     });
     return (last.framesDecoded - first.framesDecoded) / ((last.at - first.at) / 1000);
+  }
+
+  /** Waits until `peer`'s pictures have come at such a rate for some seconds, and returns the rate. */
+  async reachesFrameRate(peer, framesPerSecond, seconds) {
+    const rates = [];
+    const reached = async () => {
+      rates.push(await this.frameRateFrom(peer, seconds));
+      return rates.at(-1) >= framesPerSecond && rates.at(-1);
+    };
+    const explain = async () => `frames a second: ${rates.map((rate) => rate.toFixed(1))}\n${await this.report()}`;
+    return this.#until(`sees ${framesPerSecond} pictures of ${peer} a second`, reached, { explain });
   }
 
   /** The video of `peer` as it is on the screen: `{ consumerId, scalabilityMode, lines }`. */
@@ -208,19 +220,21 @@ export class Participant {
     );
   }
 
-  /** All that is heard: `[{ id, label, peer, ordered, maxRetransmits }]`. */
+  /** All that is heard: `[{ id, label, name, peer, ordered, maxRetransmits }]`; `peer` is null for the bot. */
   dataConsumers() {
     return this.#page.evaluate(() => {
       const { room } = window.tureen;
       return [...room.dataConsumers.values()].map(({ id, label, appData, sctpStreamParameters }) => {
         const { ordered, maxRetransmits } = sctpStreamParameters;
-        return { id, label, peer: room.peers.get(appData.peerId)?.displayName, ordered, maxRetransmits };
+        const peer = room.peers.get(appData.peerId)?.displayName ?? null;
+        return { id, label, name: appData.name, peer, ordered, maxRetransmits };
       });
     });
   }
 
+  /** Waits until nothing that `peer` says on a channel from now on can be missed; null for the bot. */
   hearsDataOf(peer, label) {
-    return this.#until(`hears the ${label} of ${peer}`, async () =>
+    return this.#until(`hears the ${label} of ${peer ?? 'the bot'}`, async () =>
       (await this.dataConsumers()).some((one) => one.peer === peer && one.label === label),
     );
   }

@@ -19,7 +19,7 @@ use tokio_tungstenite::{
 use tureen_server::{Server, ServerConfig};
 
 /// Longer than anything takes here; a test that waits for it fails.
-const TOO_LONG: Duration = Duration::from_secs(10);
+const TOO_LONG: Duration = Duration::from_secs(30);
 
 /// A server on free ports, without TLS.
 pub(crate) async fn server() -> Server {

@@ -18,6 +18,8 @@ const CONSENT_S: u64 = 10;
 struct Media {
     session: Session,
     socket: UdpSocket,
+    /// Before its first check.
+    begun: Instant,
 }
 
 impl Media {
@@ -40,11 +42,12 @@ impl Media {
             seed: [7; 32],
         };
         let unix = SystemTime::now().duration_since(UNIX_EPOCH).unwrap();
-        let session = Session::new(session, Instant::now(), unix).unwrap();
+        let begun = Instant::now();
+        let session = Session::new(session, begun, unix).unwrap();
         let connect = json!({ "transportId": of("id"), "dtlsParameters": session.dtls_parameters() });
         client.request("connectWebRtcTransport", connect).await.unwrap();
         let socket = UdpSocket::bind("127.0.0.1:0").await.unwrap();
-        let mut media = Self { session, socket };
+        let mut media = Self { session, socket, begun };
         while !media.session.is_connected() {
             media.turn().await;
         }
@@ -91,12 +94,12 @@ async fn room() -> (tureen_server::Server, Client, Media, Client) {
 #[tokio::test]
 async fn a_peer_whose_udp_is_cut_off_leaves_within_the_consent_timeout() {
     let (_server, mut a, media, mut b) = room().await;
-    let cut = Instant::now();
+    let begun = media.begun;
     drop(media);
-    let within = Duration::from_secs(CONSENT_S + 5);
+    let within = Duration::from_secs(CONSENT_S + 20);
     assert_eq!(b.notification_within("peerClosed", within).await["peerId"], "a");
-    let elapsed = cut.elapsed();
-    assert!(elapsed >= Duration::from_secs(CONSENT_S - 2), "too early: {elapsed:?}");
+    let elapsed = begun.elapsed();
+    assert!(elapsed >= Duration::from_secs(CONSENT_S), "too early: {elapsed:?}");
     assert_eq!(a.close_frame().await.0, 4001, "protoo-client comes back after this code");
 }
 

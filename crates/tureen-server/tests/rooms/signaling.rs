@@ -57,7 +57,8 @@ async fn peers_that_did_not_join_are_not_seen() {
 #[tokio::test]
 async fn a_peer_that_never_joins_is_closed_and_never_seen() {
     let mut config = config();
-    config.timeouts.join = Duration::from_secs(1);
+    // Long enough for the watcher to join.
+    config.timeouts.join = Duration::from_secs(3);
     let server = Server::start(config).await.unwrap();
     let mut watcher = Client::join(&server, "r", "w").await;
     let mut idle = Client::connect(&server, "r", "i").await;

@@ -15,7 +15,7 @@ async fn successor(server: &Server, dead: WorkerId) {
             tokio::task::yield_now().await;
         }
     };
-    tokio::time::timeout(Duration::from_secs(10), replaced).await.unwrap();
+    tokio::time::timeout(Duration::from_secs(30), replaced).await.unwrap();
 }
 
 #[tokio::test]

@@ -10,7 +10,7 @@ use tureen::transport::{ConsumeDataError, ProduceDataError};
 
 use super::*;
 
-const PATIENCE: Duration = Duration::from_secs(10);
+const PATIENCE: Duration = Duration::from_secs(30);
 
 async fn direct(router: &Router) -> DirectTransport {
     router.create_direct_transport(DirectTransportOptions::default()).await.unwrap()
@@ -162,6 +162,6 @@ fn piped_messages_arrive_at_the_other_router() {
             bot.send(text("hello"), None, None, None).unwrap();
             texts.recv_timeout(Duration::from_millis(100))
         });
-        assert_eq!(arrived.take(100).find_map(Result::ok).unwrap(), "hello");
+        assert_eq!(arrived.take(300).find_map(Result::ok).unwrap(), "hello");
     });
 }

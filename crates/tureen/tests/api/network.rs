@@ -48,7 +48,7 @@ fn check(ice: &IceParameters) -> Vec<u8> {
 fn assert_ice_completes(transport: &WebRtcTransport) {
     let events = watch(transport);
     let endpoint = UdpSocket::bind("127.0.0.1:0").unwrap();
-    endpoint.set_read_timeout(Some(Duration::from_secs(10))).unwrap();
+    endpoint.set_read_timeout(Some(Duration::from_secs(30))).unwrap();
     let port = transport.ice_candidates()[0].port;
     endpoint.send_to(&check(transport.ice_parameters()), ("127.0.0.1", port)).unwrap();
 

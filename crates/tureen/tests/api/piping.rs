@@ -10,7 +10,7 @@ use tureen::router::{NewTransport, PipeProducerToRouterError};
 
 use super::*;
 
-const PATIENCE: Duration = Duration::from_secs(10);
+const PATIENCE: Duration = Duration::from_secs(30);
 
 fn media_codecs() -> RouterOptions {
     RouterOptions::new(vec![opus(), vp8()])
@@ -230,11 +230,11 @@ impl PipedAudio {
         let (packets, received) = mpsc::sync_channel(1);
         // The test may have ended.
         let _handler = self.consumer.on_rtp(move |packet| drop(packets.try_send(packet.to_vec())));
-        let arrived = (0..100).find_map(|sequence_number| {
+        let arrived = (0..300).find_map(|sequence_number| {
             self.microphone.send(rtp(sequence_number, 1111)).unwrap();
             received.recv_timeout(Duration::from_millis(100)).ok()
         });
-        arrived.expect("100 packets and 10 seconds")[12..].to_vec()
+        arrived.expect("a packet in 30 seconds")[12..].to_vec()
     }
 }
 
@@ -307,8 +307,9 @@ fn score_of_the_piped_producer_falls_with_losses_before_the_pipe() {
             let scores = received.recv_timeout(Duration::from_millis(20)).ok()?;
             Some(scores[0].score).filter(|&score| score < 10)
         });
-        let score = score.expect("a lower score in 20 seconds");
-        assert_eq!(call.piped.score()[0].score, score);
+        score.expect("a lower score in 20 seconds");
+        // It may be another one by now.
+        assert!(call.piped.score()[0].score < 10);
     });
 }
 
@@ -325,6 +326,8 @@ fn full_pipe_drops_and_counts() {
         call.microphone.send(rtp(0, 1111)).unwrap();
         // Served after the packet.
         let stats = call.routers[0].worker().net_stats().await.unwrap();
-        assert_eq!((stats.dropped_send_buffer_full, stats.datagrams_out), (1, 0));
+        // RTCP may have come to its time.
+        assert!(stats.dropped_send_buffer_full >= 1, "{stats:?}");
+        assert_eq!(stats.datagrams_out, 0);
     });
 }

@@ -14,7 +14,7 @@ use tureen_core::wire::rtcp::write_bye;
 
 use crate::member::Member;
 use crate::memory::Alone;
-use crate::{audio, listen_info, router};
+use crate::{PATIENCE, audio, listen_info, now, router};
 
 const SSRC: u32 = 77;
 const HEADER_LEN: usize = 12;
@@ -89,6 +89,20 @@ impl Feed {
         [self.transport.tuple().local_port(), self.transport.rtcp_tuple().unwrap().local_port()]
     }
 
+    /// Lets strangers send, and waits until the worker has taken it: bursts that add up would fill its socket's buffer,
+    /// and the endpoint's own packets would find no room there.
+    fn suffer(&self, attack: impl FnOnce() -> u64) {
+        let taken = || {
+            let stats = block_on(self.transport.router().worker().net_stats());
+            stats.unwrap().datagrams_in
+        };
+        let (before, deadline) = (taken(), now() + PATIENCE);
+        let sent = attack();
+        while taken() < before + sent {
+            assert!(now() < deadline, "{} of {sent} datagrams came", taken() - before);
+        }
+    }
+
     /// A packet goes from the endpoint to the member. Returns it as it was sent.
     fn exchange(&mut self) -> Vec<u8> {
         let clear = packet(self.sent, &self.sent.to_be_bytes().repeat(30));
@@ -153,8 +167,8 @@ fn bye(ssrc: u32) -> Vec<u8> {
     packet
 }
 
-/// Sends nothing that is RTP on the RTP port or RTCP on the RTCP port.
-fn send_noise(stranger: &UdpSocket, ports: [u16; 2], rng: &mut StdRng) {
+/// Sends nothing that is RTP on the RTP port or RTCP on the RTCP port. Returns how many datagrams it sent.
+fn send_noise(stranger: &UdpSocket, ports: [u16; 2], rng: &mut StdRng) -> u64 {
     for port in ports {
         for _ in 0..BURST {
             let mut noise = vec![0; rng.random_range(1..1200)];
@@ -171,9 +185,10 @@ fn send_noise(stranger: &UdpSocket, ports: [u16; 2], rng: &mut StdRng) {
         (rtcp, vec![0x81, 200, 0, 9, 0, 0, 0, 0]),
         (rtcp, Vec::new()),
     ];
-    for (port, datagram) in wrong {
-        stranger.send_to(&datagram, (Ipv4Addr::LOCALHOST, port)).unwrap();
+    for (port, datagram) in &wrong {
+        stranger.send_to(datagram, (Ipv4Addr::LOCALHOST, *port)).unwrap();
     }
+    (2 * BURST + wrong.len()) as u64
 }
 
 #[test]
@@ -183,7 +198,7 @@ fn what_is_not_media_never_latches_and_the_first_packet_that_is_does() {
     let mut rng = StdRng::seed_from_u64(1);
     let stranger = socket();
     for _ in 0..10 {
-        send_noise(&stranger, feed.ports(), &mut rng);
+        feed.suffer(|| send_noise(&stranger, feed.ports(), &mut rng));
     }
     feed.exchange();
     feed.report();
@@ -229,7 +244,7 @@ fn unauthentic_packets_never_latch_a_transport_with_srtp() {
         let mut rng = StdRng::seed_from_u64(3);
         let stranger = socket();
         let mut forge = |number| {
-            send_noise(&stranger, ports, &mut rng);
+            let noise = send_noise(&stranger, ports, &mut rng);
             let clear = packet(number, &[0xbd; 60]);
             let sealed = seal(&other_key, number, &clear);
             for _ in 0..BURST {
@@ -237,9 +252,10 @@ fn unauthentic_packets_never_latch_a_transport_with_srtp() {
                 stranger.send_to(&sealed, (Ipv4Addr::LOCALHOST, ports[0])).unwrap();
                 stranger.send_to(&bye(SSRC), (Ipv4Addr::LOCALHOST, ports[1])).unwrap();
             }
+            noise + 3 * BURST as u64
         };
         for number in 0..10 {
-            forge(number);
+            feed.suffer(|| forge(number));
         }
         let mut seen = feed.exchange();
         feed.report();
