@@ -4,7 +4,7 @@ const POLL_MS = 50;
  * Asks again and again until the answer is truthy, and returns it. When that takes too long, the error has
  * the last answer in it and, where given, what `explain` says.
  */
-export async function until(what, ask, { timeoutMs = 30_000, explain = () => '' } = {}) {
+export async function until(what, ask, { timeoutMs = 60_000, explain = () => '' } = {}) {
   const end = performance.now() + timeoutMs;
   let last;
   do {
