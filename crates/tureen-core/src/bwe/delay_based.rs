@@ -20,6 +20,12 @@ const PROBE_LIFETIME: Micros = 2_000_000;
 /// For so long after a decrease overuse lowers the estimate again only if less arrives than the estimate: what the
 /// trend shows may be the queue of before.
 const SETTLING: Micros = 1_000_000;
+/// A queue of this length that a decrease has left, and which neither grows nor shrinks after [`SETTLING`], is drained: the
+/// trend does not show it, and at the rate of what arrives it would stay for ever.
+const STANDING_QUEUE: Micros = 120_000;
+/// How soon it shall be empty, if nobody else fills it, and the least part of what arrives that is aimed for.
+const DRAIN_TIME: f64 = 1_000_000.0;
+const MIN_DRAIN: f64 = 0.7;
 
 /// Estimates what the path carries before queues grow.
 #[derive(Debug)]
@@ -30,6 +36,8 @@ pub struct DelayBased {
     queue_delay: QueueDelay,
     last_feedback: Option<Micros>,
     decreased_at: Option<Micros>,
+    /// Whether the queue that the last decrease has left may be drained: once, or who fills it on purpose gets all.
+    may_drain: bool,
     /// What the last probe measured, and when, until a decrease.
     probed: Option<(Micros, Bitrate)>,
 }
@@ -53,6 +61,7 @@ impl DelayBased {
             queue_delay: QueueDelay::default(),
             last_feedback: None,
             decreased_at: None,
+            may_drain: false,
             probed: None,
         }
     }
@@ -112,6 +121,8 @@ impl DelayBased {
         if usage == Usage::Over {
             outcome.recovered = false;
             outcome.decreased = self.decrease(now, throughput);
+        } else if usage == Usage::Normal && self.drain(now, throughput) {
+            outcome.decreased = true;
         } else if let Some(probed) = probed {
             self.aimd.set_estimate(now, probed);
             self.probed = Some((now, probed));
@@ -149,7 +160,23 @@ impl DelayBased {
             None => self.aimd.set_estimate(now, self.aimd.estimate() * 0.5),
         }
         self.decreased_at = Some(now);
+        self.may_drain = true;
         self.probed = None;
+        true
+    }
+
+    /// Lowers the estimate for a queue that stands since the last decrease.
+    fn drain(&mut self, now: Micros, throughput: &Throughput) -> bool {
+        let queue = self.queue_delay.get();
+        let settled = self.decreased_at.is_some_and(|at| now - at >= SETTLING);
+        if !self.may_drain || !settled || queue < STANDING_QUEUE {
+            return false;
+        }
+        let Some(received) = throughput.recently_received() else { return false };
+        let drained = received * (1.0 - queue as f64 / DRAIN_TIME).max(MIN_DRAIN);
+        self.aimd.set_estimate(now, drained.min(self.estimate()));
+        self.decreased_at = Some(now);
+        self.may_drain = false;
         true
     }
 }
@@ -189,6 +216,29 @@ mod tests {
         let recovering =
             [second(&mut delay, 2 * SECOND, 100_000, -1_000), second(&mut delay, 3 * SECOND, 0, 0)];
         assert_eq!(recovering.iter().flatten().filter(|outcome| outcome.recovered).count(), 1);
+    }
+
+    #[test]
+    fn queue_that_stands_after_a_decrease_is_drained_once() {
+        let mut delay = DelayBased::new(Bitrate::kbps(1000), Bitrate::kbps(5));
+        second(&mut delay, 0, 0, 0);
+        let growing = second(&mut delay, SECOND, 0, 2_500);
+        assert!(growing.iter().any(|outcome| outcome.decreased), "{growing:?}");
+        // What arrives now is what is sent: the queue neither grows nor shrinks.
+        delay.aimd.set_estimate(2 * SECOND, Bitrate::kbps(800));
+        let standing = (2..6).flat_map(|i| second(&mut delay, i * SECOND, 250_000, 0)).collect::<Vec<_>>();
+        assert_eq!(standing.iter().filter(|outcome| outcome.decreased).count(), 1, "{standing:?}");
+        let drained = delay.estimate().as_bps();
+        assert!((590_000..=610_000).contains(&drained), "empty in a second: {drained}");
+    }
+
+    #[test]
+    fn queue_without_a_decrease_before_it_is_not_drained() {
+        let mut delay = DelayBased::new(Bitrate::kbps(800), Bitrate::kbps(5));
+        second(&mut delay, 0, 0, 0);
+        // So slowly that the trend does not show it.
+        let slow = (1..10).flat_map(|i| second(&mut delay, i * SECOND, (i - 1) * 20_000, 200));
+        assert!(!slow.collect::<Vec<_>>().iter().any(|outcome| outcome.decreased));
     }
 
     #[test]

@@ -20,8 +20,9 @@
 //! The method is Google Congestion Control (draft-ietf-rmcat-gcc-02) as libwebrtc has it today: trendline filter, robust
 //! throughput, `LossBasedBweV2`, probing. It differs where an SFU does: it can't make more media than it gets, so it also
 //! probes while consumers want more than the estimate, even if the estimate is used ([`probe_policy`]); media that is sent
-//! during a probe counts as part of it, so that less padding is needed; and packets are paced only where the path would
-//! have to queue them ([`pacer`]), so that runs of packets stay together.
+//! during a probe counts as part of it, so that less padding is needed; packets are paced only where the path would have
+//! to queue them ([`pacer`]), so that runs of packets stay together; and a queue that is left standing after an overuse is
+//! drained ([`delay_based`]), which a trend alone never asks for.
 
 pub mod aimd;
 pub mod allocation;

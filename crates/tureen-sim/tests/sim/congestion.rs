@@ -79,6 +79,16 @@ fn competitors_neither_starve_nor_are_starved() {
     }
 }
 
+#[test]
+fn queue_that_a_competitor_has_made_does_not_stay() {
+    let name = |name: &str| name.starts_with("1 Mbit/s of 2 taken");
+    assert_all(name, |outcome| {
+        let taken = &outcome.samples[24 * 5..40 * 5];
+        let queue = taken.iter().map(|sample| sample.queue_ms).sum::<f64>() / taken.len() as f64;
+        outcome.loss_made < 0.008 && queue < 200.0
+    });
+}
+
 /// Part of the whole link that was used in these seconds.
 fn share_between(scenario: &Scenario, outcome: &Outcome, seconds: std::ops::Range<usize>) -> f64 {
     let rate = scenario.links[0].1.rate.expect("competition is for a rate").as_bps() as f64;
