@@ -33,6 +33,13 @@ struct Segment {
     limit: u8,
 }
 
+impl Segment {
+    /// Whether the run goes on: no other source stream came after it.
+    fn is_open(&self) -> bool {
+        self.end == u64::MAX
+    }
+}
+
 /// How a source number is mapped.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Mapped {
@@ -66,7 +73,9 @@ impl SeqRewriter {
     pub fn switch(&mut self, stream: u8, source: u64, gap: u64) -> u16 {
         let last = self.segments.back_mut();
         let epoch = last.as_ref().map_or(0, |segment| segment.epoch.wrapping_add(1));
-        if let (Some(last), Some(highest)) = (last, self.highest_source) {
+        if let (Some(last), Some(highest)) = (last, self.highest_source)
+            && last.is_open()
+        {
             last.end = highest + 1;
         }
         self.highest_output += gap;
@@ -117,12 +126,22 @@ impl SeqRewriter {
         if source >= segment.end {
             return None;
         }
-        let current = self.segments.back().is_some_and(|last| last.epoch == segment.epoch);
+        let current = self.segments.back().is_some_and(|last| last.epoch == segment.epoch && last.is_open());
         Some(Mapped {
             output: source.wrapping_add_signed(segment.offset),
             epoch: segment.epoch,
             limit: segment.limit,
             late: !(current && Some(source) > self.highest_source),
+        })
+    }
+
+    /// Whether numbers of a source stream from `source` on were mapped or left out before. Going over to the stream there
+    /// would map them a second time.
+    pub fn has_passed(&self, stream: u8, source: u64) -> bool {
+        let newest = self.segments.iter().rev().find(|segment| segment.stream == stream);
+        newest.is_some_and(|segment| match segment.end {
+            u64::MAX => self.highest_source >= Some(source),
+            end => end > source,
         })
     }
 
@@ -288,6 +307,37 @@ mod tests {
         r.switch(1, 5_000, 0);
         assert_eq!(r.forward_of(1, 5_000), Some(first + 2));
         assert_eq!(r.forward_of(0, 100_001), Some(first + 1));
+    }
+
+    #[test]
+    fn numbers_that_were_passed_are_known() {
+        let mut r = SeqRewriter::new(999);
+        assert!(!r.has_passed(0, 1));
+        r.switch(0, 100_000, 0);
+        assert!(!r.has_passed(0, 100_000));
+        r.forward_of(0, 100_000);
+        r.skip(100_003);
+        assert!(r.has_passed(0, 99_999) && r.has_passed(0, 100_003) && !r.has_passed(0, 100_004));
+        r.switch(1, 5_000, 0);
+        r.forward_of(1, 5_000);
+        assert!(r.has_passed(0, 100_003) && !r.has_passed(0, 100_004));
+        assert!(r.has_passed(1, 5_000) && !r.has_passed(1, 5_001));
+    }
+
+    #[test]
+    fn stream_that_starts_anew_changes_nothing_of_others() {
+        let mut r = SeqRewriter::new(999);
+        r.switch(0, 100_000, 0);
+        let first = r.forward_of(0, 100_000).expect("in order");
+        r.forward_of(0, 100_002);
+        r.switch(1, 200_000, 0);
+        r.forward_of(1, 200_000);
+        r.forget(1);
+        assert!(r.lookup(0, 100_001).expect("still known").late);
+        r.switch(1, 5_000, 0);
+        assert_eq!(r.forward_of(0, 100_001), Some(first + 1));
+        assert_eq!(r.lookup(0, 100_003), None, "was never sent");
+        assert!(!r.has_passed(0, 100_003));
     }
 
     #[test]

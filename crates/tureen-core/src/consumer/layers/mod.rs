@@ -430,16 +430,19 @@ impl Layered {
     fn start(&mut self, now: Instant, arrival: &Arrival<'_>, rewriter: &mut SeqRewriter) -> Decision {
         let (encoding, info) = (arrival.encoding(), &arrival.packet.info);
         let switches = self.source != Some(encoding);
-        let timestamp_offset =
-            match self.timeline.align(now, arrival.streams, arrival.index, info.timestamp, switches) {
-                Ok(offset) => offset,
-                Err(Misaligned) => {
-                    // What is sent now goes on; a report or a later key frame will do. This one may have a place in what
-                    // was sent before.
-                    self.key_frame_wanted = true;
-                    return self.decide_late(now, arrival, rewriter);
-                }
-            };
+        // Frames behind a late one were sent already: to start with it would show them again, and leave two places for
+        // each packet that is still missing.
+        let aligned = if rewriter.has_passed(encoding, info.seq) {
+            Err(Misaligned)
+        } else {
+            self.timeline.align(now, arrival.streams, arrival.index, info.timestamp, switches)
+        };
+        let Ok(timestamp_offset) = aligned else {
+            // What is sent now goes on; a report or a later key frame will do. This one may have a place in what was
+            // sent before.
+            self.key_frame_wanted = true;
+            return self.decide_late(now, arrival, rewriter);
+        };
         let target = self.target.unwrap_or_default();
         self.selector.restart(if self.simulcast { Layers { spatial: u8::MAX, ..target } } else { target });
         let Some(selected) = self.selector.select(arrival.packet, arrival.stream().frames.structure()) else {

@@ -507,6 +507,59 @@ fn late_key_frame_that_is_too_old_to_start_with_fills_its_gap() {
 }
 
 #[test]
+fn late_key_frame_that_newer_frames_overtook_is_not_started_with() {
+    let mut bench = Bench::new(Form::Vp8, 2, 1);
+    let mut rng = StdRng::seed_from_u64(1);
+    let mut sources: Vec<_> = (0..2).map(|stream| Source::new(Form::Vp8, stream, &mut rng)).collect();
+    bench.prefer(0, 2);
+    let mut late = None;
+    for picture in 0..12 {
+        sources[0].key_frame |= picture == 9;
+        sources[1].key_frame |= picture == 11;
+        if picture == 11 {
+            bench.prefer(1, 2);
+        }
+        for packet in bench.next_pictures(&mut sources) {
+            if picture == 9 && packet.stream == 0 {
+                late = Some(packet);
+            } else {
+                bench.receive(&packet);
+            }
+        }
+        bench.end_batch();
+    }
+    assert_eq!(bench.consumer.current_layers().map(|l| l.spatial_layer), Some(1));
+    let (late, sent_before) = (late.expect("held back"), bench.sent.len());
+    bench.prefer(0, 2);
+    bench.wanted_key_frame();
+    // So little late that its timestamp alone would not keep it from being started with.
+    bench.receive(&late);
+    bench.end_batch();
+    let filled = bench.sent[sent_before..].iter().map(|s| (s.packet.source as u16, s.start));
+    assert_eq!(filled.collect::<Vec<_>>(), [(late.seq, false)], "it alone, with its own number");
+    assert_eq!(bench.wanted_key_frame(), Some(0), "another one is needed to go over");
+    sources[0].key_frame = true;
+    for packet in bench.next_pictures(&mut sources) {
+        bench.receive(&packet);
+    }
+    bench.end_batch();
+    assert!(bench.sent.last().is_some_and(|sent| sent.start && sent.encoding == 0));
+}
+
+/// Each was bad once.
+#[test]
+fn known_bad_runs_are_one_stream() {
+    let forms = [Form::Vp8, Form::Vp9(1), Form::Av1(1)];
+    for (seed, lost) in [(3699199191752354075, 14), (1008339874905830769, 8)] {
+        for form in forms {
+            let run = run(form, 3, seed, 250, Accidents { lost, late: 4, change: 5 });
+            run.check().unwrap();
+            run.check_late().unwrap();
+        }
+    }
+}
+
+#[test]
 fn stream_without_a_report_is_not_gone_over_to() {
     let mut bench = Bench::new(Form::Vp8, 2, 1);
     let mut rng = StdRng::seed_from_u64(1);
