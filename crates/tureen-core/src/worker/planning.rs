@@ -1,5 +1,6 @@
 //! What a transport in line sends: each of its consumers decides on the packets of the batch and writes their headers.
 
+use std::collections::VecDeque;
 use std::num::NonZeroU8;
 use std::time::Instant;
 
@@ -148,73 +149,23 @@ impl Worker {
             return true;
         };
         egress.planned_for = Some((key, path));
+        let (consumers, producers) = (&mut self.consumers, &self.producers);
         let hops = Hops::new(&self.clock, now, transport.next_transport_seq);
         let gate = Gate::new(now, transport.send_control.take());
-        let planning = &mut Planning { now, egress, hops, gate, remembered: false };
-        plan_held(planning, &mut self.consumers, &self.producers);
+        let mut planning = Planning { now, egress, hops, gate, remembered: false };
+        plan_held(&mut planning, consumers, producers);
         for consumer_key in transport.dirty.drain(..) {
-            let Some(consumer) = self.consumers.get_mut(consumer_key) else { continue };
-            let Some(producer) = self.producers.get(consumer.producer) else { continue };
-            for stream in &producer.streams {
-                if stream.restarted_at.is_some_and(|restart| stream.arrivals.contains(&restart)) {
-                    consumer.on_restart(stream.encoding_idx);
-                }
-            }
-            let origin = Origin { consumer: consumer_key, producer: consumer.producer, stream: 0, outlet: 0 };
-            match consumer.stream_type {
-                StreamType::Simple => plan_stream(planning, consumer, producer, origin),
-                StreamType::Pipe => {
-                    for (index, stream) in producer.streams.iter().enumerate() {
-                        if !stream.arrivals.is_empty() && stream.encoding_idx < consumer.outlets.len() {
-                            let origin = Origin { stream: index, outlet: stream.encoding_idx, ..origin };
-                            plan_stream(planning, consumer, producer, origin);
-                        }
-                    }
-                }
-                StreamType::Simulcast | StreamType::Svc => {
-                    plan_layers(planning, consumer, producer, origin);
-                    let (consumer_id, layers) = (&consumer.id, consumer.layers.as_mut());
-                    let Some(layers) = layers else { continue };
-                    if let Some(current) = layers.poll_change() {
-                        let event = ConsumerEvent::LayersChange(current.map(Into::into));
-                        self.outputs.push_back(Output::Notification(Notification::Consumer(
-                            consumer_id.clone(),
-                            event,
-                        )));
-                    }
-                    if let Some(ssrc) =
-                        layers.poll_key_frame_wanted().and_then(|e| ssrc_of(&producer.streams, e))
-                    {
-                        planning.egress.key_frames_wanted.push((consumer.producer, ssrc));
-                    }
-                }
-            }
+            let Some(consumer) = consumers.get_mut(consumer_key) else { continue };
+            let Some(producer) = producers.get(consumer.producer) else { continue };
+            plan_consumer(&mut planning, consumer_key, consumer, producer);
+            report_layers(planning.egress, &mut self.outputs, consumer, producer);
         }
-        while let Some((consumer_key, resend)) = transport.resends.pop_front() {
-            let Some(consumer) = self.consumers.get_mut(consumer_key) else { continue };
-            let Some(producer) = self.producers.get(consumer.producer) else { continue };
-            let Some(stream) = producer.streams.get(usize::from(resend.stream)) else { continue };
-            let Some(packet) = stream.buffer.get_recent(now, resend.source) else { continue };
-            let control = planning.gate.control.as_mut();
-            if control.is_some_and(|control| !control.may_repair(now, packet.payload.len())) {
-                continue;
-            }
-            let (hop, seq) = planning.hops.next(consumer.uses_transport_seq());
-            let written = consumer.write_resend_header(&packet, resend, hop, planning.egress.space());
-            // Without RTX it is repeated as it was, number and all.
-            let seq = seq.filter(|_| consumer.has_rtx(resend.outlet));
-            let origin = Origin {
-                consumer: consumer_key,
-                producer: consumer.producer,
-                stream: resend.stream.into(),
-                outlet: resend.outlet.into(),
-            };
-            trace(planning.egress, consumer, origin, &packet, written, hop, true);
-            planning.egress.push(origin, Some(&packet), written, Purpose::Resend, seq);
+        for (consumer_key, resend) in transport.resends.drain(..) {
+            plan_resend(&mut planning, consumer_key, resend, consumers, producers);
         }
-        plan_probe(planning, &transport.consumers, &mut self.consumers, &self.producers);
+        plan_probe(&mut planning, &transport.consumers, consumers, producers);
         transport.next_transport_seq = planning.hops.next_transport_seq;
-        transport.send_control = planning.gate.control.take();
+        transport.send_control = planning.gate.control;
         if transport.send_control.as_ref().is_some_and(|control| control.has_held()) {
             self.arm_congestion(now, key);
         }
@@ -270,6 +221,83 @@ fn plan_held(planning: &mut Planning<'_>, consumers: &mut Consumers, producers: 
         let Held { consumer: key, producer, stream, outlet, sent, .. } = held;
         planning.send_now(consumer, Origin { consumer: key, producer, stream, outlet }, &packet, &sent);
     }
+}
+
+/// Plans what a consumer sends of its Producer's arrivals.
+fn plan_consumer(
+    planning: &mut Planning<'_>,
+    key: ConsumerKey,
+    consumer: &mut Consumer,
+    producer: &Producer,
+) {
+    for stream in &producer.streams {
+        if stream.restarted_at.is_some_and(|restart| stream.arrivals.contains(&restart)) {
+            consumer.on_restart(stream.encoding_idx);
+        }
+    }
+    let origin = Origin { consumer: key, producer: consumer.producer, stream: 0, outlet: 0 };
+    match consumer.stream_type {
+        StreamType::Simple => plan_stream(planning, consumer, producer, origin),
+        StreamType::Pipe => {
+            for (index, stream) in producer.streams.iter().enumerate() {
+                if !stream.arrivals.is_empty() && stream.encoding_idx < consumer.outlets.len() {
+                    let origin = Origin { stream: index, outlet: stream.encoding_idx, ..origin };
+                    plan_stream(planning, consumer, producer, origin);
+                }
+            }
+        }
+        StreamType::Simulcast | StreamType::Svc => plan_layers(planning, consumer, producer, origin),
+    }
+}
+
+/// Tells which layers a consumer sends now, if others than before, and asks for the key frame that it needs to go over to
+/// those it aims at.
+fn report_layers(
+    egress: &mut Egress,
+    outputs: &mut VecDeque<Output>,
+    consumer: &mut Consumer,
+    producer: &Producer,
+) {
+    let Some(layers) = &mut consumer.layers else { return };
+    if let Some(current) = layers.poll_change() {
+        let event = ConsumerEvent::LayersChange(current.map(Into::into));
+        outputs.push_back(Output::Notification(Notification::Consumer(consumer.id.clone(), event)));
+    }
+    if let Some(encoding) = layers.poll_key_frame_wanted()
+        && let Some(ssrc) = ssrc_of(&producer.streams, encoding)
+    {
+        egress.key_frames_wanted.push((consumer.producer, ssrc));
+    }
+}
+
+/// Plans a packet that was asked for again, if it is still there and may be repeated.
+fn plan_resend(
+    planning: &mut Planning<'_>,
+    key: ConsumerKey,
+    resend: Resend,
+    consumers: &mut Consumers,
+    producers: &Producers,
+) {
+    let Some(consumer) = consumers.get_mut(key) else { return };
+    let Some(producer) = producers.get(consumer.producer) else { return };
+    let Some(stream) = producer.streams.get(usize::from(resend.stream)) else { return };
+    let Some(packet) = stream.buffer.get_recent(planning.now, resend.source) else { return };
+    let control = planning.gate.control.as_mut();
+    if control.is_some_and(|control| !control.may_repair(planning.now, packet.payload.len())) {
+        return;
+    }
+    let (hop, seq) = planning.hops.next(consumer.uses_transport_seq());
+    let written = consumer.write_resend_header(&packet, resend, hop, planning.egress.space());
+    // Without RTX it is repeated as it was, number and all.
+    let seq = seq.filter(|_| consumer.has_rtx(resend.outlet));
+    let origin = Origin {
+        consumer: key,
+        producer: consumer.producer,
+        stream: resend.stream.into(),
+        outlet: resend.outlet.into(),
+    };
+    trace(planning.egress, consumer, origin, &packet, written, hop, true);
+    planning.egress.push(origin, Some(&packet), written, Purpose::Resend, seq);
 }
 
 /// Plans what a probe needs: packets sent not long ago are sent again where that makes large packets; else padding, on a
