@@ -166,9 +166,14 @@ impl Meter {
         self.rate.add(now, bytes);
     }
 
+    /// Bits per second now, if they can be told.
+    pub fn bitrate(&mut self, now: Instant) -> Option<Bitrate> {
+        self.rate.bitrate(now)
+    }
+
     /// Bytes so far and bits per second now.
     pub fn read(&mut self, now: Instant) -> crate::api::Traffic {
-        let bitrate = self.rate.bitrate(now).map_or(0, Bitrate::as_bps);
+        let bitrate = self.bitrate(now).map_or(0, Bitrate::as_bps);
         crate::api::Traffic { bytes: self.counter.bytes, bitrate }
     }
 }

@@ -148,6 +148,9 @@ impl Worker {
             self.timers.arm(Timer::TransportCc(key), at);
         }
         if let Some(transport) = self.transports.get_mut(key) {
+            if let Some(bitrate) = transport.traffic.rtp_received.bitrate(now) {
+                twcc.set_incoming_bitrate(bitrate);
+            }
             transport.twcc = Some(twcc);
         }
     }

@@ -6,7 +6,7 @@ use tureen_core::api::{
     ConsumerEvent, ConsumerLayers, Notification, Request, Response, TransportEvent, TransportTrace,
 };
 use tureen_core::units::Bitrate;
-use tureen_sim::{Call, Consumption, LinkConfig, NodeId, Production, VideoConfig};
+use tureen_sim::{AudioConfig, Call, Consumption, LinkConfig, NodeId, Production, VideoConfig};
 
 use super::{MS, good_link};
 
@@ -189,4 +189,25 @@ fn consumers_without_layers_are_neither_probed_nor_paced() {
     };
     assert_eq!(stats.probation_sent.bytes, 0);
     assert!(stats.available_outgoing_bitrate.is_some_and(|bps| bps > 800_000), "{stats:?}");
+}
+
+/// Datagrams that the engine sends to a node in ten seconds.
+fn datagrams_down(call: &mut Call, node: NodeId) -> u64 {
+    let before = call.network.link_stats(node).1.sent;
+    call.network.run_for(10 * SECOND);
+    call.network.link_stats(node).1.sent - before
+}
+
+#[test]
+fn feedback_comes_as_often_as_the_incoming_bitrate_affords() {
+    let mut call = Call::new(6);
+    let nodes = call.join_all(&[good_link(), good_link()]);
+    call.produce_video(nodes[0], VideoConfig { frame_bytes: 16_000, ..VideoConfig::default() });
+    call.produce_audio(nodes[1], AudioConfig::default());
+    call.network.run_for(3 * SECOND);
+    // Reports and checks are some 15 of them.
+    let fast = datagrams_down(&mut call, nodes[0]);
+    assert!((130..230).contains(&fast), "each 50 ms, from the next packet on: {fast}");
+    let slow = datagrams_down(&mut call, nodes[1]);
+    assert!((30..70).contains(&slow), "each 250 ms: {slow}");
 }
