@@ -254,6 +254,16 @@ impl Call {
         production
     }
 
+    /// As [`produce_video`](Self::produce_video), by a sender that knows no transport-wide feedback, but REMBs.
+    pub fn produce_video_by_remb(&mut self, node: NodeId, config: VideoConfig) -> Production {
+        let mut codecs = vp8_codecs();
+        codecs[0]["rtcpFeedback"] = json!([{ "type": "nack" }, { "type": "goog-remb" }]);
+        let production = self.produce(node, MediaKind::Video, codecs, config.first_sequence_number);
+        let source = Source::video(production.ssrc, config, self.network.now());
+        self.network.add_source(node, source);
+        production
+    }
+
     /// Makes a member produce a VP8 simulcast, from now on: an encoding of three temporal layers for each of `configs`, the
     /// lowest first. They are told apart by their RIDs alone.
     pub fn produce_simulcast(&mut self, node: NodeId, configs: &[VideoConfig]) -> Production {
@@ -476,8 +486,11 @@ impl Call {
         let mut extensions = vec![
             json!({ "uri": "urn:ietf:params:rtp-hdrext:sdes:mid", "id": 1 }),
             json!({ "uri": "http://www.webrtc.org/experiments/rtp-hdrext/abs-send-time", "id": 4 }),
-            json!({ "uri": "http://www.ietf.org/id/draft-holmer-rmcat-transport-wide-cc-extensions-01", "id": 5 }),
         ];
+        if codecs.to_string().contains("transport-cc") {
+            let uri = "http://www.ietf.org/id/draft-holmer-rmcat-transport-wide-cc-extensions-01";
+            extensions.push(json!({ "uri": uri, "id": 5 }));
+        }
         if kind == MediaKind::Audio {
             extensions.push(json!({ "uri": "urn:ietf:params:rtp-hdrext:ssrc-audio-level", "id": 10 }));
         }

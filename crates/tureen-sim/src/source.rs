@@ -19,6 +19,8 @@ pub struct VideoConfig {
     pub frame_bytes: usize,
     /// A key frame is this many times as large.
     pub key_frame_factor: usize,
+    /// Frames are smaller where REMBs say so.
+    pub follows_remb: bool,
 }
 
 impl Default for VideoConfig {
@@ -30,6 +32,7 @@ impl Default for VideoConfig {
             interval: Duration::from_nanos(33_333_333),
             frame_bytes: 4000,
             key_frame_factor: 4,
+            follows_remb: false,
         }
     }
 }
@@ -140,7 +143,12 @@ impl Source {
                 }
                 let is_key_frame = std::mem::take(key_frame);
                 let factor = if is_key_frame { config.key_frame_factor } else { 1 };
-                let frame = source.next_frame(is_key_frame, config.frame_bytes * factor, MAX_PAYLOAD);
+                let limit = session.max_outgoing_bitrate().filter(|_| config.follows_remb);
+                // Headers take a part of it.
+                let most =
+                    limit.map_or(usize::MAX, |limit| (limit * 0.95).bytes_in(config.interval) as usize);
+                let bytes = config.frame_bytes.min(most).max(100);
+                let frame = source.next_frame(is_key_frame, bytes * factor, MAX_PAYLOAD);
                 for packet in 0..frame.packets() {
                     frame.write_packet(packet, &mut self.payload);
                     let packet = OutgoingRtp {

@@ -27,7 +27,8 @@ pub struct TransportStats {
     pub probation_sent: Traffic,
     /// Outgoing estimate.
     pub available_outgoing_bitrate: Option<u64>,
-    /// Estimate of what the remote side can send.
+    /// Estimate of what the remote side can send, where it is made here: for senders of video that are told by REMBs, and
+    /// get no transport-wide feedback.
     pub available_incoming_bitrate: Option<u64>,
     /// Limit set.
     pub max_incoming_bitrate: Option<u64>,

@@ -23,6 +23,8 @@
 //! during a probe counts as part of it, so that less padding is needed; packets are paced only where the path would have
 //! to queue them ([`pacer`]), so that runs of packets stay together; and a queue that is left standing after an overuse is
 //! drained ([`delay_based`]), which a trend alone never asks for.
+//!
+//! The other way round, [`receive_side`] tells senders without transport-wide feedback what they may send.
 
 pub mod aimd;
 pub mod allocation;
@@ -35,6 +37,7 @@ pub mod pacer;
 pub mod probe;
 pub mod probe_policy;
 pub mod queue_delay;
+pub mod receive_side;
 pub mod reports;
 pub mod throughput;
 pub mod trendline;

@@ -17,6 +17,7 @@ use std::time::Instant;
 use hashbrown::HashMap;
 
 use crate::api::{RequestError, RouterId, TransportId, TransportTrace};
+use crate::bwe::receive_side::ReceiveSide;
 use crate::consumer::Resend;
 use crate::data::DataSide;
 use crate::keys::{ConsumerKey, ProducerKey};
@@ -61,6 +62,8 @@ pub struct Transport {
     pub recv_feedback: Feedback,
     /// Feedback for that, once any is negotiated.
     pub twcc: Option<TwccReceiver>,
+    /// What a sender of video without such feedback may send, once one has negotiated REMB.
+    pub receive_side: Option<Box<ReceiveSide>>,
     /// Data channels.
     pub data: DataSide,
     /// Consumers with something to send after this batch.
@@ -208,6 +211,7 @@ impl Transport {
             sealer: None,
             recv_feedback: Feedback::default(),
             twcc: None,
+            receive_side: None,
             data,
             dirty: Vec::new(),
             queued: false,
@@ -247,13 +251,22 @@ impl Transport {
 
     /// What a new Producer negotiated to tell its sender stays until the transport closes (mediasoup
     /// `MayCreateReceiverTransportCongestionController`).
-    pub fn learn_feedback(&mut self, negotiated: Feedback) {
+    pub fn learn_feedback(&mut self, now: Instant, negotiated: Feedback) {
         if self.link.controls_congestion() {
             self.recv_feedback = self.recv_feedback.with(negotiated);
         }
         if self.recv_feedback.any() && self.twcc.is_none() {
             self.twcc = Some(TwccReceiver::new());
         }
+        let only_remb = negotiated.remb && !negotiated.transport_cc;
+        if self.recv_feedback.remb && only_remb && self.receive_side.is_none() {
+            self.receive_side = Some(Box::new(ReceiveSide::new(now)));
+        }
+    }
+
+    /// How much the remote side may send, where that is estimated here: it gets no transport-wide feedback.
+    pub fn incoming_estimate(&self, now: Instant) -> Option<Bitrate> {
+        self.receive_side.as_ref().and_then(|side| side.estimate(now))
     }
 
     /// Ids of a new Producer's header extensions join those that are read (mediasoup: the last Producer's win).

@@ -7,12 +7,15 @@ use crate::api::{BweInfo, BweSource, RequestError, TransportEvent, TransportId};
 use crate::bwe::BweConfig;
 use crate::bwe::allocation::{Candidate, allocate};
 use crate::consumer::Consumer;
-use crate::keys::{ConsumerKey, TransportKey};
+use crate::keys::{ConsumerKey, ProducerKey, TransportKey};
 use crate::producer::Producer;
 use crate::transport::Transport;
 use crate::transport::send_control::{AllocationScratch, Feedback, SendControl, Wake};
+use crate::types::rtp_parameters::MediaKind;
 use crate::units::{Bitrate, Ssrc};
 use crate::wire::rtcp::TransportCc;
+use crate::wire::rtp::RtpHeader;
+use crate::wire::rtp::extensions::AbsSendTime;
 
 /// Between two choices of layers: what they cost changes all the time.
 const CHOICE_INTERVAL: Duration = Duration::from_millis(200);
@@ -100,6 +103,26 @@ impl Worker {
             self.on_target_changed(now, key);
         }
         self.arm_congestion(now, key);
+    }
+
+    /// Takes note of a packet whose sender gets no transport-wide feedback, and tells it what it may send. As in mediasoup
+    /// audio has no part in that.
+    pub(super) fn estimate_incoming(
+        &mut self,
+        now: Instant,
+        key: TransportKey,
+        producer: ProducerKey,
+        header: &RtpHeader,
+        packet: &[u8],
+    ) {
+        let is_video = self.producers.get(producer).is_some_and(|p| p.kind == MediaKind::Video);
+        let Some(transport) = self.transports.get_mut(key).filter(|_| is_video) else { return };
+        if let Some(receive_side) = &mut transport.receive_side
+            && let Some(sent) = header.read::<AbsSendTime>(packet, transport.recv_ids.abs_send_time)
+            && receive_side.handle_packet(now, sent, packet.len())
+        {
+            self.send_remb(now, key);
+        }
     }
 
     pub(super) fn on_remb(&mut self, now: Instant, key: TransportKey, bitrate: Bitrate) {

@@ -224,7 +224,7 @@ impl Worker {
         }
         transport.learn_extension_ids(&ids);
         transport.clocks.add(&cname, ids.abs_capture_time.is_some());
-        transport.learn_feedback(Feedback::of(&parameters));
+        transport.learn_feedback(now, Feedback::of(&parameters));
         transport.producers.push(key);
         self.producer_ids.insert(id, key);
         self.send_remb(now, transport_key);

@@ -475,10 +475,12 @@ impl Worker {
         packet: &[u8],
     ) -> Result<(), DropReason> {
         let transport = self.transports.get_mut(key).ok_or(DropReason::UnknownTuple)?;
+        let mut is_reported = false;
         if let Some(twcc) = &mut transport.twcc
             && let Some(seq) =
                 header.read::<TransportSequenceNumber>(packet, transport.recv_ids.transport_wide_cc)
         {
+            is_reported = true;
             twcc.handle_packet(now, seq.0);
             if let Some(at) = twcc.poll_timeout() {
                 self.timers.arm(Timer::TransportCc(key), at);
@@ -486,6 +488,9 @@ impl Worker {
         }
         let producer_key =
             transport.listener.find(header, packet, &transport.recv_ids).ok_or(DropReason::NoProducer)?;
+        if !is_reported && transport.receive_side.is_some() {
+            self.estimate_incoming(now, key, producer_key, header, packet);
+        }
         self.produce_rtp(now, producer_key, header, packet)
     }
 

@@ -155,13 +155,14 @@ impl Worker {
         }
     }
 
-    /// Tells the remote side the limit of what it may send, or that there is none any more.
+    /// Tells the remote side what it may send, or that there is no limit any more.
     pub(super) fn send_remb(&mut self, now: Instant, key: TransportKey) {
         let Some(transport) = self.transports.get_mut(key) else { return };
         if !transport.recv_feedback.remb || transport.producers.is_empty() || !transport.is_connected() {
             return;
         }
-        let Some(limit) = transport.remb.poll(now) else { return };
+        let estimate = transport.incoming_estimate(now);
+        let Some(limit) = transport.remb.poll(now, estimate) else { return };
         let ssrcs: Vec<Ssrc> = transport.listener.ssrcs().map(|(ssrc, _)| ssrc).collect();
         self.with_rtcp(now, key, |_, out| write_remb(out, REPORTER, limit, &ssrcs));
     }

@@ -142,7 +142,7 @@ impl Worker {
             rtx_sent,
             probation_sent,
             available_outgoing_bitrate,
-            available_incoming_bitrate: None,
+            available_incoming_bitrate: transport.incoming_estimate(now).map(Bitrate::as_bps),
             max_incoming_bitrate: limit(limits.max_incoming),
             max_outgoing_bitrate: limit(limits.max_outgoing),
             min_outgoing_bitrate: limit(limits.min_outgoing),

@@ -8,7 +8,7 @@ use tureen_core::api::{
 use tureen_core::units::Bitrate;
 use tureen_sim::{AudioConfig, Call, Consumption, LinkConfig, NodeId, Production, VideoConfig};
 
-use super::{MS, good_link};
+use super::{MS, even_video, good_link};
 
 const SECOND: Duration = Duration::from_secs(1);
 
@@ -210,4 +210,52 @@ fn feedback_comes_as_often_as_the_incoming_bitrate_affords() {
     assert!((130..230).contains(&fast), "each 50 ms, from the next packet on: {fast}");
     let slow = datagrams_down(&mut call, nodes[1]);
     assert!((30..70).contains(&slow), "each 250 ms: {slow}");
+}
+
+/// What the transport of a node gets of media, and how much it says that it could get.
+fn incoming(call: &mut Call, node: NodeId) -> (u64, Option<u64>) {
+    let request = Request::TransportStats(call.transport(node).clone());
+    let Response::TransportStats(stats) = call.request(request) else { panic!("not statistics") };
+    (stats.rtp_received.bitrate, stats.available_incoming_bitrate)
+}
+
+#[test]
+fn sender_that_knows_only_rembs_follows_its_link() {
+    let mut call = Call::new(7);
+    let nodes = call.join_all(&[good_link(), good_link()]);
+    let up = |call: &mut Call, rate| call.network.set_links(nodes[0], capped(rate), good_link());
+    up(&mut call, Bitrate::mbps(5));
+    // 2 Mbit/s.
+    let config =
+        VideoConfig { frame_bytes: 8000, key_frame_factor: 1, follows_remb: true, ..VideoConfig::default() };
+    call.produce_video_by_remb(nodes[0], config);
+    call.produce_video(nodes[1], even_video());
+    call.network.run_for(2 * SECOND);
+    assert_eq!(incoming(&mut call, nodes[0]).1, None, "not measured for long enough");
+    call.network.run_for(10 * SECOND);
+    let (received, available) = incoming(&mut call, nodes[0]);
+    assert!(received > 1_900_000 && available.is_some_and(|a| (2_000_000..4_000_000).contains(&a)));
+    assert_eq!(incoming(&mut call, nodes[1]).1, None, "its sender gets transport-wide feedback");
+
+    up(&mut call, Bitrate::kbps(700));
+    call.network.run_for(5 * SECOND);
+    let dropped = call.network.link_stats(nodes[0]).0.queue_dropped;
+    for _ in 0..5 {
+        call.network.run_for(4 * SECOND);
+        let (received, available) = incoming(&mut call, nodes[0]);
+        assert!((400_000..720_000).contains(&received), "{received}");
+        assert!(available.is_some_and(|a| (400_000..900_000).contains(&a)), "{available:?}");
+    }
+    assert_eq!(call.network.link_stats(nodes[0]).0.queue_dropped, dropped, "no packet is lost any more");
+
+    up(&mut call, Bitrate::mbps(5));
+    call.network.run_for(30 * SECOND);
+    let (received, _) = incoming(&mut call, nodes[0]);
+    assert!(received > 1_500_000, "{received}");
+
+    let limit = Request::SetMaxIncomingBitrate(call.transport(nodes[0]).clone(), Bitrate::kbps(500));
+    call.request(limit);
+    call.network.run_for(5 * SECOND);
+    let (received, _) = incoming(&mut call, nodes[0]);
+    assert!((400_000..520_000).contains(&received), "{received}");
 }
