@@ -7,8 +7,6 @@ use aws_lc_rs::hmac;
 
 use super::wire::{Init, Ports};
 
-/// How long a cookie may be brought back (RFC 9260 §16: Valid.Cookie.Life).
-pub(super) const LIFETIME: Duration = Duration::from_secs(60);
 const BODY_LEN: usize = 37;
 const MAC_LEN: usize = 32;
 
@@ -54,8 +52,13 @@ impl Cookie {
         out
     }
 
-    /// `age` is the time since the association's beginning.
-    pub(super) fn open(bytes: &[u8], key: &hmac::Key, age: Duration) -> Result<Self, CookieError> {
+    /// `age` is the time since the association's beginning, `lifetime` how long a cookie may be brought back.
+    pub(super) fn open(
+        bytes: &[u8],
+        key: &hmac::Key,
+        age: Duration,
+        lifetime: Duration,
+    ) -> Result<Self, CookieError> {
         if bytes.len() != BODY_LEN + MAC_LEN {
             return Err(CookieError::Forged);
         }
@@ -79,13 +82,15 @@ impl Cookie {
             },
             ports: Ports { source: half(33), destination: half(35) },
         };
-        if age > cookie.issued + LIFETIME { Err(CookieError::Stale(cookie)) } else { Ok(cookie) }
+        if age > cookie.issued + lifetime { Err(CookieError::Stale(cookie)) } else { Ok(cookie) }
     }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    const LIFETIME: Duration = Duration::from_secs(60);
 
     fn cookie() -> Cookie {
         Cookie {
@@ -109,7 +114,7 @@ mod tests {
     fn cookie_comes_back_as_it_was_given() {
         let key = hmac::Key::new(hmac::HMAC_SHA256, &[1; 32]);
         let sealed = cookie().seal(&key);
-        assert_eq!(Cookie::open(&sealed, &key, cookie().issued + LIFETIME), Ok(cookie()));
+        assert_eq!(Cookie::open(&sealed, &key, cookie().issued + LIFETIME, LIFETIME), Ok(cookie()));
     }
 
     #[test]
@@ -119,17 +124,24 @@ mod tests {
         for at in 0..sealed.len() {
             let mut bad = sealed.clone();
             bad[at] ^= 1;
-            assert_eq!(Cookie::open(&bad, &key, cookie().issued), Err(CookieError::Forged), "byte {at}");
+            assert_eq!(
+                Cookie::open(&bad, &key, cookie().issued, LIFETIME),
+                Err(CookieError::Forged),
+                "byte {at}"
+            );
         }
         let other = hmac::Key::new(hmac::HMAC_SHA256, &[2; 32]);
-        assert_eq!(Cookie::open(&sealed, &other, cookie().issued), Err(CookieError::Forged));
-        assert_eq!(Cookie::open(&sealed[1..], &key, cookie().issued), Err(CookieError::Forged));
+        assert_eq!(Cookie::open(&sealed, &other, cookie().issued, LIFETIME), Err(CookieError::Forged));
+        assert_eq!(Cookie::open(&sealed[1..], &key, cookie().issued, LIFETIME), Err(CookieError::Forged));
     }
 
     #[test]
     fn old_cookie_is_stale() {
         let key = hmac::Key::new(hmac::HMAC_SHA256, &[1; 32]);
         let age = cookie().issued + LIFETIME + Duration::from_millis(1);
-        assert_eq!(Cookie::open(&cookie().seal(&key), &key, age), Err(CookieError::Stale(cookie())));
+        assert_eq!(
+            Cookie::open(&cookie().seal(&key), &key, age, LIFETIME),
+            Err(CookieError::Stale(cookie()))
+        );
     }
 }

@@ -5,7 +5,7 @@
 //! The handshake is ours; what comes after it is the library's (`sctp-proto`), which is told of both INITs as if they
 //! had been signalled. So:
 //!
-//! - An INIT costs no memory. The state cookie carries all of it, with a MAC and a life of 60 seconds; a cookie of an
+//! - An INIT costs no memory. The state cookie carries all of it, with a MAC and a lifetime; a cookie of an
 //!   identity that was given up is not taken again.
 //! - Both sides may connect at once (RFC 9260 §5.2.1), as browsers and mediasoup do, and a peer may restart (§5.2.2).
 //! - Tags and first TSNs come from the caller's secret; nothing here reads a clock or a random source.
@@ -44,6 +44,8 @@ pub const MAX_PACKET: usize = 1188;
 pub const MAX_BUNDLED_PACKET: usize = 1416;
 /// Streams each side may use.
 pub const MAX_STREAMS: u16 = 65_535;
+/// How long a state cookie may be brought back, unless told otherwise (RFC 9260 §16: Valid.Cookie.Life).
+pub const COOKIE_LIFETIME: Duration = Duration::from_secs(60);
 
 /// First wait for an answer to INIT and COOKIE ECHO; it doubles.
 const HANDSHAKE_TIMEOUT: Duration = Duration::from_secs(1);
@@ -60,6 +62,7 @@ const STALE_COOKIE: [u8; 4] = [0, 3, 0, 8];
 pub struct Sctp {
     options: SctpOptions,
     secret: hmac::Key,
+    cookie_lifetime: Duration,
     started: Instant,
     ports: Ports,
     /// Which identity is ours: one more after each restart by the peer.
@@ -166,6 +169,7 @@ impl Sctp {
             local: identity(&options, &secret, 0),
             options,
             secret,
+            cookie_lifetime: COOKIE_LIFETIME,
             started: now,
             ports: Ports { source: PORT, destination: PORT },
             generation: 0,
@@ -178,6 +182,13 @@ impl Sctp {
             events: VecDeque::new(),
             happenings: VecDeque::new(),
         }
+    }
+
+    /// Takes state cookies back for so long instead of [`COOKIE_LIFETIME`]. A peer whose round trip is longer never
+    /// connects.
+    #[must_use]
+    pub fn with_cookie_lifetime(self, cookie_lifetime: Duration) -> Self {
+        Self { cookie_lifetime, ..self }
     }
 
     /// Begins the handshake, if it has not begun.
@@ -455,17 +466,16 @@ impl Sctp {
     }
 
     fn handle_cookie_echo(&mut self, now: Instant, packet: &Packet<'_>, chunk: Chunk<'_>) {
-        let cookie =
-            match Cookie::open(chunk.value, &self.secret, now.saturating_duration_since(self.started)) {
-                Ok(cookie) if cookie.local_tag == packet.tag() => cookie,
-                Err(CookieError::Stale(cookie)) if cookie.local_tag == packet.tag() => {
-                    let cause = [STALE_COOKIE, [0; 4]].concat();
-                    let error =
-                        PacketWriter::new(cookie.ports, cookie.peer.tag).chunk(kind::ERROR, 0, &cause);
-                    return self.queue_reply(error.finish());
-                }
-                _ => return,
-            };
+        let age = now.saturating_duration_since(self.started);
+        let cookie = match Cookie::open(chunk.value, &self.secret, age, self.cookie_lifetime) {
+            Ok(cookie) if cookie.local_tag == packet.tag() => cookie,
+            Err(CookieError::Stale(cookie)) if cookie.local_tag == packet.tag() => {
+                let cause = [STALE_COOKIE, [0; 4]].concat();
+                let error = PacketWriter::new(cookie.ports, cookie.peer.tag).chunk(kind::ERROR, 0, &cause);
+                return self.queue_reply(error.finish());
+            }
+            _ => return,
+        };
         let acceptable = match self.phase {
             Phase::New | Phase::Failed | Phase::Closed => false,
             Phase::CookieWait(_) => cookie.generation == self.generation,

@@ -387,7 +387,7 @@ fn stale_forged_and_replayed_cookies_are_refused() {
     assert_eq!((end.local, end.poll_packet(now)), (local, None));
 
     // Stale: answered by an ERROR, and nothing changes.
-    let late = now + cookie::LIFETIME + Duration::from_millis(1);
+    let late = now + COOKIE_LIFETIME + Duration::from_millis(1);
     end.handle_packet(late, &good);
     assert_eq!(end.local, local);
     let error = end.poll_packet(late).expect("an ERROR");

@@ -101,7 +101,8 @@ impl Worker {
         check_sctp_options(options)?;
         let mut secret = [0; 32];
         self.rng.fill_bytes(&mut secret);
-        let sctp = Box::new(Sctp::new(*options, &secret, now));
+        let sctp = Sctp::new(*options, &secret, now).with_cookie_lifetime(self.limits.sctp_cookie_lifetime);
+        let sctp = Box::new(sctp);
         Ok(DataSide::new(DataPath::Sctp { sctp, purpose }))
     }
 

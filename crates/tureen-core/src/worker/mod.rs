@@ -101,6 +101,9 @@ pub struct Limits {
     /// How long the packets of a video frame may wait for its last one, zero for not at all. A frame that leaves as a whole
     /// costs little more than one packet; it is late by this much at most, and only if its last packet is lost or late.
     pub frame_gathering: Duration,
+    /// How long a remote side may take to bring an SCTP state cookie back (RFC 9260 §16: 60 s). Whoever overheard one can
+    /// repeat it for so long; a remote side whose round trip takes longer never connects.
+    pub sctp_cookie_lifetime: Duration,
 }
 
 impl Default for Limits {
@@ -115,6 +118,7 @@ impl Default for Limits {
             control_datagrams: 4096,
             pending_resends: 512,
             frame_gathering: Duration::from_millis(1),
+            sctp_cookie_lifetime: crate::sctp::COOKIE_LIFETIME,
         }
     }
 }

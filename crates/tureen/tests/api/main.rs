@@ -4,6 +4,8 @@ mod data;
 mod direct;
 mod lifetimes;
 mod media;
+#[path = "../member/mod.rs"]
+mod member;
 mod network;
 mod observers;
 mod piping;

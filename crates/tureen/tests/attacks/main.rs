@@ -4,6 +4,8 @@
 //! between them; and each measures that memory does not grow by what they do. A binary of its own, for it counts what
 //! the process allocates: one test runs at a time.
 
+mod call;
+#[path = "../member/mod.rs"]
 mod member;
 mod memory;
 mod plain;
@@ -11,18 +13,9 @@ mod sctp;
 mod tcp;
 
 use std::net::{IpAddr, Ipv4Addr};
-use std::time::{Duration, Instant};
 
 use serde_json::json;
 use tureen::prelude::*;
-
-/// The bound of a wait for something that must happen.
-const PATIENCE: Duration = Duration::from_secs(20);
-
-#[expect(clippy::disallowed_methods, reason = "real sockets need the real time")]
-fn now() -> Instant {
-    Instant::now()
-}
 
 fn listen_info(protocol: Protocol) -> ListenInfo {
     ListenInfo {
@@ -39,7 +32,12 @@ fn listen_info(protocol: Protocol) -> ListenInfo {
 }
 
 async fn router() -> Router {
-    let worker = WorkerManager::new().create_worker(WorkerSettings::default()).await.unwrap();
+    router_with(WorkerSettings::default()).await
+}
+
+/// A router of a worker of its own.
+async fn router_with(settings: WorkerSettings) -> Router {
+    let worker = WorkerManager::new().create_worker(settings).await.unwrap();
     let codecs = serde_json::from_value(json!([opus()])).unwrap();
     worker.create_router(RouterOptions::new(codecs)).await.unwrap()
 }

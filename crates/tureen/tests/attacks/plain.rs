@@ -12,9 +12,9 @@ use tureen_core::transport::protection::{MasterKey, Sealer};
 use tureen_core::units::Ssrc;
 use tureen_core::wire::rtcp::write_bye;
 
-use crate::member::Member;
+use crate::member::{Member, PATIENCE, now};
 use crate::memory::Alone;
-use crate::{PATIENCE, audio, listen_info, now, router};
+use crate::{audio, listen_info, router};
 
 const SSRC: u32 = 77;
 const HEADER_LEN: usize = 12;

@@ -11,8 +11,9 @@ use tureen::prelude::*;
 use tureen_core::api::SctpOptions;
 use tureen_core::sctp::{MAX_STREAMS, Sctp, SctpState};
 
+use crate::member::{PATIENCE, now};
 use crate::memory::Alone;
-use crate::{PATIENCE, listen_info, now, router};
+use crate::{listen_info, router_with};
 
 const OPTIONS: SctpOptions = SctpOptions {
     max_send_message_size: 262_144,
@@ -26,11 +27,21 @@ const OPTIONS: SctpOptions = SctpOptions {
 };
 
 const STREAM: u16 = 3;
-/// Chunk type (RFC 9260 §3.3.11).
+/// Chunk types (RFC 9260 §3.3).
+const INIT_ACK: u8 = 2;
+const ERROR: u8 = 9;
 const COOKIE_ECHO: u8 = 10;
+/// Error cause (RFC 9260 §3.3.10.3).
+const STALE_COOKIE: [u8; 2] = [0, 3];
 /// Where the first chunk of a packet begins, and its value.
 const CHUNK: usize = 12;
 const VALUE: usize = 16;
+
+/// How long a peer waits for packets at a time.
+const TURN: Duration = Duration::from_millis(1);
+
+/// How long a cookie is good where a test waits for its end: a peer on this machine needs far less.
+const COOKIE_LIFETIME: Duration = Duration::from_millis(500);
 
 /// Attackers' INITs, each of another association.
 const INITS: u8 = 40;
@@ -39,8 +50,10 @@ const INITS: u8 = 40;
 struct Peer {
     sctp: Sctp,
     socket: UdpSocket,
-    /// What was sent in the handshake.
-    handshake: Vec<Bytes>,
+    /// The COOKIE ECHOs that it has sent.
+    echoes: Vec<Bytes>,
+    /// How often it was told that a cookie was stale.
+    stale: usize,
     sent: u32,
     transport: PlainTransport,
     messages: mpsc::Receiver<Vec<u8>>,
@@ -49,8 +62,12 @@ struct Peer {
 
 impl Peer {
     fn new() -> Self {
+        Self::of(WorkerSettings::default())
+    }
+
+    fn of(settings: WorkerSettings) -> Self {
         let (transport, producer, consumer) = block_on(async {
-            let router = router().await;
+            let router = router_with(settings).await;
             let mut options = PlainTransportOptions::new(listen_info(Protocol::Udp));
             options.comedia = true;
             options.enable_sctp = true;
@@ -71,11 +88,12 @@ impl Peer {
         consumer.on_message(on_message).detach();
         let socket = UdpSocket::bind((Ipv4Addr::LOCALHOST, 0)).unwrap();
         socket.connect((Ipv4Addr::LOCALHOST, transport.tuple().local_port())).unwrap();
-        socket.set_read_timeout(Some(Duration::from_millis(1))).unwrap();
+        socket.set_read_timeout(Some(TURN)).unwrap();
         Self {
             sctp: Sctp::new(OPTIONS, &[1; 32], now()),
             socket,
-            handshake: Vec::new(),
+            echoes: Vec::new(),
+            stale: 0,
             sent: 0,
             transport,
             messages,
@@ -86,6 +104,13 @@ impl Peer {
     fn connect(&mut self) {
         self.sctp.connect(now());
         self.run_until(|peer| (peer.sctp.state() == SctpState::Connected).then_some(()));
+    }
+
+    /// Begins anew, as a process does that was started again.
+    fn restart(&mut self, secret: u8) {
+        self.sctp = Sctp::new(OPTIONS, &[secret; 32], now());
+        self.echoes.clear();
+        self.connect();
     }
 
     /// A message goes from the peer to the application.
@@ -103,8 +128,8 @@ impl Peer {
         loop {
             while let Some(packet) = self.sctp.poll_packet(now()) {
                 self.socket.send(&packet).unwrap();
-                if self.sctp.state() != SctpState::Connected {
-                    self.handshake.push(packet);
+                if packet[CHUNK] == COOKIE_ECHO {
+                    self.echoes.push(packet);
                 }
             }
             if let Some(result) = done(self) {
@@ -112,6 +137,8 @@ impl Peer {
             }
             assert!(now() < deadline, "it takes too long");
             while let Ok(len) = self.socket.recv(&mut buffer) {
+                let is_stale = buffer[CHUNK] == ERROR && buffer[VALUE..].starts_with(&STALE_COOKIE);
+                self.stale += usize::from(is_stale);
                 self.sctp.handle_packet(now(), &buffer[..len]);
             }
             while self.sctp.poll_event().is_some() {}
@@ -123,9 +150,15 @@ impl Peer {
 
     /// The COOKIE ECHO that the association was made by.
     fn cookie_echo(&self) -> Vec<u8> {
-        let echo = self.handshake.iter().find(|packet| packet[CHUNK] == COOKIE_ECHO);
-        echo.expect("the peer has connected").to_vec()
+        self.echoes.last().expect("the peer has connected").to_vec()
     }
+}
+
+/// Settings of a worker whose cookies are good for [`COOKIE_LIFETIME`].
+fn short_lived_cookies() -> WorkerSettings {
+    let mut settings = WorkerSettings::default();
+    settings.limits.sctp_cookie_lifetime = COOKIE_LIFETIME;
+    settings
 }
 
 /// INITs of associations that nobody has asked for.
@@ -199,6 +232,98 @@ fn forged_and_replayed_cookies_do_not_disturb_an_association() {
     };
     alone.assert_undisturbed(attack, || peer.exchange());
     assert_eq!(peer.transport.sctp_state(), Some(SctpState::Connected));
+}
+
+#[test]
+fn stale_cookies_do_not_disturb_an_association() {
+    let alone = Alone::wait();
+    let mut peer = Peer::of(short_lived_cookies());
+    peer.connect();
+    let end = now() + COOKIE_LIFETIME;
+    while now() <= end {
+        peer.exchange();
+    }
+    let in_its_name = peer.socket.try_clone().unwrap();
+    let echo = peer.cookie_echo();
+    let attack = || {
+        for _ in 0..INITS {
+            in_its_name.send(&echo).unwrap();
+        }
+    };
+    alone.assert_undisturbed(attack, || peer.exchange());
+    // It was the age that they were refused for.
+    peer.run_until(|peer| (peer.stale > 0).then_some(()));
+    assert_eq!(peer.transport.sctp_state(), Some(SctpState::Connected));
+}
+
+#[test]
+fn stale_cookie_makes_no_association_and_its_peer_begins_again() {
+    let _alone = Alone::wait();
+    let mut peer = Peer::of(short_lived_cookies());
+    peer.sctp.connect(now());
+    let init = peer.sctp.poll_packet(now()).unwrap();
+    peer.socket.send(&init).unwrap();
+    peer.socket.set_read_timeout(Some(PATIENCE)).unwrap();
+    let mut buffer = [0; 2000];
+    // The transport's own INIT is left unanswered: it would make an association by another cookie.
+    let echo = loop {
+        let len = peer.socket.recv(&mut buffer).unwrap();
+        if buffer[CHUNK] == INIT_ACK {
+            peer.sctp.handle_packet(now(), &buffer[..len]);
+            break peer.sctp.poll_packet(now()).unwrap();
+        }
+    };
+    peer.socket.set_read_timeout(Some(TURN)).unwrap();
+    let end = now() + COOKIE_LIFETIME;
+    while now() <= end {
+        let _ = peer.socket.recv(&mut buffer);
+    }
+    peer.socket.send(&echo).unwrap();
+    peer.run_until(|peer| (peer.stale > 0).then_some(()));
+    assert_ne!(peer.transport.sctp_state(), Some(SctpState::Connected));
+    peer.connect();
+    peer.exchange();
+}
+
+#[test]
+fn cookies_of_before_a_restart_do_not_disturb_the_new_association() {
+    let alone = Alone::wait();
+    let mut peer = Peer::new();
+    peer.connect();
+    peer.exchange();
+    let mut old = vec![peer.cookie_echo()];
+    for secret in 2..5 {
+        peer.restart(secret);
+        peer.exchange();
+        old.push(peer.cookie_echo());
+    }
+    old.pop();
+    let in_its_name = peer.socket.try_clone().unwrap();
+    let attack = || {
+        for echo in old.iter().cycle().take(INITS.into()) {
+            in_its_name.send(echo).unwrap();
+        }
+    };
+    alone.assert_undisturbed(attack, || peer.exchange());
+    assert_eq!(peer.transport.sctp_state(), Some(SctpState::Connected));
+}
+
+#[test]
+fn cookie_of_an_association_that_is_over_brings_nothing_back() {
+    let alone = Alone::wait();
+    let mut peer = Peer::new();
+    peer.connect();
+    peer.exchange();
+    let echo = peer.cookie_echo();
+    peer.sctp.close();
+    peer.run_until(|peer| (peer.transport.sctp_state() == Some(SctpState::Closed)).then_some(()));
+    while peer.socket.recv(&mut [0; 2000]).is_ok() {}
+    // The worker says nothing to it, and goes on with its other work.
+    let attack = || assert_eq!(peer.socket.send(&echo).unwrap(), echo.len());
+    let exchange = || drop(block_on(peer.transport.dump()).unwrap());
+    alone.assert_undisturbed(attack, exchange);
+    assert!(peer.socket.recv(&mut [0; 2000]).is_err());
+    assert_eq!(peer.transport.sctp_state(), Some(SctpState::Closed));
 }
 
 #[test]

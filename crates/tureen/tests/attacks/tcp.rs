@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use tureen::prelude::*;
 
-use crate::member::Call;
+use crate::call::Call;
 use crate::memory::Alone;
 
 /// More than may wait for their first connectivity check.

@@ -1,34 +1,37 @@
-//! A member of a call: a WebRTC session over a real socket.
+//! A WebRTC session over a real socket, for the tests of the API and for those with attackers.
 
 use std::collections::VecDeque;
 use std::io::{ErrorKind, Read, Write};
 use std::net::{Ipv4Addr, SocketAddr, TcpStream, UdpSocket};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use futures_lite::future::block_on;
 use tureen::data_structures::DtlsState;
 use tureen::prelude::*;
-use tureen_client::{
-    Identity, OutgoingRtp, Received, RecvStreamConfig, SendStreamConfig, Session, SessionConfig,
-};
+use tureen_client::{Identity, Received, Session, SessionConfig};
 use tureen_core::dtls::Role;
 
-use crate::{PATIENCE, audio, capabilities, listen_info, now, router};
+/// The bound of a wait for something that must happen.
+pub(crate) const PATIENCE: Duration = Duration::from_secs(20);
 
 /// How long a member waits for datagrams at a time.
 const TURN: Duration = Duration::from_millis(1);
 
-const SSRC: u32 = 5000;
-
-pub(crate) struct Member {
-    session: Session,
-    wire: Wire,
-    remote: SocketAddr,
-    /// Payloads that came.
-    heard: VecDeque<Vec<u8>>,
+#[expect(clippy::disallowed_methods, reason = "real sockets need the real time")]
+pub(crate) fn now() -> Instant {
+    Instant::now()
 }
 
-enum Wire {
+pub(crate) struct Member {
+    pub(crate) session: Session,
+    pub(crate) wire: Wire,
+    /// What it has connected to.
+    pub(crate) remote: SocketAddr,
+    /// Payloads that came.
+    pub(crate) heard: VecDeque<Vec<u8>>,
+}
+
+pub(crate) enum Wire {
     Udp(UdpSocket),
     /// With what came and is no whole frame yet.
     Tcp(TcpStream, Vec<u8>),
@@ -74,27 +77,8 @@ impl Member {
         member
     }
 
-    /// Receives a producer on the transport that this member has connected with.
-    pub(crate) fn consume(&mut self, transport: &WebRtcTransport, producer: &Producer) -> Consumer {
-        let options = ConsumerOptions::new(producer.id(), capabilities());
-        let consumer = block_on(transport.consume(options)).unwrap();
-        let ssrc = consumer.rtp_parameters().encodings[0].ssrc.unwrap();
-        self.session.add_recv_stream(RecvStreamConfig::new(ssrc, 100, 48_000)).unwrap();
-        consumer
-    }
-
-    /// Waits for the payload of the next packet, in order of arrival.
-    pub(crate) fn hear(&mut self) -> Vec<u8> {
-        self.run_until(|member| member.heard.pop_front())
-    }
-
-    fn send(&mut self, number: u32, payload: &[u8]) {
-        let packet = OutgoingRtp { payload, timestamp: 960 * number, marker: false, audio_level: None };
-        self.session.send_rtp(now(), SSRC, &packet).unwrap();
-        self.turn(false);
-    }
-
-    fn run_until<T>(&mut self, mut done: impl FnMut(&mut Self) -> Option<T>) -> T {
+    /// Sends and receives until there is a result.
+    pub(crate) fn run_until<T>(&mut self, mut done: impl FnMut(&mut Self) -> Option<T>) -> T {
         let deadline = now() + PATIENCE;
         loop {
             if let Some(result) = done(self) {
@@ -105,8 +89,8 @@ impl Member {
         }
     }
 
-    /// Sends what is to be sent and takes what has come, or comes within [`TURN`].
-    fn turn(&mut self, mut waits: bool) {
+    /// Sends what is to be sent and takes what has come or, if it waits, comes within [`TURN`].
+    pub(crate) fn turn(&mut self, mut waits: bool) {
         let mut datagram = Vec::new();
         while self.session.poll_transmit(&mut datagram).is_some() {
             self.wire.send(self.remote, &datagram);
@@ -164,45 +148,5 @@ fn unless_late<T>(result: std::io::Result<T>) -> Option<T> {
         Ok(value) => Some(value),
         Err(error) if matches!(error.kind(), ErrorKind::WouldBlock | ErrorKind::TimedOut) => None,
         Err(error) => panic!("{error}"),
-    }
-}
-
-/// A call of two members on one WebRtcServer: what one sends, the other one must hear.
-pub(crate) struct Call {
-    speaker: Member,
-    listener: Member,
-    sent: u32,
-    _kept: (Producer, Consumer, [WebRtcTransport; 2]),
-}
-
-impl Call {
-    pub(crate) fn new(protocol: Protocol) -> Self {
-        let (transports, producer) = block_on(async {
-            let router = router().await;
-            let infos = WebRtcServerListenInfos::new(listen_info(protocol));
-            let server = router.worker().create_webrtc_server(WebRtcServerOptions::new(infos)).await.unwrap();
-            let options = WebRtcTransportOptions::new_with_server(server);
-            let speaking = router.create_webrtc_transport(options.clone()).await.unwrap();
-            let listening = router.create_webrtc_transport(options).await.unwrap();
-            let producer = speaking.produce(audio(SSRC)).await.unwrap();
-            ([speaking, listening], producer)
-        });
-        let [mut speaker, mut listener] = transports.each_ref().map(Member::connect);
-        speaker.session.add_send_stream(SendStreamConfig::new(SSRC, 100, 48_000)).unwrap();
-        let consumer = listener.consume(&transports[1], &producer);
-        Self { speaker, listener, sent: 0, _kept: (producer, consumer, transports) }
-    }
-
-    /// Where both members have connected to.
-    pub(crate) fn server(&self) -> SocketAddr {
-        self.speaker.remote
-    }
-
-    /// A packet goes from one member to the other.
-    pub(crate) fn exchange(&mut self) {
-        self.sent += 1;
-        let payload = self.sent.to_be_bytes().repeat(15);
-        self.speaker.send(self.sent, &payload);
-        assert_eq!(self.listener.hear(), payload);
     }
 }

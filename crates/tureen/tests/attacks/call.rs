@@ -1,0 +1,74 @@
+//! A call between two members, and what members do in it.
+
+use std::net::SocketAddr;
+
+use futures_lite::future::block_on;
+use tureen::prelude::*;
+use tureen_client::{OutgoingRtp, RecvStreamConfig, SendStreamConfig};
+
+use crate::member::{Member, now};
+use crate::{audio, capabilities, listen_info, router};
+
+const SSRC: u32 = 5000;
+
+/// A call of two members on one WebRtcServer: what one sends, the other one must hear.
+pub(crate) struct Call {
+    speaker: Member,
+    listener: Member,
+    sent: u32,
+    _kept: (Producer, Consumer, [WebRtcTransport; 2]),
+}
+
+impl Call {
+    pub(crate) fn new(protocol: Protocol) -> Self {
+        let (transports, producer) = block_on(async {
+            let router = router().await;
+            let infos = WebRtcServerListenInfos::new(listen_info(protocol));
+            let server = router.worker().create_webrtc_server(WebRtcServerOptions::new(infos)).await.unwrap();
+            let options = WebRtcTransportOptions::new_with_server(server);
+            let speaking = router.create_webrtc_transport(options.clone()).await.unwrap();
+            let listening = router.create_webrtc_transport(options).await.unwrap();
+            let producer = speaking.produce(audio(SSRC)).await.unwrap();
+            ([speaking, listening], producer)
+        });
+        let [mut speaker, mut listener] = transports.each_ref().map(Member::connect);
+        speaker.session.add_send_stream(SendStreamConfig::new(SSRC, 100, 48_000)).unwrap();
+        let consumer = listener.consume(&transports[1], &producer);
+        Self { speaker, listener, sent: 0, _kept: (producer, consumer, transports) }
+    }
+
+    /// Where both members have connected to.
+    pub(crate) fn server(&self) -> SocketAddr {
+        self.speaker.remote
+    }
+
+    /// A packet goes from one member to the other.
+    pub(crate) fn exchange(&mut self) {
+        self.sent += 1;
+        let payload = self.sent.to_be_bytes().repeat(15);
+        self.speaker.send(self.sent, &payload);
+        assert_eq!(self.listener.hear(), payload);
+    }
+}
+
+impl Member {
+    /// Receives a producer on the transport that this member has connected with.
+    pub(crate) fn consume(&mut self, transport: &WebRtcTransport, producer: &Producer) -> Consumer {
+        let options = ConsumerOptions::new(producer.id(), capabilities());
+        let consumer = block_on(transport.consume(options)).unwrap();
+        let ssrc = consumer.rtp_parameters().encodings[0].ssrc.unwrap();
+        self.session.add_recv_stream(RecvStreamConfig::new(ssrc, 100, 48_000)).unwrap();
+        consumer
+    }
+
+    /// Waits for the payload of the next packet, in order of arrival.
+    pub(crate) fn hear(&mut self) -> Vec<u8> {
+        self.run_until(|member| member.heard.pop_front())
+    }
+
+    fn send(&mut self, number: u32, payload: &[u8]) {
+        let packet = OutgoingRtp { payload, timestamp: 960 * number, marker: false, audio_level: None };
+        self.session.send_rtp(now(), SSRC, &packet).unwrap();
+        self.turn(false);
+    }
+}
