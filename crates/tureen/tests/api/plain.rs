@@ -1,12 +1,14 @@
 //! Plain transports: RTP without ICE and DTLS.
 
-use std::net::UdpSocket;
+use std::net::{Ipv6Addr, UdpSocket};
 use std::sync::{Mutex, mpsc};
 
 use futures_lite::future::block_on;
+use tureen::data_structures::SocketFlags;
 use tureen::srtp_parameters::SrtpParameters;
 
 use super::*;
+use crate::member::PATIENCE;
 
 fn no_parameters() -> PlainTransportRemoteParameters {
     PlainTransportRemoteParameters { ip: None, port: None, rtcp_port: None, srtp_parameters: None }
@@ -57,10 +59,7 @@ fn comedia_tells_where_media_comes_from() {
         let _handler = transport.on_tuple(move |tuple| tuples.lock().unwrap().send(tuple.clone()).unwrap());
 
         let endpoint = UdpSocket::bind("127.0.0.1:0").unwrap();
-        let mut packet = vec![0x80, 111, 0, 1, 0, 0, 0, 1];
-        packet.extend(1111_u32.to_be_bytes());
-        packet.extend([0xf8, 1, 2, 3]);
-        endpoint.send_to(&packet, ("127.0.0.1", transport.tuple().local_port())).unwrap();
+        endpoint.send_to(&rtp(1, 1111), ("127.0.0.1", transport.tuple().local_port())).unwrap();
         let tuple = changed.recv().unwrap();
         assert_eq!(tuple.remote_port(), Some(endpoint.local_addr().unwrap().port()));
         assert_eq!(transport.tuple(), tuple);
@@ -87,5 +86,64 @@ fn transport_with_srtp_tells_its_keys() {
         transport.connect(remote_parameters).await.unwrap();
         let keys = transport.srtp_parameters().unwrap();
         assert_eq!(keys.crypto_suite, SrtpCryptoSuite::AesCm128HmacSha180);
+    });
+}
+
+#[test]
+fn media_comes_and_goes_by_ipv6() {
+    let endpoint = match UdpSocket::bind((Ipv6Addr::LOCALHOST, 0)) {
+        Ok(endpoint) => endpoint,
+        Err(error) => return println!("skipped, this machine has no IPv6: {error}"),
+    };
+    endpoint.set_read_timeout(Some(PATIENCE)).unwrap();
+    let (transport, _kept) = block_on(async {
+        let router = router().await;
+        let info = ListenInfo {
+            ip: IpAddr::V6(Ipv6Addr::LOCALHOST),
+            flags: Some(SocketFlags { ipv6_only: true, udp_reuse_port: false }),
+            send_buffer_size: Some(100_000),
+            recv_buffer_size: Some(100_000),
+            ..listen_info(None)
+        };
+        let mut options = PlainTransportOptions::new(info);
+        options.comedia = true;
+        let transport = router.create_plain_transport(options).await.unwrap();
+        let producer = transport.produce(audio("0", 1111)).await.unwrap();
+        let options = ConsumerOptions::new(producer.id(), capabilities());
+        let consumer = transport.consume(options).await.unwrap();
+        (transport, (producer, consumer))
+    });
+    assert_eq!(transport.tuple().local_address(), "::1");
+    let (tuples, changed) = mpsc::channel();
+    let tuples = Mutex::new(tuples);
+    transport.on_tuple(move |tuple| tuples.lock().unwrap().send(tuple.remote_ip()).unwrap()).detach();
+    // Its own media comes back.
+    for number in 0..2 {
+        endpoint.send_to(&rtp(number, 1111), (Ipv6Addr::LOCALHOST, transport.tuple().local_port())).unwrap();
+    }
+    let mut buffer = [0; 1500];
+    // Reports come too.
+    while buffer[1] & 0x7f != 100 {
+        endpoint.recv(&mut buffer).unwrap();
+    }
+    assert_eq!(buffer[12..16], [0xf8, 1, 2, 3]);
+    assert_eq!(changed.recv_timeout(PATIENCE).unwrap(), Some(IpAddr::V6(Ipv6Addr::LOCALHOST)));
+}
+
+#[test]
+fn transports_share_a_port_if_both_ask_for_it() {
+    block_on(async {
+        let router = router().await;
+        let create = async |port, udp_reuse_port| {
+            let flags = Some(SocketFlags { ipv6_only: false, udp_reuse_port });
+            let info = ListenInfo { flags, ..listen_info(Some(port)) };
+            router.create_plain_transport(PlainTransportOptions::new(info)).await
+        };
+        let port = UdpSocket::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
+        let first = create(port, true).await.unwrap();
+        let second = create(port, true).await.unwrap();
+        assert_eq!([first.tuple().local_port(), second.tuple().local_port()], [port; 2]);
+        let error = create(port, false).await.unwrap_err().to_string();
+        assert!(error.contains(&port.to_string()), "{error}");
     });
 }
