@@ -1,7 +1,8 @@
 //! Sends every endpoint its own audio and video back: the smallest application that shows all that signalling must do.
 //!
-//! `cargo run -p tureen --example echo`, then let a page made with mediasoup-client open `ws://127.0.0.1:3000/ws`. The
-//! messages are JSON objects told apart by `action`. The server begins:
+//! `cargo run -p tureen --example echo`, then let a page made with mediasoup-client open `ws://127.0.0.1:3000/ws`; another
+//! address may follow, as in `--example echo -- 127.0.0.1:4000`. `tests/browser/lib/example-client.js` is such a page's
+//! script. The messages are JSON objects told apart by `action`. The server begins:
 //!
 //! | from | action | what for |
 //! | --- | --- | --- |
@@ -30,7 +31,8 @@ use tureen::prelude::*;
 async fn main() -> Result<(), Box<dyn Error>> {
     let worker = WorkerManager::new().create_worker(WorkerSettings::default()).await?;
     let app = HttpRouter::new().route("/ws", any(accept)).with_state(worker);
-    let listener = tokio::net::TcpListener::bind("127.0.0.1:3000").await?;
+    let address = std::env::args().nth(1);
+    let listener = tokio::net::TcpListener::bind(address.as_deref().unwrap_or("127.0.0.1:3000")).await?;
     println!("listening on ws://{}/ws", listener.local_addr()?);
     axum::serve(listener, app).await?;
     Ok(())

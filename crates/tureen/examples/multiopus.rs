@@ -2,7 +2,8 @@
 //!
 //! `cargo run -p tureen --example multiopus`, then let a page made with mediasoup-client open `ws://127.0.0.1:3000/music`
 //! and consume what the message `ProducerAdded` names; the other messages are those of `echo.rs`. The server prints the
-//! command that has GStreamer send. Of the browsers Chromium decodes `multiopus`.
+//! command that has GStreamer send. Of the browsers Chromium decodes `multiopus`, but does not say so: the page has to put
+//! it into the offers and answers that Chromium makes, as `tests/browser/lib/example-client.js` does.
 
 mod endpoint;
 

@@ -24,5 +24,10 @@ export function sendTestPicture({ audio, video }) {
     `! rtpopuspay pt=${audio.payloadType} ssrc=${audio.ssrc}`,
     session(1, audio),
   ];
-  return run(GST_LAUNCH, ['--quiet', ...pipeline.join(' ').split(' ')]);
+  return launch(`--quiet ${pipeline.join(' ')}`);
+}
+
+/** Runs what follows `gst-launch-1.0` on a command line without quotes. */
+export function launch(pipeline) {
+  return run(GST_LAUNCH, pipeline.split(' '));
 }

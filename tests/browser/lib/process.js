@@ -10,14 +10,18 @@ export function run(command, parameters) {
   let [stdout, stderr] = ['', ''];
   child.stdout.setEncoding('utf8').on('data', (chunk) => (stdout += chunk));
   child.stderr.setEncoding('utf8').on('data', (chunk) => (stderr += chunk));
+  let end = null;
   const ended = new Promise((resolve) => {
-    child.once('error', (error) => resolve(error.message));
-    child.once('exit', (code, signal) => resolve(signal ?? `code ${code}`));
+    child.once('error', (error) => resolve((end = error.message)));
+    child.once('exit', (code, signal) => resolve((end = signal ?? `code ${code}`)));
   });
   return {
     /** What it has printed, a line of JSON each. */
     lines: () => stdout.split('\n').slice(0, -1).map((line) => JSON.parse(line)),
+    output: () => stdout,
     complaints: () => stderr,
+    /** How it has ended; null while it runs. */
+    end: () => end,
     /** Ends its input and waits for a good end. */
     async ends(limitMs) {
       child.stdin.end();
@@ -30,7 +34,7 @@ export function run(command, parameters) {
     /** Waits until somebody has the port. */
     async listens(port) {
       while (await isFree(port)) {
-        if (child.exitCode !== null) throw new Error(`${command} ended\n${stderr}`);
+        if (end !== null) throw new Error(`${command} ended with ${end}\n${stderr}`);
         await new Promise((resolve) => setTimeout(resolve, 20));
       }
     },

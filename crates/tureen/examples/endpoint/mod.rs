@@ -17,7 +17,8 @@ use tureen::prelude::*;
 /// Whatever ends an endpoint.
 pub(crate) type Failure = Box<dyn Error + Send + Sync>;
 
-/// Serves WebSockets at `ws://127.0.0.1:3000/NAME`, each by a call of `serve` with the name.
+/// Serves WebSockets at `ws://127.0.0.1:3000/NAME`, each by a call of `serve` with the name. Another address may be given
+/// on the command line, with port 0 for any that is free.
 pub(crate) async fn listen<F, Serving>(serve: F) -> Result<(), Failure>
 where
     F: Fn(String, Connection) -> Serving + Clone + Send + Sync + 'static,
@@ -31,7 +32,8 @@ where
         })
     };
     let app = axum::Router::new().route("/{name}", any(accept));
-    let listener = tokio::net::TcpListener::bind("127.0.0.1:3000").await?;
+    let address = std::env::args().nth(1);
+    let listener = tokio::net::TcpListener::bind(address.as_deref().unwrap_or("127.0.0.1:3000")).await?;
     println!("listening on ws://{}/NAME", listener.local_addr()?);
     axum::serve(listener, app).await?;
     Ok(())
