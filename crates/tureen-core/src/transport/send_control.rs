@@ -74,11 +74,13 @@ pub struct SendControl {
     pub feedback: Feedback,
     /// What consumers want in all.
     pub desired: Bitrate,
+    /// What those without layers take of it: it is sent whatever the estimate.
+    pub fixed: Bitrate,
     /// When consumers' layers were chosen last, and for which target.
     pub chosen_at: Option<Instant>,
     /// See [`SendControl::chosen_at`].
     pub chosen_for: Bitrate,
-    /// Whether a consumer has layers to choose from. Without that nothing follows from the estimate: no probes are sent
+    /// Whether a consumer has layers to choose from. Without that no layer follows from the estimate: no probes are sent
     /// to raise it, and nothing waits for it.
     pub adaptive: bool,
     /// Choices so far.
@@ -105,16 +107,16 @@ struct RepairBudget {
 }
 
 impl RepairBudget {
-    /// Of the target.
+    /// Of the rate.
     const SHARE: f64 = 0.3;
     /// How long it gathers.
     const WINDOW: Duration = Duration::from_millis(500);
     /// There is always enough for a few packets.
     const MIN_BYTES: f64 = 6000.0;
 
-    fn spend(&mut self, now: Instant, target: Bitrate, bytes: usize) -> bool {
+    fn spend(&mut self, now: Instant, rate: Bitrate, bytes: usize) -> bool {
         let elapsed = now.saturating_duration_since(std::mem::replace(&mut self.updated_at, now));
-        let rate = target * Self::SHARE;
+        let rate = rate * Self::SHARE;
         let most = (rate.bytes_in(Self::WINDOW) as f64).max(Self::MIN_BYTES);
         let gathered = rate.as_bps() as f64 / 8.0 * elapsed.as_secs_f64();
         self.bytes = (self.bytes + gathered).min(most);
@@ -189,6 +191,7 @@ impl SendControl {
             controller: CongestionController::new(now, config),
             feedback,
             desired: Bitrate::ZERO,
+            fixed: Bitrate::ZERO,
             chosen_at: None,
             chosen_for: Bitrate::ZERO,
             adaptive: false,
@@ -243,9 +246,11 @@ impl SendControl {
         if allowance > 0 || overdue { self.held.pop_front() } else { None }
     }
 
-    /// Whether a packet of this size may be sent again now. Without consumers that could send less everything may.
+    /// Whether a packet of this size may be sent again now. Where the estimate is less than what is sent anyway, that
+    /// counts: it may be low only because nothing probes it.
     pub fn may_repair(&mut self, now: Instant, bytes: usize) -> bool {
-        !self.adaptive || self.repairs.spend(now, self.controller.target(), bytes)
+        let rate = self.controller.target().max(self.fixed);
+        self.repairs.spend(now, rate, bytes)
     }
 
     /// Forgets what waits: it can't be sent.

@@ -200,18 +200,22 @@ impl Worker {
         let Some(control) = &mut transport.send_control else { return };
         let mut scratch = std::mem::take(&mut control.scratch);
         scratch.clear();
-        let mut desired = Bitrate::ZERO;
+        let (mut desired, mut fixed) = (Bitrate::ZERO, Bitrate::ZERO);
         for &consumer_key in &transport.consumers {
             let Some(consumer) = self.consumers.get_mut(consumer_key).filter(|c| c.is_active()) else {
                 continue;
             };
             let Some(producer) = self.producers.get_mut(consumer.producer) else { continue };
-            desired = desired + scratch.add(now, consumer_key, consumer, producer);
+            let wanted = scratch.add(now, consumer_key, consumer, producer);
+            desired = desired + wanted;
+            if consumer.layers.is_none() {
+                fixed = fixed + wanted;
+            }
         }
         let target = control.controller.target();
         allocate(target, &mut scratch.candidates, control.rounds);
 
-        control.desired = desired;
+        (control.desired, control.fixed) = (desired, fixed);
         let was_adaptive = std::mem::replace(&mut control.adaptive, scratch.has_layers());
         let becomes_adaptive = control.adaptive && !was_adaptive;
         if control.adaptive {

@@ -259,3 +259,18 @@ fn sender_that_knows_only_rembs_follows_its_link() {
     let (received, _) = incoming(&mut call, nodes[0]);
     assert!((400_000..520_000).contains(&received), "{received}");
 }
+
+#[test]
+fn retransmissions_leave_room_for_media_that_can_not_become_less() {
+    let mut call = Call::new(8);
+    let nodes = call.join_all(&[good_link(), good_link()]);
+    // 2 Mbit/s over half of that: what is lost is asked for again, and lost again.
+    call.network.set_links(nodes[1], good_link(), capped(Bitrate::mbps(1)));
+    let video = call.produce_video(nodes[0], VideoConfig { frame_bytes: 8000, ..VideoConfig::default() });
+    call.consume(nodes[1], &video);
+    call.network.run_for(15 * SECOND);
+    let request = Request::TransportStats(call.transport(nodes[1]).clone());
+    let Response::TransportStats(stats) = call.request(request) else { panic!("not statistics") };
+    let share = stats.rtx_sent.bytes as f64 / stats.rtp_sent.bytes as f64;
+    assert!((0.15..0.35).contains(&share), "{share} of what media takes");
+}
