@@ -51,7 +51,7 @@ use delay_based::DelayBased;
 use history::{Report, SentHistory};
 use loss_based::{LossBased, LossState};
 use pacer::Pacer;
-use probe::{ProbeShot, Prober};
+use probe::{ProbeShot, Probed, Prober};
 use probe_policy::{Limit, ProbePolicy, Requests};
 use reports::ReportBased;
 use throughput::Throughput;
@@ -323,10 +323,8 @@ impl CongestionController {
         let limited = self.alr.limited_since().is_some();
         self.throughput.on_arrivals(&report.arrivals);
         let delivered = self.throughput.bitrate();
-        let probed = self.prober.on_arrivals(&report.arrivals).map(|probed| {
-            let floor = delivered.map_or(Bitrate::ZERO, |delivered| delivered * PROBE_FLOOR);
-            probed.max(floor.min(self.delay_based.estimate()))
-        });
+        let probed =
+            self.prober.on_arrivals(&report.arrivals).and_then(|probed| self.judge(probed, delivered));
         let outcome = self.delay_based.on_arrivals(now, &report.arrivals, &self.throughput, probed, limited);
         if outcome.decreased {
             self.loss_based.on_overuse(now);
@@ -339,6 +337,17 @@ impl CongestionController {
             self.request_probes(now, requests);
         }
         changed
+    }
+
+    /// The estimate that follows from a probe, if one does. Small probes are usual where consumers want little: that one
+    /// got through says nothing against a higher estimate.
+    fn judge(&self, probed: Probed, delivered: Option<Bitrate>) -> Option<Bitrate> {
+        let estimate = self.delay_based.estimate();
+        if probed.bitrate >= estimate {
+            return Some(probed.bitrate);
+        }
+        let floor = delivered.map_or(Bitrate::ZERO, |delivered| delivered * PROBE_FLOOR);
+        probed.saturated.then(|| probed.bitrate.max(floor.min(estimate)))
     }
 
     /// The shortest time from sending to feedback, without what packets waited for others to be reported with them.

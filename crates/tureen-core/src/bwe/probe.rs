@@ -41,6 +41,16 @@ pub struct ProbeShot {
     pub bytes: usize,
 }
 
+/// What a probe found.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Probed {
+    /// The rate at which it got through; a little less where that is all that the path carries.
+    pub bitrate: Bitrate,
+    /// Whether it is: packets came more slowly than they were sent. Otherwise the path carries this much, and maybe
+    /// more.
+    pub saturated: bool,
+}
+
 /// Sends one probe after the other.
 #[derive(Debug, Default)]
 pub struct Prober {
@@ -142,8 +152,8 @@ impl Prober {
     }
 
     /// Takes the arrivals of one feedback packet, of which some belong to probes. Gives what the latest complete probe
-    /// measured.
-    pub fn on_arrivals(&mut self, arrivals: &[Arrival]) -> Option<Bitrate> {
+    /// found.
+    pub fn on_arrivals(&mut self, arrivals: &[Arrival]) -> Option<Probed> {
         for arrival in arrivals.iter().filter(|arrival| arrival.probe != 0) {
             let measurement = &mut self.measured[usize::from(arrival.probe) % MEASURED];
             if measurement.id == arrival.probe {
@@ -154,7 +164,7 @@ impl Prober {
             let fresh = std::mem::take(&mut measurement.fresh);
             Some((measurement.last_received, measurement.result().filter(|_| fresh)?))
         });
-        results.max_by_key(|&(at, _)| at).map(|(_, bitrate)| bitrate)
+        results.max_by_key(|&(at, _)| at).map(|(_, probed)| probed)
     }
 }
 
@@ -192,7 +202,7 @@ impl Measurement {
         self.fresh = true;
     }
 
-    fn result(&self) -> Option<Bitrate> {
+    fn result(&self) -> Option<Probed> {
         let enough = f64::from(self.packets) >= f64::from(MIN_PACKETS) * MIN_ARRIVED
             && self.bytes as f64 >= self.min_bytes as f64 * MIN_ARRIVED;
         let sending = self.last_sent - self.first_sent;
@@ -203,13 +213,9 @@ impl Measurement {
         // The last shot left after the time of sending, the first packet had arrived before the time of receiving.
         let sent = rate(self.bytes - u64::from(self.last_shot), sending);
         let received = rate(self.bytes - u64::from(self.first_received_size), receiving);
-        if received > sent * MAX_SPEED_UP {
-            None
-        } else if received < sent * SATURATED {
-            Some(received * TARGET_OF_CAPACITY)
-        } else {
-            Some(sent.min(received))
-        }
+        let saturated = received < sent * SATURATED;
+        let bitrate = if saturated { received * TARGET_OF_CAPACITY } else { sent.min(received) };
+        (received <= sent * MAX_SPEED_UP).then_some(Probed { bitrate, saturated })
     }
 }
 
@@ -218,7 +224,7 @@ mod tests {
     use super::*;
 
     /// Sends a probe in packets of at most 300 bytes; the path lets them through at `capacity`.
-    fn probe(at: Bitrate, capacity: Bitrate, lost: usize) -> Option<Bitrate> {
+    fn probe(at: Bitrate, capacity: Bitrate, lost: usize) -> Option<Probed> {
         let mut prober = Prober::default();
         prober.request(0, at);
         let (mut now, mut free_at) = (0, 0);
@@ -239,20 +245,22 @@ mod tests {
         prober.on_arrivals(&arrivals)
     }
 
-    fn assert_near(measured: Option<Bitrate>, expected: Bitrate) {
-        let measured = measured.expect("a result");
-        assert!(measured >= expected * 0.93 && measured <= expected * 1.05, "{measured}, not {expected}");
+    fn assert_found(probed: Option<Probed>, expected: Bitrate, saturated: bool) {
+        let probed = probed.expect("a result");
+        let (low, high) = (expected * 0.93, expected * 1.05);
+        assert!((low..=high).contains(&probed.bitrate), "{probed:?}, not {expected}");
+        assert_eq!(probed.saturated, saturated);
     }
 
     #[test]
     fn free_path_measures_the_rate_of_the_probe() {
-        assert_near(probe(Bitrate::kbps(2000), Bitrate::mbps(100), 0), Bitrate::kbps(2000));
-        assert_near(probe(Bitrate::mbps(20), Bitrate::mbps(100), 0), Bitrate::mbps(20));
+        assert_found(probe(Bitrate::kbps(2000), Bitrate::mbps(100), 0), Bitrate::kbps(2000), false);
+        assert_found(probe(Bitrate::mbps(20), Bitrate::mbps(100), 0), Bitrate::mbps(20), false);
     }
 
     #[test]
     fn saturated_path_measures_a_little_less_than_the_capacity() {
-        assert_near(probe(Bitrate::kbps(4000), Bitrate::kbps(1000), 0), Bitrate::kbps(950));
+        assert_found(probe(Bitrate::kbps(4000), Bitrate::kbps(1000), 0), Bitrate::kbps(950), true);
     }
 
     #[test]

@@ -84,11 +84,13 @@ impl ProbePolicy {
         }
     }
 
-    /// Media can flow.
+    /// Media can flow. The first probes wait until so much is wanted that they can find more than the initial
+    /// estimate.
     pub fn start(&mut self, now: Micros) -> Requests {
-        if std::mem::replace(&mut self.started, true) {
+        if self.started || self.estimate >= self.ceiling() {
             return Requests::new();
         }
+        self.started = true;
         let rates = INITIAL.map(|factor| self.estimate * factor);
         self.request(now, &rates, true)
     }
@@ -239,6 +241,15 @@ mod tests {
         let mut policy = ProbePolicy::new(Bitrate::kbps(600), Bitrate::kbps(1000));
         assert_eq!(kbps(policy.start(0)), [1000]);
         assert_eq!(kbps(policy.on_estimate(1, Bitrate::kbps(990), Limit::None)), NONE);
+    }
+
+    #[test]
+    fn first_probes_wait_until_they_can_find_more_than_the_initial_estimate() {
+        let mut policy = ProbePolicy::new(Bitrate::kbps(1000), Bitrate::ZERO);
+        policy.set_desired(0, Bitrate::kbps(400));
+        assert_eq!(kbps(policy.start(0)), NONE, "the first of two consumers");
+        policy.set_desired(1, Bitrate::kbps(800));
+        assert_eq!(kbps(policy.start(1)), [1600]);
     }
 
     #[test]

@@ -135,6 +135,17 @@ fn nothing_far_beyond_what_is_wanted_is_probed_for() {
 }
 
 #[test]
+fn small_probe_that_gets_through_does_not_lower_the_estimate() {
+    let initial = Bitrate::kbps(1000);
+    for (capacity, low, high) in [(Bitrate::mbps(100), 1000, 1010), (Bitrate::kbps(350), 300, 360)] {
+        let mut path = Path::new(BweConfig { initial, ..BweConfig::default() }, capacity);
+        path.controller.prober.request(0, Bitrate::kbps(700));
+        path.run(300 * MS, |_| Bitrate::kbps(100));
+        assert_within(path.controller.target(), low, high);
+    }
+}
+
+#[test]
 fn wish_that_suddenly_fits_is_found_soon() {
     let mut path = Path::new(BweConfig::default(), Bitrate::kbps(500));
     path.controller.set_desired(path.now, Bitrate::kbps(1300));
