@@ -54,6 +54,8 @@ export class RoomClient {
   /** Whether this side's media may be sent yet in this session. */
   #maySend = false;
   #rejoinTimer: ReturnType<typeof setTimeout> | undefined;
+  /** See `expectVideo`. */
+  #expectedLines = Infinity;
 
   /**
    * Connects at once, media included, so that joining takes no longer than it must. Nobody in the room hears of it
@@ -119,6 +121,12 @@ export class RoomClient {
     this.#setDisplayName(displayName);
   }
 
+  /** Tells with how many lines (device pixels) a video will probably be shown that comes now. */
+  expectVideo(lines: number): void {
+    this.#expectedLines = lines;
+    this.#session?.videoDemand.expect(lines);
+  }
+
   /** Tells with how many lines (device pixels) a video is shown, null for out of sight. */
   showVideo(consumerId: string, lines: number | null): void {
     this.#session?.videoDemand.show(consumerId, lines);
@@ -155,6 +163,7 @@ export class RoomClient {
       const session = await MediaSession.open(connection, handlers, this.#options.session);
       if (connection.lost) return session.close();
       this.#session = session;
+      session.videoDemand.expect(this.#expectedLines);
       this.#maySend = false;
       const displayName = await this.#displayName;
       if (this.#session !== session) return;
@@ -191,17 +200,19 @@ export class RoomClient {
     }
   }
 
-  async #handleRequest({ method, data }: ServerRequest): Promise<void> {
+  /** Gives what is to be answered, if anything. */
+  async #handleRequest({ method, data }: ServerRequest): Promise<object | undefined> {
     const session = this.#session;
     if (!session) throw new Error('not joined');
     if (method === 'newDataConsumer') {
       if (!session.chat) throw new Error('no data channels');
       // Its negotiation would come before those of the first pictures.
       await session.receiving(LISTEN_FIRST_MS);
-      return session.chat.consume(data);
+      await session.chat.consume(data);
+      return undefined;
     }
     const made = await session.consume(data);
-    if (!made || this.#session !== session) return;
+    if (!made || this.#session !== session) return undefined;
     this.#dispatch({
       type: 'consumerAdded',
       consumer: {
@@ -214,6 +225,7 @@ export class RoomClient {
         paused: made.paused,
       },
     });
+    return made.answer;
   }
 
   #handleNotification(notification: ServerNotification): void {

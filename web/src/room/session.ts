@@ -5,7 +5,7 @@
 
 import type { types } from 'mediasoup-client';
 import type { SignalingConnection } from '../signaling/client';
-import type { ServerRequests } from '../signaling/protocol';
+import type { NewConsumerAnswer, ServerRequests } from '../signaling/protocol';
 import { Chat } from './chat';
 import type { ChatHandlers } from './chat';
 import { soundOptions, videoOptions } from './codecs';
@@ -42,6 +42,13 @@ interface PendingConsumer {
   peerId: string;
   closed: boolean;
   paused: boolean;
+}
+
+interface MadeConsumer {
+  consumer: types.Consumer;
+  paused: boolean;
+  /** What the server is to be told. */
+  answer: NewConsumerAnswer;
 }
 
 export class MediaSession {
@@ -151,7 +158,7 @@ export class MediaSession {
   }
 
   /** Makes a consumer; null when the server closed it meanwhile. */
-  async consume(request: NewConsumer): Promise<{ consumer: types.Consumer; paused: boolean } | null> {
+  async consume(request: NewConsumer): Promise<MadeConsumer | null> {
     const { id, peerId, producerId, kind, rtpParameters, appData, producerPaused } = request;
     const pending: PendingConsumer = { peerId, closed: false, paused: producerPaused };
     this.#pendingConsumers.set(id, pending);
@@ -179,10 +186,12 @@ export class MediaSession {
       if (pending.paused) consumer.pause();
       this.#awaitMedia(consumer.track);
       this.consumers.set(id, consumer);
+      const answer: NewConsumerAnswer = {};
       if (kind === 'video') {
-        this.videoDemand.add(id, rtpParameters.encodings?.[0]?.scalabilityMode, appData['height']);
+        const scalabilityMode = rtpParameters.encodings?.[0]?.scalabilityMode;
+        answer.preferredLayers = this.videoDemand.add(id, scalabilityMode, appData['height']);
       }
-      return { consumer, paused: pending.paused };
+      return { consumer, paused: pending.paused, answer };
     } finally {
       this.#pendingConsumers.delete(id);
     }

@@ -42,7 +42,41 @@ describe('the server', () => {
     await vi.runAllTimersAsync();
     demand.show('c', 150);
     await vi.runAllTimersAsync();
-    expect(asked).toEqual(['setConsumerPreferredLayers 2', 'setConsumerPreferredLayers 0']);
+    expect(asked).toEqual(['setConsumerPreferredLayers 0']);
+  });
+
+  it('knows the first layers before the first picture', async () => {
+    demand.expect(350);
+    const answers = ['L3T3', 'L1T3', undefined].map((mode, index) => demand.add(`${index}`, mode, 720));
+    expect(answers).toEqual([{ spatialLayer: 1, temporalLayer: 2 }, undefined, undefined]);
+    demand.show('0', 360);
+    await vi.runAllTimersAsync();
+    expect(asked).toEqual([]);
+  });
+
+  it('is asked for a larger layer at once, for a smaller one when the video stays small', async () => {
+    demand.add('c', 'L3T3', 720);
+    demand.show('c', 350);
+    await vi.advanceTimersByTimeAsync(1900);
+    demand.show('c', 700);
+    await vi.advanceTimersByTimeAsync(1900);
+    demand.show('c', 340);
+    await vi.advanceTimersByTimeAsync(1900);
+    expect(asked).toEqual([]);
+    await vi.advanceTimersByTimeAsync(200);
+    expect(asked).toEqual(['setConsumerPreferredLayers 1']);
+    demand.show('c', 700);
+    await vi.advanceTimersByTimeAsync(0);
+    expect(asked).toEqual(['setConsumerPreferredLayers 1', 'setConsumerPreferredLayers 2']);
+  });
+
+  it('is asked for the layer that fits before what was out of sight comes back', async () => {
+    demand.add('c', 'L3T3', 720);
+    demand.show('c', null);
+    await vi.runAllTimersAsync();
+    demand.show('c', 350);
+    await vi.advanceTimersByTimeAsync(0);
+    expect(asked).toEqual(['pauseConsumer', 'setConsumerPreferredLayers 1', 'resumeConsumer']);
   });
 
   it('pauses what stays out of sight, and resumes it at once', async () => {

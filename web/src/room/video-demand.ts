@@ -1,9 +1,13 @@
 /**
  * Asks the server for no more of each video than is looked at: the layers that fit its size on the
  * screen, and nothing at all while it is out of sight. Where bandwidth is short, large ones go first.
+ *
+ * Another layer takes a key frame of the sender, which costs everybody in the room. So the first
+ * layers are chosen before the first picture, and less is asked for only when it stays that way:
+ * when somebody joins, all tiles shrink, and the key frames that the joiner needs go first.
  */
 
-import type { RequestData } from '../signaling/protocol';
+import type { PreferredLayers, RequestData } from '../signaling/protocol';
 
 export interface LayerCount {
   spatial: number;
@@ -20,8 +24,8 @@ type Methods =
   | 'setConsumerPriority';
 type Ask = <M extends Methods>(method: M, data: RequestData<M>) => Promise<unknown>;
 
-/** How long a video must be out of sight before it is paused: coming back takes a key frame. */
-const PAUSE_AFTER_MS = 2000;
+/** How long a video must be out of sight before it is paused, or small before a smaller layer is asked for. */
+const LESS_AFTER_MS = 2000;
 
 /** A layer may have this much fewer lines than are shown: nobody sees the difference. */
 const TOLERANCE = 0.75;
@@ -37,34 +41,51 @@ interface Demand {
   sourceLines: Lines;
   /** Null out of sight. */
   shown: Lines | null;
+  /** Whether it has been shown like this for `LESS_AFTER_MS`. */
+  settled: boolean;
+  settling: ReturnType<typeof setTimeout> | undefined;
   /** What the server has been told. */
-  told: { paused: boolean; spatialLayer: number | null; priority: number };
+  told: { paused: boolean; spatialLayer: number; priority: number };
   telling: boolean;
-  pauseTimer: ReturnType<typeof setTimeout> | undefined;
 }
 
 export class VideoDemand {
   readonly #ask: Ask;
   readonly #demands = new Map<string, Demand>();
+  #expected: Lines = Infinity;
 
   constructor(ask: Ask) {
     this.#ask = ask;
   }
 
-  /** A video has come; the server sends all of it as long as nothing else is said. */
-  add(consumerId: string, scalabilityMode: string | undefined, sourceLines: unknown): void {
+  /** See `RoomClient.expectVideo`. */
+  expect(lines: Lines): void {
+    this.#expected = lines;
+  }
+
+  /** A video has come. Gives the layers that the server is to send from the start, if it has any. */
+  add(
+    consumerId: string,
+    scalabilityMode: string | undefined,
+    sourceHeight: unknown,
+  ): PreferredLayers | undefined {
+    const layers = layersOf(scalabilityMode);
+    const sourceLines = typeof sourceHeight === 'number' && sourceHeight > 0 ? sourceHeight : USUAL_HEIGHT;
+    const preferred = preferredLayers(layers, sourceLines, this.#expected);
     this.#demands.set(consumerId, {
-      layers: layersOf(scalabilityMode),
-      sourceLines: typeof sourceLines === 'number' && sourceLines > 0 ? sourceLines : USUAL_HEIGHT,
+      layers,
+      sourceLines,
       shown: null,
-      told: { paused: false, spatialLayer: null, priority: PRIORITY.usual },
+      settled: false,
+      settling: undefined,
+      told: { paused: false, spatialLayer: preferred.spatialLayer, priority: PRIORITY.usual },
       telling: false,
-      pauseTimer: undefined,
     });
+    return layers.spatial > 1 ? preferred : undefined;
   }
 
   remove(consumerId: string): void {
-    clearTimeout(this.#demands.get(consumerId)?.pauseTimer);
+    clearTimeout(this.#demands.get(consumerId)?.settling);
     this.#demands.delete(consumerId);
   }
 
@@ -73,10 +94,12 @@ export class VideoDemand {
     const demand = this.#demands.get(consumerId);
     if (!demand) return;
     demand.shown = lines;
-    clearTimeout(demand.pauseTimer);
-    if (lines === null) {
-      demand.pauseTimer = setTimeout(() => void this.#tell(consumerId, demand), PAUSE_AFTER_MS);
-    }
+    demand.settled = false;
+    clearTimeout(demand.settling);
+    demand.settling = setTimeout(() => {
+      demand.settled = true;
+      void this.#tell(consumerId, demand);
+    }, LESS_AFTER_MS);
     // The size of one decides on the priority of all.
     for (const [id, other] of this.#demands) if (other.shown !== null) void this.#tell(id, other);
   }
@@ -98,16 +121,18 @@ export class VideoDemand {
     demand.telling = true;
     try {
       while (this.#demands.get(consumerId) === demand) {
-        const { shown, told } = demand;
+        const { shown, settled, told } = demand;
         if (shown === null) {
-          if (told.paused) return;
+          if (told.paused || !settled) return;
           told.paused = true;
           await this.#ask('pauseConsumer', { consumerId });
           continue;
         }
         const priority = this.#priorityOf(shown);
         const preferred = preferredLayers(demand.layers, demand.sourceLines, shown);
-        if (demand.layers.spatial > 1 && told.spatialLayer !== preferred.spatialLayer) {
+        const more = preferred.spatialLayer - told.spatialLayer;
+        // A paused one takes a key frame anyway.
+        if (more > 0 || (more < 0 && (settled || told.paused))) {
           told.spatialLayer = preferred.spatialLayer;
           await this.#ask('setConsumerPreferredLayers', { consumerId, ...preferred });
         } else if (told.priority !== priority) {
@@ -134,7 +159,7 @@ export function preferredLayers(
   layers: LayerCount,
   sourceLines: Lines,
   shown: Lines,
-): { spatialLayer: number; temporalLayer: number } {
+): PreferredLayers {
   let spatialLayer = layers.spatial - 1;
   let lines = sourceLines;
   while (spatialLayer > 0 && lines / 2 >= shown * TOLERANCE) {

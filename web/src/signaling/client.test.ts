@@ -93,11 +93,12 @@ describe('the end', () => {
 });
 
 describe('a request of the server', () => {
-  it('is accepted once it is handled', async () => {
-    const { peer } = start();
+  it('is accepted with the answer once it is handled', async () => {
+    const { peer, handlers } = start();
+    handlers.onRequest.mockResolvedValue({ preferredLayers: { spatialLayer: 1 } });
     const accept = vi.fn();
     peer.emit('request', { id: 1, method: 'newConsumer', data: {} }, accept, vi.fn());
-    await vi.waitFor(() => expect(accept).toHaveBeenCalledOnce());
+    await vi.waitFor(() => expect(accept).toHaveBeenCalledWith({ preferredLayers: { spatialLayer: 1 } }));
   });
 
   it('is rejected with the reason it failed for', async () => {
@@ -128,7 +129,7 @@ function start() {
     onAttemptFailed: vi.fn(),
     onLost: vi.fn(),
     onReplaced: vi.fn(),
-    onRequest: vi.fn(() => Promise.resolve()),
+    onRequest: vi.fn(async (): Promise<object | undefined> => undefined),
     onNotification: vi.fn(),
   } satisfies SignalingHandlers;
   const client = new SignalingClient('wss://host', handlers);

@@ -25,7 +25,8 @@ export interface SignalingHandlers {
   /** The same peer id joined elsewhere: there will be no further attempt. */
   onReplaced(): void;
   /** Settles as the request is to be answered: ok, or an error with the rejection's message. */
-  onRequest(request: ServerRequest): Promise<void>;
+  /** Resolves with what is to be answered, if anything. */
+  onRequest(request: ServerRequest): Promise<object | undefined>;
   onNotification(notification: ServerNotification): void;
 }
 
@@ -123,7 +124,7 @@ export class SignalingClient {
     peer.on('request', (request, accept, reject) => {
       if (!present()) return;
       this.#answer(request).then(
-        () => accept(),
+        (answer) => accept(answer),
         (error: unknown) => reject(500, error instanceof Error ? error.message : String(error)),
       );
     });
@@ -133,11 +134,11 @@ export class SignalingClient {
     return peer;
   }
 
-  async #answer(request: IncomingRequest): Promise<void> {
+  async #answer(request: IncomingRequest): Promise<object | undefined> {
     if (request.method !== 'newConsumer' && request.method !== 'newDataConsumer') {
       throw new Error(`unknown request method "${request.method}"`);
     }
-    await this.#handlers.onRequest(request as ServerRequest);
+    return this.#handlers.onRequest(request as ServerRequest);
   }
 }
 

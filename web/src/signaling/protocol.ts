@@ -43,6 +43,17 @@ export interface ProducerScore {
   encodingIdx: number;
 }
 
+/** The highest layers that are wanted of a video, counted from 0. */
+export interface PreferredLayers {
+  spatialLayer: number;
+  temporalLayer?: number;
+}
+
+/** What a client may answer to `newConsumer`: what it wants from the first picture on. */
+export interface NewConsumerAnswer {
+  preferredLayers?: PreferredLayers;
+}
+
 type Empty = Record<string, never>;
 
 /** Requests of the client: method → [data, answer]. */
@@ -88,10 +99,7 @@ export interface ClientRequests {
   pauseConsumer: [{ consumerId: string }, Empty];
   resumeConsumer: [{ consumerId: string }, Empty];
   requestConsumerKeyFrame: [{ consumerId: string }, Empty];
-  setConsumerPreferredLayers: [
-    { consumerId: string; spatialLayer: number; temporalLayer?: number },
-    Empty,
-  ];
+  setConsumerPreferredLayers: [{ consumerId: string } & PreferredLayers, Empty];
   setConsumerPriority: [{ consumerId: string; priority: number }, Empty];
   changeDisplayName: [{ displayName: string }, Empty];
   getTransportStats: [{ transportId: string }, object[]];

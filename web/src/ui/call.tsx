@@ -63,6 +63,7 @@ export function Call({ client, room, media, displayName, stats, link }: CallProp
             tiles={tiles}
             stats={callStats}
             onVideoShown={(consumerId, lines) => client.showVideo(consumerId, lines)}
+            onVideoExpected={(lines) => client.expectVideo(lines)}
           />
           <Notes room={room} local={local} />
           <StageMessage room={room} />

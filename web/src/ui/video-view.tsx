@@ -17,14 +17,17 @@ const USUAL_RATIO = 16 / 9;
 /** More pixels than two per CSS pixel are not worth their bits. */
 const MAX_PIXEL_RATIO = 2;
 
+/** The lines of a picture on the screen, in device pixels, when it is shown in a box of CSS pixels. */
+export function shownLines(box: VideoViewProps['box'], ratio = USUAL_RATIO): number {
+  return Math.round(pictureHeight(ratio, box) * Math.min(devicePixelRatio, MAX_PIXEL_RATIO));
+}
+
 /** A video track, invisible until its first picture. */
 export function VideoView({ track, mirrored, box, onShown }: VideoViewProps) {
   const ref = useRef<HTMLVideoElement>(null);
   const [ratio, setRatio] = useState<number | null>(null);
   const visible = useVisible(ref);
-  const lines = Math.round(
-    pictureHeight(ratio ?? USUAL_RATIO, box) * Math.min(devicePixelRatio, MAX_PIXEL_RATIO),
-  );
+  const lines = shownLines(box, ratio ?? undefined);
 
   useLayoutEffect(() => {
     const video = ref.current;

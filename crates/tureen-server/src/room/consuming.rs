@@ -7,7 +7,7 @@ use tureen::{consumer::Consumer, prelude::*, webrtc_transport::WebRtcTransport};
 
 use super::{
     ConsumerEntry, Peer, Session,
-    wire::{AboutConsumer, ConsumerLayersChanged, ConsumerScores, NewConsumer},
+    wire::{AboutConsumer, ConsumerLayersChanged, ConsumerScores, NewConsumer, NewConsumerAnswer},
 };
 
 /// A producer that others may consume.
@@ -108,10 +108,19 @@ impl Session {
             app_data: &source.app_data,
             producer_paused,
         };
-        if let Err(failure) = self.link().request("newConsumer", &announcement).await {
-            warn!(peer = name, consumer = %id, %failure, "consumer given up");
-            self.forget_consumer(id);
-            return self.link().notify("consumerClosed", &AboutConsumer { consumer_id: id });
+        let answer = match self.link().request("newConsumer", &announcement).await {
+            Ok(answer) => answer,
+            Err(failure) => {
+                warn!(peer = name, consumer = %id, %failure, "consumer given up");
+                self.forget_consumer(id);
+                return self.link().notify("consumerClosed", &AboutConsumer { consumer_id: id });
+            }
+        };
+        // While it is paused: to change layers later takes a key frame of another layer.
+        if let Some(layers) = NewConsumerAnswer::read(answer).preferred_layers
+            && let Err(error) = consumer.set_preferred_layers(layers).await
+        {
+            debug!(peer = name, consumer = %id, %error, "preferred layers can't be set");
         }
         if let Err(error) = consumer.resume().await {
             return debug!(peer = name, consumer = %id, %error, "consumer can't be resumed");

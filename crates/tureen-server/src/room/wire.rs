@@ -312,6 +312,22 @@ pub(super) struct NewConsumer<'a> {
     pub(super) producer_paused: bool,
 }
 
+/// What a client may answer to `newConsumer`. Clients of mediasoup-demo answer nothing.
+#[derive(Default, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub(super) struct NewConsumerAnswer {
+    /// The layers that it wants from the first picture on; else all.
+    #[serde(default)]
+    pub(super) preferred_layers: Option<ConsumerLayers>,
+}
+
+impl NewConsumerAnswer {
+    /// What can't be read is as good as nothing: the consumer is there all the same.
+    pub(super) fn read(data: Value) -> Self {
+        read(data).unwrap_or_default()
+    }
+}
+
 /// `newDataConsumer`.
 #[derive(Serialize)]
 #[serde(rename_all = "camelCase")]
@@ -417,6 +433,18 @@ mod tests {
         assert_eq!(without, ConsumerLayers { spatial_layer: 2, temporal_layer: None });
         let with = layers(json!({"consumerId": id, "spatialLayer": 2, "temporalLayer": 1}));
         assert_eq!(with, ConsumerLayers { spatial_layer: 2, temporal_layer: Some(1) });
+    }
+
+    #[test]
+    fn new_consumer_may_be_answered_by_nothing() {
+        let layers = |data| NewConsumerAnswer::read(data).preferred_layers;
+        for nothing in
+            [Value::Null, json!({}), json!({"preferredLayers": null}), json!({"preferredLayers": 1})]
+        {
+            assert_eq!(layers(nothing), None);
+        }
+        let wanted = json!({"preferredLayers": {"spatialLayer": 1}});
+        assert_eq!(layers(wanted), Some(ConsumerLayers { spatial_layer: 1, temporal_layer: None }));
     }
 
     #[test]
