@@ -286,8 +286,10 @@ impl AllocationScratch {
         let mut candidate = Candidate { weight, ..Candidate::default() };
         let first = self.points.len();
         let Some(layers) = &consumer.layers else {
-            let sent: u64 = consumer.outlets.iter_mut().map(|outlet| outlet.stream.bitrate(now)).sum();
-            let price = Bitrate::bps(sent) * OVERHEAD;
+            // What comes, not what was sent of it: a consumer that has just begun has sent nothing yet, or a few packets
+            // at once, which would count as a high rate and leave nothing for others.
+            let rates = producer.streams.iter_mut().map(|stream| stream.stats.bitrate(now));
+            let price = rates.fold(Bitrate::ZERO, |sum, rate| sum + rate) * OVERHEAD;
             candidate.prices.push(price);
             self.candidates.push(candidate);
             self.owners.push((key, first));

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use tureen_core::api::{ConsumerEvent, Notification, Request};
-use tureen_sim::{Call, LinkConfig, Observed, Production};
+use tureen_sim::{Call, LinkConfig, Observed, Production, VideoConfig};
 
 use crate::{MS, assert_numbered_like_the_source, even_video, good_link, received};
 
@@ -40,6 +40,35 @@ fn late_joiner_gets_a_key_frame_by_exactly_one_request() {
     );
     assert_eq!(assert_numbered_like_the_source(&packets), 0);
     assert_eq!(assert_numbered_like_the_source(&received(&call, &first)), 0);
+}
+
+/// The initial estimate of 600 kbit/s pays for the larger encodings of both cameras. Nothing that is learnt in the first
+/// seconds says otherwise, so nobody changes layers, which would take another key frame.
+#[test]
+fn late_joiner_asks_simulcast_cameras_for_the_encoding_that_it_watches_and_no_other() {
+    let mut call = Call::new(4);
+    let nodes = call.join_all(&vec![good_link(); 3]);
+    let encodings = [250, 950].map(|frame_bytes| VideoConfig { frame_bytes, ..VideoConfig::default() });
+    let cameras = [nodes[0], nodes[1]].map(|node| call.produce_simulcast(node, &encodings));
+    call.network.run_for(Duration::from_secs(5));
+    let asked = |call: &Call| {
+        let of = |camera: &Production, ssrc| {
+            call.network.session(camera.node).send_stats(ssrc).unwrap().key_frame_requests
+        };
+        cameras.each_ref().map(|camera| [of(camera, camera.ssrc), of(camera, camera.ssrc + 2)])
+    };
+    let before = asked(&call);
+    let late = cameras.each_ref().map(|camera| call.consume_paused(nodes[2], camera));
+    for consumption in &late {
+        call.request(Request::ResumeConsumer(consumption.id.clone()));
+        call.network.run_for(MS);
+    }
+    call.network.run_for(Duration::from_secs(5));
+    let expected = before.map(|[small, large]| [small, large + 1]);
+    assert_eq!(asked(&call), expected, "before: {before:?}");
+    for consumption in &late {
+        assert_starts_with_key_frame(&received(&call, consumption));
+    }
 }
 
 #[test]
