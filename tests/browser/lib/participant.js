@@ -341,6 +341,13 @@ export class Participant {
     );
   }
 
+  /** Milliseconds from the join request to the first picture of `peer` on the screen. */
+  timeToFirstFrameOf(peer) {
+    return this.#until(`sees ${peer}'s first picture`, () =>
+      this.#page.evaluate((peer) => window.tureenTest.timeToFirstFrameOf(peer), peer),
+    );
+  }
+
   /** Ids on the server of this side's transports and, by their source, of what it sends. */
   ids(sources = ['mic', 'camera']) {
     return this.#until(`sends ${sources.join(' and ')}`, () =>

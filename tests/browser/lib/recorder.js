@@ -4,6 +4,7 @@
  */
 export function recorder() {
   const timeline = { joinClicked: null, joinRequested: null, firstFrame: null };
+  const firstFrames = new Map();
   const answers = new Map();
   let socket = null;
   let lastId = 0x7000_0000;
@@ -46,7 +47,15 @@ export function recorder() {
 
   function onPicture(track, now) {
     const received = [...(window.tureen?.room.consumers.values() ?? [])];
-    if (received.some((consumer) => consumer.track === track)) timeline.firstFrame ??= now;
+    if (!received.some((consumer) => consumer.track === track)) return;
+    timeline.firstFrame ??= now;
+    firstFrames.set(track, now);
+  }
+
+  /** Milliseconds from the join request to the first picture of a peer; null before it. */
+  function timeToFirstFrameOf(peer) {
+    const track = video(peer)?.consumer.track;
+    return firstFrames.has(track) ? firstFrames.get(track) - timeline.joinRequested : null;
   }
 
   /** The tile's video element of a peer, and its consumer. */
@@ -120,6 +129,7 @@ export function recorder() {
     letters,
     timeline,
     video,
+    timeToFirstFrameOf,
     switchLayer,
     watchPictures,
     restartIce,
