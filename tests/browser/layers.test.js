@@ -33,9 +33,9 @@ describe('layers', () => {
   // Small pictures where encoding is slow: the browsers' encoders share the cores with the server.
   const cases = [
     { codec: 'vp8', mode: 'L3T3', height: '720', switches: 20 },
-    { codec: 'h264', mode: 'L3T3', height: '720', switches: 8 },
-    { codec: 'vp9', mode: 'L3T3_KEY', height: '720', switches: 8 },
-    { codec: 'av1', mode: 'L2T3_KEY', height: '360', switches: 8 },
+    { codec: 'h264', mode: 'L3T3', height: '720', switches: 20 },
+    { codec: 'vp9', mode: 'L3T3_KEY', height: '720', switches: 20 },
+    { codec: 'av1', mode: 'L2T3_KEY', height: '360', switches: 20 },
   ];
   for (const { codec, mode, height, switches } of cases) {
     it(`of ${codec.toUpperCase()} (${mode}) are switched at once`, async (t) => {
