@@ -139,9 +139,8 @@ impl SeqRewriter {
     /// would map them a second time.
     pub fn has_passed(&self, stream: u8, source: u64) -> bool {
         let newest = self.segments.iter().rev().find(|segment| segment.stream == stream);
-        newest.is_some_and(|segment| match segment.end {
-            u64::MAX => self.highest_source >= Some(source),
-            end => end > source,
+        newest.is_some_and(|segment| {
+            if segment.is_open() { self.highest_source >= Some(source) } else { segment.end > source }
         })
     }
 

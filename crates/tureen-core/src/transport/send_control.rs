@@ -329,6 +329,7 @@ impl Probator {
 }
 
 #[cfg(test)]
+#[expect(clippy::disallowed_methods, reason = "tests may read the clock")]
 mod tests {
     use serde_json::json;
 
@@ -362,5 +363,25 @@ mod tests {
         assert_eq!(of(&[NUMBER], &["goog-remb", "transport-cc"]), (true, false));
         assert_eq!(of(&[SEND_TIME], &["transport-cc"]), (false, false));
         assert_eq!(of(&[], &["goog-remb", "transport-cc"]), (false, false));
+    }
+
+    #[test]
+    fn only_layers_make_it_look_often() {
+        let now = Instant::now();
+        let mut control = SendControl::new(now, BweConfig::default(), Feedback::default(), 1);
+        control.chosen_at = Some(now);
+        assert_eq!(control.poll_timeout(now), Wake::About(now + IDLE_TICK));
+        control.adaptive = true;
+        let Wake::About(at) = control.poll_timeout(now) else { panic!("nothing waits for a moment") };
+        assert!(at < now + IDLE_TICK, "{:?}", at - now);
+    }
+
+    #[test]
+    fn probe_has_its_moment() {
+        let now = Instant::now();
+        let mut control = SendControl::new(now, BweConfig::default(), Feedback::default(), 1);
+        control.controller.set_desired(now, Bitrate::mbps(2));
+        control.controller.start_probing(now);
+        assert!(matches!(control.poll_timeout(now), Wake::At(_)));
     }
 }

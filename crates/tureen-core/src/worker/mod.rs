@@ -239,6 +239,13 @@ impl Clock {
     fn unix_ms(&self, now: Instant) -> u64 {
         self.unix(now).as_millis() as u64
     }
+
+    /// The first instant after `at` on the grid of relaxed timers.
+    fn on_grid(&self, at: Instant) -> Instant {
+        let since_start = at.saturating_duration_since(self.started).as_millis() as u64;
+        let grid = RELAXED_GRID.as_millis() as u64;
+        self.started + Duration::from_millis((since_start / grid + 1) * grid)
+    }
 }
 
 impl Worker {
@@ -321,10 +328,7 @@ impl Worker {
 
     /// Arms a timer that may be late by up to [`RELAXED_GRID`].
     fn arm_relaxed(&mut self, timer: Timer, at: Instant) {
-        let since_start = at.saturating_duration_since(self.clock.started).as_millis() as u64;
-        let grid = RELAXED_GRID.as_millis() as u64;
-        let at = self.clock.started + Duration::from_millis((since_start / grid + 1) * grid);
-        self.timers.arm(timer, at);
+        self.timers.arm(timer, self.clock.on_grid(at));
     }
 
     /// When [`Worker::handle_timeout`] should be called next.
@@ -360,5 +364,20 @@ impl Worker {
 
     fn random(&mut self) -> u64 {
         self.rng.next_u64()
+    }
+}
+
+#[cfg(test)]
+#[expect(clippy::disallowed_methods, reason = "an origin for virtual time; nothing depends on which")]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn relaxed_timers_of_one_stretch_fire_together_and_never_early() {
+        let started = Instant::now();
+        let clock = Clock { started, unix_at_start: Duration::ZERO };
+        let at = |ms| started + Duration::from_millis(ms);
+        let fired = [0, 7, 19, 20, 39].map(|ms| clock.on_grid(at(ms)));
+        assert_eq!(fired, [at(20), at(20), at(20), at(40), at(40)]);
     }
 }
