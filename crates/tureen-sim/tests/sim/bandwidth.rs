@@ -273,4 +273,7 @@ fn retransmissions_leave_room_for_media_that_can_not_become_less() {
     let Response::TransportStats(stats) = call.request(request) else { panic!("not statistics") };
     let share = stats.rtx_sent.bytes as f64 / stats.rtp_sent.bytes as f64;
     assert!((0.15..0.35).contains(&share), "{share} of what media takes");
+    // All that was sent is these two, and what STUN, DTLS and RTCP take.
+    let rest = stats.sent.bytes - stats.rtp_sent.bytes - stats.rtx_sent.bytes;
+    assert!((1..100_000).contains(&rest), "{rest} bytes besides media and retransmissions");
 }
