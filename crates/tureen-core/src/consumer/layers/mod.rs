@@ -420,7 +420,7 @@ impl Layered {
         if arrival.packet.payload.is_empty() {
             return Decision::Drop;
         }
-        match self.selector.select_late(&info.frame, limit) {
+        match self.selector.select_late(arrival.packet, limit) {
             Some(selected) => self.send(now, arrival, rewriter, epoch, selected, false),
             None => Decision::Drop,
         }

@@ -10,6 +10,8 @@ use crate::wire::codecs::dependency_descriptor::Structure;
 
 /// Spatial layers within a stream, at most.
 const MAX_SPATIAL: usize = 8;
+/// How many frames are remembered to have been left out: some round trips of them.
+const MAX_LEFT_OUT: usize = 32;
 
 /// A frame that is sent.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -67,12 +69,12 @@ impl FrameSelector {
         if self.by_targets { self.targets.select(packet, structure) } else { self.ids.select(packet) }
     }
 
-    /// Decides on a late packet by the limit of its time.
-    pub(super) fn select_late(&self, frame: &FrameInfo, limit: u8) -> Option<Selected> {
+    /// Decides on a late packet by the limit of its time, unless its frame was left out already.
+    pub(super) fn select_late(&self, packet: &StoredPacket<'_>, limit: u8) -> Option<Selected> {
         if self.by_targets {
-            self.targets.select_late(frame, limit)
+            self.targets.select_late(&packet.info.frame, limit)
         } else {
-            self.ids.select_late(frame, limit)
+            self.ids.select_late(packet, limit)
         }
     }
 }
@@ -87,6 +89,9 @@ struct IdSelector {
     /// Timestamp of the picture that is being sent, and whether each layer of it is.
     picture: Option<u32>,
     decided: [Option<bool>; MAX_SPATIAL],
+    /// The last frames that were left out, by timestamp and spatial layer, from `next_left_out` on oldest first.
+    left_out: [Option<(u32, u8)>; MAX_LEFT_OUT],
+    next_left_out: usize,
 }
 
 impl IdSelector {
@@ -97,6 +102,8 @@ impl IdSelector {
             current: Layers::default(),
             picture: None,
             decided: [None; MAX_SPATIAL],
+            left_out: [None; MAX_LEFT_OUT],
+            next_left_out: 0,
         }
     }
 
@@ -125,6 +132,10 @@ impl IdSelector {
         let decided = *self.decided.get(spatial)?;
         let selected = decided.unwrap_or_else(|| self.decide(frame));
         self.decided[spatial] = Some(selected);
+        if !selected && decided.is_none() {
+            self.left_out[self.next_left_out] = Some((packet.info.timestamp, frame.spatial_layer));
+            self.next_left_out = (self.next_left_out + 1) % MAX_LEFT_OUT;
+        }
         selected.then(|| self.selected(frame, self.current))
     }
 
@@ -156,7 +167,11 @@ impl IdSelector {
         frame.spatial_layer == layers.spatial || (frame.spatial_layer < layers.spatial && needed_above)
     }
 
-    fn select_late(&self, frame: &FrameInfo, limit: u8) -> Option<Selected> {
+    fn select_late(&self, packet: &StoredPacket<'_>, limit: u8) -> Option<Selected> {
+        let frame = &packet.info.frame;
+        if self.left_out.contains(&Some((packet.info.timestamp, frame.spatial_layer))) {
+            return None;
+        }
         let layers = layers_of_limit(limit);
         let within = self.has_spatial(frame, layers) && frame.temporal_layer <= layers.temporal;
         within.then(|| self.selected(frame, layers))
@@ -304,8 +319,20 @@ mod tests {
         let then = selector.select(&packet, None).unwrap().limit;
         selector.aim(layers(0, 0));
         stream.picture(&mut selector, false, 0, true);
-        let top = stream.buffer.get(70_002).unwrap().info.frame;
+        let top = stream.buffer.get(70_002).unwrap();
         assert!(selector.select_late(&top, then).is_some_and(|selected| selected.last_of_picture));
         assert_eq!(selector.select_late(&top, limit_of_layers(layers(1, 2))), None);
+    }
+
+    #[test]
+    fn rest_of_a_frame_that_was_left_out_stays_out() {
+        let (mut stream, mut selector) = (Stream::new(), FrameSelector::new(false));
+        selector.restart(layers(0, 1));
+        stream.picture(&mut selector, true, 0, true);
+        selector.aim(layers(0, 0));
+        assert_eq!(stream.picture(&mut selector, false, 1, true), []);
+        let part = stream.buffer.get(70_003).unwrap();
+        let before = limit_of_layers(layers(0, 1));
+        assert_eq!(selector.select_late(&part, before), None, "though the limit is that of the frame before");
     }
 }

@@ -110,7 +110,9 @@ impl TargetSelector {
     }
 
     pub(super) fn select_late(&self, frame: &FrameInfo, limit: u8) -> Option<Selected> {
-        let is_part = frame.is(FrameInfo::HAS_TARGETS) && frame.present >> (limit & 31) & 1 == 1;
+        let number = frame.number.into();
+        let left_out = self.decided.contains(number) && !self.sent.contains(number);
+        let is_part = frame.is(FrameInfo::HAS_TARGETS) && !left_out && frame.present >> (limit & 31) & 1 == 1;
         let structure = self.structure.as_deref().filter(|_| is_part)?;
         Some(selected(frame, limit, TargetFacts::new(structure, limit & 31)))
     }

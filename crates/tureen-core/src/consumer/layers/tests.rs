@@ -230,6 +230,7 @@ const NONE: Accidents = Accidents { lost: 0, late: 0, change: 15 };
 
 /// What a run was made of.
 struct Run {
+    form: Form,
     bench: Bench,
     /// Packets that came, by stream and sequence number; those that came late.
     late: HashMap<(usize, u16), bool>,
@@ -278,7 +279,7 @@ fn run(form: Form, encodings: usize, seed: u64, pictures: usize, accidents: Acci
             key_frames.push((picture + 2, stream));
         }
     }
-    Run { bench, late, positions }
+    Run { form, bench, late, positions }
 }
 
 impl Run {
@@ -292,6 +293,12 @@ impl Run {
             let (a, b) = (before.packet, one.packet);
             let ahead = b.timestamp.wrapping_sub(a.timestamp) as i32;
             prop_assert!(ahead >= 0, "timestamp goes back by {}: {:?} {:?}", -ahead, before, one);
+            // A VP8 decoder tells pictures apart by their ids.
+            let numbers =
+                [a, b].map(|packet| packet.descriptor.number).into_iter().collect::<Option<Vec<_>>>();
+            if let (Some(numbers), Form::Vp8) = (numbers, self.form) {
+                prop_assert_eq!(numbers[0] == numbers[1], ahead == 0, "{:?} {:?}", before, one);
+            }
             if one.start {
                 // The rest of a frame that was cut off may have come after the switch.
                 let cut_off = u64::from(!a.marker || !self.late.is_empty());
