@@ -6,7 +6,7 @@ use std::hint::black_box;
 use std::time::{Duration, Instant};
 
 use criterion::{Criterion, criterion_group, criterion_main};
-use tureen_core::bwe::allocation::{Candidate, allocate};
+use tureen_core::bwe::allocation::{Budget, Candidate, share};
 use tureen_core::bwe::{BweConfig, CongestionController};
 use tureen_core::units::{Bitrate, Ssrc};
 use tureen_core::wire::rtcp::{RtcpCompound, RtcpPacket, TransportCcHeader, write_transport_cc};
@@ -65,7 +65,7 @@ fn bwe(c: &mut Criterion) {
         Candidate { weight: 1, prices: prices.as_slice().into(), may_climb: true, ..Candidate::default() };
     let mut candidates = vec![candidate; 20];
     c.bench_function("share a bitrate among 20 consumers", |b| {
-        b.iter(|| allocate(black_box(Bitrate::mbps(8)), &mut candidates, 0));
+        b.iter(|| share(black_box(Budget::lasting(Bitrate::mbps(8))), &mut candidates, 0));
     });
 }
 

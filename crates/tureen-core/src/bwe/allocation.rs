@@ -1,8 +1,11 @@
 //! Shares what a transport may send among its consumers.
 //!
 //! A consumer forwards what somebody else encoded, so it can't take any bitrate, only one of a few steps: nothing, or one
-//! combination of layers, at what that costs now. [`allocate`] picks a step for each (mediasoup: `BitrateAllocator`):
+//! combination of layers, at what that costs now. [`share`] picks a step for each (mediasoup: `BitrateAllocator`):
 //! first everybody climbs one step, the heaviest first; then the rest is shared by weight.
+//!
+//! What the path carries is one thing, what may be sent at a moment another ([`Budget`]): while a queue drains, candidates
+//! are thinned, which costs no key frame, rather than sent down a step that they would climb again at once.
 //!
 //! Three things keep consumers from going up and down: the current step costs less than a step up, and who had to go down soon after going up waits longer each time before it tries again ([`Ascent`]).
 
@@ -32,12 +35,16 @@ pub struct Candidate {
     pub weight: u8,
     /// What its steps cost; the first is the least it takes. None at all for one that takes nothing.
     pub prices: Prices,
+    /// What a step costs with a temporal layer less; the same as its price where there is none to leave out.
+    pub thinned_prices: Prices,
     /// The step it is at, if it ever was given one.
     pub current: Option<usize>,
     /// Whether it may go above that.
     pub may_climb: bool,
     /// The step it is given.
     pub step: usize,
+    /// Whether it is given that with a temporal layer less.
+    pub thinned: bool,
 }
 
 impl Candidate {
@@ -73,12 +80,39 @@ impl Candidate {
     }
 }
 
+/// What there is to share.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Budget {
+    /// The target of congestion control.
+    pub target: Bitrate,
+    /// What the path carries lastingly: more than the target where that is low for a moment, to let a queue drain.
+    pub carries: Bitrate,
+    /// What may be sent at this moment, if overuse has left a queue not long ago.
+    pub draining: Option<Bitrate>,
+}
+
+impl Budget {
+    /// A target that is not lowered for a moment only.
+    pub fn lasting(target: Bitrate) -> Self {
+        Self { target, carries: target, draining: None }
+    }
+}
+
+/// Picks a step for each candidate by what the path carries. If that is too much for the moment even with all candidates
+/// thinned, then by the target.
+pub fn share(budget: Budget, candidates: &mut [Candidate], round: usize) {
+    allocate(budget.carries, candidates, round);
+    if budget.draining.is_some_and(|draining| !thin(draining, candidates)) {
+        allocate(budget.target, candidates, round);
+    }
+}
+
 /// Picks a step for each candidate. Those of equal weight take turns at being first, by `round`.
-pub fn allocate(available: Bitrate, candidates: &mut [Candidate], round: usize) {
+fn allocate(available: Bitrate, candidates: &mut [Candidate], round: usize) {
     let mut left = available;
     let mut order: SmallVec<[usize; 32]> = SmallVec::new();
     for (index, candidate) in candidates.iter_mut().enumerate() {
-        candidate.step = 0;
+        (candidate.step, candidate.thinned) = (0, false);
         left = left - candidate.price(0);
         if candidate.weight > 0 && candidate.prices.len() > 1 {
             order.push(index);
@@ -112,6 +146,28 @@ pub fn allocate(available: Bitrate, candidates: &mut [Candidate], round: usize) 
             return;
         }
     }
+}
+
+/// Leaves out a temporal layer of each candidate's step, those of the least weight first, until all cost no more than
+/// `available`. False if that is not enough.
+fn thin(available: Bitrate, candidates: &mut [Candidate]) -> bool {
+    let full = |candidate: &Candidate| candidate.prices.get(candidate.step).copied().unwrap_or_default();
+    let mut cost = candidates.iter().map(full).fold(Bitrate::ZERO, |sum, price| sum + price);
+    let mut order: SmallVec<[usize; 32]> = (0..candidates.len()).collect();
+    order.sort_by_key(|&index| candidates[index].weight);
+    for index in order {
+        if cost <= available {
+            break;
+        }
+        let candidate = &mut candidates[index];
+        let full = full(candidate);
+        let thinned = candidate.thinned_prices.get(candidate.step).copied().unwrap_or(full);
+        if thinned < full {
+            candidate.thinned = true;
+            cost = cost - full + thinned;
+        }
+    }
+    cost <= available
 }
 
 /// Remembers whether going up was in vain.
@@ -208,6 +264,33 @@ mod tests {
         assert_eq!(steps(1170, &mut all), [2], "that is too little");
         assert_eq!(steps(1180, &mut all), [3]);
         assert_eq!(steps(335, &mut all), [1]);
+    }
+
+    #[test]
+    fn while_a_queue_drains_the_lightest_is_thinned_first() {
+        let mut all = [1, 2].map(|weight| Candidate {
+            thinned_prices: [0, 60, 240].map(Bitrate::kbps).into_iter().collect(),
+            ..candidate(weight, &[100, 400])
+        });
+        let mut given = |target, carries, draining| {
+            let draining = Some(Bitrate::kbps(draining));
+            let budget = Budget { target: Bitrate::kbps(target), carries: Bitrate::kbps(carries), draining };
+            share(budget, &mut all, 0);
+            [0, 1].map(|index| (all[index].step, all[index].thinned))
+        };
+        assert_eq!(given(800, 800, 800), [(2, false), (2, false)]);
+        assert_eq!(given(680, 800, 650), [(2, true), (2, false)]);
+        assert_eq!(given(600, 800, 500), [(2, true), (2, true)]);
+        assert_eq!(given(450, 800, 400), [(1, false), (1, false)], "not enough: down by the target");
+    }
+
+    #[test]
+    fn lasting_target_thins_nobody() {
+        let mut all = [candidate(1, &[100, 400])];
+        all[0].thinned_prices = Prices::from_slice(&[Bitrate::ZERO, Bitrate::kbps(60), Bitrate::kbps(240)]);
+        all[0].current = Some(2);
+        share(Budget::lasting(Bitrate::kbps(345)), &mut all, 0);
+        assert_eq!((all[0].step, all[0].thinned), (2, false));
     }
 
     #[test]

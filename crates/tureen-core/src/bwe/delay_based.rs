@@ -26,6 +26,11 @@ const STANDING_QUEUE: Micros = 120_000;
 /// How soon it shall be empty, if nobody else fills it, and the least part of what arrives that is aimed for.
 const DRAIN_TIME: f64 = 1_000_000.0;
 const MIN_DRAIN: f64 = 0.7;
+/// The same where temporal layers can be left out for it, which costs nothing to undo.
+const QUICK_DRAIN: f64 = 400_000.0;
+/// For how long what arrived at a decrease speaks for the capacity: by then the queue has drained, and the estimate is
+/// back.
+const RECOVERY: Micros = 3_000_000;
 
 /// Estimates what the path carries before queues grow.
 #[derive(Debug)]
@@ -36,6 +41,8 @@ pub struct DelayBased {
     queue_delay: QueueDelay,
     last_feedback: Option<Micros>,
     decreased_at: Option<Micros>,
+    /// What arrived when the estimate was lowered last.
+    carried: Bitrate,
     /// Whether the queue that the last decrease has left may be drained: once, or who fills it on purpose gets all.
     may_drain: bool,
     /// What the last probe measured, and when, until a decrease.
@@ -61,6 +68,7 @@ impl DelayBased {
             queue_delay: QueueDelay::default(),
             last_feedback: None,
             decreased_at: None,
+            carried: Bitrate::ZERO,
             may_drain: false,
             probed: None,
         }
@@ -69,6 +77,26 @@ impl DelayBased {
     /// The estimate.
     pub fn estimate(&self) -> Bitrate {
         self.aimd.estimate()
+    }
+
+    /// What the path carries as far as is known: more than the estimate where that was lowered below what arrives to let
+    /// a queue drain.
+    pub fn carries(&self, now: Micros) -> Bitrate {
+        self.recovering(now).map_or(self.estimate(), |carried| carried.max(self.estimate()))
+    }
+
+    /// What may be sent now, if overuse has left a queue not long ago: the less the longer that is.
+    pub fn draining(&self, now: Micros) -> Option<Bitrate> {
+        let excess = self.queue_delay.get() - MAX_QUEUE;
+        self.recovering(now).map(|_| self.carries(now) * drain_share(excess, QUICK_DRAIN))
+    }
+
+    /// What arrived at the last decrease, if that was not long ago.
+    fn recovering(&self, now: Micros) -> Option<Bitrate> {
+        self.decreased_at
+            .is_some_and(|at| now - at < RECOVERY)
+            .then_some(self.carried)
+            .filter(|carried| !carried.is_zero())
     }
 
     /// What the delay says now.
@@ -160,6 +188,7 @@ impl DelayBased {
             None => self.aimd.set_estimate(now, self.aimd.estimate() * 0.5),
         }
         self.decreased_at = Some(now);
+        self.carried = delivered.unwrap_or_default();
         self.may_drain = true;
         self.probed = None;
         true
@@ -173,12 +202,18 @@ impl DelayBased {
             return false;
         }
         let Some(received) = throughput.recently_received() else { return false };
-        let drained = received * (1.0 - queue as f64 / DRAIN_TIME).max(MIN_DRAIN);
+        let drained = received * drain_share(queue, DRAIN_TIME);
         self.aimd.set_estimate(now, drained.min(self.estimate()));
         self.decreased_at = Some(now);
+        self.carried = received;
         self.may_drain = false;
         true
     }
+}
+
+/// The part of what the path carries that lets a queue drain in this time.
+fn drain_share(queue: Micros, time: f64) -> f64 {
+    (1.0 - queue.max(0) as f64 / time).max(MIN_DRAIN)
 }
 
 #[cfg(test)]
@@ -230,6 +265,23 @@ mod tests {
         assert_eq!(standing.iter().filter(|outcome| outcome.decreased).count(), 1, "{standing:?}");
         let drained = delay.estimate().as_bps();
         assert!((590_000..=610_000).contains(&drained), "empty in a second: {drained}");
+    }
+
+    #[test]
+    fn what_arrived_at_a_decrease_is_what_the_path_carries() {
+        let mut delay = DelayBased::new(Bitrate::kbps(1000), Bitrate::kbps(5));
+        second(&mut delay, 0, 0, 0);
+        assert_eq!((delay.carries(SECOND), delay.draining(SECOND)), (delay.estimate(), None));
+        second(&mut delay, SECOND, 0, 2_500);
+        let now = 2 * SECOND;
+        let decreased_at = delay.decreased_at.expect("the queue grew");
+        let carried = delay.carries(now);
+        assert!(delay.estimate() < carried * 0.9 && carried <= Bitrate::kbps(800), "{carried:?}");
+        assert_eq!(delay.draining(now), Some(carried * MIN_DRAIN), "a queue of a quarter of a second");
+        delay.queue_delay = QueueDelay::default();
+        assert_eq!(delay.draining(now), Some(carried), "once it is empty");
+        let over = decreased_at + RECOVERY;
+        assert_eq!((delay.carries(over), delay.draining(over)), (delay.estimate(), None));
     }
 
     #[test]

@@ -46,6 +46,7 @@ use std::time::{Duration, Instant};
 
 use crate::units::Bitrate;
 use crate::wire::rtcp::TransportCc;
+use allocation::Budget;
 use alr::AlrDetector;
 use delay_based::DelayBased;
 use history::{Report, SentHistory};
@@ -156,6 +157,19 @@ impl CongestionController {
     /// How much may be sent in all, including overhead below RTP.
     pub fn target(&self) -> Bitrate {
         self.target
+    }
+
+    /// What there is to share among consumers.
+    pub fn budget(&self, now: Instant) -> Budget {
+        if !self.has_feedback {
+            return Budget::lasting(self.target);
+        }
+        let (now, bound) = (self.micros(now), self.bound());
+        Budget {
+            target: self.target,
+            carries: self.delay_based.carries(now).min(bound).max(self.target),
+            draining: self.delay_based.draining(now).map(|draining| draining.min(bound)),
+        }
     }
 
     /// What the path delivers, if enough was sent to know.
@@ -366,16 +380,9 @@ impl CongestionController {
 
     /// The target is the least of what the parts say. True when it changed.
     fn update_target(&mut self, now: Micros) -> bool {
-        let mut target = if self.has_feedback {
-            let loss_based = self.loss_based.estimate().unwrap_or(self.config.max);
-            let remb = self.reports.remb().unwrap_or(self.config.max);
-            self.delay_based.estimate().min(loss_based).min(remb)
-        } else {
-            self.reports.estimate()
-        };
+        let estimate = if self.has_feedback { self.delay_based.estimate() } else { self.reports.estimate() };
         let congested = self.backoff.update(now, self.target);
-        target = target.min(self.backoff.cap.unwrap_or(target));
-        target = target.min(self.config.max).max(self.config.min);
+        let target = estimate.min(self.bound()).max(self.config.min);
         let changed = target != self.target;
         self.target = target;
         if changed {
@@ -392,6 +399,16 @@ impl CongestionController {
         let requests = self.policy.on_estimate(now, target, limit);
         self.request_probes(now, requests);
         changed
+    }
+
+    /// What all but the delay allows.
+    fn bound(&self) -> Bitrate {
+        let max = self.config.max;
+        let bound = max.min(self.backoff.cap.unwrap_or(max));
+        if !self.has_feedback {
+            return bound;
+        }
+        bound.min(self.loss_based.estimate().unwrap_or(max)).min(self.reports.remb().unwrap_or(max))
     }
 
     fn request_probes(&mut self, now: Micros, requests: Requests) {

@@ -7,7 +7,7 @@ use crate::api::Traffic;
 use crate::bwe::allocation::Candidate;
 use crate::bwe::{BweConfig, CongestionController};
 use crate::consumer::Resend;
-use crate::consumer::layers::Layers;
+use crate::consumer::layers::OperatingPoint;
 use crate::consumer::sent_log::SentPacket;
 use crate::keys::{ConsumerKey, ProducerKey};
 use crate::rate::{DEFAULT_RATE_WINDOW, RateMeter};
@@ -161,10 +161,10 @@ pub struct AllocationScratch {
     pub candidates: Vec<Candidate>,
     /// Whose they are, and where the layers of their second step are.
     pub owners: Vec<(ConsumerKey, usize)>,
-    /// Layers of the steps above nothing.
-    pub points: Vec<Layers>,
+    /// What the steps above nothing stand for.
+    pub points: Vec<OperatingPoint>,
     /// Options of one consumer.
-    pub options: Vec<(Layers, Bitrate)>,
+    pub options: Vec<OperatingPoint>,
 }
 
 /// What was sent as probes.

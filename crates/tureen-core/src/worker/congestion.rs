@@ -5,8 +5,9 @@ use std::time::{Duration, Instant};
 use super::{Timer, Worker};
 use crate::api::{BweInfo, BweSource, RequestError, TransportEvent, TransportId};
 use crate::bwe::BweConfig;
-use crate::bwe::allocation::{Candidate, allocate};
+use crate::bwe::allocation::{Candidate, share};
 use crate::consumer::Consumer;
+use crate::consumer::layers::Layers;
 use crate::keys::{ConsumerKey, ProducerKey, TransportKey};
 use crate::producer::Producer;
 use crate::transport::Transport;
@@ -212,8 +213,8 @@ impl Worker {
                 fixed = fixed + wanted;
             }
         }
-        let target = control.controller.target();
-        allocate(target, &mut scratch.candidates, control.rounds);
+        let budget = control.controller.budget(now);
+        share(budget, &mut scratch.candidates, control.rounds);
 
         (control.desired, control.fixed) = (desired, fixed);
         let was_adaptive = std::mem::replace(&mut control.adaptive, scratch.has_layers());
@@ -222,21 +223,26 @@ impl Worker {
             control.controller.set_desired(now, desired);
             control.controller.start_probing(now);
         }
-        (control.chosen_at, control.chosen_for) = (Some(now), target);
+        (control.chosen_at, control.chosen_for) = (Some(now), budget.target);
         let mut changed = false;
         for (candidate, &(consumer_key, first)) in scratch.candidates.iter().zip(&scratch.owners) {
             let Some(consumer) = self.consumers.get_mut(consumer_key) else { continue };
             let Some(layers) = &mut consumer.layers else { continue };
-            let target = candidate.step.checked_sub(1).map(|point| scratch.points[first + point]);
-            let before = layers.target();
-            if target == before {
+            let layers_of = |step: usize, thinned| {
+                step.checked_sub(1).map(|point| scratch.points[first + point].layers(thinned))
+            };
+            let target = layers_of(candidate.step, candidate.thinned);
+            if target == layers.target() {
                 continue;
             }
-            // Who wants no more was not made to go down.
-            if target > before || candidate.step + 1 < candidate.prices.len() {
-                consumer.ascent.on_change(now, before, target);
+            // To be thinned is no step down, and who wants no more was not made to go down.
+            let before = candidate.current.map_or(layers.target(), |step| layers_of(step, false));
+            let after = layers_of(candidate.step, false);
+            let in_need = after < before && candidate.step + 1 < candidate.prices.len();
+            if after > before || in_need {
+                consumer.ascent.on_change(now, before, after);
             }
-            layers.apply(target);
+            layers.apply(target, in_need);
             self.after_aiming(now, consumer_key);
             changed = true;
         }
@@ -297,11 +303,14 @@ impl AllocationScratch {
         };
         layers.options(now, &mut producer.streams, &mut self.options);
         candidate.prices.push(Bitrate::ZERO);
-        candidate.prices.extend(self.options.iter().map(|&(_, bitrate)| bitrate * OVERHEAD));
-        self.points.extend(self.options.iter().map(|&(layers, _)| layers));
+        candidate.prices.extend(self.options.iter().map(|point| point.bitrate * OVERHEAD));
+        candidate.thinned_prices.push(Bitrate::ZERO);
+        candidate.thinned_prices.extend(self.options.iter().map(|point| point.thinned * OVERHEAD));
+        self.points.extend_from_slice(&self.options);
         let fell_to_nothing = consumer.ascent.has_fallen().then_some(0);
+        let is_at = |target: Layers, thinned| self.options.iter().position(|p| p.layers(thinned) == target);
         candidate.current = match layers.target() {
-            Some(target) => self.options.iter().position(|&(point, _)| point == target).map(|at| at + 1),
+            Some(target) => is_at(target, false).or_else(|| is_at(target, true)).map(|at| at + 1),
             None => fell_to_nothing,
         };
         candidate.may_climb = consumer.ascent.may_climb(now);

@@ -5,6 +5,7 @@ use std::io;
 use std::path::PathBuf;
 use std::time::Instant;
 
+use tureen_core::bwe::allocation::Budget;
 use tureen_core::bwe::{BweConfig, CongestionController};
 use tureen_core::units::Bitrate;
 use tureen_core::wire::rtcp::TransportCc;
@@ -40,6 +41,11 @@ impl Algorithm {
 pub(super) trait Controller: Debug {
     /// How much may be sent in all, including overhead below RTP.
     fn target(&self) -> Bitrate;
+
+    /// What there is to share among consumers.
+    fn budget(&self, _now: Instant) -> Budget {
+        Budget::lasting(self.target())
+    }
 
     /// Packet `seq` leaves, which has `size` bytes without overhead.
     fn on_sent(&mut self, now: Instant, seq: u16, size: usize);
@@ -77,6 +83,10 @@ pub(super) struct Burst {
 impl Controller for CongestionController {
     fn target(&self) -> Bitrate {
         self.target()
+    }
+
+    fn budget(&self, now: Instant) -> Budget {
+        self.budget(now)
     }
 
     fn on_sent(&mut self, now: Instant, seq: u16, size: usize) {

@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 
 use rand::rngs::StdRng;
 use rand::{Rng, SeedableRng};
-use tureen_core::bwe::allocation::{Ascent, Candidate, allocate};
+use tureen_core::bwe::allocation::{Ascent, Candidate, Prices, share};
 use tureen_core::transport::twcc_receiver::TwccReceiver;
 use tureen_core::units::{Bitrate, Ssrc};
 use tureen_core::wire::rtcp::{RtcpCompound, RtcpPacket, TransportCcHeader, write_transport_cc};
@@ -25,6 +25,8 @@ const FRAME_INTERVAL: Duration = Duration::from_micros(33_333);
 /// Key frames of an encoder, and their size by that of other frames.
 const KEY_FRAME_INTERVAL: u32 = 300;
 const KEY_FRAME_SIZE: f64 = 4.0;
+/// What the lower two of three temporal layers take of an encoding.
+const THINNED: f64 = 0.6;
 /// How often layers are chosen.
 const ALLOCATION_INTERVAL: Duration = Duration::from_millis(100);
 /// Frames that wait longer for the pacer are not made.
@@ -95,6 +97,7 @@ pub(super) struct FlowStats {
 #[derive(Debug, Default)]
 struct ConsumerState {
     step: Option<usize>,
+    thinned: bool,
     ascent: Ascent,
 }
 
@@ -172,21 +175,24 @@ impl Flow {
         let mut candidates: Vec<_> = sources
             .iter()
             .zip(&self.consumers)
-            .map(|(source, state)| Candidate {
-                weight: source.weight,
-                prices: std::iter::once(&0)
-                    .chain(&source.encodings)
-                    .map(|&kbps| Bitrate::kbps(kbps))
-                    .collect(),
-                current: state.step,
-                may_climb: state.ascent.may_climb(now),
-                step: 0,
+            .map(|(source, state)| {
+                let prices = std::iter::once(&0).chain(&source.encodings).map(|&kbps| Bitrate::kbps(kbps));
+                Candidate {
+                    weight: source.weight,
+                    thinned_prices: prices.clone().map(|price| price * THINNED).collect(),
+                    prices: prices.collect(),
+                    current: state.step,
+                    may_climb: state.ascent.may_climb(now),
+                    ..Candidate::default()
+                }
             })
             .collect();
-        let available = self.controller.target() - Bitrate::kbps(45);
-        allocate(available, &mut candidates, self.rounds);
+        let audio = Prices::from_slice(&[Bitrate::kbps(45)]);
+        candidates.push(Candidate { prices: audio, ..Candidate::default() });
+        share(self.controller.budget(now), &mut candidates, self.rounds);
         for (state, candidate) in self.consumers.iter_mut().zip(&candidates) {
             let step = candidate.step;
+            state.thinned = candidate.thinned;
             if let Some(before) = state.step.replace(step).filter(|&before| before != step) {
                 state.ascent.on_change(now, before, step);
                 self.stats.switches += 1;
@@ -213,10 +219,11 @@ impl Flow {
             Source::Consumers(sources) => {
                 let rates = sources.iter().zip(&self.consumers).map(|(source, state)| {
                     let step = state.step.unwrap_or(0);
-                    step.checked_sub(1).map_or(0, |encoding| source.encodings[encoding])
+                    let kbps = step.checked_sub(1).map_or(0, |encoding| source.encodings[encoding]);
+                    kbps as f64 * if state.thinned { THINNED } else { 1.0 }
                 });
                 for kbps in rates.collect::<Vec<_>>() {
-                    self.packetize(kbps as f64 * 1000.0 * per_frame);
+                    self.packetize(kbps * 1000.0 * per_frame);
                 }
             }
         }

@@ -63,6 +63,25 @@ impl LayerCounts {
     }
 }
 
+/// A point at which a consumer can run.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct OperatingPoint {
+    /// What is sent.
+    pub layers: Layers,
+    /// What that takes.
+    pub bitrate: Bitrate,
+    /// What it takes without its highest temporal layer; the same if there is but one.
+    pub thinned: Bitrate,
+}
+
+impl OperatingPoint {
+    /// Its layers, or those without the highest temporal one.
+    pub fn layers(self, thinned: bool) -> Layers {
+        let Layers { spatial, temporal } = self.layers;
+        Layers { spatial, temporal: temporal.saturating_sub(thinned.into()) }
+    }
+}
+
 /// What to do with a packet.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Decision {
@@ -260,17 +279,19 @@ impl Layered {
 
     /// Nothing is sent any more: paused or disconnected.
     pub fn stop(&mut self) {
-        self.set_target(None);
+        self.set_target(None, false);
     }
 
     /// Aims at the best of the preferred layers that are there.
     pub fn aim(&mut self, streams: &[ProducerStream]) {
-        self.set_target(self.best_layers(streams));
+        self.set_target(self.best_layers(streams), false);
     }
 
-    /// Aims at these layers, or at none.
-    pub fn apply(&mut self, layers: Option<Layers>) {
-        self.set_target(layers);
+    /// Aims at these layers, or at none. `in_need`: what is sent now is more than the link carries. A lower encoding can't
+    /// take over before a key frame of it has come; until then the one that is sent goes on with its lowest temporal layer
+    /// alone, so that the link's queue does not grow further.
+    pub fn apply(&mut self, layers: Option<Layers>, in_need: bool) {
+        self.set_target(layers, in_need);
     }
 
     /// The preferred layers as far as they are there.
@@ -294,9 +315,9 @@ impl Layered {
         Some(Layers { spatial, temporal: self.preferred.temporal.min(temporal_layers - 1) })
     }
 
-    /// The points at which the consumer can run, from nothing up to the preferred layers, with what each takes (mediasoup
+    /// The points at which the consumer can run, from nothing up to the preferred layers (mediasoup
     /// `GetBitrateOptions`): temporal layers of the lowest spatial layer there is, then whole spatial layers.
-    pub fn options(&self, now: Instant, streams: &mut [ProducerStream], out: &mut Vec<(Layers, Bitrate)>) {
+    pub fn options(&self, now: Instant, streams: &mut [ProducerStream], out: &mut Vec<OperatingPoint>) {
         out.clear();
         for spatial in 0..self.counts.spatial {
             if !self.is_usable(streams, spatial) {
@@ -313,6 +334,7 @@ impl Layered {
             let inner = if self.simulcast { stream.spatial_layers().max(1) - 1 } else { spatial };
             let highest = self.preferred.temporal.min(stream.temporal_layers().max(1) - 1);
             let before = out.len();
+            let mut thinned = None;
             for temporal in 0..=highest {
                 let measured = stream.layers.bitrate(now, inner, temporal);
                 let bitrate = measured.unwrap_or_else(|| stream.stats.bitrate(now));
@@ -322,7 +344,8 @@ impl Layered {
                 if !lowest {
                     out.truncate(before);
                 }
-                out.push((Layers { spatial, temporal }, bitrate));
+                let below = thinned.replace(bitrate).unwrap_or(bitrate);
+                out.push(OperatingPoint { layers: Layers { spatial, temporal }, bitrate, thinned: below });
             }
             if spatial >= self.preferred.spatial && !out.is_empty() {
                 break;
@@ -511,7 +534,7 @@ impl Layered {
         }
     }
 
-    fn set_target(&mut self, target: Option<Layers>) {
+    fn set_target(&mut self, target: Option<Layers>, in_need: bool) {
         if self.target == target {
             return;
         }
@@ -524,8 +547,9 @@ impl Layered {
         };
         let encoding = self.encoding_of(layers.spatial);
         self.timeline.on_target(encoding);
-        if self.source == Some(encoding) {
-            self.selector.aim(if self.simulcast { Layers { spatial: u8::MAX, ..layers } } else { layers });
+        if let Some(source) = self.source {
+            let temporal = if in_need && source > encoding { 0 } else { layers.temporal };
+            self.selector.aim(if self.simulcast { Layers { spatial: u8::MAX, temporal } } else { layers });
         }
         if self.source != Some(encoding) || self.selector.awaits_key_frame() {
             self.key_frame_wanted = true;

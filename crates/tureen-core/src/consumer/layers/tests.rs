@@ -3,7 +3,7 @@
 mod key_shift;
 mod source;
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::time::{Duration, Instant};
 
 use proptest::prelude::*;
@@ -165,6 +165,17 @@ impl Bench {
         self.aim();
     }
 
+    /// Bandwidth wants other layers.
+    fn allocate(&mut self, spatial: u8, temporal: u8, in_need: bool) {
+        let layers = self.consumer.layers.as_mut().unwrap();
+        let limits = layers.best_layers(&self.streams);
+        let within = |limits: super::Layers| super::Layers {
+            spatial: spatial.min(limits.spatial),
+            temporal: temporal.min(limits.temporal),
+        };
+        layers.apply(limits.map(within), in_need);
+    }
+
     fn wanted_key_frame(&mut self) -> Option<usize> {
         self.consumer.layers.as_mut().unwrap().poll_key_frame_wanted().map(usize::from)
     }
@@ -224,9 +235,11 @@ struct Accidents {
     late: usize,
     /// Layers are chosen anew at one of so many pictures.
     change: u32,
+    /// By bandwidth, for want of it.
+    in_need: bool,
 }
 
-const NONE: Accidents = Accidents { lost: 0, late: 0, change: 15 };
+const NONE: Accidents = Accidents { lost: 0, late: 0, change: 15, in_need: false };
 
 /// What a run was made of.
 struct Run {
@@ -272,7 +285,11 @@ fn run(form: Form, encodings: usize, seed: u64, pictures: usize, accidents: Acci
             bench.report(&sources);
         }
         if rng.random_range(0..accidents.change) == 0 {
-            bench.prefer(rng.random_range(0..spatial), rng.random_range(0..3));
+            let (spatial, temporal) = (rng.random_range(0..spatial), rng.random_range(0..3));
+            match accidents.in_need {
+                true => bench.allocate(spatial, temporal, true),
+                false => bench.prefer(spatial, temporal),
+            }
         }
         bench.end_batch();
         if let Some(stream) = bench.wanted_key_frame() {
@@ -450,6 +467,36 @@ fn current_layers_follow_the_preferred_ones() {
 }
 
 #[test]
+fn encoding_that_is_too_much_is_thinned_until_the_lower_one_takes_over() {
+    for in_need in [true, false] {
+        let mut bench = Bench::new(Form::Vp8, 2, 1);
+        let mut rng = StdRng::seed_from_u64(1);
+        let mut sources: Vec<_> = (0..2).map(|stream| Source::new(Form::Vp8, stream, &mut rng)).collect();
+        for packet in bench.next_pictures(&mut sources) {
+            bench.receive(&packet);
+        }
+        let mut play = |bench: &mut Bench| {
+            bench.sent.clear();
+            for _ in 0..12 {
+                bench.now += FRAME_INTERVAL;
+                let at = bench.since_start();
+                for packet in sources.iter_mut().flat_map(|source| source.next_picture(at, 1)) {
+                    bench.receive(&packet);
+                }
+                bench.end_batch();
+            }
+            bench.sent.iter().map(|sent| (sent.encoding, sent.frame.temporal_layer)).collect::<BTreeSet<_>>()
+        };
+        play(&mut bench);
+        bench.allocate(0, 2, in_need);
+        let thinned = BTreeSet::from([(1, 0)]);
+        assert_eq!(play(&mut bench) == thinned, in_need, "no key frame of the lower one has come");
+        bench.allocate(1, 2, false);
+        assert_eq!(play(&mut bench), BTreeSet::from([(1, 0), (1, 1), (1, 2)]), "as before");
+    }
+}
+
+#[test]
 fn start_behind_a_late_packet_comes_after_it() {
     let mut bench = Bench::new(Form::Vp8, 2, 1);
     let mut rng = StdRng::seed_from_u64(1);
@@ -559,7 +606,7 @@ fn known_bad_runs_are_one_stream() {
     let forms = [Form::Vp8, Form::Vp9(1), Form::Av1(1)];
     for (seed, lost) in [(3699199191752354075, 14), (1008339874905830769, 8)] {
         for form in forms {
-            let run = run(form, 3, seed, 250, Accidents { lost, late: 4, change: 5 });
+            let run = run(form, 3, seed, 250, Accidents { lost, late: 4, change: 5, in_need: false });
             run.check().unwrap();
             run.check_late().unwrap();
         }
@@ -634,9 +681,9 @@ proptest! {
     #[test]
     fn simulcast_is_one_stream_whatever_comes(
         seed: u64, lost in 0u32..60, late in 0usize..6, change in 5u32..60,
-        form in prop_oneof![Just(Form::Vp8), Just(Form::Vp9(1)), Just(Form::Av1(1))],
+        form in prop_oneof![Just(Form::Vp8), Just(Form::Vp9(1)), Just(Form::Av1(1))], in_need: bool,
     ) {
-        let run = run(form, 3, seed, 250, Accidents { lost, late, change });
+        let run = run(form, 3, seed, 250, Accidents { lost, late, change, in_need });
         run.check()?;
         run.check_late()?;
         prop_assert!(run.bench.sent.len() > 50);
@@ -647,7 +694,7 @@ proptest! {
         seed: u64, lost in 0u32..60, late in 0usize..6, change in 5u32..60,
         form in prop_oneof![Just(Form::Vp8), Just(Form::Vp9(3)), Just(Form::Av1(3))],
     ) {
-        let run = run(form, 1, seed, 250, Accidents { lost, late, change });
+        let run = run(form, 1, seed, 250, Accidents { lost, late, change, in_need: false });
         run.check()?;
         run.check_late()?;
         prop_assert!(run.bench.sent.len() > 50);
@@ -656,7 +703,7 @@ proptest! {
     #[test]
     fn no_frame_above_the_allowed_layer_is_sent(seed: u64, lost in 0u32..60, late in 0usize..4) {
         for (form, encodings) in [(Form::Vp8, 3), (Form::Vp8, 1), (Form::Vp9(2), 1), (Form::Av1(2), 1)] {
-            let run = run(form, encodings, seed, 150, Accidents { lost, late, change: 20 });
+            let run = run(form, encodings, seed, 150, Accidents { lost, late, change: 20, in_need: false });
             run.check_layers(FRAME_INTERVAL * (late as u32 + 4))?;
         }
     }

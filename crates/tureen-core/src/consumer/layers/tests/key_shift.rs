@@ -103,7 +103,7 @@ proptest! {
     fn shifted_svc_is_one_stream_whatever_comes(
         seed: u64, lost in 0u32..60, late in 0usize..6, change in 5u32..60, form in prop::sample::select(&FORMS),
     ) {
-        let run = run(form, 1, seed, 250, Accidents { lost, late, change });
+        let run = run(form, 1, seed, 250, Accidents { lost, late, change, in_need: false });
         run.check()?;
         prop_assert!(run.bench.sent.len() > 50);
     }
