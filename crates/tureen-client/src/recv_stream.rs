@@ -114,7 +114,8 @@ impl RecvStream {
         Self {
             reception: RecvStreamStats::new(Ssrc(config.ssrc), config.clock_rate, false),
             rtx: config.rtx.map(|rtx| RtxStreamStats::new(Ssrc(rtx.ssrc))),
-            nack: config.nack.then(|| NackGenerator::new(Duration::ZERO)),
+            // As browsers do.
+            nack: config.nack.then(|| NackGenerator::new(Duration::ZERO).saying_once()),
             seen: SeenWindow::default(),
             stats: RecvStats::default(),
             config,
@@ -207,10 +208,6 @@ impl RecvStream {
             self.stats.nacked_packets += out.len() as u64;
         }
         nack.needs_key_frame()
-    }
-
-    pub(crate) fn handle_timeout(&mut self, now: Instant) {
-        self.nack.iter_mut().for_each(|nack| nack.handle_timeout(now));
     }
 
     pub(crate) fn poll_timeout(&self) -> Option<Instant> {

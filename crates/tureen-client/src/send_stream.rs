@@ -13,6 +13,9 @@ use crate::session::SessionError;
 /// Longest payload that [`Session::send_rtp`](crate::Session::send_rtp) takes.
 pub const MAX_PAYLOAD: usize = 1400;
 
+/// What a packet that is sent again may take longer than a round trip.
+const RESEND_MARGIN: Duration = Duration::from_millis(5);
+
 /// Longest MID or RID.
 pub const MAX_MEDIA_ID: usize = 32;
 
@@ -208,7 +211,7 @@ impl SendStream {
     }
 
     /// Takes a NACK for one packet and returns the index to send again, if that can be done and was not done within
-    /// the last `rtt`.
+    /// the last `rtt` and 5 ms (as libwebrtc).
     pub(crate) fn on_nack(&mut self, now: Instant, seq: u16, rtt: Duration) -> Option<u64> {
         self.config.rtx?;
         // The packet with this number that is nearest behind the newest one.
@@ -220,7 +223,7 @@ impl SendStream {
             self.stats.nacked_too_late += 1;
             return None;
         }
-        if slot.resent_at.is_some_and(|at| now.saturating_duration_since(at) < rtt) {
+        if slot.resent_at.is_some_and(|at| now.saturating_duration_since(at) < rtt + RESEND_MARGIN) {
             return None;
         }
         slot.resent_at = Some(now);

@@ -47,7 +47,6 @@ impl Session {
         }
         for at in 0..self.recv.len() {
             if self.recv[at].poll_timeout().is_some_and(|timeout| timeout <= self.now) {
-                self.recv[at].handle_timeout(self.now);
                 self.ask_for_missing(at);
             }
         }

@@ -6,6 +6,7 @@ pub mod frames;
 mod jitter;
 pub mod key_frame_requests;
 pub mod layer_rates;
+mod nack_answers;
 pub mod nack_generator;
 pub mod packet_buffer;
 pub mod reception;
@@ -298,17 +299,13 @@ impl Producer {
 
     /// Prepares what is due; it comes out with the next poll for feedback.
     pub fn handle_timeout(&mut self, now: Instant) {
-        for nack in self.streams.iter_mut().filter_map(|s| s.nack.as_mut()) {
-            nack.handle_timeout(now);
-        }
         self.key_frame_requests.handle_timeout(now);
     }
 
     /// Whether a stream, after a packet, may have feedback to send: cheap, to be asked for each packet.
     pub fn has_feedback(&self, stream: Option<usize>) -> bool {
         let nack = stream.and_then(|index| self.streams.get(index)?.nack.as_ref());
-        nack.is_some_and(|nack| nack.missing_packets() > 0 || nack.poll_timeout().is_some())
-            || self.key_frame_requests.has_requests()
+        nack.is_some_and(|nack| nack.is_busy()) || self.key_frame_requests.has_requests()
     }
 
     /// What a trace event says of a packet.

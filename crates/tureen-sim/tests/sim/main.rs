@@ -9,6 +9,7 @@ mod foreign;
 mod gathering;
 mod hostile;
 mod key_frames;
+mod lateness;
 mod layers;
 mod limits;
 mod plain;

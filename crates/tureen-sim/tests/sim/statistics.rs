@@ -18,7 +18,7 @@ fn transport_stats(call: &mut Call, node: NodeId) -> TransportStats {
     }
 }
 
-fn stream_stats(call: &mut Call, request: Request) -> Vec<RtpStreamStats> {
+pub(crate) fn stream_stats(call: &mut Call, request: Request) -> Vec<RtpStreamStats> {
     match call.request(request) {
         Response::RtpStreamStats(stats) => stats,
         other => panic!("not statistics: {other:?}"),
