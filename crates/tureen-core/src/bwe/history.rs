@@ -75,6 +75,8 @@ pub struct Arrival {
 /// A packet that did not arrive, so far.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Missing {
+    /// Its transport-wide number.
+    pub seq: u16,
     /// When it was sent.
     pub sent_at: Micros,
     /// Its bytes, with overhead.
@@ -189,8 +191,8 @@ impl SentHistory {
             let Some(entry) = self.entry_mut(unreported) else { continue };
             if entry.state == State::InFlight {
                 entry.state = State::Lost;
-                let Entry { sent_at, size, .. } = *entry;
-                report.missing.push(Missing { sent_at, size });
+                let Entry { sent_at, size, seq, .. } = *entry;
+                report.missing.push(Missing { seq, sent_at, size });
             }
         }
     }
@@ -317,7 +319,7 @@ mod tests {
         let report = resolve(&mut history, 65534, 1, &[Some(4), Some(4), None, Some(8)]);
         let times: Vec<_> = report.arrivals.iter().map(|a| (a.sent_at, a.received_at, a.size)).collect();
         assert_eq!(times, [(0, 65_000, 1000), (1000, 66_000, 1001), (3000, 68_000, 1003)]);
-        assert_eq!(report.missing, [Missing { sent_at: 2000, size: 1002 }]);
+        assert_eq!(report.missing, [Missing { seq: 0, sent_at: 2000, size: 1002 }]);
     }
 
     #[test]

@@ -488,7 +488,7 @@ mod tests {
                     owed += share;
                     if owed >= 1.0 {
                         owed -= 1.0;
-                        missing.push(Missing { sent_at, size: 1000 });
+                        missing.push(Missing { seq: 0, sent_at, size: 1000 });
                     } else {
                         arrivals.push(Arrival {
                             sent_at,
@@ -555,7 +555,7 @@ mod tests {
         assert!(sim.loss_based.average_loss() > 0.2);
         sim.loss_based.on_overuse(sim.now);
         assert_eq!((sim.loss_based.average_loss(), sim.loss_based.estimate()), (0.0, None));
-        let missing = [Missing { sent_at: sim.now - 1, size: 1000 }];
+        let missing = [Missing { seq: 0, sent_at: sim.now - 1, size: 1000 }];
         sim.loss_based.on_feedback(&[], &missing, None, Bitrate::mbps(1), false);
         sim.run(3 * SECOND, |_| 0.0);
         assert_eq!(sim.loss_based.average_loss(), 0.0);
@@ -568,7 +568,7 @@ mod tests {
             let sent_at = i * 100_000;
             let arrival =
                 |was_lost| Arrival { sent_at, received_at: sent_at, size: 1000, probe: 0, was_lost };
-            let missing = [Missing { sent_at, size: 1000 }];
+            let missing = [Missing { seq: 0, sent_at, size: 1000 }];
             loss_based.on_feedback(&[arrival(false)], &missing, None, Bitrate::mbps(1), false);
             loss_based.on_feedback(&[arrival(true)], &[], None, Bitrate::mbps(1), false);
         }

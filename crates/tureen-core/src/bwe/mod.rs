@@ -49,7 +49,7 @@ use crate::wire::rtcp::TransportCc;
 use allocation::Budget;
 use alr::AlrDetector;
 use delay_based::DelayBased;
-use history::{Report, SentHistory};
+use history::{Missing, Report, SentHistory};
 use loss_based::{LossBased, LossState};
 use pacer::Pacer;
 use probe::{ProbeShot, Probed, Prober};
@@ -66,6 +66,8 @@ pub type Micros = i64;
 const TICK: Micros = 100_000;
 /// A probe does not lower the estimate below this part of what is delivered.
 const PROBE_FLOOR: f64 = 0.85;
+/// No more than what jitter makes of an empty queue.
+const SHORT_QUEUE: Micros = 40_000;
 /// Round trips above this mean full queues: the target falls by a fifth each second.
 const MAX_RTT: Micros = 3_000_000;
 const RTT_BACKOFF: f64 = 0.8;
@@ -185,6 +187,20 @@ impl CongestionController {
     /// Round trip time, as transport-wide feedback or else reports tell it.
     pub fn rtt(&self) -> Option<Duration> {
         self.rtt.map(|rtt| Duration::from_micros(rtt as u64))
+    }
+
+    /// Whether packets seem to wait for nothing on the path, so that what it loses, it loses by chance. Only transport-wide
+    /// feedback tells.
+    pub fn has_room(&self) -> bool {
+        self.has_feedback
+            && self.delay_based.usage() == Usage::Normal
+            && self.delay_based.queue_delay() <= SHORT_QUEUE
+            && self.backoff.cap.is_none()
+    }
+
+    /// Packets that the last transport-wide feedback told to be missing, for the first time.
+    pub fn missing(&self) -> &[Missing] {
+        &self.report.missing
     }
 
     /// Allows probes: the first ones go out as soon as something is wanted. Call it when media can flow.

@@ -361,6 +361,11 @@ impl Consumer {
         self.outlets.get(usize::from(outlet)).is_some_and(|outlet| outlet.rtx_ssrc().is_some())
     }
 
+    /// Whether a packet of an outgoing stream was sent after some that are behind it: it had to be repaired itself.
+    pub fn is_late(&self, outlet: usize, sent: &SentPacket) -> bool {
+        sent.output < self.outlets[outlet].rewriter.highest_output()
+    }
+
     /// Ids of the header extensions that it sends.
     pub fn header_ids(&self) -> &ExtensionIds {
         self.headers.ids()
@@ -400,6 +405,18 @@ impl Consumer {
                 out.push(resend);
             }
         }
+    }
+
+    /// Whether a packet that was lost may be sent again before the remote side asks for it; if so, it counts as sent again
+    /// now.
+    pub fn may_resend(&mut self, now: Instant, resend: Resend) -> bool {
+        let is_active = self.is_active();
+        let Some(outlet) = self.outlets.get_mut(usize::from(resend.outlet)).filter(|_| is_active) else {
+            return false;
+        };
+        let rtt = outlet.stream.remote_report().round_trip_time;
+        outlet.resends.forget_old(now, rtt);
+        outlet.resends.admit_unasked(now, resend.output)
     }
 
     /// What was sent with this number.

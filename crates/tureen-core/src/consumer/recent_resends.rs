@@ -44,6 +44,11 @@ impl RecentResends {
         true
     }
 
+    /// As [`admit`](Self::admit), for a packet that nobody asks for: it is not sent again if it was before.
+    pub fn admit_unasked(&mut self, now: Instant, output: u64) -> bool {
+        !self.counted.contains(output) && self.admit(now, output)
+    }
+
     /// Packets that were sent again, each counted once (mediasoup `packetsRepaired`).
     pub fn repaired(&self) -> u64 {
         self.repaired
@@ -88,6 +93,17 @@ mod tests {
             assert!(resends.admit(now, output));
         }
         assert_eq!(resends.repaired(), 3);
+    }
+
+    #[test]
+    fn packet_that_nobody_asks_for_is_sent_again_once_and_answers_what_crosses_it() {
+        let (mut resends, start) = (RecentResends::default(), Instant::now());
+        assert!(resends.admit_unasked(start, 7));
+        assert!(!resends.admit(start, 7), "the request was on its way");
+        let now = start + Duration::from_secs(1);
+        resends.forget_old(now, None);
+        assert!(!resends.admit_unasked(now, 7));
+        assert!(resends.admit(now, 7));
     }
 
     #[test]

@@ -6,6 +6,7 @@ pub mod pipe;
 pub mod plain;
 pub mod protection;
 pub mod remb;
+pub mod repairs;
 pub mod rtp_listener;
 pub mod send_control;
 pub mod twcc_receiver;

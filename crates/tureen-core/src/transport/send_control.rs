@@ -14,12 +14,19 @@ use crate::rate::{DEFAULT_RATE_WINDOW, RateMeter};
 use crate::types::rtp_parameters::{RtcpFeedback, RtpHeaderExtensionUri, RtpParameters};
 use crate::units::{Bitrate, PayloadType, Ssrc};
 
+use super::repairs::{Repair, Repairs};
+
 /// Packets that wait for the pacer at most; what comes on top goes out at once.
 const MAX_HELD: usize = 1024;
 /// How long a packet waits at most.
 const MAX_HOLD: Duration = Duration::from_millis(250);
 /// Between looks at an estimate from which nothing follows: see [`SendControl::adaptive`].
 const IDLE_TICK: Duration = Duration::from_millis(500);
+/// Losses, as a part of what is sent, that are made good ahead of requests. Fewer do no harm, more are more than repeating
+/// could mend, or than chance.
+const LOSSES: std::ops::RangeInclusive<f64> = 0.02..=0.15;
+/// Nearer remote sides ask again soon enough.
+const MIN_RTT: Duration = Duration::from_millis(50);
 /// Recent packets that are remembered to be sent again as padding.
 const MAX_RECENT: usize = 16;
 
@@ -59,7 +66,7 @@ impl Feedback {
 /// When congestion control is to be asked again.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Wake {
-    /// Then: a probe goes on, or packets may leave.
+    /// Then: a probe goes on, packets may leave, or a copy is to.
     At(Instant),
     /// Not long after that.
     About(Instant),
@@ -93,39 +100,10 @@ pub struct SendControl {
     pub probation: Probation,
     /// Reused, so that choosing does not allocate each time.
     pub scratch: AllocationScratch,
+    /// What is sent again.
+    pub repairs: Repairs,
     held: VecDeque<Held>,
     recent: VecDeque<Recent>,
-    repairs: RepairBudget,
-}
-
-/// What may be spent on retransmissions: when a link gets too small all that it drops is asked for again, which would
-/// keep it full for seconds.
-#[derive(Debug)]
-struct RepairBudget {
-    bytes: f64,
-    updated_at: Instant,
-}
-
-impl RepairBudget {
-    /// Of the rate.
-    const SHARE: f64 = 0.3;
-    /// How long it gathers.
-    const WINDOW: Duration = Duration::from_millis(500);
-    /// There is always enough for a few packets.
-    const MIN_BYTES: f64 = 6000.0;
-
-    fn spend(&mut self, now: Instant, rate: Bitrate, bytes: usize) -> bool {
-        let elapsed = now.saturating_duration_since(std::mem::replace(&mut self.updated_at, now));
-        let rate = rate * Self::SHARE;
-        let most = (rate.bytes_in(Self::WINDOW) as f64).max(Self::MIN_BYTES);
-        let gathered = rate.as_bps() as f64 / 8.0 * elapsed.as_secs_f64();
-        self.bytes = (self.bytes + gathered).min(most);
-        let enough = self.bytes >= bytes as f64;
-        if enough {
-            self.bytes -= bytes as f64;
-        }
-        enough
-    }
 }
 
 /// A packet that was decided on and waits for the pacer.
@@ -202,7 +180,7 @@ impl SendControl {
             scratch: AllocationScratch::default(),
             held: VecDeque::new(),
             recent: VecDeque::new(),
-            repairs: RepairBudget { bytes: RepairBudget::MIN_BYTES, updated_at: now },
+            repairs: Repairs::new(now),
         })
     }
 
@@ -230,6 +208,11 @@ impl SendControl {
         !self.held.is_empty()
     }
 
+    /// Whether something waits to be sent: for the pacer, or for its time.
+    pub fn is_waiting(&self) -> bool {
+        self.has_held() || self.repairs.next_copy_at().is_some()
+    }
+
     /// Makes a packet wait. False when too many do: it is to be sent at once.
     pub fn hold(&mut self, packet: Held) -> bool {
         let room = self.held.len() < MAX_HELD;
@@ -248,15 +231,27 @@ impl SendControl {
 
     /// Whether a packet of this size may be sent again now. Where the estimate is less than what is sent anyway, that
     /// counts: it may be low only because nothing probes it.
-    pub fn may_repair(&mut self, now: Instant, bytes: usize) -> bool {
+    pub fn may_repair(&mut self, now: Instant, bytes: usize, repair: Repair) -> bool {
         let rate = self.controller.target().max(self.fixed);
-        self.repairs.spend(now, rate, bytes)
+        self.repairs.spend(now, rate, bytes, repair)
+    }
+
+    /// Whether the way is long and loses packets.
+    pub fn is_far_and_lossy(&self) -> bool {
+        LOSSES.contains(&self.controller.loss()) && self.controller.rtt().is_some_and(|rtt| rtt >= MIN_RTT)
+    }
+
+    /// Whether losses are made good before they are asked for, and twice: those of a long way that loses packets by
+    /// chance. What is lost for want of capacity must not be made more.
+    pub fn repairs_ahead(&self) -> bool {
+        self.is_far_and_lossy() && self.controller.has_room() && !self.has_held()
     }
 
     /// Forgets what waits: it can't be sent.
     pub fn clear(&mut self) {
         self.held.clear();
         self.recent.clear();
+        self.repairs.clear();
         self.probe_due = 0;
         self.controller.cancel_probes();
     }
@@ -280,17 +275,17 @@ impl SendControl {
     pub fn forget(&mut self, consumer: ConsumerKey) {
         self.held.retain(|held| held.consumer != consumer);
         self.recent.retain(|recent| recent.consumer != consumer);
+        self.repairs.forget(consumer);
         self.chosen_at = None;
     }
 
-    /// When the controller or the pacer is to be asked again.
+    /// When the controller or the pacer is to be asked again, or a copy is to be sent.
     pub fn poll_timeout(&mut self, now: Instant) -> Wake {
         let controller = self.controller.poll_timeout();
-        if self.has_held() {
-            return Wake::At(controller.min(self.controller.next_burst(now)));
-        }
-        if self.controller.is_probing() {
-            return Wake::At(controller);
+        let burst = self.has_held().then(|| self.controller.next_burst(now));
+        let probe = self.controller.is_probing().then_some(controller);
+        if let Some(at) = [burst, probe, self.repairs.next_copy_at()].into_iter().flatten().min() {
+            return Wake::At(at.min(controller));
         }
         match self.chosen_at {
             Some(at) if !self.adaptive => Wake::About(controller.max(at + IDLE_TICK)),
@@ -383,5 +378,29 @@ mod tests {
         control.controller.set_desired(now, Bitrate::mbps(2));
         control.controller.start_probing(now);
         assert!(matches!(control.poll_timeout(now), Wake::At(_)));
+    }
+
+    #[test]
+    fn copy_has_its_moment() {
+        let now = Instant::now();
+        let mut control = SendControl::new(now, BweConfig::default(), Feedback::default(), 1);
+        control.chosen_at = Some(now);
+        let resend = Resend { outlet: 0, stream: 0, source: 7, output: 7 };
+        control.repairs.copy_later(now, Recent { consumer: ConsumerKey::default(), resend });
+        let due = control.repairs.next_copy_at().unwrap();
+        assert_eq!(control.poll_timeout(now), Wake::At(due.min(control.controller.poll_timeout())));
+        assert!(control.is_waiting());
+        control.clear();
+        assert!(!control.is_waiting());
+    }
+
+    #[test]
+    fn nothing_is_repaired_ahead_before_feedback_tells_of_losses() {
+        let now = Instant::now();
+        let mut control = SendControl::new(now, BweConfig::default(), Feedback::default(), 1);
+        assert!(!control.repairs_ahead());
+        control.controller.on_rtt(Duration::from_millis(100));
+        control.controller.on_loss_report(now, 5, 100);
+        assert!(!control.repairs_ahead(), "reports tell nothing of queues");
     }
 }

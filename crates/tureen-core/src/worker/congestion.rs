@@ -11,7 +11,7 @@ use crate::consumer::layers::Layers;
 use crate::keys::{ConsumerKey, ProducerKey, TransportKey};
 use crate::producer::Producer;
 use crate::transport::Transport;
-use crate::transport::send_control::{AllocationScratch, Feedback, SendControl, Wake};
+use crate::transport::send_control::{AllocationScratch, Feedback, Recent, SendControl, Wake};
 use crate::types::rtp_parameters::MediaKind;
 use crate::units::{Bitrate, Ssrc};
 use crate::wire::rtcp::TransportCc;
@@ -87,7 +87,9 @@ impl Worker {
         if let Some(shot) = control.controller.poll_probe(now) {
             control.probe_due = shot.bytes;
         }
-        if (control.probe_due > 0 || control.has_held()) && !std::mem::replace(&mut transport.queued, true) {
+        let has_copies = control.repairs.next_copy_at().is_some_and(|at| at <= now);
+        let is_due = control.probe_due > 0 || control.has_held() || has_copies;
+        if is_due && !std::mem::replace(&mut transport.queued, true) {
             self.egress.queue_transport(key);
         }
         self.arm_congestion(now, key);
@@ -100,10 +102,35 @@ impl Worker {
         let Some(control) = transport.send_control.as_mut().filter(|c| c.feedback.transport_cc) else {
             return;
         };
-        if control.controller.on_feedback(now, feedback) {
+        let changed = control.controller.on_feedback(now, feedback);
+        self.repair_missing(now, key);
+        if changed {
             self.on_target_changed(now, key);
         }
         self.arm_congestion(now, key);
+    }
+
+    /// Sends again what feedback told to be lost: by now it was asked for, or the request was lost.
+    fn repair_missing(&mut self, now: Instant, key: TransportKey) {
+        let Some(transport) = self.transports.get_mut(key) else { return };
+        let Some(control) = transport.send_control.as_mut().filter(|control| control.repairs_ahead()) else {
+            return;
+        };
+        let mut room = self.limits.pending_resends.saturating_sub(transport.resends.len());
+        for missing in control.controller.missing() {
+            let Some(Recent { consumer: consumer_key, resend }) = control.repairs.take_sent(missing.seq)
+            else {
+                continue;
+            };
+            let Some(consumer) = self.consumers.get_mut(consumer_key) else { continue };
+            if room > 0 && consumer.may_resend(now, resend) {
+                room -= 1;
+                transport.resends.push_back((consumer_key, resend));
+            }
+        }
+        if !transport.resends.is_empty() && !std::mem::replace(&mut transport.queued, true) {
+            self.egress.queue_transport(key);
+        }
     }
 
     /// Takes note of a packet whose sender gets no transport-wide feedback, and tells it what it may send. As in mediasoup

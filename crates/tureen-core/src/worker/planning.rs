@@ -14,6 +14,7 @@ use crate::consumer::{Consumer, HopValues, Resend, Verdict, Written, unchanged};
 use crate::keys::{ConsumerKey, ProducerKey};
 use crate::producer::Producer;
 use crate::producer::packet_buffer::StoredPacket;
+use crate::transport::repairs::Repair;
 use crate::transport::send_control::{Held, Probator, Recent, SendControl};
 use crate::types::data_structures::TraceEventDirection;
 use crate::types::rtp_parameters::MediaKind;
@@ -87,9 +88,18 @@ struct Planning<'a> {
     gate: Gate,
     /// Whether a packet was remembered that probes can send again.
     remembered: bool,
+    /// Whether all packets are, because they may have to be sent again ([`SendControl::is_far_and_lossy`]).
+    remembers_all: bool,
+    /// Whether losses are made good before they are asked for ([`SendControl::repairs_ahead`]).
+    repairs_ahead: bool,
 }
 
-impl Planning<'_> {
+impl<'a> Planning<'a> {
+    fn new(now: Instant, egress: &'a mut Egress, hops: Hops, gate: Gate) -> Self {
+        let remembers_all = gate.control.as_ref().is_some_and(|control| control.is_far_and_lossy());
+        Self { now, egress, hops, gate, remembered: false, remembers_all, repairs_ahead: false }
+    }
+
     /// Plans a packet that was decided on, or makes it wait.
     fn send(
         &mut self,
@@ -128,12 +138,37 @@ impl Planning<'_> {
         {
             // One packet of each plan is enough to choose from.
             self.remembered = true;
-            let Origin { consumer: key, stream, outlet, .. } = origin;
-            let (outlet, stream) = (outlet as u8, stream as u8);
-            let resend = Resend { outlet, stream, source: sent.source, output: sent.output };
-            control.remember(Recent { consumer: key, resend });
+            control.remember(recent(origin, sent));
+        }
+        if self.remembers_all && consumer.has_rtx(origin.outlet as u8) {
+            self.prepare_repair(consumer, origin, sent, seq);
         }
     }
+
+    /// Remembers a packet that is sent, to send it again when feedback tells that it is lost. One that comes late already
+    /// is not risked to be later, and gets a copy.
+    fn prepare_repair(
+        &mut self,
+        consumer: &Consumer,
+        origin: Origin,
+        sent: &SentPacket,
+        transport_seq: Option<u16>,
+    ) {
+        let Some(control) = &mut self.gate.control else { return };
+        if let Some(seq) = transport_seq {
+            control.repairs.note_sent(seq, recent(origin, sent));
+        }
+        if self.repairs_ahead && consumer.is_late(origin.outlet, sent) {
+            control.repairs.copy_later(self.now, recent(origin, sent));
+        }
+    }
+}
+
+/// What to send again of a packet that is sent.
+fn recent(origin: Origin, sent: &SentPacket) -> Recent {
+    let Origin { consumer, stream, outlet, .. } = origin;
+    let (outlet, stream) = (outlet as u8, stream as u8);
+    Recent { consumer, resend: Resend { outlet, stream, source: sent.source, output: sent.output } }
 }
 
 impl Worker {
@@ -152,8 +187,10 @@ impl Worker {
         let (consumers, producers) = (&mut self.consumers, &self.producers);
         let hops = Hops::new(&self.clock, now, transport.next_transport_seq);
         let gate = Gate::new(now, transport.send_control.take());
-        let mut planning = Planning { now, egress, hops, gate, remembered: false };
+        let mut planning = Planning::new(now, egress, hops, gate);
         plan_held(&mut planning, consumers, producers);
+        planning.repairs_ahead =
+            planning.gate.control.as_ref().is_some_and(|control| control.repairs_ahead());
         for consumer_key in transport.dirty.drain(..) {
             let Some(consumer) = consumers.get_mut(consumer_key) else { continue };
             let Some(producer) = producers.get(consumer.producer) else { continue };
@@ -161,12 +198,14 @@ impl Worker {
             report_layers(planning.egress, &mut self.outputs, consumer, producer);
         }
         for (consumer_key, resend) in transport.resends.drain(..) {
-            plan_resend(&mut planning, consumer_key, resend, consumers, producers);
+            let packet = Recent { consumer: consumer_key, resend };
+            plan_resend(&mut planning, packet, Repair::Lost, consumers, producers);
         }
+        plan_copies(&mut planning, consumers, producers);
         plan_probe(&mut planning, &transport.consumers, consumers, producers);
         transport.next_transport_seq = planning.hops.next_transport_seq;
         transport.send_control = planning.gate.control;
-        if transport.send_control.as_ref().is_some_and(|control| control.has_held()) {
+        if transport.send_control.as_ref().is_some_and(|control| control.is_waiting()) {
             self.arm_congestion(now, key);
         }
         self.request_wanted_key_frames(now);
@@ -270,21 +309,38 @@ fn report_layers(
     }
 }
 
-/// Plans a packet that was asked for again, if it is still there and may be repeated.
+/// Plans copies of repairs, as far as the line still bears them.
+fn plan_copies(planning: &mut Planning<'_>, consumers: &mut Consumers, producers: &Producers) {
+    while let Some(control) = &mut planning.gate.control
+        && let Some(packet) = control.repairs.take_copy(planning.now)
+    {
+        if planning.repairs_ahead {
+            plan_resend(planning, packet, Repair::Copy, consumers, producers);
+        }
+    }
+}
+
+/// Plans a packet that is sent again, if it is still there and may be repeated.
 fn plan_resend(
     planning: &mut Planning<'_>,
-    key: ConsumerKey,
-    resend: Resend,
+    packet: Recent,
+    repair: Repair,
     consumers: &mut Consumers,
     producers: &Producers,
 ) {
+    let Recent { consumer: key, resend } = packet;
     let Some(consumer) = consumers.get_mut(key) else { return };
     let Some(producer) = producers.get(consumer.producer) else { return };
     let Some(stream) = producer.streams.get(usize::from(resend.stream)) else { return };
     let Some(packet) = stream.buffer.get_recent(planning.now, resend.source) else { return };
-    let control = planning.gate.control.as_mut();
-    if control.is_some_and(|control| !control.may_repair(planning.now, packet.payload.len())) {
-        return;
+    let now = planning.now;
+    if let Some(control) = &mut planning.gate.control {
+        if !control.may_repair(now, packet.payload.len(), repair) {
+            return;
+        }
+        if repair == Repair::Lost && planning.repairs_ahead && consumer.has_rtx(resend.outlet) {
+            control.repairs.copy_later(now, Recent { consumer: key, resend });
+        }
     }
     let (hop, seq) = planning.hops.next(consumer.uses_transport_seq());
     let written = consumer.write_resend_header(&packet, resend, hop, planning.egress.space());

@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use tureen_core::api::Request;
+use tureen_core::units::Bitrate;
 use tureen_sim::{Call, Consumption, LinkConfig, Production};
 
 use crate::statistics::stream_stats;
@@ -41,11 +42,12 @@ fn tally(seed: u64, up: &LinkConfig, down: &LinkConfig) -> Tally {
     let sent = call.network.session(production.node).send_stats(production.ssrc).unwrap();
     let resent =
         stream_stats(&mut call, Request::ConsumerStats(consumer.id.clone()))[0].packets_retransmitted;
+    let down_stats = call.network.link_stats(nodes[1]).1;
     Tally {
         packets: sent.packets,
         late: late(&call, &production, &consumer),
         up: (call.network.link_stats(nodes[0]).0.lost, sent.retransmitted),
-        down: (call.network.link_stats(nodes[1]).1.lost, resent),
+        down: (down_stats.lost + down_stats.queue_dropped, resent),
     }
 }
 
@@ -60,22 +62,37 @@ fn late(call: &Call, production: &Production, consumer: &Consumption) -> u64 {
     sent - first - in_time.count() as u64
 }
 
+/// The same for several seeds.
+fn sum(up: &LinkConfig, down: &LinkConfig) -> Tally {
+    (0..6).map(|seed| tally(seed, up, down)).fold(Tally::default(), |sum, one| Tally {
+        packets: sum.packets + one.packets,
+        late: sum.late + one.late,
+        up: (sum.up.0 + one.up.0, sum.up.1 + one.up.1),
+        down: (sum.down.0 + one.down.0, sum.down.1 + one.down.1),
+    })
+}
+
 #[test]
 fn few_packets_take_a_second_round_of_repair() {
     let link = LinkConfig::with_delay(RTT / 2).with_loss(0.05);
-    let mut sum = Tally::default();
-    for seed in 0..6 {
-        let tally = tally(seed, &link, &link);
-        sum.packets += tally.packets;
-        sum.late += tally.late;
-        for (sum, tally) in [(&mut sum.up, tally.up), (&mut sum.down, tally.down)] {
-            sum.0 += tally.0;
-            sum.1 += tally.1;
-        }
-    }
-    // 12.0 in a thousand where each request is said once and repeated on a grid of 40 ms.
-    assert!(sum.late * 1000 < sum.packets * 11, "{sum:?}");
-    for (lost, resent) in [sum.up, sum.down] {
-        assert!(resent * 10 < lost * 11, "{sum:?}");
-    }
+    let sum = sum(&link, &link);
+    // 12.0 in a thousand where each request and each answer is sent once.
+    assert!(sum.late * 1000 < sum.packets * 5, "{sum:?}");
+    assert!(sum.up.1 * 10 < sum.up.0 * 11, "{sum:?}");
+    // Each packet lost on either hop may have one copy.
+    assert!(sum.down.1 < sum.down.0 * 3, "{sum:?}");
+}
+
+#[test]
+fn near_receiver_gets_no_copies() {
+    let sum = sum(&good_link(), &good_link().with_loss(0.05));
+    assert!(sum.down.1 * 10 < sum.down.0 * 11, "{sum:?}");
+}
+
+#[test]
+fn line_that_drops_for_want_of_capacity_gets_no_copies() {
+    let narrow =
+        LinkConfig { rate: Some(Bitrate::kbps(900)), queue: 30_000, ..LinkConfig::with_delay(RTT / 2) };
+    let sum = sum(&good_link(), &narrow);
+    assert!(sum.down.1 * 10 < sum.down.0 * 11, "{sum:?}");
 }
