@@ -73,7 +73,8 @@ impl Repairs {
 
     /// Takes a copy that is to be sent now.
     pub fn take_copy(&mut self, now: Instant) -> Option<Recent> {
-        self.copies.pop_front_if(|(at, _)| *at <= now).map(|(_, repair)| repair)
+        self.next_copy_at().filter(|&at| at <= now)?;
+        self.copies.pop_front().map(|(_, repair)| repair)
     }
 
     /// Remembers what was sent with a transport-wide number.
