@@ -18,17 +18,14 @@ fn bwe(c: &mut Criterion) {
     let start = Instant::now();
     let mut controller = CongestionController::new(start, BweConfig::default());
     let mut seq = 0u16;
-    c.bench_function("record a sent packet", |b| {
+    c.bench_function("record a run of 8 sent packets", |b| {
         b.iter(|| {
-            seq = seq.wrapping_add(1);
-            controller.on_packet_sent(black_box(start), seq, 1200);
-        });
-    });
-    let mut sent = 0u64;
-    c.bench_function("end of a run", |b| {
-        b.iter(|| {
-            sent += 1;
-            controller.on_run_sent(start + Duration::from_micros(sent));
+            let mut run = controller.start_run(black_box(start) + Duration::from_micros(seq.into()), true);
+            for _ in 0..8 {
+                seq = seq.wrapping_add(1);
+                run.on_packet(Some(seq), 1200);
+            }
+            run.finish();
         });
     });
 
@@ -41,9 +38,10 @@ fn bwe(c: &mut Criterion) {
             let base = (round * u64::from(PACKETS)) as u16;
             for i in 0..PACKETS {
                 let at = now + Duration::from_micros(1600) * u32::from(i);
-                controller.on_packet_sent(at, base.wrapping_add(i), 1200);
+                let mut run = controller.start_run(at, true);
+                run.on_packet(Some(base.wrapping_add(i)), 1200);
+                run.finish();
             }
-            controller.on_run_sent(now);
             let header = TransportCcHeader {
                 sender_ssrc: Ssrc(1),
                 media_ssrc: Ssrc(2),

@@ -1,6 +1,6 @@
 //! Congestion control of the sending side: how much a transport may send, sans-IO.
 //!
-//! A [`CongestionController`] is told of every packet that leaves ([`CongestionController::on_packet_sent`]) and of what
+//! A [`CongestionController`] is told of every packet that leaves ([`CongestionController::start_run`]) and of what
 //! the remote side says of them ([`CongestionController::on_feedback`]), and answers with a [target
 //! bitrate](CongestionController::target), with [probes](CongestionController::poll_probe) to send, and with how much of a
 //! burst may [leave at once](CongestionController::allowance).
@@ -111,8 +111,6 @@ pub struct CongestionController {
     target: Bitrate,
     /// Whether transport-wide feedback ever came.
     has_feedback: bool,
-    /// Bytes sent since the last run was accounted for.
-    run_bytes: u64,
     rtt: Option<Micros>,
     backoff: RttBackoff,
     next_tick: Micros,
@@ -126,6 +124,44 @@ struct RttBackoff {
     last_sent: Micros,
     lowered_at: Micros,
     cap: Option<Bitrate>,
+}
+
+/// Packets that leave together. What they have in common is done once, by [`finish`](Self::finish).
+#[derive(Debug)]
+pub struct SentRun<'a> {
+    controller: &'a mut CongestionController,
+    now: Micros,
+    tracked: bool,
+    bytes: u64,
+}
+
+impl SentRun<'_> {
+    /// A packet of `size` bytes, tag included, leaves with this transport-wide sequence number, or with none. A few
+    /// nanoseconds.
+    #[inline]
+    pub fn on_packet(&mut self, seq: Option<u16>, size: usize) {
+        let controller = &mut *self.controller;
+        let size = size as u32 + controller.config.overhead;
+        self.bytes += u64::from(size);
+        let Some(seq) = seq.filter(|_| self.tracked) else {
+            controller.history.record_untracked(size);
+            return;
+        };
+        let probe = controller.prober.current_id();
+        controller.history.record(self.now, seq, size, probe);
+        if probe != 0 {
+            controller.prober.on_sent(self.now, size);
+        }
+    }
+
+    /// All of it has left.
+    pub fn finish(self) {
+        let Self { controller, now, bytes, .. } = self;
+        controller.alr.on_sent(now, bytes);
+        controller.pacer.on_sent(now, bytes, controller.alr.limited_since().is_none());
+        controller.backoff.last_sent = now;
+        controller.backoff.measured_at.get_or_insert(now);
+    }
 }
 
 impl CongestionController {
@@ -147,7 +183,6 @@ impl CongestionController {
             pacer: Pacer::new(config.initial),
             target: config.initial,
             has_feedback: false,
-            run_bytes: 0,
             rtt: None,
             backoff: RttBackoff::default(),
             next_tick: TICK,
@@ -229,35 +264,10 @@ impl CongestionController {
         self.request_probes(now, requests);
     }
 
-    /// A packet leaves that carries transport-wide sequence number `seq` and takes `size` bytes, tag included. A few
-    /// nanoseconds; call [`Self::on_run_sent`] after the last packet of a run.
+    /// A run of packets leaves now: tell it of each of them. `tracked`: transport-wide feedback will name them.
     #[inline]
-    pub fn on_packet_sent(&mut self, now: Instant, seq: u16, size: usize) {
-        let size = size as u32 + self.config.overhead;
-        let now = self.micros(now);
-        let probe = self.prober.current_id();
-        self.history.record(now, seq, size, probe);
-        self.run_bytes += u64::from(size);
-        if probe != 0 {
-            self.prober.on_sent(now, size);
-        }
-    }
-
-    /// A packet leaves without a transport-wide sequence number.
-    pub fn on_untracked_sent(&mut self, size: usize) {
-        let size = size as u32 + self.config.overhead;
-        self.history.record_untracked(size);
-        self.run_bytes += u64::from(size);
-    }
-
-    /// A run of packets has left.
-    pub fn on_run_sent(&mut self, now: Instant) {
-        let now = self.micros(now);
-        let bytes = std::mem::take(&mut self.run_bytes);
-        self.alr.on_sent(now, bytes);
-        self.pacer.on_sent(now, bytes, self.alr.limited_since().is_none());
-        self.backoff.last_sent = now;
-        self.backoff.measured_at.get_or_insert(now);
+    pub fn start_run(&mut self, now: Instant, tracked: bool) -> SentRun<'_> {
+        SentRun { now: self.micros(now), tracked, bytes: 0, controller: self }
     }
 
     /// Transport-wide feedback. True when the target changed.

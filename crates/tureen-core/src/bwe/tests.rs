@@ -65,8 +65,9 @@ impl Path {
     }
 
     fn send(&mut self, size: usize) {
-        self.controller.on_packet_sent(self.now, self.seq, size);
-        self.controller.on_run_sent(self.now);
+        let mut run = self.controller.start_run(self.now, true);
+        run.on_packet(Some(self.seq), size);
+        run.finish();
         let time = Duration::from_secs_f64(size as f64 * 8.0 / self.capacity.as_bps() as f64);
         self.free_at = self.free_at.max(self.now) + time;
         self.arriving.push_back((self.free_at + self.delay, self.seq));

@@ -65,6 +65,7 @@ impl HeaderSettings {
     ///
     /// # Errors
     /// The buffer is too small for the header.
+    #[inline]
     pub fn write(
         &self,
         packet: &StoredPacket<'_>,
@@ -154,6 +155,7 @@ impl HeaderTemplate {
 
     /// Writes a header and gives its length. [`MAX_LEN`](Self::MAX_LEN) bytes of the buffer are overwritten; `None` if it
     /// has fewer.
+    #[inline]
     pub fn write(&self, fields: &RtpFields, hop: HopValues, buffer: &mut [u8]) -> Option<usize> {
         let out: &mut [u8; Self::MAX_LEN] = buffer.first_chunk_mut()?;
         *out = self.bytes;

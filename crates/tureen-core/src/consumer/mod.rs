@@ -233,6 +233,7 @@ impl Consumer {
 
     /// Decides what to do with a packet of the Producer, for a consumer without layers. Each packet is decided once, in
     /// order of arrival.
+    #[inline]
     pub fn decide(&mut self, outlet: usize, packet: &StoredPacket<'_>) -> Verdict {
         let supported = self.supports(packet);
         let Outlet { rewriter, sync_required, .. } = &mut self.outlets[outlet];
@@ -279,6 +280,7 @@ impl Consumer {
     }
 
     /// Writes the header of a packet on its way out for the first time. `None` if it does not fit.
+    #[inline]
     pub fn write_header(
         &mut self,
         outlet: usize,
@@ -584,6 +586,7 @@ impl Consumer {
 }
 
 /// A packet that goes out as it came, but for its number.
+#[inline]
 pub fn unchanged(packet: &StoredPacket<'_>, output: u64) -> SentPacket {
     SentPacket {
         output,

@@ -124,6 +124,7 @@ impl Outlet {
     ///
     /// # Errors
     /// The buffer is too small for the header.
+    #[inline]
     pub fn write_header(
         &mut self,
         settings: &HeaderSettings,
@@ -160,6 +161,7 @@ impl Outlet {
         self.write(settings, packet, sent, Some(repair), hop, buffer).ok()
     }
 
+    #[inline]
     fn write(
         &self,
         settings: &HeaderSettings,

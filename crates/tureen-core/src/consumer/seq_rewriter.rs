@@ -13,8 +13,10 @@ const MAX_SEGMENTS: usize = 128;
 /// One direction of one consumer stream (mediasoup SeqManager).
 #[derive(Debug)]
 pub struct SeqRewriter {
-    /// Runs of source numbers with one offset, oldest first.
-    segments: VecDeque<Segment>,
+    /// The newest run of source numbers with one offset; nearly all packets belong to it.
+    newest: Option<Segment>,
+    /// Runs before it, oldest first.
+    older: VecDeque<Segment>,
     /// Of the current source stream.
     highest_source: Option<u64>,
     highest_output: u64,
@@ -38,6 +40,11 @@ impl Segment {
     fn is_open(&self) -> bool {
         self.end == u64::MAX
     }
+
+    /// Whether a packet belongs to the run, which still goes on.
+    fn continues_with(&self, stream: u8, source: u64) -> bool {
+        self.stream == stream && self.start <= source && self.is_open()
+    }
 }
 
 /// How a source number is mapped.
@@ -58,20 +65,21 @@ impl SeqRewriter {
     pub fn new(initial_output: u16) -> Self {
         // One cycle up, so that packets before the first have a number.
         let highest_output = 0x1_0000 + u64::from(initial_output);
-        Self { segments: VecDeque::new(), highest_source: None, highest_output }
+        Self { newest: None, older: VecDeque::new(), highest_source: None, highest_output }
     }
 
     /// Continues the output with `source` as the next number, whatever came before: after a pause, or when the source
     /// has started anew. Source numbers below it are refused from now on.
     pub fn sync(&mut self, source: u64) {
-        self.segments.clear();
+        self.newest = None;
+        self.older.clear();
         self.switch(0, source, 0);
     }
 
     /// Continues the output with `source` of another source stream as the next number, after `gap` numbers that are
     /// left out. Late packets of the stream that was left keep their own numbers.
     pub fn switch(&mut self, stream: u8, source: u64, gap: u64) -> u16 {
-        let last = self.segments.back_mut();
+        let last = self.newest.as_mut();
         let epoch = last.as_ref().map_or(0, |segment| segment.epoch.wrapping_add(1));
         if let (Some(last), Some(highest)) = (last, self.highest_source)
             && last.is_open()
@@ -87,7 +95,7 @@ impl SeqRewriter {
 
     /// From `source` on packets are mapped with this limit: late ones learn from it which layers were sent then.
     pub fn set_limit(&mut self, source: u64, limit: u8) {
-        let Some(last) = self.segments.back_mut() else { return };
+        let Some(last) = &mut self.newest else { return };
         if last.limit == limit {
             return;
         }
@@ -101,17 +109,35 @@ impl SeqRewriter {
 
     /// Numbers of a source stream mean nothing any more: it has started anew.
     pub fn forget(&mut self, stream: u8) {
-        self.segments.retain(|segment| segment.stream != stream);
+        self.older.retain(|segment| segment.stream != stream);
+        if self.newest.is_some_and(|newest| newest.stream == stream) {
+            self.newest = self.older.pop_back();
+        }
     }
 
     /// The output number of a packet that is forwarded. `None` when it is older than the stream's start or than what is
     /// remembered.
+    #[inline]
     pub fn forward(&mut self, source: u64) -> Option<u64> {
         self.forward_of(0, source)
     }
 
     /// As [`forward`](Self::forward), of one of several source streams.
+    #[inline]
     pub fn forward_of(&mut self, stream: u8, source: u64) -> Option<u64> {
+        if let Some(newest) = &self.newest
+            && newest.continues_with(stream, source)
+            && Some(source) > self.highest_source
+        {
+            let output = source.wrapping_add_signed(newest.offset);
+            self.highest_source = Some(source);
+            self.highest_output = self.highest_output.max(output);
+            return Some(output);
+        }
+        self.forward_late(stream, source)
+    }
+
+    fn forward_late(&mut self, stream: u8, source: u64) -> Option<u64> {
         let mapped = self.lookup(stream, source)?;
         if !mapped.late {
             self.highest_source = Some(source);
@@ -122,11 +148,11 @@ impl SeqRewriter {
 
     /// How a source number would be mapped.
     pub fn lookup(&self, stream: u8, source: u64) -> Option<Mapped> {
-        let segment = self.segments.iter().rev().find(|s| s.start <= source && s.stream == stream)?;
+        let segment = self.segments().find(|s| s.start <= source && s.stream == stream)?;
         if source >= segment.end {
             return None;
         }
-        let current = self.segments.back().is_some_and(|last| last.epoch == segment.epoch && last.is_open());
+        let current = self.newest.is_some_and(|last| last.epoch == segment.epoch && last.is_open());
         Some(Mapped {
             output: source.wrapping_add_signed(segment.offset),
             epoch: segment.epoch,
@@ -138,7 +164,7 @@ impl SeqRewriter {
     /// Whether numbers of a source stream from `source` on were mapped or left out before. Going over to the stream there
     /// would map them a second time.
     pub fn has_passed(&self, stream: u8, source: u64) -> bool {
-        let newest = self.segments.iter().rev().find(|segment| segment.stream == stream);
+        let newest = self.segments().find(|segment| segment.stream == stream);
         newest.is_some_and(|segment| {
             if segment.is_open() { self.highest_source >= Some(source) } else { segment.end > source }
         })
@@ -146,7 +172,7 @@ impl SeqRewriter {
 
     /// Whether late packets of a source stream may still have a place.
     pub fn remembers(&self, stream: u8) -> bool {
-        self.segments.iter().any(|segment| segment.stream == stream)
+        self.segments().any(|segment| segment.stream == stream)
     }
 
     /// Leaves `source`, of the current stream, out. Later numbers move up by one; a packet behind the highest one
@@ -155,7 +181,7 @@ impl SeqRewriter {
         if self.highest_source.is_none_or(|highest| source <= highest) {
             return;
         }
-        let Some(last) = self.segments.back_mut() else { return };
+        let Some(last) = &mut self.newest else { return };
         self.highest_source = Some(source);
         // Numbers up to here are kept for what is missing before it.
         self.highest_output = self.highest_output.max(source.wrapping_add_signed(last.offset) - 1);
@@ -182,7 +208,7 @@ impl SeqRewriter {
     pub fn source_of(&self, output: u16) -> Option<u64> {
         let output = self.extend(output)?;
         let mut end = u64::MAX;
-        for segment in self.segments.iter().rev() {
+        for segment in self.segments() {
             let source = output.wrapping_add_signed(-segment.offset);
             if source >= segment.start && source < end {
                 return Some(source);
@@ -198,11 +224,17 @@ impl SeqRewriter {
         (behind < 0x8000).then(|| self.highest_output - u64::from(behind))
     }
 
+    /// All runs, newest first.
+    fn segments(&self) -> impl Iterator<Item = &Segment> {
+        self.newest.iter().chain(self.older.iter().rev())
+    }
+
     fn push(&mut self, segment: Segment) {
-        if self.segments.len() == MAX_SEGMENTS {
-            self.segments.pop_front();
+        let Some(before) = self.newest.replace(segment) else { return };
+        if self.older.len() + 1 == MAX_SEGMENTS {
+            self.older.pop_front();
         }
-        self.segments.push_back(segment);
+        self.older.push_back(before);
     }
 }
 

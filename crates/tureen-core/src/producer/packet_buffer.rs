@@ -87,7 +87,7 @@ pub struct PacketInfo {
 #[derive(Clone, Copy, Debug)]
 pub struct StoredPacket<'a> {
     /// What it is.
-    pub info: PacketInfo,
+    pub info: &'a PacketInfo,
     /// When it came.
     pub received_at: Instant,
     elements: &'a [u8],
@@ -99,6 +99,8 @@ pub struct StoredPacket<'a> {
 struct Slot {
     info: PacketInfo,
     position: u64,
+    /// Where that is in the ring.
+    start: u32,
     elements_len: u16,
     payload_len: u16,
     received_at: Instant,
@@ -110,6 +112,8 @@ const MAX_SLOTS: usize = 8192;
 impl PacketBuffer {
     /// An empty buffer; memory is taken with the first packet.
     pub fn new(config: PacketBufferConfig) -> Self {
+        // Slots say in 32 bits where their packet is.
+        let config = PacketBufferConfig { max_bytes: config.max_bytes.min(u32::MAX as usize), ..config };
         Self { config, bytes: Vec::new(), head: 0, batch_floor: 0, lap_started: None, slots: Vec::new() }
     }
 
@@ -151,24 +155,30 @@ impl PacketBuffer {
         }
         self.bytes[at..at + payload.len()].copy_from_slice(payload);
         let slot = self.slot_index(info.seq);
-        self.slots[slot] = Slot { info, position: self.head, elements_len, payload_len, received_at: now };
+        self.slots[slot] = Slot {
+            info,
+            position: self.head,
+            start: start as u32,
+            elements_len,
+            payload_len,
+            received_at: now,
+        };
         self.head += needed as u64;
         true
     }
 
     /// The packet with this extended sequence number, if it is still there.
+    #[inline]
     pub fn get(&self, seq: u64) -> Option<StoredPacket<'_>> {
-        if self.slots.is_empty() {
-            return None;
-        }
-        let slot = &self.slots[self.slot_index(seq)];
+        // Without any slots there is none to be found.
+        let slot = self.slots.get(seq as usize & self.slots.len().wrapping_sub(1))?;
         if slot.info.seq != seq || !self.holds(slot) {
             return None;
         }
-        let start = self.index(slot.position);
-        let (elements, rest) = self.bytes[start..].split_at(usize::from(slot.elements_len));
-        let payload = &rest[..usize::from(slot.payload_len)];
-        Some(StoredPacket { info: slot.info, received_at: slot.received_at, elements, payload })
+        let (elements, rest) =
+            self.bytes.get(slot.start as usize..)?.split_at_checked(usize::from(slot.elements_len))?;
+        let payload = rest.get(..usize::from(slot.payload_len))?;
+        Some(StoredPacket { info: &slot.info, received_at: slot.received_at, elements, payload })
     }
 
     /// The packet, unless it is older than the retention time.
@@ -233,10 +243,11 @@ impl PacketBuffer {
                 continue;
             }
             let len = usize::from(slot.elements_len) + usize::from(slot.payload_len);
-            let from = (slot.position % old.len() as u64) as usize;
+            let from = slot.start as usize;
             let to = (slot.position % size as u64) as usize;
             if to + len <= size {
                 self.bytes[to..to + len].copy_from_slice(&old[from..from + len]);
+                slot.start = to as u32;
             } else {
                 slot.payload_len = u16::MAX;
             }
@@ -283,7 +294,7 @@ impl PacketBuffer {
             key_frame: false,
             frame: FrameInfo::default(),
         };
-        Slot { info, position: 0, elements_len: 0, payload_len: u16::MAX, received_at: now }
+        Slot { info, position: 0, start: 0, elements_len: 0, payload_len: u16::MAX, received_at: now }
     }
 }
 

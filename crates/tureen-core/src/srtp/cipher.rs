@@ -43,6 +43,7 @@ impl Cipher {
 
     /// Writes the encrypted `descriptor || rest` and the tag after the header in `out`, which is exactly as long as the
     /// protected packet.
+    #[inline]
     pub(super) fn seal_rtp(
         &self,
         ssrc: Ssrc,

@@ -55,6 +55,7 @@ impl SrtpSealer {
     }
 
     /// As [`seal_rtp`](Self::seal_rtp), with the header already in the first `header_len` bytes of `out`.
+    #[inline]
     pub fn seal_rtp_after_header(
         &self,
         ssrc: Ssrc,

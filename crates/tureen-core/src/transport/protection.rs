@@ -50,6 +50,7 @@ impl Sealer {
     ///
     /// # Errors
     /// `out` is too small, or what SRTP refuses.
+    #[inline]
     pub fn seal_rtp_after_header(
         &self,
         ssrc: Ssrc,

@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 
 use crate::api::Traffic;
 use crate::bwe::allocation::Candidate;
-use crate::bwe::{BweConfig, CongestionController};
+use crate::bwe::{BweConfig, CongestionController, SentRun};
 use crate::consumer::Resend;
 use crate::consumer::layers::OperatingPoint;
 use crate::consumer::sent_log::SentPacket;
@@ -184,23 +184,24 @@ impl SendControl {
         })
     }
 
-    /// A packet leaves with this transport-wide sequence number, or with none that feedback could name.
+    /// A run of packets leaves now: tell it of each of them.
     #[inline]
-    pub fn on_packet_sent(&mut self, now: Instant, transport_seq: Option<u16>, size: usize) {
-        match transport_seq.filter(|_| self.feedback.transport_cc) {
-            Some(seq) => self.controller.on_packet_sent(now, seq, size),
-            None => self.controller.on_untracked_sent(size),
-        }
+    pub fn start_run(&mut self, now: Instant) -> SentRun<'_> {
+        self.controller.start_run(now, self.feedback.transport_cc)
     }
 
-    /// A run of packets has left, with so many bytes of probes. Gives when the next shot of a probe is due.
+    /// A run with so many bytes of probes has left. Gives when the next shot of a probe is due.
     pub fn on_run_sent(&mut self, now: Instant, probe_bytes: usize) -> Option<Instant> {
-        self.controller.on_run_sent(now);
         if probe_bytes > 0 {
             self.probation.bytes += probe_bytes as u64;
             self.probation.rate.add(now, probe_bytes);
         }
         self.controller.is_probing().then(|| self.controller.poll_timeout())
+    }
+
+    /// Whether the pacer has a say: something may have to wait for it, or does.
+    pub fn paces(&self) -> bool {
+        self.adaptive || self.has_held()
     }
 
     /// Whether packets wait for the pacer.

@@ -2,7 +2,6 @@
 //! into the driver's buffer.
 
 use std::collections::VecDeque;
-use std::ops::Range;
 use std::time::Instant;
 
 use super::{Timer, Worker};
@@ -12,7 +11,7 @@ use crate::consumer::{Consumer, Written};
 use crate::io::{Transmit, Tuple};
 use crate::keys::{ConsumerKey, ProducerKey, TransportKey};
 use crate::producer::Producer;
-use crate::producer::packet_buffer::StoredPacket;
+use crate::producer::packet_buffer::{PacketBuffer, StoredPacket};
 use crate::transport::link::Path;
 use crate::types::data_structures::RtpPacketTraceInfo;
 use crate::units::Ssrc;
@@ -82,11 +81,23 @@ impl HeaderArena {
         &mut self.bytes[self.used..end]
     }
 
-    /// Keeps the first `len` bytes of the space.
-    fn take(&mut self, len: usize) -> Range<usize> {
-        let start = self.used;
+    /// Copies a header to the start of `out`. Short ones, nearly all, are copied by a length known beforehand, which makes
+    /// that two moves; what comes behind the header is not written yet.
+    #[inline]
+    fn copy(&self, at: usize, len: usize, out: &mut [u8]) {
+        const SHORT: usize = 32;
+        let from = &self.bytes[at..];
+        match (from.first_chunk::<SHORT>(), out.first_chunk_mut::<SHORT>()) {
+            (Some(from), Some(out)) if len <= SHORT => *out = *from,
+            _ => out[..len].copy_from_slice(&from[..len]),
+        }
+    }
+
+    /// Keeps the first `len` bytes of the space. Gives where they are.
+    fn take(&mut self, len: usize) -> usize {
+        let at = self.used;
         self.used += len;
-        start..self.used
+        at
     }
 }
 
@@ -109,10 +120,12 @@ struct Planned {
     origin: Origin,
     /// Number of the stored packet whose payload it has; nothing for one that is all header and filler.
     source: Option<u64>,
-    /// Where its header is, and what comes between it and the payload.
-    header: Range<usize>,
-    payload_len: usize,
+    /// Where its header is, and behind it what comes between that and the payload.
+    header_at: usize,
     written: Written,
+    payload_len: usize,
+    /// Length without a tag.
+    len: usize,
     purpose: Purpose,
     /// Its transport-wide sequence number, if it has one of its own.
     transport_seq: Option<u16>,
@@ -133,10 +146,6 @@ impl Planned {
     /// Whether it may be padded to the size of others.
     fn can_grow(&self) -> bool {
         self.purpose == Purpose::Media
-    }
-
-    fn len(&self, tag: usize) -> usize {
-        self.header.len() + self.payload_len - self.written.replaced + tag
     }
 }
 
@@ -193,6 +202,7 @@ impl Egress {
     }
 
     /// Adds a packet to the plan, unless its header could not be written. Gives its length without a tag.
+    #[inline]
     pub(super) fn push(
         &mut self,
         origin: Origin,
@@ -202,17 +212,19 @@ impl Egress {
         transport_seq: Option<u16>,
     ) -> usize {
         let Some(written) = written else { return 0 };
-        let planned = Planned {
+        let in_front = written.header_len + written.front_len;
+        let payload_len = packet.map_or(0, |packet| packet.payload.len());
+        let len = in_front + payload_len - written.replaced;
+        self.plan.push(Planned {
             origin,
             source: packet.map(|packet| packet.info.seq),
-            header: self.headers.take(written.header_len + written.front_len),
-            payload_len: packet.map_or(0, |packet| packet.payload.len()),
+            header_at: self.headers.take(in_front),
             written,
+            payload_len,
+            len,
             purpose,
             transport_seq,
-        };
-        let len = planned.len(0);
-        self.plan.push(planned);
+        });
         len
     }
 
@@ -271,15 +283,18 @@ impl Worker {
         let tag = sealer.rtp_tag_len();
         // The application gets packet by packet.
         let max_segments = if path == Path::Application { 1 } else { MAX_SEGMENTS };
-        let segment_size = run_segment_size(&egress.plan[egress.next..], max_segments, tag, buffer.len());
+        let plan = egress.plan.get(egress.next..).unwrap_or_default();
+        let segment_size = run_segment_size(plan, max_segments, tag, buffer.len());
+        let mut control = transport.send_control.as_deref_mut().map(|control| control.start_run(now));
+        let mut payloads = Payloads { producers: &self.producers, last: None };
         let (mut len, mut count) = (0, 0);
         let mut sealed_for = None;
         let mut tally = Tally::default();
         let mut traced = Vec::new();
-        while let Some(planned) = egress.plan.get(egress.next) {
-            let natural = planned.len(tag);
-            let last =
-                natural < segment_size && (!planned.can_grow() || segment_size - natural > MAX_PADDING);
+        for planned in plan {
+            let natural = planned.len + tag;
+            let missing = segment_size.saturating_sub(natural);
+            let last = missing > 0 && (missing > MAX_PADDING || !planned.can_grow());
             if count == max_segments
                 || natural > segment_size && count > 0
                 || len + segment_size.max(natural) > buffer.len()
@@ -287,17 +302,14 @@ impl Worker {
                 break;
             }
             egress.next += 1;
-            let padding = if natural < segment_size && !last && planned.can_grow() {
-                segment_size - natural
-            } else {
-                0
-            };
-            let Some(payload) = payload_of(&self.producers, planned) else { continue };
-            let (header, front) =
-                egress.headers.bytes[planned.header.clone()].split_at(planned.written.header_len);
-            let rest = &payload[planned.written.replaced..];
+            let padding = if last { 0 } else { missing };
+            let Some(payload) = payloads.get(planned) else { continue };
+            let Written { ssrc, index, header_len, front_len, replaced, .. } = planned.written;
+            let rest = &payload[replaced..];
             let out = &mut buffer[len..];
-            out[..header.len()].copy_from_slice(header);
+            egress.headers.copy(planned.header_at, header_len, out);
+            let front_at = planned.header_at + header_len;
+            let front = &egress.headers.bytes[front_at..front_at + front_len];
             let (front, rest) = match padding {
                 0 => (front, rest),
                 _ => {
@@ -307,23 +319,26 @@ impl Worker {
                     (payload, &PADDING[padding][..padding])
                 }
             };
-            let Written { ssrc, index, .. } = planned.written;
-            let sealed = sealer.seal_rtp_after_header(ssrc, index, header.len(), front, rest, out);
+            let sealed = sealer.seal_rtp_after_header(ssrc, index, header_len, front, rest, out);
             let Ok(sealed) = sealed else { continue };
             debug_assert_eq!(sealed, natural + padding, "runs are planned by exact lengths");
             len += sealed;
             count += 1;
             sealed_for = Some(planned.origin.consumer);
-            if let Some(control) = &mut transport.send_control {
-                control.on_packet_sent(now, planned.transport_seq, sealed);
+            if let Some(run) = &mut control {
+                run.on_packet(planned.transport_seq, sealed);
             }
             tally.add(&mut self.consumers, now, planned, sealed);
             if planned.purpose == Purpose::Probe && transport.trace.probation {
+                let header = &egress.headers.bytes[planned.header_at..front_at];
                 traced.push(probe_trace(planned, header, sealed));
             }
             if last {
                 break;
             }
+        }
+        if let Some(run) = control {
+            run.finish();
         }
         tally.finish(&mut self.consumers, now);
         if len == 0 {
@@ -393,26 +408,42 @@ fn probe_trace(planned: &Planned, header: &[u8], size: usize) -> RtpPacketTraceI
     }
 }
 
-/// The payload of a planned packet, if it is still there.
-fn payload_of<'a>(producers: &'a Producers, planned: &Planned) -> Option<&'a [u8]> {
-    let Some(source) = planned.source else { return Some(&[]) };
-    let stream = producers.get(planned.origin.producer)?.streams.get(planned.origin.stream)?;
-    Some(stream.buffer.get(source)?.payload)
+/// Finds payloads of planned packets. Those of a run mostly have one source.
+struct Payloads<'a> {
+    producers: &'a Producers,
+    last: Option<(ProducerKey, usize, &'a PacketBuffer)>,
+}
+
+impl<'a> Payloads<'a> {
+    /// The payload of a packet, if it is still there.
+    #[inline]
+    fn get(&mut self, planned: &Planned) -> Option<&'a [u8]> {
+        let Some(source) = planned.source else { return Some(&[]) };
+        let Origin { producer, stream, .. } = planned.origin;
+        let buffer = match self.last {
+            Some((key, index, buffer)) if key == producer && index == stream => buffer,
+            _ => {
+                let buffer = &self.producers.get(producer)?.streams.get(stream)?.buffer;
+                self.last = Some((producer, stream, buffer));
+                buffer
+            }
+        };
+        Some(buffer.get(source)?.payload)
+    }
 }
 
 /// The size of a run's segments: the largest of the leading packets that can be padded to one size.
 fn run_segment_size(plan: &[Planned], max_segments: usize, tag: usize, space: usize) -> usize {
     let Some(first) = plan.first() else { return 0 };
-    let (mut smallest, mut largest) = (first.len(tag), first.len(tag));
+    let (mut smallest, mut largest) = (first.len, first.len);
     for planned in plan.iter().take(max_segments).skip(1) {
-        let len = planned.len(tag);
-        let (low, high) = (smallest.min(len), largest.max(len));
+        let (low, high) = (smallest.min(planned.len), largest.max(planned.len));
         if high - low > MAX_PADDING || !planned.can_grow() || !first.can_grow() {
             break;
         }
         (smallest, largest) = (low, high);
     }
-    largest.min(space)
+    (largest + tag).min(space)
 }
 
 /// Adds up what a run holds of one consumer, so that its statistics are written once a run.
@@ -503,9 +534,10 @@ mod tests {
         let planned = |&payload_len| Planned {
             origin,
             source: Some(0),
-            header: 0..HEADER,
-            payload_len,
+            header_at: 0,
             written,
+            payload_len,
+            len: HEADER + payload_len,
             purpose: Purpose::Media,
             transport_seq: None,
         };

@@ -57,7 +57,10 @@ struct Gate {
 
 impl Gate {
     fn new(now: Instant, mut control: Option<Box<SendControl>>) -> Self {
-        let allowance = control.as_mut().map_or(usize::MAX, |control| control.controller.allowance(now));
+        let allowance = match &mut control {
+            Some(control) if control.paces() => control.controller.allowance(now),
+            _ => usize::MAX,
+        };
         Self { control, allowance }
     }
 
@@ -67,8 +70,7 @@ impl Gate {
         match &self.control {
             None => false,
             Some(control) => {
-                let waits = self.allowance == 0 || control.has_held();
-                waits && control.adaptive && kind == MediaKind::Video
+                control.adaptive && kind == MediaKind::Video && (self.allowance == 0 || control.has_held())
             }
         }
     }
@@ -101,6 +103,7 @@ impl<'a> Planning<'a> {
     }
 
     /// Plans a packet that was decided on, or makes it wait.
+    #[inline]
     fn send(
         &mut self,
         consumer: &mut Consumer,
@@ -120,6 +123,7 @@ impl<'a> Planning<'a> {
         self.send_now(consumer, origin, packet, sent);
     }
 
+    #[inline]
     fn send_now(
         &mut self,
         consumer: &mut Consumer,
@@ -135,6 +139,7 @@ impl<'a> Planning<'a> {
         if len >= MIN_REPEATED
             && !self.remembered
             && let Some(control) = &mut self.gate.control
+            && control.adaptive
         {
             // One packet of each plan is enough to choose from.
             self.remembered = true;
@@ -452,6 +457,7 @@ fn write_probator(
 }
 
 /// Notes a packet if its consumer traces packets.
+#[inline]
 fn trace(
     egress: &mut Egress,
     consumer: &Consumer,

@@ -90,8 +90,9 @@ impl Controller for CongestionController {
     }
 
     fn on_sent(&mut self, now: Instant, seq: u16, size: usize) {
-        self.on_packet_sent(now, seq, size);
-        self.on_run_sent(now);
+        let mut run = self.start_run(now, true);
+        run.on_packet(Some(seq), size);
+        run.finish();
     }
 
     fn on_feedback(&mut self, now: Instant, feedback: &TransportCc<'_>) {
