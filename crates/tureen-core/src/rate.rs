@@ -34,17 +34,19 @@ impl Counter {
 /// not reported as a fraction of its rate. There is no rate while there is nothing to divide by: no packet in
 /// the window, all of them in one millisecond, or a single one while the window has not filled.
 #[derive(Clone, Debug)]
+#[repr(C)]
 pub struct RateMeter {
-    // What each call reads is kept small: with hundreds of streams no cache holds it from one packet to the next.
-    window_ms: u32,
-    slot_ms: u32,
-    slot_count: u8,
-    newest: u8,
+    // What each call reads is small and comes first: with hundreds of streams no cache holds it from one packet to the
+    // next.
     /// When the newest slot starts; `None` before the first packet.
     newest_start: Option<Instant>,
     last_at: Option<Instant>,
     bytes_in_window: u64,
     packets_in_window: u32,
+    slot_ms: u32,
+    newest: u8,
+    slot_count: u8,
+    window_ms: u32,
     first: Option<Sample>,
     slots: [Slot; MAX_SLOTS],
 }
@@ -93,15 +95,17 @@ impl RateMeter {
     ///
     /// An instant before the newest slot counts as that slot's.
     pub fn add(&mut self, now: Instant, bytes: usize) {
-        let is_empty = self.packets_in_window == 0;
-        // A stream that merely sends less often than the window keeps its period; one that comes back after a
-        // real pause starts a new one.
-        let is_over = |last: Instant| ms(now, last) >= u64::from(self.window_ms) * 3 / 2;
-        let continues = !is_empty && !self.last_at.is_none_or(is_over);
+        let was_empty = self.packets_in_window == 0;
         self.slide(now);
 
-        if self.first.is_none() || (self.packets_in_window == 0 && !continues) {
-            self.first = Some(Sample { at: now, bytes: bytes as u64 });
+        if self.packets_in_window == 0 {
+            // A stream that merely sends less often than the window keeps its period; one that comes back after a
+            // real pause starts a new one.
+            let is_over = |last: Instant| ms(now, last) >= u64::from(self.window_ms) * 3 / 2;
+            let continues = !was_empty && !self.last_at.is_none_or(is_over);
+            if self.first.is_none() || !continues {
+                self.first = Some(Sample { at: now, bytes: bytes as u64 });
+            }
         }
         let slot = &mut self.slots[usize::from(self.newest)];
         // What a slot can't count is not counted at all, so that the sum stays the sum.

@@ -93,26 +93,27 @@ impl Default for BweConfig {
     }
 }
 
-/// Congestion control of one transport. See the [module documentation](self).
+/// Congestion control of one transport. See the [module documentation](self). What each run touches comes first.
 #[derive(Debug)]
+#[repr(C)]
 pub struct CongestionController {
     epoch: Instant,
-    config: BweConfig,
     history: SentHistory,
+    alr: AlrDetector,
+    pacer: Pacer,
+    backoff: RttBackoff,
+    config: BweConfig,
+    prober: Prober,
     report: Report,
     throughput: Throughput,
     delay_based: DelayBased,
     loss_based: LossBased,
     reports: ReportBased,
-    alr: AlrDetector,
     policy: ProbePolicy,
-    prober: Prober,
-    pacer: Pacer,
     target: Bitrate,
     /// Whether transport-wide feedback ever came.
     has_feedback: bool,
     rtt: Option<Micros>,
-    backoff: RttBackoff,
     next_tick: Micros,
 }
 

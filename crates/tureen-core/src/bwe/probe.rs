@@ -53,9 +53,10 @@ pub struct Probed {
 
 /// Sends one probe after the other.
 #[derive(Debug, Default)]
+#[repr(C)]
 pub struct Prober {
-    waiting: VecDeque<Probe>,
     current: Option<Probe>,
+    waiting: VecDeque<Probe>,
     last_id: u8,
     measured: [Measurement; MEASURED],
 }

@@ -34,11 +34,12 @@ impl HopValues {
 
 /// What all streams of a consumer write into their headers. It never changes.
 #[derive(Debug)]
+#[repr(C)]
 pub struct HeaderSettings {
     ids: ExtensionIds,
-    mid: Option<(NonZeroU8, Box<[u8]>)>,
     /// For packets without extensions of their own, if their headers are short enough.
     template: Option<HeaderTemplate>,
+    mid: Option<(NonZeroU8, Box<[u8]>)>,
 }
 
 impl HeaderSettings {

@@ -21,18 +21,19 @@ const FIRST_CYCLE: u64 = 0x1_0000;
 /// How many sent packets a stream without RTX remembers, to repeat them exactly.
 const REPEATABLE_PACKETS: usize = 128;
 
-/// One outgoing RTP stream.
+/// One outgoing RTP stream. As in [`Consumer`](super::Consumer), what each run touches comes first.
 #[derive(Debug)]
+#[repr(C)]
 pub struct Outlet {
-    /// Its statistics and reports.
-    pub stream: SendStream,
     /// Its sequence numbers.
     pub rewriter: SeqRewriter,
+    repeats: Option<Box<RepeatLog>>,
+    codec: StreamCodec,
     /// The next packet starts anew.
     pub sync_required: bool,
-    codec: StreamCodec,
+    /// Its statistics and reports.
+    pub stream: SendStream,
     rtx: Option<Rtx>,
-    repeats: Option<Box<RepeatLog>>,
     /// What was sent again of late.
     pub resends: RecentResends,
 }

@@ -9,17 +9,18 @@ use crate::wire::rtcp::NtpTime;
 /// Without a packet for so long, nothing is reported (mediasoup `MaxSenderReportReferenceAgeMs`).
 const MAX_REPORTED_SILENCE: Duration = Duration::from_secs(2);
 
-/// Statistics of one outgoing stream (mediasoup RtpStreamSend).
+/// Statistics of one outgoing stream (mediasoup RtpStreamSend). What each run touches comes first.
 #[derive(Debug)]
+#[repr(C)]
 pub struct SendStream {
     /// SSRC.
     pub ssrc: Ssrc,
     clock_rate: u32,
     sent: Counter,
     payload_bytes: u64,
+    last_packet: Option<(Instant, u32)>,
     rate: RateMeter,
     retransmitted: Counter,
-    last_packet: Option<(Instant, u32)>,
     report: RemoteReport,
     packets_at_report: u64,
     /// NACK messages and packets named in them.

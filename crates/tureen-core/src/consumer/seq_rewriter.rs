@@ -12,14 +12,15 @@ const MAX_SEGMENTS: usize = 128;
 
 /// One direction of one consumer stream (mediasoup SeqManager).
 #[derive(Debug)]
+#[repr(C)]
 pub struct SeqRewriter {
     /// The newest run of source numbers with one offset; nearly all packets belong to it.
     newest: Option<Segment>,
-    /// Runs before it, oldest first.
-    older: VecDeque<Segment>,
     /// Of the current source stream.
     highest_source: Option<u64>,
     highest_output: u64,
+    /// Runs before the newest, oldest first.
+    older: VecDeque<Segment>,
 }
 
 #[derive(Clone, Copy, Debug)]

@@ -16,6 +16,7 @@ use std::collections::VecDeque;
 use std::time::Instant;
 
 use hashbrown::HashMap;
+use smallvec::SmallVec;
 
 use crate::api::{RequestError, RouterId, TransportId, TransportTrace};
 use crate::bwe::receive_side::ReceiveSide;
@@ -35,14 +36,36 @@ use send_control::{Feedback, SendControl};
 use twcc_receiver::TwccReceiver;
 
 /// One transport: the part that every kind has, and its link.
+///
+/// What each run of packets touches comes first, so that it is in few cache lines: with hundreds of transports no cache
+/// holds all of them from one frame to the next.
 #[derive(Debug)]
+#[repr(C)]
 pub struct Transport {
+    /// What is between it and its remote side.
+    pub link: Link,
+    /// Congestion control, once consumers have negotiated some and media can flow.
+    pub send_control: Option<Box<SendControl>>,
+    /// Seals what goes out; there once the keys are, if any are needed.
+    pub sealer: Option<Sealer>,
+    /// Whether it waits to be drained.
+    pub queued: bool,
+    /// Whether media flows: consumers were started since the last disconnection.
+    pub flowing: bool,
+    /// Next transport-wide sequence number.
+    pub next_transport_seq: u16,
+    /// Traced events.
+    pub trace: TransportTrace,
+    /// Consumers with something to send after this batch.
+    pub dirty: SmallVec<[ConsumerKey; 2]>,
+    /// What was asked for again.
+    pub resends: VecDeque<(ConsumerKey, Resend)>,
+    /// What came in and went out.
+    pub traffic: TransportTraffic,
     /// Its identifier.
     pub id: TransportId,
     /// Its router.
     pub router: RouterId,
-    /// What is between it and its remote side.
-    pub link: Link,
     /// Its producers.
     pub producers: Vec<ProducerKey>,
     /// Its consumers.
@@ -57,8 +80,6 @@ pub struct Transport {
     pub ssrc_consumers: HashMap<Ssrc, ConsumerKey>,
     /// Opens what comes in; there once the keys are, if any are needed.
     pub opener: Option<Opener>,
-    /// Seals what goes out; there once the keys are, if any are needed.
-    pub sealer: Option<Sealer>,
     /// What the remote side can be told for its congestion control: all that its producers ever negotiated.
     pub recv_feedback: Feedback,
     /// Feedback for that, once any is negotiated.
@@ -67,26 +88,10 @@ pub struct Transport {
     pub receive_side: Option<Box<ReceiveSide>>,
     /// Data channels.
     pub data: DataSide,
-    /// Consumers with something to send after this batch.
-    pub dirty: Vec<ConsumerKey>,
-    /// Whether it waits to be drained.
-    pub queued: bool,
-    /// Whether media flows: consumers were started since the last disconnection.
-    pub flowing: bool,
-    /// What was asked for again.
-    pub resends: VecDeque<(ConsumerKey, Resend)>,
-    /// Next transport-wide sequence number.
-    pub next_transport_seq: u16,
-    /// Traced events.
-    pub trace: TransportTrace,
     /// Limits.
     pub bitrates: Bitrates,
     /// When the remote side is told the limit of incoming media.
     pub remb: RembSchedule,
-    /// What came in and went out.
-    pub traffic: TransportTraffic,
-    /// Congestion control, once consumers have negotiated some and media can flow.
-    pub send_control: Option<Box<SendControl>>,
     /// Round trip time and loss.
     pub quality: PathQuality,
 }
@@ -136,15 +141,16 @@ impl Bitrates {
 
 /// Traffic of a transport.
 #[derive(Debug)]
+#[repr(C)]
 pub struct TransportTraffic {
+    /// Media out, with most packets.
+    pub rtp_sent: Meter,
     /// All that came in.
     pub received: Meter,
     /// What went out besides media, retransmissions and probes.
     pub other_sent: Meter,
     /// Media in.
     pub rtp_received: Meter,
-    /// Media out.
-    pub rtp_sent: Meter,
     /// Retransmissions in.
     pub rtx_received: Meter,
     /// Retransmissions out.
@@ -153,6 +159,7 @@ pub struct TransportTraffic {
 
 /// A count and a rate.
 #[derive(Debug)]
+#[repr(C)]
 pub struct Meter {
     counter: Counter,
     rate: RateMeter,
@@ -214,7 +221,7 @@ impl Transport {
             twcc: None,
             receive_side: None,
             data,
-            dirty: Vec::new(),
+            dirty: SmallVec::new(),
             queued: false,
             flowing: false,
             resends: VecDeque::new(),

@@ -16,7 +16,7 @@ const MAX_SRTP_STREAMS: usize = 256;
 #[derive(Debug)]
 pub enum Sealer {
     /// Encrypts and authenticates.
-    Srtp(Box<SrtpSealer>),
+    Srtp(SrtpSealer),
     /// Copies: a transport without SRTP.
     Plain,
 }
@@ -175,7 +175,7 @@ impl MasterKey {
     pub fn sealer(&self) -> Sealer {
         let (key, salt) = self.split();
         let sealer = SrtpSealer::new(self.suite, key, salt).expect(LENGTH);
-        Sealer::Srtp(Box::new(sealer))
+        Sealer::Srtp(sealer)
     }
 
     /// Opens what was sealed with this key.

@@ -72,13 +72,20 @@ pub enum Wake {
     About(Instant),
 }
 
-/// Congestion control of one transport.
+/// Congestion control of one transport. What each run touches comes first.
 #[derive(Debug)]
+#[repr(C)]
 pub struct SendControl {
-    /// Decides.
-    pub controller: CongestionController,
     /// What it can learn from.
     pub feedback: Feedback,
+    /// Whether a consumer has layers to choose from. Without that no layer follows from the estimate: no probes are sent
+    /// to raise it, and nothing waits for it.
+    pub adaptive: bool,
+    /// Bytes that are to be sent as a probe.
+    pub probe_due: usize,
+    held: VecDeque<Held>,
+    /// Decides.
+    pub controller: CongestionController,
     /// What consumers want in all.
     pub desired: Bitrate,
     /// What those without layers take of it: it is sent whatever the estimate.
@@ -87,13 +94,8 @@ pub struct SendControl {
     pub chosen_at: Option<Instant>,
     /// See [`SendControl::chosen_at`].
     pub chosen_for: Bitrate,
-    /// Whether a consumer has layers to choose from. Without that no layer follows from the estimate: no probes are sent
-    /// to raise it, and nothing waits for it.
-    pub adaptive: bool,
     /// Choices so far.
     pub rounds: usize,
-    /// Bytes that are to be sent as a probe.
-    pub probe_due: usize,
     /// Makes packets for probes where nothing can be sent again.
     pub probator: Probator,
     /// Bytes of probes, for statistics.
@@ -102,7 +104,6 @@ pub struct SendControl {
     pub scratch: AllocationScratch,
     /// What is sent again.
     pub repairs: Repairs,
-    held: VecDeque<Held>,
     recent: VecDeque<Recent>,
 }
 

@@ -344,7 +344,7 @@ impl Worker {
         if let Some(transport) = self.transports.get_mut(consumer.transport) {
             transport.consumers.retain(|&other| other != key);
             transport.ssrc_consumers.retain(|_, &mut other| other != key);
-            transport.dirty.retain(|&other| other != key);
+            transport.dirty.retain(|other| *other != key);
             transport.resends.retain(|&(other, _)| other != key);
             if let Some(control) = &mut transport.send_control {
                 control.forget(key);

@@ -680,7 +680,7 @@ impl Worker {
 fn srtp_pair(keys: &SrtpKeys) -> Result<(Sealer, Opener), SrtpError> {
     let sealer = SrtpSealer::new(keys.suite, &keys.local.key, &keys.local.salt)?;
     let opener = Opener::srtp(keys.suite, &keys.remote.key, &keys.remote.salt)?;
-    Ok((Sealer::Srtp(Box::new(sealer)), opener))
+    Ok((Sealer::Srtp(sealer), opener))
 }
 
 /// Opens an RTP packet in place: its header, and its length without what protection added.
