@@ -202,6 +202,26 @@ impl Consumer {
         self.is_active() && self.outlets[0].codec().has_key_frames()
     }
 
+    /// Whether it can only start with key frames.
+    pub fn waits_for_key_frames(&self) -> bool {
+        self.waits_for_key_frames
+    }
+
+    /// Which of the Producer's streams it waits for a key frame of to begin with, having sent nothing yet.
+    pub fn awaited_stream(&self, streams: &[ProducerStream]) -> Option<usize> {
+        if !self.is_active() || !self.waits_for_key_frames || self.stream_type == StreamType::Pipe {
+            return None;
+        }
+        if self.outlets[0].stream.sent().packets > 0 {
+            return None;
+        }
+        let encoding = match &self.layers {
+            Some(layers) => layers.awaited()?,
+            None => 0,
+        };
+        streams.iter().position(|stream| stream.encoding_idx == usize::from(encoding))
+    }
+
     /// SSRCs of which key frames help the receiver of a consumer with layers that has lost its way.
     pub fn key_frame_ssrcs<'a>(&'a self, streams: &'a [ProducerStream]) -> impl Iterator<Item = Ssrc> + 'a {
         let encodings = self.layers.iter().flat_map(|layers| layers.key_frame_sources());

@@ -25,6 +25,13 @@ const UNREPAIRED_RING_BYTES: usize = 4 << 10;
 /// How far behind the first packet of a key frame packets are looked for that overtook it.
 const MAX_OVERTAKERS: usize = 64;
 
+/// How old a key frame may be that a consumer starts with. What came since goes with it at once: the older it is, the
+/// further its receiver lags behind at first.
+const MAX_BACKLOG_AGE: Duration = Duration::from_millis(500);
+
+/// How many packets may go with it.
+const MAX_BACKLOG: u64 = 500;
+
 /// One encoding as it comes in.
 #[derive(Debug)]
 pub struct ProducerStream {
@@ -48,6 +55,8 @@ pub struct ProducerStream {
     frame_since: Option<Instant>,
     /// Highest extended sequence number so far.
     highest: u64,
+    /// First packet of the newest key frame, its timestamp, and when it came.
+    newest_key_frame: Option<(u64, u32, Instant)>,
     /// 0 to 10.
     pub score: Score,
     /// NACK messages and packets named in them, PLIs and FIRs sent.
@@ -151,6 +160,7 @@ impl ProducerStream {
             arrivals: Vec::new(),
             frame_since: None,
             highest: 0,
+            newest_key_frame: None,
             score: Score::new(MAX_SCORE),
             requests: FeedbackCounts::default(),
             restarted_at: None,
@@ -217,6 +227,9 @@ impl ProducerStream {
             self.frame_since = waits.then(|| self.frame_since.unwrap_or(now));
         }
         self.highest = self.highest.max(seq);
+        if key_frame {
+            self.note_key_frame(now, seq, stored.timestamp);
+        }
         let mut layers_changed = self.last_packet_at.is_none();
         self.last_packet_at = Some(now);
         if !incoming.payload.is_empty() {
@@ -268,7 +281,19 @@ impl ProducerStream {
         self.layer_counts.1
     }
 
+    /// A key frame may have several packets that say so: parameter sets come first.
+    fn note_key_frame(&mut self, now: Instant, seq: u64, timestamp: u32) {
+        let is_news = self.newest_key_frame.is_none_or(|(newest, of, _)| match of == timestamp {
+            true => seq < newest,
+            false => seq > newest,
+        });
+        if is_news {
+            self.newest_key_frame = Some((seq, timestamp, now));
+        }
+    }
+
     fn restart(&mut self, seq: u64) {
+        self.newest_key_frame = None;
         if let Some(nack) = &mut self.nack {
             nack.reset();
         }
@@ -280,6 +305,22 @@ impl ProducerStream {
     pub fn overtakers<'a>(&'a self, first: u64, later: &'a [u64]) -> impl Iterator<Item = u64> + 'a {
         let ahead = (first + 1..=self.highest).take(MAX_OVERTAKERS);
         ahead.filter(move |seq| !later.contains(seq) && self.buffer.get(*seq).is_some())
+    }
+
+    /// First packet of a key frame that came not long ago, if it and what came since is still there: a consumer that has
+    /// sent nothing yet can start with it.
+    pub fn recent_key_frame(&self, now: Instant) -> Option<u64> {
+        let (seq, _, at) = self.newest_key_frame?;
+        let is_recent = now.saturating_duration_since(at) <= MAX_BACKLOG_AGE;
+        let is_there = self.highest - seq < MAX_BACKLOG && self.buffer.get(seq).is_some();
+        (is_recent && is_there).then_some(seq)
+    }
+
+    /// The packets from a recent key frame on, but for those of this batch, which consumers get anyway.
+    pub fn backlog(&self, now: Instant) -> impl Iterator<Item = u64> + '_ {
+        let sources = self.recent_key_frame(now).map(|first| first..=self.highest);
+        let is_past = |seq: &u64| !self.arrivals.contains(seq) && self.buffer.get(*seq).is_some();
+        sources.into_iter().flatten().filter(is_past)
     }
 
     /// Since when its packets wait for the one that ends their frame: the one with the marker bit (RFC 7741 §4.1, RFC

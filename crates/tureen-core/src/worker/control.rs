@@ -102,7 +102,7 @@ impl Worker {
             }
             Request::SetPriority(consumer, priority) => self.set_priority(&consumer, priority),
             Request::RequestKeyFrame(consumer) => {
-                self.find_consumer(&consumer).map(|key| self.request_key_frame(now, key)).map(done)
+                self.find_consumer(&consumer).map(|key| self.on_key_frame_wish(now, key)).map(done)
             }
             Request::EnableConsumerTrace(consumer, trace) => {
                 self.consumer_mut(&consumer).map(|c| c.trace = trace).map(done)
@@ -345,6 +345,7 @@ impl Worker {
             transport.consumers.retain(|&other| other != key);
             transport.ssrc_consumers.retain(|_, &mut other| other != key);
             transport.dirty.retain(|other| *other != key);
+            self.egress.starting.retain(|&(_, other)| other != key);
             transport.resends.retain(|&(other, _)| other != key);
             if let Some(control) = &mut transport.send_control {
                 control.forget(key);
@@ -365,17 +366,6 @@ impl Worker {
             self.start_consumer(now, key);
         }
         Ok(())
-    }
-
-    /// A Consumer may send from now on: it synchronises with the next packet, for video with a key frame.
-    pub(super) fn start_consumer(&mut self, now: Instant, key: ConsumerKey) {
-        let Some(consumer) = self.consumers.get_mut(key) else { return };
-        if !consumer.is_active() {
-            return;
-        }
-        consumer.require_sync();
-        self.aim_consumer(now, key);
-        self.request_key_frame(now, key);
     }
 
     fn set_priority(&mut self, id: &ConsumerId, priority: u8) -> Answer {

@@ -54,6 +54,8 @@ pub(super) struct Egress {
     pub(super) planned_for: Option<(TransportKey, Path)>,
     /// Streams of which consumers want a key frame.
     pub(super) key_frames_wanted: Vec<(ProducerKey, Ssrc)>,
+    /// Consumers that begin with what came before, and their transports.
+    pub(super) starting: Vec<(TransportKey, ConsumerKey)>,
     /// Packets of consumers that trace them.
     pub(super) traces: Vec<(ConsumerKey, RtpPacketTraceInfo)>,
     /// Puts parts of a payload together, where there are too many to seal them in one pass.
@@ -160,6 +162,7 @@ impl Egress {
             next: 0,
             planned_for: None,
             key_frames_wanted: Vec::new(),
+            starting: Vec::new(),
             traces: Vec::new(),
             joined: Vec::new(),
             headers: HeaderArena::default(),
@@ -194,6 +197,12 @@ impl Egress {
         self.next = 0;
         self.planned_for = None;
         self.transports.pop_front()
+    }
+
+    /// A consumer of this transport that begins with what came before.
+    pub(super) fn take_starting(&mut self, transport: TransportKey) -> Option<ConsumerKey> {
+        let at = self.starting.iter().position(|&(of, _)| of == transport)?;
+        Some(self.starting.swap_remove(at).1)
     }
 
     /// Where the next header goes.

@@ -74,7 +74,9 @@ impl Worker {
         let producer_key = consumer.producer;
         let wanted = consumer.layers.as_mut().and_then(|layers| layers.poll_key_frame_wanted());
         let ssrc = self.producers.get(producer_key).zip(wanted).and_then(|(p, e)| ssrc_of(&p.streams, e));
-        if let Some(ssrc) = ssrc {
+        if let Some(ssrc) = ssrc
+            && !self.catch_up(now, key)
+        {
             self.request_key_frame_of(now, producer_key, ssrc);
         }
     }
@@ -102,25 +104,5 @@ impl Worker {
         let preferred = layers.set_preferred(wanted);
         self.aim_consumer(now, key);
         Ok(Response::PreferredLayers(Some(preferred.into())))
-    }
-
-    /// Asks for key frames of what a Consumer sends or is about to, if it could send them.
-    pub(super) fn request_key_frame(&mut self, now: Instant, key: ConsumerKey) {
-        let Some(consumer) = self.consumers.get(key) else { return };
-        let connected = self.transports.get(consumer.transport).is_some_and(Transport::is_connected);
-        if !connected || !consumer.needs_key_frame() {
-            return;
-        }
-        let producer_key = consumer.producer;
-        let Some(producer) = self.producers.get_mut(producer_key) else { return };
-        if consumer.layers.is_none() {
-            producer.request_key_frames(now);
-        } else {
-            let ssrcs: Vec<_> = consumer.key_frame_ssrcs(&producer.streams).collect();
-            for ssrc in ssrcs {
-                producer.request_key_frame(now, ssrc);
-            }
-        }
-        self.poll_producer_feedback(now, producer_key);
     }
 }

@@ -29,6 +29,7 @@ mod reports;
 mod router;
 mod server;
 mod sockets;
+mod starting;
 mod stats;
 mod streams;
 mod transports;

@@ -196,6 +196,12 @@ impl Worker {
         plan_held(&mut planning, consumers, producers);
         planning.repairs_ahead =
             planning.gate.control.as_ref().is_some_and(|control| control.repairs_ahead());
+        while let Some(consumer_key) = planning.egress.take_starting(key) {
+            let Some(consumer) = consumers.get_mut(consumer_key) else { continue };
+            let Some(producer) = producers.get(consumer.producer) else { continue };
+            plan_backlog(&mut planning, consumer_key, consumer, producer);
+            report_layers(planning.egress, &mut self.outputs, consumer, producer);
+        }
         for consumer_key in transport.dirty.drain(..) {
             let Some(consumer) = consumers.get_mut(consumer_key) else { continue };
             let Some(producer) = producers.get(consumer.producer) else { continue };
@@ -291,6 +297,25 @@ fn plan_consumer(
             }
         }
         StreamType::Simulcast | StreamType::Svc => plan_layers(planning, consumer, producer, origin),
+    }
+}
+
+/// Plans what a consumer that has sent nothing yet begins with: a key frame that came before, and what came since.
+fn plan_backlog(planning: &mut Planning<'_>, key: ConsumerKey, consumer: &mut Consumer, producer: &Producer) {
+    let now = planning.now;
+    let Some(index) = consumer.awaited_stream(&producer.streams) else { return };
+    let stream = &producer.streams[index];
+    let origin = Origin { consumer: key, producer: consumer.producer, stream: index, outlet: 0 };
+    for source in stream.backlog(now) {
+        let Some(packet) = stream.buffer.get(source) else { continue };
+        if consumer.layers.is_some() {
+            let arrival = Arrival { streams: &producer.streams, index, packet: &packet };
+            if let Decision::Send { sent, .. } = consumer.decide_layered(now, &arrival) {
+                planning.send(consumer, origin, &packet, &sent);
+            }
+        } else if let Verdict::Start(output) | Verdict::Forward(output) = consumer.decide(0, &packet) {
+            planning.send(consumer, origin, &packet, &unchanged(&packet, output));
+        }
     }
 }
 

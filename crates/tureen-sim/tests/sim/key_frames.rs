@@ -212,3 +212,67 @@ fn closed_producer_closes_its_consumers() {
     assert_eq!(received(&call, &consumer).len(), count);
     assert!(call.network.drops("no-producer") > 0, "what the client goes on sending has no one to take it");
 }
+
+#[test]
+fn consumer_that_is_resumed_soon_after_a_key_frame_begins_with_it() {
+    let mut call = Call::new(8);
+    let nodes = call.join_all(&vec![good_link(); 6]);
+    let simple = call.produce_video(nodes[0], even_video());
+    let encodings = [250, 950].map(|frame_bytes| VideoConfig { frame_bytes, ..VideoConfig::default() });
+    let layered = call.produce_simulcast(nodes[1], &encodings);
+    call.network.run_for(Duration::from_secs(5));
+
+    for (production, encoding, receivers) in [(&simple, 0, &nodes[2..4]), (&layered, 2, &nodes[4..6])] {
+        let asked = |call: &Call| {
+            let session = call.network.session(production.node);
+            session.send_stats(production.ssrc + encoding).unwrap().key_frame_requests
+        };
+        let before = asked(&call);
+        let first = call.consume_paused(receivers[0], production);
+        // As an application does while the remote side makes the consumer.
+        call.request(Request::RequestKeyFrame(first.id.clone()));
+        call.network.run_for(200 * MS);
+        assert_eq!(asked(&call), before + 1);
+        let resumed_at = call.network.elapsed();
+        call.request(Request::ResumeConsumer(first.id.clone()));
+        call.network.run_for(150 * MS);
+        let second = call.consume(receivers[1], production);
+        call.network.run_for(Duration::from_secs(2));
+
+        assert_eq!(asked(&call), before + 1, "nobody else had to ask");
+        let packets = received(&call, &first);
+        assert_starts_with_key_frame(&packets);
+        // On the link and nothing else.
+        assert!(packets[0].at - resumed_at < 25 * MS, "{:?}", packets[0].at - resumed_at);
+        for consumption in [&first, &second] {
+            let packets = received(&call, consumption);
+            assert_starts_with_key_frame(&packets);
+            let seqs: Vec<_> = packets.iter().map(|packet| packet.seq).collect();
+            assert!(seqs.windows(2).all(|pair| pair[1] == pair[0] + 1), "no gap, nothing twice: {seqs:?}");
+        }
+    }
+}
+
+#[test]
+fn consumer_that_is_resumed_long_after_a_key_frame_asks_for_another() {
+    let mut call = Call::new(9);
+    let nodes = call.join_all(&[good_link(), good_link()]);
+    let production = call.produce_video(nodes[0], even_video());
+    call.network.run_for(Duration::from_secs(5));
+    let before = requests(&call, &production);
+    let consumer = call.consume_paused(nodes[1], &production);
+    call.request(Request::RequestKeyFrame(consumer.id.clone()));
+    call.network.run_for(Duration::from_secs(1));
+    call.request(Request::ResumeConsumer(consumer.id.clone()));
+    call.network.run_for(Duration::from_secs(1));
+    assert_eq!(requests(&call, &production), before + 2);
+    // After a pause it goes on with what is new: it would show the past again.
+    call.request(Request::PauseConsumer(consumer.id.clone()));
+    call.network.run_for(100 * MS);
+    call.request(Request::ResumeConsumer(consumer.id.clone()));
+    call.network.run_for(Duration::from_secs(1));
+    assert_eq!(requests(&call, &production), before + 3);
+    let packets = received(&call, &consumer);
+    let timestamps: Vec<_> = packets.iter().map(|packet| packet.timestamp).collect();
+    assert!(timestamps.is_sorted_by_key(|timestamp| timestamp.wrapping_sub(timestamps[0])), "{timestamps:?}");
+}

@@ -325,6 +325,9 @@ impl Consumer {
 
     /// Asks the producing endpoint for a key frame. Of use for video only.
     ///
+    /// A consumer that was made paused and is resumed within half a second after the key frame has come begins with it, so
+    /// that its first picture need not wait for the sender's encoder. (mediasoup does nothing for paused consumers.)
+    ///
     /// # Errors
     /// See [`RequestError`].
     pub async fn request_key_frame(&self) -> Result<(), RequestError> {

@@ -568,7 +568,8 @@ impl Layered {
         }
     }
 
-    fn encoding_of(&self, spatial: u8) -> u8 {
+    /// The encoding with a spatial layer.
+    pub fn encoding_of(&self, spatial: u8) -> u8 {
         if self.simulcast { spatial } else { 0 }
     }
 
