@@ -29,6 +29,8 @@ export interface RoomOptions {
   video: VideoOptions;
   session: SessionOptions;
   media: LocalMedia;
+  /** With how many lines (device pixels) a video will be shown in a call with so many others. */
+  linesAmong: (peers: number) => number;
 }
 
 /** How long a joiner's own camera and microphone wait for the media of those who were there first. */
@@ -56,6 +58,8 @@ export class RoomClient {
   #rejoinTimer: ReturnType<typeof setTimeout> | undefined;
   /** See `expectVideo`. */
   #expectedLines = Infinity;
+  /** Whose media has been announced before this side has joined. */
+  readonly #announcedPeers = new Set<string>();
 
   /**
    * Connects at once, media included, so that joining takes no longer than it must. Nobody in the room hears of it
@@ -144,6 +148,7 @@ export class RoomClient {
   }
 
   async #enter(connection: SignalingConnection): Promise<void> {
+    this.#announcedPeers.clear();
     try {
       const handlers: SessionHandlers = {
         onTransportState: (direction, state) => {
@@ -165,6 +170,7 @@ export class RoomClient {
       this.#session = session;
       session.videoDemand.expect(this.#expectedLines);
       this.#maySend = false;
+      if (!this.#joining) void this.#prepare(connection, session);
       const displayName = await this.#displayName;
       if (this.#session !== session) return;
       const { peers } = await connection.request('join', {
@@ -184,6 +190,16 @@ export class RoomClient {
       await session.chat?.open();
     } catch (error) {
       this.#enteringFailed(error);
+    }
+  }
+
+  /** Lets consumers be made while the user is still in the lobby: negotiating them takes longest of all. */
+  async #prepare(connection: SignalingConnection, session: MediaSession): Promise<void> {
+    try {
+      await connection.request('prepare', { rtpCapabilities: session.device.recvRtpCapabilities });
+    } catch (error) {
+      // The user has joined meanwhile, or the connection is gone.
+      console.debug('preparing failed', error);
     }
   }
 
@@ -210,6 +226,10 @@ export class RoomClient {
       await session.receiving(LISTEN_FIRST_MS);
       await session.chat.consume(data);
       return undefined;
+    }
+    if (this.#store.get().phase.name === 'connecting') {
+      this.#announcedPeers.add(data.peerId);
+      this.expectVideo(this.#options.linesAmong(this.#announcedPeers.size));
     }
     const made = await session.consume(data);
     if (!made || this.#session !== session) return undefined;

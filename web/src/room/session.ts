@@ -32,6 +32,9 @@ export interface SessionOptions {
 /** Consumers that are announced within this time are negotiated together: each negotiation takes longer than that. */
 const GATHERING_MS = 5;
 
+/** A picture that has been decoded is on the screen after this time, also where others are being set up. */
+const SHOWING_MS = 100;
+
 /** No server sends these. */
 const SILENT_SSRCS = { audio: 1, video: 2 };
 
@@ -262,12 +265,13 @@ export class MediaSession {
   }
 
   #awaitMedia(track: MediaStreamTrack): void {
-    track.addEventListener('unmute', () => {
-      const consumers = [...this.consumers.values()];
-      if (track.kind === 'video' || consumers.every(({ kind }) => kind === 'audio')) {
-        this.#mediaHasCome();
-      }
-    });
+    if (track.kind === 'video') {
+      void firstPicture(track).then(() => setTimeout(this.#mediaHasCome, SHOWING_MS));
+    } else {
+      track.addEventListener('unmute', () => {
+        if ([...this.consumers.values()].every(({ kind }) => kind === 'audio')) this.#mediaHasCome();
+      });
+    }
   }
 
   #watch(transport: types.Transport, handlers: SessionHandlers): void {
@@ -354,4 +358,19 @@ export class MediaSession {
     producer.close();
     await this.#connection.request('closeProducer', { producerId: producer.id });
   }
+}
+
+/** Resolves when a track has a picture to show. It says that it is no longer muted long before that. */
+function firstPicture(track: MediaStreamTrack): Promise<void> {
+  const video = document.createElement('video');
+  video.muted = true;
+  video.srcObject = new MediaStream([track]);
+  return new Promise((resolve) => {
+    const done = () => {
+      video.srcObject = null;
+      resolve();
+    };
+    video.addEventListener('loadeddata', done, { once: true });
+    track.addEventListener('ended', done, { once: true });
+  });
 }

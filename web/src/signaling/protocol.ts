@@ -65,6 +65,8 @@ export interface ClientRequests {
   ];
   connectWebRtcTransport: [{ transportId: string; dtlsParameters: types.DtlsParameters }, Empty];
   restartIce: [{ transportId: string }, types.IceParameters];
+  /** Before joining: the server makes consumers already, whose media comes with the join. */
+  prepare: [{ rtpCapabilities: types.RtpCapabilities }, Empty];
   join: [
     {
       displayName: string;

@@ -11,6 +11,7 @@ import { Ended } from './ended';
 import { useStore } from './hooks';
 import { Lobby } from './lobby';
 import { readPreference, rememberPreference } from './preferences';
+import { expectedLines } from './stage';
 
 export interface JoinChoice {
   roomId: string;
@@ -39,7 +40,15 @@ export function App({ config }: { config: PageConfig }) {
 
   const connect = (roomId: string) => {
     const { peerId, video, session } = config;
-    return new RoomClient({ origin: location.origin, roomId, peerId, video, session, media });
+    return new RoomClient({
+      origin: location.origin,
+      roomId,
+      peerId,
+      video,
+      session,
+      media,
+      linesAmong: expectedLines,
+    });
   };
   /** Whoever follows a link to a room most likely joins it: the connection is made while they are in the lobby. */
   const getReady = (roomId: string) => {

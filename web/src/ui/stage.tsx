@@ -9,6 +9,17 @@ import { shownLines } from './video-view';
 /** Between tiles, in CSS pixels: less where there are many. */
 const gapFor = (count: number) => (count > 12 ? 6 : 10);
 
+/** What the controls below take of the window's height, about, in CSS pixels. */
+const CONTROLS_HEIGHT = 90;
+
+/** With how many lines, in device pixels, a video will be shown once a call with so many others is on the screen. */
+export function expectedLines(others: number): number {
+  const count = others + 1;
+  const area = { width: innerWidth, height: innerHeight - CONTROLS_HEIGHT };
+  const [rect] = layoutGrid({ ...area, count, gap: gapFor(count) });
+  return rect ? shownLines(rect) : Infinity;
+}
+
 type StageProps = {
   tiles: TileModel[];
   /** See `RoomClient.expectVideo`. */

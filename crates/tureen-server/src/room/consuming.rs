@@ -28,16 +28,14 @@ impl Session {
     ///
     /// Called under the room's lock; whatever takes time happens in tasks that end with the peer. Consumers are
     /// announced in the order of `sources`, without waiting for one another.
-    pub(super) fn consume(&self, peer: &mut Peer, sources: Vec<Source>) {
-        let Some(rtp_capabilities) = peer.joined.as_ref().and_then(|joined| joined.rtp_capabilities.clone())
-        else {
-            return;
-        };
+    pub(super) fn consume(&self, peer: &mut Peer, mut sources: Vec<Source>) {
+        let Some(rtp_capabilities) = peer.rtp_capabilities().cloned() else { return };
         let Some(transport) = peer.transports.values().find(|entry| entry.consuming) else {
             debug!(peer = self.link().name(), "no consuming transport");
             return;
         };
         let transport = transport.transport.clone();
+        sources.retain(|source| peer.offered.insert(source.producer_id));
         let session = self.clone();
         peer.spawn(async move {
             let replicas = 0..=session.room().consumer_replicas;
@@ -93,7 +91,7 @@ impl Session {
         Some(consumer)
     }
 
-    /// Tells the client of a consumer and lets media flow when it is ready.
+    /// Tells the client of a consumer and lets media flow when it is ready and has joined.
     async fn announce(self, consumer: Consumer, source: Source) {
         let name = self.link().name();
         let id = consumer.id();
@@ -108,7 +106,22 @@ impl Session {
             app_data: &source.app_data,
             producer_paused,
         };
-        let answer = match self.link().request("newConsumer", &announcement).await {
+        let Ok((mut has_joined, joined)) =
+            self.with_peer(|peer| (peer.has_joined.subscribe(), peer.joined.is_some()))
+        else {
+            return;
+        };
+        // It will be there when the client is ready: browsers take as long as a camera's encoder.
+        let key_frame = async {
+            if joined
+                && consumer.kind() == MediaKind::Video
+                && let Err(error) = consumer.request_key_frame().await
+            {
+                debug!(peer = name, consumer = %id, %error, "key frame can't be asked for");
+            }
+        };
+        let (answer, ()) = tokio::join!(self.link().request("newConsumer", &announcement), key_frame);
+        let answer = match answer {
             Ok(answer) => answer,
             Err(failure) => {
                 warn!(peer = name, consumer = %id, %failure, "consumer given up");
@@ -121,6 +134,9 @@ impl Session {
             && let Err(error) = consumer.set_preferred_layers(layers).await
         {
             debug!(peer = name, consumer = %id, %error, "preferred layers can't be set");
+        }
+        if has_joined.wait_for(|&joined| joined).await.is_err() {
+            return;
         }
         if let Err(error) = consumer.resume().await {
             return debug!(peer = name, consumer = %id, %error, "consumer can't be resumed");
@@ -135,11 +151,12 @@ impl Session {
 
     /// Tells the client what happens to `consumer`.
     fn report(&self, consumer: &Consumer) {
-        let consumer_id = consumer.id();
+        let (consumer_id, producer_id) = (consumer.id(), consumer.producer_id());
         let about = AboutConsumer { consumer_id };
         let session = self.clone();
         consumer
             .on_producer_close(move || {
+                let _ = session.with_peer(|peer| peer.offered.remove(&producer_id));
                 if session.forget_consumer(consumer_id) {
                     session.link().notify("consumerClosed", &about);
                 }

@@ -14,13 +14,13 @@ mod speakers;
 mod wire;
 
 use std::{
-    collections::{BTreeMap, HashMap},
+    collections::{BTreeMap, HashMap, HashSet},
     sync::{Arc, Mutex, MutexGuard, PoisonError, Weak},
 };
 
 use serde::Serialize;
 use serde_json::{Map, Value, json};
-use tokio::task::JoinSet;
+use tokio::{sync::watch, task::JoinSet};
 use tureen::{
     consumer::Consumer,
     data_consumer::DataConsumer,
@@ -73,6 +73,12 @@ struct Peer {
     session: u64,
     link: Link,
     joined: Option<Joined>,
+    /// Whether it has joined, for its consumers: they were perhaps made before.
+    has_joined: watch::Sender<bool>,
+    /// What it can receive, from a peer that prepares to join.
+    prepared: Option<RtpCapabilities>,
+    /// Producers of which consumers were made, or tried to.
+    offered: HashSet<ProducerId>,
     transports: HashMap<TransportId, TransportEntry>,
     producers: HashMap<ProducerId, ProducerEntry>,
     consumers: HashMap<ConsumerId, ConsumerEntry>,
@@ -271,10 +277,10 @@ impl Room {
         self.router.create_plain_transport(options).await.map_err(Refusal::failed)
     }
 
-    /// Lets all joined peers but the one it comes from consume `source`.
+    /// Lets all peers but the one it comes from consume `source`, once they have said what they can receive.
     fn offer(self: &Arc<Self>, state: &mut State, source: &Source) {
         for (peer_id, peer) in &mut state.peers {
-            if *peer_id != source.peer_id && peer.joined.is_some() {
+            if *peer_id != source.peer_id {
                 let consumer =
                     Session::new(Arc::clone(self), peer_id.clone(), peer.session, peer.link.clone());
                 consumer.consume(peer, vec![source.clone()]);
@@ -296,6 +302,26 @@ impl State {
             self.tell_others(peer_id, "peerClosed", &json!({ "peerId": peer_id }));
         }
         Some(peer)
+    }
+
+    /// What all but `peer_id` send.
+    fn sources_for(&self, peer_id: &str) -> Vec<Source> {
+        let mut sources = Vec::new();
+        for (id, peer) in self.peers.iter().filter(|(id, _)| *id != peer_id) {
+            sources.extend(peer.producers.iter().map(|(&producer_id, entry)| {
+                let source = Source { peer_id: id.clone(), producer_id, app_data: entry.app_data.clone() };
+                (entry.producer.kind(), source)
+            }));
+        }
+        for (id, broadcaster) in &self.broadcasters {
+            sources.extend(broadcaster.producers.values().map(|producer| {
+                let source = Source { peer_id: id.clone(), producer_id: producer.id(), app_data: Map::new() };
+                (producer.kind(), source)
+            }));
+        }
+        // Browsers set up the first one alone and the others together: first what takes longest to be seen.
+        sources.sort_by_key(|(kind, _)| *kind != MediaKind::Video);
+        sources.into_iter().map(|(_, source)| source).collect()
     }
 
     /// Whether a peer or broadcaster sends this.
@@ -329,11 +355,22 @@ impl Joined {
 }
 
 impl Peer {
+    /// What it can receive, once it has said so.
+    fn rtp_capabilities(&self) -> Option<&RtpCapabilities> {
+        match &self.joined {
+            Some(joined) => joined.rtp_capabilities.as_ref(),
+            None => self.prepared.as_ref(),
+        }
+    }
+
     fn new(session: u64, link: Link) -> Self {
         Self {
             session,
             link,
             joined: None,
+            has_joined: watch::Sender::new(false),
+            prepared: None,
+            offered: HashSet::new(),
             transports: HashMap::new(),
             producers: HashMap::new(),
             consumers: HashMap::new(),

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use serde_json::{Map, Value, json};
+use serde_json::{Value, json};
 use tracing::info;
 use tureen::{
     data_consumer::DataConsumer,
@@ -18,7 +18,7 @@ use super::{
     consuming::Source,
     wire::{
         ConnectTransport, CreateTransport, CreatedTransport, DisplayName, DownlinkBwe, Join, OfConsumer,
-        OfDataConsumer, OfDataProducer, OfProducer, OfTransport, PreferredLayers, Priority, Produce,
+        OfDataConsumer, OfDataProducer, OfProducer, OfTransport, PreferredLayers, Prepare, Priority, Produce,
         ProducerScores, read, write,
     },
 };
@@ -35,6 +35,7 @@ impl Session {
             "createWebRtcTransport" => self.create_transport(read(data)?).await,
             "connectWebRtcTransport" => self.connect_transport(read(data)?).await,
             "restartIce" => self.restart_ice(&read(data)?).await,
+            "prepare" => self.prepare(read(data)?),
             "join" => self.join(read(data)?),
             "produce" => self.produce(read(data)?).await,
             "produceData" => self.produce_data(read(data)?).await,
@@ -152,6 +153,20 @@ impl Session {
     }
 
     /// Joins the room. Does not await: of a join and a produce of another peer one sees the other.
+    /// Makes consumers of all that is sent in the room, for a peer that has not joined yet: its client can set up what takes
+    /// long, and media flows as soon as it joins. Nobody hears of the peer.
+    fn prepare(&self, asked: Prepare) -> Answer {
+        let mut state = self.room().lock();
+        let sources = state.sources_for(self.peer_id());
+        let me = self.peer_in(&mut state)?;
+        if me.joined.is_some() {
+            return Err(Refusal::forbidden("the peer has joined already"));
+        }
+        me.prepared = Some(asked.rtp_capabilities);
+        self.consume(me, sources);
+        Ok(json!({}))
+    }
+
     fn join(&self, asked: Join) -> Answer {
         let Join { display_name, device, rtp_capabilities, sctp_capabilities } = asked;
         let device = Value::Object(device);
@@ -169,33 +184,25 @@ impl Session {
         };
         let described = joined.describe(id);
         me.joined = Some(joined);
+        me.has_joined.send_replace(true);
         state.tell_others(id, "newPeer", &described);
+        let others = state.peers.iter().filter(|(id, _)| *id != self.peer_id());
+        let others = others.filter_map(|(id, peer)| peer.joined.as_ref().map(|joined| (id, peer, joined)));
         let mut peers = Vec::new();
-        let mut sources = Vec::new();
         let mut data_sources = vec![self.room().bot.source()];
-        for (id, peer) in state.peers.iter().filter(|(id, _)| *id != self.peer_id()) {
-            let Some(joined) = &peer.joined else { continue };
+        for (id, peer, joined) in others {
             peers.push(joined.describe(id));
-            sources.extend(peer.producers.iter().map(|(&producer_id, entry)| {
-                let source = Source { peer_id: id.clone(), producer_id, app_data: entry.app_data.clone() };
-                (entry.producer.kind(), source)
-            }));
             let data = peer.data_producers.values().map(|entry| &entry.source);
             data_sources.extend(data.filter(|source| source.is_for_all()).cloned());
         }
         for (id, broadcaster) in &state.broadcasters {
             peers.push(broadcaster.about.describe(id));
-            sources.extend(broadcaster.producers.values().map(|producer| {
-                let source = Source { peer_id: id.clone(), producer_id: producer.id(), app_data: Map::new() };
-                (producer.kind(), source)
-            }));
             let data = broadcaster.data_producers.values();
             data_sources.extend(data.filter(|source| source.is_for_all()).cloned());
         }
-        // Browsers set up the first one alone and the others together: first what takes longest to be seen.
-        sources.sort_by_key(|(kind, _)| *kind != MediaKind::Video);
+        let sources = state.sources_for(self.peer_id());
         let me = self.peer_in(&mut state)?;
-        self.consume(me, sources.into_iter().map(|(_, source)| source).collect());
+        self.consume(me, sources);
         self.consume_data(me, data_sources);
         drop(state);
 

@@ -91,6 +91,12 @@ pub(super) struct OfConsumer {
 
 #[derive(Deserialize)]
 #[serde(rename_all = "camelCase")]
+pub(super) struct Prepare {
+    pub(super) rtp_capabilities: RtpCapabilities,
+}
+
+#[derive(Deserialize)]
+#[serde(rename_all = "camelCase")]
 pub(super) struct Join {
     pub(super) display_name: String,
     pub(super) device: Map<String, Value>,

@@ -171,6 +171,49 @@ async fn a_late_peer_consumes_what_is_there() {
 }
 
 #[tokio::test]
+async fn a_peer_that_prepares_gets_consumers_before_it_joins_and_media_afterwards() {
+    let server = server().await;
+    let (mut a, sending) = joined_with_transports(&server, "r", "a").await;
+    let (mut c, sending_of_c) = joined_with_transports(&server, "r", "c").await;
+    a.notification("newPeer").await;
+    let producer = produce(&mut a, &sending, 1111).await;
+
+    let mut b = Client::connect(&server, "r", "b").await;
+    create_transport(&mut b, json!({ "producing": false, "consuming": true })).await;
+    let prepare = json!({ "rtpCapabilities": join_data("b")["rtpCapabilities"] });
+    b.request("prepare", prepare.clone()).await.unwrap();
+    let (request, first) = b.server_request("newConsumer").await;
+    assert_eq!(first["producerId"], producer.as_str());
+    b.answer(request).await;
+    // What comes while it waits is announced too.
+    let later = produce(&mut c, &sending_of_c, 2222).await;
+    let (request, second) = b.server_request("newConsumer").await;
+    assert_eq!(second["producerId"], later.as_str());
+    b.answer(request).await;
+    b.request("getConsumerStats", json!({ "consumerId": second["id"] })).await.unwrap();
+    assert!(!b.unasked().contains(&"consumerScore"), "no media before the join: {:?}", b.unasked());
+    a.request("getTransportStats", json!({ "transportId": sending })).await.unwrap();
+    assert!(!a.unasked().contains(&"newPeer"), "nobody hears of a peer that prepares: {:?}", a.unasked());
+
+    b.request("join", join_data("b")).await.unwrap();
+    let mut resumed = [b.notification("consumerScore").await, b.notification("consumerScore").await]
+        .map(|score| score["consumerId"].clone());
+    resumed.sort_by_key(|id| *id != first["id"]);
+    assert_eq!(resumed, [first["id"].clone(), second["id"].clone()]);
+    a.notification("newPeer").await;
+    assert_eq!(b.request("prepare", prepare).await.unwrap_err().0, 403);
+    assert!(!b.unasked().contains(&"newConsumer"), "each is announced once: {:?}", b.unasked());
+}
+
+#[tokio::test]
+async fn a_peer_that_prepares_without_saying_what_it_can_receive_is_told_so() {
+    let server = server().await;
+    let mut b = Client::connect(&server, "r", "b").await;
+    let (code, reason) = b.request("prepare", json!({})).await.unwrap_err();
+    assert!(code == 400 && reason.contains("rtpCapabilities"), "{code} {reason}");
+}
+
+#[tokio::test]
 async fn consumers_follow_their_producer() {
     let server = server().await;
     let (mut a, sending) = joined_with_transports(&server, "r", "a").await;
