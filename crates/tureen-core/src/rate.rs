@@ -36,19 +36,22 @@ impl Counter {
 #[derive(Clone, Debug)]
 #[repr(C)]
 pub struct RateMeter {
-    // What each call reads is small and comes first: with hundreds of streams no cache holds it from one packet to the
-    // next.
-    /// When the newest slot starts; `None` before the first packet.
-    newest_start: Option<Instant>,
-    last_at: Option<Instant>,
-    bytes_in_window: u64,
-    packets_in_window: u32,
-    slot_ms: u32,
+    /// The window but for the newest slot.
+    slots: [Slot; MAX_SLOTS],
+    first: Option<Sample>,
+    // What each call needs is one cache line: with hundreds of streams no cache holds it from one packet to the next.
+    /// Sums of `slots`.
+    bytes_before: u64,
+    packets_before: u32,
     newest: u8,
     slot_count: u8,
     window_ms: u32,
-    first: Option<Sample>,
-    slots: [Slot; MAX_SLOTS],
+    slot_ms: u32,
+    /// What came since `newest_start`.
+    newest_slot: Slot,
+    /// When the newest slot starts; `None` before the first packet.
+    newest_start: Option<Instant>,
+    last_at: Option<Instant>,
 }
 
 #[derive(Clone, Copy, Debug, Default)]
@@ -84,8 +87,9 @@ impl RateMeter {
             newest: 0,
             newest_start: None,
             last_at: None,
-            bytes_in_window: 0,
-            packets_in_window: 0,
+            bytes_before: 0,
+            packets_before: 0,
+            newest_slot: Slot::default(),
             first: None,
             slots: [Slot::default(); MAX_SLOTS],
         }
@@ -95,10 +99,10 @@ impl RateMeter {
     ///
     /// An instant before the newest slot counts as that slot's.
     pub fn add(&mut self, now: Instant, bytes: usize) {
-        let was_empty = self.packets_in_window == 0;
+        let was_empty = self.packets_in_window() == 0;
         self.slide(now);
 
-        if self.packets_in_window == 0 {
+        if self.packets_in_window() == 0 {
             // A stream that merely sends less often than the window keeps its period; one that comes back after a
             // real pause starts a new one.
             let is_over = |last: Instant| ms(now, last) >= u64::from(self.window_ms) * 3 / 2;
@@ -107,20 +111,18 @@ impl RateMeter {
                 self.first = Some(Sample { at: now, bytes: bytes as u64 });
             }
         }
-        let slot = &mut self.slots[usize::from(self.newest)];
+        let slot = &mut self.newest_slot;
         // What a slot can't count is not counted at all, so that the sum stays the sum.
         let counted = u32::try_from(bytes).unwrap_or(u32::MAX).min(u32::MAX - slot.bytes);
         slot.bytes += counted;
         slot.packets = slot.packets.saturating_add(1);
-        self.bytes_in_window += u64::from(counted);
-        self.packets_in_window = self.packets_in_window.saturating_add(1);
         self.last_at = Some(now);
     }
 
     /// Bits per second within the window that ends at `now`.
     pub fn bitrate(&mut self, now: Instant) -> Option<Bitrate> {
         let period = self.measured_period(now)?;
-        let bytes = self.bytes_in_window
+        let bytes = self.bytes_before + u64::from(self.newest_slot.bytes)
             - if period.anchored { self.first.map_or(0, |first| first.bytes) } else { 0 };
         Some(Bitrate::bps(per_second(bytes * 8, period.millis).round() as u64))
     }
@@ -128,7 +130,7 @@ impl RateMeter {
     /// Packets per second within the window that ends at `now`.
     pub fn packet_rate(&mut self, now: Instant) -> Option<f64> {
         let period = self.measured_period(now)?;
-        let packets = self.packets_in_window - u32::from(period.anchored);
+        let packets = self.packets_in_window() - u32::from(period.anchored);
         Some(per_second(u64::from(packets), period.millis))
     }
 
@@ -137,17 +139,21 @@ impl RateMeter {
         *self = Self::new(Duration::from_millis(self.window_ms.into()));
     }
 
+    fn packets_in_window(&self) -> u32 {
+        self.packets_before.saturating_add(self.newest_slot.packets)
+    }
+
     fn measured_period(&mut self, now: Instant) -> Option<Period> {
         self.slide(now);
         let first = self.first?;
-        if self.packets_in_window == 0 {
+        if self.packets_in_window() == 0 {
             return None;
         }
         // The millisecond of the first packet counts, so that the period is never zero.
         let window_ms = u64::from(self.window_ms);
         let millis = (ms(now, first.at) + 1).min(window_ms);
         let full = millis == window_ms;
-        if millis <= 1 || (self.packets_in_window <= 1 && !full) {
+        if millis <= 1 || (self.packets_in_window() <= 1 && !full) {
             return None;
         }
         // While the period starts at a packet it does not cover the time which that packet took to arrive.
@@ -166,16 +172,19 @@ impl RateMeter {
         }
         if steps >= u64::from(self.slot_count) {
             self.slots = [Slot::default(); MAX_SLOTS];
-            (self.bytes_in_window, self.packets_in_window) = (0, 0);
-            self.newest = 0;
+            (self.bytes_before, self.packets_before) = (0, 0);
+            (self.newest, self.newest_slot) = (0, Slot::default());
             self.newest_start = Some(now);
             return;
         }
         for _ in 0..steps {
+            let over = std::mem::take(&mut self.newest_slot);
+            self.slots[usize::from(self.newest)] = over;
             self.newest = (self.newest + 1) % self.slot_count;
             let gone = std::mem::take(&mut self.slots[usize::from(self.newest)]);
-            self.bytes_in_window -= u64::from(gone.bytes);
-            self.packets_in_window = self.packets_in_window.saturating_sub(gone.packets);
+            self.bytes_before = self.bytes_before + u64::from(over.bytes) - u64::from(gone.bytes);
+            self.packets_before =
+                self.packets_before.saturating_add(over.packets).saturating_sub(gone.packets);
         }
         // By whole slots, not to `now`: otherwise the slots would stretch and the window with them.
         self.newest_start = Some(start + Duration::from_millis(steps * u64::from(self.slot_ms)));

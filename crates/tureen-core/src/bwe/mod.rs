@@ -97,13 +97,13 @@ impl Default for BweConfig {
 #[derive(Debug)]
 #[repr(C)]
 pub struct CongestionController {
+    config: BweConfig,
     epoch: Instant,
     history: SentHistory,
     alr: AlrDetector,
     pacer: Pacer,
-    backoff: RttBackoff,
-    config: BweConfig,
     prober: Prober,
+    backoff: RttBackoff,
     report: Report,
     throughput: Throughput,
     delay_based: DelayBased,
@@ -119,10 +119,11 @@ pub struct CongestionController {
 
 /// Lowers the target while round trips are far too long.
 #[derive(Debug, Default)]
+#[repr(C)]
 struct RttBackoff {
-    rtt: Micros,
-    measured_at: Option<Micros>,
     last_sent: Micros,
+    measured_at: Option<Micros>,
+    rtt: Micros,
     lowered_at: Micros,
     cap: Option<Bitrate>,
 }

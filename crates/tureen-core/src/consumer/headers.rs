@@ -36,10 +36,10 @@ impl HopValues {
 #[derive(Debug)]
 #[repr(C)]
 pub struct HeaderSettings {
+    mid: Option<(NonZeroU8, Box<[u8]>)>,
     ids: ExtensionIds,
     /// For packets without extensions of their own, if their headers are short enough.
     template: Option<HeaderTemplate>,
-    mid: Option<(NonZeroU8, Box<[u8]>)>,
 }
 
 impl HeaderSettings {
@@ -66,7 +66,7 @@ impl HeaderSettings {
     ///
     /// # Errors
     /// The buffer is too small for the header.
-    #[inline]
+    #[inline(always)]
     pub fn write(
         &self,
         packet: &StoredPacket<'_>,

@@ -21,21 +21,21 @@ const FIRST_CYCLE: u64 = 0x1_0000;
 /// How many sent packets a stream without RTX remembers, to repeat them exactly.
 const REPEATABLE_PACKETS: usize = 128;
 
-/// One outgoing RTP stream. As in [`Consumer`](super::Consumer), what each run touches comes first.
+/// One outgoing RTP stream. As in [`Consumer`](super::Consumer), what each run touches comes last.
 #[derive(Debug)]
 #[repr(C)]
 pub struct Outlet {
-    /// Its sequence numbers.
-    pub rewriter: SeqRewriter,
+    rtx: Option<Rtx>,
+    /// What was sent again of late.
+    pub resends: RecentResends,
+    /// Its statistics and reports.
+    pub stream: SendStream,
     repeats: Option<Box<RepeatLog>>,
     codec: StreamCodec,
     /// The next packet starts anew.
     pub sync_required: bool,
-    /// Its statistics and reports.
-    pub stream: SendStream,
-    rtx: Option<Rtx>,
-    /// What was sent again of late.
-    pub resends: RecentResends,
+    /// Its sequence numbers.
+    pub rewriter: SeqRewriter,
 }
 
 /// Where retransmissions go (RFC 4588).
@@ -125,7 +125,7 @@ impl Outlet {
     ///
     /// # Errors
     /// The buffer is too small for the header.
-    #[inline]
+    #[inline(always)]
     pub fn write_header(
         &mut self,
         settings: &HeaderSettings,
@@ -162,7 +162,7 @@ impl Outlet {
         self.write(settings, packet, sent, Some(repair), hop, buffer).ok()
     }
 
-    #[inline]
+    #[inline(always)]
     fn write(
         &self,
         settings: &HeaderSettings,

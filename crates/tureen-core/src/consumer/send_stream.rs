@@ -9,17 +9,10 @@ use crate::wire::rtcp::NtpTime;
 /// Without a packet for so long, nothing is reported (mediasoup `MaxSenderReportReferenceAgeMs`).
 const MAX_REPORTED_SILENCE: Duration = Duration::from_secs(2);
 
-/// Statistics of one outgoing stream (mediasoup RtpStreamSend). What each run touches comes first.
+/// Statistics of one outgoing stream (mediasoup RtpStreamSend). What each run touches comes last.
 #[derive(Debug)]
 #[repr(C)]
 pub struct SendStream {
-    /// SSRC.
-    pub ssrc: Ssrc,
-    clock_rate: u32,
-    sent: Counter,
-    payload_bytes: u64,
-    last_packet: Option<(Instant, u32)>,
-    rate: RateMeter,
     retransmitted: Counter,
     report: RemoteReport,
     packets_at_report: u64,
@@ -29,6 +22,13 @@ pub struct SendStream {
     pub plis: u64,
     /// Full intra requests.
     pub firs: u64,
+    rate: RateMeter,
+    sent: Counter,
+    payload_bytes: u64,
+    last_packet: Option<(Instant, u32)>,
+    clock_rate: u32,
+    /// SSRC.
+    pub ssrc: Ssrc,
 }
 
 /// What the remote side's last receiver report says.

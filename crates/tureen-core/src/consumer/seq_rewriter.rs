@@ -14,13 +14,13 @@ const MAX_SEGMENTS: usize = 128;
 #[derive(Debug)]
 #[repr(C)]
 pub struct SeqRewriter {
+    /// Runs before the newest, oldest first.
+    older: VecDeque<Segment>,
     /// The newest run of source numbers with one offset; nearly all packets belong to it.
     newest: Option<Segment>,
     /// Of the current source stream.
     highest_source: Option<u64>,
     highest_output: u64,
-    /// Runs before the newest, oldest first.
-    older: VecDeque<Segment>,
 }
 
 #[derive(Clone, Copy, Debug)]

@@ -1,6 +1,6 @@
 use aws_lc_rs::aead::{AES_128_GCM, AES_256_GCM, Aad, Algorithm, LessSafeKey, Nonce, UnboundKey};
 
-use super::cipher::{RTCP_HEADER_LEN, xor};
+use super::cipher::RTCP_HEADER_LEN;
 use super::{SrtpError, SrtpSuite};
 use crate::units::Ssrc;
 
@@ -108,10 +108,10 @@ impl AesGcm {
     /// RFC 7714 §8.1: IV = (00 00 || SSRC || ROC || SEQ) XOR salt; §9.1 puts the SRTCP index, 31 bits, in the place of
     /// the 48-bit one.
     fn nonce(&self, ssrc: Ssrc, index: u64) -> Nonce {
-        let mut iv = self.salt;
-        xor(&mut iv[2..6], &ssrc.0.to_be_bytes());
-        xor(&mut iv[6..], &index.to_be_bytes()[2..]);
-        Nonce::assume_unique_for_key(iv)
+        let mut iv = [0; 12];
+        iv[2..6].copy_from_slice(&ssrc.0.to_be_bytes());
+        iv[6..].copy_from_slice(&index.to_be_bytes()[2..]);
+        Nonce::assume_unique_for_key(std::array::from_fn(|at| iv[at] ^ self.salt[at]))
     }
 }
 

@@ -37,31 +37,10 @@ use twcc_receiver::TwccReceiver;
 
 /// One transport: the part that every kind has, and its link.
 ///
-/// What each run of packets touches comes first, so that it is in few cache lines: with hundreds of transports no cache
-/// holds all of them from one frame to the next.
+/// What each run of packets touches comes last, as in [`Consumer`](crate::consumer::Consumer) and for the same reason.
 #[derive(Debug)]
 #[repr(C)]
 pub struct Transport {
-    /// What is between it and its remote side.
-    pub link: Link,
-    /// Congestion control, once consumers have negotiated some and media can flow.
-    pub send_control: Option<Box<SendControl>>,
-    /// Seals what goes out; there once the keys are, if any are needed.
-    pub sealer: Option<Sealer>,
-    /// Whether it waits to be drained.
-    pub queued: bool,
-    /// Whether media flows: consumers were started since the last disconnection.
-    pub flowing: bool,
-    /// Next transport-wide sequence number.
-    pub next_transport_seq: u16,
-    /// Traced events.
-    pub trace: TransportTrace,
-    /// Consumers with something to send after this batch.
-    pub dirty: SmallVec<[ConsumerKey; 2]>,
-    /// What was asked for again.
-    pub resends: VecDeque<(ConsumerKey, Resend)>,
-    /// What came in and went out.
-    pub traffic: TransportTraffic,
     /// Its identifier.
     pub id: TransportId,
     /// Its router.
@@ -94,6 +73,26 @@ pub struct Transport {
     pub remb: RembSchedule,
     /// Round trip time and loss.
     pub quality: PathQuality,
+    /// What came in and went out.
+    pub traffic: TransportTraffic,
+    /// What was asked for again.
+    pub resends: VecDeque<(ConsumerKey, Resend)>,
+    /// Consumers with something to send after this batch.
+    pub dirty: SmallVec<[ConsumerKey; 2]>,
+    /// Congestion control, once consumers have negotiated some and media can flow.
+    pub send_control: Option<Box<SendControl>>,
+    /// What is between it and its remote side.
+    pub link: Link,
+    /// Seals what goes out; there once the keys are, if any are needed.
+    pub sealer: Option<Sealer>,
+    /// Next transport-wide sequence number.
+    pub next_transport_seq: u16,
+    /// Whether it waits to be drained.
+    pub queued: bool,
+    /// Whether media flows: consumers were started since the last disconnection.
+    pub flowing: bool,
+    /// Traced events.
+    pub trace: TransportTrace,
 }
 
 /// Limits set on a transport; zero is no limit.
@@ -143,8 +142,6 @@ impl Bitrates {
 #[derive(Debug)]
 #[repr(C)]
 pub struct TransportTraffic {
-    /// Media out, with most packets.
-    pub rtp_sent: Meter,
     /// All that came in.
     pub received: Meter,
     /// What went out besides media, retransmissions and probes.
@@ -155,14 +152,16 @@ pub struct TransportTraffic {
     pub rtx_received: Meter,
     /// Retransmissions out.
     pub rtx_sent: Meter,
+    /// Media out.
+    pub rtp_sent: Meter,
 }
 
 /// A count and a rate.
 #[derive(Debug)]
 #[repr(C)]
 pub struct Meter {
-    counter: Counter,
     rate: RateMeter,
+    counter: Counter,
 }
 
 impl Meter {

@@ -75,6 +75,7 @@ struct HeaderArena {
 
 impl HeaderArena {
     /// Where the next header goes.
+    #[inline]
     fn space(&mut self) -> &mut [u8] {
         let end = self.used + MAX_HEADER;
         if self.bytes.len() < end {
@@ -297,7 +298,6 @@ impl Worker {
         let mut control = transport.send_control.as_deref_mut().map(|control| control.start_run(now));
         let mut payloads = Payloads { producers: &self.producers, last: None };
         let (mut len, mut count) = (0, 0);
-        let mut sealed_for = None;
         let mut tally = Tally::default();
         let mut traced = Vec::new();
         for planned in plan {
@@ -333,7 +333,6 @@ impl Worker {
             debug_assert_eq!(sealed, natural + padding, "runs are planned by exact lengths");
             len += sealed;
             count += 1;
-            sealed_for = Some(planned.origin.consumer);
             if let Some(run) = &mut control {
                 run.on_packet(planned.transport_seq, sealed);
             }
@@ -355,7 +354,7 @@ impl Worker {
         }
         let traffic = &mut transport.traffic;
         if tally.media_bytes > 0 {
-            traffic.rtp_sent.add(now, count as u64 - tally.resends - tally.probes, tally.media_bytes);
+            traffic.rtp_sent.add(now, tally.media_packets, tally.media_bytes);
         }
         if tally.resend_bytes > 0 {
             traffic.rtx_sent.add(now, tally.resends, tally.resend_bytes);
@@ -377,7 +376,8 @@ impl Worker {
                 Some(Transmit { tuple, len, segment_size, control: false, last })
             }
             Path::Application => {
-                self.notify_consumer(sealed_for?, ConsumerEvent::Rtp(buffer[..len].to_vec()));
+                let sealed = self.egress.plan[..self.egress.next].last()?;
+                self.notify_consumer(sealed.origin.consumer, ConsumerEvent::Rtp(buffer[..len].to_vec()));
                 None
             }
         }
@@ -459,14 +459,16 @@ fn run_segment_size(plan: &[Planned], max_segments: usize, tag: usize, space: us
 #[derive(Default)]
 struct Tally {
     outlet: Option<(ConsumerKey, usize)>,
+    /// Of that outlet.
     packets: u64,
-    bytes: u64,
-    payload_bytes: u64,
+    bytes: usize,
+    payload_bytes: usize,
     timestamp: u32,
-    resends: u64,
+    /// Of the run, as far as the outlets before it are concerned.
+    media_packets: u64,
     media_bytes: usize,
+    resends: u64,
     resend_bytes: usize,
-    probes: u64,
     probe_bytes: usize,
 }
 
@@ -474,39 +476,50 @@ pub(super) type Producers = slotmap::SlotMap<ProducerKey, Producer>;
 pub(super) type Consumers = slotmap::SlotMap<ConsumerKey, Consumer>;
 
 impl Tally {
+    #[inline]
     fn add(&mut self, consumers: &mut Consumers, now: Instant, planned: &Planned, sealed: usize) {
         let outlet = (planned.origin.consumer, planned.origin.outlet);
-        match planned.purpose {
-            Purpose::Media => {}
-            Purpose::Resend => {
-                self.resends += 1;
-                self.resend_bytes += sealed;
-                if let Some(outlet) = outlet_mut(consumers, outlet) {
-                    outlet.stream.on_retransmitted(sealed);
-                }
-                return;
-            }
-            Purpose::Probe => {
-                self.probes += 1;
-                self.probe_bytes += sealed;
-                return;
-            }
+        if planned.purpose != Purpose::Media {
+            return self.add_other(consumers, planned.purpose, outlet, sealed);
         }
         if self.outlet != Some(outlet) {
             self.finish(consumers, now);
             self.outlet = Some(outlet);
         }
         self.packets += 1;
-        self.bytes += sealed as u64;
-        self.payload_bytes += planned.payload_len as u64;
-        self.media_bytes += sealed;
+        self.bytes += sealed;
+        self.payload_bytes += planned.payload_len;
         self.timestamp = planned.written.timestamp;
     }
 
-    fn finish(&mut self, consumers: &mut Consumers, now: Instant) {
-        if let Some(outlet) = self.outlet.take().and_then(|outlet| outlet_mut(consumers, outlet)) {
-            outlet.stream.on_sent(now, self.packets, self.bytes, self.payload_bytes, self.timestamp);
+    #[cold]
+    fn add_other(
+        &mut self,
+        consumers: &mut Consumers,
+        purpose: Purpose,
+        outlet: (ConsumerKey, usize),
+        sealed: usize,
+    ) {
+        if purpose == Purpose::Probe {
+            self.probe_bytes += sealed;
+            return;
         }
+        self.resends += 1;
+        self.resend_bytes += sealed;
+        if let Some(outlet) = outlet_mut(consumers, outlet) {
+            outlet.stream.on_retransmitted(sealed);
+        }
+    }
+
+    /// Writes what was added up for an outlet.
+    fn finish(&mut self, consumers: &mut Consumers, now: Instant) {
+        let Some(outlet) = self.outlet.take() else { return };
+        if let Some(outlet) = outlet_mut(consumers, outlet) {
+            let (bytes, payload_bytes) = (self.bytes as u64, self.payload_bytes as u64);
+            outlet.stream.on_sent(now, self.packets, bytes, payload_bytes, self.timestamp);
+        }
+        self.media_packets += self.packets;
+        self.media_bytes += self.bytes;
         (self.packets, self.bytes, self.payload_bytes) = (0, 0, 0);
     }
 }

@@ -102,8 +102,11 @@ impl<'a> Planning<'a> {
         Self { now, egress, hops, gate, remembered: false, remembers_all, repairs_ahead: false }
     }
 
+    // From here to the bytes of the header all is one function, so that what is handed on stays in registers: that takes
+    // a fifth off the instructions of planning, and the compiler would not do it by itself.
+
     /// Plans a packet that was decided on, or makes it wait.
-    #[inline]
+    #[inline(always)]
     fn send(
         &mut self,
         consumer: &mut Consumer,
@@ -123,7 +126,7 @@ impl<'a> Planning<'a> {
         self.send_now(consumer, origin, packet, sent);
     }
 
-    #[inline]
+    #[inline(always)]
     fn send_now(
         &mut self,
         consumer: &mut Consumer,
