@@ -99,6 +99,7 @@ impl Default for BweConfig {
 pub struct CongestionController {
     config: BweConfig,
     epoch: Instant,
+    rtt: Option<Micros>,
     history: SentHistory,
     alr: AlrDetector,
     pacer: Pacer,
@@ -113,7 +114,6 @@ pub struct CongestionController {
     target: Bitrate,
     /// Whether transport-wide feedback ever came.
     has_feedback: bool,
-    rtt: Option<Micros>,
     next_tick: Micros,
 }
 

@@ -156,7 +156,7 @@ impl HeaderTemplate {
 
     /// Writes a header and gives its length. [`MAX_LEN`](Self::MAX_LEN) bytes of the buffer are overwritten; `None` if it
     /// has fewer.
-    #[inline]
+    #[inline(always)]
     pub fn write(&self, fields: &RtpFields, hop: HopValues, buffer: &mut [u8]) -> Option<usize> {
         let out: &mut [u8; Self::MAX_LEN] = buffer.first_chunk_mut()?;
         *out = self.bytes;

@@ -29,14 +29,15 @@ pub enum Repair {
     Copy,
 }
 
-/// Repairs of one transport.
+/// Repairs of one transport. What each run touches comes last.
 #[derive(Debug)]
+#[repr(C)]
 pub struct Repairs {
     budget: RepairBudget,
-    /// When they are to be sent, in that order.
-    copies: VecDeque<(Instant, Recent)>,
     /// In a ring by their transport-wide number; empty until something is noted.
     sent: Vec<Option<(u16, Recent)>>,
+    /// When they are to be sent, in that order.
+    copies: VecDeque<(Instant, Recent)>,
 }
 
 impl Repairs {

@@ -72,10 +72,12 @@ pub enum Wake {
     About(Instant),
 }
 
-/// Congestion control of one transport. What each run touches comes first.
+/// Congestion control of one transport. What each run touches comes first, from the end of `repairs` on.
 #[derive(Debug)]
 #[repr(C)]
 pub struct SendControl {
+    /// What is sent again.
+    pub repairs: Repairs,
     /// What it can learn from.
     pub feedback: Feedback,
     /// Whether a consumer has layers to choose from. Without that no layer follows from the estimate: no probes are sent
@@ -102,8 +104,6 @@ pub struct SendControl {
     pub probation: Probation,
     /// Reused, so that choosing does not allocate each time.
     pub scratch: AllocationScratch,
-    /// What is sent again.
-    pub repairs: Repairs,
     recent: VecDeque<Recent>,
 }
 
@@ -240,7 +240,7 @@ impl SendControl {
 
     /// Whether the way is long and loses packets.
     pub fn is_far_and_lossy(&self) -> bool {
-        LOSSES.contains(&self.controller.loss()) && self.controller.rtt().is_some_and(|rtt| rtt >= MIN_RTT)
+        self.controller.rtt().is_some_and(|rtt| rtt >= MIN_RTT) && LOSSES.contains(&self.controller.loss())
     }
 
     /// Whether losses are made good before they are asked for, and twice: those of a long way that loses packets by

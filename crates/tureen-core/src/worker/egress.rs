@@ -79,9 +79,14 @@ impl HeaderArena {
     fn space(&mut self) -> &mut [u8] {
         let end = self.used + MAX_HEADER;
         if self.bytes.len() < end {
-            self.bytes.resize(end, 0);
+            self.grow(end);
         }
         &mut self.bytes[self.used..end]
+    }
+
+    #[cold]
+    fn grow(&mut self, len: usize) {
+        self.bytes.resize(len, 0);
     }
 
     /// Copies a header to the start of `out`. Short ones, nearly all, are copied by a length known beforehand, which makes
@@ -207,6 +212,7 @@ impl Egress {
     }
 
     /// Where the next header goes.
+    #[inline]
     pub(super) fn space(&mut self) -> &mut [u8] {
         self.headers.space()
     }

@@ -136,7 +136,9 @@ impl<'a> Planning<'a> {
     ) {
         let (hop, seq) = self.hops.next(consumer.uses_transport_seq());
         let written = consumer.write_header(origin.outlet, packet, sent, hop, self.egress.space());
-        trace(self.egress, consumer, origin, packet, written, hop, false);
+        if consumer.traces_packets() {
+            trace(self.egress, consumer, origin, packet, written, hop, false);
+        }
         let len = self.egress.push(origin, Some(packet), written, Purpose::Media, seq);
         self.gate.pass(len);
         if len >= MIN_REPEATED
@@ -385,7 +387,9 @@ fn plan_resend(
         stream: resend.stream.into(),
         outlet: resend.outlet.into(),
     };
-    trace(planning.egress, consumer, origin, &packet, written, hop, true);
+    if consumer.traces_packets() {
+        trace(planning.egress, consumer, origin, &packet, written, hop, true);
+    }
     planning.egress.push(origin, Some(&packet), written, Purpose::Resend, seq);
 }
 
@@ -484,8 +488,8 @@ fn write_probator(
     Some(Written { index, ..written })
 }
 
-/// Notes a packet if its consumer traces packets.
-#[inline]
+/// Notes a packet of a consumer that traces packets.
+#[cold]
 fn trace(
     egress: &mut Egress,
     consumer: &Consumer,
@@ -495,9 +499,7 @@ fn trace(
     hop: HopValues,
     is_rtx: bool,
 ) {
-    if consumer.traces_packets()
-        && let Some(written) = written
-    {
+    if let Some(written) = written {
         egress.traces.push((origin.consumer, consumer.packet_trace(packet, &written, hop, is_rtx)));
     }
 }
