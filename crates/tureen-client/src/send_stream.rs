@@ -32,7 +32,8 @@ pub struct SendStreamConfig {
     pub clock_rate: u32,
     /// Negotiated ids of the header extensions that are written.
     pub extension_ids: ExtensionIds,
-    /// MID, at most [`MAX_MEDIA_ID`] printable characters. It is sent until the server has reported on the stream.
+    /// MID, at most [`MAX_MEDIA_ID`] printable characters. It is sent until the server has reported on the stream, and
+    /// with retransmissions until it has reported on those.
     pub mid: Option<String>,
     /// RTP stream id, as for `mid`.
     pub rid: Option<String>,
@@ -123,6 +124,8 @@ pub(crate) struct SendStream {
     newest: Option<(u32, Instant)>,
     /// The server has reported on the stream: it knows its MID and RID.
     known_to_server: bool,
+    /// The same for its retransmissions.
+    rtx_known_to_server: bool,
     stats: SendStats,
 }
 
@@ -165,6 +168,7 @@ impl SendStream {
             unsent: 0,
             newest: None,
             known_to_server: false,
+            rtx_known_to_server: false,
             stats: SendStats::default(),
             config,
         })
@@ -236,6 +240,10 @@ impl SendStream {
 
     pub(crate) fn on_key_frame_request(&mut self) {
         self.stats.key_frame_requests += 1;
+    }
+
+    pub(crate) fn on_rtx_report(&mut self) {
+        self.rtx_known_to_server = true;
     }
 
     pub(crate) fn on_report(&mut self, fraction_lost: u8, lost: i32) {
@@ -339,7 +347,8 @@ impl SendStream {
                 header.push(id.get(), value).expect("ids are not zero, and there is room for MAX_HEADER");
             }
         };
-        if !self.known_to_server {
+        let is_known = if is_rtx { self.rtx_known_to_server } else { self.known_to_server };
+        if !is_known {
             if let Some(mid) = &self.config.mid {
                 push(ids.mid, mid.as_bytes());
             }

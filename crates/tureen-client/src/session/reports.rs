@@ -61,7 +61,10 @@ impl Session {
     }
 
     pub(super) fn on_report_block(&mut self, block: &ReportBlock) {
-        let Some(stream) = self.send.iter_mut().find(|stream| stream.ssrc() == block.ssrc) else { return };
+        let Some(stream) = self.send.iter_mut().find(|stream| stream.has_ssrc(block.ssrc)) else { return };
+        if stream.ssrc() != block.ssrc {
+            return stream.on_rtx_report();
+        }
         stream.on_report(block.fraction_lost, block.total_lost);
         self.note_rtt(block.last_sender_report, block.delay_since_last_sender_report);
     }

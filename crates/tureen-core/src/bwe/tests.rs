@@ -212,3 +212,15 @@ fn round_trip_is_that_of_the_path_without_the_wait_for_feedback() {
     let rtt = path.controller.rtt().unwrap();
     assert!((40 * MS..48 * MS).contains(&rtt), "{rtt:?}");
 }
+
+#[test]
+fn there_is_room_while_nothing_queues_and_none_is_assumed_unheard() {
+    let mut path = Path::new(BweConfig::default(), Bitrate::mbps(2));
+    assert!(!path.controller.has_room(), "no feedback yet");
+    path.run(3 * SECOND, |_| Bitrate::mbps(1));
+    assert!(path.controller.has_room());
+    path.run(SECOND, |_| Bitrate::kbps(2400));
+    assert!(!path.controller.has_room(), "a queue of 200 ms");
+    path.run(5 * SECOND, |_| Bitrate::mbps(1));
+    assert!(path.controller.has_room(), "it has drained");
+}
