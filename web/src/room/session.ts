@@ -12,6 +12,7 @@ import { soundOptions, videoOptions } from './codecs';
 import type { VideoOptions } from './codecs';
 import { loadDevice } from './device';
 import type { MediaSource, SourceState } from './local-media';
+import { SmoothVideo } from './smooth-video';
 import { VideoDemand } from './video-demand';
 
 export type TransportDirection = 'send' | 'recv';
@@ -61,6 +62,7 @@ export class MediaSession {
   readonly sendTransport: types.Transport;
   readonly recvTransport: types.Transport;
   readonly videoDemand: VideoDemand;
+  readonly #smoothVideo = new SmoothVideo(this.consumers);
   /** Null where the server has no data channels. */
   readonly chat: Chat | null;
 
@@ -233,6 +235,7 @@ export class MediaSession {
 
   close(): void {
     this.videoDemand.close();
+    this.#smoothVideo.close();
     this.sendTransport.close();
     this.recvTransport.close();
     this.consumers.clear();
