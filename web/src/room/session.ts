@@ -72,6 +72,7 @@ export class MediaSession {
   #gathering: Promise<void> | null = null;
   readonly #firstMedia: Promise<void>;
   #mediaHasCome = () => {};
+  #hasMedia = false;
   readonly #pendingConsumers = new Map<string, PendingConsumer>();
   /** The end of the queue of changes to a source's producer. */
   readonly #syncing: Record<MediaSource, Promise<void>> = {
@@ -123,7 +124,10 @@ export class MediaSession {
   ) {
     this.#connection = connection;
     this.#firstMedia = new Promise((resolve) => {
-      this.#mediaHasCome = resolve;
+      this.#mediaHasCome = () => {
+        this.#hasMedia = true;
+        resolve();
+      };
     });
     this.device = device;
     this.sendTransport = sendTransport;
@@ -268,6 +272,7 @@ export class MediaSession {
   }
 
   #awaitMedia(track: MediaStreamTrack): void {
+    if (this.#hasMedia) return;
     if (track.kind === 'video') {
       void firstPicture(track).then(() => setTimeout(this.#mediaHasCome, SHOWING_MS));
     } else {
