@@ -197,14 +197,9 @@ impl Consumer {
         self.outlets.iter_mut().find(|outlet| outlet.stream.ssrc == ssrc)
     }
 
-    /// Whether a key frame of the Producer would help now.
-    pub fn needs_key_frame(&self) -> bool {
-        self.is_active() && self.outlets[0].codec().has_key_frames()
-    }
-
-    /// Whether it can only start with key frames.
-    pub fn waits_for_key_frames(&self) -> bool {
-        self.waits_for_key_frames
+    /// Whether there are key frames to be had: it is video that its Producer sends.
+    pub fn has_key_frames(&self) -> bool {
+        !self.producer_paused && self.outlets[0].codec().has_key_frames()
     }
 
     /// Which of the Producer's streams it waits for a key frame of to begin with, having sent nothing yet.
@@ -222,10 +217,13 @@ impl Consumer {
         streams.iter().position(|stream| stream.encoding_idx == usize::from(encoding))
     }
 
-    /// SSRCs of which key frames help the receiver of a consumer with layers that has lost its way.
+    /// SSRCs of which key frames help the receiver of a consumer with layers that has lost its way, or that is to be
+    /// resumed.
     pub fn key_frame_ssrcs<'a>(&'a self, streams: &'a [ProducerStream]) -> impl Iterator<Item = Ssrc> + 'a {
-        let encodings = self.layers.iter().flat_map(|layers| layers.key_frame_sources());
-        encodings.filter_map(|encoding| ssrc_of(streams, encoding))
+        let layers = self.layers.as_deref();
+        let next = layers.filter(|_| self.paused).and_then(|layers| layers.best_encoding(streams));
+        let encodings = layers.into_iter().flat_map(|layers| layers.key_frame_sources());
+        encodings.chain(next).filter_map(|encoding| ssrc_of(streams, encoding))
     }
 
     /// The next packet starts anew: after a pause, a reconnection, or with a new source stream.

@@ -316,11 +316,11 @@ impl ProducerStream {
         (is_recent && is_there).then_some(seq)
     }
 
-    /// The packets from a recent key frame on, but for those of this batch, which consumers get anyway.
+    /// Numbers from a recent key frame on, but for those of this batch, which consumers get anyway. Not all of them need
+    /// have come.
     pub fn backlog(&self, now: Instant) -> impl Iterator<Item = u64> + '_ {
         let sources = self.recent_key_frame(now).map(|first| first..=self.highest);
-        let is_past = |seq: &u64| !self.arrivals.contains(seq) && self.buffer.get(*seq).is_some();
-        sources.into_iter().flatten().filter(is_past)
+        sources.into_iter().flatten().filter(|seq| !self.arrivals.contains(seq))
     }
 
     /// Since when its packets wait for the one that ends their frame: the one with the marker bit (RFC 7741 §4.1, RFC

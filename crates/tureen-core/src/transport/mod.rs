@@ -250,12 +250,6 @@ impl Transport {
         self.opener = Some(opener);
     }
 
-    /// Puts a Consumer in line to be drained. True when the transport was not in line yet.
-    pub fn enqueue(&mut self, consumer: ConsumerKey) -> bool {
-        self.dirty.push(consumer);
-        !std::mem::replace(&mut self.queued, true)
-    }
-
     /// What a new Producer negotiated to tell its sender stays until the transport closes (mediasoup
     /// `MayCreateReceiverTransportCongestionController`).
     pub fn learn_feedback(&mut self, now: Instant, negotiated: Feedback) {

@@ -89,8 +89,8 @@ impl Worker {
         }
         let has_copies = control.repairs.next_copy_at().is_some_and(|at| at <= now);
         let is_due = control.probe_due > 0 || control.has_held() || has_copies;
-        if is_due && !std::mem::replace(&mut transport.queued, true) {
-            self.egress.queue_transport(key);
+        if is_due {
+            self.egress.queue_transport(key, transport);
         }
         self.arm_congestion(now, key);
     }
@@ -128,8 +128,8 @@ impl Worker {
                 transport.resends.push_back((consumer_key, resend));
             }
         }
-        if !transport.resends.is_empty() && !std::mem::replace(&mut transport.queued, true) {
-            self.egress.queue_transport(key);
+        if !transport.resends.is_empty() {
+            self.egress.queue_transport(key, transport);
         }
     }
 

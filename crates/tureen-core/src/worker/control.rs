@@ -102,7 +102,7 @@ impl Worker {
             }
             Request::SetPriority(consumer, priority) => self.set_priority(&consumer, priority),
             Request::RequestKeyFrame(consumer) => {
-                self.find_consumer(&consumer).map(|key| self.on_key_frame_wish(now, key)).map(done)
+                self.find_consumer(&consumer).map(|key| self.prepare_key_frame(now, key)).map(done)
             }
             Request::EnableConsumerTrace(consumer, trace) => {
                 self.consumer_mut(&consumer).map(|c| c.trace = trace).map(done)

@@ -12,6 +12,7 @@ use crate::io::{Transmit, Tuple};
 use crate::keys::{ConsumerKey, ProducerKey, TransportKey};
 use crate::producer::Producer;
 use crate::producer::packet_buffer::{PacketBuffer, StoredPacket};
+use crate::transport::Transport;
 use crate::transport::link::Path;
 use crate::types::data_structures::RtpPacketTraceInfo;
 use crate::units::Ssrc;
@@ -187,8 +188,12 @@ impl Egress {
         self.control.push_back((tuple, buffer));
     }
 
-    pub(super) fn queue_transport(&mut self, transport: TransportKey) {
-        self.transports.push_back(transport);
+    /// Puts a transport in line to be drained, unless it is.
+    #[inline]
+    pub(super) fn queue_transport(&mut self, key: TransportKey, transport: &mut Transport) {
+        if !std::mem::replace(&mut transport.queued, true) {
+            self.transports.push_back(key);
+        }
     }
 
     /// Notes a producer whose batch ends when everything is drained.

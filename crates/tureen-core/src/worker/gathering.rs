@@ -49,8 +49,9 @@ impl Worker {
         for &consumer_key in &producer.consumers {
             let Some(consumer) = self.consumers.get(consumer_key) else { continue };
             let Some(transport) = self.transports.get_mut(consumer.transport) else { continue };
-            if consumer.is_active() && transport.is_connected() && transport.enqueue(consumer_key) {
-                self.egress.queue_transport(consumer.transport);
+            if consumer.is_active() && transport.is_connected() {
+                transport.dirty.push(consumer_key);
+                self.egress.queue_transport(consumer.transport, transport);
             }
         }
     }

@@ -640,8 +640,8 @@ impl Worker {
             transport
                 .resends
                 .extend(resends.iter().take(room).map(|&resend: &Resend| (consumer_key, resend)));
-            if !transport.resends.is_empty() && !std::mem::replace(&mut transport.queued, true) {
-                self.egress.queue_transport(key);
+            if !transport.resends.is_empty() {
+                self.egress.queue_transport(key, transport);
             }
         }
         let trace = consumer.trace.nack;

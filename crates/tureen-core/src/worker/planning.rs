@@ -14,6 +14,7 @@ use crate::consumer::{Consumer, HopValues, Resend, Verdict, Written, unchanged};
 use crate::keys::{ConsumerKey, ProducerKey};
 use crate::producer::Producer;
 use crate::producer::packet_buffer::StoredPacket;
+use crate::producer::stream::ProducerStream;
 use crate::transport::repairs::Repair;
 use crate::transport::send_control::{Held, Probator, Recent, SendControl};
 use crate::types::data_structures::TraceEventDirection;
@@ -307,20 +308,14 @@ fn plan_consumer(
 
 /// Plans what a consumer that has sent nothing yet begins with: a key frame that came before, and what came since.
 fn plan_backlog(planning: &mut Planning<'_>, key: ConsumerKey, consumer: &mut Consumer, producer: &Producer) {
-    let now = planning.now;
     let Some(index) = consumer.awaited_stream(&producer.streams) else { return };
     let stream = &producer.streams[index];
     let origin = Origin { consumer: key, producer: consumer.producer, stream: index, outlet: 0 };
-    for source in stream.backlog(now) {
-        let Some(packet) = stream.buffer.get(source) else { continue };
-        if consumer.layers.is_some() {
-            let arrival = Arrival { streams: &producer.streams, index, packet: &packet };
-            if let Decision::Send { sent, .. } = consumer.decide_layered(now, &arrival) {
-                planning.send(consumer, origin, &packet, &sent);
-            }
-        } else if let Verdict::Start(output) | Verdict::Forward(output) = consumer.decide(0, &packet) {
-            planning.send(consumer, origin, &packet, &unchanged(&packet, output));
-        }
+    for source in stream.backlog(planning.now) {
+        match consumer.layers {
+            Some(_) => plan_layered_packet(planning, consumer, producer, origin, source),
+            None => plan_packet(planning, consumer, stream, origin, source),
+        };
     }
 }
 
@@ -507,28 +502,12 @@ fn trace(
 /// Plans what a consumer without layers sends of one stream.
 fn plan_stream(planning: &mut Planning<'_>, consumer: &mut Consumer, producer: &Producer, origin: Origin) {
     let Some(stream) = producer.streams.get(origin.stream) else { return };
-    let mut plan = |consumer: &mut Consumer, source: u64| {
-        let packet = stream.buffer.get(source)?;
-        let verdict = consumer.decide(origin.outlet, &packet);
-        if let Verdict::Start(output) | Verdict::Forward(output) = verdict {
-            planning.send(consumer, origin, &packet, &unchanged(&packet, output));
-        }
-        Some(verdict)
-    };
-    for (position, &source) in stream.arrivals.iter().enumerate() {
-        if let Some(Verdict::Start(_)) = plan(consumer, source) {
-            // What of the key frame came before its first packet was left to wait.
-            for overtaker in stream.overtakers(source, &stream.arrivals[position + 1..]) {
-                plan(consumer, overtaker);
-            }
-        }
-    }
+    plan_arrivals(stream, |source| plan_packet(planning, consumer, stream, origin, source));
 }
 
 /// Plans what a consumer with layers sends. The stream that it sends now comes first, so that its frame is complete when
 /// a key frame of another stream in the same batch takes over.
 fn plan_layers(planning: &mut Planning<'_>, consumer: &mut Consumer, producer: &Producer, origin: Origin) {
-    let now = planning.now;
     let source = consumer.layers.as_ref().and_then(|layers| layers.source()).map(usize::from);
     let is_source = |&index: &usize| Some(producer.streams[index].encoding_idx) == source;
     let indices = 0..producer.streams.len();
@@ -539,20 +518,52 @@ fn plan_layers(planning: &mut Planning<'_>, consumer: &mut Consumer, producer: &
             continue;
         }
         let origin = Origin { stream: index, ..origin };
-        let mut plan = |consumer: &mut Consumer, source: u64| {
-            let packet = stream.buffer.get(source)?;
-            let arrival = Arrival { streams: &producer.streams, index, packet: &packet };
-            let Decision::Send { start, sent } = consumer.decide_layered(now, &arrival) else { return None };
-            planning.send(consumer, origin, &packet, &sent);
-            Some(start)
-        };
-        for (position, &source) in stream.arrivals.iter().enumerate() {
-            if plan(consumer, source) == Some(true) {
-                // What of the key frame came before its first packet was left to wait.
-                for overtaker in stream.overtakers(source, &stream.arrivals[position + 1..]) {
-                    plan(consumer, overtaker);
-                }
+        plan_arrivals(stream, |source| plan_layered_packet(planning, consumer, producer, origin, source));
+    }
+}
+
+/// Plans the packets of this batch, each by `plan`, which tells whether the consumer starts with it.
+fn plan_arrivals(stream: &ProducerStream, mut plan: impl FnMut(u64) -> bool) {
+    for (position, &source) in stream.arrivals.iter().enumerate() {
+        if plan(source) {
+            // What of the key frame came before its first packet was left to wait.
+            for overtaker in stream.overtakers(source, &stream.arrivals[position + 1..]) {
+                plan(overtaker);
             }
         }
     }
+}
+
+/// Decides on a packet for a consumer without layers. True when its stream starts with it.
+fn plan_packet(
+    planning: &mut Planning<'_>,
+    consumer: &mut Consumer,
+    stream: &ProducerStream,
+    origin: Origin,
+    source: u64,
+) -> bool {
+    let Some(packet) = stream.buffer.get(source) else { return false };
+    let verdict = consumer.decide(origin.outlet, &packet);
+    if let Verdict::Start(output) | Verdict::Forward(output) = verdict {
+        planning.send(consumer, origin, &packet, &unchanged(&packet, output));
+    }
+    matches!(verdict, Verdict::Start(_))
+}
+
+/// The same for a consumer with layers.
+fn plan_layered_packet(
+    planning: &mut Planning<'_>,
+    consumer: &mut Consumer,
+    producer: &Producer,
+    origin: Origin,
+    source: u64,
+) -> bool {
+    let index = origin.stream;
+    let Some(packet) = producer.streams[index].buffer.get(source) else { return false };
+    let arrival = Arrival { streams: &producer.streams, index, packet: &packet };
+    let Decision::Send { start, sent } = consumer.decide_layered(planning.now, &arrival) else {
+        return false;
+    };
+    planning.send(consumer, origin, &packet, &sent);
+    start
 }

@@ -8,7 +8,6 @@
 use std::time::Instant;
 
 use super::Worker;
-use crate::consumer::layers::ssrc_of;
 use crate::keys::ConsumerKey;
 use crate::transport::Transport;
 
@@ -43,26 +42,23 @@ impl Worker {
         if !self.egress.starting.contains(&starting) {
             self.egress.starting.push(starting);
         }
-        if !std::mem::replace(&mut transport.queued, true) {
-            self.egress.queue_transport(transport_key);
-        }
+        self.egress.queue_transport(transport_key, transport);
         true
+    }
+
+    /// The remote side needs a key frame, or the Consumer to start: asks for one of what it sends or is about to.
+    pub(super) fn request_key_frame(&mut self, now: Instant, key: ConsumerKey) {
+        if self.consumers.get(key).is_some_and(|consumer| !consumer.paused) {
+            self.prepare_key_frame(now, key);
+        }
     }
 
     /// The application asks for a key frame. That of a paused consumer, which mediasoup does nothing for, will be there when
     /// it is resumed.
-    pub(super) fn on_key_frame_wish(&mut self, now: Instant, key: ConsumerKey) {
-        match self.consumers.get(key) {
-            Some(consumer) if consumer.paused => self.prepare_key_frame(now, key),
-            _ => self.request_key_frame(now, key),
-        }
-    }
-
-    /// Asks for key frames of what a Consumer sends or is about to, if it could send them.
-    pub(super) fn request_key_frame(&mut self, now: Instant, key: ConsumerKey) {
+    pub(super) fn prepare_key_frame(&mut self, now: Instant, key: ConsumerKey) {
         let Some(consumer) = self.consumers.get(key) else { return };
         let connected = self.transports.get(consumer.transport).is_some_and(Transport::is_connected);
-        if !connected || !consumer.needs_key_frame() {
+        if !connected || !consumer.has_key_frames() {
             return;
         }
         let producer_key = consumer.producer;
@@ -72,30 +68,6 @@ impl Worker {
         } else {
             let ssrcs: Vec<_> = consumer.key_frame_ssrcs(&producer.streams).collect();
             for ssrc in ssrcs {
-                producer.request_key_frame(now, ssrc);
-            }
-        }
-        self.poll_producer_feedback(now, producer_key);
-    }
-
-    /// Asks for a key frame of what a paused consumer would send by its preferred layers.
-    fn prepare_key_frame(&mut self, now: Instant, key: ConsumerKey) {
-        let Some(consumer) = self.consumers.get(key) else { return };
-        let connected = self.transports.get(consumer.transport).is_some_and(Transport::is_connected);
-        let producer_key = consumer.producer;
-        let Some(producer) = self.producers.get_mut(producer_key).filter(|producer| !producer.paused) else {
-            return;
-        };
-        if !connected || !consumer.waits_for_key_frames() {
-            return;
-        }
-        match &consumer.layers {
-            None => producer.request_key_frames(now),
-            Some(layers) => {
-                let encoding =
-                    layers.best_layers(&producer.streams).map(|best| layers.encoding_of(best.spatial));
-                let ssrc = encoding.and_then(|encoding| ssrc_of(&producer.streams, encoding));
-                let Some(ssrc) = ssrc else { return };
                 producer.request_key_frame(now, ssrc);
             }
         }

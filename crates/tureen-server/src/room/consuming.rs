@@ -106,11 +106,8 @@ impl Session {
             app_data: &source.app_data,
             producer_paused,
         };
-        let Ok((mut has_joined, joined)) =
-            self.with_peer(|peer| (peer.has_joined.subscribe(), peer.joined.is_some()))
-        else {
-            return;
-        };
+        let Ok(mut has_joined) = self.with_peer(|peer| peer.has_joined.subscribe()) else { return };
+        let joined = *has_joined.borrow();
         // It will be there when the client is ready: browsers take as long as a camera's encoder.
         let key_frame = async {
             if joined

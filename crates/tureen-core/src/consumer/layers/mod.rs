@@ -315,6 +315,11 @@ impl Layered {
         Some(Layers { spatial, temporal: self.preferred.temporal.min(temporal_layers - 1) })
     }
 
+    /// The encoding with those layers.
+    pub fn best_encoding(&self, streams: &[ProducerStream]) -> Option<u8> {
+        self.best_layers(streams).map(|best| self.encoding_of(best.spatial))
+    }
+
     /// The points at which the consumer can run, from nothing up to the preferred layers (mediasoup
     /// `GetBitrateOptions`): temporal layers of the lowest spatial layer there is, then whole spatial layers.
     pub fn options(&self, now: Instant, streams: &mut [ProducerStream], out: &mut Vec<OperatingPoint>) {
@@ -568,8 +573,7 @@ impl Layered {
         }
     }
 
-    /// The encoding with a spatial layer.
-    pub fn encoding_of(&self, spatial: u8) -> u8 {
+    fn encoding_of(&self, spatial: u8) -> u8 {
         if self.simulcast { spatial } else { 0 }
     }
 
