@@ -94,6 +94,8 @@ export class Participant {
           // Without padding and retransmissions, and without headers.
           mediaBytes: inbound.bytesReceived - (inbound.retransmittedBytesReceived ?? 0),
           freezes: inbound.freezeCount ?? 0,
+          // How long pictures wait for their repairs.
+          waitsMs: consumer.rtpReceiver.jitterBufferTarget ?? 0,
           freezesDuration: inbound.totalFreezesDuration ?? 0,
           audioEnergy: inbound.totalAudioEnergy ?? 0,
           packetsLost: inbound.packetsLost,
@@ -325,17 +327,18 @@ export class Participant {
 
   /**
    * Milliseconds from navigation, from the click on Join in the lobby and from the join request to the first picture
-   * of somebody else on the screen.
+   * of somebody else on the screen; and whether the first consumer was announced before the click.
    */
   async timeToFirstFrame() {
     return this.#until('sees a picture', () =>
       this.#page.evaluate(() => {
-        const { joinClicked, joinRequested, firstFrame } = window.tureenTest.timeline;
+        const { consumerAnnounced, joinClicked, joinRequested, firstFrame } = window.tureenTest.timeline;
         if (firstFrame === null) return null;
         return {
           fromNavigation: Math.round(firstFrame),
           fromClick: joinClicked === null ? null : Math.round(firstFrame - joinClicked),
           fromJoin: Math.round(firstFrame - joinRequested),
+          announcedAhead: joinClicked !== null && consumerAnnounced < joinClicked,
         };
       }),
     );

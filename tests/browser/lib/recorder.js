@@ -3,7 +3,7 @@
  * server something as this peer, and notes when things happened.
  */
 export function recorder() {
-  const timeline = { joinClicked: null, joinRequested: null, firstFrame: null };
+  const timeline = { consumerAnnounced: null, joinClicked: null, joinRequested: null, firstFrame: null };
   const firstFrames = new Map();
   const answers = new Map();
   let socket = null;
@@ -15,6 +15,7 @@ export function recorder() {
       socket = this;
       this.addEventListener('message', ({ data }) => {
         const message = JSON.parse(data);
+        if (message.method === 'newConsumer') timeline.consumerAnnounced ??= performance.now();
         const answer = message.response && answers.get(message.id);
         if (!answer) return;
         answers.delete(message.id);

@@ -85,7 +85,8 @@ export class SmoothVideo {
     const now = await received(consumer);
     if (!now || consumer.closed) return;
     const watched = this.#watched.get(consumer);
-    if (watched) receiver.jitterBufferTarget = watched.patience.next(since(watched.before, now));
+    // Without anything to wait for the browser does as it thinks best.
+    if (watched) receiver.jitterBufferTarget = watched.patience.next(since(watched.before, now)) || null;
     this.#watched.set(consumer, { patience: watched?.patience ?? new Patience(), before: now });
   }
 }
