@@ -314,6 +314,9 @@ pub struct ConnectPlain {
     pub rtcp_port: Option<u16>,
     /// Its keys; required with SRTP.
     pub srtp_parameters: Option<SrtpParameters>,
+    /// Nothing is sent to an address before a first datagram has come from it: for control sides that take addresses
+    /// from strangers. mediasoup trusts them, and knows no such thing.
+    pub await_datagram: bool,
 }
 
 /// The remote side of a PipeTransport.

@@ -22,6 +22,8 @@ pub struct PlainLink {
     tuple: Option<Tuple>,
     /// Without `rtcp_mux`.
     rtcp_tuple: Option<Tuple>,
+    /// Paths that were given, and count once a first datagram has come by them.
+    awaited: [Option<Tuple>; 2],
     /// This side's key, with SRTP.
     key: Option<MasterKey>,
     connect_called: bool,
@@ -32,7 +34,7 @@ pub struct PlainLink {
 pub struct PlainConnection {
     /// With SRTP: what packets are sealed and opened with from now on.
     pub protection: Option<(Sealer, Opener)>,
-    /// Paths that are known now; none with `comedia`.
+    /// Paths that are known now; none with `comedia`, or while a first datagram is awaited.
     pub tuples: Vec<Tuple>,
 }
 
@@ -51,6 +53,7 @@ impl PlainLink {
             rtcp_socket,
             tuple: None,
             rtcp_tuple: None,
+            awaited: [None; 2],
             key: options.srtp.map(|suite| MasterKey::generate(suite, rng)),
             connect_called: false,
         }
@@ -108,7 +111,7 @@ impl PlainLink {
         if !self.comedia {
             let ip = options.ip.ok_or_else(|| invalid("missing ip"))?.to_canonical();
             let port = options.port.ok_or_else(|| invalid("missing port"))?;
-            self.rtcp_tuple = match (self.rtcp_socket, options.rtcp_port) {
+            let rtcp_tuple = match (self.rtcp_socket, options.rtcp_port) {
                 (Some(socket), Some(port)) => Some(Tuple { socket, remote: (ip, port).into() }),
                 (Some(_), None) => {
                     return Err(invalid("missing rtcpPort (required with rtcpMux disabled)"));
@@ -116,7 +119,12 @@ impl PlainLink {
                 (None, Some(_)) => return Err(invalid("cannot set rtcpPort with rtcpMux enabled")),
                 (None, None) => None,
             };
-            self.tuple = Some(Tuple { socket: self.rtp_socket, remote: (ip, port).into() });
+            let tuple = Some(Tuple { socket: self.rtp_socket, remote: (ip, port).into() });
+            if options.await_datagram {
+                self.awaited = [tuple, rtcp_tuple];
+            } else {
+                (self.tuple, self.rtcp_tuple) = (tuple, rtcp_tuple);
+            }
         }
         self.connect_called = true;
         let protection =
@@ -136,6 +144,11 @@ impl PlainLink {
     pub fn may_latch(&self, kind: PacketKind, socket: SocketId) -> bool {
         let expected = if kind == PacketKind::Rtcp { self.rtcp_socket } else { None };
         self.comedia && !self.is_latched(socket) && socket == expected.unwrap_or(self.rtp_socket)
+    }
+
+    /// Whether a first datagram by this path tells that the address given is the remote side's.
+    pub fn awaits(&self, tuple: Tuple) -> bool {
+        self.awaited.contains(&Some(tuple)) && !self.is_latched(tuple.socket)
     }
 
     /// Whether the first packet on this socket has come.
@@ -251,6 +264,20 @@ mod tests {
         assert_eq!(link.tuples().collect::<Vec<_>>(), [tuple(RTP, 1), tuple(RTCP, 2)]);
         assert!(link.takes(PacketKind::Rtp, tuple(RTP, 1)) && link.takes(PacketKind::Rtcp, tuple(RTCP, 2)));
         assert!(!link.takes(PacketKind::Rtcp, tuple(RTP, 1)) && !link.takes(PacketKind::Rtp, tuple(RTCP, 2)));
+    }
+
+    #[test]
+    fn an_address_that_must_speak_first_is_none_until_it_has() {
+        let mut link = link(false, false, None);
+        let connect = ConnectPlain { rtcp_port: Some(2), await_datagram: true, ..at(1) };
+        assert!(link.connect(&connect, &mut rng()).unwrap().tuples.is_empty());
+        assert_eq!(link.tuples().next(), None);
+        assert!(link.awaits(tuple(RTP, 1)) && link.awaits(tuple(RTCP, 2)));
+        assert!(!link.awaits(tuple(RTP, 2)) && !link.awaits(tuple(RTCP, 1)) && !link.awaits(tuple(RTP, 3)));
+        assert!(!link.may_latch(PacketKind::Rtp, RTP), "nobody else's packet counts");
+        link.latch(tuple(RTP, 1));
+        assert!(!link.awaits(tuple(RTP, 1)) && link.awaits(tuple(RTCP, 2)));
+        assert_eq!((link.tuple(), link.rtcp_tuple()), (Some(tuple(RTP, 1)), None));
     }
 
     #[test]

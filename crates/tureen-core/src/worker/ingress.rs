@@ -161,6 +161,9 @@ impl Worker {
         data: &mut [u8],
     ) -> Result<(), DropReason> {
         if let Some(&key) = self.latching.get(&tuple.socket) {
+            if self.confirm_awaited(now, key, tuple) {
+                return self.handle_datagram(now, tuple, data);
+            }
             return self.handle_first_packet(now, key, tuple, kind, data);
         }
         match kind {

@@ -8,7 +8,8 @@ use super::sockets::{SocketOwner, advertised};
 use super::{Output, Timer, Worker};
 use crate::api::{
     ConnectAny, ConnectPipe, ConnectPlain, CreateDirectTransport, CreatePipeTransport, CreatePlainTransport,
-    CreateWebRtcTransport, Listen, PlainConnected, RequestError, RequestId, Response, RouterId, TransportId,
+    CreateWebRtcTransport, Listen, PlainConnected, RequestError, RequestId, Response, RouterId,
+    TransportEvent, TransportId,
 };
 use crate::data::{DataPath, DataSide, SctpPurpose};
 use crate::dtls::Role;
@@ -219,6 +220,9 @@ impl Worker {
             rtcp_tuple: link.rtcp_socket.and(link.rtcp_tuple()).map(|tuple| self.sockets.api_tuple(tuple)),
             srtp_parameters: link.srtp_parameters(),
         };
+        if remote.await_datagram {
+            self.latching.extend(link.sockets().map(|socket| (socket, key)));
+        }
         if let Some((sealer, opener)) = connection.protection {
             transport.set_protection(sealer, opener);
         }
@@ -227,6 +231,30 @@ impl Worker {
             self.on_transport_connected(now, key);
         }
         Ok(Response::PlainConnected(connected))
+    }
+
+    /// A datagram from an unknown path: true if a PlainTransport was told that its remote side is there, and to wait for
+    /// its first word. Then the path is the transport's from now on.
+    pub(super) fn confirm_awaited(&mut self, now: Instant, key: TransportKey, tuple: Tuple) -> bool {
+        let Some(Link::Plain(link)) = self.transports.get_mut(key).map(|transport| &mut transport.link)
+        else {
+            return false;
+        };
+        if !link.awaits(tuple) {
+            return false;
+        }
+        let was_connected = link.tuple().is_some();
+        link.latch(tuple);
+        let is_rtcp = Some(tuple.socket) == link.rtcp_socket;
+        self.latching.remove(&tuple.socket);
+        self.tuples.insert(tuple, key);
+        let tuple = self.sockets.api_tuple(tuple);
+        let event = if is_rtcp { TransportEvent::RtcpTuple(tuple) } else { TransportEvent::Tuple(tuple) };
+        self.notify_transport(key, event);
+        if !was_connected && !is_rtcp {
+            self.on_transport_connected(now, key);
+        }
+        true
     }
 
     pub(super) fn connect_pipe(&mut self, now: Instant, id: &TransportId, remote: &ConnectPipe) -> Answer {

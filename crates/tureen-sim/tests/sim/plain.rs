@@ -122,6 +122,28 @@ fn media_goes_from_a_connected_plain_transport_to_a_member_and_only_from_there()
 }
 
 #[test]
+fn an_address_that_must_speak_first_is_the_remote_side_from_its_first_datagram_on() {
+    let (mut call, created, consumer) = ingest(options("in"));
+    let at = local(&created.tuple);
+    let connect = ConnectPlain { await_datagram: true, ..to(REMOTE) };
+    let Response::PlainConnected(connected) =
+        call.request(Request::ConnectPlainTransport("in".into(), connect))
+    else {
+        panic!("not an answer to ConnectPlainTransport")
+    };
+    assert_eq!(connected.tuple.remote_ip(), None);
+    send(&mut call, STRANGER.into(), at, 0..10);
+    assert_eq!((received(&call, &consumer).len(), learned(&call)), (0, Vec::new()));
+    // Whatever it is: a receiver has no media to say.
+    call.network.inject(REMOTE.into(), at, b"hello".to_vec());
+    call.network.run_for(20 * MS);
+    assert_eq!(learned(&call), [(true, REMOTE.into())]);
+    send(&mut call, STRANGER.into(), at, 10..20);
+    send(&mut call, REMOTE.into(), at, 20..30);
+    assert_eq!(received(&call, &consumer).len(), 10);
+}
+
+#[test]
 fn rtp_and_rtcp_ports_that_are_apart_have_sockets_and_paths_of_their_own() {
     let (mut call, created, consumer) = ingest(CreatePlainTransport { rtcp_mux: false, ..options("in") });
     let rtcp = created.rtcp_tuple.unwrap();

@@ -98,6 +98,7 @@ pub(super) fn read_plain_connect(from: plain_transport::ConnectRequest) -> Parse
         port: from.port,
         rtcp_port: from.rtcp_port,
         srtp_parameters: from.srtp_parameters.map(|parameters| read_srtp(*parameters)),
+        await_datagram: false,
     })
 }
 

@@ -188,6 +188,7 @@ impl Connect {
                 port: self.port,
                 rtcp_port: self.rtcp_port,
                 srtp_parameters: self.srtp_parameters,
+                await_datagram: false,
             },
         })
     }

@@ -164,8 +164,29 @@ impl PlainTransport {
         &self,
         remote_parameters: PlainTransportRemoteParameters,
     ) -> Result<(), RequestError> {
+        self.connect_to(remote_parameters, false).await
+    }
+
+    /// As [`PlainTransport::connect`], for addresses that a stranger has named: nothing is sent there before a first datagram has
+    /// come from there, whatever it is. RTP and RTCP wait each for its own. Until then [`PlainTransport::tuple`] knows
+    /// no remote side; [`PlainTransport::on_tuple`] tells when it does. mediasoup has no such thing.
+    ///
+    /// # Errors
+    /// Those of [`PlainTransport::connect`].
+    pub async fn connect_when_heard(
+        &self,
+        remote_parameters: PlainTransportRemoteParameters,
+    ) -> Result<(), RequestError> {
+        self.connect_to(remote_parameters, true).await
+    }
+
+    async fn connect_to(
+        &self,
+        remote_parameters: PlainTransportRemoteParameters,
+        await_datagram: bool,
+    ) -> Result<(), RequestError> {
         let PlainTransportRemoteParameters { ip, port, rtcp_port, srtp_parameters } = remote_parameters;
-        let connect = ConnectPlain { ip, port, rtcp_port, srtp_parameters };
+        let connect = ConnectPlain { ip, port, rtcp_port, srtp_parameters, await_datagram };
         let request = Request::ConnectPlainTransport(self.inner.base.id.into(), connect);
         match self.inner.base.channel().request(request).await? {
             Response::PlainConnected(PlainConnected { tuple, rtcp_tuple, srtp_parameters }) => {
@@ -206,12 +227,12 @@ impl PlainTransport {
         self.inner.state.lock().srtp_parameters.clone()
     }
 
-    /// Called when `comedia` has found out where RTP comes from.
+    /// Called when `comedia`, or a datagram that was awaited, has told where RTP comes from.
     pub fn on_tuple<F: Fn(&TransportTuple) + Send + Sync + 'static>(&self, callback: F) -> HandlerId {
         self.inner.handlers.tuple.add(Arc::new(callback))
     }
 
-    /// Called when `comedia` has found out where RTCP comes from, without `rtcp_mux`.
+    /// Called when `comedia`, or a datagram that was awaited, has told where RTCP comes from, without `rtcp_mux`.
     pub fn on_rtcp_tuple<F: Fn(&TransportTuple) + Send + Sync + 'static>(&self, callback: F) -> HandlerId {
         self.inner.handlers.rtcp_tuple.add(Arc::new(callback))
     }
