@@ -32,10 +32,21 @@ const FakePeer = vi.hoisted(
     },
 );
 
-vi.mock('protoo-client', () => ({ Peer: FakePeer, WebSocketTransport: class {} }));
+/** The URLs of all transports so far. */
+const urls = vi.hoisted((): string[] => []);
+
+vi.mock('protoo-client', () => ({
+  Peer: FakePeer,
+  WebSocketTransport: class {
+    constructor(url: string) {
+      urls.push(url);
+    }
+  },
+}));
 
 beforeEach(() => {
   FakePeer.all = [];
+  urls.length = 0;
 });
 
 describe('a connection', () => {
@@ -60,6 +71,39 @@ describe('a connection', () => {
       ConnectionLostError,
     );
     await expect(second.request('closeProducer', { producerId: 'p' })).resolves.toEqual({});
+  });
+});
+
+describe('after a loss', () => {
+  const hello = (sessionSecret?: string) => ({
+    notification: true,
+    method: 'mediasoup-version',
+    data: { version: '3', sessionSecret },
+  });
+
+  it('the place is asked back with the secret that the server gave last', () => {
+    const { peer, handlers, opened } = start();
+    opened();
+    peer.emit('notification', hello('first'));
+    peer.emit('disconnected');
+    expect(handlers.onLost).toHaveBeenCalledOnce();
+    expect(urls).toEqual(['wss://host/', 'wss://host/?sessionSecret=first']);
+    const next = FakePeer.all[1];
+    next?.emit('open');
+    expect(handlers.onOpen).toHaveBeenCalledTimes(2);
+    next?.emit('notification', hello('second'));
+    next?.emit('disconnected');
+    expect(urls[2]).toBe('wss://host/?sessionSecret=second');
+  });
+
+  it('protoo connects again by itself to a server that gives no secret', () => {
+    const { peer, handlers, opened } = start();
+    opened();
+    peer.emit('notification', hello());
+    peer.emit('disconnected');
+    expect(FakePeer.all).toHaveLength(1);
+    opened();
+    expect(handlers.onOpen).toHaveBeenCalledTimes(2);
   });
 });
 
@@ -132,7 +176,7 @@ function start() {
     onRequest: vi.fn(async (): Promise<object | undefined> => undefined),
     onNotification: vi.fn(),
   } satisfies SignalingHandlers;
-  const client = new SignalingClient('wss://host', handlers);
+  const client = new SignalingClient('wss://host/', handlers);
   const [peer] = FakePeer.all;
   if (!peer) throw new Error('no peer was made');
   const opened = (): SignalingConnection => {

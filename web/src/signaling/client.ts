@@ -2,7 +2,9 @@
  * The connection to the room server: protoo over WebSocket, with typed messages.
  *
  * It connects at once, and again by itself for as long as it takes, after every loss but two:
- * `close()`, and a server that closes with code 4000 because the same peer joined elsewhere.
+ * `close()`, and a server that closes with code 4000 because the same peer joined elsewhere, or is
+ * there already. The server's first message has a secret; with it in the URL the next connection
+ * gets the peer's place at once.
  */
 
 import { Peer, WebSocketTransport } from 'protoo-client';
@@ -69,6 +71,8 @@ export class SignalingConnection {
 
 export class SignalingClient {
   readonly #url: string;
+  /** What shows the server that a new connection is this client's. Never leaves memory. */
+  #secret: string | null = null;
   readonly #handlers: SignalingHandlers;
   /** Null once closed. */
   #peer: Peer | null;
@@ -95,7 +99,7 @@ export class SignalingClient {
   }
 
   #connect(): Peer {
-    const transport = new WebSocketTransport(this.#url, {
+    const transport = new WebSocketTransport(withSecret(this.#url, this.#secret), {
       retry: { forever: true, factor: 1.6, minTimeout: 500, maxTimeout: 8000, randomize: true },
     });
     const peer = new Peer(transport);
@@ -113,6 +117,11 @@ export class SignalingClient {
     peer.on('disconnected', () => {
       if (!present()) return;
       this.#connectionEnd.abort();
+      if (this.#secret !== null) {
+        // protoo would connect again by itself, but to the URL that it has.
+        this.#peer = this.#connect();
+        peer.close();
+      }
       this.#handlers.onLost();
     });
     peer.on('close', () => {
@@ -129,7 +138,10 @@ export class SignalingClient {
       );
     });
     peer.on('notification', (notification) => {
-      if (present()) this.#handlers.onNotification(notification as ServerNotification);
+      if (!present()) return;
+      const known = notification as ServerNotification;
+      if (known.method === 'mediasoup-version') this.#secret = known.data.sessionSecret ?? null;
+      this.#handlers.onNotification(known);
     });
     return peer;
   }
@@ -140,6 +152,13 @@ export class SignalingClient {
     }
     return this.#handlers.onRequest(request as ServerRequest);
   }
+}
+
+function withSecret(url: string, secret: string | null): string {
+  if (secret === null) return url;
+  const complete = new URL(url);
+  complete.searchParams.set('sessionSecret', secret);
+  return complete.href;
 }
 
 /** The URL of a room's signalling on the server that served the page. */

@@ -141,7 +141,8 @@ export interface ServerRequests {
 
 /** Notifications of the server: method → data. */
 export interface ServerNotifications {
-  'mediasoup-version': { version: string };
+  /** `sessionSecret`: gets this peer's place back, in the URL of the next connection. */
+  'mediasoup-version': { version: string; sessionSecret?: string };
   newPeer: PeerInfo;
   peerClosed: { peerId: string };
   peerDisplayNameChanged: { peerId: string; displayName: string; oldDisplayName: string };

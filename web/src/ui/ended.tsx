@@ -37,9 +37,9 @@ function describe(reason: EndReason, roomId: string) {
       return { title: 'You left', text: `The room ${roomId} goes on without you.`, action: 'Rejoin' };
     case 'replaced':
       return {
-        title: 'Joined elsewhere',
-        text: 'You joined this room from another window or device, so this one has left.',
-        action: 'Use this window instead',
+        title: 'In the room already',
+        text: 'Another window or device is in this room in your name.',
+        action: 'Try again here',
       };
     case 'unsupported-browser':
       return {
