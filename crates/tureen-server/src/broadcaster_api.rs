@@ -4,7 +4,7 @@
 use axum::{
     Json, Router,
     body::Bytes,
-    extract::{DefaultBodyLimit, Path, Query, State},
+    extract::{DefaultBodyLimit, FromRequest, Path, Query, Request, State},
     http::StatusCode,
     response::{IntoResponse, Response},
     routing::{delete, post},
@@ -14,9 +14,10 @@ use serde_json::Value;
 use tureen::prelude::*;
 
 use crate::{
-    http::{App, check_id},
+    http::{App, ClientAddress, check_id},
     protoo::Refusal,
     room::Broadcasting,
+    tally::Denied,
 };
 
 /// The routes under `/rooms/{room_id}`.
@@ -25,7 +26,7 @@ pub(crate) fn routes(max_body: usize) -> Router<App> {
     const TRANSPORT: &str = "/rooms/{room_id}/broadcasters/{broadcaster_id}/transports/{transport_id}";
     Router::new()
         .route("/rooms/{room_id}/broadcasters", post(add))
-        .route(BROADCASTER, delete(remove))
+        .route(BROADCASTER, delete(remove).get(renew))
         .route(&format!("{BROADCASTER}/transports"), post(create_transport))
         .route(&format!("{TRANSPORT}/connect"), post(connect))
         .route(&format!("{TRANSPORT}/plain-connect"), post(plain_connect))
@@ -65,11 +66,16 @@ struct ConsumeData {
 
 type Answer = Result<Json<Value>, Failure>;
 
-async fn add(State(app): State<App>, Path(room_id): Path<String>, body: Bytes) -> Answer {
+async fn add(
+    State(app): State<App>,
+    Path(room_id): Path<String>,
+    client: ClientAddress,
+    body: Bytes,
+) -> Answer {
     check_id("roomId", &room_id)?;
     let asked: crate::room::AddBroadcaster = read(&body)?;
     check_id("id", &asked.id)?;
-    Ok(Json(app.rooms.add_broadcaster(&room_id, asked).await?))
+    Ok(Json(app.rooms.add_broadcaster(&room_id, asked, client.0).await?))
 }
 
 async fn remove(State(app): State<App>, Path(named): Path<Named>) -> Result<&'static str, Failure> {
@@ -78,19 +84,28 @@ async fn remove(State(app): State<App>, Path(named): Path<Named>) -> Result<&'st
     Ok("broadcaster deleted\n")
 }
 
-async fn create_transport(State(app): State<App>, Path(named): Path<Named>, body: Bytes) -> Answer {
+/// Tells of a broadcaster that it is there, which like every request about it renews its lease.
+async fn renew(State(app): State<App>, Path(named): Path<Named>) -> Answer {
+    Ok(Json(named.find(&app)?.describe()?))
+}
+
+async fn create_transport(State(app): State<App>, Path(named): Path<Named>, Body(body): Body) -> Answer {
     Ok(Json(named.find(&app)?.create_transport(read(&body)?).await?))
 }
 
-async fn connect(State(app): State<App>, Path(path): Path<OfTransport>, body: Bytes) -> Result<(), Failure> {
+async fn connect(
+    State(app): State<App>,
+    Path(path): Path<OfTransport>,
+    Body(body): Body,
+) -> Result<(), Failure> {
     Ok(path.broadcaster(&app)?.connect(path.transport_id, read(&body)?).await?)
 }
 
-async fn plain_connect(State(app): State<App>, Path(path): Path<OfTransport>, body: Bytes) -> Answer {
+async fn plain_connect(State(app): State<App>, Path(path): Path<OfTransport>, Body(body): Body) -> Answer {
     Ok(Json(path.broadcaster(&app)?.plain_connect(path.transport_id, read(&body)?).await?))
 }
 
-async fn produce(State(app): State<App>, Path(path): Path<OfTransport>, body: Bytes) -> Answer {
+async fn produce(State(app): State<App>, Path(path): Path<OfTransport>, Body(body): Body) -> Answer {
     Ok(Json(path.broadcaster(&app)?.produce(path.transport_id, read(&body)?).await?))
 }
 
@@ -102,11 +117,11 @@ async fn consume(
     Ok(Json(path.broadcaster(&app)?.consume(path.transport_id, producer_id).await?))
 }
 
-async fn produce_data(State(app): State<App>, Path(path): Path<OfTransport>, body: Bytes) -> Answer {
+async fn produce_data(State(app): State<App>, Path(path): Path<OfTransport>, Body(body): Body) -> Answer {
     Ok(Json(path.broadcaster(&app)?.produce_data(path.transport_id, read(&body)?).await?))
 }
 
-async fn consume_data(State(app): State<App>, Path(path): Path<OfTransport>, body: Bytes) -> Answer {
+async fn consume_data(State(app): State<App>, Path(path): Path<OfTransport>, Body(body): Body) -> Answer {
     let ConsumeData { data_producer_id } = read(&body)?;
     Ok(Json(path.broadcaster(&app)?.consume_data(path.transport_id, data_producer_id).await?))
 }
@@ -123,6 +138,24 @@ impl OfTransport {
     }
 }
 
+/// A request's body, which must come in time.
+struct Body(Bytes);
+
+impl FromRequest<App> for Body {
+    type Rejection = Response;
+
+    async fn from_request(request: Request, app: &App) -> Result<Self, Response> {
+        match tokio::time::timeout(app.config.timeouts.body, Bytes::from_request(request, app)).await {
+            Ok(Ok(body)) => Ok(Self(body)),
+            Ok(Err(rejection)) => Err(rejection.into_response()),
+            Err(_elapsed) => {
+                app.tally.count(Denied::SlowRequest);
+                Err((StatusCode::REQUEST_TIMEOUT, "the body did not come in time\n").into_response())
+            }
+        }
+    }
+}
+
 /// Reads a body whatever type it claims to be; no body is an empty object.
 fn read<T: DeserializeOwned>(body: &[u8]) -> Result<T, Refusal> {
     let body = if body.is_empty() { b"{}" } else { body };
@@ -134,12 +167,8 @@ struct Failure(StatusCode, String);
 
 impl From<Refusal> for Failure {
     fn from(Refusal { code, reason }: Refusal) -> Self {
-        let status = match code {
-            400 => StatusCode::BAD_REQUEST,
-            404 => StatusCode::NOT_FOUND,
-            _ => StatusCode::INTERNAL_SERVER_ERROR,
-        };
-        Self(status, format!("{reason}\n"))
+        let status = u16::try_from(code).ok().and_then(|code| StatusCode::from_u16(code).ok());
+        Self(status.unwrap_or(StatusCode::INTERNAL_SERVER_ERROR), format!("{reason}\n"))
     }
 }
 

@@ -10,6 +10,8 @@ use std::{
 
 use serde::{Deserialize, Serialize};
 
+use crate::networks::Network;
+
 /// Settings of a room server; every key has a default.
 ///
 /// In a TOML file the keys have the names of the fields. A key that is not known is an error that names it.
@@ -21,8 +23,16 @@ pub struct ServerConfig {
     /// Media workers: one thread and one RTC port each. 0 (the default) means one per core.
     pub workers: usize,
     /// Where the server keeps what it makes by itself (the self-signed certificate).
-    /// Default `$XDG_STATE_HOME/tureen`, else `~/.local/state/tureen`.
+    /// Default `$XDG_STATE_HOME/tureen`, else `~/.local/state/tureen`, without a home `tureen` among the temporary files. It
+    /// must be the user's own: the server does not start with one that others own or may write to.
     pub state_dir: Option<PathBuf>,
+    /// Origins (`https://host`, `https://host:port`) of web pages on other hosts that may use this server; `*` is all of them.
+    /// Pages of the host that a request is for may always, on whatever port; but without TLS, as behind a proxy, a host name
+    /// other than localhost must be listed here, or be `rtc.announce`. Default: none.
+    pub allowed_origins: Vec<String>,
+    /// Networks of proxies in front of this server (`10.0.0.0/8`, `127.0.0.1`): what they say in `X-Forwarded-For` counts as the
+    /// client's address, and their own connections have no limit for each address. Default: none.
+    pub trusted_proxies: Vec<Network>,
     /// Certificate of the web server.
     pub tls: TlsConfig,
     /// Addresses and bit rates of the media transports.
@@ -62,6 +72,10 @@ pub struct RtcConfig {
     pub plain_ports: RangeInclusive<u16>,
     /// Bandwidth estimate of a transport before the first feedback (bit/s). Default 1 000 000.
     pub initial_available_outgoing_bitrate: u64,
+    /// Networks that `plain-connect` may have media sent to although nothing has come from there yet, such as those of
+    /// recorders. Elsewhere an address is sent nothing before a first datagram has come from it, because anybody can name
+    /// anybody's. Multicast, broadcast and link-local addresses must be listed too. Default: none.
+    pub plain_connect_to: Vec<Network>,
     /// What a client may send on one transport (bit/s, told to it by REMB); 0 means no limit. Default 1 500 000.
     pub max_incoming_bitrate: u64,
 }
@@ -80,13 +94,32 @@ pub struct Limits {
     pub max_transports_per_peer: usize,
     /// Producers of one peer. Default 32.
     pub max_producers_per_peer: usize,
-    /// Data producers (data channels) of one peer, those it closed included. Default 2048.
+    /// Data producers (data channels) of one peer, those it closed included. Everybody else in the room holds a data channel
+    /// for each. mediasoup-demo makes two. Default 8.
     pub max_data_producers_per_peer: usize,
+    /// Data channels that a peer is given of the others' data producers. Default 1024.
+    pub max_data_consumers_per_peer: usize,
     /// Broadcasters in one room. Default 32.
     pub max_broadcasters_per_room: usize,
+    /// Broadcasters that one address may have, in all rooms (an IPv6 network of 64 bits counts as one). Default 16.
+    pub max_broadcasters_per_address: usize,
+    /// Broadcasters in all rooms. Default 256.
+    pub max_broadcasters: usize,
+    /// UDP sockets of plain transports, two each where RTCP has its own: each is a file descriptor. Default 1024, but no
+    /// more than a quarter of what the system allows.
+    pub max_plain_sockets: usize,
+    /// Consumers of the peers of one room, which grow with the square of its peers; each takes some 7 kB. What is beyond is
+    /// neither seen nor heard. Default 20 000.
+    pub max_consumers_per_room: usize,
+    /// The same for all rooms of a media worker. Default 50 000.
+    pub max_consumers_per_worker: usize,
+    /// Open TCP connections of one address (an IPv6 network of 64 bits counts as one): all who share a NAT. See
+    /// `trusted_proxies`. Default 1000.
+    pub max_connections_per_address: usize,
     /// Consumers of one broadcaster. Default 256.
     pub max_consumers_per_broadcaster: usize,
-    /// The most that `consumerReplicas` of a connection's URL can ask for. Default 10.
+    /// The most that `consumerReplicas` of a connection's URL can ask for: a tool of mediasoup-demo to measure with, which
+    /// costs as many consumers more. Default 0.
     pub max_consumer_replicas: u8,
     /// One WebSocket message (bytes); a longer one closes the connection with 1009. Default 960 000.
     pub max_message_bytes: usize,
@@ -94,6 +127,37 @@ pub struct Limits {
     pub max_requests_in_flight: usize,
     /// Messages waiting to be sent to one peer; a peer too slow for this is closed. Default 2048.
     pub max_queued_messages: usize,
+    /// Bytes of these messages; a peer too slow for this is closed. The answer to `join` must fit: 2 KiB for each peer and
+    /// broadcaster of a room, with names of `max_name_bytes` = 256. Default 2 MiB.
+    pub max_queued_bytes: usize,
+    /// Requests of one peer a second, and ten times as many at once; a peer that sends more is read no faster. Requests that
+    /// everybody hears of, or that make something, count ten times. Default 100.
+    pub max_requests_per_s: u32,
+    /// What one peer sends over its WebSocket (bytes a second, and ten times as much at once); a peer that sends more
+    /// is read no faster. Default 262 144.
+    pub max_received_bytes_per_s: u32,
+    /// Texts of one connection that are no protoo messages; then it is closed with 1008. Default 100.
+    pub max_bad_messages: u32,
+    /// Names of participants, labels and protocols of data channels (bytes); what tells of a device may have four times
+    /// as much. Default 256.
+    pub max_name_bytes: usize,
+    /// `appData` of one producer or data producer (bytes of JSON). Default 16 384.
+    pub max_app_data_bytes: usize,
+    /// `rtpParameters` or `rtpCapabilities` of one request (bytes of JSON). Browsers need some 15 000. Default 65 536.
+    pub max_parameters_bytes: usize,
+}
+
+impl Limits {
+    /// The most that one participant takes of an answer to `join`: id, name, device, each with every character escaped
+    /// as a quote is, and what is around them.
+    fn described_bytes(&self) -> usize {
+        2 * crate::http::MAX_ID + 2 * self.max_name_bytes + self.max_device_bytes() + 100
+    }
+
+    /// What tells of a participant's device (bytes of JSON).
+    pub(crate) fn max_device_bytes(&self) -> usize {
+        4 * self.max_name_bytes
+    }
 }
 
 /// `[timeouts]`: how long the server waits (seconds).
@@ -112,6 +176,22 @@ pub struct Timeouts {
     /// Between WebSocket pings; a peer silent through two of them is closed. Default 60.
     #[serde(rename = "ping_s", with = "seconds")]
     pub ping: Duration,
+    /// A connected peer's sign of life, when somebody else comes with its id and without the secret of its session: one that
+    /// shows none within this time loses its place. Default 3.
+    #[serde(rename = "sign_of_life_s", with = "seconds")]
+    pub sign_of_life: Duration,
+    /// A broadcaster of which nothing comes, neither a request nor a packet, for so long is removed. Default 60.
+    #[serde(rename = "broadcaster_s", with = "seconds")]
+    pub broadcaster: Duration,
+    /// The body of a request. Default 10.
+    #[serde(rename = "body_s", with = "seconds")]
+    pub body: Duration,
+    /// A client to take some of what is written to it; one that takes nothing for so long is closed. Default 20.
+    #[serde(rename = "write_s", with = "seconds")]
+    pub write: Duration,
+    /// The life of an HTTP connection, unless it becomes a WebSocket. Default 300.
+    #[serde(rename = "http_s", with = "seconds")]
+    pub http: Duration,
     /// ICE consent: a transport that hears nothing for so long ends its peer. At most 255. Default 20.
     #[serde(rename = "ice_consent_s", with = "seconds")]
     pub ice_consent: Duration,
@@ -175,12 +255,26 @@ impl ServerConfig {
             max_transports_per_peer,
             max_producers_per_peer,
             max_data_producers_per_peer,
+            max_data_consumers_per_peer,
             max_broadcasters_per_room,
+            max_broadcasters_per_address,
+            max_broadcasters,
+            max_plain_sockets,
+            max_consumers_per_room,
+            max_consumers_per_worker,
+            max_connections_per_address,
             max_consumers_per_broadcaster,
             max_consumer_replicas: _,
             max_message_bytes,
             max_requests_in_flight,
             max_queued_messages,
+            max_queued_bytes,
+            max_requests_per_s,
+            max_received_bytes_per_s,
+            max_bad_messages,
+            max_name_bytes,
+            max_app_data_bytes,
+            max_parameters_bytes,
         } = self.limits;
         for (key, value) in [
             ("limits.max_connections", max_connections),
@@ -189,11 +283,25 @@ impl ServerConfig {
             ("limits.max_transports_per_peer", max_transports_per_peer),
             ("limits.max_producers_per_peer", max_producers_per_peer),
             ("limits.max_data_producers_per_peer", max_data_producers_per_peer),
+            ("limits.max_data_consumers_per_peer", max_data_consumers_per_peer),
+            ("limits.max_broadcasters_per_address", max_broadcasters_per_address),
+            ("limits.max_broadcasters", max_broadcasters),
+            ("limits.max_plain_sockets", max_plain_sockets),
+            ("limits.max_consumers_per_room", max_consumers_per_room),
+            ("limits.max_consumers_per_worker", max_consumers_per_worker),
+            ("limits.max_connections_per_address", max_connections_per_address),
             ("limits.max_broadcasters_per_room", max_broadcasters_per_room),
             ("limits.max_consumers_per_broadcaster", max_consumers_per_broadcaster),
             ("limits.max_message_bytes", max_message_bytes),
             ("limits.max_requests_in_flight", max_requests_in_flight),
             ("limits.max_queued_messages", max_queued_messages),
+            ("limits.max_queued_bytes", max_queued_bytes),
+            ("limits.max_requests_per_s", max_requests_per_s as usize),
+            ("limits.max_received_bytes_per_s", max_received_bytes_per_s as usize),
+            ("limits.max_bad_messages", max_bad_messages as usize),
+            ("limits.max_name_bytes", max_name_bytes),
+            ("limits.max_app_data_bytes", max_app_data_bytes),
+            ("limits.max_parameters_bytes", max_parameters_bytes),
         ] {
             check(value > 0, key, value, "must be at least 1")?;
         }
@@ -209,18 +317,41 @@ impl ServerConfig {
             max_message_bytes,
             "is over 64 MiB",
         )?;
+        let in_room = max_peers_per_room.saturating_add(max_broadcasters_per_room);
+        check(
+            in_room.saturating_mul(self.limits.described_bytes()) <= max_queued_bytes,
+            "limits.max_queued_bytes",
+            max_queued_bytes,
+            "is less than the answer to join in a full room can take",
+        )?;
+        check(
+            max_parameters_bytes.saturating_add(max_app_data_bytes) <= max_queued_bytes / 4,
+            "limits.max_queued_bytes",
+            max_queued_bytes,
+            "is less than four times max_parameters_bytes and max_app_data_bytes",
+        )?;
 
         for (key, value) in [
             ("timeouts.handshake_s", self.timeouts.handshake),
             ("timeouts.join_s", self.timeouts.join),
             ("timeouts.request_s", self.timeouts.request),
             ("timeouts.ping_s", self.timeouts.ping),
+            ("timeouts.sign_of_life_s", self.timeouts.sign_of_life),
+            ("timeouts.broadcaster_s", self.timeouts.broadcaster),
+            ("timeouts.body_s", self.timeouts.body),
+            ("timeouts.write_s", self.timeouts.write),
+            ("timeouts.http_s", self.timeouts.http),
             ("timeouts.ice_consent_s", self.timeouts.ice_consent),
         ] {
             check(!value.is_zero(), key, value.as_secs(), "must be at least 1")?;
         }
         let consent = self.timeouts.ice_consent.as_secs();
         check(consent <= 255, "timeouts.ice_consent_s", consent, "must be at most 255")?;
+
+        for origin in &self.allowed_origins {
+            let valid = origin == "*" || crate::origin::parse(origin).is_some();
+            check(valid, "allowed_origins", origin, "is no origin, as https://host or https://host:port")?;
+        }
 
         let workers = self.worker_count();
         check(workers <= 1024, "workers", workers, "must be at most 1024")?;
@@ -287,6 +418,8 @@ impl Default for ServerConfig {
             listen: SocketAddr::from((Ipv4Addr::UNSPECIFIED, 4443)),
             workers: 0,
             state_dir: None,
+            allowed_origins: Vec::new(),
+            trusted_proxies: Vec::new(),
             tls: TlsConfig::default(),
             rtc: RtcConfig::default(),
             limits: Limits::default(),
@@ -308,6 +441,7 @@ impl Default for RtcConfig {
             announce: None,
             port: 44444,
             plain_ports: 40_000..=49_999,
+            plain_connect_to: Vec::new(),
             initial_available_outgoing_bitrate: 1_000_000,
             max_incoming_bitrate: 1_500_000,
         }
@@ -322,13 +456,27 @@ impl Default for Limits {
             max_peers_per_room: 500,
             max_transports_per_peer: 8,
             max_producers_per_peer: 32,
-            max_data_producers_per_peer: 2048,
+            max_data_producers_per_peer: 8,
+            max_data_consumers_per_peer: 1024,
             max_broadcasters_per_room: 32,
+            max_broadcasters_per_address: 16,
+            max_broadcasters: 256,
+            max_plain_sockets: 1024,
+            max_consumers_per_room: 20_000,
+            max_consumers_per_worker: 50_000,
+            max_connections_per_address: 1000,
             max_consumers_per_broadcaster: 256,
-            max_consumer_replicas: 10,
+            max_consumer_replicas: 0,
             max_message_bytes: 960_000,
             max_requests_in_flight: 32,
             max_queued_messages: 2048,
+            max_queued_bytes: 2 << 20,
+            max_requests_per_s: 100,
+            max_received_bytes_per_s: 262_144,
+            max_bad_messages: 100,
+            max_name_bytes: 256,
+            max_app_data_bytes: 16_384,
+            max_parameters_bytes: 65_536,
         }
     }
 }
@@ -340,6 +488,11 @@ impl Default for Timeouts {
             join: Duration::from_secs(600),
             request: Duration::from_secs(20),
             ping: Duration::from_secs(60),
+            sign_of_life: Duration::from_secs(3),
+            broadcaster: Duration::from_secs(60),
+            body: Duration::from_secs(10),
+            write: Duration::from_secs(20),
+            http: Duration::from_secs(300),
             ice_consent: Duration::from_secs(20),
             shutdown: Duration::from_secs(5),
         }

@@ -1,6 +1,9 @@
 //! What is served over HTTP: signalling (WebSocket), the rooms' API, the web app.
 
-use std::{net::SocketAddr, sync::Arc};
+use std::{
+    net::{IpAddr, SocketAddr},
+    sync::Arc,
+};
 
 use axum::{
     Json, Router,
@@ -16,26 +19,65 @@ use tracing::{debug, info, warn};
 use crate::{
     broadcaster_api,
     config::ServerConfig,
-    protoo::{Close, DriveOptions, Link, drive},
+    networks::client_address,
+    origin,
+    per_address::{PerAddress, Slot},
+    protoo::{Close, DriveOptions, Link, LinkOptions, drive},
+    room::Secret,
     rooms::Rooms,
+    tally::{Denied, Shown, Tally},
     web_app,
 };
 
 /// Longest room and peer ids (bytes).
-const MAX_ID: usize = 256;
+pub(crate) const MAX_ID: usize = 256;
+
+/// What is read of a WebSocket at a time (bytes).
+const READ_BUFFER: usize = 4096;
 
 /// What all requests share.
 #[derive(Clone)]
 pub(crate) struct App {
     pub(crate) config: Arc<ServerConfig>,
     pub(crate) rooms: Arc<Rooms>,
+    pub(crate) addresses: Arc<PerAddress>,
+    pub(crate) tally: Arc<Tally>,
 }
 
 /// A request's connection. A WebSocket keeps its place among the server's connections with it.
 #[derive(Clone)]
 pub(crate) struct Connection {
     pub(crate) address: SocketAddr,
-    pub(crate) permit: Arc<OwnedSemaphorePermit>,
+    /// Whether a trusted proxy has made it, for whomever.
+    pub(crate) of_proxy: bool,
+    pub(crate) place: Arc<Place>,
+}
+
+/// A connection's place among those of the server and of its address.
+pub(crate) struct Place {
+    _permit: OwnedSemaphorePermit,
+    _slot: Option<Slot>,
+}
+
+impl Place {
+    pub(crate) fn new(permit: OwnedSemaphorePermit, slot: Option<Slot>) -> Self {
+        Self { _permit: permit, _slot: slot }
+    }
+}
+
+/// Whose request it is, behind trusted proxies too.
+pub(crate) struct ClientAddress(pub(crate) IpAddr);
+
+impl FromRequestParts<App> for ClientAddress {
+    type Rejection = Response;
+
+    async fn from_request_parts(parts: &mut Parts, app: &App) -> Result<Self, Response> {
+        let connection = ConnectInfo::<Connection>::from_request_parts(parts, app)
+            .await
+            .map_err(IntoResponse::into_response)?
+            .0;
+        Ok(Self(client_address(&app.config.trusted_proxies, connection.address.ip(), &parts.headers)))
+    }
 }
 
 /// The whole site.
@@ -67,7 +109,14 @@ async fn room_capabilities(State(app): State<App>, Path(room_id): Path<String>) 
 
 async fn websocket_first(State(app): State<App>, request: Request, next: Next) -> Response {
     let upgrade = request.headers().get(header::UPGRADE);
-    if !upgrade.is_some_and(|to| to.as_bytes().eq_ignore_ascii_case(b"websocket")) {
+    let is_websocket = upgrade.is_some_and(|to| to.as_bytes().eq_ignore_ascii_case(b"websocket"));
+    if (is_websocket || !request.method().is_safe())
+        && let Err(refused) = origin::check(&app.config, request.headers())
+    {
+        app.tally.count(Denied::Origin);
+        return refused.into_response();
+    }
+    if !is_websocket {
         return next.run(request).await;
     }
     let (mut parts, _body) = request.into_parts();
@@ -96,6 +145,15 @@ async fn open(app: App, parts: &mut Parts) -> Result<Response, Response> {
         .await
         .map_err(IntoResponse::into_response)?
         .0;
+    let mut of_client = None;
+    if connection.of_proxy {
+        let client = client_address(&app.config.trusted_proxies, connection.address.ip(), &parts.headers);
+        of_client = Some(app.addresses.take(client).map_err(|_full| {
+            app.tally.count(Denied::Connection);
+            (StatusCode::TOO_MANY_REQUESTS, "this address has as many connections as it may have\n")
+                .into_response()
+        })?);
+    }
 
     // Reading goes a little past the limit, so that a message just over it ends the connection in good order.
     let limit = app.config.limits.max_message_bytes * 2;
@@ -103,48 +161,73 @@ async fn open(app: App, parts: &mut Parts) -> Result<Response, Response> {
         .protocols(["protoo"])
         .max_message_size(limit)
         .max_frame_size(limit)
-        .on_upgrade(move |socket| run(app, whereto, connection, socket)))
+        // Of thousands of connections most are silent: what is read waits in the socket, and is written at once.
+        .read_buffer_size(READ_BUFFER)
+        .write_buffer_size(0)
+        .on_upgrade(move |socket| async move {
+            run(app, whereto, connection, socket).await;
+            drop(of_client);
+        }))
 }
 
 /// Runs a peer's connection from its first to its last message.
 async fn run(app: App, whereto: Whereto, connection: Connection, socket: WebSocket) {
-    let Whereto { room_id, peer_id, consumer_replicas } = whereto;
+    let Whereto { room_id, peer_id, secret, consumer_replicas } = whereto;
     let limits = &app.config.limits;
     let options = DriveOptions {
         max_message_bytes: limits.max_message_bytes,
         max_requests_in_flight: limits.max_requests_in_flight,
+        max_requests_per_s: limits.max_requests_per_s,
+        max_received_bytes_per_s: limits.max_received_bytes_per_s,
+        max_bad_messages: limits.max_bad_messages,
         ping: app.config.timeouts.ping,
+        write_timeout: app.config.timeouts.write,
     };
-    let name = format!("{room_id}/{peer_id}");
-    let (link, queue) = Link::new(name, limits.max_queued_messages, app.config.timeouts.request);
+    let link_options = LinkOptions {
+        max_queued_messages: limits.max_queued_messages,
+        max_queued_bytes: limits.max_queued_bytes,
+        request_timeout: app.config.timeouts.request,
+    };
+    let name = format!("{}/{}", Shown(&room_id), Shown(&peer_id));
+    let (link, queue) = Link::new(name, link_options, Arc::clone(&app.tally));
 
-    let ended = match app.rooms.enter(&room_id, &peer_id, consumer_replicas, &link).await {
+    let ended = match app.rooms.enter(&room_id, &peer_id, secret.as_deref(), consumer_replicas, &link).await {
         Ok(session) => {
-            debug!(room = room_id, peer = peer_id, address = %connection.address, "peer connected");
-            let version = serde_json::json!({ "version": crate::MEDIASOUP_VERSION });
-            link.notify("mediasoup-version", &version);
+            debug!(peer = link.name(), address = %connection.address, "peer connected");
+            let secret = session.secret();
+            let hello = serde_json::json!({
+                "version": crate::MEDIASOUP_VERSION,
+                // With this in its URL a client gets its place back at once.
+                "sessionSecret": secret.as_ref().map(Secret::as_str),
+            });
+            link.notify("mediasoup-version", &hello);
             let handle = |request| session.clone().handle(request);
             let ended = drive(socket, &link, queue, options, handle).await;
             app.rooms.leave(&session);
             let Close { code, reason } = ended.why;
-            info!(room = room_id, peer = peer_id, code, reason, "peer left");
+            if app.tally.may_log() {
+                info!(peer = link.name(), code, reason, "peer left");
+            }
             ended
         }
         Err(why) => {
-            warn!(room = room_id, peer = peer_id, reason = why.reason, "peer not let in");
+            if app.tally.may_log() {
+                warn!(peer = link.name(), reason = why.reason, "peer not let in");
+            }
             link.close(why);
             drive(socket, &link, queue, options, |_| async { Err(crate::protoo::Refusal::failed("no room")) })
                 .await
         }
     };
     ended.say_goodbye().await;
-    drop(connection.permit);
+    drop(connection.place);
 }
 
 /// Where a peer wants to go: the query of its WebSocket's URL.
 struct Whereto {
     room_id: String,
     peer_id: String,
+    secret: Option<String>,
     consumer_replicas: u8,
 }
 
@@ -155,6 +238,7 @@ impl Whereto {
         struct Query {
             room_id: Option<String>,
             peer_id: Option<String>,
+            session_secret: Option<String>,
             consumer_replicas: Option<String>,
         }
         let uri = axum::http::Uri::try_from(format!("/?{query}"));
@@ -168,12 +252,16 @@ impl Whereto {
         check_id("peerId", &peer_id)?;
         let wanted = query.consumer_replicas.and_then(|text| text.parse::<u32>().ok()).unwrap_or(0);
         let most = config.limits.max_consumer_replicas;
-        Ok(Self { room_id, peer_id, consumer_replicas: u8::try_from(wanted).unwrap_or(most).min(most) })
+        let consumer_replicas = u8::try_from(wanted).unwrap_or(most).min(most);
+        Ok(Self { room_id, peer_id, secret: query.session_secret, consumer_replicas })
     }
 }
 
 pub(crate) fn check_id(what: &str, id: &str) -> Result<(), (StatusCode, String)> {
     match id.len() {
+        1..=MAX_ID if id.contains(char::is_control) => {
+            Err((StatusCode::BAD_REQUEST, format!("{what} has control characters\n")))
+        }
         1..=MAX_ID => Ok(()),
         0 => Err((StatusCode::BAD_REQUEST, format!("{what} is missing\n"))),
         _ => Err((StatusCode::BAD_REQUEST, format!("{what} is longer than {MAX_ID} bytes\n"))),

@@ -6,14 +6,22 @@
 
 mod addresses;
 mod broadcaster_api;
+mod bucket;
 mod codecs;
 pub mod config;
+mod descriptors;
 mod http;
 mod listener;
+mod networks;
+mod origin;
+mod ownership;
+mod patience;
+mod per_address;
 mod protoo;
 mod room;
 mod rooms;
 mod server;
+mod tally;
 mod tls;
 mod web_app;
 mod workers;
@@ -21,6 +29,7 @@ mod workers;
 pub use self::{
     addresses::lan_address,
     config::{ConfigError, ServerConfig},
+    networks::Network,
     server::{Server, StartError},
     tls::TlsError,
     workers::StartWorkerError,

@@ -17,7 +17,13 @@ use tokio_rustls::TlsAcceptor;
 use tower::{Layer, util::MapRequestLayer};
 use tracing::{debug, warn};
 
-use crate::http::Connection;
+use crate::{
+    config::ServerConfig,
+    http::{Connection, Place},
+    patience::Patient,
+    per_address::PerAddress,
+    tally::{Denied, Tally},
+};
 
 /// Between attempts to accept after the system refused (out of file descriptors).
 const ACCEPT_RETRY: Duration = Duration::from_millis(100);
@@ -30,35 +36,61 @@ pub(crate) struct Listener {
     pub(crate) tls: Option<TlsAcceptor>,
     /// One permit a connection.
     pub(crate) connections: Arc<Semaphore>,
-    pub(crate) handshake_timeout: Duration,
+    pub(crate) addresses: Arc<PerAddress>,
+    pub(crate) config: Arc<ServerConfig>,
+    pub(crate) tally: Arc<Tally>,
     pub(crate) stop: watch::Receiver<bool>,
 }
 
 impl Listener {
     /// Accepts until told to stop.
-    pub(crate) async fn run(mut self, listener: TcpListener) {
+    pub(crate) async fn run(self, listener: TcpListener) {
+        let mut stop = self.stop.clone();
         loop {
             let accepted = tokio::select! {
-                accepted = accept(&listener, &self.connections) => accepted,
-                _ = self.stop.wait_for(|stop| *stop) => return,
+                accepted = self.accept(&listener) => accepted,
+                _ = stop.wait_for(|stop| *stop) => return,
             };
             match accepted {
-                Ok((stream, connection)) => drop(tokio::spawn(self.clone().serve(stream, connection))),
+                Ok(Some((stream, connection))) => drop(tokio::spawn(self.clone().serve(stream, connection))),
+                Ok(None) => {}
                 Err(error) => {
-                    warn!(%error, "cannot accept a connection");
+                    if self.tally.may_log() {
+                        warn!(%error, "cannot accept a connection");
+                    }
                     tokio::time::sleep(ACCEPT_RETRY).await;
                 }
             }
         }
     }
 
+    /// The next connection; none if its address has as many as it may have.
+    async fn accept(&self, listener: &TcpListener) -> io::Result<Option<(TcpStream, Connection)>> {
+        let permit = Arc::clone(&self.connections).acquire_owned().await.map_err(io::Error::other)?;
+        let (stream, address): (_, SocketAddr) = listener.accept().await?;
+        let of_proxy = self.config.trusted_proxies.iter().any(|network| network.contains(address.ip()));
+        let slot = match of_proxy {
+            true => None,
+            false => match self.addresses.take(address.ip()) {
+                Ok(slot) => Some(slot),
+                Err(_full) => {
+                    self.tally.count(Denied::Connection);
+                    return Ok(None);
+                }
+            },
+        };
+        Ok(Some((stream, Connection { address, of_proxy, place: Arc::new(Place::new(permit, slot)) })))
+    }
+
     async fn serve(self, stream: TcpStream, connection: Connection) {
         let address = connection.address;
         // Signalling is short messages; waiting to fill a segment only delays them.
         let _ = stream.set_nodelay(true);
+        let stream = Patient::new(stream, self.config.timeouts.write);
+        let handshake_timeout = self.config.timeouts.handshake;
         let served = match &self.tls {
             None => self.serve_http(stream, connection).await,
-            Some(tls) => match tokio::time::timeout(self.handshake_timeout, tls.accept(stream)).await {
+            Some(tls) => match tokio::time::timeout(handshake_timeout, tls.accept(stream)).await {
                 Ok(Ok(stream)) => self.serve_http(stream, connection).await,
                 Ok(Err(error)) => return debug!(%address, %error, "TLS handshake failed"),
                 Err(_elapsed) => return debug!(%address, "TLS handshake timed out"),
@@ -82,22 +114,24 @@ impl Listener {
         let mut serving = std::pin::pin!(
             http1::Builder::new()
                 .timer(TokioTimer::new())
-                .header_read_timeout(self.handshake_timeout)
+                .header_read_timeout(self.config.timeouts.handshake)
                 .serve_connection(TokioIo::new(stream), service)
                 .with_upgrades()
         );
         let mut stop = self.stop.clone();
         tokio::select! {
             served = serving.as_mut() => return served,
+            () = tokio::time::sleep(self.config.timeouts.http) => {}
             _ = stop.wait_for(|stop| *stop) => {}
         }
         serving.as_mut().graceful_shutdown();
-        serving.await
+        // What is being answered may be finished, if it does not take long.
+        match tokio::time::timeout(self.config.timeouts.write, serving).await {
+            Ok(served) => served,
+            Err(_elapsed) => {
+                self.tally.count(Denied::SlowRequest);
+                Ok(())
+            }
+        }
     }
-}
-
-async fn accept(listener: &TcpListener, connections: &Arc<Semaphore>) -> io::Result<(TcpStream, Connection)> {
-    let permit = Arc::clone(connections).acquire_owned().await.map_err(io::Error::other)?;
-    let (stream, address): (_, SocketAddr) = listener.accept().await?;
-    Ok((stream, Connection { address, permit: Arc::new(permit) }))
 }

@@ -2,19 +2,25 @@
 
 use std::{
     collections::HashMap,
-    sync::{Arc, Mutex, MutexGuard, PoisonError},
+    net::IpAddr,
+    sync::{Arc, Mutex, MutexGuard, PoisonError, Weak},
 };
 
 use serde_json::Value;
-use tokio::sync::OnceCell;
+use tokio::{
+    sync::{OnceCell, Semaphore},
+    time::Instant,
+};
 use tracing::{error, info};
 use tureen::prelude::*;
 
 use crate::{
     codecs::media_codecs,
-    config::ServerConfig,
+    config::{Limits, ServerConfig},
+    per_address::{Full, PerAddress},
     protoo::{Close, Link, Refusal},
-    room::{AddBroadcaster, AddBroadcasterError, Broadcasting, EnterError, Room, Session},
+    room::{AddBroadcaster, AddBroadcasterError, Broadcasting, Claim, EnterError, Room, Session, Shared},
+    tally::{Denied, Shown, Tally},
     workers::WorkerPool,
 };
 
@@ -22,6 +28,10 @@ use crate::{
 pub(crate) struct Rooms {
     config: Arc<ServerConfig>,
     workers: WorkerPool,
+    tally: Arc<Tally>,
+    broadcasters: Arc<PerAddress>,
+    /// One permit for each socket of a plain transport.
+    plain_sockets: Arc<Semaphore>,
     state: Mutex<State>,
 }
 
@@ -33,8 +43,21 @@ struct State {
 }
 
 impl Rooms {
-    pub(crate) fn new(config: Arc<ServerConfig>, workers: WorkerPool) -> Self {
-        Self { config, workers, state: Mutex::default() }
+    pub(crate) fn new(
+        config: Arc<ServerConfig>,
+        workers: WorkerPool,
+        plain_sockets: usize,
+        tally: Arc<Tally>,
+    ) -> Self {
+        let Limits { max_broadcasters, max_broadcasters_per_address, .. } = config.limits;
+        Self {
+            config,
+            workers,
+            tally,
+            broadcasters: PerAddress::new(max_broadcasters_per_address, max_broadcasters),
+            plain_sockets: Arc::new(Semaphore::new(plain_sockets)),
+            state: Mutex::default(),
+        }
     }
 
     /// Brings a peer into the room `room_id`, which is made if there is none. The error is the reason for the peer.
@@ -42,13 +65,27 @@ impl Rooms {
         &self,
         room_id: &str,
         peer_id: &str,
+        secret: Option<&str>,
         consumer_replicas: u8,
         link: &Link,
     ) -> Result<Session, Close> {
+        let mut silent = None;
         loop {
             let room = self.room(room_id, consumer_replicas).await?;
-            match room.enter(peer_id, link.clone()) {
+            let claim = Claim { secret, silent };
+            match room.enter(peer_id, claim, link.clone()) {
                 Ok(session) => return Ok(session),
+                Err(EnterError::Taken { session, link }) => {
+                    if link.is_alive(self.config.timeouts.sign_of_life).await {
+                        self.tally.count(Denied::PlaceKept);
+                        return Err(Close::ID_TAKEN);
+                    }
+                    silent = Some(session);
+                }
+                Err(EnterError::OfBroadcaster) => {
+                    self.tally.count(Denied::PlaceKept);
+                    return Err(Close::ID_TAKEN);
+                }
                 Err(EnterError::Full) => return Err(Close::ROOM_FULL),
                 // It ended between the two lines above. The next one is new.
                 Err(EnterError::Ended) => self.forget_if_ended(&room),
@@ -64,15 +101,31 @@ impl Rooms {
 
     /// Lets a broadcaster into the room `room_id`, which is made if there is none.
     pub(crate) async fn add_broadcaster(
-        &self,
+        self: &Arc<Self>,
         room_id: &str,
         asked: AddBroadcaster,
+        address: IpAddr,
     ) -> Result<Value, Refusal> {
+        let mut slot = Some(self.broadcasters.take(address).map_err(|full| {
+            self.tally.count(Denied::Broadcaster);
+            match full {
+                Full::Address => Refusal::forbidden("this address has as many broadcasters as it may have"),
+                Full::All => Refusal::busy("the server has as many broadcasters as it may have"),
+            }
+        })?);
         loop {
-            let room = self.room(room_id, 0).await.map_err(|why| Refusal::failed(why.reason))?;
-            match room.add_broadcaster(&asked) {
-                Ok(answer) => return Ok(answer),
-                Err(AddBroadcasterError::Refused(refusal)) => return Err(refusal),
+            let room = self.room(room_id, 0).await.map_err(|why| Refusal::busy(why.reason))?;
+            match room.add_broadcaster(&asked, &mut slot) {
+                Ok((broadcaster, answer)) => {
+                    broadcaster.keep(tokio::spawn(expire(Arc::downgrade(self), broadcaster.clone())));
+                    return Ok(answer);
+                }
+                Err(AddBroadcasterError::Refused(refusal)) => {
+                    // The room may have been made for this alone.
+                    room.end_if_empty();
+                    self.forget_if_ended(&room);
+                    return Err(refusal);
+                }
                 // It ended between the two lines above. The next one is new.
                 Err(AddBroadcasterError::Ended) => self.forget_if_ended(&room),
             }
@@ -145,18 +198,28 @@ impl Rooms {
 
     async fn make(&self, room_id: &str, consumer_replicas: u8) -> Result<Arc<Room>, Close> {
         let Some(worker) = self.workers.least_loaded() else {
-            error!(room = room_id, "no media worker is alive");
+            if self.tally.may_log() {
+                error!(room = %Shown(room_id), "no media worker is alive");
+            }
             return Err(Close::NO_ROOM);
         };
-        let room =
-            Room::make(room_id, worker, media_codecs(), consumer_replicas, Arc::clone(&self.config)).await;
+        let shared = Shared {
+            config: Arc::clone(&self.config),
+            tally: Arc::clone(&self.tally),
+            plain_sockets: Arc::clone(&self.plain_sockets),
+        };
+        let room = Room::make(room_id, worker, media_codecs(), consumer_replicas, shared).await;
         match room {
             Ok(room) => {
-                info!(room = room_id, "room made");
+                if self.tally.may_log() {
+                    info!(room = %Shown(room_id), "room made");
+                }
                 Ok(room)
             }
             Err(error) => {
-                error!(room = room_id, %error, "room can't be made");
+                if self.tally.may_log() {
+                    error!(room = %Shown(room_id), %error, "room can't be made");
+                }
                 Err(Close::NO_ROOM)
             }
         }
@@ -174,12 +237,35 @@ impl Rooms {
             let room = state.rooms.remove(room_id);
             drop(state);
             drop(room);
-            info!(room = room_id, "room ended");
+            if self.tally.may_log() {
+                info!(room = %Shown(room_id), "room ended");
+            }
         }
     }
 
     fn lock(&self) -> MutexGuard<'_, State> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// Removes a broadcaster once nothing has been heard of it for `timeouts.broadcaster_s`.
+async fn expire(rooms: Weak<Rooms>, broadcaster: Broadcasting) {
+    let lease = broadcaster.room().config().timeouts.broadcaster;
+    let (mut heard, mut received) = (Instant::now(), 0);
+    loop {
+        tokio::time::sleep(lease / 4).await;
+        let Ok(received_now) = broadcaster.bytes_received().await else { return };
+        let Ok(renewed) = broadcaster.renewed() else { return };
+        if received_now != received {
+            (heard, received) = (Instant::now(), received_now);
+        }
+        if heard.max(renewed).elapsed() >= lease {
+            let Some(rooms) = rooms.upgrade() else { return };
+            rooms.tally.count(Denied::BroadcasterExpired);
+            // An error says that it has just been removed. Removing it ends this task, at its next await.
+            let _ = rooms.remove_broadcaster(&broadcaster);
+            return;
+        }
     }
 }
 

@@ -8,7 +8,7 @@ use std::{
 };
 
 use tokio::{
-    net::TcpListener,
+    net::{TcpListener, TcpSocket},
     sync::{Semaphore, watch},
     task::JoinHandle,
 };
@@ -18,13 +18,23 @@ use tureen::worker::Worker;
 
 use crate::{
     config::{ConfigError, ServerConfig},
+    descriptors,
     http::{App, site},
     listener::Listener,
+    per_address::PerAddress,
     protoo::Close,
     rooms::Rooms,
+    tally::Tally,
     tls::{self, TlsError},
     workers::{StartWorkerError, WorkerPool},
 };
+
+/// Buffers of a connection in the kernel (bytes; it doubles them for its own bookkeeping).
+const SEND_BUFFER: u32 = 256 << 10;
+const RECEIVE_BUFFER: u32 = 64 << 10;
+
+/// Connections that wait to be accepted.
+const BACKLOG: u32 = 1024;
 
 /// A running room server. It stops with [`Server::shutdown`]; dropping it leaves connections to end by themselves.
 #[must_use = "the server accepts no more connections when this is dropped"]
@@ -34,6 +44,7 @@ pub struct Server {
     config: Arc<ServerConfig>,
     rooms: Arc<Rooms>,
     connections: Arc<Semaphore>,
+    max_connections: usize,
     stop: watch::Sender<bool>,
     accepting: JoinHandle<()>,
 }
@@ -75,26 +86,38 @@ impl Server {
             acceptor = Some(TlsAcceptor::from(tls::server_config(&files)?));
             self_signed_cert = files.self_signed.then_some(files.cert);
         }
+        let budget = descriptors::plan(&config);
         let listen = |source| StartError::Listen { address: config.listen, source };
-        let listener = TcpListener::bind(config.listen).await.map_err(listen)?;
+        let listener = bind(config.listen).map_err(listen)?;
         let address = listener.local_addr().map_err(listen)?;
 
         let workers = WorkerPool::start(config.worker_count(), &config.rtc).await?;
-        let rooms = Arc::new(Rooms::new(Arc::clone(&config), workers));
-        let connections = Arc::new(Semaphore::new(config.limits.max_connections));
+        let tally = Tally::start();
+        let rooms =
+            Arc::new(Rooms::new(Arc::clone(&config), workers, budget.plain_sockets, Arc::clone(&tally)));
+        let connections = Arc::new(Semaphore::new(budget.connections));
+        let addresses = PerAddress::new(config.limits.max_connections_per_address, budget.connections);
         let (stop, stopped) = watch::channel(false);
         let accepting = tokio::spawn(
             Listener {
-                site: site(App { config: Arc::clone(&config), rooms: Arc::clone(&rooms) }),
+                site: site(App {
+                    config: Arc::clone(&config),
+                    rooms: Arc::clone(&rooms),
+                    addresses: Arc::clone(&addresses),
+                    tally: Arc::clone(&tally),
+                }),
                 tls: acceptor,
                 connections: Arc::clone(&connections),
-                handshake_timeout: config.timeouts.handshake,
+                addresses,
+                config: Arc::clone(&config),
+                tally,
                 stop: stopped,
             }
             .run(listener),
         );
         info!(%address, tls = config.tls.enabled, "listening");
-        Ok(Self { address, self_signed_cert, config, rooms, connections, stop, accepting })
+        let max_connections = budget.connections;
+        Ok(Self { address, self_signed_cert, config, rooms, connections, max_connections, stop, accepting })
     }
 
     /// Where the web server listens: the setting `listen`, with the port that was taken.
@@ -119,7 +142,7 @@ impl Server {
     pub async fn shutdown(self) {
         self.stop.send_replace(true);
         self.rooms.stop(Close::SHUTDOWN);
-        let all = u32::try_from(self.config.limits.max_connections).unwrap_or(u32::MAX);
+        let all = u32::try_from(self.max_connections).unwrap_or(u32::MAX);
         let gone = async {
             let _ = self.accepting.await;
             let _ = self.connections.acquire_many(all).await;
@@ -129,6 +152,18 @@ impl Server {
         }
         info!("stopped");
     }
+}
+
+/// Listens at `address`. Accepted connections have small buffers in the kernel, because what waits there is the client's to
+/// decide; larger ones help only where much is sent over a long way.
+fn bind(address: SocketAddr) -> io::Result<TcpListener> {
+    let socket = if address.is_ipv4() { TcpSocket::new_v4() } else { TcpSocket::new_v6() }?;
+    #[cfg(unix)]
+    socket.set_reuseaddr(true)?;
+    socket.set_send_buffer_size(SEND_BUFFER)?;
+    socket.set_recv_buffer_size(RECEIVE_BUFFER)?;
+    socket.bind(address)?;
+    socket.listen(BACKLOG)
 }
 
 impl fmt::Debug for Server {

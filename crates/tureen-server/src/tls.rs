@@ -2,7 +2,7 @@
 
 use std::{
     fs, io,
-    io::Write,
+    io::{Read, Write},
     path::{Path, PathBuf},
     sync::Arc,
 };
@@ -12,8 +12,13 @@ use rustls::pki_types::{
     CertificateDer, PrivateKeyDer,
     pem::{self, PemObject},
 };
+use tracing::warn;
 
-use crate::{addresses::lan_address, config::ServerConfig};
+use crate::{
+    addresses::lan_address,
+    config::ServerConfig,
+    ownership::{Problem, is_public, private_directory, secret_file},
+};
 
 /// Why there is no TLS.
 #[derive(Debug, thiserror::Error)]
@@ -27,6 +32,14 @@ pub enum TlsError {
         path: PathBuf,
         /// What the system said.
         source: io::Error,
+    },
+    /// A file or directory that must be this user's own may be somebody else's.
+    #[error("{} {why}: it is not safe to use", path.display())]
+    Unsafe {
+        /// The file or directory.
+        path: PathBuf,
+        /// What is wrong with it.
+        why: String,
     },
     /// A file is not what it should be.
     #[error("{} has no usable {what}: {source}", path.display())]
@@ -67,12 +80,8 @@ pub(crate) fn certificate_files(config: &ServerConfig) -> Result<CertificateFile
     let dir = config.state_dir();
     let files =
         CertificateFiles { cert: dir.join("tls-cert.pem"), key: dir.join("tls-key.pem"), self_signed: true };
+    private_directory(&dir).map_err(|problem| problem.about("make the directory", &dir))?;
     if !files.cert.exists() || !files.key.exists() {
-        fs::create_dir_all(&dir).map_err(|source| TlsError::File {
-            action: "make the directory",
-            path: dir,
-            source,
-        })?;
         generate(&files)?;
     }
     Ok(files)
@@ -91,7 +100,8 @@ pub(crate) fn server_config(files: &CertificateFiles) -> Result<Arc<rustls::Serv
     let chain = CertificateDer::pem_file_iter(path)
         .and_then(Iterator::collect::<Result<Vec<_>, _>>)
         .map_err(pem("certificate", path))?;
-    let key = PrivateKeyDer::from_pem_file(key_path).map_err(pem("private key", key_path))?;
+    let key = read_key(files)?;
+    let key = PrivateKeyDer::from_pem_slice(&key).map_err(pem("private key", key_path))?;
 
     let unusable = |source| TlsError::Unusable { path: path.clone(), source };
     let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
@@ -103,6 +113,35 @@ pub(crate) fn server_config(files: &CertificateFiles) -> Result<Arc<rustls::Serv
         .map_err(unusable)?;
     config.alpn_protocols = vec![b"http/1.1".to_vec()];
     Ok(Arc::new(config))
+}
+
+/// Reads the private key. One of our own that others may read is refused; of a configured one that everybody may read the
+/// operator is told, because some systems give all files of a container that mode.
+fn read_key(files: &CertificateFiles) -> Result<Vec<u8>, TlsError> {
+    let path = &files.key;
+    let read = || {
+        let mut file = fs::File::open(path)?;
+        let metadata = file.metadata()?;
+        if files.self_signed {
+            secret_file(&metadata)?;
+        } else if is_public(&metadata) {
+            warn!(key = %path.display(), "everybody on this machine may read the private key");
+        }
+        let mut text = Vec::new();
+        file.read_to_end(&mut text)?;
+        Ok(text)
+    };
+    read().map_err(|problem: Problem| problem.about("read", path))
+}
+
+impl Problem {
+    fn about(self, action: &'static str, path: &Path) -> TlsError {
+        let path = path.to_owned();
+        match self {
+            Self::Io(source) => TlsError::File { action, path, source },
+            Self::Unsafe(why) => TlsError::Unsafe { path, why },
+        }
+    }
 }
 
 fn generate(files: &CertificateFiles) -> Result<(), TlsError> {
@@ -181,6 +220,43 @@ mod tests {
         let config = ServerConfig { state_dir: Some(dir.0.clone()), ..ServerConfig::default() };
         let files = certificate_files(&config).unwrap();
         assert_eq!(fs::metadata(&files.key).unwrap().permissions().mode() & 0o777, 0o600);
+    }
+
+    #[cfg(unix)]
+    #[test]
+    fn a_directory_or_key_of_somebody_else_is_refused() {
+        use std::os::unix::fs::{MetadataExt, PermissionsExt, chown, symlink};
+
+        let dir = TempDir::new();
+        let config = ServerConfig { state_dir: Some(dir.0.clone()), ..ServerConfig::default() };
+        let files = certificate_files(&config).unwrap();
+        assert_eq!(fs::metadata(&dir.0).unwrap().mode() & 0o777, 0o700);
+        let set = |path: &Path, mode| fs::set_permissions(path, fs::Permissions::from_mode(mode)).unwrap();
+        let refusal = || match certificate_files(&config).and_then(|files| server_config(&files)) {
+            Ok(_) => panic!("it is used"),
+            Err(error) => error.to_string(),
+        };
+
+        set(&files.key, 0o604);
+        assert!(refusal().contains("tls-key.pem may be read by others (mode 604)"), "{}", refusal());
+        set(&files.key, 0o600);
+        set(&dir.0, 0o707);
+        assert!(refusal().contains("may be written by others (mode 707)"), "{}", refusal());
+        set(&dir.0, 0o700);
+        certificate_files(&config).and_then(|files| server_config(&files)).unwrap();
+        // Only root can give files away.
+        if chown(&dir.0, Some(12345), None).is_ok() {
+            assert!(refusal().contains("belongs to user 12345"), "{}", refusal());
+            chown(&dir.0, Some(0), None).unwrap();
+            chown(&files.key, Some(12345), None).unwrap();
+            assert!(refusal().contains("belongs to user 12345"), "{}", refusal());
+            let link = TempDir::new();
+            symlink(&dir.0, &link.0).unwrap();
+            std::os::unix::fs::lchown(&link.0, Some(12345), None).unwrap();
+            let config = ServerConfig { state_dir: Some(link.0.clone()), ..ServerConfig::default() };
+            assert!(certificate_files(&config).unwrap_err().to_string().contains("belongs to user 12345"));
+            fs::remove_file(&link.0).unwrap();
+        }
     }
 
     #[test]

@@ -36,11 +36,16 @@ pub(crate) struct MediaWorker {
     pub(crate) worker: Worker,
     pub(crate) webrtc_server: WebRtcServer,
     load: Arc<AtomicUsize>,
+    consumers: Arc<AtomicUsize>,
 }
 
 /// A unit of a worker's load (a room, a transport, a consumer) for as long as it lives.
 #[derive(Debug)]
-pub(crate) struct LoadUnit(Arc<AtomicUsize>);
+pub(crate) struct LoadUnit {
+    load: Arc<AtomicUsize>,
+    /// Where it is counted too, as a consumer.
+    consumers: Option<Arc<AtomicUsize>>,
+}
 
 /// Why a worker can't be started.
 #[derive(Debug, thiserror::Error)]
@@ -101,14 +106,28 @@ impl WorkerPool {
 impl MediaWorker {
     /// Counts one more thing to do.
     pub(crate) fn add_load(&self) -> LoadUnit {
+        LoadUnit { load: self.add_load_count(), consumers: None }
+    }
+
+    fn add_load_count(&self) -> Arc<AtomicUsize> {
         self.load.fetch_add(1, Ordering::Relaxed);
-        LoadUnit(Arc::clone(&self.load))
+        Arc::clone(&self.load)
+    }
+
+    /// Counts one more consumer, unless there are as many as there may be.
+    pub(crate) fn add_consumer(&self, most: usize) -> Option<LoadUnit> {
+        let before = self.consumers.fetch_add(1, Ordering::Relaxed);
+        let unit = LoadUnit { load: self.add_load_count(), consumers: Some(Arc::clone(&self.consumers)) };
+        (before < most).then_some(unit)
     }
 }
 
 impl Drop for LoadUnit {
     fn drop(&mut self) {
-        self.0.fetch_sub(1, Ordering::Relaxed);
+        self.load.fetch_sub(1, Ordering::Relaxed);
+        if let Some(consumers) = &self.consumers {
+            consumers.fetch_sub(1, Ordering::Relaxed);
+        }
     }
 }
 
@@ -162,7 +181,7 @@ async fn start(
     };
     worker.on_dead(tell).detach();
     info!(worker = %id, index, port, "media worker started");
-    Ok((MediaWorker { worker, webrtc_server, load: Arc::default() }, died))
+    Ok((MediaWorker { worker, webrtc_server, load: Arc::default(), consumers: Arc::default() }, died))
 }
 
 fn lock(slots: &Slots) -> MutexGuard<'_, Vec<Option<MediaWorker>>> {

@@ -9,27 +9,36 @@ use futures_util::{
     stream::{FuturesUnordered, SplitSink, SplitStream},
 };
 use serde_json::Value;
-use tokio::{
-    sync::mpsc,
-    time::{Instant, MissedTickBehavior},
-};
-use tracing::{debug, warn};
+use tokio::time::{Instant, MissedTickBehavior};
+use tracing::debug;
 
 use super::{
     lanes::{Lanes, Place},
-    link::{Close, Link},
+    link::{Close, Link, Queue},
     message::{Message, Refusal, Request},
+};
+use crate::{
+    bucket::Bucket,
+    tally::{Denied, Shown},
 };
 
 /// How long a closed connection is listened to for the client's own close frame.
 const CLOSE_LINGER: Duration = Duration::from_secs(2);
+
+/// What a client may do at once, as a multiple of what it may do in a second.
+const BURST_SECONDS: f64 = 10.0;
 
 /// Bounds of one connection.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct DriveOptions {
     pub(crate) max_message_bytes: usize,
     pub(crate) max_requests_in_flight: usize,
+    pub(crate) max_requests_per_s: u32,
+    pub(crate) max_received_bytes_per_s: u32,
+    pub(crate) max_bad_messages: u32,
     pub(crate) ping: Duration,
+    /// For a client to take what is written to it.
+    pub(crate) write_timeout: Duration,
 }
 
 /// Runs the connection of `link` until either side ends it, and says why it ended.
@@ -40,7 +49,7 @@ pub(crate) struct DriveOptions {
 pub(crate) async fn drive<F>(
     socket: WebSocket,
     link: &Link,
-    queue: mpsc::Receiver<String>,
+    queue: Queue,
     options: DriveOptions,
     handle: impl Fn(Request) -> F,
 ) -> Ended
@@ -52,7 +61,7 @@ where
         let heard = tokio::sync::Notify::new();
         tokio::select! {
             why = read(&mut stream, link, options, &heard, handle) => why,
-            why = write(&mut sink, queue, options.ping, &heard) => why,
+            why = write(&mut sink, link, queue, options, &heard) => why,
             why = link.closed() => why,
         }
     };
@@ -93,28 +102,39 @@ where
 {
     let mut lanes = Lanes::default();
     let mut in_flight = FuturesUnordered::new();
+    let mut pace = Pace::new(options);
+    let mut bad_messages = 0;
     loop {
         tokio::select! {
             Some((id, place, result)) = in_flight.next() => {
                 lanes.leave(place);
                 link.respond(id, &result);
             }
-            frame = stream.next(), if in_flight.len() < options.max_requests_in_flight => {
+            () = pace.wait(), if pace.is_paused() => {}
+            frame = stream.next(), if in_flight.len() < options.max_requests_in_flight && !pace.is_paused() => {
                 heard.notify_one();
-                let text = match frame {
+                link.heard();
+                let (size, message) = match frame {
                     None | Some(Ok(Frame::Close(_))) => return Close::LEFT,
                     Some(Err(error)) => return why_reading_failed(link, &error),
-                    Some(Ok(Frame::Text(text))) => text,
-                    Some(Ok(Frame::Binary(_))) => {
-                        warn!(peer = link.name(), "binary message ignored");
+                    Some(Ok(Frame::Text(text))) if text.len() > options.max_message_bytes => return Close::TOO_BIG,
+                    Some(Ok(Frame::Text(text))) => {
+                        (text.len(), Message::parse(&text).map_err(|error| error.to_string()))
+                    }
+                    Some(Ok(Frame::Binary(bytes))) => (bytes.len(), Err("a binary message".to_owned())),
+                    Some(Ok(Frame::Ping(bytes) | Frame::Pong(bytes))) => {
+                        pace.take(link, bytes.len(), 1);
                         continue;
                     }
-                    Some(Ok(Frame::Ping(_) | Frame::Pong(_))) => continue,
                 };
-                if text.len() > options.max_message_bytes {
-                    return Close::TOO_BIG;
-                }
-                match Message::parse(&text) {
+                let cost = match &message {
+                    Ok(Message::Request(request)) => request.cost(),
+                    // There are no more of them than the server asked for, or they are ignored.
+                    Ok(Message::Response(_)) => 0,
+                    Ok(Message::Notification { .. }) | Err(_) => 1,
+                };
+                pace.take(link, size, cost);
+                match message {
                     Ok(Message::Request(request)) => {
                         let id = request.id;
                         let place = lanes.enter(&request);
@@ -130,11 +150,58 @@ where
                     }
                     Ok(Message::Response(response)) => link.handle_response(response),
                     Ok(Message::Notification { method }) => {
-                        debug!(peer = link.name(), method, "notification ignored");
+                        debug!(peer = link.name(), method = %Shown(&method), "notification ignored");
                     }
-                    Err(error) => warn!(peer = link.name(), %error, "text that is no message ignored"),
+                    Err(error) => {
+                        debug!(peer = link.name(), error = %Shown(&error), "text that is no message ignored");
+                        link.tally().count(Denied::BadMessage);
+                        bad_messages += 1;
+                        if bad_messages >= options.max_bad_messages {
+                            return Close::TOO_MANY_MISTAKES;
+                        }
+                    }
                 }
             }
+        }
+    }
+}
+
+/// How fast a client is listened to. Nothing is lost: what it sends too fast waits in its socket.
+struct Pace {
+    requests: Bucket,
+    bytes: Bucket,
+    paused_until: Option<Instant>,
+}
+
+impl Pace {
+    fn new(options: DriveOptions) -> Self {
+        let bucket = |rate: u32| Bucket::new(rate.into(), f64::from(rate) * BURST_SECONDS, Instant::now());
+        Self {
+            requests: bucket(options.max_requests_per_s),
+            bytes: bucket(options.max_received_bytes_per_s),
+            paused_until: None,
+        }
+    }
+
+    fn is_paused(&self) -> bool {
+        self.paused_until.is_some()
+    }
+
+    /// Takes a message into account.
+    fn take(&mut self, link: &Link, bytes: usize, cost: u32) {
+        let now = Instant::now();
+        // No message is as big as 2^52 bytes.
+        let bytes = self.bytes.take(bytes as f64, now);
+        self.paused_until = bytes.max(self.requests.take(cost.into(), now));
+        if self.is_paused() {
+            link.tally().count(Denied::Throttled);
+        }
+    }
+
+    async fn wait(&mut self) {
+        if let Some(until) = self.paused_until {
+            tokio::time::sleep_until(until).await;
+            self.paused_until = None;
         }
     }
 }
@@ -153,16 +220,18 @@ where
 
 async fn write(
     sink: &mut SplitSink<WebSocket, Frame>,
-    mut queue: mpsc::Receiver<String>,
-    ping: Duration,
+    link: &Link,
+    mut queue: Queue,
+    options: DriveOptions,
     heard: &tokio::sync::Notify,
 ) -> Close {
+    let DriveOptions { ping, write_timeout, .. } = options;
     let mut pings = tokio::time::interval_at(Instant::now() + ping, ping);
     pings.set_missed_tick_behavior(MissedTickBehavior::Delay);
     let mut silent_pings = 0;
     loop {
         let frame = tokio::select! {
-            Some(text) = queue.recv() => Frame::Text(text.into()),
+            Some(text) = queue.next() => Frame::Text(text),
             _ = pings.tick() => {
                 if silent_pings == 2 {
                     return Close::PING_TIMEOUT;
@@ -170,16 +239,20 @@ async fn write(
                 silent_pings += 1;
                 Frame::Ping(Default::default())
             }
+            () = link.asked() => Frame::Ping(Default::default()),
             () = heard.notified() => {
                 silent_pings = 0;
                 continue;
             }
         };
         // A client that reads nothing holds this up, and its queue fills meanwhile.
-        match tokio::time::timeout(ping, sink.send(frame)).await {
+        match tokio::time::timeout(write_timeout, sink.send(frame)).await {
             Ok(Ok(())) => {}
             Ok(Err(_gone)) => return Close::LEFT,
-            Err(_elapsed) => return Close::TOO_SLOW,
+            Err(_elapsed) => {
+                link.tally().count(Denied::SlowReader);
+                return Close::TOO_SLOW;
+            }
         }
     }
 }

@@ -4,17 +4,22 @@ use std::{
     collections::HashMap,
     sync::{
         Arc, Mutex, MutexGuard, PoisonError,
-        atomic::{AtomicU32, Ordering},
+        atomic::{AtomicU32, AtomicUsize, Ordering},
     },
     time::Duration,
 };
 
+use axum::extract::ws::Utf8Bytes;
 use serde::Serialize;
 use serde_json::Value;
-use tokio::sync::{mpsc, oneshot, watch};
-use tracing::{error, warn};
+use tokio::{
+    sync::{Notify, mpsc, oneshot, watch},
+    time::Instant,
+};
+use tracing::{debug, error};
 
 use super::message::{self, Refusal, Response};
+use crate::tally::{Denied, Tally};
 
 /// A peer's connection, as the rest of the server sees it. Clones are the same connection.
 #[derive(Clone, Debug)]
@@ -26,11 +31,40 @@ pub(crate) struct Link {
 struct Inner {
     /// For log lines: room and peer.
     name: String,
-    outgoing: mpsc::Sender<String>,
+    outgoing: mpsc::Sender<Utf8Bytes>,
+    /// Bytes of the texts in `outgoing`. One that several links send counts for each.
+    queued_bytes: AtomicUsize,
+    max_queued_bytes: usize,
+    /// Half of what may wait has been sent, or more.
+    drained: Notify,
+    /// The client is to be asked for a sign of life.
+    asked: Notify,
+    /// When the last frame of the client came.
+    heard: watch::Sender<Instant>,
+    tally: Arc<Tally>,
     pending: Mutex<HashMap<u32, oneshot::Sender<Result<Value, Refusal>>>>,
     next_id: AtomicU32,
     request_timeout: Duration,
     close: watch::Sender<Option<Close>>,
+}
+
+/// A client that was heard within this time is alive; so strangers can't have it asked more often.
+const JUST_NOW: Duration = Duration::from_secs(1);
+
+/// Bounds of what a link holds.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct LinkOptions {
+    pub(crate) max_queued_messages: usize,
+    pub(crate) max_queued_bytes: usize,
+    /// How long a client may take to answer.
+    pub(crate) request_timeout: Duration,
+}
+
+/// What waits to be sent over a link.
+#[derive(Debug)]
+pub(crate) struct Queue {
+    texts: mpsc::Receiver<Utf8Bytes>,
+    link: Link,
 }
 
 /// Why a connection ends: code and reason of the WebSocket's close frame.
@@ -54,6 +88,11 @@ pub(crate) enum RequestFailure {
 impl Close {
     /// Another connection took the peer's place. protoo-client does not reconnect after this code alone.
     pub(crate) const REPLACED: Self = Self { code: 4000, reason: "another connection with this peerId" };
+    /// Another participant has the id, and is alive. The code is that of `REPLACED`, so that protoo-client does not try again.
+    pub(crate) const ID_TAKEN: Self = Self { code: 4000, reason: "this peerId is taken" };
+    /// The same, and the one whose place it was did not answer.
+    pub(crate) const SILENT: Self =
+        Self { code: 4000, reason: "no sign of life, and another connection with this peerId" };
     /// ICE or DTLS of one of the peer's transports ended.
     pub(crate) const TRANSPORT_LOST: Self = Self { code: 4001, reason: "media transport lost" };
     pub(crate) const SHUTDOWN: Self = Self { code: 1001, reason: "server is shutting down" };
@@ -63,6 +102,8 @@ impl Close {
     pub(crate) const TOO_SLOW: Self = Self { code: 1008, reason: "too slow to take what is sent" };
     pub(crate) const TOO_BIG: Self = Self { code: 1009, reason: "message too big" };
     pub(crate) const WORKER_DIED: Self = Self { code: 1011, reason: "media worker died" };
+    pub(crate) const TOO_MANY_MISTAKES: Self =
+        Self { code: 1008, reason: "too many texts that are no messages" };
     pub(crate) const NO_ROOM: Self = Self { code: 1011, reason: "room can't be made" };
     pub(crate) const ROOM_FULL: Self = Self { code: 1013, reason: "room is full" };
     pub(crate) const TOO_MANY_ROOMS: Self = Self { code: 1013, reason: "too many rooms" };
@@ -70,21 +111,24 @@ impl Close {
 
 impl Link {
     /// Makes a link, and the queue of texts that its driver sends.
-    pub(crate) fn new(
-        name: String,
-        queue: usize,
-        request_timeout: Duration,
-    ) -> (Self, mpsc::Receiver<String>) {
-        let (outgoing, queue) = mpsc::channel(queue);
+    pub(crate) fn new(name: String, options: LinkOptions, tally: Arc<Tally>) -> (Self, Queue) {
+        let (outgoing, texts) = mpsc::channel(options.max_queued_messages);
         let inner = Inner {
             name,
             outgoing,
+            queued_bytes: AtomicUsize::new(0),
+            max_queued_bytes: options.max_queued_bytes,
+            drained: Notify::new(),
+            asked: Notify::new(),
+            heard: watch::Sender::new(Instant::now()),
+            tally,
             pending: Mutex::default(),
             next_id: AtomicU32::new(rand::random()),
-            request_timeout,
+            request_timeout: options.request_timeout,
             close: watch::Sender::new(None),
         };
-        (Self { inner: Arc::new(inner) }, queue)
+        let link = Self { inner: Arc::new(inner) };
+        (link.clone(), Queue { texts, link })
     }
 
     /// Room and peer, for log lines.
@@ -92,9 +136,62 @@ impl Link {
         &self.inner.name
     }
 
+    /// Where what this client is refused is counted.
+    pub(crate) fn tally(&self) -> &Tally {
+        &self.inner.tally
+    }
+
     /// Sends a notification. A closed connection ignores it; one whose queue is full is closed.
     pub(crate) fn notify(&self, method: &str, data: &impl Serialize) {
         self.send(message::notification(method, data));
+    }
+
+    /// Whether the client shows a sign of life within this time; it is asked for one unless it has just shown one.
+    pub(crate) async fn is_alive(&self, within: Duration) -> bool {
+        let mut heard = self.inner.heard.subscribe();
+        if heard.borrow_and_update().elapsed() < JUST_NOW {
+            return true;
+        }
+        self.inner.asked.notify_one();
+        tokio::select! {
+            heard = tokio::time::timeout(within, heard.changed()) => matches!(heard, Ok(Ok(()))),
+            _ = self.closed() => false,
+        }
+    }
+
+    /// A frame of the client has come.
+    pub(super) fn heard(&self) {
+        self.inner.heard.send_replace(Instant::now());
+    }
+
+    /// Waits until somebody wants a sign of life.
+    pub(super) async fn asked(&self) {
+        self.inner.asked.notified().await;
+    }
+
+    /// Sends a notification that was written once for all that hear it.
+    pub(crate) fn tell(&self, text: &Utf8Bytes) {
+        self.enqueue(text.clone());
+    }
+
+    /// Waits until at least half of the queue is free, or the connection is closed: for what may be many messages at once.
+    pub(crate) async fn has_room(&self) {
+        let has_room = async {
+            loop {
+                let drained = self.inner.drained.notified();
+                let queued = self.inner.queued_bytes.load(Ordering::Relaxed);
+                let free = self.inner.outgoing.capacity();
+                if queued <= self.inner.max_queued_bytes / 2 && free >= self.inner.outgoing.max_capacity() / 2
+                {
+                    return;
+                }
+                drained.await;
+            }
+        };
+        tokio::select! {
+            () = has_room => {}
+            _ = self.closed() => {}
+        }
     }
 
     /// Sends a request and waits for the client's answer.
@@ -119,13 +216,13 @@ impl Link {
         }
     }
 
-    /// Ends the connection; the first reason counts.
-    pub(crate) fn close(&self, why: Close) {
+    /// Ends the connection; the first reason counts. False if it was closed already.
+    pub(crate) fn close(&self, why: Close) -> bool {
         self.inner.close.send_if_modified(|close| {
             let first = close.is_none();
             close.get_or_insert(why);
             first
-        });
+        })
     }
 
     /// Waits until somebody closes the connection.
@@ -147,22 +244,60 @@ impl Link {
         match self.pending().remove(&response.id) {
             // The asker may have gone away meanwhile.
             Some(answered) => drop(answered.send(response.result)),
-            None => warn!(peer = self.name(), id = response.id, "response to no request is ignored"),
+            // The answer of a slow client, too.
+            None => debug!(peer = self.name(), id = response.id, "response to no request is ignored"),
         }
     }
 
     fn send(&self, text: Result<String, serde_json::Error>) {
-        let text = match text {
-            Ok(text) => text,
-            Err(error) => return error!(peer = self.name(), %error, "a message can't be written as JSON"),
-        };
-        if let Err(mpsc::error::TrySendError::Full(_)) = self.inner.outgoing.try_send(text) {
-            self.close(Close::TOO_SLOW);
+        match text {
+            Ok(text) => self.enqueue(text.into()),
+            Err(error) => error!(peer = self.name(), %error, "a message can't be written as JSON"),
+        }
+    }
+
+    /// Puts a text into the queue. A connection whose queue has no room for it is closed.
+    fn enqueue(&self, text: Utf8Bytes) {
+        let Inner { outgoing, queued_bytes, max_queued_bytes, .. } = &*self.inner;
+        let bytes = text.len();
+        let fits =
+            queued_bytes.fetch_add(bytes, Ordering::Relaxed).saturating_add(bytes) <= *max_queued_bytes;
+        let sent = if fits { outgoing.try_send(text) } else { Err(mpsc::error::TrySendError::Full(text)) };
+        if let Err(error) = sent {
+            queued_bytes.fetch_sub(bytes, Ordering::Relaxed);
+            if matches!(error, mpsc::error::TrySendError::Full(_)) && self.close(Close::TOO_SLOW) {
+                self.tally().count(Denied::SlowReader);
+            }
         }
     }
 
     fn pending(&self) -> MutexGuard<'_, HashMap<u32, oneshot::Sender<Result<Value, Refusal>>>> {
         self.inner.pending.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Queue {
+    /// The next text to send; waits for it.
+    pub(crate) async fn next(&mut self) -> Option<Utf8Bytes> {
+        let text = self.texts.recv().await?;
+        self.took(text.len());
+        Some(text)
+    }
+
+    /// The next text, if there is one.
+    #[cfg(test)]
+    pub(crate) fn try_next(&mut self) -> Option<Utf8Bytes> {
+        let text = self.texts.try_recv().ok()?;
+        self.took(text.len());
+        Some(text)
+    }
+
+    fn took(&self, bytes: usize) {
+        let Inner { queued_bytes, max_queued_bytes, drained, outgoing, .. } = &*self.link.inner;
+        let queued = queued_bytes.fetch_sub(bytes, Ordering::Relaxed) - bytes;
+        if queued <= max_queued_bytes / 2 && outgoing.capacity() >= outgoing.max_capacity() / 2 {
+            drained.notify_waiters();
+        }
     }
 }
 
@@ -180,12 +315,18 @@ impl Drop for ForgetOnDrop<'_> {
 
 #[cfg(test)]
 mod tests {
+    use futures_util::FutureExt;
     use serde_json::json;
 
     use super::*;
 
-    fn link(queue: usize) -> (Link, mpsc::Receiver<String>) {
-        Link::new("room/peer".into(), queue, Duration::from_secs(20))
+    fn link(queue: usize) -> (Link, Queue) {
+        let options = LinkOptions {
+            max_queued_messages: queue,
+            max_queued_bytes: 1000,
+            request_timeout: Duration::from_secs(20),
+        };
+        Link::new("room/peer".into(), options, Tally::for_test())
     }
 
     #[tokio::test]
@@ -197,6 +338,58 @@ mod tests {
         assert_eq!(*link.inner.close.borrow(), None);
         link.notify("x", &json!({}));
         assert_eq!(link.closed().await, Close::TOO_SLOW);
+    }
+
+    #[tokio::test]
+    async fn a_queue_is_bounded_in_bytes_too_and_what_was_sent_counts_no_more() {
+        let (link, mut queue) = link(100);
+        let data = "x".repeat(300);
+        for _ in 0..10 {
+            link.notify("x", &data);
+            link.notify("x", &data);
+            queue.next().await.unwrap();
+            queue.next().await.unwrap();
+        }
+        assert_eq!(*link.inner.close.borrow(), None);
+        for _ in 0..3 {
+            link.notify("x", &data);
+        }
+        assert_eq!(link.closed().await, Close::TOO_SLOW);
+        assert_eq!(link.tally().counted(Denied::SlowReader), 1);
+        link.notify("x", &data);
+        assert_eq!(link.tally().counted(Denied::SlowReader), 1, "a connection is closed once");
+    }
+
+    #[tokio::test]
+    async fn many_messages_at_once_wait_for_room_in_the_queue() {
+        let (link, mut queue) = link(100);
+        link.notify("x", &"x".repeat(600));
+        let waiting = tokio::spawn({
+            let link = link.clone();
+            async move { link.has_room().await }
+        });
+        tokio::task::yield_now().await;
+        assert!(!waiting.is_finished());
+        queue.next().await.unwrap();
+        waiting.await.unwrap();
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_silent_client_is_asked_for_a_sign_of_life_and_has_a_moment_to_give_it() {
+        let (link, _queue) = link(2);
+        tokio::time::sleep(JUST_NOW).await;
+        let within = Duration::from_secs(3);
+        let (alive, ()) = tokio::join!(link.is_alive(within), async {
+            link.asked().await;
+            link.heard();
+        });
+        assert!(alive);
+        assert!(link.is_alive(within).await, "it was heard just now");
+        assert!(link.asked().now_or_never().is_none(), "and is not asked again");
+        tokio::time::sleep(JUST_NOW).await;
+        let start = Instant::now();
+        assert!(!link.is_alive(within).await);
+        assert_eq!(start.elapsed(), within);
     }
 
     #[tokio::test]
@@ -214,7 +407,7 @@ mod tests {
             let link = link.clone();
             async move { link.request("newConsumer", &json!({})).await }
         });
-        let text: Value = serde_json::from_str(&queue.recv().await.unwrap()).unwrap();
+        let text: Value = serde_json::from_str(&queue.next().await.unwrap()).unwrap();
         let id = u32::try_from(text["id"].as_u64().unwrap()).unwrap();
         link.handle_response(Response { id: id.wrapping_add(1), result: Ok(json!("other")) });
         link.handle_response(Response { id, result: Ok(json!("mine")) });

@@ -66,9 +66,36 @@ impl Refusal {
         Self { code: 404, reason: format!("{what} with id \"{id}\" not found") }
     }
 
+    /// The server has enough to do already.
+    pub(crate) fn busy(reason: impl fmt::Display) -> Self {
+        Self { code: 503, reason: reason.to_string() }
+    }
+
     /// Anything else.
     pub(crate) fn failed(reason: impl fmt::Display) -> Self {
         Self { code: 500, reason: reason.to_string() }
+    }
+}
+
+/// What a request costs of `limits.max_requests_per_s` that everybody in the room hears of, or that makes something.
+const DEAR: u32 = 10;
+
+impl Request {
+    /// How many simple requests this one counts for.
+    pub(crate) fn cost(&self) -> u32 {
+        match self.method.as_str() {
+            "createWebRtcTransport"
+            | "prepare"
+            | "join"
+            | "produce"
+            | "produceData"
+            | "closeProducer"
+            | "pauseProducer"
+            | "resumeProducer"
+            | "changeDisplayName"
+            | "restartIce" => DEAR,
+            _ => 1,
+        }
     }
 }
 

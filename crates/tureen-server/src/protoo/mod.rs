@@ -5,8 +5,10 @@ mod lanes;
 mod link;
 mod message;
 
+#[cfg(test)]
+pub(crate) use self::link::Queue;
 pub(crate) use self::{
     driver::{DriveOptions, drive},
-    link::{Close, Link},
-    message::{Refusal, Request},
+    link::{Close, Link, LinkOptions},
+    message::{Refusal, Request, notification},
 };

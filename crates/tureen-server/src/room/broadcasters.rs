@@ -1,9 +1,14 @@
-//! Broadcasters: participants without a signalling connection, run over HTTP. They last until they are removed or
-//! the room ends; they don't hold it open.
+//! Broadcasters: participants without a signalling connection, run over HTTP. They last until they are removed, the room
+//! ends, or nothing has been heard of them for a while; they don't hold the room open.
 
 use std::{collections::HashMap, sync::Arc};
 
 use serde_json::{Map, Value, json};
+use tokio::{
+    sync::OwnedSemaphorePermit,
+    task::{AbortHandle, JoinHandle},
+    time::Instant,
+};
 use tracing::info;
 use tureen::{
     consumer::Consumer,
@@ -17,13 +22,20 @@ use super::{
     ConsumerEntry, Joined, Room, State,
     consuming::Source,
     data::DataSource,
+    lengths::{check_app_data, check_device, check_name, check_parameters},
     wire::{
         AddBroadcaster, BroadcasterTransportKind, ConnectBroadcasterTransport, ConnectedPlainTransport,
         ConsumedByBroadcaster, CreateBroadcasterTransport, CreatedPlainTransport, CreatedTransport,
         ProduceByBroadcaster, ProduceDataByBroadcaster, write,
     },
 };
-use crate::{protoo::Refusal, workers::LoadUnit};
+use crate::{
+    networks::why_special,
+    per_address::Slot,
+    protoo::Refusal,
+    tally::{Denied, Shown},
+    workers::LoadUnit,
+};
 
 type Answer = Result<Value, Refusal>;
 
@@ -34,13 +46,29 @@ pub(super) struct Broadcaster {
     pub(super) about: Joined,
     pub(super) producers: HashMap<ProducerId, Producer>,
     transports: HashMap<TransportId, TransportEntry>,
-    consumers: HashMap<ConsumerId, ConsumerEntry>,
+    consumers: HashMap<ConsumerId, (TransportId, ConsumerEntry)>,
     pub(super) data_producers: HashMap<DataProducerId, DataSource>,
-    data_consumers: HashMap<DataConsumerId, DataConsumer>,
+    data_consumers: HashMap<DataConsumerId, (TransportId, DataConsumer)>,
+    /// When the last request about it came.
+    renewed: Instant,
+    /// Removes it when nothing is heard of it.
+    lease: Option<Lease>,
+    _slot: Option<Slot>,
+}
+
+/// The task that watches a broadcaster; it ends with it.
+struct Lease(AbortHandle);
+
+impl Drop for Lease {
+    fn drop(&mut self) {
+        self.0.abort();
+    }
 }
 
 struct TransportEntry {
     transport: BroadcasterTransport,
+    /// The sockets of a plain transport.
+    _sockets: Option<OwnedSemaphorePermit>,
     _load: LoadUnit,
 }
 
@@ -66,8 +94,12 @@ pub(crate) struct Broadcasting {
 }
 
 impl Room {
-    /// Lets a broadcaster in. Its answer lists what it can consume.
-    pub(crate) fn add_broadcaster(&self, asked: &AddBroadcaster) -> Result<Value, AddBroadcasterError> {
+    /// Lets a broadcaster in, which takes the slot. Its answer lists what it can consume.
+    pub(crate) fn add_broadcaster(
+        self: &Arc<Self>,
+        asked: &AddBroadcaster,
+        slot: &mut Option<Slot>,
+    ) -> Result<(Broadcasting, Value), AddBroadcasterError> {
         let AddBroadcaster { id, display_name, device, rtp_capabilities } = asked;
         let about = Joined {
             display_name: display_name.clone(),
@@ -76,13 +108,19 @@ impl Room {
             hears_data: false,
         };
         let refuse = |refusal| Err(AddBroadcasterError::Refused(refusal));
-        let limit = self.config.limits.max_broadcasters_per_room;
+        let limits = &self.config().limits;
+        check_name(limits, "displayName", display_name)
+            .and_then(|()| check_device(limits, &about.device))
+            .and_then(|()| check_parameters(limits, "rtpCapabilities", rtp_capabilities))
+            .map_err(AddBroadcasterError::Refused)?;
+        let limit = limits.max_broadcasters_per_room;
         let mut state = self.lock();
         if state.ended {
             return Err(AddBroadcasterError::Ended);
         }
         if state.broadcasters.len() >= limit {
-            return refuse(Refusal::failed(format_args!("a room has at most {limit} broadcasters")));
+            self.tally().count(Denied::Broadcaster);
+            return refuse(Refusal::forbidden(format_args!("a room has at most {limit} broadcasters")));
         }
         if state.broadcasters.contains_key(id) || state.peers.contains_key(id) {
             return refuse(Refusal::bad_request(format_args!("there is a participant \"{id}\" already")));
@@ -93,7 +131,10 @@ impl Room {
             None => Vec::new(),
         };
         state.tell_all("newPeer", &about.describe(id));
-        info!(room = self.id, broadcaster = id, name = about.display_name, "broadcaster added");
+        if self.tally().may_log() {
+            let (room, broadcaster, name) = (Shown(&self.id), Shown(id), Shown(display_name));
+            info!(%room, %broadcaster, %name, "broadcaster added");
+        }
         state.sessions += 1;
         let broadcaster = Broadcaster {
             number: state.sessions,
@@ -103,15 +144,22 @@ impl Room {
             consumers: HashMap::new(),
             data_producers: HashMap::new(),
             data_consumers: HashMap::new(),
+            renewed: Instant::now(),
+            lease: None,
+            _slot: slot.take(),
         };
+        let number = broadcaster.number;
         state.broadcasters.insert(id.clone(), broadcaster);
-        Ok(json!({ "peers": peers }))
+        drop(state);
+        let added = Broadcasting { room: Arc::clone(self), id: id.clone(), number };
+        Ok((added, json!({ "peers": peers })))
     }
 
-    /// The broadcaster of this id.
+    /// The broadcaster of this id, for a request about it, which renews its lease.
     pub(crate) fn broadcaster(self: &Arc<Self>, id: &str) -> Result<Broadcasting, Refusal> {
-        let state = self.lock();
-        let found = state.broadcasters.get(id).ok_or_else(|| Refusal::not_found("broadcaster", id))?;
+        let mut state = self.lock();
+        let found = state.broadcasters.get_mut(id).ok_or_else(|| Refusal::not_found("broadcaster", id))?;
+        found.renewed = Instant::now();
         Ok(Broadcasting { room: Arc::clone(self), id: id.to_owned(), number: found.number })
     }
 
@@ -137,6 +185,43 @@ impl Broadcasting {
         &self.room
     }
 
+    /// As others are told of it.
+    pub(crate) fn describe(&self) -> Result<Value, Refusal> {
+        self.look(|broadcaster| broadcaster.about.describe(&self.id))
+    }
+
+    /// The task that removes it when nothing is heard of it.
+    pub(crate) fn keep(&self, lease: JoinHandle<()>) {
+        let lease = Lease(lease.abort_handle());
+        // If it has been removed already, the task ends at once.
+        let _ = self.look(|broadcaster| broadcaster.lease = Some(lease));
+    }
+
+    /// When the last request about it came.
+    pub(crate) fn renewed(&self) -> Result<Instant, Refusal> {
+        self.look(|broadcaster| broadcaster.renewed)
+    }
+
+    /// What has come by its transports so far.
+    pub(crate) async fn bytes_received(&self) -> Result<u64, Refusal> {
+        let transports: Vec<_> = self.look(|broadcaster| {
+            broadcaster.transports.values().map(|entry| entry.transport.clone()).collect()
+        })?;
+        let mut all = 0;
+        for transport in transports {
+            // Of a transport that is being closed nothing has come.
+            all += match transport {
+                BroadcasterTransport::WebRtc(transport) => {
+                    transport.get_stats().await.map_or(0, |stats| stats[0].bytes_received)
+                }
+                BroadcasterTransport::Plain(transport) => {
+                    transport.get_stats().await.map_or(0, |stats| stats[0].bytes_received)
+                }
+            };
+        }
+        Ok(all)
+    }
+
     /// Takes the broadcaster out of the room.
     pub(crate) fn remove(&self) -> Result<(), Refusal> {
         let removed = {
@@ -148,19 +233,22 @@ impl Broadcasting {
             removed
         };
         drop(removed);
-        info!(room = self.room.id, broadcaster = self.id, "broadcaster removed");
+        if self.room.tally().may_log() {
+            info!(room = %Shown(&self.room.id), broadcaster = %Shown(&self.id), "broadcaster removed");
+        }
         Ok(())
     }
 
     pub(crate) async fn create_transport(&self, asked: CreateBroadcasterTransport) -> Answer {
         let room = &self.room;
-        let limit = room.config.limits.max_transports_per_peer;
+        let limit = room.config().limits.max_transports_per_peer;
         let check_limit = |count: usize| match count < limit {
             true => Ok(()),
-            false => Err(Refusal::failed(format_args!("a broadcaster has at most {limit} transports"))),
+            false => Err(Refusal::forbidden(format_args!("a broadcaster has at most {limit} transports"))),
         };
         self.look(|broadcaster| check_limit(broadcaster.transports.len()))??;
 
+        let mut sockets = None;
         let (transport, answer) = match asked.r#type {
             BroadcasterTransportKind::Webrtc => {
                 let transport =
@@ -169,12 +257,19 @@ impl Broadcasting {
                 (BroadcasterTransport::WebRtc(transport), answer)
             }
             BroadcasterTransportKind::Plain => {
+                let count = if asked.rtcp_mux { 1 } else { 2 };
+                let permit = Arc::clone(&room.shared.plain_sockets).try_acquire_many_owned(count);
+                sockets = Some(permit.map_err(|_| {
+                    room.tally().count(Denied::PlainSocket);
+                    Refusal::busy("the server has as many plain transports as it may have")
+                })?);
                 let transport = room.create_plain_transport(&asked).await?;
                 let answer = write(&CreatedPlainTransport::describe(&transport))?;
                 (BroadcasterTransport::Plain(transport), answer)
             }
         };
-        let entry = TransportEntry { transport: transport.clone(), _load: room.worker.add_load() };
+        let entry =
+            TransportEntry { transport: transport.clone(), _sockets: sockets, _load: room.worker.add_load() };
         self.look(|broadcaster| {
             check_limit(broadcaster.transports.len())?;
             broadcaster.transports.insert(transport.as_transport().id(), entry);
@@ -192,14 +287,36 @@ impl Broadcasting {
             BroadcasterTransport::WebRtc(transport) => transport
                 .connect(WebRtcTransportRemoteParameters { dtls_parameters })
                 .await
-                .map_err(Refusal::failed),
+                .map_err(Refusal::from),
             BroadcasterTransport::Plain(_) => {
                 Err(Refusal::bad_request("a plain transport is connected by plain-connect"))
             }
         }
     }
 
-    /// Tells a plain transport that does not find it out by itself where its far end is.
+    /// Whether the configuration lets media be sent to an address from which nothing has come yet. Refuses addresses that are
+    /// nobody's own, unless the configuration names them.
+    fn may_send_unasked(&self, remote: &PlainTransportRemoteParameters) -> Result<bool, Refusal> {
+        for (name, port) in [("port", remote.port), ("rtcpPort", remote.rtcp_port)] {
+            if port == Some(0) {
+                return Err(Refusal::bad_request(format_args!("{name} 0 is nobody's")));
+            }
+        }
+        // The transport names what is missing.
+        let Some(ip) = remote.ip else { return Ok(false) };
+        if !ip.is_unspecified()
+            && self.room.config().rtc.plain_connect_to.iter().any(|network| network.contains(ip))
+        {
+            return Ok(true);
+        }
+        match why_special(ip) {
+            Some(why) => Err(Refusal::forbidden(format_args!("{ip} is {why}: see rtc.plain_connect_to"))),
+            None => Ok(false),
+        }
+    }
+
+    /// Tells a plain transport that does not find it out by itself where its far end is. What is sent there begins with the
+    /// first datagram from there.
     pub(crate) async fn plain_connect(
         &self,
         id: TransportId,
@@ -208,7 +325,10 @@ impl Broadcasting {
         let BroadcasterTransport::Plain(transport) = self.transport(id)? else {
             return Err(Refusal::bad_request("a WebRTC transport is connected by connect"));
         };
-        transport.connect(asked).await.map_err(Refusal::bad_request)?;
+        match self.may_send_unasked(&asked)? {
+            true => transport.connect(asked).await?,
+            false => transport.connect_when_heard(asked).await?,
+        }
         write(&ConnectedPlainTransport {
             tuple: transport.tuple(),
             rtcp_tuple: transport.rtcp_tuple(),
@@ -218,15 +338,16 @@ impl Broadcasting {
 
     pub(crate) async fn produce(&self, id: TransportId, asked: ProduceByBroadcaster) -> Answer {
         let ProduceByBroadcaster { kind, rtp_parameters } = asked;
-        let limit = self.room.config.limits.max_producers_per_peer;
+        check_parameters(&self.room.config().limits, "rtpParameters", &rtp_parameters)?;
+        let limit = self.room.config().limits.max_producers_per_peer;
         let check_limit = |count: usize| match count < limit {
             true => Ok(()),
-            false => Err(Refusal::failed(format_args!("a broadcaster has at most {limit} producers"))),
+            false => Err(Refusal::forbidden(format_args!("a broadcaster has at most {limit} producers"))),
         };
         self.look(|broadcaster| check_limit(broadcaster.producers.len()))??;
         let transport = self.transport(id)?;
         let options = ProducerOptions::new(kind, rtp_parameters);
-        let producer = transport.as_transport().produce(options).await.map_err(Refusal::bad_request)?;
+        let producer = transport.as_transport().produce(options).await?;
         let producer_id = producer.id();
         self.room.hear(&producer).await;
 
@@ -241,12 +362,23 @@ impl Broadcasting {
     }
 
     pub(crate) async fn consume(&self, id: TransportId, producer_id: ProducerId) -> Answer {
-        let limit = self.room.config.limits.max_consumers_per_broadcaster;
+        let limit = self.room.config().limits.max_consumers_per_broadcaster;
         let check_limit = |count: usize| match count < limit {
             true => Ok(()),
-            false => Err(Refusal::failed(format_args!("a broadcaster has at most {limit} consumers"))),
+            false => Err(Refusal::forbidden(format_args!("a broadcaster has at most {limit} consumers"))),
         };
-        self.look(|broadcaster| check_limit(broadcaster.consumers.len()))??;
+        // Everything is sent once by each transport, whatever is asked for.
+        let check = |broadcaster: &Broadcaster| {
+            check_limit(broadcaster.consumers.len())?;
+            let mut there = broadcaster.consumers.values();
+            match there.any(|(of, entry)| *of == id && entry.consumer.producer_id() == producer_id) {
+                false => Ok(()),
+                true => {
+                    Err(Refusal::bad_request(format_args!("transport {id} consumes {producer_id} already")))
+                }
+            }
+        };
+        self.look(|broadcaster| check(broadcaster))??;
         let transport = self.transport(id)?;
         let rtp_capabilities = self
             .look(|broadcaster| broadcaster.about.rtp_capabilities.clone())?
@@ -256,7 +388,9 @@ impl Broadcasting {
         }
         let mut options = ConsumerOptions::new(producer_id, rtp_capabilities);
         options.enable_rtx = Some(true);
-        let consumer = transport.as_transport().consume(options).await.map_err(Refusal::bad_request)?;
+        let busy = || Refusal::busy("room or server have as many consumers as they may have");
+        let place = self.room.place_for_consumer().ok_or_else(busy)?;
+        let consumer = transport.as_transport().consume(options).await?;
         let answer = write(&ConsumedByBroadcaster {
             id: consumer.id(),
             producer_id,
@@ -264,11 +398,11 @@ impl Broadcasting {
             rtp_parameters: consumer.rtp_parameters(),
             r#type: consumer.r#type(),
         })?;
-        let entry = ConsumerEntry { consumer: consumer.clone(), _load: self.room.worker.add_load() };
+        let entry = ConsumerEntry { consumer: consumer.clone(), _place: place };
         self.look(|broadcaster| {
-            check_limit(broadcaster.consumers.len())?;
-            broadcaster.consumers.insert(consumer.id(), entry);
-            Ok(())
+            check(broadcaster)?;
+            broadcaster.consumers.insert(consumer.id(), (id, entry));
+            Ok::<_, Refusal>(())
         })??;
         self.forget_with_producer(&consumer);
         Ok(answer)
@@ -286,18 +420,23 @@ impl Broadcasting {
     }
 
     pub(crate) async fn produce_data(&self, id: TransportId, asked: ProduceDataByBroadcaster) -> Answer {
-        let limit = self.room.config.limits.max_data_producers_per_peer;
+        let limits = &self.room.config().limits;
+        check_name(limits, "label", &asked.label)?;
+        check_name(limits, "protocol", &asked.protocol)?;
+        check_app_data(limits, asked.app_data.as_ref())?;
+        let limit = limits.max_data_producers_per_peer;
         let check_limit = |count: usize| match count < limit {
             true => Ok(()),
-            false => Err(Refusal::failed(format_args!("a broadcaster has at most {limit} data producers"))),
+            false => {
+                Err(Refusal::forbidden(format_args!("a broadcaster has at most {limit} data producers")))
+            }
         };
         self.look(|broadcaster| check_limit(broadcaster.data_producers.len()))??;
         let mut options = DataProducerOptions::new_sctp(asked.sctp_stream_parameters.into());
         options.label = asked.label;
         options.protocol = asked.protocol;
         let transport = self.transport(id)?;
-        let data_producer =
-            transport.as_transport().produce_data(options).await.map_err(Refusal::bad_request)?;
+        let data_producer = transport.as_transport().produce_data(options).await?;
         let id = data_producer.id();
         let app_data = asked.app_data.unwrap_or_default();
         let source = DataSource { peer_id: Some(self.id.clone()), data_producer, app_data };
@@ -311,24 +450,38 @@ impl Broadcasting {
     }
 
     pub(crate) async fn consume_data(&self, id: TransportId, data_producer_id: DataProducerId) -> Answer {
-        let limit = self.room.config.limits.max_consumers_per_broadcaster;
+        let limit = self.room.config().limits.max_consumers_per_broadcaster;
         let check_limit = |count: usize| match count < limit {
             true => Ok(()),
-            false => Err(Refusal::failed(format_args!("a broadcaster has at most {limit} data consumers"))),
+            false => {
+                Err(Refusal::forbidden(format_args!("a broadcaster has at most {limit} data consumers")))
+            }
         };
-        self.look(|broadcaster| check_limit(broadcaster.data_consumers.len()))??;
-        let transport = self.transport(id)?;
+        let transport_id = id;
+        let check = |broadcaster: &Broadcaster| {
+            check_limit(broadcaster.data_consumers.len())?;
+            let mut there = broadcaster.data_consumers.values();
+            let is_it = |consumer: &DataConsumer| consumer.data_producer_id() == data_producer_id;
+            match there.any(|(of, consumer)| *of == transport_id && is_it(consumer)) {
+                false => Ok(()),
+                true => {
+                    let why = format_args!("transport {transport_id} consumes {data_producer_id} already");
+                    Err(Refusal::bad_request(why))
+                }
+            }
+        };
+        self.look(|broadcaster| check(broadcaster))??;
+        let transport = self.transport(transport_id)?;
         let options = DataConsumerOptions::new_sctp(data_producer_id);
-        let data_consumer =
-            transport.as_transport().consume_data(options).await.map_err(Refusal::bad_request)?;
+        let data_consumer = transport.as_transport().consume_data(options).await?;
         let id = data_consumer.id();
         let stream_id = data_consumer.sctp_stream_parameters().map(|parameters| parameters.stream_id());
         let me = self.clone();
         let forget = move || drop(me.look(|broadcaster| broadcaster.data_consumers.remove(&id)));
         self.look(|broadcaster| {
-            check_limit(broadcaster.data_consumers.len())?;
-            broadcaster.data_consumers.insert(id, data_consumer.clone());
-            Ok(())
+            check(broadcaster)?;
+            broadcaster.data_consumers.insert(id, (transport_id, data_consumer.clone()));
+            Ok::<_, Refusal>(())
         })??;
         data_consumer.on_data_producer_close(forget).detach();
         Ok(json!({ "id": id, "streamId": stream_id }))

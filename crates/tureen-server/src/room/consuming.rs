@@ -72,6 +72,7 @@ impl Session {
             debug!(peer = name, producer = %source.producer_id, "peer can't consume this");
             return None;
         }
+        let place = self.room().place_for_consumer()?;
         let consumer = match transport.consume(options).await {
             Ok(consumer) => consumer,
             Err(error) => {
@@ -81,7 +82,7 @@ impl Session {
         };
         self.report(&consumer);
         let id = consumer.id();
-        let entry = ConsumerEntry { consumer: consumer.clone(), _load: self.room().worker.add_load() };
+        let entry = ConsumerEntry { consumer: consumer.clone(), _place: place };
         self.with_peer(|peer| peer.consumers.insert(id, entry)).ok()?;
         if consumer.closed() {
             // The producer closed before the consumer was in the table. The client need not hear of it.
@@ -95,6 +96,8 @@ impl Session {
     async fn announce(self, consumer: Consumer, source: Source) {
         let name = self.link().name();
         let id = consumer.id();
+        // Whoever joins a big room is told of hundreds.
+        self.link().has_room().await;
         let producer_paused = consumer.producer_paused();
         let announcement = NewConsumer {
             peer_id: &source.peer_id,

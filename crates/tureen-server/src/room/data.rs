@@ -13,9 +13,10 @@ use tureen::{
 use super::{
     DataProducerEntry, Peer, Room, Session, State,
     bot::BOT,
+    lengths::{check_app_data, check_name},
     wire::{AboutDataConsumer, NewDataConsumer, OfTransport, ProduceData},
 };
-use crate::protoo::Refusal;
+use crate::{protoo::Refusal, tally::Denied};
 
 /// What everybody hears at once. Other labels are for those who join later, and the bot's for the bot.
 const CHAT: &str = "chat";
@@ -54,7 +55,11 @@ impl Room {
 impl Session {
     pub(super) async fn produce_data(&self, asked: ProduceData) -> Result<Value, Refusal> {
         let ProduceData { transport_id, sctp_stream_parameters, label, protocol, app_data } = asked;
-        let limit = self.room().config.limits.max_data_producers_per_peer;
+        let limits = &self.room().config().limits;
+        check_name(limits, "label", &label)?;
+        check_name(limits, "protocol", &protocol)?;
+        check_app_data(limits, app_data.as_ref())?;
+        let limit = limits.max_data_producers_per_peer;
         let check_limit = |count: usize| match count < limit {
             true => Ok(()),
             false => Err(Refusal::forbidden(format_args!("a peer has at most {limit} data producers"))),
@@ -64,7 +69,7 @@ impl Session {
         let mut options = DataProducerOptions::new_sctp(sctp_stream_parameters.into());
         options.label = label;
         options.protocol = protocol;
-        let data_producer = transport.produce_data(options).await.map_err(Refusal::failed)?;
+        let data_producer = transport.produce_data(options).await?;
         let id = data_producer.id();
         let heard_by_bot = match data_producer.label().as_str() {
             BOT => self.room().bot.listen(self, id).await,
@@ -92,8 +97,13 @@ impl Session {
         let Some(transport) = peer.transports.values().find(|entry| entry.consuming) else { return };
         let transport = transport.transport.clone();
         let session = self.clone();
+        let most = self.room().config().limits.max_data_consumers_per_peer;
         peer.spawn(async move {
             for source in sources {
+                if !matches!(session.with_peer(|peer| peer.data_consumers.len() < most), Ok(true)) {
+                    session.link().tally().count(Denied::DataConsumer);
+                    continue;
+                }
                 let Some(data_consumer) = session.make_data_consumer(&transport, &source).await else {
                     continue;
                 };
@@ -149,6 +159,7 @@ impl Session {
             protocol: data_consumer.protocol(),
             app_data: &source.app_data,
         };
+        self.link().has_room().await;
         if let Err(failure) = self.link().request("newDataConsumer", &announcement).await {
             debug!(peer = self.link().name(), data_consumer = %id, %failure, "data consumer given up");
             self.forget_data_consumer(id);

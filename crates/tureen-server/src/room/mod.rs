@@ -8,19 +8,30 @@ mod bot;
 mod broadcasters;
 mod consuming;
 mod data;
+mod faults;
+mod lengths;
 mod requests;
+mod secret;
 mod session;
 mod speakers;
 mod wire;
 
 use std::{
     collections::{BTreeMap, HashMap, HashSet},
-    sync::{Arc, Mutex, MutexGuard, PoisonError, Weak},
+    sync::{
+        Arc, Mutex, MutexGuard, PoisonError, Weak,
+        atomic::{AtomicUsize, Ordering},
+    },
 };
 
+use axum::extract::ws::Utf8Bytes;
 use serde::Serialize;
 use serde_json::{Map, Value, json};
-use tokio::{sync::watch, task::JoinSet};
+use tokio::{
+    sync::{Semaphore, watch},
+    task::JoinSet,
+};
+use tracing::error;
 use tureen::{
     consumer::Consumer,
     data_consumer::DataConsumer,
@@ -35,13 +46,15 @@ use self::{
 };
 pub(crate) use self::{
     broadcasters::{AddBroadcasterError, Broadcasting},
+    secret::Secret,
     session::Session,
     wire::AddBroadcaster,
 };
 use crate::{
     addresses::plain_listen_info,
-    config::ServerConfig,
-    protoo::{Close, Link, Refusal},
+    config::{Limits, ServerConfig},
+    protoo::{Close, Link, Refusal, notification},
+    tally::{Denied, Tally},
     workers::{LoadUnit, MediaWorker},
 };
 
@@ -54,9 +67,19 @@ pub(crate) struct Room {
     bot: Bot,
     worker: MediaWorker,
     consumer_replicas: u8,
-    config: Arc<ServerConfig>,
+    shared: Shared,
+    /// Consumers of all its peers.
+    consumers: Arc<AtomicUsize>,
     state: Mutex<State>,
     _load: LoadUnit,
+}
+
+/// What all rooms of a server share.
+pub(crate) struct Shared {
+    pub(crate) config: Arc<ServerConfig>,
+    pub(crate) tally: Arc<Tally>,
+    /// One permit for each socket of a plain transport.
+    pub(crate) plain_sockets: Arc<Semaphore>,
 }
 
 #[derive(Default)]
@@ -71,6 +94,7 @@ struct State {
 /// What the room knows of a peer. Dropping it ends all its media and tasks.
 struct Peer {
     session: u64,
+    secret: Secret,
     link: Link,
     joined: Option<Joined>,
     /// Whether it has joined, for its consumers: they were perhaps made before.
@@ -115,14 +139,42 @@ struct DataProducerEntry {
 
 struct ConsumerEntry {
     consumer: Consumer,
-    _load: LoadUnit,
+    _place: ConsumerPlace,
+}
+
+/// A consumer's place among those that its room and its worker may have.
+struct ConsumerPlace {
+    in_room: Arc<AtomicUsize>,
+    _in_worker: LoadUnit,
+}
+
+impl Drop for ConsumerPlace {
+    fn drop(&mut self) {
+        self.in_room.fetch_sub(1, Ordering::Relaxed);
+    }
+}
+
+/// What a new connection has to show for the place of a peer that is there.
+#[derive(Clone, Copy, Debug, Default)]
+pub(crate) struct Claim<'a> {
+    /// The secret that the peer's client was told.
+    pub(crate) secret: Option<&'a str>,
+    /// A session that was asked for a sign of life in vain.
+    pub(crate) silent: Option<u64>,
 }
 
 /// Why a peer can't enter a room.
-#[derive(Debug, PartialEq, Eq)]
+#[derive(Debug)]
 pub(crate) enum EnterError {
     Ended,
     Full,
+    /// The id is that of a broadcaster.
+    OfBroadcaster,
+    /// A peer of this id is there: its session and connection.
+    Taken {
+        session: u64,
+        link: Link,
+    },
 }
 
 /// Why a room can't be made.
@@ -143,7 +195,7 @@ impl Room {
         worker: MediaWorker,
         codecs: Vec<RtpCodecCapability>,
         consumer_replicas: u8,
-        config: Arc<ServerConfig>,
+        shared: Shared,
     ) -> Result<Arc<Self>, MakeRoomError> {
         // Counted before it exists, so that rooms made at the same time go to different workers.
         let load = worker.add_load();
@@ -157,7 +209,8 @@ impl Room {
             bot,
             worker,
             consumer_replicas,
-            config,
+            shared,
+            consumers: Arc::default(),
             state: Mutex::default(),
             _load: load,
         });
@@ -181,6 +234,14 @@ impl Room {
         &self.id
     }
 
+    pub(crate) fn config(&self) -> &ServerConfig {
+        &self.shared.config
+    }
+
+    fn tally(&self) -> &Tally {
+        &self.shared.tally
+    }
+
     pub(crate) fn router(&self) -> &Router {
         &self.router
     }
@@ -190,14 +251,33 @@ impl Room {
         self.lock().ended
     }
 
-    /// Lets a connection in as the peer `peer_id`. One that is there under this id is closed.
-    pub(crate) fn enter(self: &Arc<Self>, peer_id: &str, link: Link) -> Result<Session, EnterError> {
+    /// Lets a connection in as the peer `peer_id`. One that is there under this id is closed, if the claim is good for
+    /// its place.
+    pub(crate) fn enter(
+        self: &Arc<Self>,
+        peer_id: &str,
+        claim: Claim<'_>,
+        link: Link,
+    ) -> Result<Session, EnterError> {
         let mut state = self.lock();
         if state.ended {
             return Err(EnterError::Ended);
         }
+        if state.broadcasters.contains_key(peer_id) {
+            return Err(EnterError::OfBroadcaster);
+        }
+        let mut why = Close::REPLACED;
+        if let Some(there) = state.peers.get(peer_id) {
+            let has_secret = claim.secret.is_some_and(|secret| there.secret.is(secret));
+            if !has_secret && claim.silent != Some(there.session) {
+                return Err(EnterError::Taken { session: there.session, link: there.link.clone() });
+            }
+            if !has_secret {
+                why = Close::SILENT;
+            }
+        }
         let replaced = state.remove(peer_id);
-        if state.peers.len() >= self.config.limits.max_peers_per_room {
+        if state.peers.len() >= self.config().limits.max_peers_per_room {
             return Err(EnterError::Full);
         }
         state.sessions += 1;
@@ -208,7 +288,7 @@ impl Room {
         drop(state);
 
         if let Some(old) = replaced {
-            old.link.close(Close::REPLACED);
+            old.link.close(why);
         }
         Ok(session)
     }
@@ -248,14 +328,14 @@ impl Room {
 
     /// Makes a WebRTC transport, on UDP and TCP or on TCP alone, with or without data channels.
     async fn create_webrtc_transport(&self, force_tcp: bool, sctp: bool) -> Result<WebRtcTransport, Refusal> {
-        let rtc = &self.config.rtc;
+        let rtc = &self.config().rtc;
         let mut options = WebRtcTransportOptions::new_with_server(self.worker.webrtc_server.clone());
         options.initial_available_outgoing_bitrate = rtc.initial_available_outgoing_bitrate;
         options.max_incoming_bitrate = Some(rtc.max_incoming_bitrate).filter(|&bitrate| bitrate > 0);
         options.enable_udp = !force_tcp;
         options.prefer_udp = true;
         options.enable_sctp = sctp;
-        options.ice_consent_timeout = u8::try_from(self.config.timeouts.ice_consent.as_secs())
+        options.ice_consent_timeout = u8::try_from(self.config().timeouts.ice_consent.as_secs())
             .expect("ServerConfig::validate checks the range");
         let transport = self.router.create_webrtc_transport(options).await.map_err(Refusal::failed)?;
         if transport.ice_candidates().is_empty() {
@@ -270,11 +350,28 @@ impl Room {
         &self,
         asked: &CreateBroadcasterTransport,
     ) -> Result<PlainTransport, Refusal> {
-        let mut options = PlainTransportOptions::new(plain_listen_info(&self.config.rtc));
+        let mut options = PlainTransportOptions::new(plain_listen_info(&self.config().rtc));
         options.rtcp_mux = asked.rtcp_mux;
         options.comedia = asked.comedia;
         options.enable_sctp = asked.sctp_capabilities.is_some();
         self.router.create_plain_transport(options).await.map_err(Refusal::failed)
+    }
+
+    /// A place for one more consumer, if room and worker may have one.
+    fn place_for_consumer(&self) -> Option<ConsumerPlace> {
+        let Limits { max_consumers_per_room, max_consumers_per_worker, .. } = self.config().limits;
+        let taken = self.consumers.fetch_add(1, Ordering::Relaxed);
+        let in_worker = self.worker.add_consumer(max_consumers_per_worker);
+        match in_worker {
+            Some(in_worker) if taken < max_consumers_per_room => {
+                Some(ConsumerPlace { in_room: Arc::clone(&self.consumers), _in_worker: in_worker })
+            }
+            _ => {
+                self.consumers.fetch_sub(1, Ordering::Relaxed);
+                self.tally().count(Denied::Consumer);
+                None
+            }
+        }
     }
 
     /// Lets all peers but the one it comes from consume `source`, once they have said what they can receive.
@@ -332,17 +429,30 @@ impl State {
 
     /// Notifies all joined peers other than `peer_id`.
     fn tell_others(&self, peer_id: &str, method: &str, data: &Value) {
+        let Some(text) = written(method, data) else { return };
         for (id, peer) in &self.peers {
             if id != peer_id && peer.joined.is_some() {
-                peer.link.notify(method, data);
+                peer.link.tell(&text);
             }
         }
     }
 
     /// Notifies all joined peers.
     fn tell_all(&self, method: &str, data: &impl Serialize) {
+        let Some(text) = written(method, data) else { return };
         for peer in self.peers.values().filter(|peer| peer.joined.is_some()) {
-            peer.link.notify(method, data);
+            peer.link.tell(&text);
+        }
+    }
+}
+
+/// A notification for many peers, which share its text.
+fn written(method: &str, data: &impl Serialize) -> Option<Utf8Bytes> {
+    match notification(method, data) {
+        Ok(text) => Some(text.into()),
+        Err(error) => {
+            error!(method, %error, "a notification can't be written as JSON");
+            None
         }
     }
 }
@@ -366,6 +476,7 @@ impl Peer {
     fn new(session: u64, link: Link) -> Self {
         Self {
             session,
+            secret: Secret::generate(),
             link,
             joined: None,
             has_joined: watch::Sender::new(false),

@@ -16,13 +16,17 @@ use tureen::{
 use super::{
     Joined, ProducerEntry, Session, TransportEntry,
     consuming::Source,
+    lengths::{check_app_data, check_device, check_name, check_parameters},
     wire::{
         ConnectTransport, CreateTransport, CreatedTransport, DisplayName, DownlinkBwe, Join, OfConsumer,
         OfDataConsumer, OfDataProducer, OfProducer, OfTransport, PreferredLayers, Prepare, Priority, Produce,
         ProducerScores, read, write,
     },
 };
-use crate::protoo::{Close, Refusal, Request};
+use crate::{
+    protoo::{Close, Refusal, Request},
+    tally::Shown,
+};
 
 type Answer = Result<Value, Refusal>;
 
@@ -76,13 +80,13 @@ impl Session {
                 let stats = self.data_consumer(&read(data)?)?.get_stats().await.map_err(Refusal::failed)?;
                 write(&stats)
             }
-            method => Err(Refusal::failed(format_args!("unknown method \"{method}\""))),
+            method => Err(Refusal::failed(format_args!("unknown method \"{}\"", Shown(method)))),
         }
     }
 
     async fn create_transport(&self, asked: CreateTransport) -> Answer {
         let room = self.room();
-        let limit = room.config.limits.max_transports_per_peer;
+        let limit = room.config().limits.max_transports_per_peer;
         let check_limit = |count: usize| match count < limit {
             true => Ok(()),
             false => Err(Refusal::forbidden(format_args!("a peer has at most {limit} transports"))),
@@ -111,8 +115,9 @@ impl Session {
     fn end_with(&self, transport: &WebRtcTransport) {
         let link = self.link().clone();
         let lose = move |transport_id: TransportId, what: &str, state: &dyn std::fmt::Debug| {
-            info!(peer = link.name(), %transport_id, "{what} {state:?}: ending the peer");
-            link.close(Close::TRANSPORT_LOST);
+            if link.close(Close::TRANSPORT_LOST) && link.tally().may_log() {
+                info!(peer = link.name(), %transport_id, "{what} {state:?}: ending the peer");
+            }
         };
         let id = transport.id();
         let on_ice = {
@@ -152,10 +157,10 @@ impl Session {
         write(&self.transport(asked)?.restart_ice().await.map_err(Refusal::failed)?)
     }
 
-    /// Joins the room. Does not await: of a join and a produce of another peer one sees the other.
     /// Makes consumers of all that is sent in the room, for a peer that has not joined yet: its client can set up what takes
     /// long, and media flows as soon as it joins. Nobody hears of the peer.
     fn prepare(&self, asked: Prepare) -> Answer {
+        check_parameters(&self.room().config().limits, "rtpCapabilities", &asked.rtp_capabilities)?;
         let mut state = self.room().lock();
         let sources = state.sources_for(self.peer_id());
         let me = self.peer_in(&mut state)?;
@@ -167,9 +172,14 @@ impl Session {
         Ok(json!({}))
     }
 
+    /// Joins the room. Does not await: of a join and a produce of another peer one sees the other.
     fn join(&self, asked: Join) -> Answer {
         let Join { display_name, device, rtp_capabilities, sctp_capabilities } = asked;
         let device = Value::Object(device);
+        let limits = &self.room().config().limits;
+        check_name(limits, "displayName", &display_name)?;
+        check_device(limits, &device)?;
+        check_parameters(limits, "rtpCapabilities", &rtp_capabilities)?;
         let mut state = self.room().lock();
         let me = self.peer_in(&mut state)?;
         if me.joined.is_some() {
@@ -206,21 +216,25 @@ impl Session {
         self.consume_data(me, data_sources);
         drop(state);
 
-        info!(room = self.room().id, peer = id, name = display_name, "peer joined");
+        if self.room().tally().may_log() {
+            info!(peer = self.link().name(), name = %Shown(&display_name), "peer joined");
+        }
         Ok(json!({ "peers": peers }))
     }
 
     async fn produce(&self, asked: Produce) -> Answer {
         let Produce { transport_id, kind, rtp_parameters, app_data } = asked;
-        let limit = self.room().config.limits.max_producers_per_peer;
+        let limits = &self.room().config().limits;
+        check_parameters(limits, "rtpParameters", &rtp_parameters)?;
+        check_app_data(limits, app_data.as_ref())?;
+        let limit = limits.max_producers_per_peer;
         let check_limit = |count: usize| match count < limit {
             true => Ok(()),
             false => Err(Refusal::forbidden(format_args!("a peer has at most {limit} producers"))),
         };
         self.with_joined_peer(|peer| check_limit(peer.producers.len()))??;
         let transport = self.transport(&OfTransport { transport_id })?;
-        let producer =
-            transport.produce(ProducerOptions::new(kind, rtp_parameters)).await.map_err(Refusal::failed)?;
+        let producer = transport.produce(ProducerOptions::new(kind, rtp_parameters)).await?;
         let id = producer.id();
 
         let link = self.link().clone();
@@ -251,6 +265,7 @@ impl Session {
     }
 
     fn change_display_name(&self, asked: DisplayName) -> Answer {
+        check_name(&self.room().config().limits, "displayName", &asked.display_name)?;
         let mut state = self.room().lock();
         let me = self.peer_in(&mut state)?;
         let Some(joined) = &mut me.joined else {
@@ -307,6 +322,6 @@ impl Session {
     }
 }
 
-fn done<E: std::fmt::Display>(result: Result<(), E>) -> Answer {
-    result.map(|()| json!({})).map_err(Refusal::failed)
+fn done<E: Into<Refusal>>(result: Result<(), E>) -> Answer {
+    result.map(|()| json!({})).map_err(E::into)
 }

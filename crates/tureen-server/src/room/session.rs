@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use super::{Peer, Room};
+use super::{Peer, Room, secret::Secret};
 use crate::protoo::{Close, Link, Refusal};
 
 /// A connection's stay in a room, from entering to leaving. Clones are the same stay.
@@ -25,6 +25,11 @@ impl Session {
         &self.room
     }
 
+    /// What the client can show for its place when it comes again; none once the stay has ended.
+    pub(crate) fn secret(&self) -> Option<Secret> {
+        self.with_peer(|peer| peer.secret.clone()).ok()
+    }
+
     /// Ends the stay. Does nothing if it has ended.
     pub(crate) fn leave(&self) {
         self.room.leave(&self.peer_id, self.number);
@@ -32,7 +37,7 @@ impl Session {
 
     /// Closes the connection if the peer has not joined within `timeouts.join_s`: what it holds is no use to anybody.
     pub(super) async fn join_in_time(self) {
-        tokio::time::sleep(self.room.config.timeouts.join).await;
+        tokio::time::sleep(self.room.config().timeouts.join).await;
         if matches!(self.with_peer(|peer| peer.joined.is_none()), Ok(true)) {
             self.link.close(Close::NOT_JOINED);
         }

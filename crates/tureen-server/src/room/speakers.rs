@@ -6,6 +6,7 @@ use tracing::warn;
 use tureen::{prelude::*, worker::RequestError};
 
 use super::{Room, State, wire::ActiveSpeaker};
+use crate::tally::Shown;
 
 /// Names the loudest producer, as often as mediasoup-demo does.
 pub(super) async fn audio_level_observer(router: &Router) -> Result<AudioLevelObserver, RequestError> {
@@ -44,7 +45,7 @@ impl Room {
         let options = RtpObserverAddProducerOptions::new(producer.id());
         if let Err(error) = self.audio_levels.add_producer(options).await {
             // The call goes on without the mark.
-            warn!(room = self.id, producer = %producer.id(), %error, "producer is not heard");
+            warn!(room = %Shown(&self.id), producer = %producer.id(), %error, "producer is not heard");
         }
     }
 }
@@ -68,18 +69,23 @@ impl State {
 #[cfg(test)]
 mod tests {
     use serde_json::{Map, Value, json};
-    use tokio::sync::mpsc;
 
     use super::*;
     use crate::{
         codecs::media_codecs,
-        protoo::Link,
+        protoo::{Link, LinkOptions, Queue},
         room::{Joined, Peer, ProducerEntry},
+        tally::Tally,
     };
 
     /// Lets a peer in; what it is told comes out of the queue.
-    fn enter(state: &mut State, id: &str, joined: bool) -> mpsc::Receiver<String> {
-        let (link, told) = Link::new(id.to_owned(), 8, std::time::Duration::from_secs(1));
+    fn enter(state: &mut State, id: &str, joined: bool) -> Queue {
+        let options = LinkOptions {
+            max_queued_messages: 8,
+            max_queued_bytes: 10_000,
+            request_timeout: std::time::Duration::from_secs(1),
+        };
+        let (link, told) = Link::new(id.to_owned(), options, Tally::for_test());
         let mut peer = Peer::new(0, link);
         peer.joined = joined.then(|| Joined {
             display_name: id.to_owned(),
@@ -91,8 +97,8 @@ mod tests {
         told
     }
 
-    fn told(queue: &mut mpsc::Receiver<String>) -> Option<(String, Value)> {
-        let mut text: Value = serde_json::from_str(&queue.try_recv().ok()?).unwrap();
+    fn told(queue: &mut Queue) -> Option<(String, Value)> {
+        let mut text: Value = serde_json::from_str(&queue.try_next()?).unwrap();
         Some((text["method"].as_str().unwrap().to_owned(), text["data"].take()))
     }
 

@@ -1,5 +1,7 @@
 //! Broadcasters: participants run over HTTP.
 
+use std::time::Duration;
+
 use serde_json::{Value, json};
 use tureen_server::Server;
 
@@ -170,7 +172,7 @@ async fn a_room_has_a_bounded_number_of_broadcasters() {
     for id in ["a", "b"] {
         ok(&add(&server, id).await);
     }
-    assert_eq!(add(&server, "c").await.status, 500);
+    assert_eq!(add(&server, "c").await.status, 403);
 }
 
 #[tokio::test]
@@ -192,7 +194,9 @@ async fn a_plain_transport_says_where_to_send() {
 
 #[tokio::test]
 async fn a_plain_transport_without_comedia_is_connected() {
-    let server = server().await;
+    let mut config = config();
+    config.rtc.plain_connect_to = vec!["127.0.0.0/8".parse().unwrap()];
+    let server = Server::start(config).await.unwrap();
     ok(&add(&server, "cam").await);
     let transports = format!("{BROADCASTERS}/cam/transports");
     let created = r#"{ "type": "plain", "comedia": false, "rtcpMux": false }"#;
@@ -210,4 +214,73 @@ async fn a_plain_transport_without_comedia_is_connected() {
 
     let webrtc = create_transport(&server, "cam").await;
     assert_eq!(post(&server, &format!("{webrtc}/plain-connect"), remote).await.status, 400);
+}
+
+#[tokio::test]
+async fn an_address_has_a_bounded_number_of_broadcasters_in_all_rooms() {
+    let mut config = config();
+    config.limits.max_broadcasters_per_address = 2;
+    let server = Server::start(config).await.unwrap();
+    let about = |id: &str| json!({ "id": id, "displayName": "x", "device": { "name": "x" } }).to_string();
+    for room in ["r", "s"] {
+        ok(&post(&server, &format!("/rooms/{room}/broadcasters"), &about("cam")).await);
+    }
+    let refused = post(&server, "/rooms/t/broadcasters", &about("cam")).await;
+    assert_eq!(refused.status, 403, "{}", refused.body);
+    assert_eq!(delete(&server, &format!("{BROADCASTERS}/cam")).await.status, 200);
+    ok(&post(&server, "/rooms/t/broadcasters", &about("cam")).await);
+}
+
+#[tokio::test]
+async fn plain_transports_leave_descriptors_to_others() {
+    let mut config = config();
+    config.limits.max_plain_sockets = 3;
+    let server = Server::start(config).await.unwrap();
+    ok(&add(&server, "cam").await);
+    let transports = format!("{BROADCASTERS}/cam/transports");
+    ok(&post(&server, &transports, r#"{ "type": "plain", "rtcpMux": false }"#).await);
+    assert_eq!(post(&server, &transports, r#"{ "type": "plain", "rtcpMux": false }"#).await.status, 503);
+    ok(&post(&server, &transports, r#"{ "type": "plain", "rtcpMux": true }"#).await);
+    create_transport(&server, "cam").await;
+    // They come back with the broadcaster's end.
+    assert_eq!(delete(&server, &format!("{BROADCASTERS}/cam")).await.status, 200);
+    ok(&add(&server, "cam").await);
+    ok(&post(&server, &transports, r#"{ "type": "plain", "rtcpMux": false }"#).await);
+}
+
+#[tokio::test]
+async fn a_broadcaster_lasts_as_long_as_something_is_heard_of_it() {
+    let mut config = config();
+    config.timeouts.broadcaster = Duration::from_secs(2);
+    let server = Server::start(config).await.unwrap();
+    let (mut a, _) = join(&server, "a").await;
+    for id in ["asks", "sends", "silent"] {
+        ok(&add(&server, id).await);
+    }
+    let transports = format!("{BROADCASTERS}/sends/transports");
+    let plain = ok(&post(&server, &transports, r#"{ "type": "plain", "rtcpMux": true }"#).await);
+    ok(&produce(&server, &format!("{transports}/{}", plain["id"].as_str().unwrap())).await);
+    let socket = tokio::net::UdpSocket::bind("127.0.0.1:0").await.unwrap();
+    let to = ("127.0.0.1", u16::try_from(plain["port"].as_u64().unwrap()).unwrap());
+    let mut often = tokio::time::interval(Duration::from_millis(200));
+    let (mut number, mut gone) = (0_u16, Vec::new());
+    // Three leases: the silent one is gone, the others are not.
+    for _ in 0..30 {
+        often.tick().await;
+        number += 1;
+        let [high, low] = number.to_be_bytes();
+        let packet = [0x80, 101, high, low, 0, 0, 0, number as u8, 0, 0, 0x04, 0x57, 1, 2, 3];
+        socket.send_to(&packet, to).await.unwrap();
+        ok(&get(&server, &format!("{BROADCASTERS}/asks")).await);
+    }
+    gone.push(a.notification("peerClosed").await["peerId"].clone());
+    assert_eq!(gone, [json!("silent")]);
+    assert!(!a.unasked().contains(&"peerClosed"), "{:?}", a.unasked());
+    // Then nothing more is heard of them.
+    for _ in 0..2 {
+        gone.push(a.notification("peerClosed").await["peerId"].clone());
+    }
+    assert!(gone.contains(&json!("asks")) && gone.contains(&json!("sends")), "{gone:?}");
+    let peers = Client::connect(&server, "r", "b").await.request("join", join_data("b")).await.unwrap();
+    assert_eq!(peers["peers"].as_array().unwrap().len(), 1, "{peers}");
 }

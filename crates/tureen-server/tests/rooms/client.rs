@@ -42,6 +42,8 @@ pub(crate) struct Client {
     next_id: u32,
     /// Requests and notifications of the server that nobody asked for yet.
     inbox: VecDeque<Value>,
+    /// What gives it its place back when it connects again.
+    pub(crate) session_secret: String,
     /// How long a frame may take to come.
     limit: Duration,
 }
@@ -50,7 +52,8 @@ impl Client {
     pub(crate) async fn connect(server: &Server, room: &str, peer: &str) -> Self {
         let url = format!("/?roomId={room}&peerId={peer}");
         let mut client = Self::try_connect(server.local_addr(), &url, Some("protoo")).await.unwrap();
-        client.notification("mediasoup-version").await;
+        let hello = client.notification("mediasoup-version").await;
+        client.session_secret = hello["sessionSecret"].as_str().unwrap().to_owned();
         client
     }
 
@@ -59,13 +62,42 @@ impl Client {
         path: &str,
         protocol: Option<&str>,
     ) -> Result<Self, tungstenite::Error> {
+        Self::try_connect_from(address, path, protocol, None).await
+    }
+
+    /// Connects as a browser does for a page of `origin`.
+    pub(crate) async fn try_connect_from(
+        address: SocketAddr,
+        path: &str,
+        protocol: Option<&str>,
+        origin: Option<&str>,
+    ) -> Result<Self, tungstenite::Error> {
         let mut request = format!("ws://{address}{path}").into_client_request().unwrap();
         if let Some(protocol) = protocol {
             request.headers_mut().insert("Sec-WebSocket-Protocol", protocol.parse().unwrap());
         }
+        if let Some(origin) = origin {
+            request.headers_mut().insert("Origin", origin.parse().unwrap());
+        }
         let stream = TcpStream::connect(address).await.unwrap();
         let (socket, _) = client_async(request, stream).await?;
-        Ok(Self { socket, next_id: 1, inbox: VecDeque::new(), limit: TOO_LONG })
+        let session_secret = String::new();
+        Ok(Self { socket, next_id: 1, inbox: VecDeque::new(), session_secret, limit: TOO_LONG })
+    }
+
+    /// Whether the server greets the peer, and does not close the connection instead.
+    pub(crate) async fn is_let_in(&mut self) -> bool {
+        loop {
+            match self.frame().await {
+                Some(Ok(Message::Text(text))) => {
+                    self.inbox.push_back(serde_json::from_str(&text).unwrap());
+                    return true;
+                }
+                Some(Ok(Message::Close(_))) | None => return false,
+                Some(Ok(_)) => {}
+                Some(Err(error)) => panic!("{error}"),
+            }
+        }
     }
 
     /// Connects and joins.
@@ -217,7 +249,13 @@ pub(crate) async fn get(server: &Server, path: &str) -> Response {
 /// Sends `body` by POST.
 pub(crate) async fn post(server: &Server, path: &str, body: &str) -> Response {
     let stream = TcpStream::connect(server.local_addr()).await.unwrap();
-    exchange_body(stream, "POST", path, body).await
+    exchange_body(stream, "POST", path, "", body).await
+}
+
+/// Sends `body` by POST as a browser does for a page of `origin`.
+pub(crate) async fn post_from(server: &Server, path: &str, body: &str, origin: &str) -> Response {
+    let stream = TcpStream::connect(server.local_addr()).await.unwrap();
+    exchange_body(stream, "POST", path, &format!("Origin: {origin}\r\n"), body).await
 }
 
 pub(crate) async fn delete(server: &Server, path: &str) -> Response {
@@ -229,18 +267,19 @@ pub(crate) async fn exchange(
     method: &str,
     path: &str,
 ) -> Response {
-    exchange_body(stream, method, path, "").await
+    exchange_body(stream, method, path, "", "").await
 }
 
 async fn exchange_body(
     mut stream: impl AsyncReadExt + AsyncWriteExt + Unpin,
     method: &str,
     path: &str,
+    headers: &str,
     body: &str,
 ) -> Response {
     let length = body.len();
     let request = format!(
-        "{method} {path} HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\nContent-Length: {length}\r\n\r\n{body}"
+        "{method} {path} HTTP/1.1\r\nHost: 127.0.0.1\r\nConnection: close\r\n{headers}Content-Length: {length}\r\n\r\n{body}"
     );
     stream.write_all(request.as_bytes()).await.unwrap();
     let mut text = String::new();

@@ -262,7 +262,9 @@ async fn requests_about_one_producer_run_in_their_order() {
 
 #[tokio::test]
 async fn replicas_are_consumers_more() {
-    let server = server().await;
+    let mut config = config();
+    config.limits.max_consumer_replicas = 10;
+    let server = Server::start(config).await.unwrap();
     let path = "/?roomId=r&peerId=b&consumerReplicas=2";
     let mut b = Client::try_connect(server.local_addr(), path, Some("protoo")).await.unwrap();
     create_transport(&mut b, json!({ "producing": false, "consuming": true })).await;
@@ -275,6 +277,42 @@ async fn replicas_are_consumers_more() {
     }
     ids.dedup();
     assert_eq!(ids.len(), 3);
+}
+
+#[tokio::test]
+async fn without_a_setting_there_are_no_replicas() {
+    let server = server().await;
+    let path = "/?roomId=r&peerId=b&consumerReplicas=10";
+    let mut b = Client::try_connect(server.local_addr(), path, Some("protoo")).await.unwrap();
+    create_transport(&mut b, json!({ "producing": false, "consuming": true })).await;
+    b.request("join", join_data("b")).await.unwrap();
+    let (mut a, sending) = joined_with_transports(&server, "r", "a").await;
+    produce(&mut a, &sending, 1111).await;
+    let (request, consumer) = b.server_request("newConsumer").await;
+    b.answer(request).await;
+    assert_eq!(b.notification("consumerScore").await["consumerId"], consumer["id"]);
+    assert!(!b.unasked().contains(&"newConsumer"), "{:?}", b.unasked());
+}
+
+#[tokio::test]
+async fn a_room_has_a_bounded_number_of_consumers() {
+    let mut config = config();
+    config.limits.max_consumers_per_room = 1;
+    let server = Server::start(config).await.unwrap();
+    let (mut a, sending) = joined_with_transports(&server, "r", "a").await;
+    let (mut b, _) = joined_with_transports(&server, "r", "b").await;
+    let first = produce(&mut a, &sending, 1111).await;
+    let (request, consumer) = b.server_request("newConsumer").await;
+    b.answer(request).await;
+    b.notification("consumerScore").await;
+    let other = create_transport(&mut a, json!({ "producing": true, "consuming": false })).await;
+    let _second = produce(&mut a, other["id"].as_str().unwrap(), 2222).await;
+    a.request("closeProducer", json!({ "producerId": first })).await.unwrap();
+    assert_eq!(b.notification("consumerClosed").await, json!({ "consumerId": consumer["id"] }));
+    assert!(!b.unasked().contains(&"newConsumer"), "{:?}", b.unasked());
+    // Its place is free again.
+    let third = produce(&mut a, &sending, 3333).await;
+    assert_eq!(b.server_request("newConsumer").await.1["producerId"], third.as_str());
 }
 
 #[tokio::test]

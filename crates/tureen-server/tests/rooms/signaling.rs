@@ -5,7 +5,7 @@ use std::time::Duration;
 use serde_json::json;
 use tokio_tungstenite::tungstenite;
 
-use crate::client::{Client, config, join_data, server};
+use crate::client::{Client, config, delete, join_data, post, post_from, server};
 use tureen_server::Server;
 
 #[tokio::test]
@@ -77,13 +77,104 @@ async fn first_peers_that_come_together_meet_in_one_room() {
 }
 
 #[tokio::test]
-async fn a_second_connection_of_a_peer_closes_the_first() {
+async fn a_peer_that_is_alive_keeps_its_place() {
+    let server = server().await;
+    let mut watcher = Client::join(&server, "r", "w").await;
+    let mut first = Client::join(&server, "r", "a").await;
+    watcher.notification("newPeer").await;
+    for path in ["/?roomId=r&peerId=a", "/?roomId=r&peerId=a&sessionSecret=00000000000000000000000000000000"]
+    {
+        let mut stranger = Client::try_connect(server.local_addr(), path, Some("protoo")).await.unwrap();
+        // Reading answers the server's ping, as browsers do by themselves.
+        let (refused, answer) = tokio::join!(
+            stranger.close_frame(),
+            first.request("changeDisplayName", json!({ "displayName": "still there" }))
+        );
+        assert_eq!(refused, (4000, "this peerId is taken".to_owned()), "protoo-client must not try again");
+        answer.unwrap();
+        assert!(stranger.unasked().is_empty(), "{:?}", stranger.unasked());
+    }
+    assert!(!watcher.unasked().contains(&"peerClosed"), "{:?}", watcher.unasked());
+}
+
+#[tokio::test]
+async fn a_peer_that_shows_no_sign_of_life_loses_its_place() {
+    let mut config = config();
+    config.timeouts.sign_of_life = Duration::from_secs(1);
+    let server = Server::start(config).await.unwrap();
+    let mut watcher = Client::join(&server, "r", "w").await;
+    // Its connection is open, but nobody reads what comes.
+    let mut silent = Client::join(&server, "r", "a").await;
+    watcher.notification("newPeer").await;
+    // It counts as alive for a second after its last message.
+    let path = "/?roomId=r&peerId=a";
+    let mut second = loop {
+        let mut client = Client::try_connect(server.local_addr(), path, Some("protoo")).await.unwrap();
+        if client.is_let_in().await {
+            break client;
+        }
+    };
+    assert_eq!(watcher.notification("peerClosed").await, json!({ "peerId": "a" }));
+    assert_eq!(silent.close_frame().await.0, 4000);
+    second.request("join", join_data("a")).await.unwrap();
+}
+
+#[tokio::test]
+async fn peers_and_broadcasters_share_their_ids() {
+    let server = server().await;
+    let about = json!({ "id": "cam", "displayName": "Camera", "device": { "name": "FFmpeg" } });
+    assert_eq!(post(&server, "/rooms/r/broadcasters", &about.to_string()).await.status, 200);
+    let path = "/?roomId=r&peerId=cam";
+    let mut stranger = Client::try_connect(server.local_addr(), path, Some("protoo")).await.unwrap();
+    assert_eq!(stranger.close_frame().await.0, 4000);
+}
+
+#[tokio::test]
+async fn pages_of_other_hosts_are_kept_out() {
+    let mut config = config();
+    config.allowed_origins = vec!["https://app.example".to_owned()];
+    let server = Server::start(config).await.unwrap();
+    let own = format!("http://{}", server.local_addr());
+    let path = "/?roomId=r&peerId=a";
+    for (origin, passes) in [
+        (own.as_str(), true),
+        ("http://127.0.0.1:3000", true),
+        ("https://app.example", true),
+        ("https://evil.example", false),
+        ("null", false),
+    ] {
+        let connected =
+            Client::try_connect_from(server.local_addr(), path, Some("protoo"), Some(origin)).await;
+        match connected {
+            Ok(client) if passes => client.leave().await,
+            Err(tungstenite::Error::Http(response)) if !passes => {
+                assert_eq!(response.status(), 403, "{origin}")
+            }
+            Ok(_) => panic!("{origin} was let in"),
+            Err(error) => panic!("{origin}: {error}"),
+        }
+        let about = json!({ "id": "cam", "displayName": "Camera", "device": { "name": "FFmpeg" } });
+        let response = post_from(&server, "/rooms/r/broadcasters", &about.to_string(), origin).await;
+        assert_eq!(response.status, if passes { 200 } else { 403 }, "{origin}: {}", response.body);
+        if passes {
+            assert_eq!(delete(&server, "/rooms/r/broadcasters/cam").await.status, 200);
+        }
+    }
+}
+
+#[tokio::test]
+async fn a_second_connection_with_the_secret_of_the_first_takes_its_place() {
     let server = server().await;
     let mut watcher = Client::join(&server, "r", "w").await;
     let mut first = Client::join(&server, "r", "a").await;
     watcher.notification("newPeer").await;
 
-    let mut second = Client::connect(&server, "r", "a").await;
+    let path = format!("/?roomId=r&peerId=a&sessionSecret={}", first.session_secret);
+    let mut second = Client::try_connect(server.local_addr(), &path, Some("protoo")).await.unwrap();
+    assert_ne!(
+        second.notification("mediasoup-version").await["sessionSecret"],
+        first.session_secret.as_str()
+    );
     assert_eq!(first.close_frame().await.0, 4000);
     assert_eq!(watcher.notification("peerClosed").await, json!({ "peerId": "a" }));
     drop(first);

@@ -1,0 +1,75 @@
+//! Token buckets: how fast somebody may do something.
+
+use std::time::Duration;
+
+use tokio::time::Instant;
+
+/// A token bucket that goes into debt: whatever has been done is taken, and the debt says how long to wait.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Bucket {
+    /// Tokens a second.
+    rate: f64,
+    /// Most tokens that it holds.
+    burst: f64,
+    level: f64,
+    at: Instant,
+}
+
+impl Bucket {
+    /// A full bucket for `rate` tokens a second and at most `burst` at once.
+    pub(crate) fn new(rate: f64, burst: f64, now: Instant) -> Self {
+        Self { rate, burst, level: burst, at: now }
+    }
+
+    /// Takes `tokens` and says until when it is in debt, if it is.
+    pub(crate) fn take(&mut self, tokens: f64, now: Instant) -> Option<Instant> {
+        self.fill(now);
+        self.level -= tokens;
+        (self.level < 0.0).then(|| now + Duration::from_secs_f64(-self.level / self.rate))
+    }
+
+    /// Takes one token if there is one.
+    pub(crate) fn try_take(&mut self, now: Instant) -> bool {
+        self.fill(now);
+        let has = self.level >= 1.0;
+        if has {
+            self.level -= 1.0;
+        }
+        has
+    }
+
+    fn fill(&mut self, now: Instant) {
+        let passed = now.saturating_duration_since(self.at).as_secs_f64();
+        self.level = (self.level + passed * self.rate).min(self.burst);
+        self.at = now;
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn debt_lasts_as_long_as_its_tokens_take_to_come() {
+        let start = Instant::now();
+        let mut bucket = Bucket::new(10.0, 20.0, start);
+        assert_eq!(bucket.take(20.0, start), None);
+        assert_eq!(bucket.take(5.0, start), Some(start + Duration::from_millis(500)));
+        let later = start + Duration::from_millis(500);
+        assert_eq!(bucket.take(0.0, later), None, "the debt is paid");
+        assert_eq!(
+            bucket.take(20.0, start + Duration::from_secs(60)),
+            None,
+            "it is full again, and no more than that"
+        );
+        assert!(bucket.take(1.0, start + Duration::from_secs(60)).is_some());
+    }
+
+    #[test]
+    fn an_empty_bucket_gives_none() {
+        let start = Instant::now();
+        let mut bucket = Bucket::new(1.0, 2.0, start);
+        assert!(bucket.try_take(start) && bucket.try_take(start) && !bucket.try_take(start));
+        assert!(bucket.try_take(start + Duration::from_secs(1)));
+    }
+}

@@ -1,0 +1,184 @@
+//! Networks of the configuration, who a client behind a proxy is, and addresses that are nobody's own.
+
+use std::{
+    fmt,
+    net::{IpAddr, SocketAddr},
+    str::FromStr,
+};
+
+use axum::http::HeaderMap;
+use serde::{Deserialize, Serialize};
+
+/// A network: `10.0.0.0/8`, `2001:db8::/32`, or one address.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(try_from = "String", into = "String")]
+pub struct Network {
+    address: IpAddr,
+    prefix: u8,
+}
+
+impl Network {
+    /// Whether `address` is in it. An IPv4 address may be written as IPv6 (`::ffff:10.0.0.1`).
+    pub fn contains(&self, address: IpAddr) -> bool {
+        let shift = |bits: u8| u32::from(bits - self.prefix);
+        match (self.address, address.to_canonical()) {
+            (IpAddr::V4(own), IpAddr::V4(other)) => {
+                (own.to_bits() ^ other.to_bits()).checked_shr(shift(32)).unwrap_or(0) == 0
+            }
+            (IpAddr::V6(own), IpAddr::V6(other)) => {
+                (own.to_bits() ^ other.to_bits()).checked_shr(shift(128)).unwrap_or(0) == 0
+            }
+            _ => false,
+        }
+    }
+}
+
+impl FromStr for Network {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        let wrong = || format!("\"{text}\" is no network, as 10.0.0.0/8 or 10.0.0.1");
+        let (address, prefix) = match text.split_once('/') {
+            Some((address, prefix)) => (address, Some(prefix)),
+            None => (text, None),
+        };
+        let address: IpAddr = address.parse().map_err(|_| wrong())?;
+        let bits = if address.is_ipv4() { 32 } else { 128 };
+        let prefix = prefix.map_or(Ok(bits), |prefix| prefix.parse().map_err(|_| wrong()))?;
+        if prefix > bits {
+            return Err(wrong());
+        }
+        Ok(Self { address, prefix })
+    }
+}
+
+impl TryFrom<String> for Network {
+    type Error = String;
+
+    fn try_from(text: String) -> Result<Self, String> {
+        text.parse()
+    }
+}
+
+impl From<Network> for String {
+    fn from(network: Network) -> Self {
+        network.to_string()
+    }
+}
+
+impl fmt::Display for Network {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}/{}", self.address, self.prefix)
+    }
+}
+
+/// Whose request it is: the far end of the connection; behind trusted proxies the last address in `X-Forwarded-For` that
+/// is none of theirs, because whatever stands before it the client may have made up.
+pub(crate) fn client_address(trusted: &[Network], peer: IpAddr, headers: &HeaderMap) -> IpAddr {
+    let is_trusted = |address: IpAddr| trusted.iter().any(|network| network.contains(address));
+    let mut client = peer;
+    if !is_trusted(peer) {
+        return client;
+    }
+    let forwarded = headers.get_all("x-forwarded-for").iter().filter_map(|value| value.to_str().ok());
+    let listed: Vec<_> = forwarded.flat_map(|value| value.split(',')).map(str::trim).collect();
+    for text in listed.into_iter().rev() {
+        let Ok(address) = text.parse::<IpAddr>().or_else(|_| text.parse().map(|at: SocketAddr| at.ip()))
+        else {
+            break;
+        };
+        client = address;
+        if !is_trusted(address) {
+            break;
+        }
+    }
+    client
+}
+
+/// Why nobody who asks for media is at this address, if so: it is for many, for the own link, or for none.
+pub(crate) fn why_special(address: IpAddr) -> Option<&'static str> {
+    let address = address.to_canonical();
+    let (link_local, broadcast) = match address {
+        IpAddr::V4(v4) => (v4.is_link_local(), v4.is_broadcast()),
+        IpAddr::V6(v6) => (v6.is_unicast_link_local(), false),
+    };
+    // 0.0.0.0/8 is "this network" (RFC 791), 240.0.0.0/4 reserved (RFC 1112).
+    let reserved = matches!(address, IpAddr::V4(v4) if v4.octets()[0] == 0 || v4.octets()[0] >= 240);
+    match address {
+        _ if address.is_unspecified() => Some("unspecified"),
+        _ if address.is_multicast() => Some("multicast"),
+        _ if broadcast => Some("broadcast"),
+        _ if link_local => Some("link-local"),
+        _ if reserved => Some("reserved"),
+        _ => None,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn ip(text: &str) -> IpAddr {
+        text.parse().unwrap()
+    }
+
+    fn network(text: &str) -> Network {
+        text.parse().unwrap()
+    }
+
+    #[test]
+    fn networks_have_their_addresses_and_no_others() {
+        assert!(network("10.0.0.0/8").contains(ip("10.255.0.1")));
+        assert!(network("10.0.0.0/8").contains(ip("::ffff:10.1.2.3")));
+        assert!(!network("10.0.0.0/8").contains(ip("11.0.0.1")));
+        assert!(
+            network("0.0.0.0/0").contains(ip("203.0.113.1")) && !network("0.0.0.0/0").contains(ip("::1"))
+        );
+        assert!(network("::/0").contains(ip("2001:db8::1")));
+        assert!(
+            network("10.0.0.1").contains(ip("10.0.0.1")) && !network("10.0.0.1").contains(ip("10.0.0.2"))
+        );
+        for wrong in ["", "10.0.0.0/33", "10.0.0/8", "::/129", "10.0.0.0/-1", "example.org"] {
+            assert!(wrong.parse::<Network>().is_err(), "{wrong}");
+        }
+        assert_eq!(network("10.0.0.1").to_string(), "10.0.0.1/32");
+    }
+
+    #[test]
+    fn only_what_trusted_proxies_say_counts() {
+        let trusted = [network("10.0.0.0/8")];
+        let client = |peer, forwarded: &str| {
+            let mut headers = HeaderMap::new();
+            headers.insert("x-forwarded-for", forwarded.parse().unwrap());
+            client_address(&trusted, ip(peer), &headers).to_string()
+        };
+        assert_eq!(client("203.0.113.1", "198.51.100.1"), "203.0.113.1");
+        assert_eq!(client("10.0.0.1", "198.51.100.1"), "198.51.100.1");
+        assert_eq!(client("10.0.0.1", "192.0.2.1, 198.51.100.1, 10.0.0.2"), "198.51.100.1");
+        assert_eq!(client("10.0.0.1", "192.0.2.1, junk"), "10.0.0.1");
+        assert_eq!(client("10.0.0.1", "[2001:db8::1]:443"), "2001:db8::1");
+    }
+
+    #[test]
+    fn special_addresses_are_nobodys_own() {
+        for special in [
+            "0.0.0.0",
+            "0.1.2.3",
+            "255.255.255.255",
+            "224.0.0.1",
+            "169.254.1.1",
+            "240.0.0.1",
+            "::",
+            "ff02::1",
+            "fe80::1",
+        ] {
+            assert!(why_special(ip(special)).is_some(), "{special}");
+            if let IpAddr::V4(v4) = ip(special) {
+                assert!(why_special(v4.to_ipv6_mapped().into()).is_some(), "{special} as IPv6");
+            }
+        }
+        for own in ["127.0.0.1", "10.0.0.1", "203.0.113.1", "::1", "2001:db8::1"] {
+            assert_eq!(why_special(ip(own)), None, "{own}");
+        }
+    }
+}
