@@ -89,9 +89,12 @@ describe('broadcasters', () => {
         audio: Broadcaster.payloadType(capabilities, 'audio/opus'),
         video: Broadcaster.payloadType(capabilities, 'video/vp8'),
       },
-      async start(ports) {
+      async connect(ports) {
         await recorder.plainConnect(transports[0], ports.audio);
         await recorder.plainConnect(transports[1], ports.video);
+        return { audio: transports[0], video: transports[1] };
+      },
+      async start() {
         await recorder.consume(transports[0], ids.mic);
         await recorder.consume(transports[1], ids.camera);
       },

@@ -1,5 +1,7 @@
 /** FFmpeg as sender and recorder of plain RTP. */
 
+import dgram from 'node:dgram';
+import { once } from 'node:events';
 import { mkdtemp, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import path from 'node:path';
@@ -34,9 +36,11 @@ export function sendTestPicture({ audio, video }) {
 /**
  * Records VP8 and Opus into a WebM file for some seconds and returns its path.
  *
- * `start` is called with `{ audio: { ip, port, rtcpPort }, video }` when FFmpeg is about to listen there.
+ * `connect` is called with `{ audio: { ip, port, rtcpPort }, video }` before FFmpeg listens there, and gives `{ audio: { ip, port,
+ * rtcpPort }, video }` of the server: it sends nothing to an address that has not spoken first. `start` is called
+ * when FFmpeg is about to listen.
  */
-export async function record({ seconds, payloadTypes, start }) {
+export async function record({ seconds, payloadTypes, connect, start }) {
   const folder = await mkdtemp(path.join(tmpdir(), 'tureen-recording-'));
   const [sdpFile, file] = ['in.sdp', 'out.webm'].map((name) => path.join(folder, name));
   const audio = await freePorts();
@@ -55,6 +59,11 @@ export async function record({ seconds, payloadTypes, start }) {
     `a=rtpmap:${payloadTypes.video} VP8/90000`,
     '',
   ];
+  const server = await connect({ audio, video });
+  for (const [here, there] of [[audio, server.audio], [video, server.video]]) {
+    await speak(here.port, there.ip, there.port);
+    await speak(here.rtcpPort, there.ip, there.rtcpPort);
+  }
   await writeFile(sdpFile, sdp.join('\r\n'));
   const ffmpeg = run(FFMPEG, [
     '-nostdin', '-loglevel', 'warning', '-protocol_whitelist', 'file,udp,rtp', '-fflags', '+genpts',
@@ -62,9 +71,20 @@ export async function record({ seconds, payloadTypes, start }) {
     '-map', '0:a:0', '-map', '0:v:0', '-c', 'copy', '-t', String(seconds), file,
   ]);
   await ffmpeg.listens(video.port);
-  await start({ audio, video });
+  await start();
   await ffmpeg.ends(seconds * 1000 + GRACE_MS);
   return file;
+}
+
+/** Sends a datagram from a local port, which is free again afterwards. */
+async function speak(from, ip, port) {
+  const socket = dgram.createSocket('udp4').bind(from, '127.0.0.1');
+  await once(socket, 'listening');
+  await new Promise((resolve, reject) => {
+    socket.send('hello', port, ip, (error) => (error ? reject(error) : resolve()));
+  });
+  socket.close();
+  await once(socket, 'close');
 }
 
 /** What a file holds: codecs, seconds, and the pictures that can be decoded. */
