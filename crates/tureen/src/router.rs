@@ -501,7 +501,8 @@ impl Router {
             return false;
         };
         ortc::can_consume(producer.consumable_rtp_parameters(), rtp_capabilities).unwrap_or_else(|error| {
-            tracing::error!(%error, "can_consume: bad RTP capabilities");
+            // Whoever gave the capabilities may ask for each of thousands of producers.
+            tracing::debug!(%error, "can_consume: bad RTP capabilities");
             false
         })
     }

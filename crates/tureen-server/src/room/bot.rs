@@ -45,7 +45,9 @@ impl Bot {
         let ears = match self.transport.consume_data(DataConsumerOptions::new_direct(id, None)).await {
             Ok(ears) => ears,
             Err(error) => {
-                warn!(peer = speaker.link().name(), %error, "the bot can't hear");
+                if speaker.link().tally().may_log() {
+                    warn!(peer = speaker.link().name(), %error, "the bot can't hear");
+                }
                 return None;
             }
         };

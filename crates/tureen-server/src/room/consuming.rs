@@ -5,6 +5,8 @@ use serde_json::{Map, Value};
 use tracing::{debug, warn};
 use tureen::{consumer::Consumer, prelude::*, webrtc_transport::WebRtcTransport};
 
+use crate::tally::Shown;
+
 use super::{
     ConsumerEntry, Peer, Session,
     wire::{AboutConsumer, ConsumerLayersChanged, ConsumerScores, NewConsumer, NewConsumerAnswer},
@@ -76,7 +78,9 @@ impl Session {
         let consumer = match transport.consume(options).await {
             Ok(consumer) => consumer,
             Err(error) => {
-                warn!(peer = name, producer = %source.producer_id, %error, "consumer can't be made");
+                if self.link().tally().may_log() {
+                    warn!(peer = name, producer = %source.producer_id, %error, "consumer can't be made");
+                }
                 return None;
             }
         };
@@ -124,7 +128,10 @@ impl Session {
         let answer = match answer {
             Ok(answer) => answer,
             Err(failure) => {
-                warn!(peer = name, consumer = %id, %failure, "consumer given up");
+                if self.link().tally().may_log() {
+                    let failure = failure.to_string();
+                    warn!(peer = name, consumer = %id, failure = %Shown(&failure), "consumer given up");
+                }
                 self.forget_consumer(id);
                 return self.link().notify("consumerClosed", &AboutConsumer { consumer_id: id });
             }

@@ -125,7 +125,9 @@ impl Session {
             Ok(data_consumer) => data_consumer,
             Err(error) => {
                 let name = self.link().name();
-                warn!(peer = name, data_producer = %producer_id, %error, "data consumer can't be made");
+                if self.link().tally().may_log() {
+                    warn!(peer = name, data_producer = %producer_id, %error, "data consumer can't be made");
+                }
                 return None;
             }
         };

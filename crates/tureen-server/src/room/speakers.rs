@@ -45,7 +45,9 @@ impl Room {
         let options = RtpObserverAddProducerOptions::new(producer.id());
         if let Err(error) = self.audio_levels.add_producer(options).await {
             // The call goes on without the mark.
-            warn!(room = %Shown(&self.id), producer = %producer.id(), %error, "producer is not heard");
+            if self.tally().may_log() {
+                warn!(room = %Shown(&self.id), producer = %producer.id(), %error, "producer is not heard");
+            }
         }
     }
 }

@@ -205,8 +205,13 @@ impl Client {
         }
     }
 
+    /// The next frame, however long it takes.
+    pub(crate) async fn until_it_comes(&mut self) -> Option<Result<Message, tungstenite::Error>> {
+        self.socket.next().await
+    }
+
     async fn frame(&mut self) -> Option<Result<Message, tungstenite::Error>> {
-        let frame = tokio::time::timeout(self.limit, self.socket.next()).await;
+        let frame = tokio::time::timeout(self.limit, self.until_it_comes()).await;
         frame.unwrap_or_else(|_| panic!("nothing came; unasked: {:?}", self.inbox))
     }
 }

@@ -425,7 +425,8 @@ impl Sink<DataConsumerEvent> for Inner {
             DataConsumerEvent::Message(DataMessage { ppid, payload }) => {
                 match WebRtcMessage::new(ppid, Cow::Owned(payload)) {
                     Ok(message) => self.handlers.message.call(|callback| callback(&message)),
-                    Err(ppid) => tracing::warn!(id = %self.made.id, ppid, "message of an unknown kind"),
+                    // The sender is a stranger, and sends as many as it likes.
+                    Err(ppid) => tracing::debug!(id = %self.made.id, ppid, "message of an unknown kind"),
                 }
             }
         }
