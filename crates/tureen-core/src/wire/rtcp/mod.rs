@@ -2,7 +2,7 @@
 //!
 //! [`RtcpCompound`] walks the packets of a decrypted datagram and gives a borrowed view of each; nothing is copied or
 //! allocated. The `write_*` functions append whole packets to the caller's buffer. They split what does not fit one
-//! packet over several, and otherwise leave the size of the compound to the caller.
+//! packet over several; [`CompoundParts`] cuts what does not fit one datagram.
 
 mod bye;
 mod key_frame;
@@ -12,6 +12,7 @@ mod ntp;
 mod remb;
 mod report;
 mod sdes;
+mod split;
 mod transport_cc;
 mod writer;
 mod xr;
@@ -28,6 +29,7 @@ pub use self::report::{
     ReceiverReport, ReportBlock, SenderInfo, SenderReport, write_receiver_report, write_sender_report,
 };
 pub use self::sdes::{Sdes, SdesChunk, SdesItem, write_sdes_cname};
+pub use self::split::CompoundParts;
 pub use self::transport_cc::{
     PacketStatus, PacketStatuses, TransportCc, TransportCcHeader, write_transport_cc,
 };
@@ -127,8 +129,8 @@ pub enum RtcpPacket<'a> {
 
 /// Iterator over the packets of a compound; also takes reduced-size RTCP (RFC 5506).
 ///
-/// A packet with malformed contents gives [`RtcpError::Malformed`] and the iteration goes on behind it. When the
-/// framing itself is broken, the error that says so is the last item.
+/// A packet that is malformed gives the error that says so, and the iteration goes on behind it. Where its length passes
+/// the end of the compound that is the last item.
 #[derive(Clone, Debug)]
 pub struct RtcpCompound<'a> {
     rest: &'a [u8],
@@ -148,16 +150,9 @@ impl<'a> Iterator for RtcpCompound<'a> {
         if self.rest.is_empty() {
             return None;
         }
-        match Frame::split(self.rest) {
-            Ok((frame, rest)) => {
-                self.rest = rest;
-                Some(frame.parse())
-            }
-            Err(error) => {
-                self.rest = &[];
-                Some(Err(error))
-            }
-        }
+        let (frame, rest) = Frame::split(self.rest);
+        self.rest = rest;
+        Some(frame.and_then(|frame| frame.parse()))
     }
 }
 
@@ -171,27 +166,31 @@ struct Frame<'a> {
 }
 
 impl<'a> Frame<'a> {
-    fn split(compound: &'a [u8]) -> Result<(Frame<'a>, &'a [u8]), RtcpError> {
+    /// The first packet, or what is wrong with it, and what comes behind it: nothing where its length does not tell.
+    fn split(compound: &'a [u8]) -> (Result<Frame<'a>, RtcpError>, &'a [u8]) {
         let available = compound.len();
-        let header = compound.first_chunk::<HEADER_LEN>().ok_or(RtcpError::Truncated(available))?;
-        let version = header[0] >> 6;
-        if version != VERSION {
-            return Err(RtcpError::Version(version));
-        }
+        let Some(header) = compound.first_chunk::<HEADER_LEN>() else {
+            return (Err(RtcpError::Truncated(available)), &[]);
+        };
         // RFC 3550 §6.4.1: "The length of this RTCP packet in 32-bit words minus one."
         let announced = 4 * (usize::from(u16::from_be_bytes([header[2], header[3]])) + 1);
-        let (packet, rest) =
-            compound.split_at_checked(announced).ok_or(RtcpError::Length { announced, available })?;
-
+        let cut = compound.split_at_checked(announced);
+        let version = header[0] >> 6;
+        if version != VERSION {
+            return (Err(RtcpError::Version(version)), cut.map_or(&[], |(_, rest)| rest));
+        }
+        let Some((packet, rest)) = cut else {
+            return (Err(RtcpError::Length { announced, available }), &[]);
+        };
         let mut body = &packet[HEADER_LEN..];
         if header[0] & 0x20 != 0 {
             let padding = body.last().map_or(0, |&count| usize::from(count));
             if padding == 0 || padding > body.len() {
-                return Err(RtcpError::Padding { padding, available: body.len() });
+                return (Err(RtcpError::Padding { padding, available: body.len() }), rest);
             }
             body = &body[..body.len() - padding];
         }
-        Ok((Frame { packet_type: header[1], count: header[0] & 0x1f, body }, rest))
+        (Ok(Frame { packet_type: header[1], count: header[0] & 0x1f, body }), rest)
     }
 
     fn parse(&self) -> Result<RtcpPacket<'a>, RtcpError> {
@@ -282,6 +281,23 @@ mod tests {
             matches!(packets[..], [Err(RtcpError::Malformed("FIR")), Ok(RtcpPacket::Pli(_))]),
             "{packets:?}"
         );
+    }
+
+    #[test]
+    fn packet_with_a_broken_header_does_not_hide_the_next_where_its_length_tells_where_that_is() {
+        let cases: [(&[u8], RtcpError); 3] = [
+            (&[0x41, 206, 0, 1, 1, 2, 3, 4], RtcpError::Version(1)),
+            (&[0xa1, 206, 0, 0], RtcpError::Padding { padding: 0, available: 0 }),
+            (&[0xa1, 206, 0, 1, 0, 0, 0, 5], RtcpError::Padding { padding: 5, available: 4 }),
+        ];
+        for (broken, expected) in cases {
+            let compound = [&PLI, broken, &PLI].concat();
+            let packets: Vec<_> = RtcpCompound::new(&compound).collect();
+            let [Ok(RtcpPacket::Pli(_)), Err(error), Ok(RtcpPacket::Pli(_))] = packets[..] else {
+                panic!("{packets:?}")
+            };
+            assert_eq!(error, expected);
+        }
     }
 
     #[test]
