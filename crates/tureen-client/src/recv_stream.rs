@@ -6,6 +6,7 @@ use tureen_core::producer::nack_generator::NackGenerator;
 use tureen_core::producer::reception::SeqVerdict;
 use tureen_core::producer::recv_stream::{PacketInfo, RecvStreamStats};
 use tureen_core::producer::rtx_stream::RtxStreamStats;
+use tureen_core::seq::SeenWindow;
 use tureen_core::units::Ssrc;
 use tureen_core::wire::codecs::{CodecKind, is_key_frame};
 use tureen_core::wire::rtcp::ReportBlock;
@@ -105,6 +106,7 @@ pub(crate) struct RecvStream {
     reception: RecvStreamStats,
     rtx: Option<RtxStreamStats>,
     nack: Option<NackGenerator>,
+    /// SRTP keeps out copies of a packet, but not a packet that comes late after its retransmission.
     seen: SeenWindow,
     stats: RecvStats,
 }
@@ -246,75 +248,5 @@ impl RecvStream {
             last_sender_report: block.last_sr,
             delay_since_last_sender_report: block.delay_since_last_sr,
         }));
-    }
-}
-
-/// Which of the last [`SeenWindow::LEN`] packets were delivered. SRTP keeps out copies of a packet, but not a packet
-/// that comes late after its retransmission.
-#[derive(Debug)]
-struct SeenWindow {
-    /// One above the highest number seen.
-    end: u64,
-    bits: [u64; Self::LEN as usize / 64],
-}
-
-impl Default for SeenWindow {
-    fn default() -> Self {
-        Self { end: 0, bits: [0; Self::LEN as usize / 64] }
-    }
-}
-
-impl SeenWindow {
-    const LEN: u64 = 4096;
-
-    /// Whether `seq` is new; what lies behind the window counts as seen.
-    fn insert(&mut self, seq: u64) -> bool {
-        if self.end == 0 || seq >= self.end + Self::LEN {
-            *self = Self { end: seq, ..Self::default() };
-        }
-        while self.end <= seq {
-            let (word, bit) = Self::place(self.end);
-            self.bits[word] &= !bit;
-            self.end += 1;
-        }
-        if seq + Self::LEN < self.end {
-            return false;
-        }
-        let (word, bit) = Self::place(seq);
-        let new = self.bits[word] & bit == 0;
-        self.bits[word] |= bit;
-        new
-    }
-
-    fn place(seq: u64) -> (usize, u64) {
-        ((seq % Self::LEN / 64) as usize, 1 << (seq % 64))
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn window_takes_each_number_once() {
-        let mut window = SeenWindow::default();
-        for seq in [65_536, 65_540, 65_537, 65_535, 65_538] {
-            assert!(window.insert(seq), "{seq}");
-            assert!(!window.insert(seq), "{seq} again");
-        }
-    }
-
-    #[test]
-    fn window_forgets_what_lies_behind_it() {
-        let mut window = SeenWindow::default();
-        assert!(window.insert(70_000));
-        assert!(window.insert(70_000 + SeenWindow::LEN - 1));
-        assert!(!window.insert(70_000), "just inside, and seen");
-        assert!(window.insert(70_000 + SeenWindow::LEN));
-        assert!(!window.insert(70_000), "behind");
-        assert!(window.insert(70_001), "the oldest inside");
-        assert!(window.insert(900_000), "a jump starts over");
-        assert!(!window.insert(900_000));
-        assert!(window.insert(899_999));
     }
 }

@@ -97,9 +97,74 @@ impl RecentSet {
     }
 }
 
+/// Which of the last [`SeenWindow::LEN`] extended numbers were seen.
+#[derive(Debug)]
+pub struct SeenWindow {
+    /// One above the highest number seen.
+    end: u64,
+    bits: [u64; Self::LEN as usize / 64],
+}
+
+impl Default for SeenWindow {
+    fn default() -> Self {
+        Self { end: 0, bits: [0; Self::LEN as usize / 64] }
+    }
+}
+
+impl SeenWindow {
+    /// Numbers in the window; an eighth of a byte each.
+    pub const LEN: u64 = 4096;
+
+    /// Whether `seq` is new; what lies behind the window counts as seen.
+    pub fn insert(&mut self, seq: u64) -> bool {
+        if self.end == 0 || seq >= self.end + Self::LEN {
+            *self = Self { end: seq, ..Self::default() };
+        }
+        while self.end <= seq {
+            let (word, bit) = Self::place(self.end);
+            self.bits[word] &= !bit;
+            self.end += 1;
+        }
+        if seq + Self::LEN < self.end {
+            return false;
+        }
+        let (word, bit) = Self::place(seq);
+        let new = self.bits[word] & bit == 0;
+        self.bits[word] |= bit;
+        new
+    }
+
+    fn place(seq: u64) -> (usize, u64) {
+        ((seq % Self::LEN / 64) as usize, 1 << (seq % 64))
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn window_takes_each_number_once() {
+        let mut window = SeenWindow::default();
+        for seq in [65_536, 65_540, 65_537, 65_535, 65_538] {
+            assert!(window.insert(seq), "{seq}");
+            assert!(!window.insert(seq), "{seq} again");
+        }
+    }
+
+    #[test]
+    fn window_forgets_what_lies_behind_it() {
+        let mut window = SeenWindow::default();
+        assert!(window.insert(70_000));
+        assert!(window.insert(70_000 + SeenWindow::LEN - 1));
+        assert!(!window.insert(70_000), "just inside, and seen");
+        assert!(window.insert(70_000 + SeenWindow::LEN));
+        assert!(!window.insert(70_000), "behind");
+        assert!(window.insert(70_001), "the oldest inside");
+        assert!(window.insert(900_000), "a jump starts over");
+        assert!(!window.insert(900_000));
+        assert!(window.insert(899_999));
+    }
 
     #[test]
     fn sequence_numbers_survive_the_wrap() {
