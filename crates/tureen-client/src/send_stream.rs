@@ -174,6 +174,22 @@ impl SendStream {
         })
     }
 
+    /// Goes on where streams with its SSRCs ended under the same SRTP key.
+    pub(crate) fn continue_from(&mut self, next_index: impl Fn(Ssrc) -> Option<u64>) {
+        if let Some(next) = next_index(self.ssrc()) {
+            self.next_index = next;
+        }
+        if let Some(next) = self.config.rtx.and_then(|rtx| next_index(Ssrc(rtx.ssrc))) {
+            self.next_rtx_index = next;
+        }
+    }
+
+    /// Its SSRCs, and the SRTP index of the next packet of each.
+    pub(crate) fn next_indices(&self) -> impl Iterator<Item = (Ssrc, u64)> {
+        let rtx = self.config.rtx.map(|rtx| (Ssrc(rtx.ssrc), self.next_rtx_index));
+        [(self.ssrc(), self.next_index)].into_iter().chain(rtx)
+    }
+
     pub(crate) fn ssrc(&self) -> Ssrc {
         Ssrc(self.config.ssrc)
     }

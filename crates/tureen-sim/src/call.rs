@@ -13,8 +13,8 @@ use tureen_client::{Event, Identity, RecvStreamConfig, Rtx, SendStreamConfig, Se
 use tureen_core::api::{
     ActiveSpeakerOptions, Consume, ConsumeData, ConsumerId, CreateActiveSpeakerObserver,
     CreateAudioLevelObserver, CreateWebRtcServer, CreateWebRtcTransport, DataConsumerId, DataProducerId,
-    DataTransport, LinkDump, Listen, Notification, Produce, ProduceData, ProducerId, Request, Response,
-    RouterId, RtpObserverId, SctpOptions, StreamType, TransportEvent, TransportId, WebRtcServerId,
+    DataTransport, LinkDump, Listen, Notification, Produce, ProduceData, ProducerId, Request, RequestError,
+    Response, RouterId, RtpObserverId, SctpOptions, StreamType, TransportEvent, TransportId, WebRtcServerId,
     WebRtcTransportDump,
 };
 use tureen_core::consumer::extension_ids;
@@ -315,6 +315,19 @@ impl Call {
         production
     }
 
+    /// As [`produce_audio`](Self::produce_audio), by a sender that is asked for what is lost, as browsers are. It knows no
+    /// RTX and sends nothing again.
+    pub fn produce_repairable_audio(&mut self, node: NodeId, config: AudioConfig) -> Production {
+        let codecs = json!([
+            { "mimeType": "audio/opus", "payloadType": 100, "clockRate": OPUS_CLOCK_RATE, "channels": 2,
+              "parameters": {}, "rtcpFeedback": [{ "type": "nack" }, { "type": "transport-cc" }] },
+        ]);
+        let production = self.produce(node, MediaKind::Audio, codecs, config.first_sequence_number);
+        let source = Source::audio(production.ssrc, config, self.network.now());
+        self.network.add_source(node, source);
+        production
+    }
+
     /// Makes a member consume. As a client does, it is made paused, then resumed once the session knows of it.
     pub fn consume(&mut self, node: NodeId, produced: &Produced) -> Consumption {
         let consumption = self.consume_paused(node, produced);
@@ -333,8 +346,53 @@ impl Call {
         Consumption { id, node, ssrc }
     }
 
+    /// As [`consume`](Self::consume), by a receiver that asks for lost packets; `change` sees what the Consumer sends.
+    pub fn consume_changed(
+        &mut self,
+        node: NodeId,
+        produced: &Produced,
+        change: impl FnOnce(&mut RtpParameters),
+    ) -> Consumption {
+        let transport = self.transport(node).clone();
+        let (id, parameters) =
+            self.try_consume_on(transport, produced, change).expect("the request is right");
+        let config = RecvStreamConfig { nack: true, ..recv_config(&parameters, 0, produced.kind) };
+        let ssrc = config.ssrc;
+        let added = self.network.with_session(node, |session, _| session.add_recv_stream(config));
+        added.expect("the session receives nothing with this SSRC");
+        self.request(Request::ResumeConsumer(id.clone()));
+        Consumption { id, node, ssrc }
+    }
+
+    /// As [`consume_changed`](Self::consume_changed), by a receiver that knows no RTX.
+    pub fn consume_without_rtx(
+        &mut self,
+        node: NodeId,
+        produced: &Produced,
+        change: impl FnOnce(&mut RtpParameters),
+    ) -> Consumption {
+        self.consume_changed(node, produced, |parameters| {
+            parameters.codecs.truncate(1);
+            parameters.encodings.iter_mut().for_each(|encoding| encoding.rtx = None);
+            change(parameters);
+        })
+    }
+
     /// Makes a Consumer on any transport, paused. What it sends is told, and received by whoever is there.
     pub fn consume_on(&mut self, transport: TransportId, produced: &Produced) -> (ConsumerId, RtpParameters) {
+        self.try_consume_on(transport, produced, |_| ()).expect("the request is right")
+    }
+
+    /// As [`consume_on`](Self::consume_on); `change` sees what it sends.
+    ///
+    /// # Errors
+    /// The engine refuses what it made of it.
+    pub fn try_consume_on(
+        &mut self,
+        transport: TransportId,
+        produced: &Produced,
+        change: impl FnOnce(&mut RtpParameters),
+    ) -> Result<(ConsumerId, RtpParameters), RequestError> {
         let id = ConsumerId::from(self.name("consumer"));
         let capabilities: RtpCapabilities =
             from_json(serde_json::to_value(&self.capabilities).expect("capabilities have a JSON form"));
@@ -343,6 +401,7 @@ impl Call {
             ortc::get_consumer_rtp_parameters(consumable, &capabilities, false, true, true, &mut self.rng)
                 .expect("members have what the router has");
         parameters.mid = Some(id.to_string());
+        change(&mut parameters);
         self.consume_as(StreamType::Simple, transport, produced, id, parameters)
     }
 
@@ -351,7 +410,8 @@ impl Call {
         let id = ConsumerId::from(self.name("consumer"));
         let transport = self.transport(node).clone();
         let parameters = ortc::get_pipe_consumer_rtp_parameters(&produced.consumable, true, &mut self.rng);
-        let (id, parameters) = self.consume_as(StreamType::Pipe, transport, produced, id, parameters);
+        let piped = self.consume_as(StreamType::Pipe, transport, produced, id, parameters);
+        let (id, parameters) = piped.expect("the request is right");
         let mut consumptions = Vec::new();
         for index in 0..parameters.encodings.len() {
             let config = recv_config(&parameters, index, produced.kind);
@@ -371,7 +431,7 @@ impl Call {
         produced: &Produced,
         id: ConsumerId,
         parameters: RtpParameters,
-    ) -> (ConsumerId, RtpParameters) {
+    ) -> Result<(ConsumerId, RtpParameters), RequestError> {
         let consumable = &produced.consumable;
         let consume = Consume {
             transport_id: transport,
@@ -385,8 +445,8 @@ impl Call {
             preferred_layers: None,
             ignore_dtx: false,
         };
-        self.request(Request::Consume(Box::new(consume)));
-        (id, parameters)
+        self.network.request(Request::Consume(Box::new(consume)))?;
+        Ok((id, parameters))
     }
 
     /// Makes a Producer on any transport; to send is the caller's business.

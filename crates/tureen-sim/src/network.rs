@@ -97,6 +97,9 @@ struct Flight {
 /// The time since the Unix epoch at which simulations begin: in 2027.
 pub const UNIX: Duration = Duration::from_secs(1_800_000_000);
 
+/// Datagrams that the engine gets at once, at most.
+const MAX_BATCH: usize = 32;
+
 /// No simulation has this many wake-ups at one instant, unless something wakes up for nothing.
 const MAX_STEPS_AT_ONCE: u32 = 100_000;
 
@@ -346,9 +349,7 @@ impl Network {
     /// Does everything that is due.
     fn step(&mut self) {
         let now = self.now;
-        while self.in_flight.peek().is_some_and(|Reverse(flight)| flight.at <= now)
-            && let Some(Reverse(Flight { from, to, data, .. })) = self.in_flight.pop()
-        {
+        while let Some(Flight { from, to, data, .. }) = self.next_arrival(|_| true) {
             self.deliver(from, to, data);
         }
         for at in 0..self.sources.len() {
@@ -371,6 +372,15 @@ impl Network {
         }
     }
 
+    /// Takes the next flight if it has arrived and is of this kind.
+    fn next_arrival(&mut self, wanted: impl Fn(&Flight) -> bool) -> Option<Flight> {
+        let Reverse(next) = self.in_flight.peek()?;
+        if next.at > self.now || !wanted(next) {
+            return None;
+        }
+        self.in_flight.pop().map(|Reverse(flight)| flight)
+    }
+
     fn deliver(&mut self, from: SocketAddr, to: SocketAddr, mut data: Vec<u8>) {
         if let Some(at) = self.nodes.iter().position(|node| node.address == to) {
             let at_time = self.elapsed();
@@ -391,8 +401,16 @@ impl Network {
             }
             self.drain_node(NodeId(at));
         } else if let Some(socket) = self.socket_between(from, to) {
-            let tuple = Tuple { socket, remote: from };
-            self.worker.handle_datagrams(self.now, std::iter::once(Datagram { tuple, data: &mut data }));
+            // What has arrived at one address by now is one batch, as a driver reads it.
+            let mut batch = vec![(Tuple { socket, remote: from }, data)];
+            while batch.len() < MAX_BATCH
+                && let Some(Flight { from, data, .. }) = self.next_arrival(|next| next.to == to)
+            {
+                let socket = self.socket_between(from, to).unwrap_or(socket);
+                batch.push((Tuple { socket, remote: from }, data));
+            }
+            let datagrams = batch.iter_mut().map(|(tuple, data)| Datagram { tuple: *tuple, data });
+            self.worker.handle_datagrams(self.now, datagrams);
             self.drain_worker();
         }
     }

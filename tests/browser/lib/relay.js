@@ -9,6 +9,7 @@
 import dgram from 'node:dgram';
 import { once } from 'node:events';
 import { fileURLToPath } from 'node:url';
+import { NonceWatch } from './nonces.js';
 
 /** Linux has all of 127.0.0.0/8. */
 const RELAY_IP = '127.0.0.2';
@@ -48,6 +49,8 @@ export async function startRelay({ up = {}, down = {}, port = 0 } = {}) {
     port: front.address().port,
     up,
     down,
+    /** What travelled on each client's line: `[{ up, down }]`, seen as it came from its sender. */
+    watches: () => [...clients.values()].map(({ watch }) => watch),
     stop() {
       for (const client of [{ socket: front }, ...clients.values()]) client.socket.close();
       for (const { lines } of clients.values()) for (const line of lines) line.stop();
@@ -60,15 +63,21 @@ export async function startRelay({ up = {}, down = {}, port = 0 } = {}) {
     const downLine = new Line(() => relay.down, (packet) => front.send(packet, port, address));
     // The server's port may be closed already, or not open yet; the line loses what is sent there.
     socket.on('error', () => {});
-    socket.on('message', (packet) => downLine.pass(packet));
-    const made = { socket, up: upLine, lines: [upLine, downLine] };
+    const watch = { up: new NonceWatch(), down: new NonceWatch() };
+    socket.on('message', (packet) => {
+      watch.down.note(packet);
+      downLine.pass(packet);
+    });
+    const made = { socket, up: upLine, watch, lines: [upLine, downLine] };
     clients.set(name, made);
     return made;
   }
 
   front.on('message', (packet, from) => {
     const name = `${from.address}:${from.port}`;
-    (clients.get(name) ?? client(name, from)).up.pass(packet);
+    const { up, watch } = clients.get(name) ?? client(name, from);
+    watch.up.note(packet);
+    up.pass(packet);
   });
   return relay;
 }

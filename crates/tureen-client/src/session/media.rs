@@ -12,6 +12,8 @@ use super::{Event, MAX_STREAMS, Received, Session, SessionError};
 use crate::recv_stream::{RecvStats, RecvStream, RecvStreamConfig};
 use crate::send_stream::{HopValues, OutgoingRtp, SendStats, SendStream, SendStreamConfig};
 
+/// SSRCs that were sent and are no more: they are remembered, so that one that is sent again goes on where it ended.
+const MAX_ENDED_STREAMS: usize = 1 << 16;
 /// Retransmissions that wait to be sent.
 const MAX_RESENDS: usize = 512;
 /// The highest random first sequence number (RFC 3711 §3.3.1: a wrap among the first packets may be missed).
@@ -21,15 +23,27 @@ impl Session {
     /// Adds an outgoing stream.
     ///
     /// # Errors
-    /// An SSRC is taken, or MID or RID can't be sent.
+    /// An SSRC is taken, MID or RID can't be sent, or too many streams were sent in the session's life. One of an SSRC that
+    /// was sent before goes on with its numbers, whatever the settings say: its packets have the same SRTP key.
     pub fn add_send_stream(&mut self, config: SendStreamConfig) -> Result<(), SessionError> {
         for ssrc in [Some(config.ssrc), config.rtx.map(|rtx| rtx.ssrc)].into_iter().flatten() {
             if self.send.iter().any(|stream| stream.has_ssrc(Ssrc(ssrc))) {
                 return Err(SessionError::SsrcTaken(ssrc));
             }
         }
+        if config.rtx.is_some_and(|rtx| rtx.ssrc == config.ssrc) {
+            return Err(SessionError::SsrcTaken(config.ssrc));
+        }
+        let sealer = self.srtp.as_ref().map(|srtp| &srtp.sealer);
+        if sealer.is_some_and(|sealer| sealer.ended_streams() >= MAX_ENDED_STREAMS) {
+            return Err(SessionError::TooManyStreams(MAX_ENDED_STREAMS));
+        }
         let [first, first_rtx] = std::array::from_fn(|_| self.rng.random_range(1..=MAX_FIRST_SEQ));
-        self.send.push(SendStream::new(config, first, first_rtx)?);
+        let mut stream = SendStream::new(config, first, first_rtx)?;
+        if let Some(sealer) = sealer {
+            stream.continue_from(|ssrc| sealer.next_index(ssrc));
+        }
+        self.send.push(stream);
         Ok(())
     }
 
@@ -39,7 +53,10 @@ impl Session {
     /// [`SessionError::NoStream`].
     pub fn remove_send_stream(&mut self, ssrc: u32) -> Result<(), SessionError> {
         let at = self.send.iter().position(|s| s.ssrc().0 == ssrc).ok_or(SessionError::NoStream(ssrc))?;
-        self.send.swap_remove(at);
+        let removed = self.send.swap_remove(at);
+        if let Some(srtp) = &mut self.srtp {
+            removed.next_indices().for_each(|(ssrc, next)| srtp.sealer.end_stream(ssrc, next));
+        }
         self.queue.retain(|(stream, _)| stream.0 != ssrc);
         self.resends.retain(|(stream, _)| stream.0 != ssrc);
         Ok(())
@@ -74,7 +91,7 @@ impl Session {
         for ssrc in removed.ssrcs() {
             self.recv_index.remove(&ssrc);
             if let Some(srtp) = &mut self.srtp {
-                srtp.opener.remove_stream(ssrc);
+                srtp.opener.end_stream(ssrc);
             }
         }
         if let Some(moved) = self.recv.get(at) {

@@ -5,6 +5,7 @@
 //! own header in front of the shared payload.
 
 pub mod headers;
+pub mod key_frame_allowance;
 pub mod layers;
 pub mod outlet;
 pub mod recent_resends;
@@ -30,10 +31,11 @@ use crate::types::data_structures::RtpPacketTraceInfo;
 use crate::types::rtp_parameters::{MediaKind, RtpEncodingParameters, RtpParameters};
 use crate::units::Ssrc;
 use crate::wire::codecs::{self, CodecKind, opus};
-use crate::wire::rtcp::{DlrrEntry, NtpTime, ReportBlock, duration_to_compact};
+use crate::wire::rtcp::{NtpTime, ReportBlock};
 use crate::wire::rtp::ExtensionIds;
 use headers::HeaderSettings;
 pub use headers::HopValues;
+use key_frame_allowance::KeyFrameAllowance;
 use layers::{Arrival, Decision, LayerCounts, Layered, ssrc_of, stream_of};
 use outlet::Outlet;
 pub use outlet::{Resend, Written};
@@ -52,12 +54,14 @@ pub struct Consumer {
     pub priority: u8,
     /// Whether bandwidth lets it go up to better layers.
     pub ascent: Ascent,
+    /// Key frames that its remote side or the application asks for.
+    pub asked_key_frames: KeyFrameAllowance,
+    /// Key frames to go over to other layers with.
+    pub switch_key_frames: KeyFrameAllowance,
     /// What is sent.
     pub rtp_parameters: RtpParameters,
     consumable_rtp_encodings: Vec<RtpEncodingParameters>,
     score: ConsumerScore,
-    /// Who told its reference time last, which, and when.
-    reference_time: Option<(Ssrc, NtpTime, Instant)>,
     headers: HeaderSettings,
     /// The outgoing streams: one, and for a pipe consumer one for each encoding.
     pub outlets: SmallVec<[Outlet; 1]>,
@@ -165,7 +169,6 @@ impl Consumer {
             supported_payload_types,
             waits_for_key_frames: codec.has_key_frames() && codecs::can_be_key_frame(codec.kind),
             ignore_dtx: request.ignore_dtx && codec.kind == CodecKind::Opus,
-            reference_time: None,
             id: request.id,
             kind: request.kind,
             producer,
@@ -175,6 +178,8 @@ impl Consumer {
             producer_paused,
             priority: 1,
             ascent: Ascent::default(),
+            asked_key_frames: KeyFrameAllowance::default(),
+            switch_key_frames: KeyFrameAllowance::default(),
             trace: MediaTrace::default(),
             consumable_rtp_encodings: request.consumable_rtp_encodings,
             rtp_parameters: request.rtp_parameters,
@@ -190,6 +195,18 @@ impl Consumer {
     /// SSRCs that it sends, retransmissions included.
     pub fn ssrcs(&self) -> impl Iterator<Item = Ssrc> + '_ {
         self.outlets.iter().flat_map(|outlet| [Some(outlet.stream.ssrc), outlet.rtx_ssrc()]).flatten()
+    }
+
+    /// Goes on where streams with its SSRCs ended: see [`Outlet::continue_from`].
+    pub fn continue_from(&mut self, next_index: impl Fn(Ssrc) -> Option<u64>) {
+        for outlet in &mut self.outlets {
+            outlet.continue_from(&next_index);
+        }
+    }
+
+    /// SSRCs that were sent, and the SRTP index of the next packet of each.
+    pub fn used_indices(&self) -> impl Iterator<Item = (Ssrc, u64)> {
+        self.outlets.iter().flat_map(Outlet::used_indices)
     }
 
     /// The outgoing stream with this SSRC; not that of its retransmissions.
@@ -224,6 +241,12 @@ impl Consumer {
         let next = layers.filter(|_| self.paused).and_then(|layers| layers.best_encoding(streams));
         let encodings = layers.into_iter().flat_map(|layers| layers.key_frame_sources());
         encodings.chain(next).filter_map(|encoding| ssrc_of(streams, encoding))
+    }
+
+    /// Whether key frames that it asks for are counted: it shows one remote side what it has begun to. A pipe speaks for all
+    /// who are behind it.
+    pub fn has_key_frame_allowance(&self) -> bool {
+        self.stream_type != StreamType::Pipe && self.outlets[0].stream.sent().packets > 0
     }
 
     /// The next packet starts anew: after a pause, a reconnection, or with a new source stream.
@@ -387,6 +410,12 @@ impl Consumer {
         self.outlets.get(usize::from(outlet)).is_some_and(|outlet| outlet.rtx_ssrc().is_some())
     }
 
+    /// Whether packets of an outgoing stream are repeated bit for bit when they are sent again.
+    #[inline]
+    pub fn repeats_exactly(&self, outlet: usize) -> bool {
+        self.outlets[outlet].repeats_exactly()
+    }
+
     /// Whether a packet of an outgoing stream was sent after some that are behind it: it had to be repaired itself.
     pub fn is_late(&self, outlet: usize, sent: &SentPacket) -> bool {
         sent.output < self.outlets[outlet].rewriter.highest_output()
@@ -404,6 +433,7 @@ impl Consumer {
 
     /// A NACK of the remote side about `ssrc`: appends what can be sent again. What was sent again less than about a round
     /// trip ago is left out ([`RecentResends`](recent_resends::RecentResends)): the remote side could not know of it yet.
+    /// Gives how many packets were named.
     pub fn on_nack(
         &mut self,
         now: Instant,
@@ -411,17 +441,18 @@ impl Consumer {
         lost: impl Iterator<Item = u16>,
         streams: &[ProducerStream],
         out: &mut Vec<Resend>,
-    ) {
-        let Some(index) = self.outlets.iter().position(|outlet| outlet.stream.ssrc == ssrc) else { return };
+    ) -> usize {
+        let Some(index) = self.outlets.iter().position(|outlet| outlet.stream.ssrc == ssrc) else { return 0 };
         if !self.outlets[index].codec().nack {
-            return;
+            return 0;
         }
         let measured_rtt = self.outlets[index].stream.remote_report().round_trip_time;
         let known_rtt = measured_rtt.unwrap_or(Duration::ZERO);
         self.outlets[index].stream.nacks.0 += 1;
         self.outlets[index].resends.forget_old(now, measured_rtt);
+        let mut named = 0;
         for seq in lost {
-            self.outlets[index].stream.nacks.1 += 1;
+            named += 1;
             let Some(resend) = self.sent_as(index, seq, streams) else { continue };
             let Some(stream) = streams.get(usize::from(resend.stream)) else { continue };
             let Some(packet) = stream.buffer.get_recent(now, resend.source) else { continue };
@@ -431,6 +462,8 @@ impl Consumer {
                 out.push(resend);
             }
         }
+        self.outlets[index].stream.nacks.1 += named as u64;
+        named
     }
 
     /// Whether a packet that was lost may be sent again before the remote side asks for it; if so, it counts as sent again
@@ -485,6 +518,18 @@ impl Consumer {
         }
         self.score = score.clone();
         Some(score)
+    }
+
+    /// The share of its packets that the receiver reports as lost, in 1/256, where it shows this encoding of the Producer.
+    pub fn remote_loss(&self, encoding: usize) -> Option<u8> {
+        let outlet = match self.stream_type {
+            StreamType::Pipe => self.outlets.get(encoding)?,
+            _ if self.layers.as_ref().is_none_or(|layers| layers.source() == Some(encoding as u8)) => {
+                &self.outlets[0]
+            }
+            _ => return None,
+        };
+        Some(outlet.stream.remote_report().fraction_lost)
     }
 
     /// The last score.
@@ -581,18 +626,6 @@ impl Consumer {
     /// RTCP canonical name of the outgoing streams.
     pub fn cname(&self) -> &str {
         self.rtp_parameters.rtcp.cname.as_deref().unwrap_or_default()
-    }
-
-    /// A receiver of this stream told its reference time (RFC 3611 §4.4).
-    pub fn on_reference_time(&mut self, now: Instant, receiver: Ssrc, reference: NtpTime) {
-        self.reference_time = Some((receiver, reference, now));
-    }
-
-    /// The answer to the last reference time (RFC 3611 §4.5).
-    pub fn delay_since_reference_time(&self, now: Instant) -> Option<DlrrEntry> {
-        let (ssrc, reference, at) = self.reference_time?;
-        let delay = duration_to_compact(now.saturating_duration_since(at));
-        Some(DlrrEntry { ssrc, last_reference_time: reference.compact(), delay })
     }
 
     /// A receiver report about one of its streams; the round trip time, if it tells that.

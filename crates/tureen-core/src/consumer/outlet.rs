@@ -43,6 +43,7 @@ pub struct Outlet {
 struct Rtx {
     ssrc: Ssrc,
     payload_type: PayloadType,
+    first_seq: u64,
     next_seq: u64,
 }
 
@@ -89,10 +90,12 @@ impl Outlet {
     /// The stream of an encoding, which must have an SSRC. `random` makes the first sequence numbers unpredictable.
     pub fn new(encoding: &RtpEncodingParameters, codec: StreamCodec, random: u64) -> Option<Self> {
         let rtx_ssrc = encoding.rtx.as_ref().map(|rtx| Ssrc(rtx.ssrc));
+        let first_seq = FIRST_CYCLE + (random >> 16 & 0x7fff);
         let rtx = rtx_ssrc.zip(codec.rtx_payload_type).map(|(ssrc, payload_type)| Rtx {
             ssrc,
             payload_type,
-            next_seq: FIRST_CYCLE + (random >> 16 & 0x7fff),
+            first_seq,
+            next_seq: first_seq,
         });
         Some(Self {
             stream: SendStream::new(Ssrc(encoding.ssrc?), codec.clock_rate),
@@ -106,9 +109,36 @@ impl Outlet {
         })
     }
 
+    /// Goes on where streams with its SSRCs ended that were sent before under the same SRTP key: `next_index` tells that.
+    /// Nothing was sent yet.
+    pub fn continue_from(&mut self, next_index: impl Fn(Ssrc) -> Option<u64>) {
+        if let Some(index) = next_index(self.stream.ssrc) {
+            self.rewriter = SeqRewriter::after(FIRST_CYCLE + index - 1);
+        }
+        if let Some(rtx) = &mut self.rtx
+            && let Some(index) = next_index(rtx.ssrc)
+        {
+            (rtx.first_seq, rtx.next_seq) = (FIRST_CYCLE + index, FIRST_CYCLE + index);
+        }
+    }
+
+    /// SSRCs of which packets were numbered, and the SRTP index of the next one of each.
+    pub fn used_indices(&self) -> impl Iterator<Item = (Ssrc, u64)> {
+        let media = self.rewriter.has_begun().then(|| (self.stream.ssrc, self.rewriter.highest_output() + 1));
+        let rtx = self.rtx.as_ref().filter(|rtx| rtx.next_seq > rtx.first_seq);
+        let rtx = rtx.map(|rtx| (rtx.ssrc, rtx.next_seq));
+        media.into_iter().chain(rtx).map(|(ssrc, next)| (ssrc, next - FIRST_CYCLE))
+    }
+
     /// Its codec.
     pub fn codec(&self) -> &StreamCodec {
         &self.codec
+    }
+
+    /// Whether packets are repeated bit for bit when they are sent again: NACKs were negotiated, and RTX was not.
+    #[inline]
+    pub fn repeats_exactly(&self) -> bool {
+        self.repeats.is_some()
     }
 
     /// SSRC of retransmissions.

@@ -1,6 +1,9 @@
 //! Which packets were sent again of late, so that NACKs which cross a retransmission don't cause another one.
 
+use std::collections::VecDeque;
 use std::time::{Duration, Instant};
+
+use hashbrown::HashSet;
 
 use crate::seq::RecentSet;
 
@@ -15,11 +18,20 @@ const DEFAULT_RTT: Duration = Duration::from_millis(100);
 /// would cost another round.
 const PATIENCE: f64 = 0.75;
 
+/// A further NACK is believed after this time at the earliest: no remote side is so near that its request and the answer
+/// can't have crossed, and the round trip that it reports may be made up.
+const MIN_PATIENCE: Duration = Duration::from_millis(10);
+
+/// And after this time at the latest.
+const MAX_PATIENCE: Duration = Duration::from_secs(2);
+
 /// Retransmissions that may still be on their way.
 #[derive(Debug, Default)]
 pub struct RecentResends {
-    /// Output numbers, and when they were sent again.
-    entries: Vec<(u64, Instant)>,
+    /// Output numbers, and when they were sent again, in that order.
+    entries: VecDeque<(u64, Instant)>,
+    /// The same numbers, to be found at once.
+    on_their_way: HashSet<u64, foldhash::fast::RandomState>,
     /// Packets that were sent again, each counted once.
     repaired: u64,
     /// The last of them.
@@ -29,16 +41,21 @@ pub struct RecentResends {
 impl RecentResends {
     /// Forgets what must have arrived by now, or was lost again. `rtt` is the measured round-trip time, if there is one.
     pub fn forget_old(&mut self, now: Instant, rtt: Option<Duration>) {
-        let within = rtt.unwrap_or(DEFAULT_RTT).mul_f64(PATIENCE);
-        self.entries.retain(|&(_, at)| now.saturating_duration_since(at) < within);
+        let within = rtt.unwrap_or(DEFAULT_RTT).min(MAX_PATIENCE).mul_f64(PATIENCE).max(MIN_PATIENCE);
+        while let Some(&(output, at)) = self.entries.front()
+            && now.saturating_duration_since(at) >= within
+        {
+            self.entries.pop_front();
+            self.on_their_way.remove(&output);
+        }
     }
 
     /// Whether the packet with this output number may be sent again now; if so, it is noted.
     pub fn admit(&mut self, now: Instant, output: u64) -> bool {
-        if self.entries.len() >= MAX_ENTRIES || self.entries.iter().any(|&(resent, _)| resent == output) {
+        if self.entries.len() >= MAX_ENTRIES || !self.on_their_way.insert(output) {
             return false;
         }
-        self.entries.push((output, now));
+        self.entries.push_back((output, now));
         self.repaired += u64::from(!self.counted.contains(output));
         self.counted.insert(output);
         true
@@ -82,6 +99,13 @@ mod tests {
         assert!(answered_after(100, Some(108)));
         assert!(answered_after(100, Some(130)));
         assert!(answered_after(80, None));
+    }
+
+    #[test]
+    fn round_trip_that_is_made_up_counts_within_bounds() {
+        assert!(!answered_after(9, Some(0)));
+        assert!(answered_after(10, Some(0)));
+        assert!(answered_after(1500, Some(65_000)));
     }
 
     #[test]

@@ -15,6 +15,7 @@ const MAX_REPORTED_SILENCE: Duration = Duration::from_secs(2);
 pub struct SendStream {
     retransmitted: Counter,
     report: RemoteReport,
+    reported_at: Option<Instant>,
     packets_at_report: u64,
     /// NACK messages and packets named in them.
     pub nacks: (u64, u64),
@@ -69,6 +70,7 @@ impl SendStream {
             retransmitted: Counter::default(),
             last_packet: None,
             report: RemoteReport::default(),
+            reported_at: None,
             packets_at_report: 0,
             nacks: (0, 0),
             plis: 0,
@@ -120,6 +122,15 @@ impl SendStream {
     pub fn take_losses(&mut self) -> (u64, u64) {
         let expected = self.sent.packets - std::mem::replace(&mut self.packets_at_report, self.sent.packets);
         (expected * u64::from(self.report.fraction_lost) / 256, expected)
+    }
+
+    /// Whether a report block may count that comes now: the last one that did came `interval` ago at least.
+    pub fn admit_report(&mut self, now: Instant, interval: Duration) -> bool {
+        let admitted = self.reported_at.is_none_or(|at| now.saturating_duration_since(at) >= interval);
+        if admitted {
+            self.reported_at = Some(now);
+        }
+        admitted
     }
 
     /// Takes in a report block about this stream, and returns the round trip time if it tells that. `lsr` and `dlsr` are in

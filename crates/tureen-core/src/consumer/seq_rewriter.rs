@@ -65,8 +65,17 @@ impl SeqRewriter {
     /// Output starts right after `initial_output`.
     pub fn new(initial_output: u16) -> Self {
         // One cycle up, so that packets before the first have a number.
-        let highest_output = 0x1_0000 + u64::from(initial_output);
+        Self::after(0x1_0000 + u64::from(initial_output))
+    }
+
+    /// Output goes on right after `highest_output`, an extended number.
+    pub fn after(highest_output: u64) -> Self {
         Self { newest: None, older: VecDeque::new(), highest_source: None, highest_output }
+    }
+
+    /// Whether a number was given out.
+    pub fn has_begun(&self) -> bool {
+        self.highest_source.is_some()
     }
 
     /// Continues the output with `source` as the next number, whatever came before: after a pause, or when the source

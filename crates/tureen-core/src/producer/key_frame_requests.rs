@@ -121,6 +121,11 @@ impl KeyFrameRequests {
         self.ready.pop_front()
     }
 
+    /// Whether a request for a key frame of `ssrc` is under way, so that another one is merged into it.
+    pub fn is_under_way(&self, ssrc: Ssrc) -> bool {
+        self.streams.iter().any(|stream| stream.ssrc == ssrc)
+    }
+
     /// Whether there is a request to poll.
     pub fn has_requests(&self) -> bool {
         !self.ready.is_empty()

@@ -283,13 +283,9 @@ impl Producer {
         self.stream_type != StreamType::Simple
     }
 
-    /// Asks the remote side for a key frame of each stream, as often as the delay allows.
-    pub fn request_key_frames(&mut self, now: Instant) {
-        for stream in &self.streams {
-            if stream.codec.has_key_frames() {
-                self.key_frame_requests.request(now, stream.stats.ssrc());
-            }
-        }
+    /// SSRCs of its streams that have key frames.
+    pub fn key_frame_ssrcs(&self) -> impl Iterator<Item = Ssrc> {
+        self.streams.iter().filter(|stream| stream.codec.has_key_frames()).map(|stream| stream.stats.ssrc())
     }
 
     /// When lost packets are to be asked for again.

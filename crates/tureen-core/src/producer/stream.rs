@@ -12,6 +12,7 @@ use crate::producer::reception::SeqVerdict;
 use crate::producer::recv_stream::{self, RecvStreamStats};
 use crate::producer::rtx_stream::RtxStreamStats;
 use crate::producer::score::{MAX_SCORE, Score};
+use crate::seq::SeenWindow;
 use crate::types::rtp_parameters::{MediaKind, RtpEncodingParameters};
 use crate::units::{PayloadType, Ssrc};
 use crate::wire::rtp::{RTX_OSN_LEN, RtpHeader, rtx_original_sequence_number};
@@ -47,6 +48,9 @@ pub struct ProducerStream {
     pub stats: RecvStreamStats,
     /// Asks for what is lost.
     pub nack: Option<NackGenerator>,
+    /// Which packets were taken. A consumer gives each packet one number, so it must come out of here once only, even after
+    /// the buffer has lost it: twice the same number would be twice the same SRTP nonce, with other header values.
+    seen: SeenWindow,
     /// What consumers read.
     pub buffer: PacketBuffer,
     /// Extended sequence numbers of this batch, in order of arrival.
@@ -156,6 +160,7 @@ impl ProducerStream {
             rtx: encoding.rtx.as_ref().map(|rtx| RtxStreamStats::new(Ssrc(rtx.ssrc))),
             stats: RecvStreamStats::new(ssrc, codec.clock_rate, dtx),
             nack: repaired.then(|| NackGenerator::new(Duration::ZERO)),
+            seen: SeenWindow::default(),
             buffer: PacketBuffer::new(buffer),
             arrivals: Vec::new(),
             frame_since: None,
@@ -218,7 +223,7 @@ impl ProducerStream {
             key_frame,
             frame: frame.info,
         };
-        if !self.buffer.insert(now, stored, elements, incoming.payload) {
+        if !self.seen.insert(seq) || !self.buffer.insert(now, stored, elements, incoming.payload) {
             return Taken::Discarded;
         }
         self.arrivals.push(seq);

@@ -10,7 +10,7 @@ use super::{SrtpError, SrtpSuite};
 pub(super) const AUTH_KEY_LEN: usize = 20;
 
 /// What a session cipher protects; the two never share a key.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub(super) enum Usage {
     Rtp,
     Rtcp,

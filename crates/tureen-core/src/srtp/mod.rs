@@ -2,7 +2,7 @@
 //!
 //! A transport has one [`SrtpSealer`] for what it sends and one [`SrtpOpener`] for what its peer sends, each made from
 //! one direction's master key and salt. The sealer's RTP side has no state: a consumer numbers its own packets and
-//! hands in the 48-bit index. The opener keeps rollover counter and replay window of each remote SSRC.
+//! hands in the 48-bit index. The opener keeps rollover counter and replay window of each remote SSRC, of as many as there may be.
 //!
 //! Not offered: master key identifiers, key derivation rates other than zero, unencrypted SRTCP, encrypted header
 //! extensions (RFC 6904). WebRTC uses none of them.
@@ -11,11 +11,14 @@ mod aes_cm;
 mod aes_gcm;
 mod cipher;
 mod kdf;
+mod nonce_guard;
 mod open;
 mod replay;
 mod seal;
 mod suite;
+mod windows;
 
+pub use nonce_guard::NonceGuard;
 pub use open::{OpenedRtp, RTCP_REPLAY_WINDOW, RTP_REPLAY_WINDOW, SrtpOpener};
 pub use seal::SrtpSealer;
 pub use suite::{SrtpSuite, UnknownSrtpSuite};
@@ -38,9 +41,6 @@ pub enum SrtpError {
     /// Peer: an SRTCP packet without the E bit.
     #[error("SRTCP packet is not encrypted")]
     NotEncrypted,
-    /// Peer: it uses more SSRCs than the bound allows.
-    #[error("too many SSRCs")]
-    TableFull,
     /// Either: 2^48 RTP or 2^31 RTCP packets are all that one master key may protect (RFC 3711 §9.2).
     #[error("packet index is used up")]
     IndexExhausted,

@@ -1,11 +1,8 @@
 use std::fmt;
 
-use hashbrown::HashMap;
-use hashbrown::hash_map::Entry;
-
 use super::cipher::{Cipher, RTCP_HEADER_LEN, rtcp_sender};
 use super::kdf::{SessionKeys, Usage};
-use super::replay::ReplayWindow;
+use super::windows::Windows;
 use super::{SrtpError, SrtpSuite};
 use crate::units::Ssrc;
 
@@ -15,9 +12,6 @@ pub const RTP_REPLAY_WINDOW: usize = 1024;
 
 /// As [`RTP_REPLAY_WINDOW`], for RTCP.
 pub const RTCP_REPLAY_WINDOW: usize = 128;
-
-type RtpWindow = ReplayWindow<{ RTP_REPLAY_WINDOW / 64 }>;
-type RtcpWindow = ReplayWindow<{ RTCP_REPLAY_WINDOW / 64 }>;
 
 /// An authenticated and decrypted RTP packet.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -30,20 +24,21 @@ pub struct OpenedRtp {
 
 /// Authenticates and decrypts what the peer of a transport sends.
 ///
-/// State of an SSRC begins with its first authentic packet and moves with authentic packets only.
+/// State of an SSRC begins with its first authentic packet and moves with authentic packets only. There is a bound of
+/// SSRCs, of RTP and apart from them of RTCP; beyond it the one that has been silent longest makes room.
 pub struct SrtpOpener {
     suite: SrtpSuite,
     rtp: Cipher,
     rtcp: Cipher,
-    max_streams: usize,
-    rtp_windows: HashMap<Ssrc, RtpWindow>,
-    rtcp_windows: HashMap<Ssrc, RtcpWindow>,
+    rtp_windows: Windows<{ RTP_REPLAY_WINDOW / 64 }>,
+    rtcp_windows: Windows<{ RTCP_REPLAY_WINDOW / 64 }>,
 }
 
 impl SrtpOpener {
     /// An opener under the peer's master key and salt.
     ///
-    /// `max_streams` bounds the SSRCs of RTP and, apart from them, of RTCP; each costs some 150 bytes.
+    /// `max_streams` bounds the SSRCs of RTP and, apart from them, of RTCP, that are known at a time; each costs some 170
+    /// bytes, and up to 16 that were known before some 28.
     /// Fails with [`SrtpError::BadKeyLength`] when key or salt is not as long as `suite` demands.
     pub fn new(suite: SrtpSuite, key: &[u8], salt: &[u8], max_streams: usize) -> Result<Self, SrtpError> {
         let rtp = SessionKeys::derive(suite, Usage::Rtp, key, salt)?;
@@ -71,24 +66,14 @@ impl SrtpOpener {
         if header_len > max_header_len {
             return Err(SrtpError::TooShort);
         }
-        let full = self.rtp_windows.len() >= self.max_streams;
-        let (len, index) = match self.rtp_windows.entry(ssrc) {
-            Entry::Occupied(mut window) => {
-                let index = estimate_index(window.get().highest(), seq)?;
-                window.get().check(index)?;
-                let len = self.rtp.open_rtp(ssrc, index, header_len, packet)?;
-                window.get_mut().accept(index);
-                (len, index)
-            }
-            Entry::Vacant(_) if full => return Err(SrtpError::TableFull),
-            Entry::Vacant(window) => {
-                // RFC 3711 §3.3.1: the rollover counter begins at zero.
-                let index = u64::from(seq);
-                let len = self.rtp.open_rtp(ssrc, index, header_len, packet)?;
-                window.insert(RtpWindow::starting_at(index));
-                (len, index)
-            }
+        // RFC 3711 §3.3.1: the rollover counter begins at zero.
+        let index_after = |highest: Option<u64>| match highest {
+            Some(highest) => estimate_index(highest, seq),
+            None => Ok(u64::from(seq)),
         };
+        let rtp = &self.rtp;
+        let open = |index| rtp.open_rtp(ssrc, index, header_len, packet);
+        let (index, len) = self.rtp_windows.open(ssrc, index_after, open)?;
         Ok(OpenedRtp { len, index })
     }
 
@@ -104,28 +89,28 @@ impl SrtpOpener {
         if !encrypted {
             return Err(SrtpError::NotEncrypted);
         }
-        let full = self.rtcp_windows.len() >= self.max_streams;
-        match self.rtcp_windows.entry(ssrc) {
-            Entry::Occupied(mut window) => {
-                window.get().check(u64::from(index))?;
-                let len = self.rtcp.open_rtcp(ssrc, index, packet)?;
-                window.get_mut().accept(u64::from(index));
-                Ok(len)
-            }
-            Entry::Vacant(_) if full => Err(SrtpError::TableFull),
-            Entry::Vacant(window) => {
-                let len = self.rtcp.open_rtcp(ssrc, index, packet)?;
-                window.insert(RtcpWindow::starting_at(u64::from(index)));
-                Ok(len)
-            }
-        }
+        let rtcp = &self.rtcp;
+        let opened =
+            self.rtcp_windows.open(ssrc, |_| Ok(index.into()), |_| rtcp.open_rtcp(ssrc, index, packet));
+        opened.map(|(_, len)| len)
     }
 
-    /// Forgets the RTP state of an SSRC whose producer is gone, to make room (mediasoup: `RemoveStream`).
-    ///
-    /// From then on packets of its first rollover cycle pass as new, replayed ones too.
-    pub fn remove_stream(&mut self, ssrc: Ssrc) {
-        self.rtp_windows.remove(&ssrc);
+    /// Changes how many SSRCs may be known from now on.
+    pub fn set_max_streams(&mut self, max_streams: usize) {
+        self.rtp_windows.set_max(max_streams);
+        self.rtcp_windows.set_max(max_streams);
+    }
+
+    /// A stream with this SSRC has ended: its state makes room for others first. It is kept until then, because the SSRC may
+    /// be used again, and its rollover counter goes on (RFC 3711 §3.2.3: it belongs to SSRC and key).
+    pub fn end_stream(&mut self, ssrc: Ssrc) {
+        self.rtp_windows.end(ssrc);
+        self.rtcp_windows.end(ssrc);
+    }
+
+    /// How often an SSRC has made room for another one.
+    pub fn evicted_streams(&self) -> u64 {
+        self.rtp_windows.evicted() + self.rtcp_windows.evicted()
     }
 
     fn from_session_keys(
@@ -138,9 +123,8 @@ impl SrtpOpener {
             suite,
             rtp: Cipher::new(suite, Usage::Rtp, rtp)?,
             rtcp: Cipher::new(suite, Usage::Rtcp, rtcp)?,
-            max_streams,
-            rtp_windows: HashMap::new(),
-            rtcp_windows: HashMap::new(),
+            rtp_windows: Windows::new(max_streams),
+            rtcp_windows: Windows::new(max_streams),
         })
     }
 }
@@ -405,7 +389,7 @@ mod tests {
     }
 
     #[test]
-    fn streams_are_bounded_and_make_room_when_removed() {
+    fn new_streams_are_opened_whatever_came_before() {
         for suite in SrtpSuite::ALL {
             let (mut sealer, mut opener) = pair(suite);
             let mut open = |opener: &mut SrtpOpener, ssrc: u32| {
@@ -413,12 +397,33 @@ mod tests {
                 let rtcp = opener.open_rtcp(&mut sealed_rtcp(&mut sealer, Ssrc(ssrc))).map(|_| ());
                 (rtp, rtcp)
             };
-            for ssrc in 0..MAX_STREAMS as u32 {
-                assert_eq!(open(&mut opener, ssrc), (Ok(()), Ok(())));
+            let many = 100 * MAX_STREAMS as u32;
+            for ssrc in 0..many {
+                assert_eq!(open(&mut opener, ssrc), (Ok(()), Ok(())), "{ssrc}");
             }
-            assert_eq!(open(&mut opener, 99), (Err(SrtpError::TableFull), Err(SrtpError::TableFull)));
-            opener.remove_stream(Ssrc(0));
-            assert_eq!(open(&mut opener, 99).0, Ok(()));
+            assert_eq!((opener.rtp_windows.len(), opener.rtcp_windows.len()), (MAX_STREAMS, MAX_STREAMS));
+            assert_eq!(opener.evicted_streams(), 2 * (u64::from(many) - MAX_STREAMS as u64));
+        }
+    }
+
+    #[test]
+    fn stream_that_has_ended_goes_on_in_its_cycle() {
+        for suite in SrtpSuite::ALL {
+            let (sealer, mut opener) = pair(suite);
+            for index in (0..0x3_0000).step_by(0x4000) {
+                deliver(&sealer, &mut opener, index).unwrap();
+            }
+            opener.end_stream(SSRC);
+            let last = 0x2_c000;
+            assert_eq!(deliver(&sealer, &mut opener, last), Err(SrtpError::Replayed), "{suite}");
+            assert_eq!(deliver(&sealer, &mut opener, last + 1), Ok(last + 1), "{suite}");
+            opener.end_stream(SSRC);
+            for other in 0..MAX_STREAMS as u32 {
+                let mut packet = sealed(&sealer, Ssrc(other), 5);
+                opener.open_rtp(&mut packet, Ssrc(other), 5, 12).unwrap();
+            }
+            assert_eq!(deliver(&sealer, &mut opener, last), Err(SrtpError::TooOld), "{suite}: it made room");
+            assert_eq!(deliver(&sealer, &mut opener, last + 3), Ok(last + 3), "{suite}");
         }
     }
 

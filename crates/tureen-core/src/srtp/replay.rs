@@ -21,6 +21,11 @@ impl<const WORDS: usize> ReplayWindow<WORDS> {
         window
     }
 
+    /// A window in which everything up to `highest` was seen.
+    pub(super) fn full_up_to(highest: u64) -> Self {
+        Self { highest, seen: [u64::MAX; WORDS] }
+    }
+
     /// The highest index accepted.
     pub(super) fn highest(&self) -> u64 {
         self.highest

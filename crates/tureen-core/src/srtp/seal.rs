@@ -1,7 +1,10 @@
 use std::fmt;
 
+use hashbrown::HashMap;
+
 use super::cipher::{Cipher, rtcp_sender};
 use super::kdf::{SessionKeys, Usage};
+use super::nonce_guard::NonceGuard;
 use super::{SrtpError, SrtpSuite};
 use crate::units::Ssrc;
 
@@ -10,14 +13,19 @@ const MAX_RTCP_INDEX: u32 = (1 << 31) - 1;
 
 /// Protects what a transport sends.
 ///
-/// RTP has no state here: the caller numbers its packets. One index of one SSRC must only ever protect one content; to
-/// send the same bytes again is harmless, but two different packets under one index give the key stream away.
+/// The caller numbers its RTP packets. One index of one SSRC must only ever protect one content; to send the same bytes
+/// again is harmless, but two different packets under one index give the key stream away, and with AES-GCM the
+/// authentication key too. In builds with debug assertions a sealer panics rather than do that. Who ends a stream tells so
+/// by [`end_stream`](Self::end_stream), because the SSRC may be used again under the same key.
 pub struct SrtpSealer {
     suite: SrtpSuite,
     rtp: Cipher,
     rtcp: Cipher,
     /// Index of the next SRTCP packet, whatever its sender SSRC; past the highest when used up.
     next_rtcp_index: u32,
+    /// The first unused index of streams that have ended.
+    ended: HashMap<Ssrc, u64>,
+    guard: NonceGuard,
 }
 
 impl SrtpSealer {
@@ -70,6 +78,7 @@ impl SrtpSealer {
         }
         let len = header_len.saturating_add(descriptor.len() + rest.len() + self.suite.rtp_tag_len());
         let out = out.get_mut(..len).ok_or(SrtpError::BufferTooSmall)?;
+        self.guard.check(Usage::Rtp, ssrc, packet_index, [&out[..header_len], descriptor, rest]);
         self.rtp.seal_rtp(ssrc, packet_index, header_len, descriptor, rest, out)?;
         Ok(len)
     }
@@ -84,9 +93,36 @@ impl SrtpSealer {
         if index > MAX_RTCP_INDEX {
             return Err(SrtpError::IndexExhausted);
         }
+        self.guard.check(Usage::Rtcp, ssrc, index.into(), [packet, &[], &[]]);
         self.rtcp.seal_rtcp(ssrc, index, packet)?;
         self.next_rtcp_index = index + 1;
         Ok(())
+    }
+
+    /// Notes that a stream has ended whose next packet would have had this index.
+    ///
+    /// It is remembered for the life of the key, at some 28 bytes an SSRC: to forget one would let its indices be used
+    /// again. The caller bounds how many there are, by [`ended_streams`](Self::ended_streams).
+    pub fn end_stream(&mut self, ssrc: Ssrc, next_index: u64) {
+        let next = self.ended.entry(ssrc).or_default();
+        *next = next_index.max(*next);
+    }
+
+    /// Where a new stream has to go on whose SSRC was used before under this key; `None` if it was not.
+    ///
+    /// The receiver goes on there too: its rollover counter belongs to SSRC and key (RFC 3711 §3.2.3).
+    pub fn next_index(&self, ssrc: Ssrc) -> Option<u64> {
+        self.ended.get(&ssrc).copied()
+    }
+
+    /// How many SSRCs were used under this key by streams that have ended.
+    pub fn ended_streams(&self) -> usize {
+        self.ended.len()
+    }
+
+    /// Shares what is known of used nonces with other sealers of the same master key.
+    pub fn with_guard(self, guard: NonceGuard) -> Self {
+        Self { guard, ..self }
     }
 
     fn from_session_keys(suite: SrtpSuite, rtp: &SessionKeys, rtcp: &SessionKeys) -> Result<Self, SrtpError> {
@@ -96,6 +132,8 @@ impl SrtpSealer {
             rtcp: Cipher::new(suite, Usage::Rtcp, rtcp)?,
             // RFC 3711 §3.4 lets the index begin at 0; libsrtp counts before it sends, and 1 is what receivers know.
             next_rtcp_index: 1,
+            ended: HashMap::new(),
+            guard: NonceGuard::default(),
         })
     }
 }

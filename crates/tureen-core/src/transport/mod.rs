@@ -1,5 +1,6 @@
 //! Transports: where media enters and leaves a worker.
 
+pub mod feedback_budget;
 pub mod link;
 pub mod path_quality;
 pub mod pipe;
@@ -20,19 +21,22 @@ use smallvec::SmallVec;
 
 use crate::api::{RequestError, RouterId, TransportId, TransportTrace};
 use crate::bwe::receive_side::ReceiveSide;
-use crate::consumer::Resend;
+use crate::consumer::{Consumer, Resend};
 use crate::data::DataSide;
 use crate::keys::{ConsumerKey, ProducerKey};
 use crate::producer::capture_clock::CaptureClocks;
 use crate::rate::{Counter, DEFAULT_RATE_WINDOW, RateMeter};
 use crate::units::{Bitrate, Ssrc};
+use crate::wire::rtcp::{DlrrEntry, NtpTime, duration_to_compact};
 use crate::wire::rtp::ExtensionIds;
+use feedback_budget::FeedbackBudget;
 use link::{Link, Path};
 use path_quality::PathQuality;
 use protection::{Opener, Sealer};
 use remb::RembSchedule;
+use repairs::RepairBudget;
 use rtp_listener::RtpListener;
-use send_control::{Feedback, SendControl};
+use send_control::{Feedback, Probator, SendControl};
 use twcc_receiver::TwccReceiver;
 
 /// One transport: the part that every kind has, and its link.
@@ -75,6 +79,12 @@ pub struct Transport {
     pub quality: PathQuality,
     /// What came in and went out.
     pub traffic: TransportTraffic,
+    /// Who told its reference time last, which, and when (RFC 3611 §4.4).
+    pub reference_time: Option<(Ssrc, NtpTime, Instant)>,
+    /// What the remote side may name in NACKs.
+    pub feedback_budget: FeedbackBudget,
+    /// What may be spent on retransmissions.
+    pub repair_budget: RepairBudget,
     /// What was asked for again.
     pub resends: VecDeque<(ConsumerKey, Resend)>,
     /// Consumers with something to send after this batch.
@@ -176,6 +186,11 @@ impl Meter {
         self.rate.add(now, bytes);
     }
 
+    /// Packets so far.
+    pub fn packets(&self) -> u64 {
+        self.counter.packets
+    }
+
     /// Bits per second now, if they can be told.
     pub fn bitrate(&mut self, now: Instant) -> Option<Bitrate> {
         self.rate.bitrate(now)
@@ -223,6 +238,9 @@ impl Transport {
             dirty: SmallVec::new(),
             queued: false,
             flowing: false,
+            reference_time: None,
+            feedback_budget: FeedbackBudget::new(),
+            repair_budget: RepairBudget::default(),
             resends: VecDeque::new(),
             next_transport_seq: 1,
             trace: TransportTrace::default(),
@@ -263,6 +281,42 @@ impl Transport {
         if self.recv_feedback.remb && only_remb && self.receive_side.is_none() {
             self.receive_side = Some(Box::new(ReceiveSide::new(now)));
         }
+    }
+
+    /// Whether a new Consumer may send its SSRCs here.
+    ///
+    /// # Errors
+    /// Another Consumer sends one of them, or it has one twice, or it is that of probes; or too many were sent in this
+    /// transport's life.
+    pub fn check_new_ssrcs(&self, consumer: &Consumer, max_ended: usize) -> Result<(), RequestError> {
+        let failed = |text: String| Err(RequestError::Failed(text));
+        if self.sealer.as_ref().is_some_and(|sealer| sealer.ended_streams() >= max_ended) {
+            return failed(format!(
+                "transport {} has sent {max_ended} SSRCs that have ended, the most that are remembered",
+                self.id
+            ));
+        }
+        for (index, ssrc) in consumer.ssrcs().enumerate() {
+            if self.ssrc_consumers.contains_key(&ssrc) {
+                return failed(format!("ssrc {ssrc} is already sent on transport {}", self.id));
+            }
+            // Two streams of one SSRC would seal different packets with one nonce.
+            if consumer.ssrcs().take(index).any(|other| other == ssrc) {
+                let id = &consumer.id;
+                return Err(RequestError::Invalid(format!("ssrc {ssrc} is twice in consumer {id}")));
+            }
+            if ssrc == Probator::SSRC && self.link.controls_congestion() {
+                return Err(RequestError::Invalid(format!("ssrc {ssrc} is that of bandwidth probes")));
+            }
+        }
+        Ok(())
+    }
+
+    /// The answer to the last reference time (RFC 3611 §4.5).
+    pub fn delay_since_reference_time(&self, now: Instant) -> Option<DlrrEntry> {
+        let (ssrc, reference, at) = self.reference_time?;
+        let delay = duration_to_compact(now.saturating_duration_since(at));
+        Some(DlrrEntry { ssrc, last_reference_time: reference.compact(), delay })
     }
 
     /// How much the remote side may send, where that is estimated here: it gets no transport-wide feedback.

@@ -63,7 +63,11 @@ impl PipeLink {
             (Some(key), Some(remote)) if remote.crypto_suite != key.parameters().crypto_suite => {
                 return Err(invalid("invalid/unsupported srtpParameters.cryptoSuite"));
             }
-            (Some(key), Some(remote)) => Some((key.sealer(), MasterKey::parse(remote)?.opener())),
+            (Some(key), Some(remote)) => {
+                let remote = MasterKey::parse(remote)?;
+                key.check_differs(&remote)?;
+                Some((key.sealer(), remote.opener()))
+            }
         };
         let tuple = Tuple { socket: self.socket, remote: (options.ip.to_canonical(), options.port).into() };
         self.tuple = Some(tuple);
@@ -103,6 +107,8 @@ mod tests {
         assert_eq!(refusal(&mut secret, &connect(None)), "missing srtpParameters (SRTP enabled)");
         let other = connect(key(SrtpCryptoSuite::AeadAes128Gcm));
         assert_eq!(refusal(&mut secret, &other), "invalid/unsupported srtpParameters.cryptoSuite");
+        let own = connect(secret.srtp_parameters());
+        assert!(refusal(&mut secret, &own).contains("key of this transport"));
         assert!(plain.connect(&connect(None)).unwrap().1.is_none());
         assert!(secret.connect(&connect(key(PIPE_SUITE))).unwrap().1.is_some());
         assert_eq!(plain.connect(&connect(None)).unwrap_err().to_string(), "connect() already called");

@@ -106,7 +106,11 @@ impl PlainLink {
             (None, None) => None,
             (None, Some(_)) => return Err(invalid("invalid srtpParameters (SRTP not enabled)")),
             (Some(_), None) => return Err(invalid("missing srtpParameters (SRTP enabled)")),
-            (Some(_), Some(parameters)) => Some(MasterKey::parse(parameters)?),
+            (Some(own), Some(parameters)) => {
+                let remote = MasterKey::parse(parameters)?;
+                own.check_differs(&remote)?;
+                Some(remote)
+            }
         };
         if !self.comedia {
             let ip = options.ip.ok_or_else(|| invalid("missing ip"))?.to_canonical();
@@ -251,6 +255,8 @@ mod tests {
         assert_eq!(refusal(&mut muxed, &with_key), "invalid srtpParameters (SRTP not enabled)");
         let mut secret = link(true, false, Some(SrtpCryptoSuite::AeadAes128Gcm));
         assert_eq!(refusal(&mut secret, &at(1)), "missing srtpParameters (SRTP enabled)");
+        let own = ConnectPlain { srtp_parameters: secret.srtp_parameters(), ..at(1) };
+        assert!(refusal(&mut secret, &own).contains("key of this transport"));
         muxed.connect(&at(1), &mut rng()).unwrap();
         let again = muxed.connect(&at(2), &mut rng()).unwrap_err();
         assert_eq!(again, RequestError::Failed("connect() already called".to_owned()));

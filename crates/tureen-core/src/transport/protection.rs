@@ -5,12 +5,12 @@ use base64::engine::general_purpose::STANDARD as BASE64;
 use rand::RngCore;
 
 use crate::api::RequestError;
-use crate::srtp::{SrtpError, SrtpOpener, SrtpSealer, SrtpSuite};
+use crate::srtp::{NonceGuard, SrtpError, SrtpOpener, SrtpSealer, SrtpSuite};
 use crate::types::srtp_parameters::{SrtpCryptoSuite, SrtpParameters};
 use crate::units::Ssrc;
 
-/// How many SSRCs a remote side may use on one transport with SRTP, RTX included.
-const MAX_SRTP_STREAMS: usize = 256;
+/// How many SSRCs of a remote side are known at a time, until the transport says what its limits allow.
+const DEFAULT_STREAMS: usize = 256;
 
 /// Prepares what goes out.
 #[derive(Debug)]
@@ -34,6 +34,8 @@ pub enum Opener {
 pub struct MasterKey {
     suite: SrtpSuite,
     bytes: Vec<u8>,
+    /// Of all its sealers.
+    guard: NonceGuard,
 }
 
 impl Sealer {
@@ -75,6 +77,29 @@ impl Sealer {
         }
     }
 
+    /// Notes that a stream has ended; see [`SrtpSealer::end_stream`].
+    pub fn end_stream(&mut self, ssrc: Ssrc, next_index: u64) {
+        if let Self::Srtp(srtp) = self {
+            srtp.end_stream(ssrc, next_index);
+        }
+    }
+
+    /// Where a new stream has to go on; see [`SrtpSealer::next_index`].
+    pub fn next_index(&self, ssrc: Ssrc) -> Option<u64> {
+        match self {
+            Self::Srtp(srtp) => srtp.next_index(ssrc),
+            Self::Plain => None,
+        }
+    }
+
+    /// How many SSRCs were used by streams that have ended and whose indices must not be used again.
+    pub fn ended_streams(&self) -> usize {
+        match self {
+            Self::Srtp(srtp) => srtp.ended_streams(),
+            Self::Plain => 0,
+        }
+    }
+
     /// Completes a compound RTCP packet in place.
     ///
     /// # Errors
@@ -93,7 +118,7 @@ impl Opener {
     /// # Errors
     /// Key or salt is not as long as `suite` demands.
     pub fn srtp(suite: SrtpSuite, key: &[u8], salt: &[u8]) -> Result<Self, SrtpError> {
-        Ok(Self::Srtp(Box::new(SrtpOpener::new(suite, key, salt, MAX_SRTP_STREAMS)?)))
+        Ok(Self::Srtp(Box::new(SrtpOpener::new(suite, key, salt, DEFAULT_STREAMS)?)))
     }
 
     /// Opens an RTP packet in place and returns its length; see [`SrtpOpener::open_rtp`].
@@ -124,10 +149,25 @@ impl Opener {
         }
     }
 
-    /// Forgets an SSRC whose Producer is gone, to make room.
-    pub fn remove_stream(&mut self, ssrc: Ssrc) {
+    /// Notes that an SSRC's Producer is gone; see [`SrtpOpener::end_stream`].
+    pub fn end_stream(&mut self, ssrc: Ssrc) {
         if let Self::Srtp(srtp) = self {
-            srtp.remove_stream(ssrc);
+            srtp.end_stream(ssrc);
+        }
+    }
+
+    /// Changes how many SSRCs are known at a time.
+    pub fn set_max_streams(&mut self, max_streams: usize) {
+        if let Self::Srtp(srtp) = self {
+            srtp.set_max_streams(max_streams);
+        }
+    }
+
+    /// How often an SSRC has made room for another one.
+    pub fn evicted_streams(&self) -> u64 {
+        match self {
+            Self::Srtp(srtp) => srtp.evicted_streams(),
+            Self::Plain => 0,
         }
     }
 }
@@ -138,7 +178,7 @@ impl MasterKey {
         let suite = srtp_suite(suite);
         let mut bytes = vec![0; suite.key_len() + suite.salt_len()];
         rng.fill_bytes(&mut bytes);
-        Self { suite, bytes }
+        Self { suite, bytes, guard: NonceGuard::default() }
     }
 
     /// The remote side's key.
@@ -158,7 +198,21 @@ impl MasterKey {
             );
             return Err(RequestError::Invalid(text));
         }
-        Ok(Self { suite, bytes })
+        Ok(Self { suite, bytes, guard: NonceGuard::default() })
+    }
+
+    /// This key again, as the remote side's: it would protect both directions, and whatever has one SSRC and index in both
+    /// would be sealed with one nonce; what was sent there could be sent back, too.
+    ///
+    /// # Errors
+    /// It is the same.
+    pub fn check_differs(&self, remote: &Self) -> Result<(), RequestError> {
+        if self.suite != remote.suite || self.bytes != remote.bytes {
+            return Ok(());
+        }
+        let text =
+            "srtpParameters.keyBase64 is the key of this transport: each direction needs one of its own";
+        Err(RequestError::Invalid(text.to_owned()))
     }
 
     /// The key as the remote side is told it.
@@ -175,7 +229,7 @@ impl MasterKey {
     pub fn sealer(&self) -> Sealer {
         let (key, salt) = self.split();
         let sealer = SrtpSealer::new(self.suite, key, salt).expect(LENGTH);
-        Sealer::Srtp(sealer)
+        Sealer::Srtp(sealer.with_guard(self.guard.clone()))
     }
 
     /// Opens what was sealed with this key.

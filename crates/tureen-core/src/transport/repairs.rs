@@ -4,7 +4,7 @@
 //! second round is a freeze. So where packets get lost on a long way, but not for want of capacity
 //! ([`SendControl::repairs_ahead`](super::send_control::SendControl::repairs_ahead)), the repairs are repeated before
 //! anybody can know that they failed: each goes out a second time a little later, and a packet that transport-wide
-//! feedback tells to be lost is not waited for to be asked for. All of it comes out of one budget.
+//! feedback tells to be lost is not waited for to be asked for. All of it comes out of the transport's [`RepairBudget`].
 
 use std::collections::VecDeque;
 use std::time::{Duration, Instant};
@@ -33,7 +33,6 @@ pub enum Repair {
 #[derive(Debug)]
 #[repr(C)]
 pub struct Repairs {
-    budget: RepairBudget,
     /// In a ring by their transport-wide number; empty until something is noted.
     sent: Vec<Option<(u16, Recent)>>,
     /// When they are to be sent, in that order.
@@ -41,23 +40,9 @@ pub struct Repairs {
 }
 
 impl Repairs {
-    /// With some budget.
-    pub fn new(now: Instant) -> Self {
-        Self {
-            budget: RepairBudget { bytes: RepairBudget::MIN_BYTES, updated_at: now },
-            copies: VecDeque::new(),
-            sent: Vec::new(),
-        }
-    }
-
-    /// Whether so many bytes may be sent again now, of what a transport with this rate may spend; if so, they are spent.
-    /// Copies leave half of a full budget.
-    pub fn spend(&mut self, now: Instant, rate: Bitrate, bytes: usize, repair: Repair) -> bool {
-        let reserve = match repair {
-            Repair::Lost => 0.0,
-            Repair::Copy => 0.5,
-        };
-        self.budget.spend(now, rate, bytes, reserve)
+    /// Nothing was sent yet.
+    pub fn new() -> Self {
+        Self { copies: VecDeque::new(), sent: Vec::new() }
     }
 
     /// A repair was sent: its copy is to follow.
@@ -107,29 +92,47 @@ impl Repairs {
     }
 }
 
-/// What may be spent on retransmissions: when a link gets too small all that it drops is asked for again, which would
-/// keep it full for seconds.
-#[derive(Debug)]
-struct RepairBudget {
+impl Default for Repairs {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+/// What a transport may spend on retransmissions. When a link gets too small all that it drops is asked for again, which
+/// would keep it full for seconds; and whoever asks for everything again and again shall not be sent that.
+#[derive(Debug, Default)]
+pub struct RepairBudget {
     bytes: f64,
-    updated_at: Instant,
+    updated_at: Option<Instant>,
 }
 
 impl RepairBudget {
-    /// Of the rate.
-    const SHARE: f64 = 0.3;
     /// How long it gathers.
     const WINDOW: Duration = Duration::from_millis(500);
     /// There is always enough for a few packets.
     const MIN_BYTES: f64 = 6000.0;
 
-    /// Takes `bytes` out of the budget, if `reserve` of a full one is left then.
-    fn spend(&mut self, now: Instant, rate: Bitrate, bytes: usize, reserve: f64) -> bool {
-        let elapsed = now.saturating_duration_since(std::mem::replace(&mut self.updated_at, now));
-        let rate = rate * Self::SHARE;
+    /// What may be spent: a share of the estimate, where congestion control has one, but in any case no more than is sent
+    /// as media, and `floor`: the estimate follows from what the remote side reports, and media does not.
+    pub fn rate(estimated: Option<Bitrate>, media: Bitrate, floor: Bitrate) -> Bitrate {
+        let most = media + floor;
+        estimated.map_or(most, |rate| rate.min(most))
+    }
+
+    /// Takes `bytes` out of the budget, if they are there. Copies leave half of a full one.
+    pub fn spend(&mut self, now: Instant, rate: Bitrate, bytes: usize, repair: Repair) -> bool {
+        let reserve = match repair {
+            Repair::Lost => 0.0,
+            Repair::Copy => 0.5,
+        };
         let most = (rate.bytes_in(Self::WINDOW) as f64).max(Self::MIN_BYTES);
-        let gathered = rate.as_bps() as f64 / 8.0 * elapsed.as_secs_f64();
-        self.bytes = (self.bytes + gathered).min(most);
+        self.bytes = match self.updated_at.replace(now) {
+            None => Self::MIN_BYTES,
+            Some(at) => {
+                let elapsed = now.saturating_duration_since(at).as_secs_f64();
+                (self.bytes + rate.as_bps() as f64 / 8.0 * elapsed).min(most)
+            }
+        };
         let enough = self.bytes >= bytes as f64 + most * reserve;
         if enough {
             self.bytes -= bytes as f64;
@@ -159,7 +162,7 @@ mod tests {
     #[test]
     fn copy_follows_its_repair_once_after_10_ms() {
         let now = Instant::now();
-        let mut repairs = Repairs::new(now);
+        let mut repairs = Repairs::new();
         assert_eq!(repairs.next_copy_at(), None);
         repairs.copy_later(now, repair(ConsumerKey::default(), 7));
         repairs.copy_later(now + 4 * MS, repair(ConsumerKey::default(), 8));
@@ -174,7 +177,7 @@ mod tests {
     #[test]
     fn only_so_many_copies_wait() {
         let now = Instant::now();
-        let mut repairs = Repairs::new(now);
+        let mut repairs = Repairs::new();
         for output in 0..1000 {
             repairs.copy_later(now, repair(ConsumerKey::default(), output));
         }
@@ -184,7 +187,7 @@ mod tests {
 
     #[test]
     fn sent_packet_is_found_by_its_number_once_also_across_the_wrap() {
-        let mut repairs = Repairs::new(Instant::now());
+        let mut repairs = Repairs::new();
         assert_eq!(output(repairs.take_sent(5)), None, "nothing was noted");
         for seq in 0xfff0..0x1_0010u64 {
             repairs.note_sent(seq as u16, repair(ConsumerKey::default(), seq));
@@ -202,7 +205,7 @@ mod tests {
         let now = Instant::now();
         let mut keys: SlotMap<ConsumerKey, ()> = SlotMap::with_key();
         let (closed, other) = (keys.insert(()), keys.insert(()));
-        let mut repairs = Repairs::new(now);
+        let mut repairs = Repairs::new();
         for (seq, consumer) in [(1, closed), (2, other)] {
             repairs.copy_later(now, repair(consumer, seq));
             repairs.note_sent(seq as u16, repair(consumer, seq));
@@ -217,18 +220,29 @@ mod tests {
     }
 
     #[test]
-    fn budget_is_a_share_of_the_rate_and_copies_leave_half_of_it() {
+    fn budget_gathers_for_half_a_second_and_copies_leave_half_of_it() {
         let now = Instant::now();
-        let mut repairs = Repairs::new(now);
-        let rate = Bitrate::mbps(1);
+        let mut budget = RepairBudget::default();
+        let rate = Bitrate::kbps(300);
+        budget.spend(now, rate, 0, Repair::Lost);
         let later = now + Duration::from_secs(10);
-        // 30 % of a megabit gather for half a second: 18,750 bytes.
-        let copies = std::iter::repeat_with(|| repairs.spend(later, rate, 1000, Repair::Copy));
+        // 300 kbit/s for half a second: 18,750 bytes.
+        let copies = std::iter::repeat_with(|| budget.spend(later, rate, 1000, Repair::Copy));
         assert_eq!(copies.take_while(|spent| *spent).count(), 9);
-        let asked_for = std::iter::repeat_with(|| repairs.spend(later, rate, 1000, Repair::Lost));
+        let asked_for = std::iter::repeat_with(|| budget.spend(later, rate, 1000, Repair::Lost));
         assert_eq!(asked_for.take_while(|spent| *spent).count(), 9);
         // 750 bytes are left, and 37.5 gather each millisecond.
-        assert!(!repairs.spend(later + 6 * MS, rate, 1000, Repair::Lost));
-        assert!(repairs.spend(later + 7 * MS, rate, 1000, Repair::Lost));
+        assert!(!budget.spend(later + 6 * MS, rate, 1000, Repair::Lost));
+        assert!(budget.spend(later + 7 * MS, rate, 1000, Repair::Lost));
+    }
+
+    #[test]
+    fn no_estimate_makes_it_more_than_the_media() {
+        let (media, floor) = (Bitrate::kbps(500), Bitrate::kbps(100));
+        let rate = |estimated| RepairBudget::rate(estimated, media, floor);
+        assert_eq!(rate(None), Bitrate::kbps(600));
+        assert_eq!(rate(Some(Bitrate::kbps(300))), Bitrate::kbps(300));
+        assert_eq!(rate(Some(Bitrate::mbps(3000))), Bitrate::kbps(600), "whatever the remote side reports");
+        assert_eq!(RepairBudget::rate(None, Bitrate::ZERO, floor), floor);
     }
 }

@@ -14,7 +14,7 @@ use crate::rate::{DEFAULT_RATE_WINDOW, RateMeter};
 use crate::types::rtp_parameters::{RtcpFeedback, RtpHeaderExtensionUri, RtpParameters};
 use crate::units::{Bitrate, PayloadType, Ssrc};
 
-use super::repairs::{Repair, Repairs};
+use super::repairs::Repairs;
 
 /// Packets that wait for the pacer at most; what comes on top goes out at once.
 const MAX_HELD: usize = 1024;
@@ -27,6 +27,8 @@ const IDLE_TICK: Duration = Duration::from_millis(500);
 const LOSSES: std::ops::RangeInclusive<f64> = 0.02..=0.15;
 /// Nearer remote sides ask again soon enough.
 const MIN_RTT: Duration = Duration::from_millis(50);
+/// Part of the estimate that retransmissions may take.
+const REPAIR_SHARE: f64 = 0.3;
 /// Recent packets that are remembered to be sent again as padding.
 const MAX_RECENT: usize = 16;
 
@@ -181,7 +183,7 @@ impl SendControl {
             scratch: AllocationScratch::default(),
             held: VecDeque::new(),
             recent: VecDeque::new(),
-            repairs: Repairs::new(now),
+            repairs: Repairs::new(),
         })
     }
 
@@ -231,11 +233,10 @@ impl SendControl {
         if allowance > 0 || overdue { self.held.pop_front() } else { None }
     }
 
-    /// Whether a packet of this size may be sent again now. Where the estimate is less than what is sent anyway, that
-    /// counts: it may be low only because nothing probes it.
-    pub fn may_repair(&mut self, now: Instant, bytes: usize, repair: Repair) -> bool {
-        let rate = self.controller.target().max(self.fixed);
-        self.repairs.spend(now, rate, bytes, repair)
+    /// What may be spent on retransmissions by the estimate. Where that is less than what is sent anyway, that counts: it may
+    /// be low only because nothing probes it.
+    pub fn repair_rate(&self) -> Bitrate {
+        self.controller.target().max(self.fixed) * REPAIR_SHARE
     }
 
     /// Whether the way is long and loses packets.

@@ -6,6 +6,7 @@ use super::parameters;
 use super::router::Router;
 use super::server::{Pending, WebRtcServer};
 use super::sockets::SocketOwner;
+use super::starting::KeyFrameCause;
 use super::{Output, Timer, Worker};
 use crate::api::{
     Consume, Consumed, ConsumerEvent, ConsumerId, CreateWebRtcServer, Produce, ProducerId, Request,
@@ -254,9 +255,9 @@ impl Worker {
             }
             if let Some(opener) = &mut transport.opener {
                 for stream in &producer.streams {
-                    opener.remove_stream(stream.stats.ssrc());
+                    opener.end_stream(stream.stats.ssrc());
                     if let Some(rtx) = &stream.rtx {
-                        opener.remove_stream(rtx.ssrc());
+                        opener.end_stream(rtx.ssrc());
                     }
                 }
             }
@@ -309,13 +310,9 @@ impl Worker {
         let id = options.id.clone();
         let mut consumer = Consumer::new(options, producer_key, transport_key, paused, random)?;
         let transport = &mut self.transports[transport_key];
-        for ssrc in consumer.ssrcs() {
-            if transport.ssrc_consumers.contains_key(&ssrc) {
-                return Err(RequestError::Failed(format!(
-                    "ssrc {ssrc} is already sent on transport {}",
-                    transport.id
-                )));
-            }
+        transport.check_new_ssrcs(&consumer, self.limits.ended_streams_per_transport)?;
+        if let Some(sealer) = &transport.sealer {
+            consumer.continue_from(|ssrc| sealer.next_index(ssrc));
         }
         consumer.score_with(&scores);
         let created = Consumed {
@@ -338,6 +335,9 @@ impl Worker {
     pub(super) fn close_consumer(&mut self, key: ConsumerKey) {
         let Some(consumer) = self.consumers.remove(key) else { return };
         self.consumer_ids.remove(&consumer.id);
+        for cause in [KeyFrameCause::Asked, KeyFrameCause::Switch] {
+            self.timers.disarm(Timer::KeyFrameAllowed(key, cause));
+        }
         if let Some(producer) = self.producers.get_mut(consumer.producer) {
             producer.consumers.retain(|&other| other != key);
         }
@@ -347,6 +347,9 @@ impl Worker {
             transport.dirty.retain(|other| *other != key);
             self.egress.starting.retain(|&(_, other)| other != key);
             transport.resends.retain(|&(other, _)| other != key);
+            if let Some(sealer) = &mut transport.sealer {
+                consumer.used_indices().for_each(|(ssrc, next)| sealer.end_stream(ssrc, next));
+            }
             if let Some(control) = &mut transport.send_control {
                 control.forget(key);
             }

@@ -53,8 +53,8 @@ pub(super) struct Egress {
     plan: Vec<Planned>,
     next: usize,
     pub(super) planned_for: Option<(TransportKey, Path)>,
-    /// Streams of which consumers want a key frame.
-    pub(super) key_frames_wanted: Vec<(ProducerKey, Ssrc)>,
+    /// Consumers that want a key frame, and of which stream.
+    pub(super) key_frames_wanted: Vec<(ConsumerKey, Ssrc)>,
     /// Consumers that begin with what came before, and their transports.
     pub(super) starting: Vec<(TransportKey, ConsumerKey)>,
     /// Packets of consumers that trace them.
@@ -143,8 +143,10 @@ struct Planned {
 /// Why a packet is sent.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Purpose {
-    /// To be played.
+    /// To be played. Should it be lost, an RTX packet repeats it, which is sealed as what it is.
     Media,
+    /// To be played. Should it be lost, it is sent again itself, bit for bit: it is the same nonce.
+    RepeatableMedia,
     /// It was asked for again.
     Resend,
     /// To probe the path.
@@ -152,7 +154,8 @@ pub(super) enum Purpose {
 }
 
 impl Planned {
-    /// Whether it may be padded to the size of others.
+    /// Whether it may be padded to the size of others. What is not sealed for the only time must always be the same, and
+    /// its padding is decided on here, by what happens to leave with it.
     fn can_grow(&self) -> bool {
         self.purpose == Purpose::Media
     }
@@ -490,7 +493,7 @@ impl Tally {
     #[inline]
     fn add(&mut self, consumers: &mut Consumers, now: Instant, planned: &Planned, sealed: usize) {
         let outlet = (planned.origin.consumer, planned.origin.outlet);
-        if planned.purpose != Purpose::Media {
+        if !matches!(planned.purpose, Purpose::Media | Purpose::RepeatableMedia) {
             return self.add_other(consumers, planned.purpose, outlet, sealed);
         }
         if self.outlet != Some(outlet) {
@@ -595,10 +598,22 @@ mod tests {
     }
 
     #[test]
-    fn retransmission_is_never_padded_to_a_run() {
-        let mut plan = plan(&[1200, 1201]);
-        plan[1].purpose = Purpose::Resend;
-        assert_eq!(run_segment_size(&plan, MAX_SEGMENTS, TAG, 65_535), HEADER + 1200 + TAG);
+    fn only_what_is_sealed_once_is_padded_to_a_run() {
+        for purpose in [Purpose::Resend, Purpose::RepeatableMedia, Purpose::Probe] {
+            let mut plan = plan(&[1200, 1201]);
+            plan[1].purpose = purpose;
+            assert_eq!(
+                run_segment_size(&plan, MAX_SEGMENTS, TAG, 65_535),
+                HEADER + 1200 + TAG,
+                "{purpose:?}"
+            );
+            plan.swap(0, 1);
+            assert_eq!(
+                run_segment_size(&plan, MAX_SEGMENTS, TAG, 65_535),
+                HEADER + 1201 + TAG,
+                "{purpose:?}"
+            );
+        }
     }
 
     #[test]

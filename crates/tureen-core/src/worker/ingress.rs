@@ -49,7 +49,7 @@ pub enum DropReason {
     Unauthentic,
     /// Seen before, or too old to tell.
     Replayed,
-    /// More streams than a remote side may send.
+    /// A remote side uses more SSRCs than are known at a time: one made room for another. No packet is dropped for that.
     TooManyStreams,
     /// No Producer for this SSRC, MID or RID, or no DataProducer for this stream.
     NoProducer,
@@ -61,10 +61,16 @@ pub enum DropReason {
     NotDirect,
     /// Longer than packets may be.
     TooLong,
+    /// Feedback that names more, or comes more often, than what was sent gives reason to.
+    ExcessFeedback,
+    /// A consumer wants key frames more often than it may cause some; the last request is made good later.
+    ExcessKeyFrameRequest,
+    /// A packet that was to be sent again, beyond what may be spent on that.
+    OverRepairBudget,
 }
 
 impl DropReason {
-    const ALL: [(Self, &'static str); 16] = [
+    const ALL: [(Self, &'static str); 19] = [
         (Self::UnknownProtocol, "unknown-protocol"),
         (Self::MalformedStun, "malformed-stun"),
         (Self::RefusedStun, "refused-stun"),
@@ -81,6 +87,9 @@ impl DropReason {
         (Self::Discarded, "discarded"),
         (Self::NotDirect, "not-direct"),
         (Self::TooLong, "too-long"),
+        (Self::ExcessFeedback, "excess-feedback"),
+        (Self::ExcessKeyFrameRequest, "excess-key-frame-request"),
+        (Self::OverRepairBudget, "over-repair-budget"),
     ];
 }
 
@@ -91,6 +100,10 @@ pub(super) struct Drops([u64; DropReason::ALL.len()]);
 impl Drops {
     pub(super) fn count(&mut self, reason: DropReason) {
         self.0[reason as usize] += 1;
+    }
+
+    pub(super) fn add(&mut self, reason: DropReason, count: u64) {
+        self.0[reason as usize] += count;
     }
 
     pub(super) fn named(&self) -> Vec<(&'static str, u64)> {
@@ -113,7 +126,17 @@ impl Worker {
 
     /// What went no further since the start, by reason.
     pub fn drops(&self) -> Vec<(&'static str, u64)> {
-        self.drops.named()
+        let mut drops = self.drops;
+        let openers = self.transports.values().filter_map(|transport| transport.opener.as_ref());
+        drops.add(DropReason::TooManyStreams, openers.map(Opener::evicted_streams).sum());
+        drops.named()
+    }
+
+    /// Keeps what a transport has counted, whose keys are about to go.
+    pub(super) fn keep_counts(&mut self, key: TransportKey) {
+        if let Some(opener) = self.transports.get(key).and_then(|transport| transport.opener.as_ref()) {
+            self.drops.add(DropReason::TooManyStreams, opener.evicted_streams());
+        }
     }
 
     fn handle_datagram(&mut self, now: Instant, tuple: Tuple, data: &mut [u8]) -> Result<(), DropReason> {
@@ -371,7 +394,8 @@ impl Worker {
                 }
                 dtls::Output::Connected { srtp, remote_certificate_pem } => {
                     let state = match srtp.as_ref().map(srtp_pair) {
-                        Some(Ok((sealer, opener))) => {
+                        Some(Ok((sealer, mut opener))) => {
+                            opener.set_max_streams(self.limits.srtp_streams_per_transport);
                             transport.sealer = Some(sealer);
                             transport.opener = Some(opener);
                             DtlsState::Connected
@@ -418,6 +442,7 @@ impl Worker {
     }
 
     fn end_dtls(&mut self, key: TransportKey, state: DtlsState) {
+        self.keep_counts(key);
         let Some(transport) = self.transports.get_mut(key) else { return };
         if let Some(link) = transport.link.webrtc_mut() {
             link.dtls = None;
@@ -597,11 +622,19 @@ impl Worker {
         key: TransportKey,
         compound: &[u8],
     ) -> Result<(), DropReason> {
+        let mut result = Ok(());
+        let mut nameable = self.limits.nacked_packets_per_datagram;
         for packet in RtcpCompound::new(compound) {
-            let packet = packet.map_err(|_| DropReason::MalformedRtcp)?;
-            self.handle_rtcp_packet(now, key, &packet);
+            match packet {
+                Ok(RtcpPacket::Nack(nack)) => {
+                    nameable -= self.on_nack(now, key, nack.media_ssrc, nack.lost(), nameable);
+                }
+                Ok(packet) => self.handle_rtcp_packet(now, key, &packet),
+                // What comes behind it counts, as far as its length tells where that is.
+                Err(_) => result = Err(DropReason::MalformedRtcp),
+            }
         }
-        Ok(())
+        result
     }
 
     fn handle_rtcp_packet(&mut self, now: Instant, key: TransportKey, packet: &RtcpPacket<'_>) {
@@ -617,7 +650,6 @@ impl Worker {
                     self.on_report_block(now, key, &block);
                 }
             }
-            RtcpPacket::Nack(nack) => self.on_nack(now, key, nack.media_ssrc, nack.lost()),
             RtcpPacket::Pli(pli) => self.on_key_frame_request(now, key, pli.media_ssrc, false),
             RtcpPacket::Fir(fir) => {
                 for entry in fir.entries {
@@ -627,18 +659,37 @@ impl Worker {
             RtcpPacket::TransportCc(feedback) => self.on_transport_cc(now, key, feedback),
             RtcpPacket::Remb(remb) => self.on_remb(now, key, remb.bitrate),
             RtcpPacket::Xr(report) => self.on_extended_report(now, key, report),
-            RtcpPacket::Sdes(_) | RtcpPacket::Bye(_) | RtcpPacket::Unknown { .. } => {}
+            RtcpPacket::Nack(_) | RtcpPacket::Sdes(_) | RtcpPacket::Bye(_) | RtcpPacket::Unknown { .. } => {}
         }
     }
 
-    fn on_nack(&mut self, now: Instant, key: TransportKey, ssrc: Ssrc, lost: impl Iterator<Item = u16>) {
-        let Some(consumer_key) = self.consumer_by_ssrc(key, ssrc) else { return };
-        let Some(consumer) = self.consumers.get_mut(consumer_key) else { return };
-        let Some(producer) = self.producers.get(consumer.producer) else { return };
+    /// Looks at `nameable` of the packets at most, and gives how many it has looked at.
+    fn on_nack(
+        &mut self,
+        now: Instant,
+        key: TransportKey,
+        ssrc: Ssrc,
+        lost: impl Iterator<Item = u16>,
+        nameable: usize,
+    ) -> usize {
+        let Some(consumer_key) = self.consumer_by_ssrc(key, ssrc) else { return 0 };
+        let Some(consumer) = self.consumers.get_mut(consumer_key) else { return 0 };
+        let Some(producer) = self.producers.get(consumer.producer) else { return 0 };
+        let Some(transport) = self.transports.get_mut(key) else { return 0 };
+        let traffic = &transport.traffic;
+        let sent = traffic.rtp_sent.packets() + traffic.rtx_sent.packets();
+        let floor = self.limits.nacked_packets_per_second;
+        let nameable = transport.feedback_budget.available(now, sent, floor).min(nameable);
+        let mut lost = lost.peekable();
         let mut resends = std::mem::take(&mut self.scratch.resends);
         resends.clear();
-        consumer.on_nack(now, ssrc, lost, &producer.streams, &mut resends);
+        let named =
+            consumer.on_nack(now, ssrc, lost.by_ref().take(nameable), &producer.streams, &mut resends);
+        if named == nameable && lost.peek().is_some() {
+            self.drops.count(DropReason::ExcessFeedback);
+        }
         if let Some(transport) = self.transports.get_mut(key) {
+            transport.feedback_budget.spend(named);
             let room = self.limits.pending_resends.saturating_sub(transport.resends.len());
             transport
                 .resends
@@ -649,9 +700,10 @@ impl Worker {
         }
         let trace = consumer.trace.nack;
         self.scratch.resends = resends;
-        if trace {
+        if trace && named > 0 {
             self.trace_consumer(now, consumer_key, MediaTraceData::Nack);
         }
+        named
     }
 
     fn on_key_frame_request(&mut self, now: Instant, key: TransportKey, ssrc: Ssrc, is_fir: bool) {
@@ -703,7 +755,6 @@ fn open_rtcp(opener: &mut Option<Opener>, data: &mut [u8]) -> Result<usize, Drop
 fn drop_reason(error: SrtpError) -> DropReason {
     match error {
         SrtpError::Replayed | SrtpError::TooOld => DropReason::Replayed,
-        SrtpError::TableFull => DropReason::TooManyStreams,
         _ => DropReason::Unauthentic,
     }
 }

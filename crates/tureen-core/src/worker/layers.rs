@@ -2,6 +2,7 @@
 
 use std::time::{Duration, Instant};
 
+use super::starting::KeyFrameCause;
 use super::{Timer, Worker};
 use crate::api::{ConsumerEvent, ConsumerId, ConsumerLayers, RequestError, Response, StreamType};
 use crate::consumer::layers::ssrc_of;
@@ -77,7 +78,7 @@ impl Worker {
         if let Some(ssrc) = ssrc
             && !self.catch_up(now, key)
         {
-            self.request_key_frame_of(now, producer_key, ssrc);
+            self.cause_key_frames(now, key, KeyFrameCause::Switch, &[ssrc]);
         }
     }
 

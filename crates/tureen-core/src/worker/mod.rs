@@ -56,6 +56,7 @@ use crate::keys::{ConsumerKey, DataConsumerKey, DataProducerKey, ObserverKey, Pr
 use crate::producer::Producer;
 use crate::timers::TimerQueue;
 use crate::transport::Transport;
+use crate::units::Bitrate;
 use crate::wire::rtcp::{NtpTime, ReportBlock};
 use egress::Egress;
 pub use ingress::DropReason;
@@ -63,6 +64,7 @@ use observers::RtpObserver;
 use router::Router;
 use server::WebRtcServer;
 use sockets::Sockets;
+use starting::KeyFrameCause;
 
 /// Settings of a worker.
 #[derive(Clone, Debug)]
@@ -91,6 +93,16 @@ pub struct Limits {
     pub unchecked_streams_per_address: usize,
     /// Streams that one remote side may send on one transport; each costs about 4 KB and its retransmission buffer.
     pub streams_per_transport: usize,
+    /// SSRCs of a remote side whose SRTP state is known at a time, of RTP and apart from them of RTCP, RTX included: some 170
+    /// bytes each, and up to 16 times as many that were known before at 28 bytes. Beyond it the one that has been silent
+    /// longest makes room; should it come back, what was reordered is lost. Twice `streams_per_transport` at least.
+    pub srtp_streams_per_transport: usize,
+    /// As `srtp_streams_per_transport`, for a PipeTransport, which carries what whole rooms send.
+    pub srtp_streams_per_pipe: usize,
+    /// SSRCs that one transport with SRTP may have sent and sends no more. They are remembered, at some 28 bytes each, so
+    /// that a consumer with one of them goes on where it ended: no index may be used twice under one key. Beyond it no
+    /// consumer is made on the transport.
+    pub ended_streams_per_transport: usize,
     /// Bytes of the retransmission buffer of one video stream. At 2.5 Mbit/s the default of 2 MiB holds six seconds.
     pub retransmission_bytes: usize,
     /// How long a packet can be asked for again (mediasoup: 2 s).
@@ -99,6 +111,25 @@ pub struct Limits {
     pub control_datagrams: usize,
     /// Retransmissions that wait on one transport.
     pub pending_resends: usize,
+    /// Between two key frames that one consumer causes by PLI, FIR, a request of the application or being resumed; the first
+    /// one comes at once. While it keeps asking earlier the interval doubles. A request that another consumer has made
+    /// already costs nothing, and pipe consumers, which speak for many, are not bounded (mediasoup has no such bound).
+    pub key_frame_interval: Duration,
+    /// The longest of such intervals.
+    pub key_frame_interval_max: Duration,
+    /// As `key_frame_interval`, for key frames to go over to other layers with.
+    pub layer_switch_interval: Duration,
+    /// What one transport may send again in any case, in bits per second; beyond it as much again as it sends of media, and
+    /// 30 % of the estimate where there is one.
+    pub repair_floor: Bitrate,
+    /// Packets that the NACKs of one datagram may name (as many as mediasoup and libwebrtc have missing at a time).
+    pub nacked_packets_per_datagram: usize,
+    /// Packets that a remote side may name in NACKs in one second, besides two for each packet that it is sent. What goes
+    /// beyond is not looked at.
+    pub nacked_packets_per_second: usize,
+    /// Between two report blocks of a remote side about one stream; what comes earlier is not looked at. Each may change a
+    /// score, which is told to the application.
+    pub report_block_interval: Duration,
     /// How long the packets of a video frame may wait for its last one, zero for not at all. A frame that leaves as a whole
     /// costs little more than one packet; it is late by this much at most, and only if its last packet is lost or late.
     pub frame_gathering: Duration,
@@ -114,10 +145,20 @@ impl Default for Limits {
             streams_per_listener: 8192,
             unchecked_streams_per_address: 64,
             streams_per_transport: 128,
+            srtp_streams_per_transport: 256,
+            srtp_streams_per_pipe: 8192,
+            ended_streams_per_transport: 1 << 18,
             retransmission_bytes: 2 << 20,
             retransmission_age: Duration::from_secs(2),
             control_datagrams: 4096,
             pending_resends: 512,
+            key_frame_interval: Duration::from_secs(1),
+            key_frame_interval_max: Duration::from_secs(8),
+            layer_switch_interval: Duration::from_millis(250),
+            repair_floor: Bitrate::kbps(256),
+            nacked_packets_per_datagram: 1000,
+            nacked_packets_per_second: 500,
+            report_block_interval: Duration::from_millis(20),
             frame_gathering: Duration::from_millis(1),
             sctp_cookie_lifetime: crate::sctp::COOKIE_LIFETIME,
         }
@@ -158,6 +199,8 @@ enum Timer {
     Nack(ProducerKey),
     /// A key frame did not come, or may be asked for again.
     KeyFrame(ProducerKey),
+    /// A consumer may cause a key frame again.
+    KeyFrameAllowed(ConsumerKey, KeyFrameCause),
     /// Streams and layers of a Producer may have ended.
     LayerActivity(ProducerKey),
     /// An interval of an RTP observer has ended.
@@ -212,6 +255,7 @@ struct Scratch {
     dtls: Vec<u8>,
     reply: Vec<u8>,
     rtcp: Vec<u8>,
+    rtcp_part: Vec<u8>,
     seqs: Vec<u16>,
     resends: Vec<Resend>,
     blocks: Vec<ReportBlock>,
@@ -320,6 +364,7 @@ impl Worker {
                 Timer::Frames => self.queue_consumers(now),
                 Timer::TransportCc(key) => self.on_transport_cc_timer(now, key),
                 Timer::Nack(key) | Timer::KeyFrame(key) => self.on_producer_timer(now, key),
+                Timer::KeyFrameAllowed(key, cause) => self.on_key_frame_allowed(now, key, cause),
                 Timer::LayerActivity(key) => self.on_layer_activity_timer(now, key),
                 Timer::Observer(key) => self.on_observer_timer(now, key),
             }

@@ -5,21 +5,23 @@ use std::num::NonZeroU8;
 use std::time::Instant;
 
 use super::egress::{Consumers, Egress, Origin, Producers, Purpose};
-use super::{Clock, Output, Worker};
+use super::starting::KeyFrameCause;
+use super::{Clock, DropReason, Output, Worker};
 use crate::api::{ConsumerEvent, MediaTraceData, MediaTraceEvent, Notification, StreamType};
 use crate::consumer::layers::{Arrival, Decision, ssrc_of};
 use crate::consumer::outlet::write_filler;
 use crate::consumer::sent_log::SentPacket;
 use crate::consumer::{Consumer, HopValues, Resend, Verdict, Written, unchanged};
-use crate::keys::{ConsumerKey, ProducerKey};
+use crate::keys::ConsumerKey;
 use crate::producer::Producer;
 use crate::producer::packet_buffer::StoredPacket;
 use crate::producer::stream::ProducerStream;
-use crate::transport::repairs::Repair;
+use crate::transport::Meter;
+use crate::transport::repairs::{Repair, RepairBudget};
 use crate::transport::send_control::{Held, Probator, Recent, SendControl};
 use crate::types::data_structures::TraceEventDirection;
 use crate::types::rtp_parameters::MediaKind;
-use crate::units::Ssrc;
+use crate::units::Bitrate;
 use crate::wire::rtp::extensions::{AbsSendTime, TransportSequenceNumber};
 use crate::wire::rtp::{ExtensionIds, RtpFields};
 
@@ -95,12 +97,53 @@ struct Planning<'a> {
     remembers_all: bool,
     /// Whether losses are made good before they are asked for ([`SendControl::repairs_ahead`]).
     repairs_ahead: bool,
+    repairs: RepairAllowance<'a>,
+}
+
+/// What may be sent again.
+struct RepairAllowance<'a> {
+    budget: &'a mut RepairBudget,
+    rate: Bitrate,
+    refused: u64,
+}
+
+impl<'a> RepairAllowance<'a> {
+    /// Of a transport whose `control` is this. That costs nothing while there is nothing to be sent again.
+    fn new(
+        now: Instant,
+        budget: &'a mut RepairBudget,
+        control: Option<&SendControl>,
+        media: &mut Meter,
+        floor: Bitrate,
+        is_asked: bool,
+    ) -> Self {
+        let has_copies = control.is_some_and(|control| control.repairs.next_copy_at().is_some());
+        let rate = if is_asked || has_copies {
+            let media = media.bitrate(now).unwrap_or(Bitrate::ZERO);
+            RepairBudget::rate(control.map(SendControl::repair_rate), media, floor)
+        } else {
+            Bitrate::ZERO
+        };
+        Self { budget, rate, refused: 0 }
+    }
+
+    fn spend(&mut self, now: Instant, bytes: usize, repair: Repair) -> bool {
+        let spent = self.budget.spend(now, self.rate, bytes, repair);
+        self.refused += u64::from(!spent && repair == Repair::Lost);
+        spent
+    }
 }
 
 impl<'a> Planning<'a> {
-    fn new(now: Instant, egress: &'a mut Egress, hops: Hops, gate: Gate) -> Self {
+    fn new(
+        now: Instant,
+        egress: &'a mut Egress,
+        hops: Hops,
+        gate: Gate,
+        repairs: RepairAllowance<'a>,
+    ) -> Self {
         let remembers_all = gate.control.as_ref().is_some_and(|control| control.is_far_and_lossy());
-        Self { now, egress, hops, gate, remembered: false, remembers_all, repairs_ahead: false }
+        Self { now, egress, hops, gate, remembered: false, remembers_all, repairs_ahead: false, repairs }
     }
 
     // From here to the bytes of the header all is one function, so that what is handed on stays in registers: that takes
@@ -140,7 +183,11 @@ impl<'a> Planning<'a> {
         if consumer.traces_packets() {
             trace(self.egress, consumer, origin, packet, written, hop, false);
         }
-        let len = self.egress.push(origin, Some(packet), written, Purpose::Media, seq);
+        let purpose = match consumer.repeats_exactly(origin.outlet) {
+            true => Purpose::RepeatableMedia,
+            false => Purpose::Media,
+        };
+        let len = self.egress.push(origin, Some(packet), written, purpose, seq);
         self.gate.pass(len);
         if len >= MIN_REPEATED
             && !self.remembered
@@ -198,7 +245,15 @@ impl Worker {
         let (consumers, producers) = (&mut self.consumers, &self.producers);
         let hops = Hops::new(&self.clock, now, transport.next_transport_seq);
         let gate = Gate::new(now, transport.send_control.take());
-        let mut planning = Planning::new(now, egress, hops, gate);
+        let repairs = RepairAllowance::new(
+            now,
+            &mut transport.repair_budget,
+            gate.control.as_deref(),
+            &mut transport.traffic.rtp_sent,
+            self.limits.repair_floor,
+            !transport.resends.is_empty(),
+        );
+        let mut planning = Planning::new(now, egress, hops, gate, repairs);
         plan_held(&mut planning, consumers, producers);
         planning.repairs_ahead =
             planning.gate.control.as_ref().is_some_and(|control| control.repairs_ahead());
@@ -206,13 +261,13 @@ impl Worker {
             let Some(consumer) = consumers.get_mut(consumer_key) else { continue };
             let Some(producer) = producers.get(consumer.producer) else { continue };
             plan_backlog(&mut planning, consumer_key, consumer, producer);
-            report_layers(planning.egress, &mut self.outputs, consumer, producer);
+            report_layers(planning.egress, &mut self.outputs, consumer_key, consumer, producer);
         }
         for consumer_key in transport.dirty.drain(..) {
             let Some(consumer) = consumers.get_mut(consumer_key) else { continue };
             let Some(producer) = producers.get(consumer.producer) else { continue };
             plan_consumer(&mut planning, consumer_key, consumer, producer);
-            report_layers(planning.egress, &mut self.outputs, consumer, producer);
+            report_layers(planning.egress, &mut self.outputs, consumer_key, consumer, producer);
         }
         for (consumer_key, resend) in transport.resends.drain(..) {
             let packet = Recent { consumer: consumer_key, resend };
@@ -220,6 +275,7 @@ impl Worker {
         }
         plan_copies(&mut planning, consumers, producers);
         plan_probe(&mut planning, &transport.consumers, consumers, producers);
+        self.drops.add(DropReason::OverRepairBudget, planning.repairs.refused);
         transport.next_transport_seq = planning.hops.next_transport_seq;
         transport.send_control = planning.gate.control;
         if transport.send_control.as_ref().is_some_and(|control| control.is_waiting()) {
@@ -252,15 +308,8 @@ impl Worker {
 
     fn request_wanted_key_frames(&mut self, now: Instant) {
         while let Some((key, ssrc)) = self.egress.key_frames_wanted.pop() {
-            self.request_key_frame_of(now, key, ssrc);
+            self.cause_key_frames(now, key, KeyFrameCause::Switch, &[ssrc]);
         }
-    }
-
-    /// Asks a Producer for a key frame of one stream.
-    pub(super) fn request_key_frame_of(&mut self, now: Instant, key: ProducerKey, ssrc: Ssrc) {
-        let Some(producer) = self.producers.get_mut(key) else { return };
-        producer.request_key_frame(now, ssrc);
-        self.poll_producer_feedback(now, key);
     }
 }
 
@@ -324,6 +373,7 @@ fn plan_backlog(planning: &mut Planning<'_>, key: ConsumerKey, consumer: &mut Co
 fn report_layers(
     egress: &mut Egress,
     outputs: &mut VecDeque<Output>,
+    key: ConsumerKey,
     consumer: &mut Consumer,
     producer: &Producer,
 ) {
@@ -335,7 +385,7 @@ fn report_layers(
     if let Some(encoding) = layers.poll_key_frame_wanted()
         && let Some(ssrc) = ssrc_of(&producer.streams, encoding)
     {
-        egress.key_frames_wanted.push((consumer.producer, ssrc));
+        egress.key_frames_wanted.push((key, ssrc));
     }
 }
 
@@ -364,13 +414,15 @@ fn plan_resend(
     let Some(stream) = producer.streams.get(usize::from(resend.stream)) else { return };
     let Some(packet) = stream.buffer.get_recent(planning.now, resend.source) else { return };
     let now = planning.now;
-    if let Some(control) = &mut planning.gate.control {
-        if !control.may_repair(now, packet.payload.len(), repair) {
-            return;
-        }
-        if repair == Repair::Lost && planning.repairs_ahead && consumer.has_rtx(resend.outlet) {
-            control.repairs.copy_later(now, Recent { consumer: key, resend });
-        }
+    if !planning.repairs.spend(now, packet.payload.len(), repair) {
+        return;
+    }
+    if let Some(control) = &mut planning.gate.control
+        && repair == Repair::Lost
+        && planning.repairs_ahead
+        && consumer.has_rtx(resend.outlet)
+    {
+        control.repairs.copy_later(now, Recent { consumer: key, resend });
     }
     let (hop, seq) = planning.hops.next(consumer.uses_transport_seq());
     let written = consumer.write_resend_header(&packet, resend, hop, planning.egress.space());

@@ -4,7 +4,8 @@ use std::time::{Duration, Instant};
 
 use rand::Rng;
 
-use super::{Timer, Worker};
+use super::egress::Consumers;
+use super::{DropReason, Timer, Worker};
 use crate::api::{ConsumerEvent, MediaTraceData, MediaTraceEvent, ProducerEvent, TransportEvent};
 use crate::keys::{ConsumerKey, ProducerKey, TransportKey};
 use crate::transport::link::Path;
@@ -12,9 +13,9 @@ use crate::types::data_structures::{SrTraceInfo, TraceEventDirection};
 use crate::types::rtp_parameters::MediaKind;
 use crate::units::Ssrc;
 use crate::wire::rtcp::{
-    DlrrEntry, FirEntry, ReportBlock, SenderInfo, SenderReport, TransportCcHeader, Xr, XrBlock, write_fir,
-    write_nack, write_pli, write_receiver_report, write_remb, write_sdes_cname, write_sender_report,
-    write_transport_cc, write_xr_rrtr,
+    CompoundParts, DlrrEntry, FirEntry, ReportBlock, SenderInfo, SenderReport, TransportCcHeader, Xr,
+    XrBlock, write_fir, write_nack, write_pli, write_receiver_report, write_remb, write_sdes_cname,
+    write_sender_report, write_transport_cc, write_xr_rrtr,
 };
 
 /// From the connection to the first report: soon, so that receivers can synchronise audio and video early.
@@ -26,15 +27,28 @@ const VIDEO_INTERVAL: Duration = Duration::from_millis(1000);
 /// Between reports on a transport with audio only (mediasoup `MaxAudioIntervalMs`).
 const AUDIO_INTERVAL: Duration = Duration::from_millis(5000);
 
-/// Longest RTCP packet before encryption.
+/// Longest RTCP datagram before encryption: what every path carries.
 const MAX_RTCP: usize = 1200;
 
 /// SSRC of reports by which this side, sending nothing itself, speaks (as mediasoup).
 const REPORTER: Ssrc = Ssrc(0);
 
 impl Worker {
+    /// Sends a compound, in several datagrams if it is too long for one.
+    fn send_rtcp(&mut self, now: Instant, key: TransportKey, compound: &mut Vec<u8>) {
+        if compound.len() <= MAX_RTCP {
+            return self.send_datagram(now, key, compound);
+        }
+        let mut part = std::mem::take(&mut self.scratch.rtcp_part);
+        let mut parts = CompoundParts::new(compound, MAX_RTCP);
+        while parts.next_into(&mut part) {
+            self.send_datagram(now, key, &mut part);
+        }
+        self.scratch.rtcp_part = part;
+    }
+
     /// Seals an RTCP packet and puts it in line. Dropped while there are no keys or no path.
-    fn send_rtcp(&mut self, now: Instant, key: TransportKey, packet: &mut Vec<u8>) {
+    fn send_datagram(&mut self, now: Instant, key: TransportKey, packet: &mut Vec<u8>) {
         let Some(transport) = self.transports.get_mut(key) else { return };
         let Some(path) = transport.link.rtcp_path() else { return };
         let Some(sealer) = &mut transport.sealer else { return };
@@ -221,6 +235,8 @@ impl Worker {
             return;
         }
         let Some(producer) = self.producers.get(consumer.producer) else { return };
+        let transport = self.transports.get(consumer.transport);
+        let answer = transport.and_then(|transport| transport.delay_since_reference_time(now));
         let clock = self.transports.get(producer.transport).and_then(|t| t.clocks.get(producer.cname()));
         for (index, outlet) in consumer.outlets.iter().enumerate() {
             let ssrc = outlet.stream.ssrc;
@@ -238,7 +254,7 @@ impl Worker {
             };
             write_sender_report(packet, ssrc, &info, &[]);
             write_sdes_cname(packet, &[(ssrc, consumer.cname().as_bytes())]);
-            if let Some(entry) = consumer.delay_since_reference_time(now) {
+            if let Some(entry) = answer {
                 crate::wire::rtcp::write_xr_dlrr(packet, ssrc, &[entry]);
             }
         }
@@ -246,8 +262,14 @@ impl Worker {
 
     fn report_producer(&mut self, now: Instant, key: ProducerKey, blocks: &mut Vec<ReportBlock>) {
         let Some(producer) = self.producers.get_mut(key) else { return };
+        let consumers = &self.consumers;
         for stream in &mut producer.streams {
-            blocks.push(wire_block(&stream.stats.report(now, 0)));
+            // As mediasoup: a sender that can protect what it sends learns what its worst receiver loses.
+            let worst = match stream.codec.in_band_fec {
+                true => worst_remote_loss(consumers, &producer.consumers, stream.encoding_idx),
+                false => 0,
+            };
+            blocks.push(wire_block(&stream.stats.report(now, worst)));
             if let Some(rtx) = &mut stream.rtx
                 && rtx.packets() > 0
             {
@@ -333,8 +355,10 @@ impl Worker {
         let ntp = self.clock.ntp(now);
         let Some(consumer_key) = self.consumer_by_ssrc(key, block.ssrc) else { return };
         let Some(consumer) = self.consumers.get_mut(consumer_key) else { return };
-        if consumer.outlet_of(block.ssrc).is_none() {
-            return; // About retransmissions.
+        let Some(outlet) = consumer.outlet_of(block.ssrc) else { return }; // About retransmissions.
+        if !outlet.stream.admit_report(now, self.limits.report_block_interval) {
+            self.drops.count(DropReason::ExcessFeedback);
+            return;
         }
         let round_trip = consumer.on_receiver_report(ntp, block);
         let scores = self.producers.get(consumer.producer).map(|p| p.encoding_scores()).unwrap_or_default();
@@ -347,11 +371,8 @@ impl Worker {
         for block in report.blocks() {
             match block {
                 XrBlock::ReceiverReferenceTime(ntp) => {
-                    let Some(transport) = self.transports.get(key) else { return };
-                    for &consumer in &transport.consumers {
-                        if let Some(consumer) = self.consumers.get_mut(consumer) {
-                            consumer.on_reference_time(now, report.sender_ssrc, ntp);
-                        }
+                    if let Some(transport) = self.transports.get_mut(key) {
+                        transport.reference_time = Some((report.sender_ssrc, ntp, now));
                     }
                 }
                 XrBlock::DelaySinceLastRr(entries) => {
@@ -393,6 +414,12 @@ impl Worker {
         let event = MediaTraceEvent { timestamp_ms, direction: TraceEventDirection::Out, data };
         self.notify_producer(key, ProducerEvent::Trace(event));
     }
+}
+
+/// The highest share of an encoding's packets that a receiver reports as lost, in 1/256.
+fn worst_remote_loss(consumers: &Consumers, keys: &[ConsumerKey], encoding: usize) -> u8 {
+    let active = keys.iter().filter_map(|&key| consumers.get(key)).filter(|consumer| consumer.is_active());
+    active.filter_map(|consumer| consumer.remote_loss(encoding)).max().unwrap_or(0)
 }
 
 fn wire_block(block: &crate::producer::recv_stream::ReportBlock) -> ReportBlock {

@@ -7,9 +7,22 @@
 
 use std::time::Instant;
 
-use super::Worker;
+use smallvec::SmallVec;
+
+use super::{DropReason, Timer, Worker};
+use crate::consumer::Consumer;
 use crate::keys::ConsumerKey;
 use crate::transport::Transport;
+use crate::units::Ssrc;
+
+/// Why a key frame is asked for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub(super) enum KeyFrameCause {
+    /// The remote side or the application asks for it, or the consumer was resumed.
+    Asked,
+    /// The consumer is to go over to other layers.
+    Switch,
+}
 
 impl Worker {
     /// A Consumer may send from now on: it synchronises with the next packet, for video with a key frame.
@@ -61,16 +74,57 @@ impl Worker {
         if !connected || !consumer.has_key_frames() {
             return;
         }
+        let ssrcs = self.key_frame_ssrcs(consumer);
+        self.cause_key_frames(now, key, KeyFrameCause::Asked, &ssrcs);
+    }
+
+    /// Requests key frames of the streams that a consumer shows or is to show, as often as it may cause some. What it may
+    /// not yet is made good later.
+    pub(super) fn cause_key_frames(
+        &mut self,
+        now: Instant,
+        key: ConsumerKey,
+        cause: KeyFrameCause,
+        ssrcs: &[Ssrc],
+    ) {
+        let Some(consumer) = self.consumers.get_mut(key) else { return };
         let producer_key = consumer.producer;
         let Some(producer) = self.producers.get_mut(producer_key) else { return };
-        if consumer.layers.is_none() {
-            producer.request_key_frames(now);
-        } else {
-            let ssrcs: Vec<_> = consumer.key_frame_ssrcs(&producer.streams).collect();
-            for ssrc in ssrcs {
-                producer.request_key_frame(now, ssrc);
+        let causes_new = ssrcs.iter().any(|&ssrc| !producer.key_frame_requests.is_under_way(ssrc));
+        if causes_new && consumer.has_key_frame_allowance() {
+            let longest = self.limits.key_frame_interval_max;
+            let (allowance, shortest) = match cause {
+                KeyFrameCause::Asked => (&mut consumer.asked_key_frames, self.limits.key_frame_interval),
+                KeyFrameCause::Switch => (&mut consumer.switch_key_frames, self.limits.layer_switch_interval),
+            };
+            let had_refused = allowance.next_at().is_some();
+            if !allowance.take(now, (shortest, longest)) {
+                if let Some(at) = allowance.next_at().filter(|_| !had_refused) {
+                    self.timers.arm(Timer::KeyFrameAllowed(key, cause), at);
+                }
+                self.drops.count(DropReason::ExcessKeyFrameRequest);
+                return;
             }
         }
+        for &ssrc in ssrcs {
+            producer.request_key_frame(now, ssrc);
+        }
         self.poll_producer_feedback(now, producer_key);
+    }
+
+    /// A key frame may be asked for that was refused before, if the consumer still wants one.
+    pub(super) fn on_key_frame_allowed(&mut self, now: Instant, key: ConsumerKey, cause: KeyFrameCause) {
+        let Some(consumer) = self.consumers.get(key).filter(|consumer| consumer.is_active()) else { return };
+        let ssrcs = self.key_frame_ssrcs(consumer);
+        self.cause_key_frames(now, key, cause, &ssrcs);
+    }
+
+    /// SSRCs of which a key frame helps a consumer.
+    fn key_frame_ssrcs(&self, consumer: &Consumer) -> SmallVec<[Ssrc; 4]> {
+        match self.producers.get(consumer.producer) {
+            None => SmallVec::new(),
+            Some(producer) if consumer.layers.is_none() => producer.key_frame_ssrcs().collect(),
+            Some(producer) => consumer.key_frame_ssrcs(&producer.streams).collect(),
+        }
     }
 }

@@ -223,7 +223,8 @@ impl Worker {
         if remote.await_datagram {
             self.latching.extend(link.sockets().map(|socket| (socket, key)));
         }
-        if let Some((sealer, opener)) = connection.protection {
+        if let Some((sealer, mut opener)) = connection.protection {
+            opener.set_max_streams(self.limits.srtp_streams_per_transport);
             transport.set_protection(sealer, opener);
         }
         self.tuples.extend(connection.tuples.into_iter().map(|tuple| (tuple, key)));
@@ -264,7 +265,8 @@ impl Worker {
             return Err(wrong_kind(id, "PipeTransport"));
         };
         let (tuple, protection) = link.connect(remote)?;
-        if let Some((sealer, opener)) = protection {
+        if let Some((sealer, mut opener)) = protection {
+            opener.set_max_streams(self.limits.srtp_streams_per_pipe);
             transport.set_protection(sealer, opener);
         }
         self.tuples.insert(tuple, key);
@@ -333,6 +335,7 @@ impl Worker {
         for consumer in consumers {
             self.close_consumer(consumer);
         }
+        self.keep_counts(key);
         let Some(transport) = self.transports.remove(key) else { return };
         self.transport_ids.remove(&transport.id);
         self.pending_transports.remove(&key);

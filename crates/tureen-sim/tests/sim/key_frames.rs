@@ -123,6 +123,75 @@ fn viewer_asks_for_a_key_frame() {
 }
 
 #[test]
+fn viewer_who_asks_all_the_time_gets_few_key_frames_and_nobody_else_fewer() {
+    let mut call = Call::new(4);
+    let nodes = call.join_all(&[good_link(), good_link(), good_link()]);
+    let production = call.produce_video(nodes[0], even_video());
+    let greedy = call.consume(nodes[1], &production);
+    call.network.run_for(Duration::from_secs(3));
+    let before = requests(&call, &production);
+    for _ in 0..80 {
+        let ask =
+            call.network.with_session(nodes[1], |session, now| session.request_key_frame(now, greedy.ssrc));
+        ask.unwrap();
+        call.network.run_for(100 * MS);
+    }
+    let caused = requests(&call, &production) - before;
+    assert!((2..=4).contains(&caused), "{caused} requests in 8 seconds");
+    assert!(call.network.drops("excess-key-frame-request") > 60);
+
+    let joined_at = call.network.elapsed();
+    let late = call.consume(nodes[2], &production);
+    call.network.run_for(300 * MS);
+    let packets = received(&call, &late);
+    assert_starts_with_key_frame(&packets);
+    assert!(packets[0].at - joined_at < 110 * MS, "{:?}", packets[0].at - joined_at);
+}
+
+#[test]
+fn consumer_that_is_paused_and_resumed_all_the_time_causes_few_key_frames() {
+    let mut call = Call::new(5);
+    let nodes = call.join_all(&[good_link(), good_link()]);
+    let production = call.produce_video(nodes[0], even_video());
+    let consumer = call.consume(nodes[1], &production);
+    call.network.run_for(Duration::from_secs(3));
+    let before = requests(&call, &production);
+    for _ in 0..80 {
+        call.request(Request::PauseConsumer(consumer.id.clone()));
+        call.request(Request::ResumeConsumer(consumer.id.clone()));
+        call.network.run_for(100 * MS);
+    }
+    let caused = requests(&call, &production) - before;
+    assert!((2..=4).contains(&caused), "{caused} requests in 8 seconds");
+    // The last one is made good.
+    let at = call.network.elapsed();
+    call.network.run_for(Duration::from_secs(8));
+    assert!(received(&call, &consumer).iter().any(|packet| packet.key_frame && packet.at > at));
+}
+
+#[test]
+fn key_frame_that_was_asked_for_too_early_comes_later() {
+    let mut call = Call::new(6);
+    let nodes = call.join_all(&[good_link(), good_link()]);
+    let production = call.produce_video(nodes[0], even_video());
+    let consumer = call.consume(nodes[1], &production);
+    call.network.run_for(Duration::from_secs(3));
+    let ask = |call: &mut Call| {
+        let ask =
+            call.network.with_session(nodes[1], |session, now| session.request_key_frame(now, consumer.ssrc));
+        ask.unwrap();
+    };
+    ask(&mut call);
+    call.network.run_for(400 * MS);
+    let at = call.network.elapsed();
+    ask(&mut call);
+    call.network.run_for(Duration::from_secs(1));
+    let packets = received(&call, &consumer);
+    let second = packets.iter().find(|packet| packet.key_frame && packet.at > at).expect("it comes");
+    assert!(second.at - at > 500 * MS, "{:?}", second.at - at);
+}
+
+#[test]
 fn paused_consumer_gets_nothing_and_resumes_with_a_key_frame_and_no_gap() {
     let mut call = Call::new(5);
     let nodes = call.join_all(&[good_link(), good_link(), good_link()]);

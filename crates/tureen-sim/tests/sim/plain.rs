@@ -61,6 +61,11 @@ fn pipe(response: Response) -> PipeTransportDump {
     pipe
 }
 
+/// Where the PlainTransport is that was made.
+pub(crate) fn local_address(created: Response) -> SocketAddr {
+    local(&plain(created).tuple)
+}
+
 fn local(tuple: &TransportTuple) -> SocketAddr {
     SocketAddr::new(tuple.local_address().parse().unwrap(), tuple.local_port())
 }

@@ -16,25 +16,28 @@ pub(crate) struct Call {
     speaker: Member,
     listener: Member,
     sent: u32,
+    /// Where others can join.
+    pub(crate) router: Router,
+    pub(crate) options: WebRtcTransportOptions,
     _kept: (Producer, Consumer, [WebRtcTransport; 2]),
 }
 
 impl Call {
     pub(crate) fn new(protocol: Protocol) -> Self {
-        let (transports, producer) = block_on(async {
+        let (router, options, transports, producer) = block_on(async {
             let router = router().await;
             let infos = WebRtcServerListenInfos::new(listen_info(protocol));
             let server = router.worker().create_webrtc_server(WebRtcServerOptions::new(infos)).await.unwrap();
             let options = WebRtcTransportOptions::new_with_server(server);
             let speaking = router.create_webrtc_transport(options.clone()).await.unwrap();
-            let listening = router.create_webrtc_transport(options).await.unwrap();
+            let listening = router.create_webrtc_transport(options.clone()).await.unwrap();
             let producer = speaking.produce(audio(SSRC)).await.unwrap();
-            ([speaking, listening], producer)
+            (router, options, [speaking, listening], producer)
         });
         let [mut speaker, mut listener] = transports.each_ref().map(Member::connect);
         speaker.session.add_send_stream(SendStreamConfig::new(SSRC, 100, 48_000)).unwrap();
         let consumer = listener.consume(&transports[1], &producer);
-        Self { speaker, listener, sent: 0, _kept: (producer, consumer, transports) }
+        Self { speaker, listener, sent: 0, router, options, _kept: (producer, consumer, transports) }
     }
 
     /// Where both members have connected to.
@@ -67,8 +70,12 @@ impl Member {
     }
 
     fn send(&mut self, number: u32, payload: &[u8]) {
+        self.send_as(SSRC, number, payload);
+    }
+
+    pub(crate) fn send_as(&mut self, ssrc: u32, number: u32, payload: &[u8]) {
         let packet = OutgoingRtp { payload, timestamp: 960 * number, marker: false, audio_level: None };
-        self.session.send_rtp(now(), SSRC, &packet).unwrap();
+        self.session.send_rtp(now(), ssrc, &packet).unwrap();
         self.turn(false);
     }
 }

@@ -5,6 +5,7 @@
 //! the process allocates: one test runs at a time.
 
 mod call;
+mod feedback;
 #[path = "../member/mod.rs"]
 mod member;
 mod memory;

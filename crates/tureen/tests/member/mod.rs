@@ -119,7 +119,7 @@ impl Wire {
     }
 
     /// The next datagram, if it is there or comes in time.
-    fn receive(&mut self, waits: bool) -> Option<Vec<u8>> {
+    pub(crate) fn receive(&mut self, waits: bool) -> Option<Vec<u8>> {
         let mut buffer = [0; 4096];
         match self {
             Self::Udp(socket) => {
