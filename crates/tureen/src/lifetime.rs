@@ -70,13 +70,30 @@ pub(crate) trait WorkerObject: Send + Sync + 'static {
 
     /// Closes it if it is open. `tell_worker` is false where the worker knows.
     fn close(&self, tell_worker: bool) {
-        if !self.lifetime().closed.swap(true, Ordering::SeqCst) {
-            self.withdraw();
-            self.lifetime().close.call_simple();
-            if tell_worker {
-                self.channel().close(self.close_request());
+        if self.close_here() && tell_worker {
+            self.channel().close(self.close_request());
+        }
+    }
+
+    /// Closes it if it is open, whoever has handles of it. The future is done when the worker has closed it; at once if it was
+    /// closed before, as then the worker serves nothing that is asked later before that.
+    fn close_and_wait(&self) -> impl Future<Output = ()> + Send + use<Self> {
+        let closing = self.close_here().then(|| self.channel().close_and_wait(self.close_request()));
+        async move {
+            if let Some(closing) = closing {
+                closing.await;
             }
         }
+    }
+
+    /// Marks it as closed and tells everybody here. False if it was closed already.
+    fn close_here(&self) -> bool {
+        let was_open = !self.lifetime().closed.swap(true, Ordering::SeqCst);
+        if was_open {
+            self.withdraw();
+            self.lifetime().close.call_simple();
+        }
+        was_open
     }
 }
 

@@ -572,10 +572,12 @@ impl Router {
         self.inner.data_producers.write().remove(&id);
     }
 
-    /// Closes it while there are handles. Only with the feature `test-util`; not in the mediasoup crate.
-    #[cfg(any(test, feature = "test-util"))]
-    pub fn close(&self) {
-        self.inner.close(true);
+    /// Closes the router, whoever else has handles of it. Handles that are left are of a closed object.
+    ///
+    /// The worker is told at once. The future is done when it has closed it: what belonged to it may be used again.
+    /// Dropping the future takes nothing back. Not in the mediasoup crate, where a router is closed with its last handle.
+    pub fn close(&self) -> impl Future<Output = ()> + Send + use<> {
+        self.inner.close_and_wait()
     }
 }
 

@@ -153,6 +153,17 @@ impl Channel {
         self.post(Command::Request(request, None));
     }
 
+    /// As [`Channel::close`], with a future of when the worker has served it, or is gone. Dropping the future takes nothing
+    /// back.
+    pub(crate) fn close_and_wait(&self, request: Request) -> impl Future<Output = ()> + Send + use<> {
+        let (reply, answer) = oneshot::channel();
+        self.post(Command::Request(request, Some(reply)));
+        async move {
+            // The worker knows no such object where what it is part of was closed first: closed all the same.
+            let _ = answer.await;
+        }
+    }
+
     /// Sends a request whose answer nobody waits for. It is not subject to the capacity either: only what other workers
     /// answer makes such requests.
     pub(crate) fn tell(&self, request: Request) {
@@ -278,6 +289,27 @@ mod tests {
             commands[..],
             [Command::Request(Request::DumpWorker, Some(_)), Command::Request(_, None)]
         ));
+        assert!(block_on(poll_once(&mut waiting)).is_none());
+    }
+
+    #[test]
+    fn a_close_is_waited_for_until_it_is_served_or_the_worker_is_gone() {
+        let channel = channel(0);
+        let mut served = Box::pin(channel.close_and_wait(Request::CloseRouter("served".into())));
+        let mut left = Box::pin(channel.close_and_wait(Request::CloseRouter("left".into())));
+        assert!(block_on(poll_once(&mut served)).is_none());
+        let mut commands = Vec::new();
+        channel.take(&mut commands, 1);
+        let Some(Command::Request(Request::CloseRouter(id), Some(reply))) = commands.pop() else {
+            panic!("{commands:?}")
+        };
+        assert_eq!(id.as_str(), "served");
+        reply.send(Err(api::RequestError::NotFound { kind: "router", id: "served".into() })).unwrap();
+        block_on(served);
+        assert!(block_on(poll_once(&mut left)).is_none());
+        channel.shut();
+        block_on(left);
+        block_on(channel.close_and_wait(Request::CloseRouter("late".into())));
     }
 
     #[test]

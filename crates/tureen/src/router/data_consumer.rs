@@ -174,6 +174,14 @@ impl DataConsumer {
         self.inner().lifetime.closed()
     }
 
+    /// Closes the data consumer, whoever else has handles of it. Handles that are left are of a closed object.
+    ///
+    /// The worker is told at once. The future is done when it has closed it: what belonged to it may be used again.
+    /// Dropping the future takes nothing back. Not in the mediasoup crate, where a data consumer is closed with its last handle.
+    pub fn close(&self) -> impl Future<Output = ()> + Send + use<> {
+        self.inner().close_and_wait()
+    }
+
     /// Describes the data consumer.
     ///
     /// # Errors

@@ -317,12 +317,15 @@ impl DataProducer {
         self.inner().lifetime.on_close(Box::new(callback))
     }
 
-    /// Closes it while there are handles. Public only with the feature `test-util`; not in the mediasoup crate.
-    #[cfg(feature = "test-util")]
-    pub fn close(&self) {
-        self.close_now();
+    /// Closes the data producer, whoever else has handles of it. Handles that are left are of a closed object.
+    ///
+    /// The worker is told at once. The future is done when it has closed it: what belonged to it may be used again.
+    /// Dropping the future takes nothing back. Not in the mediasoup crate, where a data producer is closed with its last handle.
+    pub fn close(&self) -> impl Future<Output = ()> + Send + use<> {
+        self.inner().close_and_wait()
     }
 
+    /// Like [`Self::close`], but does not wait until it is done.
     pub(super) fn close_now(&self) {
         self.inner().close(true);
     }

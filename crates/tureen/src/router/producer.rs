@@ -216,6 +216,14 @@ impl Producer {
         self.inner().lifetime.closed()
     }
 
+    /// Closes the producer, whoever else has handles of it. Handles that are left are of a closed object.
+    ///
+    /// The worker is told at once. The future is done when it has closed it: what belonged to it may be used again.
+    /// Dropping the future takes nothing back. Not in the mediasoup crate, where a producer is closed with its last handle.
+    pub fn close(&self) -> impl Future<Output = ()> + Send + use<> {
+        self.inner().close_and_wait()
+    }
+
     /// Describes the producer.
     ///
     /// # Errors
@@ -315,7 +323,7 @@ impl Producer {
         &self.inner().consumable_rtp_parameters
     }
 
-    /// Closes it while there are handles.
+    /// Like [`Self::close`], but does not wait until it is done.
     pub(super) fn close_now(&self) {
         self.inner().close(true);
     }

@@ -27,7 +27,7 @@ fn closed_router_closes_all_below_in_place() {
             call.consumer.on_close(send("consumer closed")),
             call.consumer.on_producer_close(send("consumer: producer closed")),
         ];
-        call.router.close();
+        drop(call.router.close());
         let mut events: Vec<_> = received.try_iter().collect();
         events.sort_unstable();
         assert_eq!(
@@ -61,7 +61,7 @@ fn closed_router_closes_its_observers() {
             observer.on_router_close(Box::new(move || events.send("router closed").unwrap())),
             observer.on_close(Box::new(move || closed.send("closed").unwrap())),
         ];
-        router.close();
+        drop(router.close());
         assert_eq!(received.try_iter().collect::<Vec<_>>(), ["router closed", "closed"]);
         assert!(observer.closed());
         let error = observer.pause().await.unwrap_err();
@@ -168,7 +168,7 @@ fn pipe_is_made_again_when_the_other_router_was_closed() {
         let _handler = pair.pipe_consumer.on_close(move || closed.send(()).unwrap());
         let piped = pair.pipe_producer.into_inner();
         drop(pair.pipe_consumer);
-        there.close();
+        drop(there.close());
         is_closed.try_recv().expect("it has nobody to send to");
         assert!(piped.closed() && !call.producer.closed());
 

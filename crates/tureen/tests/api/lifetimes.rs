@@ -118,3 +118,87 @@ fn removed_handler_is_not_called() {
         drop(transport);
     });
 }
+
+#[test]
+fn closed_producer_frees_its_mid_and_ssrcs_while_handles_are_left() {
+    block_on(async {
+        let (router, first, second) = transports().await;
+        let mut producer = first.produce(audio("0", 1)).await.unwrap();
+        let mut held = Vec::new();
+        for _ in 0..20 {
+            let consumer = second.consume(ConsumerOptions::new(producer.id(), capabilities())).await.unwrap();
+            let (closed, is_closed) = mpsc::channel();
+            consumer.on_close(move || closed.send(()).unwrap()).detach();
+            held.push((producer.clone(), consumer));
+            producer.close().await;
+            assert!(
+                producer.closed() && router.dump().await.unwrap().map_producer_id_consumer_ids.is_empty()
+            );
+            is_closed.recv().unwrap();
+            producer = first.produce(audio("0", 1)).await.unwrap();
+        }
+        assert!(held.iter().all(|(producer, consumer)| producer.closed() && consumer.closed()));
+        // Closing what is closed does nothing, above all not to what has its place.
+        for (producer, consumer) in &held {
+            producer.close().await;
+            consumer.close().await;
+        }
+        assert!(!producer.closed());
+        producer.get_stats().await.unwrap();
+    });
+}
+
+#[test]
+fn what_is_closed_is_gone_while_handles_are_left() {
+    block_on(async {
+        let (router, first, second) = transports().await;
+        let producer = first.produce(audio("0", 1)).await.unwrap();
+        let consumer = second.consume(ConsumerOptions::new(producer.id(), capabilities())).await.unwrap();
+        let _handles = (producer.clone(), consumer.clone(), first.clone(), second.clone(), router.clone());
+        let dump = async || router.dump().await.unwrap();
+
+        consumer.close().await;
+        assert!(consumer.closed() && !producer.closed());
+        assert!(dump().await.map_producer_id_consumer_ids[&producer.id()].is_empty());
+        let consumer = second.consume(ConsumerOptions::new(producer.id(), capabilities())).await.unwrap();
+        first.close().await;
+        assert!(first.closed() && producer.closed());
+        assert_eq!(dump().await.transport_ids.into_iter().collect::<Vec<_>>(), [second.id()]);
+        assert!(first.produce(audio("0", 1)).await.is_err());
+        drop(consumer);
+
+        let worker = router.worker().clone();
+        router.close().await;
+        assert!(second.closed());
+        assert!(worker.dump().await.unwrap().router_ids.is_empty());
+    });
+}
+
+#[test]
+fn closed_data_producer_and_plain_transport_free_what_they_had() {
+    use tureen::data_consumer::DataConsumerOptions;
+    use tureen::data_producer::DataProducerOptions;
+
+    block_on(async {
+        let router = router().await;
+        let mut options = transport_options();
+        options.enable_sctp = true;
+        let transport = router.create_webrtc_transport(options).await.unwrap();
+        let stream = || DataProducerOptions::new_sctp(SctpStreamParameters::new_ordered(7));
+        let first = transport.produce_data(stream()).await.unwrap();
+        let consumer = transport.consume_data(DataConsumerOptions::new_sctp(first.id())).await.unwrap();
+        consumer.close().await;
+        assert!(consumer.closed());
+        first.close().await;
+        transport.produce_data(stream()).await.unwrap();
+        assert!(first.closed());
+
+        let plain = |port| router.create_plain_transport(PlainTransportOptions::new(listen_info(port)));
+        let first = plain(None).await.unwrap();
+        let port = first.tuple().local_port();
+        assert!(plain(Some(port)).await.is_err());
+        first.close().await;
+        let second = plain(Some(port)).await.unwrap();
+        assert_eq!((first.closed(), second.tuple().local_port()), (true, port));
+    });
+}

@@ -22,6 +22,7 @@ macro_rules! impl_transport {
             use $crate::data_consumer::{DataConsumer, DataConsumerOptions};
             use $crate::data_producer::{DataProducer, DataProducerOptions};
             use $crate::data_structures::AppData;
+            use $crate::lifetime::WorkerObject;
             use $crate::producer::{Producer, ProducerOptions};
             use $crate::router::Router;
             use $crate::transport::{
@@ -29,6 +30,18 @@ macro_rules! impl_transport {
                 TransportId, TransportTraceEventData, TransportTraceEventType,
             };
             use $crate::worker::RequestError;
+
+            impl $transport {
+                /// Closes the transport with all that is on it, whoever else has handles of it. Handles that are left are of
+                /// closed objects.
+                ///
+                /// The worker is told at once. The future is done when it has closed the transport: its port may be used
+                /// again. Dropping the future takes nothing back. Not in the mediasoup crate, where a transport is closed
+                /// with its last handle.
+                pub fn close(&self) -> impl Future<Output = ()> + Send + use<> {
+                    WorkerObject::close_and_wait(&self.inner.base)
+                }
+            }
 
             #[async_trait::async_trait]
             impl Transport for $transport {
