@@ -3,6 +3,7 @@
 mod error;
 mod settings;
 
+use std::collections::BTreeMap;
 use std::fmt;
 use std::io;
 use std::sync::Arc;
@@ -174,6 +175,18 @@ impl Worker {
     /// `ChannelClosed` if the worker is closed.
     pub async fn net_stats(&self) -> Result<NetStats, RequestError> {
         self.inner.channel.net_stats().await
+    }
+
+    /// How many datagrams the worker has dropped since it was made, over all transports, by reason. Not in the mediasoup
+    /// crate.
+    ///
+    /// # Errors
+    /// `ChannelClosed` if the worker is closed.
+    pub async fn drops(&self) -> Result<BTreeMap<&'static str, u64>, RequestError> {
+        match self.inner.channel.request(Request::WorkerDrops).await? {
+            Response::WorkerDrops(drops) => Ok(drops.into_iter().collect()),
+            other => Err(RequestError::unexpected(&other)),
+        }
     }
 
     /// Changes settings of a running worker.

@@ -53,6 +53,8 @@ pub struct DataMessage {
 pub enum Request {
     /// Describe the worker (mediasoup `worker.dump()`).
     DumpWorker,
+    /// Tell how many datagrams the worker has dropped, by reason.
+    WorkerDrops,
     /// Open sockets that many WebRtcTransports share.
     CreateWebRtcServer(CreateWebRtcServer),
     /// Close a WebRtcServer and every transport on it.

@@ -15,6 +15,8 @@ pub enum Response {
     Done,
     /// Answer to `DumpWorker`.
     WorkerDump(WorkerDump),
+    /// Answer to `WorkerDrops`; reasons that never happened are left out.
+    WorkerDrops(Vec<(&'static str, u64)>),
     /// Answer to `DumpWebRtcServer`.
     WebRtcServerDump(WebRtcServerDump),
     /// Answer to `DumpRouter`.

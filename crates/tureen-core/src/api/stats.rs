@@ -46,8 +46,6 @@ pub struct TransportStats {
     pub sctp_state: Option<SctpState>,
     /// What only its kind of transport has.
     pub link: LinkStats,
-    /// What the whole worker dropped, by reason; reasons that never happened are left out.
-    pub drops: Vec<(&'static str, u64)>,
 }
 
 /// The part of a transport's statistics that only one kind of transport has.

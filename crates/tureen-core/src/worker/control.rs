@@ -36,6 +36,7 @@ impl Worker {
             }
             Request::CreateDirectTransport(options) => self.create_direct_transport(now, options),
             Request::DumpWorker => Ok(Response::WorkerDump(self.dump_worker())),
+            Request::WorkerDrops => Ok(Response::WorkerDrops(self.drops())),
             Request::CloseWebRtcServer(server) => {
                 self.find_server(&server).map(|()| self.close_server(now, &server)).map(done)
             }

@@ -120,7 +120,6 @@ impl Worker {
     ) -> Result<TransportStats, RequestError> {
         let key = self.find_transport(id)?;
         let timestamp_ms = self.clock.unix_ms(now);
-        let drops = self.drops();
         let transport = &mut self.transports[key];
         let limits = transport.bitrates;
         let limit = |rate: Bitrate| (!rate.is_zero()).then_some(rate.as_bps());
@@ -151,7 +150,6 @@ impl Worker {
             rtp_packet_loss_sent: transport.quality.loss_sent.read(),
             sctp_state: transport.data.sctp().map(|sctp| sctp.state()),
             link: link_stats(&self.sockets, &transport.link),
-            drops,
         })
     }
 

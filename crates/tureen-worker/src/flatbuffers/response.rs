@@ -20,7 +20,8 @@ use super::{data, ids, list, media, rtp, transport};
 pub(super) fn write_response(from: Response, method: Option<Method>, pid: u32) -> Option<Body> {
     use Response as R;
     Some(match from {
-        R::Done => return None,
+        // The library does not ask for drops.
+        R::Done | R::WorkerDrops(_) => return None,
         R::WorkerDump(dump) => Body::WorkerDumpResponse(Box::new(write_worker_dump(dump, pid))),
         R::WebRtcServerDump(dump) => {
             Body::WebRtcServerDumpResponse(Box::new(transport::write_server_dump(dump)))

@@ -67,8 +67,8 @@ impl Body {
     pub(super) fn new(from: Response, generation: Generation, pid: u32) -> Option<Self> {
         use Response as R;
         Some(match from {
-            // These versions of the library don't ask about subchannels.
-            R::Done | R::Subchannels(_) | R::PreferredLayers(None) => return None,
+            // These versions of the library don't ask about subchannels or drops.
+            R::Done | R::WorkerDrops(_) | R::Subchannels(_) | R::PreferredLayers(None) => return None,
             R::WorkerDump(dump) => Self::Worker(Worker::new(dump, generation, pid)),
             R::WebRtcServerDump(dump) => Self::WebRtcServer(dump.into()),
             R::RouterDump(dump) => Self::Router(dump.into()),

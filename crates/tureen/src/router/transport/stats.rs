@@ -70,9 +70,6 @@ macro_rules! transport_stat {
             /// Part of our packets that the remote side says it lost, 0 to 1. Not in mediasoup 0.33.
             #[serde(skip_serializing_if = "Option::is_none")]
             pub rtp_packet_loss_sent: Option<f64>,
-            /// How many datagrams the worker dropped, by reason. Not in mediasoup.
-            #[serde(default)]
-            pub drops: std::collections::BTreeMap<String, u64>,
         }
 
         impl TryFrom<tureen_core::api::TransportStats> for $name {
@@ -110,11 +107,6 @@ macro_rules! transport_stat {
                     $($field,)*
                     rtp_packet_loss_received: stats.rtp_packet_loss_received,
                     rtp_packet_loss_sent: stats.rtp_packet_loss_sent,
-                    drops: stats
-                        .drops
-                        .into_iter()
-                        .map(|(reason, count)| (reason.to_owned(), count))
-                        .collect(),
                 })
             }
         }
