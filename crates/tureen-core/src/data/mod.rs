@@ -143,7 +143,7 @@ pub fn check_sctp_options(options: &SctpOptions) -> Result<(), RequestError> {
 pub fn check_stream_parameters(parameters: &SctpStreamParameters) -> Result<(), RequestError> {
     let limited = parameters.max_packet_life_time.is_some() || parameters.max_retransmits.is_some();
     let text = if parameters.stream_id > MAX_STREAM_ID {
-        format!("streamId must not be greater than {MAX_STREAM_ID}")
+        format!("streamId {} must not be greater than {MAX_STREAM_ID}", parameters.stream_id)
     } else if parameters.max_packet_life_time.is_some() && parameters.max_retransmits.is_some() {
         "cannot provide both maxPacketLifeTime and maxRetransmits".to_owned()
     } else if parameters.ordered && limited {

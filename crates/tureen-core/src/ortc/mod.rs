@@ -1,7 +1,7 @@
 //! Capability matching (ORTC): which codecs, header extensions and streams a router, a producer and a consumer use.
 //!
-//! Pure functions over [`crate::types`]. The engine never calls them: the `tureen` library and the client's device do,
-//! and hand the engine final parameters. The order of events:
+//! Pure functions over [`crate::types`]. The engine calls none of them but [`check_rtp_parameters`]: the `tureen` library and
+//! the client's device do, and hand the engine final parameters. The order of events:
 //!
 //! 1. A router is made of media codecs: [`generate_router_rtp_capabilities`].
 //! 2. An endpoint produces: [`validate_rtp_parameters`], then [`get_producer_rtp_parameters_mapping`] gives what its
@@ -40,7 +40,8 @@ pub use self::producer_mapping::{
 };
 pub use self::router_capabilities::generate_router_rtp_capabilities;
 pub use self::validation::{
-    RtpCapabilitiesError, RtpParametersError, validate_rtp_capabilities, validate_rtp_parameters,
+    RtpCapabilitiesError, RtpParametersError, bounds, check_rtp_capabilities, check_rtp_parameters,
+    validate_rtp_capabilities, validate_rtp_parameters,
 };
 
 use rand::{Rng, RngCore};

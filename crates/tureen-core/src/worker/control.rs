@@ -197,7 +197,7 @@ impl Worker {
     }
 
     fn produce(&mut self, now: Instant, mut options: Produce) -> Answer {
-        parameters::complete(&mut options.rtp_parameters)?;
+        parameters::complete(options.kind, &mut options.rtp_parameters)?;
         let transport_key = self.find_transport(&options.transport_id)?;
         if self.producer_ids.contains_key(&options.id) {
             return Err(RequestError::Duplicate { kind: "Producer", id: options.id.to_string() });
@@ -287,7 +287,7 @@ impl Worker {
     }
 
     fn consume(&mut self, now: Instant, mut options: Consume) -> Answer {
-        parameters::complete(&mut options.rtp_parameters)?;
+        parameters::complete(options.kind, &mut options.rtp_parameters)?;
         let transport_key = self.find_transport(&options.transport_id)?;
         if self.consumer_ids.contains_key(&options.id) {
             return Err(RequestError::Duplicate { kind: "Consumer", id: options.id.to_string() });

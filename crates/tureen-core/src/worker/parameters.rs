@@ -1,8 +1,9 @@
 //! RTP parameters of a request: checked, and completed as mediasoup does.
 
 use crate::api::RequestError;
+use crate::ortc::check_rtp_parameters;
 use crate::types::rtp_parameters::{
-    MimeType, MimeTypeAudio, MimeTypeVideo, RtpCodecParameters, RtpCodecParametersParametersValue,
+    MediaKind, MimeType, MimeTypeAudio, MimeTypeVideo, RtpCodecParameters, RtpCodecParametersParametersValue,
     RtpParameters,
 };
 
@@ -10,14 +11,12 @@ use crate::types::rtp_parameters::{
 ///
 /// # Errors
 /// `Invalid` with what is wrong and the value.
-pub(super) fn complete(parameters: &mut RtpParameters) -> Result<(), RequestError> {
+pub(super) fn complete(kind: MediaKind, parameters: &mut RtpParameters) -> Result<(), RequestError> {
     let invalid = |text: String| Err(RequestError::Invalid(text));
+    check_rtp_parameters(kind, parameters).map_err(RequestError::Invalid)?;
     let codecs = &parameters.codecs;
-    for (index, codec) in codecs.iter().enumerate() {
+    for codec in codecs {
         let payload_type = codec.payload_type();
-        if codecs[..index].iter().any(|other| other.payload_type() == payload_type) {
-            return invalid(format!("duplicated payloadType {payload_type}"));
-        }
         if codec.is_rtx() {
             let Some(RtpCodecParametersParametersValue::Number(apt)) = codec.parameters().get("apt") else {
                 return invalid(format!("missing apt parameter in RTX codec {payload_type}"));
@@ -72,7 +71,7 @@ mod tests {
     fn completed(codecs: &Value, encodings: &Value) -> Result<RtpParameters, RequestError> {
         let mut parameters: RtpParameters =
             serde_json::from_value(json!({ "codecs": codecs, "encodings": encodings })).unwrap();
-        complete(&mut parameters).map(|()| parameters)
+        complete(MediaKind::Video, &mut parameters).map(|()| parameters)
     }
 
     fn codec(mime_type: &str, payload_type: u8) -> Value {

@@ -43,7 +43,7 @@ pub enum OtherParameterValue {
 
 /// A codec in use: what an RTP stream carries under one payload type.
 #[derive(Debug, Clone, Eq, PartialEq, Ord, PartialOrd, Hash, Deserialize, Serialize)]
-#[serde(untagged)]
+#[serde(untagged, try_from = "CodecJson")]
 pub enum RtpCodecParameters {
     /// An audio codec.
     #[serde(rename_all = "camelCase")]
@@ -80,6 +80,41 @@ pub enum RtpCodecParameters {
         #[serde(default)]
         rtcp_feedback: Vec<RtcpFeedback>,
     },
+}
+
+/// The JSON form, whose MIME type says of which kind it is. Read as one struct, so that errors name what is wrong.
+#[derive(Deserialize)]
+#[serde(rename_all = "camelCase")]
+struct CodecJson {
+    mime_type: String,
+    payload_type: u8,
+    clock_rate: NonZeroU32,
+    #[serde(default)]
+    channels: Option<u32>,
+    #[serde(default)]
+    parameters: RtpCodecParametersParameters,
+    #[serde(default)]
+    rtcp_feedback: Vec<RtcpFeedback>,
+}
+
+impl TryFrom<CodecJson> for RtpCodecParameters {
+    type Error = String;
+
+    fn try_from(json: CodecJson) -> Result<Self, Self::Error> {
+        let CodecJson { mime_type, payload_type, clock_rate, channels, parameters, rtcp_feedback } = json;
+        match mime_type.parse().map_err(|error| format!("mimeType {mime_type:?} of a codec: {error}"))? {
+            MimeType::Audio(mime_type) => {
+                let channels = channels.unwrap_or(1);
+                let count = u8::try_from(channels).ok().and_then(NonZeroU8::new);
+                let channels =
+                    count.ok_or_else(|| format!("channels {channels} of a codec are not 1 to 255"))?;
+                Ok(Self::Audio { mime_type, payload_type, clock_rate, channels, parameters, rtcp_feedback })
+            }
+            MimeType::Video(mime_type) => {
+                Ok(Self::Video { mime_type, payload_type, clock_rate, parameters, rtcp_feedback })
+            }
+        }
+    }
 }
 
 impl RtpCodecParametersParameters {

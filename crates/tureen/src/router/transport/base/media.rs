@@ -41,6 +41,9 @@ impl TransportBase {
             enable_mediasoup_packet_id_header_extension,
             app_data,
         } = options;
+        // Before all that takes longer the more there is. The error is that of the worker, which checks the same.
+        ortc::check_rtp_parameters(kind, &rtp_parameters)
+            .map_err(|reason| ProduceError::Request(RequestError::Response { reason }))?;
         ortc::validate_rtp_parameters(&rtp_parameters).map_err(ProduceError::IncorrectRtpParameters)?;
         if rtp_parameters.encodings.is_empty() {
             rtp_parameters.encodings.push(RtpEncodingParameters::default());
@@ -125,6 +128,8 @@ impl TransportBase {
             pipe,
             app_data,
         } = options;
+        ortc::check_rtp_capabilities(&rtp_capabilities)
+            .map_err(|reason| ConsumeError::Request(RequestError::Response { reason }))?;
         ortc::validate_rtp_capabilities(&rtp_capabilities)
             .map_err(ConsumeError::FailedRtpCapabilitiesValidation)?;
         let producer =
