@@ -31,3 +31,6 @@ pub mod types;
 pub mod units;
 pub mod wire;
 pub mod worker;
+
+/// The version of mediasoup that this engine behaves like.
+pub const MEDIASOUP_VERSION: &str = "3.27.1";

@@ -196,7 +196,7 @@ async fn run(app: App, whereto: Whereto, connection: Connection, socket: WebSock
             debug!(peer = link.name(), address = %connection.address, "peer connected");
             let secret = session.secret();
             let hello = serde_json::json!({
-                "version": crate::MEDIASOUP_VERSION,
+                "version": crate::mediasoup_version(),
                 // With this in its URL a client gets its place back at once.
                 "sessionSecret": secret.as_ref().map(Secret::as_str),
             });

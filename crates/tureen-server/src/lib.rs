@@ -27,7 +27,7 @@ mod web_app;
 mod workers;
 
 pub use self::{
-    addresses::lan_address,
+    addresses::{MediaAddress, lan_address},
     config::{ConfigError, ServerConfig},
     networks::Network,
     server::{Server, StartError},
@@ -36,4 +36,6 @@ pub use self::{
 };
 
 /// What clients are told at the start: the mediasoup version whose behaviour they can expect, and ours.
-const MEDIASOUP_VERSION: &str = concat!("3.27.0+tureen.", env!("CARGO_PKG_VERSION"));
+fn mediasoup_version() -> String {
+    format!("{}+tureen.{}", tureen::MEDIASOUP_VERSION, env!("CARGO_PKG_VERSION"))
+}

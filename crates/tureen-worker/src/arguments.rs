@@ -5,10 +5,11 @@ use std::ops::RangeInclusive;
 use tureen_driver::DtlsFiles;
 
 use crate::dialect::LogSettings;
-use crate::versions::SUPPORTED;
+use crate::versions::supported;
 
 /// What `--help` prints.
 pub fn help() -> String {
+    let supported = supported();
     format!(
         "\
 tureen-worker: the media worker of mediasoup's Node library, a drop-in for its C++ worker.
@@ -18,7 +19,7 @@ It is not run by hand. mediasoup's library starts one for each createWorker():
     MEDIASOUP_WORKER_BIN=/path/to/tureen-worker node app.js
 
 or, from mediasoup 3.19.11 on, mediasoup.createWorker({{ workerBin: '/path/to/tureen-worker' }}).
-The library says by MEDIASOUP_VERSION which version it is. Supported: {SUPPORTED}.
+The library says by MEDIASOUP_VERSION which version it is. Supported: {supported}.
 
 Options that the library gives (always --name=value):
     --logLevel=debug|warn|error|none      default error

@@ -51,7 +51,7 @@ pub fn main() -> ExitCode {
             return ExitCode::SUCCESS;
         }
         Ok(Command::Version) => {
-            println!("tureen-worker {} (mediasoup {})", env!("CARGO_PKG_VERSION"), versions::SUPPORTED);
+            println!("tureen-worker {} (mediasoup {})", env!("CARGO_PKG_VERSION"), versions::supported());
             return ExitCode::SUCCESS;
         }
         Ok(Command::Run(arguments)) => arguments,
@@ -63,7 +63,8 @@ pub fn main() -> ExitCode {
     match Version::parse(&version) {
         Some(version) => serve(arguments, version),
         None => {
-            let text = format!("mediasoup {version} is not supported; supported is {}", versions::SUPPORTED);
+            let text =
+                format!("mediasoup {version} is not supported; supported is {}", versions::supported());
             fail(EXIT_SETTINGS, text)
         }
     }

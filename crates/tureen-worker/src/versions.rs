@@ -1,14 +1,18 @@
 //! Versions of mediasoup's library, and what each one speaks.
 
+use tureen_core::MEDIASOUP_VERSION;
+
 use crate::json::Generation;
 
 /// The supported versions, for people.
-pub const SUPPORTED: &str = "3.27.1 and 3.5 to 3.12";
+pub fn supported() -> String {
+    format!("{MEDIASOUP_VERSION} and 3.5 to 3.12")
+}
 
 /// How a version of the library speaks.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Version {
-    /// FlatBuffers of 3.27.1. The layout is positional and differs between versions, so that this is exactly one.
+    /// FlatBuffers of [`MEDIASOUP_VERSION`]. The layout is positional and differs between versions, so that this is exactly one.
     FlatBuffers,
     /// JSON.
     Json(Generation),
@@ -17,6 +21,9 @@ pub enum Version {
 impl Version {
     /// What the library of `version`, such as `3.27.1`, speaks; `None` if that is not supported.
     pub fn parse(version: &str) -> Option<Self> {
+        if version == MEDIASOUP_VERSION {
+            return Some(Self::FlatBuffers);
+        }
         let mut numbers = version.split('.').map(|number| number.parse::<u16>().ok());
         let version = [numbers.next()??, numbers.next()??, numbers.next()??];
         if numbers.next().is_some() {
@@ -27,7 +34,6 @@ impl Version {
             [3, 6..=8, _] => Self::Json(Generation::V3_6),
             [3, 9, _] | [3, 10, ..=5] => Self::Json(Generation::V3_9),
             [3, 10..=12, _] => Self::Json(Generation::V3_10_6),
-            [3, 27, 1] => Self::FlatBuffers,
             _ => return None,
         })
     }

@@ -43,6 +43,7 @@ pub mod worker;
 pub mod worker_manager;
 
 #[doc(hidden)]
+pub use tureen_core::MEDIASOUP_VERSION;
 pub use tureen_core::ortc;
 pub use tureen_core::types;
 pub use tureen_core::types::{
