@@ -23,6 +23,11 @@ find_rust() {
   need cargo 'install Rust 1.89 or newer with rustup'
 }
 
+# Where cargo builds: what CARGO_TARGET_DIR or the user's configuration says, else target/.
+target_directory() {
+  cargo metadata --format-version 1 --no-deps --locked | node -p 'JSON.parse(fs.readFileSync(0)).target_directory'
+}
+
 find_node() {
   need node 'install Node.js 20.19 or newer'
   need npm 'install npm, which comes with Node.js'

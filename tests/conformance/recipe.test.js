@@ -5,12 +5,14 @@ const { execFileSync } = require('node:child_process');
 const fs = require('node:fs');
 const path = require('node:path');
 const { test } = require('node:test');
+const { targetDirectory } = require('../target.cjs');
 
 const REPOSITORY = path.join(__dirname, '..', '..');
 
 test('the recipe of README.md puts tureen-worker under an application', () => {
   const readme = fs.readFileSync(path.join(REPOSITORY, 'README.md'), 'utf8');
-  const recipe = readme.match(/^MEDIASOUP_WORKER_BIN=\S+ node app\.js$/m)[0].replace('target/release', 'target/debug');
+  const recipe = readme.match(/^MEDIASOUP_WORKER_BIN=\S+ node app\.js$/m)[0]
+    .replace('$PWD/target/release', path.join(targetDirectory(), 'debug'));
   const output = execFileSync('sh', ['-c', recipe.replace('app.js', path.join(__dirname, 'app.js'))], {
     cwd: REPOSITORY,
     encoding: 'utf8',
@@ -18,7 +20,7 @@ test('the recipe of README.md puts tureen-worker under an application', () => {
     env: { ...process.env, PATH: `${node22()}${process.env.PATH}` },
   });
   assert.deepEqual(JSON.parse(output), {
-    process: path.join(fs.realpathSync(REPOSITORY), 'target', 'debug', 'tureen-worker'),
+    process: path.join(fs.realpathSync(targetDirectory()), 'debug', 'tureen-worker'),
     candidates: 1,
   });
 });

@@ -1,14 +1,14 @@
 // Runs the tests that mediasoup's npm packages ship against a worker binary: node run.js [BINARY [VERSION]]
 //
-// The default is target/debug/tureen-worker, and every version in SUITES. No script of an npm package runs, so nothing
+// The default is debug/tureen-worker in the target folder, and every version in SUITES. No script of an npm package runs, so nothing
 // is built and no worker is downloaded. Tests listed in expected-failures.txt may fail; one that passes although it is
 // listed fails the run, so that the list only ever gets shorter. The last lines count.
 
 const { execFileSync, spawnSync } = require('node:child_process');
 const fs = require('node:fs');
 const path = require('node:path');
+const { targetDirectory } = require('../target.cjs');
 
-const REPOSITORY = path.join(__dirname, '..', '..');
 const PACKAGES = path.join(__dirname, 'node_modules');
 
 // One version for each dialect of the channel that has tests in its npm package. `links` are packages that its tests
@@ -22,7 +22,7 @@ const SUITES = [
 main();
 
 function main() {
-  const binary = path.resolve(process.argv[2] ?? path.join(REPOSITORY, 'target', 'debug', 'tureen-worker'));
+  const binary = path.resolve(process.argv[2] ?? path.join(targetDirectory(), 'debug', 'tureen-worker'));
   const expected = expectedFailures();
   const problems = [];
   const summaries = [];

@@ -4,11 +4,12 @@ import { once } from 'node:events';
 import http from 'node:http';
 import path from 'node:path';
 import { fileURLToPath } from 'node:url';
+import target from '../../target.cjs';
 import { run } from './process.js';
 import { until } from './until.js';
 
 const REPOSITORY = fileURLToPath(new URL('../../../', import.meta.url));
-const BINARIES = process.env.TUREEN_EXAMPLES ?? path.join(REPOSITORY, 'target/debug/examples');
+const BINARIES = process.env.TUREEN_EXAMPLES ?? path.join(target.targetDirectory(), 'debug/examples');
 const CLIENT = path.join(REPOSITORY, 'tests/browser/lib/example-client.js');
 
 /** Starts an example on a port of its own: `{ url, output, stop }`; `url` ends where the name in its path begins. */

@@ -4,10 +4,9 @@ import { spawn } from 'node:child_process';
 import { mkdtemp, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import path from 'node:path';
-import { fileURLToPath } from 'node:url';
+import target from '../../target.cjs';
 
-const REPOSITORY = fileURLToPath(new URL('../../../', import.meta.url));
-const BINARY = process.env.TUREEN_BIN ?? path.join(REPOSITORY, 'target/debug/tureen');
+const BINARY = process.env.TUREEN_BIN ?? path.join(target.targetDirectory(), 'debug/tureen');
 const START_MS = 20_000;
 const STOP_MS = 10_000;
 
