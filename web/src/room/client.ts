@@ -14,8 +14,9 @@ import { askBrowser } from './device';
 import { describeBrowser } from './device-info';
 import { SOURCES } from './local-media';
 import type { LocalMedia, MediaSource } from './local-media';
+import { Rejoining } from './rejoin';
 import { MediaSession } from './session';
-import type { SessionHandlers, SessionOptions } from './session';
+import type { SessionHandlers, SessionOptions, TransportDirection } from './session';
 import { initialRoomState, reduce } from './state';
 import type { EndReason, RoomEvent, RoomState } from './state';
 import { Store } from './store';
@@ -36,9 +37,6 @@ export interface RoomOptions {
 /** How long a joiner's own camera and microphone wait for the media of those who were there first. */
 const LISTEN_FIRST_MS = 500;
 
-/** The pause before the room is rejoined when the server refused it (a restart, mostly). */
-const REJOIN_DELAY_MS = 2000;
-
 export class RoomClient {
   readonly roomId: string;
   readonly peerId: string;
@@ -55,6 +53,7 @@ export class RoomClient {
   #joinedOnce = false;
   /** Whether this side's media may be sent yet in this session. */
   #maySend = false;
+  readonly #rejoining = new Rejoining();
   #rejoinTimer: ReturnType<typeof setTimeout> | undefined;
   /** See `expectVideo`. */
   #expectedLines = Infinity;
@@ -79,7 +78,7 @@ export class RoomClient {
       {
         onOpen: (connection) => void this.#enter(connection),
         onAttemptFailed: (attempt) => this.#dispatch({ type: 'attemptFailed', attempt }),
-        onLost: () => this.#lose(),
+        onLost: () => this.#lost(),
         onReplaced: () => this.#end({ why: 'replaced' }),
         onRequest: (request) => this.#handleRequest(request),
         onNotification: (notification) => this.#handleNotification(notification),
@@ -154,8 +153,12 @@ export class RoomClient {
         onTransportState: (direction, state) => {
           if (this.#session !== session) return;
           this.#dispatch({ type: 'transportState', direction, state });
-          if (state === 'connected' && !this.#joining) this.#session.getReady();
-          if (state === 'failed') this.#rejoin();
+          if (state === 'connected') {
+            this.#rejoining.connected(performance.now());
+            session.wasConnected.add(direction);
+            if (!this.#joining) session.getReady();
+          }
+          if (state === 'failed') void this.#mediaFailed(session, direction);
         },
         onConnectFailed: (error) => {
           if (this.#session === session) this.#enteringFailed(error);
@@ -209,8 +212,7 @@ export class RoomClient {
     if (error instanceof Error && error.name === 'UnsupportedError') {
       this.#end({ why: 'unsupported-browser' });
     } else if (this.#joinedOnce) {
-      clearTimeout(this.#rejoinTimer);
-      this.#rejoinTimer = setTimeout(() => this.#rejoin(), REJOIN_DELAY_MS);
+      this.#rejoin();
     } else {
       this.#end({ why: 'failed', message: messageOf(error) });
     }
@@ -289,10 +291,36 @@ export class RoomClient {
     }
   }
 
-  /** Starts over with a new connection. */
-  #rejoin(): void {
+  async #mediaFailed(session: MediaSession, direction: TransportDirection): Promise<void> {
+    try {
+      const obstacle = await session.obstacle(direction);
+      if (this.#session !== session) return;
+      this.#dispatch({ type: 'blocked', obstacle });
+    } catch (error) {
+      console.debug('nothing tells why media failed', error);
+    }
+    if (this.#session === session) this.#rejoin({ oneNever: !session.wasConnected.has(direction) });
+  }
+
+  /** The connection is lost. The signalling client is making the next one, but media that never flowed takes its time. */
+  #lost(): void {
+    const mediaWasTried = this.#session !== null;
     this.#lose();
-    this.#signaling.reconnect();
+    if (!mediaWasTried) return;
+    const pause = this.#rejoining.lost(performance.now());
+    if (pause !== 0) this.#reconnectAfter(pause);
+  }
+
+  /** Starts over with a new connection, after a pause that is the longer the more attempts came to nothing. */
+  #rejoin(failure?: { oneNever: boolean }): void {
+    this.#lose();
+    this.#reconnectAfter(this.#rejoining.lost(performance.now(), failure));
+  }
+
+  #reconnectAfter(pause: number | null): void {
+    if (pause === null) return this.#end({ why: 'blocked', obstacle: this.#store.get().obstacle });
+    this.#signaling.close();
+    this.#rejoinTimer = setTimeout(() => this.#signaling.reconnect(), pause);
   }
 
   #lose(): void {

@@ -11,6 +11,8 @@ import type { ChatHandlers } from './chat';
 import { soundOptions, videoOptions } from './codecs';
 import type { VideoOptions } from './codecs';
 import { loadDevice } from './device';
+import { addressesOf, obstacleOf } from './obstacle';
+import type { Obstacle } from './obstacle';
 import type { MediaSource, SourceState } from './local-media';
 import { SmoothVideo } from './smooth-video';
 import { VideoDemand } from './video-demand';
@@ -61,12 +63,15 @@ export class MediaSession {
   readonly device: types.Device;
   readonly sendTransport: types.Transport;
   readonly recvTransport: types.Transport;
+  /** Transports that were connected at some time. */
+  readonly wasConnected = new Set<TransportDirection>();
   readonly videoDemand: VideoDemand;
   readonly #smoothVideo = new SmoothVideo(this.consumers);
   /** Null where the server has no data channels. */
   readonly chat: Chat | null;
 
   readonly #connection: SignalingConnection;
+  readonly #serverAddresses: string[];
   #ready = false;
   /** While announced consumers wait for others. */
   #gathering: Promise<void> | null = null;
@@ -106,6 +111,7 @@ export class MediaSession {
       device.createSendTransport(sendInfo),
       device.createRecvTransport(recvInfo),
       Boolean(sendInfo.sctpParameters && recvInfo.sctpParameters),
+      addressesOf([...recvInfo.iceCandidates, ...sendInfo.iceCandidates]),
       handlers,
     );
     // It connects while the room is being joined. The consumers that are announced meanwhile are then negotiated
@@ -120,6 +126,7 @@ export class MediaSession {
     sendTransport: types.Transport,
     recvTransport: types.Transport,
     hasData: boolean,
+    serverAddresses: string[],
     handlers: SessionHandlers,
   ) {
     this.#connection = connection;
@@ -129,6 +136,7 @@ export class MediaSession {
         resolve();
       };
     });
+    this.#serverAddresses = serverAddresses;
     this.device = device;
     this.sendTransport = sendTransport;
     this.recvTransport = recvTransport;
@@ -210,6 +218,13 @@ export class MediaSession {
   receiving(limitMs: number): Promise<void> {
     const limit = new Promise<void>((resolve) => setTimeout(resolve, limitMs));
     return Promise.race([this.#firstMedia, limit]);
+  }
+
+  /** What keeps the media of a transport that failed from the server. */
+  async obstacle(direction: TransportDirection): Promise<Obstacle> {
+    const transport = direction === 'send' ? this.sendTransport : this.recvTransport;
+    const stats = await transport.getStats();
+    return obstacleOf(stats.values() as Iterable<{ type: string }>, this.#serverAddresses);
   }
 
   setConsumerPaused(id: string, paused: boolean): void {

@@ -1,6 +1,6 @@
 import { describe, expect, it } from 'vitest';
 import type { PeerInfo, ServerNotification } from '../signaling/protocol';
-import { initialRoomState, reduce } from './state';
+import { initialRoomState, mediaState, reduce } from './state';
 import type { RoomEvent, RoomState } from './state';
 
 const device = { flag: 'chrome', name: 'Chrome', version: '140' };
@@ -43,6 +43,30 @@ describe('a lost connection', () => {
   it('does not bring an ended call back', () => {
     const state = run({ type: 'ended', reason: { why: 'replaced' } }, { type: 'lost' });
     expect(state.phase).toEqual({ name: 'ended', reason: { why: 'replaced' } });
+  });
+});
+
+describe('media', () => {
+  const transport = (direction: 'send' | 'recv', state: 'connecting' | 'connected' | 'failed'): RoomEvent => ({
+    type: 'transportState',
+    direction,
+    state,
+  });
+  const blocked: RoomEvent = { type: 'blocked', obstacle: { what: 'unreachable', addresses: ['UDP 192.0.2.1:1'] } };
+
+  it('is not ready before a transport is connected', () => {
+    expect(mediaState(run(joined()))).toBe('none');
+    expect(mediaState(run(joined(), transport('recv', 'connecting')))).toBe('connecting');
+    expect(mediaState(run(joined(), transport('recv', 'connected')))).toBe('ready');
+    const states = [transport('recv', 'connected'), transport('send', 'connecting')];
+    expect(mediaState(run(joined(), ...states))).toBe('connecting');
+    expect(mediaState(run(joined(), ...states, transport('send', 'failed')))).toBe('unstable');
+  });
+
+  it('stays blocked through further attempts until it gets through', () => {
+    const state = run(joined(), blocked, { type: 'lost' }, joined(), transport('recv', 'connecting'));
+    expect(state.obstacle?.what).toBe('unreachable');
+    expect(reduce(state, transport('recv', 'connected')).obstacle).toBeNull();
   });
 });
 

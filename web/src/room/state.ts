@@ -13,13 +13,14 @@ import type {
   ServerNotification,
 } from '../signaling/protocol';
 import type { MediaSource } from './local-media';
+import type { Obstacle } from './obstacle';
 import type { TransportDirection } from './session';
 
 export type Phase =
   /** The first connection is being made. */
   | { name: 'connecting'; failedAttempts: number }
   | { name: 'joined' }
-  /** Connection or media lost; a new one is being made and the room rejoined. */
+  /** Connection or media lost; a new one is being made and the room rejoined, perhaps after a pause. */
   | { name: 'reconnecting'; failedAttempts: number }
   | { name: 'ended'; reason: EndReason };
 
@@ -28,6 +29,8 @@ export type EndReason =
   /** The same peer joined from somewhere else. */
   | { why: 'replaced' }
   | { why: 'unsupported-browser' }
+  /** Media does not get through, or the connection never lasts; null where nothing tells why. */
+  | { why: 'blocked'; obstacle: Obstacle | null }
   | { why: 'failed'; message: string };
 
 export interface PeerState {
@@ -84,6 +87,8 @@ export interface RoomState {
   transports: Record<TransportDirection, types.ConnectionState>;
   /** Why a source is not being sent although it is on. */
   sendErrors: Record<MediaSource, string | null>;
+  /** What kept media from the server at the last attempt; null once media got through. */
+  obstacle: Obstacle | null;
   serverVersion: string | null;
   chat: ChatState;
 }
@@ -92,6 +97,7 @@ export type RoomEvent =
   | { type: 'attemptFailed'; attempt: number }
   | { type: 'joined'; peers: PeerInfo[] }
   | { type: 'lost' }
+  | { type: 'blocked'; obstacle: Obstacle }
   | { type: 'ended'; reason: EndReason }
   | { type: 'consumerAdded'; consumer: Omit<ConsumerState, 'score' | 'layers'> }
   | { type: 'transportState'; direction: TransportDirection; state: types.ConnectionState }
@@ -109,9 +115,21 @@ export const initialRoomState: RoomState = {
   downlink: null,
   transports: { send: 'new', recv: 'new' },
   sendErrors: { mic: null, camera: null },
+  obstacle: null,
   serverVersion: null,
   chat: { open: null, messages: [] },
 };
+
+/**
+ * How media is: `none` before either transport is asked for anything, `ready` where one is connected and the other one
+ * is, too, or has nothing to carry.
+ */
+export function mediaState({ transports }: RoomState): 'none' | 'connecting' | 'ready' | 'unstable' {
+  const states = [transports.send, transports.recv];
+  if (states.includes('disconnected') || states.includes('failed')) return 'unstable';
+  if (states.includes('connecting')) return 'connecting';
+  return states.includes('connected') ? 'ready' : 'none';
+}
 
 /** How many chat messages are kept, and how much of each. */
 const MAX_MESSAGES = 500;
@@ -128,6 +146,8 @@ export function reduce(state: RoomState, event: RoomEvent): RoomState {
       return { ...state, phase: { name: 'joined' }, peers: confirmPeers(state.peers, event.peers) };
     case 'lost':
       return lose(state);
+    case 'blocked':
+      return { ...state, obstacle: event.obstacle };
     case 'ended':
       return { ...initialRoomState, phase: { name: 'ended', reason: event.reason } };
     case 'consumerAdded': {
@@ -139,7 +159,11 @@ export function reduce(state: RoomState, event: RoomEvent): RoomState {
       return { ...state, consumers: withEntry(state.consumers, consumer.id, consumer) };
     }
     case 'transportState':
-      return { ...state, transports: { ...state.transports, [event.direction]: event.state } };
+      return {
+        ...state,
+        transports: { ...state.transports, [event.direction]: event.state },
+        obstacle: event.state === 'connected' ? null : state.obstacle,
+      };
     case 'sendError':
       return state.sendErrors[event.source] === event.message
         ? state

@@ -1,3 +1,4 @@
+import { mediaState } from '../room/state';
 import type { RoomState } from '../room/state';
 
 /** How the connection is, in words, with a dot. */
@@ -10,21 +11,27 @@ export function ConnectionNote({ room }: { room: RoomState }) {
   );
 }
 
-function describeConnection({ phase, transports }: RoomState): { text: string; tone: string } {
+function describeConnection(room: RoomState): { text: string; tone: string } {
+  const { phase, obstacle } = room;
   switch (phase.name) {
     case 'connecting':
       return phase.failedAttempts > 0
         ? { text: 'Trying again…', tone: 'bad' }
         : { text: 'Connecting…', tone: 'busy' };
     case 'reconnecting':
-      return { text: 'Reconnecting…', tone: 'bad' };
+      return { text: obstacle ? 'No media' : 'Reconnecting…', tone: 'bad' };
     case 'ended':
       return { text: 'Ended', tone: 'busy' };
-    case 'joined': {
-      const states = [transports.send, transports.recv];
-      if (states.includes('disconnected')) return { text: 'Unstable connection…', tone: 'bad' };
-      if (states.includes('connecting')) return { text: 'Connecting media…', tone: 'busy' };
-      return { text: 'Connected', tone: 'good' };
-    }
+    case 'joined':
+      switch (mediaState(room)) {
+        case 'unstable':
+          return { text: 'Unstable connection…', tone: 'bad' };
+        case 'ready':
+          return { text: 'Connected', tone: 'good' };
+        default:
+          return obstacle
+            ? { text: 'No media', tone: 'bad' }
+            : { text: 'Connecting media…', tone: 'busy' };
+      }
   }
 }

@@ -1,5 +1,6 @@
 import type { EndReason } from '../room/state';
 import { LogoIcon } from './icons';
+import { obstacleTexts } from './obstacle-text';
 
 interface EndedProps {
   reason: EndReason;
@@ -47,6 +48,10 @@ function describe(reason: EndReason, roomId: string) {
         text: 'It lacks the WebRTC features that a call needs. A current Chrome, Edge, Firefox or Safari has them.',
         action: null,
       };
+    case 'blocked': {
+      const { text, hint } = obstacleTexts(reason.obstacle);
+      return { title: text, text: hint, action: 'Try again' };
+    }
     case 'failed':
       return {
         title: 'Couldn’t join',

@@ -1,13 +1,18 @@
 import type { RoomState } from '../room/state';
+import { obstacleTexts } from './obstacle-text';
 
 /** What to know about the call as a whole, laid over the tiles. */
-export function StageMessage({ room: { phase, peers } }: { room: RoomState }) {
+export function StageMessage({ room: { phase, peers, obstacle } }: { room: RoomState }) {
   const message = (text: string, hint: string) => (
     <div class="stage-message">
       <p>{text}</p>
       <p class="hint">{hint}</p>
     </div>
   );
+  if (obstacle && phase.name !== 'ended') {
+    const { text, hint } = obstacleTexts(obstacle);
+    return message(text, hint);
+  }
   switch (phase.name) {
     case 'connecting':
       return phase.failedAttempts > 0
