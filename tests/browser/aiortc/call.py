@@ -119,4 +119,5 @@ def tell(**what):
     print(json.dumps(what), flush=True)
 
 
-asyncio.run(main(*sys.argv[1:]))
+if __name__ == "__main__":
+    asyncio.run(main(*sys.argv[1:]))
