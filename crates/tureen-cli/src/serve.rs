@@ -60,7 +60,7 @@ pub(crate) struct Args {
     #[arg(long, conflicts_with_all = ["tls_cert", "tls_key"], help_heading = "Web server")]
     no_tls: bool,
 
-    /// Address or name that clients send media to, where it is not this machine's own (NAT, cloud)
+    /// Address or name that clients send media to; an address of this machine is listened on too
     /// [default: this machine's address in its network]
     #[arg(long, value_name = "IP|NAME", env = "TUREEN_ANNOUNCE", help_heading = "Media")]
     announce: Option<String>,
@@ -105,7 +105,8 @@ pub(crate) async fn run(args: Args) -> Result<(), Box<dyn Error>> {
     // Before the start, so that a signal during it is not lost.
     let mut signals = Signals::new()?;
     let server = Server::start(config.clone()).await?;
-    print!("{}", welcome(&config, server.local_addr(), server.self_signed_cert(), lan_address()));
+    let media: Vec<_> = server.media_addresses().iter().map(ToString::to_string).collect();
+    print!("{}", welcome(&config, server.local_addr(), &media, server.self_signed_cert(), lan_address()));
 
     signals.recv().await;
     eprintln!("Stopping. Once more stops at once.");
@@ -119,6 +120,7 @@ pub(crate) async fn run(args: Args) -> Result<(), Box<dyn Error>> {
 fn welcome(
     config: &ServerConfig,
     address: SocketAddr,
+    media: &[String],
     self_signed: Option<&Path>,
     lan: Option<IpAddr>,
 ) -> String {
@@ -140,6 +142,10 @@ fn welcome(
     let mut text = String::from("\n  Tureen is running. Open in a browser:\n\n");
     for (url, note) in urls {
         let _ = writeln!(text, "{}", format!("    {url:width$}  {note}").trim_end());
+    }
+    text.push_str("\n  Media is received on:\n\n");
+    for address in media {
+        let _ = writeln!(text, "    {address}");
     }
     if let Some(path) = self_signed {
         let _ = write!(
@@ -230,11 +236,13 @@ mod tests {
     fn the_welcome_names_every_address_once() {
         let config = ServerConfig::default();
         let lan = "10.1.2.3".parse().ok();
-        let text = welcome(&config, "0.0.0.0:4443".parse().unwrap(), Some(Path::new("/x/cert.pem")), lan);
-        for part in ["https://localhost:4443 ", "https://10.1.2.3:4443 ", "/x/cert.pem"] {
+        let media = ["10.1.2.3, UDP and TCP port 44444, announced as 203.0.113.7".to_owned()];
+        let cert = Some(Path::new("/x/cert.pem"));
+        let text = welcome(&config, "0.0.0.0:4443".parse().unwrap(), &media, cert, lan);
+        for part in ["https://localhost:4443 ", "https://10.1.2.3:4443 ", "/x/cert.pem", &media[0]] {
             assert_eq!(text.matches(part).count(), 1, "{text}");
         }
-        let text = welcome(&config, "127.0.0.1:1".parse().unwrap(), None, lan);
+        let text = welcome(&config, "127.0.0.1:1".parse().unwrap(), &[], None, lan);
         assert!(text.contains("https://localhost:1") && !text.contains("10.1.2.3"), "{text}");
     }
 }

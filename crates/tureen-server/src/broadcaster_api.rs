@@ -16,7 +16,7 @@ use tureen::prelude::*;
 use crate::{
     http::{App, ClientAddress, check_id},
     protoo::Refusal,
-    room::Broadcasting,
+    room::{self, Broadcasting},
     tally::Denied,
 };
 
@@ -73,14 +73,14 @@ async fn add(
     body: Bytes,
 ) -> Answer {
     check_id("roomId", &room_id)?;
-    let asked: crate::room::AddBroadcaster = read(&body)?;
+    let asked: room::AddBroadcaster = read(&body)?;
     check_id("id", &asked.id)?;
     Ok(Json(app.rooms.add_broadcaster(&room_id, asked, client.0).await?))
 }
 
 async fn remove(State(app): State<App>, Path(named): Path<Named>) -> Result<&'static str, Failure> {
     let broadcaster = named.find(&app)?;
-    app.rooms.remove_broadcaster(&broadcaster)?;
+    app.rooms.remove_broadcaster(&broadcaster).await?;
     Ok("broadcaster deleted\n")
 }
 
@@ -158,8 +158,11 @@ impl FromRequest<App> for Body {
 
 /// Reads a body whatever type it claims to be; no body is an empty object.
 fn read<T: DeserializeOwned>(body: &[u8]) -> Result<T, Refusal> {
-    let body = if body.is_empty() { b"{}" } else { body };
-    serde_json::from_slice(body).map_err(|error| Refusal::bad_request(format_args!("wrong body: {error}")))
+    if body.is_empty() {
+        return room::read(Value::Null);
+    }
+    let value = serde_json::from_slice(body);
+    room::read(value.map_err(|error| Refusal::bad_request(format_args!("wrong body: {error}")))?)
 }
 
 /// Why a call failed, in plain text.

@@ -10,7 +10,10 @@ use std::{
 
 use serde::{Deserialize, Serialize};
 
-use crate::networks::Network;
+use crate::{addresses, networks::Network};
+
+/// What ICE takes as a consent time-out, as in mediasoup.
+const ICE_CONSENT: RangeInclusive<Duration> = Duration::from_secs(10)..=Duration::from_secs(60);
 
 /// Settings of a room server; every key has a default.
 ///
@@ -60,11 +63,11 @@ pub struct TlsConfig {
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct RtcConfig {
-    /// Local addresses for media, UDP and TCP. Empty (the default) means this machine's address in its network,
-    /// and the loopback address.
+    /// Local addresses for media, UDP and TCP. Empty (the default) means `announce` if that is an address of this machine,
+    /// else this machine's address in its network, and in both cases the loopback address.
     pub listen: Vec<IpAddr>,
     /// Address or host name that clients are told in place of the local ones (loopback excepted): the public
-    /// address of a machine behind NAT.
+    /// address of a machine behind NAT. An address of this machine must be one that media is received on.
     pub announce: Option<String>,
     /// Port of the first worker; each further worker takes the next one. 0 takes any free port. Default 44444.
     pub port: u16,
@@ -192,7 +195,8 @@ pub struct Timeouts {
     /// The life of an HTTP connection, unless it becomes a WebSocket. Default 300.
     #[serde(rename = "http_s", with = "seconds")]
     pub http: Duration,
-    /// ICE consent: a transport that hears nothing for so long ends its peer. At most 255. Default 20.
+    /// ICE consent (RFC 7675): a transport without a valid connectivity check for so long ends its peer. 10 to 60, as in
+    /// mediasoup. Default 20.
     #[serde(rename = "ice_consent_s", with = "seconds")]
     pub ice_consent: Duration,
     /// Closing everything when the server is told to stop. Default 5.
@@ -341,12 +345,16 @@ impl ServerConfig {
             ("timeouts.body_s", self.timeouts.body),
             ("timeouts.write_s", self.timeouts.write),
             ("timeouts.http_s", self.timeouts.http),
-            ("timeouts.ice_consent_s", self.timeouts.ice_consent),
         ] {
             check(!value.is_zero(), key, value.as_secs(), "must be at least 1")?;
         }
-        let consent = self.timeouts.ice_consent.as_secs();
-        check(consent <= 255, "timeouts.ice_consent_s", consent, "must be at most 255")?;
+        let consent = self.timeouts.ice_consent;
+        check(
+            ICE_CONSENT.contains(&consent),
+            "timeouts.ice_consent_s",
+            consent.as_secs(),
+            "must be 10 to 60",
+        )?;
 
         for origin in &self.allowed_origins {
             let valid = origin == "*" || crate::origin::parse(origin).is_some();
@@ -380,12 +388,29 @@ impl ServerConfig {
             let plausible =
                 !announce.is_empty() && !announce.contains(|c: char| c.is_whitespace() || c == '/');
             check(plausible, "rtc.announce", announce, "is neither an address nor a host name")?;
+            if let Ok(ip) = announce.parse() {
+                self.rtc.check_announced(ip)?;
+            }
         }
         match (&self.tls.cert, &self.tls.key) {
             (Some(cert), None) => check(false, "tls.cert", cert.display(), "needs tls.key too"),
             (None, Some(key)) => check(false, "tls.key", key.display(), "needs tls.cert too"),
             _ => Ok(()),
         }
+    }
+
+    /// Where media is received and what clients are told: the settings, with this machine's addresses where there are none.
+    ///
+    /// # Errors
+    /// An address is announced that is this machine's and that no media is received on.
+    pub(crate) fn resolve_addresses(&mut self) -> Result<(), ConfigError> {
+        self.rtc.listen = addresses::resolve(
+            &self.rtc,
+            addresses::lan_address(),
+            addresses::is_ours,
+            addresses::is_served,
+        )?;
+        Ok(())
     }
 
     /// Number of media workers: the setting, or one per core.
@@ -408,7 +433,34 @@ impl ServerConfig {
     }
 }
 
-fn check(holds: bool, key: &'static str, value: impl ToString, why: &'static str) -> Result<(), ConfigError> {
+impl RtcConfig {
+    /// Checks that what clients send to `announced` can come here, as far as that can be known without the network.
+    fn check_announced(&self, announced: IpAddr) -> Result<(), ConfigError> {
+        let is_of_one_host = match announced {
+            IpAddr::V4(ip) => !ip.is_unspecified() && !ip.is_multicast() && !ip.is_broadcast(),
+            IpAddr::V6(ip) => !ip.is_unspecified() && !ip.is_multicast(),
+        };
+        check(is_of_one_host, "rtc.announce", announced, "is no address of one host")?;
+        let only_loopback = !self.listen.is_empty() && self.listen.iter().all(IpAddr::is_loopback);
+        check(
+            announced.is_loopback() || !only_loopback,
+            "rtc.announce",
+            announced,
+            "can't be reached: rtc.listen has loopback addresses only",
+        )
+    }
+}
+
+/// Why an address of this machine can't be announced.
+pub(crate) const NOT_LISTENED: &str =
+    "is an address of this machine that rtc.listen does not have, and nobody else takes media there";
+
+pub(crate) fn check(
+    holds: bool,
+    key: &'static str,
+    value: impl ToString,
+    why: &'static str,
+) -> Result<(), ConfigError> {
     if holds { Ok(()) } else { Err(ConfigError::Invalid { key, value: value.to_string(), why }) }
 }
 
@@ -556,6 +608,54 @@ mod tests {
         assert!(config.validate().unwrap_err().to_string().contains("rtc.port = 65533"));
         config.rtc.port = 65532;
         config.validate().unwrap();
+    }
+
+    #[test]
+    fn ice_consent_is_what_ice_takes() {
+        for (seconds, is_good) in [(0, false), (9, false), (10, true), (60, true), (61, false), (300, false)]
+        {
+            let mut config = ServerConfig::default();
+            config.timeouts.ice_consent = Duration::from_secs(seconds);
+            let result = config.validate().map_err(|error| error.to_string());
+            match is_good {
+                true => assert_eq!(result, Ok(())),
+                false => {
+                    assert_eq!(
+                        result,
+                        Err(format!("setting timeouts.ice_consent_s = {seconds}: must be 10 to 60"))
+                    )
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn an_announced_address_that_nobody_can_reach_is_refused() {
+        let announce = |listen: &[&str], announce: &str| {
+            let mut config = ServerConfig::default();
+            config.rtc.listen = listen.iter().map(|ip| ip.parse().unwrap()).collect();
+            config.rtc.announce = Some(announce.to_owned());
+            config.validate().map_err(|error| error.to_string())
+        };
+        for (listen, announced, part) in [
+            (&[][..], "0.0.0.0", "no address of one host"),
+            (&[], "::", "no address of one host"),
+            (&[], "224.0.0.1", "no address of one host"),
+            (&[], "255.255.255.255", "no address of one host"),
+            (&["127.0.0.1"], "203.0.113.7", "rtc.listen has loopback addresses only"),
+        ] {
+            let error = announce(listen, announced).unwrap_err();
+            assert!(error.contains(part) && error.contains(announced), "{error}");
+        }
+        for (listen, announced) in [
+            (&["127.0.0.1"][..], "127.0.0.1"),
+            (&["127.0.0.1"], "localhost"),
+            (&["0.0.0.0"], "127.0.0.1"),
+            (&["10.0.0.5"], "203.0.113.7"),
+            (&[], "203.0.113.7"),
+        ] {
+            announce(listen, announced).unwrap();
+        }
     }
 
     #[test]

@@ -139,8 +139,8 @@ impl Rooms {
     }
 
     /// Takes a broadcaster out of its room, which ends if nobody else is in it.
-    pub(crate) fn remove_broadcaster(&self, broadcaster: &Broadcasting) -> Result<(), Refusal> {
-        broadcaster.remove()?;
+    pub(crate) async fn remove_broadcaster(&self, broadcaster: &Broadcasting) -> Result<(), Refusal> {
+        broadcaster.remove().await?;
         self.forget_if_ended(broadcaster.room());
         Ok(())
     }
@@ -236,6 +236,9 @@ impl Rooms {
         if state.rooms.get(room_id).is_some_and(is_it) {
             let room = state.rooms.remove(room_id);
             drop(state);
+            if let Some(room) = room.as_ref().and_then(|cell| cell.get()) {
+                drop(room.router().close());
+            }
             drop(room);
             if self.tally.may_log() {
                 info!(room = %Shown(room_id), "room ended");
@@ -263,7 +266,7 @@ async fn expire(rooms: Weak<Rooms>, broadcaster: Broadcasting) {
             let Some(rooms) = rooms.upgrade() else { return };
             rooms.tally.count(Denied::BroadcasterExpired);
             // An error says that it has just been removed. Removing it ends this task, at its next await.
-            let _ = rooms.remove_broadcaster(&broadcaster);
+            let _ = rooms.remove_broadcaster(&broadcaster).await;
             return;
         }
     }

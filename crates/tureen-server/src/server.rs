@@ -17,6 +17,7 @@ use tracing::{info, warn};
 use tureen::worker::Worker;
 
 use crate::{
+    addresses::{self, MediaAddress, plain_listen_info},
     config::{ConfigError, ServerConfig},
     descriptors,
     http::{App, site},
@@ -40,6 +41,7 @@ const BACKLOG: u32 = 1024;
 #[must_use = "the server accepts no more connections when this is dropped"]
 pub struct Server {
     address: SocketAddr,
+    media_addresses: Vec<MediaAddress>,
     self_signed_cert: Option<PathBuf>,
     config: Arc<ServerConfig>,
     rooms: Arc<Rooms>,
@@ -76,8 +78,9 @@ impl Server {
     ///
     /// # Errors
     /// If a setting is wrong, the certificate can't be used, or a port is taken.
-    pub async fn start(config: ServerConfig) -> Result<Self, StartError> {
+    pub async fn start(mut config: ServerConfig) -> Result<Self, StartError> {
         config.validate()?;
+        config.resolve_addresses()?;
         let config = Arc::new(config);
         let mut self_signed_cert = None;
         let mut acceptor = None;
@@ -92,6 +95,7 @@ impl Server {
         let address = listener.local_addr().map_err(listen)?;
 
         let workers = WorkerPool::start(config.worker_count(), &config.rtc).await?;
+        let media_addresses = addresses::describe(&config.rtc, &workers.ports());
         let tally = Tally::start();
         let rooms =
             Arc::new(Rooms::new(Arc::clone(&config), workers, budget.plain_sockets, Arc::clone(&tally)));
@@ -117,12 +121,40 @@ impl Server {
         );
         info!(%address, tls = config.tls.enabled, "listening");
         let max_connections = budget.connections;
-        Ok(Self { address, self_signed_cert, config, rooms, connections, max_connections, stop, accepting })
+        for media in &media_addresses {
+            info!("media is received on {media}");
+        }
+        let plain = plain_listen_info(&config.rtc);
+        let announced = plain.announced_address.unwrap_or_else(|| plain.ip.to_string());
+        let (first, last) = (config.rtc.plain_ports.start(), config.rtc.plain_ports.end());
+        info!("plain RTP is received on {}, UDP ports {first} to {last}, announced as {announced}", plain.ip);
+        if address.ip().is_loopback() && config.rtc.listen.iter().any(|ip| !ip.is_loopback()) {
+            warn!(
+                "the web server is open to this machine only, but media to the network too; rtc.listen (--rtc-listen) \
+                 says where media is received"
+            );
+        }
+        Ok(Self {
+            address,
+            media_addresses,
+            self_signed_cert,
+            config,
+            rooms,
+            connections,
+            max_connections,
+            stop,
+            accepting,
+        })
     }
 
     /// Where the web server listens: the setting `listen`, with the port that was taken.
     pub fn local_addr(&self) -> SocketAddr {
         self.address
+    }
+
+    /// Where media is received, and what clients are told.
+    pub fn media_addresses(&self) -> &[MediaAddress] {
+        &self.media_addresses
     }
 
     /// The certificate file, if it is the self-signed one.

@@ -13,7 +13,7 @@ use tokio::{sync::oneshot, task::JoinSet};
 use tracing::{error, info};
 use tureen::{
     prelude::*,
-    worker::{CreateWebRtcServerError, WorkerId},
+    worker::{CreateWebRtcServerError, RequestError, WorkerId},
 };
 
 use crate::{addresses::listen_infos, config::RtcConfig};
@@ -35,6 +35,8 @@ type Slots = Arc<Mutex<Vec<Option<MediaWorker>>>>;
 pub(crate) struct MediaWorker {
     pub(crate) worker: Worker,
     pub(crate) webrtc_server: WebRtcServer,
+    /// The port of `webrtc_server` on its first address.
+    port: u16,
     load: Arc<AtomicUsize>,
     consumers: Arc<AtomicUsize>,
 }
@@ -57,6 +59,14 @@ pub enum StartWorkerError {
         index: usize,
         /// What the system said.
         source: io::Error,
+    },
+    /// The worker does not answer.
+    #[error("media worker {index} does not say where it listens: {source}")]
+    Ask {
+        /// Which one, from 0.
+        index: usize,
+        /// What the worker said.
+        source: RequestError,
     },
     /// The worker can't listen on its RTC port.
     #[error("media worker {index} cannot listen on RTC port {port}: {source}")]
@@ -93,6 +103,11 @@ impl WorkerPool {
     /// Those that are alive.
     pub(crate) fn alive(&self) -> Vec<Worker> {
         lock(&self.slots).iter().flatten().map(|worker| worker.worker.clone()).collect()
+    }
+
+    /// The RTC port of each worker that is alive.
+    pub(crate) fn ports(&self) -> Vec<u16> {
+        lock(&self.slots).iter().flatten().map(|worker| worker.port).collect()
     }
 
     /// Lets go of the workers: each ends when its last room has ended.
@@ -173,6 +188,9 @@ async fn start(
         .await
         .map_err(|source| StartWorkerError::Listen { index, port, source })?;
 
+    let bound = webrtc_server.dump().await.map_err(|source| StartWorkerError::Ask { index, source })?;
+    let port = bound.udp_sockets.first().map_or(port, |socket| socket.port);
+
     let (dead, died) = oneshot::channel();
     let id = worker.id();
     let tell = move |_| {
@@ -181,7 +199,9 @@ async fn start(
     };
     worker.on_dead(tell).detach();
     info!(worker = %id, index, port, "media worker started");
-    Ok((MediaWorker { worker, webrtc_server, load: Arc::default(), consumers: Arc::default() }, died))
+    let media_worker =
+        MediaWorker { worker, webrtc_server, port, load: Arc::default(), consumers: Arc::default() };
+    Ok((media_worker, died))
 }
 
 fn lock(slots: &Slots) -> MutexGuard<'_, Vec<Option<MediaWorker>>> {

@@ -9,8 +9,10 @@ use super::Request;
 
 /// The order of a peer's requests.
 ///
-/// Requests that name the same transport, producer or consumer form a lane and run in the order of their arrival;
-/// so do all that name none. Bounded by the number of requests in flight.
+/// Requests that name the same transport or consumer form a lane and run in the order of their arrival; so do all that
+/// name none. Those about a producer wait for nothing: the media worker serves them in the order in which they begin, which
+/// is that of their arrival, so that a producer is closed before another one is made with its MID. Statistics hold
+/// nothing up. Bounded by the number of requests in flight.
 #[derive(Default)]
 pub(super) struct Lanes {
     tails: HashMap<String, Tail>,
@@ -60,7 +62,11 @@ impl Place {
 }
 
 fn lane(request: &Request) -> String {
-    ["transportId", "producerId", "consumerId"]
+    let is_alone = request.data.get("producerId").is_some() || request.method.ends_with("Stats");
+    if is_alone {
+        return format!("#{}", request.id);
+    }
+    ["transportId", "consumerId"]
         .into_iter()
         .find_map(|key| request.data.get(key).and_then(Value::as_str))
         .unwrap_or_default()
@@ -81,9 +87,9 @@ mod tests {
     #[test]
     fn requests_about_one_object_wait_for_each_other() {
         let mut lanes = Lanes::default();
-        let mut first = lanes.enter(&request(json!({"producerId": "a"})));
-        let mut second = lanes.enter(&request(json!({"producerId": "a"})));
-        let mut other = lanes.enter(&request(json!({"producerId": "b"})));
+        let mut first = lanes.enter(&request(json!({"consumerId": "a"})));
+        let mut second = lanes.enter(&request(json!({"consumerId": "a"})));
+        let mut other = lanes.enter(&request(json!({"consumerId": "b"})));
 
         assert!(first.turn().now_or_never().is_some());
         assert!(other.turn().now_or_never().is_some());
@@ -91,6 +97,21 @@ mod tests {
         assert!((&mut waiting).now_or_never().is_none());
         lanes.leave(first);
         assert!(waiting.now_or_never().is_some());
+    }
+
+    #[test]
+    fn requests_about_a_producer_wait_for_nothing_and_statistics_hold_nothing_up() {
+        let mut lanes = Lanes::default();
+        let named =
+            |id, method: &str, key: &str| Request { id, method: method.into(), data: json!({ key: "a" }) };
+        let _stats = lanes.enter(&named(1, "getProducerStats", "producerId"));
+        let mut pause = lanes.enter(&named(2, "pauseProducer", "producerId"));
+        let mut close = lanes.enter(&named(3, "closeProducer", "producerId"));
+        let _stats = lanes.enter(&named(4, "getTransportStats", "transportId"));
+        let mut produce = lanes.enter(&named(5, "produce", "transportId"));
+        for place in [&mut pause, &mut close, &mut produce] {
+            assert!(place.turn().now_or_never().is_some());
+        }
     }
 
     #[test]

@@ -3,6 +3,7 @@
 
 use std::{collections::HashMap, sync::Arc};
 
+use futures_util::future::{BoxFuture, FutureExt, join_all};
 use serde_json::{Map, Value, json};
 use tokio::{
     sync::OwnedSemaphorePermit,
@@ -22,11 +23,13 @@ use super::{
     ConsumerEntry, Joined, Room, State,
     consuming::Source,
     data::DataSource,
+    json::write,
     lengths::{check_app_data, check_device, check_name, check_parameters},
+    media_log::{expect_connection, watch_plain_transport, watch_producer, watch_transport},
     wire::{
         AddBroadcaster, BroadcasterTransportKind, ConnectBroadcasterTransport, ConnectedPlainTransport,
         ConsumedByBroadcaster, CreateBroadcasterTransport, CreatedPlainTransport, CreatedTransport,
-        ProduceByBroadcaster, ProduceDataByBroadcaster, write,
+        ProduceByBroadcaster, ProduceDataByBroadcaster,
     },
 };
 use crate::{
@@ -39,7 +42,7 @@ use crate::{
 
 type Answer = Result<Value, Refusal>;
 
-/// What the room knows of a broadcaster. Dropping it ends all its media.
+/// What the room knows of a broadcaster. Dropping it ends all its media, whoever has handles of that just now.
 pub(super) struct Broadcaster {
     /// To tell it from a later one of the same id.
     number: u64,
@@ -180,6 +183,14 @@ impl Room {
     }
 }
 
+impl Drop for Broadcaster {
+    fn drop(&mut self) {
+        for entry in self.transports.values() {
+            drop(entry.transport.close());
+        }
+    }
+}
+
 impl Broadcasting {
     pub(crate) fn room(&self) -> &Arc<Room> {
         &self.room
@@ -222,8 +233,8 @@ impl Broadcasting {
         Ok(all)
     }
 
-    /// Takes the broadcaster out of the room.
-    pub(crate) fn remove(&self) -> Result<(), Refusal> {
+    /// Takes the broadcaster out of the room, and returns when its ports and SSRCs are free again.
+    pub(crate) async fn remove(&self) -> Result<(), Refusal> {
         let removed = {
             let mut state = self.room.lock();
             self.in_state(&mut state)?;
@@ -232,6 +243,9 @@ impl Broadcasting {
             state.ended |= state.peers.is_empty() && state.broadcasters.is_empty();
             removed
         };
+        if let Some(removed) = &removed {
+            join_all(removed.transports.values().map(|entry| entry.transport.close())).await;
+        }
         drop(removed);
         if self.room.tally().may_log() {
             info!(room = %Shown(&self.room.id), broadcaster = %Shown(&self.id), "broadcaster removed");
@@ -253,6 +267,7 @@ impl Broadcasting {
             BroadcasterTransportKind::Webrtc => {
                 let transport =
                     room.create_webrtc_transport(false, asked.sctp_capabilities.is_some()).await?;
+                watch_transport(&self.id, &transport);
                 let answer = write(&CreatedTransport::describe(&transport))?;
                 (BroadcasterTransport::WebRtc(transport), answer)
             }
@@ -264,6 +279,7 @@ impl Broadcasting {
                     Refusal::busy("the server has as many plain transports as it may have")
                 })?);
                 let transport = room.create_plain_transport(&asked).await?;
+                watch_plain_transport(&self.id, &transport);
                 let answer = write(&CreatedPlainTransport::describe(&transport))?;
                 (BroadcasterTransport::Plain(transport), answer)
             }
@@ -284,10 +300,11 @@ impl Broadcasting {
     ) -> Result<(), Refusal> {
         let ConnectBroadcasterTransport { dtls_parameters } = asked;
         match self.transport(id)? {
-            BroadcasterTransport::WebRtc(transport) => transport
-                .connect(WebRtcTransportRemoteParameters { dtls_parameters })
-                .await
-                .map_err(Refusal::from),
+            BroadcasterTransport::WebRtc(transport) => {
+                expect_connection(&self.id, &transport);
+                let remote = WebRtcTransportRemoteParameters { dtls_parameters };
+                transport.connect(remote).await.map_err(Refusal::from)
+            }
             BroadcasterTransport::Plain(_) => {
                 Err(Refusal::bad_request("a plain transport is connected by plain-connect"))
             }
@@ -330,8 +347,8 @@ impl Broadcasting {
             false => transport.connect_when_heard(asked).await?,
         }
         write(&ConnectedPlainTransport {
-            tuple: transport.tuple(),
-            rtcp_tuple: transport.rtcp_tuple(),
+            tuple: transport.tuple().into(),
+            rtcp_tuple: transport.rtcp_tuple().map(Into::into),
             srtp_parameters: transport.srtp_parameters(),
         })
     }
@@ -349,6 +366,7 @@ impl Broadcasting {
         let options = ProducerOptions::new(kind, rtp_parameters);
         let producer = transport.as_transport().produce(options).await?;
         let producer_id = producer.id();
+        watch_producer(&self.id, &producer);
         self.room.hear(&producer).await;
 
         let source = Source { peer_id: self.id.clone(), producer_id, app_data: Map::new() };
@@ -411,7 +429,11 @@ impl Broadcasting {
     /// Closes a consumer with its producer, without a word: broadcasters are told nothing.
     fn forget_with_producer(&self, consumer: &Consumer) {
         let (me, id) = (self.clone(), consumer.id());
-        let forget = move || drop(me.look(|broadcaster| broadcaster.consumers.remove(&id)));
+        let forget = move || {
+            if let Ok(Some((_, entry))) = me.look(|broadcaster| broadcaster.consumers.remove(&id)) {
+                drop(entry.consumer.close());
+            }
+        };
         if consumer.closed() {
             forget();
         } else {
@@ -510,6 +532,14 @@ impl BroadcasterTransport {
         match self {
             Self::WebRtc(transport) => transport,
             Self::Plain(transport) => transport,
+        }
+    }
+
+    /// Closes it with all that is on it. The future is done when the worker has.
+    fn close(&self) -> BoxFuture<'static, ()> {
+        match self {
+            Self::WebRtc(transport) => transport.close().boxed(),
+            Self::Plain(transport) => transport.close().boxed(),
         }
     }
 }

@@ -196,9 +196,9 @@ impl Session {
             .detach();
     }
 
-    /// Closes a consumer; false if it is gone already.
+    /// Closes a consumer, whoever has a handle of it just now; false if it is gone already.
     fn forget_consumer(&self, id: ConsumerId) -> bool {
-        let removed = self.with_peer(|peer| peer.consumers.remove(&id));
-        matches!(removed, Ok(Some(_)))
+        let removed = self.with_peer(|peer| peer.consumers.remove(&id)).ok().flatten();
+        removed.inspect(|entry| drop(entry.consumer.close())).is_some()
     }
 }

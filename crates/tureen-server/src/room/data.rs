@@ -168,9 +168,9 @@ impl Session {
         }
     }
 
-    /// Closes a data consumer; false if it is gone already.
+    /// Closes a data consumer, whoever has a handle of it just now; false if it is gone already.
     fn forget_data_consumer(&self, id: DataConsumerId) -> bool {
-        let removed = self.with_peer(|peer| peer.data_consumers.remove(&id));
-        matches!(removed, Ok(Some(_)))
+        let removed = self.with_peer(|peer| peer.data_consumers.remove(&id)).ok().flatten();
+        removed.inspect(|data_consumer| drop(data_consumer.close())).is_some()
     }
 }

@@ -9,7 +9,9 @@ mod broadcasters;
 mod consuming;
 mod data;
 mod faults;
+mod json;
 mod lengths;
+mod media_log;
 mod requests;
 mod secret;
 mod session;
@@ -46,6 +48,7 @@ use self::{
 };
 pub(crate) use self::{
     broadcasters::{AddBroadcasterError, Broadcasting},
+    json::read,
     secret::Secret,
     session::Session,
     wire::AddBroadcaster,
@@ -91,7 +94,7 @@ struct State {
     sessions: u64,
 }
 
-/// What the room knows of a peer. Dropping it ends all its media and tasks.
+/// What the room knows of a peer. Dropping it ends all its media and tasks, whoever has handles of its media just now.
 struct Peer {
     session: u64,
     secret: Secret,
@@ -303,6 +306,7 @@ impl Room {
         for peer in peers.values() {
             peer.link.close(why.clone());
         }
+        drop(self.router.close());
     }
 
     /// Ends the room if nobody is in it.
@@ -461,6 +465,14 @@ impl Joined {
     /// As other participants are told.
     fn describe(&self, id: &str) -> Value {
         json!({ "id": id, "displayName": self.display_name, "device": self.device })
+    }
+}
+
+impl Drop for Peer {
+    fn drop(&mut self) {
+        for entry in self.transports.values() {
+            drop(entry.transport.close());
+        }
     }
 }
 

@@ -16,11 +16,13 @@ use tureen::{
 use super::{
     Joined, ProducerEntry, Session, TransportEntry,
     consuming::Source,
+    json::{self, read, write},
     lengths::{check_app_data, check_device, check_name, check_parameters},
+    media_log::{expect_connection, watch_producer, watch_transport},
     wire::{
         ConnectTransport, CreateTransport, CreatedTransport, DisplayName, DownlinkBwe, Join, OfConsumer,
         OfDataConsumer, OfDataProducer, OfProducer, OfTransport, PreferredLayers, Prepare, Priority, Produce,
-        ProducerScores, read, write,
+        ProducerScores,
     },
 };
 use crate::{
@@ -43,7 +45,7 @@ impl Session {
             "join" => self.join(read(data)?),
             "produce" => self.produce(read(data)?).await,
             "produceData" => self.produce_data(read(data)?).await,
-            "closeProducer" => self.close_producer(&read(data)?),
+            "closeProducer" => self.close_producer(&read(data)?).await,
             "pauseProducer" => done(self.joined_producer(&read(data)?)?.pause().await),
             "resumeProducer" => done(self.joined_producer(&read(data)?)?.resume().await),
             "pauseConsumer" => done(self.joined_consumer(&read(data)?)?.pause().await),
@@ -63,22 +65,24 @@ impl Session {
                 "{method}: no secret for network throttling is configured"
             ))),
             "getTransportStats" => {
-                write(&self.transport(&read(data)?)?.get_stats().await.map_err(Refusal::failed)?)
+                let stats = self.transport(&read(data)?)?.get_stats().await.map_err(Refusal::failed)?;
+                json::transport_stats(&stats)
             }
             "getProducerStats" => {
-                write(&self.producer(&read(data)?)?.get_stats().await.map_err(Refusal::failed)?)
+                let stats = self.producer(&read(data)?)?.get_stats().await.map_err(Refusal::failed)?;
+                json::producer_stats(&stats)
             }
             "getConsumerStats" => {
                 let stats = self.consumer(&read(data)?)?.get_stats().await.map_err(Refusal::failed)?;
-                write(&stats)
+                json::consumer_stats(&stats)
             }
             "getDataProducerStats" => {
                 let stats = self.data_producer(&read(data)?)?.get_stats().await.map_err(Refusal::failed)?;
-                write(&stats)
+                json::data_producer_stats(&stats)
             }
             "getDataConsumerStats" => {
                 let stats = self.data_consumer(&read(data)?)?.get_stats().await.map_err(Refusal::failed)?;
-                write(&stats)
+                json::data_consumer_stats(&stats)
             }
             method => Err(Refusal::failed(format_args!("unknown method \"{}\"", Shown(method)))),
         }
@@ -95,6 +99,7 @@ impl Session {
 
         let transport =
             room.create_webrtc_transport(asked.force_tcp, asked.sctp_capabilities.is_some()).await?;
+        watch_transport(self.link().name(), &transport);
         self.end_with(&transport);
         self.report_downlink(&transport).await?;
 
@@ -150,6 +155,7 @@ impl Session {
     async fn connect_transport(&self, asked: ConnectTransport) -> Answer {
         let ConnectTransport { transport_id, dtls_parameters } = asked;
         let transport = self.transport(&OfTransport { transport_id })?;
+        expect_connection(self.link().name(), &transport);
         done(transport.connect(WebRtcTransportRemoteParameters { dtls_parameters }).await)
     }
 
@@ -237,6 +243,7 @@ impl Session {
         let producer = transport.produce(ProducerOptions::new(kind, rtp_parameters)).await?;
         let id = producer.id();
 
+        watch_producer(self.link().name(), &producer);
         let link = self.link().clone();
         producer
             .on_score(move |score| link.notify("producerScore", &ProducerScores { producer_id: id, score }))
@@ -256,12 +263,12 @@ impl Session {
         Ok(json!({ "id": id }))
     }
 
-    fn close_producer(&self, asked: &OfProducer) -> Answer {
+    /// Closes a producer whoever has a handle of it just now, and answers when its MID and SSRCs are free again.
+    async fn close_producer(&self, asked: &OfProducer) -> Answer {
         let removed = self.with_joined_peer(|peer| peer.producers.remove(&asked.producer_id))?;
-        match removed {
-            Some(_closed_by_drop) => Ok(json!({})),
-            None => Err(Refusal::not_found("producer", asked.producer_id)),
-        }
+        let entry = removed.ok_or_else(|| Refusal::not_found("producer", asked.producer_id))?;
+        entry.producer.close().await;
+        Ok(json!({}))
     }
 
     fn change_display_name(&self, asked: DisplayName) -> Answer {

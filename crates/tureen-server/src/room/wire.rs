@@ -1,6 +1,6 @@
 //! The data of requests and notifications, as JSON has it.
 
-use serde::{Deserialize, Serialize, de::DeserializeOwned};
+use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value, json};
 use tureen::{
     consumer::{ConsumerScore, ConsumerType},
@@ -9,24 +9,14 @@ use tureen::{
     producer::ProducerScore,
     sctp_parameters::SctpParameters,
     srtp_parameters::SrtpParameters,
-    types::data_structures::{BweTraceInfo, TransportTuple},
+    types::data_structures::BweTraceInfo,
     webrtc_transport::WebRtcTransport,
 };
 
-use crate::protoo::Refusal;
+use super::json::{Candidate, Tuple, capabilities, read, remote_dtls, required_capabilities, rtp_parameters};
 
 fn yes() -> bool {
     true
-}
-
-/// Reads the data of a request.
-pub(super) fn read<T: DeserializeOwned>(data: Value) -> Result<T, Refusal> {
-    serde_json::from_value(data).map_err(|error| Refusal::bad_request(format_args!("wrong data: {error}")))
-}
-
-/// Writes the data of a response.
-pub(super) fn write(data: &impl Serialize) -> Result<Value, Refusal> {
-    serde_json::to_value(data).map_err(Refusal::failed)
 }
 
 #[derive(Deserialize)]
@@ -46,7 +36,7 @@ pub(super) struct CreateTransport {
 pub(super) struct CreatedTransport<'a> {
     pub(super) id: TransportId,
     pub(super) ice_parameters: &'a IceParameters,
-    pub(super) ice_candidates: &'a [IceCandidate],
+    pub(super) ice_candidates: Vec<Candidate<'a>>,
     pub(super) dtls_parameters: DtlsParameters,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(super) sctp_parameters: Option<SctpParameters>,
@@ -57,7 +47,7 @@ impl<'a> CreatedTransport<'a> {
         Self {
             id: transport.id(),
             ice_parameters: transport.ice_parameters(),
-            ice_candidates: transport.ice_candidates(),
+            ice_candidates: Candidate::all(transport.ice_candidates()),
             dtls_parameters: transport.dtls_parameters(),
             sctp_parameters: transport.sctp_parameters(),
         }
@@ -68,6 +58,7 @@ impl<'a> CreatedTransport<'a> {
 #[serde(rename_all = "camelCase")]
 pub(super) struct ConnectTransport {
     pub(super) transport_id: TransportId,
+    #[serde(deserialize_with = "remote_dtls")]
     pub(super) dtls_parameters: DtlsParameters,
 }
 
@@ -92,6 +83,7 @@ pub(super) struct OfConsumer {
 #[derive(Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub(super) struct Prepare {
+    #[serde(deserialize_with = "required_capabilities")]
     pub(super) rtp_capabilities: RtpCapabilities,
 }
 
@@ -100,7 +92,7 @@ pub(super) struct Prepare {
 pub(super) struct Join {
     pub(super) display_name: String,
     pub(super) device: Map<String, Value>,
-    #[serde(default)]
+    #[serde(default, deserialize_with = "capabilities")]
     pub(super) rtp_capabilities: Option<RtpCapabilities>,
     /// Its being there says that the peer takes data.
     #[serde(default)]
@@ -192,7 +184,7 @@ pub(crate) struct AddBroadcaster {
     pub(crate) id: String,
     pub(super) display_name: String,
     pub(super) device: BroadcasterDevice,
-    #[serde(default)]
+    #[serde(default, deserialize_with = "capabilities")]
     pub(super) rtp_capabilities: Option<RtpCapabilities>,
 }
 
@@ -235,6 +227,7 @@ pub(super) enum BroadcasterTransportKind {
 #[derive(Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub(crate) struct ConnectBroadcasterTransport {
+    #[serde(deserialize_with = "remote_dtls")]
     pub(super) dtls_parameters: DtlsParameters,
 }
 
@@ -286,9 +279,9 @@ impl CreatedPlainTransport {
 #[derive(Serialize)]
 #[serde(rename_all = "camelCase")]
 pub(super) struct ConnectedPlainTransport {
-    pub(super) tuple: TransportTuple,
+    pub(super) tuple: Tuple,
     #[serde(skip_serializing_if = "Option::is_none")]
-    pub(super) rtcp_tuple: Option<TransportTuple>,
+    pub(super) rtcp_tuple: Option<Tuple>,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(super) srtp_parameters: Option<SrtpParameters>,
 }
@@ -300,6 +293,7 @@ pub(super) struct ConsumedByBroadcaster<'a> {
     pub(super) id: ConsumerId,
     pub(super) producer_id: ProducerId,
     pub(super) kind: MediaKind,
+    #[serde(serialize_with = "rtp_parameters")]
     pub(super) rtp_parameters: &'a RtpParameters,
     pub(super) r#type: ConsumerType,
 }
@@ -312,6 +306,7 @@ pub(super) struct NewConsumer<'a> {
     pub(super) producer_id: ProducerId,
     pub(super) id: ConsumerId,
     pub(super) kind: MediaKind,
+    #[serde(serialize_with = "rtp_parameters")]
     pub(super) rtp_parameters: &'a RtpParameters,
     pub(super) r#type: ConsumerType,
     pub(super) app_data: &'a Map<String, Value>,
@@ -430,6 +425,7 @@ mod tests {
     use serde_json::json;
 
     use super::*;
+    use crate::room::json::write;
 
     #[test]
     fn preferred_layers_may_leave_out_the_temporal_one() {

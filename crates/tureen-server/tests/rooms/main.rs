@@ -1,5 +1,6 @@
 //! The server as clients see it: signalling over real WebSockets, and HTTP. Calls are tested with browsers.
 
+mod addresses;
 mod broadcasters;
 mod client;
 mod data;

@@ -261,6 +261,220 @@ async fn requests_about_one_producer_run_in_their_order() {
 }
 
 #[tokio::test]
+async fn a_closed_producer_makes_room_for_the_next_whatever_goes_on() {
+    let server = server().await;
+    let (mut a, sending) = joined_with_transports(&server, "r", "a").await;
+    let mut others = Vec::new();
+    for name in ["b", "c", "d", "e"] {
+        others.push(joined_with_transports(&server, "r", name).await);
+    }
+    let mut producer = produce(&mut a, &sending, 1).await;
+    for round in 0..40 {
+        // Others are just being given its consumers, and its statistics are asked for.
+        let about = json!({ "producerId": producer });
+        let stats = a.send_request("getProducerStats", about.clone()).await;
+        let close = a.send_request("closeProducer", about).await;
+        if round % 2 == 0 {
+            a.response(close).await.unwrap();
+        }
+        producer = produce(&mut a, &sending, 1).await;
+        if round % 2 == 1 {
+            a.response(close).await.unwrap();
+        }
+        let _ = a.response(stats).await;
+    }
+}
+
+#[tokio::test]
+async fn answers_have_the_keys_of_mediasoups_node_library() {
+    let server = server().await;
+    let (mut a, sending) = joined_with_transports(&server, "r", "a").await;
+    let (mut b, _) = joined_with_transports(&server, "r", "b").await;
+    let transport = create_transport(&mut b, json!({ "producing": true, "sctpCapabilities": {} })).await;
+    assert_keys(
+        &transport,
+        &["id", "iceParameters", "iceCandidates", "dtlsParameters", "sctpParameters"],
+        &[],
+    );
+    assert_keys(&transport["iceParameters"], &["usernameFragment", "password", "iceLite"], &[]);
+    assert_keys(&transport["dtlsParameters"], &["role", "fingerprints"], &[]);
+    let candidate = &transport["iceCandidates"][0];
+    let keys = ["foundation", "priority", "ip", "address", "protocol", "port", "type"];
+    assert_keys(candidate, &keys, &["tcpType"]);
+    assert_eq!(candidate["ip"], candidate["address"]);
+
+    let producer = produce(&mut a, &sending, 1111).await;
+    let (request, consumer) = b.server_request("newConsumer").await;
+    b.answer(request).await;
+    let keys = ["peerId", "producerId", "id", "kind", "rtpParameters", "type", "appData", "producerPaused"];
+    assert_keys(&consumer, &keys, &[]);
+    let parameters = &consumer["rtpParameters"];
+    assert_keys(parameters, &["codecs", "headerExtensions", "encodings", "rtcp", "mid"], &["msid"]);
+    for extension in parameters["headerExtensions"].as_array().unwrap() {
+        assert_keys(extension, &["uri", "id", "encrypt", "parameters"], &[]);
+    }
+
+    let of = |key: &str, id: &Value| json!({ key: id });
+    let stats = a.request("getTransportStats", of("transportId", &sending.into())).await.unwrap();
+    let keys = [
+        "type",
+        "transportId",
+        "timestamp",
+        "bytesReceived",
+        "recvBitrate",
+        "bytesSent",
+        "sendBitrate",
+        "rtpBytesReceived",
+        "rtpRecvBitrate",
+        "rtpBytesSent",
+        "rtpSendBitrate",
+        "rtxBytesReceived",
+        "rtxRecvBitrate",
+        "rtxBytesSent",
+        "rtxSendBitrate",
+        "probationBytesSent",
+        "probationSendBitrate",
+        "iceRole",
+        "iceState",
+        "dtlsState",
+    ];
+    let maybe = [
+        "sctpState",
+        "availableOutgoingBitrate",
+        "availableIncomingBitrate",
+        "maxIncomingBitrate",
+        "maxOutgoingBitrate",
+        "minOutgoingBitrate",
+        "rtpPacketLossReceived",
+        "rtpPacketLossSent",
+        "iceSelectedTuple",
+        "roundTripTime",
+    ];
+    assert_keys(&stats[0], &keys, &maybe);
+    assert_eq!(stats[0]["type"], "webrtc-transport");
+    let stats = a.request("getProducerStats", of("producerId", &producer.into())).await.unwrap();
+    assert_eq!(stats, json!([]), "no packet has come");
+    let stats = b.request("getConsumerStats", of("consumerId", &consumer["id"])).await.unwrap();
+    let keys = [
+        "type",
+        "timestamp",
+        "ssrc",
+        "kind",
+        "mimeType",
+        "packetsLost",
+        "fractionLost",
+        "jitter",
+        "packetsDiscarded",
+        "packetsRetransmitted",
+        "packetsRepaired",
+        "nackCount",
+        "nackPacketCount",
+        "pliCount",
+        "firCount",
+        "packetCount",
+        "byteCount",
+        "bitrate",
+        "score",
+    ];
+    assert_keys(&stats[0], &keys, &["rtxSsrc", "rid", "roundTripTime", "rtxPacketsDiscarded"]);
+    assert_eq!(stats[0]["type"], "outbound-rtp");
+
+    let data = json!({
+        "transportId": transport["id"], "sctpStreamParameters": { "streamId": 1 }, "label": "chat", "protocol": "",
+        "appData": {},
+    });
+    let data_producer = b.request("produceData", data).await.unwrap();
+    let stats = b.request("getDataProducerStats", of("dataProducerId", &data_producer["id"])).await.unwrap();
+    let keys = ["type", "timestamp", "label", "protocol", "messagesReceived", "bytesReceived"];
+    assert_keys(&stats[0], &keys, &[]);
+    assert_eq!(stats[0]["type"], "data-producer");
+}
+
+/// `object` has each of `keys`, perhaps some of `maybe`, no other one, and no null.
+#[track_caller]
+fn assert_keys(object: &Value, keys: &[&str], maybe: &[&str]) {
+    let members = object.as_object().unwrap();
+    for key in keys {
+        assert!(members.contains_key(*key), "{key} is missing in {object}");
+    }
+    for (key, value) in members {
+        assert!(keys.contains(&&**key) || maybe.contains(&&**key), "{key} is too much in {object}");
+        assert!(!value.is_null(), "{key} is null in {object}");
+    }
+}
+
+#[tokio::test]
+async fn what_may_be_left_out_may_be_null_or_missing() {
+    let server = server().await;
+    let mut a = Client::connect(&server, "r", "a").await;
+    let transport = create_transport(&mut a, json!({ "producing": true, "sctpCapabilities": null })).await;
+    assert!(transport.get("sctpParameters").is_none(), "{transport}");
+    let fingerprints = json!([{ "algorithm": "sha-256", "value": FINGERPRINT }]);
+    let connect =
+        json!({ "transportId": transport["id"], "dtlsParameters": { "fingerprints": fingerprints } });
+    a.request("connectWebRtcTransport", connect).await.unwrap();
+
+    let mut join = join_data("a");
+    join["sctpCapabilities"] = Value::Null;
+    join["rtpCapabilities"]["codecs"].as_array_mut().unwrap().extend([
+        json!({ "mimeType": "audio/opus", "clockRate": 48000, "channels": null, "parameters": null }),
+        json!({ "kind": "video", "mimeType": "video/flexfec-03", "clockRate": 90000, "preferredPayloadType": 49 }),
+    ]);
+    join["rtpCapabilities"]["headerExtensions"] = json!([{ "uri": "urn:example:unknown", "preferredId": 9 }, { "uri": "urn:3gpp:video-orientation", "preferredId": 4 }]);
+    a.request("join", join).await.unwrap();
+    let produce = json!({
+        "transportId": transport["id"],
+        "kind": "audio",
+        "rtpParameters": {
+            "mid": null,
+            "codecs": [{
+                "mimeType": "audio/opus", "payloadType": 111, "clockRate": 48000, "channels": 2, "parameters": null,
+                "rtcpFeedback": [{ "type": "transport-cc", "parameter": null }],
+            }],
+            "headerExtensions": [{ "uri": "urn:3gpp:video-orientation", "id": 4, "encrypt": null, "parameters": null }],
+            "encodings": [{ "ssrc": 7, "rid": null, "rtx": null, "dtx": null, "scalabilityMode": null, "maxBitrate": null }],
+            "rtcp": null,
+        },
+        "appData": null,
+    });
+    a.request("produce", produce).await.unwrap();
+}
+
+#[tokio::test]
+async fn impossible_parameters_are_refused_by_name() {
+    let server = server().await;
+    let (mut a, sending) = joined_with_transports(&server, "r", "a").await;
+    let with = |change: &dyn Fn(&mut Value)| {
+        let mut parameters = json!({
+            "mid": "0",
+            "codecs": [{ "mimeType": "audio/opus", "payloadType": 111, "clockRate": 48000, "channels": 2 }],
+            "encodings": [{ "ssrc": 7 }],
+        });
+        change(&mut parameters);
+        json!({ "transportId": sending, "kind": "audio", "rtpParameters": parameters })
+    };
+    let cases: [(&dyn Fn(&mut Value), &str); 6] = [
+        (&|p| p["codecs"][0]["payloadType"] = 128.into(), "payloadType 128"),
+        (&|p| p["codecs"][0]["payloadType"] = 256.into(), "256"),
+        (&|p| p["codecs"][0]["mimeType"] = "audio/nonsense".into(), "audio/nonsense"),
+        (&|p| p["encodings"] = json!([{ "ssrc": 7 }, { "ssrc": 7 }]), "ssrc 7"),
+        (&|p| p["encodings"][0]["rtx"] = json!({ "ssrc": 7 }), "ssrc 7"),
+        (&|p| p["rtcp"] = json!({ "cname": "c".repeat(1000) }), "cname"),
+    ];
+    for (change, part) in cases {
+        let (_, reason) = a.request("produce", with(change)).await.unwrap_err();
+        assert!(reason.contains(part) && reason.len() < 300, "{reason}");
+    }
+    a.request("produce", with(&|_| ())).await.unwrap();
+    let mut capabilities = join_data("x")["rtpCapabilities"].clone();
+    let codec = capabilities["codecs"][0].clone();
+    capabilities["codecs"] = vec![codec; 3000].into();
+    let mut b = Client::connect(&server, "r", "b").await;
+    let (code, reason) = b.request("prepare", json!({ "rtpCapabilities": capabilities })).await.unwrap_err();
+    assert!(code == 400 && reason.contains("3000 codecs"), "{code} {reason}");
+}
+
+#[tokio::test]
 async fn replicas_are_consumers_more() {
     let mut config = config();
     config.limits.max_consumer_replicas = 10;
