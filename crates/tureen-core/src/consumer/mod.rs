@@ -322,6 +322,12 @@ impl Consumer {
         layers.decide(now, arrival, rewriter)
     }
 
+    /// Whether it is a packet that is forwarded where no layers are left out.
+    fn sends(&self, packet: &StoredPacket<'_>) -> bool {
+        let is_dtx = || self.ignore_dtx && is_opus_dtx(packet.payload);
+        self.supports(packet) && !packet.payload.is_empty() && !is_dtx()
+    }
+
     fn supports(&self, packet: &StoredPacket<'_>) -> bool {
         self.supported_payload_types >> (packet.info.payload_type & 0x7f) & 1 == 1
     }
@@ -456,6 +462,10 @@ impl Consumer {
             let Some(resend) = self.sent_as(index, seq, streams) else { continue };
             let Some(stream) = streams.get(usize::from(resend.stream)) else { continue };
             let Some(packet) = stream.buffer.get_recent(now, resend.source) else { continue };
+            // Its number was passed over before it came.
+            if !self.sends(&packet) {
+                continue;
+            }
             // A late packet may have been forwarded after the remote side had missed it: it arrives by itself.
             let on_its_way = now.saturating_duration_since(packet.received_at) < known_rtt / 2;
             if !on_its_way && self.outlets[index].resends.admit(now, resend.output) {

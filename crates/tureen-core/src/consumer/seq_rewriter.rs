@@ -18,8 +18,9 @@ pub struct SeqRewriter {
     older: VecDeque<Segment>,
     /// The newest run of source numbers with one offset; nearly all packets belong to it.
     newest: Option<Segment>,
-    /// Of the current source stream.
+    /// Of the current source stream: the highest that was forwarded or left out.
     highest_source: Option<u64>,
+    /// The highest that was sent.
     highest_output: u64,
 }
 
@@ -89,6 +90,8 @@ impl SeqRewriter {
     /// Continues the output with `source` of another source stream as the next number, after `gap` numbers that are
     /// left out. Late packets of the stream that was left keep their own numbers.
     pub fn switch(&mut self, stream: u8, source: u64, gap: u64) -> u16 {
+        // Numbers that are kept for what is missing are not given away.
+        self.highest_output = self.highest_kept() + gap;
         let last = self.newest.as_mut();
         let epoch = last.as_ref().map_or(0, |segment| segment.epoch.wrapping_add(1));
         if let (Some(last), Some(highest)) = (last, self.highest_source)
@@ -96,7 +99,6 @@ impl SeqRewriter {
         {
             last.end = highest + 1;
         }
-        self.highest_output += gap;
         let offset = (self.highest_output + 1) as i64 - source as i64;
         self.push(Segment { start: source, end: u64::MAX, offset, stream, epoch, limit: 0 });
         self.highest_source = Some(source - 1);
@@ -185,23 +187,83 @@ impl SeqRewriter {
         self.segments().any(|segment| segment.stream == stream)
     }
 
-    /// Leaves `source`, of the current stream, out. Later numbers move up by one; a packet behind the highest one
-    /// forwarded can't be closed up any more and stays a gap.
+    /// Leaves `source` out, of the only source stream.
     pub fn skip(&mut self, source: u64) {
-        if self.highest_source.is_none_or(|highest| source <= highest) {
+        self.skip_of(0, source);
+    }
+
+    /// Leaves `source` of one of several source streams out: later numbers move up by one. A packet that comes late is
+    /// closed up too, unless a later number was sent already: then its number stays a gap. What was left out before
+    /// changes nothing.
+    pub fn skip_of(&mut self, stream: u8, source: u64) {
+        let Some(newest) = &mut self.newest else { return };
+        if newest.stream != stream || !newest.is_open() {
             return;
         }
-        let Some(last) = &mut self.newest else { return };
+        if Some(source) <= self.highest_source {
+            return self.skip_late(source);
+        }
         self.highest_source = Some(source);
-        // Numbers up to here are kept for what is missing before it.
-        self.highest_output = self.highest_output.max(source.wrapping_add_signed(last.offset) - 1);
-        let (start, offset) = (source + 1, last.offset - 1);
-        if last.start == start {
-            last.offset = offset;
+        let next = Segment { start: source + 1, offset: newest.offset - 1, ..*newest };
+        if newest.start == source {
+            *newest = next;
         } else {
-            let next = Segment { start, offset, ..*last };
             self.push(next);
         }
+    }
+
+    fn skip_late(&mut self, source: u64) {
+        let mut following: Option<Segment> = None;
+        let mut passed = 0;
+        let mut found = None;
+        for segment in self.segments() {
+            if segment.start <= source {
+                found = Some(*segment);
+                break;
+            }
+            following = Some(*segment);
+            passed += 1;
+        }
+        let (Some(segment), Some(newest)) = (found, self.newest) else { return };
+        if segment.epoch != newest.epoch || source.wrapping_add_signed(segment.offset) <= self.highest_output
+        {
+            return;
+        }
+        // Those right before the next run, as many as its offset is smaller, were left out.
+        let left_out_from =
+            following.map(|next| next.start.saturating_add_signed(next.offset - segment.offset));
+        if left_out_from.is_some_and(|from| source >= from) {
+            return;
+        }
+        // All behind it moves up.
+        let older = self.older.len();
+        for later in self.newest.iter_mut().chain(self.older.iter_mut().rev()).take(passed) {
+            later.offset -= 1;
+        }
+        let next = Segment { start: source + 1, offset: segment.offset - 1, ..segment };
+        let is_needed = left_out_from != Some(source + 1);
+        match passed {
+            0 if segment.start == source => self.newest = Some(next),
+            0 => self.push(next),
+            _ if segment.start == source && is_needed => self.older[older - passed] = next,
+            _ if segment.start == source => drop(self.older.remove(older - passed)),
+            _ if is_needed => {
+                self.older.insert(older - passed + 1, next);
+                if self.older.len() == MAX_SEGMENTS {
+                    self.older.pop_front();
+                }
+            }
+            _ => {}
+        }
+    }
+
+    /// The highest number that was sent or is kept for a packet that is missing.
+    fn highest_kept(&self) -> u64 {
+        let kept = match (&self.newest, self.highest_source) {
+            (Some(newest), Some(source)) if newest.is_open() => source.wrapping_add_signed(newest.offset),
+            _ => 0,
+        };
+        self.highest_output.max(kept)
     }
 
     /// The output number of `source` without forwarding it.
@@ -209,7 +271,7 @@ impl SeqRewriter {
         self.lookup(0, source).map(|mapped| mapped.output)
     }
 
-    /// The highest output number so far.
+    /// The highest output number that was sent.
     pub fn highest_output(&self) -> u64 {
         self.highest_output
     }
@@ -398,6 +460,53 @@ mod tests {
         assert!(r.lookup(0, 100_001).expect("known").late && !r.lookup(0, 100_005).expect("known").late);
     }
 
+    #[test]
+    fn left_out_packets_that_come_reordered_leave_no_gap() {
+        let mut r = synced(100_000);
+        let first = r.forward(100_000).expect("in order");
+        for source in [100_002, 100_001, 100_005, 100_003, 100_004, 100_004, 100_001] {
+            r.skip(source);
+        }
+        assert_eq!(r.forward(100_006), Some(first + 1));
+        r.skip(100_008);
+        assert_eq!(r.forward(100_009), Some(first + 3), "100_007 is missing");
+        r.skip(100_007);
+        assert_eq!(r.forward(100_010), Some(first + 4), "too late to close up");
+        assert_eq!([1, 3, 4].map(|n| r.source_of((first + n) as u16)), [100_006, 100_009, 100_010].map(Some));
+    }
+
+    #[test]
+    fn long_run_of_left_out_packets_is_one_change() {
+        let mut r = synced(100_000);
+        let first = r.forward(100_000).expect("in order");
+        r.forward(100_002);
+        (100_003..110_000).for_each(|source| r.skip(source));
+        assert_eq!(r.forward(110_000), Some(first + 3));
+        assert_eq!(r.forward(100_001), Some(first + 1), "still remembered");
+    }
+
+    #[test]
+    fn numbers_of_another_stream_are_not_closed_up() {
+        let mut r = SeqRewriter::new(999);
+        r.switch(0, 100_000, 0);
+        let first = r.forward_of(0, 100_000).expect("in order");
+        r.skip_of(0, 100_002);
+        r.switch(1, 5_000, 0);
+        assert_eq!(r.forward_of(1, 5_000), Some(first + 2));
+        r.skip_of(0, 100_001);
+        r.skip_of(1, 5_002);
+        r.skip_of(1, 5_001);
+        assert_eq!(r.forward_of(1, 5_003), Some(first + 3));
+    }
+
+    /// Moves each item back by up to `by` places.
+    fn shuffled(items: &[(u64, bool)], by: &[usize]) -> Vec<(u64, bool)> {
+        let mut keyed: Vec<(usize, (u64, bool))> =
+            items.iter().enumerate().map(|(at, &item)| (at + by[at % by.len()], item)).collect();
+        keyed.sort_by_key(|&(at, _)| at);
+        keyed.into_iter().map(|(_, item)| item).collect()
+    }
+
     proptest! {
         /// Whatever is lost, late, duplicated or left out: no two sources share an output number, and what is missing
         /// from the output is missing from the input.
@@ -432,6 +541,44 @@ mod tests {
                 let missing = (last - first + 1) - sent.len() as u64;
                 let lost = (first_source..=last_source).filter(|s| !forwarded.contains(s) && !skipped.contains(s)).count();
                 prop_assert_eq!(missing, lost as u64);
+            }
+        }
+
+        /// However packets are reordered and lost: numbers go on in the order of the source, and one is missing only if its
+        /// packet did not come, or came behind a later one that was sent.
+        #[test]
+        fn reordered_packets_leave_no_gap_that_the_network_did_not_make(
+            start in 65_400u64..65_700,
+            packets in prop::collection::vec((prop::bool::weighted(0.9), any::<bool>()), 2..400),
+            by in prop::collection::vec(0usize..7, 1..50),
+        ) {
+            let mut r = SeqRewriter::new(65_530);
+            let start = start + 0x1_0000;
+            r.switch(0, start, 0);
+            let mut sent = BTreeMap::from([(r.forward_of(0, start).expect("the first"), start)]);
+            let items: Vec<(u64, bool)> =
+                packets.iter().zip(start + 1..).filter(|((comes, _), _)| *comes).map(|((_, skip), seq)| (seq, *skip)).collect();
+            let mut gone = HashSet::new();
+            let mut highest = start;
+            for (source, skip) in shuffled(&items, &by) {
+                if !skip {
+                    let output = r.forward_of(0, source);
+                    prop_assert!(output.is_some_and(|output| sent.insert(output, source).is_none()), "{source}");
+                    highest = highest.max(source);
+                } else {
+                    r.skip_of(0, source);
+                    if highest < source {
+                        gone.insert(source);
+                    }
+                }
+            }
+            prop_assert!(sent.values().is_sorted());
+            let forwarded: HashSet<u64> = sent.values().copied().collect();
+            let gaps = (start..=highest).filter(|source| !forwarded.contains(source) && !gone.contains(source)).count();
+            let (first, last) = (sent.first_key_value().expect("one").0, sent.last_key_value().expect("one").0);
+            prop_assert_eq!((last - first + 1) as usize - sent.len(), gaps);
+            for (&output, &source) in sent.iter().rev().take(100) {
+                prop_assert_eq!(r.source_of(output as u16), Some(source));
             }
         }
     }

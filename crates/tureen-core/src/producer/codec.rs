@@ -111,6 +111,12 @@ fn mime_kind(mime_type: &MimeType) -> MediaKind {
     }
 }
 
+/// How payloads of this payload type are read.
+pub fn codec_kind_of(parameters: &RtpParameters, payload_type: PayloadType) -> CodecKind {
+    let codec = parameters.codecs.iter().find(|c| c.payload_type() == payload_type.0);
+    codec.map_or(CodecKind::Other, |codec| codec_kind(&codec.mime_type()))
+}
+
 fn codec_kind(mime_type: &MimeType) -> CodecKind {
     match mime_type {
         MimeType::Video(MimeTypeVideo::Vp8) => CodecKind::Vp8,

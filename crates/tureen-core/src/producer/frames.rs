@@ -71,6 +71,13 @@ pub struct ReadFrame {
     pub key_frame: bool,
 }
 
+impl ReadFrame {
+    /// Of a packet in which nothing can be read.
+    pub fn other() -> Self {
+        plain(false)
+    }
+}
+
 impl FrameReader {
     /// A reader of a stream that has not begun.
     pub fn new(kind: CodecKind) -> Self {

@@ -6,8 +6,13 @@ use crate::producer::frames::FrameInfo;
 use crate::rate::RateMeter;
 use crate::units::Bitrate;
 
-/// A layer of which nothing came for this long is not sent any more (mediasoup `InactivityCheckIntervalMs`).
+/// A layer of which nothing came for this long, while others came, is not sent any more (mediasoup
+/// `InactivityCheckIntervalMs`).
 pub const LAYER_INACTIVITY: Duration = Duration::from_millis(1500);
+
+/// How many pictures must have come without a layer before it is taken to have ended. Silence alone does not say so: a
+/// static screen or a canvas sends a picture every few seconds, or none at all.
+pub const MIN_PICTURES_WITHOUT: u32 = 3;
 
 /// Layers that are told apart, at most, in each direction.
 const MAX_LAYERS: u8 = 8;
@@ -20,8 +25,10 @@ pub struct LayerRates {
     independent: bool,
     /// By spatial, then temporal layer; 400 bytes each.
     meters: Box<[RateMeter]>,
-    /// When something of a spatial layer came last.
-    spatial: Box<[Option<Instant>]>,
+    /// The last rates of the same that were measured while the stream was not silent.
+    known: Box<[Bitrate]>,
+    /// When something of a spatial layer came last, and how many pictures had come then.
+    spatial: Box<[Option<(Instant, u32)>]>,
     /// Spatial layers that come, a bit each.
     active: u8,
 }
@@ -37,32 +44,36 @@ impl LayerRates {
         Self {
             temporal_layers,
             independent,
+            known: vec![Bitrate::ZERO; meters.len()].into(),
             meters: meters.into(),
             spatial: if count > 1 { vec![None; usize::from(spatial_layers)] } else { Vec::new() }.into(),
             active: u8::from(count <= 1),
         }
     }
 
-    /// Counts a packet. True when its spatial layer was not active before.
-    pub fn add(&mut self, now: Instant, frame: &FrameInfo, bytes: usize) -> bool {
+    /// Counts a packet of the picture with this number. True when its spatial layer was not active before.
+    pub fn add(&mut self, now: Instant, frame: &FrameInfo, bytes: usize, picture: u32) -> bool {
         if self.meters.is_empty() {
             return false;
         }
         let spatial = usize::from(frame.spatial_layer).min(self.spatial.len() - 1);
         let temporal = usize::from(frame.temporal_layer.min(self.temporal_layers - 1));
         self.meters[spatial * usize::from(self.temporal_layers) + temporal].add(now, bytes);
-        self.spatial[spatial] = Some(now);
+        self.spatial[spatial] = Some((now, picture));
         let was = self.active;
         self.active |= 1 << spatial;
         self.active != was
     }
 
-    /// Notes which layers have ended. True when one has since the last time.
-    pub fn check(&mut self, now: Instant) -> bool {
+    /// Notes which layers have ended; the newest picture has this number. True when one has since the last time.
+    pub fn check(&mut self, now: Instant, picture: u32) -> bool {
         let mut ended = 0;
         for (layer, last) in self.spatial.iter().enumerate() {
-            let idle = last.is_none_or(|at| now.saturating_duration_since(at) >= LAYER_INACTIVITY);
-            ended |= u8::from(idle) << layer;
+            let is_over = |(at, seen)| {
+                now.saturating_duration_since(at) >= LAYER_INACTIVITY
+                    && picture.wrapping_sub(seen) >= MIN_PICTURES_WITHOUT
+            };
+            ended |= u8::from(last.is_none_or(is_over)) << layer;
         }
         let was = self.active;
         self.active &= !ended;
@@ -74,8 +85,8 @@ impl LayerRates {
         self.active >> spatial & 1 == 1
     }
 
-    /// What sending up to these layers takes; zero if the topmost is not received. Without layers there is nothing to
-    /// tell.
+    /// What sending up to these layers takes; zero if the topmost is not received. While nothing is received at all it is
+    /// what they took before: a stream may be silent and come back as it was. Without layers there is nothing to tell.
     pub fn bitrate(&mut self, now: Instant, spatial: u8, temporal: u8) -> Option<Bitrate> {
         if self.meters.is_empty() {
             return None;
@@ -85,8 +96,10 @@ impl LayerRates {
         let lowest = if self.independent { spatial } else { 0 };
         let row = usize::from(self.temporal_layers);
         let mut rate = |s: usize, t: usize| self.meters[s * row + t].bitrate(now).unwrap_or(Bitrate::ZERO);
+        let topmost = spatial * row + temporal;
         if rate(spatial, temporal).is_zero() {
-            return Some(Bitrate::ZERO);
+            let is_silent = (0..self.spatial.len()).all(|s| (0..row).all(|t| rate(s, t).is_zero()));
+            return Some(if is_silent { self.known[topmost] } else { Bitrate::ZERO });
         }
         let mut sum = Bitrate::ZERO;
         for s in lowest..=spatial {
@@ -94,6 +107,7 @@ impl LayerRates {
                 sum = sum + rate(s, t);
             }
         }
+        self.known[topmost] = sum;
         Some(sum)
     }
 
@@ -126,10 +140,10 @@ mod tests {
         let start = Instant::now();
         let mut rates = LayerRates::new(2, 2, independent);
         let mut now = start;
-        for _ in 0..50 {
+        for picture in 0..50 {
             now += Duration::from_millis(100);
             for (s, t) in [(0, 0), (0, 1), (1, 0), (1, 1)] {
-                rates.add(now, &frame(s, t), 1000);
+                rates.add(now, &frame(s, t), 1000, picture);
             }
         }
         (rates, now)
@@ -153,20 +167,41 @@ mod tests {
     fn layers_come_and_go() {
         let start = Instant::now();
         let mut rates = LayerRates::new(3, 1, false);
-        assert!(rates.add(start, &frame(0, 0), 100) && rates.add(start, &frame(1, 0), 100));
-        assert!(!rates.add(start, &frame(1, 0), 100));
+        assert!(rates.add(start, &frame(0, 0), 100, 1) && rates.add(start, &frame(1, 0), 100, 1));
+        assert!(!rates.add(start, &frame(1, 0), 100, 1));
         let later = start + Duration::from_secs(1);
-        rates.add(later, &frame(0, 0), 100);
-        assert!(!rates.check(later));
-        assert!(rates.check(start + LAYER_INACTIVITY));
+        for picture in 2..5 {
+            rates.add(later, &frame(0, 0), 100, picture);
+        }
+        assert!(!rates.check(later, 4));
+        assert!(rates.check(start + LAYER_INACTIVITY, 4));
         assert!(rates.is_active(0) && !rates.is_active(1) && !rates.is_active(2));
+    }
+
+    #[test]
+    fn layers_of_a_picture_that_comes_seldom_stay_and_keep_their_rate() {
+        let (mut rates, start) = filled(false);
+        let before = rates.bitrate(start, 1, 1);
+        for picture in 50..60 {
+            let now = start + Duration::from_secs(4 * (picture - 49));
+            // The second layer's packets are late.
+            rates.add(now, &frame(0, 0), 1000, picture as u32);
+            assert!(!rates.check(now, picture as u32), "{picture}");
+            assert!(rates.is_active(0) && rates.is_active(1));
+            rates.add(now, &frame(1, 1), 1000, picture as u32);
+        }
+        let silent = start + Duration::from_secs(1000);
+        let (mut rates, _) = filled(false);
+        rates.bitrate(start, 1, 1);
+        assert_eq!(rates.bitrate(silent, 1, 1), before);
+        assert_eq!(rates.bitrate(silent, 0, 1), Some(Bitrate::ZERO), "never asked for");
     }
 
     #[test]
     fn single_layer_is_not_measured() {
         let mut rates = LayerRates::new(1, 1, false);
-        assert!(!rates.add(Instant::now(), &frame(0, 0), 100));
-        assert!(rates.is_active(0) && !rates.check(Instant::now()));
+        assert!(!rates.add(Instant::now(), &frame(0, 0), 100, 1));
+        assert!(rates.is_active(0) && !rates.check(Instant::now(), 1));
         assert_eq!((rates.bitrate(Instant::now(), 0, 0), rates.by_layer(Instant::now())), (None, vec![]));
     }
 }

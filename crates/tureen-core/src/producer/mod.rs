@@ -14,6 +14,7 @@ pub mod recv_stream;
 pub mod rtx_stream;
 pub mod score;
 pub mod stream;
+pub mod stream_identity;
 
 use std::num::NonZeroU8;
 use std::time::{Duration, Instant};
@@ -25,14 +26,17 @@ use crate::ortc::{RtpMapping, RtpMappingEncoding};
 use crate::types::data_structures::RtpPacketTraceInfo;
 use crate::types::rtp_parameters::{MediaKind, RtpEncodingParameters, RtpParameters};
 use crate::units::{PayloadType, Ssrc};
+use crate::wire::codecs::CodecKind;
 use crate::wire::rtp::extensions::{AbsCaptureTime, MediaId, TransportSequenceNumber, VideoOrientation};
 use crate::wire::rtp::{ExtensionIds, RtpHeader};
+use crate::worker::Limits;
 use capture_clock::CaptureClocks;
-use codec::{StreamCodec, apt_of};
+use codec::{StreamCodec, apt_of, codec_kind_of};
 use key_frame_requests::KeyFrameRequests;
 use packet_buffer::ForwardedExtension;
 use rtx_stream::RtxStreamStats;
 use stream::{IncomingPacket, ProducerStream, Taken, unwrap_rtx};
+use stream_identity::LONG_SILENCE;
 
 /// One Producer.
 #[derive(Debug)]
@@ -67,11 +71,50 @@ pub struct Producer {
     orientation: Option<VideoOrientation>,
     ring_bytes: usize,
     retention: Duration,
+    ssrc_changes: SsrcChanges,
+}
+
+/// How often streams of a Producer may go on with another SSRC: each time its consumers need a key frame.
+#[derive(Debug)]
+struct SsrcChanges {
+    /// At once; one more each second.
+    burst: u32,
+    left: u32,
+    counted_at: Option<Instant>,
+}
+
+impl SsrcChanges {
+    fn take(&mut self, now: Instant) -> bool {
+        let since = *self.counted_at.get_or_insert(now);
+        let seconds = now.saturating_duration_since(since).as_secs();
+        if seconds > 0 {
+            self.left = self.burst.min(self.left.saturating_add(u32::try_from(seconds).unwrap_or(u32::MAX)));
+            self.counted_at = Some(since + Duration::from_secs(seconds));
+        }
+        let may = self.left > 0;
+        self.left = self.left.saturating_sub(1);
+        may
+    }
+}
+
+/// How a packet's Producer was found.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum FoundBy {
+    /// Its SSRC is known.
+    Ssrc,
+    /// It carries the Producer's MID or RID, or the application said so.
+    Name,
+    /// It carries nothing, but the Producer is the only one there.
+    Elimination,
 }
 
 /// What each payload type is.
 #[derive(Debug)]
-struct PayloadRoles([Role; 128]);
+struct PayloadRoles {
+    roles: [Role; 128],
+    /// How its payload is read; that of what it repeats for retransmissions.
+    kinds: [CodecKind; 128],
+}
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Role {
@@ -91,6 +134,10 @@ pub struct Handled {
     pub taken: Taken,
     /// Came by RTX.
     pub retransmission: bool,
+    /// Its payload type was not negotiated: it counts as received, and no consumer gets it.
+    pub undeclared: bool,
+    /// The stream has another SSRC now; it, or its retransmissions, had this one.
+    pub replaced: Option<Ssrc>,
     /// The camera was turned.
     pub orientation: Option<VideoOrientation>,
 }
@@ -100,12 +147,7 @@ impl Producer {
     ///
     /// # Errors
     /// No encodings, no media codec, or a payload type without mapping.
-    pub fn new(
-        request: Produce,
-        transport: TransportKey,
-        ring_bytes: usize,
-        retention: Duration,
-    ) -> Result<Self, RequestError> {
+    pub fn new(request: Produce, transport: TransportKey, limits: &Limits) -> Result<Self, RequestError> {
         let parameters = &request.rtp_parameters;
         if parameters.encodings.is_empty() {
             return Err(RequestError::Invalid(format!(
@@ -157,8 +199,13 @@ impl Producer {
             rtp_mapping: request.rtp_mapping,
             rtp_parameters: request.rtp_parameters,
             orientation: None,
-            ring_bytes,
-            retention,
+            ring_bytes: limits.retransmission_bytes,
+            retention: limits.retransmission_age,
+            ssrc_changes: SsrcChanges {
+                burst: limits.ssrc_changes,
+                left: limits.ssrc_changes,
+                counted_at: None,
+            },
         })
     }
 
@@ -176,14 +223,24 @@ impl Producer {
     pub fn handle_rtp(
         &mut self,
         now: Instant,
+        found_by: FoundBy,
         header: &RtpHeader,
         packet: &[u8],
         clocks: &mut CaptureClocks,
     ) -> Handled {
-        let mut handled =
-            Handled { stream: None, taken: Taken::Discarded, retransmission: false, orientation: None };
-        let role = self.roles.of(header.payload_type);
-        let Some(index) = self.stream_of(header, packet, role) else { return handled };
+        let mut handled = Handled {
+            stream: None,
+            taken: Taken::Discarded,
+            retransmission: false,
+            undeclared: false,
+            replaced: None,
+            orientation: None,
+        };
+        let (role, kind) = self.roles.of(header.payload_type);
+        let Some(index) = self.stream_of(now, found_by, header, packet, role, &mut handled.replaced) else {
+            self.leave_out(now, header, packet, &mut handled);
+            return handled;
+        };
         handled.stream = Some(index);
         let Ok(payload) = header.payload_range(packet).map(|range| &packet[range]) else { return handled };
         let stream = &mut self.streams[index];
@@ -193,15 +250,17 @@ impl Producer {
                 packet,
                 payload,
                 seq: header.sequence_number,
+                kind,
                 mapped_payload_type: mapped,
                 retransmission: false,
             },
             Role::Rtx(mapped) => {
                 handled.retransmission = true;
-                if let Some(rtx) = &mut stream.rtx
-                    && rtx.handle_packet(header.sequence_number).accepted().is_none()
-                {
-                    return handled;
+                if let Some(rtx) = &mut stream.rtx {
+                    rtx.on_heard(now);
+                    if rtx.handle_packet(header.sequence_number).accepted().is_none() {
+                        return handled;
+                    }
                 }
                 // Padding probes of the sender come by RTX without an original packet.
                 let Some((seq, payload)) = unwrap_rtx(payload) else { return handled };
@@ -210,6 +269,7 @@ impl Producer {
                     packet,
                     payload,
                     seq,
+                    kind,
                     mapped_payload_type: mapped,
                     retransmission: true,
                 }
@@ -230,7 +290,7 @@ impl Producer {
             && handled.taken != Taken::Discarded
             && !handled.retransmission
         {
-            stream.stats.handle_abs_capture_time(header.timestamp, capture);
+            stream.handle_abs_capture_time(header.timestamp, capture);
         }
         if let Taken::Stored { key_frame, .. } = handled.taken {
             if key_frame {
@@ -241,6 +301,33 @@ impl Producer {
             }
         }
         handled
+    }
+
+    /// A packet among those of a stream that is no media of it: forward error correction or comfort noise that was not
+    /// negotiated. Its number was used: it is neither asked for again nor missing for the consumers, who leave it out as
+    /// they do padding.
+    #[cold]
+    fn leave_out(&mut self, now: Instant, header: &RtpHeader, packet: &[u8], handled: &mut Handled) {
+        let (ssrc, seq) = (header.ssrc, header.sequence_number);
+        if let Some(index) = self.streams.iter().position(|stream| stream.stats.ssrc() == ssrc) {
+            let incoming = IncomingPacket {
+                header,
+                packet,
+                payload: &[],
+                seq,
+                kind: CodecKind::Other,
+                mapped_payload_type: header.payload_type,
+                retransmission: false,
+            };
+            handled.stream = Some(index);
+            handled.undeclared = true;
+            handled.taken = self.streams[index].handle_packet(now, &incoming, std::iter::empty());
+            return;
+        }
+        let mut rtx = self.streams.iter_mut().filter_map(|stream| stream.rtx.as_mut());
+        if let Some(rtx) = rtx.find(|rtx| rtx.ssrc() == ssrc) {
+            rtx.handle_packet(seq);
+        }
     }
 
     /// The stream with this SSRC.
@@ -270,10 +357,21 @@ impl Producer {
     /// Notes what has not come for a while. True when a stream or a layer has ended.
     pub fn check_inactivity(&mut self, now: Instant) -> bool {
         // As mediasoup: the only stream of a Producer may be silent without being dead.
-        let whole = self.rtp_parameters.encodings.len() > 1;
+        let has_others = self.rtp_parameters.encodings.len() > 1;
+        // The two streams of which most came.
+        let (mut most, mut next) = ((0, usize::MAX), 0);
+        for (index, stream) in self.streams.iter().enumerate() {
+            let came = stream.pictures_since_check();
+            if came > most.0 {
+                (most, next) = ((came, index), most.0);
+            } else {
+                next = next.max(came);
+            }
+        }
         let mut ended = false;
-        for stream in &mut self.streams {
-            ended |= stream.check_inactivity(now, whole);
+        for (index, stream) in self.streams.iter_mut().enumerate() {
+            let elsewhere = if most.1 == index { next } else { most.0 };
+            ended |= stream.check_inactivity(now, has_others.then_some(elsewhere));
         }
         ended
     }
@@ -306,9 +404,9 @@ impl Producer {
 
     /// What a trace event says of a packet.
     pub fn packet_trace(&self, header: &RtpHeader, packet: &[u8], handled: &Handled) -> RtpPacketTraceInfo {
-        let stored = handled.stream.and_then(|index| {
-            let stream = self.streams.get(index)?;
-            stream.buffer.get(*stream.arrivals.last()?)
+        let stored = handled.stream.and_then(|index| match handled.taken {
+            Taken::Stored { seq, .. } => self.streams.get(index)?.buffer.get(seq),
+            Taken::Discarded => None,
         });
         let frame = stored.map(|packet| packet.info.frame).unwrap_or_default();
         let text = |id| header.read::<MediaId<'_>>(packet, id).map(|value| value.0.to_owned());
@@ -347,40 +445,96 @@ impl Producer {
         }
     }
 
-    /// The stream that a packet belongs to; makes it with its first packet.
-    fn stream_of(&mut self, header: &RtpHeader, packet: &[u8], role: Role) -> Option<usize> {
+    /// The stream that a packet belongs to; makes it with its first packet. If the packet's SSRC takes the place of another
+    /// one, that is told in `replaced`.
+    #[inline]
+    fn stream_of(
+        &mut self,
+        now: Instant,
+        found_by: FoundBy,
+        header: &RtpHeader,
+        packet: &[u8],
+        role: Role,
+        replaced: &mut Option<Ssrc>,
+    ) -> Option<usize> {
         let ssrc = header.ssrc;
+        let by_media = |s: &ProducerStream| s.stats.ssrc() == ssrc;
+        let by_rtx = |s: &ProducerStream| s.rtx.as_ref().is_some_and(|rtx| rtx.ssrc() == ssrc);
+        let known = match role {
+            Role::Media(_) => self.streams.iter().position(by_media),
+            Role::Rtx(_) => self.streams.iter().position(by_rtx),
+            Role::Unknown => return None,
+        };
+        if known.is_some() {
+            return known;
+        }
+        // Media and retransmissions have numbers, and so an SSRC, of their own (RFC 4588 §4).
+        if self.streams.iter().any(|stream| by_media(stream) || by_rtx(stream)) {
+            return None;
+        }
         match role {
-            Role::Media(_) => {
-                if let Some(index) = self.streams.iter().position(|s| s.stats.ssrc() == ssrc) {
-                    return Some(index);
-                }
-                let encoding = self.encoding_of(header, packet)?;
-                self.start_stream(ssrc, encoding)
-            }
-            Role::Rtx(_) => {
-                let by_ssrc = |s: &ProducerStream| s.rtx.as_ref().is_some_and(|rtx| rtx.ssrc() == ssrc);
-                if let Some(index) = self.streams.iter().position(by_ssrc) {
-                    return Some(index);
-                }
-                // RFC 8852 §3.2: the repaired RID names the stream that is repaired. Without it, the only stream is.
-                let rid = header.read::<MediaId<'_>>(packet, self.ids.repaired_rid);
-                let index = match rid {
-                    Some(rid) => self.streams.iter().position(|s| s.rid.as_deref() == Some(rid.0))?,
-                    None if self.rtp_parameters.encodings.len() == 1 && self.streams.len() == 1 => 0,
-                    None => return None,
-                };
-                if self.streams[index].rtx.is_none() {
-                    self.streams[index].rtx = Some(RtxStreamStats::new(ssrc));
-                    return Some(index);
-                }
-                None
-            }
-            Role::Unknown => None,
+            Role::Rtx(_) => self.new_rtx(now, header, packet, replaced),
+            _ => self.new_media(now, found_by, header, packet, replaced),
         }
     }
 
-    fn encoding_of(&self, header: &RtpHeader, packet: &[u8]) -> Option<usize> {
+    /// Media with an SSRC that no stream has: a stream begins, or goes on with it.
+    #[cold]
+    fn new_media(
+        &mut self,
+        now: Instant,
+        found_by: FoundBy,
+        header: &RtpHeader,
+        packet: &[u8],
+        replaced: &mut Option<Ssrc>,
+    ) -> Option<usize> {
+        let encoding = self.encoding_of(header, packet, found_by)?;
+        let Some(index) = self.streams.iter().position(|s| s.encoding_idx == encoding) else {
+            return if found_by == FoundBy::Elimination {
+                None
+            } else {
+                self.start_stream(header.ssrc, encoding)
+            };
+        };
+        let stream = &mut self.streams[index];
+        let is_named = found_by == FoundBy::Name;
+        if !stream.may_change_ssrc(now, header.ssrc, is_named) || !self.ssrc_changes.take(now) {
+            return None;
+        }
+        *replaced = Some(stream.stats.ssrc());
+        stream.change_ssrc(now, header.ssrc, header.timestamp);
+        Some(index)
+    }
+
+    /// Retransmissions with an SSRC that no stream has.
+    #[cold]
+    fn new_rtx(
+        &mut self,
+        now: Instant,
+        header: &RtpHeader,
+        packet: &[u8],
+        replaced: &mut Option<Ssrc>,
+    ) -> Option<usize> {
+        // RFC 8852 §3.2: the repaired RID names the stream that is repaired. Without it, the only stream is.
+        let rid = header.read::<MediaId<'_>>(packet, self.ids.repaired_rid);
+        let index = match rid {
+            Some(rid) => self.streams.iter().position(|s| s.rid.as_deref() == Some(rid.0))?,
+            None if self.rtp_parameters.encodings.len() == 1 && self.streams.len() == 1 => 0,
+            None => return None,
+        };
+        let stream = &mut self.streams[index];
+        if let Some(rtx) = &stream.rtx {
+            let is_silent = rtx.heard_at().is_none_or(|at| now.saturating_duration_since(at) >= LONG_SILENCE);
+            if !is_silent || !self.ssrc_changes.take(now) {
+                return None;
+            }
+            *replaced = Some(rtx.ssrc());
+        }
+        stream.rtx = Some(RtxStreamStats::new(header.ssrc));
+        Some(index)
+    }
+
+    fn encoding_of(&self, header: &RtpHeader, packet: &[u8], found_by: FoundBy) -> Option<usize> {
         let encodings = &self.rtp_parameters.encodings;
         if let Some(index) = encodings.iter().position(|e| e.ssrc == Some(header.ssrc.0)) {
             return Some(index);
@@ -389,14 +543,20 @@ impl Producer {
         if let Some(rid) = rid {
             return encodings.iter().position(|e| e.rid.as_deref() == Some(rid.0));
         }
-        // One encoding without SSRC and RID: MID has led here.
-        (encodings.len() == 1 && encodings[0].ssrc.is_none() && encodings[0].rid.is_none()).then_some(0)
+        let [only] = &encodings[..] else { return None };
+        // MID has led here, or there is but one Producer.
+        let is_free = only.rid.is_none() && (only.ssrc.is_none() || found_by != FoundBy::Ssrc);
+        is_free.then_some(0)
+    }
+
+    /// The sender of an SSRC said goodbye.
+    pub fn on_bye(&mut self, ssrc: Ssrc) {
+        if let Some(stream) = self.stream_by_ssrc(ssrc) {
+            stream.on_bye();
+        }
     }
 
     fn start_stream(&mut self, ssrc: Ssrc, encoding_idx: usize) -> Option<usize> {
-        if self.streams.iter().any(|s| s.encoding_idx == encoding_idx) {
-            return None;
-        }
         let encoding = &self.rtp_parameters.encodings[encoding_idx];
         let codec = StreamCodec::of_encoding(&self.rtp_parameters, Some(encoding))?;
         self.streams.push(ProducerStream::new(
@@ -422,10 +582,12 @@ impl Producer {
 
 impl PayloadRoles {
     fn new(parameters: &RtpParameters, mapping: &RtpMapping) -> Self {
-        let mut roles = [Role::Unknown; 128];
+        let mut all = Self { roles: [Role::Unknown; 128], kinds: [CodecKind::Other; 128] };
         for entry in &mapping.codecs {
             let from = PayloadType(entry.payload_type & 0x7f);
-            roles[usize::from(from.0)] = match apt_of(parameters, from) {
+            let apt = apt_of(parameters, from);
+            all.kinds[usize::from(from.0)] = codec_kind_of(parameters, apt.unwrap_or(from));
+            all.roles[usize::from(from.0)] = match apt {
                 None => Role::Media(PayloadType(entry.mapped_payload_type)),
                 Some(media) => match mapping.codecs.iter().find(|c| c.payload_type == media.0) {
                     Some(media) => Role::Rtx(PayloadType(media.mapped_payload_type)),
@@ -433,11 +595,12 @@ impl PayloadRoles {
                 },
             };
         }
-        Self(roles)
+        all
     }
 
-    fn of(&self, payload_type: PayloadType) -> Role {
-        self.0[usize::from(payload_type.0 & 0x7f)]
+    fn of(&self, payload_type: PayloadType) -> (Role, CodecKind) {
+        let index = usize::from(payload_type.0 & 0x7f);
+        (self.roles[index], self.kinds[index])
     }
 }
 

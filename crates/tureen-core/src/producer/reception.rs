@@ -40,6 +40,8 @@ pub struct SeqTracker {
     expected_before: u64,
     /// One after the last number that did not fit.
     bad_seq: Option<u16>,
+    /// Cycle at which the next numbering begins, after a change of source.
+    next_cycle: Option<u64>,
     discarded: u64,
 }
 
@@ -119,10 +121,21 @@ impl SeqTracker {
         self.discarded
     }
 
+    /// Another source goes on with the stream: its numbers begin anew, and what was expected of the one before counts no
+    /// more. Extended numbers stay higher than all before.
+    pub fn change_source(&mut self) {
+        let next_cycle = self.current.map(|current| current.highest / CYCLE + 2).or(self.next_cycle);
+        *self = Self { next_cycle, discarded: self.discarded, ..Self::default() };
+    }
+
     fn begin(&mut self, seq: u16) -> SeqVerdict {
-        let extended = CYCLE + u64::from(seq);
+        let cycle = self.next_cycle.unwrap_or(1);
+        let extended = cycle * CYCLE + u64::from(seq);
         self.current = Some(Numbering { first: extended, highest: extended });
-        SeqVerdict::Accepted(extended)
+        match self.next_cycle.take() {
+            Some(_) => SeqVerdict::Restarted(extended),
+            None => SeqVerdict::Accepted(extended),
+        }
     }
 
     fn discard(&mut self) -> SeqVerdict {
@@ -279,6 +292,20 @@ mod tests {
         assert_eq!(seq.update_retransmitted(20_000), SeqVerdict::Discarded);
         assert_eq!(seq.update_retransmitted(20_001), SeqVerdict::Discarded);
         assert_eq!(seq.extended_highest(), 10_002);
+    }
+
+    #[test]
+    fn another_source_begins_anew_behind_all_before() {
+        let mut seq = SeqTracker::default();
+        seq.change_source();
+        assert_eq!(seq.update(65_000), SeqVerdict::Accepted(CYCLE + 65_000));
+        seq.update(1000);
+        seq.change_source();
+        seq.change_source();
+        let SeqVerdict::Restarted(extended) = seq.update(20_000) else { panic!("restart") };
+        assert!(extended >= 3 * CYCLE && extended as u16 == 20_000);
+        assert_eq!((seq.expected(), seq.extended_highest()), (1, 20_000));
+        assert!(seq.update(19_999).accepted().unwrap() > 2 * CYCLE + 1000);
     }
 
     #[test]

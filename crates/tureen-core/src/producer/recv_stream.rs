@@ -17,6 +17,12 @@ const DTX_RATE_WINDOW: Duration = Duration::from_millis(6000);
 const MAX_INTERPOLATION: Duration = Duration::from_millis(10_000);
 /// How far from the last `abs-capture-time` (mediasoup: `MaxAbsCaptureTimeInterpolationMs`).
 const MAX_EXTENSION_INTERPOLATION: Duration = Duration::from_millis(5_000);
+/// A sender whose reports did not say its clock for this long has none to tell: it sends none, or they are lost.
+const CLOCK_PATIENCE: Duration = Duration::from_secs(5);
+/// How long the packet is kept by which arrivals are told: the clocks of sender and receiver drift apart.
+const ARRIVAL_LIFETIME: Duration = Duration::from_secs(10);
+/// The largest round trip time believed. A sender that tells a longer one has a clock that was set in between.
+const MAX_RTT: Duration = Duration::from_secs(10);
 /// The smallest round trip time believed (mediasoup and libwebrtc).
 const MIN_RTT: Duration = Duration::from_millis(1);
 
@@ -76,6 +82,12 @@ pub struct RecvStreamStats {
     loss: LossCounter,
     jitter: JitterEstimator,
     highest_timestamp: Option<(u32, Instant)>,
+    /// The packet that came earliest by its timestamp, of late.
+    earliest: Option<(u32, Instant)>,
+    /// When the stream began, or its sender last told its clock.
+    clock_told_at: Option<Instant>,
+    /// The last report told no time.
+    without_clock: bool,
     /// Everything that was of use: media and repaired packets.
     transmission: Counter,
     transmission_rate: RateMeter,
@@ -99,6 +111,9 @@ impl RecvStreamStats {
             loss: LossCounter::default(),
             jitter: JitterEstimator::new(clock_rate),
             highest_timestamp: None,
+            earliest: None,
+            clock_told_at: None,
+            without_clock: false,
             transmission: Counter::default(),
             transmission_rate: RateMeter::new(if dtx { DTX_RATE_WINDOW } else { DEFAULT_RATE_WINDOW }),
             media_packets: 0,
@@ -146,14 +161,34 @@ impl RecvStreamStats {
         self.repaired += 1;
     }
 
+    /// Another source goes on with the stream, under this SSRC. Reports begin anew; totals go on.
+    pub fn change_source(&mut self, ssrc: Ssrc) {
+        self.ssrc = ssrc;
+        self.seq.change_source();
+        self.loss = LossCounter::default();
+        self.media_packets = 0;
+        self.jitter.reset();
+        (self.sender_report, self.abs_capture) = (None, None);
+        (self.earliest, self.clock_told_at, self.without_clock) = (None, None, false);
+    }
+
     /// Takes note of a sender report; `ntp` is 32.32 fixed point seconds.
     ///
     /// RFC 3550 §6.4.1: a sender without a wall clock may set the NTP timestamp to zero; such a report says
     /// nothing.
     pub fn handle_sender_report(&mut self, now: Instant, ntp: u64, rtp_timestamp: u32) {
+        self.without_clock = ntp == 0;
         if ntp != 0 {
             self.sender_report = Some(SenderReportTiming { ntp, rtp_timestamp, received_at: now });
+            self.clock_told_at = Some(now);
         }
+    }
+
+    /// Whether it is vain to wait for a report that tells the sender's clock.
+    pub fn lacks_clock(&self) -> bool {
+        let Some((_, newest)) = self.highest_timestamp else { return false };
+        let since = self.clock_told_at.map(|at| newest.saturating_duration_since(at));
+        self.without_clock || since.is_some_and(|since| since >= CLOCK_PATIENCE)
     }
 
     /// Takes note of `abs-capture-time` on a packet with this timestamp. A time of zero says nothing.
@@ -166,7 +201,7 @@ impl RecvStreamStats {
     }
 
     /// Takes note of an extended report's DLRR item about us (RFC 3611 §4.5) and returns the round trip time,
-    /// at least 1 ms.
+    /// at least 1 ms. One of more than 10 s is not believed.
     ///
     /// `compact_ntp` is the middle 32 bits of our NTP clock when it arrived, the clock of our receiver
     /// reference times; `last_rr` and `delay_since_last_rr` come from the item. There is no result while the
@@ -181,6 +216,9 @@ impl RecvStreamStats {
             return None;
         }
         let rtt = compact_ntp_interval(compact_ntp.wrapping_sub(delay_since_last_rr).wrapping_sub(last_rr));
+        if rtt > MAX_RTT {
+            return None;
+        }
         self.rtt = Some(rtt.max(MIN_RTT));
         self.rtt
     }
@@ -307,6 +345,25 @@ impl RecvStreamStats {
         self.highest_timestamp
     }
 
+    /// A timestamp and when it came, by which other streams of the sender can be compared: of late none came earlier.
+    pub fn earliest_arrival(&self) -> Option<(u32, Instant)> {
+        self.earliest
+    }
+
+    fn note_arrival(&mut self, now: Instant, timestamp: u32) {
+        let is_earliest = match self.earliest {
+            Some((at_timestamp, at)) if now.saturating_duration_since(at) < ARRIVAL_LIFETIME => {
+                let ticks = timestamp.wrapping_sub(at_timestamp).cast_signed();
+                let passed = now.saturating_duration_since(at).as_micros() as i64;
+                i64::from(ticks) * 1_000_000 >= passed * i64::from(self.clock_rate)
+            }
+            _ => true,
+        };
+        if is_earliest {
+            self.earliest = Some((timestamp, now));
+        }
+    }
+
     fn note_timestamp(&mut self, now: Instant, packet: &PacketInfo, verdict: SeqVerdict) {
         let Some(seq) = verdict.accepted() else { return };
         let newer = match self.highest_timestamp {
@@ -319,6 +376,8 @@ impl RecvStreamStats {
         };
         if newer {
             self.highest_timestamp = Some((packet.timestamp, now));
+            self.clock_told_at.get_or_insert(now);
+            self.note_arrival(now, packet.timestamp);
         }
     }
 
@@ -458,6 +517,34 @@ mod tests {
     }
 
     #[test]
+    fn sender_without_a_clock_is_not_waited_for() {
+        let t0 = Instant::now();
+        let mut stream = stream();
+        assert!(!stream.lacks_clock());
+        for seq in 0..60u16 {
+            stream.handle_packet(t0 + ms(100) * seq.into(), &packet(seq, u32::from(seq) * 9000));
+            assert_eq!(stream.lacks_clock(), seq >= 50);
+        }
+        stream.handle_sender_report(t0 + ms(6000), 7 << 32, 0);
+        assert!(!stream.lacks_clock());
+        stream.handle_sender_report(t0 + ms(6000), 0, 0);
+        assert!(stream.lacks_clock());
+    }
+
+    #[test]
+    fn arrivals_are_told_by_the_earliest_packet() {
+        let t0 = Instant::now();
+        let mut stream = stream();
+        for (seq, delay) in [(0, 50), (1, 20), (2, 90), (3, 20), (4, 60)] {
+            let at = t0 + ms(100) * seq + ms(delay);
+            stream.handle_packet(at, &packet(seq as u16, seq * 9000));
+        }
+        assert_eq!(stream.earliest_arrival(), Some((27_000, t0 + ms(320))));
+        stream.handle_packet(t0 + ms(11_000), &packet(5, 45_000));
+        assert_eq!(stream.earliest_arrival(), Some((45_000, t0 + ms(11_000))));
+    }
+
+    #[test]
     fn capture_time_of_the_extension_is_the_senders() {
         let mut stream = stream();
         assert_eq!(stream.capture_ntp_by_extension(0), None);
@@ -484,6 +571,9 @@ mod tests {
             "across the wrap"
         );
         assert_eq!(stream.handle_dlrr(0x1_0000, 0x1_0000, 0x100), Some(ms(1)), "clocks that disagree");
+        assert_eq!(stream.handle_dlrr(0x000b_0000, 0x1_0000, 0), Some(ms(10_000)));
+        assert_eq!(stream.handle_dlrr(0x000b_1000, 0x1_0000, 0), None, "a clock that was set");
+        assert_eq!(stream.handle_dlrr(0x1_0000, 0x1_0000, 0x100), Some(ms(1)));
         assert_eq!(stream.rtt(), Some(ms(1)));
     }
 

@@ -14,6 +14,8 @@ pub struct RtxStreamStats {
     loss: LossCounter,
     packets: u64,
     sender_report: Option<SenderReportTiming>,
+    /// When something of it came last.
+    heard_at: Option<Instant>,
 }
 
 impl RtxStreamStats {
@@ -25,7 +27,18 @@ impl RtxStreamStats {
             loss: LossCounter::default(),
             packets: 0,
             sender_report: None,
+            heard_at: None,
         }
+    }
+
+    /// Something of it came.
+    pub fn on_heard(&mut self, now: Instant) {
+        self.heard_at = Some(now);
+    }
+
+    /// When something of it came last.
+    pub fn heard_at(&self) -> Option<Instant> {
+        self.heard_at
     }
 
     /// Validates and counts a packet by the RTX stream's own sequence number. A discarded packet must be

@@ -4,17 +4,20 @@ use std::time::{Duration, Instant};
 
 use crate::api::{ProducerScore, RtpStreamDump, RtpStreamStats, StreamDirection};
 use crate::producer::codec::StreamCodec;
-use crate::producer::frames::FrameReader;
-use crate::producer::layer_rates::{LAYER_INACTIVITY, LayerRates};
+use crate::producer::frames::{FrameReader, ReadFrame};
+use crate::producer::layer_rates::{LAYER_INACTIVITY, LayerRates, MIN_PICTURES_WITHOUT};
 use crate::producer::nack_generator::NackGenerator;
 use crate::producer::packet_buffer::{ForwardedExtension, PacketBuffer, PacketBufferConfig, PacketInfo};
 use crate::producer::reception::SeqVerdict;
 use crate::producer::recv_stream::{self, RecvStreamStats};
 use crate::producer::rtx_stream::RtxStreamStats;
 use crate::producer::score::{MAX_SCORE, Score};
+use crate::producer::stream_identity::StreamIdentity;
 use crate::seq::SeenWindow;
 use crate::types::rtp_parameters::{MediaKind, RtpEncodingParameters};
-use crate::units::{PayloadType, Ssrc};
+use crate::units::{Bitrate, PayloadType, Ssrc};
+use crate::wire::codecs::CodecKind;
+use crate::wire::rtp::extensions::AbsCaptureTime;
 use crate::wire::rtp::{RTX_OSN_LEN, RtpHeader, rtx_original_sequence_number};
 
 /// Smallest retransmission ring; it grows with the stream's bitrate.
@@ -32,6 +35,12 @@ const MAX_BACKLOG_AGE: Duration = Duration::from_millis(500);
 
 /// How many packets may go with it.
 const MAX_BACKLOG: u64 = 500;
+
+/// As [`LAYER_INACTIVITY`], for a stream with discontinuous transmission (mediasoup `InactivityCheckIntervalWithDtx`).
+const DTX_INACTIVITY: Duration = Duration::from_secs(5);
+
+/// After this time in which no stream of a Producer came their score is 0, though they may go on any time.
+const SILENCE: Duration = Duration::from_secs(5);
 
 /// One encoding as it comes in.
 #[derive(Debug)]
@@ -53,7 +62,7 @@ pub struct ProducerStream {
     seen: SeenWindow,
     /// What consumers read.
     pub buffer: PacketBuffer,
-    /// Extended sequence numbers of this batch, in order of arrival.
+    /// Extended sequence numbers of this batch, in order: packets that were reordered within it are put right.
     pub arrivals: Vec<u64>,
     /// When the first packet came of those that wait for the end of their frame.
     frame_since: Option<Instant>,
@@ -74,9 +83,28 @@ pub struct ProducerStream {
     /// Number of spatial layers within the stream, and of temporal ones, as signalled.
     layer_counts: (u8, u8),
     last_packet_at: Option<Instant>,
-    /// Nothing has come for a while.
-    inactive: bool,
+    presence: Presence,
+    /// Pictures that came; at the last look for streams that have ended; and of the other streams since the last one came.
+    pictures: u32,
+    pictures_seen: u32,
+    pictures_elsewhere: u32,
+    newest_timestamp: u32,
+    known_bitrate: Bitrate,
+    lacks_clock: bool,
     dtx: bool,
+    /// What is added to the sender's timestamps: another source goes on where the one before ended.
+    timestamp_shift: u32,
+    identity: StreamIdentity,
+}
+
+/// Whether a stream comes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Presence {
+    Present,
+    /// Nothing came for a while, nor of the Producer's other streams: it may be a static picture.
+    Silent,
+    /// The other streams go on without it.
+    Ended,
 }
 
 /// Feedback sent for a stream.
@@ -103,6 +131,8 @@ pub struct IncomingPacket<'a> {
     pub payload: &'a [u8],
     /// The (original) sequence number.
     pub seq: u16,
+    /// How its payload is read, by its payload type.
+    pub kind: CodecKind,
     /// The media payload type as the router knows it.
     pub mapped_payload_type: PayloadType,
     /// Came by RTX.
@@ -114,6 +144,8 @@ pub struct IncomingPacket<'a> {
 pub enum Taken {
     /// It is stored and in line for the consumers.
     Stored {
+        /// Its extended sequence number.
+        seq: u64,
         /// A key frame starts with it.
         key_frame: bool,
         /// A layer or the stream has come (back) with it.
@@ -154,7 +186,13 @@ impl ProducerStream {
             layers: LayerRates::new(layer_counts.0, layer_counts.1, mode.ksvc()),
             layer_counts,
             last_packet_at: None,
-            inactive: false,
+            presence: Presence::Present,
+            pictures: 0,
+            pictures_seen: 0,
+            pictures_elsewhere: 0,
+            newest_timestamp: 0,
+            known_bitrate: Bitrate::ZERO,
+            lacks_clock: false,
             encoding_idx,
             rid: encoding.rid.clone(),
             rtx: encoding.rtx.as_ref().map(|rtx| RtxStreamStats::new(Ssrc(rtx.ssrc))),
@@ -170,6 +208,8 @@ impl ProducerStream {
             requests: FeedbackCounts::default(),
             restarted_at: None,
             dtx,
+            timestamp_shift: 0,
+            identity: StreamIdentity::new(encoding.rtx.is_some()),
             codec,
         }
     }
@@ -181,9 +221,13 @@ impl ProducerStream {
         incoming: &IncomingPacket<'_>,
         elements: impl Iterator<Item = (ForwardedExtension, &'e [u8])> + Clone,
     ) -> Taken {
+        let timestamp = incoming.header.timestamp.wrapping_add(self.timestamp_shift);
+        if !incoming.retransmission {
+            self.identity.on_heard(now);
+        }
         let info = recv_stream::PacketInfo {
             seq: incoming.seq,
-            timestamp: incoming.header.timestamp,
+            timestamp,
             size: incoming.packet.len(),
             payload_len: incoming.payload.len(),
         };
@@ -203,7 +247,12 @@ impl ProducerStream {
         let mut elements_of_descriptor =
             elements.clone().filter(|(kind, _)| *kind == ForwardedExtension::DependencyDescriptor);
         let descriptor = elements_of_descriptor.next().map(|(_, value)| value);
-        let frame = self.frames.read(incoming.payload, descriptor, seq > self.highest);
+        // A payload of another codec, comfort noise for one, tells nothing.
+        let frame = if incoming.kind == self.codec.kind {
+            self.frames.read(incoming.payload, descriptor, seq > self.highest)
+        } else {
+            ReadFrame::other()
+        };
         let key_frame = frame.key_frame;
         if let Some(nack) = &mut self.nack {
             let repaired = nack.handle_packet(now, seq, key_frame, incoming.retransmission);
@@ -217,7 +266,7 @@ impl ProducerStream {
         }
         let stored = PacketInfo {
             seq,
-            timestamp: incoming.header.timestamp,
+            timestamp,
             marker: incoming.header.marker,
             payload_type: incoming.mapped_payload_type.0,
             key_frame,
@@ -226,49 +275,131 @@ impl ProducerStream {
         if !self.seen.insert(seq) || !self.buffer.insert(now, stored, elements, incoming.payload) {
             return Taken::Discarded;
         }
-        self.arrivals.push(seq);
+        match self.arrivals.last() {
+            Some(&last) if seq < last => {
+                let at = self.arrivals.partition_point(|&arrived| arrived < seq);
+                self.arrivals.insert(at, seq);
+            }
+            _ => self.arrivals.push(seq),
+        }
         if seq > self.highest && !incoming.payload.is_empty() {
             let waits = self.codec.has_key_frames() && !incoming.header.marker;
             self.frame_since = waits.then(|| self.frame_since.unwrap_or(now));
+            let is_next = self.pictures == 0 || self.newest_timestamp != stored.timestamp;
+            self.pictures = self.pictures.wrapping_add(is_next.into());
+            self.newest_timestamp = stored.timestamp;
         }
         self.highest = self.highest.max(seq);
         if key_frame {
             self.note_key_frame(now, seq, stored.timestamp);
         }
-        let mut layers_changed = self.last_packet_at.is_none();
-        self.last_packet_at = Some(now);
+        // Padding says nothing of a stream: senders probe with it where they send no media.
+        let mut layers_changed = false;
         if !incoming.payload.is_empty() {
-            layers_changed |= self.layers.add(now, &frame.info, incoming.packet.len());
+            layers_changed |= self.last_packet_at.replace(now).is_none();
+            layers_changed |= self.layers.add(now, &frame.info, incoming.packet.len(), self.pictures);
+            if std::mem::replace(&mut self.presence, Presence::Present) != Presence::Present {
+                self.score.reset(MAX_SCORE);
+                layers_changed = true;
+            }
         }
-        if std::mem::take(&mut self.inactive) {
-            self.score.reset(MAX_SCORE);
-            layers_changed = true;
-        }
-        Taken::Stored { key_frame, layers_changed }
+        Taken::Stored { seq, key_frame, layers_changed }
     }
 
-    /// Notes what has not come for a while: layers and, with `whole`, the stream itself, whose score becomes 0. True
-    /// when something has ended.
-    pub fn check_inactivity(&mut self, now: Instant, whole: bool) -> bool {
-        let idle =
-            self.last_packet_at.is_some_and(|at| now.saturating_duration_since(at) >= LAYER_INACTIVITY);
-        let ended = whole && idle && !self.inactive;
-        if ended {
-            self.inactive = true;
+    /// Whether another SSRC may go on with the stream, now that a packet of it came.
+    pub fn may_change_ssrc(&mut self, now: Instant, ssrc: Ssrc, named: bool) -> bool {
+        self.identity.may_change(now, ssrc, named)
+    }
+
+    /// The stream goes on with another SSRC, of which a packet with this timestamp came. Numbers and timestamps continue;
+    /// consumers need a key frame.
+    pub fn change_ssrc(&mut self, now: Instant, ssrc: Ssrc, timestamp: u32) {
+        if let Some((highest, at)) = self.stats.highest_timestamp() {
+            let passed = now.saturating_duration_since(at).as_micros();
+            let ticks = (passed * u128::from(self.codec.clock_rate) / 1_000_000) as u32;
+            self.timestamp_shift = highest.wrapping_add(ticks.max(1)).wrapping_sub(timestamp);
+        }
+        self.identity.change(now, self.stats.ssrc());
+        if !self.identity.rtx_is_signalled {
+            self.rtx = None;
+        }
+        self.stats.change_source(ssrc);
+        self.frames = FrameReader::new(self.codec.kind);
+    }
+
+    /// The sender of the stream said goodbye (RFC 3550 §6.6).
+    pub fn on_bye(&mut self) {
+        self.identity.has_left = true;
+    }
+
+    /// Takes note of a sender report; see [`RecvStreamStats::handle_sender_report`].
+    pub fn handle_sender_report(&mut self, now: Instant, ntp: u64, rtp_timestamp: u32) {
+        self.stats.handle_sender_report(now, ntp, rtp_timestamp.wrapping_add(self.timestamp_shift));
+    }
+
+    /// Takes note of `abs-capture-time` on a packet with this timestamp.
+    pub fn handle_abs_capture_time(&mut self, rtp_timestamp: u32, time: AbsCaptureTime) {
+        self.stats.handle_abs_capture_time(rtp_timestamp.wrapping_add(self.timestamp_shift), time);
+    }
+
+    /// Pictures that came since the last look for streams that have ended.
+    pub fn pictures_since_check(&self) -> u32 {
+        self.pictures.wrapping_sub(self.pictures_seen)
+    }
+
+    /// Notes which layers have not come for a while although the stream did, and, given how many pictures came of the
+    /// Producer's other streams since the last time, whether those go on without this one. True when something has ended, or
+    /// the stream can be aligned with the others now because its sender has no clock to be waited for.
+    pub fn check_inactivity(&mut self, now: Instant, elsewhere: Option<u32>) -> bool {
+        let ended = self.layers.check(now, self.pictures);
+        let (Some(elsewhere), Some(last)) = (elsewhere, self.last_packet_at) else { return ended };
+        let lacked_clock = std::mem::replace(&mut self.lacks_clock, self.stats.lacks_clock());
+        let ended = ended || lacked_clock != self.lacks_clock;
+        if self.pictures_since_check() > 0 {
+            self.pictures_elsewhere = 0;
+        } else {
+            self.pictures_elsewhere = self.pictures_elsewhere.saturating_add(elsewhere);
+        }
+        self.pictures_seen = self.pictures;
+        let idle = now.saturating_duration_since(last);
+        let limit = if self.dtx { DTX_INACTIVITY } else { LAYER_INACTIVITY };
+        let before = self.presence;
+        if idle >= limit && self.pictures_elsewhere >= MIN_PICTURES_WITHOUT {
+            self.presence = Presence::Ended;
+        } else if idle >= SILENCE && before == Presence::Present {
+            self.presence = Presence::Silent;
+        }
+        if before == Presence::Present && before != self.presence {
             self.score.reset(0);
         }
-        self.layers.check(now) || ended
+        ended || before != self.presence
     }
 
-    /// Whether its packets come.
+    /// Whether its packets come, or would if there was something to show.
     pub fn is_alive(&self) -> bool {
-        self.last_packet_at.is_some() && self.score.score() > 0
+        self.last_packet_at.is_some()
+            && match self.presence {
+                Presence::Present => self.score.score() > 0,
+                Presence::Silent => true,
+                Presence::Ended => false,
+            }
     }
 
-    /// Whether the sender's reports tell when its newest packet was captured.
-    pub fn is_reported(&self) -> bool {
+    /// Its bitrate; while it is silent, what it was before.
+    pub fn bitrate(&mut self, now: Instant) -> Bitrate {
+        let measured = self.stats.bitrate(now);
+        if !measured.is_zero() {
+            self.known_bitrate = measured;
+        }
+        self.known_bitrate
+    }
+
+    /// Whether it can be told when its newest packet was captured: by the sender's reports or, if those don't tell, by when
+    /// it came.
+    pub fn is_alignable(&self) -> bool {
         let newest = self.stats.highest_timestamp();
         newest.is_some_and(|(timestamp, _)| self.stats.capture_ntp(timestamp).is_some())
+            || self.stats.lacks_clock()
     }
 
     /// Highest extended sequence number so far.
@@ -344,7 +475,8 @@ impl ProducerStream {
 
     /// Brings the score up to date after a report. True when it changed.
     pub fn update_score(&mut self) -> bool {
-        self.score.update(self.stats.score_totals(), self.rtx.is_some(), self.inactive).is_some()
+        let is_silent = self.presence != Presence::Present;
+        self.score.update(self.stats.score_totals(), self.rtx.is_some(), is_silent).is_some()
     }
 
     /// Score in the words of the API.

@@ -51,6 +51,11 @@ impl Link {
         matches!(self, Self::WebRtc(_) | Self::Plain(_))
     }
 
+    /// Whether the application has made it between servers, or to itself: it is trusted, and carries what many clients send.
+    pub fn is_between_servers(&self) -> bool {
+        !matches!(self, Self::WebRtc(_))
+    }
+
     /// ICE and DTLS, of a WebRtcTransport.
     pub fn webrtc(&self) -> Option<&WebRtcLink> {
         match self {

@@ -116,7 +116,7 @@ impl Worker {
         let Some(control) = transport.send_control.as_mut().filter(|control| control.repairs_ahead()) else {
             return;
         };
-        let mut room = self.limits.pending_resends.saturating_sub(transport.resends.len());
+        let mut room = self.limits.resends_by(&transport.link).saturating_sub(transport.resends.len());
         for missing in control.controller.missing() {
             let Some(Recent { consumer: consumer_key, resend }) = control.repairs.take_sent(missing.seq)
             else {

@@ -202,19 +202,15 @@ impl Worker {
         if self.producer_ids.contains_key(&options.id) {
             return Err(RequestError::Duplicate { kind: "Producer", id: options.id.to_string() });
         }
+        let declared = self.declared_streams(transport_key) + options.rtp_parameters.encodings.len();
         let transport = &mut self.transports[transport_key];
-        let known: usize =
-            transport.producers.iter().map(|&p| self.producers[p].rtp_parameters.encodings.len()).sum();
-        if known + options.rtp_parameters.encodings.len() > self.limits.streams_per_transport {
-            let text = format!(
-                "transport {} would receive more than {} streams",
-                transport.id, self.limits.streams_per_transport
-            );
+        let limit = self.limits.streams_by(&transport.link);
+        if declared > limit {
+            let text = format!("transport {} would receive more than {limit} streams", transport.id);
             return Err(RequestError::Failed(text));
         }
         let id = options.id.clone();
-        let (ring, age) = (self.limits.retransmission_bytes, self.limits.retransmission_age);
-        let producer = Producer::new(options, transport_key, ring, age)?;
+        let producer = Producer::new(options, transport_key, &self.limits)?;
         let parameters = producer.rtp_parameters.clone();
         let ids = *producer.extension_ids();
         let cname = producer.cname().to_owned();
@@ -224,6 +220,9 @@ impl Worker {
             self.producers.remove(key);
             return Err(error);
         }
+        if let Some(opener) = &mut transport.opener {
+            opener.set_max_streams(self.limits.srtp_streams_by(&transport.link, declared));
+        }
         transport.learn_extension_ids(&ids);
         transport.clocks.add(&cname, ids.abs_capture_time.is_some());
         transport.learn_feedback(now, Feedback::of(&parameters));
@@ -231,6 +230,12 @@ impl Worker {
         self.producer_ids.insert(id, key);
         self.send_remb(now, transport_key);
         Ok(Response::Produced { stream_type })
+    }
+
+    /// Streams that the Producers of a transport may send.
+    pub(super) fn declared_streams(&self, key: TransportKey) -> usize {
+        let producers = self.transports.get(key).into_iter().flat_map(|transport| &transport.producers);
+        producers.map(|&producer| self.producers[producer].rtp_parameters.encodings.len()).sum()
     }
 
     pub(super) fn close_producer(&mut self, now: Instant, key: ProducerKey) {

@@ -5,6 +5,7 @@ use std::time::Instant;
 use super::Worker;
 use super::ingress::DropReason;
 use crate::api::{Injection, ProducerId, TransportId};
+use crate::producer::FoundBy;
 use crate::transport::link::Link;
 use crate::wire::rtcp::RtcpCompound;
 use crate::wire::rtp::RtpHeader;
@@ -37,7 +38,7 @@ impl Worker {
             return Err(DropReason::TooLong);
         }
         let header = RtpHeader::parse(packet).map_err(|_| DropReason::MalformedRtp)?;
-        self.produce_rtp(now, key, &header, packet)
+        self.produce_rtp(now, key, FoundBy::Name, &header, packet)
     }
 
     fn inject_rtcp(&mut self, now: Instant, id: &TransportId, packet: &[u8]) -> Result<(), DropReason> {

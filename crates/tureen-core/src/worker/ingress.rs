@@ -11,12 +11,13 @@ use crate::dtls::{self, SrtpKeys};
 use crate::ice::{IceEvent, IceState, IceVerdict};
 use crate::io::{Datagram, Tuple};
 use crate::keys::{ConsumerKey, ProducerKey, TransportKey};
-use crate::producer::Handled;
 use crate::producer::stream::Taken;
+use crate::producer::{FoundBy, Handled};
 use crate::sctp;
 use crate::srtp::{SrtpError, SrtpSealer};
 use crate::transport::link::Link;
 use crate::transport::protection::{Opener, Sealer};
+use crate::transport::rtp_listener::Found;
 use crate::transport::webrtc::ice_state;
 use crate::types::data_structures::{DtlsState, TraceEventDirection};
 use crate::types::rtp_parameters::MediaKind;
@@ -55,6 +56,11 @@ pub enum DropReason {
     NoProducer,
     /// A data message longer than may be sent or taken.
     MessageTooLong,
+    /// Another SSRC for a stream that still comes, or that has changed it too often; or a packet that names a Producer but
+    /// none of its streams.
+    UnexpectedSsrc,
+    /// A payload type that was not negotiated. If the packet's SSRC is known its number counts as received.
+    UndeclaredPayloadType,
     /// A sequence number out of place, an unrequested retransmission, or a full buffer.
     Discarded,
     /// A packet of the application for something that is not on a DirectTransport.
@@ -70,7 +76,7 @@ pub enum DropReason {
 }
 
 impl DropReason {
-    const ALL: [(Self, &'static str); 19] = [
+    const ALL: [(Self, &'static str); 21] = [
         (Self::UnknownProtocol, "unknown-protocol"),
         (Self::MalformedStun, "malformed-stun"),
         (Self::RefusedStun, "refused-stun"),
@@ -84,6 +90,8 @@ impl DropReason {
         (Self::TooManyStreams, "too-many-streams"),
         (Self::NoProducer, "no-producer"),
         (Self::MessageTooLong, "message-too-long"),
+        (Self::UnexpectedSsrc, "unexpected-ssrc"),
+        (Self::UndeclaredPayloadType, "undeclared-payload-type"),
         (Self::Discarded, "discarded"),
         (Self::NotDirect, "not-direct"),
         (Self::TooLong, "too-long"),
@@ -514,12 +522,19 @@ impl Worker {
                 self.timers.arm(Timer::TransportCc(key), at);
             }
         }
-        let producer_key =
-            transport.listener.find(header, packet, &transport.recv_ids).ok_or(DropReason::NoProducer)?;
+        let (producer_key, found_by) = match transport.listener.find(header, packet, &transport.recv_ids) {
+            Found::Known(key) => (key, FoundBy::Ssrc),
+            Found::Named(key) => (key, FoundBy::Name),
+            // Alone on a port: its sender has restarted.
+            Found::Unnamed if matches!(transport.link, Link::Plain(_)) && transport.producers.len() == 1 => {
+                (transport.producers[0], FoundBy::Elimination)
+            }
+            Found::Unnamed | Found::Unknown => return Err(DropReason::NoProducer),
+        };
         if !is_reported && transport.receive_side.is_some() {
             self.estimate_incoming(now, key, producer_key, header, packet);
         }
-        self.produce_rtp(now, producer_key, header, packet)
+        self.produce_rtp(now, producer_key, found_by, header, packet)
     }
 
     /// Hands a packet to its Producer.
@@ -527,21 +542,32 @@ impl Worker {
         &mut self,
         now: Instant,
         producer_key: ProducerKey,
+        found_by: FoundBy,
         header: &RtpHeader,
         packet: &[u8],
     ) -> Result<(), DropReason> {
         let producer = self.producers.get_mut(producer_key).ok_or(DropReason::NoProducer)?;
         let transport = self.transports.get_mut(producer.transport).ok_or(DropReason::UnknownTuple)?;
         let streams_before = producer.streams.len();
-        let handled = producer.handle_rtp(now, header, packet, &mut transport.clocks);
+        let handled = producer.handle_rtp(now, found_by, header, packet, &mut transport.clocks);
         let traffic = &mut transport.traffic;
         if handled.retransmission { &mut traffic.rtx_received } else { &mut traffic.rtp_received }.add(
             now,
             1,
             packet.len(),
         );
+        if found_by != FoundBy::Ssrc {
+            if handled.stream.is_none() {
+                return Err(DropReason::UnexpectedSsrc);
+            }
+            transport.listener.learn(header.ssrc, producer_key);
+        }
+        if let Some(before) = handled.replaced {
+            transport.listener.forget(before, producer_key);
+        }
 
-        let begun = producer.streams.len() > streams_before;
+        let begun = producer.streams.len() > streams_before
+            || (handled.replaced.is_some() && !handled.retransmission);
         if begun && !producer.paused && producer.kind == MediaKind::Video {
             // What came before the first packet we saw may be the key frame that decoders need.
             if !handled.taken.is_key_frame() && !producer.consumers.is_empty() {
@@ -549,7 +575,7 @@ impl Worker {
             }
         }
         let feedback_due = producer.has_feedback(handled.stream);
-        let Taken::Stored { key_frame, layers_changed } = handled.taken else {
+        let Taken::Stored { key_frame, layers_changed, .. } = handled.taken else {
             if feedback_due {
                 self.poll_producer_feedback(now, producer_key);
             }
@@ -563,6 +589,12 @@ impl Worker {
         let observed = !producer.observers.is_empty() && !producer.paused;
         if !std::mem::replace(&mut producer.queued, true) {
             self.dirty_producers.push(producer_key);
+        }
+        if handled.undeclared {
+            if feedback_due {
+                self.poll_producer_feedback(now, producer_key);
+            }
+            return Err(DropReason::UndeclaredPayloadType);
         }
         if feedback_due {
             self.poll_producer_feedback(now, producer_key);
@@ -659,7 +691,15 @@ impl Worker {
             RtcpPacket::TransportCc(feedback) => self.on_transport_cc(now, key, feedback),
             RtcpPacket::Remb(remb) => self.on_remb(now, key, remb.bitrate),
             RtcpPacket::Xr(report) => self.on_extended_report(now, key, report),
-            RtcpPacket::Nack(_) | RtcpPacket::Sdes(_) | RtcpPacket::Bye(_) | RtcpPacket::Unknown { .. } => {}
+            RtcpPacket::Bye(bye) => bye.ssrcs.iter().for_each(|ssrc| self.on_bye(key, ssrc)),
+            RtcpPacket::Nack(_) | RtcpPacket::Sdes(_) | RtcpPacket::Unknown { .. } => {}
+        }
+    }
+
+    fn on_bye(&mut self, key: TransportKey, ssrc: Ssrc) {
+        let producer = self.transports.get(key).and_then(|transport| transport.listener.by_ssrc(ssrc));
+        if let Some(producer) = producer.and_then(|producer| self.producers.get_mut(producer)) {
+            producer.on_bye(ssrc);
         }
     }
 
@@ -690,7 +730,7 @@ impl Worker {
         }
         if let Some(transport) = self.transports.get_mut(key) {
             transport.feedback_budget.spend(named);
-            let room = self.limits.pending_resends.saturating_sub(transport.resends.len());
+            let room = self.limits.resends_by(&transport.link).saturating_sub(transport.resends.len());
             transport
                 .resends
                 .extend(resends.iter().take(room).map(|&resend: &Resend| (consumer_key, resend)));

@@ -56,6 +56,7 @@ use crate::keys::{ConsumerKey, DataConsumerKey, DataProducerKey, ObserverKey, Pr
 use crate::producer::Producer;
 use crate::timers::TimerQueue;
 use crate::transport::Transport;
+use crate::transport::link::Link;
 use crate::units::Bitrate;
 use crate::wire::rtcp::{NtpTime, ReportBlock};
 use egress::Egress;
@@ -91,8 +92,11 @@ pub struct Limits {
     /// TCP streams of one remote address on one listener that have not had a connectivity check yet. Those that have are
     /// bounded by `tuples_per_transport`.
     pub unchecked_streams_per_address: usize,
-    /// Streams that one remote side may send on one transport; each costs about 4 KB and its retransmission buffer.
+    /// Streams that one client may send on its WebRtcTransport; each costs about 4 KB and its retransmission buffer.
     pub streams_per_transport: usize,
+    /// The same for links that the application has made between servers: Pipe-, Plain- and DirectTransports. A pipe carries
+    /// all streams of a room, a gateway those of all its callers (mediasoup has no bound).
+    pub streams_per_link: usize,
     /// SSRCs of a remote side whose SRTP state is known at a time, of RTP and apart from them of RTCP, RTX included: some 170
     /// bytes each, and up to 16 times as many that were known before at 28 bytes. Beyond it the one that has been silent
     /// longest makes room; should it come back, what was reordered is lost. Twice `streams_per_transport` at least.
@@ -107,10 +111,15 @@ pub struct Limits {
     pub retransmission_bytes: usize,
     /// How long a packet can be asked for again (mediasoup: 2 s).
     pub retransmission_age: Duration,
+    /// How often streams of a Producer may go on with another SSRC at once; once more each second. Each time its consumers
+    /// need a key frame.
+    pub ssrc_changes: u32,
     /// Datagrams other than media (STUN, DTLS, RTCP) that wait to be sent.
     pub control_datagrams: usize,
     /// Retransmissions that wait on one transport.
     pub pending_resends: usize,
+    /// The same on a link between servers, as in `streams_per_link`.
+    pub pending_resends_per_link: usize,
     /// Between two key frames that one consumer causes by PLI, FIR, a request of the application or being resumed; the first
     /// one comes at once. While it keeps asking earlier the interval doubles. A request that another consumer has made
     /// already costs nothing, and pipe consumers, which speak for many, are not bounded (mediasoup has no such bound).
@@ -145,13 +154,16 @@ impl Default for Limits {
             streams_per_listener: 8192,
             unchecked_streams_per_address: 64,
             streams_per_transport: 128,
+            streams_per_link: 65_536,
             srtp_streams_per_transport: 256,
             srtp_streams_per_pipe: 8192,
             ended_streams_per_transport: 1 << 18,
             retransmission_bytes: 2 << 20,
             retransmission_age: Duration::from_secs(2),
+            ssrc_changes: 8,
             control_datagrams: 4096,
             pending_resends: 512,
+            pending_resends_per_link: 16_384,
             key_frame_interval: Duration::from_secs(1),
             key_frame_interval_max: Duration::from_secs(8),
             layer_switch_interval: Duration::from_millis(250),
@@ -162,6 +174,28 @@ impl Default for Limits {
             frame_gathering: Duration::from_millis(1),
             sctp_cookie_lifetime: crate::sctp::COOKIE_LIFETIME,
         }
+    }
+}
+
+impl Limits {
+    /// Streams that may come by a link.
+    pub(crate) fn streams_by(&self, link: &Link) -> usize {
+        if link.is_between_servers() { self.streams_per_link } else { self.streams_per_transport }
+    }
+
+    /// SSRCs whose SRTP state is known at a time, where so many streams are declared: a link between servers has room for all
+    /// of them and their retransmissions.
+    pub(crate) fn srtp_streams_by(&self, link: &Link, declared: usize) -> usize {
+        match link {
+            Link::Pipe(_) => self.srtp_streams_per_pipe.max(2 * declared),
+            Link::Plain(_) => self.srtp_streams_per_transport.max(2 * declared),
+            Link::WebRtc(_) | Link::Direct => self.srtp_streams_per_transport,
+        }
+    }
+
+    /// Retransmissions that may wait to leave by a link.
+    pub(crate) fn resends_by(&self, link: &Link) -> usize {
+        if link.is_between_servers() { self.pending_resends_per_link } else { self.pending_resends }
     }
 }
 

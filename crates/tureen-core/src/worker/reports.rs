@@ -12,6 +12,7 @@ use crate::transport::link::Path;
 use crate::types::data_structures::{SrTraceInfo, TraceEventDirection};
 use crate::types::rtp_parameters::MediaKind;
 use crate::units::Ssrc;
+use crate::wire::rtcp::NtpTime;
 use crate::wire::rtcp::{
     CompoundParts, DlrrEntry, FirEntry, ReportBlock, SenderInfo, SenderReport, TransportCcHeader, Xr,
     XrBlock, write_fir, write_nack, write_pli, write_receiver_report, write_remb, write_sdes_cname,
@@ -29,6 +30,12 @@ const AUDIO_INTERVAL: Duration = Duration::from_millis(5000);
 
 /// Longest RTCP datagram before encryption: what every path carries.
 const MAX_RTCP: usize = 1200;
+
+/// How long media may have been on its way when it comes, in 32.32 fixed point seconds.
+const MAX_CAPTURE_DELAY: i64 = 5 << 32;
+
+/// By how much the capture of media may be later than its arrival: a sender's clock is not known better.
+const MAX_CLOCK_ERROR: i64 = 1 << 31;
 
 /// SSRC of reports by which this side, sending nothing itself, speaks (as mediasoup).
 const REPORTER: Ssrc = Ssrc(0);
@@ -243,7 +250,9 @@ impl Worker {
             let Some((stream, offset)) = consumer.shown(index, &producer.streams) else { continue };
             let Some((timestamp, seen_at)) = stream.stats.highest_timestamp() else { continue };
             let captured = clock.and_then(|clock| clock.captured_at(&stream.stats, timestamp));
-            let captured = captured.unwrap_or_else(|| self.clock.ntp(seen_at));
+            let seen = self.clock.ntp(seen_at);
+            // A sender whose clock was set tells a time that can't be.
+            let captured = captured.filter(|captured| is_capture_of(*captured, seen)).unwrap_or(seen);
             let captured = (captured, timestamp.wrapping_sub(offset));
             let Some(report) = outlet.stream.sender_report(now, ntp, captured) else { continue };
             let info = SenderInfo {
@@ -316,9 +325,9 @@ impl Worker {
         let mut alignable = false;
         for stream in &mut producer.streams {
             if stream.stats.ssrc() == report.sender_ssrc {
-                let was_reported = stream.is_reported();
-                stream.stats.handle_sender_report(now, info.ntp_time.0, info.rtp_timestamp);
-                alignable |= !was_reported && stream.is_reported();
+                let was_alignable = stream.is_alignable();
+                stream.handle_sender_report(now, info.ntp_time.0, info.rtp_timestamp);
+                alignable |= !was_alignable && stream.is_alignable();
                 let cname = producer.rtp_parameters.rtcp.cname.as_deref().unwrap_or_default();
                 if let Some(clock) = transport.clocks.get_mut(cname) {
                     clock.on_sender_report(now, ntp, &stream.stats);
@@ -420,6 +429,13 @@ impl Worker {
 fn worst_remote_loss(consumers: &Consumers, keys: &[ConsumerKey], encoding: usize) -> u8 {
     let active = keys.iter().filter_map(|&key| consumers.get(key)).filter(|consumer| consumer.is_active());
     active.filter_map(|consumer| consumer.remote_loss(encoding)).max().unwrap_or(0)
+}
+
+/// Whether media that came at an instant can have been captured then: before, and not much longer than encoders, pacers and
+/// networks hold it up. Clocks are known to some 100 ms.
+fn is_capture_of(captured: NtpTime, seen: NtpTime) -> bool {
+    let held_up = seen.since(captured);
+    (-MAX_CLOCK_ERROR..=MAX_CAPTURE_DELAY).contains(&held_up)
 }
 
 fn wire_block(block: &crate::producer::recv_stream::ReportBlock) -> ReportBlock {

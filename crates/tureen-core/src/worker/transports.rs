@@ -210,6 +210,7 @@ impl Worker {
 
     pub(super) fn connect_plain(&mut self, now: Instant, id: &TransportId, remote: &ConnectPlain) -> Answer {
         let key = self.find_transport(id)?;
+        let declared = self.declared_streams(key);
         let transport = &mut self.transports[key];
         let Link::Plain(link) = &mut transport.link else {
             return Err(wrong_kind(id, "PlainTransport"));
@@ -224,7 +225,7 @@ impl Worker {
             self.latching.extend(link.sockets().map(|socket| (socket, key)));
         }
         if let Some((sealer, mut opener)) = connection.protection {
-            opener.set_max_streams(self.limits.srtp_streams_per_transport);
+            opener.set_max_streams(self.limits.srtp_streams_by(&transport.link, declared));
             transport.set_protection(sealer, opener);
         }
         self.tuples.extend(connection.tuples.into_iter().map(|tuple| (tuple, key)));
@@ -260,13 +261,14 @@ impl Worker {
 
     pub(super) fn connect_pipe(&mut self, now: Instant, id: &TransportId, remote: &ConnectPipe) -> Answer {
         let key = self.find_transport(id)?;
+        let declared = self.declared_streams(key);
         let transport = &mut self.transports[key];
         let Link::Pipe(link) = &mut transport.link else {
             return Err(wrong_kind(id, "PipeTransport"));
         };
         let (tuple, protection) = link.connect(remote)?;
         if let Some((sealer, mut opener)) = protection {
-            opener.set_max_streams(self.limits.srtp_streams_per_pipe);
+            opener.set_max_streams(self.limits.srtp_streams_by(&transport.link, declared));
             transport.set_protection(sealer, opener);
         }
         self.tuples.insert(tuple, key);

@@ -342,9 +342,13 @@ impl Layered {
             let mut thinned = None;
             for temporal in 0..=highest {
                 let measured = stream.layers.bitrate(now, inner, temporal);
-                let bitrate = measured.unwrap_or_else(|| stream.stats.bitrate(now));
+                let mut bitrate = measured.unwrap_or_else(|| stream.bitrate(now));
                 if bitrate.is_zero() {
-                    break;
+                    if !lowest || temporal > 0 {
+                        break;
+                    }
+                    // It comes, however seldom.
+                    bitrate = Bitrate::bps(1);
                 }
                 if !lowest {
                     out.truncate(before);
@@ -403,7 +407,7 @@ impl Layered {
     /// A packet that this consumer's remote side can't take.
     pub fn leave_out(&mut self, arrival: &Arrival<'_>, rewriter: &mut SeqRewriter) {
         if self.source == Some(arrival.encoding()) && !self.sync_required {
-            rewriter.skip(arrival.packet.info.seq);
+            rewriter.skip_of(arrival.encoding(), arrival.packet.info.seq);
         }
     }
 
@@ -428,11 +432,11 @@ impl Layered {
         }
         if arrival.packet.payload.is_empty() {
             // Padding of the sender's bandwidth probes is of no use further on.
-            rewriter.skip(info.seq);
+            rewriter.skip_of(encoding, info.seq);
             return Decision::Drop;
         }
         let Some(selected) = self.selector.select(arrival.packet, arrival.stream().frames.structure()) else {
-            rewriter.skip(info.seq);
+            rewriter.skip_of(encoding, info.seq);
             self.numbers.skip(encoding, &info.frame);
             return Decision::Drop;
         };
@@ -440,17 +444,23 @@ impl Layered {
         self.send(now, arrival, rewriter, mapped.epoch, selected, false)
     }
 
-    /// A packet that comes after later ones of its source leaves with the number that was left free for it.
+    /// A packet that comes after later ones of its source leaves with the number that was left free for it, or gives it
+    /// back.
     fn decide_late(&mut self, now: Instant, arrival: &Arrival<'_>, rewriter: &mut SeqRewriter) -> Decision {
-        let info = &arrival.packet.info;
-        let mapped = rewriter.lookup(arrival.encoding(), info.seq).filter(|mapped| mapped.late);
+        let (encoding, info) = (arrival.encoding(), &arrival.packet.info);
+        let mapped = rewriter.lookup(encoding, info.seq).filter(|mapped| mapped.late);
         let Some(Mapped { epoch, limit, .. }) = mapped else { return Decision::Drop };
         if arrival.packet.payload.is_empty() {
+            rewriter.skip_of(encoding, info.seq);
             return Decision::Drop;
         }
         match self.selector.select_late(arrival.packet, limit) {
             Some(selected) => self.send(now, arrival, rewriter, epoch, selected, false),
-            None => Decision::Drop,
+            None => {
+                rewriter.skip_of(encoding, info.seq);
+                self.numbers.skip(encoding, &info.frame);
+                Decision::Drop
+            }
         }
     }
 

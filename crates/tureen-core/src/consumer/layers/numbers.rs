@@ -56,14 +56,10 @@ impl FrameNumbers {
         self.rewriter.forget(source);
     }
 
-    /// A frame is left out.
+    /// A frame is left out; each of its packets says so.
     pub(super) fn skip(&mut self, source: u8, frame: &FrameInfo) {
-        let number = u64::from(frame.number);
-        if self.mode == Mode::Close
-            && frame.is(FrameInfo::HAS_NUMBER)
-            && self.rewriter.lookup(source, number).is_some_and(|mapped| !mapped.late)
-        {
-            self.rewriter.skip(number);
+        if self.mode == Mode::Close && frame.is(FrameInfo::HAS_NUMBER) {
+            self.rewriter.skip_of(source, frame.number.into());
         }
     }
 

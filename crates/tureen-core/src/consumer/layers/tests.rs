@@ -124,6 +124,7 @@ impl Bench {
             packet: &bytes,
             payload: &bytes[len..],
             seq: packet.seq,
+            kind: self.streams[packet.stream].codec.kind,
             mapped_payload_type: PayloadType(96),
             retransmission: false,
         };

@@ -3,15 +3,21 @@
 //! Each encoding of a simulcast has timestamps of its own. The one that is sent first is the reference; others are
 //! shifted so that what was captured at the same instant has the same timestamp, by the sender's reports or
 //! `abs-capture-time`. As in mediasoup, a stream that has not reported yet is not gone over to, unless the reference has died.
+//! Where the sender has no clock, or not the same one for both streams, they are aligned by when their packets came.
 
 use std::time::{Duration, Instant};
 
 use super::stream_of;
+use crate::producer::recv_stream::RecvStreamStats;
 use crate::producer::stream::ProducerStream;
 
 /// The furthest that a switch may put off the picture without asking for another key frame first (mediasoup
 /// `MaxExtraOffsetMs`).
 const MAX_EXTRA_OFFSET: Duration = Duration::from_millis(75);
+
+/// How far reports and arrivals may disagree about where a stream's timestamps belong. Encoders and pacers hold one layer up
+/// for longer than another, but not by more than this for all of the time.
+const MAX_DISAGREEMENT: Duration = Duration::from_millis(250);
 
 /// The timestamps of one consumer stream.
 #[derive(Debug, Default)]
@@ -109,22 +115,46 @@ impl Timeline {
         }
     }
 
-    /// How far the timestamps of a stream are ahead of those of the reference for the same instant.
+    /// How far the timestamps of a stream are ahead of those of the reference for the same instant: as reports tell it, if
+    /// their packets came accordingly. A sender's clock may be set between the reports of two streams, or be none at all.
     fn distance(&self, streams: &[ProducerStream], stream: &ProducerStream, timestamp: u32) -> Option<u32> {
         let reference = &stream_of(streams, self.reference?.0)?.stats;
-        let (reference_timestamp, _) = reference.highest_timestamp()?;
-        // Both by the same source: one is more exact than the other.
-        let (reference_captured, captured) = reference
-            .capture_ntp_by_extension(reference_timestamp)
-            .zip(stream.stats.capture_ntp_by_extension(timestamp))
-            .or_else(|| {
-                reference.capture_ntp(reference_timestamp).zip(stream.stats.capture_ntp(timestamp))
-            })?;
-        // 32.32 fixed point seconds.
-        let later = i128::from(captured) - i128::from(reference_captured);
-        let later = (later * i128::from(stream.codec.clock_rate)) >> 32;
-        Some(timestamp.wrapping_sub(later as u32).wrapping_sub(reference_timestamp))
+        let by_arrival = distance_by_arrival(reference, &stream.stats);
+        let reported = distance_by_reports(reference, &stream.stats, timestamp);
+        let Some(by_arrival) = by_arrival else { return reported };
+        match reported {
+            Some(reported) => {
+                let off = reported.wrapping_sub(by_arrival).cast_signed().unsigned_abs();
+                let is_likely = off <= ticks(MAX_DISAGREEMENT, stream.codec.clock_rate);
+                Some(if is_likely { reported } else { by_arrival })
+            }
+            None => (reference.lacks_clock() || stream.stats.lacks_clock()).then_some(by_arrival),
+        }
     }
+}
+
+fn distance_by_reports(reference: &RecvStreamStats, stream: &RecvStreamStats, timestamp: u32) -> Option<u32> {
+    let (reference_timestamp, _) = reference.highest_timestamp()?;
+    // Both by the same source: one is more exact than the other.
+    let (reference_captured, captured) = reference
+        .capture_ntp_by_extension(reference_timestamp)
+        .zip(stream.capture_ntp_by_extension(timestamp))
+        .or_else(|| reference.capture_ntp(reference_timestamp).zip(stream.capture_ntp(timestamp)))?;
+    // 32.32 fixed point seconds.
+    let later = i128::from(captured) - i128::from(reference_captured);
+    let later = (later * i128::from(stream.clock_rate())) >> 32;
+    Some(timestamp.wrapping_sub(later as u32).wrapping_sub(reference_timestamp))
+}
+
+fn distance_by_arrival(reference: &RecvStreamStats, stream: &RecvStreamStats) -> Option<u32> {
+    let (reference_timestamp, reference_at) = reference.earliest_arrival()?;
+    let (timestamp, at) = stream.earliest_arrival()?;
+    let ahead = timestamp.wrapping_sub(reference_timestamp);
+    let clock_rate = stream.clock_rate();
+    Some(match at.checked_duration_since(reference_at) {
+        Some(later) => ahead.wrapping_sub(ticks(later, clock_rate)),
+        None => ahead.wrapping_add(ticks(reference_at - at, clock_rate)),
+    })
 }
 
 fn is_dead(streams: &[ProducerStream], encoding: u8) -> bool {

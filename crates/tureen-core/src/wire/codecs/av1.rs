@@ -10,6 +10,8 @@
 use super::Cursor;
 
 const OBU_SEQUENCE_HEADER: u8 = 1;
+const OBU_FRAME_HEADER: u8 = 3;
+const OBU_FRAME: u8 = 6;
 
 /// What an AV1 payload shows without decoding it.
 ///
@@ -26,7 +28,8 @@ pub struct Descriptor {
     pub sequence_header: bool,
     /// Temporal and spatial layer of the first OBU that states them.
     pub layers: Option<(u8, u8)>,
-    /// The packet starts a key frame: it begins a coded video sequence or repeats its sequence header.
+    /// The packet starts a key frame: it says that it begins a coded video sequence (N), or brings a sequence header and a
+    /// key frame that is shown. Encoders may repeat sequence headers before inter frames, too.
     pub key_frame: bool,
 }
 
@@ -44,6 +47,7 @@ pub fn parse(payload: &[u8]) -> Option<Descriptor> {
 
     let mut sequence_header = false;
     let mut layers = None;
+    let mut shown_key_frame = None;
     let mut index = 0;
     while !cursor.rest().is_empty() {
         index += 1;
@@ -58,6 +62,7 @@ pub fn parse(payload: &[u8]) -> Option<Descriptor> {
         if !fragment && let Some(obu) = parse_obu_header(element)? {
             sequence_header |= obu.kind == OBU_SEQUENCE_HEADER;
             layers = layers.or(obu.layers);
+            shown_key_frame = shown_key_frame.or(obu.shown_key_frame);
         }
         if index == u8::MAX {
             // More elements than a packet of one temporal unit ever has.
@@ -73,13 +78,15 @@ pub fn parse(payload: &[u8]) -> Option<Descriptor> {
         sequence_start,
         sequence_header,
         layers,
-        key_frame: sequence_start || sequence_header,
+        key_frame: sequence_start || (sequence_header && shown_key_frame == Some(true)),
     })
 }
 
 struct ObuHeader {
     kind: u8,
     layers: Option<(u8, u8)>,
+    /// Of a frame header: whether the frame is a key frame and shown at once.
+    shown_key_frame: Option<bool>,
 }
 
 /// The header of an OBU element, `Some(None)` for an empty element, `None` if it is malformed (AV1 §5.3.2).
@@ -96,7 +103,22 @@ fn parse_obu_header(element: &[u8]) -> Option<Option<ObuHeader>> {
     } else {
         None
     };
-    Some(Some(ObuHeader { kind: first >> 3 & 0x0f, layers }))
+    let kind = first >> 3 & 0x0f;
+    let shown_key_frame =
+        if matches!(kind, OBU_FRAME | OBU_FRAME_HEADER) { is_shown_key_frame(element) } else { None };
+    Some(Some(ObuHeader { kind, layers, shown_key_frame }))
+}
+
+/// AV1 §5.9.2: |show_existing_frame|frame_type (2)|show_frame|; frame type 0 is a key frame. `None` if the packet ends before
+/// that.
+fn is_shown_key_frame(element: &[u8]) -> Option<bool> {
+    let [has_extension, has_size] = [0x04, 0x02].map(|bit| element[0] & bit != 0);
+    let mut cursor = Cursor::new(element);
+    cursor.bytes(1 + usize::from(has_extension))?;
+    if has_size {
+        leb128(&mut cursor)?;
+    }
+    Some(cursor.u8()? >> 4 == 0b0001)
 }
 
 /// AV1 §4.10.5: little endian, seven bits a byte, at most eight bytes; no larger than 32 bits.
@@ -128,9 +150,21 @@ mod tests {
     }
 
     #[test]
-    fn sequence_header_is_found_without_n_and_behind_other_elements() {
-        let d = parse(&[0x00, 1, 2 << 3, 2, SEQUENCE_HEADER, 0, 1, FRAME]).unwrap();
-        assert!(d.key_frame && !d.sequence_start);
+    fn sequence_header_without_n_needs_a_key_frame() {
+        let with = |frame: &[u8]| {
+            let head = [0x00, 1, 2 << 3, 2, SEQUENCE_HEADER, 0, frame.len() as u8];
+            let d = parse(&[&head[..], frame].concat()).unwrap();
+            assert!(d.sequence_header && !d.sequence_start);
+            d.key_frame
+        };
+        assert!(with(&[FRAME, 0x10]));
+        assert!(with(&[OBU_FRAME_HEADER << 3, 0x1f]));
+        assert!(with(&[FRAME | 0x06, 0, 1, 0x10]), "extension and size");
+        assert!(!with(&[FRAME, 0x30]), "inter frame");
+        assert!(!with(&[FRAME, 0x50]), "intra-only frame");
+        assert!(!with(&[FRAME, 0x90]), "existing frame");
+        assert!(!with(&[FRAME, 0x00]), "not shown yet");
+        assert!(!with(&[FRAME]));
     }
 
     #[test]
@@ -144,7 +178,7 @@ mod tests {
     fn continued_element_is_not_taken_for_an_obu() {
         let d = parse(&[0x90, SEQUENCE_HEADER, 0xff]).unwrap();
         assert!(!d.key_frame && d.continues_previous);
-        assert!(parse(&[0xa0, 1, 0xff, SEQUENCE_HEADER, 0]).unwrap().key_frame, "but the next one is");
+        assert!(parse(&[0xa0, 1, 0xff, SEQUENCE_HEADER, 0]).unwrap().sequence_header, "but the next one is");
     }
 
     #[test]

@@ -2,6 +2,8 @@
 
 use super::Cursor;
 
+const IDR: u8 = 5;
+const SEI: u8 = 6;
 const SPS: u8 = 7;
 const STAP_A: u8 = 24;
 const FU_A: u8 = 28;
@@ -17,11 +19,11 @@ pub struct Descriptor {
     /// The packet starts a NAL unit; false only for a fragment that is not the first.
     pub nal_unit_start: bool,
     /// The packet carries the start of a sequence parameter set, which comes before every key frame (as in
-    /// mediasoup, a bare IDR slice does not count).
+    /// mediasoup, a bare IDR slice does not count), and not one that is repeated before a slice of another picture.
     pub key_frame: bool,
 }
 
-/// Reads the start of an RTP payload, and all NAL unit headers of a STAP-A up to a sequence parameter set.
+/// Reads the start of an RTP payload, and all NAL unit headers of a STAP-A.
 pub fn parse(payload: &[u8]) -> Option<Descriptor> {
     let mut cursor = Cursor::new(payload);
     let packet_type = cursor.u8()? & 0x1f;
@@ -41,18 +43,21 @@ pub fn parse(payload: &[u8]) -> Option<Descriptor> {
 /// Type of the first NAL unit, that it starts, and whether there is a sequence parameter set.
 fn parse_stap_a(cursor: &mut Cursor<'_>) -> Option<(u8, bool, bool)> {
     let mut first = None;
-    let mut key_frame = false;
+    let mut kinds = 0u32;
     // What is cut off at the end does not hide what comes before it.
     while let Some(size) = cursor.u16() {
         let Some(header) = cursor.rest().first() else { break };
         let kind = header & 0x1f;
         first.get_or_insert(kind);
-        key_frame |= kind == SPS;
-        if key_frame || cursor.bytes(usize::from(size)).is_none() {
+        kinds |= 1 << kind;
+        if cursor.bytes(usize::from(size)).is_none() {
             break;
         }
     }
-    Some((first?, true, key_frame))
+    let has = |kind: u8| kinds >> kind & 1 == 1;
+    // Supplemental information may say that decoders can begin without an IDR picture.
+    let inter_only = (1..IDR).any(has) && !has(IDR) && !has(SEI);
+    Some((first?, true, has(SPS) && !inter_only))
 }
 
 #[cfg(test)]
@@ -78,6 +83,9 @@ mod tests {
         assert_eq!((d.packet_type, d.nal_unit_type, d.key_frame), (24, 7, true));
         assert!(key_frame(&[0x78, 0, 1, 0x09, 0, 2, 0x67, 0x42]), "after a delimiter");
         assert!(!key_frame(&[0x78, 0, 1, 0x09, 0, 1, 0x68]));
+        assert!(key_frame(&[0x78, 0, 1, 0x67, 0, 1, 0x68, 0, 1, 0x65]));
+        assert!(key_frame(&[0x78, 0, 1, 0x67, 0, 1, 0x06, 0, 1, 0x41]), "recovery point");
+        assert!(!key_frame(&[0x78, 0, 1, 0x67, 0, 1, 0x68, 0, 1, 0x41]), "repeated before an inter picture");
         assert!(!key_frame(&[0x78, 0, 9, 0x09, 0, 1, 0x67]), "size beyond the payload");
         assert!(!key_frame(&[0x78, 0, 0, 0]), "empty unit");
         assert_eq!(parse(&[0x78, 0, 1]), None, "no unit at all");

@@ -3,6 +3,8 @@
 
 use super::Cursor;
 
+/// Slices of pictures that are no random access points.
+const INTER: std::ops::Range<u8> = 0..16;
 const IRAP: std::ops::RangeInclusive<u8> = 16..=23;
 const VPS: u8 = 32;
 const SPS: u8 = 33;
@@ -24,7 +26,7 @@ pub struct Descriptor {
     /// The temporal layer, 0–6.
     pub temporal_layer: u8,
     /// The packet carries the start of a video or sequence parameter set or of an intra random access
-    /// picture.
+    /// picture, and not one of those sets repeated before a slice of another picture.
     ///
     /// Parameter sets may come in packets of their own before the picture: a receiver must get them too.
     pub key_frame: bool,
@@ -44,9 +46,9 @@ pub fn parse(payload: &[u8]) -> Option<Descriptor> {
         FRAGMENTATION => {
             let header = cursor.u8()?;
             let (start, kind) = (header & 0x80 != 0, header & 0x3f);
-            (kind, start, start && begins_key_frame(kind))
+            (kind, start, start && begins_key_frame(kind, cursor.rest()))
         }
-        kind => (kind, true, begins_key_frame(kind)),
+        kind => (kind, true, begins_key_frame(kind, cursor.rest())),
     };
     Some(Descriptor {
         packet_type,
@@ -61,22 +63,28 @@ pub fn parse(payload: &[u8]) -> Option<Descriptor> {
 /// Type of the first NAL unit, that it starts, and whether any of them begins a key frame.
 fn parse_aggregation(cursor: &mut Cursor<'_>) -> Option<(u8, bool, bool)> {
     let mut first = None;
-    let mut key_frame = false;
+    let (mut key_frame, mut has_inter, mut has_irap) = (false, false, false);
     // What is cut off at the end does not hide what comes before it.
     while let Some(size) = cursor.u16() {
         let Some(header) = cursor.rest().first() else { break };
         let kind = header >> 1 & 0x3f;
         first.get_or_insert(kind);
-        key_frame |= begins_key_frame(kind);
-        if key_frame || cursor.bytes(usize::from(size)).is_none() {
+        let content = cursor.rest().get(2..usize::from(size)).unwrap_or_default();
+        key_frame |= begins_key_frame(kind, content);
+        has_inter |= INTER.contains(&kind);
+        has_irap |= IRAP.contains(&kind);
+        if cursor.bytes(usize::from(size)).is_none() {
             break;
         }
     }
-    Some((first?, true, key_frame))
+    Some((first?, true, key_frame && (has_irap || !has_inter)))
 }
 
-fn begins_key_frame(nal_unit_type: u8) -> bool {
-    IRAP.contains(&nal_unit_type) || matches!(nal_unit_type, VPS | SPS)
+/// Whether a NAL unit with this content behind its header begins a key frame. Of the slices of a picture only the first one
+/// does: H.265 §7.3.6.1, first_slice_segment_in_pic_flag.
+fn begins_key_frame(nal_unit_type: u8, content: &[u8]) -> bool {
+    let is_first_slice = || content.first().is_some_and(|byte| byte & 0x80 != 0);
+    (IRAP.contains(&nal_unit_type) && is_first_slice()) || matches!(nal_unit_type, VPS | SPS)
 }
 
 #[cfg(test)]
@@ -96,6 +104,7 @@ mod tests {
         }
         assert!(key_frame(&[32 << 1, 0x01]) && key_frame(&[33 << 1, 0x01]));
         assert!(!key_frame(&[34 << 1, 0x01]), "picture parameter set");
+        assert!(!key_frame(&[19 << 1, 0x01, 0x7f]), "the second slice");
     }
 
     #[test]
@@ -110,12 +119,16 @@ mod tests {
         let d = parse(&[48 << 1, 1, 0, 2, 35 << 1, 1, 0, 2, 33 << 1, 1]).unwrap();
         assert_eq!((d.packet_type, d.nal_unit_type, d.key_frame), (48, 35, true));
         assert!(!key_frame(&[48 << 1, 1, 0, 2, 1 << 1, 1]));
+        let repeated = [48 << 1, 1, 0, 2, 32 << 1, 1, 0, 2, 33 << 1, 1, 0, 3, 1 << 1, 1, 0x80];
+        assert!(!key_frame(&repeated), "before an inter picture");
+        assert!(key_frame(&[48 << 1, 1, 0, 2, 33 << 1, 1, 0, 3, 20 << 1, 1, 0x80]));
+        assert!(key_frame(&[48 << 1, 1, 0, 3, 20 << 1, 1, 0x80]));
         assert_eq!(parse(&[48 << 1, 1, 0, 2]), None);
     }
 
     #[test]
     fn only_the_first_fragment_counts() {
-        let d = parse(&[49 << 1, 1, 0x80 | 19, 0]).unwrap();
+        let d = parse(&[49 << 1, 1, 0x80 | 19, 0x80]).unwrap();
         assert!(d.key_frame && d.nal_unit_start);
         let d = parse(&[49 << 1, 1, 19, 0]).unwrap();
         assert!(!d.key_frame && !d.nal_unit_start);
