@@ -69,7 +69,8 @@ impl<K: Copy + PartialEq> RtpListener<K> {
             let rtx = parameters.encodings.iter().filter_map(|e| e.rtx.as_ref()).map(|rtx| rtx.ssrc);
             parameters.encodings.iter().filter_map(|e| e.ssrc).chain(rtx)
         };
-        if let Some(ssrc) = ssrcs().find(|&ssrc| self.ssrcs.contains_key(&Ssrc(ssrc))) {
+        let is_signalled = |ssrc: &u32| self.ssrcs.get(&Ssrc(*ssrc)).is_some_and(|entry| !entry.learned);
+        if let Some(ssrc) = ssrcs().find(is_signalled) {
             return Err(RequestError::Failed(format!("ssrc already exists in RTP listener [ssrc:{ssrc}]")));
         }
         let mid = parameters.mid.as_deref().filter(|mid| !mid.is_empty());
@@ -86,7 +87,9 @@ impl<K: Copy + PartialEq> RtpListener<K> {
             return Err(RequestError::Failed(text));
         }
         let has_mid = mid.is_some();
+        // One that was only learned was somebody else's before.
         self.ssrcs.extend(ssrcs().map(|ssrc| (Ssrc(ssrc), Entry { producer, learned: false, has_mid })));
+        self.learned = self.ssrcs.values().filter(|entry| entry.learned).count();
         if let Some(mid) = mid {
             self.mids.insert(mid.to_owned(), producer);
         }
@@ -311,6 +314,9 @@ mod tests {
         assert_eq!(find(&listener, 10, "1", "", ""), Found::Known(2));
         listener.learn(Ssrc(100), 2);
         assert_eq!(listener.by_ssrc(Ssrc(100)), Some(1));
+        assert!(listener.add(3, &parameters(Some("2"), &[100], &[])).is_err());
+        listener.add(3, &parameters(Some("2"), &[10], &[])).expect("10 was only learned");
+        assert_eq!((listener.by_ssrc(Ssrc(10)), listener.learned), (Some(3), 0));
     }
 
     #[test]

@@ -6,6 +6,7 @@ mod connecting;
 mod data;
 mod direct;
 mod foreign;
+mod forwarding;
 mod gathering;
 mod hostile;
 mod key_frames;
