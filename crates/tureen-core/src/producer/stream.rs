@@ -62,7 +62,7 @@ pub struct ProducerStream {
     seen: SeenWindow,
     /// What consumers read.
     pub buffer: PacketBuffer,
-    /// Extended sequence numbers of this batch, in order: packets that were reordered within it are put right.
+    /// Extended sequence numbers of this batch, in order of arrival.
     pub arrivals: Vec<u64>,
     /// When the first packet came of those that wait for the end of their frame.
     frame_since: Option<Instant>,
@@ -275,13 +275,7 @@ impl ProducerStream {
         if !self.seen.insert(seq) || !self.buffer.insert(now, stored, elements, incoming.payload) {
             return Taken::Discarded;
         }
-        match self.arrivals.last() {
-            Some(&last) if seq < last => {
-                let at = self.arrivals.partition_point(|&arrived| arrived < seq);
-                self.arrivals.insert(at, seq);
-            }
-            _ => self.arrivals.push(seq),
-        }
+        self.arrivals.push(seq);
         if seq > self.highest && !incoming.payload.is_empty() {
             let waits = self.codec.has_key_frames() && !incoming.header.marker;
             self.frame_since = waits.then(|| self.frame_since.unwrap_or(now));
