@@ -1,6 +1,6 @@
 //! Capability matching (ORTC): which codecs, header extensions and streams a router, a producer and a consumer use.
 //!
-//! Pure functions over [`crate::types`]. The engine calls none of them but [`check_rtp_parameters`]: the `tureen` library and
+//! Pure functions over [`crate::types`]. The engine calls none of them but the checks of parameters: the `tureen` library and
 //! the client's device do, and hand the engine final parameters. The order of events:
 //!
 //! 1. A router is made of media codecs: [`generate_router_rtp_capabilities`].
@@ -40,8 +40,8 @@ pub use self::producer_mapping::{
 };
 pub use self::router_capabilities::generate_router_rtp_capabilities;
 pub use self::validation::{
-    RtpCapabilitiesError, RtpParametersError, bounds, check_rtp_capabilities, check_rtp_parameters,
-    validate_rtp_capabilities, validate_rtp_parameters,
+    RtpCapabilitiesError, RtpParametersError, bounds, check_kind, check_rtp_capabilities,
+    check_rtp_parameters, validate_rtp_capabilities, validate_rtp_parameters,
 };
 
 use rand::{Rng, RngCore};

@@ -62,7 +62,7 @@ pub mod bounds {
 ///
 /// # Errors
 /// The text names the thing and the value.
-pub fn check_rtp_parameters(kind: MediaKind, rtp_parameters: &RtpParameters) -> Result<(), String> {
+pub fn check_rtp_parameters(rtp_parameters: &RtpParameters) -> Result<(), String> {
     let RtpParameters { mid, codecs, header_extensions, encodings, rtcp, msid } = rtp_parameters;
     check_name("mid", mid.as_deref())?;
     check_name("msid", msid.as_deref())?;
@@ -75,13 +75,6 @@ pub fn check_rtp_parameters(kind: MediaKind, rtp_parameters: &RtpParameters) -> 
         check_payload_type("payloadType", payload_type)?;
         if codecs[..index].iter().any(|other| other.payload_type() == payload_type) {
             return Err(format!("duplicated payloadType {payload_type}"));
-        }
-        let codec_kind = match codec {
-            RtpCodecParameters::Audio { .. } => MediaKind::Audio,
-            RtpCodecParameters::Video { .. } => MediaKind::Video,
-        };
-        if codec_kind != kind {
-            return Err(format!("codec {} is not of kind {kind:?}", codec.mime_type().as_str()));
         }
         check_count("rtcpFeedback of a codec", codec.rtcp_feedback().len(), bounds::FEEDBACK)?;
         format_bytes += format_size(codec.parameters());
@@ -128,7 +121,25 @@ pub fn check_rtp_parameters(kind: MediaKind, rtp_parameters: &RtpParameters) -> 
     Ok(())
 }
 
-/// The same for what an endpoint says that it can receive.
+/// Checks that all codecs are of one kind.
+///
+/// # Errors
+/// The text names the codec and the kind.
+pub fn check_kind(kind: MediaKind, rtp_parameters: &RtpParameters) -> Result<(), String> {
+    let of_other_kind = rtp_parameters.codecs.iter().find(|codec| match codec {
+        RtpCodecParameters::Audio { .. } => kind != MediaKind::Audio,
+        RtpCodecParameters::Video { .. } => kind != MediaKind::Video,
+    });
+    match of_other_kind {
+        None => Ok(()),
+        Some(codec) => {
+            let kind = if kind == MediaKind::Audio { "audio" } else { "video" };
+            Err(format!("codec {} is not of kind {kind}", codec.mime_type().as_str()))
+        }
+    }
+}
+
+/// The same ranges and counts for what an endpoint says that it can receive.
 ///
 /// # Errors
 /// The text names the thing and the value.
@@ -278,20 +289,19 @@ mod tests {
 
     #[test]
     fn real_parameters_are_within_the_bounds() {
-        assert_eq!(check_rtp_parameters(MediaKind::Video, &camera(|_| ())), Ok(()));
+        assert_eq!(check_rtp_parameters(&camera(|_| ())), Ok(()));
         // The same said twice contradicts nothing.
         let twice = camera(|p| p["headerExtensions"][1] = p["headerExtensions"][0].clone());
-        assert_eq!(check_rtp_parameters(MediaKind::Video, &twice), Ok(()));
+        assert_eq!(check_rtp_parameters(&twice), Ok(()));
     }
 
     #[test]
     fn what_no_packet_can_have_is_named() {
         type Change = fn(&mut serde_json::Value);
-        let cases: [(Change, &str); 16] = [
+        let cases: [(Change, &str); 15] = [
             (|p| p["codecs"][0]["payloadType"] = 128.into(), "payloadType 128"),
             (|p| p["codecs"][0]["payloadType"] = 255.into(), "payloadType 255"),
             (|p| p["codecs"][1]["payloadType"] = 96.into(), "duplicated payloadType 96"),
-            (|p| p["codecs"][0]["mimeType"] = "audio/opus".into(), "audio/opus"),
             (|p| p["encodings"][1]["ssrc"] = 1.into(), "duplicated ssrc 1"),
             (|p| p["encodings"][0]["rtx"]["ssrc"] = 1.into(), "duplicated ssrc 1"),
             (|p| p["encodings"][0]["rtx"]["ssrc"] = 4.into(), "duplicated ssrc 4"),
@@ -306,15 +316,25 @@ mod tests {
             (|p| p["headerExtensions"][1]["id"] = 1.into(), "same id 1"),
         ];
         for (change, part) in cases {
-            let error = check_rtp_parameters(MediaKind::Video, &camera(change)).unwrap_err();
+            let error = check_rtp_parameters(&camera(change)).unwrap_err();
             assert!(error.contains(part), "{error}");
         }
         let four_ids = camera(|p| {
             let of = |id| json!({ "uri": "urn:3gpp:video-orientation", "id": id });
             p["headerExtensions"] = json!([of(1), of(2), of(3), of(4)]);
         });
-        let error = check_rtp_parameters(MediaKind::Video, &four_ids).unwrap_err();
+        let error = check_rtp_parameters(&four_ids).unwrap_err();
         assert!(error.contains("urn:3gpp:video-orientation has the ids 1 and 2"), "{error}");
+    }
+
+    #[test]
+    fn a_codec_of_the_other_kind_is_named() {
+        let parameters = camera(|_| ());
+        assert_eq!(check_kind(MediaKind::Video, &parameters), Ok(()));
+        assert_eq!(
+            check_kind(MediaKind::Audio, &parameters),
+            Err("codec video/VP8 is not of kind audio".to_owned())
+        );
     }
 
     #[test]
@@ -335,7 +355,7 @@ mod tests {
         ] {
             let media = json!({ "codecs": codecs, "headerExtensions": vec![extension.clone(); extensions] });
             let parameters: RtpParameters = serde_json::from_value(media.clone()).unwrap();
-            let error = check_rtp_parameters(MediaKind::Video, &parameters).unwrap_err();
+            let error = check_rtp_parameters(&parameters).unwrap_err();
             assert!(error.contains(part), "{error}");
             let capabilities: RtpCapabilities = serde_json::from_value(media).unwrap();
             let error = check_rtp_capabilities(&capabilities).unwrap_err();

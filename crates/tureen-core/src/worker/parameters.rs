@@ -1,7 +1,7 @@
 //! RTP parameters of a request: checked, and completed as mediasoup does.
 
 use crate::api::RequestError;
-use crate::ortc::check_rtp_parameters;
+use crate::ortc::{check_kind, check_rtp_parameters};
 use crate::types::rtp_parameters::{
     MediaKind, MimeType, MimeTypeAudio, MimeTypeVideo, RtpCodecParameters, RtpCodecParametersParametersValue,
     RtpParameters,
@@ -13,7 +13,8 @@ use crate::types::rtp_parameters::{
 /// `Invalid` with what is wrong and the value.
 pub(super) fn complete(kind: MediaKind, parameters: &mut RtpParameters) -> Result<(), RequestError> {
     let invalid = |text: String| Err(RequestError::Invalid(text));
-    check_rtp_parameters(kind, parameters).map_err(RequestError::Invalid)?;
+    check_rtp_parameters(parameters).map_err(RequestError::Invalid)?;
+    check_kind(kind, parameters).map_err(RequestError::Invalid)?;
     let codecs = &parameters.codecs;
     for codec in codecs {
         let payload_type = codec.payload_type();

@@ -42,7 +42,7 @@ impl TransportBase {
             app_data,
         } = options;
         // Before all that takes longer the more there is. The error is that of the worker, which checks the same.
-        ortc::check_rtp_parameters(kind, &rtp_parameters)
+        ortc::check_rtp_parameters(&rtp_parameters)
             .map_err(|reason| ProduceError::Request(RequestError::Response { reason }))?;
         ortc::validate_rtp_parameters(&rtp_parameters).map_err(ProduceError::IncorrectRtpParameters)?;
         if rtp_parameters.encodings.is_empty() {
