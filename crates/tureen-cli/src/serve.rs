@@ -24,7 +24,8 @@ Examples:
   tureen serve --announce 203.0.113.7 --tls-cert fullchain.pem --tls-key privkey.pem
       On a public machine. Open TCP 4443, and 44444 up (one per worker) for UDP and TCP.
   tureen serve --no-tls --listen 127.0.0.1:8080 --announce sfu.example.org
-      Behind a proxy that does TLS. It must pass WebSockets on.
+      Behind a proxy that does TLS. It must pass WebSockets on. If its host name is not the announced one, list its
+      origin in allowed_origins; list its address in trusted_proxies (--config).
   tureen serve --config tureen.toml --workers 2
 
 TUREEN_LOG sets what is logged, e.g. TUREEN_LOG=warn or TUREEN_LOG=info,tureen_server=debug.";

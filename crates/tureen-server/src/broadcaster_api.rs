@@ -70,7 +70,7 @@ async fn add(
     State(app): State<App>,
     Path(room_id): Path<String>,
     client: ClientAddress,
-    body: Bytes,
+    Body(body): Body,
 ) -> Answer {
     check_id("roomId", &room_id)?;
     let asked: room::AddBroadcaster = read(&body)?;

@@ -28,14 +28,20 @@ impl Bucket {
         (self.level < 0.0).then(|| now + Duration::from_secs_f64(-self.level / self.rate))
     }
 
-    /// Takes one token if there is one.
-    pub(crate) fn try_take(&mut self, now: Instant) -> bool {
+    /// Takes `tokens` if they are there.
+    pub(crate) fn try_take(&mut self, tokens: f64, now: Instant) -> bool {
         self.fill(now);
-        let has = self.level >= 1.0;
+        let has = self.level >= tokens;
         if has {
-            self.level -= 1.0;
+            self.level -= tokens;
         }
         has
+    }
+
+    /// Whether nothing was taken for a while.
+    pub(crate) fn is_full(&mut self, now: Instant) -> bool {
+        self.fill(now);
+        self.level >= self.burst
     }
 
     fn fill(&mut self, now: Instant) {
@@ -69,7 +75,7 @@ mod tests {
     fn an_empty_bucket_gives_none() {
         let start = Instant::now();
         let mut bucket = Bucket::new(1.0, 2.0, start);
-        assert!(bucket.try_take(start) && bucket.try_take(start) && !bucket.try_take(start));
-        assert!(bucket.try_take(start + Duration::from_secs(1)));
+        assert!(bucket.try_take(1.0, start) && bucket.try_take(1.0, start) && !bucket.try_take(1.0, start));
+        assert!(bucket.try_take(1.0, start + Duration::from_secs(1)));
     }
 }

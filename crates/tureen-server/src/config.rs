@@ -117,8 +117,11 @@ pub struct Limits {
     /// The same for all rooms of a media worker. Default 50 000.
     pub max_consumers_per_worker: usize,
     /// Open TCP connections of one address (an IPv6 network of 64 bits counts as one): all who share a NAT. See
-    /// `trusted_proxies`. Default 1000.
+    /// `trusted_proxies`. Each may hold a message of `max_message_bytes` that has not come whole. Default 1000.
     pub max_connections_per_address: usize,
+    /// Requests over HTTP of one address a second, WebSockets that are opened included, and ten times as many at once; further
+    /// ones get status 429. Those that change something count five times, files of the web app do not. Default 100.
+    pub max_requests_per_address_per_s: u32,
     /// Consumers of one broadcaster. Default 256.
     pub max_consumers_per_broadcaster: usize,
     /// The most that `consumerReplicas` of a connection's URL can ask for: a tool of mediasoup-demo to measure with, which
@@ -155,6 +158,11 @@ impl Limits {
     /// as a quote is, and what is around them.
     fn described_bytes(&self) -> usize {
         2 * crate::http::MAX_ID + 2 * self.max_name_bytes + self.max_device_bytes() + 100
+    }
+
+    /// The body of a request over HTTP (bytes): parameters, app data and names.
+    pub(crate) fn max_body_bytes(&self) -> usize {
+        self.max_parameters_bytes + self.max_app_data_bytes + 8 * self.max_name_bytes + 4096
     }
 
     /// What tells of a participant's device (bytes of JSON).
@@ -267,6 +275,7 @@ impl ServerConfig {
             max_consumers_per_room,
             max_consumers_per_worker,
             max_connections_per_address,
+            max_requests_per_address_per_s,
             max_consumers_per_broadcaster,
             max_consumer_replicas: _,
             max_message_bytes,
@@ -294,6 +303,7 @@ impl ServerConfig {
             ("limits.max_consumers_per_room", max_consumers_per_room),
             ("limits.max_consumers_per_worker", max_consumers_per_worker),
             ("limits.max_connections_per_address", max_connections_per_address),
+            ("limits.max_requests_per_address_per_s", max_requests_per_address_per_s as usize),
             ("limits.max_broadcasters_per_room", max_broadcasters_per_room),
             ("limits.max_consumers_per_broadcaster", max_consumers_per_broadcaster),
             ("limits.max_message_bytes", max_message_bytes),
@@ -517,6 +527,7 @@ impl Default for Limits {
             max_consumers_per_room: 20_000,
             max_consumers_per_worker: 50_000,
             max_connections_per_address: 1000,
+            max_requests_per_address_per_s: 100,
             max_consumers_per_broadcaster: 256,
             max_consumer_replicas: 0,
             max_message_bytes: 960_000,

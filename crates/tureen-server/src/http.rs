@@ -21,7 +21,7 @@ use crate::{
     config::ServerConfig,
     networks::client_address,
     origin,
-    per_address::{PerAddress, Slot},
+    per_address::{Paces, PerAddress, Slot},
     protoo::{Close, DriveOptions, Link, LinkOptions, drive},
     room::Secret,
     rooms::Rooms,
@@ -41,6 +41,7 @@ pub(crate) struct App {
     pub(crate) config: Arc<ServerConfig>,
     pub(crate) rooms: Arc<Rooms>,
     pub(crate) addresses: Arc<PerAddress>,
+    pub(crate) paces: Arc<Paces>,
     pub(crate) tally: Arc<Tally>,
 }
 
@@ -85,7 +86,7 @@ pub(crate) fn site(app: App) -> Router {
     Router::new()
         .route("/healthz", get(|| async { "ok\n" }))
         .route("/rooms/{room_id}", get(room_capabilities))
-        .merge(broadcaster_api::routes(app.config.limits.max_message_bytes))
+        .merge(broadcaster_api::routes(app.config.limits.max_body_bytes()))
         // What else is asked of a room is a mistake, and no page of the web app.
         .route("/rooms/{room_id}/{*rest}", any(|| async { (StatusCode::NOT_FOUND, "no such resource\n") }))
         .fallback(|request: Request| async move {
@@ -107,6 +108,18 @@ async fn room_capabilities(State(app): State<App>, Path(room_id): Path<String>) 
     }
 }
 
+/// What a request costs of `limits.max_requests_per_address_per_s` that changes something: a whole room may hear of it.
+const DEAR: u32 = 5;
+
+/// What a request costs of the requests that its address may make; files and the server's health cost nothing.
+fn cost(is_websocket: bool, request: &Request) -> Option<u32> {
+    let of_broadcaster = || request.uri().path().starts_with("/rooms/");
+    match request.method().is_safe() {
+        true => (is_websocket || of_broadcaster()).then_some(1),
+        false => Some(DEAR),
+    }
+}
+
 async fn websocket_first(State(app): State<App>, request: Request, next: Next) -> Response {
     let upgrade = request.headers().get(header::UPGRADE);
     let is_websocket = upgrade.is_some_and(|to| to.as_bytes().eq_ignore_ascii_case(b"websocket"));
@@ -115,6 +128,16 @@ async fn websocket_first(State(app): State<App>, request: Request, next: Next) -
     {
         app.tally.count(Denied::Origin);
         return refused.into_response();
+    }
+    if let Some(cost) = cost(is_websocket, &request)
+        && let Some(ConnectInfo(connection)) = request.extensions().get::<ConnectInfo<Connection>>()
+    {
+        let trusted = &app.config.trusted_proxies;
+        let client = client_address(trusted, connection.address.ip(), request.headers());
+        if !app.paces.may(client, cost) {
+            app.tally.count(Denied::HttpRate);
+            return (StatusCode::TOO_MANY_REQUESTS, "this address asks too often\n").into_response();
+        }
     }
     if !is_websocket {
         return next.run(request).await;
@@ -156,7 +179,7 @@ async fn open(app: App, parts: &mut Parts) -> Result<Response, Response> {
     }
 
     // Reading goes a little past the limit, so that a message just over it ends the connection in good order.
-    let limit = app.config.limits.max_message_bytes * 2;
+    let limit = app.config.limits.max_message_bytes + READ_BUFFER;
     Ok(upgrade
         .protocols(["protoo"])
         .max_message_size(limit)

@@ -28,6 +28,9 @@ use crate::{
 /// Between attempts to accept after the system refused (out of file descriptors).
 const ACCEPT_RETRY: Duration = Duration::from_millis(100);
 
+/// Most that is held of a request's head, or of a body at a time (bytes).
+const HTTP_BUFFER: usize = 32 << 10;
+
 /// Serves connections; one instance a server.
 #[derive(Clone)]
 pub(crate) struct Listener {
@@ -115,6 +118,7 @@ impl Listener {
             http1::Builder::new()
                 .timer(TokioTimer::new())
                 .header_read_timeout(self.config.timeouts.handshake)
+                .max_buf_size(HTTP_BUFFER)
                 .serve_connection(TokioIo::new(stream), service)
                 .with_upgrades()
         );

@@ -1,10 +1,49 @@
-//! How much one address may have, and all of them together.
+//! How much one address may have, and all of them together; how often one may ask.
 
 use std::{
     collections::HashMap,
     net::{IpAddr, Ipv6Addr},
     sync::{Arc, Mutex, MutexGuard, PoisonError},
 };
+
+use tokio::time::Instant;
+
+use crate::bucket::Bucket;
+
+/// How often an address may ask for something.
+#[derive(Debug)]
+pub(crate) struct Paces {
+    /// Tokens a second.
+    rate: f64,
+    buckets: Mutex<HashMap<IpAddr, Bucket>>,
+}
+
+/// What an address may do at once, as a multiple of what it may do in a second.
+const BURST_SECONDS: f64 = 10.0;
+
+/// Addresses that are remembered before those are forgotten that have not asked for a while.
+const REMEMBERED: usize = 10_000;
+
+impl Paces {
+    pub(crate) fn new(rate: u32) -> Self {
+        Self { rate: rate.into(), buckets: Mutex::default() }
+    }
+
+    /// Whether `address` may now ask for something that costs so much.
+    pub(crate) fn may(&self, address: IpAddr, cost: u32) -> bool {
+        let now = Instant::now();
+        let full = Bucket::new(self.rate, self.rate * BURST_SECONDS, now);
+        let mut buckets = self.buckets.lock().unwrap_or_else(PoisonError::into_inner);
+        if buckets.len() >= REMEMBERED {
+            buckets.retain(|_, bucket| !bucket.is_full(now));
+        }
+        if buckets.len() >= REMEMBERED && !buckets.contains_key(&host_of(address)) {
+            // All of them are asking just now. To refuse others for that would be what they want.
+            return true;
+        }
+        buckets.entry(host_of(address)).or_insert(full).try_take(cost.into(), now)
+    }
+}
 
 /// Counts what the addresses of clients hold. An IPv6 address stands for its network of 64 bits, which is what one host gets.
 #[derive(Debug)]
@@ -101,6 +140,28 @@ mod tests {
         drop(a);
         let _c = held.take(ip("10.0.0.3")).unwrap();
         assert_eq!(held.lock().each.len(), 2, "nothing is kept of who holds nothing");
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn an_address_may_ask_so_often_and_others_do_not_suffer_from_it() {
+        let paces = Paces::new(10);
+        let asked = |address: &str, cost| (0..1000).filter(|_| paces.may(ip(address), cost)).count();
+        assert_eq!(asked("10.0.0.1", 1), 100);
+        assert_eq!(asked("10.0.0.2", 5), 20);
+        tokio::time::sleep(std::time::Duration::from_secs(1)).await;
+        assert_eq!(asked("10.0.0.1", 1), 10);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn addresses_that_ask_no_more_are_forgotten() {
+        let paces = Paces::new(10);
+        let address = |number: u32| IpAddr::from(std::net::Ipv4Addr::from_bits(number));
+        assert!((0..REMEMBERED as u32).all(|number| paces.may(address(number), 1)));
+        assert!(paces.may(address(1 << 20), 1));
+        assert_eq!(paces.buckets.lock().unwrap().len(), REMEMBERED);
+        tokio::time::sleep(std::time::Duration::from_secs(1)).await;
+        assert!(paces.may(address(1 << 20), 1));
+        assert_eq!(paces.buckets.lock().unwrap().len(), 1);
     }
 
     #[test]

@@ -55,6 +55,8 @@ denied! {
     DataConsumer => "data_consumers_left_out",
     /// `limits.max_connections_per_address`.
     Connection => "connections_refused",
+    /// `limits.max_requests_per_address_per_s`.
+    HttpRate => "http_requests_refused",
     /// A request that took longer than its time-out to come, or an answer to be taken.
     SlowRequest => "slow_requests",
     /// A text or frame that is no protoo message.
@@ -102,7 +104,7 @@ impl Tally {
 
     /// Whether one more log line that a client causes may be written. One that may not is counted.
     pub(crate) fn may_log(&self) -> bool {
-        let may = self.lines.lock().unwrap_or_else(PoisonError::into_inner).try_take(Instant::now());
+        let may = self.lines.lock().unwrap_or_else(PoisonError::into_inner).try_take(1.0, Instant::now());
         if !may {
             self.count(Denied::LogLine);
         }

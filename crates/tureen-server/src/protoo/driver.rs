@@ -25,6 +25,9 @@ use crate::{
 /// How long a closed connection is listened to for the client's own close frame.
 const CLOSE_LINGER: Duration = Duration::from_secs(2);
 
+/// Strangers can have a client asked for a sign of life no more often than this.
+const ASK_EVERY: Duration = Duration::from_secs(1);
+
 /// What a client may do at once, as a multiple of what it may do in a second.
 const BURST_SECONDS: f64 = 10.0;
 
@@ -229,6 +232,7 @@ async fn write(
     let mut pings = tokio::time::interval_at(Instant::now() + ping, ping);
     pings.set_missed_tick_behavior(MissedTickBehavior::Delay);
     let mut silent_pings = 0;
+    let mut may_ask = Instant::now();
     loop {
         let frame = tokio::select! {
             Some(text) = queue.next() => Frame::Text(text),
@@ -239,7 +243,10 @@ async fn write(
                 silent_pings += 1;
                 Frame::Ping(Default::default())
             }
-            () = link.asked() => Frame::Ping(Default::default()),
+            () = asked_since(link, may_ask) => {
+                may_ask = Instant::now() + ASK_EVERY;
+                Frame::Ping(Default::default())
+            }
             () = heard.notified() => {
                 silent_pings = 0;
                 continue;
@@ -255,6 +262,12 @@ async fn write(
             }
         }
     }
+}
+
+/// Waits until `when`, and until somebody wants a sign of life.
+async fn asked_since(link: &Link, when: Instant) {
+    tokio::time::sleep_until(when).await;
+    link.asked().await;
 }
 
 fn why_reading_failed(link: &Link, error: &axum::Error) -> Close {

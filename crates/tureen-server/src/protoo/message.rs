@@ -50,30 +50,42 @@ pub(crate) enum ParseError {
     Field { field: &'static str },
 }
 
+/// Longest reason that a client is told (bytes): it may repeat what the client has sent.
+const MAX_REASON: usize = 500;
+
 impl Refusal {
+    fn new(code: i64, reason: impl fmt::Display) -> Self {
+        let mut reason = reason.to_string();
+        if reason.len() > MAX_REASON {
+            reason.truncate((0..=MAX_REASON).rfind(|&at| reason.is_char_boundary(at)).unwrap_or(0));
+            reason.push('…');
+        }
+        Self { code, reason }
+    }
+
     /// The peer's data is wrong.
     pub(crate) fn bad_request(reason: impl fmt::Display) -> Self {
-        Self { code: 400, reason: reason.to_string() }
+        Self::new(400, reason)
     }
 
     /// The peer may not do this (now).
     pub(crate) fn forbidden(reason: impl fmt::Display) -> Self {
-        Self { code: 403, reason: reason.to_string() }
+        Self::new(403, reason)
     }
 
     /// What the peer named does not exist.
     pub(crate) fn not_found(what: &str, id: impl fmt::Display) -> Self {
-        Self { code: 404, reason: format!("{what} with id \"{id}\" not found") }
+        Self::new(404, format_args!("{what} with id \"{id}\" not found"))
     }
 
     /// The server has enough to do already.
     pub(crate) fn busy(reason: impl fmt::Display) -> Self {
-        Self { code: 503, reason: reason.to_string() }
+        Self::new(503, reason)
     }
 
     /// Anything else.
     pub(crate) fn failed(reason: impl fmt::Display) -> Self {
-        Self { code: 500, reason: reason.to_string() }
+        Self::new(500, reason)
     }
 }
 
@@ -223,6 +235,13 @@ mod tests {
             Err(Refusal { code: 403, reason: "no".into() })
         );
         assert_eq!(result(r#"{"response":true,"id":7}"#), Err(Refusal { code: 500, reason: String::new() }));
+    }
+
+    #[test]
+    fn reasons_do_not_repeat_all_that_a_client_sends() {
+        let refusal = Refusal::bad_request("é".repeat(1000));
+        assert_eq!(refusal.reason, format!("{}…", "é".repeat(250)));
+        assert_eq!(Refusal::not_found("peer", "x").reason, "peer with id \"x\" not found");
     }
 
     #[test]

@@ -8,7 +8,7 @@ use tureen_server::Server;
 
 use crate::{
     Scene,
-    client::{Client, Response, get, post},
+    client::{Client, Response, delete, get, post},
 };
 
 fn ok(response: &Response) -> Value {
@@ -25,7 +25,12 @@ async fn add(server: &Server, room: &str, id: &str) -> Response {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn broadcasters_without_end_leave_room_for_people_and_expire() {
-    let scene = Scene::new(|config| config.timeouts.broadcaster = Duration::from_secs(1)).await;
+    let scene = Scene::new(|config| {
+        config.timeouts.broadcaster = Duration::from_secs(1);
+        // What is attacked is what they leave behind.
+        config.limits.max_requests_per_address_per_s = 10_000;
+    })
+    .await;
     let server = &scene.server;
     let mut refused = 0;
     for number in 0..200 {
@@ -58,6 +63,25 @@ async fn broadcasters_without_end_leave_room_for_people_and_expire() {
         }
     };
     timeout(Duration::from_secs(20), all_gone).await.unwrap();
+    drop(peer);
+    scene.end().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn broadcasters_that_come_and_go_do_not_flood_the_room() {
+    let scene = Scene::new(|_| {}).await;
+    let server = &scene.server;
+    let mut peer = Client::join(server, "r", "a").await;
+    let about = json!({ "id": "x", "displayName": "x", "device": { "name": "x" } }).to_string();
+    let mut refused = 0;
+    for _ in 0..300 {
+        refused += usize::from(post(server, "/rooms/r/broadcasters", &about).await.status == 429);
+        refused += usize::from(delete(server, "/rooms/r/broadcasters/x").await.status == 429);
+    }
+    peer.request("getRouterRtpCapabilities", json!({})).await.unwrap();
+    let heard = peer.unasked().iter().filter(|method| **method == "newPeer").count();
+    println!("{heard} comings of 300, {refused} of 600 requests refused");
+    assert!(heard > 50 && heard < 250 && refused > 100, "{heard} comings, {refused} refused");
     drop(peer);
     scene.end().await;
 }

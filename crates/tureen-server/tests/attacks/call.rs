@@ -35,7 +35,7 @@ pub(crate) struct Call {
     heard: Arc<Mutex<Heard>>,
     quiet: Duration,
     thread: Option<JoinHandle<()>>,
-    readers: Vec<tokio::task::JoinHandle<()>>,
+    readers: [tokio::task::JoinHandle<()>; 2],
 }
 
 #[derive(Default)]
@@ -84,7 +84,8 @@ impl Call {
         listener.answer(request).await;
         listener.notification("consumerScore").await;
 
-        let readers = vec![tokio::spawn(speaker.stay()), tokio::spawn(listener.stay())];
+        let readers =
+            [speaker, listener].map(|mut peer| tokio::spawn(async move { drop(peer.read_on().await) }));
         let stop = Arc::new(AtomicBool::new(false));
         let heard = Arc::new(Mutex::new(Heard::default()));
         let thread = std::thread::spawn({
@@ -119,17 +120,6 @@ impl Call {
         assert_eq!(heard.lost, 0);
         if std::env::var_os("TUREEN_ALONE").is_some() {
             assert!(p99 <= quiet + MARGIN, "p99 {p99:?}, quiet {quiet:?}");
-        }
-    }
-}
-
-impl Client {
-    /// Reads on until the server closes the connection.
-    async fn stay(mut self) {
-        while let Some(Ok(frame)) = self.until_it_comes().await {
-            if frame.is_close() {
-                return;
-            }
         }
     }
 }

@@ -34,7 +34,7 @@ async fn drip(server: &Server, begin: &str, drip: &str) -> String {
         }
     })
     .await
-    .expect("the server ends it");
+    .unwrap_or_else(|_| panic!("the server does not end {begin:?}"));
     String::from_utf8_lossy(&answer).into_owned()
 }
 

@@ -85,21 +85,6 @@ impl Client {
         Ok(Self { socket, next_id: 1, inbox: VecDeque::new(), session_secret, limit: TOO_LONG })
     }
 
-    /// Whether the server greets the peer, and does not close the connection instead.
-    pub(crate) async fn is_let_in(&mut self) -> bool {
-        loop {
-            match self.frame().await {
-                Some(Ok(Message::Text(text))) => {
-                    self.inbox.push_back(serde_json::from_str(&text).unwrap());
-                    return true;
-                }
-                Some(Ok(Message::Close(_))) | None => return false,
-                Some(Ok(_)) => {}
-                Some(Err(error)) => panic!("{error}"),
-            }
-        }
-    }
-
     /// Connects and joins.
     pub(crate) async fn join(server: &Server, room: &str, peer: &str) -> Self {
         let mut client = Self::connect(server, room, peer).await;
@@ -205,13 +190,18 @@ impl Client {
         }
     }
 
-    /// The next frame, however long it takes.
-    pub(crate) async fn until_it_comes(&mut self) -> Option<Result<Message, tungstenite::Error>> {
-        self.socket.next().await
+    /// Reads until the connection ends, and says how.
+    pub(crate) async fn read_on(&mut self) -> Option<CloseFrame> {
+        while let Some(Ok(message)) = self.socket.next().await {
+            if let Message::Close(frame) = message {
+                return frame;
+            }
+        }
+        None
     }
 
     async fn frame(&mut self) -> Option<Result<Message, tungstenite::Error>> {
-        let frame = tokio::time::timeout(self.limit, self.until_it_comes()).await;
+        let frame = tokio::time::timeout(self.limit, self.socket.next()).await;
         frame.unwrap_or_else(|_| panic!("nothing came; unasked: {:?}", self.inbox))
     }
 }
