@@ -1,265 +1,279 @@
-//! An association that is up: the library's, with our limits on what waits to be sent.
+//! An association that is up: what comes in, what goes out, resets of streams, and its end.
 
-use std::collections::{BTreeMap, VecDeque};
-use std::net::{Ipv4Addr, SocketAddr};
-use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::collections::{BTreeSet, VecDeque};
+use std::time::Instant;
 
 use bytes::Bytes;
-use sctp_proto::{
-    AssociationHandle, ClientConfig, DatagramEvent, Endpoint, EndpointConfig, Payload,
-    PayloadProtocolIdentifier, ReliabilityType, StreamEvent, TransportConfig,
-};
 
-use super::wire::{Init, Packet, Ports};
-use super::{Event, MAX_PACKET, SendError};
-use crate::api::SctpOptions;
-use crate::types::sctp_parameters::SctpStreamParameters;
+use super::receiver::{Bounds, Receiver};
+use super::resets;
+use super::sender::Sender;
+use super::wire::{CHUNK_HEADER_LEN, Chunk, HEADER_LEN, Init, Packet, PacketWriter, Ports, ReConfig, kind};
+use super::{Event, MAX_PACKET, MAX_QUEUED_REPLIES, Message};
 
-/// Common header and DATA chunk header.
-const OVERHEAD: u32 = 28;
-/// How long a stream that was reset waits for the peer to reset its direction too before it is used again.
-const RESET_PATIENCE: Duration = Duration::from_secs(2);
-/// Retransmission timeouts in milliseconds, those of mediasoup.
-const RTO_INITIAL: u64 = 500;
-const RTO_MIN: u64 = 400;
-const RTO_MAX: u64 = 60_000;
+/// How often a SHUTDOWN ACK is sent again.
+const MAX_SHUTDOWN_RETRANSMISSIONS: u32 = 8;
 
-/// The library's association of two sides that have shaken hands.
+/// An association of two sides that have shaken hands.
+#[derive(Debug)]
 pub(super) struct Association {
-    endpoint: Endpoint,
-    handle: AssociationHandle,
-    inner: sctp_proto::Association,
+    ports: Ports,
+    peer_tag: u32,
+    receiver: Receiver,
+    sender: Sender,
+    incoming_resets: resets::Incoming,
+    outgoing_resets: resets::Outgoing,
     /// The peer can reset streams.
     can_reset: bool,
-    max_receive_message_size: usize,
-    /// Streams that were reset, and until when they wait for the peer's reset.
-    closing: BTreeMap<u16, Instant>,
-    /// What was given to the library and what has left it, of streams with something under way.
-    progress: BTreeMap<u16, Progress>,
-    /// Transmission sequence number of the last DATA chunk that left for the first time.
-    last_tsn: Option<u32>,
+    /// Streams that are in use on this side, so that a reset by the peer is heard of.
+    open: BTreeSet<u16>,
+    /// Answers that wait to be sent.
+    replies: VecDeque<Bytes>,
+    end: End,
 }
 
-/// Bytes of one stream.
-#[derive(Debug, Default)]
-struct Progress {
-    written: u64,
-    left: u64,
-}
-
-/// What the library has to say.
-#[derive(Debug)]
-pub(super) enum Happening {
-    /// For the owner.
-    Event(Event),
-    /// The association is over.
-    Lost(String),
-}
-
-/// A message that can't be sent yet.
-#[derive(Debug)]
-pub(super) struct Message {
-    pub(super) parameters: SctpStreamParameters,
-    pub(super) ppid: u32,
-    pub(super) payload: Bytes,
+/// How far its end has come.
+#[derive(Clone, Copy, Debug)]
+enum End {
+    /// It goes on.
+    None,
+    /// The peer shuts it down (RFC 9260 §9.2): what was sent has to arrive still.
+    Received,
+    /// SHUTDOWN ACK was sent so often, and is again at that time.
+    Acknowledged {
+        sent: u32,
+        at: Instant,
+    },
+    Over,
 }
 
 impl Association {
-    /// `None` if the library refuses what both sides said.
-    pub(super) fn new(options: &SctpOptions, ports: Ports, local: &Init, peer: &Init) -> Option<Self> {
-        let mut endpoint = EndpointConfig::new();
-        endpoint.max_payload_size(MAX_PACKET as u32 - OVERHEAD);
-        let transport = TransportConfig::default()
-            .with_local_port(ports.source)
-            .with_remote_port(ports.destination)
-            .with_max_receive_buffer_size(options.max_receiver_window_buffer_size)
-            .with_max_send_message_size(options.max_send_message_size)
-            // The library ends an association whose message is too long; we drop the message, as mediasoup does.
-            .with_max_receive_message_size(options.max_receiver_window_buffer_size)
-            .with_max_num_outbound_streams(local.outbound_streams)
-            .with_max_num_inbound_streams(local.inbound_streams)
-            .with_rto_initial_ms(RTO_INITIAL)
-            .with_rto_min_ms(RTO_MIN)
-            .with_rto_max_ms(RTO_MAX);
-        let mut config = ClientConfig::new().with_snap(local.chunk().into(), peer.chunk().into());
-        config.transport = Arc::new(transport);
-        let mut endpoint = Endpoint::new(Arc::new(endpoint), None);
-        let (handle, inner) = endpoint.connect(config, remote()).ok()?;
-        Some(Self {
-            endpoint,
-            handle,
-            inner,
+    /// `local` and `peer` are what both sides said.
+    pub(super) fn new(bounds: Bounds, ports: Ports, local: &Init, peer: &Init) -> Self {
+        Self {
+            ports,
+            peer_tag: peer.tag,
+            receiver: Receiver::new(peer.tsn, bounds),
+            sender: Sender::new(local.tsn, peer.window, peer.forward_tsn),
+            incoming_resets: resets::Incoming::new(peer.tsn),
+            outgoing_resets: resets::Outgoing::new(local.tsn),
             can_reset: peer.re_config,
-            max_receive_message_size: options.max_receive_message_size as usize,
-            closing: BTreeMap::new(),
-            progress: BTreeMap::new(),
-            last_tsn: None,
-        })
+            open: BTreeSet::new(),
+            replies: VecDeque::new(),
+            end: End::None,
+        }
     }
 
-    /// Takes a packet that is no INIT.
-    pub(super) fn handle_packet(&mut self, now: Instant, packet: Bytes) {
-        if let Some((handle, DatagramEvent::AssociationEvent(event))) =
-            self.endpoint.handle(now, remote(), None, None, packet)
-            && handle == self.handle
-        {
-            self.inner.handle_event(event);
+    /// Takes the chunks of a packet whose tag is right. Those of the handshake and unknown ones are left out.
+    pub(super) fn handle_packet(&mut self, now: Instant, packet: &Packet<'_>, out: &mut VecDeque<Event>) {
+        // One of each is all that a packet needs.
+        let (mut has_sack, mut has_heartbeat) = (false, false);
+        let buffered = self.sender.buffered_in_all();
+        for chunk in packet.chunks() {
+            match chunk.kind {
+                kind::DATA => {
+                    if let Some(data) = chunk.data() {
+                        self.receiver.handle_data(&data, out);
+                    }
+                }
+                kind::SACK if !std::mem::replace(&mut has_sack, true) => {
+                    if let Some(sack) = chunk.sack() {
+                        self.sender.handle_sack(now, &sack, out);
+                    }
+                }
+                kind::HEARTBEAT if !std::mem::replace(&mut has_heartbeat, true) => {
+                    self.reply(kind::HEARTBEAT_ACK, chunk.value);
+                }
+                kind::FORWARD_TSN => {
+                    if let Some(forward) = chunk.forward_tsn() {
+                        self.receiver.handle_forward_tsn(&forward, out);
+                    }
+                }
+                kind::RE_CONFIG => self.handle_reconfig(now, &chunk, out),
+                kind::SHUTDOWN => self.handle_shutdown(now, &chunk, out),
+                kind::SHUTDOWN_COMPLETE if matches!(self.end, End::Acknowledged { .. }) => {
+                    self.end = End::Over;
+                }
+                kind::ABORT => self.end = End::Over,
+                _ => {}
+            }
+        }
+        self.receiver.end_packet(now);
+        if self.sender.buffered_in_all() < buffered {
+            self.outgoing_resets.look_again();
+        }
+        let has_all = |tsn| self.receiver.has_all_up_to(tsn);
+        if let Some((response, streams)) = self.incoming_resets.poll(has_all) {
+            self.reply(kind::RE_CONFIG, &response);
+            self.take_resets(now, streams, out);
         }
     }
 
     pub(super) fn handle_timeout(&mut self, now: Instant) {
-        self.inner.handle_timeout(now);
-        self.closing.retain(|_, &mut until| until > now);
+        self.receiver.handle_timeout(now);
+        self.sender.handle_timeout(now);
+        self.outgoing_resets.handle_timeout(now);
+        if let End::Acknowledged { sent, at } = self.end
+            && at <= now
+            && sent > MAX_SHUTDOWN_RETRANSMISSIONS
+        {
+            self.end = End::Over;
+        }
     }
 
     pub(super) fn poll_timeout(&self) -> Option<Instant> {
-        self.inner.poll_timeout().into_iter().chain(self.closing.values().copied()).min()
+        let shutdown = match self.end {
+            End::Acknowledged { at, .. } => Some(at),
+            End::None | End::Received | End::Over => None,
+        };
+        let timeouts = [
+            self.receiver.poll_timeout(),
+            self.sender.poll_timeout(),
+            self.outgoing_resets.poll_timeout(),
+            shutdown,
+        ];
+        timeouts.into_iter().flatten().min()
     }
 
-    /// Moves the packets that may be sent now into `out`.
-    pub(super) fn drain_packets(&mut self, now: Instant, out: &mut VecDeque<Bytes>) {
-        while let Some(transmit) = self.inner.poll_transmit(now) {
-            if let Payload::RawEncode(packets) = transmit.payload {
-                for packet in packets {
-                    self.count_sent(&packet);
-                    out.push_back(packet);
-                }
-            }
+    /// The next packet that may leave now, of [`MAX_PACKET`] at most.
+    pub(super) fn poll_packet(&mut self, now: Instant, out: &mut VecDeque<Event>) -> Option<Bytes> {
+        if let Some(reply) = self.replies.pop_front() {
+            return Some(reply);
         }
+        let (sender, incoming) = (&self.sender, &self.incoming_resets);
+        let is_clear = |stream| sender.is_clear(stream);
+        let request = self.outgoing_resets.poll(now, sender.timeout(), sender.last_tsn(), incoming, is_clear);
+        if let Some(request) = request {
+            let packet = PacketWriter::new(self.ports, self.peer_tag).chunk(kind::RE_CONFIG, 0, request);
+            return Some(packet.finish().into());
+        }
+        let mut packet = PacketWriter::new(self.ports, self.peer_tag);
+        if let Some(ack) = self.receiver.poll_ack() {
+            packet.append(kind::SACK, 0, &ack);
+        }
+        match self.end {
+            End::None | End::Received => self.sender.fill(now, &mut packet, out),
+            End::Acknowledged { .. } | End::Over => {}
+        }
+        self.end = match self.end {
+            End::Received if self.sender.is_idle() => {
+                packet.append(kind::SHUTDOWN_ACK, 0, &[]);
+                End::Acknowledged { sent: 1, at: now + self.sender.timeout() }
+            }
+            End::Acknowledged { sent, at } if at <= now => {
+                packet.append(kind::SHUTDOWN_ACK, 0, &[]);
+                End::Acknowledged { sent: sent + 1, at: now + self.sender.timeout() }
+            }
+            end => end,
+        };
+        (packet.len() > HEADER_LEN).then(|| packet.finish().into())
     }
 
-    /// Moves what happened into `out`.
-    pub(super) fn drain_events(&mut self, out: &mut VecDeque<Happening>) {
-        while let Some(event) = self.inner.poll() {
-            match event {
-                sctp_proto::Event::Stream(StreamEvent::Readable { id }) => self.read(id, out),
-                sctp_proto::Event::Stream(StreamEvent::Finished { id }) => {
-                    out.push_back(Happening::Event(Event::StreamReset(id)));
-                }
-                sctp_proto::Event::Stream(
-                    StreamEvent::ResetComplete { id } | StreamEvent::ResetFailed { id, .. },
-                ) => {
-                    self.closing.remove(&id);
-                }
-                sctp_proto::Event::Stream(StreamEvent::BufferedAmountLow { id }) => {
-                    out.push_back(Happening::Event(Event::BufferedAmountLow(id)));
-                }
-                sctp_proto::Event::HandshakeFailed { reason }
-                | sctp_proto::Event::AssociationLost { reason } => {
-                    out.push_back(Happening::Lost(reason.to_string()));
-                }
-                _ => {}
-            }
-        }
-        // Streams that the peer opened need no acceptance here; only the library's list of them must not grow.
-        while self.inner.accept_stream().is_some() {}
-        while self.inner.poll_endpoint_event().is_some() {}
+    /// Whether it has ended.
+    pub(super) fn is_over(&self) -> bool {
+        matches!(self.end, End::Over)
+    }
+
+    /// Whether the peer lets it end: nothing new may be sent.
+    pub(super) fn is_ending(&self) -> bool {
+        !matches!(self.end, End::None)
     }
 
     /// Makes a stream known, so that a reset by the peer is heard of before anything was sent on it.
     pub(super) fn open(&mut self, stream: u16) {
-        // Known already, or still being reset: then the first message opens it.
-        let _ = self.inner.open_stream(stream, PayloadProtocolIdentifier::Binary);
+        self.open.insert(stream);
     }
 
     /// Whether a message for this stream can be given to [`Association::send`] now.
-    pub(super) fn is_writable(&mut self, stream: u16) -> bool {
-        if self.closing.contains_key(&stream) {
-            return false;
-        }
-        if let Ok(stream) = self.inner.stream(stream) {
-            return stream.is_writable();
-        }
-        self.inner.open_stream(stream, PayloadProtocolIdentifier::Binary).is_ok()
+    pub(super) fn is_writable(&self, stream: u16) -> bool {
+        !self.outgoing_resets.blocks(stream)
     }
 
     /// Queues a message on a writable stream.
-    pub(super) fn send(&mut self, message: &Message, low_threshold: u32) -> Result<(), SendError> {
-        let SctpStreamParameters { stream_id, ordered, max_packet_life_time, max_retransmits } =
-            message.parameters;
-        let (reliability, value) = match (max_packet_life_time, max_retransmits) {
-            _ if ordered => (ReliabilityType::Reliable, 0),
-            (Some(life_time), _) => (ReliabilityType::Timed, u32::from(life_time)),
-            (None, Some(retransmits)) => (ReliabilityType::Rexmit, u32::from(retransmits)),
-            (None, None) => (ReliabilityType::Reliable, 0),
-        };
-        let mut stream = self.inner.stream(stream_id).map_err(|_| SendError::Closed)?;
-        // What the messages before were sent with stays as it is.
-        let sent = stream
-            .set_reliability_params(!ordered, reliability, value)
-            .and_then(|()| stream.set_buffered_amount_low_threshold(low_threshold as usize))
-            .and_then(|()| stream.set_default_payload_type(message.ppid.into()))
-            .and_then(|()| stream.write_chunks(&mut [message.payload.clone()]));
-        sent.map_err(|_| SendError::Closed)?;
-        self.progress.entry(stream_id).or_default().written += message.payload.len() as u64;
-        Ok(())
+    pub(super) fn send(&mut self, message: Message, low_threshold: u32) {
+        self.open.insert(message.parameters.stream_id);
+        self.sender.send(message, low_threshold);
     }
 
     /// Closes a data channel from this side (RFC 8831 §6.7).
     pub(super) fn reset(&mut self, now: Instant, stream: u16) {
-        if !self.can_reset || !self.is_writable(stream) {
-            return;
-        }
-        // Only the reading half is closed by our word: the writing half is usable again as soon as the reset is done.
-        if let Ok(mut open) = self.inner.stream(stream)
-            && open.stop().is_ok()
-        {
-            self.closing.insert(stream, now + RESET_PATIENCE);
+        if self.can_reset && self.is_writable(stream) {
+            self.open.insert(stream);
+            self.outgoing_resets.reset(now, stream, false);
         }
     }
 
-    /// Bytes of a stream that wait to be sent or acknowledged.
-    pub(super) fn unacknowledged(&mut self, stream: u16) -> usize {
-        self.inner.stream(stream).and_then(|stream| stream.buffered_amount()).unwrap_or_default()
+    /// What is to be sent.
+    pub(super) fn sender(&self) -> &Sender {
+        &self.sender
     }
 
-    /// Bytes of a stream that were not sent yet. What the library gave up before it was sent counts until all of the
-    /// stream is acknowledged.
-    pub(super) fn unsent(&mut self, stream: u16) -> usize {
-        let unacknowledged = self.unacknowledged(stream);
-        if unacknowledged == 0 {
-            self.progress.remove(&stream);
-        }
-        let unsent = self.progress.get(&stream).map_or(0, |of| of.written.saturating_sub(of.left));
-        unacknowledged.min(unsent as usize)
+    #[cfg(test)]
+    pub(super) fn receiver(&self) -> &Receiver {
+        &self.receiver
     }
 
-    /// Notes which DATA chunks (RFC 9260 §3.3.1) leave for the first time: first sendings are in order of their numbers.
-    fn count_sent(&mut self, packet: &[u8]) {
-        for chunk in Packet::parse(packet).into_iter().flat_map(|packet| packet.chunks()) {
-            let Some(data) = chunk.data() else { continue };
-            if self.last_tsn.is_none_or(|last| data.tsn.wrapping_sub(last).cast_signed() > 0) {
-                self.last_tsn = Some(data.tsn);
-                self.progress.entry(data.stream).or_default().left += data.len as u64;
+    /// Chunks that were dropped for a bound since this was last asked for.
+    pub(super) fn take_refused(&mut self) -> u64 {
+        self.receiver.take_refused()
+    }
+
+    fn handle_reconfig(&mut self, now: Instant, chunk: &Chunk<'_>, out: &mut VecDeque<Event>) {
+        for parameter in chunk.reconfig() {
+            if let ReConfig::Response { number, result } = parameter {
+                for stream in self.outgoing_resets.handle_response(now, number, result) {
+                    self.sender.reset(stream);
+                }
+            }
+            let has_all = |tsn| self.receiver.has_all_up_to(tsn);
+            if let Some((response, streams)) = self.incoming_resets.handle(&parameter, has_all) {
+                self.reply(kind::RE_CONFIG, &response);
+                if let Some(streams) = streams {
+                    self.take_resets(now, streams, out);
+                }
             }
         }
     }
 
-    fn read(&mut self, id: u16, out: &mut VecDeque<Happening>) {
-        while let Ok(mut stream) = self.inner.stream(id)
-            && let Ok(Some(mut chunks)) = stream.read_sctp()
-        {
-            let len = chunks.len();
-            let ppid = chunks.ppi as u32;
-            if len > self.max_receive_message_size {
-                out.push_back(Happening::Event(Event::MessageTooLong(id)));
+    /// The peer has reset its direction of these streams, or of all if there are none.
+    fn take_resets(&mut self, now: Instant, mut streams: Vec<u16>, out: &mut VecDeque<Event>) {
+        if streams.is_empty() {
+            streams = self.open.iter().copied().chain(self.receiver.streams()).collect();
+        }
+        streams.sort_unstable();
+        streams.dedup();
+        for stream in streams {
+            let known = self.open.remove(&stream) | self.receiver.knows(stream);
+            self.receiver.reset(stream);
+            if !known {
                 continue;
             }
-            if let Some(message) = chunks.next(len) {
-                out.push_back(Happening::Event(Event::Message { stream: id, ppid, payload: message.bytes }));
+            // RFC 8831 §6.7: a data channel is closed in both directions.
+            if !self.outgoing_resets.on_reset_by_peer(stream) && self.can_reset {
+                self.outgoing_resets.reset(now, stream, true);
             }
+            out.push_back(Event::StreamReset(stream));
         }
     }
-}
 
-impl std::fmt::Debug for Association {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("Association").field("closing", &self.closing).finish_non_exhaustive()
+    fn handle_shutdown(&mut self, now: Instant, chunk: &Chunk<'_>, out: &mut VecDeque<Event>) {
+        let Some(cumulative) = chunk.value.first_chunk() else { return };
+        self.sender.handle_cumulative(now, u32::from_be_bytes(*cumulative), out);
+        self.end = match self.end {
+            End::None => End::Received,
+            // Our answer was lost.
+            End::Acknowledged { sent, .. } => End::Acknowledged { sent, at: now },
+            end => end,
+        };
     }
-}
 
-/// The library wants an address; there is but one peer.
-fn remote() -> SocketAddr {
-    SocketAddr::from((Ipv4Addr::LOCALHOST, 5000))
+    /// Queues an answer; what is too long or too much is left out.
+    fn reply(&mut self, kind: u8, value: &[u8]) {
+        if self.replies.len() < MAX_QUEUED_REPLIES
+            && HEADER_LEN + CHUNK_HEADER_LEN + value.len() <= MAX_PACKET
+        {
+            let packet = PacketWriter::new(self.ports, self.peer_tag).chunk(kind, 0, value);
+            self.replies.push_back(packet.finish().into());
+        }
+    }
 }

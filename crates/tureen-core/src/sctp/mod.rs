@@ -2,33 +2,41 @@
 //!
 //! After every call drain [`Sctp::poll_packet`] and [`Sctp::poll_event`], then ask [`Sctp::poll_timeout`].
 //!
-//! The handshake is ours; what comes after it is the library's (`sctp-proto`), which is told of both INITs as if they
-//! had been signalled. So:
+//! [`Sctp`] shakes hands; what comes after that is an association's, with its two directions apart: a receiver and a
+//! sender, which share nothing but the packets. So:
 //!
 //! - An INIT costs no memory. The state cookie carries all of it, with a MAC and a lifetime; a cookie of an
 //!   identity that was given up is not taken again.
 //! - Both sides may connect at once (RFC 9260 §5.2.1), as browsers and mediasoup do, and a peer may restart (§5.2.2).
 //! - Tags and first TSNs come from the caller's secret; nothing here reads a clock or a random source.
+//! - No chunk costs more than a few look-ups, whatever a peer has piled up before, and all that it piles up is bounded.
+//! - No packet is longer than [`MAX_PACKET`], and no answer of the handshake than its question with its cookie.
 //!
-//! The library knows neither message interleaving (I-DATA, RFC 8260) nor zero checksums (RFC 9653), and of payload
-//! protocol identifiers only those of data channels: any other is received and sent as 58, which is unassigned.
+//! Neither message interleaving (I-DATA, RFC 8260) nor zero checksums (RFC 9653) are offered.
 
 mod association;
+#[cfg(test)]
+mod bounds_tests;
+mod congestion;
 mod cookie;
 #[cfg(test)]
 mod foreign_tests;
+mod receiver;
+mod resets;
+mod sender;
 #[cfg(test)]
 mod tests;
 mod wire;
 
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::time::{Duration, Instant};
 
 use aws_lc_rs::hmac;
 use bytes::Bytes;
 
-use self::association::{Association, Happening, Message};
+use self::association::Association;
 use self::cookie::{Cookie, CookieError};
+use self::receiver::Bounds;
 use self::wire::{Chunk, Init, Packet, PacketWriter, Ports, kind};
 use crate::api::SctpOptions;
 pub use crate::types::data_structures::SctpState;
@@ -36,14 +44,15 @@ use crate::types::sctp_parameters::{SctpNegotiatedCapabilities, SctpStreamParame
 
 /// SCTP port of both ends, by custom of WebRTC.
 pub const PORT: u16 = 5000;
-/// Length that packets are made for, in bytes: mediasoup's `OutgoingSctpPacketMaxSize` of 1191, in whole words. The
-/// library leaves a chunk's header and padding out of account when it bundles chunks, so many tiny messages make somewhat
-/// longer packets, of [`MAX_BUNDLED_PACKET`] at most.
+/// Longest packet that is sent, in bytes: mediasoup's `OutgoingSctpPacketMaxSize` of 1191, in whole words.
 pub const MAX_PACKET: usize = 1188;
-/// Longest packet that is sent, in bytes: with DTLS, UDP and IP it still fits an Ethernet frame.
-pub const MAX_BUNDLED_PACKET: usize = 1416;
 /// Streams each side may use.
 pub const MAX_STREAMS: u16 = 65_535;
+/// Messages, and beginnings of messages, of a peer that may wait for what is missing before them, unless told otherwise:
+/// each costs some 200 bytes beside its own.
+pub const INCOMING_PIECES: usize = 8192;
+/// Messages that may wait to be sent on an association, unless told otherwise: each costs some 100 bytes beside its own.
+pub const OUTGOING_MESSAGES: usize = 32_768;
 /// How long a state cookie may be brought back, unless told otherwise (RFC 9260 §16: Valid.Cookie.Life).
 pub const COOKIE_LIFETIME: Duration = Duration::from_secs(60);
 
@@ -73,13 +82,15 @@ pub struct Sctp {
     negotiated: Option<SctpNegotiatedCapabilities>,
     /// Streams that something was sent on, or that have a threshold of their own.
     outgoing: BTreeMap<u16, Outgoing>,
-    /// Bytes that wait at most: each message adds to it, and it is counted anew when it reaches the limit.
-    waiting: usize,
-    /// How many streams hold messages back.
-    holding: usize,
+    /// Those of them that hold messages back, and these messages.
+    holding: BTreeSet<u16>,
+    held: usize,
+    held_bytes: usize,
+    incoming_pieces: usize,
+    outgoing_messages: usize,
+    refused: u64,
     packets: VecDeque<Bytes>,
     events: VecDeque<Event>,
-    happenings: VecDeque<Happening>,
 }
 
 /// What an association tells its owner.
@@ -149,6 +160,14 @@ struct Retry {
     sent: u32,
 }
 
+/// A message that is to be sent.
+#[derive(Debug)]
+struct Message {
+    parameters: SctpStreamParameters,
+    ppid: u32,
+    payload: Bytes,
+}
+
 #[derive(Debug)]
 struct Outgoing {
     held: VecDeque<Message>,
@@ -176,11 +195,14 @@ impl Sctp {
             phase: Phase::New,
             negotiated: None,
             outgoing: BTreeMap::new(),
-            waiting: 0,
-            holding: 0,
+            holding: BTreeSet::new(),
+            held: 0,
+            held_bytes: 0,
+            incoming_pieces: INCOMING_PIECES,
+            outgoing_messages: OUTGOING_MESSAGES,
+            refused: 0,
             packets: VecDeque::new(),
             events: VecDeque::new(),
-            happenings: VecDeque::new(),
         }
     }
 
@@ -189,6 +211,12 @@ impl Sctp {
     #[must_use]
     pub fn with_cookie_lifetime(self, cookie_lifetime: Duration) -> Self {
         Self { cookie_lifetime, ..self }
+    }
+
+    /// Bounds what waits by number instead of by [`INCOMING_PIECES`] and [`OUTGOING_MESSAGES`].
+    #[must_use]
+    pub fn with_bounds(self, incoming_pieces: usize, outgoing_messages: usize) -> Self {
+        Self { incoming_pieces, outgoing_messages, ..self }
     }
 
     /// Begins the handshake, if it has not begun.
@@ -203,21 +231,19 @@ impl Sctp {
 
     /// Takes a packet from the peer. What is malformed, forged or out of place is dropped in silence.
     pub fn handle_packet(&mut self, now: Instant, bytes: &[u8]) {
-        let Some(packet) = Packet::parse(bytes) else { return };
+        let Some(packet) = Packet::parse(bytes).filter(Packet::checksum_is_right) else { return };
         self.connect(now);
         let first = packet.first();
         match first.kind {
-            kind::DATA | kind::SACK => self.handle_established(now, &packet, bytes),
-            _ if !packet.checksum_is_right() => {}
             kind::INIT => self.handle_init(now, &packet, first),
             kind::INIT_ACK => self.handle_init_ack(now, &packet, first),
             kind::COOKIE_ECHO => self.handle_cookie_echo(now, &packet, first),
             kind::COOKIE_ACK => self.handle_cookie_ack(now, &packet),
             kind::ERROR => self.handle_error(now, &packet),
             kind::ABORT => self.handle_abort(&packet, first),
-            _ => self.handle_established(now, &packet, bytes),
+            _ => self.handle_established(now, &packet),
         }
-        self.digest(now);
+        self.settle();
     }
 
     /// Sends again what was not answered.
@@ -239,7 +265,7 @@ impl Sctp {
             }
             Phase::Up { association, .. } => {
                 association.handle_timeout(now);
-                self.digest(now);
+                self.settle();
             }
             Phase::New | Phase::Failed | Phase::Closed => {}
         }
@@ -289,23 +315,28 @@ impl Sctp {
         let id = parameters.stream_id;
         let (total_limit, stream_limit) =
             (self.options.send_buffer_size, self.options.per_stream_send_queue_limit);
-        if self.waiting >= total_limit as usize {
-            self.waiting = self.count_waiting();
-        }
-        if self.waiting >= total_limit as usize || self.waiting_on(id) >= stream_limit as usize {
+        let (waiting, messages) = self.waiting();
+        if waiting >= total_limit as usize
+            || messages >= self.outgoing_messages
+            || self.waiting_on(id) >= stream_limit as usize
+        {
             return Err(SendError::BufferFull);
         }
-        self.waiting += payload.len();
         let message = Message { parameters, ppid, payload };
         let low_threshold = self.options.default_buffered_amount_low_threshold;
         let outgoing = self.outgoing.entry(id).or_insert_with(|| Outgoing::new(low_threshold));
-        if let Phase::Up { association, .. } = &mut self.phase
-            && outgoing.held.is_empty()
-            && association.is_writable(id)
-        {
-            return association.send(&message, outgoing.low_threshold);
+        if let Phase::Up { association, .. } = &mut self.phase {
+            if association.is_ending() {
+                return Err(SendError::Closed);
+            }
+            if outgoing.held.is_empty() && association.is_writable(id) {
+                association.send(message, outgoing.low_threshold);
+                return Ok(());
+            }
         }
-        self.holding += usize::from(outgoing.held.is_empty());
+        self.holding.insert(id);
+        self.held += 1;
+        self.held_bytes += message.payload.len();
         outgoing.held_bytes += message.payload.len();
         outgoing.held.push_back(message);
         Ok(())
@@ -323,9 +354,7 @@ impl Sctp {
     /// Closes a data channel: resets its stream once what was sent is acknowledged. The stream can be used again at
     /// once; what is sent waits for the reset.
     pub fn reset_stream(&mut self, now: Instant, stream: u16) {
-        if let Some(outgoing) = self.outgoing.remove(&stream) {
-            self.holding -= usize::from(!outgoing.held.is_empty());
-        }
+        self.drop_held(stream);
         if let Phase::Up { association, .. } = &mut self.phase {
             association.reset(now, stream);
         }
@@ -333,34 +362,60 @@ impl Sctp {
 
     /// Forgets a stream without telling the peer: for streams that are no data channels.
     pub fn forget_stream(&mut self, stream: u16) {
-        if let Some(outgoing) = self.outgoing.remove(&stream) {
-            self.holding -= usize::from(!outgoing.held.is_empty());
-        }
+        self.drop_held(stream);
     }
 
     /// Makes packets of what can be sent now; they come out with [`Sctp::poll_packet`].
     pub fn flush(&mut self, now: Instant) {
         if let Phase::Up { association, .. } = &mut self.phase {
-            association.drain_packets(now, &mut self.packets);
+            while let Some(packet) = association.poll_packet(now, &mut self.events) {
+                self.packets.push_back(packet);
+            }
         }
     }
 
     /// Bytes of a stream that have not left yet.
-    pub fn buffered_amount(&mut self, stream: u16) -> usize {
+    pub fn buffered_amount(&self, stream: u16) -> usize {
         let held = self.held_on(stream);
-        match &mut self.phase {
-            Phase::Up { association, .. } => held + association.unsent(stream),
+        match &self.phase {
+            Phase::Up { association, .. } => held + association.sender().unsent(stream),
             _ => held,
         }
     }
 
+    /// Chunks of the peer that were dropped because too much waited, since this was last asked for. They come again.
+    pub fn take_refused(&mut self) -> u64 {
+        if let Phase::Up { association, .. } = &mut self.phase {
+            self.refused += association.take_refused();
+        }
+        std::mem::take(&mut self.refused)
+    }
+
     /// Bytes of a stream that take memory: until they are acknowledged.
-    fn waiting_on(&mut self, stream: u16) -> usize {
+    fn waiting_on(&self, stream: u16) -> usize {
         let held = self.held_on(stream);
-        match &mut self.phase {
-            Phase::Up { association, .. } => held + association.unacknowledged(stream),
+        match &self.phase {
+            Phase::Up { association, .. } => held + association.sender().buffered(stream),
             _ => held,
         }
+    }
+
+    /// The same of all streams, and messages that have not left as a whole.
+    fn waiting(&self) -> (usize, usize) {
+        match &self.phase {
+            Phase::Up { association, .. } => {
+                let sender = association.sender();
+                (self.held_bytes + sender.buffered_in_all(), self.held + sender.queued())
+            }
+            _ => (self.held_bytes, self.held),
+        }
+    }
+
+    fn drop_held(&mut self, stream: u16) {
+        let Some(outgoing) = self.outgoing.remove(&stream) else { return };
+        self.holding.remove(&stream);
+        self.held -= outgoing.held.len();
+        self.held_bytes -= outgoing.held_bytes;
     }
 
     fn held_on(&self, stream: u16) -> usize {
@@ -494,9 +549,7 @@ impl Sctp {
             self.generation = cookie.generation;
             self.ports = cookie.ports;
             self.local = identity(&self.options, &self.secret, cookie.generation);
-            if !self.establish(&cookie.peer) {
-                return;
-            }
+            self.establish(&cookie.peer);
         }
         let ack = PacketWriter::new(cookie.ports, cookie.peer.tag).chunk(kind::COOKIE_ACK, 0, &[]).finish();
         self.queue_reply(ack);
@@ -515,10 +568,8 @@ impl Sctp {
 
     /// What a packet holds behind a chunk of the handshake.
     fn handle_rest(&mut self, now: Instant, packet: &Packet<'_>) {
-        if let Phase::Up { association, .. } = &mut self.phase
-            && let Some(rest) = packet.filtered(is_for_library)
-        {
-            association.handle_packet(now, rest.into());
+        if let Phase::Up { association, .. } = &mut self.phase {
+            association.handle_packet(now, packet, &mut self.events);
         }
     }
 
@@ -548,22 +599,21 @@ impl Sctp {
         }
     }
 
-    fn handle_established(&mut self, now: Instant, packet: &Packet<'_>, bytes: &[u8]) {
-        let Phase::Up { association, .. } = &mut self.phase else { return };
-        if packet.chunks().all(|chunk| is_for_library(chunk.kind)) {
-            association.handle_packet(now, Bytes::copy_from_slice(bytes));
-        } else if packet.checksum_is_right()
-            && let Some(rest) = packet.filtered(is_for_library)
-        {
-            association.handle_packet(now, rest.into());
+    fn handle_established(&mut self, now: Instant, packet: &Packet<'_>) {
+        if packet.tag() == self.local.tag && packet.ports() == self.ports.reversed() {
+            self.handle_rest(now, packet);
         }
     }
 
-    fn establish(&mut self, peer: &Init) -> bool {
+    fn establish(&mut self, peer: &Init) {
         let local = self.local;
-        let Some(mut association) = Association::new(&self.options, self.ports, &local, peer) else {
-            return false;
+        let bounds = Bounds {
+            window: self.options.max_receiver_window_buffer_size as usize,
+            pieces: self.incoming_pieces,
+            message: self.options.max_receive_message_size as usize,
+            streams: local.inbound_streams,
         };
+        let mut association = Association::new(bounds, self.ports, &local, peer);
         for &stream in self.outgoing.keys() {
             association.open(stream);
         }
@@ -576,46 +626,29 @@ impl Sctp {
         if !was_up {
             self.events.push_back(Event::State(SctpState::Connected));
         }
-        true
     }
 
-    /// Takes what the library has to say, and gives it what waited.
-    fn digest(&mut self, now: Instant) {
+    /// Ends what is over, and sends what was held back and may be sent now.
+    fn settle(&mut self) {
         let Phase::Up { association, .. } = &mut self.phase else { return };
-        association.drain_events(&mut self.happenings);
-        let mut lost = false;
-        for happening in self.happenings.drain(..) {
-            match happening {
-                Happening::Event(event) => self.events.push_back(event),
-                Happening::Lost(reason) => {
-                    tracing::debug!(reason, "SCTP association lost");
-                    lost = true;
-                }
-            }
-        }
-        if lost {
-            // An ABORT of the library's own goes out still.
-            association.drain_packets(now, &mut self.packets);
+        if association.is_over() {
             return self.end();
         }
-        if self.holding == 0 {
+        if self.holding.is_empty() {
             return;
         }
-        for (&id, outgoing) in self.outgoing.iter_mut().filter(|(_, outgoing)| !outgoing.held.is_empty()) {
-            while association.is_writable(id)
-                && let Some(message) = outgoing.held.pop_front()
-            {
-                outgoing.held_bytes -= message.payload.len();
-                // It was checked when it came; what the library refuses now goes with the association.
-                let _ = association.send(&message, outgoing.low_threshold);
+        let (outgoing, held, held_bytes) = (&mut self.outgoing, &mut self.held, &mut self.held_bytes);
+        self.holding.retain(|&id| {
+            let Some(outgoing) = outgoing.get_mut(&id).filter(|_| association.is_writable(id)) else {
+                return true;
+            };
+            *held -= outgoing.held.len();
+            *held_bytes -= std::mem::take(&mut outgoing.held_bytes);
+            for message in outgoing.held.drain(..) {
+                association.send(message, outgoing.low_threshold);
             }
-            self.holding -= usize::from(outgoing.held.is_empty());
-        }
-    }
-
-    fn count_waiting(&mut self) -> usize {
-        let streams: Vec<u16> = self.outgoing.keys().copied().collect();
-        streams.into_iter().map(|stream| self.waiting_on(stream)).sum()
+            false
+        });
     }
 
     /// Answers to what anyone could send are not queued without bound.
@@ -633,7 +666,8 @@ impl Sctp {
         };
         self.phase = if state == SctpState::Closed { Phase::Closed } else { Phase::Failed };
         self.outgoing.clear();
-        self.holding = 0;
+        self.holding.clear();
+        (self.held, self.held_bytes) = (0, 0);
         self.events.push_back(Event::State(state));
     }
 }
@@ -661,23 +695,6 @@ fn identity(options: &SctpOptions, secret: &hmac::Key, generation: u32) -> Init 
 const MAX_QUEUED_REPLIES: usize = 16;
 /// Error cause "user-initiated abort" (RFC 9260 §3.3.10.12) without a reason.
 const USER_INITIATED: [u8; 4] = [0, 12, 0, 4];
-
-/// Chunks that the library deals with. It ends the association at an ERROR, and drops a packet with an unknown chunk
-/// whole; both are left out before it sees them.
-fn is_for_library(chunk: u8) -> bool {
-    matches!(
-        chunk,
-        kind::DATA
-            | kind::SACK
-            | kind::HEARTBEAT
-            | kind::ABORT
-            | kind::SHUTDOWN
-            | kind::SHUTDOWN_ACK
-            | kind::SHUTDOWN_COMPLETE
-            | kind::RE_CONFIG
-            | kind::FORWARD_TSN
-    )
-}
 
 impl Outgoing {
     fn new(low_threshold: u32) -> Self {

@@ -20,21 +20,21 @@ pub(super) const OPTIONS: SctpOptions = SctpOptions {
 };
 
 /// Both ends, what flies between them, and what they said.
-struct Pair {
-    now: Instant,
-    ends: [Sctp; 2],
+pub(super) struct Pair {
+    pub(super) now: Instant,
+    pub(super) ends: [Sctp; 2],
     /// Arrival, whose it is, the packet.
-    flying: VecDeque<(Instant, usize, Bytes)>,
-    events: [Vec<Event>; 2],
-    rng: StdRng,
-    loss: f64,
+    pub(super) flying: VecDeque<(Instant, usize, Bytes)>,
+    pub(super) events: [Vec<Event>; 2],
+    pub(super) rng: StdRng,
+    pub(super) loss: f64,
     /// Every packet each end has sent.
-    sent: [Vec<Bytes>; 2],
+    pub(super) sent: [Vec<Bytes>; 2],
 }
 
 impl Pair {
     #[expect(clippy::disallowed_methods, reason = "tests may read the clock")]
-    fn new(options: SctpOptions, seed: u64) -> Self {
+    pub(super) fn new(options: SctpOptions, seed: u64) -> Self {
         let now = Instant::now();
         Self {
             now,
@@ -47,7 +47,7 @@ impl Pair {
         }
     }
 
-    fn connected(options: SctpOptions) -> Self {
+    pub(super) fn connected(options: SctpOptions) -> Self {
         let mut pair = Self::new(options, 0);
         pair.ends[0].connect(pair.now);
         pair.ends[1].connect(pair.now);
@@ -59,15 +59,15 @@ impl Pair {
         pair
     }
 
-    fn forget(&mut self) {
+    pub(super) fn forget(&mut self) {
         self.events = [Vec::new(), Vec::new()];
         self.sent = [Vec::new(), Vec::new()];
     }
 
-    fn drain(&mut self) {
+    pub(super) fn drain(&mut self) {
         for from in 0..2 {
             while let Some(packet) = self.ends[from].poll_packet(self.now) {
-                assert!(packet.len() <= MAX_BUNDLED_PACKET);
+                assert!(packet.len() <= MAX_PACKET);
                 self.sent[from].push(packet.clone());
                 if !self.rng.random_bool(self.loss) {
                     let delay = if self.loss > 0.0 { self.rng.random_range(10..30) } else { 10 };
@@ -80,7 +80,7 @@ impl Pair {
         }
     }
 
-    fn run(&mut self, time: Duration) {
+    pub(super) fn run(&mut self, time: Duration) {
         let end = self.now + time;
         loop {
             self.drain();
@@ -104,12 +104,12 @@ impl Pair {
         self.now = end;
     }
 
-    fn send(&mut self, from: usize, parameters: SctpStreamParameters, message: &[u8]) {
+    pub(super) fn send(&mut self, from: usize, parameters: SctpStreamParameters, message: &[u8]) {
         self.ends[from].send(parameters, 51, Bytes::copy_from_slice(message)).expect("there is room");
     }
 
     /// Messages that an end received, by stream.
-    fn received(&self, end: usize) -> BTreeMap<u16, Vec<Vec<u8>>> {
+    pub(super) fn received(&self, end: usize) -> BTreeMap<u16, Vec<Vec<u8>>> {
         let mut received: BTreeMap<u16, Vec<Vec<u8>>> = BTreeMap::new();
         for event in &self.events[end] {
             if let Event::Message { stream, payload, .. } = event {
@@ -120,7 +120,7 @@ impl Pair {
     }
 }
 
-fn ordered(stream: u16) -> SctpStreamParameters {
+pub(super) fn ordered(stream: u16) -> SctpStreamParameters {
     SctpStreamParameters::new_ordered(stream)
 }
 
@@ -194,7 +194,7 @@ fn what_has_left_waits_no_more_though_it_is_not_acknowledged() {
 fn long_messages_and_every_ppid_arrive_whole() {
     let mut pair = Pair::connected(OPTIONS);
     let long: Vec<u8> = (0..200_000u32).map(|i| (i % 251) as u8).collect();
-    for ppid in [50, 51, 53, 56, 57] {
+    for ppid in [50, 51, 53, 56, 57, 0, 58, 1234, u32::MAX] {
         pair.ends[0].send(ordered(0), ppid, Bytes::from(long.clone())).expect("there is room");
     }
     pair.run(Duration::from_secs(20));
@@ -205,7 +205,7 @@ fn long_messages_and_every_ppid_arrive_whole() {
             _ => None,
         })
         .collect();
-    assert_eq!(ppids, [50, 51, 53, 56, 57]);
+    assert_eq!(ppids, [50, 51, 53, 56, 57, 0, 58, 1234, u32::MAX]);
 }
 
 #[test]

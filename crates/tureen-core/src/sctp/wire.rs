@@ -1,15 +1,22 @@
-//! The part of SCTP's wire format that the handshake needs (RFC 9260 §3): packets, chunks, INIT and INIT ACK.
+//! SCTP's wire format (RFC 9260 §3, RFC 3758, RFC 6525).
 
-use crc::{CRC_32_ISCSI, Crc};
+use crc::{CRC_32_ISCSI, Crc, Table};
+
+use super::MAX_PACKET;
 
 /// Source port, destination port, verification tag, checksum.
 pub(super) const HEADER_LEN: usize = 12;
-const CHUNK_HEADER_LEN: usize = 4;
+pub(super) const CHUNK_HEADER_LEN: usize = 4;
 /// TSN, stream identifier and sequence number, payload protocol identifier.
 const DATA_HEADER_LEN: usize = 12;
+/// The same with the chunk's header.
+pub(super) const DATA_CHUNK_HEADER_LEN: usize = CHUNK_HEADER_LEN + DATA_HEADER_LEN;
+/// Fixed parts of the values of SACK and FORWARD-TSN chunks.
+const SACK_LEN: usize = 12;
+const FORWARD_TSN_LEN: usize = 4;
 /// Fixed part of an INIT chunk's value.
 const INIT_LEN: usize = 16;
-const CRC32C: Crc<u32> = Crc::<u32>::new(&CRC_32_ISCSI);
+static CRC32C: Crc<u32, Table<16>> = Crc::<u32, Table<16>>::new(&CRC_32_ISCSI);
 
 /// Chunk types (RFC 9260 §3.2, RFC 3758, RFC 6525).
 pub(super) mod kind {
@@ -18,6 +25,7 @@ pub(super) mod kind {
     pub(crate) const INIT_ACK: u8 = 2;
     pub(crate) const SACK: u8 = 3;
     pub(crate) const HEARTBEAT: u8 = 4;
+    pub(crate) const HEARTBEAT_ACK: u8 = 5;
     pub(crate) const ABORT: u8 = 6;
     pub(crate) const SHUTDOWN: u8 = 7;
     pub(crate) const SHUTDOWN_ACK: u8 = 8;
@@ -29,9 +37,15 @@ pub(super) mod kind {
     pub(crate) const FORWARD_TSN: u8 = 192;
 }
 
-/// Parameter types (RFC 9260 §3.3.3, RFC 5061 §4.2.7, RFC 3758 §3.1).
+/// Parameter types (RFC 9260 §3.3.3, RFC 5061 §4.2.7, RFC 3758 §3.1, RFC 6525 §4).
 mod parameter {
     pub(super) const STATE_COOKIE: u16 = 7;
+    pub(super) const OUTGOING_RESET: u16 = 13;
+    pub(super) const INCOMING_RESET: u16 = 14;
+    pub(super) const TSN_RESET: u16 = 15;
+    pub(super) const RECONFIG_RESPONSE: u16 = 16;
+    pub(super) const ADD_OUTGOING: u16 = 17;
+    pub(super) const ADD_INCOMING: u16 = 18;
     pub(super) const SUPPORTED_EXTENSIONS: u16 = 0x8008;
     pub(super) const FORWARD_TSN_SUPPORTED: u16 = 0xc000;
 }
@@ -65,23 +79,181 @@ pub(super) struct Chunk<'a> {
     pub(super) whole: &'a [u8],
 }
 
-/// What a DATA chunk carries (RFC 9260 §3.3.1).
+/// A DATA chunk (RFC 9260 §3.3.1).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) struct DataChunk {
+pub(super) struct DataChunk<'a> {
     /// Transmission sequence number.
     pub(super) tsn: u32,
-    /// Stream identifier.
     pub(super) stream: u16,
-    /// Bytes of user data.
-    pub(super) len: usize,
+    /// Stream sequence number.
+    pub(super) ssn: u16,
+    /// Payload protocol identifier.
+    pub(super) ppid: u32,
+    pub(super) flags: FlagsOfData,
+    pub(super) payload: &'a [u8],
 }
 
-impl Chunk<'_> {
+/// Flags of a DATA chunk.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct FlagsOfData {
+    /// It begins and ends a message.
+    pub(super) begins: bool,
+    pub(super) ends: bool,
+    pub(super) unordered: bool,
+    /// It is to be acknowledged at once.
+    pub(super) immediate: bool,
+}
+
+/// A SACK chunk (RFC 9260 §3.3.4).
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Sack<'a> {
+    pub(super) cumulative: u32,
+    pub(super) window: u32,
+    gaps: &'a [u8],
+}
+
+/// A FORWARD-TSN chunk (RFC 3758 §3.2).
+#[derive(Clone, Copy, Debug)]
+pub(super) struct ForwardTsn<'a> {
+    pub(super) cumulative: u32,
+    skipped: &'a [u8],
+}
+
+/// A parameter of a RE-CONFIG chunk (RFC 6525 §4).
+#[derive(Clone, Copy, Debug)]
+pub(super) enum ReConfig<'a> {
+    Reset(ResetRequest<'a>),
+    Response {
+        number: u32,
+        result: u32,
+    },
+    /// Any other request, by its number.
+    Other(u32),
+}
+
+/// An Outgoing SSN Reset Request (RFC 6525 §4.1).
+#[derive(Clone, Copy, Debug)]
+pub(super) struct ResetRequest<'a> {
+    pub(super) number: u32,
+    pub(super) last_tsn: u32,
+    streams: &'a [u8],
+}
+
+impl<'a> Chunk<'a> {
     /// `None` unless it is a DATA chunk.
-    pub(super) fn data(&self) -> Option<DataChunk> {
-        let len = self.value.len().checked_sub(DATA_HEADER_LEN).filter(|_| self.kind == kind::DATA)?;
-        Some(DataChunk { tsn: u32_at(self.value, 0), stream: u16_at(self.value, 4), len })
+    pub(super) fn data(&self) -> Option<DataChunk<'a>> {
+        let header = self.value.get(..DATA_HEADER_LEN).filter(|_| self.kind == kind::DATA)?;
+        Some(DataChunk {
+            tsn: u32_at(header, 0),
+            stream: u16_at(header, 4),
+            ssn: u16_at(header, 6),
+            ppid: u32_at(header, 8),
+            flags: FlagsOfData::from_bits(self.flags),
+            payload: &self.value[DATA_HEADER_LEN..],
+        })
     }
+
+    /// `None` unless it is a SACK chunk.
+    pub(super) fn sack(&self) -> Option<Sack<'a>> {
+        let header = self.value.get(..SACK_LEN).filter(|_| self.kind == kind::SACK)?;
+        let gaps = self.value.get(SACK_LEN..SACK_LEN + 4 * usize::from(u16_at(header, 8)))?;
+        Some(Sack { cumulative: u32_at(header, 0), window: u32_at(header, 4), gaps })
+    }
+
+    /// `None` unless it is a FORWARD-TSN chunk.
+    pub(super) fn forward_tsn(&self) -> Option<ForwardTsn<'a>> {
+        if self.kind != kind::FORWARD_TSN || self.value.len() < FORWARD_TSN_LEN {
+            return None;
+        }
+        let (cumulative, skipped) = self.value.split_at(FORWARD_TSN_LEN);
+        Some(ForwardTsn { cumulative: u32_at(cumulative, 0), skipped })
+    }
+
+    /// Parameters of a RE-CONFIG chunk that are well formed; there are two at most (RFC 6525 §3.1).
+    pub(super) fn reconfig(&self) -> impl Iterator<Item = ReConfig<'a>> + use<'a> {
+        let mut rest = if self.kind == kind::RE_CONFIG { self.value } else { &[] };
+        let parameters = std::iter::from_fn(move || {
+            let header = rest.get(..CHUNK_HEADER_LEN)?;
+            let (kind, len) = (u16_at(header, 0), usize::from(u16_at(header, 2)));
+            let content = rest.get(CHUNK_HEADER_LEN..len)?;
+            rest = rest.get(len.next_multiple_of(4)..).unwrap_or_default();
+            Some((kind, content))
+        });
+        parameters.take(2).filter_map(|(kind, content)| {
+            let number = content.get(..4).map(|number| u32_at(number, 0))?;
+            match kind {
+                parameter::OUTGOING_RESET => {
+                    let last_tsn = content.get(8..12).map(|tsn| u32_at(tsn, 0))?;
+                    Some(ReConfig::Reset(ResetRequest { number, last_tsn, streams: &content[12..] }))
+                }
+                parameter::RECONFIG_RESPONSE => {
+                    let result = content.get(4..8).map(|result| u32_at(result, 0))?;
+                    Some(ReConfig::Response { number, result })
+                }
+                parameter::INCOMING_RESET
+                | parameter::TSN_RESET
+                | parameter::ADD_OUTGOING
+                | parameter::ADD_INCOMING => Some(ReConfig::Other(number)),
+                _ => None,
+            }
+        })
+    }
+}
+
+impl FlagsOfData {
+    fn from_bits(bits: u8) -> Self {
+        Self {
+            ends: bits & 1 != 0,
+            begins: bits & 2 != 0,
+            unordered: bits & 4 != 0,
+            immediate: bits & 8 != 0,
+        }
+    }
+
+    fn bits(self) -> u8 {
+        u8::from(self.ends)
+            | u8::from(self.begins) << 1
+            | u8::from(self.unordered) << 2
+            | u8::from(self.immediate) << 3
+    }
+}
+
+impl Sack<'_> {
+    /// First and last of each range beyond the cumulative number, as distances from it.
+    pub(super) fn gaps(&self) -> impl Iterator<Item = (u16, u16)> + '_ {
+        self.gaps.chunks_exact(4).map(|gap| (u16_at(gap, 0), u16_at(gap, 2)))
+    }
+}
+
+impl ForwardTsn<'_> {
+    /// Streams and the last stream sequence number that is skipped on each.
+    pub(super) fn skipped(&self) -> impl Iterator<Item = (u16, u16)> + '_ {
+        self.skipped.chunks_exact(4).map(|skipped| (u16_at(skipped, 0), u16_at(skipped, 2)))
+    }
+}
+
+impl ResetRequest<'_> {
+    /// None means all.
+    pub(super) fn streams(&self) -> impl Iterator<Item = u16> + '_ {
+        self.streams.chunks_exact(2).map(|stream| u16_at(stream, 0))
+    }
+}
+
+/// A Re-configuration Response parameter (RFC 6525 §4.4).
+pub(super) fn reconfig_response(number: u32, result: u32) -> Vec<u8> {
+    let mut out = Vec::with_capacity(12);
+    let content = [number.to_be_bytes(), result.to_be_bytes()].concat();
+    write_parameter(&mut out, parameter::RECONFIG_RESPONSE, &content);
+    out
+}
+
+/// An Outgoing SSN Reset Request parameter (RFC 6525 §4.1). `answers` is the number of the peer's last request.
+pub(super) fn reset_request(number: u32, answers: u32, last_tsn: u32, streams: &[u16]) -> Vec<u8> {
+    let mut content = [number, answers, last_tsn].map(u32::to_be_bytes).concat();
+    content.extend(streams.iter().flat_map(|stream| stream.to_be_bytes()));
+    let mut out = Vec::with_capacity(CHUNK_HEADER_LEN + content.len());
+    write_parameter(&mut out, parameter::OUTGOING_RESET, &content);
+    out
 }
 
 impl<'a> Packet<'a> {
@@ -121,17 +293,6 @@ impl<'a> Packet<'a> {
     pub(super) fn first(&self) -> Chunk<'a> {
         split_chunk(&self.bytes[HEADER_LEN..]).expect("parse saw a first chunk")
     }
-
-    /// The same packet with only those chunks that `keep` says; `None` if no chunk is left.
-    pub(super) fn filtered(&self, keep: impl Fn(u8) -> bool) -> Option<Vec<u8>> {
-        let mut out = PacketWriter::new(self.ports(), self.tag());
-        let mut kept = false;
-        for chunk in self.chunks().filter(|chunk| keep(chunk.kind)) {
-            out.bytes.extend_from_slice(chunk.whole);
-            kept = true;
-        }
-        kept.then(|| out.finish())
-    }
 }
 
 fn split_chunk(bytes: &[u8]) -> Option<Chunk<'_>> {
@@ -165,6 +326,34 @@ impl PacketWriter {
     pub(super) fn chunk(mut self, kind: u8, flags: u8, value: &[u8]) -> Self {
         write_chunk(&mut self.bytes, kind, flags, value);
         self
+    }
+
+    /// Adds a chunk.
+    pub(super) fn append(&mut self, kind: u8, flags: u8, value: &[u8]) {
+        write_chunk(&mut self.bytes, kind, flags, value);
+    }
+
+    /// Adds a DATA chunk (RFC 9260 §3.3.1).
+    pub(super) fn append_data(&mut self, chunk: &DataChunk<'_>) {
+        let out = &mut self.bytes;
+        out.extend_from_slice(&[kind::DATA, chunk.flags.bits()]);
+        out.extend_from_slice(&((DATA_CHUNK_HEADER_LEN + chunk.payload.len()) as u16).to_be_bytes());
+        out.extend_from_slice(&chunk.tsn.to_be_bytes());
+        out.extend_from_slice(&chunk.stream.to_be_bytes());
+        out.extend_from_slice(&chunk.ssn.to_be_bytes());
+        out.extend_from_slice(&chunk.ppid.to_be_bytes());
+        out.extend_from_slice(chunk.payload);
+        out.resize(out.len().next_multiple_of(4), 0);
+    }
+
+    /// Length so far.
+    pub(super) fn len(&self) -> usize {
+        self.bytes.len()
+    }
+
+    /// Whether a DATA chunk with so much user data fits a packet of [`MAX_PACKET`].
+    pub(super) fn has_room(&self, payload: usize) -> bool {
+        self.bytes.len() + DATA_CHUNK_HEADER_LEN + payload.next_multiple_of(4) <= MAX_PACKET
     }
 
     pub(super) fn finish(mut self) -> Vec<u8> {
@@ -205,13 +394,7 @@ impl Init {
             forward_tsn: false,
             re_config: false,
         };
-        // A first TSN of 0 is legal, but the library can't begin there; one peer in four billion has to try again.
-        if init.tag == 0
-            || init.tsn == 0
-            || init.outbound_streams == 0
-            || init.inbound_streams == 0
-            || init.window < 1500
-        {
+        if init.tag == 0 || init.outbound_streams == 0 || init.inbound_streams == 0 || init.window < 1500 {
             return None;
         }
         let mut cookie = None;
@@ -256,13 +439,6 @@ impl Init {
             (false, false) => &[],
         };
         write_parameter(&mut out, parameter::SUPPORTED_EXTENSIONS, extensions);
-        out
-    }
-
-    /// A whole INIT chunk, as the library wants to be told of both sides.
-    pub(super) fn chunk(&self) -> Vec<u8> {
-        let mut out = Vec::new();
-        write_chunk(&mut out, kind::INIT, 0, &self.value(None));
         out
     }
 }
@@ -370,18 +546,6 @@ mod tests {
     fn checksum_is_that_of_the_rfc() {
         // RFC 3720 §B.4: 32 bytes of zeros.
         assert_eq!(checksum(&[0; 32]), 0x8a91_36aa);
-    }
-
-    #[test]
-    fn filtered_packet_keeps_what_is_wanted_and_its_checksum() {
-        let ports = Ports { source: 1, destination: 2 };
-        let bytes = PacketWriter::new(ports, 3).chunk(11, 0, &[]).chunk(0, 3, b"data").finish();
-        let packet = Packet::parse(&bytes).expect("well formed");
-        let rest = packet.filtered(|kind| kind == kind::DATA).expect("one is left");
-        let rest = Packet::parse(&rest).expect("well formed");
-        assert!(rest.checksum_is_right());
-        assert_eq!(rest.first().value, b"data");
-        assert_eq!(packet.filtered(|_| false), None);
     }
 
     #[test]

@@ -101,7 +101,9 @@ impl Worker {
         check_sctp_options(options)?;
         let mut secret = [0; 32];
         self.rng.fill_bytes(&mut secret);
-        let sctp = Sctp::new(*options, &secret, now).with_cookie_lifetime(self.limits.sctp_cookie_lifetime);
+        let sctp = Sctp::new(*options, &secret, now)
+            .with_cookie_lifetime(self.limits.sctp_cookie_lifetime)
+            .with_bounds(self.limits.sctp_incoming_pieces, self.limits.sctp_outgoing_messages);
         let sctp = Box::new(sctp);
         Ok(DataSide::new(DataPath::Sctp { sctp, purpose }))
     }
@@ -425,6 +427,9 @@ impl Worker {
     }
 
     fn drain_sctp_events(&mut self, now: Instant, key: TransportKey) {
+        if let Some(sctp) = self.transports.get_mut(key).and_then(|transport| transport.data.sctp_mut()) {
+            self.drops.add(DropReason::TooMuchWaits, sctp.take_refused());
+        }
         while let Some(transport) = self.transports.get_mut(key)
             && let Some(sctp) = transport.data.sctp_mut()
             && let Some(event) = sctp.poll_event()

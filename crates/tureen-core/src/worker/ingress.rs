@@ -61,6 +61,8 @@ pub enum DropReason {
     UnexpectedSsrc,
     /// A payload type that was not negotiated. If the packet's SSRC is known its number counts as received.
     UndeclaredPayloadType,
+    /// An SCTP chunk beyond what may wait for missing ones; the remote side sends it again.
+    TooMuchWaits,
     /// A sequence number out of place, an unrequested retransmission, or a full buffer.
     Discarded,
     /// A packet of the application for something that is not on a DirectTransport.
@@ -76,7 +78,7 @@ pub enum DropReason {
 }
 
 impl DropReason {
-    const ALL: [(Self, &'static str); 21] = [
+    const ALL: [(Self, &'static str); 22] = [
         (Self::UnknownProtocol, "unknown-protocol"),
         (Self::MalformedStun, "malformed-stun"),
         (Self::RefusedStun, "refused-stun"),
@@ -92,6 +94,7 @@ impl DropReason {
         (Self::MessageTooLong, "message-too-long"),
         (Self::UnexpectedSsrc, "unexpected-ssrc"),
         (Self::UndeclaredPayloadType, "undeclared-payload-type"),
+        (Self::TooMuchWaits, "too-much-waits"),
         (Self::Discarded, "discarded"),
         (Self::NotDirect, "not-direct"),
         (Self::TooLong, "too-long"),
@@ -107,7 +110,7 @@ pub(super) struct Drops([u64; DropReason::ALL.len()]);
 
 impl Drops {
     pub(super) fn count(&mut self, reason: DropReason) {
-        self.0[reason as usize] += 1;
+        self.add(reason, 1);
     }
 
     pub(super) fn add(&mut self, reason: DropReason, count: u64) {

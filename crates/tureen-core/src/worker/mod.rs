@@ -145,6 +145,13 @@ pub struct Limits {
     /// How long a remote side may take to bring an SCTP state cookie back (RFC 9260 §16: 60 s). Whoever overheard one can
     /// repeat it for so long; a remote side whose round trip takes longer never connects.
     pub sctp_cookie_lifetime: Duration,
+    /// Data messages and beginnings of messages that may wait, in one association, for what is missing before them; each
+    /// costs some 200 bytes beside its own, which the receive window bounds. A chunk beyond that is dropped and counted,
+    /// and the remote side sends it again: few make small messages slow where packets are lost.
+    pub sctp_incoming_pieces: usize,
+    /// Data messages that may wait to be sent in one association, beside `sctpSendBufferSize`; each costs some 100 bytes
+    /// beside its own. What is more is refused as by a full buffer.
+    pub sctp_outgoing_messages: usize,
 }
 
 impl Default for Limits {
@@ -173,6 +180,8 @@ impl Default for Limits {
             report_block_interval: Duration::from_millis(20),
             frame_gathering: Duration::from_millis(1),
             sctp_cookie_lifetime: crate::sctp::COOKIE_LIFETIME,
+            sctp_incoming_pieces: crate::sctp::INCOMING_PIECES,
+            sctp_outgoing_messages: crate::sctp::OUTGOING_MESSAGES,
         }
     }
 }

@@ -1,0 +1,332 @@
+//! What a peer may pile up, and what honest peers need of that.
+
+use std::ops::Range;
+
+use super::tests::{OPTIONS, Pair, ordered};
+use super::wire::{DataChunk, FlagsOfData, reset_request};
+use super::*;
+
+/// Chunks in a packet of an attacker.
+const CHUNKS: u32 = 70;
+const WHOLE: FlagsOfData = FlagsOfData { begins: true, ends: true, unordered: false, immediate: false };
+const MIDDLE: FlagsOfData = FlagsOfData { begins: false, ends: false, ..WHOLE };
+
+/// The one end is another one's victim: its packets go there, and nothing flies.
+struct Attack {
+    pair: Pair,
+    /// The next number that the victim expects.
+    tsn: u32,
+    /// What the victim has answered.
+    answers: Vec<Bytes>,
+}
+
+impl Attack {
+    fn new(options: SctpOptions) -> Self {
+        let pair = Pair::connected(options);
+        let tsn = pair.ends[0].local.tsn;
+        Self { pair, tsn, answers: Vec::new() }
+    }
+
+    fn packet(&self) -> PacketWriter {
+        PacketWriter::new(self.pair.ends[0].ports, self.pair.ends[1].local.tag)
+    }
+
+    /// Sends what fits a packet, and takes the victim's answer.
+    fn strike(&mut self, packet: PacketWriter) {
+        self.pair.ends[1].handle_packet(self.pair.now, &packet.finish());
+        while let Some(answer) = self.pair.ends[1].poll_packet(self.pair.now) {
+            assert!(answer.len() <= MAX_PACKET, "{} bytes", answer.len());
+            self.answers.push(answer);
+        }
+    }
+
+    /// Chunks of these numbers, each made by `change`, many in a packet.
+    fn send(&mut self, numbers: Range<u32>, change: impl Fn(u32) -> (u32, DataChunk<'static>)) {
+        let mut numbers = numbers.peekable();
+        while numbers.peek().is_some() {
+            let mut packet = self.packet();
+            for number in numbers.by_ref().take(CHUNKS as usize) {
+                let (distance, chunk) = change(number);
+                packet.append_data(&DataChunk { tsn: self.tsn.wrapping_add(distance), ..chunk });
+            }
+            self.strike(packet);
+        }
+    }
+
+    /// Bytes, and messages and beginnings of them, that the victim keeps.
+    fn kept(&self) -> (usize, usize) {
+        match &self.pair.ends[1].phase {
+            Phase::Up { association, .. } => association.receiver().kept(),
+            phase => panic!("{phase:?}"),
+        }
+    }
+
+    /// The window of the victim's last SACK, and how many ranges it tells.
+    fn told(&self) -> (u32, usize) {
+        let packet = Packet::parse(self.answers.last().expect("an answer")).expect("well formed");
+        let sack = packet.chunks().find_map(|chunk| chunk.sack()).expect("a SACK");
+        (sack.window, sack.gaps().count())
+    }
+
+    /// The association works still: a message goes each way, by the ends that know nothing of all this.
+    fn assert_alive(&mut self) {
+        assert_eq!(self.pair.ends[1].state(), SctpState::Connected);
+        self.pair.forget();
+        self.pair.send(1, ordered(77), b"alive");
+        self.pair.run(Duration::from_secs(5));
+        assert_eq!(self.pair.received(0)[&77], [b"alive".to_vec()]);
+    }
+}
+
+fn chunk(flags: FlagsOfData) -> DataChunk<'static> {
+    DataChunk { tsn: 0, stream: 0, ssn: 0, ppid: 53, flags, payload: b"x" }
+}
+
+#[test]
+fn fragments_behind_a_missing_one_are_bounded_and_cost_the_same_each() {
+    let mut attack = Attack::new(OPTIONS);
+    // Where work grows with what waits, this takes minutes.
+    for _ in 0..10 {
+        attack.send(0..65_000, |n| (n + 1, chunk(MIDDLE)));
+    }
+    assert_eq!(attack.kept(), (65_000, 1));
+    // Backwards, and with every message another one's.
+    let mut attack = Attack::new(OPTIONS);
+    attack.send(0..65_000, |n| (65_001 - n, chunk(MIDDLE)));
+    assert_eq!(attack.kept(), (65_000, 1));
+    let mut attack = Attack::new(OPTIONS);
+    attack.send(0..65_000, |n| (n + 1, DataChunk { ssn: n as u16, ..chunk(MIDDLE) }));
+    assert_eq!(attack.kept().1, INCOMING_PIECES);
+    assert_eq!(attack.told(), (0, 1));
+    assert!(attack.pair.ends[1].take_refused() > 50_000);
+    attack.assert_alive();
+}
+
+#[test]
+fn messages_behind_a_missing_one_are_bounded() {
+    let streams: [fn(u32) -> u16; 2] = [|_| 0, |n| n as u16];
+    for stream_of in streams {
+        let mut attack = Attack::new(OPTIONS);
+        attack.send(0..65_000, |n| {
+            (n + 1, DataChunk { stream: stream_of(n), ssn: n as u16 | 1, ..chunk(WHOLE) })
+        });
+        assert_eq!(attack.kept().1, INCOMING_PIECES);
+        // What is missing comes: all that was kept is delivered.
+        attack.send(0..1, |_| (0, chunk(WHOLE)));
+        assert_eq!(attack.kept(), (0, 0));
+        let delivered = std::iter::from_fn(|| attack.pair.ends[1].poll_event());
+        let delivered = delivered.filter(|event| matches!(event, Event::Message { .. })).count();
+        assert_eq!(delivered, INCOMING_PIECES + 1);
+        attack.assert_alive();
+    }
+}
+
+#[test]
+fn one_message_on_each_of_all_streams_costs_the_same_each() {
+    let mut attack = Attack::new(OPTIONS);
+    for round in 0..4u32 {
+        let ssn = round as u16;
+        attack.send(0..65_000, |n| (round * 65_000 + n, DataChunk { stream: n as u16, ssn, ..chunk(WHOLE) }));
+    }
+    let delivered = std::iter::from_fn(|| attack.pair.ends[1].poll_event()).count();
+    assert_eq!(delivered, 4 * 65_000);
+    assert_eq!(attack.kept(), (0, 0));
+    // All of them are reset, by a request that names them and by one that names none.
+    let tsn = attack.tsn;
+    for (number, streams) in [(tsn, (0..300).collect()), (tsn + 1, Vec::new())] {
+        let request = reset_request(number, 0, tsn + 3, &streams);
+        let packet = attack.packet().chunk(kind::RE_CONFIG, 0, &request);
+        attack.strike(packet);
+    }
+    attack.assert_alive();
+}
+
+#[test]
+fn sacks_stay_small_and_gaps_are_bounded() {
+    let mut attack = Attack::new(OPTIONS);
+    attack.send(0..32_000, |n| (2 * n + 1, chunk(WHOLE)));
+    assert!(attack.answers.iter().all(|answer| answer.len() <= 28 + 4 * 20 + 4 * 20));
+    assert_eq!(attack.told().1, 20);
+    assert!(attack.kept().1 <= 256);
+    // One packet is answered by one SACK at most, and duplicates are told in part.
+    attack.answers.clear();
+    attack.send(0..CHUNKS, |_| (1, chunk(WHOLE)));
+    assert_eq!(attack.answers.len(), 1);
+    // Chunks that are farther than a SACK can tell are nothing.
+    attack.send(0..100, |n| (65_535 + 1000 * n, chunk(WHOLE)));
+    attack.send(0..100, |n| (u32::MAX / 2 - n, chunk(WHOLE)));
+    assert!(attack.kept().1 <= 256);
+    // All of it is honest so far: what is missing comes, and all is there.
+    attack.send(0..64_000, |n| (n, chunk(WHOLE)));
+    assert_eq!(attack.kept(), (0, 0));
+    attack.assert_alive();
+}
+
+#[test]
+fn nothing_beyond_the_window_is_kept() {
+    const PAYLOAD: &[u8] = &[7; 1000];
+    let options = SctpOptions { max_receiver_window_buffer_size: 100_000, ..OPTIONS };
+    let mut attack = Attack::new(options);
+    // One chunk far off, and then all below it but the first.
+    attack.send(0..1, |_| (60_000, DataChunk { ssn: 60_000, ..chunk(WHOLE) }));
+    attack.send(1..50_000, |n| (n, DataChunk { payload: PAYLOAD, ssn: n as u16 + 1, ..chunk(WHOLE) }));
+    assert_eq!(attack.kept(), (99_001, 100));
+    assert_eq!(attack.told().0, 999);
+    // A message longer than may be received is dropped while it comes, and the window is there again.
+    let mut attack = Attack::new(SctpOptions { max_receive_message_size: 50_000, ..options });
+    let first = FlagsOfData { begins: true, ..MIDDLE };
+    attack.send(0..1, |_| (0, DataChunk { payload: PAYLOAD, ..chunk(first) }));
+    attack.send(1..1000, |n| (n, DataChunk { payload: PAYLOAD, ..chunk(MIDDLE) }));
+    assert_eq!(attack.kept(), (0, 1));
+    attack.send(1000..1001, |n| (n, chunk(FlagsOfData { ends: true, ..MIDDLE })));
+    assert_eq!(attack.pair.ends[1].poll_event(), Some(Event::MessageTooLong(0)));
+    assert_eq!(attack.kept(), (0, 0));
+    attack.assert_alive();
+}
+
+#[test]
+fn fragments_that_nothing_completes_any_more_are_forgotten() {
+    let mut attack = Attack::new(OPTIONS);
+    let first = FlagsOfData { begins: true, ..MIDDLE };
+    // Beginnings without an end, ends without a beginning, in numbers without a gap.
+    attack.send(0..30_000, |n| (n, DataChunk { stream: n as u16 % 7, ssn: n as u16, ..chunk(first) }));
+    attack.send(30_000..60_000, |n| (n, DataChunk { ssn: n as u16, ..chunk(MIDDLE) }));
+    assert!(attack.kept().1 <= 1, "{:?}", attack.kept());
+    // Beyond a gap that is given up.
+    attack.send(60_001..64_000, |n| (n, DataChunk { ssn: n as u16, ..chunk(MIDDLE) }));
+    let skip = [attack.tsn.wrapping_add(64_000).to_be_bytes(), [0, 0, 0xff, 0xff]].concat();
+    let packet = attack.packet().chunk(kind::FORWARD_TSN, 0, &skip);
+    attack.strike(packet);
+    assert_eq!(attack.kept(), (0, 0));
+    attack.assert_alive();
+}
+
+#[test]
+fn wild_forward_tsns_acknowledgements_and_requests_are_survived() {
+    let mut attack = Attack::new(OPTIONS);
+    for _ in 0..50 {
+        attack.pair.send(1, ordered(1), &[1; 3000]);
+    }
+    let sent = attack.pair.ends[1].local.tsn;
+    for round in 0..2000u32 {
+        let gaps: Vec<u8> =
+            (0..280u16).flat_map(|n| [n.to_be_bytes(), u16::MAX.to_be_bytes()].concat()).collect();
+        let mut sack =
+            [sent.wrapping_add(round % 3).wrapping_sub(1), 5_000_000].map(u32::to_be_bytes).concat();
+        sack.extend_from_slice(&[1, 24, 0, 0]);
+        sack.extend_from_slice(&gaps);
+        let packet = attack.packet().chunk(kind::SACK, 0, &sack);
+        attack.strike(packet);
+        let far = attack.tsn.wrapping_add(round * 1_000_000).to_be_bytes();
+        let skipped: Vec<u8> =
+            (0..280u16).flat_map(|n| [n.to_be_bytes(), n.to_be_bytes()].concat()).collect();
+        let packet = attack.packet().chunk(kind::FORWARD_TSN, 0, &[&far[..], &skipped].concat());
+        attack.strike(packet);
+        let streams: Vec<u16> = (0..500).map(|n| n + round as u16).collect();
+        let request = reset_request(attack.tsn.wrapping_add(round), 0, attack.tsn, &streams);
+        let packet = attack.packet().chunk(kind::RE_CONFIG, 0, &request);
+        attack.strike(packet);
+        let heartbeats =
+            (0..CHUNKS).fold(attack.packet(), |packet, _| packet.chunk(kind::HEARTBEAT, 0, &[0, 1, 0, 4]));
+        let before = attack.answers.len();
+        attack.strike(heartbeats);
+        assert!(attack.answers.len() - before <= 1 + 64);
+    }
+    assert_eq!(attack.pair.ends[1].state(), SctpState::Connected);
+}
+
+#[test]
+fn messages_to_a_peer_that_takes_none_are_bounded_by_number() {
+    let mut pair = Pair::connected(OPTIONS);
+    pair.loss = 1.0;
+    let mut taken = 0;
+    while pair.ends[0].send(ordered(taken as u16 % 2000), 53, Bytes::from_static(b"x")).is_ok() {
+        taken += 1;
+        if taken % 1000 == 0 {
+            pair.run(Duration::from_millis(1));
+        }
+    }
+    assert!((OUTGOING_MESSAGES..OUTGOING_MESSAGES + 2048 + 1).contains(&taken), "{taken}");
+    pair.loss = 0.0;
+    pair.run(Duration::from_secs(120));
+    let received: usize = pair.received(1).values().map(Vec::len).sum();
+    assert_eq!(received, taken);
+}
+
+#[test]
+fn answers_of_the_handshake_are_bounded() {
+    let mut pair = Pair::new(OPTIONS, 0);
+    pair.ends[0].connect(pair.now);
+    let init = pair.ends[0].poll_packet(pair.now).expect("an INIT");
+    pair.ends[1].connect(pair.now);
+    while pair.ends[1].poll_packet(pair.now).is_some() {}
+    pair.ends[1].handle_packet(pair.now, &init);
+    let answers: Vec<_> = std::iter::from_fn(|| pair.ends[1].poll_packet(pair.now)).collect();
+    assert_eq!(answers.len(), 1);
+    assert!(answers[0].len() < 3 * init.len(), "{} for {}", answers[0].len(), init.len());
+}
+
+#[test]
+fn long_message_without_its_first_fragment_arrives_once_that_comes() {
+    for len in [262_144usize, 1 << 20] {
+        let len32 = len as u32;
+        let options =
+            SctpOptions { max_send_message_size: len32, max_receive_message_size: len32, ..OPTIONS };
+        let mut pair = Pair::connected(options);
+        let long: Vec<u8> = (0..len).map(|at| (at % 251) as u8).collect();
+        // The window is opened first.
+        pair.send(0, ordered(1), &long);
+        pair.run(Duration::from_secs(20));
+        pair.forget();
+        pair.send(0, ordered(1), &long);
+        let first = pair.ends[0].poll_packet(pair.now).expect("DATA");
+        pair.run(Duration::from_secs(20));
+        assert_eq!(pair.received(1)[&1], [long.clone()], "{} bytes are lost", first.len());
+    }
+}
+
+#[test]
+fn thousands_of_streams_and_small_messages_survive_loss() {
+    let mut pair = Pair::connected(OPTIONS);
+    pair.loss = 0.05;
+    for round in 0..4u8 {
+        for stream in 0..3000 {
+            pair.send(0, ordered(stream), &[round, stream as u8]);
+        }
+    }
+    let unordered = SctpStreamParameters { ordered: false, ..ordered(4000) };
+    for number in 0..12_000u16 {
+        pair.send(1, unordered, &number.to_be_bytes());
+    }
+    pair.run(Duration::from_secs(300));
+    let received = pair.received(1);
+    assert_eq!(received.len(), 3000);
+    for (stream, messages) in received {
+        let expected: Vec<_> = (0..4).map(|round| vec![round, stream as u8]).collect();
+        assert_eq!(messages, expected);
+    }
+    let mut received = pair.received(0).remove(&4000).unwrap_or_default();
+    received.sort();
+    let expected: Vec<_> = (0..12_000u16).map(|number| number.to_be_bytes().to_vec()).collect();
+    assert_eq!(received, expected);
+}
+
+#[test]
+fn order_of_a_stream_does_not_hold_up_others() {
+    let mut attack = Attack::new(OPTIONS);
+    let loose = FlagsOfData { unordered: true, ..WHOLE };
+    attack.send(1..2, |n| (n, DataChunk { stream: 1, payload: b"1", ..chunk(WHOLE) }));
+    attack.send(2..3, |n| (n, DataChunk { stream: 0, ssn: 1, payload: b"held", ..chunk(WHOLE) }));
+    attack.send(3..4, |n| (n, DataChunk { stream: 0, payload: b"loose", ..chunk(loose) }));
+    let mut delivered = || match attack.pair.ends[1].poll_event()? {
+        Event::Message { payload, .. } => Some(payload),
+        event => panic!("{event:?}"),
+    };
+    assert_eq!(std::iter::from_fn(&mut delivered).collect::<Vec<_>>(), ["1", "loose"]);
+    attack.send(0..1, |n| (n, DataChunk { payload: b"first", ..chunk(WHOLE) }));
+    let mut delivered = || match attack.pair.ends[1].poll_event()? {
+        Event::Message { payload, .. } => Some(payload),
+        event => panic!("{event:?}"),
+    };
+    assert_eq!(std::iter::from_fn(&mut delivered).collect::<Vec<_>>(), ["first", "held"]);
+}

@@ -1,0 +1,246 @@
+//! Resets of streams (RFC 6525), by which data channels are closed (RFC 8831 §6.7).
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::time::{Duration, Instant};
+
+use super::wire::{ReConfig, ResetRequest, reconfig_response, reset_request};
+
+/// Streams that one request names; the rest waits for the next one.
+const MAX_STREAMS_IN_REQUEST: usize = 256;
+/// How often a request is sent again.
+const MAX_RETRANSMISSIONS: u32 = 10;
+/// How long a stream that was reset waits for the peer to reset its direction too before it is used again.
+const PATIENCE: Duration = Duration::from_secs(2);
+
+/// Results of a request (RFC 6525 §4.4).
+mod result {
+    pub(super) const NOTHING_TO_DO: u32 = 0;
+    pub(super) const PERFORMED: u32 = 1;
+    pub(super) const DENIED: u32 = 2;
+    pub(super) const IN_PROGRESS_ALREADY: u32 = 4;
+    pub(super) const BAD_SEQUENCE_NUMBER: u32 = 5;
+    pub(super) const IN_PROGRESS: u32 = 6;
+}
+
+/// What the peer asks of us.
+#[derive(Debug)]
+pub(super) struct Incoming {
+    /// Number of its next request.
+    next: u32,
+    /// What came of the one before.
+    last_result: Option<u32>,
+    /// A request whose chunks have not all come: the number of the last one, and its streams.
+    pending: Option<(u32, Vec<u16>)>,
+}
+
+impl Incoming {
+    /// `first` is the first TSN of the peer.
+    pub(super) fn new(first: u32) -> Self {
+        Self { next: first, last_result: None, pending: None }
+    }
+
+    /// Takes a parameter that asks for something. Returns what is answered, and the streams that the peer has reset now;
+    /// none of them means all.
+    pub(super) fn handle(
+        &mut self,
+        request: &ReConfig<'_>,
+        has_all_up_to: impl Fn(u32) -> bool,
+    ) -> Option<(Vec<u8>, Option<Vec<u16>>)> {
+        let (number, result, streams) = match request {
+            ReConfig::Reset(request) => {
+                let (result, streams) = self.judge(request, has_all_up_to);
+                (request.number, result, streams)
+            }
+            ReConfig::Other(number) => (*number, result::DENIED, None),
+            ReConfig::Response { .. } => return None,
+        };
+        Some((reconfig_response(number, result), streams))
+    }
+
+    fn judge(
+        &mut self,
+        request: &ResetRequest<'_>,
+        has_all_up_to: impl Fn(u32) -> bool,
+    ) -> (u32, Option<Vec<u16>>) {
+        if request.number.wrapping_add(1) == self.next {
+            // Our answer was lost.
+            return (self.last_result.unwrap_or(result::BAD_SEQUENCE_NUMBER), None);
+        }
+        if request.number != self.next {
+            return (result::BAD_SEQUENCE_NUMBER, None);
+        }
+        // A request that is repeated means what it meant first.
+        let (last, streams) =
+            self.pending.take().unwrap_or_else(|| (request.last_tsn, request.streams().collect()));
+        if !has_all_up_to(last) {
+            self.pending = Some((last, streams));
+            return (result::IN_PROGRESS, None);
+        }
+        self.next = self.next.wrapping_add(1);
+        self.last_result = Some(result::PERFORMED);
+        (result::PERFORMED, Some(streams))
+    }
+
+    /// The answer to a request that waited, and its streams, if all chunks before it have come.
+    pub(super) fn poll(&mut self, has_all_up_to: impl Fn(u32) -> bool) -> Option<(Vec<u8>, Vec<u16>)> {
+        let (_, streams) = self.pending.take_if(|(last, _)| has_all_up_to(*last))?;
+        let response = reconfig_response(self.next, result::PERFORMED);
+        self.next = self.next.wrapping_add(1);
+        self.last_result = Some(result::PERFORMED);
+        Some((response, streams))
+    }
+
+    /// Number of the peer's last request.
+    fn last(&self) -> u32 {
+        self.next.wrapping_sub(1)
+    }
+}
+
+/// What we ask of the peer.
+#[derive(Debug)]
+pub(super) struct Outgoing {
+    next: u32,
+    /// Streams to be reset, once the peer has all that was sent on them.
+    waiting: BTreeSet<u16>,
+    /// Some of them may be ready.
+    look_again: bool,
+    active: Option<Request>,
+    /// Streams that wait for the end of their reset.
+    closing: BTreeMap<u16, Closing>,
+}
+
+#[derive(Debug)]
+struct Request {
+    number: u32,
+    streams: Vec<u16>,
+    parameter: Vec<u8>,
+    /// When it is sent, and how often it was.
+    at: Instant,
+    sent: u32,
+}
+
+#[derive(Clone, Copy, Debug)]
+struct Closing {
+    /// The peer has reset its direction, or has none.
+    theirs: bool,
+    /// Ours is done.
+    ours: bool,
+    until: Instant,
+}
+
+impl Outgoing {
+    /// `first` is our first TSN.
+    pub(super) fn new(first: u32) -> Self {
+        Self {
+            next: first,
+            waiting: BTreeSet::new(),
+            look_again: false,
+            active: None,
+            closing: BTreeMap::new(),
+        }
+    }
+
+    /// Resets our direction of a stream. `theirs`: the peer has reset its own.
+    pub(super) fn reset(&mut self, now: Instant, stream: u16, theirs: bool) {
+        let closing = Closing { theirs, ours: false, until: now + PATIENCE };
+        self.closing.insert(stream, closing);
+        self.waiting.insert(stream);
+        self.look_again = true;
+    }
+
+    /// The peer has got something that it had not: some streams may be ready.
+    pub(super) fn look_again(&mut self) {
+        self.look_again = true;
+    }
+
+    /// Whether nothing may be sent on a stream.
+    pub(super) fn blocks(&self, stream: u16) -> bool {
+        self.closing.contains_key(&stream)
+    }
+
+    /// The peer has reset its direction. Whether ours is being reset, too.
+    pub(super) fn on_reset_by_peer(&mut self, stream: u16) -> bool {
+        let Some(closing) = self.closing.get_mut(&stream) else { return false };
+        closing.theirs = true;
+        if closing.ours {
+            self.closing.remove(&stream);
+        }
+        true
+    }
+
+    /// Takes an answer; the streams that it is about, if the peer has done as it was told.
+    pub(super) fn handle_response(&mut self, now: Instant, number: u32, result: u32) -> Vec<u16> {
+        let Some(request) = self.active.take_if(|request| request.number == number) else {
+            return Vec::new();
+        };
+        match result {
+            result::IN_PROGRESS | result::IN_PROGRESS_ALREADY => {
+                // RFC 6525 §5.2.7, H2: it is asked again, and that counts for nothing.
+                let at = now + PATIENCE / 4;
+                self.active = Some(Request { at, sent: 1, ..request });
+                Vec::new()
+            }
+            result::NOTHING_TO_DO | result::PERFORMED => {
+                self.end(&request.streams);
+                request.streams
+            }
+            _ => {
+                self.end(&request.streams);
+                Vec::new()
+            }
+        }
+    }
+
+    /// The parameter that is to be sent now. `is_clear`: the peer has all that was sent on a stream. `timeout` is how long
+    /// an answer may take, `last_tsn` the last number that was sent.
+    pub(super) fn poll(
+        &mut self,
+        now: Instant,
+        timeout: Duration,
+        last_tsn: u32,
+        incoming: &Incoming,
+        is_clear: impl Fn(u16) -> bool,
+    ) -> Option<&[u8]> {
+        if self.active.is_none() && std::mem::take(&mut self.look_again) {
+            let clear = self.waiting.iter().copied().filter(|&stream| is_clear(stream));
+            let streams: Vec<u16> = clear.take(MAX_STREAMS_IN_REQUEST).collect();
+            if !streams.is_empty() {
+                self.waiting.retain(|stream| streams.binary_search(stream).is_err());
+                let parameter = reset_request(self.next, incoming.last(), last_tsn, &streams);
+                self.active = Some(Request { number: self.next, streams, parameter, at: now, sent: 0 });
+                self.next = self.next.wrapping_add(1);
+                self.look_again = !self.waiting.is_empty();
+            }
+        }
+        if self.active.as_ref().is_some_and(|request| request.at <= now && request.sent > MAX_RETRANSMISSIONS)
+            && let Some(request) = self.active.take()
+        {
+            self.end(&request.streams);
+        }
+        let request = self.active.as_mut().filter(|request| request.at <= now)?;
+        request.at = now + timeout * (1 << request.sent.min(5));
+        request.sent += 1;
+        Some(&request.parameter)
+    }
+
+    pub(super) fn handle_timeout(&mut self, now: Instant) {
+        self.closing.retain(|_, closing| !closing.ours || closing.until > now);
+    }
+
+    pub(super) fn poll_timeout(&self) -> Option<Instant> {
+        let closing = self.closing.values().filter(|closing| closing.ours).map(|closing| closing.until);
+        closing.chain(self.active.as_ref().map(|request| request.at)).min()
+    }
+
+    /// A request is answered, or given up: then numbers go on where they are.
+    fn end(&mut self, streams: &[u16]) {
+        for stream in streams {
+            if let Some(closing) = self.closing.get_mut(stream) {
+                closing.ours = true;
+                if closing.theirs {
+                    self.closing.remove(stream);
+                }
+            }
+        }
+    }
+}
