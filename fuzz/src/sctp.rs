@@ -91,9 +91,8 @@ fn connected() -> (Instant, [Sctp; 2]) {
 fn drain(end: &mut Sctp, now: Instant) {
     while end.poll_event().is_some() {}
     for _ in 0..MAX_PACKETS {
-        if end.poll_packet(now).is_none() {
-            return;
-        }
+        let Some(packet) = end.poll_packet(now) else { return };
+        assert!(packet.len() <= tureen_core::sctp::MAX_PACKET, "{} bytes", packet.len());
     }
     panic!("output does not end");
 }

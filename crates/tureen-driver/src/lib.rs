@@ -144,16 +144,20 @@ impl Engine {
         self.drain(outlet);
     }
 
-    /// Takes what came in, up to the configured number of batches, then does what is due. What is to be sent is queued
-    /// and leaves with the next [`wait`](Self::wait).
+    /// Takes what came in, up to the configured number of batches and for [`TURN_TIME`], then does what is due. What is to
+    /// be sent is queued and leaves with the next [`wait`](Self::wait).
     pub fn turn(&mut self, outlet: &mut impl Outlet) {
         for _ in 0..STREAM_EVENTS_PER_TURN {
             let Some(event) = self.net.next_stream_event() else { break };
             self.on_stream_event(event);
             self.drain(outlet);
         }
+        let end = self.net.now() + TURN_TIME;
         for _ in 0..self.batches_per_turn {
             let now = self.net.now();
+            if now >= end {
+                break;
+            }
             let Some(batch) = self.net.receive() else { break };
             let datagrams = batch.map(|datagram| Datagram {
                 tuple: Tuple { socket: SocketId(datagram.token), remote: datagram.source },
@@ -264,6 +268,9 @@ impl Engine {
     }
 }
 
+/// Time after which [`Engine::turn`] begins no other batch, so that timers, requests and signals are not kept waiting by
+/// datagrams that cost much.
+const TURN_TIME: Duration = Duration::from_millis(10);
 /// TCP connections that begin or end which are looked after before datagrams are.
 const STREAM_EVENTS_PER_TURN: usize = 64;
 

@@ -50,6 +50,26 @@ impl Session {
         self.sctp.as_mut().map_or(0, |sctp| sctp.buffered_amount(stream))
     }
 
+    /// Sends data over DTLS that is no packet of this session's: for those who bring an SCTP of their own to a session
+    /// without one, as a hostile peer does.
+    ///
+    /// # Errors
+    /// [`SessionError::NotConnected`] before DTLS is connected, or if it takes no more.
+    #[doc(hidden)]
+    pub fn send_application_data(&mut self, now: Instant, data: &[u8]) -> Result<(), SessionError> {
+        self.now = now;
+        let dtls = self.dtls.as_mut().ok_or(SessionError::NotConnected)?;
+        dtls.send(data).map_err(|_| SessionError::NotConnected)?;
+        self.drain_dtls();
+        Ok(())
+    }
+
+    /// What came over DTLS to a session without SCTP.
+    #[doc(hidden)]
+    pub fn poll_application_data(&mut self) -> Option<Vec<u8>> {
+        self.application_data.pop_front()
+    }
+
     pub(super) fn start_sctp(&mut self) {
         if let Some(sctp) = &mut self.sctp {
             sctp.connect(self.now);
@@ -82,6 +102,7 @@ impl Session {
     /// Puts the next packet of SCTP in line, if there is one.
     pub(super) fn queue_sctp_packet(&mut self) -> bool {
         let Some(packet) = self.sctp.as_mut().and_then(|sctp| sctp.poll_packet(self.now)) else {
+            self.drain_sctp();
             return false;
         };
         // A packet that can't be sent is lost, as on any network.

@@ -57,6 +57,8 @@ pub struct Session {
     dtls_timeout: Option<Instant>,
     srtp: Option<Srtp>,
     sctp: Option<Sctp>,
+    /// What came over DTLS without it.
+    application_data: VecDeque<Vec<u8>>,
     ended: bool,
     /// SSRC by which a session without outgoing streams speaks.
     reporter: Ssrc,
@@ -147,6 +149,8 @@ pub enum Received<'a> {
 
 /// Incoming SSRCs, those of retransmissions included.
 const MAX_STREAMS: usize = 1024;
+/// Packets over DTLS that wait for [`Session::poll_application_data`].
+const MAX_APPLICATION_DATA: usize = 256;
 /// STUN, DTLS and RTCP datagrams that wait to be sent.
 const MAX_CONTROL: usize = 256;
 
@@ -238,6 +242,7 @@ impl Session {
             dtls_timeout: None,
             srtp: None,
             sctp,
+            application_data: VecDeque::new(),
             ended: false,
             reporter: Ssrc(rng.random()),
             send: Vec::new(),
@@ -490,6 +495,8 @@ impl Session {
                 dtls::Output::ApplicationData(packet) => {
                     if let Some(sctp) = &mut self.sctp {
                         sctp.handle_packet(self.now, packet);
+                    } else if self.application_data.len() < MAX_APPLICATION_DATA {
+                        self.application_data.push_back(packet.to_vec());
                     }
                 }
                 dtls::Output::Failed(error) => self.end(Event::Failed(error.into())),

@@ -189,6 +189,11 @@ impl Association {
         !self.outgoing_resets.blocks(stream)
     }
 
+    /// Whether streams that were not writable may be by now.
+    pub(super) fn take_unblocked(&mut self) -> bool {
+        self.outgoing_resets.take_unblocked()
+    }
+
     /// Queues a message on a writable stream.
     pub(super) fn send(&mut self, message: Message, low_threshold: u32) {
         self.open.insert(message.parameters.stream_id);

@@ -228,3 +228,61 @@ fn either_side_ends_it() {
     assert_eq!(pair.theirs.state(), SocketState::Closed);
     assert_eq!(pair.events, [Event::State(SctpState::Closed)]);
 }
+
+#[test]
+fn small_messages_on_many_streams_survive_loss_in_both_directions() {
+    let mut pair = Pair::connected();
+    pair.loss = 11;
+    for round in 0..4u8 {
+        for stream in 0..500 {
+            pair.send(ordered(stream), &[round, stream as u8]);
+            pair.they_send(stream, &[round, stream as u8], &SendOptions::default());
+        }
+        pair.run(Duration::from_millis(20));
+    }
+    pair.run(Duration::from_secs(120));
+    for stream in 0..500u16 {
+        let expected: Vec<_> = (0..4).map(|round| vec![round, stream as u8]).collect();
+        let ours = pair.our_messages().into_iter().filter(|message| message.0 == stream);
+        assert_eq!(ours.map(|message| message.1).collect::<Vec<_>>(), expected, "stream {stream}");
+        let theirs = pair.received.iter().filter(|message| message.0 == stream);
+        assert_eq!(theirs.map(|message| message.2.clone()).collect::<Vec<_>>(), expected, "stream {stream}");
+    }
+}
+
+#[test]
+fn messages_that_are_given_up_do_not_stop_reliable_ones() {
+    for loss in [2, 3, 5, 7] {
+        let mut pair = Pair::connected();
+        pair.loss = loss;
+        let long: Vec<u8> = (0..20_000u32).map(|at| (at % 249) as u8).collect();
+        let retries = SctpStreamParameters::new_unordered_with_retransmits(1, 0);
+        let life_time = SctpStreamParameters::new_unordered_with_life_time(2, 50);
+        let their_retries =
+            SendOptions { unordered: true, max_retransmissions: Some(0), ..SendOptions::default() };
+        let their_life_time = SendOptions {
+            unordered: true,
+            lifetime: Some(Duration::from_millis(50)),
+            ..SendOptions::default()
+        };
+        for number in 0..40u8 {
+            pair.send(retries, &long);
+            pair.send(life_time, &long);
+            pair.send(ordered(3), &[number]);
+            pair.they_send(1, &long, &their_retries);
+            pair.they_send(2, &long, &their_life_time);
+            pair.they_send(3, &[number], &SendOptions::default());
+            pair.run(Duration::from_millis(100));
+        }
+        pair.loss = 0;
+        pair.run(Duration::from_secs(200));
+        let expected: Vec<_> = (0..40u8).map(|number| vec![number]).collect();
+        let ours: Vec<_> = pair.our_messages().into_iter().filter(|message| message.0 == 3).collect();
+        assert_eq!(ours.into_iter().map(|message| message.1).collect::<Vec<_>>(), expected, "loss {loss}");
+        let theirs = pair.received.iter().filter(|message| message.0 == 3);
+        assert_eq!(theirs.map(|message| message.2.clone()).collect::<Vec<_>>(), expected, "loss {loss}");
+        // Of the others each is whole or not there.
+        assert!(pair.received.iter().all(|message| message.0 == 3 || message.2 == long), "loss {loss}");
+        assert!(pair.our_messages().iter().all(|message| message.0 == 3 || message.1 == long), "loss {loss}");
+    }
+}

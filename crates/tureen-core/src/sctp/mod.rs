@@ -288,6 +288,11 @@ impl Sctp {
         self.packets.pop_front()
     }
 
+    /// Whether something happened that [`Sctp::poll_event`] tells.
+    pub fn has_events(&self) -> bool {
+        !self.events.is_empty()
+    }
+
     /// What happened since the last call, until `None`.
     pub fn poll_event(&mut self) -> Option<Event> {
         self.events.pop_front()
@@ -634,7 +639,7 @@ impl Sctp {
         if association.is_over() {
             return self.end();
         }
-        if self.holding.is_empty() {
+        if !association.take_unblocked() || self.holding.is_empty() {
             return;
         }
         let (outgoing, held, held_bytes) = (&mut self.outgoing, &mut self.held, &mut self.held_bytes);

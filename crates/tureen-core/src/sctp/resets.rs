@@ -107,6 +107,10 @@ pub(super) struct Outgoing {
     active: Option<Request>,
     /// Streams that wait for the end of their reset.
     closing: BTreeMap<u16, Closing>,
+    /// Those of them that wait for the peer's reset, by how long they do.
+    expiring: BTreeSet<(Instant, u16)>,
+    /// Some of them may be used again, since that was last asked for.
+    unblocked: bool,
 }
 
 #[derive(Debug)]
@@ -137,6 +141,8 @@ impl Outgoing {
             look_again: false,
             active: None,
             closing: BTreeMap::new(),
+            expiring: BTreeSet::new(),
+            unblocked: true,
         }
     }
 
@@ -163,7 +169,8 @@ impl Outgoing {
         let Some(closing) = self.closing.get_mut(&stream) else { return false };
         closing.theirs = true;
         if closing.ours {
-            self.closing.remove(&stream);
+            self.expiring.remove(&(closing.until, stream));
+            self.unblock(stream);
         }
         true
     }
@@ -205,7 +212,9 @@ impl Outgoing {
             let clear = self.waiting.iter().copied().filter(|&stream| is_clear(stream));
             let streams: Vec<u16> = clear.take(MAX_STREAMS_IN_REQUEST).collect();
             if !streams.is_empty() {
-                self.waiting.retain(|stream| streams.binary_search(stream).is_err());
+                for stream in &streams {
+                    self.waiting.remove(stream);
+                }
                 let parameter = reset_request(self.next, incoming.last(), last_tsn, &streams);
                 self.active = Some(Request { number: self.next, streams, parameter, at: now, sent: 0 });
                 self.next = self.next.wrapping_add(1);
@@ -224,22 +233,39 @@ impl Outgoing {
     }
 
     pub(super) fn handle_timeout(&mut self, now: Instant) {
-        self.closing.retain(|_, closing| !closing.ours || closing.until > now);
+        while let Some(&(until, stream)) = self.expiring.first()
+            && until <= now
+        {
+            self.expiring.pop_first();
+            self.unblock(stream);
+        }
     }
 
     pub(super) fn poll_timeout(&self) -> Option<Instant> {
-        let closing = self.closing.values().filter(|closing| closing.ours).map(|closing| closing.until);
-        closing.chain(self.active.as_ref().map(|request| request.at)).min()
+        let expiring = self.expiring.first().map(|&(until, _)| until);
+        expiring.into_iter().chain(self.active.as_ref().map(|request| request.at)).min()
+    }
+
+    /// Whether some streams may be used again, since that was last asked for.
+    pub(super) fn take_unblocked(&mut self) -> bool {
+        std::mem::take(&mut self.unblocked)
+    }
+
+    fn unblock(&mut self, stream: u16) {
+        self.closing.remove(&stream);
+        self.unblocked = true;
     }
 
     /// A request is answered, or given up: then numbers go on where they are.
     fn end(&mut self, streams: &[u16]) {
-        for stream in streams {
-            if let Some(closing) = self.closing.get_mut(stream) {
-                closing.ours = true;
-                if closing.theirs {
-                    self.closing.remove(stream);
-                }
+        self.look_again = true;
+        for &stream in streams {
+            let Some(closing) = self.closing.get_mut(&stream) else { continue };
+            closing.ours = true;
+            if closing.theirs {
+                self.unblock(stream);
+            } else {
+                self.expiring.insert((closing.until, stream));
             }
         }
     }

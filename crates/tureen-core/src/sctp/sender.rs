@@ -435,6 +435,10 @@ impl Sender {
             chunk.sent_at = now;
             self.flying += len;
             chunk.write(tsn, packet);
+            if tsn == self.acknowledged + 1 {
+                // RFC 9260 §7.2.4: the lowest one has all of its time again.
+                self.timer = Some(now + self.timeout.get());
+            }
         }
         self.fast &= packet.len() == empty && !self.lost.is_empty();
     }

@@ -553,7 +553,9 @@ impl Worker {
         let Some(transport) = self.transports.get_mut(key) else { return false };
         let Some(sctp) = transport.data.sctp_mut() else { return false };
         let Some(packet) = sctp.poll_packet(now) else {
-            if let Some(at) = sctp.poll_timeout() {
+            // What packets were made of may have left room.
+            let at = if sctp.has_events() { Some(now) } else { sctp.poll_timeout() };
+            if let Some(at) = at {
                 self.timers.arm(Timer::Sctp(key), at);
             }
             return false;

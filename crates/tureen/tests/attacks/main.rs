@@ -11,6 +11,7 @@ mod member;
 mod memory;
 mod plain;
 mod sctp;
+mod sctp_chunks;
 mod tcp;
 
 use std::net::{IpAddr, Ipv4Addr};

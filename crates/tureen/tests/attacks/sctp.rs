@@ -183,7 +183,7 @@ fn forged_cookies(echo: &[u8]) -> Vec<Vec<u8>> {
 }
 
 /// CRC32c over the packet with a checksum of zero (RFC 9260 Appendix A).
-fn write_checksum(packet: &mut [u8]) {
+pub(crate) fn write_checksum(packet: &mut [u8]) {
     packet[8..12].fill(0);
     let mut crc = u32::MAX;
     for &byte in &*packet {
