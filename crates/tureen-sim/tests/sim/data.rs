@@ -267,8 +267,8 @@ fn full_send_buffer_is_told_and_costs_no_more_memory() {
     let Response::BufferedAmount(amount) = call.request(Request::BufferedAmount(consumer.clone())) else {
         panic!("no amount");
     };
-    // The rest of 50 000 bytes has left, but was not acknowledged.
-    assert!((40_000..50_000).contains(&amount), "{amount}");
+    // The rest of 50 000 bytes has left, within the initial window of ten packets, but was not acknowledged.
+    assert!((38_000..50_000).contains(&amount), "{amount}");
     let full = call.network.notifications().iter().filter(|(_, notification)| {
         matches!(notification, Notification::DataConsumer(id, DataConsumerEvent::SctpSendBufferFull) if *id == consumer)
     });
