@@ -1,6 +1,7 @@
 //! The worker process as its parent sees it: the real binary, its file descriptors, real messages.
 #![cfg(unix)]
 
+mod flood;
 mod json_parent;
 mod parent;
 mod replay;

@@ -270,7 +270,7 @@ impl Voice {
     }
 }
 
-const SCTP: SctpOptions = SctpOptions {
+pub(crate) const SCTP: SctpOptions = SctpOptions {
     max_send_message_size: 262_144,
     max_receive_message_size: 262_144,
     send_buffer_size: 262_144,
@@ -318,6 +318,6 @@ fn assert_alike(recorded: &Value, actual: &Value, at: &str) {
 }
 
 #[expect(clippy::disallowed_methods, reason = "the worker lives in real time, and so do its peers")]
-fn now() -> Instant {
+pub(crate) fn now() -> Instant {
     Instant::now()
 }

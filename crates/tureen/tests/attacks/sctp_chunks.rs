@@ -271,11 +271,6 @@ fn assert_harmless(name: &str, packets: impl Fn(&Attacker) -> Vec<Vec<u8>>) {
         assert!(request < REQUEST, "{name}: a request takes {request:?}");
         let (sent, received) = (attacker.sent, attacker.received);
         assert!(received < sent, "{name}: {received} bytes for {sent}");
-        // Workers end in time, whatever waits in their sockets.
-        next.by_ref().take(BURST).for_each(|packet| attacker.send(packet));
-        let begin = now();
-        drop((attacker, call));
-        assert!(now() - begin < REQUEST, "{name}: the end takes {:?}", now() - begin);
     }
 }
 
