@@ -307,7 +307,7 @@ fn every_other_chunk() {
 fn single_chunks_that_each_make_a_gap() {
     // 32 bytes each; what comes together is answered by one SACK.
     assert_harmless("single chunks", |attacker| {
-        let packet = |n| attacker.packet(&attacker.data(2 * n + 1, 0, 1, WHOLE, b"x"));
+        let packet = |n: u32| attacker.packet(&attacker.data(2 * n + 1, 0, 1, WHOLE, b"x"));
         (0..10_000).map(packet).collect()
     });
 }
@@ -315,7 +315,7 @@ fn single_chunks_that_each_make_a_gap() {
 #[test]
 fn chunks_below_one_far_off() {
     assert_harmless("below a far one", |attacker| {
-        let chunk = |n| attacker.packet(&attacker.data(n, 1, n as u16 | 1, WHOLE, &[7; 1100]));
+        let chunk = |n: u32| attacker.packet(&attacker.data(n, 1, n as u16 | 1, WHOLE, &[7; 1100]));
         std::iter::once(60_000).chain(1..20_000).map(chunk).collect()
     });
 }
