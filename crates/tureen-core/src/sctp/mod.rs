@@ -10,7 +10,8 @@
 //! - Both sides may connect at once (RFC 9260 §5.2.1), as browsers and mediasoup do, and a peer may restart (§5.2.2).
 //! - Tags and first TSNs come from the caller's secret; nothing here reads a clock or a random source.
 //! - No chunk costs more than a few look-ups, whatever a peer has piled up before, and all that it piles up is bounded.
-//! - No packet is longer than [`MAX_PACKET`], and no answer of the handshake than its question with its cookie.
+//! - No packet is longer than [`MAX_PACKET`]. An INIT is answered by less than three times its length, because of the cookie;
+//!   nothing else that is answered before a cookie came back is longer than what it answers.
 //!
 //! Neither message interleaving (I-DATA, RFC 8260) nor zero checksums (RFC 9653) are offered.
 
@@ -282,10 +283,12 @@ impl Sctp {
 
     /// The next packet to send. Messages become packets here, so drain it after a batch of them.
     pub fn poll_packet(&mut self, now: Instant) -> Option<Bytes> {
-        if self.packets.is_empty() {
-            self.flush(now);
+        match &mut self.phase {
+            Phase::Up { association, .. } if self.packets.is_empty() => {
+                association.poll_packet(now, &mut self.events)
+            }
+            _ => self.packets.pop_front(),
         }
-        self.packets.pop_front()
     }
 
     /// Whether something happened that [`Sctp::poll_event`] tells.
