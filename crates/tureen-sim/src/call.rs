@@ -23,7 +23,8 @@ use tureen_core::observers::audio_level::AudioLevelOptions;
 use tureen_core::ortc;
 use tureen_core::types::data_structures::{DtlsParameters, DtlsState};
 use tureen_core::types::rtp_parameters::{
-    MediaKind, RtpCapabilities, RtpCapabilitiesFinalized, RtpParameters,
+    MediaKind, RtcpFeedback, RtpCapabilities, RtpCapabilitiesFinalized, RtpCodecParameters,
+    RtpHeaderExtensionUri, RtpParameters,
 };
 use tureen_core::types::sctp_parameters::SctpStreamParameters;
 use tureen_core::units::Bitrate;
@@ -362,6 +363,20 @@ impl Call {
         added.expect("the session receives nothing with this SSRC");
         self.request(Request::ResumeConsumer(id.clone()));
         Consumption { id, node, ssrc }
+    }
+
+    /// As [`consume`](Self::consume), by a member that knows no transport-wide feedback, but REMBs.
+    pub fn consume_by_remb(&mut self, node: NodeId, produced: &Produced) -> Consumption {
+        self.consume_changed(node, produced, |parameters| {
+            let is_kept = |uri| uri != RtpHeaderExtensionUri::TransportWideCcDraft01;
+            parameters.header_extensions.retain(|extension| is_kept(extension.uri));
+            for codec in &mut parameters.codecs {
+                if let RtpCodecParameters::Video { rtcp_feedback, .. } = codec {
+                    rtcp_feedback.retain(|feedback| *feedback != RtcpFeedback::TransportCc);
+                    rtcp_feedback.push(RtcpFeedback::GoogRemb);
+                }
+            }
+        })
     }
 
     /// As [`consume_changed`](Self::consume_changed), by a receiver that knows no RTX.

@@ -323,6 +323,13 @@ impl Network {
         }
     }
 
+    /// What sends `ssrc` goes on after [`stop_source`](Self::stop_source).
+    pub fn resume_source(&mut self, ssrc: u32) {
+        for (_, source) in self.sources.iter_mut().filter(|(_, source)| source.ssrc == ssrc) {
+            source.resume(self.now);
+        }
+    }
+
     fn run_until(&mut self, end: Instant, condition: impl Fn(&Self) -> bool) {
         let mut steps_at_once = 0;
         while !condition(self)

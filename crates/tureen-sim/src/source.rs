@@ -116,6 +116,10 @@ impl Source {
         self.stopped = true;
     }
 
+    pub(crate) fn resume(&mut self, now: Instant) {
+        (self.stopped, self.next_at) = (false, now);
+    }
+
     pub(crate) fn set_audio_level(&mut self, level: u8) {
         if let Media::Audio { config, .. } = &mut self.media {
             config.level = Some(level);

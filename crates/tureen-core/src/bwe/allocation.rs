@@ -22,6 +22,8 @@ const STAY: f64 = 0.85;
 /// How long a consumer waits to go up after it went down; doubled when it had gone up in vain.
 const WAIT: Duration = Duration::from_secs(1);
 const MAX_WAIT: Duration = Duration::from_secs(32);
+/// The same for one that went down to nothing: no picture at all is worse than one that goes away again.
+const MAX_WAIT_WITHOUT: Duration = Duration::from_secs(4);
 /// Going down so soon after going up is going up in vain.
 const IN_VAIN: Duration = Duration::from_secs(8);
 
@@ -89,21 +91,44 @@ pub struct Budget {
     pub carries: Bitrate,
     /// What may be sent at this moment, if overuse has left a queue not long ago.
     pub draining: Option<Bitrate>,
+    /// What one candidate may cost, the target being less, when otherwise all would get nothing.
+    pub trial: Bitrate,
 }
 
 impl Budget {
     /// A target that is not lowered for a moment only.
     pub fn lasting(target: Bitrate) -> Self {
-        Self { target, carries: target, draining: None }
+        Self { target, carries: target, draining: None, trial: target }
     }
 }
 
 /// Picks a step for each candidate by what the path carries. If that is too much for the moment even with all candidates
-/// thinned, then by the target.
+/// thinned, then by the target. Where that leaves nothing for anybody, one is given the first step on trial.
 pub fn share(budget: Budget, candidates: &mut [Candidate], round: usize) {
     allocate(budget.carries, candidates, round);
     if budget.draining.is_some_and(|draining| !thin(draining, candidates)) {
         allocate(budget.target, candidates, round);
+    }
+    try_one(budget.trial, candidates);
+}
+
+/// Gives the heaviest candidate its first step if nobody has got any, the price is no more than `trial`, and it did not go
+/// down for that not long ago. Who sends already keeps it.
+fn try_one(trial: Bitrate, candidates: &mut [Candidate]) {
+    let takes_part = |candidate: &Candidate| candidate.weight > 0 && candidate.prices.len() > 1;
+    if candidates.iter().any(|candidate| takes_part(candidate) && candidate.step > 0) {
+        return;
+    }
+    let sends = |candidate: &Candidate| candidate.current.is_some_and(|current| current > 0);
+    let eligible = candidates.iter_mut().filter(|candidate| {
+        takes_part(candidate)
+            && (candidate.may_climb || candidate.current != Some(0))
+            && candidate.prices[1] <= trial
+    });
+    // The first of the best.
+    let best = eligible.rev().max_by_key(|candidate| (sends(candidate), candidate.weight));
+    if let Some(best) = best {
+        best.step = 1;
     }
 }
 
@@ -175,18 +200,22 @@ fn thin(available: Bitrate, candidates: &mut [Candidate]) -> bool {
 pub struct Ascent {
     raised_at: Option<Instant>,
     wait: Duration,
-    blocked_until: Option<Instant>,
+    fell_at: Option<Instant>,
 }
 
 impl Ascent {
     /// Whether the consumer may go up now.
     pub fn may_climb(&self, now: Instant) -> bool {
-        self.blocked_until.is_none_or(|until| now >= until)
+        self.waited(now, self.wait)
     }
 
-    /// When it may, if not now.
-    pub fn blocked_until(&self, now: Instant) -> Option<Instant> {
-        self.blocked_until.filter(|&until| now < until)
+    /// Whether the consumer may go up now if it is given nothing.
+    pub fn may_start(&self, now: Instant) -> bool {
+        self.waited(now, self.wait.min(MAX_WAIT_WITHOUT))
+    }
+
+    fn waited(&self, now: Instant, wait: Duration) -> bool {
+        self.fell_at.is_none_or(|at| now.saturating_duration_since(at) >= wait)
     }
 
     /// Whether the consumer ever had to go down.
@@ -201,7 +230,7 @@ impl Ascent {
         } else if to < from {
             let in_vain = self.raised_at.take().is_some_and(|at| now.saturating_duration_since(at) < IN_VAIN);
             self.wait = if in_vain { (self.wait * 2).clamp(WAIT, MAX_WAIT) } else { WAIT };
-            self.blocked_until = Some(now + self.wait);
+            self.fell_at = Some(now);
         }
     }
 }
@@ -274,7 +303,8 @@ mod tests {
         });
         let mut given = |target, carries, draining| {
             let draining = Some(Bitrate::kbps(draining));
-            let budget = Budget { target: Bitrate::kbps(target), carries: Bitrate::kbps(carries), draining };
+            let (target, carries) = (Bitrate::kbps(target), Bitrate::kbps(carries));
+            let budget = Budget { target, carries, draining, trial: target };
             share(budget, &mut all, 0);
             [0, 1].map(|index| (all[index].step, all[index].thinned))
         };
@@ -282,6 +312,25 @@ mod tests {
         assert_eq!(given(680, 800, 650), [(2, true), (2, false)]);
         assert_eq!(given(600, 800, 500), [(2, true), (2, true)]);
         assert_eq!(given(450, 800, 400), [(1, false), (1, false)], "not enough: down by the target");
+    }
+
+    #[test]
+    fn one_is_tried_where_all_would_get_nothing() {
+        let given = |trial, candidates: &mut [Candidate]| {
+            let budget = Budget { trial: Bitrate::kbps(trial), ..Budget::lasting(Bitrate::kbps(5)) };
+            share(budget, candidates, 1);
+            candidates.iter().map(|candidate| candidate.step).collect::<Vec<_>>()
+        };
+        let mut all = [1, 4, 4].map(|weight| candidate(weight, &[100, 400, 1200]));
+        assert_eq!(given(1000, &mut all), [0, 1, 0], "the heaviest, and one step only");
+        assert_eq!(given(99, &mut all), [0, 0, 0], "something says that it does not fit");
+        all[0].current = Some(1);
+        assert_eq!(given(1000, &mut all), [1, 0, 0], "who sends already");
+        for candidate in &mut all {
+            (candidate.current, candidate.may_climb) = (Some(0), false);
+        }
+        assert_eq!(given(1000, &mut all), [0, 0, 0], "not while they wait after a fall");
+        assert!(given(1000, &mut []).is_empty());
     }
 
     #[test]
@@ -322,20 +371,22 @@ mod tests {
         let mut now = Instant::now();
         let mut ascent = Ascent::default();
         assert!(ascent.may_climb(now));
+        let until = |ascent: &Ascent, now: Instant| {
+            let waits = |may: fn(&Ascent, Instant) -> bool| (0..).find(|&i| may(ascent, now + i * SECOND));
+            (waits(Ascent::may_climb).unwrap(), waits(Ascent::may_start).unwrap())
+        };
         let mut waits = Vec::new();
         for _ in 0..7 {
             ascent.on_change(now, 1, 2);
             now += SECOND;
             ascent.on_change(now, 2, 1);
-            let until = ascent.blocked_until(now).unwrap();
-            waits.push((until - now).as_secs());
-            assert!(!ascent.may_climb(now) && ascent.may_climb(until));
-            now = until;
+            waits.push(until(&ascent, now));
+            now += SECOND * waits[waits.len() - 1].0;
         }
-        assert_eq!(waits, [1, 2, 4, 8, 16, 32, 32]);
+        assert_eq!(waits, [(1, 1), (2, 2), (4, 4), (8, 4), (16, 4), (32, 4), (32, 4)]);
         ascent.on_change(now, 1, 2);
         now += 20 * SECOND;
         ascent.on_change(now, 2, 1);
-        assert_eq!(ascent.blocked_until(now), Some(now + SECOND), "that was not in vain");
+        assert_eq!(until(&ascent, now), (1, 1), "that was not in vain");
     }
 }

@@ -99,6 +99,11 @@ impl DelayBased {
             .filter(|carried| !carried.is_zero())
     }
 
+    /// Whether overuse ever lowered the estimate.
+    pub fn has_decreased(&self) -> bool {
+        self.decreased_at.is_some()
+    }
+
     /// What the delay says now.
     pub fn usage(&self) -> Usage {
         self.trendline.usage()

@@ -17,6 +17,10 @@ const MAX_CAPACITY: usize = 1 << 15;
 /// A packet older than this is forgotten rather than given more memory.
 const MAX_AGE: Micros = 5_000_000;
 
+/// Bytes without a number count with the next packet that has one if that is sent within about this time: they did not
+/// use the link when it does.
+const MAX_UNTRACKED: Micros = 500_000;
+
 /// One transport's sent packets, in a ring by transport-wide sequence number.
 ///
 /// The ring grows with what is in flight, within `MAX_CAPACITY`, and never shrinks: in steady state nothing is
@@ -30,8 +34,9 @@ pub struct SentHistory {
     unreported: u64,
     /// Whether feedback has come.
     heard: bool,
-    /// Bytes without a number of their own since the newest packet.
+    /// Bytes without a number of their own since the newest packet, as far as they were sent from about then on.
     untracked: u32,
+    untracked_since: Micros,
     clock: RemoteClock,
 }
 
@@ -108,6 +113,7 @@ impl SentHistory {
             unreported: 0,
             heard: false,
             untracked: 0,
+            untracked_since: 0,
             clock: RemoteClock::default(),
         }
     }
@@ -124,7 +130,7 @@ impl SentHistory {
         let ahead = seq.wrapping_sub(self.end as u16);
         if ahead != 0 {
             if ahead as usize >= MAX_CAPACITY {
-                self.record_untracked(size);
+                self.record_untracked(now, size);
                 return;
             }
             self.skip(now, u64::from(ahead));
@@ -137,7 +143,10 @@ impl SentHistory {
     }
 
     /// Records bytes without a number: they used the link all the same, and count with the next packet.
-    pub fn record_untracked(&mut self, size: u32) {
+    pub fn record_untracked(&mut self, now: Micros, size: u32) {
+        if now - self.untracked_since > MAX_UNTRACKED {
+            (self.untracked_since, self.untracked) = (now, 0);
+        }
         self.untracked = self.untracked.saturating_add(size).min(1 << 20);
     }
 
@@ -388,7 +397,7 @@ mod tests {
     fn repeated_and_unnumbered_packets_count_with_the_next_one() {
         let mut history = sent(0, 2);
         history.record(5000, 0, 500, 0);
-        history.record_untracked(50);
+        history.record_untracked(0, 50);
         history.record(6000, 2, 1000, 0);
         let report = resolve(&mut history, 2, 0, &[Some(0)]);
         assert_eq!(report.arrivals[0].size, 1550);

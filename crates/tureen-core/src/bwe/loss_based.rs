@@ -43,9 +43,11 @@ const MAX_INCREASE: f64 = 1.3;
 const INCREASE_WINDOW: Micros = 300_000;
 /// Growth waits so long after a decrease, then twice as long after each that follows.
 const INITIAL_HOLD: Micros = 300_000;
-const MAX_HOLD: Micros = 60_000_000;
+const MAX_HOLD: Micros = 8_000_000;
 /// An observation sent at this multiple of the median rate is no outlier: its rate explains its loss.
 const OUTLIER_RATE: f64 = 2.0;
+/// How long a probe speaks for what is delivered.
+const PROBE_LIFETIME: Micros = 2_000_000;
 /// How long a sender may take to send less: layers change at key frames.
 const REACTION: Micros = 300_000;
 const MIN_BITRATE_BPS: f64 = 5_000.0;
@@ -79,6 +81,8 @@ pub struct LossBased {
     estimate: f64,
     hold: Hold,
     window: Option<IncreaseWindow>,
+    /// At which rate the last probe got through, and when.
+    probed: Option<(Micros, f64)>,
 }
 
 /// Bounds of the estimate, in bit/s.
@@ -149,6 +153,7 @@ impl LossBased {
             estimate: f64::INFINITY,
             hold: NO_HOLD,
             window: None,
+            probed: None,
         };
         loss_based.set_limits(min, max);
         loss_based
@@ -188,6 +193,17 @@ impl LossBased {
         self.path = None;
         self.hold = NO_HOLD;
         self.window = None;
+    }
+
+    /// A probe got through at this rate.
+    pub fn on_probe(&mut self, now: Micros, bitrate: Bitrate) {
+        self.probed = Some((now, bitrate.as_bps() as f64));
+    }
+
+    /// What the path has shown to deliver: of consumers that can only take one layer or the next one, more than they take.
+    fn shown(&self, now: Micros) -> Option<f64> {
+        let probed = self.probed.filter(|(at, _)| now - at < PROBE_LIFETIME).map(|(_, rate)| rate);
+        self.limits.delivered.map(|delivered| probed.map_or(delivered, |probed| probed.max(delivered)))
     }
 
     /// Takes what became of packets. `delivered`: what the path delivers, if known.
@@ -325,7 +341,7 @@ impl LossBased {
             best.capacity = best.capacity.min(window.limit);
         }
         // Who sends little delivers little: then the delay-based estimate, which probes raise, is the only bound.
-        if let Some(delivered) = self.limits.delivered.filter(|_| !application_limited)
+        if let Some(delivered) = self.shown(now).filter(|_| !application_limited)
             && self.grows(current.capacity, best.capacity)
         {
             let near_hold = delivered < self.hold.bitrate * RAMP_UP_HOLD_THRESHOLD;

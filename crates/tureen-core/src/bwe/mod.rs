@@ -68,10 +68,20 @@ const TICK: Micros = 100_000;
 const PROBE_FLOOR: f64 = 0.85;
 /// No more than what jitter makes of an empty queue.
 const SHORT_QUEUE: Micros = 40_000;
+/// How long it takes until the first probes tell something of the path, and what is begun with until then, by the initial
+/// estimate: less than what they ask for.
+const START: Micros = 1_000_000;
+const OVER_INITIAL: f64 = 2.5;
+/// Queues that lose what exceeds them are seldom longer.
+const LONG_QUEUE: Micros = 300_000;
 /// Round trips above this mean full queues: the target falls by a fifth each second.
 const MAX_RTT: Micros = 3_000_000;
 const RTT_BACKOFF: f64 = 0.8;
 const RTT_BACKOFF_INTERVAL: Micros = 1_000_000;
+/// What feedback has told of queues and losses holds for so long.
+const FEEDBACK_LIFETIME: Micros = 2_000_000;
+/// A receiver report that comes so long after a packet tells of it.
+const REPORTED: Micros = 2_000_000;
 
 /// Bounds of the target.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -112,17 +122,23 @@ pub struct CongestionController {
     reports: ReportBased,
     policy: ProbePolicy,
     target: Bitrate,
-    /// Whether transport-wide feedback ever came.
+    /// Whether transport-wide feedback decides: it came, and did not end while reports still come.
     has_feedback: bool,
+    /// Since when probes are allowed.
+    began_at: Option<Micros>,
     next_tick: Micros,
 }
 
-/// Lowers the target while round trips are far too long.
+/// Lowers the target while round trips are far too long, as far as feedback tells, or would have to. Where none ever came,
+/// none is missed.
 #[derive(Debug, Default)]
 #[repr(C)]
 struct RttBackoff {
-    last_sent: Micros,
-    measured_at: Option<Micros>,
+    /// When the first packet left that feedback is to name and that was sent after the last feedback.
+    unanswered_since: Option<Micros>,
+    /// When the last one left.
+    last_numbered: Micros,
+    heard_at: Option<Micros>,
     rtt: Micros,
     lowered_at: Micros,
     cap: Option<Bitrate>,
@@ -134,6 +150,8 @@ pub struct SentRun<'a> {
     controller: &'a mut CongestionController,
     now: Micros,
     tracked: bool,
+    /// Whether feedback is to name one of its packets.
+    numbered: bool,
     bytes: u64,
 }
 
@@ -146,9 +164,10 @@ impl SentRun<'_> {
         let size = size as u32 + controller.config.overhead;
         self.bytes += u64::from(size);
         let Some(seq) = seq.filter(|_| self.tracked) else {
-            controller.history.record_untracked(size);
+            controller.history.record_untracked(self.now, size);
             return;
         };
+        self.numbered = true;
         let probe = controller.prober.current_id();
         controller.history.record(self.now, seq, size, probe);
         if probe != 0 {
@@ -158,11 +177,12 @@ impl SentRun<'_> {
 
     /// All of it has left.
     pub fn finish(self) {
-        let Self { controller, now, bytes, .. } = self;
+        let Self { controller, now, bytes, numbered, .. } = self;
         controller.alr.on_sent(now, bytes);
         controller.pacer.on_sent(now, bytes, controller.alr.limited_since().is_none());
-        controller.backoff.last_sent = now;
-        controller.backoff.measured_at.get_or_insert(now);
+        if numbered {
+            controller.backoff.on_sent(now);
+        }
     }
 }
 
@@ -185,6 +205,7 @@ impl CongestionController {
             pacer: Pacer::new(config.initial),
             target: config.initial,
             has_feedback: false,
+            began_at: None,
             rtt: None,
             backoff: RttBackoff::default(),
             next_tick: TICK,
@@ -200,14 +221,19 @@ impl CongestionController {
 
     /// What there is to share among consumers.
     pub fn budget(&self, now: Instant) -> Budget {
+        let now = self.micros(now);
+        let trial = self.trial(now);
         if !self.has_feedback {
-            return Budget::lasting(self.target);
+            let carries = self.start(now).min(self.bound(now)).max(self.target);
+            return Budget { carries, trial, ..Budget::lasting(self.target) };
         }
-        let (now, bound) = (self.micros(now), self.bound());
+        let bound = self.bound(now);
+        let carries = self.delay_based.carries(now).max(self.start(now));
         Budget {
             target: self.target,
-            carries: self.delay_based.carries(now).min(bound).max(self.target),
+            carries: carries.min(bound).max(self.target),
             draining: self.delay_based.draining(now).map(|draining| draining.min(bound)),
+            trial,
         }
     }
 
@@ -235,6 +261,12 @@ impl CongestionController {
             && self.backoff.cap.is_none()
     }
 
+    /// How long packets wait on the path, if that is longer than queues usually are that lose what exceeds them.
+    pub fn long_queue(&self) -> Option<Duration> {
+        let queue = self.delay_based.queue_delay();
+        (queue > LONG_QUEUE).then(|| Duration::from_micros(queue as u64))
+    }
+
     /// Packets that the last transport-wide feedback told to be missing, for the first time.
     pub fn missing(&self) -> &[Missing] {
         &self.report.missing
@@ -243,6 +275,7 @@ impl CongestionController {
     /// Allows probes: the first ones go out as soon as something is wanted. Call it when media can flow.
     pub fn start_probing(&mut self, now: Instant) {
         let now = self.micros(now);
+        self.began_at.get_or_insert(now);
         let requests = self.policy.start(now);
         self.request_probes(now, requests);
     }
@@ -269,7 +302,7 @@ impl CongestionController {
     /// A run of packets leaves now: tell it of each of them. `tracked`: transport-wide feedback will name them.
     #[inline]
     pub fn start_run(&mut self, now: Instant, tracked: bool) -> SentRun<'_> {
-        SentRun { now: self.micros(now), tracked, bytes: 0, controller: self }
+        SentRun { now: self.micros(now), tracked, numbered: false, bytes: 0, controller: self }
     }
 
     /// Transport-wide feedback. True when the target changed.
@@ -365,8 +398,11 @@ impl CongestionController {
         let limited = self.alr.limited_since().is_some();
         self.throughput.on_arrivals(&report.arrivals);
         let delivered = self.throughput.bitrate();
-        let probed =
-            self.prober.on_arrivals(&report.arrivals).and_then(|probed| self.judge(probed, delivered));
+        let measured = self.prober.on_arrivals(&report.arrivals);
+        if let Some(measured) = measured {
+            self.loss_based.on_probe(now, measured.bitrate);
+        }
+        let probed = measured.and_then(|probed| self.judge(probed, delivered));
         let outcome = self.delay_based.on_arrivals(now, &report.arrivals, &self.throughput, probed, limited);
         if outcome.decreased {
             self.loss_based.on_overuse(now);
@@ -401,16 +437,23 @@ impl CongestionController {
             let rtt = rtt.max(0);
             self.rtt = Some(self.rtt.filter(|_| self.has_feedback).map_or(rtt, |old| old + (rtt - old) / 8));
             self.delay_based.set_rtt(self.rtt.unwrap_or(rtt));
-            self.backoff.rtt = rtt;
-            self.backoff.measured_at = Some(now);
+            self.backoff.on_measured(now, rtt);
         }
     }
 
     /// The target is the least of what the parts say. True when it changed.
     fn update_target(&mut self, now: Micros) -> bool {
-        let estimate = if self.has_feedback { self.delay_based.estimate() } else { self.reports.estimate() };
+        if self.has_feedback && self.reports_replace_feedback() {
+            self.has_feedback = false;
+            self.backoff = RttBackoff::default();
+            self.reports.restart(self.target);
+        }
+        let estimate = match self.has_feedback {
+            true => self.delay_based.estimate(),
+            false => self.reports.estimate(now),
+        };
         let congested = self.backoff.update(now, self.target);
-        let target = estimate.min(self.bound()).max(self.config.min);
+        let target = estimate.min(self.bound(now)).max(self.config.min);
         let changed = target != self.target;
         self.target = target;
         if changed {
@@ -418,25 +461,72 @@ impl CongestionController {
         }
         // What arrives anyway need not be spread further.
         self.pacer.set_estimate(target.max(self.throughput.bitrate().unwrap_or(target)));
-        let limit = match (self.delay_based.usage(), self.loss_based.state()) {
-            _ if congested => Limit::Congestion,
-            (Usage::Over | Usage::Under, _) | (_, LossState::Decreasing) => Limit::Congestion,
-            (_, LossState::Increasing) => Limit::Loss,
-            (_, LossState::DelayBased) => Limit::None,
-        };
+        let limit = if congested { Limit::Congestion } else { self.heard_limit(now) };
         let requests = self.policy.on_estimate(now, target, limit);
         self.request_probes(now, requests);
         changed
     }
 
+    /// What limits the estimate by recent feedback. What older feedback told of queues and losses would forbid the very
+    /// probes that could tell otherwise.
+    fn heard_limit(&self, now: Micros) -> Limit {
+        let fresh = self.hears(now);
+        match (self.delay_based.usage(), self.loss_based.state()) {
+            (Usage::Over | Usage::Under, _) | (_, LossState::Decreasing) if fresh => Limit::Congestion,
+            (_, LossState::Increasing | LossState::Decreasing) => Limit::Loss,
+            (_, LossState::DelayBased) => Limit::None,
+        }
+    }
+
+    /// Whether feedback is recent.
+    fn hears(&self, now: Micros) -> bool {
+        self.backoff.heard_at.is_some_and(|at| now - at <= FEEDBACK_LIFETIME)
+    }
+
+    /// Whether feedback is missed while receiver reports tell that packets arrive which it had to name: its sender has
+    /// stopped to send any, and nothing follows from its absence.
+    fn reports_replace_feedback(&self) -> bool {
+        let Some(since) = self.backoff.unanswered_since else { return false };
+        let heard = self.reports.heard_at().is_some_and(|at| at - since >= REPORTED);
+        heard && self.backoff.silence() > MAX_RTT
+    }
+
+    /// What may be begun with while nothing is known of the path, neither good nor bad: the first probes go further, and a
+    /// consumer that began with less would need another key frame a moment later, when they have come back.
+    fn start(&self, now: Micros) -> Bitrate {
+        let begins = self.began_at.is_none_or(|at| now - at < START);
+        let known = self.delay_based.has_decreased()
+            || self.reports.is_lossy(now)
+            || self.reports.remb(now).is_some();
+        match begins && !known && self.heard_limit(now) == Limit::None {
+            true => self.config.initial * OVER_INITIAL,
+            false => Bitrate::ZERO,
+        }
+    }
+
+    /// What a single consumer may be given though the target is less: an estimate must not shut off the traffic that would
+    /// renew it, unless something recent says that the path can't carry it.
+    fn trial(&self, now: Micros) -> Bitrate {
+        let congested = match self.has_feedback {
+            true => {
+                self.hears(now) && (self.backoff.cap.is_some() || self.heard_limit(now) == Limit::Congestion)
+            }
+            false => self.reports.is_lossy(now),
+        };
+        match congested {
+            true => self.target,
+            false => self.reports.remb(now).unwrap_or(self.config.max).min(self.config.max).max(self.target),
+        }
+    }
+
     /// What all but the delay allows.
-    fn bound(&self) -> Bitrate {
+    fn bound(&self, now: Micros) -> Bitrate {
         let max = self.config.max;
         let bound = max.min(self.backoff.cap.unwrap_or(max));
         if !self.has_feedback {
             return bound;
         }
-        bound.min(self.loss_based.estimate().unwrap_or(max)).min(self.reports.remb().unwrap_or(max))
+        bound.min(self.loss_based.estimate().unwrap_or(max)).min(self.reports.remb(now).unwrap_or(max))
     }
 
     fn request_probes(&mut self, now: Micros, requests: Requests) {
@@ -463,11 +553,33 @@ impl BweConfig {
 }
 
 impl RttBackoff {
-    /// Lowers the cap while the round trip is too long, counting the time since the last feedback while something is
-    /// sent. True while that is so.
+    /// A packet leaves that feedback is to name.
+    fn on_sent(&mut self, now: Micros) {
+        self.last_numbered = now;
+        self.unanswered_since.get_or_insert(now);
+    }
+
+    /// Feedback tells a round trip time.
+    fn on_measured(&mut self, now: Micros, rtt: Micros) {
+        self.rtt = rtt;
+        self.heard_at = Some(now);
+        self.unanswered_since = None;
+    }
+
+    /// For how long feedback has been missed: packets that have no number, or were never sent, are not answered by any.
+    fn silence(&self) -> Micros {
+        let since = self.unanswered_since.filter(|_| self.heard_at.is_some());
+        since.map_or(0, |since| (self.last_numbered - since).max(0))
+    }
+
+    /// Lowers the cap while the round trip is too long, counting the time for which feedback has been missed. True while
+    /// that is so.
     fn update(&mut self, now: Micros, target: Bitrate) -> bool {
-        let silence = self.measured_at.map_or(0, |at| (self.last_sent - at).max(0));
-        if self.rtt + silence <= MAX_RTT {
+        if now - self.last_numbered > MAX_RTT {
+            // Nothing more can be answered, so that what was known of the path would stay for ever.
+            (self.rtt, self.unanswered_since) = (0, None);
+        }
+        if self.rtt + self.silence() <= MAX_RTT {
             self.cap = None;
             return false;
         }

@@ -21,18 +21,24 @@ const DECREASE_INTERVAL: Micros = 300_000;
 const MAX_REPORT_AGE: Micros = 6_000_000;
 /// The receiver is believed at once for so long.
 const START: Micros = 2_000_000;
+/// The receiver's own estimate holds for so long: who sends them repeats them each second or so, and at most some seconds
+/// apart, as long as media comes.
+const REMB_LIFETIME: Micros = 10_000_000;
 /// Bound of the memory: the estimate changes with reports and the controller's timer.
 const MAX_LOWEST: usize = 64;
 
 /// Follows receiver reports and REMB.
 #[derive(Debug)]
 pub struct ReportBased {
+    initial: Bitrate,
     estimate: Bitrate,
-    remb: Option<Bitrate>,
+    remb: Option<(Micros, Bitrate)>,
     /// Lowest estimates of the last second, rising.
     lowest: VecDeque<(Micros, Bitrate)>,
     first_report: Option<Micros>,
     last_report: Option<Micros>,
+    /// When a report last told that packets arrive.
+    heard_at: Option<Micros>,
     lost: u64,
     expected: u64,
     loss: f64,
@@ -45,11 +51,13 @@ impl ReportBased {
     /// Starts at an estimate.
     pub fn new(initial: Bitrate) -> Self {
         Self {
+            initial,
             estimate: initial,
             remb: None,
             lowest: VecDeque::new(),
             first_report: None,
             last_report: None,
+            heard_at: None,
             lost: 0,
             expected: 0,
             loss: 0.0,
@@ -59,14 +67,30 @@ impl ReportBased {
         }
     }
 
+    /// Goes on from an estimate that was made by other means.
+    pub fn restart(&mut self, estimate: Bitrate) {
+        self.estimate = estimate;
+        self.lowest.clear();
+    }
+
     /// The estimate, which the receiver's bounds.
-    pub fn estimate(&self) -> Bitrate {
-        self.remb.map_or(self.estimate, |remb| remb.min(self.estimate))
+    pub fn estimate(&self, now: Micros) -> Bitrate {
+        self.remb(now).map_or(self.estimate, |remb| remb.min(self.estimate))
     }
 
     /// What the receiver says it could take.
-    pub fn remb(&self) -> Option<Bitrate> {
-        self.remb
+    pub fn remb(&self, now: Micros) -> Option<Bitrate> {
+        self.remb.filter(|(at, _)| now - at <= REMB_LIFETIME).map(|(_, remb)| remb)
+    }
+
+    /// When a report last told that packets arrive.
+    pub fn heard_at(&self) -> Option<Micros> {
+        self.heard_at
+    }
+
+    /// Whether recent reports tell of more loss than the estimate stands.
+    pub fn is_lossy(&self, now: Micros) -> bool {
+        self.loss > HIGH_LOSS && self.last_report.is_some_and(|last| now - last < MAX_REPORT_AGE)
     }
 
     /// A round trip time.
@@ -76,7 +100,7 @@ impl ReportBased {
 
     /// What the receiver says it could take; zero is no bound.
     pub fn on_remb(&mut self, now: Micros, bitrate: Bitrate) {
-        self.remb = (!bitrate.is_zero()).then_some(bitrate);
+        self.remb = (!bitrate.is_zero()).then_some((now, bitrate));
         if self.first_report.is_none_or(|first| now - first < START) && self.loss == 0.0 {
             self.estimate = self.estimate.max(bitrate);
         }
@@ -85,6 +109,9 @@ impl ReportBased {
     /// What reports say of the packets since the last ones.
     pub fn on_loss(&mut self, now: Micros, lost: u64, expected: u64) {
         self.first_report.get_or_insert(now);
+        if expected > 0 {
+            self.heard_at = Some(now);
+        }
         self.lost += lost;
         self.expected += expected;
         if self.expected < MIN_PACKETS {
@@ -98,6 +125,7 @@ impl ReportBased {
 
     /// Moves the estimate within its bounds.
     pub fn update(&mut self, now: Micros, min: Bitrate, max: Bitrate) {
+        self.forget(now);
         while self.lowest.front().is_some_and(|&(at, _)| now - at >= GROWTH_WINDOW) {
             self.lowest.pop_front();
         }
@@ -113,7 +141,7 @@ impl ReportBased {
                 let lowest = self.lowest.front().map_or(self.estimate, |&(_, lowest)| lowest);
                 let grown = lowest * GROWTH + GROWTH_BPS;
                 // Growth beyond what the receiver believes in would only have to be undone.
-                let bound = self.remb.map_or(grown, |remb| grown.min(remb.max(self.estimate)));
+                let bound = self.remb(now).map_or(grown, |remb| grown.min(remb.max(self.estimate)));
                 self.estimate = self.estimate.max(bound);
             } else if self.loss > HIGH_LOSS
                 && std::mem::take(&mut self.may_decrease)
@@ -124,6 +152,19 @@ impl ReportBased {
             }
         }
         self.estimate = self.estimate.min(max).max(min);
+    }
+
+    /// Begins anew once all that is known is old: an estimate that keeps media from being sent would keep the reports from
+    /// coming that could raise it.
+    fn forget(&mut self, now: Micros) {
+        let is_old = |at: Option<Micros>, age| at.is_none_or(|at| now - at > age);
+        let forgotten = self.first_report.is_some() && is_old(self.heard_at, MAX_REPORT_AGE);
+        if forgotten && self.remb(now).is_none() {
+            (self.first_report, self.loss) = (None, 0.0);
+            if self.estimate < self.initial {
+                self.restart(self.initial);
+            }
+        }
     }
 }
 
@@ -148,19 +189,19 @@ mod tests {
         let mut reports = ReportBased::new(Bitrate::kbps(600));
         reports.on_remb(0, Bitrate::kbps(2000));
         reports.update(0, Bitrate::kbps(5), Bitrate::mbps(100));
-        assert_eq!(reports.estimate(), Bitrate::kbps(2000));
+        assert_eq!(reports.estimate(0), Bitrate::kbps(2000));
         run(&mut reports, SECOND, 5, 0);
         reports.on_remb(6 * SECOND, Bitrate::kbps(500));
-        assert_eq!(reports.estimate(), Bitrate::kbps(500));
+        assert_eq!(reports.estimate(6 * SECOND), Bitrate::kbps(500));
         reports.on_remb(7 * SECOND, Bitrate::ZERO);
-        assert!(reports.estimate() >= Bitrate::kbps(2000), "no bound");
+        assert!(reports.estimate(7 * SECOND) >= Bitrate::kbps(2000), "no bound");
     }
 
     #[test]
     fn little_loss_lets_it_grow_by_eight_percent_a_second() {
         let mut reports = ReportBased::new(Bitrate::kbps(1000));
         run(&mut reports, 0, 10, 1);
-        let estimate = reports.estimate();
+        let estimate = reports.estimate(20 * SECOND);
         assert!(estimate > Bitrate::kbps(1900) && estimate < Bitrate::kbps(2300), "{estimate}");
     }
 
@@ -168,19 +209,45 @@ mod tests {
     fn some_loss_holds_it_and_much_loss_lowers_it() {
         let mut reports = ReportBased::new(Bitrate::kbps(1000));
         run(&mut reports, 0, 10, 5);
-        assert_eq!(reports.estimate(), Bitrate::kbps(1000));
+        assert_eq!(reports.estimate(20 * SECOND), Bitrate::kbps(1000));
         run(&mut reports, 10 * SECOND, 1, 20);
-        assert_eq!(reports.estimate(), Bitrate::kbps(900));
+        assert_eq!(reports.estimate(20 * SECOND), Bitrate::kbps(900));
+    }
+
+    #[test]
+    fn estimate_of_the_receiver_ends_unless_it_is_repeated() {
+        let mut reports = ReportBased::new(Bitrate::kbps(1000));
+        run(&mut reports, 0, 3, 0);
+        reports.on_remb(3 * SECOND, Bitrate::kbps(50));
+        assert_eq!(reports.estimate(13 * SECOND), Bitrate::kbps(50));
+        assert!(reports.estimate(14 * SECOND) >= Bitrate::kbps(1000));
+    }
+
+    #[test]
+    fn it_begins_anew_when_all_that_is_known_is_old() {
+        let mut reports = ReportBased::new(Bitrate::kbps(600));
+        run(&mut reports, 0, 60, 90);
+        let low = reports.estimate(59 * SECOND);
+        assert!(low < Bitrate::kbps(50) && reports.is_lossy(59 * SECOND), "{low}");
+        let update = |reports: &mut ReportBased, at| reports.update(at, Bitrate::kbps(5), Bitrate::mbps(100));
+        reports.on_remb(60 * SECOND, Bitrate::kbps(20));
+        update(&mut reports, 66 * SECOND);
+        assert_eq!(reports.estimate(66 * SECOND), low, "the receiver still speaks");
+        update(&mut reports, 71 * SECOND);
+        assert_eq!(reports.estimate(71 * SECOND), Bitrate::kbps(600));
+        assert!(!reports.is_lossy(71 * SECOND));
+        reports.on_remb(71 * SECOND, Bitrate::kbps(1500));
+        assert_eq!(reports.estimate(71 * SECOND), Bitrate::kbps(1500), "believed at once, as at the start");
     }
 
     #[test]
     fn old_reports_change_nothing() {
         let mut reports = ReportBased::new(Bitrate::kbps(1000));
         run(&mut reports, 0, 1, 0);
-        let before = reports.estimate();
+        let before = reports.estimate(SECOND);
         for i in 0..100 {
             reports.update(10 * SECOND + i * 100_000, Bitrate::kbps(5), Bitrate::mbps(100));
         }
-        assert_eq!(reports.estimate(), before);
+        assert_eq!(reports.estimate(20 * SECOND), before);
     }
 }

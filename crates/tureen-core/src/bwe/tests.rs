@@ -181,19 +181,122 @@ fn target_falls_when_feedback_stops() {
     assert!(path.controller.target() < before * 0.5, "{before}, then {}", path.controller.target());
 }
 
+/// Sends 1 Mbit/s without numbers for a while; each second `tell` says something of it.
+fn send_untracked(
+    controller: &mut CongestionController,
+    from: Instant,
+    seconds: u32,
+    mut tell: impl FnMut(&mut CongestionController, Instant),
+) -> Instant {
+    for i in 0..seconds * 100 {
+        let now = from + i * 10 * MS;
+        let mut run = controller.start_run(now, false);
+        run.on_packet(None, 1250);
+        run.finish();
+        if i % 100 == 99 {
+            tell(controller, now);
+        }
+        controller.handle_timeout(now);
+    }
+    from + seconds * SECOND
+}
+
 #[test]
 fn without_feedback_the_receiver_estimate_is_followed() {
     let now = Instant::now();
     let mut controller = CongestionController::new(now, BweConfig::default());
-    assert!(controller.on_remb(now, Bitrate::kbps(1500)));
-    assert_eq!(controller.target(), Bitrate::kbps(1500));
-    for i in 1..50 {
-        controller.on_loss_report(now + i * 100 * MS, 0, 100);
-        controller.handle_timeout(now + i * 100 * MS);
-    }
-    controller.on_remb(now + 5 * SECOND, Bitrate::kbps(400));
+    let now = send_untracked(&mut controller, now, 60, |controller, now| {
+        controller.on_rtt(8 * MS);
+        controller.on_loss_report(now, 0, 100);
+        controller.on_remb(now, Bitrate::kbps(2000));
+    });
+    assert_eq!(controller.target(), Bitrate::kbps(2000), "no feedback is missed: none can come");
+    controller.on_remb(now, Bitrate::kbps(400));
     assert_eq!(controller.target(), Bitrate::kbps(400));
     assert_eq!(controller.delivered(), None);
+}
+
+#[test]
+fn target_stays_where_nobody_tells_anything() {
+    let now = Instant::now();
+    for tracked in [false, true] {
+        let mut controller = CongestionController::new(now, BweConfig::default());
+        for i in 0..6000_u32 {
+            let now = now + i * 10 * MS;
+            let mut run = controller.start_run(now, tracked);
+            run.on_packet(Some(i as u16), 1250);
+            run.finish();
+            controller.handle_timeout(now);
+        }
+        assert_eq!(controller.target(), BweConfig::default().initial, "tracked: {tracked}");
+    }
+}
+
+#[test]
+fn packets_without_numbers_are_not_missed() {
+    let mut path = Path::new(BweConfig::default(), Bitrate::mbps(2));
+    path.run(5 * SECOND, |_| Bitrate::kbps(500));
+    let before = path.controller.target();
+    let now = send_untracked(&mut path.controller, path.now, 30, |_, _| {});
+    assert_eq!(path.controller.target(), before, "a camera is off, and audio has no numbers");
+    path.now = now;
+    path.next_packet = now;
+    path.run(2 * SECOND, |_| Bitrate::kbps(500));
+    assert!(path.controller.target() > before * 0.9, "{before}, then {}", path.controller.target());
+    let delivered = path.controller.delivered().unwrap();
+    assert!(delivered < Bitrate::kbps(700), "{delivered}: what was sent meanwhile does not arrive at once");
+}
+
+#[test]
+fn silence_ends_when_nothing_is_sent_that_could_be_answered() {
+    let mut path = Path::new(BweConfig::default(), Bitrate::mbps(2));
+    path.run(5 * SECOND, |_| Bitrate::kbps(500));
+    let before = path.controller.target();
+    path.delay = 100 * SECOND;
+    path.run(10 * SECOND, |_| Bitrate::kbps(500));
+    let lowered = path.controller.target();
+    assert!(lowered < before * 0.5, "{before}, then {lowered}");
+    assert!(path.controller.budget(path.now).trial > before, "nothing says that the path can't carry it");
+    for _ in 0..40 {
+        path.now += 100 * MS;
+        path.controller.handle_timeout(path.now);
+    }
+    assert_eq!(path.controller.target(), before);
+}
+
+#[test]
+fn reports_take_over_when_feedback_stops() {
+    let mut path = Path::new(BweConfig::default(), Bitrate::mbps(2));
+    path.run(5 * SECOND, |_| Bitrate::kbps(500));
+    let before = path.controller.target();
+    path.delay = 100 * SECOND;
+    for _ in 0..20 {
+        path.run(SECOND, |_| Bitrate::kbps(500));
+        path.controller.on_rtt(40 * MS);
+        path.controller.on_loss_report(path.now, 0, 60);
+    }
+    assert!(path.controller.target() >= before, "{before}, then {}", path.controller.target());
+    path.delay = 20 * MS;
+    path.arriving.clear();
+    path.feedback.clear();
+    path.run(3 * SECOND, |_| Bitrate::kbps(500));
+    assert!(path.controller.has_feedback && path.controller.has_room(), "feedback decides again");
+}
+
+#[test]
+fn trial_is_bounded_by_what_is_said_lately() {
+    let now = Instant::now();
+    let config = BweConfig { initial: Bitrate::kbps(50), max: Bitrate::kbps(800), ..BweConfig::default() };
+    let mut controller = CongestionController::new(now, config);
+    let trial = |controller: &CongestionController, now| controller.budget(now).trial;
+    assert_eq!(trial(&controller, now), Bitrate::kbps(800), "the maximum holds");
+    controller.on_remb(now, Bitrate::kbps(70));
+    assert_eq!(trial(&controller, now), Bitrate::kbps(70));
+    assert_eq!(trial(&controller, now + 11 * SECOND), Bitrate::kbps(800), "it is old");
+    controller.on_loss_report(now + 11 * SECOND, 30, 100);
+    let lossy = trial(&controller, now + 11 * SECOND);
+    assert_eq!(lossy, controller.target(), "loss forbids trials");
+    assert_eq!(trial(&controller, now + 18 * SECOND), Bitrate::kbps(800));
 }
 
 #[test]

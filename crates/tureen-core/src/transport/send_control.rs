@@ -92,8 +92,9 @@ pub struct SendControl {
     pub controller: CongestionController,
     /// What consumers want in all.
     pub desired: Bitrate,
-    /// What those without layers take of it: it is sent whatever the estimate.
-    pub fixed: Bitrate,
+    /// What they were given: that may be more than the estimate, as what is sent without layers to choose from is, and what
+    /// is sent on trial.
+    pub given: Bitrate,
     /// When consumers' layers were chosen last, and for which target.
     pub chosen_at: Option<Instant>,
     /// See [`SendControl::chosen_at`].
@@ -172,7 +173,7 @@ impl SendControl {
             controller: CongestionController::new(now, config),
             feedback,
             desired: Bitrate::ZERO,
-            fixed: Bitrate::ZERO,
+            given: Bitrate::ZERO,
             chosen_at: None,
             chosen_for: Bitrate::ZERO,
             adaptive: false,
@@ -236,7 +237,7 @@ impl SendControl {
     /// What may be spent on retransmissions by the estimate. Where that is less than what is sent anyway, that counts: it may
     /// be low only because nothing probes it.
     pub fn repair_rate(&self) -> Bitrate {
-        self.controller.target().max(self.fixed) * REPAIR_SHARE
+        self.controller.target().max(self.given) * REPAIR_SHARE
     }
 
     /// Whether the way is long and loses packets.
@@ -285,7 +286,9 @@ impl SendControl {
     /// When the controller or the pacer is to be asked again, or a copy is to be sent.
     pub fn poll_timeout(&mut self, now: Instant) -> Wake {
         let controller = self.controller.poll_timeout();
-        let burst = self.has_held().then(|| self.controller.next_burst(now));
+        // A pacer that is slow, or waits for long, is not waited for longer than packets may.
+        let burst = self.held.front().map(|first| first.since + MAX_HOLD);
+        let burst = burst.map(|overdue| self.controller.next_burst(now).min(overdue));
         let probe = self.controller.is_probing().then_some(controller);
         if let Some(at) = [burst, probe, self.repairs.next_copy_at()].into_iter().flatten().min() {
             return Wake::At(at.min(controller));

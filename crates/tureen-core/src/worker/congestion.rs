@@ -228,22 +228,20 @@ impl Worker {
         let Some(control) = &mut transport.send_control else { return };
         let mut scratch = std::mem::take(&mut control.scratch);
         scratch.clear();
-        let (mut desired, mut fixed) = (Bitrate::ZERO, Bitrate::ZERO);
+        let mut desired = Bitrate::ZERO;
         for &consumer_key in &transport.consumers {
             let Some(consumer) = self.consumers.get_mut(consumer_key).filter(|c| c.is_active()) else {
                 continue;
             };
             let Some(producer) = self.producers.get_mut(consumer.producer) else { continue };
-            let wanted = scratch.add(now, consumer_key, consumer, producer);
-            desired = desired + wanted;
-            if consumer.layers.is_none() {
-                fixed = fixed + wanted;
-            }
+            desired = desired + scratch.add(now, consumer_key, consumer, producer);
         }
         let budget = control.controller.budget(now);
         share(budget, &mut scratch.candidates, control.rounds);
 
-        (control.desired, control.fixed) = (desired, fixed);
+        let prices = scratch.candidates.iter().filter_map(|candidate| candidate.prices.get(candidate.step));
+        let given = prices.fold(Bitrate::ZERO, |sum, &price| sum + price);
+        (control.desired, control.given) = (desired, given);
         let was_adaptive = std::mem::replace(&mut control.adaptive, scratch.has_layers());
         let becomes_adaptive = control.adaptive && !was_adaptive;
         if control.adaptive {
@@ -340,7 +338,10 @@ impl AllocationScratch {
             Some(target) => is_at(target, false).or_else(|| is_at(target, true)).map(|at| at + 1),
             None => fell_to_nothing,
         };
-        candidate.may_climb = consumer.ascent.may_climb(now);
+        candidate.may_climb = match candidate.current {
+            Some(0) => consumer.ascent.may_start(now),
+            _ => consumer.ascent.may_climb(now),
+        };
         self.candidates.push(candidate);
         self.owners.push((key, first));
         layers.desired_bitrate(now, &mut producer.streams) * OVERHEAD

@@ -1,6 +1,7 @@
 //! Simulations of whole calls: the engine and its clients over bad networks.
 
 mod bandwidth;
+mod camera_off;
 mod congestion;
 mod connecting;
 mod data;

@@ -1,0 +1,233 @@
+//! Estimates that must not shut off the traffic that would renew them: pictures come back after pauses, after lines that were
+//! cut, and where a receiver tells little.
+
+use std::time::Duration;
+
+use tureen_core::api::{Request, Response};
+use tureen_core::units::{Bitrate, Ssrc};
+use tureen_core::wire::rtcp::write_remb;
+use tureen_sim::{AudioConfig, Call, Consumption, LinkConfig, NodeId, Production, VideoConfig};
+
+use super::{MS, good_link, received};
+
+const SECOND: Duration = Duration::from_secs(1);
+
+/// Encodings of 100, 400 and 1200 kbit/s.
+fn encodings() -> [VideoConfig; 3] {
+    [417, 1667, 5000].map(|frame_bytes| VideoConfig {
+        frame_bytes,
+        key_frame_factor: 3,
+        ..VideoConfig::default()
+    })
+}
+
+/// 25 ms, a rate, and a queue of 300 ms.
+fn capped(rate: Bitrate) -> LinkConfig {
+    let queue = rate.bytes_in(300 * MS) as usize;
+    LinkConfig { rate: Some(rate), queue, ..LinkConfig::with_delay(25 * MS) }
+}
+
+/// Somebody who sends three encodings and audio, and a viewer of both.
+struct Scene {
+    call: Call,
+    viewer: NodeId,
+    audio: Production,
+    video: Production,
+    picture: Consumption,
+}
+
+impl Scene {
+    fn new(seed: u64) -> Self {
+        Self::with(seed, |call, node, video| call.consume(node, video))
+    }
+
+    fn with(seed: u64, consume: impl Fn(&mut Call, NodeId, &Production) -> Consumption) -> Self {
+        let mut call = Call::new(seed);
+        let nodes = call.join_all(&[good_link(), good_link()]);
+        call.network.set_links(nodes[1], good_link(), capped(Bitrate::mbps(5)));
+        let audio = call.produce_audio(nodes[0], AudioConfig::default());
+        call.consume(nodes[1], &audio);
+        let video = call.produce_simulcast(nodes[0], &encodings());
+        let picture = consume(&mut call, nodes[1], &video);
+        Self { call, viewer: nodes[1], audio, video, picture }
+    }
+
+    /// SSRCs of the encodings.
+    fn ssrcs(&self) -> [u32; 3] {
+        [0, 2, 4].map(|offset| self.video.ssrc + offset)
+    }
+
+    fn run(&mut self, time: Duration) {
+        self.call.network.run_for(time);
+    }
+
+    /// The viewer's line from now on.
+    fn set_line(&mut self, line: LinkConfig) {
+        self.call.network.set_links(self.viewer, good_link(), line);
+    }
+
+    /// Payloads that arrive in a while, in bit/s.
+    fn rate(&mut self, time: Duration) -> f64 {
+        let bytes = |call: &Call, picture: &Consumption| {
+            let stats = call.network.session(picture.node).recv_stats(picture.ssrc);
+            stats.map_or(0, |stats| stats.bytes) as f64
+        };
+        let before = bytes(&self.call, &self.picture);
+        self.call.network.run_for(time);
+        (bytes(&self.call, &self.picture) - before) * 8.0 / time.as_secs_f64()
+    }
+
+    /// How long it takes from now until something of the picture comes, and until 1 Mbit/s of it do.
+    fn comes_back(&mut self) -> (Duration, Duration) {
+        let (began, before) = (self.call.network.elapsed(), received(&self.call, &self.picture).len());
+        let mut first = None;
+        while self.call.network.elapsed() - began < 60 * SECOND {
+            let rate = self.rate(250 * MS);
+            if received(&self.call, &self.picture).len() > before {
+                first.get_or_insert(self.call.network.elapsed() - began);
+            }
+            if let Some(first) = first.filter(|_| rate > 1e6) {
+                return (first, self.call.network.elapsed() - began);
+            }
+        }
+        panic!("the picture did not come back: {first:?}");
+    }
+
+    fn available(&mut self) -> u64 {
+        let request = Request::TransportStats(self.call.transport(self.viewer).clone());
+        let Response::TransportStats(stats) = self.call.request(request) else { panic!("not statistics") };
+        stats.available_outgoing_bitrate.expect("it is controlled")
+    }
+
+    /// The viewer tells that it could take so much.
+    fn tell_remb(&mut self, bitrate: Bitrate) {
+        let mut packet = Vec::new();
+        write_remb(&mut packet, Ssrc(1), bitrate, &[Ssrc(self.picture.ssrc)]);
+        let sent = self.call.network.with_session(self.viewer, |s, now| s.send_raw_rtcp(now, &packet));
+        sent.expect("it is connected");
+    }
+}
+
+#[test]
+fn picture_is_back_at_once_after_the_camera_was_off() {
+    for seconds in [3, 15, 30, 70] {
+        let mut scene = Scene::new(1);
+        scene.run(8 * SECOND);
+        assert!(scene.rate(2 * SECOND) > 1.1e6, "before");
+        let (producer, ssrcs) = (scene.video.id.clone(), scene.ssrcs());
+        scene.call.request(Request::PauseProducer(producer.clone()));
+        ssrcs.iter().for_each(|&ssrc| scene.call.network.stop_source(ssrc));
+        scene.run(seconds * SECOND);
+        scene.call.request(Request::ResumeProducer(producer));
+        ssrcs.iter().for_each(|&ssrc| scene.call.network.resume_source(ssrc));
+        let (first, all) = scene.comes_back();
+        assert!(first <= SECOND && all <= 3 * SECOND, "{seconds} s off: {first:?}, {all:?}");
+    }
+}
+
+#[test]
+fn picture_is_back_at_once_after_its_consumer_was_paused() {
+    let mut scene = Scene::new(2);
+    scene.run(8 * SECOND);
+    let consumer = scene.picture.id.clone();
+    scene.call.request(Request::PauseConsumer(consumer.clone()));
+    scene.run(25 * SECOND);
+    scene.call.request(Request::ResumeConsumer(consumer));
+    let (first, all) = scene.comes_back();
+    assert!(first <= SECOND && all <= 3 * SECOND, "{first:?}, {all:?}");
+}
+
+#[test]
+fn picture_of_a_new_camera_comes_after_the_old_one_was_closed() {
+    let mut scene = Scene::new(3);
+    scene.run(8 * SECOND);
+    scene.call.request(Request::CloseProducer(scene.video.id.clone()));
+    scene.ssrcs().iter().for_each(|&ssrc| scene.call.network.stop_source(ssrc));
+    scene.run(25 * SECOND);
+    scene.video = scene.call.produce_simulcast(scene.video.node, &encodings());
+    scene.picture = scene.call.consume(scene.viewer, &scene.video);
+    let (first, all) = scene.comes_back();
+    assert!(first <= SECOND && all <= 3 * SECOND, "{first:?}, {all:?}");
+}
+
+#[test]
+fn camera_off_on_a_narrow_line_comes_back_as_it_was() {
+    let mut scene = Scene::new(4);
+    scene.set_line(capped(Bitrate::kbps(600)));
+    scene.run(15 * SECOND);
+    let producer = scene.video.id.clone();
+    scene.call.request(Request::PauseProducer(producer.clone()));
+    scene.run(25 * SECOND);
+    scene.call.request(Request::ResumeProducer(producer));
+    let began = received(&scene.call, &scene.picture).len();
+    scene.run(SECOND);
+    assert!(received(&scene.call, &scene.picture).len() > began, "a picture within a second");
+    let rate = scene.rate(3 * SECOND);
+    assert!(rate > 300e3, "{rate}");
+}
+
+#[test]
+fn picture_is_back_soon_after_the_line_was_cut() {
+    for (seed, seconds) in [(5, 5), (6, 12), (7, 20), (8, 28)] {
+        for audio_too in [true, false] {
+            let mut scene = Scene::new(seed);
+            if !audio_too {
+                scene.call.network.stop_source(scene.audio.ssrc);
+            }
+            scene.run(8 * SECOND);
+            // Only the way to the viewer, so that its consent goes on.
+            scene.set_line(capped(Bitrate::mbps(5)).with_loss(1.0));
+            scene.run(seconds * SECOND);
+            scene.set_line(capped(Bitrate::mbps(5)));
+            let (first, all) = scene.comes_back();
+            assert!(first <= 2 * SECOND && all <= 5 * SECOND, "{seconds} s cut: {first:?}, {all:?}");
+        }
+    }
+}
+
+#[test]
+fn picture_is_back_soon_after_a_line_lost_most_or_carried_next_to_nothing() {
+    let lossy = capped(Bitrate::mbps(5)).with_loss(0.6);
+    for (seed, line) in [(9, lossy), (10, capped(Bitrate::kbps(20)))] {
+        let mut scene = Scene::new(seed);
+        scene.run(8 * SECOND);
+        scene.set_line(line);
+        scene.run(20 * SECOND);
+        scene.set_line(capped(Bitrate::mbps(5)));
+        let (first, all) = scene.comes_back();
+        assert!(first <= 5 * SECOND && all <= 12 * SECOND, "seed {seed}: {first:?}, {all:?}");
+    }
+}
+
+#[test]
+fn viewer_that_knows_only_rembs_gets_what_they_say() {
+    let mut scene = Scene::with(11, |call, node, video| call.consume_by_remb(node, video));
+    for _ in 0..30 {
+        scene.tell_remb(Bitrate::kbps(2000));
+        scene.run(SECOND);
+    }
+    assert!(scene.available() > 1_900_000, "{}", scene.available());
+    assert!(scene.rate(SECOND) > 1.1e6);
+    for _ in 0..5 {
+        scene.tell_remb(Bitrate::kbps(600));
+        scene.run(SECOND);
+    }
+    let rate = scene.rate(SECOND);
+    assert!((300e3..500e3).contains(&rate), "{rate}");
+}
+
+#[test]
+fn low_remb_of_before_a_pause_does_not_keep_the_picture_off() {
+    let mut scene = Scene::with(12, |call, node, video| call.consume_by_remb(node, video));
+    scene.run(3 * SECOND);
+    scene.tell_remb(Bitrate::kbps(20));
+    scene.run(3 * SECOND);
+    assert!(scene.rate(SECOND) < 10e3, "it does not fit");
+    let consumer = scene.picture.id.clone();
+    scene.call.request(Request::PauseConsumer(consumer.clone()));
+    scene.run(20 * SECOND);
+    scene.call.request(Request::ResumeConsumer(consumer));
+    let began = received(&scene.call, &scene.picture).len();
+    scene.run(SECOND);
+    assert!(received(&scene.call, &scene.picture).len() > began, "a picture within a second");
+}
