@@ -230,6 +230,9 @@ impl Engine {
                 }
             }
             StreamEvent::Closed { token } => self.worker.handle_stream_closed(now, SocketId(token)),
+            StreamEvent::Backlog { token, late } => {
+                self.worker.handle_stream_backlog(now, SocketId(token), late);
+            }
         }
     }
 

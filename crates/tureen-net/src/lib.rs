@@ -30,6 +30,7 @@ mod pipe;
 mod receive;
 mod send;
 mod stats;
+mod stream_queue;
 mod tcp;
 #[cfg(unix)]
 mod usage;

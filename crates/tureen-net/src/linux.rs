@@ -2,7 +2,7 @@
 #![allow(unsafe_code)]
 
 use std::mem::{self, MaybeUninit};
-use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr, SocketAddrV4, SocketAddrV6, UdpSocket};
+use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr, SocketAddrV4, SocketAddrV6, TcpStream, UdpSocket};
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
 use std::sync::Arc;
 use std::time::Duration;
@@ -24,6 +24,9 @@ pub(crate) const HAS_GRO: bool = true;
 /// Socket options of `linux/udp.h`.
 const UDP_SEGMENT: libc::c_int = 103;
 const UDP_GRO: libc::c_int = 104;
+
+/// `linux/sockios.h`.
+const SIOCOUTQNSD: libc::Ioctl = 0x894B;
 
 /// The waker's epoll data; tokens are 32 bits wide.
 const WAKER: u64 = u64::MAX;
@@ -161,8 +164,24 @@ pub(crate) fn enable_gro(socket: &UdpSocket) {
     }
 }
 
+/// Makes a stream writable only while the kernel holds less than half of `bytes` that it has not sent.
+pub(crate) fn limit_unsent(socket: &TcpStream, bytes: usize) {
+    let value = libc::c_int::try_from(bytes).unwrap_or(libc::c_int::MAX);
+    if let Err(error) = set_option(socket, libc::IPPROTO_TCP, libc::TCP_NOTSENT_LOWAT, value) {
+        tracing::debug!(%error, "no bound of what TCP has not sent");
+    }
+}
+
+/// Bytes that the kernel has taken and not sent; zero if it does not tell.
+pub(crate) fn unsent(socket: &TcpStream) -> usize {
+    let mut bytes: libc::c_int = 0;
+    // SAFETY: the call writes an `int`, which outlives it.
+    let result = unsafe { libc::ioctl(socket.as_raw_fd(), SIOCOUTQNSD, &raw mut bytes) };
+    if result == 0 { usize::try_from(bytes).unwrap_or(0) } else { 0 }
+}
+
 fn set_option(
-    socket: &UdpSocket,
+    socket: &impl AsRawFd,
     level: libc::c_int,
     option: libc::c_int,
     value: libc::c_int,

@@ -43,6 +43,10 @@ pub struct NetConfig {
     /// no room are dropped; those committed by [`Net::commit_control`] have twice the room. More delays media instead
     /// of dropping it.
     pub stream_queue: usize,
+    /// How long a datagram may wait to be sent by a TCP stream, beyond what the kernel holds: 1 ms–1 min. Older ones are
+    /// dropped and counted, but for those committed by [`Net::commit_control`]. From half of it on the stream's backlog is
+    /// [late](StreamEvent::Backlog).
+    pub stream_queue_time: Duration,
     /// Bytes that may wait in a [`pipe`](crate::pipe) for the other worker, 1 byte–1 GiB. Datagrams that find no room are
     /// dropped; those committed by [`Net::commit_control`] have twice the room. It should hold what comes in during the
     /// longest turn of the other worker. Each direction may keep twice this much memory, as far as it was ever used.
@@ -101,6 +105,7 @@ impl Default for NetConfig {
             gro: true,
             stream_frame_size: 4096,
             stream_queue: 256 << 10,
+            stream_queue_time: Duration::from_millis(500),
             pipe_queue: 4 << 20,
         }
     }
@@ -129,7 +134,11 @@ impl Net {
             pipes: Pipes::new(config.pipe_queue, waker.clone()),
             waker,
             sockets: HashMap::new(),
-            tcp: Tcp::new(StreamLimits { frame: config.stream_frame_size, queue: config.stream_queue }),
+            tcp: Tcp::new(StreamLimits {
+                frame: config.stream_frame_size,
+                queue: config.stream_queue,
+                queue_time: config.stream_queue_time,
+            }),
             ready: VecDeque::new(),
             scratch: sys::Scratch::new(),
             receiver: Receiver::new(&config),
@@ -309,8 +318,9 @@ impl Net {
                 return self.pipes.batch(token);
             }
             let Some(socket) = self.sockets.get_mut(&token) else {
+                let now = self.now();
                 let (buffer, messages) = self.receiver.for_stream();
-                self.tcp.receive(&self.poller, token, buffer, messages, &mut self.stats);
+                self.tcp.receive(&self.poller, now, token, buffer, messages, &mut self.stats);
                 if self.receiver.has_messages() {
                     return Some(self.receiver.batch(token));
                 }
@@ -383,7 +393,7 @@ impl Net {
     /// dropped and counted: media does not wait.
     pub fn flush(&mut self) {
         self.sender.flush(&mut self.sockets, &mut self.scratch, &mut self.stats);
-        self.tcp.flush(&self.poller, &mut self.stats);
+        self.tcp.flush(&self.poller, now, &mut self.stats);
         self.pipes.flush();
     }
 
@@ -393,15 +403,15 @@ impl Net {
     }
 
     /// The present time.
-    #[expect(clippy::disallowed_methods, reason = "this is the clock that the engine gets its time from")]
     pub fn now(&self) -> Instant {
-        Instant::now()
+        now()
     }
 
     fn queue_on_stream(&mut self, token: u32, len: usize, segment_size: usize, essential: bool) {
         let segment_size = if segment_size == 0 { len } else { segment_size };
+        let now = self.now();
         let datagrams = self.sender.slot()[..len].chunks(segment_size.max(1));
-        self.tcp.queue(token, datagrams, essential, &mut self.stats);
+        self.tcp.queue(now, token, datagrams, essential, &mut self.stats);
     }
 
     fn check_unused(&self, token: u32) -> io::Result<()> {
@@ -413,6 +423,11 @@ impl Net {
         }
         Ok(())
     }
+}
+
+#[expect(clippy::disallowed_methods, reason = "this is the clock that the engine gets its time from")]
+fn now() -> Instant {
+    Instant::now()
 }
 
 impl Drop for Net {
@@ -437,6 +452,14 @@ impl NetConfig {
             ("stream_queue", self.stream_queue, 1, 1 << 30),
             ("pipe_queue", self.pipe_queue, 1, 1 << 30),
         ];
+        let (least, most) = (Duration::from_millis(1), Duration::from_secs(60));
+        let time = self.stream_queue_time;
+        if !(least..=most).contains(&time) {
+            return Err(io::Error::new(
+                io::ErrorKind::InvalidInput,
+                format!("stream_queue_time is {time:?}, but must be {least:?} to {most:?}"),
+            ));
+        }
         for (name, value, min, max) in fields {
             if !(min..=max).contains(&value) {
                 return Err(io::Error::new(

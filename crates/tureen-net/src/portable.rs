@@ -1,7 +1,7 @@
 //! Plain system calls for systems without a fast path.
 #![allow(unsafe_code)]
 
-use std::net::{SocketAddr, SocketAddrV6, UdpSocket};
+use std::net::{SocketAddr, SocketAddrV6, TcpStream, UdpSocket};
 #[cfg(unix)]
 use std::os::fd::BorrowedFd;
 use std::sync::Arc;
@@ -137,6 +137,18 @@ pub(crate) fn supports_gso(_: &UdpSocket) -> bool {
 
 /// Nothing to turn on.
 pub(crate) fn enable_gro(_: &UdpSocket) {}
+
+/// Without a bound of what is not sent, that of all which is not acknowledged has to do.
+pub(crate) fn limit_unsent(socket: &TcpStream, bytes: usize) {
+    if let Err(error) = socket2::SockRef::from(socket).set_send_buffer_size(bytes * 8) {
+        tracing::debug!(%error, "no bound of what TCP has not sent");
+    }
+}
+
+/// Bytes that the operating system has taken and not sent: it does not tell.
+pub(crate) fn unsent(_: &TcpStream) -> usize {
+    0
+}
 
 /// Nothing is sent with GSO, so nothing fails for it.
 pub(crate) fn refuses_gso(_: &io::Error) -> bool {

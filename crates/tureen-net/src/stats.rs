@@ -27,6 +27,9 @@ pub struct NetStats {
     /// Datagrams not sent because the socket's send buffer, the send queue of a TCP stream
     /// or a pipe was full.
     pub dropped_send_buffer_full: u64,
+    /// Datagrams dropped because they had waited for a TCP stream longer than
+    /// [`NetConfig::stream_queue_time`](crate::NetConfig::stream_queue_time). They are among `datagrams_out`, too.
+    pub dropped_late: u64,
     /// Datagrams not sent because the kernel refused them: destination unreachable or refused, larger than the path's MTU
     /// allows, forbidden by a firewall, port 0; or the other end of a pipe is closed.
     pub dropped_send_error: u64,

@@ -8,10 +8,11 @@ use std::io::{self, Read, Write};
 use std::net::{SocketAddr, TcpListener, TcpStream};
 use std::time::{Duration, Instant};
 
-use crate::framing::{self, PREFIX};
+use crate::framing;
 use crate::receive::Message;
 use crate::stats::NetStats;
-use crate::sys::Poller;
+use crate::stream_queue::SendQueue;
+use crate::sys::{self, Poller};
 
 /// What happened to TCP sockets.
 #[derive(Debug)]
@@ -31,6 +32,14 @@ pub enum StreamEvent {
         /// The stream it was.
         token: u32,
     },
+    /// Its remote side takes less than is sent: what waits to be sent by the stream of this token is late, or all of it was
+    /// sent.
+    Backlog {
+        /// The stream.
+        token: u32,
+        /// Whether something has waited for half of [`NetConfig::stream_queue_time`](crate::NetConfig::stream_queue_time).
+        late: bool,
+    },
 }
 
 /// A connection without a token.
@@ -47,7 +56,13 @@ pub(crate) struct StreamLimits {
     pub(crate) frame: usize,
     /// Bytes that may wait to be sent before datagrams are dropped; twice as much for essential ones.
     pub(crate) queue: usize,
+    /// How long a datagram may wait before it is dropped, if it is not essential.
+    pub(crate) queue_time: Duration,
 }
+
+/// Bytes that the kernel holds at most without having sent them: what it has taken can't be dropped any more. Half of it
+/// must cover the time in which this thread does something else.
+const KERNEL_QUEUE: usize = 8 << 10;
 
 /// The listeners and streams of a worker.
 #[derive(Debug)]
@@ -63,6 +78,8 @@ pub(crate) struct Tcp {
     dirty: Vec<u32>,
     /// Streams that have ended, which is still to be told.
     closed: VecDeque<u32>,
+    /// Streams whose backlog has become late, or is none any more, which is still to be told.
+    backlogs: VecDeque<(u32, bool)>,
 }
 
 #[derive(Debug)]
@@ -78,9 +95,9 @@ struct Stream {
     ready: bool,
     /// The beginning of a frame.
     partial: Vec<u8>,
-    /// Frames to be sent, of which the first `sent` bytes are.
-    queue: Vec<u8>,
-    sent: usize,
+    queue: SendQueue,
+    /// It was told that what waits is late.
+    late: bool,
     dirty: bool,
     /// The poller tells when there is room to write.
     awaits_room: bool,
@@ -88,9 +105,6 @@ struct Stream {
 
 /// How long a listener is left alone when there are no file descriptors for its connections.
 const PAUSE: Duration = Duration::from_millis(200);
-
-/// An emptied send queue keeps this much memory.
-const KEPT_QUEUE: usize = 16 << 10;
 
 impl Tcp {
     pub(crate) fn new(limits: StreamLimits) -> Self {
@@ -102,6 +116,7 @@ impl Tcp {
             paused: Vec::new(),
             dirty: Vec::new(),
             closed: VecDeque::new(),
+            backlogs: VecDeque::new(),
         }
     }
 
@@ -135,14 +150,15 @@ impl Tcp {
         socket.set_nonblocking(true)?;
         // Frames are small and late ones useless: none waits for company.
         socket.set_nodelay(true)?;
+        sys::limit_unsent(&socket, KERNEL_QUEUE);
         poller.add(&socket, token)?;
         let stream = Stream {
             socket,
             remote,
             ready: false,
             partial: Vec::new(),
-            queue: Vec::new(),
-            sent: 0,
+            queue: SendQueue::default(),
+            late: false,
             dirty: false,
             awaits_room: false,
         };
@@ -163,6 +179,7 @@ impl Tcp {
             poller.remove(&stream.socket);
         }
         self.closed.retain(|other| *other != token);
+        self.backlogs.retain(|(other, _)| *other != token);
     }
 
     pub(crate) fn close_all(&mut self, poller: &Poller) {
@@ -187,7 +204,7 @@ impl Tcp {
 
     /// Whether nothing waits to be told.
     pub(crate) fn is_idle(&self) -> bool {
-        self.accepting.is_empty() && self.closed.is_empty()
+        self.accepting.is_empty() && self.closed.is_empty() && self.backlogs.is_empty()
     }
 
     /// When listeners that are left alone are looked after again.
@@ -219,6 +236,9 @@ impl Tcp {
     ) -> Option<StreamEvent> {
         if let Some(token) = self.closed.pop_front() {
             return Some(StreamEvent::Closed { token });
+        }
+        if let Some((token, late)) = self.backlogs.pop_front() {
+            return Some(StreamEvent::Backlog { token, late });
         }
         while let Some(&token) = self.accepting.front() {
             let Some(listener) = self.listeners.get_mut(&token) else {
@@ -253,6 +273,7 @@ impl Tcp {
     pub(crate) fn receive(
         &mut self,
         poller: &Poller,
+        now: Instant,
         token: u32,
         buffer: &mut [u8],
         messages: &mut Vec<Message>,
@@ -263,7 +284,16 @@ impl Tcp {
         // What is not read now is reported again.
         stream.ready = false;
         stats.receive_calls += 1;
-        let written = if stream.awaits_room { stream.write(poller, token, stats) } else { Ok(()) };
+        let written = match stream.awaits_room {
+            true => {
+                stats.dropped_late += stream.queue.drop_late(now, self.limits.queue_time) as u64;
+                stream.write(poller, token, stats)
+            }
+            false => Ok(()),
+        };
+        if stream.looks_late(now, &self.limits) {
+            self.backlogs.push_back((token, stream.late));
+        }
         let received = stream.read(buffer, self.limits.frame, messages);
         for message in &*messages {
             stats.datagrams_in += 1;
@@ -277,6 +307,7 @@ impl Tcp {
     /// Queues the datagrams of a commit. What finds no room is dropped; `essential` ones have twice the room.
     pub(crate) fn queue(
         &mut self,
+        now: Instant,
         token: u32,
         datagrams: std::slice::Chunks<'_, u8>,
         essential: bool,
@@ -285,26 +316,33 @@ impl Tcp {
         let Some(stream) = self.streams.get_mut(&token) else { return };
         let limit = if essential { 2 * self.limits.queue } else { self.limits.queue };
         for datagram in datagrams {
-            if stream.waiting() + PREFIX + datagram.len() > limit {
+            if stream.queue.push(now, datagram, essential, limit) {
+                stats.record_sent(1, datagram.len());
+            } else {
                 stats.dropped_send_buffer_full += 1;
-                continue;
             }
-            framing::push(&mut stream.queue, datagram);
-            stats.record_sent(1, datagram.len());
         }
         if !std::mem::replace(&mut stream.dirty, true) {
             self.dirty.push(token);
         }
     }
 
-    /// Writes what is queued, as far as there is room.
-    pub(crate) fn flush(&mut self, poller: &Poller, stats: &mut NetStats) {
+    /// Writes what is queued, as far as there is room, and drops what has waited too long for it.
+    pub(crate) fn flush(&mut self, poller: &Poller, now: impl Fn() -> Instant, stats: &mut NetStats) {
         while let Some(token) = self.dirty.pop() {
             let Some(stream) = self.streams.get_mut(&token) else { continue };
             stream.dirty = false;
             // Where it waits for room already, the poller tells.
             if !stream.awaits_room && stream.write(poller, token, stats).is_err() {
                 self.end(poller, token, stats);
+                continue;
+            }
+            if stream.awaits_room {
+                let now = now();
+                stats.dropped_late += stream.queue.drop_late(now, self.limits.queue_time) as u64;
+                if stream.looks_late(now, &self.limits) {
+                    self.backlogs.push_back((token, stream.late));
+                }
             }
         }
     }
@@ -314,15 +352,20 @@ impl Tcp {
         if let Some(stream) = self.streams.remove(&token) {
             poller.remove(&stream.socket);
             stats.streams_ended += 1;
+            self.backlogs.retain(|(other, _)| *other != token);
             self.closed.push_back(token);
         }
     }
 }
 
 impl Stream {
-    /// How many bytes wait to be sent.
-    fn waiting(&self) -> usize {
-        self.queue.len() - self.sent
+    /// Whether it has changed if what waits is late.
+    fn looks_late(&mut self, now: Instant, limits: &StreamLimits) -> bool {
+        let late = match self.late {
+            true => !self.queue.is_empty(),
+            false => self.queue.age(now) > limits.queue_time / 2,
+        };
+        std::mem::replace(&mut self.late, late) != late
     }
 
     /// Reads once. An error is the end of the stream.
@@ -356,25 +399,21 @@ impl Stream {
 
     /// Writes as much as there is room for. An error is the end of the stream.
     fn write(&mut self, poller: &Poller, token: u32, stats: &mut NetStats) -> io::Result<()> {
-        while self.waiting() > 0 {
+        while !self.queue.is_empty() {
+            let room = KERNEL_QUEUE.saturating_sub(sys::unsent(&self.socket));
+            if room == 0 {
+                break;
+            }
             stats.send_calls += 1;
-            match self.socket.write(&self.queue[self.sent..]) {
+            match self.socket.write(self.queue.next(room)) {
                 Ok(0) => return Err(io::ErrorKind::WriteZero.into()),
-                Ok(written) => self.sent += written,
+                Ok(written) => self.queue.on_sent(written),
                 Err(error) if error.kind() == io::ErrorKind::WouldBlock => break,
                 Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
                 Err(error) => return Err(error),
             }
         }
-        if self.waiting() == 0 {
-            self.queue.clear();
-            self.queue.shrink_to(KEPT_QUEUE);
-            self.sent = 0;
-        } else if self.sent > self.queue.len() / 2 {
-            self.queue.drain(..self.sent);
-            self.sent = 0;
-        }
-        let awaits_room = self.waiting() > 0;
+        let awaits_room = !self.queue.is_empty();
         if awaits_room != self.awaits_room {
             poller.set_writable(&self.socket, token, awaits_room)?;
             self.awaits_room = awaits_room;

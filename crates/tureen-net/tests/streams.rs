@@ -2,7 +2,9 @@
 
 use std::io::{ErrorKind, Read, Write};
 use std::net::{IpAddr, Ipv4Addr, SocketAddr, TcpStream};
-use std::time::Duration;
+use std::sync::mpsc;
+use std::thread;
+use std::time::{Duration, Instant};
 
 use tureen_net::{Net, NetConfig, Port, StreamEvent, TcpOptions};
 
@@ -158,7 +160,8 @@ fn closed_listener_takes_nobody() {
 
 /// A stream whose remote side does not read, with small buffers.
 fn stuck() -> (Net, TcpStream) {
-    let config = NetConfig { stream_queue: 50_000, ..NetConfig::default() };
+    let stream_queue_time = Duration::from_secs(60);
+    let config = NetConfig { stream_queue: 50_000, stream_queue_time, ..NetConfig::default() };
     connected(config, &TcpOptions { send_buffer: Some(4096), ..options() })
 }
 
@@ -204,4 +207,95 @@ fn control_datagrams_of_a_stuck_stream_have_a_bound_too() {
     let control = queue_until_full(&mut net, true).expect("there is a bound");
     assert!((49..=50).contains(&control), "as much again: {control}");
     assert!(net.next_stream_event().is_none(), "the stream goes on");
+}
+
+/// A line of 500 kbit/s: reads from `far` at that rate, with a small buffer in the kernel, and tells each whole datagram and
+/// when it came.
+#[expect(clippy::disallowed_methods, reason = "it is the rate of the line that takes time")]
+fn slow_line(mut far: TcpStream, arrivals: mpsc::Sender<(Instant, Vec<u8>)>) {
+    const PIECE: usize = 625;
+    let mut received = Vec::new();
+    let mut piece = [0; PIECE];
+    loop {
+        thread::sleep(Duration::from_millis(10));
+        let Ok(len @ 1..) = far.read(&mut piece) else { return };
+        received.extend_from_slice(&piece[..len]);
+        while let Some(&[high, low]) = received.first_chunk()
+            && let end = 2 + usize::from(u16::from_be_bytes([high, low]))
+            && received.len() >= end
+        {
+            let datagram = received.drain(..end).skip(2).collect();
+            if arrivals.send((now(), datagram)).is_err() {
+                return;
+            }
+        }
+    }
+}
+
+#[expect(
+    clippy::disallowed_methods,
+    reason = "how late something is on a real socket is told by the real time"
+)]
+fn now() -> Instant {
+    Instant::now()
+}
+
+#[test]
+fn media_for_a_slow_line_is_late_by_a_bounded_time_and_control_is_not_dropped() {
+    let mut net = Net::new(NetConfig::default()).unwrap();
+    let address = net.listen_tcp(LISTENER, &options()).unwrap();
+    let socket = socket2::Socket::new(socket2::Domain::IPV4, socket2::Type::STREAM, None).unwrap();
+    socket.set_recv_buffer_size(4096).unwrap();
+    socket.connect(&address.into()).unwrap();
+    let far = TcpStream::from(socket);
+    let remote = far.local_addr().unwrap();
+    let StreamEvent::Incoming { connection, .. } = next_event(&mut net, &mut Vec::new()) else {
+        panic!("not a connection")
+    };
+    net.adopt_stream(STREAM, connection).unwrap();
+    let (sender, arrivals) = mpsc::channel();
+    let line = thread::spawn(move || slow_line(far, sender));
+
+    // 1200 kbit/s of media for three seconds, and now and then something essential.
+    let start = now();
+    let stamp = |at: Instant| (at.duration_since(start).as_micros() as u64).to_be_bytes();
+    let (mut events, mut control) = (Vec::new(), 0u32);
+    let mut next = start;
+    while now() < start + Duration::from_secs(3) {
+        if now() >= next {
+            next += Duration::from_millis(10);
+            let mut datagram = [0; 1500];
+            datagram[..8].copy_from_slice(&stamp(now()));
+            commit(&mut net, remote, &datagram, false);
+            if control < 100 {
+                commit(&mut net, remote, &control.to_be_bytes(), true);
+                control += 1;
+            }
+        }
+        net.wait(Some(Duration::from_millis(2))).unwrap();
+        receive(&mut net, &mut Vec::new());
+        events.extend(std::iter::from_fn(|| net.next_stream_event()));
+    }
+    assert!(matches!(events[..], [StreamEvent::Backlog { token: STREAM, late: true }]), "{events:?}");
+    assert!(net.stats().dropped_late > 50, "{:?}", net.stats());
+    // It is told, too, when all of it was sent.
+    let ended = next_event(&mut net, &mut Vec::new());
+    assert!(matches!(ended, StreamEvent::Backlog { token: STREAM, late: false }), "{ended:?}");
+    net.close(STREAM);
+    line.join().unwrap();
+
+    let (mut media, mut latest, mut essential) = (0, Duration::ZERO, Vec::new());
+    for (at, datagram) in arrivals {
+        match datagram[..].try_into() {
+            Ok(number) => essential.push(u32::from_be_bytes(number)),
+            Err(_) => {
+                let sent = u64::from_be_bytes(datagram[..8].try_into().unwrap());
+                latest = latest.max(at.duration_since(start + Duration::from_micros(sent)));
+                media += 1;
+            }
+        }
+    }
+    assert_eq!(essential, (0..100).collect::<Vec<_>>());
+    assert!(latest < Duration::from_secs(1), "{latest:?}");
+    assert!(media > 90, "{media} of 300: most of what the line carries");
 }

@@ -265,6 +265,16 @@ impl Network {
         }
     }
 
+    /// Tells the engine that what waits to be sent by a TCP stream is late, or all of it was sent.
+    ///
+    /// # Panics
+    /// There is no such stream.
+    pub fn set_backlog(&mut self, from: SocketAddr, to: SocketAddr, late: bool) {
+        let stream = *self.streams.get(&(from, to)).expect("the stream is open");
+        self.worker.handle_stream_backlog(self.now, stream, late);
+        self.drain_worker();
+    }
+
     /// Hands the engine what an application sends on a DirectTransport, at once.
     pub fn inject_direct(&mut self, injection: Injection) {
         self.worker.handle_injection(self.now, injection);

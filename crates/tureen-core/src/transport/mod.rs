@@ -1,10 +1,12 @@
 //! Transports: where media enters and leaves a worker.
 
+pub mod backlog;
 pub mod feedback_budget;
 pub mod link;
 pub mod path_quality;
 pub mod pipe;
 pub mod plain;
+pub mod policer;
 pub mod protection;
 pub mod remb;
 pub mod repairs;
@@ -29,9 +31,11 @@ use crate::rate::{Counter, DEFAULT_RATE_WINDOW, RateMeter};
 use crate::units::{Bitrate, Ssrc};
 use crate::wire::rtcp::{DlrrEntry, NtpTime, duration_to_compact};
 use crate::wire::rtp::ExtensionIds;
+use backlog::Backlog;
 use feedback_budget::FeedbackBudget;
 use link::{Link, Path};
 use path_quality::PathQuality;
+use policer::Policer;
 use protection::{Opener, Sealer};
 use remb::RembSchedule;
 use repairs::RepairBudget;
@@ -67,6 +71,8 @@ pub struct Transport {
     pub recv_feedback: Feedback,
     /// Feedback for that, once any is negotiated.
     pub twcc: Option<TwccReceiver>,
+    /// Holds the remote side to its limit, if there is one.
+    pub policer: Option<Box<Policer>>,
     /// What a sender of video without such feedback may send, once one has negotiated REMB.
     pub receive_side: Option<Box<ReceiveSide>>,
     /// Data channels.
@@ -91,6 +97,8 @@ pub struct Transport {
     pub dirty: SmallVec<[ConsumerKey; 2]>,
     /// Congestion control, once consumers have negotiated some and media can flow.
     pub send_control: Option<Box<SendControl>>,
+    /// What waits on its path, if that is a TCP stream on which something was late.
+    pub backlog: Option<Box<Backlog>>,
     /// What is between it and its remote side.
     pub link: Link,
     /// Seals what goes out; there once the keys are, if any are needed.
@@ -234,6 +242,7 @@ impl Transport {
             recv_feedback: Feedback::default(),
             twcc: None,
             receive_side: None,
+            policer: None,
             data,
             dirty: SmallVec::new(),
             queued: false,
@@ -248,6 +257,7 @@ impl Transport {
             remb: RembSchedule::default(),
             traffic: TransportTraffic::new(),
             send_control: None,
+            backlog: None,
             quality: PathQuality::default(),
         }
     }
@@ -260,6 +270,11 @@ impl Transport {
     /// Where RTP goes, if it can be sent.
     pub fn rtp_path(&self) -> Option<Path> {
         self.link.rtp_path().filter(|_| self.sealer.is_some())
+    }
+
+    /// Whether its video has to wait for what is late on its path.
+    pub fn holds_video(&self) -> bool {
+        self.backlog.as_ref().is_some_and(|backlog| backlog.holds())
     }
 
     /// Sets how packets are sealed and opened from now on.

@@ -103,6 +103,9 @@ impl Worker {
             return;
         };
         let changed = control.controller.on_feedback(now, feedback);
+        if let Some(queue) = control.controller.long_queue() {
+            self.on_queue_delay(now, key, queue);
+        }
         self.repair_missing(now, key);
         if changed {
             self.on_target_changed(now, key);

@@ -75,6 +75,8 @@ pub enum DropReason {
     ExcessKeyFrameRequest,
     /// A packet that was to be sent again, beyond what may be spent on that.
     OverRepairBudget,
+    /// The remote side sends many times the bitrate that it was told to send at most.
+    IncomingBitrate,
 }
 
 impl DropReason {
@@ -101,6 +103,7 @@ impl DropReason {
         (Self::ExcessFeedback, "excess-feedback"),
         (Self::ExcessKeyFrameRequest, "excess-key-frame-request"),
         (Self::OverRepairBudget, "over-repair-budget"),
+        (Self::IncomingBitrate, "incoming-bitrate"),
     ];
 }
 
@@ -338,6 +341,7 @@ impl Worker {
                     }
                 }
                 IceEvent::SelectedTupleChanged(tuple) => {
+                    self.forget_backlog(now, key);
                     let tuple = self.sockets.api_tuple(tuple);
                     self.notify_transport(key, TransportEvent::IceSelectedTuple(tuple));
                 }
@@ -514,6 +518,10 @@ impl Worker {
         packet: &[u8],
     ) -> Result<(), DropReason> {
         let transport = self.transports.get_mut(key).ok_or(DropReason::UnknownTuple)?;
+        if transport.policer.is_some() {
+            self.police(now, key, header, packet)?;
+        }
+        let transport = self.transports.get_mut(key).ok_or(DropReason::UnknownTuple)?;
         let mut is_reported = false;
         if let Some(twcc) = &mut transport.twcc
             && let Some(seq) =
@@ -538,6 +546,31 @@ impl Worker {
             self.estimate_incoming(now, key, producer_key, header, packet);
         }
         self.produce_rtp(now, producer_key, found_by, header, packet)
+    }
+
+    /// Refuses a packet of a remote side that ignores its limit. Feedback tells that it was lost.
+    #[cold]
+    fn police(
+        &mut self,
+        now: Instant,
+        key: TransportKey,
+        header: &RtpHeader,
+        packet: &[u8],
+    ) -> Result<(), DropReason> {
+        let transport = self.transports.get_mut(key).ok_or(DropReason::UnknownTuple)?;
+        let Some(policer) = &mut transport.policer else { return Ok(()) };
+        let producer = transport.listener.by_ssrc(header.ssrc).and_then(|key| self.producers.get(key));
+        let kind = producer.map_or(MediaKind::Video, |producer| producer.kind);
+        if policer.admits(now, kind, packet.len()) {
+            return Ok(());
+        }
+        if let Some(bytes) = policer.take_report(now) {
+            tracing::warn!(
+                transport = %transport.id, max_incoming_bitrate = transport.bitrates.max_incoming.as_bps(), bytes,
+                "a remote side sends far more than it was told to: packets are dropped"
+            );
+        }
+        Err(DropReason::IncomingBitrate)
     }
 
     /// Hands a packet to its Producer.

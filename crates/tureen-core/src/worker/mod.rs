@@ -142,6 +142,11 @@ pub struct Limits {
     /// How long the packets of a video frame may wait for its last one, zero for not at all. A frame that leaves as a whole
     /// costs little more than one packet; it is late by this much at most, and only if its last packet is lost or late.
     pub frame_gathering: Duration,
+    /// The multiple of a transport's `maxIncomingBitrate` from which on packets of its remote side are dropped, zero for never:
+    /// video first, audio last. mediasoup only tells senders; one that knows nothing of that is not hurt by a large one.
+    pub incoming_bitrate_margin: u32,
+    /// How long a remote side may send more than that allows, twice as much for instance, before packets are dropped.
+    pub incoming_bitrate_burst: Duration,
     /// How long a remote side may take to bring an SCTP state cookie back (RFC 9260 §16: 60 s). Whoever overheard one can
     /// repeat it for so long; a remote side whose round trip takes longer never connects.
     pub sctp_cookie_lifetime: Duration,
@@ -179,6 +184,8 @@ impl Default for Limits {
             nacked_packets_per_second: 500,
             report_block_interval: Duration::from_millis(20),
             frame_gathering: Duration::from_millis(1),
+            incoming_bitrate_margin: 4,
+            incoming_bitrate_burst: Duration::from_secs(5),
             sctp_cookie_lifetime: crate::sctp::COOKIE_LIFETIME,
             sctp_incoming_pieces: crate::sctp::INCOMING_PIECES,
             sctp_outgoing_messages: crate::sctp::OUTGOING_MESSAGES,
@@ -234,6 +241,8 @@ enum Timer {
     Reports(TransportKey),
     /// Transport-wide feedback is due.
     TransportCc(TransportKey),
+    /// What waits on a transport's path may be gone: its video may go on.
+    Backlog(TransportKey),
     /// The congestion control of a transport is due: its estimate, a probe, or packets that wait.
     Congestion(TransportKey),
     /// Packets have waited long enough for the rest of their frame.
@@ -403,6 +412,7 @@ impl Worker {
                 Timer::Dtls(key) => self.on_dtls_timer(now, key),
                 Timer::Sctp(key) => self.on_sctp_timer(now, key),
                 Timer::Reports(key) => self.on_reports_timer(now, key),
+                Timer::Backlog(key) => self.on_backlog_timer(now, key),
                 Timer::Congestion(key) => self.on_congestion_timer(now, key),
                 Timer::Frames => self.queue_consumers(now),
                 Timer::TransportCc(key) => self.on_transport_cc_timer(now, key),

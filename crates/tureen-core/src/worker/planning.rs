@@ -245,6 +245,12 @@ impl Worker {
         let (consumers, producers) = (&mut self.consumers, &self.producers);
         let hops = Hops::new(&self.clock, now, transport.next_transport_seq);
         let gate = Gate::new(now, transport.send_control.take());
+        let holds_video = transport.holds_video();
+        if holds_video {
+            let is_video =
+                |key: &ConsumerKey| consumers.get(*key).is_some_and(|c| c.kind == MediaKind::Video);
+            transport.resends.retain(|(key, _)| !is_video(key));
+        }
         let repairs = RepairAllowance::new(
             now,
             &mut transport.repair_budget,
@@ -266,6 +272,10 @@ impl Worker {
         for consumer_key in transport.dirty.drain(..) {
             let Some(consumer) = consumers.get_mut(consumer_key) else { continue };
             let Some(producer) = producers.get(consumer.producer) else { continue };
+            if holds_video && consumer.kind == MediaKind::Video {
+                plan_frame_end(&mut planning, consumer_key, consumer, producer);
+                continue;
+            }
             plan_consumer(&mut planning, consumer_key, consumer, producer);
             report_layers(planning.egress, &mut self.outputs, consumer_key, consumer, producer);
         }
@@ -274,6 +284,9 @@ impl Worker {
             plan_resend(&mut planning, packet, Repair::Lost, consumers, producers);
         }
         plan_copies(&mut planning, consumers, producers);
+        if holds_video && let Some(control) = &mut planning.gate.control {
+            control.probe_due = 0;
+        }
         plan_probe(&mut planning, &transport.consumers, consumers, producers);
         self.drops.add(DropReason::OverRepairBudget, planning.repairs.refused);
         transport.next_transport_seq = planning.hops.next_transport_seq;
@@ -353,6 +366,35 @@ fn plan_consumer(
         }
         StreamType::Simulcast | StreamType::Svc => plan_layers(planning, consumer, producer, origin),
     }
+}
+
+/// Plans the rest of the frame that a consumer has begun to send, while no other may be begun: without it all of that frame
+/// would be of no use. What of it can't be told from the next one, as with layers, is left out.
+fn plan_frame_end(
+    planning: &mut Planning<'_>,
+    key: ConsumerKey,
+    consumer: &mut Consumer,
+    producer: &Producer,
+) {
+    if consumer.stream_type == StreamType::Simple
+        && let Some(stream) = producer.streams.first()
+        && let outlet = &consumer.outlets[0]
+        && !outlet.sync_required
+        && outlet.stream.sent().packets > 0
+    {
+        let timestamp = outlet.stream.last_timestamp();
+        let origin = Origin { consumer: key, producer: consumer.producer, stream: 0, outlet: 0 };
+        for &source in &stream.arrivals {
+            let of_frame = stream.buffer.get(source).is_some_and(|packet| packet.info.timestamp == timestamp);
+            if !of_frame {
+                consumer.require_sync();
+                return;
+            }
+            plan_packet(planning, consumer, stream, origin, source);
+        }
+        return;
+    }
+    consumer.require_sync();
 }
 
 /// Plans what a consumer that has sent nothing yet begins with: a key frame that came before, and what came since.

@@ -8,6 +8,9 @@ use hashbrown::{HashMap, HashSet};
 use super::sockets::{Socket, SocketKind};
 use super::{Timer, Worker};
 use crate::io::{SocketId, Tuple};
+use crate::keys::TransportKey;
+use crate::transport::link::Path;
+use crate::types::rtp_parameters::MediaKind;
 
 /// A stream must belong to a transport, by a valid connectivity check, this long after it was accepted.
 const CHECK_TIMEOUT: Duration = Duration::from_secs(10);
@@ -81,10 +84,75 @@ impl Worker {
         self.forget_stream(id, stream);
         let tuple = Tuple { socket: id, remote: stream.remote };
         let Some(&key) = self.tuples.get(&tuple) else { return };
+        if self.transports.get(key).is_some_and(|t| t.rtp_path() == Some(Path::Network(tuple))) {
+            self.forget_backlog(now, key);
+        }
         if let Some(link) = self.transports.get_mut(key).and_then(|t| t.link.webrtc_mut()) {
             link.ice.remove_tuple(now, &tuple);
         }
         self.drain_ice(now, key);
+    }
+
+    /// What waits to be sent by a TCP stream is late, or all of it was sent. Until it is, its transport's video waits, so that
+    /// nothing comes late that could not be of use any more, and audio has room; then it goes on with a key frame.
+    pub fn handle_stream_backlog(&mut self, now: Instant, id: SocketId, late: bool) {
+        let Some(Socket { kind: SocketKind::TcpStream(stream), .. }) = self.sockets.get(id) else { return };
+        let tuple = Tuple { socket: id, remote: stream.remote };
+        let Some(&key) = self.tuples.get(&tuple) else { return };
+        let Some(transport) = self.transports.get_mut(key) else { return };
+        if transport.rtp_path() != Some(Path::Network(tuple)) {
+            return;
+        }
+        tracing::debug!(transport = %transport.id, remote = %tuple.remote, late, "backlog of a TCP stream");
+        transport.backlog.get_or_insert_default().on_stream(now, late);
+        self.arm_backlog(key);
+    }
+
+    /// By feedback packets wait so long on the way. Matters on TCP streams, where none is lost for it.
+    pub(super) fn on_queue_delay(&mut self, now: Instant, key: TransportKey, queue: Duration) {
+        let Some(transport) = self.transports.get_mut(key) else { return };
+        let Some(Path::Network(tuple)) = transport.rtp_path() else { return };
+        let socket = self.sockets.get(tuple.socket);
+        if !socket.is_some_and(|socket| matches!(socket.kind, SocketKind::TcpStream(_))) {
+            return;
+        }
+        transport.backlog.get_or_insert_default().on_queue(now, queue);
+        self.arm_backlog(key);
+    }
+
+    pub(super) fn on_backlog_timer(&mut self, now: Instant, key: TransportKey) {
+        let backlog = self.transports.get_mut(key).and_then(|transport| transport.backlog.as_mut());
+        if backlog.is_some_and(|backlog| backlog.handle_timeout(now)) {
+            self.restart_video(now, key);
+        } else {
+            self.arm_backlog(key);
+        }
+    }
+
+    /// The path is another one now, or none.
+    pub(super) fn forget_backlog(&mut self, now: Instant, key: TransportKey) {
+        let Some(backlog) = self.transports.get_mut(key).and_then(|t| t.backlog.take()) else { return };
+        self.timers.disarm(Timer::Backlog(key));
+        if backlog.holds() {
+            self.restart_video(now, key);
+        }
+    }
+
+    fn restart_video(&mut self, now: Instant, key: TransportKey) {
+        let consumers = self.transports.get(key).map(|transport| transport.consumers.clone());
+        for consumer in consumers.unwrap_or_default() {
+            if self.consumers.get(consumer).is_some_and(|consumer| consumer.kind == MediaKind::Video) {
+                self.start_consumer(now, consumer);
+            }
+        }
+    }
+
+    fn arm_backlog(&mut self, key: TransportKey) {
+        let backlog = self.transports.get(key).and_then(|transport| transport.backlog.as_ref());
+        match backlog.and_then(|backlog| backlog.poll_timeout()) {
+            Some(at) => self.timers.arm(Timer::Backlog(key), at),
+            None => self.timers.disarm(Timer::Backlog(key)),
+        }
     }
 
     /// A connectivity check has made this path a transport's. Does nothing to UDP sockets.

@@ -19,6 +19,7 @@ use crate::keys::TransportKey;
 use crate::transport::link::Link;
 use crate::transport::pipe::PipeLink;
 use crate::transport::plain::PlainLink;
+use crate::transport::policer::Policer;
 use crate::transport::protection::{Opener, Sealer};
 use crate::transport::webrtc::{LinkSockets, Preferences, WebRtcLink};
 use crate::transport::{Bitrates, Transport};
@@ -344,8 +345,15 @@ impl Worker {
         if let Some(router) = self.routers.get_mut(&transport.router) {
             router.transports.retain(|&other| other != key);
         }
-        let timers =
-            [Timer::Ice, Timer::Dtls, Timer::Sctp, Timer::Reports, Timer::TransportCc, Timer::Congestion];
+        let timers = [
+            Timer::Ice,
+            Timer::Dtls,
+            Timer::Sctp,
+            Timer::Reports,
+            Timer::TransportCc,
+            Timer::Backlog,
+            Timer::Congestion,
+        ];
         for timer in timers {
             self.timers.disarm(timer(key));
         }
@@ -362,6 +370,11 @@ impl Worker {
         let transport = &mut self.transports[key];
         transport.bitrates.max_incoming = bitrate;
         transport.remb.set_limit(bitrate);
+        if transport.link.controls_congestion() {
+            let limits = &self.limits;
+            let (margin, burst) = (limits.incoming_bitrate_margin, limits.incoming_bitrate_burst);
+            transport.policer = Policer::new(now, bitrate, margin, burst).map(Box::new);
+        }
         self.send_remb(now, key);
         Ok(())
     }

@@ -277,3 +277,39 @@ fn retransmissions_leave_room_for_media_that_can_not_become_less() {
     let rest = stats.sent.bytes - stats.rtp_sent.bytes - stats.rtx_sent.bytes;
     assert!((1..100_000).contains(&rest), "{rest} bytes besides media and retransmissions");
 }
+
+#[test]
+fn who_ignores_the_incoming_maximum_by_far_is_cut_down_and_heard_all_the_same() {
+    let mut call = Call::new(9);
+    let nodes = call.join_all(&[good_link(), good_link()]);
+    let limit = Bitrate::kbps(500);
+    call.request(Request::SetMaxIncomingBitrate(call.transport(nodes[0]).clone(), limit));
+    // 1.4 Mbit/s is too much, too, but who sends that may know of no limits.
+    let video = call.produce_video(nodes[0], VideoConfig { frame_bytes: 5800, ..VideoConfig::default() });
+    let audio = call.produce_audio(nodes[0], AudioConfig::default());
+    call.consume(nodes[1], &video);
+    let heard = call.consume(nodes[1], &audio);
+    call.network.run_for(20 * SECOND);
+    assert_eq!(call.network.drops("incoming-bitrate"), 0);
+
+    let flood = VideoConfig { frame_bytes: 80_000, key_frame_factor: 1, ..VideoConfig::default() };
+    let flood = call.produce_video(nodes[0], flood);
+    call.consume(nodes[1], &flood);
+    call.network.run_for(10 * SECOND);
+    assert!(call.network.drops("incoming-bitrate") > 1000, "{}", call.network.drops("incoming-bitrate"));
+    let of_video = |call: &mut Call| {
+        let request = Request::TransportStats(call.transport(nodes[0]).clone());
+        let Response::TransportStats(stats) = call.request(request) else { panic!("not statistics") };
+        stats.rtp_received.bytes + stats.rtx_received.bytes
+    };
+    let before = (of_video(&mut call), super::received(&call, &heard).len());
+    call.network.run_for(10 * SECOND);
+    let taken = (of_video(&mut call) - before.0) as f64 * 8.0 / 10.0;
+    assert!((1.8e6..2.2e6).contains(&taken), "four times the maximum: {taken}");
+    assert_eq!(super::received(&call, &heard).len() - before.1, 500, "audio comes last");
+
+    call.request(Request::SetMaxIncomingBitrate(call.transport(nodes[0]).clone(), Bitrate::ZERO));
+    let before = call.network.drops("incoming-bitrate");
+    call.network.run_for(5 * SECOND);
+    assert_eq!(call.network.drops("incoming-bitrate"), before, "without a maximum nothing is");
+}

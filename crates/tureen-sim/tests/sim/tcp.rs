@@ -197,3 +197,48 @@ fn candidates_are_listed_with_the_priorities_of_mediasoup() {
     // With sockets of its own the listen infos decide alone.
     assert_eq!(candidates(Listen::Individual(listen_infos), [true, false, false, true]), all);
 }
+
+/// Whether a packet begins or goes on with a key frame: frames of the source are numbered.
+fn frames(packets: &[tureen_sim::Observed]) -> Vec<(u32, bool)> {
+    let mut frames: Vec<(u32, bool)> = Vec::new();
+    for packet in packets {
+        let frame = packet.stamp.expect("payloads arrive as they were sent").frame;
+        match frames.last_mut() {
+            Some(last) if last.0 == frame => last.1 |= packet.key_frame,
+            _ => frames.push((frame, packet.key_frame)),
+        }
+    }
+    frames
+}
+
+#[test]
+fn video_waits_for_a_late_stream_and_goes_on_with_a_key_frame_while_audio_goes_on() {
+    let mut call = Call::new(6);
+    let nodes = [join(&mut call), join(&mut call)];
+    call.connect(&nodes);
+    let video = call.produce_video(nodes[0], even_video());
+    let audio = call.produce_audio(nodes[0], AudioConfig::default());
+    let (picture, sound) = (call.consume(nodes[1], &video), call.consume(nodes[1], &audio));
+    call.network.run_for(Duration::from_secs(3));
+    let address = call.network.address(nodes[1]);
+    let (shown, heard) = (received(&call, &picture).len(), received(&call, &sound).len());
+
+    call.network.set_backlog(address, listener(), true);
+    call.network.run_for(Duration::from_secs(2));
+    let during = received(&call, &picture).len() - shown;
+    assert!(during <= 8, "what was on its way, and the end of a frame: {during}");
+    assert!(received(&call, &sound).len() >= heard + 95);
+
+    call.network.set_backlog(address, listener(), false);
+    call.network.run_for(Duration::from_secs(2));
+    let packets = received(&call, &picture);
+    assert!(packets.len() > shown + 150, "{}", packets.len() - shown);
+    let after = frames(&packets[shown + during..]);
+    assert!(after[0].1, "it goes on with a key frame: {:?}", &after[..3]);
+    let mut seqs: Vec<_> = packets.iter().map(|packet| packet.seq).collect();
+    seqs.sort_unstable();
+    assert!(
+        seqs.windows(2).all(|pair| pair[1] == pair[0] + 1),
+        "nothing is missing, so that nothing is asked for"
+    );
+}
