@@ -10,13 +10,15 @@ use super::openssl_backend;
 use super::peek::ClientHello;
 use crate::srtp::SrtpSuite;
 
+/// TLS alert protocol_version (RFC 5246 §7.2.2).
+const PROTOCOL_VERSION: u8 = 70;
 /// IANA number of TLS_DHE_RSA_WITH_AES_256_GCM_SHA384.
 const DHE_RSA_AES256_GCM: u16 = 0x009f;
 
 /// Which library runs the handshakes. See the [module documentation](super) for what each one can do.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Backend {
-    /// `dimpl`, but `OpenSsl` (where it is compiled in) for our own RSA certificate and for peers that need it.
+    /// `dimpl`, but `OpenSsl` (where it is compiled in) for our own RSA certificate and for peers that may have one.
     #[default]
     Auto,
     /// The Rust library: DTLS 1.2 and 1.3, ECDSA only.
@@ -45,15 +47,16 @@ pub struct DtlsOptions {
     pub backend: Backend,
     /// Which versions may be negotiated. Only dimpl knows 1.3.
     pub versions: Versions,
-    /// Acceptable SRTP suites, best first. OpenSSL follows the order. dimpl always prefers AEAD_AES_256_GCM, then
-    /// AEAD_AES_128_GCM, then AES_CM_128_HMAC_SHA1_80; a handshake that ends with a suite not listed here fails.
-    pub srtp_suites: Vec<SrtpSuite>,
+    /// SRTP suites that may be negotiated: a handshake that ends with another one fails. The order is a preference with
+    /// OpenSSL only: dimpl prefers AEAD_AES_256_GCM, then AEAD_AES_128_GCM, then AES_CM_128_HMAC_SHA1_80, or follows the
+    /// client (see the [module documentation](super)), and does not know AES_CM_128_HMAC_SHA1_32.
+    pub allowed_srtp_suites: Vec<SrtpSuite>,
     /// Longest datagram to send, in bytes (mediasoup: 1200). At least 256.
     pub mtu: u16,
     /// How long a handshake may take, from its first datagram. Longer keeps half-open associations in memory longer.
     pub handshake_timeout: Duration,
     /// Time to the first retransmission of a flight; doubles each time. Below the path's round-trip time every
-    /// flight is sent twice. OpenSSL always starts with one second.
+    /// flight is sent twice.
     pub retransmission_start: Duration,
 }
 
@@ -62,7 +65,7 @@ impl Default for DtlsOptions {
         Self {
             backend: Backend::Auto,
             versions: Versions::Auto,
-            srtp_suites: vec![
+            allowed_srtp_suites: vec![
                 SrtpSuite::AeadAes128Gcm,
                 SrtpSuite::AeadAes256Gcm,
                 SrtpSuite::AesCm128HmacSha1_80,
@@ -131,7 +134,7 @@ impl DtlsConfig {
             .build()
             .map_err(|error| DtlsError::Config(error.to_string()))?;
         #[cfg(feature = "openssl")]
-        let openssl = openssl_backend::Contexts::new(&certificate, &options.srtp_suites)?;
+        let openssl = openssl_backend::Contexts::new(&certificate, &options.allowed_srtp_suites)?;
         Ok(Self {
             certificate,
             options,
@@ -146,26 +149,44 @@ impl DtlsConfig {
         &self.certificate
     }
 
-    /// What runs a handshake in which we are the client, at first.
+    /// What runs a handshake in which we are the client, at first. A ClientHello of dimpl's is refused by servers with an
+    /// RSA certificate, which don't listen to another one afterwards, and there is no knowing before.
     pub(super) fn choose_as_client(&self) -> Choice {
-        match self.options.backend {
-            Backend::OpenSsl => Choice::OpenSsl,
-            Backend::Auto if self.certificate.kind() == CertificateKind::Rsa => Choice::OpenSsl,
-            Backend::Auto | Backend::Dimpl => Choice::Dimpl(self.options.versions),
+        if self.requires_openssl() || (self.may_choose_openssl() && self.options.versions != Versions::Dtls13)
+        {
+            return Choice::OpenSsl;
         }
+        Choice::Dimpl(self.options.versions)
     }
 
-    /// Whether a client may start again with OpenSSL after the server refused its ClientHello.
-    pub(super) fn may_fall_back(&self) -> bool {
+    /// Whether nothing but OpenSSL can run any handshake.
+    fn requires_openssl(&self) -> bool {
+        self.options.backend == Backend::OpenSsl || self.certificate.kind() == CertificateKind::Rsa
+    }
+
+    /// Whether a handshake may be run by dimpl or by OpenSSL, as the peer needs it.
+    fn may_choose_openssl(&self) -> bool {
         self.options.backend == Backend::Auto && cfg!(feature = "openssl")
+    }
+
+    /// What a client starts again with when the server refused its ClientHello by the given alert.
+    pub(super) fn choose_after_refusal(&self, alert: u8) -> Option<Choice> {
+        let wants_dtls13 = alert == PROTOCOL_VERSION && self.options.versions == Versions::Auto;
+        (wants_dtls13 && self.may_choose_openssl() && !self.requires_openssl())
+            .then_some(Choice::Dimpl(Versions::Dtls13))
+    }
+
+    /// Whether a peer that dimpl can't serve could be served by OpenSSL in another build or by another setting.
+    pub(super) fn lacks_openssl(&self) -> bool {
+        !self.requires_openssl() && !self.may_choose_openssl()
     }
 
     /// What answers the given ClientHello.
     pub(super) fn choose_as_server(&self, hello: &ClientHello) -> Choice {
-        let Choice::Dimpl(versions) = self.choose_as_client() else { return Choice::OpenSsl };
-        if self.may_fall_back() && hello.dtls12 && needs_openssl(hello) {
+        if self.requires_openssl() || (self.may_choose_openssl() && hello.dtls12 && may_need_openssl(hello)) {
             return Choice::OpenSsl;
         }
+        let versions = self.options.versions;
         let dimpl12_can =
             hello.dtls12 && [0xc02b, 0xc02c].iter().any(|suite| hello.cipher_suites.contains(suite));
         let aead = |profile: &u16| matches!(profile, 7 | 8);
@@ -178,13 +199,13 @@ impl DtlsConfig {
     }
 }
 
-/// Whether a client can only, or probably, be served by OpenSSL.
-fn needs_openssl(hello: &ClientHello) -> bool {
+/// Whether a client can only be served by OpenSSL, or may have to. A client does not say in its ClientHello that its
+/// certificate is RSA. Those that have one know DTLS 1.2 alone (GStreamer, FreeSWITCH, Janus, Jitsi), or are OpenSSL ones,
+/// whose usual cipher list has DHE_RSA. For others it only makes the handshake dearer.
+fn may_need_openssl(hello: &ClientHello) -> bool {
     let only_cm32 =
         !hello.srtp_profiles.is_empty() && !hello.srtp_profiles.iter().any(|p| matches!(p, 1 | 7 | 8));
-    // A client does not say in its ClientHello that its certificate is RSA. But the clients that have one (GStreamer)
-    // are OpenSSL ones, whose usual cipher list has this suite. For others it only makes the handshake dearer.
-    only_cm32 || hello.cipher_suites.contains(&DHE_RSA_AES256_GCM)
+    only_cm32 || !hello.dtls13 || hello.cipher_suites.contains(&DHE_RSA_AES256_GCM)
 }
 
 impl std::fmt::Debug for DtlsConfig {

@@ -1,9 +1,13 @@
 //! Certificate fingerprints as SDP and mediasoup write them (RFC 8122 §5).
 
+use std::cmp::Ordering;
 use std::fmt;
 use std::str::FromStr;
 
 use aws_lc_rs::digest;
+use smallvec::SmallVec;
+
+use super::DtlsError;
 
 const MAX_DIGEST_LEN: usize = 64;
 
@@ -126,6 +130,48 @@ impl Fingerprint {
     }
 }
 
+/// The fingerprints that a peer's certificate may have, of one hash.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct RemoteFingerprints(SmallVec<[Fingerprint; 1]>);
+
+impl RemoteFingerprints {
+    /// Those of the strongest hash among `signalled`, of which any may match (RFC 8122 §5). None if there are none.
+    pub fn strongest(signalled: impl IntoIterator<Item = Fingerprint>) -> Option<Self> {
+        let mut strongest: SmallVec<[Fingerprint; 1]> = SmallVec::new();
+        for fingerprint in signalled {
+            match strongest.first().map(|known| fingerprint.algorithm.cmp(&known.algorithm)) {
+                Some(Ordering::Less) => continue,
+                Some(Ordering::Greater) => strongest.clear(),
+                Some(Ordering::Equal) | None => {}
+            }
+            if !strongest.contains(&fingerprint) {
+                strongest.push(fingerprint);
+            }
+        }
+        (!strongest.is_empty()).then_some(Self(strongest))
+    }
+
+    /// Checks a DER certificate.
+    ///
+    /// # Errors
+    /// [`DtlsError::WrongFingerprint`] if it has none of the fingerprints.
+    pub(super) fn verify(&self, der: &[u8]) -> Result<(), DtlsError> {
+        let algorithm = self.0[0].algorithm;
+        let actual = Fingerprint::of_certificate(algorithm, der);
+        if self.0.contains(&actual) {
+            return Ok(());
+        }
+        let expected = self.0.iter().map(Fingerprint::to_string).collect::<Vec<_>>().join(" or ");
+        Err(DtlsError::WrongFingerprint { algorithm, expected, actual: actual.to_string() })
+    }
+}
+
+impl From<Fingerprint> for RemoteFingerprints {
+    fn from(fingerprint: Fingerprint) -> Self {
+        Self(SmallVec::from_elem(fingerprint, 1))
+    }
+}
+
 impl PartialEq for Fingerprint {
     fn eq(&self, other: &Self) -> bool {
         self.algorithm == other.algorithm && self.as_bytes() == other.as_bytes()
@@ -211,6 +257,30 @@ mod tests {
             assert!(Fingerprint::parse(FingerprintAlgorithm::Sha1, &text).is_err(), "{text:?}");
         }
         assert!("sha-3".parse::<FingerprintAlgorithm>().is_err());
+    }
+
+    #[test]
+    fn any_fingerprint_of_the_strongest_hash_may_match() {
+        let of = Fingerprint::of_certificate;
+        use FingerprintAlgorithm::{Sha1, Sha256};
+        let remote = RemoteFingerprints::strongest([
+            of(Sha1, b"weak"),
+            of(Sha256, b"old"),
+            of(Sha256, b"new"),
+            of(Sha1, b"weak too"),
+            of(Sha256, b"old"),
+        ])
+        .unwrap();
+        assert_eq!(remote.0.len(), 2);
+        assert!(remote.verify(b"old").is_ok() && remote.verify(b"new").is_ok());
+        // Neither one of another certificate nor one that only a weaker hash vouches for.
+        for wrong in [b"other".as_slice(), b"weak", b"weak too"] {
+            assert!(matches!(
+                remote.verify(wrong),
+                Err(DtlsError::WrongFingerprint { algorithm: Sha256, .. })
+            ));
+        }
+        assert_eq!(RemoteFingerprints::strongest([]), None);
     }
 
     #[test]

@@ -5,7 +5,7 @@
 //! [`Dtls::poll_output`] until it says [`Output::Idle`]. Give it only datagrams of tuples that ICE has validated: the
 //! server's cookie exchange is off.
 //!
-//! The peer is authenticated by its certificate's [`Fingerprint`] alone (RFC 8122, RFC 8827 §6.5). Until that
+//! The peer is authenticated by its certificate's fingerprint alone ([`RemoteFingerprints`]; RFC 8122, RFC 8827 §6.5). Until that
 //! is verified no keys and no data come out.
 //!
 //! # The two backends
@@ -16,19 +16,19 @@
 //! | own certificate | ECDSA | ECDSA, RSA |
 //! | peer's certificate | ECDSA | ECDSA, RSA |
 //! | SRTP suites | AES-256-GCM, AES-128-GCM, AES_CM_80 | all, in the configured order |
-//! | retransmission timer | from [`DtlsOptions`], by `now` | one second, doubling, by the system's clock |
 //!
 //! [`Backend::Auto`] takes dimpl, and OpenSSL where it is compiled in and
 //! - our own certificate is RSA; or
+//! - we are the client: a server with an RSA certificate refuses dimpl's ClientHello and is deaf to a second one. Only a
+//!   server that refuses DTLS 1.2 gets another ClientHello, of dimpl's; or
 //! - we are the server, and the ClientHello offers AES_CM_128_HMAC_SHA1_32 as its only SRTP suite; or
-//! - we are the server, and the ClientHello offers a DHE_RSA AES-GCM cipher suite. A client can't say before we have
-//!   chosen the library that its own certificate is RSA: dimpl's CertificateRequest lists ECDSA alone, such a client
-//!   answers with an empty Certificate, and the handshake is over on both sides. But the clients that have RSA
-//!   certificates (GStreamer's default) are OpenSSL with its usual cipher list, which has those suites. A wrong guess
-//!   only makes the handshake dearer. Where it guesses wrong the other way, only [`Backend::OpenSsl`] helps; or
-//! - we are the client, and the server answers our ClientHello with the fatal alert handshake_failure, as an RSA
-//!   server does. Then the handshake starts again from a new ClientHello. A server on OpenSSL takes it only if its
-//!   application makes a new session for it, so towards such peers prefer the server role or [`Backend::OpenSsl`].
+//! - we are the server, and the ClientHello offers no DTLS 1.3, or a DHE_RSA AES-GCM cipher suite, which is OpenSSL's
+//!   usual list. A client can't say before we have chosen the library that its own certificate is RSA: dimpl's
+//!   CertificateRequest lists ECDSA alone, such a client answers with an empty Certificate, and the handshake is over on
+//!   both sides. A wrong guess only makes the handshake dearer. Where it guesses wrong the other way (a browser whose
+//!   application asked for an RSA certificate), only [`Backend::OpenSsl`] helps.
+//!
+//! Where it is not compiled in, peers with RSA certificates fail with [`DtlsError::NeedsOpenSsl`].
 //!
 //! # SRTP suites
 //!
@@ -58,10 +58,11 @@ pub use self::certificate::{Certificate, CertificateError, CertificateKind};
 use self::config::Choice;
 pub use self::config::{Backend, DtlsConfig, DtlsOptions, Versions};
 use self::dimpl_backend::DimplSession;
-pub use self::fingerprint::{Fingerprint, FingerprintAlgorithm, FingerprintError};
+pub use self::fingerprint::{Fingerprint, FingerprintAlgorithm, FingerprintError, RemoteFingerprints};
 #[cfg(feature = "openssl")]
 use self::openssl_backend::OpenSslSession;
 use self::peek::ClientHelloBuffer;
+pub use self::peek::is_plausible;
 use crate::srtp::SrtpSuite;
 
 /// TLS alert handshake_failure (RFC 5246 §7.2.2).
@@ -80,13 +81,27 @@ pub enum Role {
 pub struct Dtls {
     config: Arc<DtlsConfig>,
     role: Role,
-    remote_fingerprint: Fingerprint,
+    remote: RemoteFingerprints,
     session: Session,
     state: State,
     /// The peer's certificate, once its fingerprint is verified.
     remote_certificate: Option<Vec<u8>>,
     /// Reported once the session's last datagrams (an alert) are out.
     failure: Option<DtlsError>,
+}
+
+/// What comes from a peer before it is known by its fingerprint: the fragments of its ClientHello, which need not wait for
+/// their retransmission then. One record of 16 KiB at most is kept.
+#[derive(Debug, Default)]
+pub struct EarlyDatagrams(ClientHelloBuffer);
+
+impl EarlyDatagrams {
+    /// Takes a datagram. What is no valid part of a ClientHello is ignored.
+    pub fn push(&mut self, datagram: &[u8]) {
+        if peek::is_plausible(datagram) {
+            self.0.push(datagram);
+        }
+    }
 }
 
 /// What [`Dtls::poll_output`] hands out.
@@ -122,7 +137,7 @@ impl Dtls {
     pub fn new(
         config: &Arc<DtlsConfig>,
         role: Role,
-        remote_fingerprint: Fingerprint,
+        remote: impl Into<RemoteFingerprints>,
         now: Instant,
     ) -> Result<Self, DtlsError> {
         let session = match role {
@@ -132,12 +147,21 @@ impl Dtls {
         Ok(Self {
             config: Arc::clone(config),
             role,
-            remote_fingerprint,
+            remote: remote.into(),
             session,
             state: State::Handshaking,
             remote_certificate: None,
             failure: None,
         })
+    }
+
+    /// Takes what came before the association could be made. Does nothing to a client.
+    pub fn handle_early(&mut self, now: Instant, early: EarlyDatagrams) {
+        let Session::Listening(buffer) = &mut self.session else { return };
+        *buffer = early.0;
+        if let Some(hello) = buffer.hello() {
+            self.failure = self.answer(&hello, now).err();
+        }
     }
 
     /// Takes a datagram from the peer. What is no valid DTLS is dropped in silence.
@@ -151,8 +175,7 @@ impl Dtls {
                 None => Ok(()),
             },
             session => match refusal(session, self.role, self.remote_certificate.as_deref(), datagram) {
-                Some(HANDSHAKE_FAILURE) if self.config.may_fall_back() => self.start_again(now),
-                Some(alert) => Err(DtlsError::PeerAlert(alert)),
+                Some(alert) => self.on_refused(alert, now),
                 None => session.handle_datagram(now, datagram),
             },
         };
@@ -240,23 +263,26 @@ impl Dtls {
         let Session::Listening(buffer) = std::mem::replace(&mut self.session, session) else {
             return Ok(());
         };
-        buffer.into_datagrams().iter().try_for_each(|datagram| self.session.handle_datagram(now, datagram))
+        self.session.handle_datagram(now, &buffer.into_record())
     }
 
-    fn start_again(&mut self, now: Instant) -> Result<(), DtlsError> {
-        self.session = Session::start(&self.config, Choice::OpenSsl, self.role, now)?;
-        Ok(())
+    /// The server has refused our ClientHello.
+    fn on_refused(&mut self, alert: u8, now: Instant) -> Result<(), DtlsError> {
+        if let Some(choice) = self.config.choose_after_refusal(alert) {
+            self.session = Session::start(&self.config, choice, self.role, now)?;
+            return Ok(());
+        }
+        // RFC 5246 §7.2.2: it found no acceptable set of parameters, of which dimpl offers ECDSA alone.
+        let is_rsa = alert == HANDSHAKE_FAILURE && matches!(self.session, Session::Dimpl(_));
+        Err(if is_rsa && self.config.lacks_openssl() {
+            DtlsError::NeedsOpenSsl
+        } else {
+            DtlsError::PeerAlert(alert)
+        })
     }
 
     fn verify(&mut self, der: Vec<u8>) -> Result<(), DtlsError> {
-        if !self.remote_fingerprint.matches(&der) {
-            let actual = Fingerprint::of_certificate(self.remote_fingerprint.algorithm(), &der);
-            return Err(DtlsError::WrongFingerprint {
-                algorithm: self.remote_fingerprint.algorithm(),
-                expected: self.remote_fingerprint.to_string(),
-                actual: actual.to_string(),
-            });
-        }
+        self.remote.verify(&der)?;
         self.remote_certificate = Some(der);
         Ok(())
     }
@@ -270,6 +296,9 @@ impl Dtls {
     }
 
     fn fail<'b>(&mut self, error: DtlsError) -> Output<'b> {
+        // A client that has an RSA certificate sends none to dimpl, which asks for ECDSA.
+        let is_rsa = error == DtlsError::NoPeerCertificate && matches!(self.session, Session::Dimpl(_));
+        let error = if is_rsa && self.config.lacks_openssl() { DtlsError::NeedsOpenSsl } else { error };
         self.end();
         Output::Failed(error)
     }
@@ -335,13 +364,18 @@ pub enum DtlsError {
     /// The peer sent no certificate, or none that the backend accepts.
     #[error("the peer sent no certificate that this DTLS backend accepts")]
     NoPeerCertificate,
+    /// The peer accepts or has no ECDSA certificate: it is RSA, which dimpl does not know.
+    #[error(
+        "the peer seems to have an RSA certificate, which needs the OpenSSL backend (cargo feature `openssl`)"
+    )]
+    NeedsOpenSsl,
     /// The handshake took too long.
     #[error("the DTLS handshake timed out")]
     HandshakeTimeout,
     /// The peer ended it with a fatal alert (a TLS AlertDescription).
     #[error("the peer sent the fatal DTLS alert {0}")]
     PeerAlert(u8),
-    /// The negotiated SRTP suite is not in [`DtlsOptions::srtp_suites`].
+    /// The negotiated SRTP suite is not in [`DtlsOptions::allowed_srtp_suites`].
     #[error("the negotiated SRTP suite {0:?} is not allowed")]
     RefusedSrtpSuite(SrtpSuite),
     /// The library gave up; the text says why.
@@ -364,11 +398,13 @@ enum State {
     Ended,
 }
 
-/// The fatal alert by which a server answers dimpl's ClientHello, which dimpl itself does not report while the version
-/// is undecided. None once the server has shown a certificate: then its alerts are dimpl's business.
+/// The fatal alert by which a server answers our ClientHello, which dimpl itself does not report while the version is
+/// undecided. None once the server has shown a certificate: then its alerts are the library's business.
 fn refusal(session: &Session, role: Role, certificate: Option<&[u8]>, datagram: &[u8]) -> Option<u8> {
     match (session, role, certificate) {
         (Session::Dimpl(_), Role::Client, None) => peek::fatal_alert(datagram),
+        #[cfg(feature = "openssl")]
+        (Session::OpenSsl(_), Role::Client, None) => peek::fatal_alert(datagram),
         _ => None,
     }
 }
@@ -393,7 +429,7 @@ impl KeyingMaterial {
     /// RFC 5764 §4.2: client_write_SRTP_master_key, server_write_SRTP_master_key, and their salts in the same order.
     fn split(self, role: Role, config: &DtlsConfig) -> Result<SrtpKeys, DtlsError> {
         let Self { suite, bytes } = self;
-        if !config.options.srtp_suites.contains(&suite) {
+        if !config.options.allowed_srtp_suites.contains(&suite) {
             return Err(DtlsError::RefusedSrtpSuite(suite));
         }
         let (key, salt) = (suite.key_len(), suite.salt_len());

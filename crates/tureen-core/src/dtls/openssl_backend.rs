@@ -2,7 +2,9 @@
 //!
 //! Only the safe interface of the `openssl` crate is used. It can't give libssl our clock: libssl retransmits a flight
 //! one second after it was sent and doubles that, by the system's clock, whenever `SSL_do_handshake` is called after it.
-//! So an unfinished handshake asks to be woken every [`TICK`]. In virtual time nothing is retransmitted.
+//! An unfinished handshake asks to be woken every [`TICK`] for that. Before, and in virtual time, the datagrams of the last
+//! flight are repeated as they are, by our clock: to the peer that is a network that duplicates. That makes good what was
+//! lost on the way to it, but not the loss of its last flight, which libssl repeats only to new records.
 
 use std::collections::VecDeque;
 use std::io::{self, Read, Write};
@@ -85,6 +87,11 @@ pub(super) struct OpenSslSession {
     connected: bool,
     deadline: Instant,
     next_tick: Instant,
+    /// When the flight is repeated.
+    resend_at: Instant,
+    /// How long after that again.
+    resend_interval: Duration,
+    first_interval: Duration,
     scratch: Vec<u8>,
 }
 
@@ -105,22 +112,33 @@ impl OpenSslSession {
             Role::Client => ssl.set_connect_state(),
             Role::Server => ssl.set_accept_state(),
         }
-        let wire = Wire { mtu: config.options.mtu.into(), incoming: None, outgoing: VecDeque::new() };
+        let wire = Wire {
+            mtu: config.options.mtu.into(),
+            incoming: None,
+            outgoing: VecDeque::new(),
+            flight: Vec::new(),
+            is_answered: true,
+            keeps_flights: true,
+        };
+        let first_interval = config.options.retransmission_start;
         let mut session = Self {
             stream: SslStream::new(ssl, wire).map_err(library)?,
             events: VecDeque::new(),
             connected: false,
             deadline: now + config.options.handshake_timeout,
             next_tick: now + TICK,
+            resend_at: now + first_interval,
+            resend_interval: first_interval,
+            first_interval,
             scratch: vec![0; MAX_RECORD],
         };
-        session.advance()?;
+        session.advance(now)?;
         Ok(session)
     }
 
     pub(super) fn handle_datagram(&mut self, now: Instant, datagram: &[u8]) -> Result<(), DtlsError> {
         self.stream.get_mut().incoming = Some(datagram.into());
-        let result = self.advance();
+        let result = self.advance(now);
         // libssl reads until the datagram is used up, except where it gave up.
         self.stream.get_mut().incoming = None;
         result?;
@@ -136,7 +154,14 @@ impl OpenSslSession {
         }
         if now >= self.next_tick {
             self.next_tick = now + TICK;
-            self.advance()?;
+            let interval = self.resend_interval;
+            self.advance(now)?;
+            self.resend_interval = interval;
+        }
+        if now >= self.resend_at && !self.connected {
+            self.stream.get_mut().repeat_flight();
+            self.resend_interval *= 2;
+            self.resend_at = now + self.resend_interval;
         }
         Ok(())
     }
@@ -151,7 +176,9 @@ impl OpenSslSession {
         }
         match self.stream.get_mut().outgoing.pop_front() {
             Some(datagram) => Event::Datagram(fill(buf, &datagram)),
-            None => Event::Idle((!self.connected).then(|| self.next_tick.min(self.deadline))),
+            None => {
+                Event::Idle((!self.connected).then(|| self.next_tick.min(self.resend_at).min(self.deadline)))
+            }
         }
     }
 
@@ -170,8 +197,22 @@ impl OpenSslSession {
         self.stream.shutdown().map(drop).map_err(error)
     }
 
-    /// Lets libssl work until it wants another datagram.
-    fn advance(&mut self) -> Result<(), DtlsError> {
+    /// Lets libssl work until it wants another datagram. What it writes is a new flight.
+    fn advance(&mut self, now: Instant) -> Result<(), DtlsError> {
+        self.stream.get_mut().is_answered = true;
+        let result = self.work();
+        if !std::mem::replace(&mut self.stream.get_mut().is_answered, false) {
+            self.resend_interval = self.first_interval;
+            self.resend_at = now + self.resend_interval;
+        }
+        if self.connected {
+            let wire = self.stream.get_mut();
+            (wire.flight, wire.keeps_flights) = (Vec::new(), false);
+        }
+        result
+    }
+
+    fn work(&mut self) -> Result<(), DtlsError> {
         if !self.connected {
             match self.stream.do_handshake() {
                 Ok(()) => self.on_connected()?,
@@ -216,12 +257,28 @@ impl OpenSslSession {
 /// Most datagrams that wait to be polled; beyond it they are dropped as a full socket would.
 const MAX_OUTGOING: usize = 64;
 
+/// Most datagrams of a flight that are repeated. A certificate chain of 20 kB takes 18.
+const MAX_FLIGHT: usize = 32;
+
 /// The "socket" of libssl: one datagram in, some out.
 #[derive(Debug)]
 struct Wire {
     mtu: usize,
     incoming: Option<Box<[u8]>>,
     outgoing: VecDeque<Box<[u8]>>,
+    /// What was written since the last datagram that had an answer, until the handshake is complete.
+    flight: Vec<Box<[u8]>>,
+    /// What is written next begins a flight.
+    is_answered: bool,
+    /// The handshake is not complete.
+    keeps_flights: bool,
+}
+
+impl Wire {
+    fn repeat_flight(&mut self) {
+        let room = MAX_OUTGOING.saturating_sub(self.outgoing.len());
+        self.outgoing.extend(self.flight.iter().take(room).cloned());
+    }
 }
 
 impl Read for Wire {
@@ -237,10 +294,16 @@ impl Write for Wire {
     /// libssl packs records into one write and now and then one too many for the MTU. Records of one flight may as well
     /// go in datagrams of their own (RFC 6347 §4.1.1).
     fn write(&mut self, records: &[u8]) -> io::Result<usize> {
+        if std::mem::take(&mut self.is_answered) {
+            self.flight.clear();
+        }
         let mut rest = records;
         while !rest.is_empty() && self.outgoing.len() < MAX_OUTGOING {
             let (datagram, after) = rest.split_at(whole_records(rest, self.mtu));
             self.outgoing.push_back(datagram.into());
+            if self.keeps_flights && self.flight.len() < MAX_FLIGHT {
+                self.flight.push(datagram.into());
+            }
             rest = after;
         }
         Ok(records.len())

@@ -1,12 +1,18 @@
 //! A look at the first datagrams of a handshake before a library sees them: what a client offers, and whether a
 //! server refused us. Nothing here is authenticated; it only chooses among handshakes that are all acceptable.
 
-/// How many datagrams of one ClientHello are kept. A post-quantum key share makes it two.
-const MAX_DATAGRAMS: usize = 8;
+use std::ops::Range;
+
+/// Length of the header of a record in clear (RFC 6347 §4.1).
+const RECORD_HEADER_LEN: usize = 13;
 /// No handshake has this many records in clear, with all its retransmissions.
 const MAX_PLAINTEXT_RECORDS: u64 = 1 << 16;
-/// Longest ClientHello that is put together, in bytes.
-const MAX_CLIENT_HELLO: usize = 16 * 1024;
+/// Longest ClientHello that is put together, in bytes: it fits in one record (RFC 6347 §4.1). With a post-quantum key
+/// share they have some 2000.
+const MAX_CLIENT_HELLO: usize = (1 << 14) - FRAGMENT_HEADER_LEN;
+/// Most stretches of a ClientHello, with holes between them, that are kept. A peer sends a few fragments of 1000 bytes.
+const MAX_STRETCHES: usize = 64;
+const FRAGMENT_HEADER_LEN: usize = 12;
 
 const CONTENT_CHANGE_CIPHER_SPEC: u8 = 20;
 const CONTENT_ALERT: u8 = 21;
@@ -19,49 +25,103 @@ const EXTENSION_SUPPORTED_VERSIONS: u16 = 43;
 const DTLS_1_2: u16 = 0xfefd;
 const DTLS_1_3: u16 = 0xfefc;
 
-/// Collects the datagrams of a ClientHello until it is whole.
+/// Puts a ClientHello together from its fragments, in whatever order they come. A fragment costs its length and at most
+/// [`MAX_STRETCHES`] steps.
 #[derive(Debug, Default)]
 pub(super) struct ClientHelloBuffer {
-    datagrams: Vec<Box<[u8]>>,
+    /// That of the message, which differs from the others that came before.
+    message_seq: u16,
+    /// Length of the whole message.
+    length: usize,
+    /// What is known of the message, with zeros in its holes.
+    body: Vec<u8>,
+    /// Which bytes of `body` are known: in order, with a hole between each and the next.
+    stretches: Vec<Range<usize>>,
+    /// Version of the records.
+    version: u16,
+    /// Highest sequence number of its records.
+    sequence: u64,
 }
 
 impl ClientHelloBuffer {
     /// Takes one datagram. Returns what the client offers once all of its ClientHello is here. Anything but a
     /// part of a ClientHello is ignored.
     pub(super) fn push(&mut self, datagram: &[u8]) -> Option<ClientHello> {
-        fragments(datagram).next()?;
-        if self.datagrams.len() == MAX_DATAGRAMS {
-            self.datagrams.clear();
+        let mut is_newer = false;
+        for (record, part) in fragments(datagram) {
+            is_newer |= self.add(&record, &part);
         }
-        self.datagrams.push(datagram.into());
-        let body = self.assemble()?;
-        let hello = ClientHello::parse(&body);
+        if !is_newer || !self.is_whole() {
+            return None;
+        }
+        let hello = ClientHello::parse(&self.body);
         if hello.is_none() {
-            self.datagrams.clear();
+            *self = Self::default();
         }
         hello
     }
 
-    /// The datagrams so far, to be given to the library.
-    pub(super) fn into_datagrams(self) -> Vec<Box<[u8]>> {
-        self.datagrams
+    /// What the client offers, if all of its ClientHello is here.
+    pub(super) fn hello(&self) -> Option<ClientHello> {
+        if self.is_whole() { ClientHello::parse(&self.body) } else { None }
     }
 
-    fn assemble(&self) -> Option<Vec<u8>> {
-        let newest = fragments(self.datagrams.last()?).last()?;
-        let mut body: Vec<u8> = Vec::new();
-        let parts = || {
-            self.datagrams
-                .iter()
-                .flat_map(|datagram| fragments(datagram))
-                .filter(|part| part.message_seq == newest.message_seq && part.length == newest.length)
-        };
-        while body.len() < newest.length {
-            let end = body.len();
-            let next = parts().find(|part| part.offset <= end && end < part.offset + part.bytes.len())?;
-            body.extend_from_slice(&next.bytes[end - next.offset..]);
+    /// The whole ClientHello as one record, to be given to the library, which is spared the fragments.
+    pub(super) fn into_record(self) -> Vec<u8> {
+        let u24 = |value: usize| (value as u32).to_be_bytes();
+        let mut record = Vec::with_capacity(RECORD_HEADER_LEN + FRAGMENT_HEADER_LEN + self.body.len());
+        record.push(CONTENT_HANDSHAKE);
+        record.extend(self.version.to_be_bytes());
+        // Epoch 0 and a number of 48 bits, so that no later record has it.
+        record.extend(self.sequence.to_be_bytes());
+        record.extend(((FRAGMENT_HEADER_LEN + self.body.len()) as u16).to_be_bytes());
+        record.push(HANDSHAKE_CLIENT_HELLO);
+        record.extend(&u24(self.body.len())[1..]);
+        record.extend(self.message_seq.to_be_bytes());
+        record.extend([0; 3]);
+        record.extend(&u24(self.body.len())[1..]);
+        record.extend(self.body);
+        record
+    }
+
+    fn is_whole(&self) -> bool {
+        self.length > 0 && self.stretches.first() == Some(&(0..self.length))
+    }
+
+    /// Adds a fragment. False if nothing has become of it.
+    fn add(&mut self, record: &RecordHeader, part: &Fragment<'_>) -> bool {
+        let range = part.offset..part.offset + part.bytes.len();
+        if part.message_seq != self.message_seq || part.length != self.length || self.contradicts(part) {
+            // A new ClientHello, or what came before was not one.
+            *self = Self { message_seq: part.message_seq, length: part.length, ..Self::default() };
         }
-        Some(body)
+        // Those that it touches become one with it.
+        let first = self.stretches.partition_point(|known| known.end < range.start);
+        let after = self.stretches.partition_point(|known| known.start <= range.end);
+        if first == after && self.stretches.len() == MAX_STRETCHES {
+            return false;
+        }
+        if self.body.len() < range.end {
+            self.body.resize(range.end, 0);
+        }
+        self.body[range.clone()].copy_from_slice(part.bytes);
+        let touched = &self.stretches[first..after];
+        let start = touched.first().map_or(range.start, |known| known.start.min(range.start));
+        let end = touched.last().map_or(range.end, |known| known.end.max(range.end));
+        self.stretches.splice(first..after, std::iter::once(start..end));
+        self.version = record.version;
+        self.sequence = self.sequence.max(record.sequence);
+        true
+    }
+
+    /// Whether a fragment has other bytes where some are known already.
+    fn contradicts(&self, part: &Fragment<'_>) -> bool {
+        let end = part.offset + part.bytes.len();
+        let first = self.stretches.partition_point(|known| known.end <= part.offset);
+        self.stretches[first..].iter().take_while(|known| known.start < end).any(|known| {
+            let common = known.start.max(part.offset)..known.end.min(end);
+            self.body[common.clone()] != part.bytes[common.start - part.offset..common.end - part.offset]
+        })
     }
 }
 
@@ -111,14 +171,14 @@ impl ClientHello {
 
 /// Whether a datagram is a sequence of whole and plausible DTLS records. The libraries are less careful with what comes
 /// in clear: dimpl lets a wild sequence number move its replay window; libssl gives up on a bad fragment length.
-pub(super) fn is_plausible(datagram: &[u8]) -> bool {
+pub fn is_plausible(datagram: &[u8]) -> bool {
     let mut reader = Reader(datagram);
     while !reader.0.is_empty() {
         let plausible = match reader.record() {
             Some(Record::Encrypted) => true,
-            Some(Record::Plaintext { kind, sequence, contents }) => {
-                sequence < MAX_PLAINTEXT_RECORDS
-                    && match kind {
+            Some(Record::Plaintext { header, contents }) => {
+                header.sequence < MAX_PLAINTEXT_RECORDS
+                    && match header.kind {
                         CONTENT_CHANGE_CIPHER_SPEC => contents == [1],
                         CONTENT_ALERT => contents.len() == 2,
                         CONTENT_HANDSHAKE => are_fragments(contents),
@@ -160,9 +220,9 @@ fn are_fragments(record: &[u8]) -> bool {
 
 /// The description of a fatal alert in clear, such as a server's answer to a ClientHello that it can't accept.
 pub(super) fn fatal_alert(datagram: &[u8]) -> Option<u8> {
-    let (kind, body) = plaintext_records(datagram).next()?;
+    let (header, body) = plaintext_records(datagram).next()?;
     match body {
-        [ALERT_LEVEL_FATAL, description] if kind == CONTENT_ALERT => Some(*description),
+        [ALERT_LEVEL_FATAL, description] if header.kind == CONTENT_ALERT => Some(*description),
         _ => None,
     }
 }
@@ -177,25 +237,36 @@ struct Fragment<'a> {
 }
 
 /// The fragments of ClientHellos in a datagram.
-fn fragments(datagram: &[u8]) -> impl Iterator<Item = Fragment<'_>> {
+fn fragments(datagram: &[u8]) -> impl Iterator<Item = (RecordHeader, Fragment<'_>)> {
     plaintext_records(datagram)
-        .filter(|(kind, _)| *kind == CONTENT_HANDSHAKE)
-        .filter_map(|(_, record)| Reader(record).fragment())
-        .filter(|part| part.kind == HANDSHAKE_CLIENT_HELLO)
-        .filter(|part| part.length <= MAX_CLIENT_HELLO && !part.bytes.is_empty())
+        .filter(|(header, _)| header.kind == CONTENT_HANDSHAKE)
+        .flat_map(|(header, record)| {
+            let mut reader = Reader(record);
+            std::iter::from_fn(move || Some((header, reader.fragment()?)))
+        })
+        .filter(|(_, part)| part.kind == HANDSHAKE_CLIENT_HELLO)
+        .filter(|(_, part)| part.length <= MAX_CLIENT_HELLO && !part.bytes.is_empty())
 }
 
-/// The unencrypted records at the start of a datagram: content type and contents.
-fn plaintext_records(datagram: &[u8]) -> impl Iterator<Item = (u8, &[u8])> {
+/// The unencrypted records at the start of a datagram: headers and contents.
+fn plaintext_records(datagram: &[u8]) -> impl Iterator<Item = (RecordHeader, &[u8])> {
     let mut reader = Reader(datagram);
     std::iter::from_fn(move || match reader.record()? {
-        Record::Plaintext { kind, contents, .. } => Some((kind, contents)),
+        Record::Plaintext { header, contents } => Some((header, contents)),
         Record::Encrypted => None,
     })
 }
 
+/// What the header of a record in clear says.
+#[derive(Clone, Copy)]
+struct RecordHeader {
+    kind: u8,
+    version: u16,
+    sequence: u64,
+}
+
 enum Record<'a> {
-    Plaintext { kind: u8, sequence: u64, contents: &'a [u8] },
+    Plaintext { header: RecordHeader, contents: &'a [u8] },
     Encrypted,
 }
 
@@ -231,7 +302,9 @@ impl<'a> Reader<'a> {
         let contents = self.vec16()?;
         match epoch {
             _ if !(CONTENT_CHANGE_CIPHER_SPEC..=CONTENT_ACK).contains(&first) || version >> 8 != 0xfe => None,
-            0 => Some(Record::Plaintext { kind: first, sequence, contents }),
+            0 => {
+                Some(Record::Plaintext { header: RecordHeader { kind: first, version, sequence }, contents })
+            }
             1 => Some(Record::Encrypted),
             _ => None,
         }
@@ -336,18 +409,75 @@ mod tests {
         assert_eq!(buffer.push(&record(&body, 0..20)), None);
         let hello = buffer.push(&record(&body, 10..45)).unwrap();
         assert_eq!(hello.srtp_profiles, [2]);
-        assert_eq!(buffer.into_datagrams().len(), 4);
+        assert_eq!(buffer.into_record(), record(&body, 0..body.len()));
     }
 
     #[test]
-    fn memory_is_bounded_and_a_later_whole_hello_still_counts() {
+    fn several_fragments_in_a_record_or_datagram_all_count() {
         let body = body(&[(14, &[0, 2, 0, 7, 0])]);
+        let cuts = [0..20, 30..body.len(), 20..30];
+        let records: Vec<u8> = cuts.iter().flat_map(|range| record(&body, range.clone())).collect();
+        assert!(ClientHelloBuffer::default().push(&records).is_some());
+        let fragments: Vec<u8> = cuts
+            .iter()
+            .flat_map(|range| record(&body, range.clone())[RECORD_HEADER_LEN..].to_vec())
+            .collect();
+        let mut packed = record(&body, 0..20)[..RECORD_HEADER_LEN - 2].to_vec();
+        packed.extend((fragments.len() as u16).to_be_bytes());
+        packed.extend(fragments);
+        assert!(is_plausible(&packed));
+        assert!(ClientHelloBuffer::default().push(&packed).is_some());
+    }
+
+    #[test]
+    fn record_given_to_the_library_has_the_highest_number_that_came() {
+        let body = body(&[]);
         let mut buffer = ClientHelloBuffer::default();
-        for _ in 0..100 {
-            assert_eq!(buffer.push(&record(&body, 3..9)), None);
-            assert!(buffer.datagrams.len() <= MAX_DATAGRAMS);
+        for (number, range) in [(7, 20..body.len()), (6, 0..20)] {
+            let mut part = record(&body, range);
+            part[10] = number;
+            buffer.push(&part);
+        }
+        assert_eq!(buffer.into_record()[..RECORD_HEADER_LEN - 2], [22, 0xfe, 0xfd, 0, 0, 0, 0, 0, 0, 0, 7]);
+    }
+
+    #[test]
+    fn fragments_of_one_byte_take_time_and_memory_in_proportion() {
+        let padding = vec![0; 8000];
+        let body = body(&[(14, &[0, 2, 0, 7, 0]), (21, &padding)]);
+        let mut buffer = ClientHelloBuffer::default();
+        for at in 0..body.len() - 1 {
+            assert_eq!(buffer.push(&record(&body, at..at + 1)), None);
+            assert_eq!(buffer.stretches.len(), 1);
+        }
+        assert!(buffer.push(&record(&body, body.len() - 1..body.len())).is_some());
+
+        // Every other byte: what would leave too many holes is not kept, and what fills them is.
+        let mut buffer = ClientHelloBuffer::default();
+        for at in (0..body.len()).step_by(2) {
+            assert_eq!(buffer.push(&record(&body, at..at + 1)), None);
+            assert!(buffer.stretches.len() <= MAX_STRETCHES && buffer.body.len() <= MAX_CLIENT_HELLO);
         }
         assert!(buffer.push(&record(&body, 0..body.len())).is_some());
+    }
+
+    #[test]
+    fn another_hello_takes_the_place_of_one_that_is_not_whole() {
+        let one = body(&[(14, &[0, 2, 0, 7, 0])]);
+        let mut other = one.clone();
+        other[5] = 8;
+        let mut buffer = ClientHelloBuffer::default();
+        assert_eq!(buffer.push(&record(&one, 0..30)), None);
+        assert_eq!(buffer.push(&record(&other, 0..20)), None);
+        assert!(buffer.push(&record(&other, 20..other.len())).is_some());
+        assert_eq!(buffer.into_record(), record(&other, 0..other.len()));
+
+        let mut buffer = ClientHelloBuffer::default();
+        for _ in 0..100 {
+            assert_eq!(buffer.push(&record(&one, 3..9)), None);
+        }
+        let shorter = body(&[]);
+        assert!(buffer.push(&record(&shorter, 0..shorter.len())).is_some());
     }
 
     #[test]

@@ -5,7 +5,10 @@ use std::sync::Arc;
 use std::time::Instant;
 
 use crate::api::{RequestError, WebRtcServerId, WebRtcTransportDump};
-use crate::dtls::{Dtls, DtlsConfig, Fingerprint, FingerprintAlgorithm as Algorithm, Role};
+use crate::dtls::{
+    Dtls, DtlsConfig, EarlyDatagrams, Fingerprint, FingerprintAlgorithm as Algorithm,
+    RemoteFingerprints, Role,
+};
 use crate::ice::{IceServer, IceState};
 use crate::io::{SocketId, Tuple};
 use crate::types::data_structures as types;
@@ -25,9 +28,9 @@ pub struct WebRtcLink {
     /// Which candidates are offered.
     pub preferences: Preferences,
     config: Arc<DtlsConfig>,
-    remote: Option<(Role, Fingerprint)>,
-    /// A ClientHello that came before `connect`: kept so that the handshake need not wait for its retransmission.
-    early: Option<Vec<u8>>,
+    remote: Option<(Role, RemoteFingerprints)>,
+    /// What came before `connect`.
+    early: EarlyDatagrams,
 }
 
 /// Sockets of a WebRtcTransport.
@@ -70,9 +73,6 @@ impl Preferences {
     }
 }
 
-/// Longest ClientHello that is kept before `connect`.
-const MAX_EARLY: usize = 1500;
-
 impl fmt::Debug for WebRtcLink {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("WebRtcLink").field("dtls_state", &self.dtls_state).finish_non_exhaustive()
@@ -91,7 +91,7 @@ impl WebRtcLink {
             preferences: Preferences::default(),
             config,
             remote: None,
-            early: None,
+            early: EarlyDatagrams::default(),
         }
     }
 
@@ -109,14 +109,14 @@ impl WebRtcLink {
         if self.remote.is_some() {
             return Err(RequestError::Failed("connect() already called".to_owned()));
         }
-        let Some(fingerprint) = parameters.fingerprints.iter().map(fingerprint).next() else {
-            return Err(RequestError::Invalid("empty dtlsParameters.fingerprints array".to_owned()));
-        };
+        let signalled = parameters.fingerprints.iter().map(fingerprint);
+        let fingerprints = RemoteFingerprints::strongest(signalled)
+            .ok_or_else(|| RequestError::Invalid("empty dtlsParameters.fingerprints array".to_owned()))?;
         let role = match parameters.role {
             types::DtlsRole::Client => Role::Server,
             types::DtlsRole::Server | types::DtlsRole::Auto => Role::Client,
         };
-        self.remote = Some((role, fingerprint));
+        self.remote = Some((role, fingerprints));
         Ok(role)
     }
 
@@ -126,12 +126,10 @@ impl WebRtcLink {
         {
             return false;
         }
-        let Some((role, fingerprint)) = self.remote else { return false };
-        match Dtls::new(&self.config, role, fingerprint, now) {
+        let Some((role, fingerprints)) = &self.remote else { return false };
+        match Dtls::new(&self.config, *role, fingerprints.clone(), now) {
             Ok(mut dtls) => {
-                if let Some(hello) = self.early.take() {
-                    dtls.handle_datagram(now, &hello);
-                }
+                dtls.handle_early(now, std::mem::take(&mut self.early));
                 self.dtls = Some(dtls);
                 self.dtls_state = types::DtlsState::Connecting;
             }
@@ -147,9 +145,7 @@ impl WebRtcLink {
     pub fn handle_dtls(&mut self, now: Instant, datagram: &[u8]) {
         match &mut self.dtls {
             Some(dtls) => dtls.handle_datagram(now, datagram),
-            None if self.remote.is_none() && datagram.len() <= MAX_EARLY => {
-                self.early = Some(datagram.to_vec())
-            }
+            None if self.dtls_state == types::DtlsState::New => self.early.push(datagram),
             None => {}
         }
     }

@@ -12,7 +12,7 @@ use tureen_core::api::{
 use tureen_core::types::data_structures as api;
 use tureen_core::types::data_structures::{
     DtlsFingerprint, DtlsRole, DtlsState, IceParameters, IceRole, IceState, ListenInfo, Protocol, SctpState,
-    TransportTuple,
+    TransportTuple, deserialize_known_fingerprints,
 };
 use tureen_core::types::srtp_parameters::{SrtpCryptoSuite, SrtpParameters};
 use tureen_core::units::Bitrate;
@@ -174,6 +174,7 @@ pub(super) struct Connect {
 struct RemoteDtlsParameters {
     #[serde(default)]
     role: DtlsRole,
+    #[serde(deserialize_with = "deserialize_known_fingerprints")]
     fingerprints: Vec<DtlsFingerprint>,
 }
 

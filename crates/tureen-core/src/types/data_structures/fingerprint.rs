@@ -1,6 +1,7 @@
 use std::fmt::{self, Write};
 
-use serde::{Deserialize, Serialize};
+use serde::de::Error as _;
+use serde::{Deserialize, Deserializer, Serialize};
 
 /// Fingerprint of a certificate: the hash function (RFC 8122 §5) and its value.
 #[derive(Copy, Clone, PartialOrd, Eq, PartialEq, Deserialize, Serialize)]
@@ -105,7 +106,8 @@ impl TryFrom<AlgorithmAndValue> for DtlsFingerprint {
     type Error = String;
 
     fn try_from(AlgorithmAndValue { algorithm, value }: AlgorithmAndValue) -> Result<Self, Self::Error> {
-        let parsed = match algorithm.as_str() {
+        // RFC 8122 §5: hash functions are compared without regard to case.
+        let parsed = match algorithm.to_ascii_lowercase().as_str() {
             "sha-1" => parse_bytes(&value).map(|value| Self::Sha1 { value }),
             "sha-224" => parse_bytes(&value).map(|value| Self::Sha224 { value }),
             "sha-256" => parse_bytes(&value).map(|value| Self::Sha256 { value }),
@@ -116,6 +118,19 @@ impl TryFrom<AlgorithmAndValue> for DtlsFingerprint {
         parsed.ok_or_else(|| format!("{value:?} is not a {algorithm} fingerprint"))
     }
 }
+
+/// Reads fingerprints of which some may be of hashes that are not known: RFC 8122 §5 asks to ignore those if there are
+/// others.
+pub fn deserialize_known<'de, D: Deserializer<'de>>(from: D) -> Result<Vec<DtlsFingerprint>, D::Error> {
+    let all = Vec::<AlgorithmAndValue>::deserialize(from)?;
+    let is_known =
+        |one: &AlgorithmAndValue| KNOWN.iter().any(|name| name.eq_ignore_ascii_case(&one.algorithm));
+    let any_known = all.iter().any(is_known);
+    let heeded = all.into_iter().filter(|one| !any_known || is_known(one));
+    heeded.map(DtlsFingerprint::try_from).collect::<Result<_, _>>().map_err(D::Error::custom)
+}
+
+const KNOWN: [&str; 5] = ["sha-1", "sha-224", "sha-256", "sha-384", "sha-512"];
 
 /// Reads exactly `N` bytes of two hexadecimal digits each with colons between them.
 fn parse_bytes<const N: usize>(text: &str) -> Option<[u8; N]> {
@@ -134,6 +149,24 @@ fn parse_bytes<const N: usize>(text: &str) -> Option<[u8; N]> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn unknown_hashes_are_ignored_beside_known_ones() {
+        #[derive(Deserialize)]
+        struct Parameters(#[serde(deserialize_with = "deserialize_known")] Vec<DtlsFingerprint>);
+        let value = [7; 20].map(|byte| format!("{byte:02x}")).join(":");
+        let read = |hashes: &[&str]| {
+            let list = hashes.iter().map(|hash| format!(r#"{{"algorithm":"{hash}","value":"{value}"}}"#));
+            let json = format!("[{}]", list.collect::<Vec<_>>().join(","));
+            serde_json::from_str::<Parameters>(&json)
+                .map(|Parameters(read)| read.len())
+                .map_err(|e| e.to_string())
+        };
+        assert_eq!(read(&["md5", "sha-1", "sha3-256", "SHA-1"]), Ok(2));
+        assert_eq!(read(&[]), Ok(0));
+        assert!(read(&["md5", "md2"]).unwrap_err().contains("unknown fingerprint algorithm \"md5\""));
+        assert!(read(&["sha-1", "sha-256"]).unwrap_err().contains("is not a sha-256 fingerprint"));
+    }
 
     #[test]
     fn each_algorithm_survives_a_round_trip() {

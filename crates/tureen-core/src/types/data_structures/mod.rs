@@ -11,7 +11,7 @@ use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
 
-pub use self::fingerprint::DtlsFingerprint;
+pub use self::fingerprint::{DtlsFingerprint, deserialize_known as deserialize_known_fingerprints};
 pub use self::message::{OwnedWebRtcMessage, WebRtcMessage};
 pub use self::trace::{BweTraceInfo, RtpPacketTraceInfo, SrTraceInfo, SsrcTraceInfo, TraceEventDirection};
 
@@ -297,7 +297,8 @@ pub enum DtlsRole {
 pub struct DtlsParameters {
     /// DTLS role.
     pub role: DtlsRole,
-    /// Fingerprints of its certificate.
+    /// Fingerprints of its certificate: any of those with the strongest hash may match (RFC 8122 §5).
+    #[serde(deserialize_with = "deserialize_known_fingerprints")]
     pub fingerprints: Vec<DtlsFingerprint>,
 }
 
