@@ -89,9 +89,12 @@ pub struct Limits {
     /// TCP streams that one listener holds; each costs about 500 bytes here and up to a frame and a send queue in the
     /// driver.
     pub streams_per_listener: usize,
-    /// TCP streams of one remote address on one listener that have not had a connectivity check yet. Those that have are
-    /// bounded by `tuples_per_transport`.
+    /// TCP streams of one remote address (IPv6: of 64 bits of it) on one listener that have not had a connectivity check
+    /// yet. Those that have are bounded by `tuples_per_transport`.
     pub unchecked_streams_per_address: usize,
+    /// Such streams of all addresses: beyond it the oldest is closed, so that who has many addresses can't keep clients
+    /// out.
+    pub unchecked_streams_per_listener: usize,
     /// Streams that one client may send on its WebRtcTransport; each costs about 4 KB and its retransmission buffer.
     pub streams_per_transport: usize,
     /// The same for links that the application has made between servers: Pipe-, Plain- and DirectTransports. A pipe carries
@@ -165,6 +168,7 @@ impl Default for Limits {
             tuples_per_transport: 8,
             streams_per_listener: 8192,
             unchecked_streams_per_address: 64,
+            unchecked_streams_per_listener: 1024,
             streams_per_transport: 128,
             streams_per_link: 65_536,
             srtp_streams_per_transport: 256,

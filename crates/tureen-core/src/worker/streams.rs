@@ -1,6 +1,7 @@
 //! TCP streams: whom a listener lets in, and for how long without a connectivity check.
 
-use std::net::{IpAddr, SocketAddr};
+use std::collections::VecDeque;
+use std::net::{IpAddr, Ipv6Addr, SocketAddr};
 use std::time::{Duration, Instant};
 
 use hashbrown::{HashMap, HashSet};
@@ -19,8 +20,10 @@ const CHECK_TIMEOUT: Duration = Duration::from_secs(10);
 #[derive(Debug, Default)]
 pub(super) struct Accepted {
     streams: HashSet<SocketId>,
-    /// How many streams of an address no transport has yet.
+    /// How many streams of a remote network no transport has yet.
     unchecked: HashMap<IpAddr, usize>,
+    /// Those streams, the oldest first.
+    waiting: VecDeque<SocketId>,
 }
 
 /// A stream.
@@ -38,12 +41,21 @@ impl Accepted {
     }
 
     fn on_checked(&mut self, remote: IpAddr) {
-        if let Some(count) = self.unchecked.get_mut(&remote) {
+        let network = network(remote);
+        if let Some(count) = self.unchecked.get_mut(&network) {
             *count -= 1;
             if *count == 0 {
-                self.unchecked.remove(&remote);
+                self.unchecked.remove(&network);
             }
         }
+    }
+}
+
+/// What counts as one remote side: an IPv4 address, or the 64 bits of an IPv6 address that a subscriber does not choose.
+fn network(remote: IpAddr) -> IpAddr {
+    match remote.to_canonical() {
+        IpAddr::V6(address) => Ipv6Addr::from(u128::from(address) >> 64 << 64).into(),
+        address => address,
     }
 }
 
@@ -60,7 +72,7 @@ impl Worker {
         let limits = self.limits;
         let socket = self.sockets.get_mut(listener)?;
         let SocketKind::TcpListener(accepted) = &mut socket.kind else { return None };
-        let unchecked = accepted.unchecked.get(&remote.ip()).copied().unwrap_or(0);
+        let unchecked = accepted.unchecked.get(&network(remote.ip())).copied().unwrap_or(0);
         if accepted.streams.len() >= limits.streams_per_listener
             || unchecked >= limits.unchecked_streams_per_address
         {
@@ -68,12 +80,30 @@ impl Worker {
             return None;
         }
         accepted.streams.insert(id);
-        accepted.unchecked.insert(remote.ip(), unchecked + 1);
+        accepted.unchecked.insert(network(remote.ip()), unchecked + 1);
+        accepted.waiting.push_back(id);
         let kind = SocketKind::TcpStream(Stream { listener, remote, checked: false });
         let (owner, listen, local) = (socket.owner.clone(), socket.listen.clone(), socket.local);
         self.sockets.insert(id, Socket { owner, listen, local, kind });
         self.timers.arm(Timer::Stream(id), now + CHECK_TIMEOUT);
+        self.evict_unchecked(listener);
         Some(id)
+    }
+
+    /// Closes the oldest streams that have not been checked, as long as there are too many of them on a listener. A client
+    /// sends its first check at once, so that those are not of clients.
+    fn evict_unchecked(&mut self, listener: SocketId) {
+        loop {
+            let Some(SocketKind::TcpListener(accepted)) = self.sockets.get_mut(listener).map(|s| &mut s.kind)
+            else {
+                return;
+            };
+            if accepted.waiting.len() <= self.limits.unchecked_streams_per_listener {
+                return;
+            }
+            let Some(oldest) = accepted.waiting.pop_front() else { return };
+            self.close_socket(oldest);
+        }
     }
 
     /// A TCP stream has ended.
@@ -168,6 +198,7 @@ impl Worker {
         self.timers.disarm(Timer::Stream(tuple.socket));
         if let Some(SocketKind::TcpListener(accepted)) = self.sockets.get_mut(listener).map(|s| &mut s.kind) {
             accepted.on_checked(remote);
+            accepted.waiting.retain(|&waiting| waiting != tuple.socket);
         }
     }
 
@@ -191,6 +222,7 @@ impl Worker {
             accepted.streams.remove(&id);
             if !stream.checked {
                 accepted.on_checked(stream.remote.ip());
+                accepted.waiting.retain(|&waiting| waiting != id);
             }
         }
     }

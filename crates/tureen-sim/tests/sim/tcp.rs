@@ -1,6 +1,6 @@
 //! ICE over TCP: members by streams, and how many streams strangers may open, and for how long.
 
-use std::net::SocketAddr;
+use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::time::Duration;
 
 use tureen_core::api::{
@@ -127,6 +127,32 @@ fn flood_of_connections_is_bounded_and_the_call_goes_on() {
     let packets = received(&call, &consumer);
     assert!(packets.len() > before + 200);
     assert_eq!(assert_numbered_like_the_source(&packets), 0);
+}
+
+#[test]
+fn strangers_with_many_addresses_keep_no_client_out() {
+    let limit = Limits::default().unchecked_streams_per_listener;
+    let mut call = Call::new(8);
+    let early = join(&mut call);
+    call.connect(&[early]);
+    let from = |number: usize| -> SocketAddr {
+        let number = u32::try_from(number).unwrap();
+        (Ipv4Addr::from(0x0b00_0000 + number), 9).into()
+    };
+    for number in 0..2 * limit {
+        assert!(call.network.open_stream(from(number), listener()));
+    }
+    let open = (0..2 * limit).filter(|&number| call.network.is_open(from(number), listener())).count();
+    assert_eq!(open, limit);
+    assert!(!call.network.is_open(from(0), listener()), "the oldest give way");
+    let late = join(&mut call);
+    call.connect(&[late]);
+    assert!(call.network.session(early).is_connected());
+
+    // Who has a network of IPv6 addresses is one stranger.
+    let from = |number: u128| (Ipv6Addr::from(0x2001_0db8 << 96 | number), 9).into();
+    let open = (0..1000).filter(|&number| call.network.open_stream(from(number), listener())).count();
+    assert_eq!(open, Limits::default().unchecked_streams_per_address);
 }
 
 fn tcp() -> ListenInfo {
