@@ -222,7 +222,8 @@ pub struct CreateWebRtcTransport {
     pub prefer_udp: bool,
     /// Give TCP candidates the higher priority.
     pub prefer_tcp: bool,
-    /// Without a consent check for this long the transport is disconnected (RFC 7675). `None` disables the check.
+    /// Without a consent check for this long the transport is disconnected (RFC 7675): 10 to 60 s
+    /// ([`CONSENT_TIMEOUTS`](crate::ice::CONSENT_TIMEOUTS)), anything else is refused. `None` disables the check.
     pub ice_consent_timeout: Option<Duration>,
     /// Where the outgoing estimate starts.
     pub initial_available_outgoing_bitrate: Bitrate,

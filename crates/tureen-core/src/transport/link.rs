@@ -3,7 +3,7 @@
 use super::pipe::PipeLink;
 use super::plain::PlainLink;
 use super::webrtc::WebRtcLink;
-use crate::io::Tuple;
+use crate::io::{SocketId, Tuple};
 
 /// The link of a transport.
 #[derive(Debug)]
@@ -44,6 +44,17 @@ impl Link {
             Self::Plain(link) => link.rtcp_tuple().map(Path::Network),
             _ => self.rtp_path(),
         }
+    }
+
+    /// Whether the path of a socket is that of a PlainTransport with `comedia`, latched without proof.
+    #[inline]
+    pub fn is_waiting(&self, socket: SocketId) -> bool {
+        matches!(self, Self::Plain(link) if link.is_waiting(socket))
+    }
+
+    /// Whether it is a PlainTransport's whose remote side is known for sure.
+    pub fn is_proven_plain(&self) -> bool {
+        matches!(self, Self::Plain(link) if link.proven_tuple().is_some())
     }
 
     /// Whether senders at either end adapt to the path (mediasoup `IsCongestionControlSupported`).

@@ -25,12 +25,13 @@ use crate::api::{RequestError, RouterId, TransportId, TransportTrace};
 use crate::bwe::receive_side::ReceiveSide;
 use crate::consumer::{Consumer, Resend};
 use crate::data::DataSide;
+use crate::io::Tuple;
 use crate::keys::{ConsumerKey, ProducerKey};
 use crate::producer::capture_clock::CaptureClocks;
 use crate::rate::{Counter, DEFAULT_RATE_WINDOW, RateMeter};
 use crate::units::{Bitrate, Ssrc};
-use crate::wire::rtcp::{DlrrEntry, NtpTime, duration_to_compact};
-use crate::wire::rtp::ExtensionIds;
+use crate::wire::rtcp::{DlrrEntry, NtpTime, RtcpCompound, RtcpPacket, duration_to_compact};
+use crate::wire::rtp::{ExtensionIds, RtpHeader};
 use backlog::Backlog;
 use feedback_budget::FeedbackBudget;
 use link::{Link, Path};
@@ -39,7 +40,7 @@ use policer::Policer;
 use protection::{Opener, Sealer};
 use remb::RembSchedule;
 use repairs::RepairBudget;
-use rtp_listener::RtpListener;
+use rtp_listener::{Found, RtpListener};
 use send_control::{Feedback, Probator, SendControl};
 use twcc_receiver::TwccReceiver;
 
@@ -275,6 +276,45 @@ impl Transport {
     /// Whether its video has to wait for what is late on its path.
     pub fn holds_video(&self) -> bool {
         self.backlog.as_ref().is_some_and(|backlog| backlog.holds())
+    }
+
+    /// Whether RTCP without SRTP that came by `tuple` is the remote side's: from where RTP comes, if that is known and has
+    /// a port of its own, or else about something of this transport.
+    pub fn is_proof(&self, tuple: &Tuple, compound: &[u8]) -> bool {
+        let rtp = match &self.link {
+            Link::Plain(link) if link.rtcp_socket == Some(tuple.socket) => link.proven_tuple(),
+            _ => None,
+        };
+        rtp.map_or_else(|| self.concerns(compound), |rtp| rtp.remote.ip() == tuple.remote.ip())
+    }
+
+    /// Whether a packet is of a Producer by its SSRC, MID or RID.
+    pub fn has_producer_of(&self, header: &RtpHeader, packet: &[u8]) -> bool {
+        let found = self.listener.find(header, packet, &self.recv_ids);
+        matches!(found, Found::Known(_) | Found::Named(_))
+    }
+
+    /// Whether RTCP is of a Producer's sender or for a Consumer.
+    fn concerns(&self, compound: &[u8]) -> bool {
+        let is_sender = |ssrc| self.listener.by_ssrc(ssrc).is_some();
+        let is_ours = |ssrc| self.ssrc_consumers.contains_key(&ssrc);
+        let mut packets = RtcpCompound::new(compound);
+        packets.any(|packet| match packet {
+            Ok(RtcpPacket::SenderReport(report)) => {
+                is_sender(report.sender_ssrc) || report.reports.into_iter().any(|block| is_ours(block.ssrc))
+            }
+            Ok(RtcpPacket::ReceiverReport(report)) => {
+                is_sender(report.sender_ssrc) || report.reports.into_iter().any(|block| is_ours(block.ssrc))
+            }
+            Ok(RtcpPacket::Sdes(sdes)) => sdes.chunks().any(|chunk| is_sender(chunk.ssrc)),
+            Ok(RtcpPacket::Bye(bye)) => bye.ssrcs.into_iter().any(is_sender),
+            Ok(RtcpPacket::Nack(nack)) => is_ours(nack.media_ssrc),
+            Ok(RtcpPacket::Pli(pli)) => is_ours(pli.media_ssrc),
+            Ok(RtcpPacket::Fir(fir)) => fir.entries.into_iter().any(|entry| is_ours(entry.ssrc)),
+            Ok(RtcpPacket::Remb(remb)) => remb.ssrcs.into_iter().any(is_ours),
+            Ok(RtcpPacket::TransportCc(feedback)) => is_ours(feedback.header.media_ssrc),
+            _ => false,
+        })
     }
 
     /// Sets how packets are sealed and opened from now on.

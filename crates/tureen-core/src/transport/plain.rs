@@ -13,7 +13,7 @@ use crate::types::srtp_parameters::{SrtpCryptoSuite, SrtpParameters};
 pub struct PlainLink {
     /// RTP and RTCP share one port (RFC 5761).
     pub rtcp_mux: bool,
-    /// The remote addresses are those of the first valid packets.
+    /// The remote addresses are those of the first packets that are the remote side's, or seem to be.
     pub comedia: bool,
     /// Socket of RTP.
     pub rtp_socket: SocketId,
@@ -24,10 +24,29 @@ pub struct PlainLink {
     rtcp_tuple: Option<Tuple>,
     /// Paths that were given, and count once a first datagram has come by them.
     awaited: [Option<Tuple>; 2],
+    /// What the paths were latched on; proof where they were given.
+    evidence: Evidence,
+    rtcp_evidence: Evidence,
+    /// How often a path that was latched without proof was given up for another.
+    moves: u32,
     /// This side's key, with SRTP.
     key: Option<MasterKey>,
     connect_called: bool,
 }
+
+/// What shows that a packet by which a path is latched comes from the remote side.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Evidence {
+    /// It is a valid SCTP packet, as anybody can make them.
+    Sctp,
+    /// It is valid RTP or RTCP, as anybody can make them.
+    Media,
+    /// It is authentic, or of a Producer or for a Consumer of the transport, or of its SCTP association.
+    Proof,
+}
+
+/// Paths without proof are given up for others at most this often, so that strangers can't make it a business.
+const MAX_MOVES: u32 = 64;
 
 /// What [`PlainLink::connect`] has settled.
 #[derive(Debug)]
@@ -54,6 +73,9 @@ impl PlainLink {
             tuple: None,
             rtcp_tuple: None,
             awaited: [None; 2],
+            evidence: Evidence::Proof,
+            rtcp_evidence: Evidence::Proof,
+            moves: 0,
             key: options.srtp.map(|suite| MasterKey::generate(suite, rng)),
             connect_called: false,
         }
@@ -67,6 +89,11 @@ impl PlainLink {
     /// The path of RTP.
     pub fn tuple(&self) -> Option<Tuple> {
         self.tuple
+    }
+
+    /// The path of RTP, if it was given or has proved to be the remote side's.
+    pub fn proven_tuple(&self) -> Option<Tuple> {
+        self.tuple.filter(|_| self.evidence == Evidence::Proof)
     }
 
     /// The path of RTCP: that of RTP with `rtcp_mux`.
@@ -144,29 +171,62 @@ impl PlainLink {
         }
     }
 
-    /// Whether a first packet of this kind on this socket would tell where the remote side is.
+    /// Whether packets of this kind on this socket may tell where the remote side is.
     pub fn may_latch(&self, kind: PacketKind, socket: SocketId) -> bool {
         let expected = if kind == PacketKind::Rtcp { self.rtcp_socket } else { None };
-        self.comedia && !self.is_latched(socket) && socket == expected.unwrap_or(self.rtp_socket)
+        self.comedia && socket == expected.unwrap_or(self.rtp_socket) && self.is_waiting(socket)
     }
 
     /// Whether a first datagram by this path tells that the address given is the remote side's.
     pub fn awaits(&self, tuple: Tuple) -> bool {
-        self.awaited.contains(&Some(tuple)) && !self.is_latched(tuple.socket)
+        self.awaited.contains(&Some(tuple)) && self.latched(tuple.socket).0.is_none()
     }
 
-    /// Whether the first packet on this socket has come.
-    pub fn is_latched(&self, socket: SocketId) -> bool {
-        self.tuples().any(|tuple| tuple.socket == socket)
+    /// Whether a socket has no path yet, or one without proof.
+    pub fn is_waiting(&self, socket: SocketId) -> bool {
+        let (tuple, evidence) = self.latched(socket);
+        tuple.is_none() || evidence != Evidence::Proof
     }
 
-    /// A first packet that is authentic, or valid where there is no SRTP, came by this path: it is the remote side's
-    /// from now on.
-    pub fn latch(&mut self, tuple: Tuple) {
-        if Some(tuple.socket) == self.rtcp_socket {
-            self.rtcp_tuple = Some(tuple);
+    /// Whether a packet with such evidence, from elsewhere than the path of its socket, tells better where the remote side
+    /// is. Without proof the first media stays, and media and SCTP displace each other, because a transport has one of
+    /// them, or both from one place.
+    pub fn is_better(&self, socket: SocketId, evidence: Evidence) -> bool {
+        let (tuple, known) = self.latched(socket);
+        match (known, evidence) {
+            _ if tuple.is_none() => true,
+            (Evidence::Proof, _) => false,
+            (_, Evidence::Proof) => true,
+            (Evidence::Media, Evidence::Media) => false,
+            _ => self.moves < MAX_MOVES,
+        }
+    }
+
+    /// A packet with such evidence came by this path: it is the remote side's now. Returns the one that was until now.
+    pub fn latch(&mut self, tuple: Tuple, evidence: Evidence) -> Option<Tuple> {
+        let is_rtcp = Some(tuple.socket) == self.rtcp_socket;
+        let (known, basis) = if is_rtcp {
+            (&mut self.rtcp_tuple, &mut self.rtcp_evidence)
         } else {
-            self.tuple = Some(tuple);
+            (&mut self.tuple, &mut self.evidence)
+        };
+        *basis = evidence;
+        let former = known.replace(tuple);
+        self.moves += u32::from(former.is_some());
+        former
+    }
+
+    /// A packet by the path of this socket has proved that it is the remote side's.
+    pub fn prove(&mut self, socket: SocketId) {
+        *if Some(socket) == self.rtcp_socket { &mut self.rtcp_evidence } else { &mut self.evidence } =
+            Evidence::Proof;
+    }
+
+    fn latched(&self, socket: SocketId) -> (Option<Tuple>, Evidence) {
+        if Some(socket) == self.rtcp_socket {
+            (self.rtcp_tuple, self.rtcp_evidence)
+        } else {
+            (self.tuple, self.evidence)
         }
     }
 
@@ -281,23 +341,57 @@ mod tests {
         assert!(link.awaits(tuple(RTP, 1)) && link.awaits(tuple(RTCP, 2)));
         assert!(!link.awaits(tuple(RTP, 2)) && !link.awaits(tuple(RTCP, 1)) && !link.awaits(tuple(RTP, 3)));
         assert!(!link.may_latch(PacketKind::Rtp, RTP), "nobody else's packet counts");
-        link.latch(tuple(RTP, 1));
+        link.latch(tuple(RTP, 1), Evidence::Proof);
         assert!(!link.awaits(tuple(RTP, 1)) && link.awaits(tuple(RTCP, 2)));
         assert_eq!((link.tuple(), link.rtcp_tuple()), (Some(tuple(RTP, 1)), None));
     }
 
     #[test]
-    fn comedia_latches_each_socket_once() {
+    fn comedia_latches_each_socket_once_on_proof() {
         let mut link = link(false, true, None);
         link.connect(&at(9), &mut rng()).unwrap();
         assert_eq!(link.tuple(), None, "with comedia the address given is not read");
         assert!(link.may_latch(PacketKind::Rtp, RTP) && link.may_latch(PacketKind::Rtcp, RTCP));
         assert!(!link.may_latch(PacketKind::Rtcp, RTP) && !link.may_latch(PacketKind::Rtp, RTCP));
-        link.latch(tuple(RTCP, 2));
+        link.latch(tuple(RTCP, 2), Evidence::Proof);
         assert!(!link.may_latch(PacketKind::Rtcp, RTCP) && link.may_latch(PacketKind::Rtp, RTP));
-        link.latch(tuple(RTP, 1));
+        link.latch(tuple(RTP, 1), Evidence::Proof);
         assert!(!link.may_latch(PacketKind::Rtp, RTP));
         assert_eq!((link.tuple(), link.rtcp_tuple()), (Some(tuple(RTP, 1)), Some(tuple(RTCP, 2))));
+    }
+
+    #[test]
+    fn path_without_proof_gives_way_to_one_with() {
+        use Evidence::{Media, Proof, Sctp};
+        let mut link = link(false, true, None);
+        assert!([Sctp, Media, Proof].iter().all(|&evidence| link.is_better(RTP, evidence)));
+        assert_eq!(link.latch(tuple(RTP, 1), Media), None);
+        assert!(link.may_latch(PacketKind::Rtp, RTP));
+        assert!(!link.is_better(RTP, Media) && link.is_better(RTP, Sctp) && link.is_better(RTP, Proof));
+        assert_eq!(link.latch(tuple(RTP, 2), Sctp), Some(tuple(RTP, 1)));
+        assert!(link.is_better(RTP, Media) && link.is_better(RTP, Sctp));
+        assert_eq!(link.latch(tuple(RTP, 3), Proof), Some(tuple(RTP, 2)));
+        assert!(![Sctp, Media, Proof].iter().any(|&evidence| link.is_better(RTP, evidence)));
+        assert!(!link.may_latch(PacketKind::Rtp, RTP) && !link.is_waiting(RTP));
+
+        link.latch(tuple(RTCP, 4), Media);
+        link.prove(RTCP);
+        assert!(!link.is_better(RTCP, Proof));
+    }
+
+    #[test]
+    fn strangers_do_not_move_a_path_without_end() {
+        let mut link = link(true, true, None);
+        let mut moves = 0;
+        for port in 1..1000 {
+            let evidence = if port % 2 == 0 { Evidence::Media } else { Evidence::Sctp };
+            if link.is_better(RTP, evidence) {
+                link.latch(tuple(RTP, port), evidence);
+                moves += 1;
+            }
+        }
+        assert_eq!(moves, MAX_MOVES + 1);
+        assert!(link.is_better(RTP, Evidence::Proof));
     }
 
     #[test]

@@ -6,7 +6,7 @@ use std::time::Instant;
 
 use crate::api::{RequestError, WebRtcServerId, WebRtcTransportDump};
 use crate::dtls::{
-    Dtls, DtlsConfig, EarlyDatagrams, Fingerprint, FingerprintAlgorithm as Algorithm,
+    self, Dtls, DtlsConfig, EarlyDatagrams, Fingerprint, FingerprintAlgorithm as Algorithm,
     RemoteFingerprints, Role,
 };
 use crate::ice::{IceServer, IceState};
@@ -141,8 +141,11 @@ impl WebRtcLink {
         true
     }
 
-    /// A DTLS datagram from a path that ICE has validated.
-    pub fn handle_dtls(&mut self, now: Instant, datagram: &[u8]) {
+    /// A DTLS datagram from a path that ICE has validated. Until the handshake is complete, its answers go there.
+    pub fn handle_dtls(&mut self, now: Instant, tuple: Tuple, datagram: &[u8]) {
+        if !self.dtls.as_ref().is_some_and(Dtls::is_connected) && dtls::is_plausible(datagram) {
+            self.ice.force_selected_tuple(now, tuple);
+        }
         match &mut self.dtls {
             Some(dtls) => dtls.handle_datagram(now, datagram),
             None if self.dtls_state == types::DtlsState::New => self.early.push(datagram),

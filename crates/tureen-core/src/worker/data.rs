@@ -562,7 +562,9 @@ impl Worker {
         };
         match &mut transport.link {
             Link::WebRtc(link) => match link.dtls.as_mut().map(|dtls| dtls.send(&packet)) {
-                Some(Ok(())) => self.drain_dtls(now, key),
+                Some(Ok(())) => {
+                    self.drain_dtls(now, key);
+                }
                 // Lost, as on any network; the association knows what to do.
                 None | Some(Err(DtlsError::NotConnected | DtlsError::SendQueueFull)) => {}
                 Some(Err(error)) => tracing::debug!(%error, "an SCTP packet can't be sent"),

@@ -47,6 +47,8 @@ pub(super) struct Egress {
     /// Emptied buffers of `control`.
     spare: Vec<Vec<u8>>,
     max_control: usize,
+    /// Control datagrams that found no room.
+    pub(super) refused_control: u64,
     /// Transports in line.
     transports: VecDeque<TransportKey>,
     /// What the transport at the front sends, in order.
@@ -167,6 +169,7 @@ impl Egress {
             control: VecDeque::new(),
             spare: Vec::new(),
             max_control,
+            refused_control: 0,
             transports: VecDeque::new(),
             plan: Vec::new(),
             next: 0,
@@ -183,6 +186,7 @@ impl Egress {
     /// Puts a finished datagram in line; dropped when too many wait.
     pub(super) fn queue_control(&mut self, tuple: Tuple, datagram: &[u8]) {
         if self.control.len() >= self.max_control {
+            self.refused_control += 1;
             return;
         }
         let mut buffer = self.spare.pop().unwrap_or_default();

@@ -8,12 +8,11 @@ use crate::api::{MediaTraceData, MediaTraceEvent, ProducerEvent, TransportEvent}
 use crate::consumer::Resend;
 use crate::demux::{PacketKind, classify};
 use crate::dtls::{self, SrtpKeys};
-use crate::ice::{IceEvent, IceState, IceVerdict};
+use crate::ice::{Hold, IceEvent, IceState, IceVerdict};
 use crate::io::{Datagram, Tuple};
 use crate::keys::{ConsumerKey, ProducerKey, TransportKey};
 use crate::producer::stream::Taken;
 use crate::producer::{FoundBy, Handled};
-use crate::sctp;
 use crate::srtp::{SrtpError, SrtpSealer};
 use crate::transport::link::Link;
 use crate::transport::protection::{Opener, Sealer};
@@ -77,10 +76,14 @@ pub enum DropReason {
     OverRepairBudget,
     /// The remote side sends many times the bitrate that it was told to send at most.
     IncomingBitrate,
+    /// A STUN, DTLS, RTCP or SCTP datagram to be sent that found [`Limits::control_datagrams`](super::Limits) waiting.
+    SendQueueFull,
+    /// A retransmission that found [`Limits::pending_resends`](super::Limits) waiting on its transport.
+    RetransmissionsFull,
 }
 
 impl DropReason {
-    const ALL: [(Self, &'static str); 22] = [
+    const ALL: [(Self, &'static str); 25] = [
         (Self::UnknownProtocol, "unknown-protocol"),
         (Self::MalformedStun, "malformed-stun"),
         (Self::RefusedStun, "refused-stun"),
@@ -104,6 +107,8 @@ impl DropReason {
         (Self::ExcessKeyFrameRequest, "excess-key-frame-request"),
         (Self::OverRepairBudget, "over-repair-budget"),
         (Self::IncomingBitrate, "incoming-bitrate"),
+        (Self::SendQueueFull, "send-queue-full"),
+        (Self::RetransmissionsFull, "retransmissions-full"),
     ];
 }
 
@@ -138,11 +143,12 @@ impl Worker {
         self.flush_sctp(now);
     }
 
-    /// What went no further since the start, by reason.
+    /// What went no further since the start, by reason; reasons that never happened are left out.
     pub fn drops(&self) -> Vec<(&'static str, u64)> {
         let mut drops = self.drops;
         let openers = self.transports.values().filter_map(|transport| transport.opener.as_ref());
         drops.add(DropReason::TooManyStreams, openers.map(Opener::evicted_streams).sum());
+        drops.add(DropReason::SendQueueFull, self.egress.refused_control);
         drops.named()
     }
 
@@ -161,28 +167,34 @@ impl Worker {
         let transport = self.transports.get_mut(key).ok_or(DropReason::UnknownTuple)?;
         match (kind, &mut transport.link) {
             (PacketKind::Stun, Link::WebRtc(_)) => return self.handle_stun(now, key, tuple, data),
-            (PacketKind::Dtls, Link::WebRtc(link)) => {
-                link.ice.force_selected_tuple(tuple);
-                link.handle_dtls(now, data);
-            }
+            (PacketKind::Dtls, Link::WebRtc(link)) => link.handle_dtls(now, tuple, data),
             (PacketKind::Rtp | PacketKind::Rtcp, Link::Plain(link)) if !link.takes(kind, tuple) => {
                 return Err(DropReason::UnknownTuple);
             }
             (PacketKind::Rtp | PacketKind::Rtcp, _) => {}
             (_, Link::Plain(_) | Link::Pipe(_)) if transport.data.is_for_sctp(data) => {
                 transport.traffic.received.add(now, 1, data.len());
+                let is_waiting = transport.link.is_waiting(tuple.socket);
                 self.handle_sctp(now, key, data);
+                if is_waiting {
+                    self.prove_by_sctp(key, tuple);
+                }
                 return Ok(());
             }
             _ => return Err(DropReason::UnknownProtocol),
         }
         transport.traffic.received.add(now, 1, data.len());
+        if transport.link.is_waiting(tuple.socket) {
+            return self.handle_media_without_proof(now, key, &tuple, kind, data);
+        }
         match kind {
-            PacketKind::Rtp => self.handle_rtp(now, key, data),
-            PacketKind::Rtcp => self.handle_rtcp(now, key, data),
+            PacketKind::Rtp => self.handle_rtp(now, key, &tuple, data),
+            PacketKind::Rtcp => self.handle_rtcp(now, key, &tuple, data),
             _ => {
                 self.drain_ice(now, key);
-                self.drain_dtls(now, key);
+                if self.drain_dtls(now, key) {
+                    self.on_authentic(now, key, &tuple);
+                }
                 Ok(())
             }
         }
@@ -207,74 +219,15 @@ impl Worker {
             PacketKind::Stun => {
                 let message = StunMessage::parse(data).map_err(|_| DropReason::MalformedStun)?;
                 let key = self.transport_of_stun(tuple, &message).ok_or(DropReason::UnknownUfrag)?;
-                self.handle_stun_message(now, key, tuple, &message, data.len())
+                self.handle_stun_message(now, key, tuple, None, &message, data.len())
             }
             PacketKind::Unknown => Err(DropReason::UnknownProtocol),
             _ => Err(DropReason::UnknownTuple),
         }
     }
 
-    /// The first packet of a PlainTransport with `comedia` tells where its remote side is, if it is authentic or, without
-    /// SRTP, valid. The path never changes after that.
-    fn handle_first_packet(
-        &mut self,
-        now: Instant,
-        key: TransportKey,
-        tuple: Tuple,
-        kind: PacketKind,
-        data: &mut [u8],
-    ) -> Result<(), DropReason> {
-        let received = data.len();
-        let transport = self.transports.get_mut(key).ok_or(DropReason::UnknownTuple)?;
-        let Link::Plain(link) = &mut transport.link else { return Err(DropReason::UnknownTuple) };
-        match kind {
-            PacketKind::Rtp | PacketKind::Rtcp if !link.may_latch(kind, tuple.socket) => {
-                Err(DropReason::UnknownTuple)
-            }
-            PacketKind::Rtp => {
-                let (header, len) = open_rtp(&mut transport.opener, data)?;
-                self.latch(now, key, tuple, received);
-                self.take_rtp(now, key, &header, &data[..len])
-            }
-            PacketKind::Rtcp => {
-                let len = open_rtcp(&mut transport.opener, data)?;
-                let mut packets = RtcpCompound::new(&data[..len]).peekable();
-                if packets.peek().is_none() || packets.any(|packet| packet.is_err()) {
-                    return Err(DropReason::MalformedRtcp);
-                }
-                self.latch(now, key, tuple, received);
-                self.take_rtcp(now, key, &data[..len])
-            }
-            // SCTP proves nothing, so it does not tell where SRTP goes.
-            _ if link.has_srtp() || !link.may_latch(PacketKind::Rtp, tuple.socket) => {
-                Err(DropReason::UnknownTuple)
-            }
-            _ if transport.data.is_for_sctp(data) && sctp::is_valid(data) => {
-                self.latch(now, key, tuple, received);
-                self.handle_sctp(now, key, data);
-                Ok(())
-            }
-            _ => Err(DropReason::UnknownProtocol),
-        }
-    }
-
-    fn latch(&mut self, now: Instant, key: TransportKey, tuple: Tuple, received: usize) {
-        let Some(transport) = self.transports.get_mut(key) else { return };
-        let Link::Plain(link) = &mut transport.link else { return };
-        let was_connected = link.tuple().is_some();
-        link.latch(tuple);
-        let is_rtcp = Some(tuple.socket) == link.rtcp_socket;
-        transport.traffic.received.add(now, 1, received);
-        self.latching.remove(&tuple.socket);
-        self.tuples.insert(tuple, key);
-        let tuple = self.sockets.api_tuple(tuple);
-        let event = if is_rtcp { TransportEvent::RtcpTuple(tuple) } else { TransportEvent::Tuple(tuple) };
-        self.notify_transport(key, event);
-        if !was_connected && !is_rtcp {
-            self.on_transport_connected(now, key);
-        }
-    }
-
+    /// STUN from a path that `key` has. On a shared socket USERNAME may name another transport all the same: of a client
+    /// that has one port for several, or has begun anew.
     fn handle_stun(
         &mut self,
         now: Instant,
@@ -283,22 +236,31 @@ impl Worker {
         data: &[u8],
     ) -> Result<(), DropReason> {
         let message = StunMessage::parse(data).map_err(|_| DropReason::MalformedStun)?;
-        self.handle_stun_message(now, key, tuple, &message, data.len())
+        match self.transport_of_stun(tuple, &message) {
+            Some(claimant) if claimant != key => {
+                self.handle_stun_message(now, claimant, tuple, Some(key), &message, data.len())
+            }
+            _ => self.handle_stun_message(now, key, tuple, None, &message, data.len()),
+        }
     }
 
+    /// STUN for the transport `key`. If another one has the path, it is the `holder`.
     fn handle_stun_message(
         &mut self,
         now: Instant,
         key: TransportKey,
         tuple: Tuple,
+        holder: Option<TransportKey>,
         message: &StunMessage<'_>,
         received: usize,
     ) -> Result<(), DropReason> {
+        let holding = holder.and_then(|holder| self.transports.get(holder)?.link.webrtc());
+        let hold = holding.map_or(Hold::Quiet, |link| link.ice.hold(now, &tuple));
         let transport = self.transports.get_mut(key).ok_or(DropReason::UnknownTuple)?;
         let Some(link) = transport.link.webrtc_mut() else { return Err(DropReason::UnknownProtocol) };
         let mut reply = std::mem::take(&mut self.scratch.reply);
         reply.clear();
-        let verdict = link.ice.handle_stun(now, tuple, message, &mut reply);
+        let verdict = link.ice.handle_contested_stun(now, tuple, hold, message, &mut reply);
         transport.traffic.received.add(now, 1, received);
         if !reply.is_empty() {
             transport.traffic.other_sent.add(now, 1, reply.len());
@@ -306,14 +268,41 @@ impl Worker {
         }
         self.scratch.reply = reply;
         self.drain_ice(now, key);
+        // Only now that the path is the other transport's, so that a TCP stream stays open.
+        if let Some(holder) = holder.filter(|_| verdict == IceVerdict::Accepted) {
+            self.lose_path(now, holder, tuple);
+        }
         match verdict {
-            IceVerdict::Accepted | IceVerdict::Indication => Ok(()),
+            IceVerdict::Accepted | IceVerdict::Answered | IceVerdict::Indication => Ok(()),
             IceVerdict::Discarded(_) => Err(DropReason::RefusedStun),
         }
     }
 
-    /// The transport that a connectivity check from a new path is for: the socket's owner or, on a shared socket, the
-    /// one whose user name comes first in USERNAME (RFC 8445 §7.2.2).
+    /// Another transport has taken over a path.
+    fn lose_path(&mut self, now: Instant, key: TransportKey, tuple: Tuple) {
+        let Some(transport) = self.transports.get_mut(key) else { return };
+        let Some(link) = transport.link.webrtc_mut() else { return };
+        link.ice.remove_tuple(now, &tuple);
+        tracing::debug!(
+            target: "tureen_core::ice",
+            transport = %transport.id,
+            remote = %tuple.remote,
+            "path taken over by another transport of the same remote address"
+        );
+        self.drain_ice(now, key);
+    }
+
+    /// An authenticated packet has come by this path.
+    #[inline]
+    fn on_authentic(&mut self, now: Instant, key: TransportKey, tuple: &Tuple) {
+        let link = self.transports.get_mut(key).and_then(|transport| transport.link.webrtc_mut());
+        if link.is_some_and(|link| link.ice.handle_traffic(now, tuple)) {
+            self.drain_ice(now, key);
+        }
+    }
+
+    /// The transport that a connectivity check is for: the socket's owner or, on a shared socket, the one whose user name
+    /// comes first in USERNAME (RFC 8445 §7.2.2).
     fn transport_of_stun(&self, tuple: Tuple, message: &StunMessage<'_>) -> Option<TransportKey> {
         match &self.sockets.get(tuple.socket)?.owner {
             SocketOwner::Transport(key) => Some(*key),
@@ -393,8 +382,9 @@ impl Worker {
         self.drain_dtls(now, key);
     }
 
-    /// Acts on what DTLS has to say.
-    pub(super) fn drain_dtls(&mut self, now: Instant, key: TransportKey) {
+    /// Acts on what DTLS has to say. True if there was authenticated data.
+    pub(super) fn drain_dtls(&mut self, now: Instant, key: TransportKey) -> bool {
+        let mut has_data = false;
         let mut buffer = std::mem::take(&mut self.scratch.dtls);
         while let Some(transport) = self.transports.get_mut(key)
             && let Link::WebRtc(link) = &mut transport.link
@@ -435,7 +425,10 @@ impl Worker {
                         }
                     }
                 }
-                dtls::Output::ApplicationData(packet) => self.handle_sctp(now, key, packet),
+                dtls::Output::ApplicationData(packet) => {
+                    has_data = true;
+                    self.handle_sctp(now, key, packet);
+                }
                 dtls::Output::Failed(error) => {
                     tracing::warn!(target: "tureen_core::dtls", transport = %transport.id, %error, "DTLS failed");
                     self.end_dtls(key, DtlsState::Failed);
@@ -454,6 +447,7 @@ impl Worker {
             }
         }
         self.scratch.dtls = buffer;
+        has_data
     }
 
     fn end_dtls(&mut self, key: TransportKey, state: DtlsState) {
@@ -487,7 +481,7 @@ impl Worker {
         self.start_sctp(now, key);
     }
 
-    fn on_transport_disconnected(&mut self, key: TransportKey) {
+    pub(super) fn on_transport_disconnected(&mut self, key: TransportKey) {
         self.timers.disarm(Timer::Reports(key));
         self.pause_send_control(key);
         let Some(transport) = self.transports.get_mut(key) else { return };
@@ -503,14 +497,25 @@ impl Worker {
         }
     }
 
-    fn handle_rtp(&mut self, now: Instant, key: TransportKey, data: &mut [u8]) -> Result<(), DropReason> {
+    pub(super) fn handle_rtp(
+        &mut self,
+        now: Instant,
+        key: TransportKey,
+        tuple: &Tuple,
+        data: &mut [u8],
+    ) -> Result<(), DropReason> {
         let transport = self.transports.get_mut(key).ok_or(DropReason::UnknownTuple)?;
         let (header, len) = open_rtp(&mut transport.opener, data)?;
+        if let Link::WebRtc(link) = &mut transport.link
+            && link.ice.handle_traffic(now, tuple)
+        {
+            self.drain_ice(now, key);
+        }
         self.take_rtp(now, key, &header, &data[..len])
     }
 
     /// Finds the Producer of an opened packet and hands it over.
-    fn take_rtp(
+    pub(super) fn take_rtp(
         &mut self,
         now: Instant,
         key: TransportKey,
@@ -536,8 +541,8 @@ impl Worker {
         let (producer_key, found_by) = match transport.listener.find(header, packet, &transport.recv_ids) {
             Found::Known(key) => (key, FoundBy::Ssrc),
             Found::Named(key) => (key, FoundBy::Name),
-            // Alone on a port: its sender has restarted.
-            Found::Unnamed if matches!(transport.link, Link::Plain(_)) && transport.producers.len() == 1 => {
+            // Alone on a port: its sender has restarted. Not by a path that may be a stranger's.
+            Found::Unnamed if transport.producers.len() == 1 && transport.link.is_proven_plain() => {
                 (transport.producers[0], FoundBy::Elimination)
             }
             Found::Unnamed | Found::Unknown => return Err(DropReason::NoProducer),
@@ -677,9 +682,16 @@ impl Worker {
         }
     }
 
-    fn handle_rtcp(&mut self, now: Instant, key: TransportKey, data: &mut [u8]) -> Result<(), DropReason> {
+    pub(super) fn handle_rtcp(
+        &mut self,
+        now: Instant,
+        key: TransportKey,
+        tuple: &Tuple,
+        data: &mut [u8],
+    ) -> Result<(), DropReason> {
         let transport = self.transports.get_mut(key).ok_or(DropReason::UnknownTuple)?;
         let len = open_rtcp(&mut transport.opener, data)?;
+        self.on_authentic(now, key, tuple);
         self.take_rtcp(now, key, &data[..len])
     }
 
@@ -767,6 +779,7 @@ impl Worker {
         if let Some(transport) = self.transports.get_mut(key) {
             transport.feedback_budget.spend(named);
             let room = self.limits.resends_by(&transport.link).saturating_sub(transport.resends.len());
+            self.drops.add(DropReason::RetransmissionsFull, resends.len().saturating_sub(room) as u64);
             transport
                 .resends
                 .extend(resends.iter().take(room).map(|&resend: &Resend| (consumer_key, resend)));
@@ -815,7 +828,10 @@ fn srtp_pair(keys: &SrtpKeys) -> Result<(Sealer, Opener), SrtpError> {
 }
 
 /// Opens an RTP packet in place: its header, and its length without what protection added.
-fn open_rtp(opener: &mut Option<Opener>, data: &mut [u8]) -> Result<(RtpHeader, usize), DropReason> {
+pub(super) fn open_rtp(
+    opener: &mut Option<Opener>,
+    data: &mut [u8],
+) -> Result<(RtpHeader, usize), DropReason> {
     let header = RtpHeader::parse(data).map_err(|_| DropReason::MalformedRtp)?;
     let opener = opener.as_mut().ok_or(DropReason::NoKeys)?;
     let len =
@@ -824,7 +840,7 @@ fn open_rtp(opener: &mut Option<Opener>, data: &mut [u8]) -> Result<(RtpHeader, 
 }
 
 /// Opens a compound RTCP packet in place: its length without what protection added.
-fn open_rtcp(opener: &mut Option<Opener>, data: &mut [u8]) -> Result<usize, DropReason> {
+pub(super) fn open_rtcp(opener: &mut Option<Opener>, data: &mut [u8]) -> Result<usize, DropReason> {
     opener.as_mut().ok_or(DropReason::NoKeys)?.open_rtcp(data).map_err(drop_reason)
 }
 

@@ -21,6 +21,7 @@ mod direct;
 mod egress;
 mod gathering;
 mod ingress;
+mod latching;
 mod layers;
 mod observers;
 mod parameters;

@@ -13,12 +13,14 @@ use crate::api::{
 };
 use crate::data::{DataPath, DataSide, SctpPurpose};
 use crate::dtls::Role;
-use crate::ice::{IceConfig, IceCredentials, IceServer, candidate_priority, local_preference};
+use crate::ice::{
+    CONSENT_TIMEOUTS, IceConfig, IceCredentials, IceServer, candidate_priority, local_preference,
+};
 use crate::io::{SocketId, Tuple};
 use crate::keys::TransportKey;
 use crate::transport::link::Link;
 use crate::transport::pipe::PipeLink;
-use crate::transport::plain::PlainLink;
+use crate::transport::plain::{Evidence, PlainLink};
 use crate::transport::policer::Policer;
 use crate::transport::protection::{Opener, Sealer};
 use crate::transport::webrtc::{LinkSockets, Preferences, WebRtcLink};
@@ -39,6 +41,10 @@ impl Worker {
         match &options.listen {
             Listen::Individual(infos) | Listen::Addresses(infos) => Self::check_listen_infos(infos)?,
             Listen::Server(server) => self.find_server(server)?,
+        }
+        if let Some(timeout) = options.ice_consent_timeout.filter(|time| !CONSENT_TIMEOUTS.contains(time)) {
+            let text = format!("iceConsentTimeout {timeout:?} is not between 10 and 60 s");
+            return Err(RequestError::Invalid(text));
         }
         let data = self.data_side(now, options.sctp.as_ref(), SctpPurpose::DataChannels)?;
         let on_server = matches!(options.listen, Listen::Server(_));
@@ -247,7 +253,7 @@ impl Worker {
             return false;
         }
         let was_connected = link.tuple().is_some();
-        link.latch(tuple);
+        link.latch(tuple, Evidence::Proof);
         let is_rtcp = Some(tuple.socket) == link.rtcp_socket;
         self.latching.remove(&tuple.socket);
         self.tuples.insert(tuple, key);
@@ -442,7 +448,7 @@ impl Worker {
                         Vec::new()
                     }
                 };
-                (link.ice.tuples().to_vec(), sockets)
+                (link.ice.tuples().collect(), sockets)
             }
             Link::Plain(link) => (link.tuples().collect(), link.sockets().collect()),
             Link::Pipe(link) => (link.tuple().into_iter().collect(), vec![link.socket]),

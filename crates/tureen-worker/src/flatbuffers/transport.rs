@@ -1,12 +1,11 @@
 //! What all transports have in common, and each kind of them.
 
-use std::time::Duration;
-
 use tureen_core::api::{
     ConnectPipe, ConnectPlain, CreateDirectTransport, CreatePipeTransport, CreatePlainTransport,
     CreateWebRtcTransport, LinkDump, LinkStats, Listen, PlainConnected, RouterId, SctpDump, SctpOptions,
     TransportDump, TransportId, TransportStats, TransportTrace, WebRtcServerDump,
 };
+use tureen_core::ice::consent_timeout_from_seconds;
 use tureen_core::sctp::MAX_STREAMS;
 use tureen_core::transport::pipe::PIPE_SUITE;
 use tureen_core::types::data_structures as api;
@@ -42,8 +41,7 @@ pub(super) fn read_webrtc_options(
         enable_tcp: from.enable_tcp,
         prefer_udp: from.prefer_udp,
         prefer_tcp: from.prefer_tcp,
-        ice_consent_timeout: (from.ice_consent_timeout > 0)
-            .then(|| Duration::from_secs(from.ice_consent_timeout.into())),
+        ice_consent_timeout: consent_timeout_from_seconds(from.ice_consent_timeout),
         initial_available_outgoing_bitrate: initial_bitrate(&from.base).unwrap_or(Bitrate::ZERO),
         sctp: read_sctp_options(&from.base),
     })

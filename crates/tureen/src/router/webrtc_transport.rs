@@ -5,12 +5,12 @@ mod stats;
 
 use std::fmt;
 use std::sync::{Arc, OnceLock};
-use std::time::Duration;
 
 use event_listener_primitives::{Bag, BagOnce, HandlerId};
 use parking_lot::Mutex;
 use serde::{Deserialize, Serialize};
 use tureen_core::api::{self, CreateWebRtcTransport, LinkDump, Listen, Request, Response, TransportEvent};
+use tureen_core::ice::consent_timeout_from_seconds;
 use tureen_core::units::Bitrate;
 
 pub use self::options::{
@@ -101,8 +101,7 @@ impl WebRtcTransport {
             enable_tcp: options.enable_tcp,
             prefer_udp: options.prefer_udp,
             prefer_tcp: options.prefer_tcp,
-            ice_consent_timeout: Some(Duration::from_secs(options.ice_consent_timeout.into()))
-                .filter(|timeout| !timeout.is_zero()),
+            ice_consent_timeout: consent_timeout_from_seconds(options.ice_consent_timeout),
             initial_available_outgoing_bitrate: Bitrate::bps(options.initial_available_outgoing_bitrate),
             sctp,
         });

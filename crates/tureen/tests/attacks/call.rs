@@ -6,7 +6,7 @@ use futures_lite::future::block_on;
 use tureen::prelude::*;
 use tureen_client::{OutgoingRtp, RecvStreamConfig, SendStreamConfig};
 
-use crate::member::{Member, now};
+use crate::member::{Member, Wire, now};
 use crate::{audio, capabilities, listen_info, router};
 
 const SSRC: u32 = 5000;
@@ -40,6 +40,21 @@ impl Call {
         Self { speaker, listener, sent: 0, router, options, _kept: (producer, consumer, transports) }
     }
 
+    /// A transport of the same WebRtcServer.
+    pub(crate) fn another_transport(&self) -> WebRtcTransport {
+        block_on(self.router.create_webrtc_transport(self.options.clone())).unwrap()
+    }
+
+    /// A socket that one of the members has, once more.
+    pub(crate) fn share_wire(&self) -> Wire {
+        self.speaker.wire.share()
+    }
+
+    /// The transports of the two members.
+    pub(crate) fn transports(&self) -> &[WebRtcTransport; 2] {
+        &self._kept.2
+    }
+
     /// Where both members have connected to.
     pub(crate) fn server(&self) -> SocketAddr {
         self.speaker.remote
@@ -55,6 +70,16 @@ impl Call {
 }
 
 impl Member {
+    /// Sends a packet to another member.
+    pub(crate) fn speak(&mut self, ssrc: u32, listener: &mut Self) {
+        // Twice it is an error, and all the same.
+        let _ = self.session.add_send_stream(SendStreamConfig::new(ssrc, 100, 48_000));
+        let packet = OutgoingRtp { payload: &[5; 60], timestamp: 960, marker: false, audio_level: None };
+        self.session.send_rtp(now(), ssrc, &packet).unwrap();
+        self.turn(false);
+        assert_eq!(listener.hear(), [5; 60]);
+    }
+
     /// Receives a producer on the transport that this member has connected with.
     pub(crate) fn consume(&mut self, transport: &WebRtcTransport, producer: &Producer) -> Consumer {
         let options = ConsumerOptions::new(producer.id(), capabilities());

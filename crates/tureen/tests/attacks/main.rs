@@ -9,6 +9,7 @@ mod feedback;
 #[path = "../member/mod.rs"]
 mod member;
 mod memory;
+mod paths;
 mod plain;
 mod sctp;
 mod sctp_chunks;

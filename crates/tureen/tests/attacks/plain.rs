@@ -135,6 +135,13 @@ impl Feed {
         let expected = self.sockets.each_ref().map(|socket| Some(port(socket)));
         let learned: Vec<_> = self.learned.lock().unwrap().iter().map(TransportTuple::remote_port).collect();
         assert!(learned.iter().all(|port| expected.contains(port)), "{learned:?} of {expected:?}");
+        self.assert_found();
+    }
+
+    /// The endpoint was found.
+    fn assert_found(&self) {
+        let port = |socket: &UdpSocket| socket.local_addr().unwrap().port();
+        let expected = self.sockets.each_ref().map(|socket| Some(port(socket)));
         // The handle hears of it by a notification, which media may overtake.
         let deadline = now() + PATIENCE;
         while self.transport.tuple().remote_port() != expected[0] {
@@ -209,6 +216,67 @@ fn what_is_not_media_never_latches_and_the_first_packet_that_is_does() {
     feed.report();
     feed.exchange();
     feed.assert_true();
+}
+
+#[test]
+fn stranger_that_comes_first_does_not_silence_the_true_endpoint() {
+    let alone = Alone::wait();
+    let mut feed = Feed::new(None);
+    let [rtp, rtcp] = feed.ports();
+    let stranger = socket();
+    let mut foreign = packet(0, &[0xbd; 60]);
+    foreign[8..12].copy_from_slice(&(SSRC + 1).to_be_bytes());
+    let strike = || {
+        stranger.send_to(&foreign, (Ipv4Addr::LOCALHOST, rtp)).unwrap();
+        stranger.send_to(&bye(SSRC + 1), (Ipv4Addr::LOCALHOST, rtcp)).unwrap();
+        2
+    };
+    feed.suffer(strike);
+    feed.exchange();
+    feed.report();
+    feed.exchange();
+    feed.assert_found();
+    alone.assert_undisturbed(|| drop(strike()), || drop(feed.exchange()));
+    feed.assert_found();
+}
+
+#[test]
+fn endpoint_that_only_receives_is_found_by_its_reports_though_a_stranger_comes_first() {
+    let _alone = Alone::wait();
+    let (transport, consumer) = block_on(async {
+        let router = router().await;
+        let sending = router.create_direct_transport(DirectTransportOptions::default()).await.unwrap();
+        let producer = sending.produce(audio(SSRC)).await.unwrap();
+        let mut options = PlainTransportOptions::new(listen_info(Protocol::Udp));
+        options.comedia = true;
+        let transport = router.create_plain_transport(options).await.unwrap();
+        let consume = ConsumerOptions::new(producer.id(), crate::capabilities());
+        let consumer = transport.consume(consume).await.unwrap();
+        (transport, (consumer, producer, sending))
+    });
+    let port = transport.tuple().local_port();
+    let [stranger, endpoint] = [socket(), socket()];
+    let await_remote = |socket: &UdpSocket| {
+        let (expected, deadline) = (socket.local_addr().unwrap().port(), now() + PATIENCE);
+        while transport.tuple().remote_port() != Some(expected) {
+            assert!(now() < deadline, "{:?}", transport.tuple());
+            std::thread::yield_now();
+        }
+    };
+    // The first valid packet is believed until a better one comes: many receivers send nothing else.
+    stranger.send_to(&packet(0, &[0; 20]), (Ipv4Addr::LOCALHOST, port)).unwrap();
+    await_remote(&stranger);
+    endpoint.send_to(&packet(0, &[0; 20]), (Ipv4Addr::LOCALHOST, port)).unwrap();
+    let ssrc = consumer.0.rtp_parameters().encodings[0].ssrc.unwrap();
+    let mut report = vec![0x81, 201, 0, 7, 0, 0, 0, 9];
+    report.extend(ssrc.to_be_bytes());
+    report.extend([0; 20]);
+    endpoint.send_to(&report, (Ipv4Addr::LOCALHOST, port)).unwrap();
+    await_remote(&endpoint);
+    // That settles it.
+    stranger.send_to(&report, (Ipv4Addr::LOCALHOST, port)).unwrap();
+    endpoint.send_to(&report, (Ipv4Addr::LOCALHOST, port)).unwrap();
+    await_remote(&endpoint);
 }
 
 #[test]

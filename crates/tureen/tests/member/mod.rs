@@ -42,19 +42,13 @@ impl Member {
     pub(crate) fn connect(transport: &WebRtcTransport) -> Self {
         let candidate = &transport.ice_candidates()[0];
         let remote = SocketAddr::from((Ipv4Addr::LOCALHOST, candidate.port));
-        let wire = match candidate.protocol {
-            Protocol::Udp => {
-                let socket = UdpSocket::bind((Ipv4Addr::LOCALHOST, 0)).unwrap();
-                socket.set_read_timeout(Some(TURN)).unwrap();
-                Wire::Udp(socket)
-            }
-            Protocol::Tcp => {
-                let stream = TcpStream::connect(remote).unwrap();
-                stream.set_nodelay(true).unwrap();
-                stream.set_read_timeout(Some(TURN)).unwrap();
-                Wire::Tcp(stream, Vec::new())
-            }
-        };
+        Self::connect_by(transport, Wire::open(candidate.protocol, remote))
+    }
+
+    /// Connects with a transport over a socket that is there already.
+    pub(crate) fn connect_by(transport: &WebRtcTransport, wire: Wire) -> Self {
+        let candidate = &transport.ice_candidates()[0];
+        let remote = SocketAddr::from((Ipv4Addr::LOCALHOST, candidate.port));
         let identity = Identity::generate().unwrap();
         let dtls_parameters = identity.dtls_parameters(Role::Client);
         let config = SessionConfig {
@@ -108,6 +102,30 @@ impl Member {
 }
 
 impl Wire {
+    fn open(protocol: Protocol, remote: SocketAddr) -> Self {
+        match protocol {
+            Protocol::Udp => {
+                let socket = UdpSocket::bind((Ipv4Addr::LOCALHOST, 0)).unwrap();
+                socket.set_read_timeout(Some(TURN)).unwrap();
+                Self::Udp(socket)
+            }
+            Protocol::Tcp => {
+                let stream = TcpStream::connect(remote).unwrap();
+                stream.set_nodelay(true).unwrap();
+                stream.set_read_timeout(Some(TURN)).unwrap();
+                Self::Tcp(stream, Vec::new())
+            }
+        }
+    }
+
+    /// The same socket once more.
+    pub(crate) fn share(&self) -> Self {
+        match self {
+            Self::Udp(socket) => Self::Udp(socket.try_clone().unwrap()),
+            Self::Tcp(stream, _) => Self::Tcp(stream.try_clone().unwrap(), Vec::new()),
+        }
+    }
+
     fn send(&mut self, to: SocketAddr, datagram: &[u8]) {
         match self {
             Self::Udp(socket) => assert_eq!(socket.send_to(datagram, to).unwrap(), datagram.len()),

@@ -1,11 +1,14 @@
 //! Behaviour of [`IceServer`], in virtual time.
 
 use std::net::SocketAddr;
+use std::sync::atomic::{AtomicU64, Ordering};
 
 use super::*;
 use crate::io::SocketId;
 
 const ID: [u8; 12] = *b"abcdefghijkl";
+/// Transaction ids are never used twice (RFC 8489 §5).
+static NEXT_ID: AtomicU64 = AtomicU64::new(0);
 const TIMEOUT: Duration = Duration::from_secs(30);
 
 fn credentials(name: &str) -> IceCredentials {
@@ -54,7 +57,9 @@ const fn nominate_and_use(nomination: u32) -> Check {
 impl Check {
     fn bytes(self) -> Vec<u8> {
         let mut out = Vec::new();
-        let mut writer = StunWriter::new(&mut out, StunClass::Request, self.method, ID);
+        let mut id = ID;
+        id[..8].copy_from_slice(&NEXT_ID.fetch_add(1, Ordering::Relaxed).to_be_bytes());
+        let mut writer = StunWriter::new(&mut out, StunClass::Request, self.method, id);
         if self.username {
             writer = writer.username(&format!("{}:peer", self.ufrag)).unwrap();
         }
@@ -217,10 +222,11 @@ fn valid_check_gets_a_protected_response_with_the_mapped_address() {
     for remote in ["192.0.2.1:5000", "[2001:db8::1]:5000"] {
         let mut fixture = Fixture::new();
         let tuple = Tuple { socket: SocketId(1), remote: remote.parse().unwrap() };
-        assert_eq!(fixture.receive(tuple, &PLAIN.bytes()), IceVerdict::Accepted);
+        let request = PLAIN.bytes();
+        assert_eq!(fixture.receive(tuple, &request), IceVerdict::Accepted);
         let response = StunMessage::parse(&fixture.reply).unwrap();
         assert_eq!((response.class(), response.method()), (StunClass::SuccessResponse, BINDING));
-        assert_eq!(response.transaction_id(), ID);
+        assert_eq!(response.transaction_id(), StunMessage::parse(&request).unwrap().transaction_id());
         assert_eq!(response.xor_mapped_address(), Some(tuple.remote));
         assert!(response.has_fingerprint());
         assert!(response.check_integrity(b"first-password"));
@@ -254,7 +260,7 @@ fn invalid_requests_are_refused_by_name_and_change_nothing() {
         assert_eq!(fixture.receive(tuple(1), &request), IceVerdict::Discarded(reason));
         let response = StunMessage::parse(&fixture.reply).unwrap();
         assert_eq!(response.class(), StunClass::ErrorResponse, "{reason:?}");
-        assert_eq!(response.transaction_id(), ID);
+        assert_eq!(response.transaction_id(), StunMessage::parse(&request).unwrap().transaction_id());
         assert_eq!(response.error_code().unwrap().0, code, "{reason:?}");
         assert_eq!(response.check_integrity(b"first-password"), is_protected, "{reason:?}");
         assert!(response.has_fingerprint());
@@ -362,7 +368,7 @@ fn oldest_tuple_that_is_not_selected_gives_way() {
     fixture.events();
     fixture.check(4, PLAIN);
     assert_eq!(fixture.events(), [IceEvent::TupleAdded(tuple(4)), IceEvent::TupleRemoved(tuple(2))]);
-    assert_eq!(fixture.server.tuples(), [tuple(1), tuple(3), tuple(4)]);
+    assert_eq!(fixture.server.tuples().collect::<Vec<_>>(), [tuple(1), tuple(3), tuple(4)]);
     assert_eq!(fixture.server.selected_tuple(), Some(tuple(1)));
     assert!(!fixture.server.accepts(&tuple(2)));
 }
@@ -373,7 +379,7 @@ fn two_tuples_are_kept_even_if_fewer_are_configured() {
     for port in 1..=4 {
         fixture.check(port, USE);
     }
-    assert_eq!(fixture.server.tuples(), [tuple(3), tuple(4)]);
+    assert_eq!(fixture.server.tuples().collect::<Vec<_>>(), [tuple(3), tuple(4)]);
     assert_eq!(fixture.summary(), (IceState::Completed, Some(4)));
 }
 
@@ -387,15 +393,15 @@ fn same_address_on_another_socket_is_another_tuple() {
 #[test]
 fn dtls_selects_a_known_tuple_once_connected() {
     let mut fixture = Fixture::new();
-    fixture.server.force_selected_tuple(tuple(1));
+    fixture.server.force_selected_tuple(fixture.now, tuple(1));
     assert_eq!(fixture.summary(), (IceState::New, None));
     fixture.check(1, PLAIN);
     fixture.check(2, PLAIN);
     fixture.events();
-    fixture.server.force_selected_tuple(tuple(3));
+    fixture.server.force_selected_tuple(fixture.now, tuple(3));
     assert_eq!(fixture.events(), []);
-    fixture.server.force_selected_tuple(tuple(2));
-    fixture.server.force_selected_tuple(tuple(2));
+    fixture.server.force_selected_tuple(fixture.now, tuple(2));
+    fixture.server.force_selected_tuple(fixture.now, tuple(2));
     assert_eq!(fixture.events(), [IceEvent::SelectedTupleChanged(tuple(2))]);
     assert_eq!(fixture.summary(), (IceState::Connected, Some(2)));
 }
@@ -429,37 +435,212 @@ fn newest_tuple_takes_over_from_a_removed_selected_one() {
 }
 
 #[test]
-fn every_valid_check_renews_consent() {
+fn every_valid_check_renews_consent_for_its_path() {
     let mut fixture = Fixture::new();
     assert_eq!(fixture.server.poll_timeout(), None);
     let start = fixture.now;
+    let at = |seconds| start + Duration::from_secs(seconds);
     fixture.check(1, PLAIN);
-    fixture.now = start + Duration::from_secs(29);
-    fixture.server.handle_timeout(fixture.now);
-    fixture.check(2, PLAIN);
-    assert_eq!(fixture.server.poll_timeout(), Some(start + Duration::from_secs(59)));
-    fixture.server.handle_timeout(start + TIMEOUT);
+    fixture.now = at(20);
+    fixture.check(1, PLAIN);
+    assert_eq!(fixture.server.poll_timeout(), Some(at(50)));
+    fixture.server.handle_timeout(at(49));
     assert_eq!(fixture.server.state(), IceState::Connected);
 
     let wrong = Check { password: Some("wrong"), ..PLAIN };
     fixture.receive(tuple(1), &wrong.bytes());
     fixture.wake();
-    assert_eq!(fixture.now, start + Duration::from_secs(59));
+    assert_eq!(fixture.now, at(50));
     assert_eq!(fixture.summary(), (IceState::Disconnected, None));
-    assert_eq!(fixture.server.tuples(), []);
+    assert_eq!(fixture.server.tuples().next(), None);
     assert_eq!(fixture.server.poll_timeout(), None);
 }
 
 #[test]
-fn consent_timeout_is_brought_into_range_or_off() {
-    for (configured, effective) in
-        [(Some(0), Some(10)), (Some(9), Some(10)), (Some(45), Some(45)), (Some(61), Some(60)), (None, None)]
-    {
-        let consent_timeout = configured.map(Duration::from_secs);
+fn path_with_consent_takes_over_from_one_without() {
+    let mut fixture = Fixture::new();
+    let start = fixture.now;
+    let at = |seconds| start + Duration::from_secs(seconds);
+    fixture.check(1, USE);
+    fixture.check(2, PLAIN);
+    fixture.now = at(5);
+    fixture.check(3, PLAIN);
+    fixture.events();
+    fixture.wake();
+    assert_eq!(fixture.now, at(30));
+    let expected = [
+        IceEvent::TupleRemoved(tuple(1)),
+        IceEvent::TupleRemoved(tuple(2)),
+        IceEvent::SelectedTupleChanged(tuple(3)),
+    ];
+    assert_eq!(fixture.events(), expected);
+    assert_eq!(fixture.server.state(), IceState::Completed);
+    fixture.wake();
+    assert_eq!((fixture.now, fixture.summary()), (at(35), (IceState::Disconnected, None)));
+}
+
+#[test]
+fn checked_path_takes_over_from_a_quiet_one() {
+    for (timeout, wait) in [(Some(TIMEOUT), 7), (None, 7)] {
+        let config = IceConfig { consent_timeout: timeout, ..IceConfig::default() };
+        let mut fixture = Fixture::with_config(config);
+        let start = fixture.now;
+        fixture.check(1, USE);
+        for second in 1..wait {
+            fixture.now = start + Duration::from_secs(second);
+            fixture.check(2, PLAIN);
+            assert_eq!(fixture.summary(), (IceState::Completed, Some(1)), "after {second} s");
+        }
+        fixture.now = start + Duration::from_secs(wait);
+        fixture.check(2, PLAIN);
+        assert_eq!(fixture.summary(), (IceState::Completed, Some(2)));
+    }
+}
+
+#[test]
+fn selection_does_not_swing_between_two_living_paths() {
+    let mut fixture = Fixture::new();
+    let start = fixture.now;
+    fixture.check(1, USE);
+    fixture.check(2, PLAIN);
+    fixture.events();
+    // Consent by the one as seldom as RFC 7675 allows, and keepalives by the other.
+    for second in 1..120 {
+        fixture.now = start + Duration::from_secs(second);
+        fixture.server.handle_timeout(fixture.now);
+        if second % 6 == 0 {
+            fixture.check(1, PLAIN);
+        }
+        if second % 5 == 0 {
+            fixture.check(2, PLAIN);
+        }
+    }
+    assert_eq!(fixture.events(), []);
+    // Authenticated packets alone keep a path, too.
+    for _ in 0..120 {
+        fixture.now += Duration::from_millis(200);
+        fixture.check(2, PLAIN);
+        fixture.server.handle_traffic(fixture.now, &tuple(1));
+    }
+    assert_eq!(fixture.events(), []);
+}
+
+#[test]
+fn authenticated_packets_show_where_the_peer_is() {
+    let mut fixture = Fixture::new();
+    let start = fixture.now;
+    fixture.check(1, USE);
+    fixture.check(2, PLAIN);
+    assert!(!fixture.server.handle_traffic(start, &tuple(1)));
+    fixture.events();
+    // Some are late when the peer has moved, or reordered.
+    fixture.now = start + Duration::from_millis(1900);
+    fixture.check(1, PLAIN);
+    assert!(!fixture.server.handle_traffic(fixture.now, &tuple(2)));
+    fixture.now = start + Duration::from_secs(2);
+    assert!(!fixture.server.handle_traffic(fixture.now, &tuple(3)), "no check has come from there");
+    assert!(fixture.server.handle_traffic(fixture.now, &tuple(2)));
+    assert_eq!(fixture.events(), [IceEvent::SelectedTupleChanged(tuple(2))]);
+    assert_eq!(
+        fixture.server.poll_timeout(),
+        Some(start + TIMEOUT),
+        "consent for that path is of its last check"
+    );
+    // Not back again by a stray one.
+    assert!(!fixture.server.handle_traffic(fixture.now + Duration::from_secs(1), &tuple(1)));
+}
+
+#[test]
+fn overheard_checks_move_nothing() {
+    let mut fixture = Fixture::new();
+    let nominating = USE.bytes();
+    fixture.receive(tuple(1), &nominating);
+    fixture.events();
+    // From elsewhere: not even answered.
+    let verdict = fixture.receive(tuple(66), &nominating);
+    assert_eq!(verdict, IceVerdict::Discarded(StunDiscard::Replayed));
+    assert!(fixture.reply.is_empty() && !fixture.server.accepts(&tuple(66)));
+    // From a path that the peer has left.
+    fixture.check(2, USE);
+    fixture.events();
+    assert_eq!(fixture.receive(tuple(1), &nominating), IceVerdict::Accepted);
+    assert_eq!(fixture.summary(), (IceState::Completed, Some(2)));
+    // A flood of checks does not make the agent remember without end.
+    for _ in 0..1000 {
+        fixture.check(2, USE);
+    }
+    assert_eq!(fixture.server.transactions.len(), MAX_TRANSACTIONS);
+}
+
+#[test]
+fn replayed_nomination_is_undone_by_the_peers_own_packets() {
+    let mut fixture = Fixture::new();
+    fixture.check(1, USE);
+    // So old that its transaction id is forgotten.
+    fixture.check(66, USE);
+    assert_eq!(fixture.summary().1, Some(66));
+    for _ in 0..30 {
+        fixture.now += Duration::from_millis(100);
+        fixture.server.handle_traffic(fixture.now, &tuple(1));
+    }
+    assert_eq!(fixture.summary().1, Some(1));
+}
+
+#[test]
+fn path_of_another_transport_is_taken_by_nomination_or_when_it_is_quiet() {
+    let cases = [
+        (Hold::Quiet, PLAIN, IceVerdict::Accepted),
+        (Hold::Quiet, USE, IceVerdict::Accepted),
+        (Hold::Checked, PLAIN, IceVerdict::Answered),
+        (Hold::Checked, USE, IceVerdict::Accepted),
+        (Hold::Checked, nominate(1), IceVerdict::Accepted),
+        (Hold::Checked, nominate(0), IceVerdict::Answered),
+        (Hold::Live, USE, IceVerdict::Answered),
+        (Hold::Live, Check { password: Some("wrong"), ..USE }, WRONG),
+        (Hold::Quiet, Check { password: Some("wrong"), ..USE }, WRONG),
+    ];
+    const WRONG: IceVerdict = IceVerdict::Discarded(StunDiscard::WrongIntegrity);
+    for (hold, check, expected) in cases {
+        let mut fixture = Fixture::new();
+        let bytes = check.bytes();
+        let message = StunMessage::parse(&bytes).unwrap();
+        let verdict =
+            fixture.server.handle_contested_stun(fixture.now, tuple(1), hold, &message, &mut fixture.reply);
+        assert_eq!(verdict, expected, "{hold:?}");
+        assert!(!fixture.reply.is_empty());
+        assert_eq!(fixture.server.accepts(&tuple(1)), expected == IceVerdict::Accepted);
+    }
+}
+
+#[test]
+fn hold_on_a_path_follows_checks_and_packets() {
+    let mut fixture = Fixture::new();
+    let start = fixture.now;
+    let at = |ms| start + Duration::from_millis(ms);
+    let hold = |fixture: &Fixture, ms| fixture.server.hold(at(ms), &tuple(1));
+    assert_eq!(hold(&fixture, 0), Hold::Quiet);
+    fixture.check(1, PLAIN);
+    assert_eq!(
+        (hold(&fixture, 0), hold(&fixture, 6999), hold(&fixture, 7000)),
+        (Hold::Checked, Hold::Checked, Hold::Quiet)
+    );
+    fixture.server.handle_traffic(at(100), &tuple(1));
+    assert_eq!((hold(&fixture, 1099), hold(&fixture, 1100)), (Hold::Live, Hold::Checked));
+}
+
+#[test]
+fn seconds_of_mediasoup_are_brought_into_range_or_are_off() {
+    for (seconds, expected) in [(0, None), (1, Some(10)), (10, Some(10)), (45, Some(45)), (61, Some(60))] {
+        assert_eq!(consent_timeout_from_seconds(seconds), expected.map(Duration::from_secs));
+    }
+}
+
+#[test]
+fn consent_timeout_counts_from_the_last_check() {
+    for consent_timeout in [Some(Duration::from_secs(45)), None] {
         let mut fixture = Fixture::with_config(IceConfig { consent_timeout, ..IceConfig::default() });
         fixture.check(1, PLAIN);
-        let expected = effective.map(|seconds| fixture.now + Duration::from_secs(seconds));
-        assert_eq!(fixture.server.poll_timeout(), expected);
+        assert_eq!(fixture.server.poll_timeout(), consent_timeout.map(|time| fixture.now + time));
     }
 }
 
@@ -544,7 +725,7 @@ fn undrained_events_are_bounded() {
     });
     assert!(refused.is_some());
     for port in 0..1000 {
-        fixture.server.force_selected_tuple(tuple(port));
+        fixture.server.force_selected_tuple(fixture.now, tuple(port));
         fixture.server.remove_tuple(fixture.now, &tuple(port));
     }
     assert!(fixture.events().len() < 64);

@@ -53,7 +53,8 @@ pub struct WebRtcTransportOptions {
     pub prefer_udp: bool,
     /// Give TCP candidates the higher priority. Default false.
     pub prefer_tcp: bool,
-    /// Seconds without a connectivity check after which ICE is disconnected (RFC 7675). 0 is never. Default 30.
+    /// Seconds without a connectivity check after which ICE is disconnected (RFC 7675), 10 to 60: what is less or more is
+    /// brought into that range, as in mediasoup. 0 is never. Default 30.
     pub ice_consent_timeout: u8,
     /// Carry data channels. Default false.
     pub enable_sctp: bool,
