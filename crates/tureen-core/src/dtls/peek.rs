@@ -7,6 +7,9 @@ use std::ops::Range;
 const RECORD_HEADER_LEN: usize = 13;
 /// No handshake has this many records in clear, with all its retransmissions.
 const MAX_PLAINTEXT_RECORDS: u64 = 1 << 16;
+/// Most records of a datagram. A flight of the longest handshake has six, each of which costs the library a lot more than
+/// its few bytes of junk cost an attacker.
+const MAX_RECORDS: usize = 16;
 /// Longest ClientHello that is put together, in bytes: it fits in one record (RFC 6347 §4.1). With a post-quantum key
 /// share they have some 2000.
 const MAX_CLIENT_HELLO: usize = (1 << 14) - FRAGMENT_HEADER_LEN;
@@ -169,25 +172,28 @@ impl ClientHello {
     }
 }
 
-/// Whether a datagram is a sequence of whole and plausible DTLS records. The libraries are less careful with what comes
+/// Whether a datagram is a sequence of a few whole and plausible DTLS records. The libraries are less careful with what comes
 /// in clear: dimpl lets a wild sequence number move its replay window; libssl gives up on a bad fragment length.
 pub fn is_plausible(datagram: &[u8]) -> bool {
     let mut reader = Reader(datagram);
+    let mut records = 0;
     while !reader.0.is_empty() {
-        let plausible = match reader.record() {
-            Some(Record::Encrypted) => true,
-            Some(Record::Plaintext { header, contents }) => {
-                header.sequence < MAX_PLAINTEXT_RECORDS
-                    && match header.kind {
-                        CONTENT_CHANGE_CIPHER_SPEC => contents == [1],
-                        CONTENT_ALERT => contents.len() == 2,
-                        CONTENT_HANDSHAKE => are_fragments(contents),
-                        CONTENT_ACK => true,
-                        _ => false,
-                    }
-            }
-            None => false,
-        };
+        records += 1;
+        let plausible = records <= MAX_RECORDS
+            && match reader.record() {
+                Some(Record::Encrypted) => true,
+                Some(Record::Plaintext { header, contents }) => {
+                    header.sequence < MAX_PLAINTEXT_RECORDS
+                        && match header.kind {
+                            CONTENT_CHANGE_CIPHER_SPEC => contents == [1],
+                            CONTENT_ALERT => contents.len() == 2,
+                            CONTENT_HANDSHAKE => are_fragments(contents),
+                            CONTENT_ACK => true,
+                            _ => false,
+                        }
+                }
+                None => false,
+            };
         if !plausible {
             return false;
         }
@@ -508,6 +514,13 @@ mod tests {
             assert_eq!(is_plausible(&all[..len]), whole, "{len} bytes");
         }
         assert_eq!(records(&all).collect::<Vec<_>>(), [&plain[..], &encrypted12, &unified, &short]);
+    }
+
+    #[test]
+    fn datagrams_of_many_records_are_not_plausible() {
+        let record = [20, 0xfe, 0xfd, 0, 0, 0, 0, 0, 0, 0, 0, 0, 1, 1];
+        assert!(is_plausible(&record.repeat(MAX_RECORDS)));
+        assert!(!is_plausible(&record.repeat(MAX_RECORDS + 1)));
     }
 
     #[test]
