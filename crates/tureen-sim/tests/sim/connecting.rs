@@ -3,9 +3,10 @@
 use std::time::Duration;
 
 use tureen_client::{Event, FailureReason, Identity};
-use tureen_core::api::{Notification, Request, Response, TransportEvent, TransportId};
+use tureen_core::api::{LinkDump, Notification, Request, Response, TransportEvent, TransportId};
 use tureen_core::dtls::{DtlsError, Role};
-use tureen_core::types::data_structures::{DtlsState, IceState};
+use tureen_core::types::data_structures::{DtlsState, IceParameters, IceState};
+use tureen_core::wire::stun::{BINDING, StunClass, StunWriter};
 use tureen_sim::{Call, LinkConfig};
 
 use crate::{MS, assert_numbered_like_the_source, even_video, good_link, received};
@@ -140,6 +141,60 @@ fn client_that_changes_its_address_is_followed() {
     let late = packets.iter().filter(|packet| packet.at > Duration::from_secs(10)).count();
     assert!(late > 300, "{late}");
     assert_numbered_like_the_source(&packets);
+}
+
+/// A connectivity check that nominates nothing, as of clients whose keepalives leave USE-CANDIDATE out.
+fn plain_check(ice: &IceParameters, id: u8) -> Vec<u8> {
+    let mut out = Vec::new();
+    StunWriter::new(&mut out, StunClass::Request, BINDING, [id; 12])
+        .username(&format!("{}:abcd", ice.username_fragment))
+        .unwrap()
+        .ice_controlling(1)
+        .priority(1)
+        .finish_with_integrity(ice.password.as_bytes());
+    out
+}
+
+#[test]
+fn peer_that_checks_from_elsewhere_without_nominating_is_followed_once_its_path_is_quiet() {
+    for falls_silent in [true, false] {
+        let mut call = Call::new(6);
+        let node = call.join(Role::Client, good_link());
+        call.connect(&[node]);
+        let transport = call.transport(node).clone();
+        let Response::TransportDump(dump) = call.request(Request::DumpTransport(transport.clone())) else {
+            panic!("no dump")
+        };
+        let LinkDump::WebRtc(dump) = dump.link else { panic!("no WebRtcTransport") };
+        let begun = call.network.elapsed();
+        if falls_silent {
+            call.network.set_links(node, good_link().with_loss(1.0), good_link());
+        }
+        let elsewhere = ([203, 0, 113, 9], 999).into();
+        for id in 1..=12 {
+            call.network.inject(
+                elsewhere,
+                ([10, 0, 0, 1], 40_000).into(),
+                plain_check(&dump.ice_parameters, id),
+            );
+            call.network.run_for(Duration::from_secs(1));
+        }
+        let moves: Vec<_> = transport_events(&call, &transport)
+            .filter(|(at, _)| *at > begun)
+            .filter_map(|(at, event)| match event {
+                TransportEvent::IceSelectedTuple(tuple) => Some((at - begun, tuple.remote_ip())),
+                _ => None,
+            })
+            .collect();
+        match moves[..] {
+            [(after, ip)] if falls_silent => {
+                assert_eq!(ip, Some([203, 0, 113, 9].into()));
+                assert!((Duration::from_secs(4)..Duration::from_secs(9)).contains(&after), "{after:?}");
+            }
+            [] if !falls_silent => {}
+            _ => panic!("{moves:?}, silent: {falls_silent}"),
+        }
+    }
 }
 
 #[test]

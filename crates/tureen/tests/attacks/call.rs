@@ -47,7 +47,7 @@ impl Call {
 
     /// A socket that one of the members has, once more.
     pub(crate) fn share_wire(&self) -> Wire {
-        self.speaker.wire.share()
+        share(&self.speaker.wire)
     }
 
     /// The transports of the two members.
@@ -66,6 +66,14 @@ impl Call {
         let payload = self.sent.to_be_bytes().repeat(15);
         self.speaker.send(self.sent, &payload);
         assert_eq!(self.listener.hear(), payload);
+    }
+}
+
+/// The same socket once more.
+pub(crate) fn share(wire: &Wire) -> Wire {
+    match wire {
+        Wire::Udp(socket) => Wire::Udp(socket.try_clone().unwrap()),
+        Wire::Tcp(stream, _) => Wire::Tcp(stream.try_clone().unwrap(), Vec::new()),
     }
 }
 

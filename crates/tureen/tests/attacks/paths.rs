@@ -7,7 +7,7 @@ use tureen::data_structures::IceState;
 use tureen::prelude::*;
 use tureen_core::wire::stun::{BINDING, StunClass, StunWriter};
 
-use crate::call::Call;
+use crate::call::{Call, share};
 use crate::member::{Member, PATIENCE, Wire, now};
 use crate::memory::Alone;
 use crate::{audio, listen_info, router};
@@ -61,7 +61,7 @@ fn second_transport_of_one_port_takes_it_over() {
             (first, second, listening, producer)
         });
         // The client begins anew and has nothing left of the first session but its socket.
-        let wire = Member::connect(&first).wire.share();
+        let wire = share(&Member::connect(&first).wire);
         assert_eq!(first.ice_state(), IceState::Completed);
         let mut speaker = Member::connect_by(&second, wire);
         await_state(&first, IceState::Disconnected);

@@ -236,7 +236,10 @@ fn stranger_that_comes_first_does_not_silence_the_true_endpoint() {
     feed.report();
     feed.exchange();
     feed.assert_found();
-    alone.assert_undisturbed(|| drop(strike()), || drop(feed.exchange()));
+    let attack = || {
+        strike();
+    };
+    alone.assert_undisturbed(attack, || drop(feed.exchange()));
     feed.assert_found();
 }
 

@@ -118,14 +118,6 @@ impl Wire {
         }
     }
 
-    /// The same socket once more.
-    pub(crate) fn share(&self) -> Self {
-        match self {
-            Self::Udp(socket) => Self::Udp(socket.try_clone().unwrap()),
-            Self::Tcp(stream, _) => Self::Tcp(stream.try_clone().unwrap(), Vec::new()),
-        }
-    }
-
     fn send(&mut self, to: SocketAddr, datagram: &[u8]) {
         match self {
             Self::Udp(socket) => assert_eq!(socket.send_to(datagram, to).unwrap(), datagram.len()),
