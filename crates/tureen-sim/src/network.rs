@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 use tureen_client::media::Stamp;
 use tureen_client::{Event, Received, Session, SessionConfig};
 use tureen_core::api::{Injection, Notification, Request, RequestError, RequestId, Response};
-use tureen_core::dtls::{Certificate, DtlsOptions};
+use tureen_core::dtls::{Backend, Certificate, DtlsOptions};
 use tureen_core::io::{Datagram, SocketCommand, SocketId, Tuple};
 use tureen_core::wire::codecs::vp8;
 use tureen_core::worker::{Limits, Output, Worker, WorkerConfig};
@@ -114,8 +114,9 @@ impl Network {
     pub fn with_limits(seed: u64, limits: Limits) -> Self {
         let start = Instant::now();
         let certificate = Certificate::generate().expect("the system has randomness");
-        let config =
-            WorkerConfig { certificate, dtls: DtlsOptions::default(), limits, seed: seed_bytes(seed) };
+        // OpenSSL, which other members of the workspace may build in, retransmits by the system's clock.
+        let dtls = DtlsOptions { backend: Backend::Dimpl, ..DtlsOptions::default() };
+        let config = WorkerConfig { certificate, dtls, limits, seed: seed_bytes(seed) };
         Self {
             seed,
             start,
