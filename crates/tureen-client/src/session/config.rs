@@ -5,8 +5,8 @@ use std::sync::Arc;
 
 use tureen_core::api::SctpOptions;
 use tureen_core::dtls::{
-    Certificate, CertificateError, DtlsConfig, DtlsError, DtlsOptions, Fingerprint, FingerprintAlgorithm,
-    Role,
+    Backend, Certificate, CertificateError, DtlsConfig, DtlsError, DtlsOptions, Fingerprint,
+    FingerprintAlgorithm, Role,
 };
 use tureen_core::ice::IceCredentials;
 use tureen_core::sctp::SendError;
@@ -97,14 +97,15 @@ impl Identity {
         Ok(Self { dtls: Arc::new(DtlsConfig::new(certificate.clone(), options)?), certificate })
     }
 
-    /// A new self-signed certificate with the default DTLS options.
+    /// A new self-signed certificate with the default DTLS options, but always dimpl: a session is driven by the caller's
+    /// time, and OpenSSL, which the build may have for servers, retransmits by the system's clock.
     ///
     /// # Errors
     /// The system's random source fails.
     pub fn generate() -> Result<Self, CertificateError> {
         let certificate = Certificate::generate()?;
-        Ok(Self::new(certificate, DtlsOptions::default())
-            .expect("the default options suit an ECDSA certificate"))
+        let options = DtlsOptions { backend: Backend::Dimpl, ..DtlsOptions::default() };
+        Ok(Self::new(certificate, options).expect("the default options suit an ECDSA certificate"))
     }
 
     /// The certificate's fingerprints, strongest last, with `role`.
