@@ -83,7 +83,7 @@ pub enum DropReason {
 }
 
 impl DropReason {
-    const ALL: [(Self, &'static str); 25] = [
+    const ALL: &[(Self, &'static str)] = &[
         (Self::UnknownProtocol, "unknown-protocol"),
         (Self::MalformedStun, "malformed-stun"),
         (Self::RefusedStun, "refused-stun"),
