@@ -281,7 +281,7 @@ fn long_message_without_its_first_fragment_arrives_once_that_comes() {
         pair.send(0, ordered(1), &long);
         let first = pair.ends[0].poll_packet(pair.now).expect("DATA");
         pair.run(Duration::from_secs(20));
-        assert_eq!(pair.received(1)[&1], [long.clone()], "{} bytes are lost", first.len());
+        assert_eq!(pair.received(1)[&1], vec![long.clone()], "{} bytes are lost", first.len());
     }
 }
 
