@@ -13,8 +13,10 @@ pub mod congestion;
 mod link;
 mod network;
 mod source;
+mod trace;
 
 pub use call::{Call, Consumption, Produced, Production, ROUTER};
 pub use link::{Link, LinkConfig, LinkStats, Loss};
 pub use network::{Network, NodeId, Observed, UNIX};
 pub use source::{AudioConfig, VideoConfig};
+pub use trace::Trace;

@@ -15,6 +15,7 @@ use tureen_core::worker::{Limits, Output, Worker, WorkerConfig};
 
 use crate::link::{Link, LinkConfig, LinkStats};
 use crate::source::Source;
+use crate::trace::Trace;
 
 /// A session of a [`Network`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -67,6 +68,7 @@ pub struct Network {
     responses: HashMap<RequestId, Result<Response, RequestError>>,
     notifications: Vec<(Duration, Notification)>,
     buffer: Vec<u8>,
+    trace: Option<Trace>,
 }
 
 #[derive(Debug)]
@@ -134,6 +136,7 @@ impl Network {
             responses: HashMap::new(),
             notifications: Vec::new(),
             buffer: vec![0; 64 << 10],
+            trace: None,
         }
     }
 
@@ -292,6 +295,16 @@ impl Network {
         self.overheard.get_mut(&address).map(std::mem::take).unwrap_or_default()
     }
 
+    /// Writes down what the engine puts out from now on.
+    pub fn start_trace(&mut self) {
+        self.trace = Some(Trace::default());
+    }
+
+    /// Ends the trace of [`start_trace`](Self::start_trace).
+    pub fn end_trace(&mut self) -> Option<Trace> {
+        self.trace.take()
+    }
+
     /// Runs for `time`.
     ///
     /// # Panics
@@ -385,7 +398,7 @@ impl Network {
             }
         }
         if self.worker.poll_timeout().is_some_and(|due| due <= now) {
-            self.worker.handle_timeout(now);
+            engine::handle_timeout(&mut self.worker, now);
             self.drain_worker();
         }
     }
@@ -428,7 +441,7 @@ impl Network {
                 batch.push((Tuple { socket, remote: from }, data));
             }
             let datagrams = batch.iter_mut().map(|(tuple, data)| Datagram { tuple: *tuple, data });
-            self.worker.handle_datagrams(self.now, datagrams);
+            engine::handle_datagrams(&mut self.worker, self.now, datagrams);
             self.drain_worker();
         }
     }
@@ -459,8 +472,9 @@ impl Network {
 
     fn drain_worker(&mut self) {
         let mut buffer = std::mem::take(&mut self.buffer);
+        let at = self.elapsed();
         loop {
-            while let Some(transmit) = self.worker.poll_transmit(self.now, &mut buffer) {
+            while let Some(transmit) = engine::poll_transmit(&mut self.worker, self.now, &mut buffer) {
                 let Some(from) = self.near_end(transmit.tuple.socket) else { continue };
                 for datagram in buffer[..transmit.len].chunks(transmit.segment_size) {
                     self.send_down(from, transmit.tuple.remote, datagram);
@@ -483,10 +497,16 @@ impl Network {
                     self.streams.retain(|_, stream| *stream != id);
                 }
                 Output::Response(id, result) => {
+                    if let Some(trace) = &mut self.trace {
+                        let refused = result.as_ref().err();
+                        trace.response(at, id.0, refused.map(|error| error as &dyn std::fmt::Display));
+                    }
                     self.responses.insert(id, result);
                 }
                 Output::Notification(notification) => {
-                    let at = self.elapsed();
+                    if let Some(trace) = &mut self.trace {
+                        trace.notification(at, &notification);
+                    }
                     self.notifications.push((at, notification));
                 }
             }
@@ -502,6 +522,10 @@ impl Network {
 
     /// To a session over its link, to who listens at once; to anywhere else, nowhere.
     fn send_down(&mut self, from: SocketAddr, to: SocketAddr, datagram: &[u8]) {
+        if self.trace.is_some() {
+            let (at, encrypted) = (self.elapsed(), !self.overheard.contains_key(&to));
+            self.trace.iter_mut().for_each(|trace| trace.datagram(at, to, datagram, encrypted));
+        }
         if let Some(overheard) = self.overheard.get_mut(&to) {
             overheard.push(datagram.to_vec());
             return;
@@ -518,6 +542,34 @@ impl Network {
             self.flights += 1;
             self.in_flight.push(Reverse(Flight { at, number, from, to, data: datagram.to_vec() }));
         }
+    }
+}
+
+/// The calls into the engine that packets take. They are not inlined, so that `scripts/count-instructions` can count what
+/// is executed in them and nowhere else.
+mod engine {
+    use std::time::Instant;
+
+    use tureen_core::io::{Datagram, Transmit};
+    use tureen_core::worker::Worker;
+
+    #[inline(never)]
+    pub(super) fn handle_datagrams<'a>(
+        worker: &mut Worker,
+        now: Instant,
+        datagrams: impl Iterator<Item = Datagram<'a>>,
+    ) {
+        worker.handle_datagrams(now, datagrams);
+    }
+
+    #[inline(never)]
+    pub(super) fn handle_timeout(worker: &mut Worker, now: Instant) {
+        worker.handle_timeout(now);
+    }
+
+    #[inline(never)]
+    pub(super) fn poll_transmit(worker: &mut Worker, now: Instant, buffer: &mut [u8]) -> Option<Transmit> {
+        worker.poll_transmit(now, buffer)
     }
 }
 

@@ -1,0 +1,78 @@
+//! What an engine puts out in a simulation, line by line, so that two versions of it can be compared.
+
+use std::fmt::Write as _;
+use std::net::SocketAddr;
+use std::time::Duration;
+
+use tureen_core::api::{Notification, TransportEvent};
+use tureen_core::demux::{PacketKind, classify};
+use tureen_core::wire::rtp::RtpHeader;
+
+/// Lines of text, one for each datagram, response and notification of the engine, in their order.
+///
+/// Keys and DTLS records differ from run to run, because the DTLS library has a randomness of its own. So a line holds of
+/// each datagram only its parts that a seed determines: of STUN and of everything unencrypted all bytes, of SRTP the header
+/// and the length, of SRTCP the first header and the length, of DTLS nothing.
+#[derive(Debug, Default)]
+pub struct Trace {
+    text: String,
+    lines: usize,
+}
+
+impl Trace {
+    /// All lines.
+    pub fn text(&self) -> &str {
+        &self.text
+    }
+
+    /// How many lines there are.
+    pub fn lines(&self) -> usize {
+        self.lines
+    }
+
+    pub(crate) fn datagram(&mut self, at: Duration, to: SocketAddr, datagram: &[u8], encrypted: bool) {
+        let len = datagram.len();
+        let kind = classify(datagram);
+        let told = match (kind, encrypted) {
+            (PacketKind::Dtls, _) => return self.line(at, format_args!("{to} dtls")),
+            (PacketKind::Rtp, true) => RtpHeader::parse(datagram).map_or(12, |header| header.len()),
+            (PacketKind::Rtcp, true) => 8,
+            _ => len,
+        };
+        let told = datagram.get(..told).unwrap_or(datagram);
+        let what = match kind {
+            PacketKind::Stun => "stun",
+            PacketKind::Rtp => "rtp",
+            PacketKind::Rtcp => "rtcp",
+            PacketKind::Dtls | PacketKind::Unknown => "other",
+        };
+        let mut hex = String::new();
+        for byte in told.iter().take(48) {
+            write!(hex, "{byte:02x}").expect("a string takes everything");
+        }
+        self.line(at, format_args!("{to} {what} {len} {hex} {:08x}", crc32fast::hash(told)));
+    }
+
+    pub(crate) fn notification(&mut self, at: Duration, notification: &Notification) {
+        match notification {
+            // The certificate of the remote side is made anew in each run.
+            Notification::Transport(id, TransportEvent::DtlsState { state, .. }) => {
+                self.line(at, format_args!("{id:?} {state:?}"));
+            }
+            _ => self.line(at, format_args!("{notification:?}")),
+        }
+    }
+
+    pub(crate) fn response(&mut self, at: Duration, request: u64, refused: Option<&dyn std::fmt::Display>) {
+        match refused {
+            None => self.line(at, format_args!("response {request}")),
+            Some(error) => self.line(at, format_args!("response {request}: {error}")),
+        }
+    }
+
+    fn line(&mut self, at: Duration, rest: std::fmt::Arguments<'_>) {
+        writeln!(self.text, "{:>10}.{:03} {rest}", at.as_micros(), at.subsec_nanos() % 1000)
+            .expect("a string takes everything");
+        self.lines += 1;
+    }
+}
