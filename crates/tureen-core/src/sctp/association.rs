@@ -98,7 +98,7 @@ impl Association {
                 _ => {}
             }
         }
-        self.receiver.end_packet(now);
+        self.receiver.end_packet(now, packet.len());
         if self.sender.buffered_in_all() < buffered {
             self.outgoing_resets.look_again();
         }

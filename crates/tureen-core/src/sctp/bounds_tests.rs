@@ -103,6 +103,26 @@ fn fragments_behind_a_missing_one_are_bounded_and_cost_the_same_each() {
 }
 
 #[test]
+fn answers_to_single_chunks_are_never_longer_than_these() {
+    let mut attack = Attack::new(OPTIONS);
+    let mut sent = 0;
+    // Each makes a gap, then each is a duplicate beside many gaps.
+    for number in (0..2).flat_map(|_| 1..200) {
+        let mut packet = attack.packet();
+        let tsn = attack.tsn.wrapping_add(2 * number);
+        packet.append_data(&DataChunk { tsn, ..chunk(MIDDLE) });
+        sent += packet.len();
+        attack.strike(packet);
+        let answered: usize = attack.answers.iter().map(Bytes::len).sum();
+        assert!(answered <= sent, "{answered} bytes for {sent} at chunk {number}");
+    }
+    // Whoever has sent more than that is told of all gaps that a SACK tells.
+    attack.send(200..400, |number| (2 * number, chunk(MIDDLE)));
+    assert_eq!(attack.told().1, 20);
+    attack.assert_alive();
+}
+
+#[test]
 fn messages_behind_a_missing_one_are_bounded() {
     let streams: [fn(u32) -> u16; 2] = [|_| 0, |n| n as u16];
     for stream_of in streams {

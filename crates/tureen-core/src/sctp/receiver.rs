@@ -25,6 +25,10 @@ const MAX_RANGES: usize = 256;
 const MAX_DISTANCE: u64 = u16::MAX as u64;
 /// Ranges and duplicates that one SACK tells, as many as libwebrtc tells: an answer stays small beside what it answers.
 const MAX_REPORTED: usize = 20;
+/// The most that packets without many gaps save up for the SACKs of those that have them, bytes.
+const MAX_CREDIT: usize = 4096;
+/// A packet with a SACK that tells no range and no duplicate, bytes.
+const LEAST_SACK: usize = 28;
 /// How long an acknowledgement may wait for another packet (RFC 9260 §6.2).
 const ACK_DELAY: Duration = Duration::from_millis(200);
 
@@ -59,6 +63,8 @@ pub(super) struct Receiver {
     /// Bytes of `partial` and `waiting`.
     kept: usize,
     duplicates: Vec<u32>,
+    /// Bytes that came and were not answered: SACKs tell no more than these pay for.
+    credit: usize,
     ack: Ack,
     /// The packet at hand had chunks to acknowledge, and one of them asks for haste.
     touched: bool,
@@ -120,6 +126,7 @@ impl Receiver {
             streams: BTreeMap::new(),
             kept: 0,
             duplicates: Vec::new(),
+            credit: 0,
             ack: Ack::Idle,
             touched: false,
             hasty: false,
@@ -188,11 +195,12 @@ impl Receiver {
         }
     }
 
-    /// Ends what one packet did: when will it be acknowledged?
-    pub(super) fn end_packet(&mut self, now: Instant) {
+    /// Ends what one packet of `len` bytes did: when will it be acknowledged?
+    pub(super) fn end_packet(&mut self, now: Instant, len: usize) {
         if !std::mem::take(&mut self.touched) {
             return;
         }
+        self.credit = (self.credit + len).min(MAX_CREDIT);
         let hasty = std::mem::take(&mut self.hasty) || !self.ranges.is_empty();
         self.ack = match self.ack {
             Ack::Idle if !hasty => Ack::Delayed(now + ACK_DELAY),
@@ -219,7 +227,11 @@ impl Receiver {
             return None;
         }
         self.ack = Ack::Idle;
-        let ranges = &self.ranges[..self.ranges.len().min(MAX_REPORTED)];
+        // All SACKs together are never longer than what they acknowledge. Ranges come first, the lowest one always.
+        let affordable = (self.credit.saturating_sub(LEAST_SACK) / 4).max(1);
+        let ranges = &self.ranges[..self.ranges.len().min(MAX_REPORTED).min(affordable)];
+        self.duplicates.truncate(affordable.saturating_sub(ranges.len()));
+        self.credit = self.credit.saturating_sub(LEAST_SACK + 4 * (ranges.len() + self.duplicates.len()));
         let mut value = Vec::with_capacity(12 + 4 * (ranges.len() + self.duplicates.len()));
         value.extend_from_slice(&self.cumulative_tsn().to_be_bytes());
         value.extend_from_slice(&self.window().to_be_bytes());

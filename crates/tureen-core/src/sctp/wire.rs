@@ -268,6 +268,11 @@ impl<'a> Packet<'a> {
         Some(packet)
     }
 
+    /// Bytes of the whole packet.
+    pub(super) fn len(&self) -> usize {
+        self.bytes.len()
+    }
+
     pub(super) fn ports(&self) -> Ports {
         Ports { source: u16_at(self.bytes, 0), destination: u16_at(self.bytes, 2) }
     }
