@@ -138,9 +138,10 @@ pub(crate) fn supports_gso(_: &UdpSocket) -> bool {
 /// Nothing to turn on.
 pub(crate) fn enable_gro(_: &UdpSocket) {}
 
-/// Without a bound of what is not sent, that of all which is not acknowledged has to do.
+/// Bounds all that is not acknowledged, because there is no portable bound of what is not sent. So a stream carries twice
+/// `bytes` in a round trip at most.
 pub(crate) fn limit_unsent(socket: &TcpStream, bytes: usize) {
-    if let Err(error) = socket2::SockRef::from(socket).set_send_buffer_size(bytes * 8) {
+    if let Err(error) = socket2::SockRef::from(socket).set_send_buffer_size(bytes * 2) {
         tracing::debug!(%error, "no bound of what TCP has not sent");
     }
 }
