@@ -5,7 +5,7 @@ import { after, before, describe, it } from 'node:test';
 import { runAiortc } from './lib/aiortc.js';
 import { launchChromium } from './lib/browsers.js';
 import { Participant } from './lib/participant.js';
-import { startServer } from './lib/server.js';
+import { MANY_CHANNELS, startServer } from './lib/server.js';
 import { until } from './lib/until.js';
 
 /** Of the 30 that aiortc makes where it has the cores for itself. */
@@ -27,7 +27,7 @@ describe('aiortc', () => {
   let chromium;
 
   before(async () => {
-    server = await startServer();
+    server = await startServer({ config: MANY_CHANNELS });
     chromium = await launchChromium();
   });
 

@@ -4,7 +4,7 @@ import assert from 'node:assert/strict';
 import { after, before, describe, it } from 'node:test';
 import { launchChromium } from './lib/browsers.js';
 import { Participant } from './lib/participant.js';
-import { startServer } from './lib/server.js';
+import { MANY_CHANNELS, startServer } from './lib/server.js';
 import { until } from './lib/until.js';
 
 describe('data channels', () => {
@@ -14,7 +14,7 @@ describe('data channels', () => {
   let bob;
 
   before(async () => {
-    server = await startServer();
+    server = await startServer({ config: MANY_CHANNELS });
     chromium = await launchChromium();
     alice = await Participant.join(chromium, server.url, { roomId: 'data', name: 'Alice', height: '180' });
     bob = await Participant.join(chromium, server.url, { roomId: 'data', name: 'Bob', height: '180' });

@@ -1,29 +1,35 @@
 /** The `tureen` binary under test, on ports of its own. */
 
 import { spawn } from 'node:child_process';
-import { mkdtemp, rm } from 'node:fs/promises';
+import { mkdtemp, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import path from 'node:path';
 import target from '../../target.cjs';
 
 const BINARY = process.env.TUREEN_BIN ?? path.join(target.targetDirectory(), 'debug/tureen');
+/** A configuration for tests of many channels: a peer has few by default, and those that a page closed count. */
+export const MANY_CHANNELS = '[limits]\nmax_data_producers_per_peer = 2048\nmax_data_consumers_per_peer = 2048\n';
+
 const START_MS = 20_000;
 const STOP_MS = 10_000;
 
 /**
  * Starts a server and waits until it says where it listens.
  *
- * @param {{ relay?: object }} options `relay`: what `startRelay` gave; all media takes the way through it.
+ * @param {{ relay?: object, config?: string }} options `relay`: what `startRelay` gave; all media takes the way through
+ *   it. `config`: a configuration file.
  * @returns {Promise<{ url: string, log: () => string, stop: () => Promise<void> }>} `stop` rejects when
  *   the server did not end well: a panic shows here.
  */
-export async function startServer({ relay } = {}) {
+export async function startServer({ relay, config = '' } = {}) {
   const state = await mkdtemp(path.join(tmpdir(), 'tureen-test-'));
   // Media takes the default, this machine's address in its network: Firefox does not go to 127.0.0.1 from there.
   const media = relay
     ? ['--workers', '1', '--rtc-port', relay.port, '--rtc-listen', relay.serverIp, '--announce', relay.ip]
     : ['--rtc-port', '0'];
-  const arguments_ = ['serve', '--listen', '127.0.0.1:0', ...media, '--state-dir', state];
+  const configFile = path.join(state, 'config.toml');
+  await writeFile(configFile, config);
+  const arguments_ = ['serve', '--config', configFile, '--listen', '127.0.0.1:0', ...media, '--state-dir', state];
   const server = spawn(BINARY, arguments_, {
     env: { ...process.env, NO_COLOR: '1', RUST_BACKTRACE: '1' },
     stdio: ['ignore', 'pipe', 'pipe'],

@@ -440,6 +440,9 @@ async fn what_may_be_left_out_may_be_null_or_missing() {
     a.request("produce", produce).await.unwrap();
 }
 
+/// What makes parameters impossible.
+type Spoil<'a> = &'a dyn Fn(&mut Value);
+
 #[tokio::test]
 async fn impossible_parameters_are_refused_by_name() {
     let server = server().await;
@@ -453,7 +456,7 @@ async fn impossible_parameters_are_refused_by_name() {
         change(&mut parameters);
         json!({ "transportId": sending, "kind": "audio", "rtpParameters": parameters })
     };
-    let cases: [(&dyn Fn(&mut Value), &str); 6] = [
+    let cases: [(Spoil<'_>, &str); 6] = [
         (&|p| p["codecs"][0]["payloadType"] = 128.into(), "payloadType 128"),
         (&|p| p["codecs"][0]["payloadType"] = 256.into(), "256"),
         (&|p| p["codecs"][0]["mimeType"] = "audio/nonsense".into(), "audio/nonsense"),

@@ -190,7 +190,7 @@ fn closed_data_producer_and_plain_transport_free_what_they_had() {
         consumer.close().await;
         assert!(consumer.closed());
         first.close().await;
-        transport.produce_data(stream()).await.unwrap();
+        let _again = transport.produce_data(stream()).await.unwrap();
         assert!(first.closed());
 
         let plain = |port| router.create_plain_transport(PlainTransportOptions::new(listen_info(port)));
