@@ -144,7 +144,7 @@ impl Engine {
         self.drain(outlet);
     }
 
-    /// Takes what came in, up to the configured number of batches and for [`TURN_TIME`], then does what is due. What is to
+    /// Takes what came in, up to the configured number of batches and for 10 ms (`TURN_TIME`), then does what is due. What is to
     /// be sent is queued and leaves with the next [`wait`](Self::wait).
     pub fn turn(&mut self, outlet: &mut impl Outlet) {
         for _ in 0..STREAM_EVENTS_PER_TURN {

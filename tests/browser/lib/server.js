@@ -8,7 +8,7 @@ import target from '../../target.cjs';
 
 const BINARY = process.env.TUREEN_BIN ?? path.join(target.targetDirectory(), 'debug/tureen');
 /** A configuration for tests of many channels: a peer has few by default, and those that a page closed count. */
-export const MANY_CHANNELS = '[limits]\nmax_data_producers_per_peer = 2048\nmax_data_consumers_per_peer = 2048\n';
+export const MANY_CHANNELS = '[limits]\nmax_data_producers_per_peer = 2048\nmax_data_consumers_per_peer = 2048\nmax_requests_per_s = 2000\n';
 
 const START_MS = 20_000;
 const STOP_MS = 10_000;

@@ -46,7 +46,7 @@ use twcc_receiver::TwccReceiver;
 
 /// One transport: the part that every kind has, and its link.
 ///
-/// What each run of packets touches comes last, as in [`Consumer`](crate::consumer::Consumer) and for the same reason.
+/// What each run of packets touches comes last, as in [`Consumer`] and for the same reason.
 #[derive(Debug)]
 #[repr(C)]
 pub struct Transport {
