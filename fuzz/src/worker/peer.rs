@@ -5,7 +5,7 @@ use std::time::Instant;
 
 use tureen_core::api::WebRtcTransportDump;
 use tureen_core::dtls::{Dtls, Output, Role};
-use tureen_core::srtp::SrtpSealer;
+use tureen_core::srtp::{NonceGuard, SrtpSealer};
 use tureen_core::types::data_structures::{DtlsFingerprint, DtlsParameters, DtlsRole};
 use tureen_core::wire::rtp::RtpHeader;
 use tureen_core::wire::stun::{StunClass, StunWriter};
@@ -71,7 +71,9 @@ impl Peer {
     }
 
     /// Seals a packet as the first of its rollover cycle; `None` for what has no RTP header.
-    pub(super) fn seal_rtp(&self, packet: &[u8]) -> Option<Vec<u8>> {
+    pub(super) fn seal_rtp(&mut self, packet: &[u8]) -> Option<Vec<u8>> {
+        // A stranger may use a nonce as often as it likes: each packet has a guard of its own.
+        self.sealer = self.sealer.take().map(|sealer| sealer.with_guard(NonceGuard::default()));
         let sealer = self.sealer.as_ref()?;
         let header = RtpHeader::parse(packet).ok()?;
         let (head, payload) = packet.split_at(header.len());
