@@ -6,10 +6,11 @@ use std::collections::HashSet;
 use std::net::SocketAddr;
 use std::time::{Duration, Instant};
 
-use tureen_core::api::{RequestError, RequestId};
-use tureen_core::io::{SocketCommand, SocketId};
-use tureen_core::worker::{Output, Worker, WorkerConfig};
+use tureen_engine::api::{RequestError, RequestId};
+use tureen_engine::io::SocketCommand;
+use tureen_engine::worker::{Output, Worker, WorkerConfig};
 use tureen_net::ResourceUsage;
+use tureen_rtc::tuple::SocketId;
 use tureen_worker::dialect::{Call, Dialect, Incoming, Lane, Out, Refusal, Reply};
 use tureen_worker::flatbuffers::FlatBuffers;
 use tureen_worker::json::{Generation, Json};
@@ -114,7 +115,8 @@ impl<D: Dialect> Process<D> {
             Call::Engine(request) => self.worker.handle_request(self.now, RequestId(id), request),
             Call::ResourceUsage => self.answer(id, Ok(Reply::ResourceUsage(ResourceUsage::now()))),
             Call::UpdateSettings(settings) => {
-                let done = self.log.set(&settings).map(|()| Reply::Engine(tureen_core::api::Response::Done));
+                let done =
+                    self.log.set(&settings).map(|()| Reply::Engine(tureen_engine::api::Response::Done));
                 self.answer(id, done.map_err(RequestError::Invalid));
             }
         }

@@ -3,7 +3,7 @@
 use std::sync::{Arc, LazyLock};
 use std::time::Duration;
 
-use tureen_core::dtls::{
+use tureen_rtc::dtls::{
     Certificate, Dtls, DtlsConfig, DtlsOptions, Fingerprint, FingerprintAlgorithm, Output, Role,
 };
 

@@ -2,9 +2,9 @@
 
 use std::time::{Duration, Instant};
 
-use tureen_core::api::SctpOptions;
-use tureen_core::sctp::Sctp;
-use tureen_core::types::sctp_parameters::SctpStreamParameters;
+use tureen_rtc::sctp::Sctp;
+use tureen_rtc::sctp::SctpOptions;
+use tureen_types::sctp_parameters::SctpStreamParameters;
 
 use crate::script::{push_step, steps};
 
@@ -15,8 +15,8 @@ const OPTIONS: SctpOptions = SctpOptions {
     per_stream_send_queue_limit: 200_000,
     max_receiver_window_buffer_size: 200_000,
     default_buffered_amount_low_threshold: 0,
-    outbound_streams: tureen_core::sctp::MAX_STREAMS,
-    inbound_streams: tureen_core::sctp::MAX_STREAMS,
+    outbound_streams: tureen_rtc::sctp::MAX_STREAMS,
+    inbound_streams: tureen_rtc::sctp::MAX_STREAMS,
 };
 /// Most packets that one step may lead to.
 const MAX_PACKETS: usize = 10_000;
@@ -92,7 +92,7 @@ fn drain(end: &mut Sctp, now: Instant) {
     while end.poll_event().is_some() {}
     for _ in 0..MAX_PACKETS {
         let Some(packet) = end.poll_packet(now) else { return };
-        assert!(packet.len() <= tureen_core::sctp::MAX_PACKET, "{} bytes", packet.len());
+        assert!(packet.len() <= tureen_rtc::sctp::MAX_PACKET, "{} bytes", packet.len());
     }
     panic!("output does not end");
 }

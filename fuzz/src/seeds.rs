@@ -1,15 +1,15 @@
 //! Valid inputs to start from, made by the engine's own writers.
 
-use tureen_core::dtls::{Dtls, Output, Role};
-use tureen_core::srtp::SrtpSuite;
-use tureen_core::units::{Bitrate, PayloadType, Ssrc};
-use tureen_core::wire::rtcp::{
+use tureen_rtc::dtls::{Dtls, Output, Role};
+use tureen_rtc::srtp::SrtpSuite;
+use tureen_rtc::units::{Bitrate, PayloadType, Ssrc};
+use tureen_rtc::wire::rtcp::{
     DlrrEntry, FirEntry, NtpTime, ReportBlock, SenderInfo, TransportCcHeader, write_bye, write_fir,
     write_nack, write_pli, write_receiver_report, write_remb, write_sdes_cname, write_sender_report,
     write_transport_cc, write_xr_dlrr, write_xr_rrtr,
 };
-use tureen_core::wire::rtp::{RtpFields, RtpHeaderWriter};
-use tureen_core::wire::stun::{StunClass, StunWriter};
+use tureen_rtc::wire::rtp::{RtpFields, RtpHeaderWriter};
+use tureen_rtc::wire::stun::{StunClass, StunWriter};
 
 use crate::dtls::{CONFIG, fingerprint};
 use crate::script::push_step;

@@ -1,7 +1,7 @@
 //! SRTP: what is sealed opens to what it was, and nothing else opens.
 
-use tureen_core::srtp::{SrtpOpener, SrtpSealer, SrtpSuite};
-use tureen_core::wire::rtp::RtpHeader;
+use tureen_rtc::srtp::{SrtpOpener, SrtpSealer, SrtpSuite};
+use tureen_rtc::wire::rtp::RtpHeader;
 
 /// Takes the first byte as suite and the rest as a packet: an attacker's and then, sealed, the peer's.
 pub fn fuzz_srtp(data: &[u8]) {

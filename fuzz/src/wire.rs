@@ -3,11 +3,11 @@
 use std::fmt::Debug;
 use std::hint::black_box;
 
-use tureen_core::wire::codecs::dependency_descriptor::{self, Change};
-use tureen_core::wire::codecs::{self, CodecKind, av1, h264, h265, opus, vp8, vp9};
-use tureen_core::wire::rtcp::{RtcpCompound, RtcpPacket};
-use tureen_core::wire::rtp::{RtpHeader, RtpHeaderWriter, rtx_original_sequence_number};
-use tureen_core::wire::stun::StunMessage;
+use tureen_rtc::wire::codecs::dependency_descriptor::{self, Change};
+use tureen_rtc::wire::codecs::{self, CodecKind, av1, h264, h265, opus, vp8, vp9};
+use tureen_rtc::wire::rtcp::{RtcpCompound, RtcpPacket};
+use tureen_rtc::wire::rtp::{RtpHeader, RtpHeaderWriter, rtx_original_sequence_number};
+use tureen_rtc::wire::stun::StunMessage;
 
 /// Parses `data` as a STUN message and reads everything from it.
 pub fn fuzz_stun(data: &[u8]) {

@@ -6,12 +6,13 @@ mod room;
 use std::net::SocketAddr;
 use std::time::{Duration, Instant};
 
-use tureen_core::api::{
+use tureen_engine::api::{
     ConsumerId, ConsumerLayers, LinkDump, ProducerId, Request, RequestId, Response, RouterId,
 };
-use tureen_core::io::{Datagram, SocketCommand, SocketId, Transmit, Tuple};
-use tureen_core::units::{Bitrate, Ssrc};
-use tureen_core::worker::{Output, Worker, WorkerConfig};
+use tureen_engine::io::{Datagram, SocketCommand, Transmit};
+use tureen_engine::worker::{Output, Worker, WorkerConfig};
+use tureen_rtc::tuple::{SocketId, Tuple};
+use tureen_rtc::units::{Bitrate, Ssrc};
 
 use crate::dtls::CONFIG;
 use crate::script::{Step, steps};
@@ -188,7 +189,7 @@ impl Bench {
         self.drain().into_iter().find(|(answered, _)| *answered == id).expect("a request is answered").1.ok()
     }
 
-    fn drain(&mut self) -> Vec<(RequestId, Result<Response, tureen_core::api::RequestError>)> {
+    fn drain(&mut self) -> Vec<(RequestId, Result<Response, tureen_engine::api::RequestError>)> {
         while let Some(transmit) = self.worker.poll_transmit(self.now, &mut self.buffer) {
             let Transmit { len, segment_size, .. } = transmit;
             assert!(len <= self.buffer.len() && segment_size > 0 && segment_size <= len);

@@ -23,7 +23,7 @@ const TESTS: &[(&str, &str)] = &[
     ("router/webrtc_transport", ""),
 ];
 
-/// Calls private functions. Our own tests of capability matching are in tureen-core.
+/// Calls private functions. Our own tests of capability matching are in tureen-types.
 const PRIVATE: &str = "ortc";
 
 const BENCHES: &[&str] = &["direct_data", "producer"];

@@ -5,8 +5,8 @@ use std::net::SocketAddr;
 use std::time::{Duration, Instant};
 
 use rand::{Rng, RngCore};
-use tureen_core::ice::IceCredentials;
-use tureen_core::wire::stun::{BINDING, StunClass, StunError, StunMessage, StunWriter};
+use tureen_rtc::ice::IceCredentials;
+use tureen_rtc::wire::stun::{BINDING, StunClass, StunError, StunMessage, StunWriter};
 
 /// How many remote candidates are checked; further ones are ignored.
 pub const MAX_CANDIDATES: usize = 16;
@@ -399,8 +399,8 @@ fn consent_interval(rng: &mut impl RngCore) -> Duration {
 mod tests {
     use rand::SeedableRng;
     use rand::rngs::StdRng;
-    use tureen_core::ice::{IceConfig, IceServer, IceState};
-    use tureen_core::io::{SocketId, Tuple};
+    use tureen_rtc::ice::{IceConfig, IceServer, IceState};
+    use tureen_rtc::tuple::{SocketId, Tuple};
 
     use super::*;
 

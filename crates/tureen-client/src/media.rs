@@ -224,7 +224,7 @@ impl OpusSource {
 
 #[cfg(test)]
 mod tests {
-    use tureen_core::wire::codecs::{opus, vp8};
+    use tureen_rtc::wire::codecs::{opus, vp8};
 
     use super::*;
 

@@ -2,15 +2,15 @@
 
 use std::time::{Duration, Instant};
 
-use tureen_core::producer::nack_generator::NackGenerator;
-use tureen_core::producer::reception::SeqVerdict;
-use tureen_core::producer::recv_stream::{PacketInfo, RecvStreamStats};
-use tureen_core::producer::rtx_stream::RtxStreamStats;
-use tureen_core::seq::SeenWindow;
-use tureen_core::units::Ssrc;
-use tureen_core::wire::codecs::{CodecKind, is_key_frame};
-use tureen_core::wire::rtcp::ReportBlock;
-use tureen_core::wire::rtp::{ExtensionIds, RTX_OSN_LEN, RtpHeader, rtx_original_sequence_number};
+use tureen_rtc::receive::nack_generator::NackGenerator;
+use tureen_rtc::receive::reception::SeqVerdict;
+use tureen_rtc::receive::recv_stream::{PacketInfo, RecvStreamStats};
+use tureen_rtc::receive::rtx_stream::RtxStreamStats;
+use tureen_rtc::seq::SeenWindow;
+use tureen_rtc::units::Ssrc;
+use tureen_rtc::wire::codecs::{CodecKind, is_key_frame};
+use tureen_rtc::wire::rtcp::ReportBlock;
+use tureen_rtc::wire::rtp::{ExtensionIds, RTX_OSN_LEN, RtpHeader, rtx_original_sequence_number};
 
 use crate::send_stream::Rtx;
 

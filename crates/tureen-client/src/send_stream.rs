@@ -2,11 +2,11 @@
 
 use std::time::{Duration, Instant};
 
-use tureen_core::srtp::SrtpSealer;
-use tureen_core::units::{PayloadType, Ssrc};
-use tureen_core::wire::rtcp::{NtpTime, SenderInfo};
-use tureen_core::wire::rtp::extensions::{AbsSendTime, AudioLevel, TransportSequenceNumber};
-use tureen_core::wire::rtp::{ExtensionIds, FIXED_HEADER_LEN, RTX_OSN_LEN, RtpFields, RtpHeaderWriter};
+use tureen_rtc::srtp::SrtpSealer;
+use tureen_rtc::units::{PayloadType, Ssrc};
+use tureen_rtc::wire::rtcp::{NtpTime, SenderInfo};
+use tureen_rtc::wire::rtp::extensions::{AbsSendTime, AudioLevel, TransportSequenceNumber};
+use tureen_rtc::wire::rtp::{ExtensionIds, FIXED_HEADER_LEN, RTX_OSN_LEN, RtpFields, RtpHeaderWriter};
 
 use crate::session::SessionError;
 

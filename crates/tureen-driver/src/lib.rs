@@ -1,4 +1,4 @@
-//! Runs one engine of `tureen-core` on the sockets of one `tureen-net`, on the thread of the caller.
+//! Runs one engine of `tureen-engine` on the sockets of one `tureen-net`, on the thread of the caller.
 //!
 //! The `tureen` library puts an [`Engine`] on a thread of its own and feeds it from a queue; the worker process runs it
 //! on its main thread and feeds it from the channel to its parent. Both take turns:
@@ -21,12 +21,13 @@ use std::time::{Duration, SystemTime};
 
 use rand::TryRngCore;
 use rand::rngs::OsRng;
-use tureen_core::api::{Injection, Notification, Request, RequestError, RequestId, Response, RouterId};
-use tureen_core::dtls::{Certificate, DtlsOptions};
-use tureen_core::io::{Datagram, SocketCommand, SocketId, Tuple};
-use tureen_core::types::data_structures::ListenInfo;
-use tureen_core::worker::{Limits, Output, Worker, WorkerConfig};
+use tureen_engine::api::{Injection, Notification, Request, RequestError, RequestId, Response, RouterId};
+use tureen_engine::io::{Datagram, SocketCommand};
+use tureen_engine::worker::{Limits, Output, Worker, WorkerConfig};
 use tureen_net::{Net, PipeEnd, Port, StreamEvent, TcpOptions, UdpOptions};
+use tureen_rtc::dtls::{Certificate, DtlsOptions};
+use tureen_rtc::tuple::{SocketId, Tuple};
+use tureen_types::data_structures::ListenInfo;
 
 /// What an engine is started with.
 #[derive(Clone, Debug)]

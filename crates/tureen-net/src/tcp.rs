@@ -61,6 +61,8 @@ pub(crate) struct StreamLimits {
 }
 
 /// Bytes that the kernel holds at most without having sent them: what it has taken can't be dropped any more. Half of it
+/// Target of log lines: they are about ICE, because only ICE listens for TCP connections.
+const LOG_TARGET: &str = "tureen::ice";
 /// must cover the time in which this thread does something else.
 const KERNEL_QUEUE: usize = 8 << 10;
 
@@ -221,7 +223,7 @@ impl Tcp {
             if let Some(listener) = self.listeners.get(&token)
                 && let Err(error) = poller.add(&listener.socket, token)
             {
-                tracing::warn!(token, %error, "can't accept TCP connections yet");
+                tracing::warn!(target: LOG_TARGET, token, %error, "can't accept TCP connections yet");
                 self.paused.push((now + PAUSE, token));
             }
         }
@@ -257,7 +259,7 @@ impl Tcp {
                 Err(error) if is_about_one_connection(&error) => continue,
                 Err(error) => {
                     // No file descriptors or no memory: what waits stays in the kernel's queue for now.
-                    tracing::warn!(token, %error, "can't accept TCP connections");
+                    tracing::warn!(target: LOG_TARGET, token, %error, "can't accept TCP connections");
                     stats.accept_errors += 1;
                     poller.remove(&listener.socket);
                     self.paused.push((now + PAUSE, token));

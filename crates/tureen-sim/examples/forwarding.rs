@@ -8,8 +8,8 @@ use std::time::Duration;
 use std::{env, process};
 
 use serde_json::json;
-use tureen_core::api::{ConnectPlain, CreatePlainTransport, Request, TransportId};
-use tureen_core::demux::{PacketKind, classify};
+use tureen_engine::api::{ConnectPlain, CreatePlainTransport, Request, TransportId};
+use tureen_rtc::demux::{PacketKind, classify};
 use tureen_sim::{AudioConfig, Call, Consumption, LinkConfig, NodeId, ROUTER, VideoConfig};
 
 const RECEIVERS: usize = 40;

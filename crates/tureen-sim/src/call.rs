@@ -10,25 +10,26 @@ use rand::rngs::StdRng;
 use serde_json::{Value, json};
 use tureen_client::media::{OPUS_CLOCK_RATE, VIDEO_CLOCK_RATE};
 use tureen_client::{Event, Identity, RecvStreamConfig, Rtx, SendStreamConfig, SessionConfig};
-use tureen_core::api::{
+use tureen_engine::api::{
     ActiveSpeakerOptions, Consume, ConsumeData, ConsumerId, CreateActiveSpeakerObserver,
     CreateAudioLevelObserver, CreateWebRtcServer, CreateWebRtcTransport, DataConsumerId, DataProducerId,
     DataTransport, LinkDump, Listen, Notification, Produce, ProduceData, ProducerId, Request, RequestError,
-    Response, RouterId, RtpObserverId, SctpOptions, StreamType, TransportEvent, TransportId, WebRtcServerId,
+    Response, RouterId, RtpObserverId, StreamType, TransportEvent, TransportId, WebRtcServerId,
     WebRtcTransportDump,
 };
-use tureen_core::consumer::extension_ids;
-use tureen_core::dtls::Role;
-use tureen_core::observers::audio_level::AudioLevelOptions;
-use tureen_core::ortc;
-use tureen_core::types::data_structures::{DtlsParameters, DtlsState};
-use tureen_core::types::rtp_parameters::{
+use tureen_engine::consumer::extension_ids;
+use tureen_engine::observers::audio_level::AudioLevelOptions;
+use tureen_rtc::dtls::Role;
+use tureen_rtc::sctp::SctpOptions;
+use tureen_rtc::units::Bitrate;
+use tureen_rtc::wire::codecs::CodecKind;
+use tureen_types::data_structures::{DtlsParameters, DtlsState};
+use tureen_types::ortc;
+use tureen_types::rtp_parameters::{
     MediaKind, RtcpFeedback, RtpCapabilities, RtpCapabilitiesFinalized, RtpCodecParameters,
     RtpHeaderExtensionUri, RtpParameters,
 };
-use tureen_core::types::sctp_parameters::SctpStreamParameters;
-use tureen_core::units::Bitrate;
-use tureen_core::wire::codecs::CodecKind;
+use tureen_types::sctp_parameters::SctpStreamParameters;
 
 use crate::link::LinkConfig;
 use crate::network::{Network, NodeId};

@@ -4,7 +4,7 @@ use std::time::{Duration, Instant};
 
 use rand::rngs::StdRng;
 use rand::{Rng, SeedableRng};
-use tureen_core::units::Bitrate;
+use tureen_rtc::units::Bitrate;
 
 /// What a [`Link`] does to datagrams.
 #[derive(Clone, Debug)]

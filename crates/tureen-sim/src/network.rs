@@ -7,11 +7,12 @@ use std::time::{Duration, Instant};
 
 use tureen_client::media::Stamp;
 use tureen_client::{Event, Received, Session, SessionConfig};
-use tureen_core::api::{Injection, Notification, Request, RequestError, RequestId, Response};
-use tureen_core::dtls::{Backend, Certificate, DtlsOptions};
-use tureen_core::io::{Datagram, SocketCommand, SocketId, Tuple};
-use tureen_core::wire::codecs::vp8;
-use tureen_core::worker::{Limits, Output, Worker, WorkerConfig};
+use tureen_engine::api::{Injection, Notification, Request, RequestError, RequestId, Response};
+use tureen_engine::io::{Datagram, SocketCommand};
+use tureen_engine::worker::{Limits, Output, Worker, WorkerConfig};
+use tureen_rtc::dtls::{Backend, Certificate, DtlsOptions};
+use tureen_rtc::tuple::{SocketId, Tuple};
+use tureen_rtc::wire::codecs::vp8;
 
 use crate::link::{Link, LinkConfig, LinkStats};
 use crate::source::Source;
@@ -550,8 +551,8 @@ impl Network {
 mod engine {
     use std::time::Instant;
 
-    use tureen_core::io::{Datagram, Transmit};
-    use tureen_core::worker::Worker;
+    use tureen_engine::io::{Datagram, Transmit};
+    use tureen_engine::worker::Worker;
 
     #[inline(never)]
     pub(super) fn handle_datagrams<'a>(

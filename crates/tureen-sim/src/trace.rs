@@ -4,9 +4,9 @@ use std::fmt::Write as _;
 use std::net::SocketAddr;
 use std::time::Duration;
 
-use tureen_core::api::{Notification, TransportEvent};
-use tureen_core::demux::{PacketKind, classify};
-use tureen_core::wire::rtp::RtpHeader;
+use tureen_engine::api::{Notification, TransportEvent};
+use tureen_rtc::demux::{PacketKind, classify};
+use tureen_rtc::wire::rtp::RtpHeader;
 
 /// Lines of text, one for each datagram, response and notification of the engine, in their order.
 ///

@@ -1,6 +1,6 @@
 //! What both dialects of the channel say, whatever it looks like on the wire.
 
-use tureen_core::api::{Injection, Notification, Request, RequestError, Response};
+use tureen_engine::api::{Injection, Notification, Request, RequestError, Response};
 use tureen_net::ResourceUsage;
 
 /// A codec between frames of the channel and the engine's words. It holds no behaviour.

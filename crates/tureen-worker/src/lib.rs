@@ -2,7 +2,7 @@
 //!
 //! The library starts one process for each `createWorker()`, sends requests on file descriptor 3 and reads answers and
 //! events on 4. [`main`] is the whole of the program; what the library says goes through a [`dialect::Dialect`], which is
-//! a codec between the wire and [`tureen_core::api`], to the engine:
+//! a codec between the wire and [`tureen_engine::api`], to the engine:
 //!
 //! ```text
 //! fd 3 ──► channel::Inbox ──► Dialect ──► tureen_driver::Engine ──► sockets
@@ -29,10 +29,10 @@ pub mod versions;
 
 use std::process::ExitCode;
 
-use tureen_core::dtls::DtlsOptions;
-use tureen_core::worker::Limits;
 use tureen_driver::{Engine, EngineConfig};
+use tureen_engine::worker::Limits;
 use tureen_net::{Net, NetConfig};
+use tureen_rtc::dtls::DtlsOptions;
 
 use arguments::{Arguments, Command};
 use versions::Version;

@@ -155,11 +155,11 @@ mod tests {
     }
 
     fn speak() {
-        tracing::error!(target: "tureen_core::ice::server", port = 7, "bad");
-        tracing::warn!(target: "tureen_core::ice::server", text = "a b", "odd");
-        tracing::debug!(target: "tureen_core::ice::server", "fine");
-        tracing::debug!(target: "tureen_core::dtls", "secret");
-        tracing::trace!(target: "tureen_core::ice::server", "too much");
+        tracing::error!(target: "tureen_rtc::ice::server", port = 7, "bad");
+        tracing::warn!(target: "tureen_rtc::ice::server", text = "a b", "odd");
+        tracing::debug!(target: "tureen_rtc::ice::server", "fine");
+        tracing::debug!(target: "tureen_rtc::dtls", "secret");
+        tracing::trace!(target: "tureen_rtc::ice::server", "too much");
     }
 
     fn lines(log: &Log) -> Vec<String> {
@@ -169,9 +169,9 @@ mod tests {
     #[test]
     fn level_and_tag_decide_what_is_kept() {
         let all = [
-            "Etureen_core::ice::server | bad [port:7]",
-            "Wtureen_core::ice::server | odd [text:a b]",
-            "Dtureen_core::ice::server | fine",
+            "Etureen_rtc::ice::server | bad [port:7]",
+            "Wtureen_rtc::ice::server | odd [text:a b]",
+            "Dtureen_rtc::ice::server | fine",
         ];
         for (level, tags, kept) in [
             ("none", &["ice"][..], 0),

@@ -3,11 +3,11 @@
 use std::net::IpAddr;
 use std::num::{NonZeroU8, NonZeroU32};
 
-use tureen_core::api::RequestError;
-use tureen_core::types::rtp_parameters::{
+use tureen_engine::api::RequestError;
+use tureen_types::rtp_parameters::{
     MimeType, RtcpFeedback, RtpCodecParameters, RtpCodecParametersParameters,
 };
-use tureen_core::types::sctp_parameters::SctpStreamParameters;
+use tureen_types::sctp_parameters::SctpStreamParameters;
 
 pub(crate) type Parse<T> = Result<T, RequestError>;
 

@@ -8,11 +8,11 @@ use std::sync::atomic::{AtomicBool, Ordering};
 
 use rustix::process::{Pid, getppid};
 use signal_hook::consts::{SIGALRM, SIGHUP, SIGINT, SIGTERM, SIGUSR1, SIGUSR2};
-use tureen_core::api::{
+use tureen_driver::{Engine, Outlet};
+use tureen_engine::api::{
     ConsumerEvent, DataConsumerEvent, Notification, ProducerEvent, RequestError, RequestId, Response,
     TransportEvent,
 };
-use tureen_driver::{Engine, Outlet};
 use tureen_net::{Interest, ResourceUsage};
 
 use crate::channel::{Framing, Inbox, Outbox};

@@ -1,6 +1,6 @@
 //! Versions of mediasoup's library, and what each one speaks.
 
-use tureen_core::MEDIASOUP_VERSION;
+use tureen_engine::MEDIASOUP_VERSION;
 
 use crate::json::Generation;
 

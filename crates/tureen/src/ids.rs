@@ -62,7 +62,7 @@ mod tests {
     #[test]
     fn identifier_survives_the_engine() {
         let id = RouterId::new();
-        let core = tureen_core::api::RouterId::from(id);
+        let core = tureen_engine::api::RouterId::from(id);
         assert_eq!(core.as_str(), id.to_string());
         assert_eq!(RouterId::from(core), id);
         assert_eq!(id.to_string().parse(), Ok(id));

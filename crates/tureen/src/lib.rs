@@ -43,17 +43,17 @@ pub mod worker;
 pub mod worker_manager;
 
 #[doc(hidden)]
-pub use tureen_core::MEDIASOUP_VERSION;
-pub use tureen_core::ortc;
-pub use tureen_core::types;
-pub use tureen_core::types::{
+pub use tureen_engine::MEDIASOUP_VERSION;
+pub use tureen_types as types;
+pub use tureen_types::ortc;
+pub use tureen_types::{
     data_structures, rtp_parameters, scalability_modes, sctp_parameters, srtp_parameters,
 };
 
 pub mod supported_rtp_capabilities {
     //! What a router can be made to support.
 
-    pub use tureen_core::ortc::supported_rtp_capabilities::get_supported_rtp_capabilities;
+    pub use tureen_types::ortc::supported_rtp_capabilities::get_supported_rtp_capabilities;
 }
 
 pub mod transport {

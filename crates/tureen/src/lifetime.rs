@@ -5,7 +5,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, OnceLock};
 
 use event_listener_primitives::{BagOnce, HandlerId};
-use tureen_core::api::Request;
+use tureen_engine::api::Request;
 
 use crate::driver::Channel;
 use crate::worker::Worker;

@@ -27,7 +27,7 @@ use hash_hasher::{HashedMap, HashedSet};
 use parking_lot::{Mutex, RwLock};
 use serde::{Deserialize, Serialize};
 use thiserror::Error;
-use tureen_core::api::{self, Request, Response};
+use tureen_engine::api::{self, Request, Response};
 use tureen_net::PipeEnd;
 
 use self::piping::Pipes;

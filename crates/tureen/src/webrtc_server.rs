@@ -8,7 +8,7 @@ use event_listener_primitives::{Bag, HandlerId};
 use hash_hasher::HashedSet;
 use parking_lot::Mutex;
 use serde::{Deserialize, Serialize};
-use tureen_core::api::{self, Request, Response};
+use tureen_engine::api::{self, Request, Response};
 
 use crate::data_structures::AppData;
 use crate::ids::uuid_id;

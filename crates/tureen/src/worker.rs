@@ -12,7 +12,7 @@ use std::sync::mpsc;
 
 use event_listener_primitives::{Bag, BagOnce, HandlerId};
 use serde::{Deserialize, Serialize};
-use tureen_core::api::{CreateWebRtcServer, Request, Response};
+use tureen_engine::api::{CreateWebRtcServer, Request, Response};
 use tureen_net::NetStats;
 use uuid::Uuid;
 

@@ -3,12 +3,12 @@
 use std::net::{Ipv4Addr, SocketAddr, SocketAddrV4};
 use std::time::Instant;
 
-use tureen_core::api::WebRtcTransportDump;
-use tureen_core::dtls::{Dtls, Output, Role};
-use tureen_core::srtp::{NonceGuard, SrtpSealer};
-use tureen_core::types::data_structures::{DtlsFingerprint, DtlsParameters, DtlsRole};
-use tureen_core::wire::rtp::RtpHeader;
-use tureen_core::wire::stun::{StunClass, StunWriter};
+use tureen_engine::api::WebRtcTransportDump;
+use tureen_rtc::dtls::{Dtls, Output, Role};
+use tureen_rtc::srtp::{NonceGuard, SrtpSealer};
+use tureen_rtc::wire::rtp::RtpHeader;
+use tureen_rtc::wire::stun::{StunClass, StunWriter};
+use tureen_types::data_structures::{DtlsFingerprint, DtlsParameters, DtlsRole};
 
 use crate::dtls::{CONFIG, fingerprint};
 

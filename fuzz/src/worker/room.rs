@@ -6,17 +6,17 @@ use std::time::Duration;
 use rand::SeedableRng;
 use rand::rngs::SmallRng;
 use serde_json::{Value, json};
-use tureen_core::api::{
+use tureen_engine::api::{
     Consume, ConsumerId, CreateWebRtcTransport, Listen, MediaTrace, Produce, ProducerId, Request, RouterId,
     StreamType, TransportId,
 };
-use tureen_core::ortc::{
+use tureen_rtc::units::Bitrate;
+use tureen_types::data_structures::{ListenInfo, Protocol};
+use tureen_types::ortc::{
     generate_router_rtp_capabilities, get_consumable_rtp_parameters, get_consumer_rtp_parameters,
     get_producer_rtp_parameters_mapping,
 };
-use tureen_core::types::data_structures::{ListenInfo, Protocol};
-use tureen_core::types::rtp_parameters::{MediaKind, RtpCapabilities, RtpParameters};
-use tureen_core::units::Bitrate;
+use tureen_types::rtp_parameters::{MediaKind, RtpCapabilities, RtpParameters};
 
 /// Names of the producers and of the consumers.
 pub(super) const KINDS: [&str; 2] = ["audio", "video"];

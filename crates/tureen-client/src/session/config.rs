@@ -3,16 +3,16 @@
 use std::net::SocketAddr;
 use std::sync::Arc;
 
-use tureen_core::api::SctpOptions;
-use tureen_core::dtls::{
+use tureen_rtc::dtls::{
     Backend, Certificate, CertificateError, DtlsConfig, DtlsError, DtlsOptions, Fingerprint,
     FingerprintAlgorithm, Role,
 };
-use tureen_core::ice::IceCredentials;
-use tureen_core::sctp::SendError;
-use tureen_core::srtp::SrtpError;
-use tureen_core::types::data_structures::{DtlsFingerprint, DtlsParameters, DtlsRole, IceParameters};
-use tureen_core::wire::stun::StunError;
+use tureen_rtc::ice::IceCredentials;
+use tureen_rtc::sctp::SctpOptions;
+use tureen_rtc::sctp::SendError;
+use tureen_rtc::srtp::SrtpError;
+use tureen_rtc::wire::stun::StunError;
+use tureen_types::data_structures::{DtlsFingerprint, DtlsParameters, DtlsRole, IceParameters};
 
 use crate::send_stream::{MAX_MEDIA_ID, MAX_PAYLOAD};
 

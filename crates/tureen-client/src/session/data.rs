@@ -3,8 +3,8 @@
 use std::time::Instant;
 
 use bytes::Bytes;
-use tureen_core::sctp;
-use tureen_core::types::sctp_parameters::SctpStreamParameters;
+use tureen_rtc::sctp;
+use tureen_types::sctp_parameters::SctpStreamParameters;
 
 use super::{Event, Session, SessionError};
 

@@ -3,10 +3,10 @@
 use std::time::Instant;
 
 use rand::Rng;
-use tureen_core::units::Ssrc;
-use tureen_core::wire::rtcp::{RtcpCompound, RtcpPacket, write_nack, write_pli};
-use tureen_core::wire::rtp::RtpHeader;
-use tureen_core::wire::rtp::extensions::{AbsSendTime, TransportSequenceNumber};
+use tureen_rtc::units::Ssrc;
+use tureen_rtc::wire::rtcp::{RtcpCompound, RtcpPacket, write_nack, write_pli};
+use tureen_rtc::wire::rtp::RtpHeader;
+use tureen_rtc::wire::rtp::extensions::{AbsSendTime, TransportSequenceNumber};
 
 use super::{Event, MAX_STREAMS, Received, Session, SessionError};
 use crate::recv_stream::{RecvStats, RecvStream, RecvStreamConfig};

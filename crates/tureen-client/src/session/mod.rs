@@ -15,16 +15,16 @@ use bytes::Bytes;
 use hashbrown::HashMap;
 use rand::rngs::StdRng;
 use rand::{Rng, SeedableRng};
-use tureen_core::demux::{PacketKind, classify};
-use tureen_core::dtls::{self, Dtls, DtlsError, Fingerprint, Role, SrtpKeys};
-use tureen_core::ice::IceCredentials;
-use tureen_core::sctp::{Sctp, SctpState};
-use tureen_core::srtp::{SrtpError, SrtpOpener, SrtpSealer, SrtpSuite};
-use tureen_core::transport::twcc_receiver::TwccReceiver;
-use tureen_core::types::data_structures::{DtlsParameters, IceParameters};
-use tureen_core::units::{Bitrate, Ssrc};
-use tureen_core::wire::rtcp::{NtpTime, RtcpCompound};
-use tureen_core::wire::stun::StunMessage;
+use tureen_rtc::demux::{PacketKind, classify};
+use tureen_rtc::dtls::{self, Dtls, DtlsError, Fingerprint, Role, SrtpKeys};
+use tureen_rtc::ice::IceCredentials;
+use tureen_rtc::receive::twcc_receiver::TwccReceiver;
+use tureen_rtc::sctp::{Sctp, SctpState};
+use tureen_rtc::srtp::{SrtpError, SrtpOpener, SrtpSealer, SrtpSuite};
+use tureen_rtc::units::{Bitrate, Ssrc};
+use tureen_rtc::wire::rtcp::{NtpTime, RtcpCompound};
+use tureen_rtc::wire::stun::StunMessage;
+use tureen_types::data_structures::{DtlsParameters, IceParameters};
 
 pub use self::config::{Identity, SessionConfig, SessionError};
 use self::config::{credentials, parameters};
@@ -211,7 +211,7 @@ struct Scratch {
     dtls: Vec<u8>,
     rtcp: Vec<u8>,
     seqs: Vec<u16>,
-    blocks: Vec<tureen_core::wire::rtcp::ReportBlock>,
+    blocks: Vec<tureen_rtc::wire::rtcp::ReportBlock>,
 }
 
 impl Session {

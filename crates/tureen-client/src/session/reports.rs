@@ -3,8 +3,8 @@
 use std::time::{Duration, Instant};
 
 use rand::Rng;
-use tureen_core::units::Ssrc;
-use tureen_core::wire::rtcp::{
+use tureen_rtc::units::Ssrc;
+use tureen_rtc::wire::rtcp::{
     DlrrEntry, NtpTime, ReportBlock, TransportCcHeader, Xr, XrBlock, compact_to_duration,
     duration_to_compact, write_receiver_report, write_sdes_cname, write_sender_report, write_transport_cc,
     write_xr_dlrr, write_xr_rrtr,

@@ -1,14 +1,14 @@
 //! A session against the engine's protocol parts, put together by hand.
 #![expect(clippy::disallowed_methods, reason = "tests may read the clock")]
 
-use tureen_core::dtls::DtlsConfig;
-use tureen_core::ice::{IceConfig, IceServer};
-use tureen_core::io::{SocketId, Tuple};
-use tureen_core::types::data_structures::DtlsRole;
-use tureen_core::wire::rtcp::{
+use tureen_rtc::dtls::DtlsConfig;
+use tureen_rtc::ice::{IceConfig, IceServer};
+use tureen_rtc::tuple::{SocketId, Tuple};
+use tureen_rtc::wire::rtcp::{
     RtcpPacket, SenderInfo, write_nack, write_pli, write_receiver_report, write_sender_report, write_xr_rrtr,
 };
-use tureen_core::wire::rtp::{ExtensionIds, RtpFields, RtpHeader, RtpHeaderWriter};
+use tureen_rtc::wire::rtp::{ExtensionIds, RtpFields, RtpHeader, RtpHeaderWriter};
+use tureen_types::data_structures::DtlsRole;
 
 use super::*;
 use crate::{MAX_PAYLOAD, OutgoingRtp, RecvStreamConfig, SendStreamConfig};
@@ -178,7 +178,7 @@ impl Peer {
         let fields = RtpFields {
             marker: false,
             has_padding: false,
-            payload_type: tureen_core::units::PayloadType(payload_type),
+            payload_type: tureen_rtc::units::PayloadType(payload_type),
             sequence_number: index as u16,
             timestamp: 5000,
             ssrc: Ssrc(ssrc),
@@ -321,7 +321,7 @@ fn mid_is_left_out_once_the_server_has_reported_on_the_stream() {
     let config = SendStreamConfig { mid, extension_ids: ids, ..SendStreamConfig::new(SSRC, 96, 90_000) };
     peer.session.add_send_stream(config).unwrap();
     peer.send_rtcp(|out| {
-        let block = tureen_core::wire::rtcp::ReportBlock {
+        let block = tureen_rtc::wire::rtcp::ReportBlock {
             ssrc: Ssrc(SSRC),
             fraction_lost: 3,
             total_lost: 4,
@@ -464,7 +464,7 @@ fn reports_go_out_about_both_directions() {
     assert!(packets().any(has_cname));
     let answers = |packet: RtcpPacket<'_>| match packet {
         RtcpPacket::Xr(xr) => xr.blocks().any(|block| match block {
-            tureen_core::wire::rtcp::XrBlock::DelaySinceLastRr(entries) => entries
+            tureen_rtc::wire::rtcp::XrBlock::DelaySinceLastRr(entries) => entries
                 .iter()
                 .any(|entry| entry.ssrc.0 == 4 && entry.last_reference_time == ntp_time.compact()),
             _ => false,
@@ -497,7 +497,7 @@ fn round_trip_time_comes_from_report_blocks() {
     let sent = NtpTime::from_unix(UNIX + peer.now.duration_since(peer.session.clock.started));
     peer.now += Duration::from_millis(150);
     peer.send_rtcp(|out| {
-        let block = tureen_core::wire::rtcp::ReportBlock {
+        let block = tureen_rtc::wire::rtcp::ReportBlock {
             ssrc: Ssrc(SSRC),
             fraction_lost: 0,
             total_lost: 0,

@@ -15,7 +15,7 @@ use serde_json::{Value, json};
 use tureen_client::{
     Identity, OutgoingRtp, Received, RecvStreamConfig, SendStreamConfig, Session, SessionConfig,
 };
-use tureen_core::dtls::Role;
+use tureen_rtc::dtls::Role;
 use tureen_server::Server;
 
 use crate::client::{Client, join_data};

@@ -7,7 +7,7 @@ use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 use serde_json::{Value, json};
 use tokio::net::UdpSocket;
 use tureen_client::{Event, Identity, Session, SessionConfig};
-use tureen_core::dtls::Role;
+use tureen_rtc::dtls::Role;
 
 use crate::client::{Client, config, join_data};
 

@@ -3,7 +3,7 @@
 use std::collections::VecDeque;
 use std::time::{Duration, Instant};
 
-use tureen_core::units::Bitrate;
+use tureen_rtc::units::Bitrate;
 
 use crate::link::Link;
 

@@ -5,10 +5,10 @@ use std::io;
 use std::path::PathBuf;
 use std::time::Instant;
 
-use tureen_core::bwe::allocation::Budget;
-use tureen_core::bwe::{BweConfig, CongestionController};
-use tureen_core::units::Bitrate;
-use tureen_core::wire::rtcp::TransportCc;
+use tureen_rtc::bwe::Budget;
+use tureen_rtc::bwe::{BweConfig, CongestionController};
+use tureen_rtc::units::Bitrate;
+use tureen_rtc::wire::rtcp::TransportCc;
 
 use super::reference::Reference;
 

@@ -6,10 +6,10 @@ use std::time::{Duration, Instant};
 
 use rand::rngs::StdRng;
 use rand::{Rng, SeedableRng};
-use tureen_core::bwe::allocation::{Ascent, Candidate, Prices, share};
-use tureen_core::transport::twcc_receiver::TwccReceiver;
-use tureen_core::units::{Bitrate, Ssrc};
-use tureen_core::wire::rtcp::{RtcpCompound, RtcpPacket, TransportCcHeader, write_transport_cc};
+use tureen_engine::allocator::{Ascent, Candidate, Prices, share};
+use tureen_rtc::receive::twcc_receiver::TwccReceiver;
+use tureen_rtc::units::{Bitrate, Ssrc};
+use tureen_rtc::wire::rtcp::{RtcpCompound, RtcpPacket, TransportCcHeader, write_transport_cc};
 
 use super::controller::{Algorithm, Controller};
 use crate::link::Link;

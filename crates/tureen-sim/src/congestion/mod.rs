@@ -16,7 +16,7 @@ use std::io;
 use std::ops::Range;
 use std::time::{Duration, Instant};
 
-use tureen_core::units::Bitrate;
+use tureen_rtc::units::Bitrate;
 
 use crate::link::{Link, LinkConfig, Loss};
 use competitor::{Constant, Tcp};

@@ -10,9 +10,9 @@ use std::process::{Child, ChildStdin, ChildStdout, Command, Stdio};
 use std::str::FromStr;
 use std::time::{Duration, Instant};
 
-use tureen_core::bwe::BweConfig;
-use tureen_core::units::Bitrate;
-use tureen_core::wire::rtcp::{PacketStatus, TransportCc, TransportCcHeader};
+use tureen_rtc::bwe::BweConfig;
+use tureen_rtc::units::Bitrate;
+use tureen_rtc::wire::rtcp::{PacketStatus, TransportCc, TransportCcHeader};
 
 use super::controller::{Burst, Controller};
 
@@ -234,8 +234,8 @@ mod tests {
     use std::sync::{Arc, Mutex};
 
     use super::*;
-    use tureen_core::units::Ssrc;
-    use tureen_core::wire::rtcp::{RtcpCompound, RtcpPacket, write_transport_cc};
+    use tureen_rtc::units::Ssrc;
+    use tureen_rtc::wire::rtcp::{RtcpCompound, RtcpPacket, write_transport_cc};
 
     /// Answers in turn, and keeps what was asked.
     #[derive(Clone, Debug)]

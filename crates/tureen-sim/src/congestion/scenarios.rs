@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use tureen_core::units::Bitrate;
+use tureen_rtc::units::Bitrate;
 
 use super::flow::{ConsumerSource, Source};
 use super::{Competition, Scenario};

@@ -12,15 +12,15 @@ use std::time::Duration;
 use std::{env, fs};
 
 use sha2::{Digest, Sha256};
-use tureen_core::api::{
-    ActiveSpeakerOptions, ConnectPlain, ConsumerLayers, CreatePlainTransport, Request, SctpOptions,
-    TransportId,
+use tureen_engine::api::{
+    ActiveSpeakerOptions, ConnectPlain, ConsumerLayers, CreatePlainTransport, Request, TransportId,
 };
-use tureen_core::observers::audio_level::AudioLevelOptions;
-use tureen_core::types::data_structures::{ListenInfo, Protocol};
-use tureen_core::types::sctp_parameters::SctpStreamParameters;
-use tureen_core::units::Bitrate;
+use tureen_engine::observers::audio_level::AudioLevelOptions;
+use tureen_rtc::sctp::SctpOptions;
+use tureen_rtc::units::Bitrate;
 use tureen_sim::{AudioConfig, Call, LinkConfig, Loss, NodeId, ROUTER, Trace, VideoConfig};
+use tureen_types::data_structures::{ListenInfo, Protocol};
+use tureen_types::sctp_parameters::SctpStreamParameters;
 
 const MS: Duration = Duration::from_millis(1);
 const SECOND: Duration = Duration::from_secs(1);

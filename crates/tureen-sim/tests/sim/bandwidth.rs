@@ -2,10 +2,10 @@
 
 use std::time::Duration;
 
-use tureen_core::api::{
+use tureen_engine::api::{
     ConsumerEvent, ConsumerLayers, Notification, Request, Response, TransportEvent, TransportTrace,
 };
-use tureen_core::units::Bitrate;
+use tureen_rtc::units::Bitrate;
 use tureen_sim::{AudioConfig, Call, Consumption, LinkConfig, NodeId, Production, VideoConfig};
 
 use super::{MS, even_video, good_link};

@@ -3,9 +3,9 @@
 
 use std::time::Duration;
 
-use tureen_core::api::{Request, Response};
-use tureen_core::units::{Bitrate, Ssrc};
-use tureen_core::wire::rtcp::write_remb;
+use tureen_engine::api::{Request, Response};
+use tureen_rtc::units::{Bitrate, Ssrc};
+use tureen_rtc::wire::rtcp::write_remb;
 use tureen_sim::{AudioConfig, Call, Consumption, LinkConfig, NodeId, Production, VideoConfig};
 
 use super::{MS, good_link, received};

@@ -3,11 +3,11 @@
 use std::time::Duration;
 
 use tureen_client::{Event, FailureReason, Identity};
-use tureen_core::api::{LinkDump, Notification, Request, Response, TransportEvent, TransportId};
-use tureen_core::dtls::{DtlsError, Role};
-use tureen_core::types::data_structures::{DtlsState, IceParameters, IceState};
-use tureen_core::wire::stun::{BINDING, StunClass, StunWriter};
+use tureen_engine::api::{LinkDump, Notification, Request, Response, TransportEvent, TransportId};
+use tureen_rtc::dtls::{DtlsError, Role};
+use tureen_rtc::wire::stun::{BINDING, StunClass, StunWriter};
 use tureen_sim::{Call, LinkConfig};
+use tureen_types::data_structures::{DtlsState, IceParameters, IceState};
 
 use crate::{MS, assert_numbered_like_the_source, even_video, good_link, received};
 

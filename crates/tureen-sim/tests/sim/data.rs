@@ -3,14 +3,15 @@
 use std::time::Duration;
 
 use tureen_client::Event;
-use tureen_core::api::{
+use tureen_engine::api::{
     DataConsumerEvent, DataMessage, DataTransport, Injection, Notification, Publication, Request, Response,
-    SctpOptions, TransportEvent,
+    TransportEvent,
 };
-use tureen_core::dtls::Role;
-use tureen_core::sctp::SctpState;
-use tureen_core::types::sctp_parameters::SctpStreamParameters;
+use tureen_rtc::dtls::Role;
+use tureen_rtc::sctp::SctpOptions;
+use tureen_rtc::sctp::SctpState;
 use tureen_sim::{Call, LinkConfig, Loss, NodeId};
+use tureen_types::sctp_parameters::SctpStreamParameters;
 
 use crate::{MS, good_link};
 
@@ -22,8 +23,8 @@ pub(crate) const OPTIONS: SctpOptions = SctpOptions {
     per_stream_send_queue_limit: 2_000_000,
     max_receiver_window_buffer_size: 5_242_880,
     default_buffered_amount_low_threshold: 0,
-    outbound_streams: tureen_core::sctp::MAX_STREAMS,
-    inbound_streams: tureen_core::sctp::MAX_STREAMS,
+    outbound_streams: tureen_rtc::sctp::MAX_STREAMS,
+    inbound_streams: tureen_rtc::sctp::MAX_STREAMS,
 };
 
 fn call(seed: u64, links: &[LinkConfig]) -> (Call, Vec<NodeId>) {
@@ -288,7 +289,7 @@ fn wrong_requests_are_refused_by_name() {
     let producer = call.produce_data(nodes[0], ordered(0));
     call.consume_data(nodes[1], &producer, ordered(1));
     let refusal = |call: &mut Call, request: Request| call.network.request(request).unwrap_err().to_string();
-    let produce = |transport_id, transport| tureen_core::api::ProduceData {
+    let produce = |transport_id, transport| tureen_engine::api::ProduceData {
         transport_id,
         id: "x".into(),
         transport,

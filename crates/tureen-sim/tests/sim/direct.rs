@@ -3,18 +3,16 @@
 use std::num::NonZeroU8;
 use std::time::Duration;
 
-use tureen_core::api::{
+use tureen_engine::api::{
     ConsumerEvent, ConsumerId, CreateDirectTransport, Injection, LinkDump, Notification, ProducerId, Request,
     Response, TransportEvent, TransportId,
 };
-use tureen_core::types::rtp_parameters::RtpHeaderExtensionUri;
-use tureen_core::units::Ssrc;
-use tureen_core::wire::rtcp::{
-    NtpTime, RtcpCompound, RtcpPacket, SenderInfo, write_pli, write_sender_report,
-};
-use tureen_core::wire::rtp::RtpHeader;
-use tureen_core::wire::rtp::extensions::AbsCaptureTime;
+use tureen_rtc::units::Ssrc;
+use tureen_rtc::wire::rtcp::{NtpTime, RtcpCompound, RtcpPacket, SenderInfo, write_pli, write_sender_report};
+use tureen_rtc::wire::rtp::RtpHeader;
+use tureen_rtc::wire::rtp::extensions::AbsCaptureTime;
 use tureen_sim::{AudioConfig, Call, ROUTER, UNIX};
+use tureen_types::rtp_parameters::RtpHeaderExtensionUri;
 
 use crate::{MS, even_video, foreign, good_link, received};
 

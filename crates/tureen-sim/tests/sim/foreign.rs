@@ -1,11 +1,11 @@
 //! A remote side without ICE and DTLS: its media, packet by packet.
 
 use serde_json::{Value, json};
-use tureen_core::api::TransportId;
-use tureen_core::types::data_structures::{ListenInfo, Protocol};
-use tureen_core::types::rtp_parameters::{MediaKind, RtpParameters};
-use tureen_core::wire::rtp::extensions::AbsCaptureTime;
+use tureen_engine::api::TransportId;
+use tureen_rtc::wire::rtp::extensions::AbsCaptureTime;
 use tureen_sim::{Call, Produced};
+use tureen_types::data_structures::{ListenInfo, Protocol};
+use tureen_types::rtp_parameters::{MediaKind, RtpParameters};
 
 /// SSRC of [`audio`].
 pub(crate) const SSRC: u32 = 77;

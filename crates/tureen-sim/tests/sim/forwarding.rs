@@ -4,17 +4,15 @@ use std::net::SocketAddr;
 use std::time::Duration;
 
 use serde_json::{Value, json};
-use tureen_core::api::{
+use tureen_engine::api::{
     ConnectPlain, ConsumerEvent, ConsumerId, ConsumerLayers, CreateDirectTransport, CreatePlainTransport,
     Notification, ProducerId, Request, RequestError, Response, RtpStreamStats, TransportId,
 };
-use tureen_core::types::rtp_parameters::{MediaKind, RtpParameters};
-use tureen_core::units::Ssrc;
-use tureen_core::wire::rtcp::{
-    NtpTime, RtcpCompound, RtcpPacket, SenderInfo, write_bye, write_sender_report,
-};
-use tureen_core::wire::rtp::RtpHeader;
+use tureen_rtc::units::Ssrc;
+use tureen_rtc::wire::rtcp::{NtpTime, RtcpCompound, RtcpPacket, SenderInfo, write_bye, write_sender_report};
+use tureen_rtc::wire::rtp::RtpHeader;
 use tureen_sim::{Call, Produced, ROUTER};
+use tureen_types::rtp_parameters::{MediaKind, RtpParameters};
 
 use crate::{MS, foreign};
 
@@ -110,7 +108,7 @@ impl Bench {
         let Response::TransportDump(dump) = call.request(Request::CreatePlainTransport(create)) else {
             panic!("not a dump")
         };
-        let tureen_core::api::LinkDump::Plain(plain) = dump.link else { panic!("not plain") };
+        let tureen_engine::api::LinkDump::Plain(plain) = dump.link else { panic!("not plain") };
         let local = SocketAddr::new(plain.tuple.local_address().parse().unwrap(), plain.tuple.local_port());
         let to = ConnectPlain { ip: Some(SENDER.0.into()), port: Some(SENDER.1), ..ConnectPlain::default() };
         call.request(Request::ConnectPlainTransport("in".into(), to));
@@ -511,7 +509,7 @@ fn links_between_servers_carry_more_streams_than_clients_may_send() {
         "codecs": [{ "payloadType": VIDEO, "mappedPayloadType": 101 }],
         "encodings": [{ "ssrc": 9000, "mappedSsrc": 1 }],
     }));
-    let produce = tureen_core::api::Produce {
+    let produce = tureen_engine::api::Produce {
         transport_id: transport,
         id: "one too many".into(),
         kind: MediaKind::Video,

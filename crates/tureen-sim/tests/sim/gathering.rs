@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use tureen_core::units::Bitrate;
+use tureen_rtc::units::Bitrate;
 use tureen_sim::{Call, LinkConfig, Observed};
 
 use crate::{MS, PACKETS, even_video, good_link, received};

@@ -6,9 +6,9 @@ use std::time::Duration;
 use rand::rngs::StdRng;
 use rand::{Rng, RngCore, SeedableRng};
 use tureen_client::{Identity, Session, SessionConfig};
-use tureen_core::dtls::{Certificate, Dtls, DtlsConfig, DtlsOptions, Output, Role};
-use tureen_core::types::data_structures::IceParameters;
+use tureen_rtc::dtls::{Certificate, Dtls, DtlsConfig, DtlsOptions, Output, Role};
 use tureen_sim::{Call, Consumption};
+use tureen_types::data_structures::IceParameters;
 
 use crate::{assert_numbered_like_the_source, even_video, good_link, received};
 

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use tureen_core::api::{ConsumerEvent, Notification, Request};
+use tureen_engine::api::{ConsumerEvent, Notification, Request};
 use tureen_sim::{Call, LinkConfig, Observed, Production, VideoConfig};
 
 use crate::{MS, assert_numbered_like_the_source, even_video, good_link, received};

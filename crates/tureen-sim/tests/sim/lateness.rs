@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use tureen_core::api::Request;
+use tureen_engine::api::Request;
 use tureen_sim::{Call, Consumption, LinkConfig, VideoConfig};
 
 use crate::statistics::stream_stats;

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-use tureen_core::api::{
+use tureen_engine::api::{
     ConsumerEvent, ConsumerLayers, MediaTrace, MediaTraceData, Notification, Request, Response,
 };
 use tureen_sim::{Call, Consumption, LinkConfig, Observed, Production, VideoConfig};

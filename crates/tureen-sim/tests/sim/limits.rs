@@ -2,8 +2,8 @@
 
 use std::time::Duration;
 
-use tureen_core::api::Request;
-use tureen_core::units::Bitrate;
+use tureen_engine::api::Request;
+use tureen_rtc::units::Bitrate;
 use tureen_sim::{AudioConfig, Call, NodeId};
 
 use crate::{MS, even_video, good_link};

@@ -6,9 +6,9 @@
 use std::time::Duration;
 
 use serde_json::json;
-use tureen_core::api::{ConnectPlain, ConsumerLayers, CreatePlainTransport, Request, TransportId};
-use tureen_core::types::rtp_parameters::RtpParameters;
+use tureen_engine::api::{ConnectPlain, ConsumerLayers, CreatePlainTransport, Request, TransportId};
 use tureen_sim::{AudioConfig, Call, Consumption, LinkConfig, NodeId, Production, ROUTER, VideoConfig};
+use tureen_types::rtp_parameters::RtpParameters;
 
 use crate::{MS, even_video, foreign, good_link, ordinal, received};
 

@@ -5,18 +5,18 @@ use std::time::Duration;
 
 use rand::rngs::StdRng;
 use rand::{Rng, RngCore, SeedableRng};
-use tureen_core::api::{
+use tureen_engine::api::{
     ConnectPipe, ConnectPlain, ConsumerId, CreatePipeTransport, CreatePlainTransport, LinkDump, LinkStats,
     Notification, PipeTransportDump, PlainTransportDump, Request, Response, TransportDump, TransportEvent,
     TransportId,
 };
-use tureen_core::transport::protection::{MasterKey, Opener, Sealer};
-use tureen_core::types::data_structures::TransportTuple;
-use tureen_core::types::srtp_parameters::SrtpCryptoSuite;
-use tureen_core::units::Ssrc;
-use tureen_core::wire::rtcp::{RtcpCompound, RtcpPacket, write_bye};
-use tureen_core::wire::rtp::RtpHeader;
+use tureen_engine::transport::protection::{MasterKey, Opener, Sealer};
+use tureen_rtc::units::Ssrc;
+use tureen_rtc::wire::rtcp::{RtcpCompound, RtcpPacket, write_bye};
+use tureen_rtc::wire::rtp::RtpHeader;
 use tureen_sim::{Call, Consumption, Produced, ROUTER};
+use tureen_types::data_structures::TransportTuple;
+use tureen_types::srtp_parameters::SrtpCryptoSuite;
 
 use crate::foreign::{self, SSRC};
 use crate::{MS, good_link, received};
@@ -368,7 +368,7 @@ fn pipe_transport_takes_media_from_its_other_end_alone() {
             listen_info: foreign::listen_info(),
             in_process: false,
             enable_rtx: true,
-            srtp: enable_srtp.then_some(tureen_core::transport::pipe::PIPE_SUITE),
+            srtp: enable_srtp.then_some(tureen_engine::transport::pipe::PIPE_SUITE),
             sctp: None,
         };
         let created = pipe(call.request(Request::CreatePipeTransport(create)));

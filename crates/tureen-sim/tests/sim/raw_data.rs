@@ -6,17 +6,17 @@ use std::time::{Duration, Instant};
 use bytes::Bytes;
 use rand::rngs::StdRng;
 use rand::{Rng, RngCore, SeedableRng};
-use tureen_core::api::{
+use tureen_engine::api::{
     ConnectPipe, ConnectPlain, ConsumeData, CreateDirectTransport, CreatePipeTransport, CreatePlainTransport,
     DataConsumerEvent, DataMessage, DataTransport, Injection, LinkDump, Notification, ProduceData,
     Publication, Request, Response, TransportId,
 };
-use tureen_core::sctp::{Event, Sctp, SctpState};
-use tureen_core::transport::protection::MasterKey;
-use tureen_core::types::data_structures::TransportTuple;
-use tureen_core::types::sctp_parameters::SctpStreamParameters;
-use tureen_core::types::srtp_parameters::SrtpCryptoSuite;
+use tureen_engine::transport::protection::MasterKey;
+use tureen_rtc::sctp::{Event, Sctp, SctpState};
 use tureen_sim::{Call, NodeId, ROUTER};
+use tureen_types::data_structures::TransportTuple;
+use tureen_types::sctp_parameters::SctpStreamParameters;
+use tureen_types::srtp_parameters::SrtpCryptoSuite;
 
 use crate::data::OPTIONS;
 use crate::{MS, foreign, good_link};

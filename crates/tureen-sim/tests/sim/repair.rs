@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use tureen_core::units::Bitrate;
+use tureen_rtc::units::Bitrate;
 use tureen_sim::{AudioConfig, Call, Consumption, LinkConfig, Loss, Production, VideoConfig};
 
 use crate::{MS, PACKETS, assert_numbered_like_the_source, even_video, good_link, ordinal, received};

@@ -5,11 +5,11 @@ use std::net::SocketAddr;
 use std::time::Duration;
 
 use serde_json::{Value, json};
-use tureen_core::api::{ConnectPlain, CreatePlainTransport, Request, TransportId};
-use tureen_core::types::rtp_parameters::{MediaKind, RtpParameters};
-use tureen_core::units::Ssrc;
-use tureen_core::wire::rtcp::{RtcpCompound, RtcpPacket, write_pli, write_receiver_report, write_xr_rrtr};
+use tureen_engine::api::{ConnectPlain, CreatePlainTransport, Request, TransportId};
+use tureen_rtc::units::Ssrc;
+use tureen_rtc::wire::rtcp::{RtcpCompound, RtcpPacket, write_pli, write_receiver_report, write_xr_rrtr};
 use tureen_sim::{AudioConfig, Call, Produced, ROUTER};
+use tureen_types::rtp_parameters::{MediaKind, RtpParameters};
 
 use crate::{MS, even_video, foreign, good_link, received};
 
@@ -210,7 +210,7 @@ fn work_for_a_reference_time_does_not_grow_with_consumers() {
         .collect();
     let mut report = Vec::new();
     write_receiver_report(&mut report, Ssrc(5), &[]);
-    write_xr_rrtr(&mut report, Ssrc(5), tureen_core::wire::rtcp::NtpTime(7 << 32));
+    write_xr_rrtr(&mut report, Ssrc(5), tureen_rtc::wire::rtcp::NtpTime(7 << 32));
     call.network.run_for(SECOND);
     call.network.inject(REMOTE.into(), at, report);
     call.network.run_for(8 * SECOND);

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use tureen_core::api::{
+use tureen_engine::api::{
     Notification, ProducerEvent, ProducerId, Request, Response, RtpStreamStats, StreamDirection,
     TransportStats,
 };

@@ -3,15 +3,15 @@
 use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::time::Duration;
 
-use tureen_core::api::{
+use tureen_engine::api::{
     CreateWebRtcServer, CreateWebRtcTransport, LinkDump, Listen, Notification, Request, Response, RouterId,
     TransportEvent,
 };
-use tureen_core::dtls::Role;
-use tureen_core::types::data_structures::{IceCandidate, IceState, ListenInfo, Protocol};
-use tureen_core::units::Bitrate;
-use tureen_core::worker::Limits;
+use tureen_engine::worker::Limits;
+use tureen_rtc::dtls::Role;
+use tureen_rtc::units::Bitrate;
 use tureen_sim::{AudioConfig, Call, Network, NodeId, ROUTER};
+use tureen_types::data_structures::{IceCandidate, IceState, ListenInfo, Protocol};
 
 use crate::{MS, assert_numbered_like_the_source, even_video, foreign, good_link, received};
 

@@ -1,6 +1,6 @@
 //! DataProducers and DataConsumers.
 
-use tureen_core::api::{
+use tureen_engine::api::{
     ConsumeData, DataConsumerDump, DataConsumerStats, DataMessage, DataProducerDump, DataProducerStats,
     DataTransport, ProduceData, Publication, TransportId,
 };

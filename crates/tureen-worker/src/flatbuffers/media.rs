@@ -1,11 +1,11 @@
 //! Producers, consumers, RTP streams and trace events.
 
 use std::time::Duration;
-use tureen_core::api::{
+use tureen_engine::api::{
     Consume, Consumed, ConsumerDump, ConsumerLayers, MediaTrace, MediaTraceData, MediaTraceEvent, Produce,
     ProducerDump, ProducerScore, RtpStreamDump, RtpStreamStats, StreamDirection, TransportId,
 };
-use tureen_core::types::data_structures::{RtpPacketTraceInfo, TraceEventDirection};
+use tureen_types::data_structures::{RtpPacketTraceInfo, TraceEventDirection};
 
 use super::rtp::{
     read_encodings, read_kind, read_layers, read_mapping, read_parameters, read_stream_type,

@@ -16,7 +16,7 @@ mod transport;
 use std::collections::HashMap;
 
 use planus::{Builder, ReadAsRoot};
-use tureen_core::api::{Notification, RequestError};
+use tureen_engine::api::{Notification, RequestError};
 
 use self::schema::message::{Body, BodyRef, Message, MessageRef};
 use self::schema::request::{Method, Request};

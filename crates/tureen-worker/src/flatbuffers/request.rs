@@ -3,12 +3,12 @@
 use std::num::NonZeroU16;
 use std::time::Duration;
 
-use tureen_core::api::{
+use tureen_engine::api::{
     ActiveSpeakerOptions, CreateActiveSpeakerObserver, CreateAudioLevelObserver, CreateWebRtcServer,
     DataMessage, Injection, Request,
 };
-use tureen_core::observers::audio_level::AudioLevelOptions;
-use tureen_core::units::Bitrate;
+use tureen_engine::observers::audio_level::AudioLevelOptions;
+use tureen_rtc::units::Bitrate;
 
 use super::schema::notification::{self, Event};
 use super::schema::request::{Body, Method, Request as Wire};

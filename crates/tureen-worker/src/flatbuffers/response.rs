@@ -1,11 +1,11 @@
 //! Answers and events for the parent.
 
-use tureen_core::api::{
+use tureen_engine::api::{
     BweSource, ConsumerEvent, DataConsumerEvent, Notification, ProducerEvent, Response, RouterDump,
     RtpObserverEvent, TransportEvent, WorkerDump,
 };
-use tureen_core::types::data_structures::TraceEventDirection;
 use tureen_net::ResourceUsage;
+use tureen_types::data_structures::TraceEventDirection;
 
 use super::schema::notification::{Body as EventBody, Event, Notification as WireNotification};
 use super::schema::request::Method;

@@ -1,9 +1,9 @@
 //! RTP parameters and their mapping.
 
-use tureen_core::api::{ConsumerLayers, ConsumerScore, StreamType};
-use tureen_core::ortc::{RtpMapping, RtpMappingCodec, RtpMappingEncoding};
-use tureen_core::types::rtp_parameters as api;
-use tureen_core::types::rtp_parameters::{
+use tureen_engine::api::{ConsumerLayers, ConsumerScore, StreamType};
+use tureen_types::ortc::{RtpMapping, RtpMappingCodec, RtpMappingEncoding};
+use tureen_types::rtp_parameters as api;
+use tureen_types::rtp_parameters::{
     MediaKind, OtherParameterValue, RtpCodecParametersParametersValue as ParameterValue,
     RtpHeaderExtensionUri as Uri,
 };

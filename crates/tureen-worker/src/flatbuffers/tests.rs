@@ -1,8 +1,8 @@
 use planus::Builder;
-use tureen_core::api::{
+use tureen_engine::api::{
     Injection, Notification, ProducerEvent, ProducerScore, Request, RequestError, Response, TransportEvent,
 };
-use tureen_core::types::data_structures::IceState;
+use tureen_types::data_structures::IceState;
 
 use super::schema::message::{Body, Message};
 use super::schema::request::{Body as RequestBody, Method};

@@ -1,20 +1,19 @@
 //! What all transports have in common, and each kind of them.
 
-use tureen_core::api::{
+use tureen_engine::api::{
     ConnectPipe, ConnectPlain, CreateDirectTransport, CreatePipeTransport, CreatePlainTransport,
-    CreateWebRtcTransport, LinkDump, LinkStats, Listen, PlainConnected, RouterId, SctpDump, SctpOptions,
-    TransportDump, TransportId, TransportStats, TransportTrace, WebRtcServerDump,
+    CreateWebRtcTransport, LinkDump, LinkStats, Listen, PlainConnected, RouterId, SctpDump, TransportDump,
+    TransportId, TransportStats, TransportTrace, WebRtcServerDump,
 };
-use tureen_core::ice::consent_timeout_from_seconds;
-use tureen_core::sctp::MAX_STREAMS;
-use tureen_core::transport::pipe::PIPE_SUITE;
-use tureen_core::types::data_structures as api;
-use tureen_core::types::data_structures::{
-    DtlsFingerprint, ListenInfo, Protocol, SocketFlags, TransportTuple,
-};
-use tureen_core::types::sctp_parameters::{SctpNegotiatedCapabilities, SctpStreamParameters};
-use tureen_core::types::srtp_parameters::{SrtpCryptoSuite, SrtpParameters};
-use tureen_core::units::Bitrate;
+use tureen_engine::transport::pipe::PIPE_SUITE;
+use tureen_rtc::ice::consent_timeout_from_seconds;
+use tureen_rtc::sctp::MAX_STREAMS;
+use tureen_rtc::sctp::SctpOptions;
+use tureen_rtc::units::Bitrate;
+use tureen_types::data_structures as api;
+use tureen_types::data_structures::{DtlsFingerprint, ListenInfo, Protocol, SocketFlags, TransportTuple};
+use tureen_types::sctp_parameters::{SctpNegotiatedCapabilities, SctpStreamParameters};
+use tureen_types::srtp_parameters::{SrtpCryptoSuite, SrtpParameters};
 
 use super::schema::{
     common, direct_transport, pipe_transport, plain_transport, response, sctp_association, sctp_parameters,
@@ -217,7 +216,7 @@ pub(super) fn write_plain_connected(from: PlainConnected) -> plain_transport::Co
 }
 
 pub(super) fn write_server_dump(from: WebRtcServerDump) -> webrtc_server::DumpResponse {
-    let address = |address: tureen_core::api::IpPort| webrtc_server::IpPort {
+    let address = |address: tureen_engine::api::IpPort| webrtc_server::IpPort {
         ip: address.ip.to_string(),
         port: address.port,
     };
@@ -303,11 +302,11 @@ pub(super) fn write_stream_parameters(
 }
 
 fn write_base_dump(from: TransportDump, direct: bool) -> wire::Dump {
-    let pair = |(ssrc, consumer): (u32, tureen_core::api::ConsumerId)| common::Uint32String {
+    let pair = |(ssrc, consumer): (u32, tureen_engine::api::ConsumerId)| common::Uint32String {
         key: ssrc,
         value: consumer.into(),
     };
-    let named = |(name, producer): (String, tureen_core::api::ProducerId)| common::StringString {
+    let named = |(name, producer): (String, tureen_engine::api::ProducerId)| common::StringString {
         key: name,
         value: producer.into(),
     };

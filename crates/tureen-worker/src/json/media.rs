@@ -1,15 +1,15 @@
 //! Producers and consumers of media and data, and RTP streams, as they tell of themselves.
 
 use serde::Serialize;
-use tureen_core::api::{
+use tureen_engine::api::{
     Consumed, ConsumerDump, ConsumerId, ConsumerLayers, ConsumerScore, DataConsumerDump, DataConsumerId,
     DataConsumerStats, DataProducerDump, DataProducerId, DataProducerStats, DataTransport, MediaTrace,
     MediaTraceData, MediaTraceEvent, ProducerDump, ProducerId, ProducerScore, RtpStreamDump, RtpStreamStats,
     StreamDirection, StreamType,
 };
-use tureen_core::types::data_structures::{RtpPacketTraceInfo, SrTraceInfo, TraceEventDirection};
-use tureen_core::types::rtp_parameters::MediaKind;
-use tureen_core::types::sctp_parameters::SctpStreamParameters;
+use tureen_types::data_structures::{RtpPacketTraceInfo, SrTraceInfo, TraceEventDirection};
+use tureen_types::rtp_parameters::MediaKind;
+use tureen_types::sctp_parameters::SctpStreamParameters;
 
 use super::rtp::{Encoding, Mapping, RtpParameters, StreamTypeName};
 use super::{Generation, Local, Table, list, names};

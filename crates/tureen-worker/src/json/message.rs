@@ -3,7 +3,7 @@
 use serde::Deserialize;
 use serde::de::DeserializeOwned;
 use serde_json::Value;
-use tureen_core::api::{
+use tureen_engine::api::{
     ConsumerId, DataConsumerId, DataMessage, DataProducerId, Injection, ProducerId, Publication, Request,
     RequestError, RouterId, RtpObserverId, TransportId, WebRtcServerId,
 };

@@ -16,9 +16,9 @@ mod transport;
 use std::borrow::Borrow;
 
 use serde::{Serialize, Serializer};
-use tureen_core::api::{Notification, RequestError};
-use tureen_core::transport::pipe::PIPE_SUITE;
-use tureen_core::types::srtp_parameters::SrtpCryptoSuite;
+use tureen_engine::api::{Notification, RequestError};
+use tureen_engine::transport::pipe::PIPE_SUITE;
+use tureen_types::srtp_parameters::SrtpCryptoSuite;
 
 use self::message::{Header, PAYLOAD};
 use self::response::{Body, Event};

@@ -4,14 +4,14 @@ use std::num::NonZeroU16;
 use std::time::Duration;
 
 use serde::Deserialize;
-use tureen_core::api::{
+use tureen_engine::api::{
     ActiveSpeakerOptions, Consume, ConsumeData, ConsumerLayers, CreateActiveSpeakerObserver,
     CreateAudioLevelObserver, CreateWebRtcServer, DataTransport, MediaTrace, Produce, ProduceData, Request,
     StreamType, TransportTrace,
 };
-use tureen_core::observers::audio_level::AudioLevelOptions;
-use tureen_core::types::rtp_parameters::MediaKind;
-use tureen_core::units::Bitrate;
+use tureen_engine::observers::audio_level::AudioLevelOptions;
+use tureen_rtc::units::Bitrate;
+use tureen_types::rtp_parameters::MediaKind;
 
 use super::message::{Message, read_data};
 use super::rtp::{Encoding, Mapping, RtpParameters, StreamTypeName};

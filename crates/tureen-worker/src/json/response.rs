@@ -1,15 +1,15 @@
 //! Answers and events for the parent.
 
 use serde::Serialize;
-use tureen_core::api::{
+use tureen_engine::api::{
     BweInfo, BweSource, ConsumerEvent, ConsumerId, DataConsumerEvent, DataConsumerId, DataProducerId,
     ProducerEvent, ProducerId, Response, RouterDump, RouterId, RtpObserverEvent, RtpObserverId, StreamType,
     TransportEvent, TransportId, WebRtcServerId, WorkerDump,
 };
-use tureen_core::types::data_structures::{
+use tureen_net::ResourceUsage;
+use tureen_types::data_structures::{
     DtlsRole, DtlsState, IceParameters, IceState, SctpState, TraceEventDirection,
 };
-use tureen_net::ResourceUsage;
 
 use super::media::{
     Consumer, DataConsumer, DataProducer, DataStats, Layers, NewConsumer, PacketTrace, Producer, Score,

@@ -2,10 +2,10 @@
 
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
-use tureen_core::api::StreamType;
-use tureen_core::ortc::{RtpMapping, RtpMappingCodec, RtpMappingEncoding};
-use tureen_core::types::rtp_parameters as api;
-use tureen_core::types::rtp_parameters::{
+use tureen_engine::api::StreamType;
+use tureen_types::ortc::{RtpMapping, RtpMappingCodec, RtpMappingEncoding};
+use tureen_types::rtp_parameters as api;
+use tureen_types::rtp_parameters::{
     OtherParameterValue, RtpCodecParametersParametersValue as ParameterValue,
 };
 

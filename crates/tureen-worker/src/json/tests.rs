@@ -1,9 +1,9 @@
 use serde_json::{Value, json};
-use tureen_core::api::{
+use tureen_engine::api::{
     ConsumerEvent, DataConsumerEvent, DataMessage, Injection, Listen, Notification, ProducerEvent,
     ProducerScore, Request, Response, StreamType, TransportEvent,
 };
-use tureen_core::types::data_structures::{IceState, Protocol, TransportTuple};
+use tureen_types::data_structures::{IceState, Protocol, TransportTuple};
 
 use super::*;
 use crate::dialect::Call;
@@ -164,7 +164,7 @@ fn data_streams_are_ordered_unless_limited() {
             "data": {"sctpStreamParameters": stream, "label": "bot", "protocol": ""},
         });
         let (_, Request::ProduceData(options)) = read(&mut codec, &frame.to_string()) else { panic!() };
-        let tureen_core::api::DataTransport::Sctp(stream) = options.transport else { panic!() };
+        let tureen_engine::api::DataTransport::Sctp(stream) = options.transport else { panic!() };
         assert_eq!(stream.ordered, ordered);
     }
 }

@@ -3,19 +3,20 @@
 use std::net::IpAddr;
 
 use serde::{Deserialize, Serialize};
-use tureen_core::api::{
+use tureen_engine::api::{
     ConnectAny, ConnectPlain, ConsumerId, CreateDirectTransport, CreatePipeTransport, CreatePlainTransport,
     CreateWebRtcTransport, DataConsumerId, DataProducerId, IpPort, LinkDump, LinkStats, Listen,
-    PlainConnected, ProducerId, RouterId, SctpDump, SctpOptions, TransportDump, TransportId, TransportStats,
+    PlainConnected, ProducerId, RouterId, SctpDump, TransportDump, TransportId, TransportStats,
     WebRtcServerDump, WebRtcServerId,
 };
-use tureen_core::types::data_structures as api;
-use tureen_core::types::data_structures::{
+use tureen_rtc::sctp::SctpOptions;
+use tureen_rtc::units::Bitrate;
+use tureen_types::data_structures as api;
+use tureen_types::data_structures::{
     DtlsFingerprint, DtlsRole, DtlsState, IceParameters, IceRole, IceState, ListenInfo, Protocol, SctpState,
     TransportTuple, deserialize_known_fingerprints,
 };
-use tureen_core::types::srtp_parameters::{SrtpCryptoSuite, SrtpParameters};
-use tureen_core::units::Bitrate;
+use tureen_types::srtp_parameters::{SrtpCryptoSuite, SrtpParameters};
 
 use super::{Generation, Local, Table, list, names};
 use crate::parts::{Parse, invalid, read_ip};

@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 
 use rustix::process::{Pid, Signal, kill_process};
 use serde_json::{Value, json};
-use tureen_core::sctp::{Sctp, SctpState};
+use tureen_rtc::sctp::{Sctp, SctpState};
 
 use crate::json_parent::JsonParent;
 use crate::replay::{SCTP, now};

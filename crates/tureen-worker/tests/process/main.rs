@@ -120,7 +120,7 @@ fn version_and_help_need_no_library() {
 #[cfg(feature = "openssl")]
 #[test]
 fn rsa_certificate_serves_as_it_does_with_mediasoup() {
-    let folder = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("../tureen-core/src/dtls/testdata");
+    let folder = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("../tureen-rtc/src/dtls/testdata");
     let mut parent = Parent::start(&[
         &format!("--dtlsCertificateFile={}", folder.join("rsa.crt").display()),
         &format!("--dtlsPrivateKeyFile={}", folder.join("rsa.key").display()),

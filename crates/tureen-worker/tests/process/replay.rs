@@ -11,11 +11,11 @@ use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use serde_json::{Map, Value, json};
 use tureen_client::media::OpusSource;
 use tureen_client::{Event, Identity, OutgoingRtp, SendStreamConfig, Session, SessionConfig};
-use tureen_core::api::SctpOptions;
-use tureen_core::dtls::Role;
-use tureen_core::sctp::{MAX_STREAMS, Sctp};
-use tureen_core::types::data_structures::IceParameters;
-use tureen_core::wire::stun::{StunClass, StunWriter};
+use tureen_rtc::dtls::Role;
+use tureen_rtc::sctp::SctpOptions;
+use tureen_rtc::sctp::{MAX_STREAMS, Sctp};
+use tureen_rtc::wire::stun::{StunClass, StunWriter};
+use tureen_types::data_structures::IceParameters;
 
 use crate::json_parent::JsonParent;
 

@@ -3,9 +3,9 @@
 use std::net::SocketAddr;
 use std::time::{Duration, Instant};
 
-use tureen_core::srtp::{SrtpSealer, SrtpSuite};
-use tureen_core::units::Ssrc;
 use tureen_net::{Net, NetConfig, Port, UdpOptions};
+use tureen_rtc::srtp::{SrtpSealer, SrtpSuite};
+use tureen_rtc::units::Ssrc;
 
 use crate::process::{pin, this_thread, thread_cpu_ns};
 use crate::{FPS, LOCALHOST, PACKETS, PAYLOAD, SSRC};

@@ -12,8 +12,8 @@ use serde::{Deserialize, Serialize};
 use tureen::prelude::*;
 use tureen_client::media::Vp8Source;
 use tureen_client::{Event, Identity, OutgoingRtp, SendStreamConfig, Session, SessionConfig};
-use tureen_core::dtls::Role;
 use tureen_net::{Net, NetConfig, Port, UdpOptions};
+use tureen_rtc::dtls::Role;
 
 use crate::process::pin;
 use crate::{FPS, LOCALHOST, Layers, PACKETS, PAYLOAD, ssrc_of};

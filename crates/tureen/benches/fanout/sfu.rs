@@ -6,7 +6,7 @@ use std::sync::atomic::{AtomicI32, Ordering};
 
 use serde_json::json;
 use tureen::prelude::*;
-use tureen_core::srtp::SrtpSuite;
+use tureen_rtc::srtp::SrtpSuite;
 
 use crate::load::{Arrivals, Load};
 use crate::process::{

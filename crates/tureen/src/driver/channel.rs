@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use futures_channel::oneshot;
 use parking_lot::Mutex;
-use tureen_core::api::{self, Injection, Request, Response};
+use tureen_engine::api::{self, Injection, Request, Response};
 use tureen_net::{NetStats, PipeEnd, Waker};
 
 use crate::worker::RequestError;

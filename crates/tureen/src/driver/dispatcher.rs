@@ -6,7 +6,7 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::{Arc, Weak};
 
 use parking_lot::{Condvar, Mutex};
-use tureen_core::api::{
+use tureen_engine::api::{
     ConsumerEvent, ConsumerId, DataConsumerEvent, DataConsumerId, Notification, ProducerEvent, ProducerId,
     RtpObserverEvent, RtpObserverId, TransportEvent, TransportId,
 };
@@ -352,7 +352,7 @@ mod tests {
     use std::thread;
 
     use super::*;
-    use tureen_core::api::ProducerScore;
+    use tureen_engine::api::ProducerScore;
 
     struct Recorder(mpsc::Sender<String>);
 
@@ -373,7 +373,7 @@ mod tests {
     }
 
     fn turned(quarter_turns: u8) -> Notification {
-        let orientation = tureen_core::wire::rtp::extensions::VideoOrientation {
+        let orientation = tureen_rtc::wire::rtp::extensions::VideoOrientation {
             back_camera: false,
             flip: false,
             quarter_turns,
@@ -382,10 +382,10 @@ mod tests {
     }
 
     fn panicking() -> Notification {
-        let event = tureen_core::api::MediaTraceEvent {
+        let event = tureen_engine::api::MediaTraceEvent {
             timestamp_ms: 0,
             direction: crate::data_structures::TraceEventDirection::In,
-            data: tureen_core::api::MediaTraceData::Nack,
+            data: tureen_engine::api::MediaTraceData::Nack,
         };
         Notification::Producer("producer".into(), ProducerEvent::Trace(event))
     }

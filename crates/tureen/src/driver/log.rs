@@ -139,9 +139,9 @@ pub(crate) mod tests {
             tracing::error!("error");
             tracing::warn!("warn");
             tracing::debug!("debug");
-            tracing::error!(target: "tureen_core::dtls", "dtls error");
-            tracing::warn!(target: "tureen_core::dtls::openssl", "dtls warn");
-            tracing::debug!(target: "tureen_core::srtp", "srtp debug");
+            tracing::error!(target: "tureen_rtc::dtls", "dtls error");
+            tracing::warn!(target: "tureen_rtc::dtls::openssl", "dtls warn");
+            tracing::debug!(target: "tureen_rtc::srtp", "srtp debug");
         });
         lines.take()
     }
@@ -176,7 +176,7 @@ pub(crate) mod tests {
                 (Some(WorkerLogLevel::Debug), None),
             ] {
                 settings.update(level, tags);
-                tracing::warn!(target: "tureen_core::bwe", "{level:?}, {tags:?}");
+                tracing::warn!(target: "tureen_rtc::bwe", "{level:?}, {tags:?}");
             }
         });
         assert_eq!(lines.take(), ["None, Some([Bwe])", "Some(Debug), None"]);

@@ -6,8 +6,8 @@ use std::sync::Arc;
 use std::{io, thread};
 
 use futures_channel::oneshot;
-use tureen_core::api::{Notification, RequestError, RequestId, Response};
 use tureen_driver::{Engine, EngineConfig, Outlet};
+use tureen_engine::api::{Notification, RequestError, RequestId, Response};
 use tureen_net::{Net, NetConfig};
 
 use super::QueueLimits;

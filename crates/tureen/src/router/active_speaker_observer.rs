@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use event_listener_primitives::{Bag, HandlerId};
-use tureen_core::api::{ActiveSpeakerOptions, CreateActiveSpeakerObserver, Request, RtpObserverEvent};
+use tureen_engine::api::{ActiveSpeakerOptions, CreateActiveSpeakerObserver, Request, RtpObserverEvent};
 
 use crate::data_structures::AppData;
 use crate::driver::Sink;

@@ -8,7 +8,7 @@ use std::sync::Arc;
 
 use event_listener_primitives::{Bag, BagOnce, HandlerId};
 use parking_lot::Mutex;
-use tureen_core::api::{self, ConsumerEvent, Request, Response};
+use tureen_engine::api::{self, ConsumerEvent, Request, Response};
 
 pub use self::stats::{
     ConsumerDump, ConsumerLayers, ConsumerRtpStreamStat, ConsumerScore, ConsumerStat, ConsumerType, RtpStream,

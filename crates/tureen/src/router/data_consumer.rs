@@ -9,7 +9,7 @@ use std::sync::Arc;
 
 use event_listener_primitives::{Bag, BagOnce, HandlerId};
 use parking_lot::Mutex;
-use tureen_core::api::{self, DataConsumerEvent, DataMessage, Request, Response};
+use tureen_engine::api::{self, DataConsumerEvent, DataMessage, Request, Response};
 
 pub use self::options::DataConsumerOptions;
 pub use self::stats::{DataConsumerDump, DataConsumerStat, DataConsumerType};

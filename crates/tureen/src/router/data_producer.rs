@@ -8,7 +8,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 
 use event_listener_primitives::{Bag, HandlerId};
 use serde::{Deserialize, Serialize};
-use tureen_core::api::{self, DataMessage, DataTransport, Injection, Publication, Request, Response};
+use tureen_engine::api::{self, DataMessage, DataTransport, Injection, Publication, Request, Response};
 
 pub use self::non_closing::NonClosingDataProducer;
 use crate::data_structures::{AppData, WebRtcMessage};

@@ -4,7 +4,7 @@ use std::fmt;
 use std::sync::Arc;
 
 use event_listener_primitives::{Bag, HandlerId};
-use tureen_core::api::{CreateDirectTransport, Injection, LinkDump, LinkStats, Request, TransportEvent};
+use tureen_engine::api::{CreateDirectTransport, Injection, LinkDump, LinkStats, Request, TransportEvent};
 
 use crate::consumer::ConsumerId;
 use crate::data_structures::AppData;

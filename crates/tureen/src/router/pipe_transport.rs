@@ -10,7 +10,7 @@ use std::sync::Arc;
 use event_listener_primitives::{Bag, HandlerId};
 use parking_lot::Mutex;
 use serde::{Deserialize, Serialize};
-use tureen_core::api::{
+use tureen_engine::api::{
     self, ConnectPipe, CreatePipeTransport, LinkDump, LinkStats, Request, Response, TransportEvent,
 };
 use tureen_net::PipeEnd;
@@ -93,7 +93,7 @@ impl PipeTransport {
             listen_info: options.listen_info,
             in_process: end.is_some(),
             enable_rtx: options.enable_rtx,
-            srtp: options.enable_srtp.then_some(tureen_core::transport::pipe::PIPE_SUITE),
+            srtp: options.enable_srtp.then_some(tureen_engine::transport::pipe::PIPE_SUITE),
             sctp,
         });
         let made = match end {

@@ -10,11 +10,11 @@ use std::sync::Arc;
 use event_listener_primitives::{Bag, HandlerId};
 use parking_lot::Mutex;
 use serde::{Deserialize, Serialize};
-use tureen_core::api::{
+use tureen_engine::api::{
     self, ConnectPlain, CreatePlainTransport, LinkDump, LinkStats, PlainConnected, Request, Response,
     TransportEvent,
 };
-use tureen_core::units::Bitrate;
+use tureen_rtc::units::Bitrate;
 
 pub use self::options::PlainTransportOptions;
 use crate::consumer::ConsumerId;

@@ -10,7 +10,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 
 use event_listener_primitives::{Bag, HandlerId};
 use parking_lot::Mutex;
-use tureen_core::api::{self, Injection, ProducerEvent, Request, Response};
+use tureen_engine::api::{self, Injection, ProducerEvent, Request, Response};
 
 pub use self::piped::PipedProducer;
 pub use self::stats::{

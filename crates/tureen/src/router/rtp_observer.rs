@@ -4,7 +4,7 @@ mod base;
 
 use async_trait::async_trait;
 use event_listener_primitives::HandlerId;
-use tureen_core::api;
+use tureen_engine::api;
 
 pub(super) use self::base::{ObserverBase, impl_rtp_observer};
 use crate::data_structures::AppData;

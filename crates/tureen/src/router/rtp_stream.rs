@@ -1,7 +1,7 @@
 //! RTP streams in the dumps of producers and consumers.
 
 use serde::{Deserialize, Serialize};
-use tureen_core::api;
+use tureen_engine::api;
 
 use crate::rtp_parameters::{MimeType, MimeTypeAudio, MimeTypeVideo};
 use crate::worker::RequestError;
@@ -67,7 +67,7 @@ macro_rules! rtp_stream_stat {
 
         impl $name {
             $visibility fn from_core(
-                $stats: tureen_core::api::RtpStreamStats,
+                $stats: tureen_engine::api::RtpStreamStats,
             ) -> Result<Self, $crate::worker::RequestError> {
                 Ok(Self {
                     timestamp: $stats.timestamp_ms,

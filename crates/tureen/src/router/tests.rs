@@ -3,7 +3,7 @@
 use std::sync::{Mutex, mpsc};
 
 use futures_lite::future::block_on;
-use tureen_core::api::RtpObserverEvent;
+use tureen_engine::api::RtpObserverEvent;
 
 use crate::prelude::*;
 use crate::test_support::{Call, audio_producer, listen_info, opus, worker};

@@ -12,8 +12,8 @@ use async_trait::async_trait;
 use event_listener_primitives::HandlerId;
 use serde::{Deserialize, Serialize};
 use thiserror::Error;
-use tureen_core::api;
-use tureen_core::wire::rtp::extensions::ExtensionIds;
+use tureen_engine::api;
+use tureen_rtc::wire::rtp::extensions::ExtensionIds;
 
 pub(super) use self::base::{Kind, TransportBase};
 pub(super) use self::handle::{impl_sctp_transport, impl_transport};

@@ -9,9 +9,9 @@ use std::sync::{Arc, OnceLock};
 use event_listener_primitives::{Bag, BagOnce, HandlerId};
 use parking_lot::Mutex;
 use serde::{Deserialize, Serialize};
-use tureen_core::api::{self, CreateWebRtcTransport, LinkDump, Listen, Request, Response, TransportEvent};
-use tureen_core::ice::consent_timeout_from_seconds;
-use tureen_core::units::Bitrate;
+use tureen_engine::api::{self, CreateWebRtcTransport, LinkDump, Listen, Request, Response, TransportEvent};
+use tureen_rtc::ice::consent_timeout_from_seconds;
+use tureen_rtc::units::Bitrate;
 
 pub use self::options::{
     EmptyListError, WebRtcTransportListen, WebRtcTransportListenInfos, WebRtcTransportOptions,

@@ -3,7 +3,7 @@
 use std::error::Error;
 
 use thiserror::Error;
-use tureen_core::api::Response;
+use tureen_engine::api::Response;
 
 use crate::driver::InjectError;
 use crate::ortc::RtpCapabilitiesError;

@@ -7,11 +7,11 @@ use std::path::PathBuf;
 use std::sync::Arc;
 
 use serde::Serialize;
-pub use tureen_core::dtls::{Backend as DtlsBackend, DtlsOptions, Versions as DtlsVersions};
-pub use tureen_core::worker::Limits;
 pub use tureen_driver::log::{WorkerLogLevel, WorkerLogTag};
 use tureen_driver::{DtlsFiles, EngineConfig};
+pub use tureen_engine::worker::Limits;
 pub use tureen_net::NetConfig;
+pub use tureen_rtc::dtls::{Backend as DtlsBackend, DtlsOptions, Versions as DtlsVersions};
 
 use super::WorkerId;
 use crate::data_structures::AppData;
@@ -33,7 +33,7 @@ pub struct WorkerSettings {
     pub log_level: WorkerLogLevel,
     /// Topics to be logged, all by default. They choose among warnings and debug lines; errors, and lines without a
     /// topic, have `log_level` alone. The topic of a line follows from the module that is its target, such as
-    /// `tureen_core::dtls`.
+    /// `tureen_rtc::dtls`.
     pub log_tags: Vec<WorkerLogTag>,
     /// Ports for sockets whose [`ListenInfo`](crate::data_structures::ListenInfo) names none. Default 10000 to 59999.
     pub rtc_port_range: RangeInclusive<u16>,

@@ -7,7 +7,7 @@ use std::time::Duration;
 use futures_lite::future::block_on;
 use tureen::data_structures::{IceState, TransportTuple};
 use tureen::prelude::*;
-use tureen_core::wire::stun::{BINDING, StunClass, StunMessage, StunWriter};
+use tureen_rtc::wire::stun::{BINDING, StunClass, StunMessage, StunWriter};
 
 use super::*;
 

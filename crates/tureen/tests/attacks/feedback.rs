@@ -6,8 +6,8 @@ use futures_lite::future::block_on;
 use serde_json::json;
 use tureen::prelude::*;
 use tureen_client::SendStreamConfig;
-use tureen_core::units::Ssrc;
-use tureen_core::wire::rtcp::{ReportBlock, write_nack, write_pli, write_receiver_report, write_xr_rrtr};
+use tureen_rtc::units::Ssrc;
+use tureen_rtc::wire::rtcp::{ReportBlock, write_nack, write_pli, write_receiver_report, write_xr_rrtr};
 
 use crate::call::Call;
 use crate::member::{Member, Wire, now};
@@ -213,7 +213,7 @@ fn viewer_who_reports_and_asks_all_the_time_hurts_nobody() {
         let mut compound = Vec::new();
         write_receiver_report(&mut compound, Ssrc(1), &[forged_report(scene); 20]);
         for _ in 0..20 {
-            write_xr_rrtr(&mut compound, Ssrc(1), tureen_core::wire::rtcp::NtpTime(1));
+            write_xr_rrtr(&mut compound, Ssrc(1), tureen_rtc::wire::rtcp::NtpTime(1));
             write_pli(&mut compound, Ssrc(1), Ssrc(scene.viewed));
         }
         compound

@@ -5,7 +5,7 @@ use std::net::UdpSocket;
 use futures_lite::future::block_on;
 use tureen::data_structures::IceState;
 use tureen::prelude::*;
-use tureen_core::wire::stun::{BINDING, StunClass, StunWriter};
+use tureen_rtc::wire::stun::{BINDING, StunClass, StunWriter};
 
 use crate::call::{Call, share};
 use crate::member::{Member, PATIENCE, Wire, now};

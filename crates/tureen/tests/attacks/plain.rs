@@ -8,9 +8,9 @@ use rand::rngs::StdRng;
 use rand::{Rng, RngCore, SeedableRng};
 use tureen::data_structures::TransportTuple;
 use tureen::prelude::*;
-use tureen_core::transport::protection::{MasterKey, Sealer};
-use tureen_core::units::Ssrc;
-use tureen_core::wire::rtcp::write_bye;
+use tureen_engine::transport::protection::{MasterKey, Sealer};
+use tureen_rtc::units::Ssrc;
+use tureen_rtc::wire::rtcp::write_bye;
 
 use crate::member::{Member, PATIENCE, now};
 use crate::memory::Alone;

@@ -8,8 +8,8 @@ use std::time::Duration;
 use bytes::Bytes;
 use futures_lite::future::block_on;
 use tureen::prelude::*;
-use tureen_core::api::SctpOptions;
-use tureen_core::sctp::{MAX_STREAMS, Sctp, SctpState};
+use tureen_rtc::sctp::SctpOptions;
+use tureen_rtc::sctp::{MAX_STREAMS, Sctp, SctpState};
 
 use crate::member::{PATIENCE, now};
 use crate::memory::Alone;

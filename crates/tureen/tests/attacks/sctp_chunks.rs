@@ -6,8 +6,8 @@ use std::time::Duration;
 use futures_lite::future::block_on;
 use tureen::prelude::*;
 use tureen_client::{OutgoingRtp, RecvStreamConfig, SendStreamConfig};
-use tureen_core::api::SctpOptions;
-use tureen_core::sctp::{MAX_PACKET, MAX_STREAMS, Sctp, SctpState};
+use tureen_rtc::sctp::SctpOptions;
+use tureen_rtc::sctp::{MAX_PACKET, MAX_STREAMS, Sctp, SctpState};
 
 use crate::member::{Member, PATIENCE, now};
 use crate::memory::Alone;

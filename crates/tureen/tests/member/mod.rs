@@ -9,7 +9,7 @@ use futures_lite::future::block_on;
 use tureen::data_structures::DtlsState;
 use tureen::prelude::*;
 use tureen_client::{Identity, Received, Session, SessionConfig};
-use tureen_core::dtls::Role;
+use tureen_rtc::dtls::Role;
 
 /// The bound of a wait for something that must happen.
 pub(crate) const PATIENCE: Duration = Duration::from_secs(20);

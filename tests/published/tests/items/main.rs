@@ -19,7 +19,7 @@ fn every_public_item_of_the_published_crate_is_there() {
     ]);
     let ours = public_items(&[
         Crate { name: "tureen", src: crates.join("tureen/src") },
-        Crate { name: "tureen_core", src: crates.join("tureen-core/src") },
+        Crate { name: "tureen_types", src: crates.join("tureen-types/src") },
         Crate { name: "tureen_driver", src: crates.join("tureen-driver/src") },
     ]);
     assert!(theirs.len() > 1000, "only {} items found", theirs.len());

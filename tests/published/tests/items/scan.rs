@@ -411,5 +411,5 @@ fn absolute(here: &[String], path: &[String]) -> ItemPath {
 }
 
 fn is_crate(name: &str) -> bool {
-    ["mediasoup_types", "tureen_core", "tureen_driver"].contains(&name)
+    ["mediasoup_types", "tureen_types", "tureen_driver"].contains(&name)
 }

@@ -1,7 +1,7 @@
 //! What a consumer tells of itself: type, layers, score, statistics, dump.
 
 use serde::{Deserialize, Serialize};
-use tureen_core::api::{self, StreamDirection, StreamType};
+use tureen_engine::api::{self, StreamDirection, StreamType};
 
 use super::{ConsumerId, ConsumerTraceEventType};
 use crate::producer::{ProducerId, ProducerStat, ProducerType};

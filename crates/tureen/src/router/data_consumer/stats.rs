@@ -1,7 +1,7 @@
 //! What a DataConsumer tells of itself: statistics and dump.
 
 use serde::{Deserialize, Serialize};
-use tureen_core::api::{self, DataTransport};
+use tureen_engine::api::{self, DataTransport};
 
 use super::DataConsumerId;
 use crate::data_producer::DataProducerId;

@@ -1,7 +1,7 @@
 //! Options of a PipeTransport.
 
-use tureen_core::api::SctpOptions;
-use tureen_core::sctp::MAX_STREAMS;
+use tureen_rtc::sctp::MAX_STREAMS;
+use tureen_rtc::sctp::SctpOptions;
 
 use crate::data_structures::{AppData, ListenInfo};
 use crate::sctp_parameters::SctpZeroChecksum;

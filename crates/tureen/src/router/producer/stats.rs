@@ -1,8 +1,8 @@
 //! What a producer tells of itself: type, scores, statistics, dump.
 
 use serde::{Deserialize, Serialize};
-use tureen_core::api::{self, StreamType};
-use tureen_core::wire::rtp::extensions::VideoOrientation;
+use tureen_engine::api::{self, StreamType};
+use tureen_rtc::wire::rtp::extensions::VideoOrientation;
 
 use super::{ProducerId, ProducerTraceEventType};
 use crate::ortc::RtpMapping;

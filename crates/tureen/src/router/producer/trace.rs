@@ -1,7 +1,7 @@
 //! Trace events of producers.
 
 use serde::{Deserialize, Serialize};
-use tureen_core::api::{MediaTrace, MediaTraceData, MediaTraceEvent};
+use tureen_engine::api::{MediaTrace, MediaTraceData, MediaTraceEvent};
 
 use crate::data_structures::{RtpPacketTraceInfo, SrTraceInfo, SsrcTraceInfo, TraceEventDirection};
 

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use event_listener_primitives::Bag;
-use tureen_core::api::{self, Request};
+use tureen_engine::api::{self, Request};
 
 use super::{RtpObserverAddProducerOptions, RtpObserverId};
 use crate::data_structures::AppData;
@@ -133,7 +133,7 @@ macro_rules! impl_rtp_observer {
             #[doc = concat!("A handle of an [`", stringify!($observer), "`] that does not keep it open.")]
             $weak,
             /// The observer, if a handle of it is left.
-            upgrade to $observer, events: tureen_core::api::RtpObserverEvent
+            upgrade to $observer, events: tureen_engine::api::RtpObserverEvent
         }
 
         impl std::fmt::Debug for $observer {

@@ -9,8 +9,8 @@ use std::sync::atomic::AtomicU32;
 
 use event_listener_primitives::Bag;
 use parking_lot::Mutex;
-use tureen_core::api::{self, Request, Response, TransportDump, TransportEvent, TransportStats};
-use tureen_core::units::Bitrate;
+use tureen_engine::api::{self, Request, Response, TransportDump, TransportEvent, TransportStats};
+use tureen_rtc::units::Bitrate;
 
 use self::data::StreamIds;
 use super::{TransportId, TransportTraceEventData, TransportTraceEventType};

@@ -10,7 +10,7 @@ macro_rules! impl_transport {
             #[doc = concat!("A handle of a [`", stringify!($transport), "`] that does not keep it open.")]
             $weak,
             /// The transport, if a handle of it, of a producer or of a consumer on it is left.
-            upgrade to $transport, events: tureen_core::api::TransportEvent
+            upgrade to $transport, events: tureen_engine::api::TransportEvent
         }
 
         const _: () = {

@@ -72,12 +72,12 @@ macro_rules! transport_stat {
             pub rtp_packet_loss_sent: Option<f64>,
         }
 
-        impl TryFrom<tureen_core::api::TransportStats> for $name {
+        impl TryFrom<tureen_engine::api::TransportStats> for $name {
             type Error = $crate::worker::RequestError;
 
-            fn try_from(stats: tureen_core::api::TransportStats) -> Result<Self, Self::Error> {
+            fn try_from(stats: tureen_engine::api::TransportStats) -> Result<Self, Self::Error> {
                 let $link = stats.link else {
-                    let response = tureen_core::api::Response::TransportStats(Box::new(stats));
+                    let response = tureen_engine::api::Response::TransportStats(Box::new(stats));
                     return Err($crate::worker::RequestError::unexpected(&response));
                 };
                 Ok(Self {
@@ -149,15 +149,15 @@ macro_rules! transport_dump {
             $(pub $field: $type,)*
         }
 
-        impl TryFrom<tureen_core::api::TransportDump> for $name {
+        impl TryFrom<tureen_engine::api::TransportDump> for $name {
             type Error = $crate::worker::RequestError;
 
-            fn try_from(dump: tureen_core::api::TransportDump) -> Result<Self, Self::Error> {
+            fn try_from(dump: tureen_engine::api::TransportDump) -> Result<Self, Self::Error> {
                 let $link = dump.link else {
-                    let response = tureen_core::api::Response::TransportDump(Box::new(dump));
+                    let response = tureen_engine::api::Response::TransportDump(Box::new(dump));
                     return Err($crate::worker::RequestError::unexpected(&response));
                 };
-                let by_ssrc = |consumers: Vec<(u32, tureen_core::api::ConsumerId)>| {
+                let by_ssrc = |consumers: Vec<(u32, tureen_engine::api::ConsumerId)>| {
                     consumers.into_iter().map(|(ssrc, consumer)| (ssrc, consumer.into())).collect()
                 };
                 Ok(Self {

@@ -1,7 +1,7 @@
 //! Trace events of transports.
 
 use serde::{Deserialize, Serialize};
-use tureen_core::api::TransportTrace;
+use tureen_engine::api::TransportTrace;
 
 use crate::data_structures::{BweTraceInfo, RtpPacketTraceInfo, TraceEventDirection};
 

@@ -2,7 +2,7 @@
 
 use std::collections::HashMap;
 
-use tureen_core::api::{self, LinkDump, LinkStats};
+use tureen_engine::api::{self, LinkDump, LinkStats};
 
 use crate::consumer::ConsumerId;
 use crate::data_structures::{

@@ -4,7 +4,7 @@ use std::collections::HashSet;
 use std::sync::Arc;
 
 use parking_lot::Mutex;
-use tureen_core::api::{self, ConsumeData, DataTransport, ProduceData, Request, Response};
+use tureen_engine::api::{self, ConsumeData, DataTransport, ProduceData, Request, Response};
 
 use super::{Kind, TransportBase};
 use crate::data_consumer::{DataConsumer, DataConsumerId, DataConsumerOptions};

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use rand::SeedableRng;
 use rand::rngs::StdRng;
-use tureen_core::api::{self, Consume, Produce, Request, Response};
+use tureen_engine::api::{self, Consume, Produce, Request, Response};
 use uuid::Uuid;
 
 use super::{Kind, TransportBase};

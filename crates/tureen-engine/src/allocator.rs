@@ -1,0 +1,373 @@
+//! Shares what a transport may send among its consumers.
+//!
+//! A consumer forwards what somebody else encoded, so it can't take any bitrate, only one of a few steps: nothing, or one
+//! combination of layers, at what that costs now. [`share`] picks a step for each (mediasoup: `BitrateAllocator`):
+//! first everybody climbs one step, the heaviest first; then the rest is shared by weight.
+//!
+//! What the path carries is one thing, what may be sent at a moment another ([`Budget`]): while a queue drains, candidates
+//! are thinned, which costs no key frame, rather than sent down a step that they would climb again at once.
+//!
+//! Three things keep consumers from going up and down: the current step costs less than a step up, and who had to go down soon after going up waits longer each time before it tries again ([`Ascent`]).
+
+use std::time::{Duration, Instant};
+
+use smallvec::SmallVec;
+
+use tureen_rtc::bwe::Budget;
+use tureen_rtc::units::Bitrate;
+
+/// What a step above the current one costs of its price: a probe aims a little below the capacity that it finds.
+const CLIMB: f64 = 0.98;
+/// What the current one costs: the estimate backs off this far at an overuse, and that alone shall move nobody.
+const STAY: f64 = 0.85;
+/// How long a consumer waits to go up after it went down; doubled when it had gone up in vain.
+const WAIT: Duration = Duration::from_secs(1);
+const MAX_WAIT: Duration = Duration::from_secs(32);
+/// The same for one that went down to nothing: no picture at all is worse than one that goes away again.
+const MAX_WAIT_WITHOUT: Duration = Duration::from_secs(4);
+/// Going down so soon after going up is going up in vain.
+const IN_VAIN: Duration = Duration::from_secs(8);
+
+/// Prices of a consumer's steps, least preferred first, usually rising.
+pub type Prices = SmallVec<[Bitrate; 12]>;
+
+/// Who may be given bitrate.
+#[derive(Clone, Debug, Default)]
+pub struct Candidate {
+    /// Its share of what is left, by those of others: mediasoup's priority. Zero takes no part.
+    pub weight: u8,
+    /// What its steps cost; the first is the least it takes. None at all for one that takes nothing.
+    pub prices: Prices,
+    /// What a step costs with a temporal layer less; the same as its price where there is none to leave out.
+    pub thinned_prices: Prices,
+    /// The step it is at, if it ever was given one.
+    pub current: Option<usize>,
+    /// Whether it may go above that.
+    pub may_climb: bool,
+    /// The step it is given.
+    pub step: usize,
+    /// Whether it is given that with a temporal layer less.
+    pub thinned: bool,
+}
+
+impl Candidate {
+    /// Goes one step up if `bitrate` pays for it. Gives what is left: more than before where the step above is cheaper.
+    fn climb_once(&mut self, bitrate: Bitrate) -> Option<Bitrate> {
+        let next = self.step + 1;
+        let blocked = !self.may_climb && self.current.is_some_and(|current| next > current);
+        if blocked || next >= self.prices.len() {
+            return None;
+        }
+        let (held, price) = (self.price(self.step), self.price(next));
+        (price <= bitrate + held).then(|| {
+            self.step = next;
+            bitrate + held - price
+        })
+    }
+
+    /// Climbs as far as `bitrate` goes. Gives what is left of it.
+    fn climb(&mut self, mut bitrate: Bitrate) -> Bitrate {
+        while let Some(left) = self.climb_once(bitrate) {
+            bitrate = left;
+        }
+        bitrate
+    }
+
+    fn price(&self, step: usize) -> Bitrate {
+        let price = self.prices.get(step).copied().unwrap_or_default();
+        match self.current {
+            Some(current) if step > current => price * CLIMB,
+            Some(current) if step == current => price * STAY,
+            _ => price,
+        }
+    }
+}
+
+/// Picks a step for each candidate by what the path carries. If that is too much for the moment even with all candidates
+/// thinned, then by the target. Where that leaves nothing for anybody, one is given the first step on trial.
+pub fn share(budget: Budget, candidates: &mut [Candidate], round: usize) {
+    allocate(budget.carries, candidates, round);
+    if budget.draining.is_some_and(|draining| !thin(draining, candidates)) {
+        allocate(budget.target, candidates, round);
+    }
+    try_one(budget.trial, candidates);
+}
+
+/// Gives the heaviest candidate its first step if nobody has got any, the price is no more than `trial`, and it did not go
+/// down for that not long ago. Who sends already keeps it.
+fn try_one(trial: Bitrate, candidates: &mut [Candidate]) {
+    let takes_part = |candidate: &Candidate| candidate.weight > 0 && candidate.prices.len() > 1;
+    if candidates.iter().any(|candidate| takes_part(candidate) && candidate.step > 0) {
+        return;
+    }
+    let sends = |candidate: &Candidate| candidate.current.is_some_and(|current| current > 0);
+    let eligible = candidates.iter_mut().filter(|candidate| {
+        takes_part(candidate)
+            && (candidate.may_climb || candidate.current != Some(0))
+            && candidate.prices[1] <= trial
+    });
+    // The first of the best.
+    let best = eligible.rev().max_by_key(|candidate| (sends(candidate), candidate.weight));
+    if let Some(best) = best {
+        best.step = 1;
+    }
+}
+
+/// Picks a step for each candidate. Those of equal weight take turns at being first, by `round`.
+fn allocate(available: Bitrate, candidates: &mut [Candidate], round: usize) {
+    let mut left = available;
+    let mut order: SmallVec<[usize; 32]> = SmallVec::new();
+    for (index, candidate) in candidates.iter_mut().enumerate() {
+        (candidate.step, candidate.thinned) = (0, false);
+        left = left - candidate.price(0);
+        if candidate.weight > 0 && candidate.prices.len() > 1 {
+            order.push(index);
+        }
+    }
+    order.sort_by_key(|&index| std::cmp::Reverse(candidates[index].weight));
+    for group in order.chunk_by_mut(|&a, &b| candidates[a].weight == candidates[b].weight) {
+        group.rotate_left(round % group.len());
+    }
+
+    for &index in &order {
+        left = candidates[index].climb_once(left).unwrap_or(left);
+    }
+    let weights: u64 = order.iter().map(|&index| u64::from(candidates[index].weight)).sum();
+    loop {
+        let before = left;
+        for &index in &order {
+            let candidate = &mut candidates[index];
+            let share = Bitrate::bps(
+                (u128::from(before.as_bps()) * u128::from(candidate.weight) / u128::from(weights)) as u64,
+            );
+            left = left - share + candidate.climb(share);
+        }
+        if left == before {
+            // A share may be too small for any step where the whole is not.
+            for &index in &order {
+                left = candidates[index].climb(left);
+            }
+        }
+        if left == before {
+            return;
+        }
+    }
+}
+
+/// Leaves out a temporal layer of each candidate's step, those of the least weight first, until all cost no more than
+/// `available`. False if that is not enough.
+fn thin(available: Bitrate, candidates: &mut [Candidate]) -> bool {
+    let full = |candidate: &Candidate| candidate.prices.get(candidate.step).copied().unwrap_or_default();
+    let mut cost = candidates.iter().map(full).fold(Bitrate::ZERO, |sum, price| sum + price);
+    let mut order: SmallVec<[usize; 32]> = (0..candidates.len()).collect();
+    order.sort_by_key(|&index| candidates[index].weight);
+    for index in order {
+        if cost <= available {
+            break;
+        }
+        let candidate = &mut candidates[index];
+        let full = full(candidate);
+        let thinned = candidate.thinned_prices.get(candidate.step).copied().unwrap_or(full);
+        if thinned < full {
+            candidate.thinned = true;
+            cost = cost - full + thinned;
+        }
+    }
+    cost <= available
+}
+
+/// Remembers whether going up was in vain.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Ascent {
+    raised_at: Option<Instant>,
+    wait: Duration,
+    fell_at: Option<Instant>,
+}
+
+impl Ascent {
+    /// Whether the consumer may go up now.
+    pub fn may_climb(&self, now: Instant) -> bool {
+        self.waited(now, self.wait)
+    }
+
+    /// Whether the consumer may go up now if it is given nothing.
+    pub fn may_start(&self, now: Instant) -> bool {
+        self.waited(now, self.wait.min(MAX_WAIT_WITHOUT))
+    }
+
+    fn waited(&self, now: Instant, wait: Duration) -> bool {
+        self.fell_at.is_none_or(|at| now.saturating_duration_since(at) >= wait)
+    }
+
+    /// Whether the consumer ever had to go down.
+    pub fn has_fallen(&self) -> bool {
+        !self.wait.is_zero()
+    }
+
+    /// The consumer was given another step.
+    pub fn on_change<T: PartialOrd>(&mut self, now: Instant, from: T, to: T) {
+        if to > from {
+            self.raised_at = Some(now);
+        } else if to < from {
+            let in_vain = self.raised_at.take().is_some_and(|at| now.saturating_duration_since(at) < IN_VAIN);
+            self.wait = if in_vain { (self.wait * 2).clamp(WAIT, MAX_WAIT) } else { WAIT };
+            self.fell_at = Some(now);
+        }
+    }
+}
+
+#[cfg(test)]
+#[expect(clippy::disallowed_methods, reason = "tests may read the clock")]
+mod tests {
+    use super::*;
+
+    const SECOND: Duration = Duration::from_secs(1);
+
+    fn candidate(weight: u8, kbps: &[u64]) -> Candidate {
+        let prices = std::iter::once(0).chain(kbps.iter().copied()).map(Bitrate::kbps).collect();
+        Candidate { weight, prices, may_climb: true, ..Candidate::default() }
+    }
+
+    fn steps(available: u64, candidates: &mut [Candidate]) -> Vec<usize> {
+        allocate(Bitrate::kbps(available), candidates, 0);
+        candidates.iter().map(|candidate| candidate.step).collect()
+    }
+
+    #[test]
+    fn everybody_gets_something_before_anybody_gets_more() {
+        let mut all = [1, 1, 255].map(|weight| candidate(weight, &[100, 400, 1200]));
+        assert_eq!(steps(300, &mut all), [1, 1, 1]);
+        assert_eq!(steps(250, &mut all), [1, 0, 1], "the heaviest first");
+        assert_eq!(steps(3600, &mut all), [3, 3, 3]);
+        assert_eq!(steps(0, &mut all), [0, 0, 0]);
+    }
+
+    #[test]
+    fn what_is_left_is_shared_by_weight() {
+        let mut all = [1, 2, 6].map(|weight| candidate(weight, &[100, 400, 1200]));
+        assert_eq!(steps(1800, &mut all), [1, 2, 3]);
+        assert_eq!(steps(1000, &mut all), [1, 2, 2], "what one can't use is offered to the next");
+    }
+
+    #[test]
+    fn what_cannot_move_is_taken_off_the_top() {
+        let mut all = [
+            Candidate { prices: Prices::from_slice(&[Bitrate::kbps(300)]), ..Candidate::default() },
+            candidate(1, &[100, 400]),
+        ];
+        assert_eq!(steps(500, &mut all), [0, 1]);
+        assert_eq!(steps(700, &mut all), [0, 2]);
+        assert_eq!(steps(100, &mut all), [0, 0]);
+    }
+
+    #[test]
+    fn without_weight_nothing_is_given() {
+        assert_eq!(steps(500, &mut [candidate(0, &[100])]), [0]);
+        assert!(steps(500, &mut []).is_empty());
+    }
+
+    #[test]
+    fn small_changes_of_price_or_bitrate_move_nobody() {
+        let mut all = [candidate(1, &[100, 400, 1200])];
+        all[0].current = Some(2);
+        assert_eq!(steps(345, &mut all), [2], "stays for a little less");
+        assert_eq!(steps(1170, &mut all), [2], "that is too little");
+        assert_eq!(steps(1180, &mut all), [3]);
+        assert_eq!(steps(335, &mut all), [1]);
+    }
+
+    #[test]
+    fn while_a_queue_drains_the_lightest_is_thinned_first() {
+        let mut all = [1, 2].map(|weight| Candidate {
+            thinned_prices: [0, 60, 240].map(Bitrate::kbps).into_iter().collect(),
+            ..candidate(weight, &[100, 400])
+        });
+        let mut given = |target, carries, draining| {
+            let draining = Some(Bitrate::kbps(draining));
+            let (target, carries) = (Bitrate::kbps(target), Bitrate::kbps(carries));
+            let budget = Budget { target, carries, draining, trial: target };
+            share(budget, &mut all, 0);
+            [0, 1].map(|index| (all[index].step, all[index].thinned))
+        };
+        assert_eq!(given(800, 800, 800), [(2, false), (2, false)]);
+        assert_eq!(given(680, 800, 650), [(2, true), (2, false)]);
+        assert_eq!(given(600, 800, 500), [(2, true), (2, true)]);
+        assert_eq!(given(450, 800, 400), [(1, false), (1, false)], "not enough: down by the target");
+    }
+
+    #[test]
+    fn one_is_tried_where_all_would_get_nothing() {
+        let given = |trial, candidates: &mut [Candidate]| {
+            let budget = Budget { trial: Bitrate::kbps(trial), ..Budget::lasting(Bitrate::kbps(5)) };
+            share(budget, candidates, 1);
+            candidates.iter().map(|candidate| candidate.step).collect::<Vec<_>>()
+        };
+        let mut all = [1, 4, 4].map(|weight| candidate(weight, &[100, 400, 1200]));
+        assert_eq!(given(1000, &mut all), [0, 1, 0], "the heaviest, and one step only");
+        assert_eq!(given(99, &mut all), [0, 0, 0], "something says that it does not fit");
+        all[0].current = Some(1);
+        assert_eq!(given(1000, &mut all), [1, 0, 0], "who sends already");
+        for candidate in &mut all {
+            (candidate.current, candidate.may_climb) = (Some(0), false);
+        }
+        assert_eq!(given(1000, &mut all), [0, 0, 0], "not while they wait after a fall");
+        assert!(given(1000, &mut []).is_empty());
+    }
+
+    #[test]
+    fn lasting_target_thins_nobody() {
+        let mut all = [candidate(1, &[100, 400])];
+        all[0].thinned_prices = Prices::from_slice(&[Bitrate::ZERO, Bitrate::kbps(60), Bitrate::kbps(240)]);
+        all[0].current = Some(2);
+        share(Budget::lasting(Bitrate::kbps(345)), &mut all, 0);
+        assert_eq!((all[0].step, all[0].thinned), (2, false));
+    }
+
+    #[test]
+    fn who_may_not_climb_stays_where_it_is() {
+        let mut all = [candidate(1, &[100, 400, 1200])];
+        (all[0].current, all[0].may_climb) = (Some(1), false);
+        assert_eq!(steps(5000, &mut all), [1]);
+        all[0].may_climb = true;
+        assert_eq!(steps(5000, &mut all), [3]);
+    }
+
+    #[test]
+    fn equal_ones_take_turns() {
+        let mut all = [1, 1].map(|weight| candidate(weight, &[100]));
+        let mut first = |round| {
+            allocate(Bitrate::kbps(150), &mut all, round);
+            all.iter().position(|candidate| candidate.step == 1)
+        };
+        assert_eq!([first(0), first(1), first(2)], [Some(0), Some(1), Some(0)]);
+    }
+
+    #[test]
+    fn cheaper_layer_above_costs_nothing_more() {
+        assert_eq!(steps(400, &mut [candidate(1, &[400, 300, 350])]), [3]);
+    }
+
+    #[test]
+    fn going_up_in_vain_makes_wait_longer_each_time() {
+        let mut now = Instant::now();
+        let mut ascent = Ascent::default();
+        assert!(ascent.may_climb(now));
+        let until = |ascent: &Ascent, now: Instant| {
+            let waits = |may: fn(&Ascent, Instant) -> bool| (0..).find(|&i| may(ascent, now + i * SECOND));
+            (waits(Ascent::may_climb).unwrap(), waits(Ascent::may_start).unwrap())
+        };
+        let mut waits = Vec::new();
+        for _ in 0..7 {
+            ascent.on_change(now, 1, 2);
+            now += SECOND;
+            ascent.on_change(now, 2, 1);
+            waits.push(until(&ascent, now));
+            now += SECOND * waits[waits.len() - 1].0;
+        }
+        assert_eq!(waits, [(1, 1), (2, 2), (4, 4), (8, 4), (16, 4), (32, 4), (32, 4)]);
+        ascent.on_change(now, 1, 2);
+        now += 20 * SECOND;
+        ascent.on_change(now, 2, 1);
+        assert_eq!(until(&ascent, now), (1, 1), "that was not in vain");
+    }
+}

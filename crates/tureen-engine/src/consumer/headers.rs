@@ -1,0 +1,371 @@
+//! What a consumer writes into the RTP headers of its packets, and the template from which most of them are made.
+
+use std::num::NonZeroU8;
+
+use crate::consumer::sent_log::DescriptorRewrite;
+use crate::producer::packet_buffer::{ForwardedExtension, StoredPacket};
+use tureen_rtc::units::{PayloadType, Ssrc};
+use tureen_rtc::wire::codecs::dependency_descriptor::{self, Change};
+use tureen_rtc::wire::rtp::extensions::{AbsSendTime, TransportSequenceNumber};
+use tureen_rtc::wire::rtp::{ExtensionIds, ExtensionSlot, RtpFields, RtpHeaderWriter, RtpWriteError};
+
+/// Longest value of a header extension.
+const MAX_ELEMENT: usize = 255;
+
+/// Header values that differ from send to send.
+#[derive(Clone, Copy, Debug)]
+pub struct HopValues {
+    /// abs-send-time.
+    pub abs_send_time: AbsSendTime,
+    /// Transport-wide sequence number.
+    pub transport_seq: TransportSequenceNumber,
+}
+
+impl HopValues {
+    /// Zeros, to be filled in later.
+    pub const NONE: Self =
+        Self { abs_send_time: AbsSendTime::from_bits(0), transport_seq: TransportSequenceNumber(0) };
+
+    /// The values for a packet that is sent now.
+    pub fn new(abs_send_time: AbsSendTime, transport_seq: TransportSequenceNumber) -> Self {
+        Self { abs_send_time, transport_seq }
+    }
+}
+
+/// What all streams of a consumer write into their headers. It never changes.
+#[derive(Debug)]
+#[repr(C)]
+pub struct HeaderSettings {
+    mid: Option<(NonZeroU8, Box<[u8]>)>,
+    ids: ExtensionIds,
+    /// For packets without extensions of their own, if their headers are short enough.
+    template: Option<HeaderTemplate>,
+}
+
+impl HeaderSettings {
+    /// The settings for the negotiated ids, and the MID if there is one.
+    pub fn new(ids: ExtensionIds, mid: Option<&str>) -> Self {
+        let mid = ids.mid.zip(mid.map(|mid| Box::from(mid.as_bytes())));
+        let template = HeaderTemplate::new(&ids, borrowed(&mid));
+        Self { ids, mid, template }
+    }
+
+    /// Negotiated ids.
+    pub fn ids(&self) -> &ExtensionIds {
+        &self.ids
+    }
+
+    /// The MID and its id.
+    pub fn mid(&self) -> Option<(NonZeroU8, &[u8])> {
+        borrowed(&self.mid)
+    }
+
+    /// Writes the header of a packet of the Producer and gives its length: the extensions that came with the packet and
+    /// are forwarded, then those of this hop. Up to [`HeaderTemplate::MAX_LEN`] bytes of the buffer are overwritten,
+    /// also where the header is shorter.
+    ///
+    /// # Errors
+    /// The buffer is too small for the header.
+    #[inline(always)]
+    pub fn write(
+        &self,
+        packet: &StoredPacket<'_>,
+        rewrite: &DescriptorRewrite,
+        fields: &RtpFields,
+        hop: HopValues,
+        buffer: &mut [u8],
+    ) -> Result<usize, RtpWriteError> {
+        if let Some(template) = &self.template
+            && packet.elements().all(|(kind, _)| self.forwarded_id(kind).is_none())
+            && let Some(len) = template.write(fields, hop, buffer)
+        {
+            return Ok(len);
+        }
+        self.write_by_elements(packet, rewrite, fields, hop, buffer)
+    }
+
+    fn write_by_elements(
+        &self,
+        packet: &StoredPacket<'_>,
+        rewrite: &DescriptorRewrite,
+        fields: &RtpFields,
+        hop: HopValues,
+        buffer: &mut [u8],
+    ) -> Result<usize, RtpWriteError> {
+        let mut writer = RtpHeaderWriter::new(buffer, fields)?;
+        for (kind, value) in packet.elements() {
+            let Some(id) = self.forwarded_id(kind) else { continue };
+            if kind == ForwardedExtension::DependencyDescriptor && *rewrite != DescriptorRewrite::default() {
+                let mut space = [0; MAX_ELEMENT];
+                writer.push(id.get(), rewritten_dependencies(value, rewrite, &mut space))?;
+            } else {
+                writer.push(id.get(), value)?;
+            }
+        }
+        push_hop_by_hop(&mut writer, &self.ids, self.mid(), hop)?;
+        Ok(writer.finish()?.len)
+    }
+
+    fn forwarded_id(&self, kind: ForwardedExtension) -> Option<NonZeroU8> {
+        match kind {
+            ForwardedExtension::AudioLevel => self.ids.ssrc_audio_level,
+            ForwardedExtension::VideoOrientation => self.ids.video_orientation,
+            ForwardedExtension::TimeOffset => self.ids.time_offset,
+            ForwardedExtension::AbsCaptureTime => self.ids.abs_capture_time,
+            ForwardedExtension::PlayoutDelay => self.ids.playout_delay,
+            ForwardedExtension::DependencyDescriptor => self.ids.dependency_descriptor,
+            ForwardedExtension::MediasoupPacketId => self.ids.mediasoup_packet_id,
+        }
+    }
+}
+
+/// The header of a packet that bears only the extensions of this hop, written once by [`RtpHeaderWriter`]. For each
+/// packet it is copied, and what changes is filled in, which is cheaper than to write it anew.
+#[derive(Debug)]
+pub struct HeaderTemplate {
+    bytes: [u8; Self::MAX_LEN],
+    len: usize,
+    slots: HopSlots<usize>,
+}
+
+impl HeaderTemplate {
+    /// Longest header that is made from a template: enough for a MID of eight characters beside abs-send-time and the
+    /// transport-wide sequence number. All of it is copied, as a length known beforehand makes that two moves.
+    pub const MAX_LEN: usize = 32;
+
+    /// The template for these extensions; `None` if their header is too long.
+    pub fn new(ids: &ExtensionIds, mid: Option<(NonZeroU8, &[u8])>) -> Option<Self> {
+        let fields = RtpFields {
+            marker: false,
+            has_padding: false,
+            payload_type: PayloadType(0),
+            sequence_number: 0,
+            timestamp: 0,
+            ssrc: Ssrc(0),
+        };
+        let mut bytes = [0; Self::MAX_LEN];
+        let mut writer = RtpHeaderWriter::new(&mut bytes, &fields).ok()?;
+        let slots = push_hop_by_hop(&mut writer, ids, mid, HopValues::NONE).ok()?;
+        let header = writer.finish().ok()?;
+        let slots = HopSlots {
+            abs_send_time: slots.abs_send_time.map(|slot| header.offset_of(slot)),
+            transport_seq: slots.transport_seq.map(|slot| header.offset_of(slot)),
+        };
+        Some(Self { bytes, len: header.len, slots })
+    }
+
+    /// Writes a header and gives its length. [`MAX_LEN`](Self::MAX_LEN) bytes of the buffer are overwritten; `None` if it
+    /// has fewer.
+    #[inline(always)]
+    pub fn write(&self, fields: &RtpFields, hop: HopValues, buffer: &mut [u8]) -> Option<usize> {
+        let out: &mut [u8; Self::MAX_LEN] = buffer.first_chunk_mut()?;
+        *out = self.bytes;
+        fields.write(out.first_chunk_mut()?);
+        // The bit that announces extensions, which the fields know nothing of.
+        out[0] |= self.bytes[0];
+        if let Some(at) = self.slots.abs_send_time {
+            out[at..at + 3].copy_from_slice(&hop.abs_send_time.to_bytes());
+        }
+        if let Some(at) = self.slots.transport_seq {
+            out[at..at + 2].copy_from_slice(&hop.transport_seq.to_bytes());
+        }
+        Some(self.len)
+    }
+}
+
+/// Where the [`HopValues`] are in a header.
+#[derive(Debug)]
+pub(super) struct HopSlots<T> {
+    abs_send_time: Option<T>,
+    transport_seq: Option<T>,
+}
+
+/// Writes the extensions of this hop, which come last.
+pub(super) fn push_hop_by_hop(
+    writer: &mut RtpHeaderWriter<'_>,
+    ids: &ExtensionIds,
+    mid: Option<(NonZeroU8, &[u8])>,
+    hop: HopValues,
+) -> Result<HopSlots<ExtensionSlot>, RtpWriteError> {
+    if let Some((id, mid)) = mid {
+        writer.push(id.get(), mid)?;
+    }
+    let mut push =
+        |id: Option<NonZeroU8>, value: &[u8]| id.map(|id| writer.push(id.get(), value)).transpose();
+    Ok(HopSlots {
+        abs_send_time: push(ids.abs_send_time, &hop.abs_send_time.to_bytes())?,
+        transport_seq: push(ids.transport_wide_cc, &hop.transport_seq.to_bytes())?,
+    })
+}
+
+fn borrowed(mid: &Option<(NonZeroU8, Box<[u8]>)>) -> Option<(NonZeroU8, &[u8])> {
+    mid.as_ref().map(|(id, mid)| (*id, &mid[..]))
+}
+
+/// A dependency descriptor as this consumer gets it; as it came if it can't be read.
+fn rewritten_dependencies<'a>(value: &'a [u8], rewrite: &DescriptorRewrite, space: &'a mut [u8]) -> &'a [u8] {
+    let change = Change { frame_number: rewrite.number, active_targets: rewrite.active_targets };
+    dependency_descriptor::rewrite(value, &change, space).unwrap_or(value)
+}
+
+#[cfg(test)]
+#[expect(clippy::disallowed_methods, reason = "tests may read the clock")]
+mod tests {
+    use std::time::{Duration, Instant};
+
+    use proptest::option::weighted;
+    use proptest::prelude::*;
+
+    use super::*;
+    use crate::producer::frames::FrameInfo;
+    use crate::producer::packet_buffer::{PacketBuffer, PacketBufferConfig, PacketInfo};
+    use tureen_rtc::wire::rtp::RtpHeader;
+
+    /// A buffer with packet 1, which bears these extensions.
+    fn stored(elements: &[(ForwardedExtension, Vec<u8>)]) -> PacketBuffer {
+        let config =
+            PacketBufferConfig { initial_bytes: 4096, max_bytes: 65536, retention: Duration::from_secs(1) };
+        let info = PacketInfo {
+            seq: 1,
+            timestamp: 0,
+            marker: false,
+            payload_type: 96,
+            key_frame: false,
+            frame: FrameInfo::default(),
+        };
+        let mut buffer = PacketBuffer::new(config);
+        let elements = elements.iter().map(|(kind, value)| (*kind, &value[..]));
+        assert!(buffer.insert(Instant::now(), info, elements, b"payload"));
+        buffer
+    }
+
+    fn id(id: u8) -> Option<NonZeroU8> {
+        NonZeroU8::new(id)
+    }
+
+    fn browser_ids() -> ExtensionIds {
+        ExtensionIds { mid: id(1), abs_send_time: id(4), transport_wide_cc: id(5), ..Default::default() }
+    }
+
+    const FIELDS: RtpFields = RtpFields {
+        marker: true,
+        has_padding: false,
+        payload_type: PayloadType(96),
+        sequence_number: 0x0102,
+        timestamp: 0x03040506,
+        ssrc: Ssrc(0x0708090a),
+    };
+
+    const HOP: HopValues = HopValues {
+        abs_send_time: AbsSendTime::from_bits(0x111213),
+        transport_seq: TransportSequenceNumber(0x1415),
+    };
+
+    #[test]
+    fn template_fills_in_what_changes() {
+        let settings = HeaderSettings::new(browser_ids(), Some("7"));
+        let mut buffer = [0xff; 32];
+        let len = settings.template.expect("short").write(&FIELDS, HOP, &mut buffer).unwrap();
+        let fixed = [0x90, 0xe0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 0xbe, 0xde, 0, 3];
+        let elements = [0x10, b'7', 0x42, 0x11, 0x12, 0x13, 0x51, 0x14, 0x15, 0, 0, 0];
+        assert_eq!(buffer[..len], [&fixed[..], &elements].concat());
+    }
+
+    #[test]
+    fn mid_of_eight_characters_is_the_longest_in_a_template() {
+        let template = |mid| HeaderSettings::new(browser_ids(), Some(mid)).template;
+        assert_eq!(template("12345678").map(|template| template.len), Some(HeaderTemplate::MAX_LEN));
+        assert!(template("123456789").is_none());
+    }
+
+    #[test]
+    fn extension_that_was_not_negotiated_is_left_out() {
+        let kind = ForwardedExtension::AudioLevel;
+        let buffer = stored(&[(kind, vec![0x30])]);
+        let packet = buffer.get(1).unwrap();
+        for (negotiated, expected) in [(None, None), (id(9), Some(&[0x30][..]))] {
+            let ids = ExtensionIds { ssrc_audio_level: negotiated, ..browser_ids() };
+            let settings = HeaderSettings::new(ids, Some("0"));
+            let mut out = [0; 64];
+            let len = settings.write(&packet, &DescriptorRewrite::default(), &FIELDS, HOP, &mut out).unwrap();
+            let header = RtpHeader::parse(&out[..len]).unwrap();
+            assert_eq!(header.extension(&out, 9), expected);
+            assert_eq!(header.extension(&out, 5), Some(&[0x14, 0x15][..]));
+        }
+    }
+
+    fn any_id() -> impl Strategy<Value = Option<NonZeroU8>> {
+        // Most ids are small; those above 14 take the two-byte form.
+        weighted(0.7, prop_oneof![4 => 1u8..15, 1 => 15u8..]).prop_map(|id| id.and_then(NonZeroU8::new))
+    }
+
+    prop_compose! {
+        fn any_settings()(
+            mid in any_id(),
+            abs_send_time in any_id(),
+            transport_wide_cc in any_id(),
+            ssrc_audio_level in any_id(),
+            dependency_descriptor in any_id(),
+            name in weighted(0.8, "[0-9a-z]{1,12}"),
+        ) -> HeaderSettings {
+            let ids = ExtensionIds {
+                mid,
+                abs_send_time,
+                transport_wide_cc,
+                ssrc_audio_level,
+                dependency_descriptor,
+                ..Default::default()
+            };
+            HeaderSettings::new(ids, name.as_deref())
+        }
+    }
+
+    prop_compose! {
+        fn any_fields()(
+            (marker, has_padding) in any::<(bool, bool)>(),
+            payload_type in 0u8..128,
+            (sequence_number, timestamp, ssrc) in any::<(u16, u32, u32)>(),
+        ) -> RtpFields {
+            RtpFields {
+                marker,
+                has_padding,
+                payload_type: PayloadType(payload_type),
+                sequence_number,
+                timestamp,
+                ssrc: Ssrc(ssrc),
+            }
+        }
+    }
+
+    fn any_elements() -> impl Strategy<Value = Vec<(ForwardedExtension, Vec<u8>)>> {
+        let kind = prop::sample::select(vec![
+            ForwardedExtension::AudioLevel,
+            ForwardedExtension::DependencyDescriptor,
+            ForwardedExtension::PlayoutDelay,
+        ]);
+        prop::collection::vec((kind, prop::collection::vec(any::<u8>(), 1..20)), 0..3)
+    }
+
+    proptest! {
+        #[test]
+        fn headers_are_those_that_are_written_by_elements(
+            settings in any_settings(),
+            fields in any_fields(),
+            elements in any_elements(),
+            (send_time, transport_seq) in (0u32..1 << 24, any::<u16>()),
+            space in 0usize..100,
+        ) {
+            let hop =
+                HopValues::new(AbsSendTime::from_bits(send_time), TransportSequenceNumber(transport_seq));
+            let stored = stored(&elements);
+            let packet = stored.get(1).unwrap();
+            let rewrite = DescriptorRewrite::default();
+            let (mut one, mut other) = (vec![0xff; space], vec![0xaa; space]);
+            let len = settings.write(&packet, &rewrite, &fields, hop, &mut one);
+            prop_assert_eq!(len, settings.write_by_elements(&packet, &rewrite, &fields, hop, &mut other));
+            if let Ok(len) = len {
+                prop_assert_eq!(&one[..len], &other[..len]);
+            }
+        }
+    }
+}

@@ -1,0 +1,338 @@
+//! Which frames of one stream are sent.
+
+use std::sync::Arc;
+
+use super::Layers;
+use super::targets::TargetSelector;
+use crate::producer::frames::FrameInfo;
+use crate::producer::packet_buffer::StoredPacket;
+use tureen_rtc::wire::codecs::dependency_descriptor::Structure;
+
+/// Spatial layers within a stream, at most.
+const MAX_SPATIAL: usize = 8;
+/// How many frames are remembered to have been left out: some round trips of them.
+const MAX_LEFT_OUT: usize = 32;
+
+/// A frame that is sent.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Selected {
+    /// Layers that are sent now.
+    pub(super) layers: Layers,
+    /// The same in a byte, from which a late packet learns whether it was among them.
+    pub(super) limit: u8,
+    /// The packet is the last one that is sent of its picture.
+    pub(super) last_of_picture: bool,
+    /// How many decode targets there are and which are sent, where that is less than all.
+    pub(super) active_targets: Option<(u8, u32)>,
+}
+
+/// Chooses frames: by dependency descriptors where there are any, else by layer ids.
+#[derive(Debug)]
+pub(super) struct FrameSelector {
+    ids: IdSelector,
+    targets: TargetSelector,
+    by_targets: bool,
+}
+
+impl FrameSelector {
+    /// `independent`: spatial layers depend on each other at key frames only.
+    pub(super) fn new(independent: bool) -> Self {
+        Self { ids: IdSelector::new(independent), targets: TargetSelector::default(), by_targets: false }
+    }
+
+    /// The next frame is a key frame, from which these layers are sent.
+    pub(super) fn restart(&mut self, wanted: Layers) {
+        self.ids.restart(wanted);
+        self.targets.restart(wanted);
+    }
+
+    /// Other layers are wanted.
+    pub(super) fn aim(&mut self, wanted: Layers) {
+        self.ids.wanted = wanted;
+        self.targets.aim(wanted);
+    }
+
+    /// Whether the wanted spatial layer can only be sent from a key frame on.
+    pub(super) fn awaits_key_frame(&self) -> bool {
+        if self.by_targets { self.targets.awaits_key_frame() } else { self.ids.awaits_key_frame() }
+    }
+
+    /// Decides on the next packet in order; `None` leaves it out.
+    pub(super) fn select(
+        &mut self,
+        packet: &StoredPacket<'_>,
+        structure: Option<&Arc<Structure>>,
+    ) -> Option<Selected> {
+        if packet.info.key_frame {
+            self.by_targets = packet.info.frame.is(FrameInfo::HAS_TARGETS);
+        }
+        if self.by_targets { self.targets.select(packet, structure) } else { self.ids.select(packet) }
+    }
+
+    /// Decides on a late packet by the limit of its time, unless its frame was left out already.
+    pub(super) fn select_late(&self, packet: &StoredPacket<'_>, limit: u8) -> Option<Selected> {
+        if self.by_targets {
+            self.targets.select_late(&packet.info.frame, limit)
+        } else {
+            self.ids.select_late(packet, limit)
+        }
+    }
+}
+
+/// Chooses by spatial and temporal layer ids (VP8, VP9, H265, AV1 without dependency descriptor).
+#[derive(Debug)]
+struct IdSelector {
+    independent: bool,
+    wanted: Layers,
+    /// Layers that are sent.
+    current: Layers,
+    /// Timestamp of the picture that is being sent, and whether each layer of it is.
+    picture: Option<u32>,
+    decided: [Option<bool>; MAX_SPATIAL],
+    /// The last frames that were left out, by timestamp and spatial layer, from `next_left_out` on oldest first.
+    left_out: [Option<(u32, u8)>; MAX_LEFT_OUT],
+    next_left_out: usize,
+}
+
+impl IdSelector {
+    fn new(independent: bool) -> Self {
+        Self {
+            independent,
+            wanted: Layers::default(),
+            current: Layers::default(),
+            picture: None,
+            decided: [None; MAX_SPATIAL],
+            left_out: [None; MAX_LEFT_OUT],
+            next_left_out: 0,
+        }
+    }
+
+    fn restart(&mut self, wanted: Layers) {
+        self.wanted = wanted;
+        self.picture = None;
+    }
+
+    fn awaits_key_frame(&self) -> bool {
+        self.wanted.spatial > self.current.spatial
+            || (self.independent && self.wanted.spatial != self.current.spatial)
+    }
+
+    fn select(&mut self, packet: &StoredPacket<'_>) -> Option<Selected> {
+        let frame = &packet.info.frame;
+        if self.picture != Some(packet.info.timestamp) {
+            self.picture = Some(packet.info.timestamp);
+            self.decided = [None; MAX_SPATIAL];
+            self.start_picture();
+        }
+        if packet.info.key_frame {
+            // All that follows depends on nothing before.
+            self.current = self.wanted;
+        }
+        let spatial = usize::from(frame.spatial_layer);
+        let decided = *self.decided.get(spatial)?;
+        let selected = decided.unwrap_or_else(|| self.decide(frame));
+        self.decided[spatial] = Some(selected);
+        if !selected && decided.is_none() {
+            self.left_out[self.next_left_out] = Some((packet.info.timestamp, frame.spatial_layer));
+            self.next_left_out = (self.next_left_out + 1) % MAX_LEFT_OUT;
+        }
+        selected.then(|| self.selected(frame, self.current))
+    }
+
+    /// Layers can be dropped between pictures.
+    fn start_picture(&mut self) {
+        if !self.independent {
+            self.current.spatial = self.current.spatial.min(self.wanted.spatial);
+        }
+        self.current.temporal = self.current.temporal.min(self.wanted.temporal);
+    }
+
+    fn decide(&mut self, frame: &FrameInfo) -> bool {
+        if !self.has_spatial(frame, self.current) {
+            return false;
+        }
+        let temporal = frame.temporal_layer;
+        if temporal > self.current.temporal
+            && temporal <= self.wanted.temporal
+            && frame.is(FrameInfo::SWITCH_UP)
+            && frame.is(FrameInfo::START)
+        {
+            self.current.temporal = temporal;
+        }
+        temporal <= self.current.temporal
+    }
+
+    fn has_spatial(&self, frame: &FrameInfo, layers: Layers) -> bool {
+        let needed_above = !self.independent || !frame.is(FrameInfo::INTER_PICTURE);
+        frame.spatial_layer == layers.spatial || (frame.spatial_layer < layers.spatial && needed_above)
+    }
+
+    fn select_late(&self, packet: &StoredPacket<'_>, limit: u8) -> Option<Selected> {
+        let frame = &packet.info.frame;
+        if self.left_out.contains(&Some((packet.info.timestamp, frame.spatial_layer))) {
+            return None;
+        }
+        let layers = layers_of_limit(limit);
+        let within = self.has_spatial(frame, layers) && frame.temporal_layer <= layers.temporal;
+        within.then(|| self.selected(frame, layers))
+    }
+
+    fn selected(&self, frame: &FrameInfo, layers: Layers) -> Selected {
+        Selected {
+            layers,
+            limit: limit_of_layers(layers),
+            last_of_picture: frame.is(FrameInfo::END) && frame.spatial_layer == layers.spatial,
+            active_targets: None,
+        }
+    }
+}
+
+/// Four bits for each kind of layer; a simulcast stream has all of its spatial layers sent.
+fn limit_of_layers(layers: Layers) -> u8 {
+    layers.spatial.min(15) << 4 | layers.temporal.min(15)
+}
+
+fn layers_of_limit(limit: u8) -> Layers {
+    Layers { spatial: limit >> 4, temporal: limit & 0x0f }
+}
+
+#[cfg(test)]
+#[expect(clippy::disallowed_methods, reason = "tests may read the clock")]
+mod tests {
+    use std::time::{Duration, Instant};
+
+    use super::*;
+    use crate::producer::frames::FrameReader;
+    use crate::producer::packet_buffer::{PacketBuffer, PacketBufferConfig, PacketInfo};
+    use tureen_rtc::wire::codecs::CodecKind;
+
+    /// VP9 frames of three spatial layers, one packet each, in flexible mode.
+    struct Stream {
+        reader: FrameReader,
+        buffer: PacketBuffer,
+        picture: u16,
+        seq: u64,
+    }
+
+    impl Stream {
+        fn new() -> Self {
+            let config = PacketBufferConfig {
+                initial_bytes: 4096,
+                max_bytes: 4096,
+                retention: Duration::from_secs(1),
+            };
+            let buffer = PacketBuffer::new(config);
+            Self { reader: FrameReader::new(CodecKind::Vp9), buffer, picture: 0, seq: 70_000 }
+        }
+
+        /// Spatial layers that are sent of the next picture, and which of them bears the marker.
+        fn picture(
+            &mut self,
+            selector: &mut FrameSelector,
+            key: bool,
+            temporal: u8,
+            switch: bool,
+        ) -> Vec<(u8, bool)> {
+            self.picture += 1;
+            let mut sent = Vec::new();
+            for spatial in 0..3u8 {
+                let [high, low] = (self.picture | 0x8000).to_be_bytes();
+                let inter = !key;
+                let mut payload = vec![0b1011_1100 | u8::from(inter) << 6, high, low];
+                payload.push(temporal << 5 | u8::from(switch) << 4 | spatial << 1 | u8::from(spatial > 0));
+                payload.extend(inter.then_some(2));
+                payload.push(0xff);
+                let read = self.reader.read(&payload, None, true);
+                let info = PacketInfo {
+                    seq: self.seq,
+                    timestamp: u32::from(self.picture) * 3000,
+                    marker: spatial == 2,
+                    payload_type: 96,
+                    key_frame: read.key_frame,
+                    frame: read.info,
+                };
+                self.seq += 1;
+                assert!(self.buffer.insert(Instant::now(), info, std::iter::empty(), &payload));
+                let packet = self.buffer.get(info.seq).unwrap();
+                if let Some(selected) = selector.select(&packet, None) {
+                    sent.push((spatial, selected.last_of_picture));
+                }
+            }
+            sent
+        }
+    }
+
+    fn layers(spatial: u8, temporal: u8) -> Layers {
+        Layers { spatial, temporal }
+    }
+
+    #[test]
+    fn full_svc_goes_down_at_the_next_picture_and_up_at_a_key_frame() {
+        let (mut stream, mut selector) = (Stream::new(), FrameSelector::new(false));
+        selector.restart(layers(2, 0));
+        assert_eq!(stream.picture(&mut selector, true, 0, true), [(0, false), (1, false), (2, true)]);
+        selector.aim(layers(1, 0));
+        assert!(!selector.awaits_key_frame());
+        assert_eq!(stream.picture(&mut selector, false, 0, true), [(0, false), (1, true)]);
+        selector.aim(layers(2, 0));
+        assert!(selector.awaits_key_frame());
+        assert_eq!(stream.picture(&mut selector, false, 0, true), [(0, false), (1, true)]);
+        assert_eq!(stream.picture(&mut selector, true, 0, true), [(0, false), (1, false), (2, true)]);
+        assert!(!selector.awaits_key_frame());
+    }
+
+    #[test]
+    fn key_svc_sends_lower_layers_with_key_frames_only_and_changes_at_them() {
+        let (mut stream, mut selector) = (Stream::new(), FrameSelector::new(true));
+        selector.restart(layers(2, 0));
+        assert_eq!(stream.picture(&mut selector, true, 0, true), [(0, false), (1, false), (2, true)]);
+        assert_eq!(stream.picture(&mut selector, false, 0, true), [(2, true)]);
+        selector.aim(layers(1, 0));
+        assert!(selector.awaits_key_frame());
+        assert_eq!(stream.picture(&mut selector, false, 0, true), [(2, true)]);
+        assert_eq!(stream.picture(&mut selector, true, 0, true), [(0, false), (1, true)]);
+        assert_eq!(stream.picture(&mut selector, false, 0, true), [(1, true)]);
+    }
+
+    #[test]
+    fn temporal_layer_comes_back_where_it_can_be_switched_up_to() {
+        let (mut stream, mut selector) = (Stream::new(), FrameSelector::new(false));
+        selector.restart(layers(0, 0));
+        stream.picture(&mut selector, true, 0, true);
+        selector.aim(layers(0, 2));
+        assert_eq!(stream.picture(&mut selector, false, 2, false), []);
+        assert_eq!(stream.picture(&mut selector, false, 1, true), [(0, true)]);
+        assert_eq!(stream.picture(&mut selector, false, 2, false), []);
+        assert_eq!(stream.picture(&mut selector, false, 2, true), [(0, true)]);
+        assert_eq!(stream.picture(&mut selector, false, 2, false), [(0, true)]);
+        selector.aim(layers(0, 1));
+        assert_eq!(stream.picture(&mut selector, false, 2, true), []);
+        assert_eq!(stream.picture(&mut selector, false, 1, false), [(0, true)]);
+    }
+
+    #[test]
+    fn late_packet_is_judged_by_the_layers_of_its_time() {
+        let (mut stream, mut selector) = (Stream::new(), FrameSelector::new(false));
+        selector.restart(layers(2, 2));
+        stream.picture(&mut selector, true, 0, true);
+        let packet = stream.buffer.get(70_000).unwrap();
+        let then = selector.select(&packet, None).unwrap().limit;
+        selector.aim(layers(0, 0));
+        stream.picture(&mut selector, false, 0, true);
+        let top = stream.buffer.get(70_002).unwrap();
+        assert!(selector.select_late(&top, then).is_some_and(|selected| selected.last_of_picture));
+        assert_eq!(selector.select_late(&top, limit_of_layers(layers(1, 2))), None);
+    }
+
+    #[test]
+    fn rest_of_a_frame_that_was_left_out_stays_out() {
+        let (mut stream, mut selector) = (Stream::new(), FrameSelector::new(false));
+        selector.restart(layers(0, 1));
+        stream.picture(&mut selector, true, 0, true);
+        selector.aim(layers(0, 0));
+        assert_eq!(stream.picture(&mut selector, false, 1, true), []);
+        let part = stream.buffer.get(70_003).unwrap();
+        let before = limit_of_layers(layers(0, 1));
+        assert_eq!(selector.select_late(&part, before), None, "though the limit is that of the frame before");
+    }
+}

@@ -1,0 +1,223 @@
+//! The outgoing RTP stream of a consumer: what was sent, what the remote side says of it, sender reports.
+
+use std::time::{Duration, Instant};
+
+use tureen_rtc::rate::{Counter, RateMeter};
+use tureen_rtc::units::Ssrc;
+use tureen_rtc::wire::rtcp::NtpTime;
+
+/// Without a packet for so long, nothing is reported (mediasoup `MaxSenderReportReferenceAgeMs`).
+const MAX_REPORTED_SILENCE: Duration = Duration::from_secs(2);
+
+/// Statistics of one outgoing stream (mediasoup RtpStreamSend). What each run touches comes last.
+#[derive(Debug)]
+#[repr(C)]
+pub struct SendStream {
+    retransmitted: Counter,
+    report: RemoteReport,
+    reported_at: Option<Instant>,
+    packets_at_report: u64,
+    /// NACK messages and packets named in them.
+    pub nacks: (u64, u64),
+    /// Picture loss indications.
+    pub plis: u64,
+    /// Full intra requests.
+    pub firs: u64,
+    rate: RateMeter,
+    sent: Counter,
+    payload_bytes: u64,
+    last_packet: Option<(Instant, u32)>,
+    clock_rate: u32,
+    /// SSRC.
+    pub ssrc: Ssrc,
+}
+
+/// What the remote side's last receiver report says.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct RemoteReport {
+    /// Part lost since the report before, in 1/256.
+    pub fraction_lost: u8,
+    /// Packets lost in all.
+    pub packets_lost: i32,
+    /// Timestamp units.
+    pub jitter: u32,
+    /// There and back.
+    pub round_trip_time: Option<Duration>,
+}
+
+/// The figures of a sender report (RFC 3550 §6.4.1).
+#[derive(Clone, Copy, Debug)]
+pub struct SenderReportInfo {
+    /// Wall clock.
+    pub ntp: NtpTime,
+    /// The same instant in the stream's timestamps.
+    pub rtp_timestamp: u32,
+    /// Packets sent.
+    pub packet_count: u32,
+    /// Payload bytes sent.
+    pub octet_count: u32,
+}
+
+impl SendStream {
+    /// A stream that sent nothing yet.
+    pub fn new(ssrc: Ssrc, clock_rate: u32) -> Self {
+        Self {
+            ssrc,
+            clock_rate,
+            sent: Counter::default(),
+            payload_bytes: 0,
+            rate: RateMeter::new(tureen_rtc::rate::DEFAULT_RATE_WINDOW),
+            retransmitted: Counter::default(),
+            last_packet: None,
+            report: RemoteReport::default(),
+            reported_at: None,
+            packets_at_report: 0,
+            nacks: (0, 0),
+            plis: 0,
+            firs: 0,
+        }
+    }
+
+    /// A run of packets left: `packets` with `bytes` in all (headers included) and `payload_bytes`, the last one with
+    /// this timestamp.
+    pub fn on_sent(&mut self, now: Instant, packets: u64, bytes: u64, payload_bytes: u64, timestamp: u32) {
+        self.sent.packets += packets;
+        self.sent.bytes += bytes;
+        self.payload_bytes += payload_bytes;
+        self.rate.add(now, bytes as usize);
+        self.last_packet = Some((now, timestamp));
+    }
+
+    /// A packet was sent again.
+    pub fn on_retransmitted(&mut self, bytes: usize) {
+        self.retransmitted.add(bytes);
+    }
+
+    /// Packets and bytes sent, without retransmissions.
+    pub fn sent(&self) -> Counter {
+        self.sent
+    }
+
+    /// Packets and bytes sent again.
+    pub fn retransmitted(&self) -> Counter {
+        self.retransmitted
+    }
+
+    /// Timestamp of the last packet; zero before the first.
+    pub fn last_timestamp(&self) -> u32 {
+        self.last_packet.map_or(0, |(_, timestamp)| timestamp)
+    }
+
+    /// Bits per second over the last 2.5 s.
+    pub fn bitrate(&mut self, now: Instant) -> u64 {
+        self.rate.bitrate(now).map_or(0, |rate| rate.as_bps())
+    }
+
+    /// What the remote side said last.
+    pub fn remote_report(&self) -> RemoteReport {
+        self.report
+    }
+
+    /// Packets lost and sent since the last time, by the last report (RFC 3550 §6.4.1).
+    pub fn take_losses(&mut self) -> (u64, u64) {
+        let expected = self.sent.packets - std::mem::replace(&mut self.packets_at_report, self.sent.packets);
+        (expected * u64::from(self.report.fraction_lost) / 256, expected)
+    }
+
+    /// Whether a report block may count that comes now: the last one that did came `interval` ago at least.
+    pub fn admit_report(&mut self, now: Instant, interval: Duration) -> bool {
+        let admitted = self.reported_at.is_none_or(|at| now.saturating_duration_since(at) >= interval);
+        if admitted {
+            self.reported_at = Some(now);
+        }
+        admitted
+    }
+
+    /// Takes in a report block about this stream, and returns the round trip time if it tells that. `lsr` and `dlsr` are in
+    /// units of 1/65536 s.
+    pub fn on_receiver_report(
+        &mut self,
+        now_ntp: NtpTime,
+        fraction_lost: u8,
+        packets_lost: i32,
+        jitter: u32,
+        lsr: u32,
+        dlsr: u32,
+    ) -> Option<Duration> {
+        self.report.fraction_lost = fraction_lost;
+        self.report.packets_lost = packets_lost;
+        self.report.jitter = jitter;
+        // RFC 3550 §6.4.1: round-trip time is A - LSR - DLSR.
+        let rtt = now_ntp.compact().wrapping_sub(lsr).wrapping_sub(dlsr);
+        if lsr == 0 || rtt >= 0x8000_0000 {
+            return None;
+        }
+        self.report.round_trip_time = Some(Duration::from_micros(u64::from(rtt) * 1_000_000 / 65536));
+        self.report.round_trip_time
+    }
+
+    /// The sender report for this instant, when media captured at `captured` bears `timestamp`. Nothing before the first
+    /// packet, and when none was sent of late: the stream may have stopped for good.
+    pub fn sender_report(
+        &self,
+        now: Instant,
+        ntp: NtpTime,
+        (captured, timestamp): (NtpTime, u32),
+    ) -> Option<SenderReportInfo> {
+        let (sent_at, _) = self.last_packet?;
+        if now.saturating_duration_since(sent_at) > MAX_REPORTED_SILENCE {
+            return None;
+        }
+        // The capture is an estimate: it may be ahead of now.
+        let elapsed = i128::from(ntp.since(captured).max(0));
+        let ticks = (elapsed * i128::from(self.clock_rate)) >> 32;
+        Some(SenderReportInfo {
+            ntp,
+            rtp_timestamp: timestamp.wrapping_add(ticks as u32),
+            packet_count: self.sent.packets as u32,
+            octet_count: self.payload_bytes as u32,
+        })
+    }
+}
+
+#[cfg(test)]
+#[expect(clippy::disallowed_methods, reason = "tests may read the clock")]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn round_trip_time_comes_from_the_report() {
+        let mut stream = SendStream::new(Ssrc(1), 90_000);
+        let sent = NtpTime::from_unix(Duration::from_millis(1_700_000_000_000));
+        let back = NtpTime::from_unix(Duration::from_millis(1_700_000_000_250));
+        stream.on_receiver_report(back, 3, 7, 90, sent.compact(), 65536 / 10);
+        let report = stream.remote_report();
+        let rtt = report.round_trip_time.expect("measured").as_millis();
+        assert!((149..=151).contains(&rtt), "{rtt} ms");
+        assert_eq!((report.fraction_lost, report.packets_lost, report.jitter), (3, 7, 90));
+    }
+
+    #[test]
+    fn report_before_any_sender_report_measures_nothing() {
+        let mut stream = SendStream::new(Ssrc(1), 90_000);
+        stream.on_receiver_report(NtpTime::from_unix(Duration::from_secs(1)), 0, 0, 0, 0, 0);
+        assert_eq!(stream.remote_report().round_trip_time, None);
+    }
+
+    #[test]
+    fn sender_report_extrapolates_the_timestamp() {
+        let start = Instant::now();
+        let mut stream = SendStream::new(Ssrc(1), 48_000);
+        let ntp = NtpTime::from_unix(Duration::from_secs(1_700_000_000));
+        let captured = (ntp.shifted(-(1 << 32) / 100), u32::MAX - 100);
+        assert!(stream.sender_report(start, ntp, captured).is_none());
+        stream.on_sent(start, 2, 240, 200, u32::MAX - 100);
+        let report = stream.sender_report(start, ntp, captured).expect("sent before");
+        assert_eq!(report.rtp_timestamp, 479u32.wrapping_sub(101));
+        assert_eq!((report.packet_count, report.octet_count), (2, 200));
+        let ahead = (ntp.shifted(1 << 32), 5);
+        assert_eq!(stream.sender_report(start, ntp, ahead).expect("sent before").rtp_timestamp, 5);
+        let later = start + MAX_REPORTED_SILENCE + Duration::from_millis(1);
+        assert!(stream.sender_report(later, ntp, captured).is_none());
+    }
+}

@@ -1,0 +1,528 @@
+//! Who speaks: an observer that determines the dominant speaker (mediasoup `ActiveSpeakerObserver`).
+//!
+//! The method is that of Volfin and Cohen, "Dominant speaker identification for multipoint videoconferencing", Computer
+//! Speech & Language 27 (2013), with audio levels of a header extension (RFC 6464) as its input. It looks at three times
+//! at once: now, the last tenth of a second, and the last second. So it follows a change of speakers quickly, but takes
+//! no notice of a cough.
+//!
+//! ```text
+//! levels      50 of 20 ms       ▁▁▂▇▇█▆▇▁▁▇▇█▇▆▁▁…   the background noise taken off
+//! immediate   50, 0 to 12       level in steps of 10
+//! medium      10, 0 to  5       how many of five immediate ones are loud
+//! long         1, 0 to 10       how many of ten medium ones are loud throughout
+//! ```
+//!
+//! The newest value of each becomes a score: how much likelier it is that of speech than that of noise. A speaker takes
+//! over from another one whose scores it exceeds by certain factors.
+
+use std::array;
+use std::time::{Duration, Instant};
+
+use hashbrown::HashMap;
+
+use crate::api::ActiveSpeakerOptions;
+use crate::keys::ProducerKey;
+use tureen_rtc::wire::rtp::extensions::AudioLevel;
+
+/// Determines the dominant speaker among its producers, again and again until paused.
+///
+/// Packets go in by [`handle_packet`](Self::handle_packet), another dominant speaker comes out of
+/// [`handle_timeout`](Self::handle_timeout), which is to be called at [`poll_timeout`](Self::poll_timeout).
+#[derive(Debug)]
+pub struct ActiveSpeakerObserver {
+    interval: Duration,
+    speakers: HashMap<ProducerKey, Speaker>,
+    dominant: Option<ProducerKey>,
+    /// When the dominant speaker is determined again; none while paused.
+    due_at: Option<Instant>,
+}
+
+impl ActiveSpeakerObserver {
+    /// Shortest time between two decisions.
+    pub const MIN_INTERVAL: Duration = Duration::from_millis(100);
+    /// Longest time between two decisions.
+    pub const MAX_INTERVAL: Duration = Duration::from_secs(5);
+
+    /// An observer without producers. The interval is cut to [`Self::MIN_INTERVAL`] and [`Self::MAX_INTERVAL`].
+    pub fn new(now: Instant, options: ActiveSpeakerOptions) -> Self {
+        let interval = options.interval.clamp(Self::MIN_INTERVAL, Self::MAX_INTERVAL);
+        Self { interval, speakers: HashMap::new(), dominant: None, due_at: Some(now + interval) }
+    }
+
+    /// The producers that are observed.
+    pub fn producers(&self) -> impl Iterator<Item = ProducerKey> {
+        self.speakers.keys().copied()
+    }
+
+    /// Observes a producer. False if it was observed already.
+    pub fn add_producer(&mut self, now: Instant, producer: ProducerKey, paused: bool) -> bool {
+        self.speakers.try_insert(producer, Speaker::new(now, paused)).is_ok()
+    }
+
+    /// Forgets a producer. If it was the dominant speaker, returns its successor.
+    pub fn remove_producer(&mut self, now: Instant, producer: ProducerKey) -> Option<ProducerKey> {
+        self.speakers.remove(&producer);
+        if self.dominant != Some(producer) {
+            return None;
+        }
+        self.dominant = None;
+        self.decide(now)
+    }
+
+    /// A producer was paused: it can't become the dominant speaker, but stay so.
+    pub fn producer_paused(&mut self, producer: ProducerKey) {
+        if let Some(speaker) = self.speakers.get_mut(&producer) {
+            speaker.paused = true;
+        }
+    }
+
+    /// A producer was resumed.
+    pub fn producer_resumed(&mut self, producer: ProducerKey) {
+        if let Some(speaker) = self.speakers.get_mut(&producer) {
+            speaker.paused = false;
+        }
+    }
+
+    /// Takes the level of a packet.
+    pub fn handle_packet(&mut self, now: Instant, producer: ProducerKey, level: AudioLevel) {
+        if self.is_paused() {
+            return;
+        }
+        if let Some(speaker) = self.speakers.get_mut(&producer) {
+            speaker.handle_volume(now, MAX_VOLUME.saturating_sub(level.level));
+        }
+    }
+
+    /// When the dominant speaker is determined next; none while paused.
+    pub fn poll_timeout(&self) -> Option<Instant> {
+        self.due_at
+    }
+
+    /// Determines the dominant speaker if it is time, and returns it if it is another one than before. There is one as
+    /// soon as there are producers, and until there are none.
+    pub fn handle_timeout(&mut self, now: Instant) -> Option<ProducerKey> {
+        if self.due_at.is_none_or(|at| now < at) {
+            return None;
+        }
+        self.due_at = Some(now + self.interval);
+        self.decide(now)
+    }
+
+    /// Whether it is paused.
+    pub fn is_paused(&self) -> bool {
+        self.due_at.is_none()
+    }
+
+    /// Hears nothing until it is resumed.
+    pub fn pause(&mut self) {
+        self.due_at = None;
+    }
+
+    /// Begins a new interval, if it was paused.
+    pub fn resume(&mut self, now: Instant) {
+        self.due_at.get_or_insert(now + self.interval);
+    }
+
+    fn decide(&mut self, now: Instant) -> Option<ProducerKey> {
+        for speaker in self.speakers.values_mut() {
+            speaker.fill_gap(now);
+        }
+        // Somebody is always dominant. By key, that the same input gives the same output.
+        let incumbent = self.dominant.or_else(|| self.speakers.keys().min().copied())?;
+        let scores = self.speakers.get(&incumbent)?.scores();
+        let lead = |(&key, speaker): (&ProducerKey, &Speaker)| {
+            let may_lead = key != incumbent && !speaker.paused;
+            may_lead.then(|| speaker.scores().lead_over(&scores)).flatten().map(|lead| (lead, key))
+        };
+        let successor = self
+            .speakers
+            .iter()
+            .filter_map(lead)
+            .max_by(|(a, a_key), (b, b_key)| a.total_cmp(b).then(b_key.cmp(a_key)))
+            .map_or(incumbent, |(_, key)| key);
+        (self.dominant.replace(successor) != Some(successor)).then_some(successor)
+    }
+}
+
+/// A producer, and what was heard of it in the last second.
+#[derive(Debug)]
+struct Speaker {
+    paused: bool,
+    volumes: Volumes,
+    noise: NoiseFloor,
+    heard_at: Instant,
+}
+
+/// Loudest volume. Volumes are 127 − (−dBov), so that 0 is silence.
+const MAX_VOLUME: u8 = 127;
+/// Time that one volume stands for.
+const VOLUME_TIME_MS: u128 = 20;
+/// Without a packet for longer a producer is silent, as with discontinuous transmission.
+const SILENT_AFTER: Duration = Duration::from_millis(40);
+
+impl Speaker {
+    fn new(now: Instant, paused: bool) -> Self {
+        Self { paused, volumes: Volumes::default(), noise: NoiseFloor::default(), heard_at: now }
+    }
+
+    /// Takes the volume since the last call.
+    fn handle_volume(&mut self, now: Instant, volume: u8) {
+        let elapsed = now.saturating_duration_since(self.heard_at).as_millis();
+        self.heard_at = self.heard_at.max(now);
+        let times = (elapsed / VOLUME_TIME_MS).clamp(1, Volumes::COUNT as u128);
+        (0..times).for_each(|_| self.volumes.push(volume));
+        self.noise.handle_volume(volume);
+    }
+
+    fn fill_gap(&mut self, now: Instant) {
+        if now.saturating_duration_since(self.heard_at) > SILENT_AFTER {
+            self.handle_volume(now, 0);
+        }
+    }
+
+    fn scores(&self) -> Scores {
+        let noise = self.noise.volume.saturating_add(Scores::STEP);
+        let immediates: [u8; Volumes::COUNT] = array::from_fn(|ago| {
+            let volume = self.volumes.ago(ago);
+            if volume < noise { 0 } else { volume / Scores::STEP }
+        });
+        let (immediates_of_medium, _) = immediates.as_chunks::<{ Scores::IMMEDIATE_PER_MEDIUM }>();
+        let mut long = 0;
+        for &immediates in immediates_of_medium {
+            long += u8::from(medium(immediates) > Scores::LOUD_MEDIUM);
+        }
+        Scores {
+            immediate: score(immediates[0], 13, 0.78),
+            medium: score(medium(immediates_of_medium[0]), 5, 24.0),
+            long: score(long, 10, 47.0),
+        }
+    }
+}
+
+/// The last volumes, a ring.
+#[derive(Debug)]
+struct Volumes {
+    ring: [u8; Self::COUNT],
+    next: usize,
+}
+
+impl Volumes {
+    /// One second.
+    const COUNT: usize = Scores::MEDIUM_COUNT * Scores::IMMEDIATE_PER_MEDIUM;
+
+    fn push(&mut self, volume: u8) {
+        self.ring[self.next] = volume;
+        self.next = (self.next + 1) % Self::COUNT;
+    }
+
+    /// The volume that many before the newest one.
+    fn ago(&self, count: usize) -> u8 {
+        self.ring[(self.next + Self::COUNT - 1 - count) % Self::COUNT]
+    }
+}
+
+impl Default for Volumes {
+    fn default() -> Self {
+        Self { ring: [0; Self::COUNT], next: 0 }
+    }
+}
+
+/// The volume of a speaker's surroundings: the least one heard. It falls at once and rises slowly.
+#[derive(Debug, Default)]
+struct NoiseFloor {
+    /// 0 before anything was heard.
+    volume: u8,
+    /// The least volume of this window, which is not below `volume`.
+    next: Option<u8>,
+    window: u32,
+}
+
+impl NoiseFloor {
+    /// Volumes after which it may rise: 15 s.
+    const WINDOW: u32 = 750;
+
+    fn handle_volume(&mut self, volume: u8) {
+        if volume == 0 {
+            return;
+        }
+        if self.volume == 0 || volume < self.volume {
+            *self = Self { volume, next: None, window: 0 };
+            return;
+        }
+        let next = self.next.map_or(volume, |next| next.min(volume));
+        self.next = Some(next);
+        self.window += 1;
+        if self.window >= Self::WINDOW {
+            // The geometric mean, rounded down.
+            let mean = (u32::from(self.volume) * u32::from(next)).isqrt();
+            let volume = u8::try_from(mean).expect("the mean of two volumes is one");
+            *self = Self { volume, next: None, window: 0 };
+        }
+    }
+}
+
+/// How much likelier a producer's sound is speech than noise, over three times. Never below [`MIN_SCORE`].
+#[derive(Clone, Copy, Debug, PartialEq)]
+struct Scores {
+    immediate: f64,
+    medium: f64,
+    long: f64,
+}
+
+const MIN_SCORE: f64 = 1e-10;
+
+impl Scores {
+    /// Volumes are counted in steps of this size.
+    const STEP: u8 = MAX_VOLUME.div_ceil(13);
+    const IMMEDIATE_PER_MEDIUM: usize = 5;
+    const MEDIUM_COUNT: usize = 10;
+    /// An immediate value above this one counts in its medium one.
+    const LOUD_IMMEDIATE: u8 = 7;
+    /// A medium value above this one counts in the long one.
+    const LOUD_MEDIUM: u8 = 4;
+
+    /// How far these are ahead of the scores of the dominant speaker over the medium time, if they are ahead far enough
+    /// in all to take over: by C1, C2 and C3 of the paper.
+    fn lead_over(&self, dominant: &Self) -> Option<f64> {
+        let immediate = (self.immediate / dominant.immediate).ln();
+        let medium = (self.medium / dominant.medium).ln();
+        let long = (self.long / dominant.long).ln();
+        (immediate > 3.0 && medium > 2.0 && long > 0.0).then_some(medium)
+    }
+}
+
+/// The logarithm of the likelihood of `value` by chance (binomial with p = ½ of `max`) over that of speech (exponential
+/// with `lambda`).
+fn score(value: u8, max: u8, lambda: f64) -> f64 {
+    let chance = binomial(max, value).ln() + f64::from(max) * 0.5_f64.ln();
+    (chance - lambda.ln() + lambda * f64::from(value)).max(MIN_SCORE)
+}
+
+/// n over k.
+fn binomial(n: u8, k: u8) -> f64 {
+    (1..=k).fold(1.0, |product, i| product * f64::from(n - k + i) / f64::from(i))
+}
+
+/// How many of these immediate values are loud.
+fn medium(immediates: [u8; Scores::IMMEDIATE_PER_MEDIUM]) -> u8 {
+    immediates.iter().fold(0, |count, &value| count + u8::from(value > Scores::LOUD_IMMEDIATE))
+}
+
+#[cfg(test)]
+#[expect(clippy::disallowed_methods, reason = "tests may read the clock")]
+mod tests {
+    use slotmap::SlotMap;
+
+    use super::*;
+
+    const INTERVAL: Duration = Duration::from_millis(300);
+    const PACKET: Duration = Duration::from_millis(20);
+    /// −dBov of a quiet room, which is sent all the time.
+    const ROOM: u8 = 90;
+    const VOICE: u8 = 25;
+
+    struct Meeting {
+        observer: ActiveSpeakerObserver,
+        members: [ProducerKey; 3],
+        now: Instant,
+        /// Said by the observer.
+        dominant: Vec<ProducerKey>,
+    }
+
+    impl Meeting {
+        fn new() -> Self {
+            let now = Instant::now();
+            let mut observer = ActiveSpeakerObserver::new(now, ActiveSpeakerOptions { interval: INTERVAL });
+            let mut keys = SlotMap::<ProducerKey, ()>::with_key();
+            let members = [(); 3].map(|()| keys.insert(()));
+            for key in members {
+                assert!(observer.add_producer(now, key, false));
+            }
+            Self { observer, members, now, dominant: Vec::new() }
+        }
+
+        /// Everybody sends a packet every 20 ms with the given levels; none is sent where there is no level.
+        fn hear(&mut self, time: Duration, levels: [Option<u8>; 3]) -> Vec<ProducerKey> {
+            let known = self.dominant.len();
+            let end = self.now + time;
+            while self.now < end {
+                self.now += PACKET;
+                for (member, level) in self.members.into_iter().zip(levels) {
+                    if let Some(level) = level {
+                        self.observer.handle_packet(self.now, member, AudioLevel { level, voice: true });
+                    }
+                }
+                self.dominant.extend(self.observer.handle_timeout(self.now));
+            }
+            self.dominant[known..].to_vec()
+        }
+
+        fn speak(&mut self, time: Duration, member: usize) -> Vec<ProducerKey> {
+            let mut levels = [Some(ROOM); 3];
+            levels[member] = Some(VOICE);
+            self.hear(time, levels)
+        }
+
+        fn be_quiet(&mut self, time: Duration) -> Vec<ProducerKey> {
+            self.hear(time, [Some(ROOM); 3])
+        }
+    }
+
+    const SECOND: Duration = Duration::from_secs(1);
+
+    #[test]
+    fn somebody_is_dominant_from_the_first_interval_on() {
+        let mut meeting = Meeting::new();
+        assert_eq!(meeting.be_quiet(INTERVAL - PACKET), []);
+        assert_eq!(meeting.be_quiet(PACKET), [meeting.members[0]]);
+        assert_eq!(meeting.be_quiet(5 * SECOND), []);
+    }
+
+    #[test]
+    fn speaker_takes_over_within_a_second_and_stays_while_silent() {
+        let mut meeting = Meeting::new();
+        meeting.be_quiet(SECOND);
+        for member in [1, 2, 0, 1] {
+            assert_eq!(meeting.speak(SECOND, member), [meeting.members[member]]);
+            assert_eq!(meeting.be_quiet(3 * SECOND), []);
+        }
+    }
+
+    #[test]
+    fn short_noise_changes_nothing() {
+        let mut meeting = Meeting::new();
+        meeting.be_quiet(SECOND);
+        assert_eq!(meeting.speak(2 * SECOND, 0), []);
+        for _ in 0..5 {
+            assert_eq!(meeting.speak(Duration::from_millis(60), 1), []);
+            assert_eq!(meeting.be_quiet(SECOND), []);
+        }
+    }
+
+    #[test]
+    fn interruption_does_not_take_over_while_the_other_goes_on() {
+        let mut meeting = Meeting::new();
+        meeting.be_quiet(SECOND);
+        meeting.speak(SECOND, 1);
+        assert_eq!(meeting.hear(3 * SECOND, [Some(ROOM), Some(VOICE), Some(VOICE)]), []);
+        assert_eq!(meeting.speak(SECOND + INTERVAL, 2), [meeting.members[2]]);
+    }
+
+    #[test]
+    fn constant_noise_is_not_speech() {
+        let mut meeting = Meeting::new();
+        // A fan, at once as loud as a voice; and a microphone that sends silence.
+        assert_eq!(meeting.hear(20 * SECOND, [Some(127), Some(VOICE), Some(127)]), [meeting.members[0]]);
+    }
+
+    #[test]
+    fn speaker_with_discontinuous_transmission_is_silent_between_packets() {
+        let mut meeting = Meeting::new();
+        meeting.be_quiet(SECOND);
+        meeting.speak(SECOND, 1);
+        // No packet any more: the other one takes over as from somebody who is silent.
+        assert_eq!(meeting.hear(2 * SECOND, [Some(ROOM), None, Some(VOICE)]), [meeting.members[2]]);
+    }
+
+    #[test]
+    fn packets_of_sixty_milliseconds_count_three_times() {
+        let now = Instant::now();
+        let mut speaker = Speaker::new(now, false);
+        speaker.handle_volume(now + 3 * PACKET, 100);
+        assert_eq!(array::from_fn(|ago| speaker.volumes.ago(ago)), [100, 100, 100, 0]);
+        speaker.handle_volume(now + 1000 * PACKET, 50);
+        assert_eq!(speaker.volumes.ring, [50; Volumes::COUNT]);
+    }
+
+    #[test]
+    fn paused_producer_can_only_stay_dominant() {
+        let mut meeting = Meeting::new();
+        meeting.be_quiet(SECOND);
+        meeting.observer.producer_paused(meeting.members[1]);
+        assert_eq!(meeting.speak(2 * SECOND, 1), []);
+        meeting.observer.producer_resumed(meeting.members[1]);
+        assert_eq!(meeting.speak(INTERVAL, 1), [meeting.members[1]]);
+        meeting.observer.producer_paused(meeting.members[1]);
+        assert_eq!(meeting.be_quiet(2 * SECOND), []);
+    }
+
+    #[test]
+    fn removed_dominant_speaker_has_a_successor_at_once() {
+        let mut meeting = Meeting::new();
+        let [a, b, c] = meeting.members;
+        meeting.be_quiet(SECOND);
+        meeting.speak(SECOND, 1);
+        assert_eq!(meeting.observer.remove_producer(meeting.now, c), None);
+        assert_eq!(meeting.observer.remove_producer(meeting.now, b), Some(a));
+        assert_eq!(meeting.observer.remove_producer(meeting.now, a), None);
+        assert_eq!(meeting.be_quiet(SECOND), []);
+        assert_eq!(meeting.observer.producers().count(), 0);
+    }
+
+    #[test]
+    fn paused_observer_decides_nothing_and_hears_nothing() {
+        let mut meeting = Meeting::new();
+        meeting.be_quiet(SECOND);
+        meeting.observer.pause();
+        assert!(meeting.observer.is_paused());
+        assert_eq!(meeting.speak(SECOND, 1), []);
+        meeting.observer.resume(meeting.now);
+        assert_eq!(meeting.observer.poll_timeout(), Some(meeting.now + INTERVAL));
+        assert_eq!(meeting.be_quiet(SECOND), [], "that was while it was paused");
+        assert_eq!(meeting.speak(SECOND, 1), [meeting.members[1]]);
+    }
+
+    #[test]
+    fn producer_added_twice_is_observed_once() {
+        let mut meeting = Meeting::new();
+        assert!(!meeting.observer.add_producer(meeting.now, meeting.members[0], true));
+        meeting.be_quiet(SECOND);
+        meeting.speak(SECOND, 1);
+        assert_eq!(meeting.speak(2 * SECOND, 0), [meeting.members[0]], "and is not paused by that");
+    }
+
+    #[test]
+    fn interval_is_cut_to_its_range() {
+        let now = Instant::now();
+        for (interval, taken) in [(0, 100), (100, 100), (300, 300), (60_000, 5000)] {
+            let options = ActiveSpeakerOptions { interval: Duration::from_millis(interval) };
+            let observer = ActiveSpeakerObserver::new(now, options);
+            assert_eq!(observer.poll_timeout(), Some(now + Duration::from_millis(taken)));
+        }
+    }
+
+    #[test]
+    fn noise_floor_falls_at_once_and_rises_after_a_window() {
+        let mut noise = NoiseFloor::default();
+        noise.handle_volume(0);
+        assert_eq!(noise.volume, 0);
+        noise.handle_volume(100);
+        noise.handle_volume(40);
+        assert_eq!(noise.volume, 40);
+        (1..NoiseFloor::WINDOW).for_each(|_| noise.handle_volume(90));
+        assert_eq!(noise.volume, 40);
+        noise.handle_volume(95);
+        assert_eq!(noise.volume, 60, "the root of 40 · 90");
+    }
+
+    #[test]
+    fn scores_are_those_of_the_published_method() {
+        // ln(13 over 12) + 13 ln ½ − ln 0.78 + 0.78 · 12
+        assert!((score(12, 13, 0.78) - 3.1625).abs() < 1e-3);
+        // 5 ln ½ − ln 24 + 24 · 5
+        assert!((score(5, 5, 24.0) - 113.3562).abs() < 1e-3);
+        for (max, lambda) in [(13, 0.78), (5, 24.0), (10, 47.0)] {
+            assert_eq!(score(0, max, lambda), MIN_SCORE);
+        }
+        let row: Vec<f64> = (0..=5).map(|k| binomial(5, k)).collect();
+        assert_eq!(row, [1.0, 5.0, 10.0, 10.0, 5.0, 1.0]);
+    }
+
+    #[test]
+    fn extreme_volumes_are_in_range() {
+        let now = Instant::now();
+        let mut speaker = Speaker::new(now, false);
+        (0..100).for_each(|_| speaker.handle_volume(now, MAX_VOLUME));
+        assert_eq!(speaker.scores().immediate, MIN_SCORE, "the loudest sound, but without end");
+    }
+}

@@ -1,0 +1,341 @@
+//! Who is loud: an observer of audio levels (mediasoup `AudioLevelObserver`).
+//!
+//! Levels come from a header extension (RFC 6464) that senders write; nothing is decoded.
+
+use std::cmp::Reverse;
+use std::num::NonZeroU16;
+use std::time::{Duration, Instant};
+
+use hashbrown::HashMap;
+
+use crate::api::RequestError;
+use crate::keys::ProducerKey;
+use tureen_rtc::wire::rtp::extensions::AudioLevel;
+
+/// Settings of an [`AudioLevelObserver`].
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct AudioLevelOptions {
+    /// Producers that a report names, at most.
+    pub max_entries: NonZeroU16,
+    /// Least average level that counts as sound, −127 to 0 dBov.
+    pub threshold: i8,
+    /// Time between two reports; cut to [`AudioLevelOptions::MIN_INTERVAL`] and [`AudioLevelOptions::MAX_INTERVAL`].
+    pub interval: Duration,
+}
+
+impl AudioLevelOptions {
+    /// Shortest time between two reports.
+    pub const MIN_INTERVAL: Duration = Duration::from_millis(250);
+    /// Longest time between two reports.
+    pub const MAX_INTERVAL: Duration = Duration::from_secs(5);
+}
+
+/// What an interval sounded like.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum AudioReport {
+    /// The loudest producers with their average levels in dBov, −127 to 0, the loudest first. Never empty.
+    Volumes(Vec<(ProducerKey, i8)>),
+    /// Nobody is loud enough any more. Said once, until somebody is again.
+    Silence,
+}
+
+/// Averages the audio levels of its producers over an interval, again and again until paused.
+///
+/// Packets go in by [`handle_packet`](Self::handle_packet), reports come out of
+/// [`handle_timeout`](Self::handle_timeout), which is to be called at [`poll_timeout`](Self::poll_timeout).
+#[derive(Debug)]
+pub struct AudioLevelObserver {
+    options: AudioLevelOptions,
+    producers: HashMap<ProducerKey, Levels>,
+    silent: bool,
+    /// When the interval ends; none while paused.
+    ends_at: Option<Instant>,
+}
+
+/// What was heard of one producer in this interval.
+#[derive(Debug, Default)]
+struct Levels {
+    /// Of the extension's values: −dBov.
+    sum: u64,
+    count: u64,
+}
+
+/// With fewer packets in an interval a producer is not heard.
+const MIN_PACKETS: u64 = 10;
+
+impl AudioLevelObserver {
+    /// An observer without producers, whose first interval begins now.
+    ///
+    /// # Errors
+    /// A threshold above 0 dBov.
+    pub fn new(now: Instant, options: AudioLevelOptions) -> Result<Self, RequestError> {
+        if options.threshold > 0 {
+            return Err(RequestError::Invalid(format!("invalid threshold value {}", options.threshold)));
+        }
+        let interval =
+            options.interval.clamp(AudioLevelOptions::MIN_INTERVAL, AudioLevelOptions::MAX_INTERVAL);
+        let options = AudioLevelOptions { interval, ..options };
+        Ok(Self { options, producers: HashMap::new(), silent: true, ends_at: Some(now + interval) })
+    }
+
+    /// The producers that are observed.
+    pub fn producers(&self) -> impl Iterator<Item = ProducerKey> {
+        self.producers.keys().copied()
+    }
+
+    /// Observes a producer. False if it was observed already.
+    pub fn add_producer(&mut self, producer: ProducerKey) -> bool {
+        self.producers.try_insert(producer, Levels::default()).is_ok()
+    }
+
+    /// Forgets a producer and what was heard of it.
+    pub fn remove_producer(&mut self, producer: ProducerKey) {
+        self.producers.remove(&producer);
+    }
+
+    /// A producer was paused: what was heard of it in this interval does not count.
+    pub fn producer_paused(&mut self, producer: ProducerKey) {
+        if let Some(levels) = self.producers.get_mut(&producer) {
+            *levels = Levels::default();
+        }
+    }
+
+    /// Takes the level of a packet.
+    pub fn handle_packet(&mut self, producer: ProducerKey, level: AudioLevel) {
+        if self.is_paused() {
+            return;
+        }
+        if let Some(levels) = self.producers.get_mut(&producer) {
+            levels.sum += u64::from(level.level);
+            levels.count += 1;
+        }
+    }
+
+    /// When the interval ends; none while paused.
+    pub fn poll_timeout(&self) -> Option<Instant> {
+        self.ends_at
+    }
+
+    /// Reports on the interval if it has ended, and begins the next one.
+    pub fn handle_timeout(&mut self, now: Instant) -> Option<AudioReport> {
+        if self.ends_at.is_none_or(|at| now < at) {
+            return None;
+        }
+        self.ends_at = Some(now + self.options.interval);
+        let mut volumes: Vec<_> = self
+            .producers
+            .iter()
+            .filter_map(|(&key, levels)| Some((key, levels.average()?)))
+            .filter(|&(_, volume)| volume >= self.options.threshold)
+            .collect();
+        self.forget_levels();
+        if volumes.is_empty() {
+            return self.fall_silent();
+        }
+        // By key too: the same input gives the same output.
+        volumes.sort_unstable_by_key(|&(key, volume)| (Reverse(volume), key));
+        volumes.truncate(usize::from(self.options.max_entries.get()));
+        self.silent = false;
+        Some(AudioReport::Volumes(volumes))
+    }
+
+    /// Whether it is paused.
+    pub fn is_paused(&self) -> bool {
+        self.ends_at.is_none()
+    }
+
+    /// Hears nothing until it is resumed, which is silence.
+    pub fn pause(&mut self) -> Option<AudioReport> {
+        self.ends_at = None;
+        self.forget_levels();
+        self.fall_silent()
+    }
+
+    /// Begins a new interval, if it was paused.
+    pub fn resume(&mut self, now: Instant) {
+        self.ends_at.get_or_insert(now + self.options.interval);
+    }
+
+    fn fall_silent(&mut self) -> Option<AudioReport> {
+        (!std::mem::replace(&mut self.silent, true)).then_some(AudioReport::Silence)
+    }
+
+    fn forget_levels(&mut self) {
+        for levels in self.producers.values_mut() {
+            *levels = Levels::default();
+        }
+    }
+}
+
+impl Levels {
+    /// In dBov, rounded towards 0 as mediasoup does. None where there is too little to tell.
+    fn average(&self) -> Option<i8> {
+        let level = (self.count >= MIN_PACKETS).then(|| self.sum / self.count)?;
+        Some(-i8::try_from(level).expect("levels are at most 127"))
+    }
+}
+
+#[cfg(test)]
+#[expect(clippy::disallowed_methods, reason = "tests may read the clock")]
+mod tests {
+    use slotmap::SlotMap;
+
+    use super::*;
+
+    const INTERVAL: Duration = Duration::from_millis(800);
+
+    fn options(max_entries: u16) -> AudioLevelOptions {
+        let max_entries = NonZeroU16::new(max_entries).unwrap();
+        AudioLevelOptions { max_entries, threshold: -80, interval: INTERVAL }
+    }
+
+    /// An observer of three producers.
+    fn observer(max_entries: u16) -> (AudioLevelObserver, [ProducerKey; 3], Instant) {
+        let now = Instant::now();
+        let mut observer = AudioLevelObserver::new(now, options(max_entries)).unwrap();
+        let mut keys = SlotMap::<ProducerKey, ()>::with_key();
+        let keys = [(); 3].map(|()| keys.insert(()));
+        for key in keys {
+            assert!(observer.add_producer(key));
+        }
+        (observer, keys, now)
+    }
+
+    fn hear(observer: &mut AudioLevelObserver, producer: ProducerKey, level: u8, packets: usize) {
+        for _ in 0..packets {
+            observer.handle_packet(producer, AudioLevel { level, voice: true });
+        }
+    }
+
+    #[test]
+    fn louder_producers_come_first_and_as_many_as_wanted() {
+        let (mut observer, [a, b, c], start) = observer(2);
+        hear(&mut observer, a, 40, 40);
+        hear(&mut observer, b, 30, 40);
+        hear(&mut observer, c, 20, 40);
+        let report = observer.handle_timeout(start + INTERVAL);
+        assert_eq!(report, Some(AudioReport::Volumes(vec![(c, -20), (b, -30)])));
+    }
+
+    #[test]
+    fn equally_loud_producers_have_a_fixed_order() {
+        let (mut observer, [a, b, c], start) = observer(3);
+        for key in [c, a, b] {
+            hear(&mut observer, key, 25, 40);
+        }
+        let report = observer.handle_timeout(start + INTERVAL);
+        assert_eq!(report, Some(AudioReport::Volumes(vec![(a, -25), (b, -25), (c, -25)])));
+    }
+
+    #[test]
+    fn levels_are_averaged_within_the_interval_only() {
+        let (mut observer, [a, ..], start) = observer(1);
+        hear(&mut observer, a, 0, 15);
+        hear(&mut observer, a, 127, 5);
+        assert_eq!(observer.handle_timeout(start + INTERVAL - Duration::from_nanos(1)), None);
+        // 635 / 20 = 31.75
+        let report = observer.handle_timeout(start + INTERVAL);
+        assert_eq!(report, Some(AudioReport::Volumes(vec![(a, -31)])));
+        hear(&mut observer, a, 60, 20);
+        let report = observer.handle_timeout(start + 2 * INTERVAL);
+        assert_eq!(report, Some(AudioReport::Volumes(vec![(a, -60)])));
+    }
+
+    #[test]
+    fn extreme_levels_are_in_range() {
+        let now = Instant::now();
+        let options = AudioLevelOptions { threshold: -127, ..options(2) };
+        let mut observer = AudioLevelObserver::new(now, options).unwrap();
+        let mut keys = SlotMap::<ProducerKey, ()>::with_key();
+        let (loud, still) = (keys.insert(()), keys.insert(()));
+        for (key, level) in [(still, 127), (loud, 0)] {
+            observer.add_producer(key);
+            hear(&mut observer, key, level, 1000);
+        }
+        let report = observer.handle_timeout(now + INTERVAL);
+        assert_eq!(report, Some(AudioReport::Volumes(vec![(loud, 0), (still, -127)])));
+    }
+
+    #[test]
+    fn fewer_than_ten_packets_are_not_heard() {
+        let (mut observer, [a, b, _], start) = observer(2);
+        hear(&mut observer, a, 10, 9);
+        hear(&mut observer, b, 50, 10);
+        let report = observer.handle_timeout(start + INTERVAL);
+        assert_eq!(report, Some(AudioReport::Volumes(vec![(b, -50)])));
+    }
+
+    #[test]
+    fn threshold_is_the_least_that_counts() {
+        let (mut observer, [a, b, _], start) = observer(2);
+        hear(&mut observer, a, 81, 20);
+        hear(&mut observer, b, 80, 20);
+        let report = observer.handle_timeout(start + INTERVAL);
+        assert_eq!(report, Some(AudioReport::Volumes(vec![(b, -80)])));
+    }
+
+    #[test]
+    fn silence_is_said_once_and_not_before_there_was_sound() {
+        let (mut observer, [a, ..], start) = observer(1);
+        assert_eq!(observer.handle_timeout(start + INTERVAL), None);
+        hear(&mut observer, a, 20, 20);
+        assert!(matches!(observer.handle_timeout(start + 2 * INTERVAL), Some(AudioReport::Volumes(_))));
+        hear(&mut observer, a, 127, 20);
+        assert_eq!(observer.handle_timeout(start + 3 * INTERVAL), Some(AudioReport::Silence));
+        assert_eq!(observer.handle_timeout(start + 4 * INTERVAL), None);
+    }
+
+    #[test]
+    fn paused_observer_is_silent_and_hears_nothing() {
+        let (mut observer, [a, ..], start) = observer(1);
+        hear(&mut observer, a, 20, 20);
+        observer.handle_timeout(start + INTERVAL).unwrap();
+        assert_eq!(observer.pause(), Some(AudioReport::Silence));
+        assert_eq!(observer.pause(), None);
+        assert_eq!(observer.poll_timeout(), None);
+        hear(&mut observer, a, 20, 20);
+
+        let resumed_at = start + 10 * INTERVAL;
+        observer.resume(resumed_at);
+        observer.resume(resumed_at + INTERVAL / 2);
+        assert_eq!(observer.poll_timeout(), Some(resumed_at + INTERVAL));
+        assert_eq!(observer.handle_timeout(resumed_at + INTERVAL), None, "that was while it was paused");
+    }
+
+    #[test]
+    fn removed_and_paused_producers_are_forgotten() {
+        let (mut observer, [a, b, c], start) = observer(3);
+        for key in [a, b, c] {
+            hear(&mut observer, key, 20, 20);
+        }
+        observer.remove_producer(a);
+        observer.producer_paused(b);
+        hear(&mut observer, a, 20, 20);
+        let report = observer.handle_timeout(start + INTERVAL);
+        assert_eq!(report, Some(AudioReport::Volumes(vec![(c, -20)])));
+        hear(&mut observer, b, 20, 20);
+        let report = observer.handle_timeout(start + 2 * INTERVAL);
+        assert_eq!(report, Some(AudioReport::Volumes(vec![(b, -20)])), "it was resumed");
+    }
+
+    #[test]
+    fn producer_added_twice_is_observed_once() {
+        let (mut observer, [a, ..], start) = observer(3);
+        hear(&mut observer, a, 20, 20);
+        assert!(!observer.add_producer(a));
+        let report = observer.handle_timeout(start + INTERVAL);
+        assert_eq!(report, Some(AudioReport::Volumes(vec![(a, -20)])), "and nothing is forgotten by that");
+    }
+
+    #[test]
+    fn interval_is_cut_to_its_range_and_a_threshold_above_zero_refused() {
+        let now = Instant::now();
+        for (interval, taken) in [(0, 250), (250, 250), (800, 800), (60_000, 5000)] {
+            let options = AudioLevelOptions { interval: Duration::from_millis(interval), ..options(1) };
+            let observer = AudioLevelObserver::new(now, options).unwrap();
+            assert_eq!(observer.poll_timeout(), Some(now + Duration::from_millis(taken)));
+        }
+        let error = AudioLevelObserver::new(now, AudioLevelOptions { threshold: 1, ..options(1) });
+        assert_eq!(error.unwrap_err().to_string(), "invalid threshold value 1");
+    }
+}

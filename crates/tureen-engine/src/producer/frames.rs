@@ -1,0 +1,295 @@
+//! What a stream's packets say of the frames they belong to: layers, numbers, where they begin and end.
+//!
+//! Read once when a packet comes in and kept with it, so that no consumer looks into a payload to decide.
+
+use std::sync::Arc;
+
+use tureen_rtc::wire::codecs::dependency_descriptor::{Descriptor, Structure};
+use tureen_rtc::wire::codecs::{self, CodecKind, av1, h265, vp8, vp9};
+
+/// A packet's part in its frame.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct FrameInfo {
+    /// The frame's number as the codec counts (picture id, or frame number of the dependency descriptor), extended.
+    /// Packets of a frame have the same one; see [`FrameInfo::HAS_NUMBER`].
+    pub number: u32,
+    /// Decode targets that the frame is part of, a bit each; see [`FrameInfo::HAS_TARGETS`].
+    pub present: u32,
+    /// Decode targets that can be switched to with this frame.
+    pub switch: u32,
+    /// Spatial layer within the stream.
+    pub spatial_layer: u8,
+    /// Temporal layer.
+    pub temporal_layer: u8,
+    /// TL0PICIDX of VP8, where `HAS_TL0` is set.
+    pub tl0: u8,
+    flags: u8,
+}
+
+impl FrameInfo {
+    /// The packet is the first of its frame, as far as the codec tells.
+    pub const START: u8 = 1;
+    /// The packet is the last of its frame, as far as the codec tells.
+    pub const END: u8 = 1 << 1;
+    /// A receiver of lower temporal layers can go on with this one.
+    pub const SWITCH_UP: u8 = 1 << 2;
+    /// The frame refers to earlier pictures.
+    pub const INTER_PICTURE: u8 = 1 << 3;
+    /// `number` is one.
+    pub const HAS_NUMBER: u8 = 1 << 4;
+    /// `tl0` is one.
+    pub const HAS_TL0: u8 = 1 << 5;
+    /// A dependency descriptor told decode targets.
+    pub const HAS_TARGETS: u8 = 1 << 6;
+
+    /// Whether a flag is set.
+    pub const fn is(&self, flag: u8) -> bool {
+        self.flags & flag != 0
+    }
+
+    fn set(&mut self, flag: u8, value: bool) {
+        if value {
+            self.flags |= flag;
+        }
+    }
+}
+
+/// Reads the packets of one stream.
+#[derive(Debug)]
+pub struct FrameReader {
+    kind: CodecKind,
+    numbers: NumberExtender,
+    structure: Option<Arc<Structure>>,
+}
+
+/// What was read of one packet.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct ReadFrame {
+    /// Its part in its frame.
+    pub info: FrameInfo,
+    /// A key frame begins with it.
+    pub key_frame: bool,
+}
+
+impl ReadFrame {
+    /// Of a packet in which nothing can be read.
+    pub fn other() -> Self {
+        plain(false)
+    }
+}
+
+impl FrameReader {
+    /// A reader of a stream that has not begun.
+    pub fn new(kind: CodecKind) -> Self {
+        Self { kind, numbers: NumberExtender::default(), structure: None }
+    }
+
+    /// The structure by which dependency descriptors are read, once there is one.
+    pub fn structure(&self) -> Option<&Arc<Structure>> {
+        self.structure.as_ref()
+    }
+
+    /// Reads a payload, with the value of the dependency descriptor if there is one. `newest`: no later packet came
+    /// before it.
+    pub fn read(&mut self, payload: &[u8], descriptor: Option<&[u8]>, newest: bool) -> ReadFrame {
+        match self.kind {
+            CodecKind::Vp8 => self.read_vp8(payload),
+            CodecKind::Vp9 => self.read_vp9(payload),
+            CodecKind::Av1 | CodecKind::H264 => match descriptor {
+                Some(value) => self.read_descriptor(value, payload, newest),
+                None if self.kind == CodecKind::Av1 => read_av1(payload),
+                None => plain(codecs::is_key_frame(self.kind, payload)),
+            },
+            CodecKind::H265 => read_h265(payload),
+            CodecKind::Opus | CodecKind::Other => plain(false),
+        }
+    }
+
+    fn read_vp8(&mut self, payload: &[u8]) -> ReadFrame {
+        let Some(d) = vp8::parse(payload) else { return plain(false) };
+        let mut info = FrameInfo {
+            temporal_layer: d.temporal_layer.unwrap_or(0),
+            tl0: d.tl0_pic_idx.map_or(0, |tl0| tl0.value),
+            ..FrameInfo::default()
+        };
+        info.set(FrameInfo::START, d.partition_start && d.partition == 0);
+        info.set(FrameInfo::SWITCH_UP, d.layer_sync);
+        info.set(FrameInfo::INTER_PICTURE, !d.key_frame);
+        info.set(FrameInfo::HAS_TL0, d.tl0_pic_idx.is_some());
+        if let Some(id) = d.picture_id {
+            self.number(&mut info, id.value, if id.long { 15 } else { 7 });
+        }
+        ReadFrame { info, key_frame: d.key_frame }
+    }
+
+    fn read_vp9(&mut self, payload: &[u8]) -> ReadFrame {
+        let Some(d) = vp9::parse(payload) else { return plain(false) };
+        let mut info = FrameInfo {
+            spatial_layer: d.spatial_layer(),
+            temporal_layer: d.temporal_layer(),
+            ..FrameInfo::default()
+        };
+        let tl0 = d.layer.and_then(|layer| layer.tl0_pic_idx);
+        info.tl0 = tl0.unwrap_or(0);
+        info.set(FrameInfo::HAS_TL0, tl0.is_some());
+        info.set(FrameInfo::START, d.frame_start);
+        info.set(FrameInfo::END, d.frame_end);
+        info.set(FrameInfo::SWITCH_UP, d.layer.is_some_and(|layer| layer.switching_up_point));
+        info.set(FrameInfo::INTER_PICTURE, d.inter_picture);
+        if let Some(id) = d.picture_id {
+            self.number(&mut info, id.value, if id.long { 15 } else { 7 });
+        }
+        ReadFrame { info, key_frame: d.key_frame }
+    }
+
+    /// The descriptor alone decides: the payload may be encrypted end to end.
+    fn read_descriptor(&mut self, value: &[u8], payload: &[u8], newest: bool) -> ReadFrame {
+        let Some(d) = Descriptor::parse(value, self.structure.as_deref()) else {
+            return plain(self.kind == CodecKind::H264 && codecs::is_key_frame(self.kind, payload));
+        };
+        let mut info = FrameInfo {
+            spatial_layer: d.spatial_layer,
+            temporal_layer: d.temporal_layer,
+            present: d.present,
+            switch: d.switch,
+            ..FrameInfo::default()
+        };
+        let key_frame = d.structure.is_some() && d.start_of_frame;
+        info.set(FrameInfo::START, d.start_of_frame);
+        info.set(FrameInfo::END, d.end_of_frame);
+        info.set(FrameInfo::SWITCH_UP, d.switch != 0);
+        info.set(FrameInfo::INTER_PICTURE, !key_frame);
+        info.set(FrameInfo::HAS_TARGETS, true);
+        self.number(&mut info, d.frame_number, 16);
+        if newest && let Some(structure) = d.structure {
+            self.structure = Some(Arc::new(structure));
+        }
+        ReadFrame { info, key_frame }
+    }
+
+    fn number(&mut self, info: &mut FrameInfo, value: u16, bits: u32) {
+        info.number = self.numbers.extend(value, bits);
+        info.set(FrameInfo::HAS_NUMBER, true);
+    }
+}
+
+/// A stream that tells nothing of its layers: one of each kind.
+fn plain(key_frame: bool) -> ReadFrame {
+    let mut info = FrameInfo::default();
+    info.set(FrameInfo::START, true);
+    info.set(FrameInfo::SWITCH_UP, true);
+    info.set(FrameInfo::INTER_PICTURE, !key_frame);
+    ReadFrame { info, key_frame }
+}
+
+/// Without dependency descriptor the OBU headers tell the layers, but not how they depend on each other.
+fn read_av1(payload: &[u8]) -> ReadFrame {
+    let Some(d) = av1::parse(payload) else { return plain(false) };
+    let (temporal_layer, spatial_layer) = d.layers.unwrap_or((0, 0));
+    let mut info = FrameInfo { spatial_layer, temporal_layer, ..FrameInfo::default() };
+    info.set(FrameInfo::START, !d.continues_previous);
+    info.set(FrameInfo::END, !d.continues_in_next);
+    info.set(FrameInfo::INTER_PICTURE, !d.key_frame);
+    ReadFrame { info, key_frame: d.key_frame }
+}
+
+fn read_h265(payload: &[u8]) -> ReadFrame {
+    let Some(d) = h265::parse(payload) else { return plain(false) };
+    let mut info = FrameInfo { temporal_layer: d.temporal_layer, ..FrameInfo::default() };
+    info.set(FrameInfo::START, d.nal_unit_start);
+    // RFC 7798 §1.1.4: a temporal sub-layer access picture can be switched up to.
+    info.set(FrameInfo::SWITCH_UP, matches!(d.nal_unit_type, 2..=5));
+    info.set(FrameInfo::INTER_PICTURE, !d.key_frame);
+    ReadFrame { info, key_frame: d.key_frame }
+}
+
+/// Extends numbers of 7, 15 or 16 bits; the first one is placed one cycle of 16 bits up, so that what was reordered
+/// before it still has a place.
+#[derive(Clone, Copy, Debug, Default)]
+struct NumberExtender {
+    highest: Option<u32>,
+}
+
+impl NumberExtender {
+    fn extend(&mut self, value: u16, bits: u32) -> u32 {
+        let Some(highest) = self.highest else {
+            let first = 0x1_0000 + u32::from(value);
+            self.highest = Some(first);
+            return first;
+        };
+        let cycle = 1u32 << bits;
+        let ahead = u32::from(value).wrapping_sub(highest) & (cycle - 1);
+        let extended = if ahead < cycle / 2 {
+            highest.wrapping_add(ahead)
+        } else {
+            highest.wrapping_add(ahead).wrapping_sub(cycle)
+        };
+        self.highest = Some(highest.max(extended));
+        extended
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use tureen_rtc::wire::codecs::dependency_descriptor::writer::{frame_descriptor, key_frame_descriptor};
+
+    #[test]
+    fn vp8_layers_and_numbers_are_read_across_the_wrap() {
+        let mut reader = FrameReader::new(CodecKind::Vp8);
+        // X, S; I, L, T; picture id; TL0PICIDX; TID 2 with Y; key frame tag.
+        let key = reader.read(&[0x90, 0xe0, 0xff, 0xff, 9, 0x00, 0x00], None, true);
+        assert!(key.key_frame && key.info.is(FrameInfo::START) && !key.info.is(FrameInfo::INTER_PICTURE));
+        let next = reader.read(&[0x90, 0xe0, 0x80, 0x00, 9, 0xa0, 0x01], None, true);
+        assert_eq!((next.info.temporal_layer, next.info.tl0), (2, 9));
+        assert!(next.info.is(FrameInfo::SWITCH_UP) && !next.key_frame);
+        assert_eq!(next.info.number, key.info.number + 1);
+        let late = reader.read(&[0x80, 0xe0, 0xff, 0xfe, 9, 0x00, 0x01], None, false);
+        assert_eq!(late.info.number + 1, key.info.number);
+        assert!(!late.info.is(FrameInfo::START));
+    }
+
+    #[test]
+    fn short_picture_ids_count_on() {
+        let mut reader = FrameReader::new(CodecKind::Vp8);
+        let mut last = reader.read(&[0x90, 0x80, 120, 0x01], None, true).info.number;
+        for id in (121..128).chain(0..128).chain(0..5) {
+            let number = reader.read(&[0x90, 0x80, id, 0x01], None, true).info.number;
+            assert_eq!(number, last + 1);
+            last = number;
+        }
+    }
+
+    #[test]
+    fn vp9_layers_are_read() {
+        let mut reader = FrameReader::new(CodecKind::Vp9);
+        let frame = reader.read(&[0b1110_1101, 0x80, 0x05, 0b0101_0011, 0x42, 0xff], None, true).info;
+        assert_eq!((frame.spatial_layer, frame.temporal_layer, frame.tl0), (1, 2, 0x42));
+        for flag in [FrameInfo::START, FrameInfo::END, FrameInfo::SWITCH_UP, FrameInfo::INTER_PICTURE] {
+            assert!(frame.is(flag), "{flag}");
+        }
+    }
+
+    #[test]
+    fn dependency_descriptor_is_believed_and_not_the_payload() {
+        let mut reader = FrameReader::new(CodecKind::Av1);
+        let sequence_start = [0x18, 0x08, 0x00];
+        let frame = frame_descriptor(0, 3, true, true);
+        assert!(!reader.read(&[0xff; 9], Some(&frame), true).key_frame, "no structure yet");
+        let key = reader.read(&[0xff; 9], Some(&key_frame_descriptor(2, 2, 4)), true);
+        assert!(key.key_frame && key.info.is(FrameInfo::HAS_TARGETS));
+        let next = reader.read(&sequence_start, Some(&frame_descriptor(3, 5, true, false)), true);
+        assert!(!next.key_frame, "whatever the payload looks like");
+        assert_eq!((next.info.spatial_layer, next.info.temporal_layer), (1, 1));
+        assert_eq!(next.info.number, key.info.number + 1);
+        assert_eq!((next.info.present, next.info.is(FrameInfo::END)), (0b1000, false));
+    }
+
+    #[test]
+    fn late_key_frame_does_not_bring_its_structure_back() {
+        let mut reader = FrameReader::new(CodecKind::Av1);
+        reader.read(&[], Some(&key_frame_descriptor(2, 2, 4)), true);
+        reader.read(&[], Some(&key_frame_descriptor(1, 1, 2)), false);
+        assert_eq!(reader.structure().unwrap().decode_targets(), 4);
+    }
+}

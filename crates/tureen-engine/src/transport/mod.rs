@@ -1,0 +1,390 @@
+//! Transports: where media enters and leaves a worker.
+
+pub mod backlog;
+pub mod feedback_budget;
+pub mod link;
+pub mod path_quality;
+pub mod pipe;
+pub mod plain;
+pub mod policer;
+pub mod protection;
+pub mod remb;
+pub mod repairs;
+pub mod rtp_listener;
+pub mod send_control;
+pub mod webrtc;
+
+use std::collections::VecDeque;
+use std::time::Instant;
+
+use hashbrown::HashMap;
+use smallvec::SmallVec;
+
+use crate::api::{RequestError, RouterId, TransportId, TransportTrace};
+use crate::consumer::{Consumer, Resend};
+use crate::data::DataSide;
+use crate::keys::{ConsumerKey, ProducerKey};
+use crate::producer::capture_clock::CaptureClocks;
+use backlog::Backlog;
+use feedback_budget::FeedbackBudget;
+use link::{Link, Path};
+use path_quality::PathQuality;
+use policer::Policer;
+use protection::{Opener, Sealer};
+use remb::RembSchedule;
+use repairs::RepairBudget;
+use rtp_listener::{Found, RtpListener};
+use send_control::{Feedback, Probator, SendControl};
+use tureen_rtc::bwe::receive_side::ReceiveSide;
+use tureen_rtc::rate::{Counter, DEFAULT_RATE_WINDOW, RateMeter};
+use tureen_rtc::receive::twcc_receiver::TwccReceiver;
+use tureen_rtc::tuple::Tuple;
+use tureen_rtc::units::{Bitrate, Ssrc};
+use tureen_rtc::wire::rtcp::{DlrrEntry, NtpTime, RtcpCompound, RtcpPacket, duration_to_compact};
+use tureen_rtc::wire::rtp::{ExtensionIds, RtpHeader};
+
+/// One transport: the part that every kind has, and its link.
+///
+/// What each run of packets touches comes last, as in [`Consumer`] and for the same reason.
+#[derive(Debug)]
+#[repr(C)]
+pub struct Transport {
+    /// Its identifier.
+    pub id: TransportId,
+    /// Its router.
+    pub router: RouterId,
+    /// Its producers.
+    pub producers: Vec<ProducerKey>,
+    /// Its consumers.
+    pub consumers: Vec<ConsumerKey>,
+    /// How incoming packets find their Producer.
+    pub listener: RtpListener<ProducerKey>,
+    /// Ids of the header extensions that are read.
+    pub recv_ids: ExtensionIds,
+    /// Clocks of the remote senders.
+    pub clocks: CaptureClocks,
+    /// Consumers by the SSRCs they send, RTX included.
+    pub ssrc_consumers: HashMap<Ssrc, ConsumerKey>,
+    /// Opens what comes in; there once the keys are, if any are needed.
+    pub opener: Option<Opener>,
+    /// What the remote side can be told for its congestion control: all that its producers ever negotiated.
+    pub recv_feedback: Feedback,
+    /// Feedback for that, once any is negotiated.
+    pub twcc: Option<TwccReceiver>,
+    /// Holds the remote side to its limit, if there is one.
+    pub policer: Option<Box<Policer>>,
+    /// What a sender of video without such feedback may send, once one has negotiated REMB.
+    pub receive_side: Option<Box<ReceiveSide>>,
+    /// Data channels.
+    pub data: DataSide,
+    /// Limits.
+    pub bitrates: Bitrates,
+    /// When the remote side is told the limit of incoming media.
+    pub remb: RembSchedule,
+    /// Round trip time and loss.
+    pub quality: PathQuality,
+    /// What came in and went out.
+    pub traffic: TransportTraffic,
+    /// Who told its reference time last, which, and when (RFC 3611 §4.4).
+    pub reference_time: Option<(Ssrc, NtpTime, Instant)>,
+    /// What the remote side may name in NACKs.
+    pub feedback_budget: FeedbackBudget,
+    /// What may be spent on retransmissions.
+    pub repair_budget: RepairBudget,
+    /// What was asked for again.
+    pub resends: VecDeque<(ConsumerKey, Resend)>,
+    /// Consumers with something to send after this batch.
+    pub dirty: SmallVec<[ConsumerKey; 2]>,
+    /// Congestion control, once consumers have negotiated some and media can flow.
+    pub send_control: Option<Box<SendControl>>,
+    /// What waits on its path, if that is a TCP stream on which something was late.
+    pub backlog: Option<Box<Backlog>>,
+    /// What is between it and its remote side.
+    pub link: Link,
+    /// Seals what goes out; there once the keys are, if any are needed.
+    pub sealer: Option<Sealer>,
+    /// Next transport-wide sequence number.
+    pub next_transport_seq: u16,
+    /// Whether it waits to be drained.
+    pub queued: bool,
+    /// Whether media flows: consumers were started since the last disconnection.
+    pub flowing: bool,
+    /// Traced events.
+    pub trace: TransportTrace,
+}
+
+/// Limits set on a transport; zero is no limit.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Bitrates {
+    /// Where the outgoing estimate starts.
+    pub initial_outgoing: Bitrate,
+    /// For the remote side.
+    pub max_incoming: Bitrate,
+    /// For this side.
+    pub max_outgoing: Bitrate,
+    /// For this side's estimate.
+    pub min_outgoing: Bitrate,
+}
+
+impl Bitrates {
+    /// Limits what is sent.
+    ///
+    /// # Errors
+    /// `Failed` below the floor.
+    pub fn set_max_outgoing(&mut self, bitrate: Bitrate) -> Result<(), RequestError> {
+        if !bitrate.is_zero() && bitrate < self.min_outgoing {
+            let (max, min) = (bitrate.as_bps(), self.min_outgoing.as_bps());
+            let text = format!("maximum outgoing bitrate {max} is below the minimum, {min}");
+            return Err(RequestError::Failed(text));
+        }
+        self.max_outgoing = bitrate;
+        Ok(())
+    }
+
+    /// Sets the floor of the estimate.
+    ///
+    /// # Errors
+    /// `Failed` above the limit.
+    pub fn set_min_outgoing(&mut self, bitrate: Bitrate) -> Result<(), RequestError> {
+        if !self.max_outgoing.is_zero() && bitrate > self.max_outgoing {
+            let (min, max) = (bitrate.as_bps(), self.max_outgoing.as_bps());
+            let text = format!("minimum outgoing bitrate {min} is above the maximum, {max}");
+            return Err(RequestError::Failed(text));
+        }
+        self.min_outgoing = bitrate;
+        Ok(())
+    }
+}
+
+/// Traffic of a transport.
+#[derive(Debug)]
+#[repr(C)]
+pub struct TransportTraffic {
+    /// All that came in.
+    pub received: Meter,
+    /// What went out besides media, retransmissions and probes.
+    pub other_sent: Meter,
+    /// Media in.
+    pub rtp_received: Meter,
+    /// Retransmissions in.
+    pub rtx_received: Meter,
+    /// Retransmissions out.
+    pub rtx_sent: Meter,
+    /// Media out.
+    pub rtp_sent: Meter,
+}
+
+/// A count and a rate.
+#[derive(Debug)]
+#[repr(C)]
+pub struct Meter {
+    rate: RateMeter,
+    counter: Counter,
+}
+
+impl Meter {
+    fn new() -> Self {
+        Self { counter: Counter::default(), rate: RateMeter::new(DEFAULT_RATE_WINDOW) }
+    }
+
+    /// Counts `packets` with `bytes` in all.
+    pub fn add(&mut self, now: Instant, packets: u64, bytes: usize) {
+        self.counter.packets += packets;
+        self.counter.bytes += bytes as u64;
+        self.rate.add(now, bytes);
+    }
+
+    /// Packets so far.
+    pub fn packets(&self) -> u64 {
+        self.counter.packets
+    }
+
+    /// Bits per second now, if they can be told.
+    pub fn bitrate(&mut self, now: Instant) -> Option<Bitrate> {
+        self.rate.bitrate(now)
+    }
+
+    /// Bytes so far and bits per second now.
+    pub fn read(&mut self, now: Instant) -> crate::api::Traffic {
+        let bitrate = self.bitrate(now).map_or(0, Bitrate::as_bps);
+        crate::api::Traffic { bytes: self.counter.bytes, bitrate }
+    }
+}
+
+impl TransportTraffic {
+    fn new() -> Self {
+        Self {
+            received: Meter::new(),
+            other_sent: Meter::new(),
+            rtp_received: Meter::new(),
+            rtp_sent: Meter::new(),
+            rtx_received: Meter::new(),
+            rtx_sent: Meter::new(),
+        }
+    }
+}
+
+impl Transport {
+    /// A transport without producers and consumers.
+    pub fn new(id: TransportId, router: RouterId, link: Link, bitrates: Bitrates, data: DataSide) -> Self {
+        Self {
+            id,
+            router,
+            link,
+            producers: Vec::new(),
+            consumers: Vec::new(),
+            listener: RtpListener::new(),
+            recv_ids: ExtensionIds::default(),
+            clocks: CaptureClocks::default(),
+            ssrc_consumers: HashMap::new(),
+            opener: None,
+            sealer: None,
+            recv_feedback: Feedback::default(),
+            twcc: None,
+            receive_side: None,
+            policer: None,
+            data,
+            dirty: SmallVec::new(),
+            queued: false,
+            flowing: false,
+            reference_time: None,
+            feedback_budget: FeedbackBudget::new(),
+            repair_budget: RepairBudget::default(),
+            resends: VecDeque::new(),
+            next_transport_seq: 1,
+            trace: TransportTrace::default(),
+            bitrates,
+            remb: RembSchedule::default(),
+            traffic: TransportTraffic::new(),
+            send_control: None,
+            backlog: None,
+            quality: PathQuality::default(),
+        }
+    }
+
+    /// Whether media can flow: there is a path, and there are keys if any are needed.
+    pub fn is_connected(&self) -> bool {
+        self.rtp_path().is_some()
+    }
+
+    /// Where RTP goes, if it can be sent.
+    pub fn rtp_path(&self) -> Option<Path> {
+        self.link.rtp_path().filter(|_| self.sealer.is_some())
+    }
+
+    /// Whether its video has to wait for what is late on its path.
+    pub fn holds_video(&self) -> bool {
+        self.backlog.as_ref().is_some_and(|backlog| backlog.holds())
+    }
+
+    /// Whether RTCP without SRTP that came by `tuple` is the remote side's: from where RTP comes, if that is known and has
+    /// a port of its own, or else about something of this transport.
+    pub fn is_proof(&self, tuple: &Tuple, compound: &[u8]) -> bool {
+        let rtp = match &self.link {
+            Link::Plain(link) if link.rtcp_socket == Some(tuple.socket) => link.proven_tuple(),
+            _ => None,
+        };
+        rtp.map_or_else(|| self.concerns(compound), |rtp| rtp.remote.ip() == tuple.remote.ip())
+    }
+
+    /// Whether a packet is of a Producer by its SSRC, MID or RID.
+    pub fn has_producer_of(&self, header: &RtpHeader, packet: &[u8]) -> bool {
+        let found = self.listener.find(header, packet, &self.recv_ids);
+        matches!(found, Found::Known(_) | Found::Named(_))
+    }
+
+    /// Whether RTCP is of a Producer's sender or for a Consumer.
+    fn concerns(&self, compound: &[u8]) -> bool {
+        let is_sender = |ssrc| self.listener.by_ssrc(ssrc).is_some();
+        let is_ours = |ssrc| self.ssrc_consumers.contains_key(&ssrc);
+        let mut packets = RtcpCompound::new(compound);
+        packets.any(|packet| match packet {
+            Ok(RtcpPacket::SenderReport(report)) => {
+                is_sender(report.sender_ssrc) || report.reports.into_iter().any(|block| is_ours(block.ssrc))
+            }
+            Ok(RtcpPacket::ReceiverReport(report)) => {
+                is_sender(report.sender_ssrc) || report.reports.into_iter().any(|block| is_ours(block.ssrc))
+            }
+            Ok(RtcpPacket::Sdes(sdes)) => sdes.chunks().any(|chunk| is_sender(chunk.ssrc)),
+            Ok(RtcpPacket::Bye(bye)) => bye.ssrcs.into_iter().any(is_sender),
+            Ok(RtcpPacket::Nack(nack)) => is_ours(nack.media_ssrc),
+            Ok(RtcpPacket::Pli(pli)) => is_ours(pli.media_ssrc),
+            Ok(RtcpPacket::Fir(fir)) => fir.entries.into_iter().any(|entry| is_ours(entry.ssrc)),
+            Ok(RtcpPacket::Remb(remb)) => remb.ssrcs.into_iter().any(is_ours),
+            Ok(RtcpPacket::TransportCc(feedback)) => is_ours(feedback.header.media_ssrc),
+            _ => false,
+        })
+    }
+
+    /// Sets how packets are sealed and opened from now on.
+    pub fn set_protection(&mut self, sealer: Sealer, opener: Opener) {
+        self.sealer = Some(sealer);
+        self.opener = Some(opener);
+    }
+
+    /// What a new Producer negotiated to tell its sender stays until the transport closes (mediasoup
+    /// `MayCreateReceiverTransportCongestionController`).
+    pub fn learn_feedback(&mut self, now: Instant, negotiated: Feedback) {
+        if self.link.controls_congestion() {
+            self.recv_feedback = self.recv_feedback.with(negotiated);
+        }
+        if self.recv_feedback.any() && self.twcc.is_none() {
+            self.twcc = Some(TwccReceiver::new());
+        }
+        let only_remb = negotiated.remb && !negotiated.transport_cc;
+        if self.recv_feedback.remb && only_remb && self.receive_side.is_none() {
+            self.receive_side = Some(Box::new(ReceiveSide::new(now)));
+        }
+    }
+
+    /// Whether a new Consumer may send its SSRCs here.
+    ///
+    /// # Errors
+    /// Another Consumer sends one of them, or it has one twice, or it is that of probes; or too many were sent in this
+    /// transport's life.
+    pub fn check_new_ssrcs(&self, consumer: &Consumer, max_ended: usize) -> Result<(), RequestError> {
+        let failed = |text: String| Err(RequestError::Failed(text));
+        if self.sealer.as_ref().is_some_and(|sealer| sealer.ended_streams() >= max_ended) {
+            return failed(format!(
+                "transport {} has sent {max_ended} SSRCs that have ended, the most that are remembered",
+                self.id
+            ));
+        }
+        for (index, ssrc) in consumer.ssrcs().enumerate() {
+            if self.ssrc_consumers.contains_key(&ssrc) {
+                return failed(format!("ssrc {ssrc} is already sent on transport {}", self.id));
+            }
+            // Two streams of one SSRC would seal different packets with one nonce.
+            if consumer.ssrcs().take(index).any(|other| other == ssrc) {
+                let id = &consumer.id;
+                return Err(RequestError::Invalid(format!("ssrc {ssrc} is twice in consumer {id}")));
+            }
+            if ssrc == Probator::SSRC && self.link.controls_congestion() {
+                return Err(RequestError::Invalid(format!("ssrc {ssrc} is that of bandwidth probes")));
+            }
+        }
+        Ok(())
+    }
+
+    /// The answer to the last reference time (RFC 3611 §4.5).
+    pub fn delay_since_reference_time(&self, now: Instant) -> Option<DlrrEntry> {
+        let (ssrc, reference, at) = self.reference_time?;
+        let delay = duration_to_compact(now.saturating_duration_since(at));
+        Some(DlrrEntry { ssrc, last_reference_time: reference.compact(), delay })
+    }
+
+    /// How much the remote side may send, where that is estimated here: it gets no transport-wide feedback.
+    pub fn incoming_estimate(&self, now: Instant) -> Option<Bitrate> {
+        self.receive_side.as_ref().and_then(|side| side.estimate(now))
+    }
+
+    /// Ids of a new Producer's header extensions join those that are read (mediasoup: the last Producer's win).
+    pub fn learn_extension_ids(&mut self, ids: &ExtensionIds) {
+        let known = &mut self.recv_ids;
+        known.mid = ids.mid.or(known.mid);
+        known.rid = ids.rid.or(known.rid);
+        known.repaired_rid = ids.repaired_rid.or(known.repaired_rid);
+        known.abs_send_time = ids.abs_send_time.or(known.abs_send_time);
+        known.transport_wide_cc = ids.transport_wide_cc.or(known.transport_wide_cc);
+    }
+}

@@ -1,0 +1,338 @@
+//! Which Producer an incoming RTP packet belongs to: by SSRC, then MID, then RID (mediasoup RtpListener).
+//!
+//! A weaker identifier never decides against a stronger one that the packet carries: an SSRC that was learned gives way to
+//! another MID (RFC 8843 §9.2), and an unknown MID is not made good by a RID.
+
+use hashbrown::HashMap;
+use smallvec::SmallVec;
+
+use crate::api::RequestError;
+use tureen_rtc::units::Ssrc;
+use tureen_rtc::wire::rtp::extensions::MediaId;
+use tureen_rtc::wire::rtp::{ExtensionIds, RtpHeader};
+use tureen_types::rtp_parameters::RtpParameters;
+
+/// How many SSRCs a transport learns from MID and RID beyond those that were signalled. Those whose stream goes on with
+/// another SSRC are forgotten.
+pub const MAX_LEARNED_SSRCS: usize = 512;
+
+/// The tables of one transport. `K` names a Producer.
+#[derive(Debug)]
+pub struct RtpListener<K> {
+    ssrcs: HashMap<Ssrc, Entry<K>>,
+    mids: HashMap<String, K>,
+    rids: HashMap<String, SmallVec<[Named<K>; 1]>>,
+    learned: usize,
+}
+
+/// Whose an SSRC is.
+#[derive(Clone, Copy, Debug)]
+struct Entry<K> {
+    producer: K,
+    /// By MID or RID; else it was signalled.
+    learned: bool,
+    has_mid: bool,
+}
+
+/// A Producer with a RID, and whether it has a MID, too.
+#[derive(Clone, Copy, Debug)]
+struct Named<K> {
+    producer: K,
+    has_mid: bool,
+}
+
+/// How a packet names its Producer.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Found<K> {
+    /// By an SSRC that is known.
+    Known(K),
+    /// By MID or RID, with an SSRC that is not known.
+    Named(K),
+    /// Not at all: an unknown SSRC alone.
+    Unnamed,
+    /// It names one that is not there, or several.
+    Unknown,
+}
+
+impl<K: Copy + PartialEq> RtpListener<K> {
+    /// No producers.
+    pub fn new() -> Self {
+        Self { ssrcs: HashMap::new(), mids: HashMap::new(), rids: HashMap::new(), learned: 0 }
+    }
+
+    /// Enters a Producer; on error nothing is entered.
+    ///
+    /// # Errors
+    /// An SSRC or MID that another Producer of the transport has, or a RID without MID that another has.
+    pub fn add(&mut self, producer: K, parameters: &RtpParameters) -> Result<(), RequestError> {
+        let ssrcs = || {
+            let rtx = parameters.encodings.iter().filter_map(|e| e.rtx.as_ref()).map(|rtx| rtx.ssrc);
+            parameters.encodings.iter().filter_map(|e| e.ssrc).chain(rtx)
+        };
+        let is_signalled = |ssrc: &u32| self.ssrcs.get(&Ssrc(*ssrc)).is_some_and(|entry| !entry.learned);
+        if let Some(ssrc) = ssrcs().find(is_signalled) {
+            return Err(RequestError::Failed(format!("ssrc already exists in RTP listener [ssrc:{ssrc}]")));
+        }
+        let mid = parameters.mid.as_deref().filter(|mid| !mid.is_empty());
+        if let Some(mid) = mid
+            && self.mids.contains_key(mid)
+        {
+            return Err(RequestError::Failed(format!("MID already exists in RTP listener [mid:{mid}]")));
+        }
+        let rids = || parameters.encodings.iter().filter_map(|e| e.rid.as_deref());
+        if mid.is_none()
+            && let Some(rid) = rids().find(|&rid| self.rids.contains_key(rid))
+        {
+            let text = format!("RID already exists in RTP listener and no MID given [rid:{rid}]");
+            return Err(RequestError::Failed(text));
+        }
+        let has_mid = mid.is_some();
+        // One that was only learned was somebody else's before.
+        self.ssrcs.extend(ssrcs().map(|ssrc| (Ssrc(ssrc), Entry { producer, learned: false, has_mid })));
+        self.learned = self.ssrcs.values().filter(|entry| entry.learned).count();
+        if let Some(mid) = mid {
+            self.mids.insert(mid.to_owned(), producer);
+        }
+        for rid in rids() {
+            self.rids.entry(rid.to_owned()).or_default().push(Named { producer, has_mid });
+        }
+        Ok(())
+    }
+
+    /// Forgets a Producer.
+    pub fn remove(&mut self, producer: K) {
+        self.ssrcs.retain(|_, entry| entry.producer != producer);
+        self.mids.retain(|_, k| *k != producer);
+        self.rids.retain(|_, named| {
+            named.retain(|named| named.producer != producer);
+            !named.is_empty()
+        });
+        self.learned = self.ssrcs.values().filter(|entry| entry.learned).count();
+    }
+
+    /// How a packet names its Producer.
+    #[inline]
+    pub fn find(&self, header: &RtpHeader, packet: &[u8], ids: &ExtensionIds) -> Found<K> {
+        match self.ssrcs.get(&header.ssrc) {
+            Some(entry) if !entry.learned => Found::Known(entry.producer),
+            Some(entry) => match text(header, packet, ids.mid) {
+                Some(mid) => match self.mids.get(mid) {
+                    Some(&producer) if producer != entry.producer => Found::Named(producer),
+                    None if entry.has_mid => Found::Unknown,
+                    _ => Found::Known(entry.producer),
+                },
+                None => Found::Known(entry.producer),
+            },
+            None => self.find_by_name(header, packet, ids),
+        }
+    }
+
+    #[cold]
+    fn find_by_name(&self, header: &RtpHeader, packet: &[u8], ids: &ExtensionIds) -> Found<K> {
+        let mid = text(header, packet, ids.mid);
+        if let Some(&producer) = mid.and_then(|mid| self.mids.get(mid)) {
+            return Found::Named(producer);
+        }
+        let rid = text(header, packet, ids.rid).or_else(|| text(header, packet, ids.repaired_rid));
+        let Some(rid) = rid else {
+            return if mid.is_none() { Found::Unnamed } else { Found::Unknown };
+        };
+        // A Producer without MID does not mind which one its packets carry.
+        let named = self.rids.get(rid).map(SmallVec::as_slice).unwrap_or_default();
+        let mut candidates = named.iter().filter(|named| mid.is_none() || !named.has_mid);
+        match (candidates.next(), candidates.next()) {
+            (Some(named), None) => Found::Named(named.producer),
+            _ => Found::Unknown,
+        }
+    }
+
+    /// Remembers the SSRC of a packet that named its Producer, so that later packets, which don't name it any more, are
+    /// found. One that was signalled for another Producer stays that one's.
+    pub fn learn(&mut self, ssrc: Ssrc, producer: K) {
+        let has_mid = self.mids.values().any(|k| *k == producer);
+        let entry = Entry { producer, learned: true, has_mid };
+        match self.ssrcs.get_mut(&ssrc) {
+            Some(known) if known.learned => *known = entry,
+            Some(_) => {}
+            None if self.learned < MAX_LEARNED_SSRCS => {
+                self.learned += 1;
+                self.ssrcs.insert(ssrc, entry);
+            }
+            None => {}
+        }
+    }
+
+    /// A stream of the Producer goes on with another SSRC. One that was signalled stays known.
+    pub fn forget(&mut self, ssrc: Ssrc, producer: K) {
+        if self.ssrcs.get(&ssrc).is_some_and(|entry| entry.learned && entry.producer == producer) {
+            self.ssrcs.remove(&ssrc);
+            self.learned -= 1;
+        }
+    }
+
+    /// The Producer that an SSRC is known to belong to.
+    pub fn by_ssrc(&self, ssrc: Ssrc) -> Option<K> {
+        self.ssrcs.get(&ssrc).map(|entry| entry.producer)
+    }
+
+    /// SSRCs and their producers.
+    pub fn ssrcs(&self) -> impl Iterator<Item = (Ssrc, K)> + '_ {
+        self.ssrcs.iter().map(|(&ssrc, entry)| (ssrc, entry.producer))
+    }
+
+    /// MIDs and their producers.
+    pub fn mids(&self) -> impl Iterator<Item = (&str, K)> + '_ {
+        self.mids.iter().map(|(mid, &k)| (mid.as_str(), k))
+    }
+
+    /// RIDs and the first Producer of each.
+    pub fn rids(&self) -> impl Iterator<Item = (&str, K)> + '_ {
+        self.rids.iter().filter_map(|(rid, named)| Some((rid.as_str(), named.first()?.producer)))
+    }
+}
+
+fn text<'a>(header: &RtpHeader, packet: &'a [u8], id: Option<std::num::NonZeroU8>) -> Option<&'a str> {
+    header.read::<MediaId<'_>>(packet, id).map(|value| value.0)
+}
+
+impl<K: Copy + PartialEq> Default for RtpListener<K> {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::num::NonZeroU8;
+
+    use super::*;
+    use serde_json::json;
+    use tureen_rtc::units::PayloadType;
+    use tureen_rtc::wire::rtp::{RtpFields, RtpHeaderWriter};
+
+    const IDS: ExtensionIds = ExtensionIds {
+        mid: NonZeroU8::new(1),
+        rid: NonZeroU8::new(2),
+        repaired_rid: NonZeroU8::new(3),
+        ..NONE
+    };
+    const NONE: ExtensionIds = ExtensionIds {
+        mid: None,
+        rid: None,
+        repaired_rid: None,
+        abs_send_time: None,
+        transport_wide_cc: None,
+        ssrc_audio_level: None,
+        dependency_descriptor: None,
+        video_orientation: None,
+        time_offset: None,
+        abs_capture_time: None,
+        playout_delay: None,
+        mediasoup_packet_id: None,
+    };
+
+    fn parameters(mid: Option<&str>, ssrcs: &[u32], rids: &[&str]) -> RtpParameters {
+        let ssrcs = ssrcs.iter().map(|ssrc| json!({ "ssrc": ssrc }));
+        let encodings: Vec<_> = ssrcs.chain(rids.iter().map(|rid| json!({ "rid": rid }))).collect();
+        let mut value = json!({ "codecs": [], "headerExtensions": [], "encodings": encodings, "rtcp": {} });
+        if let Some(mid) = mid {
+            value["mid"] = mid.into();
+        }
+        serde_json::from_value(value).expect("well formed")
+    }
+
+    fn find(listener: &RtpListener<u8>, ssrc: u32, mid: &str, rid: &str, rrid: &str) -> Found<u8> {
+        let mut bytes = vec![0; 128];
+        let fields = RtpFields {
+            marker: false,
+            has_padding: false,
+            payload_type: PayloadType(96),
+            sequence_number: 1,
+            timestamp: 0,
+            ssrc: Ssrc(ssrc),
+        };
+        let mut writer = RtpHeaderWriter::new(&mut bytes, &fields).expect("there is room");
+        for (id, value) in [(IDS.mid, mid), (IDS.rid, rid), (IDS.repaired_rid, rrid)] {
+            if !value.is_empty() {
+                writer.push(id.expect("set").get(), value.as_bytes()).expect("there is room");
+            }
+        }
+        let len = writer.finish().expect("there is room").len;
+        let header = RtpHeader::parse(&bytes[..len]).expect("well formed");
+        listener.find(&header, &bytes[..len], &IDS)
+    }
+
+    #[test]
+    fn rid_of_an_unknown_mid_is_nobodys() {
+        let mut listener = RtpListener::new();
+        listener.add(1, &parameters(Some("cam"), &[], &["r0", "r1"])).expect("new");
+        listener.add(2, &parameters(Some("scr"), &[], &["r0", "r1"])).expect("new");
+        assert_eq!(find(&listener, 10, "cam", "r0", ""), Found::Named(1));
+        assert_eq!(find(&listener, 20, "scr", "r0", ""), Found::Named(2));
+        assert_eq!(find(&listener, 20, "", "r0", ""), Found::Unknown, "whose?");
+        listener.remove(2);
+        assert_eq!(find(&listener, 20, "scr", "r0", ""), Found::Unknown);
+        assert_eq!(find(&listener, 20, "scr", "", "r0"), Found::Unknown);
+        assert_eq!(find(&listener, 20, "", "r0", ""), Found::Named(1), "the only one");
+        assert_eq!(find(&listener, 20, "", "", "r1"), Found::Named(1));
+        assert_eq!(find(&listener, 20, "", "", ""), Found::Unnamed);
+        listener.remove(1);
+        assert_eq!(find(&listener, 20, "", "r0", ""), Found::Unknown);
+    }
+
+    #[test]
+    fn rid_of_the_second_producer_is_known_when_the_first_has_gone() {
+        let mut listener = RtpListener::new();
+        listener.add(1, &parameters(Some("cam"), &[], &["r0"])).expect("new");
+        listener.add(2, &parameters(Some("scr"), &[], &["r0"])).expect("new");
+        listener.remove(1);
+        assert_eq!(find(&listener, 20, "", "r0", ""), Found::Named(2));
+        assert_eq!(listener.rids().collect::<Vec<_>>(), [("r0", 2)]);
+    }
+
+    #[test]
+    fn producer_without_mid_takes_any() {
+        let mut listener = RtpListener::new();
+        listener.add(1, &parameters(None, &[], &["r0"])).expect("new");
+        assert_eq!(find(&listener, 10, "0", "r0", ""), Found::Named(1));
+        listener.learn(Ssrc(10), 1);
+        assert_eq!(find(&listener, 10, "0", "", ""), Found::Known(1));
+    }
+
+    #[test]
+    fn learned_ssrc_gives_way_to_another_mid_and_a_signalled_one_does_not() {
+        let mut listener = RtpListener::new();
+        listener.add(1, &parameters(Some("0"), &[100], &["r0"])).expect("new");
+        listener.add(2, &parameters(Some("1"), &[], &["r0"])).expect("new");
+        assert_eq!(find(&listener, 100, "1", "", ""), Found::Known(1), "as mediasoup");
+        listener.learn(Ssrc(10), 1);
+        assert_eq!(find(&listener, 10, "0", "", ""), Found::Known(1));
+        assert_eq!(find(&listener, 10, "", "", ""), Found::Known(1));
+        assert_eq!(find(&listener, 10, "1", "", ""), Found::Named(2));
+        assert_eq!(find(&listener, 10, "2", "", ""), Found::Unknown);
+        listener.learn(Ssrc(10), 2);
+        assert_eq!(find(&listener, 10, "1", "", ""), Found::Known(2));
+        listener.learn(Ssrc(100), 2);
+        assert_eq!(listener.by_ssrc(Ssrc(100)), Some(1));
+        assert!(listener.add(3, &parameters(Some("2"), &[100], &[])).is_err());
+        listener.add(3, &parameters(Some("2"), &[10], &[])).expect("10 was only learned");
+        assert_eq!((listener.by_ssrc(Ssrc(10)), listener.learned), (Some(3), 0));
+    }
+
+    #[test]
+    fn learned_ssrcs_are_bounded_and_forgotten() {
+        let mut listener = RtpListener::new();
+        listener.add(1, &parameters(Some("0"), &[7], &[])).expect("new");
+        for ssrc in 0..1000 {
+            listener.learn(Ssrc(1000 + ssrc), 1);
+            if ssrc > 0 {
+                listener.forget(Ssrc(999 + ssrc), 1);
+            }
+        }
+        assert_eq!(listener.ssrcs().count(), 2);
+        (0..1000).for_each(|ssrc| listener.learn(Ssrc(5000 + ssrc), 1));
+        assert_eq!(listener.ssrcs().count(), 1 + MAX_LEARNED_SSRCS);
+        listener.forget(Ssrc(7), 1);
+        assert_eq!(listener.by_ssrc(Ssrc(7)), Some(1), "it was signalled");
+    }
+}

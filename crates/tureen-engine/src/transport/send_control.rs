@@ -1,0 +1,412 @@
+//! Congestion control of a transport that sends: the controller, and what waits for its word.
+
+use std::collections::VecDeque;
+use std::time::{Duration, Instant};
+
+use crate::allocator::Candidate;
+use crate::api::Traffic;
+use crate::consumer::Resend;
+use crate::consumer::layers::OperatingPoint;
+use crate::consumer::sent_log::SentPacket;
+use crate::keys::{ConsumerKey, ProducerKey};
+use tureen_rtc::bwe::{BweConfig, CongestionController, SentRun};
+use tureen_rtc::rate::{DEFAULT_RATE_WINDOW, RateMeter};
+use tureen_rtc::units::{Bitrate, PayloadType, Ssrc};
+use tureen_types::rtp_parameters::{RtcpFeedback, RtpHeaderExtensionUri, RtpParameters};
+
+use super::repairs::Repairs;
+
+/// Packets that wait for the pacer at most; what comes on top goes out at once.
+const MAX_HELD: usize = 1024;
+/// How long a packet waits at most.
+const MAX_HOLD: Duration = Duration::from_millis(250);
+/// Between looks at an estimate from which nothing follows: see [`SendControl::adaptive`].
+const IDLE_TICK: Duration = Duration::from_millis(500);
+/// Losses, as a part of what is sent, that are made good ahead of requests. Fewer do no harm, more are more than repeating
+/// could mend, or than chance.
+const LOSSES: std::ops::RangeInclusive<f64> = 0.02..=0.15;
+/// Nearer remote sides ask again soon enough.
+const MIN_RTT: Duration = Duration::from_millis(50);
+/// Part of the estimate that retransmissions may take.
+const REPAIR_SHARE: f64 = 0.3;
+/// Recent packets that are remembered to be sent again as padding.
+const MAX_RECENT: usize = 16;
+
+/// What the receiver of media can tell its sender of what it receives.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Feedback {
+    /// Transport-wide feedback.
+    pub transport_cc: bool,
+    /// Its own estimate.
+    pub remb: bool,
+}
+
+impl Feedback {
+    /// What was negotiated with a Consumer's or a Producer's parameters, for any of its codecs (mediasoup
+    /// `SupportsTransportCc`, `SupportsRemb`).
+    pub fn of(parameters: &RtpParameters) -> Self {
+        use RtpHeaderExtensionUri as Uri;
+        let extension = |uri| parameters.header_extensions.iter().any(|extension| extension.uri == uri);
+        let feedback = |wanted| parameters.codecs.iter().any(|codec| codec.rtcp_feedback().contains(&wanted));
+        Self {
+            transport_cc: extension(Uri::TransportWideCcDraft01) && feedback(RtcpFeedback::TransportCc),
+            remb: extension(Uri::AbsSendTime) && feedback(RtcpFeedback::GoogRemb),
+        }
+    }
+
+    /// Whether there is any.
+    pub fn any(self) -> bool {
+        self.transport_cc || self.remb
+    }
+
+    /// With what was negotiated besides.
+    pub fn with(self, other: Self) -> Self {
+        Self { transport_cc: self.transport_cc || other.transport_cc, remb: self.remb || other.remb }
+    }
+}
+
+/// When congestion control is to be asked again.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Wake {
+    /// Then: a probe goes on, packets may leave, or a copy is to.
+    At(Instant),
+    /// Not long after that.
+    About(Instant),
+}
+
+/// Congestion control of one transport. What each run touches comes first, from the end of `repairs` on.
+#[derive(Debug)]
+#[repr(C)]
+pub struct SendControl {
+    /// What is sent again.
+    pub repairs: Repairs,
+    /// What it can learn from.
+    pub feedback: Feedback,
+    /// Whether a consumer has layers to choose from. Without that no layer follows from the estimate: no probes are sent
+    /// to raise it, and nothing waits for it.
+    pub adaptive: bool,
+    /// Bytes that are to be sent as a probe.
+    pub probe_due: usize,
+    held: VecDeque<Held>,
+    /// Decides.
+    pub controller: CongestionController,
+    /// What consumers want in all.
+    pub desired: Bitrate,
+    /// What they were given: that may be more than the estimate, as what is sent without layers to choose from is, and what
+    /// is sent on trial.
+    pub given: Bitrate,
+    /// When consumers' layers were chosen last, and for which target.
+    pub chosen_at: Option<Instant>,
+    /// See [`SendControl::chosen_at`].
+    pub chosen_for: Bitrate,
+    /// Choices so far.
+    pub rounds: usize,
+    /// Makes packets for probes where nothing can be sent again.
+    pub probator: Probator,
+    /// Bytes of probes, for statistics.
+    pub probation: Probation,
+    /// Reused, so that choosing does not allocate each time.
+    pub scratch: AllocationScratch,
+    recent: VecDeque<Recent>,
+}
+
+/// A packet that was decided on and waits for the pacer.
+#[derive(Clone, Copy, Debug)]
+pub struct Held {
+    /// Who sends it.
+    pub consumer: ConsumerKey,
+    /// Who received it.
+    pub producer: ProducerKey,
+    /// In which of its streams.
+    pub stream: usize,
+    /// Which of the consumer's streams it becomes part of.
+    pub outlet: usize,
+    /// How it is sent.
+    pub sent: SentPacket,
+    /// Since when it waits.
+    pub since: Instant,
+}
+
+/// A packet that was sent and could be sent again.
+#[derive(Clone, Copy, Debug)]
+pub struct Recent {
+    /// Who sent it.
+    pub consumer: ConsumerKey,
+    /// What to send again.
+    pub resend: Resend,
+}
+
+/// Candidates of an allocation, and the layers that their steps stand for.
+#[derive(Debug, Default)]
+pub struct AllocationScratch {
+    /// The candidates.
+    pub candidates: Vec<Candidate>,
+    /// Whose they are, and where the layers of their second step are.
+    pub owners: Vec<(ConsumerKey, usize)>,
+    /// What the steps above nothing stand for.
+    pub points: Vec<OperatingPoint>,
+    /// Options of one consumer.
+    pub options: Vec<OperatingPoint>,
+}
+
+/// What was sent as probes.
+#[derive(Debug)]
+pub struct Probation {
+    /// Bytes in all.
+    pub bytes: u64,
+    /// Their rate.
+    pub rate: RateMeter,
+}
+
+impl Probation {
+    /// Bytes so far and bits per second now.
+    pub fn read(&mut self, now: Instant) -> Traffic {
+        let bitrate = self.rate.bitrate(now).map_or(0, Bitrate::as_bps);
+        Traffic { bytes: self.bytes, bitrate }
+    }
+}
+
+impl SendControl {
+    /// Control of a transport over which media can flow.
+    pub fn new(now: Instant, config: BweConfig, feedback: Feedback, random: u64) -> Box<Self> {
+        Box::new(Self {
+            controller: CongestionController::new(now, config),
+            feedback,
+            desired: Bitrate::ZERO,
+            given: Bitrate::ZERO,
+            chosen_at: None,
+            chosen_for: Bitrate::ZERO,
+            adaptive: false,
+            rounds: 0,
+            probe_due: 0,
+            probator: Probator::new(random),
+            probation: Probation { bytes: 0, rate: RateMeter::new(DEFAULT_RATE_WINDOW) },
+            scratch: AllocationScratch::default(),
+            held: VecDeque::new(),
+            recent: VecDeque::new(),
+            repairs: Repairs::new(),
+        })
+    }
+
+    /// A run of packets leaves now: tell it of each of them.
+    #[inline]
+    pub fn start_run(&mut self, now: Instant) -> SentRun<'_> {
+        self.controller.start_run(now, self.feedback.transport_cc)
+    }
+
+    /// A run with so many bytes of probes has left. Gives when the next shot of a probe is due.
+    pub fn on_run_sent(&mut self, now: Instant, probe_bytes: usize) -> Option<Instant> {
+        if probe_bytes > 0 {
+            self.probation.bytes += probe_bytes as u64;
+            self.probation.rate.add(now, probe_bytes);
+        }
+        self.controller.is_probing().then(|| self.controller.poll_timeout())
+    }
+
+    /// Whether the pacer has a say: something may have to wait for it, or does.
+    pub fn paces(&self) -> bool {
+        self.adaptive || self.has_held()
+    }
+
+    /// Whether packets wait for the pacer.
+    pub fn has_held(&self) -> bool {
+        !self.held.is_empty()
+    }
+
+    /// Whether something waits to be sent: for the pacer, or for its time.
+    pub fn is_waiting(&self) -> bool {
+        self.has_held() || self.repairs.next_copy_at().is_some()
+    }
+
+    /// Makes a packet wait. False when too many do: it is to be sent at once.
+    pub fn hold(&mut self, packet: Held) -> bool {
+        let room = self.held.len() < MAX_HELD;
+        if room {
+            self.held.push_back(packet);
+        }
+        room
+    }
+
+    /// The next packet that waits, if there is allowance for it or it has waited too long.
+    pub fn release(&mut self, now: Instant, allowance: usize) -> Option<Held> {
+        let first = self.held.front()?;
+        let overdue = now.saturating_duration_since(first.since) >= MAX_HOLD;
+        if allowance > 0 || overdue { self.held.pop_front() } else { None }
+    }
+
+    /// What may be spent on retransmissions by the estimate. Where that is less than what is sent anyway, that counts: it may
+    /// be low only because nothing probes it.
+    pub fn repair_rate(&self) -> Bitrate {
+        self.controller.target().max(self.given) * REPAIR_SHARE
+    }
+
+    /// Whether the way is long and loses packets.
+    pub fn is_far_and_lossy(&self) -> bool {
+        self.controller.rtt().is_some_and(|rtt| rtt >= MIN_RTT) && LOSSES.contains(&self.controller.loss())
+    }
+
+    /// Whether losses are made good before they are asked for, and twice: those of a long way that loses packets by
+    /// chance. What is lost for want of capacity must not be made more.
+    pub fn repairs_ahead(&self) -> bool {
+        self.is_far_and_lossy() && self.controller.has_room() && !self.has_held()
+    }
+
+    /// Forgets what waits: it can't be sent.
+    pub fn clear(&mut self) {
+        self.held.clear();
+        self.recent.clear();
+        self.repairs.clear();
+        self.probe_due = 0;
+        self.controller.cancel_probes();
+    }
+
+    /// A packet was sent that could be sent again.
+    pub fn remember(&mut self, recent: Recent) {
+        if self.recent.len() >= MAX_RECENT {
+            self.recent.pop_front();
+        }
+        self.recent.push_back(recent);
+    }
+
+    /// The packet to send again for a probe: each in turn.
+    pub fn next_recent(&mut self) -> Option<Recent> {
+        let recent = self.recent.pop_front()?;
+        self.recent.push_back(recent);
+        Some(recent)
+    }
+
+    /// Forgets a consumer.
+    pub fn forget(&mut self, consumer: ConsumerKey) {
+        self.held.retain(|held| held.consumer != consumer);
+        self.recent.retain(|recent| recent.consumer != consumer);
+        self.repairs.forget(consumer);
+        self.chosen_at = None;
+    }
+
+    /// When the controller or the pacer is to be asked again, or a copy is to be sent.
+    pub fn poll_timeout(&mut self, now: Instant) -> Wake {
+        let controller = self.controller.poll_timeout();
+        // A pacer that is slow, or waits for long, is not waited for longer than packets may.
+        let burst = self.held.front().map(|first| first.since + MAX_HOLD);
+        let burst = burst.map(|overdue| self.controller.next_burst(now).min(overdue));
+        let probe = self.controller.is_probing().then_some(controller);
+        if let Some(at) = [burst, probe, self.repairs.next_copy_at()].into_iter().flatten().min() {
+            return Wake::At(at.min(controller));
+        }
+        match self.chosen_at {
+            Some(at) if !self.adaptive => Wake::About(controller.max(at + IDLE_TICK)),
+            _ => Wake::About(controller),
+        }
+    }
+}
+
+/// Numbers of mediasoup's probator (`ProbePacketGenerator`): packets of a stream that no receiver plays, to which
+/// mediasoup-client subscribes with the MID `probator`.
+#[derive(Debug)]
+pub struct Probator {
+    next_seq: u64,
+    timestamp: u32,
+}
+
+impl Probator {
+    /// mediasoup's `BweProbeRtpSsrc`.
+    pub const SSRC: Ssrc = Ssrc(1234);
+    /// mediasoup's `BweProbeRtpPayloadType`.
+    pub const PAYLOAD_TYPE: PayloadType = PayloadType(127);
+    /// mediasoup's `BweProbeRtpMid`.
+    pub const MID: &'static str = "probator";
+    const TIMESTAMP_STEP: u32 = 20;
+
+    fn new(random: u64) -> Self {
+        Self { next_seq: random & 0x7fff, timestamp: (random >> 16) as u32 }
+    }
+
+    /// SRTP index, whose low half is the sequence number, and timestamp of the next packet.
+    pub fn advance(&mut self) -> (u64, u32) {
+        self.next_seq += 1;
+        self.timestamp = self.timestamp.wrapping_add(Self::TIMESTAMP_STEP);
+        (self.next_seq, self.timestamp)
+    }
+}
+
+#[cfg(test)]
+#[expect(clippy::disallowed_methods, reason = "tests may read the clock")]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    fn parameters(extensions: &[&str], feedback: &[&str]) -> RtpParameters {
+        let extensions: Vec<_> =
+            extensions.iter().zip(1..).map(|(uri, id)| json!({ "uri": uri, "id": id })).collect();
+        let feedback: Vec<_> = feedback.iter().map(|kind| json!({ "type": kind })).collect();
+        let codec = |payload_type: u8, feedback: &[_]| {
+            json!({ "mimeType": "video/VP8", "payloadType": payload_type, "clockRate": 90000, "parameters": {},
+                    "rtcpFeedback": feedback })
+        };
+        let parameters = json!({
+            "codecs": [codec(96, &[]), codec(98, &feedback)], "encodings": [], "headerExtensions": extensions,
+            "rtcp": {},
+        });
+        serde_json::from_value(parameters).unwrap()
+    }
+
+    #[test]
+    fn feedback_takes_its_extension_and_any_codec() {
+        const SEND_TIME: &str = "http://www.webrtc.org/experiments/rtp-hdrext/abs-send-time";
+        const NUMBER: &str = "http://www.ietf.org/id/draft-holmer-rmcat-transport-wide-cc-extensions-01";
+        let of = |extensions: &[&str], feedback: &[&str]| {
+            let feedback = Feedback::of(&parameters(extensions, feedback));
+            (feedback.transport_cc, feedback.remb)
+        };
+        assert_eq!(of(&[SEND_TIME, NUMBER], &["goog-remb", "transport-cc"]), (true, true));
+        assert_eq!(of(&[SEND_TIME, NUMBER], &["goog-remb"]), (false, true));
+        assert_eq!(of(&[NUMBER], &["goog-remb", "transport-cc"]), (true, false));
+        assert_eq!(of(&[SEND_TIME], &["transport-cc"]), (false, false));
+        assert_eq!(of(&[], &["goog-remb", "transport-cc"]), (false, false));
+    }
+
+    #[test]
+    fn only_layers_make_it_look_often() {
+        let now = Instant::now();
+        let mut control = SendControl::new(now, BweConfig::default(), Feedback::default(), 1);
+        control.chosen_at = Some(now);
+        assert_eq!(control.poll_timeout(now), Wake::About(now + IDLE_TICK));
+        control.adaptive = true;
+        let Wake::About(at) = control.poll_timeout(now) else { panic!("nothing waits for a moment") };
+        assert!(at < now + IDLE_TICK, "{:?}", at - now);
+    }
+
+    #[test]
+    fn probe_has_its_moment() {
+        let now = Instant::now();
+        let mut control = SendControl::new(now, BweConfig::default(), Feedback::default(), 1);
+        control.controller.set_desired(now, Bitrate::mbps(2));
+        control.controller.start_probing(now);
+        assert!(matches!(control.poll_timeout(now), Wake::At(_)));
+    }
+
+    #[test]
+    fn copy_has_its_moment() {
+        let now = Instant::now();
+        let mut control = SendControl::new(now, BweConfig::default(), Feedback::default(), 1);
+        control.chosen_at = Some(now);
+        let resend = Resend { outlet: 0, stream: 0, source: 7, output: 7 };
+        control.repairs.copy_later(now, Recent { consumer: ConsumerKey::default(), resend });
+        let due = control.repairs.next_copy_at().unwrap();
+        assert_eq!(control.poll_timeout(now), Wake::At(due.min(control.controller.poll_timeout())));
+        assert!(control.is_waiting());
+        control.clear();
+        assert!(!control.is_waiting());
+    }
+
+    #[test]
+    fn nothing_is_repaired_ahead_before_feedback_tells_of_losses() {
+        let now = Instant::now();
+        let mut control = SendControl::new(now, BweConfig::default(), Feedback::default(), 1);
+        assert!(!control.repairs_ahead());
+        control.controller.on_rtt(Duration::from_millis(100));
+        control.controller.on_loss_report(now, 5, 100);
+        assert!(!control.repairs_ahead(), "reports tell nothing of queues");
+    }
+}

@@ -1,0 +1,229 @@
+//! The link of a WebRtcTransport: ICE-lite, then DTLS in the role that was agreed on.
+
+use std::fmt;
+use std::sync::Arc;
+use std::time::Instant;
+use tureen_rtc::log;
+
+use crate::api::{RequestError, WebRtcServerId, WebRtcTransportDump};
+use tureen_rtc::dtls::{
+    self, Dtls, DtlsConfig, EarlyDatagrams, Fingerprint, FingerprintAlgorithm as Algorithm,
+    RemoteFingerprints, Role,
+};
+use tureen_rtc::ice::{IceServer, IceState};
+use tureen_rtc::tuple::{SocketId, Tuple};
+use tureen_types::data_structures as types;
+
+/// ICE and DTLS of one WebRtcTransport.
+pub struct WebRtcLink {
+    /// The ICE-lite agent.
+    pub ice: IceServer,
+    /// The DTLS association, once it runs.
+    pub dtls: Option<Dtls>,
+    /// What was last said of DTLS.
+    pub dtls_state: types::DtlsState,
+    /// Where the remote side can reach this transport.
+    pub candidates: Vec<types::IceCandidate>,
+    /// Who owns the sockets.
+    pub sockets: LinkSockets,
+    /// Which candidates are offered.
+    pub preferences: Preferences,
+    config: Arc<DtlsConfig>,
+    remote: Option<(Role, RemoteFingerprints)>,
+    /// What came before `connect`.
+    early: EarlyDatagrams,
+}
+
+/// Sockets of a WebRtcTransport.
+#[derive(Debug)]
+pub enum LinkSockets {
+    /// Its own.
+    Own(Vec<SocketId>),
+    /// Those of a WebRtcServer.
+    Server(WebRtcServerId),
+}
+
+/// Which candidates a transport offers, and which it likes best.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Preferences {
+    /// Offer UDP candidates.
+    pub enable_udp: bool,
+    /// Offer TCP candidates.
+    pub enable_tcp: bool,
+    /// Give UDP candidates the higher priority.
+    pub prefer_udp: bool,
+    /// Give TCP candidates the higher priority.
+    pub prefer_tcp: bool,
+}
+
+impl Preferences {
+    /// Whether candidates of this protocol are offered.
+    pub fn enables(&self, protocol: types::Protocol) -> bool {
+        match protocol {
+            types::Protocol::Udp => self.enable_udp,
+            types::Protocol::Tcp => self.enable_tcp,
+        }
+    }
+
+    /// Whether candidates of this protocol have the higher priority.
+    pub fn prefers(&self, protocol: types::Protocol) -> bool {
+        match protocol {
+            types::Protocol::Udp => self.prefer_udp,
+            types::Protocol::Tcp => self.prefer_tcp,
+        }
+    }
+}
+
+impl fmt::Debug for WebRtcLink {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("WebRtcLink").field("dtls_state", &self.dtls_state).finish_non_exhaustive()
+    }
+}
+
+impl WebRtcLink {
+    /// A link that waits for its remote side.
+    pub fn new(ice: IceServer, config: Arc<DtlsConfig>, sockets: LinkSockets) -> Self {
+        Self {
+            ice,
+            dtls: None,
+            dtls_state: types::DtlsState::New,
+            candidates: Vec::new(),
+            sockets,
+            preferences: Preferences::default(),
+            config,
+            remote: None,
+            early: EarlyDatagrams::default(),
+        }
+    }
+
+    /// Where media goes.
+    pub fn selected_tuple(&self) -> Option<Tuple> {
+        self.ice.selected_tuple()
+    }
+
+    /// Takes the remote side's DTLS parameters and settles this side's role (mediasoup: a remote `auto` is taken as
+    /// the server's, so this side becomes the client).
+    ///
+    /// # Errors
+    /// Called twice, or no usable fingerprint.
+    pub fn connect(&mut self, parameters: &types::DtlsParameters) -> Result<Role, RequestError> {
+        if self.remote.is_some() {
+            return Err(RequestError::Failed("connect() already called".to_owned()));
+        }
+        let signalled = parameters.fingerprints.iter().map(fingerprint);
+        let fingerprints = RemoteFingerprints::strongest(signalled)
+            .ok_or_else(|| RequestError::Invalid("empty dtlsParameters.fingerprints array".to_owned()))?;
+        let role = match parameters.role {
+            types::DtlsRole::Client => Role::Server,
+            types::DtlsRole::Server | types::DtlsRole::Auto => Role::Client,
+        };
+        self.remote = Some((role, fingerprints));
+        Ok(role)
+    }
+
+    /// Starts DTLS if the remote side is known and ICE has a path. True when it started now.
+    pub fn may_start_dtls(&mut self, now: Instant) -> bool {
+        if self.dtls.is_some() || self.dtls_state != types::DtlsState::New || self.selected_tuple().is_none()
+        {
+            return false;
+        }
+        let Some((role, fingerprints)) = &self.remote else { return false };
+        match Dtls::new(&self.config, *role, fingerprints.clone(), now) {
+            Ok(mut dtls) => {
+                dtls.handle_early(now, std::mem::take(&mut self.early));
+                self.dtls = Some(dtls);
+                self.dtls_state = types::DtlsState::Connecting;
+            }
+            Err(error) => {
+                tracing::warn!(target: log::DTLS, %error, "DTLS can't start");
+                self.dtls_state = types::DtlsState::Failed;
+            }
+        }
+        true
+    }
+
+    /// A DTLS datagram from a path that ICE has validated. Until the handshake is complete, its answers go there.
+    pub fn handle_dtls(&mut self, now: Instant, tuple: Tuple, datagram: &[u8]) {
+        if !self.dtls.as_ref().is_some_and(Dtls::is_connected) && dtls::is_plausible(datagram) {
+            self.ice.force_selected_tuple(now, tuple);
+        }
+        match &mut self.dtls {
+            Some(dtls) => dtls.handle_datagram(now, datagram),
+            None if self.dtls_state == types::DtlsState::New => self.early.push(datagram),
+            None => {}
+        }
+    }
+
+    /// ICE state in the words of the API.
+    pub fn ice_state(&self) -> types::IceState {
+        ice_state(self.ice.state())
+    }
+
+    /// ICE credentials in the words of the API.
+    pub fn ice_parameters(&self) -> types::IceParameters {
+        let credentials = self.ice.local_credentials();
+        types::IceParameters {
+            username_fragment: credentials.username_fragment.clone(),
+            password: credentials.password.clone(),
+            ice_lite: Some(true),
+        }
+    }
+
+    /// DTLS fingerprints and role in the words of the API.
+    pub fn dtls_parameters(&self) -> types::DtlsParameters {
+        let role = match self.remote {
+            None => types::DtlsRole::Auto,
+            Some((Role::Client, _)) => types::DtlsRole::Client,
+            Some((Role::Server, _)) => types::DtlsRole::Server,
+        };
+        let fingerprints = self.config.certificate().fingerprints().iter().map(api_fingerprint).collect();
+        types::DtlsParameters { role, fingerprints }
+    }
+
+    /// The link's part of a dump. `tuple` puts a path in the words of the API.
+    pub fn dump(&self, tuple: impl Fn(Tuple) -> types::TransportTuple) -> WebRtcTransportDump {
+        WebRtcTransportDump {
+            ice_role: types::IceRole::Controlled,
+            ice_parameters: self.ice_parameters(),
+            ice_candidates: self.candidates.clone(),
+            ice_state: self.ice_state(),
+            ice_selected_tuple: self.selected_tuple().map(tuple),
+            dtls_parameters: self.dtls_parameters(),
+            dtls_state: self.dtls_state,
+        }
+    }
+}
+
+/// ICE state in the words of the API, which has none for a closed agent: it goes away with its transport.
+pub fn ice_state(state: IceState) -> types::IceState {
+    match state {
+        IceState::New => types::IceState::New,
+        IceState::Connected => types::IceState::Connected,
+        IceState::Completed => types::IceState::Completed,
+        IceState::Disconnected | IceState::Closed => types::IceState::Disconnected,
+    }
+}
+
+fn fingerprint(api: &types::DtlsFingerprint) -> Fingerprint {
+    let algorithm = match api {
+        types::DtlsFingerprint::Sha1 { .. } => Algorithm::Sha1,
+        types::DtlsFingerprint::Sha224 { .. } => Algorithm::Sha224,
+        types::DtlsFingerprint::Sha256 { .. } => Algorithm::Sha256,
+        types::DtlsFingerprint::Sha384 { .. } => Algorithm::Sha384,
+        types::DtlsFingerprint::Sha512 { .. } => Algorithm::Sha512,
+    };
+    Fingerprint::parse(algorithm, &api.value_string())
+        .expect("the type holds a digest of the algorithm's length")
+}
+
+fn api_fingerprint(fingerprint: &Fingerprint) -> types::DtlsFingerprint {
+    const LEN: &str = "a fingerprint is as long as its algorithm's digest";
+    let bytes = fingerprint.as_bytes();
+    match fingerprint.algorithm() {
+        Algorithm::Sha1 => types::DtlsFingerprint::Sha1 { value: bytes.try_into().expect(LEN) },
+        Algorithm::Sha224 => types::DtlsFingerprint::Sha224 { value: bytes.try_into().expect(LEN) },
+        Algorithm::Sha256 => types::DtlsFingerprint::Sha256 { value: bytes.try_into().expect(LEN) },
+        Algorithm::Sha384 => types::DtlsFingerprint::Sha384 { value: bytes.try_into().expect(LEN) },
+        Algorithm::Sha512 => types::DtlsFingerprint::Sha512 { value: bytes.try_into().expect(LEN) },
+    }
+}

@@ -1,0 +1,632 @@
+//! What goes out: transports with something to send are drained one after the other, each packet sealed once, straight
+//! into the driver's buffer.
+
+use std::collections::VecDeque;
+use std::time::Instant;
+
+use super::{Timer, Worker};
+use crate::api::{ConsumerEvent, TransportEvent};
+use crate::consumer::outlet::Outlet;
+use crate::consumer::{Consumer, Written};
+use crate::io::Transmit;
+use crate::keys::{ConsumerKey, ProducerKey, TransportKey};
+use crate::producer::Producer;
+use crate::producer::packet_buffer::{PacketBuffer, StoredPacket};
+use crate::transport::Transport;
+use crate::transport::link::Path;
+use tureen_rtc::tuple::Tuple;
+use tureen_rtc::units::Ssrc;
+use tureen_rtc::wire::rtp::RtpHeader;
+use tureen_types::data_structures::RtpPacketTraceInfo;
+
+/// Longest header that is written: fixed part, and extensions with a large dependency descriptor.
+const MAX_HEADER: usize = 512;
+
+/// Packets of a run may be padded by this many bytes to the same size. libwebrtc splits a frame into packets that differ
+/// by one byte or two, and segmentation offload wants equal sizes.
+const MAX_PADDING: usize = 16;
+
+/// Padding of each length: zeros that end with their count (RFC 3550 §5.1).
+const PADDING: [[u8; MAX_PADDING]; MAX_PADDING + 1] = {
+    let mut table = [[0; MAX_PADDING]; MAX_PADDING + 1];
+    let mut len = 1;
+    while len <= MAX_PADDING {
+        table[len][len - 1] = len as u8;
+        len += 1;
+    }
+    table
+};
+
+/// Datagrams in one run (Linux: UDP_MAX_SEGMENTS is 64 on older kernels).
+const MAX_SEGMENTS: usize = 64;
+
+/// Queues of the sending side.
+#[derive(Debug)]
+pub(super) struct Egress {
+    /// STUN, DTLS and RTCP.
+    control: VecDeque<(Tuple, Vec<u8>)>,
+    /// Emptied buffers of `control`.
+    spare: Vec<Vec<u8>>,
+    max_control: usize,
+    /// Control datagrams that found no room.
+    pub(super) refused_control: u64,
+    /// Transports in line.
+    transports: VecDeque<TransportKey>,
+    /// What the transport at the front sends, in order.
+    plan: Vec<Planned>,
+    next: usize,
+    pub(super) planned_for: Option<(TransportKey, Path)>,
+    /// Consumers that want a key frame, and of which stream.
+    pub(super) key_frames_wanted: Vec<(ConsumerKey, Ssrc)>,
+    /// Consumers that begin with what came before, and their transports.
+    pub(super) starting: Vec<(TransportKey, ConsumerKey)>,
+    /// Packets of consumers that trace them.
+    pub(super) traces: Vec<(ConsumerKey, RtpPacketTraceInfo)>,
+    /// Puts parts of a payload together, where there are too many to seal them in one pass.
+    joined: Vec<u8>,
+    /// Headers of the plan.
+    headers: HeaderArena,
+    /// Producers whose packets of this batch are being sent.
+    producers: Vec<ProducerKey>,
+}
+
+/// Written headers, one behind the other; the memory is kept from one transport to the next.
+#[derive(Debug, Default)]
+struct HeaderArena {
+    bytes: Vec<u8>,
+    used: usize,
+}
+
+impl HeaderArena {
+    /// Where the next header goes.
+    #[inline]
+    fn space(&mut self) -> &mut [u8] {
+        let end = self.used + MAX_HEADER;
+        if self.bytes.len() < end {
+            self.grow(end);
+        }
+        &mut self.bytes[self.used..end]
+    }
+
+    #[cold]
+    fn grow(&mut self, len: usize) {
+        self.bytes.resize(len, 0);
+    }
+
+    /// Copies a header to the start of `out`. Short ones, nearly all, are copied by a length known beforehand, which makes
+    /// that two moves; what comes behind the header is not written yet.
+    #[inline]
+    fn copy(&self, at: usize, len: usize, out: &mut [u8]) {
+        const SHORT: usize = 32;
+        let from = &self.bytes[at..];
+        match (from.first_chunk::<SHORT>(), out.first_chunk_mut::<SHORT>()) {
+            (Some(from), Some(out)) if len <= SHORT => *out = *from,
+            _ => out[..len].copy_from_slice(&from[..len]),
+        }
+    }
+
+    /// Keeps the first `len` bytes of the space. Gives where they are.
+    fn take(&mut self, len: usize) -> usize {
+        let at = self.used;
+        self.used += len;
+        at
+    }
+}
+
+/// Whose packet it is.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Origin {
+    /// Who sends it.
+    pub(super) consumer: ConsumerKey,
+    /// Who received it.
+    pub(super) producer: ProducerKey,
+    /// In which of its streams.
+    pub(super) stream: usize,
+    /// Which of the consumer's streams it becomes part of.
+    pub(super) outlet: usize,
+}
+
+/// A packet about to be sealed.
+#[derive(Clone, Debug)]
+struct Planned {
+    origin: Origin,
+    /// Number of the stored packet whose payload it has; nothing for one that is all header and filler.
+    source: Option<u64>,
+    /// Where its header is, and behind it what comes between that and the payload.
+    header_at: usize,
+    written: Written,
+    payload_len: usize,
+    /// Length without a tag.
+    len: usize,
+    purpose: Purpose,
+    /// Its transport-wide sequence number, if it has one of its own.
+    transport_seq: Option<u16>,
+}
+
+/// Why a packet is sent.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Purpose {
+    /// To be played. Should it be lost, an RTX packet repeats it, which is sealed as what it is.
+    Media,
+    /// To be played. Should it be lost, it is sent again itself, bit for bit: it is the same nonce.
+    RepeatableMedia,
+    /// It was asked for again.
+    Resend,
+    /// To probe the path.
+    Probe,
+}
+
+impl Planned {
+    /// Whether it may be padded to the size of others. What is not sealed for the only time must always be the same, and
+    /// its padding is decided on here, by what happens to leave with it.
+    fn can_grow(&self) -> bool {
+        self.purpose == Purpose::Media
+    }
+}
+
+impl Egress {
+    pub(super) fn new(max_control: usize) -> Self {
+        Self {
+            control: VecDeque::new(),
+            spare: Vec::new(),
+            max_control,
+            refused_control: 0,
+            transports: VecDeque::new(),
+            plan: Vec::new(),
+            next: 0,
+            planned_for: None,
+            key_frames_wanted: Vec::new(),
+            starting: Vec::new(),
+            traces: Vec::new(),
+            joined: Vec::new(),
+            headers: HeaderArena::default(),
+            producers: Vec::new(),
+        }
+    }
+
+    /// Puts a finished datagram in line; dropped when too many wait.
+    pub(super) fn queue_control(&mut self, tuple: Tuple, datagram: &[u8]) {
+        if self.control.len() >= self.max_control {
+            self.refused_control += 1;
+            return;
+        }
+        let mut buffer = self.spare.pop().unwrap_or_default();
+        buffer.clear();
+        buffer.extend_from_slice(datagram);
+        self.control.push_back((tuple, buffer));
+    }
+
+    /// Puts a transport in line to be drained, unless it is.
+    #[inline]
+    pub(super) fn queue_transport(&mut self, key: TransportKey, transport: &mut Transport) {
+        if !std::mem::replace(&mut transport.queued, true) {
+            self.transports.push_back(key);
+        }
+    }
+
+    /// Notes a producer whose batch ends when everything is drained.
+    pub(super) fn producer_to_end(&mut self, producer: ProducerKey) {
+        self.producers.push(producer);
+    }
+
+    /// Begins the plan of the next transport in line.
+    pub(super) fn start_plan(&mut self) -> Option<TransportKey> {
+        self.plan.clear();
+        self.headers.used = 0;
+        self.next = 0;
+        self.planned_for = None;
+        self.transports.pop_front()
+    }
+
+    /// A consumer of this transport that begins with what came before.
+    pub(super) fn take_starting(&mut self, transport: TransportKey) -> Option<ConsumerKey> {
+        let at = self.starting.iter().position(|&(of, _)| of == transport)?;
+        Some(self.starting.swap_remove(at).1)
+    }
+
+    /// Where the next header goes.
+    #[inline]
+    pub(super) fn space(&mut self) -> &mut [u8] {
+        self.headers.space()
+    }
+
+    /// Adds a packet to the plan, unless its header could not be written. Gives its length without a tag.
+    #[inline]
+    pub(super) fn push(
+        &mut self,
+        origin: Origin,
+        packet: Option<&StoredPacket<'_>>,
+        written: Option<Written>,
+        purpose: Purpose,
+        transport_seq: Option<u16>,
+    ) -> usize {
+        let Some(written) = written else { return 0 };
+        let in_front = written.header_len + written.front_len;
+        let payload_len = packet.map_or(0, |packet| packet.payload.len());
+        let len = in_front + payload_len - written.replaced;
+        self.plan.push(Planned {
+            origin,
+            source: packet.map(|packet| packet.info.seq),
+            header_at: self.headers.take(in_front),
+            written,
+            payload_len,
+            len,
+            purpose,
+            transport_seq,
+        });
+        len
+    }
+
+    fn pop_control(&mut self, buffer: &mut [u8]) -> Option<Transmit> {
+        while let Some((tuple, datagram)) = self.control.pop_front() {
+            let len = datagram.len();
+            let fits = buffer.get_mut(..len).map(|space| space.copy_from_slice(&datagram)).is_some();
+            if self.spare.len() < 64 {
+                self.spare.push(datagram);
+            }
+            if fits {
+                return Some(Transmit { tuple, len, segment_size: len, control: true, last: false });
+            }
+        }
+        None
+    }
+}
+
+impl Worker {
+    /// Writes the next datagrams for one destination into `buffer`, which should hold 64 KiB or a few frames' worth of
+    /// packets; 2 KiB are the least that works. `None` when everything is sent.
+    pub fn poll_transmit(&mut self, now: Instant, buffer: &mut [u8]) -> Option<Transmit> {
+        loop {
+            if let Some(transmit) = self.egress.pop_control(buffer) {
+                return Some(transmit);
+            }
+            if !self.seal_next_sctp(now) {
+                break;
+            }
+        }
+        loop {
+            if self.egress.next < self.egress.plan.len() {
+                if let Some(transmit) = self.seal_run(now, buffer) {
+                    return Some(transmit);
+                }
+            } else if !self.plan_next_transport(now) {
+                self.end_batch();
+                return None;
+            }
+        }
+    }
+
+    /// Seals as many packets of the plan as make one run: equal sizes, the last one may be shorter.
+    fn seal_run(&mut self, now: Instant, buffer: &mut [u8]) -> Option<Transmit> {
+        let egress = &mut self.egress;
+        let planned_for =
+            egress.planned_for.and_then(|(key, path)| Some((key, self.transports.get_mut(key)?, path)));
+        let Some((planned_key, transport, path)) = planned_for else {
+            egress.next = egress.plan.len();
+            return None;
+        };
+        let Some(sealer) = &transport.sealer else {
+            egress.next = egress.plan.len();
+            return None;
+        };
+        let tag = sealer.rtp_tag_len();
+        // The application gets packet by packet.
+        let max_segments = if path == Path::Application { 1 } else { MAX_SEGMENTS };
+        let plan = egress.plan.get(egress.next..).unwrap_or_default();
+        let segment_size = run_segment_size(plan, max_segments, tag, buffer.len());
+        let mut control = transport.send_control.as_deref_mut().map(|control| control.start_run(now));
+        let mut payloads = Payloads { producers: &self.producers, last: None };
+        let (mut len, mut count) = (0, 0);
+        let mut tally = Tally::default();
+        let mut traced = Vec::new();
+        for planned in plan {
+            let natural = planned.len + tag;
+            let missing = segment_size.saturating_sub(natural);
+            let last = missing > 0 && (missing > MAX_PADDING || !planned.can_grow());
+            if count == max_segments
+                || natural > segment_size && count > 0
+                || len + segment_size.max(natural) > buffer.len()
+            {
+                break;
+            }
+            egress.next += 1;
+            let padding = if last { 0 } else { missing };
+            let Some(payload) = payloads.get(planned) else { continue };
+            let Written { ssrc, index, header_len, front_len, replaced, .. } = planned.written;
+            let rest = &payload[replaced..];
+            let out = &mut buffer[len..];
+            egress.headers.copy(planned.header_at, header_len, out);
+            let front_at = planned.header_at + header_len;
+            let front = &egress.headers.bytes[front_at..front_at + front_len];
+            let (front, rest) = match padding {
+                0 => (front, rest),
+                _ => {
+                    out[0] |= 0x20; // RFC 3550 §5.1: the padding bit; the last octet counts the padding.
+                    let payload =
+                        if front.is_empty() { rest } else { joined(&mut egress.joined, front, rest) };
+                    (payload, &PADDING[padding][..padding])
+                }
+            };
+            let sealed = sealer.seal_rtp_after_header(ssrc, index, header_len, front, rest, out);
+            let Ok(sealed) = sealed else { continue };
+            debug_assert_eq!(sealed, natural + padding, "runs are planned by exact lengths");
+            len += sealed;
+            count += 1;
+            if let Some(run) = &mut control {
+                run.on_packet(planned.transport_seq, sealed);
+            }
+            tally.add(&mut self.consumers, now, planned, sealed);
+            if planned.purpose == Purpose::Probe && transport.trace.probation {
+                let header = &egress.headers.bytes[planned.header_at..front_at];
+                traced.push(probe_trace(planned, header, sealed));
+            }
+            if last {
+                break;
+            }
+        }
+        if let Some(run) = control {
+            run.finish();
+        }
+        tally.finish(&mut self.consumers, now);
+        if len == 0 {
+            return None;
+        }
+        let traffic = &mut transport.traffic;
+        if tally.media_bytes > 0 {
+            traffic.rtp_sent.add(now, tally.media_packets, tally.media_bytes);
+        }
+        if tally.resend_bytes > 0 {
+            traffic.rtx_sent.add(now, tally.resends, tally.resend_bytes);
+        }
+        if let Some(control) = &mut transport.send_control
+            && let Some(at) = control.on_run_sent(now, tally.probe_bytes)
+        {
+            self.timers.arm(Timer::Congestion(planned_key), at);
+        }
+        for info in traced {
+            let timestamp_ms = self.clock.unix_ms(now);
+            self.notify_transport(planned_key, TransportEvent::Probation { timestamp_ms, info });
+        }
+        match path {
+            Path::Network(tuple) => {
+                let segment_size = segment_size.min(len);
+                let done = self.egress.next == self.egress.plan.len();
+                let last = done && self.sockets.is_exclusive(tuple.socket);
+                Some(Transmit { tuple, len, segment_size, control: false, last })
+            }
+            Path::Application => {
+                let sealed = self.egress.plan[..self.egress.next].last()?;
+                self.notify_consumer(sealed.origin.consumer, ConsumerEvent::Rtp(buffer[..len].to_vec()));
+                None
+            }
+        }
+    }
+
+    /// Everything of the batch is sent: its packets may give way to new ones.
+    fn end_batch(&mut self) {
+        for key in self.egress.producers.drain(..) {
+            let Some(producer) = self.producers.get_mut(key) else { continue };
+            producer.queued = false;
+            for stream in &mut producer.streams {
+                stream.end_batch();
+            }
+        }
+    }
+}
+
+/// What is told of a packet that probes the path.
+fn probe_trace(planned: &Planned, header: &[u8], size: usize) -> RtpPacketTraceInfo {
+    let parsed = RtpHeader::parse(header).ok();
+    RtpPacketTraceInfo {
+        payload_type: parsed.as_ref().map_or(0, |parsed| parsed.payload_type.0),
+        sequence_number: planned.written.index as u16,
+        timestamp: planned.written.timestamp,
+        marker: false,
+        ssrc: planned.written.ssrc.0,
+        is_key_frame: false,
+        size: size as u32,
+        payload_size: (planned.payload_len + planned.written.front_len) as u32,
+        spatial_layer: 0,
+        temporal_layer: 0,
+        mid: None,
+        rid: None,
+        rrid: None,
+        wide_sequence_number: planned.transport_seq,
+        is_rtx: planned.source.is_some(),
+    }
+}
+
+/// Finds payloads of planned packets. Those of a run mostly have one source.
+struct Payloads<'a> {
+    producers: &'a Producers,
+    last: Option<(ProducerKey, usize, &'a PacketBuffer)>,
+}
+
+impl<'a> Payloads<'a> {
+    /// The payload of a packet, if it is still there.
+    #[inline]
+    fn get(&mut self, planned: &Planned) -> Option<&'a [u8]> {
+        let Some(source) = planned.source else { return Some(&[]) };
+        let Origin { producer, stream, .. } = planned.origin;
+        let buffer = match self.last {
+            Some((key, index, buffer)) if key == producer && index == stream => buffer,
+            _ => {
+                let buffer = &self.producers.get(producer)?.streams.get(stream)?.buffer;
+                self.last = Some((producer, stream, buffer));
+                buffer
+            }
+        };
+        Some(buffer.get(source)?.payload)
+    }
+}
+
+/// The size of a run's segments: the largest of the leading packets that can be padded to one size.
+fn run_segment_size(plan: &[Planned], max_segments: usize, tag: usize, space: usize) -> usize {
+    let Some(first) = plan.first() else { return 0 };
+    let (mut smallest, mut largest) = (first.len, first.len);
+    for planned in plan.iter().take(max_segments).skip(1) {
+        let (low, high) = (smallest.min(planned.len), largest.max(planned.len));
+        if high - low > MAX_PADDING || !planned.can_grow() || !first.can_grow() {
+            break;
+        }
+        (smallest, largest) = (low, high);
+    }
+    (largest + tag).min(space)
+}
+
+/// Adds up what a run holds of one consumer, so that its statistics are written once a run.
+#[derive(Default)]
+struct Tally {
+    outlet: Option<(ConsumerKey, usize)>,
+    /// Of that outlet.
+    packets: u64,
+    bytes: usize,
+    payload_bytes: usize,
+    timestamp: u32,
+    /// Of the run, as far as the outlets before it are concerned.
+    media_packets: u64,
+    media_bytes: usize,
+    resends: u64,
+    resend_bytes: usize,
+    probe_bytes: usize,
+}
+
+pub(super) type Producers = slotmap::SlotMap<ProducerKey, Producer>;
+pub(super) type Consumers = slotmap::SlotMap<ConsumerKey, Consumer>;
+
+impl Tally {
+    #[inline]
+    fn add(&mut self, consumers: &mut Consumers, now: Instant, planned: &Planned, sealed: usize) {
+        let outlet = (planned.origin.consumer, planned.origin.outlet);
+        if !matches!(planned.purpose, Purpose::Media | Purpose::RepeatableMedia) {
+            return self.add_other(consumers, planned.purpose, outlet, sealed);
+        }
+        if self.outlet != Some(outlet) {
+            self.finish(consumers, now);
+            self.outlet = Some(outlet);
+        }
+        self.packets += 1;
+        self.bytes += sealed;
+        self.payload_bytes += planned.payload_len;
+        self.timestamp = planned.written.timestamp;
+    }
+
+    #[cold]
+    fn add_other(
+        &mut self,
+        consumers: &mut Consumers,
+        purpose: Purpose,
+        outlet: (ConsumerKey, usize),
+        sealed: usize,
+    ) {
+        if purpose == Purpose::Probe {
+            self.probe_bytes += sealed;
+            return;
+        }
+        self.resends += 1;
+        self.resend_bytes += sealed;
+        if let Some(outlet) = outlet_mut(consumers, outlet) {
+            outlet.stream.on_retransmitted(sealed);
+        }
+    }
+
+    /// Writes what was added up for an outlet.
+    fn finish(&mut self, consumers: &mut Consumers, now: Instant) {
+        let Some(outlet) = self.outlet.take() else { return };
+        if let Some(outlet) = outlet_mut(consumers, outlet) {
+            let (bytes, payload_bytes) = (self.bytes as u64, self.payload_bytes as u64);
+            outlet.stream.on_sent(now, self.packets, bytes, payload_bytes, self.timestamp);
+        }
+        self.media_packets += self.packets;
+        self.media_bytes += self.bytes;
+        (self.packets, self.bytes, self.payload_bytes) = (0, 0, 0);
+    }
+}
+
+fn outlet_mut(consumers: &mut Consumers, (key, outlet): (ConsumerKey, usize)) -> Option<&mut Outlet> {
+    consumers.get_mut(key)?.outlets.get_mut(outlet)
+}
+
+/// The parts of a payload in one piece.
+fn joined<'a>(space: &'a mut Vec<u8>, front: &[u8], rest: &[u8]) -> &'a [u8] {
+    space.clear();
+    space.extend_from_slice(front);
+    space.extend_from_slice(rest);
+    space
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use tureen_rtc::units::Ssrc;
+
+    const TAG: usize = 16;
+    const HEADER: usize = 24;
+
+    fn plan(payloads: &[usize]) -> Vec<Planned> {
+        let origin = Origin {
+            consumer: ConsumerKey::default(),
+            producer: ProducerKey::default(),
+            stream: 0,
+            outlet: 0,
+        };
+        let written =
+            Written { header_len: HEADER, front_len: 0, replaced: 0, ssrc: Ssrc(1), index: 0, timestamp: 0 };
+        let planned = |&payload_len| Planned {
+            origin,
+            source: Some(0),
+            header_at: 0,
+            written,
+            payload_len,
+            len: HEADER + payload_len,
+            purpose: Purpose::Media,
+            transport_seq: None,
+        };
+        payloads.iter().map(planned).collect()
+    }
+
+    fn segment(payloads: &[usize]) -> usize {
+        run_segment_size(&plan(payloads), MAX_SEGMENTS, TAG, 65_535) - HEADER - TAG
+    }
+
+    #[test]
+    fn sizes_that_differ_by_a_byte_make_one_run_of_the_largest() {
+        assert_eq!(segment(&[1200, 1201, 1200, 1201]), 1201);
+    }
+
+    #[test]
+    fn packet_too_different_to_be_padded_does_not_set_the_size() {
+        assert_eq!(segment(&[1200, 1201, 300, 1250]), 1201);
+        assert_eq!(segment(&[300, 1200]), 300);
+        assert_eq!(segment(&[1200, 1200 + MAX_PADDING]), 1200 + MAX_PADDING);
+        assert_eq!(segment(&[1200, 1201 + MAX_PADDING]), 1200);
+    }
+
+    #[test]
+    fn only_what_is_sealed_once_is_padded_to_a_run() {
+        for purpose in [Purpose::Resend, Purpose::RepeatableMedia, Purpose::Probe] {
+            let mut plan = plan(&[1200, 1201]);
+            plan[1].purpose = purpose;
+            assert_eq!(
+                run_segment_size(&plan, MAX_SEGMENTS, TAG, 65_535),
+                HEADER + 1200 + TAG,
+                "{purpose:?}"
+            );
+            plan.swap(0, 1);
+            assert_eq!(
+                run_segment_size(&plan, MAX_SEGMENTS, TAG, 65_535),
+                HEADER + 1201 + TAG,
+                "{purpose:?}"
+            );
+        }
+    }
+
+    #[test]
+    fn padding_ends_with_its_count() {
+        for len in 1..=MAX_PADDING {
+            let padding = &PADDING[len][..len];
+            assert_eq!(usize::from(padding[len - 1]), len);
+            assert!(padding[..len - 1].iter().all(|&octet| octet == 0));
+        }
+    }
+}

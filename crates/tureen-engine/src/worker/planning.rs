@@ -1,0 +1,663 @@
+//! What a transport in line sends: each of its consumers decides on the packets of the batch and writes their headers.
+
+use std::collections::VecDeque;
+use std::num::NonZeroU8;
+use std::time::Instant;
+
+use super::egress::{Consumers, Egress, Origin, Producers, Purpose};
+use super::starting::KeyFrameCause;
+use super::{Clock, DropReason, Output, Worker};
+use crate::api::{ConsumerEvent, MediaTraceData, MediaTraceEvent, Notification, StreamType};
+use crate::consumer::layers::{Arrival, Decision, ssrc_of};
+use crate::consumer::outlet::write_filler;
+use crate::consumer::sent_log::SentPacket;
+use crate::consumer::{Consumer, HopValues, Resend, Verdict, Written, unchanged};
+use crate::keys::ConsumerKey;
+use crate::producer::Producer;
+use crate::producer::packet_buffer::StoredPacket;
+use crate::producer::stream::ProducerStream;
+use crate::transport::Meter;
+use crate::transport::repairs::{Repair, RepairBudget};
+use crate::transport::send_control::{Held, Probator, Recent, SendControl};
+use tureen_rtc::units::Bitrate;
+use tureen_rtc::wire::rtp::extensions::{AbsSendTime, TransportSequenceNumber};
+use tureen_rtc::wire::rtp::{ExtensionIds, RtpFields};
+use tureen_types::data_structures::TraceEventDirection;
+use tureen_types::rtp_parameters::MediaKind;
+
+/// Shots of a probe below this are padding: packets sent again would be too large for them.
+const MIN_REPEATED: usize = 700;
+/// Header and tag of a packet of padding, about.
+const PROBE_OVERHEAD: usize = 48;
+/// Longest payload of the probator: its packets are written where headers are.
+const MAX_PROBATOR: usize = 400;
+
+/// Values of the packets that one transport sends.
+struct Hops {
+    abs_send_time: AbsSendTime,
+    next_transport_seq: u16,
+}
+
+impl Hops {
+    fn new(clock: &Clock, now: Instant, next_transport_seq: u16) -> Self {
+        Self { abs_send_time: AbsSendTime::from_duration(clock.unix(now)), next_transport_seq }
+    }
+
+    /// The values of the next packet, and its transport-wide sequence number if it has one.
+    fn next(&mut self, uses_transport_seq: bool) -> (HopValues, Option<u16>) {
+        let seq = self.next_transport_seq;
+        self.next_transport_seq = seq.wrapping_add(u16::from(uses_transport_seq));
+        let hop = HopValues::new(self.abs_send_time, TransportSequenceNumber(seq));
+        (hop, uses_transport_seq.then_some(seq))
+    }
+}
+
+/// Lets packets of media pass or makes them wait for the pacer. Without congestion control everything passes.
+struct Gate {
+    control: Option<Box<SendControl>>,
+    allowance: usize,
+}
+
+impl Gate {
+    fn new(now: Instant, mut control: Option<Box<SendControl>>) -> Self {
+        let allowance = match &mut control {
+            Some(control) if control.paces() => control.controller.allowance(now),
+            _ => usize::MAX,
+        };
+        Self { control, allowance }
+    }
+
+    /// Whether a packet of this kind has to wait. Audio never does.
+    #[inline]
+    fn is_shut(&self, kind: MediaKind) -> bool {
+        match &self.control {
+            None => false,
+            Some(control) => {
+                control.adaptive && kind == MediaKind::Video && (self.allowance == 0 || control.has_held())
+            }
+        }
+    }
+
+    /// A packet passes.
+    #[inline]
+    fn pass(&mut self, len: usize) {
+        self.allowance = self.allowance.saturating_sub(len);
+    }
+}
+
+/// What the packets of one plan share.
+struct Planning<'a> {
+    now: Instant,
+    egress: &'a mut Egress,
+    hops: Hops,
+    gate: Gate,
+    /// Whether a packet was remembered that probes can send again.
+    remembered: bool,
+    /// Whether all packets are, because they may have to be sent again ([`SendControl::is_far_and_lossy`]).
+    remembers_all: bool,
+    /// Whether losses are made good before they are asked for ([`SendControl::repairs_ahead`]).
+    repairs_ahead: bool,
+    repairs: RepairAllowance<'a>,
+}
+
+/// What may be sent again.
+struct RepairAllowance<'a> {
+    budget: &'a mut RepairBudget,
+    rate: Bitrate,
+    refused: u64,
+}
+
+impl<'a> RepairAllowance<'a> {
+    /// Of a transport whose `control` is this. That costs nothing while there is nothing to be sent again.
+    fn new(
+        now: Instant,
+        budget: &'a mut RepairBudget,
+        control: Option<&SendControl>,
+        media: &mut Meter,
+        floor: Bitrate,
+        is_asked: bool,
+    ) -> Self {
+        let has_copies = control.is_some_and(|control| control.repairs.next_copy_at().is_some());
+        let rate = if is_asked || has_copies {
+            let media = media.bitrate(now).unwrap_or(Bitrate::ZERO);
+            RepairBudget::rate(control.map(SendControl::repair_rate), media, floor)
+        } else {
+            Bitrate::ZERO
+        };
+        Self { budget, rate, refused: 0 }
+    }
+
+    fn spend(&mut self, now: Instant, bytes: usize, repair: Repair) -> bool {
+        let spent = self.budget.spend(now, self.rate, bytes, repair);
+        self.refused += u64::from(!spent && repair == Repair::Lost);
+        spent
+    }
+}
+
+impl<'a> Planning<'a> {
+    fn new(
+        now: Instant,
+        egress: &'a mut Egress,
+        hops: Hops,
+        gate: Gate,
+        repairs: RepairAllowance<'a>,
+    ) -> Self {
+        let remembers_all = gate.control.as_ref().is_some_and(|control| control.is_far_and_lossy());
+        Self { now, egress, hops, gate, remembered: false, remembers_all, repairs_ahead: false, repairs }
+    }
+
+    // From here to the bytes of the header all is one function, so that what is handed on stays in registers: that takes
+    // a fifth off the instructions of planning, and the compiler would not do it by itself.
+
+    /// Plans a packet that was decided on, or makes it wait.
+    #[inline(always)]
+    fn send(
+        &mut self,
+        consumer: &mut Consumer,
+        origin: Origin,
+        packet: &StoredPacket<'_>,
+        sent: &SentPacket,
+    ) {
+        if self.gate.is_shut(consumer.kind)
+            && let Some(control) = &mut self.gate.control
+        {
+            let Origin { consumer: key, producer, stream, outlet } = origin;
+            let held = Held { consumer: key, producer, stream, outlet, sent: *sent, since: self.now };
+            if control.hold(held) {
+                return;
+            }
+        }
+        self.send_now(consumer, origin, packet, sent);
+    }
+
+    #[inline(always)]
+    fn send_now(
+        &mut self,
+        consumer: &mut Consumer,
+        origin: Origin,
+        packet: &StoredPacket<'_>,
+        sent: &SentPacket,
+    ) {
+        let (hop, seq) = self.hops.next(consumer.uses_transport_seq());
+        let written = consumer.write_header(origin.outlet, packet, sent, hop, self.egress.space());
+        if consumer.traces_packets() {
+            trace(self.egress, consumer, origin, packet, written, hop, false);
+        }
+        let purpose = match consumer.repeats_exactly(origin.outlet) {
+            true => Purpose::RepeatableMedia,
+            false => Purpose::Media,
+        };
+        let len = self.egress.push(origin, Some(packet), written, purpose, seq);
+        self.gate.pass(len);
+        if len >= MIN_REPEATED
+            && !self.remembered
+            && let Some(control) = &mut self.gate.control
+            && control.adaptive
+        {
+            // One packet of each plan is enough to choose from.
+            self.remembered = true;
+            control.remember(recent(origin, sent));
+        }
+        if self.remembers_all && consumer.has_rtx(origin.outlet as u8) {
+            self.prepare_repair(consumer, origin, sent, seq);
+        }
+    }
+
+    /// Remembers a packet that is sent, to send it again when feedback tells that it is lost. One that comes late already
+    /// is not risked to be later, and gets a copy.
+    fn prepare_repair(
+        &mut self,
+        consumer: &Consumer,
+        origin: Origin,
+        sent: &SentPacket,
+        transport_seq: Option<u16>,
+    ) {
+        let Some(control) = &mut self.gate.control else { return };
+        if let Some(seq) = transport_seq {
+            control.repairs.note_sent(seq, recent(origin, sent));
+        }
+        if self.repairs_ahead && consumer.is_late(origin.outlet, sent) {
+            control.repairs.copy_later(self.now, recent(origin, sent));
+        }
+    }
+}
+
+/// What to send again of a packet that is sent.
+fn recent(origin: Origin, sent: &SentPacket) -> Recent {
+    let Origin { consumer, stream, outlet, .. } = origin;
+    let (outlet, stream) = (outlet as u8, stream as u8);
+    Recent { consumer, resend: Resend { outlet, stream, source: sent.source, output: sent.output } }
+}
+
+impl Worker {
+    /// Decides what the next transport in line sends and writes the headers. False when none is in line.
+    pub(super) fn plan_next_transport(&mut self, now: Instant) -> bool {
+        let egress = &mut self.egress;
+        let Some(key) = egress.start_plan() else { return false };
+        let Some(transport) = self.transports.get_mut(key) else { return true };
+        transport.queued = false;
+        let Some(path) = transport.rtp_path() else {
+            transport.dirty.clear();
+            transport.resends.clear();
+            return true;
+        };
+        egress.planned_for = Some((key, path));
+        let (consumers, producers) = (&mut self.consumers, &self.producers);
+        let hops = Hops::new(&self.clock, now, transport.next_transport_seq);
+        let gate = Gate::new(now, transport.send_control.take());
+        let holds_video = transport.holds_video();
+        if holds_video {
+            let is_video =
+                |key: &ConsumerKey| consumers.get(*key).is_some_and(|c| c.kind == MediaKind::Video);
+            transport.resends.retain(|(key, _)| !is_video(key));
+        }
+        let repairs = RepairAllowance::new(
+            now,
+            &mut transport.repair_budget,
+            gate.control.as_deref(),
+            &mut transport.traffic.rtp_sent,
+            self.limits.repair_floor,
+            !transport.resends.is_empty(),
+        );
+        let mut planning = Planning::new(now, egress, hops, gate, repairs);
+        plan_held(&mut planning, consumers, producers);
+        planning.repairs_ahead =
+            planning.gate.control.as_ref().is_some_and(|control| control.repairs_ahead());
+        while let Some(consumer_key) = planning.egress.take_starting(key) {
+            let Some(consumer) = consumers.get_mut(consumer_key) else { continue };
+            let Some(producer) = producers.get(consumer.producer) else { continue };
+            plan_backlog(&mut planning, consumer_key, consumer, producer);
+            report_layers(planning.egress, &mut self.outputs, consumer_key, consumer, producer);
+        }
+        for consumer_key in transport.dirty.drain(..) {
+            let Some(consumer) = consumers.get_mut(consumer_key) else { continue };
+            let Some(producer) = producers.get(consumer.producer) else { continue };
+            if holds_video && consumer.kind == MediaKind::Video {
+                plan_frame_end(&mut planning, consumer_key, consumer, producer);
+                continue;
+            }
+            plan_consumer(&mut planning, consumer_key, consumer, producer);
+            report_layers(planning.egress, &mut self.outputs, consumer_key, consumer, producer);
+        }
+        for (consumer_key, resend) in transport.resends.drain(..) {
+            let packet = Recent { consumer: consumer_key, resend };
+            plan_resend(&mut planning, packet, Repair::Lost, consumers, producers);
+        }
+        plan_copies(&mut planning, consumers, producers);
+        if holds_video && let Some(control) = &mut planning.gate.control {
+            control.probe_due = 0;
+        }
+        plan_probe(&mut planning, &transport.consumers, consumers, producers);
+        self.drops.add(DropReason::OverRepairBudget, planning.repairs.refused);
+        transport.next_transport_seq = planning.hops.next_transport_seq;
+        transport.send_control = planning.gate.control;
+        if transport.send_control.as_ref().is_some_and(|control| control.is_waiting()) {
+            self.arm_congestion(now, key);
+        }
+        self.request_wanted_key_frames(now);
+        self.emit_packet_traces(now);
+        true
+    }
+
+    fn emit_packet_traces(&mut self, now: Instant) {
+        if self.egress.traces.is_empty() {
+            return;
+        }
+        let timestamp_ms = self.clock.unix_ms(now);
+        let event = |data| MediaTraceEvent { timestamp_ms, direction: TraceEventDirection::Out, data };
+        let mut traces = std::mem::take(&mut self.egress.traces);
+        for (key, info) in traces.drain(..) {
+            let Some(wanted) = self.consumers.get(key).map(|consumer| consumer.trace) else { continue };
+            if wanted.key_frame && info.is_key_frame {
+                let data = MediaTraceData::KeyFrame(info.clone());
+                self.notify_consumer(key, ConsumerEvent::Trace(event(data)));
+            }
+            if wanted.rtp {
+                self.notify_consumer(key, ConsumerEvent::Trace(event(MediaTraceData::Rtp(info))));
+            }
+        }
+        self.egress.traces = traces;
+    }
+
+    fn request_wanted_key_frames(&mut self, now: Instant) {
+        while let Some((key, ssrc)) = self.egress.key_frames_wanted.pop() {
+            self.cause_key_frames(now, key, KeyFrameCause::Switch, &[ssrc]);
+        }
+    }
+}
+
+/// Plans what waited for the pacer, as far as it may go.
+fn plan_held(planning: &mut Planning<'_>, consumers: &mut Consumers, producers: &Producers) {
+    while let Some(control) = &mut planning.gate.control
+        && let Some(held) = control.release(planning.now, planning.gate.allowance)
+    {
+        let Some(consumer) = consumers.get_mut(held.consumer) else { continue };
+        let Some(stream) = producers.get(held.producer).and_then(|p| p.streams.get(held.stream)) else {
+            continue;
+        };
+        let Some(packet) = stream.buffer.get(held.sent.source) else { continue };
+        let Held { consumer: key, producer, stream, outlet, sent, .. } = held;
+        planning.send_now(consumer, Origin { consumer: key, producer, stream, outlet }, &packet, &sent);
+    }
+}
+
+/// Plans what a consumer sends of its Producer's arrivals.
+fn plan_consumer(
+    planning: &mut Planning<'_>,
+    key: ConsumerKey,
+    consumer: &mut Consumer,
+    producer: &Producer,
+) {
+    for stream in &producer.streams {
+        if stream.restarted_at.is_some_and(|restart| stream.arrivals.contains(&restart)) {
+            consumer.on_restart(stream.encoding_idx);
+        }
+    }
+    let origin = Origin { consumer: key, producer: consumer.producer, stream: 0, outlet: 0 };
+    match consumer.stream_type {
+        StreamType::Simple => plan_stream(planning, consumer, producer, origin),
+        StreamType::Pipe => {
+            for (index, stream) in producer.streams.iter().enumerate() {
+                if !stream.arrivals.is_empty() && stream.encoding_idx < consumer.outlets.len() {
+                    let origin = Origin { stream: index, outlet: stream.encoding_idx, ..origin };
+                    plan_stream(planning, consumer, producer, origin);
+                }
+            }
+        }
+        StreamType::Simulcast | StreamType::Svc => plan_layers(planning, consumer, producer, origin),
+    }
+}
+
+/// Plans the rest of the frame that a consumer has begun to send, while no other may be begun: without it all of that frame
+/// would be of no use. What of it can't be told from the next one, as with layers, is left out.
+fn plan_frame_end(
+    planning: &mut Planning<'_>,
+    key: ConsumerKey,
+    consumer: &mut Consumer,
+    producer: &Producer,
+) {
+    if consumer.stream_type == StreamType::Simple
+        && let Some(stream) = producer.streams.first()
+        && let outlet = &consumer.outlets[0]
+        && !outlet.sync_required
+        && outlet.stream.sent().packets > 0
+    {
+        let timestamp = outlet.stream.last_timestamp();
+        let origin = Origin { consumer: key, producer: consumer.producer, stream: 0, outlet: 0 };
+        for &source in &stream.arrivals {
+            let of_frame = stream.buffer.get(source).is_some_and(|packet| packet.info.timestamp == timestamp);
+            if !of_frame {
+                consumer.require_sync();
+                return;
+            }
+            plan_packet(planning, consumer, stream, origin, source);
+        }
+        return;
+    }
+    consumer.require_sync();
+}
+
+/// Plans what a consumer that has sent nothing yet begins with: a key frame that came before, and what came since.
+fn plan_backlog(planning: &mut Planning<'_>, key: ConsumerKey, consumer: &mut Consumer, producer: &Producer) {
+    let Some(index) = consumer.awaited_stream(&producer.streams) else { return };
+    let stream = &producer.streams[index];
+    let origin = Origin { consumer: key, producer: consumer.producer, stream: index, outlet: 0 };
+    for source in stream.backlog(planning.now) {
+        match consumer.layers {
+            Some(_) => plan_layered_packet(planning, consumer, producer, origin, source),
+            None => plan_packet(planning, consumer, stream, origin, source),
+        };
+    }
+}
+
+/// Tells which layers a consumer sends now, if others than before, and asks for the key frame that it needs to go over to
+/// those it aims at.
+fn report_layers(
+    egress: &mut Egress,
+    outputs: &mut VecDeque<Output>,
+    key: ConsumerKey,
+    consumer: &mut Consumer,
+    producer: &Producer,
+) {
+    let Some(layers) = &mut consumer.layers else { return };
+    if let Some(current) = layers.poll_change() {
+        let event = ConsumerEvent::LayersChange(current.map(Into::into));
+        outputs.push_back(Output::Notification(Notification::Consumer(consumer.id.clone(), event)));
+    }
+    if let Some(encoding) = layers.poll_key_frame_wanted()
+        && let Some(ssrc) = ssrc_of(&producer.streams, encoding)
+    {
+        egress.key_frames_wanted.push((key, ssrc));
+    }
+}
+
+/// Plans copies of repairs, as far as the line still bears them.
+fn plan_copies(planning: &mut Planning<'_>, consumers: &mut Consumers, producers: &Producers) {
+    while let Some(control) = &mut planning.gate.control
+        && let Some(packet) = control.repairs.take_copy(planning.now)
+    {
+        if planning.repairs_ahead {
+            plan_resend(planning, packet, Repair::Copy, consumers, producers);
+        }
+    }
+}
+
+/// Plans a packet that is sent again, if it is still there and may be repeated.
+fn plan_resend(
+    planning: &mut Planning<'_>,
+    packet: Recent,
+    repair: Repair,
+    consumers: &mut Consumers,
+    producers: &Producers,
+) {
+    let Recent { consumer: key, resend } = packet;
+    let Some(consumer) = consumers.get_mut(key) else { return };
+    let Some(producer) = producers.get(consumer.producer) else { return };
+    let Some(stream) = producer.streams.get(usize::from(resend.stream)) else { return };
+    let Some(packet) = stream.buffer.get_recent(planning.now, resend.source) else { return };
+    let now = planning.now;
+    if !planning.repairs.spend(now, packet.payload.len(), repair) {
+        return;
+    }
+    if let Some(control) = &mut planning.gate.control
+        && repair == Repair::Lost
+        && planning.repairs_ahead
+        && consumer.has_rtx(resend.outlet)
+    {
+        control.repairs.copy_later(now, Recent { consumer: key, resend });
+    }
+    let (hop, seq) = planning.hops.next(consumer.uses_transport_seq());
+    let written = consumer.write_resend_header(&packet, resend, hop, planning.egress.space());
+    // Without RTX it is repeated as it was, number and all.
+    let seq = seq.filter(|_| consumer.has_rtx(resend.outlet));
+    let origin = Origin {
+        consumer: key,
+        producer: consumer.producer,
+        stream: resend.stream.into(),
+        outlet: resend.outlet.into(),
+    };
+    if consumer.traces_packets() {
+        trace(planning.egress, consumer, origin, &packet, written, hop, true);
+    }
+    planning.egress.push(origin, Some(&packet), written, Purpose::Resend, seq);
+}
+
+/// Plans what a probe needs: packets sent not long ago are sent again where that makes large packets; else padding, on a
+/// consumer's stream of retransmissions or as mediasoup's probator.
+fn plan_probe(
+    planning: &mut Planning<'_>,
+    keys: &[ConsumerKey],
+    consumers: &mut Consumers,
+    producers: &Producers,
+) {
+    let Some(control) = &mut planning.gate.control else { return };
+    let mut due = std::mem::take(&mut control.probe_due);
+    if due == 0 {
+        return;
+    }
+    let repeater = keys.iter().copied().find(|&key| consumers.get(key).is_some_and(Consumer::can_probe));
+    let numbered =
+        keys.iter().copied().find(|&key| consumers.get(key).is_some_and(Consumer::uses_transport_seq));
+    while due > 0 {
+        let sent = match repeater {
+            Some(_) if due >= MIN_REPEATED => plan_repeat(planning, consumers, producers),
+            _ => 0,
+        };
+        let sent = match (sent, repeater.or(numbered)) {
+            (0, Some(key)) => plan_padding(planning, key, consumers, due),
+            (sent, _) => sent,
+        };
+        if sent == 0 {
+            return;
+        }
+        due = due.saturating_sub(sent);
+    }
+}
+
+/// Sends a recent packet again. Gives its length, zero if there is none.
+fn plan_repeat(planning: &mut Planning<'_>, consumers: &mut Consumers, producers: &Producers) -> usize {
+    let Some(recent) = planning.gate.control.as_mut().and_then(|control| control.next_recent()) else {
+        return 0;
+    };
+    let resend = recent.resend;
+    let Some(consumer) = consumers.get_mut(recent.consumer).filter(|consumer| consumer.can_probe()) else {
+        return 0;
+    };
+    let producer = consumer.producer;
+    let stream = usize::from(resend.stream);
+    let Some(source) = producers.get(producer).and_then(|p| p.streams.get(stream)) else { return 0 };
+    let Some(packet) = source.buffer.get_recent(planning.now, resend.source) else { return 0 };
+    let (hop, seq) = planning.hops.next(true);
+    let written = consumer.write_resend_header(&packet, resend, hop, planning.egress.space());
+    let origin = Origin { consumer: recent.consumer, producer, stream, outlet: resend.outlet.into() };
+    planning.egress.push(origin, Some(&packet), written, Purpose::Probe, seq)
+}
+
+/// Sends padding. Gives its length, zero if it can't be sent.
+fn plan_padding(
+    planning: &mut Planning<'_>,
+    key: ConsumerKey,
+    consumers: &mut Consumers,
+    due: usize,
+) -> usize {
+    let Some(consumer) = consumers.get_mut(key) else { return 0 };
+    let origin = Origin { consumer: key, producer: consumer.producer, stream: 0, outlet: 0 };
+    let (hop, seq) = planning.hops.next(true);
+    let len = due.saturating_sub(PROBE_OVERHEAD);
+    let written = if consumer.can_probe() {
+        let padding = NonZeroU8::new(len.clamp(1, 255) as u8).unwrap_or(NonZeroU8::MIN);
+        consumer.write_padding(padding, hop, planning.egress.space())
+    } else {
+        let Some(control) = &mut planning.gate.control else { return 0 };
+        let ids = consumer.header_ids();
+        let len = len.clamp(1, MAX_PROBATOR);
+        write_probator(&mut control.probator, ids, hop, len, planning.egress.space())
+    };
+    planning.egress.push(origin, None, written, Purpose::Probe, seq)
+}
+
+fn write_probator(
+    probator: &mut Probator,
+    ids: &ExtensionIds,
+    hop: HopValues,
+    len: usize,
+    space: &mut [u8],
+) -> Option<Written> {
+    let (index, timestamp) = probator.advance();
+    let fields = RtpFields {
+        marker: false,
+        has_padding: false,
+        payload_type: Probator::PAYLOAD_TYPE,
+        sequence_number: index as u16,
+        timestamp,
+        ssrc: Probator::SSRC,
+    };
+    let mid = ids.mid.map(|id| (id, Probator::MID.as_bytes()));
+    let written = write_filler(space, &fields, ids, mid, hop, len).ok()?;
+    Some(Written { index, ..written })
+}
+
+/// Notes a packet of a consumer that traces packets.
+#[cold]
+fn trace(
+    egress: &mut Egress,
+    consumer: &Consumer,
+    origin: Origin,
+    packet: &StoredPacket<'_>,
+    written: Option<Written>,
+    hop: HopValues,
+    is_rtx: bool,
+) {
+    if let Some(written) = written {
+        egress.traces.push((origin.consumer, consumer.packet_trace(packet, &written, hop, is_rtx)));
+    }
+}
+
+/// Plans what a consumer without layers sends of one stream.
+fn plan_stream(planning: &mut Planning<'_>, consumer: &mut Consumer, producer: &Producer, origin: Origin) {
+    let Some(stream) = producer.streams.get(origin.stream) else { return };
+    plan_arrivals(stream, |source| plan_packet(planning, consumer, stream, origin, source));
+}
+
+/// Plans what a consumer with layers sends. The stream that it sends now comes first, so that its frame is complete when
+/// a key frame of another stream in the same batch takes over.
+fn plan_layers(planning: &mut Planning<'_>, consumer: &mut Consumer, producer: &Producer, origin: Origin) {
+    let source = consumer.layers.as_ref().and_then(|layers| layers.source()).map(usize::from);
+    let is_source = |&index: &usize| Some(producer.streams[index].encoding_idx) == source;
+    let indices = 0..producer.streams.len();
+    let ordered = indices.clone().filter(is_source).chain(indices.filter(|index| !is_source(index)));
+    for index in ordered {
+        let stream = &producer.streams[index];
+        if stream.arrivals.is_empty() || !consumer.reads(stream.encoding_idx) {
+            continue;
+        }
+        let origin = Origin { stream: index, ..origin };
+        plan_arrivals(stream, |source| plan_layered_packet(planning, consumer, producer, origin, source));
+    }
+}
+
+/// Plans the packets of this batch, each by `plan`, which tells whether the consumer starts with it.
+fn plan_arrivals(stream: &ProducerStream, mut plan: impl FnMut(u64) -> bool) {
+    for (position, &source) in stream.arrivals.iter().enumerate() {
+        if plan(source) {
+            // What of the key frame came before its first packet was left to wait.
+            for overtaker in stream.overtakers(source, &stream.arrivals[position + 1..]) {
+                plan(overtaker);
+            }
+        }
+    }
+}
+
+/// Decides on a packet for a consumer without layers. True when its stream starts with it.
+fn plan_packet(
+    planning: &mut Planning<'_>,
+    consumer: &mut Consumer,
+    stream: &ProducerStream,
+    origin: Origin,
+    source: u64,
+) -> bool {
+    let Some(packet) = stream.buffer.get(source) else { return false };
+    let verdict = consumer.decide(origin.outlet, &packet);
+    if let Verdict::Start(output) | Verdict::Forward(output) = verdict {
+        planning.send(consumer, origin, &packet, &unchanged(&packet, output));
+    }
+    matches!(verdict, Verdict::Start(_))
+}
+
+/// The same for a consumer with layers.
+fn plan_layered_packet(
+    planning: &mut Planning<'_>,
+    consumer: &mut Consumer,
+    producer: &Producer,
+    origin: Origin,
+    source: u64,
+) -> bool {
+    let index = origin.stream;
+    let Some(packet) = producer.streams[index].buffer.get(source) else { return false };
+    let arrival = Arrival { streams: &producer.streams, index, packet: &packet };
+    let Decision::Send { start, sent } = consumer.decide_layered(planning.now, &arrival) else {
+        return false;
+    };
+    planning.send(consumer, origin, &packet, &sent);
+    start
+}

@@ -1,0 +1,246 @@
+//! The sockets of a worker: who owns each, and where it is bound.
+
+use std::net::SocketAddr;
+
+use hashbrown::HashMap;
+
+use super::server::Pending;
+use super::streams::Accepted;
+use super::{Output, Worker};
+use crate::api::{RequestError, RequestId, Response, WebRtcServerId};
+use crate::io::SocketCommand;
+use crate::keys::TransportKey;
+use tureen_rtc::tuple::{SocketId, Tuple};
+use tureen_types::data_structures::{ListenInfo, Protocol, TransportTuple};
+
+/// Table of sockets.
+#[derive(Debug, Default)]
+pub(super) struct Sockets {
+    table: HashMap<SocketId, Socket>,
+    next: u32,
+}
+
+/// One socket.
+#[derive(Debug)]
+pub(super) struct Socket {
+    pub(super) owner: SocketOwner,
+    pub(super) listen: ListenInfo,
+    pub(super) local: Option<SocketAddr>,
+    pub(super) kind: SocketKind,
+}
+
+/// What a socket is.
+#[derive(Debug)]
+pub(super) enum SocketKind {
+    Udp,
+    TcpListener(super::streams::Accepted),
+    TcpStream(super::streams::Stream),
+}
+
+/// Who owns a socket.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) enum SocketOwner {
+    Transport(TransportKey),
+    WebRtcServer(WebRtcServerId),
+}
+
+impl Sockets {
+    /// A new UDP socket or TCP listener, not bound yet.
+    pub(super) fn open(&mut self, owner: SocketOwner, listen: ListenInfo) -> (SocketId, SocketCommand) {
+        let id = self.new_id();
+        let (kind, command) = match listen.protocol {
+            Protocol::Udp => (SocketKind::Udp, SocketCommand::BindUdp(id, listen.clone())),
+            Protocol::Tcp => {
+                (SocketKind::TcpListener(Accepted::default()), SocketCommand::ListenTcp(id, listen.clone()))
+            }
+        };
+        self.table.insert(id, Socket { owner, listen, local: None, kind });
+        (id, command)
+    }
+
+    /// A pipe in this process, which is no different from a UDP socket once it is open.
+    pub(super) fn open_pipe(&mut self, owner: SocketOwner, listen: ListenInfo) -> (SocketId, SocketCommand) {
+        let id = self.new_id();
+        self.table.insert(id, Socket { owner, listen, local: None, kind: SocketKind::Udp });
+        (id, SocketCommand::OpenPipe(id))
+    }
+
+    /// A name that no socket has. Streams come and go, so names are used again after 2^32 of them.
+    pub(super) fn new_id(&mut self) -> SocketId {
+        loop {
+            let id = SocketId(self.next);
+            self.next = self.next.wrapping_add(1);
+            if !self.table.contains_key(&id) {
+                return id;
+            }
+        }
+    }
+
+    pub(super) fn insert(&mut self, id: SocketId, socket: Socket) {
+        self.table.insert(id, socket);
+    }
+
+    pub(super) fn get_mut(&mut self, id: SocketId) -> Option<&mut Socket> {
+        self.table.get_mut(&id)
+    }
+
+    pub(super) fn get(&self, id: SocketId) -> Option<&Socket> {
+        self.table.get(&id)
+    }
+
+    /// Whether a UDP socket serves a single transport.
+    pub(super) fn is_exclusive(&self, id: SocketId) -> bool {
+        self.get(id).is_some_and(|socket| {
+            matches!((&socket.owner, &socket.kind), (SocketOwner::Transport(_), SocketKind::Udp))
+        })
+    }
+
+    pub(super) fn remove(&mut self, id: SocketId) -> Option<Socket> {
+        self.table.remove(&id)
+    }
+
+    /// A path in the words of the API; without a remote side if there is no path yet.
+    pub(super) fn tuple_or_local(&self, tuple: Option<Tuple>, socket: SocketId) -> TransportTuple {
+        if let Some(tuple) = tuple {
+            return self.api_tuple(tuple);
+        }
+        let (local_address, local_port) = self.local_address(socket);
+        TransportTuple::LocalOnly { local_address, local_port, protocol: Protocol::Udp }
+    }
+
+    /// A path in the words of the API.
+    pub(super) fn api_tuple(&self, tuple: Tuple) -> TransportTuple {
+        let (local_address, local_port) = self.local_address(tuple.socket);
+        TransportTuple::WithRemote {
+            local_address,
+            local_port,
+            remote_ip: tuple.remote.ip(),
+            remote_port: tuple.remote.port(),
+            protocol: self.get(tuple.socket).map_or(Protocol::Udp, |socket| socket.listen.protocol),
+        }
+    }
+
+    /// What the remote side is told of a socket's address, and its port.
+    fn local_address(&self, socket: SocketId) -> (String, u16) {
+        let socket = self.get(socket);
+        let port = socket.and_then(|s| s.local).map_or(0, |local| local.port());
+        (socket.map_or_else(String::new, |s| advertised(&s.listen)), port)
+    }
+}
+
+/// The address that remote sides are told.
+pub(super) fn advertised(listen: &ListenInfo) -> String {
+    listen.announced_address.clone().unwrap_or_else(|| listen.ip.to_string())
+}
+
+impl Worker {
+    /// Checks listen infos before any socket is opened.
+    pub(super) fn check_listen_infos(infos: &[ListenInfo]) -> Result<(), RequestError> {
+        if infos.is_empty() {
+            return Err(RequestError::Invalid("listenInfos is empty".to_owned()));
+        }
+        for info in infos {
+            if let Some(range) = &info.port_range
+                && range.is_empty()
+            {
+                let text = format!("portRange {}-{} is empty", range.start(), range.end());
+                return Err(RequestError::Invalid(text));
+            }
+        }
+        Ok(())
+    }
+
+    /// Opens a UDP socket or a TCP listener.
+    pub(super) fn open_socket(&mut self, owner: &SocketOwner, info: &ListenInfo) -> SocketId {
+        let (id, command) = self.sockets.open(owner.clone(), info.clone());
+        self.outputs.push_back(Output::Socket(command));
+        id
+    }
+
+    /// Opens the pipe that came with the request.
+    pub(super) fn open_pipe(&mut self, owner: &SocketOwner, info: &ListenInfo) -> SocketId {
+        let (id, command) = self.sockets.open_pipe(owner.clone(), info.clone());
+        self.outputs.push_back(Output::Socket(command));
+        id
+    }
+
+    /// Closes a socket; a listener with the streams that it accepted and that are no transport's yet.
+    pub(super) fn close_socket(&mut self, id: SocketId) {
+        let Some(socket) = self.sockets.remove(id) else { return };
+        self.outputs.push_back(Output::Socket(SocketCommand::Close(id)));
+        match socket.kind {
+            SocketKind::Udp => {}
+            SocketKind::TcpListener(accepted) => {
+                for stream in accepted.streams() {
+                    self.close_socket(stream);
+                }
+            }
+            SocketKind::TcpStream(stream) => self.forget_stream(id, stream),
+        }
+    }
+
+    pub(super) fn on_socket_bound(
+        &mut self,
+        now: std::time::Instant,
+        id: SocketId,
+        result: Result<SocketAddr, String>,
+    ) {
+        let Some(socket) = self.sockets.table.get_mut(&id) else { return };
+        let owner = socket.owner.clone();
+        match result {
+            Ok(local) => {
+                socket.local = Some(local);
+                self.on_owner_progress(&owner);
+            }
+            Err(reason) => self.on_owner_failure(now, &owner, reason),
+        }
+    }
+
+    fn on_owner_progress(&mut self, owner: &SocketOwner) {
+        match owner {
+            SocketOwner::WebRtcServer(id) => {
+                let Some(server) = self.servers.get_mut(id) else { return };
+                if let Some(request) = one_bound(&mut server.pending) {
+                    self.outputs.push_back(Output::Response(request, Ok(Response::Done)));
+                }
+            }
+            SocketOwner::Transport(key) => {
+                let Some(pending) = self.pending_transports.get_mut(key) else { return };
+                pending.unbound -= 1;
+                if pending.unbound == 0 {
+                    let request = pending.request;
+                    self.pending_transports.remove(key);
+                    self.finish_transport(*key, request);
+                }
+            }
+        }
+    }
+
+    fn on_owner_failure(&mut self, now: std::time::Instant, owner: &SocketOwner, reason: String) {
+        let request = match owner {
+            SocketOwner::WebRtcServer(id) => {
+                let request = self.servers.get(id).and_then(|server| server.pending).map(|p| p.request);
+                self.close_server(now, id);
+                request
+            }
+            SocketOwner::Transport(key) => {
+                let request = self.pending_transports.remove(key).map(|p| p.request);
+                self.close_transport(now, *key);
+                request
+            }
+        };
+        if let Some(request) = request {
+            self.outputs.push_back(Output::Response(request, Err(RequestError::Failed(reason))));
+        }
+    }
+}
+
+/// Counts a bound socket; the request once all are.
+fn one_bound(pending: &mut Option<Pending>) -> Option<RequestId> {
+    let waiting = pending.as_mut()?;
+    waiting.unbound -= 1;
+    if waiting.unbound > 0 {
+        return None;
+    }
+    pending.take().map(|done| done.request)
+}

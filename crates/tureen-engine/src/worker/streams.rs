@@ -1,0 +1,230 @@
+//! TCP streams: whom a listener lets in, and for how long without a connectivity check.
+
+use std::collections::VecDeque;
+use std::net::{IpAddr, Ipv6Addr, SocketAddr};
+use std::time::{Duration, Instant};
+use tureen_rtc::log;
+
+use hashbrown::{HashMap, HashSet};
+
+use super::sockets::{Socket, SocketKind};
+use super::{Timer, Worker};
+use crate::keys::TransportKey;
+use crate::transport::link::Path;
+use tureen_rtc::tuple::{SocketId, Tuple};
+use tureen_types::rtp_parameters::MediaKind;
+
+/// A stream must belong to a transport, by a valid connectivity check, this long after it was accepted.
+const CHECK_TIMEOUT: Duration = Duration::from_secs(10);
+
+/// What a listener has accepted.
+#[derive(Debug, Default)]
+pub(super) struct Accepted {
+    streams: HashSet<SocketId>,
+    /// How many streams of a remote network no transport has yet.
+    unchecked: HashMap<IpAddr, usize>,
+    /// Those streams, the oldest first.
+    waiting: VecDeque<SocketId>,
+}
+
+/// A stream.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Stream {
+    listener: SocketId,
+    remote: SocketAddr,
+    /// ICE has validated it.
+    checked: bool,
+}
+
+impl Accepted {
+    pub(super) fn streams(&self) -> impl Iterator<Item = SocketId> {
+        self.streams.iter().copied()
+    }
+
+    fn on_checked(&mut self, remote: IpAddr) {
+        let network = network(remote);
+        if let Some(count) = self.unchecked.get_mut(&network) {
+            *count -= 1;
+            if *count == 0 {
+                self.unchecked.remove(&network);
+            }
+        }
+    }
+}
+
+/// What counts as one remote side: an IPv4 address, or the 64 bits of an IPv6 address that a subscriber does not choose.
+fn network(remote: IpAddr) -> IpAddr {
+    match remote.to_canonical() {
+        IpAddr::V6(address) => Ipv6Addr::from(u128::from(address) >> 64 << 64).into(),
+        address => address,
+    }
+}
+
+impl Worker {
+    /// Somebody has connected to a TCP listener. Returns the stream's name, or `None` if it is to be closed at once: the
+    /// listener is gone, or has as many streams as [`Limits`](super::Limits) allows, in all or of that address.
+    pub fn handle_stream_opened(
+        &mut self,
+        now: Instant,
+        listener: SocketId,
+        remote: SocketAddr,
+    ) -> Option<SocketId> {
+        let id = self.sockets.new_id();
+        let limits = self.limits;
+        let socket = self.sockets.get_mut(listener)?;
+        let SocketKind::TcpListener(accepted) = &mut socket.kind else { return None };
+        let unchecked = accepted.unchecked.get(&network(remote.ip())).copied().unwrap_or(0);
+        if accepted.streams.len() >= limits.streams_per_listener
+            || unchecked >= limits.unchecked_streams_per_address
+        {
+            tracing::debug!(target: log::ICE, %remote, streams = accepted.streams.len(), unchecked, "TCP connection refused");
+            return None;
+        }
+        accepted.streams.insert(id);
+        accepted.unchecked.insert(network(remote.ip()), unchecked + 1);
+        accepted.waiting.push_back(id);
+        let kind = SocketKind::TcpStream(Stream { listener, remote, checked: false });
+        let (owner, listen, local) = (socket.owner.clone(), socket.listen.clone(), socket.local);
+        self.sockets.insert(id, Socket { owner, listen, local, kind });
+        self.timers.arm(Timer::Stream(id), now + CHECK_TIMEOUT);
+        self.evict_unchecked(listener);
+        Some(id)
+    }
+
+    /// Closes the oldest streams that have not been checked, as long as there are too many of them on a listener. A client
+    /// sends its first check at once, so that those are not of clients.
+    fn evict_unchecked(&mut self, listener: SocketId) {
+        loop {
+            let Some(SocketKind::TcpListener(accepted)) = self.sockets.get_mut(listener).map(|s| &mut s.kind)
+            else {
+                return;
+            };
+            if accepted.waiting.len() <= self.limits.unchecked_streams_per_listener {
+                return;
+            }
+            let Some(oldest) = accepted.waiting.pop_front() else { return };
+            self.close_socket(oldest);
+        }
+    }
+
+    /// A TCP stream has ended.
+    pub fn handle_stream_closed(&mut self, now: Instant, id: SocketId) {
+        let Some(Socket { kind: SocketKind::TcpStream(stream), .. }) = self.sockets.get(id) else { return };
+        let stream = *stream;
+        self.sockets.remove(id);
+        self.forget_stream(id, stream);
+        let tuple = Tuple { socket: id, remote: stream.remote };
+        let Some(&key) = self.tuples.get(&tuple) else { return };
+        if self.transports.get(key).is_some_and(|t| t.rtp_path() == Some(Path::Network(tuple))) {
+            self.forget_backlog(now, key);
+        }
+        if let Some(link) = self.transports.get_mut(key).and_then(|t| t.link.webrtc_mut()) {
+            link.ice.remove_tuple(now, &tuple);
+        }
+        self.drain_ice(now, key);
+    }
+
+    /// What waits to be sent by a TCP stream is late, or all of it was sent. Until it is, its transport's video waits, so that
+    /// nothing comes late that could not be of use any more, and audio has room; then it goes on with a key frame.
+    pub fn handle_stream_backlog(&mut self, now: Instant, id: SocketId, late: bool) {
+        let Some(Socket { kind: SocketKind::TcpStream(stream), .. }) = self.sockets.get(id) else { return };
+        let tuple = Tuple { socket: id, remote: stream.remote };
+        let Some(&key) = self.tuples.get(&tuple) else { return };
+        let Some(transport) = self.transports.get_mut(key) else { return };
+        if transport.rtp_path() != Some(Path::Network(tuple)) {
+            return;
+        }
+        tracing::debug!(target: log::ICE, transport = %transport.id, remote = %tuple.remote, late, "backlog of a TCP stream");
+        transport.backlog.get_or_insert_default().on_stream(now, late);
+        self.arm_backlog(key);
+    }
+
+    /// By feedback packets wait so long on the way. Matters on TCP streams, where none is lost for it.
+    pub(super) fn on_queue_delay(&mut self, now: Instant, key: TransportKey, queue: Duration) {
+        let Some(transport) = self.transports.get_mut(key) else { return };
+        let Some(Path::Network(tuple)) = transport.rtp_path() else { return };
+        let socket = self.sockets.get(tuple.socket);
+        if !socket.is_some_and(|socket| matches!(socket.kind, SocketKind::TcpStream(_))) {
+            return;
+        }
+        transport.backlog.get_or_insert_default().on_queue(now, queue);
+        self.arm_backlog(key);
+    }
+
+    pub(super) fn on_backlog_timer(&mut self, now: Instant, key: TransportKey) {
+        let backlog = self.transports.get_mut(key).and_then(|transport| transport.backlog.as_mut());
+        if backlog.is_some_and(|backlog| backlog.handle_timeout(now)) {
+            self.restart_video(now, key);
+        } else {
+            self.arm_backlog(key);
+        }
+    }
+
+    /// The path is another one now, or none.
+    pub(super) fn forget_backlog(&mut self, now: Instant, key: TransportKey) {
+        let Some(backlog) = self.transports.get_mut(key).and_then(|t| t.backlog.take()) else { return };
+        self.timers.disarm(Timer::Backlog(key));
+        if backlog.holds() {
+            self.restart_video(now, key);
+        }
+    }
+
+    fn restart_video(&mut self, now: Instant, key: TransportKey) {
+        let consumers = self.transports.get(key).map(|transport| transport.consumers.clone());
+        for consumer in consumers.unwrap_or_default() {
+            if self.consumers.get(consumer).is_some_and(|consumer| consumer.kind == MediaKind::Video) {
+                self.start_consumer(now, consumer);
+            }
+        }
+    }
+
+    fn arm_backlog(&mut self, key: TransportKey) {
+        let backlog = self.transports.get(key).and_then(|transport| transport.backlog.as_ref());
+        match backlog.and_then(|backlog| backlog.poll_timeout()) {
+            Some(at) => self.timers.arm(Timer::Backlog(key), at),
+            None => self.timers.disarm(Timer::Backlog(key)),
+        }
+    }
+
+    /// A connectivity check has made this path a transport's. Does nothing to UDP sockets.
+    pub(super) fn on_path_checked(&mut self, tuple: Tuple) {
+        let Some(SocketKind::TcpStream(stream)) = self.sockets.get_mut(tuple.socket).map(|s| &mut s.kind)
+        else {
+            return;
+        };
+        if std::mem::replace(&mut stream.checked, true) {
+            return;
+        }
+        let (listener, remote) = (stream.listener, stream.remote.ip());
+        self.timers.disarm(Timer::Stream(tuple.socket));
+        if let Some(SocketKind::TcpListener(accepted)) = self.sockets.get_mut(listener).map(|s| &mut s.kind) {
+            accepted.on_checked(remote);
+            accepted.waiting.retain(|&waiting| waiting != tuple.socket);
+        }
+    }
+
+    /// A path is no transport's any more. A TCP stream is closed then: it could not become another's.
+    pub(super) fn on_path_removed(&mut self, tuple: Tuple) {
+        let socket = self.sockets.get(tuple.socket);
+        if socket.is_some_and(|socket| matches!(socket.kind, SocketKind::TcpStream(_))) {
+            self.close_socket(tuple.socket);
+        }
+    }
+
+    pub(super) fn on_stream_timer(&mut self, id: SocketId) {
+        self.close_socket(id);
+    }
+
+    /// Takes a stream off its listener's books.
+    pub(super) fn forget_stream(&mut self, id: SocketId, stream: Stream) {
+        self.timers.disarm(Timer::Stream(id));
+        let listener = self.sockets.get_mut(stream.listener).map(|socket| &mut socket.kind);
+        if let Some(SocketKind::TcpListener(accepted)) = listener {
+            accepted.streams.remove(&id);
+            if !stream.checked {
+                accepted.on_checked(stream.remote.ip());
+                accepted.waiting.retain(|&waiting| waiting != id);
+            }
+        }
+    }
+}

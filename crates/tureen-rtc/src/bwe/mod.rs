@@ -1,0 +1,601 @@
+//! Congestion control of the sending side: how much a transport may send, sans-IO.
+//!
+//! A [`CongestionController`] is told of every packet that leaves ([`CongestionController::start_run`]) and of what
+//! the remote side says of them ([`CongestionController::on_feedback`]), and answers with a [target
+//! bitrate](CongestionController::target), with [probes](CongestionController::poll_probe) to send, and with how much of a
+//! burst may [leave at once](CongestionController::allowance).
+//!
+//! ```text
+//!  sent ──► history ─┐
+//!                    ├─► arrivals ─► throughput ──────────────┬──────────────┐
+//!  feedback ─────────┘      │                                 ▼              ▼
+//!                           ├──► inter_arrival ─► trendline ─► aimd ─┐   loss_based ◄─ missing
+//!                           └──► probe (measure) ───────────────────►┤       │
+//!                                                                    ▼       ▼
+//!  REMB, reports ─► reports ──────────────────────────────────────► target = the least
+//!                                                                    │
+//!  alr (sends little?), desired ─► probe_policy ─► probe (send)      └─► pacer, allocation
+//! ```
+//!
+//! The method is Google Congestion Control (draft-ietf-rmcat-gcc-02) as libwebrtc has it today: trendline filter, robust
+//! throughput, `LossBasedBweV2`, probing. It differs where an SFU does: it can't make more media than it gets, so it also
+//! probes while consumers want more than the estimate, even if the estimate is used ([`probe_policy`]); media that is sent
+//! during a probe counts as part of it, so that less padding is needed; packets are paced only where the path would have
+//! to queue them ([`pacer`]), so that runs of packets stay together; and a queue that is left standing after an overuse is
+//! drained ([`delay_based`]), which a trend alone never asks for.
+//!
+//! The other way round, [`receive_side`] tells senders without transport-wide feedback what they may send.
+
+pub mod aimd;
+pub mod alr;
+mod budget;
+pub mod delay_based;
+pub mod history;
+pub mod inter_arrival;
+pub mod loss_based;
+pub mod pacer;
+pub mod probe;
+pub mod probe_policy;
+pub mod queue_delay;
+pub mod receive_side;
+pub mod reports;
+pub mod throughput;
+pub mod trendline;
+
+use std::time::{Duration, Instant};
+
+pub use self::budget::Budget;
+use crate::units::Bitrate;
+use crate::wire::rtcp::TransportCc;
+use alr::AlrDetector;
+use delay_based::DelayBased;
+use history::{Missing, Report, SentHistory};
+use loss_based::{LossBased, LossState};
+use pacer::Pacer;
+use probe::{ProbeShot, Probed, Prober};
+use probe_policy::{Limit, ProbePolicy, Requests};
+use reports::ReportBased;
+use throughput::Throughput;
+use trendline::Usage;
+
+/// Microseconds since the controller was made or, for times of arrival, on the remote side's clock: those are only
+/// compared with each other.
+pub type Micros = i64;
+
+/// How often the controller wants to be called without anything happening.
+const TICK: Micros = 100_000;
+/// A probe does not lower the estimate below this part of what is delivered.
+const PROBE_FLOOR: f64 = 0.85;
+/// No more than what jitter makes of an empty queue.
+const SHORT_QUEUE: Micros = 40_000;
+/// How long it takes until the first probes tell something of the path, and what is begun with until then, by the initial
+/// estimate: less than what they ask for.
+const START: Micros = 1_000_000;
+const OVER_INITIAL: f64 = 2.5;
+/// Queues that lose what exceeds them are seldom longer.
+const LONG_QUEUE: Micros = 300_000;
+/// Round trips above this mean full queues: the target falls by a fifth each second.
+const MAX_RTT: Micros = 3_000_000;
+const RTT_BACKOFF: f64 = 0.8;
+const RTT_BACKOFF_INTERVAL: Micros = 1_000_000;
+/// What feedback has told of queues and losses holds for so long.
+const FEEDBACK_LIFETIME: Micros = 2_000_000;
+/// A receiver report that comes so long after a packet tells of it.
+const REPORTED: Micros = 2_000_000;
+
+/// Bounds of the target.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct BweConfig {
+    /// Where the target starts. Higher wastes less time on fast links and makes a queue on slow ones.
+    pub initial: Bitrate,
+    /// The least that the target falls to, whatever the path says.
+    pub min: Bitrate,
+    /// The most that it rises to, which also bounds probes.
+    pub max: Bitrate,
+    /// Bytes below RTP that each packet takes on the link: 28 for UDP over IPv4.
+    pub overhead: u32,
+}
+
+impl Default for BweConfig {
+    /// mediasoup's: 600 kbit/s between 5 kbit/s and 1 Gbit/s.
+    fn default() -> Self {
+        Self { initial: Bitrate::kbps(600), min: Bitrate::kbps(5), max: Bitrate::mbps(1000), overhead: 28 }
+    }
+}
+
+/// Congestion control of one transport. See the [module documentation](self). What each run touches comes first.
+#[derive(Debug)]
+#[repr(C)]
+pub struct CongestionController {
+    config: BweConfig,
+    epoch: Instant,
+    rtt: Option<Micros>,
+    history: SentHistory,
+    alr: AlrDetector,
+    pacer: Pacer,
+    prober: Prober,
+    backoff: RttBackoff,
+    report: Report,
+    throughput: Throughput,
+    delay_based: DelayBased,
+    loss_based: LossBased,
+    reports: ReportBased,
+    policy: ProbePolicy,
+    target: Bitrate,
+    /// Whether transport-wide feedback decides: it came, and did not end while reports still come.
+    has_feedback: bool,
+    /// Since when probes are allowed.
+    began_at: Option<Micros>,
+    next_tick: Micros,
+}
+
+/// Lowers the target while round trips are far too long, as far as feedback tells, or would have to. Where none ever came,
+/// none is missed.
+#[derive(Debug, Default)]
+#[repr(C)]
+struct RttBackoff {
+    /// When the first packet left that feedback is to name and that was sent after the last feedback.
+    unanswered_since: Option<Micros>,
+    /// When the last one left.
+    last_numbered: Micros,
+    heard_at: Option<Micros>,
+    rtt: Micros,
+    lowered_at: Micros,
+    cap: Option<Bitrate>,
+}
+
+/// Packets that leave together. What they have in common is done once, by [`finish`](Self::finish).
+#[derive(Debug)]
+pub struct SentRun<'a> {
+    controller: &'a mut CongestionController,
+    now: Micros,
+    tracked: bool,
+    /// Whether feedback is to name one of its packets.
+    numbered: bool,
+    bytes: u64,
+}
+
+impl SentRun<'_> {
+    /// A packet of `size` bytes, tag included, leaves with this transport-wide sequence number, or with none. A few
+    /// nanoseconds.
+    #[inline]
+    pub fn on_packet(&mut self, seq: Option<u16>, size: usize) {
+        let controller = &mut *self.controller;
+        let size = size as u32 + controller.config.overhead;
+        self.bytes += u64::from(size);
+        let Some(seq) = seq.filter(|_| self.tracked) else {
+            controller.history.record_untracked(self.now, size);
+            return;
+        };
+        self.numbered = true;
+        let probe = controller.prober.current_id();
+        controller.history.record(self.now, seq, size, probe);
+        if probe != 0 {
+            controller.prober.on_sent(self.now, size);
+        }
+    }
+
+    /// All of it has left.
+    pub fn finish(self) {
+        let Self { controller, now, bytes, numbered, .. } = self;
+        controller.alr.on_sent(now, bytes);
+        controller.pacer.on_sent(now, bytes, controller.alr.limited_since().is_none());
+        if numbered {
+            controller.backoff.on_sent(now);
+        }
+    }
+}
+
+impl CongestionController {
+    /// A controller for a transport over which media can flow from now on.
+    pub fn new(now: Instant, config: BweConfig) -> Self {
+        let config = config.normalized();
+        let mut controller = Self {
+            epoch: now,
+            config,
+            history: SentHistory::new(),
+            report: Report::default(),
+            throughput: Throughput::default(),
+            delay_based: DelayBased::new(config.initial, config.min),
+            loss_based: LossBased::new(config.min, config.max),
+            reports: ReportBased::new(config.initial),
+            alr: AlrDetector::default(),
+            policy: ProbePolicy::new(config.initial, config.max),
+            prober: Prober::default(),
+            pacer: Pacer::new(config.initial),
+            target: config.initial,
+            has_feedback: false,
+            began_at: None,
+            rtt: None,
+            backoff: RttBackoff::default(),
+            next_tick: TICK,
+        };
+        controller.alr.set_estimate(config.initial);
+        controller
+    }
+
+    /// How much may be sent in all, including overhead below RTP.
+    pub fn target(&self) -> Bitrate {
+        self.target
+    }
+
+    /// What there is to share among consumers.
+    pub fn budget(&self, now: Instant) -> Budget {
+        let now = self.micros(now);
+        let trial = self.trial(now);
+        if !self.has_feedback {
+            let carries = self.start(now).min(self.bound(now)).max(self.target);
+            return Budget { carries, trial, ..Budget::lasting(self.target) };
+        }
+        let bound = self.bound(now);
+        let carries = self.delay_based.carries(now).max(self.start(now));
+        Budget {
+            target: self.target,
+            carries: carries.min(bound).max(self.target),
+            draining: self.delay_based.draining(now).map(|draining| draining.min(bound)),
+            trial,
+        }
+    }
+
+    /// What the path delivers, if enough was sent to know.
+    pub fn delivered(&self) -> Option<Bitrate> {
+        self.throughput.bitrate()
+    }
+
+    /// Average loss of the last seconds, 0 to 1.
+    pub fn loss(&self) -> f64 {
+        self.loss_based.average_loss()
+    }
+
+    /// Round trip time, as transport-wide feedback or else reports tell it.
+    pub fn rtt(&self) -> Option<Duration> {
+        self.rtt.map(|rtt| Duration::from_micros(rtt as u64))
+    }
+
+    /// Whether packets seem to wait for nothing on the path, so that what it loses, it loses by chance. Only transport-wide
+    /// feedback tells.
+    pub fn has_room(&self) -> bool {
+        self.has_feedback
+            && self.delay_based.usage() == Usage::Normal
+            && self.delay_based.queue_delay() <= SHORT_QUEUE
+            && self.backoff.cap.is_none()
+    }
+
+    /// How long packets wait on the path, if that is longer than queues usually are that lose what exceeds them.
+    pub fn long_queue(&self) -> Option<Duration> {
+        let queue = self.delay_based.queue_delay();
+        (queue > LONG_QUEUE).then(|| Duration::from_micros(queue as u64))
+    }
+
+    /// Packets that the last transport-wide feedback told to be missing, for the first time.
+    pub fn missing(&self) -> &[Missing] {
+        &self.report.missing
+    }
+
+    /// Allows probes: the first ones go out as soon as something is wanted. Call it when media can flow.
+    pub fn start_probing(&mut self, now: Instant) {
+        let now = self.micros(now);
+        self.began_at.get_or_insert(now);
+        let requests = self.policy.start(now);
+        self.request_probes(now, requests);
+    }
+
+    /// Sets the bounds; zero is none.
+    pub fn set_limits(&mut self, now: Instant, min: Bitrate, max: Bitrate) {
+        let now = self.micros(now);
+        self.config = BweConfig { min, max, ..self.config }.normalized();
+        let BweConfig { min, max, .. } = self.config;
+        self.delay_based.set_min(min);
+        self.loss_based.set_limits(min, max);
+        let requests = self.policy.set_max(now, max);
+        self.request_probes(now, requests);
+        self.update_target(now);
+    }
+
+    /// Sets what consumers want in all: probes look for that, and not for much more.
+    pub fn set_desired(&mut self, now: Instant, desired: Bitrate) {
+        let now = self.micros(now);
+        let requests = self.policy.set_desired(now, desired);
+        self.request_probes(now, requests);
+    }
+
+    /// A run of packets leaves now: tell it of each of them. `tracked`: transport-wide feedback will name them.
+    #[inline]
+    pub fn start_run(&mut self, now: Instant, tracked: bool) -> SentRun<'_> {
+        SentRun { now: self.micros(now), tracked, numbered: false, bytes: 0, controller: self }
+    }
+
+    /// Transport-wide feedback. True when the target changed.
+    pub fn on_feedback(&mut self, now: Instant, feedback: &TransportCc<'_>) -> bool {
+        let now = self.micros(now);
+        let mut report = std::mem::take(&mut self.report);
+        self.history.resolve(feedback, &mut report);
+        let changed = !report.is_empty() && self.on_report(now, &report);
+        self.report = report;
+        changed
+    }
+
+    /// What the receiver says it could take; zero is no bound. True when the target changed.
+    pub fn on_remb(&mut self, now: Instant, bitrate: Bitrate) -> bool {
+        let now = self.micros(now);
+        self.reports.on_remb(now, bitrate);
+        self.reports.update(now, self.config.min, self.config.max);
+        self.update_target(now)
+    }
+
+    /// A round trip time of a receiver report; transport-wide feedback knows better.
+    pub fn on_rtt(&mut self, rtt: Duration) {
+        let rtt = rtt.as_micros() as Micros;
+        self.reports.set_rtt(rtt);
+        if !self.has_feedback {
+            self.rtt = Some(rtt);
+        }
+    }
+
+    /// What receiver reports say of the packets since the last ones.
+    pub fn on_loss_report(&mut self, now: Instant, lost: u64, expected: u64) {
+        let now = self.micros(now);
+        self.reports.on_loss(now, lost, expected);
+    }
+
+    /// When [`Self::handle_timeout`] or [`Self::poll_probe`] should be called next.
+    pub fn poll_timeout(&self) -> Instant {
+        let next = self.prober.next_shot().map_or(self.next_tick, |shot| shot.min(self.next_tick));
+        self.epoch + Duration::from_micros(next.max(0) as u64)
+    }
+
+    /// Time passed. True when the target changed.
+    pub fn handle_timeout(&mut self, now: Instant) -> bool {
+        let now = self.micros(now);
+        if now < self.next_tick {
+            return false;
+        }
+        self.next_tick = now + TICK;
+        self.reports.update(now, self.config.min, self.config.max);
+        let changed = self.update_target(now);
+        let limited_since = self.alr.limited_since().filter(|_| self.has_feedback);
+        let requests = self.policy.poll(now, limited_since);
+        self.request_probes(now, requests);
+        changed
+    }
+
+    /// What is to be sent now to probe the path, if anything: send it at once, then ask again.
+    pub fn poll_probe(&mut self, now: Instant) -> Option<ProbeShot> {
+        let now = self.micros(now);
+        self.prober.poll(now)
+    }
+
+    /// Whether probes are sent or wait.
+    pub fn is_probing(&self) -> bool {
+        self.prober.is_busy()
+    }
+
+    /// The bounds.
+    pub fn config(&self) -> &BweConfig {
+        &self.config
+    }
+
+    /// Forgets the probes that were not sent: nothing can be.
+    pub fn cancel_probes(&mut self) {
+        self.prober.cancel();
+    }
+
+    /// How many bytes may be sent now. Audio and retransmissions need not ask.
+    pub fn allowance(&mut self, now: Instant) -> usize {
+        let now = self.micros(now);
+        self.pacer.allowance(now)
+    }
+
+    /// When there is allowance for a burst again.
+    pub fn next_burst(&mut self, now: Instant) -> Instant {
+        let now = self.micros(now);
+        self.epoch + Duration::from_micros(self.pacer.next_burst(now).max(0) as u64)
+    }
+
+    fn on_report(&mut self, now: Micros, report: &Report) -> bool {
+        self.has_feedback = true;
+        self.measure_rtt(now, report);
+        let limited = self.alr.limited_since().is_some();
+        self.throughput.on_arrivals(&report.arrivals);
+        let delivered = self.throughput.bitrate();
+        let measured = self.prober.on_arrivals(&report.arrivals);
+        if let Some(measured) = measured {
+            self.loss_based.on_probe(now, measured.bitrate);
+        }
+        let probed = measured.and_then(|probed| self.judge(probed, delivered));
+        let outcome = self.delay_based.on_arrivals(now, &report.arrivals, &self.throughput, probed, limited);
+        if outcome.decreased {
+            self.loss_based.on_overuse(now);
+        }
+        let delay_based = self.delay_based.estimate();
+        self.loss_based.on_feedback(&report.arrivals, &report.missing, delivered, delay_based, limited);
+        let changed = self.update_target(now);
+        if outcome.recovered {
+            let requests = self.policy.on_recovered(now);
+            self.request_probes(now, requests);
+        }
+        changed
+    }
+
+    /// The estimate that follows from a probe, if one does. Small probes are usual where consumers want little: that one
+    /// got through says nothing against a higher estimate.
+    fn judge(&self, probed: Probed, delivered: Option<Bitrate>) -> Option<Bitrate> {
+        let estimate = self.delay_based.estimate();
+        if probed.bitrate >= estimate {
+            return Some(probed.bitrate);
+        }
+        let floor = delivered.map_or(Bitrate::ZERO, |delivered| delivered * PROBE_FLOOR);
+        probed.saturated.then(|| probed.bitrate.max(floor.min(estimate)))
+    }
+
+    /// The shortest time from sending to feedback, without what packets waited for others to be reported with them.
+    fn measure_rtt(&mut self, now: Micros, report: &Report) {
+        let Some(last) = report.arrivals.last() else { return };
+        let waited = |at: Micros| last.received_at - at;
+        let rtts = report.arrivals.iter().map(|a| now - a.sent_at - waited(a.received_at));
+        if let Some(rtt) = rtts.min() {
+            let rtt = rtt.max(0);
+            self.rtt = Some(self.rtt.filter(|_| self.has_feedback).map_or(rtt, |old| old + (rtt - old) / 8));
+            self.delay_based.set_rtt(self.rtt.unwrap_or(rtt));
+            self.backoff.on_measured(now, rtt);
+        }
+    }
+
+    /// The target is the least of what the parts say. True when it changed.
+    fn update_target(&mut self, now: Micros) -> bool {
+        if self.has_feedback && self.reports_replace_feedback() {
+            self.has_feedback = false;
+            self.backoff = RttBackoff::default();
+            self.reports.restart(self.target);
+        }
+        let estimate = match self.has_feedback {
+            true => self.delay_based.estimate(),
+            false => self.reports.estimate(now),
+        };
+        let congested = self.backoff.update(now, self.target);
+        let target = estimate.min(self.bound(now)).max(self.config.min);
+        let changed = target != self.target;
+        self.target = target;
+        if changed {
+            self.alr.set_estimate(target);
+        }
+        // What arrives anyway need not be spread further.
+        self.pacer.set_estimate(target.max(self.throughput.bitrate().unwrap_or(target)));
+        let limit = if congested { Limit::Congestion } else { self.heard_limit(now) };
+        let requests = self.policy.on_estimate(now, target, limit);
+        self.request_probes(now, requests);
+        changed
+    }
+
+    /// What limits the estimate by recent feedback. What older feedback told of queues and losses would forbid the very
+    /// probes that could tell otherwise.
+    fn heard_limit(&self, now: Micros) -> Limit {
+        let fresh = self.hears(now);
+        match (self.delay_based.usage(), self.loss_based.state()) {
+            (Usage::Over | Usage::Under, _) | (_, LossState::Decreasing) if fresh => Limit::Congestion,
+            (_, LossState::Increasing | LossState::Decreasing) => Limit::Loss,
+            (_, LossState::DelayBased) => Limit::None,
+        }
+    }
+
+    /// Whether feedback is recent.
+    fn hears(&self, now: Micros) -> bool {
+        self.backoff.heard_at.is_some_and(|at| now - at <= FEEDBACK_LIFETIME)
+    }
+
+    /// Whether feedback is missed while receiver reports tell that packets arrive which it had to name: its sender has
+    /// stopped to send any, and nothing follows from its absence.
+    fn reports_replace_feedback(&self) -> bool {
+        let Some(since) = self.backoff.unanswered_since else { return false };
+        let heard = self.reports.heard_at().is_some_and(|at| at - since >= REPORTED);
+        heard && self.backoff.silence() > MAX_RTT
+    }
+
+    /// What may be begun with while nothing is known of the path, neither good nor bad: the first probes go further, and a
+    /// consumer that began with less would need another key frame a moment later, when they have come back.
+    fn start(&self, now: Micros) -> Bitrate {
+        let begins = self.began_at.is_none_or(|at| now - at < START);
+        let known = self.delay_based.has_decreased()
+            || self.reports.is_lossy(now)
+            || self.reports.remb(now).is_some();
+        match begins && !known && self.heard_limit(now) == Limit::None {
+            true => self.config.initial * OVER_INITIAL,
+            false => Bitrate::ZERO,
+        }
+    }
+
+    /// What a single consumer may be given though the target is less: an estimate must not shut off the traffic that would
+    /// renew it, unless something recent says that the path can't carry it.
+    fn trial(&self, now: Micros) -> Bitrate {
+        let congested = match self.has_feedback {
+            true => {
+                self.hears(now) && (self.backoff.cap.is_some() || self.heard_limit(now) == Limit::Congestion)
+            }
+            false => self.reports.is_lossy(now),
+        };
+        match congested {
+            true => self.target,
+            false => self.reports.remb(now).unwrap_or(self.config.max).min(self.config.max).max(self.target),
+        }
+    }
+
+    /// What all but the delay allows.
+    fn bound(&self, now: Micros) -> Bitrate {
+        let max = self.config.max;
+        let bound = max.min(self.backoff.cap.unwrap_or(max));
+        if !self.has_feedback {
+            return bound;
+        }
+        bound.min(self.loss_based.estimate().unwrap_or(max)).min(self.reports.remb(now).unwrap_or(max))
+    }
+
+    fn request_probes(&mut self, now: Micros, requests: Requests) {
+        for rate in requests {
+            self.prober.request(now, rate);
+        }
+    }
+
+    #[inline]
+    fn micros(&self, now: Instant) -> Micros {
+        let time = now.saturating_duration_since(self.epoch);
+        time.as_secs() as Micros * 1_000_000 + Micros::from(time.subsec_micros())
+    }
+}
+
+impl BweConfig {
+    /// With bounds that make sense: a maximum of zero is none.
+    fn normalized(self) -> Self {
+        let default = Self::default();
+        let min = self.min.max(default.min);
+        let max = if self.max.is_zero() { default.max } else { self.max }.max(min);
+        Self { min, max, initial: self.initial.clamp(min, max), ..self }
+    }
+}
+
+impl RttBackoff {
+    /// A packet leaves that feedback is to name.
+    fn on_sent(&mut self, now: Micros) {
+        self.last_numbered = now;
+        self.unanswered_since.get_or_insert(now);
+    }
+
+    /// Feedback tells a round trip time.
+    fn on_measured(&mut self, now: Micros, rtt: Micros) {
+        self.rtt = rtt;
+        self.heard_at = Some(now);
+        self.unanswered_since = None;
+    }
+
+    /// For how long feedback has been missed: packets that have no number, or were never sent, are not answered by any.
+    fn silence(&self) -> Micros {
+        let since = self.unanswered_since.filter(|_| self.heard_at.is_some());
+        since.map_or(0, |since| (self.last_numbered - since).max(0))
+    }
+
+    /// Lowers the cap while the round trip is too long, counting the time for which feedback has been missed. True while
+    /// that is so.
+    fn update(&mut self, now: Micros, target: Bitrate) -> bool {
+        if now - self.last_numbered > MAX_RTT {
+            // Nothing more can be answered, so that what was known of the path would stay for ever.
+            (self.rtt, self.unanswered_since) = (0, None);
+        }
+        if self.rtt + self.silence() <= MAX_RTT {
+            self.cap = None;
+            return false;
+        }
+        if now - self.lowered_at >= RTT_BACKOFF_INTERVAL {
+            self.lowered_at = now;
+            self.cap = Some(target * RTT_BACKOFF);
+        }
+        true
+    }
+}
+
+/// Bytes in a time, which is not zero.
+fn rate(bytes: u64, time: Micros) -> Bitrate {
+    Bitrate::bps((u128::from(bytes) * 8_000_000 / time as u128) as u64)
+}
+
+#[cfg(test)]
+#[expect(clippy::disallowed_methods, reason = "tests may read the clock")]
+mod tests;

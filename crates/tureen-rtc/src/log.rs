@@ -1,0 +1,10 @@
+//! Targets of log lines: the topics of mediasoup's log tags, whatever module writes them.
+
+/// ICE and its connections.
+pub const ICE: &str = "tureen::ice";
+/// DTLS.
+pub const DTLS: &str = "tureen::dtls";
+/// RTP: packets, Producers, Consumers.
+pub const RTP: &str = "tureen::rtp";
+/// Data channels: associations and streams.
+pub const SCTP: &str = "tureen::sctp";

@@ -1,0 +1,10 @@
+//! What a receiver keeps of each RTP stream: reception, jitter, loss, what to ask for again, reports and feedback.
+
+mod jitter;
+mod nack_answers;
+pub mod nack_generator;
+pub mod reception;
+pub mod recv_stream;
+pub mod rtx_stream;
+pub mod score;
+pub mod twcc_receiver;

@@ -1,0 +1,16 @@
+//! Names of network paths.
+
+use std::net::SocketAddr;
+
+/// A local socket: a UDP socket, a TCP listener or one accepted TCP connection. Whoever drives the sockets names them.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct SocketId(pub u32);
+
+/// A network path: a local socket and a remote address (mediasoup's TransportTuple).
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub struct Tuple {
+    /// The local socket.
+    pub socket: SocketId,
+    /// The far end.
+    pub remote: SocketAddr,
+}

@@ -1,0 +1,77 @@
+//! Capability matching (ORTC): which codecs, header extensions and streams a router, a producer and a consumer use.
+//!
+//! Pure functions over [`crate`]. The engine calls none of them but the checks of parameters: the `tureen` library and
+//! the client's device do, and hand the engine final parameters. The order of events:
+//!
+//! 1. A router is made of media codecs: [`generate_router_rtp_capabilities`].
+//! 2. An endpoint produces: [`validate_rtp_parameters`], then [`get_producer_rtp_parameters_mapping`] gives what its
+//!    payload types and streams are called inside the router, and [`get_consumable_rtp_parameters`] what consumers may
+//!    choose from.
+//! 3. An endpoint consumes: [`validate_rtp_capabilities`], [`can_consume`], then [`get_consumer_rtp_parameters`], or
+//!    [`get_pipe_consumer_rtp_parameters`] towards another router.
+//!
+//! Names and rules are those of mediasoup 3.27 with these differences: H265 is a codec; H265 and AV1 profiles must
+//! match; the dependency descriptor header extension is forwarded to consumers; SSRCs come from the caller's random
+//! source.
+
+pub mod codec_match;
+pub mod h264_profile_level_id;
+pub mod supported_rtp_capabilities;
+
+mod consumable;
+mod consumer;
+mod producer_mapping;
+mod router_capabilities;
+mod validation;
+
+#[cfg(test)]
+mod browser_tests;
+#[cfg(test)]
+mod tests;
+
+pub use self::consumable::get_consumable_rtp_parameters;
+pub use self::consumer::{
+    ConsumerRtpParametersError, can_consume, disable_bwe_in_rtp_parameters, get_consumer_rtp_parameters,
+    get_pipe_consumer_rtp_parameters,
+};
+pub use self::producer_mapping::{
+    RtpMapping, RtpMappingCodec, RtpMappingEncoding, RtpParametersMappingError,
+    get_producer_rtp_parameters_mapping,
+};
+pub use self::router_capabilities::generate_router_rtp_capabilities;
+pub use self::validation::{
+    RtpCapabilitiesError, RtpParametersError, bounds, check_kind, check_rtp_capabilities,
+    check_rtp_parameters, validate_rtp_capabilities, validate_rtp_parameters,
+};
+
+use rand::{Rng, RngCore};
+
+use crate::rtp_parameters::{
+    RtpCapabilitiesFinalized, RtpCodecCapabilityFinalized, RtpCodecParametersParameters,
+    RtpCodecParametersParametersValue, RtpHeaderExtensionUri,
+};
+
+/// A random SSRC of nine digits, with room above it for a stream's other SSRCs.
+fn generate_ssrc(rng: &mut impl RngCore) -> u32 {
+    rng.random_range(100_000_000..1_000_000_000)
+}
+
+/// The payload type that an RTX codec repairs (RFC 4588 §8.6).
+fn associated_payload_type(parameters: &RtpCodecParametersParameters) -> Option<u8> {
+    match parameters.get("apt") {
+        Some(RtpCodecParametersParametersValue::Number(apt)) => u8::try_from(*apt).ok(),
+        _ => None,
+    }
+}
+
+/// The router's RTX codec for its media codec of `payload_type`.
+fn find_rtx_codec(caps: &RtpCapabilitiesFinalized, payload_type: u8) -> Option<&RtpCodecCapabilityFinalized> {
+    caps.codecs
+        .iter()
+        .find(|codec| codec.is_rtx() && associated_payload_type(codec.parameters()) == Some(payload_type))
+}
+
+/// Whether a header extension only serves bandwidth estimation.
+fn is_bwe_extension(uri: RtpHeaderExtensionUri) -> bool {
+    matches!(uri, RtpHeaderExtensionUri::AbsSendTime | RtpHeaderExtensionUri::TransportWideCcDraft01)
+}
