@@ -2,7 +2,11 @@
 
 use std::time::{Duration, Instant};
 
-use super::{Timer, Worker};
+use super::arena::Media;
+use super::out::Out;
+use super::paths::Paths;
+use super::timer::Timer;
+use super::{layers, reports, streams};
 use crate::allocator::{Candidate, share};
 use crate::api::{BweInfo, BweSource, RequestError, TransportEvent, TransportId};
 use crate::consumer::Consumer;
@@ -27,273 +31,279 @@ const OVERHEAD: f64 = 1.04;
 /// Timers are no finer.
 const MIN_WAIT: Duration = Duration::from_millis(1);
 
-impl Worker {
-    /// Gives a transport congestion control if media can flow and a consumer has negotiated something to learn from; a
-    /// new consumer joins it.
-    pub(super) fn may_control_sending(&mut self, now: Instant, key: TransportKey) {
-        let Some(transport) = self.transports.get(key) else { return };
-        if !transport.link.controls_congestion() || !transport.is_connected() {
-            return;
-        }
-        let consumers = transport.consumers.iter().filter_map(|&key| self.consumers.get(key));
-        let feedback = consumers.map(|consumer| Feedback::of(&consumer.rtp_parameters));
-        let feedback = feedback.fold(Feedback::default(), Feedback::with);
-        if !feedback.any() {
-            return;
-        }
-        let random = self.random();
-        let Some(transport) = self.transports.get_mut(key) else { return };
-        let limits = transport.bitrates;
-        let control = transport.send_control.get_or_insert_with(|| {
-            let default = BweConfig::default();
-            let initial = limits.initial_outgoing;
-            let config = BweConfig {
-                initial: if initial.is_zero() { default.initial } else { initial },
-                min: limits.min_outgoing,
-                max: limits.max_outgoing,
-                ..default
-            };
-            SendControl::new(now, config, feedback, random)
-        });
-        control.feedback = feedback;
-        for consumer in &transport.consumers {
-            if let Some(layers) = self.consumers.get_mut(*consumer).and_then(|c| c.layers.as_mut()) {
-                layers.allocate(true);
-            }
-        }
-        self.timers.arm(Timer::Congestion(key), now + MIN_WAIT);
+/// Gives a transport congestion control if media can flow and a consumer has negotiated something to learn from; a
+/// new consumer joins it.
+pub(super) fn may_control_sending(media: &mut Media, out: &mut Out, now: Instant, key: TransportKey) {
+    let Some(transport) = media.transports.get(key) else { return };
+    if !transport.link.controls_congestion() || !transport.is_connected() {
+        return;
     }
-
-    /// Media can't flow any more.
-    pub(super) fn pause_send_control(&mut self, key: TransportKey) {
-        self.timers.disarm(Timer::Congestion(key));
-        if let Some(control) = self.transports.get_mut(key).and_then(|t| t.send_control.as_mut()) {
-            control.clear();
-        }
+    let consumers = transport.consumers.iter().filter_map(|&key| media.consumers.get(key));
+    let feedback = consumers.map(|consumer| Feedback::of(&consumer.rtp_parameters));
+    let feedback = feedback.fold(Feedback::default(), Feedback::with);
+    if !feedback.any() {
+        return;
     }
-
-    pub(super) fn on_congestion_timer(&mut self, now: Instant, key: TransportKey) {
-        let Some(control) = self.send_control(key) else { return };
-        if control.controller.handle_timeout(now) {
-            self.on_target_changed(now, key);
-        }
-        let Some(control) = self.send_control(key) else { return };
-        let since_choice = control.chosen_at.map(|at| now.saturating_duration_since(at));
-        if since_choice.is_none_or(|time| time >= CHOICE_INTERVAL) {
-            self.allocate_layers(now, key);
-        }
-        let Some(transport) = self.transports.get_mut(key) else { return };
-        let Some(control) = &mut transport.send_control else { return };
-        if let Some(shot) = control.controller.poll_probe(now) {
-            control.probe_due = shot.bytes;
-        }
-        let has_copies = control.repairs.next_copy_at().is_some_and(|at| at <= now);
-        let is_due = control.probe_due > 0 || control.has_held() || has_copies;
-        if is_due {
-            self.egress.queue_transport(key, transport);
-        }
-        self.arm_congestion(now, key);
-    }
-
-    pub(super) fn on_transport_cc(&mut self, now: Instant, key: TransportKey, feedback: &TransportCc<'_>) {
-        let all = feedback.packet_status_count;
-        let Some(transport) = self.transports.get_mut(key) else { return };
-        transport.quality.loss_sent.add(all.into(), feedback.received().count());
-        let Some(control) = transport.send_control.as_mut().filter(|c| c.feedback.transport_cc) else {
-            return;
+    let random = out.random();
+    let Some(transport) = media.transports.get_mut(key) else { return };
+    let limits = transport.bitrates;
+    let control = transport.send_control.get_or_insert_with(|| {
+        let default = BweConfig::default();
+        let initial = limits.initial_outgoing;
+        let config = BweConfig {
+            initial: if initial.is_zero() { default.initial } else { initial },
+            min: limits.min_outgoing,
+            max: limits.max_outgoing,
+            ..default
         };
-        let changed = control.controller.on_feedback(now, feedback);
-        if let Some(queue) = control.controller.long_queue() {
-            self.on_queue_delay(now, key, queue);
+        SendControl::new(now, config, feedback, random)
+    });
+    control.feedback = feedback;
+    for consumer in &transport.consumers {
+        if let Some(layers) = media.consumers.get_mut(*consumer).and_then(|c| c.layers.as_mut()) {
+            layers.allocate(true);
         }
-        self.repair_missing(now, key);
-        if changed {
-            self.on_target_changed(now, key);
-        }
-        self.arm_congestion(now, key);
     }
+    out.timers.arm(Timer::Congestion(key), now + MIN_WAIT);
+}
 
-    /// Sends again what feedback told to be lost: by now it was asked for, or the request was lost.
-    fn repair_missing(&mut self, now: Instant, key: TransportKey) {
-        let Some(transport) = self.transports.get_mut(key) else { return };
-        let Some(control) = transport.send_control.as_mut().filter(|control| control.repairs_ahead()) else {
-            return;
+/// Media can't flow any more.
+pub(super) fn pause_send_control(media: &mut Media, out: &mut Out, key: TransportKey) {
+    out.timers.disarm(Timer::Congestion(key));
+    if let Some(control) = media.transports.get_mut(key).and_then(|t| t.send_control.as_mut()) {
+        control.clear();
+    }
+}
+
+pub(super) fn on_congestion_timer(media: &mut Media, out: &mut Out, now: Instant, key: TransportKey) {
+    let Some(control) = send_control(media, key) else { return };
+    if control.controller.handle_timeout(now) {
+        on_target_changed(media, out, now, key);
+    }
+    let Some(control) = send_control(media, key) else { return };
+    let since_choice = control.chosen_at.map(|at| now.saturating_duration_since(at));
+    if since_choice.is_none_or(|time| time >= CHOICE_INTERVAL) {
+        allocate_layers(media, out, now, key);
+    }
+    let Some(transport) = media.transports.get_mut(key) else { return };
+    let Some(control) = &mut transport.send_control else { return };
+    if let Some(shot) = control.controller.poll_probe(now) {
+        control.probe_due = shot.bytes;
+    }
+    let has_copies = control.repairs.next_copy_at().is_some_and(|at| at <= now);
+    let is_due = control.probe_due > 0 || control.has_held() || has_copies;
+    if is_due {
+        out.line.queue(key, transport);
+    }
+    arm_congestion(media, out, now, key);
+}
+
+pub(super) fn on_transport_cc(
+    media: &mut Media,
+    paths: &mut Paths,
+    out: &mut Out,
+    now: Instant,
+    key: TransportKey,
+    feedback: &TransportCc<'_>,
+) {
+    let all = feedback.packet_status_count;
+    let Some(transport) = media.transports.get_mut(key) else { return };
+    transport.quality.loss_sent.add(all.into(), feedback.received().count());
+    let Some(control) = transport.send_control.as_mut().filter(|c| c.feedback.transport_cc) else {
+        return;
+    };
+    let changed = control.controller.on_feedback(now, feedback);
+    if let Some(queue) = control.controller.long_queue() {
+        streams::on_queue_delay(media, paths, out, now, key, queue);
+    }
+    repair_missing(media, out, now, key);
+    if changed {
+        on_target_changed(media, out, now, key);
+    }
+    arm_congestion(media, out, now, key);
+}
+
+/// Sends again what feedback told to be lost: by now it was asked for, or the request was lost.
+fn repair_missing(media: &mut Media, out: &mut Out, now: Instant, key: TransportKey) {
+    let Some(transport) = media.transports.get_mut(key) else { return };
+    let Some(control) = transport.send_control.as_mut().filter(|control| control.repairs_ahead()) else {
+        return;
+    };
+    let mut room = out.limits.resends_by(&transport.link).saturating_sub(transport.resends.len());
+    for missing in control.controller.missing() {
+        let Some(Recent { consumer: consumer_key, resend }) = control.repairs.take_sent(missing.seq) else {
+            continue;
         };
-        let mut room = self.limits.resends_by(&transport.link).saturating_sub(transport.resends.len());
-        for missing in control.controller.missing() {
-            let Some(Recent { consumer: consumer_key, resend }) = control.repairs.take_sent(missing.seq)
-            else {
-                continue;
-            };
-            let Some(consumer) = self.consumers.get_mut(consumer_key) else { continue };
-            if room > 0 && consumer.may_resend(now, resend) {
-                room -= 1;
-                transport.resends.push_back((consumer_key, resend));
-            }
-        }
-        if !transport.resends.is_empty() {
-            self.egress.queue_transport(key, transport);
+        let Some(consumer) = media.consumers.get_mut(consumer_key) else { continue };
+        if room > 0 && consumer.may_resend(now, resend) {
+            room -= 1;
+            transport.resends.push_back((consumer_key, resend));
         }
     }
-
-    /// Takes note of a packet whose sender gets no transport-wide feedback, and tells it what it may send. As in mediasoup
-    /// audio has no part in that.
-    pub(super) fn estimate_incoming(
-        &mut self,
-        now: Instant,
-        key: TransportKey,
-        producer: ProducerKey,
-        header: &RtpHeader,
-        packet: &[u8],
-    ) {
-        let is_video = self.producers.get(producer).is_some_and(|p| p.kind == MediaKind::Video);
-        let Some(transport) = self.transports.get_mut(key).filter(|_| is_video) else { return };
-        if let Some(receive_side) = &mut transport.receive_side
-            && let Some(sent) = header.read::<AbsSendTime>(packet, transport.recv_ids.abs_send_time)
-            && receive_side.handle_packet(now, sent, packet.len())
-        {
-            self.send_remb(now, key);
-        }
+    if !transport.resends.is_empty() {
+        out.line.queue(key, transport);
     }
+}
 
-    pub(super) fn on_remb(&mut self, now: Instant, key: TransportKey, bitrate: Bitrate) {
-        let Some(control) = self.send_control(key).filter(|control| control.feedback.remb) else { return };
-        if control.controller.on_remb(now, bitrate) {
-            self.on_target_changed(now, key);
-        }
-        self.arm_congestion(now, key);
+/// Takes note of a packet whose sender gets no transport-wide feedback, and tells it what it may send. As in mediasoup
+/// audio has no part in that.
+pub(super) fn estimate_incoming(
+    media: &mut Media,
+    out: &mut Out,
+    now: Instant,
+    key: TransportKey,
+    producer: ProducerKey,
+    header: &RtpHeader,
+    packet: &[u8],
+) {
+    let is_video = media.producers.get(producer).is_some_and(|p| p.kind == MediaKind::Video);
+    let Some(transport) = media.transports.get_mut(key).filter(|_| is_video) else { return };
+    if let Some(receive_side) = &mut transport.receive_side
+        && let Some(sent) = header.read::<AbsSendTime>(packet, transport.recv_ids.abs_send_time)
+        && receive_side.handle_packet(now, sent, packet.len())
+    {
+        reports::send_remb(media, out, now, key);
     }
+}
 
-    /// A receiver report about a consumer's stream told of its losses and of the round trip.
-    pub(super) fn on_loss_report(
-        &mut self,
-        now: Instant,
-        key: TransportKey,
-        consumer: ConsumerKey,
-        ssrc: Ssrc,
-    ) {
-        let Some(outlet) = self.consumers.get_mut(consumer).and_then(|c| c.outlet_of(ssrc)) else { return };
-        let (lost, expected) = outlet.stream.take_losses();
-        let rtt = outlet.stream.remote_report().round_trip_time;
-        let Some(control) = self.send_control(key) else { return };
-        control.controller.on_loss_report(now, lost, expected);
-        if let Some(rtt) = rtt {
-            control.controller.on_rtt(rtt);
-        }
+pub(super) fn on_remb(media: &mut Media, out: &mut Out, now: Instant, key: TransportKey, bitrate: Bitrate) {
+    let Some(control) = send_control(media, key).filter(|control| control.feedback.remb) else { return };
+    if control.controller.on_remb(now, bitrate) {
+        on_target_changed(media, out, now, key);
     }
+    arm_congestion(media, out, now, key);
+}
 
-    /// Sets bounds of what a transport may send; zero is none.
-    pub(super) fn set_outgoing_bitrate(
-        &mut self,
-        now: Instant,
-        id: &TransportId,
-        set: impl FnOnce(&mut Transport) -> Result<(), RequestError>,
-    ) -> Result<(), RequestError> {
-        let key = self.find_transport(id)?;
-        let transport = &mut self.transports[key];
-        set(transport)?;
-        let limits = transport.bitrates;
-        if let Some(control) = &mut transport.send_control {
-            control.controller.set_limits(now, limits.min_outgoing, limits.max_outgoing);
-            self.on_target_changed(now, key);
-            self.arm_congestion(now, key);
-        }
-        Ok(())
+/// A receiver report about a consumer's stream told of its losses and of the round trip.
+pub(super) fn on_loss_report(
+    media: &mut Media,
+    now: Instant,
+    key: TransportKey,
+    consumer: ConsumerKey,
+    ssrc: Ssrc,
+) {
+    let Some(outlet) = media.consumers.get_mut(consumer).and_then(|c| c.outlet_of(ssrc)) else { return };
+    let (lost, expected) = outlet.stream.take_losses();
+    let rtt = outlet.stream.remote_report().round_trip_time;
+    let Some(control) = send_control(media, key) else { return };
+    control.controller.on_loss_report(now, lost, expected);
+    if let Some(rtt) = rtt {
+        control.controller.on_rtt(rtt);
     }
+}
 
-    fn on_target_changed(&mut self, now: Instant, key: TransportKey) {
-        let Some(control) = self.send_control(key) else { return };
-        if control.controller.target() < control.chosen_for * URGENT {
-            self.allocate_layers(now, key);
-        }
-        let timestamp_ms = self.clock.unix_ms(now);
-        let Some(transport) = self.transports.get(key).filter(|transport| transport.trace.bwe) else {
-            return;
+/// Sets bounds of what a transport may send; zero is none.
+pub(super) fn set_outgoing_bitrate(
+    media: &mut Media,
+    out: &mut Out,
+    now: Instant,
+    id: &TransportId,
+    set: impl FnOnce(&mut Transport) -> Result<(), RequestError>,
+) -> Result<(), RequestError> {
+    let key = media.transports.find(id)?;
+    let transport = &mut media.transports[key];
+    set(transport)?;
+    let limits = transport.bitrates;
+    if let Some(control) = &mut transport.send_control {
+        control.controller.set_limits(now, limits.min_outgoing, limits.max_outgoing);
+        on_target_changed(media, out, now, key);
+        arm_congestion(media, out, now, key);
+    }
+    Ok(())
+}
+
+fn on_target_changed(media: &mut Media, out: &mut Out, now: Instant, key: TransportKey) {
+    let Some(control) = send_control(media, key) else { return };
+    if control.controller.target() < control.chosen_for * URGENT {
+        allocate_layers(media, out, now, key);
+    }
+    let timestamp_ms = out.clock.unix_ms(now);
+    let Some(transport) = media.transports.get(key).filter(|transport| transport.trace.bwe) else {
+        return;
+    };
+    let Some(control) = &transport.send_control else { return };
+    let config = control.controller.config();
+    let info = BweInfo {
+        source: if control.feedback.transport_cc { BweSource::TransportCc } else { BweSource::Remb },
+        desired_bitrate: control.desired.as_bps(),
+        effective_desired_bitrate: control.desired.as_bps(),
+        min_bitrate: config.min.as_bps(),
+        max_bitrate: config.max.as_bps(),
+        start_bitrate: config.initial.as_bps(),
+        max_padding_bitrate: 0,
+        available_bitrate: control.controller.target().as_bps(),
+    };
+    out.notify_transport(media, key, TransportEvent::Bwe { timestamp_ms, info });
+}
+
+/// Shares what a transport may send among its consumers (mediasoup `DistributeAvailableOutgoingBitrate`).
+pub(super) fn allocate_layers(media: &mut Media, out: &mut Out, now: Instant, key: TransportKey) {
+    let Some(transport) = media.transports.get_mut(key) else { return };
+    let Some(control) = &mut transport.send_control else { return };
+    let mut scratch = std::mem::take(&mut control.scratch);
+    scratch.clear();
+    let mut desired = Bitrate::ZERO;
+    for &consumer_key in &transport.consumers {
+        let Some(consumer) = media.consumers.get_mut(consumer_key).filter(|c| c.is_active()) else {
+            continue;
         };
-        let Some(control) = &transport.send_control else { return };
-        let config = control.controller.config();
-        let info = BweInfo {
-            source: if control.feedback.transport_cc { BweSource::TransportCc } else { BweSource::Remb },
-            desired_bitrate: control.desired.as_bps(),
-            effective_desired_bitrate: control.desired.as_bps(),
-            min_bitrate: config.min.as_bps(),
-            max_bitrate: config.max.as_bps(),
-            start_bitrate: config.initial.as_bps(),
-            max_padding_bitrate: 0,
-            available_bitrate: control.controller.target().as_bps(),
+        let Some(producer) = media.producers.get_mut(consumer.producer) else { continue };
+        desired = desired + scratch.add(now, consumer_key, consumer, producer);
+    }
+    let budget = control.controller.budget(now);
+    share(budget, &mut scratch.candidates, control.rounds);
+
+    let prices = scratch.candidates.iter().filter_map(|candidate| candidate.prices.get(candidate.step));
+    let given = prices.fold(Bitrate::ZERO, |sum, &price| sum + price);
+    (control.desired, control.given) = (desired, given);
+    let was_adaptive = std::mem::replace(&mut control.adaptive, scratch.has_layers());
+    let becomes_adaptive = control.adaptive && !was_adaptive;
+    if control.adaptive {
+        control.controller.set_desired(now, desired);
+        control.controller.start_probing(now);
+    }
+    (control.chosen_at, control.chosen_for) = (Some(now), budget.target);
+    let mut changed = false;
+    for (candidate, &(consumer_key, first)) in scratch.candidates.iter().zip(&scratch.owners) {
+        let Some(consumer) = media.consumers.get_mut(consumer_key) else { continue };
+        let Some(layers) = &mut consumer.layers else { continue };
+        let layers_of = |step: usize, thinned| {
+            step.checked_sub(1).map(|point| scratch.points[first + point].layers(thinned))
         };
-        self.notify_transport(key, TransportEvent::Bwe { timestamp_ms, info });
+        let target = layers_of(candidate.step, candidate.thinned);
+        if target == layers.target() {
+            continue;
+        }
+        // To be thinned is no step down, and who wants no more was not made to go down.
+        let before = candidate.current.map_or(layers.target(), |step| layers_of(step, false));
+        let after = layers_of(candidate.step, false);
+        let in_need = after < before && candidate.step + 1 < candidate.prices.len();
+        if after > before || in_need {
+            consumer.ascent.on_change(now, before, after);
+        }
+        layers.apply(target, in_need);
+        layers::after_aiming(media, out, now, consumer_key);
+        changed = true;
     }
-
-    /// Shares what a transport may send among its consumers (mediasoup `DistributeAvailableOutgoingBitrate`).
-    pub(super) fn allocate_layers(&mut self, now: Instant, key: TransportKey) {
-        let Some(transport) = self.transports.get_mut(key) else { return };
-        let Some(control) = &mut transport.send_control else { return };
-        let mut scratch = std::mem::take(&mut control.scratch);
-        scratch.clear();
-        let mut desired = Bitrate::ZERO;
-        for &consumer_key in &transport.consumers {
-            let Some(consumer) = self.consumers.get_mut(consumer_key).filter(|c| c.is_active()) else {
-                continue;
-            };
-            let Some(producer) = self.producers.get_mut(consumer.producer) else { continue };
-            desired = desired + scratch.add(now, consumer_key, consumer, producer);
-        }
-        let budget = control.controller.budget(now);
-        share(budget, &mut scratch.candidates, control.rounds);
-
-        let prices = scratch.candidates.iter().filter_map(|candidate| candidate.prices.get(candidate.step));
-        let given = prices.fold(Bitrate::ZERO, |sum, &price| sum + price);
-        (control.desired, control.given) = (desired, given);
-        let was_adaptive = std::mem::replace(&mut control.adaptive, scratch.has_layers());
-        let becomes_adaptive = control.adaptive && !was_adaptive;
-        if control.adaptive {
-            control.controller.set_desired(now, desired);
-            control.controller.start_probing(now);
-        }
-        (control.chosen_at, control.chosen_for) = (Some(now), budget.target);
-        let mut changed = false;
-        for (candidate, &(consumer_key, first)) in scratch.candidates.iter().zip(&scratch.owners) {
-            let Some(consumer) = self.consumers.get_mut(consumer_key) else { continue };
-            let Some(layers) = &mut consumer.layers else { continue };
-            let layers_of = |step: usize, thinned| {
-                step.checked_sub(1).map(|point| scratch.points[first + point].layers(thinned))
-            };
-            let target = layers_of(candidate.step, candidate.thinned);
-            if target == layers.target() {
-                continue;
-            }
-            // To be thinned is no step down, and who wants no more was not made to go down.
-            let before = candidate.current.map_or(layers.target(), |step| layers_of(step, false));
-            let after = layers_of(candidate.step, false);
-            let in_need = after < before && candidate.step + 1 < candidate.prices.len();
-            if after > before || in_need {
-                consumer.ascent.on_change(now, before, after);
-            }
-            layers.apply(target, in_need);
-            self.after_aiming(now, consumer_key);
-            changed = true;
-        }
-        if let Some(control) = self.send_control(key) {
-            control.rounds += usize::from(changed);
-            control.scratch = scratch;
-        }
-        if becomes_adaptive {
-            self.arm_congestion(now, key);
-        }
+    if let Some(control) = send_control(media, key) {
+        control.rounds += usize::from(changed);
+        control.scratch = scratch;
     }
-
-    pub(super) fn arm_congestion(&mut self, now: Instant, key: TransportKey) {
-        let Some(control) = self.send_control(key) else { return };
-        match control.poll_timeout(now) {
-            Wake::At(at) => self.timers.arm(Timer::Congestion(key), at.max(now + MIN_WAIT)),
-            Wake::About(at) => self.arm_relaxed(Timer::Congestion(key), at.max(now + MIN_WAIT)),
-        }
+    if becomes_adaptive {
+        arm_congestion(media, out, now, key);
     }
+}
 
-    fn send_control(&mut self, key: TransportKey) -> Option<&mut Box<SendControl>> {
-        self.transports.get_mut(key)?.send_control.as_mut()
+pub(super) fn arm_congestion(media: &mut Media, out: &mut Out, now: Instant, key: TransportKey) {
+    let Some(control) = send_control(media, key) else { return };
+    match control.poll_timeout(now) {
+        Wake::At(at) => out.timers.arm(Timer::Congestion(key), at.max(now + MIN_WAIT)),
+        Wake::About(at) => out.arm_relaxed(Timer::Congestion(key), at.max(now + MIN_WAIT)),
     }
+}
+
+fn send_control(media: &mut Media, key: TransportKey) -> Option<&mut Box<SendControl>> {
+    media.transports.get_mut(key)?.send_control.as_mut()
 }
 
 impl AllocationScratch {

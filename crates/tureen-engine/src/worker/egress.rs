@@ -1,10 +1,13 @@
 //! What goes out: transports with something to send are drained one after the other, each packet sealed once, straight
 //! into the driver's buffer.
 
-use std::collections::VecDeque;
 use std::time::Instant;
 
-use super::{Timer, Worker};
+use super::arena::{Media, Table};
+use super::out::Out;
+use super::paths::Paths;
+use super::timer::Timer;
+use super::{data, planning};
 use crate::api::{ConsumerEvent, TransportEvent};
 use crate::consumer::outlet::Outlet;
 use crate::consumer::{Consumer, Written};
@@ -12,9 +15,7 @@ use crate::io::Transmit;
 use crate::keys::{ConsumerKey, ProducerKey, TransportKey};
 use crate::producer::Producer;
 use crate::producer::packet_buffer::{PacketBuffer, StoredPacket};
-use crate::transport::Transport;
 use crate::transport::link::Path;
-use tureen_rtc::tuple::Tuple;
 use tureen_rtc::units::Ssrc;
 use tureen_rtc::wire::rtp::RtpHeader;
 use tureen_types::data_structures::RtpPacketTraceInfo;
@@ -40,26 +41,23 @@ const PADDING: [[u8; MAX_PADDING]; MAX_PADDING + 1] = {
 /// Datagrams in one run (Linux: UDP_MAX_SEGMENTS is 64 on older kernels).
 const MAX_SEGMENTS: usize = 64;
 
-/// Queues of the sending side.
-#[derive(Debug)]
+/// From arrivals to datagrams.
+#[derive(Debug, Default)]
+pub(super) struct Forward {
+    /// Producers with packets of this batch, or of a frame that is not complete.
+    pub(super) dirty_producers: Vec<ProducerKey>,
+    pub(super) egress: Egress,
+}
+
+/// What the transport whose turn it is sends.
+#[derive(Debug, Default)]
 pub(super) struct Egress {
-    /// STUN, DTLS and RTCP.
-    control: VecDeque<(Tuple, Vec<u8>)>,
-    /// Emptied buffers of `control`.
-    spare: Vec<Vec<u8>>,
-    max_control: usize,
-    /// Control datagrams that found no room.
-    pub(super) refused_control: u64,
-    /// Transports in line.
-    transports: VecDeque<TransportKey>,
     /// What the transport at the front sends, in order.
     plan: Vec<Planned>,
     next: usize,
     pub(super) planned_for: Option<(TransportKey, Path)>,
     /// Consumers that want a key frame, and of which stream.
     pub(super) key_frames_wanted: Vec<(ConsumerKey, Ssrc)>,
-    /// Consumers that begin with what came before, and their transports.
-    pub(super) starting: Vec<(TransportKey, ConsumerKey)>,
     /// Packets of consumers that trace them.
     pub(super) traces: Vec<(ConsumerKey, RtpPacketTraceInfo)>,
     /// Puts parts of a payload together, where there are too many to seal them in one pass.
@@ -165,63 +163,17 @@ impl Planned {
 }
 
 impl Egress {
-    pub(super) fn new(max_control: usize) -> Self {
-        Self {
-            control: VecDeque::new(),
-            spare: Vec::new(),
-            max_control,
-            refused_control: 0,
-            transports: VecDeque::new(),
-            plan: Vec::new(),
-            next: 0,
-            planned_for: None,
-            key_frames_wanted: Vec::new(),
-            starting: Vec::new(),
-            traces: Vec::new(),
-            joined: Vec::new(),
-            headers: HeaderArena::default(),
-            producers: Vec::new(),
-        }
-    }
-
-    /// Puts a finished datagram in line; dropped when too many wait.
-    pub(super) fn queue_control(&mut self, tuple: Tuple, datagram: &[u8]) {
-        if self.control.len() >= self.max_control {
-            self.refused_control += 1;
-            return;
-        }
-        let mut buffer = self.spare.pop().unwrap_or_default();
-        buffer.clear();
-        buffer.extend_from_slice(datagram);
-        self.control.push_back((tuple, buffer));
-    }
-
-    /// Puts a transport in line to be drained, unless it is.
-    #[inline]
-    pub(super) fn queue_transport(&mut self, key: TransportKey, transport: &mut Transport) {
-        if !std::mem::replace(&mut transport.queued, true) {
-            self.transports.push_back(key);
-        }
-    }
-
     /// Notes a producer whose batch ends when everything is drained.
     pub(super) fn producer_to_end(&mut self, producer: ProducerKey) {
         self.producers.push(producer);
     }
 
-    /// Begins the plan of the next transport in line.
-    pub(super) fn start_plan(&mut self) -> Option<TransportKey> {
+    /// Begins a plan.
+    pub(super) fn start_plan(&mut self) {
         self.plan.clear();
         self.headers.used = 0;
         self.next = 0;
         self.planned_for = None;
-        self.transports.pop_front()
-    }
-
-    /// A consumer of this transport that begins with what came before.
-    pub(super) fn take_starting(&mut self, transport: TransportKey) -> Option<ConsumerKey> {
-        let at = self.starting.iter().position(|&(of, _)| of == transport)?;
-        Some(self.starting.swap_remove(at).1)
     }
 
     /// Where the next header goes.
@@ -256,160 +208,157 @@ impl Egress {
         });
         len
     }
+}
 
-    fn pop_control(&mut self, buffer: &mut [u8]) -> Option<Transmit> {
-        while let Some((tuple, datagram)) = self.control.pop_front() {
-            let len = datagram.len();
-            let fits = buffer.get_mut(..len).map(|space| space.copy_from_slice(&datagram)).is_some();
-            if self.spare.len() < 64 {
-                self.spare.push(datagram);
-            }
-            if fits {
-                return Some(Transmit { tuple, len, segment_size: len, control: true, last: false });
-            }
+/// Writes the next datagrams for one destination into `buffer`, which should hold 64 KiB or a few frames' worth of
+/// packets; 2 KiB are the least that works. `None` when everything is sent.
+pub(super) fn poll_transmit(
+    media: &mut Media,
+    paths: &mut Paths,
+    forward: &mut Forward,
+    out: &mut Out,
+    now: Instant,
+    buffer: &mut [u8],
+) -> Option<Transmit> {
+    loop {
+        if let Some(transmit) = out.control.pop(buffer) {
+            return Some(transmit);
         }
-        None
+        if !data::seal_next_sctp(media, out, now) {
+            break;
+        }
+    }
+    loop {
+        if forward.egress.next < forward.egress.plan.len() {
+            if let Some(transmit) = seal_run(media, paths, forward, out, now, buffer) {
+                return Some(transmit);
+            }
+        } else if !planning::plan_next_transport(media, forward, out, now) {
+            end_batch(media, forward);
+            return None;
+        }
     }
 }
 
-impl Worker {
-    /// Writes the next datagrams for one destination into `buffer`, which should hold 64 KiB or a few frames' worth of
-    /// packets; 2 KiB are the least that works. `None` when everything is sent.
-    pub fn poll_transmit(&mut self, now: Instant, buffer: &mut [u8]) -> Option<Transmit> {
-        loop {
-            if let Some(transmit) = self.egress.pop_control(buffer) {
-                return Some(transmit);
-            }
-            if !self.seal_next_sctp(now) {
-                break;
-            }
-        }
-        loop {
-            if self.egress.next < self.egress.plan.len() {
-                if let Some(transmit) = self.seal_run(now, buffer) {
-                    return Some(transmit);
-                }
-            } else if !self.plan_next_transport(now) {
-                self.end_batch();
-                return None;
-            }
-        }
-    }
-
-    /// Seals as many packets of the plan as make one run: equal sizes, the last one may be shorter.
-    fn seal_run(&mut self, now: Instant, buffer: &mut [u8]) -> Option<Transmit> {
-        let egress = &mut self.egress;
-        let planned_for =
-            egress.planned_for.and_then(|(key, path)| Some((key, self.transports.get_mut(key)?, path)));
-        let Some((planned_key, transport, path)) = planned_for else {
-            egress.next = egress.plan.len();
-            return None;
-        };
-        let Some(sealer) = &transport.sealer else {
-            egress.next = egress.plan.len();
-            return None;
-        };
-        let tag = sealer.rtp_tag_len();
-        // The application gets packet by packet.
-        let max_segments = if path == Path::Application { 1 } else { MAX_SEGMENTS };
-        let plan = egress.plan.get(egress.next..).unwrap_or_default();
-        let segment_size = run_segment_size(plan, max_segments, tag, buffer.len());
-        let mut control = transport.send_control.as_deref_mut().map(|control| control.start_run(now));
-        let mut payloads = Payloads { producers: &self.producers, last: None };
-        let (mut len, mut count) = (0, 0);
-        let mut tally = Tally::default();
-        let mut traced = Vec::new();
-        for planned in plan {
-            let natural = planned.len + tag;
-            let missing = segment_size.saturating_sub(natural);
-            let last = missing > 0 && (missing > MAX_PADDING || !planned.can_grow());
-            if count == max_segments
-                || natural > segment_size && count > 0
-                || len + segment_size.max(natural) > buffer.len()
-            {
-                break;
-            }
-            egress.next += 1;
-            let padding = if last { 0 } else { missing };
-            let Some(payload) = payloads.get(planned) else { continue };
-            let Written { ssrc, index, header_len, front_len, replaced, .. } = planned.written;
-            let rest = &payload[replaced..];
-            let out = &mut buffer[len..];
-            egress.headers.copy(planned.header_at, header_len, out);
-            let front_at = planned.header_at + header_len;
-            let front = &egress.headers.bytes[front_at..front_at + front_len];
-            let (front, rest) = match padding {
-                0 => (front, rest),
-                _ => {
-                    out[0] |= 0x20; // RFC 3550 §5.1: the padding bit; the last octet counts the padding.
-                    let payload =
-                        if front.is_empty() { rest } else { joined(&mut egress.joined, front, rest) };
-                    (payload, &PADDING[padding][..padding])
-                }
-            };
-            let sealed = sealer.seal_rtp_after_header(ssrc, index, header_len, front, rest, out);
-            let Ok(sealed) = sealed else { continue };
-            debug_assert_eq!(sealed, natural + padding, "runs are planned by exact lengths");
-            len += sealed;
-            count += 1;
-            if let Some(run) = &mut control {
-                run.on_packet(planned.transport_seq, sealed);
-            }
-            tally.add(&mut self.consumers, now, planned, sealed);
-            if planned.purpose == Purpose::Probe && transport.trace.probation {
-                let header = &egress.headers.bytes[planned.header_at..front_at];
-                traced.push(probe_trace(planned, header, sealed));
-            }
-            if last {
-                break;
-            }
-        }
-        if let Some(run) = control {
-            run.finish();
-        }
-        tally.finish(&mut self.consumers, now);
-        if len == 0 {
-            return None;
-        }
-        let traffic = &mut transport.traffic;
-        if tally.media_bytes > 0 {
-            traffic.rtp_sent.add(now, tally.media_packets, tally.media_bytes);
-        }
-        if tally.resend_bytes > 0 {
-            traffic.rtx_sent.add(now, tally.resends, tally.resend_bytes);
-        }
-        if let Some(control) = &mut transport.send_control
-            && let Some(at) = control.on_run_sent(now, tally.probe_bytes)
+/// Seals as many packets of the plan as make one run: equal sizes, the last one may be shorter.
+fn seal_run(
+    media: &mut Media,
+    paths: &mut Paths,
+    forward: &mut Forward,
+    out: &mut Out,
+    now: Instant,
+    buffer: &mut [u8],
+) -> Option<Transmit> {
+    let egress = &mut forward.egress;
+    let planned_for =
+        egress.planned_for.and_then(|(key, path)| Some((key, media.transports.get_mut(key)?, path)));
+    let Some((planned_key, transport, path)) = planned_for else {
+        egress.next = egress.plan.len();
+        return None;
+    };
+    let Some(sealer) = &transport.sealer else {
+        egress.next = egress.plan.len();
+        return None;
+    };
+    let tag = sealer.rtp_tag_len();
+    // The application gets packet by packet.
+    let max_segments = if path == Path::Application { 1 } else { MAX_SEGMENTS };
+    let plan = egress.plan.get(egress.next..).unwrap_or_default();
+    let segment_size = run_segment_size(plan, max_segments, tag, buffer.len());
+    let mut control = transport.send_control.as_deref_mut().map(|control| control.start_run(now));
+    let mut payloads = Payloads { producers: &media.producers, last: None };
+    let (mut len, mut count) = (0, 0);
+    let mut tally = Tally::default();
+    let mut traced = Vec::new();
+    for planned in plan {
+        let natural = planned.len + tag;
+        let missing = segment_size.saturating_sub(natural);
+        let last = missing > 0 && (missing > MAX_PADDING || !planned.can_grow());
+        if count == max_segments
+            || natural > segment_size && count > 0
+            || len + segment_size.max(natural) > buffer.len()
         {
-            self.timers.arm(Timer::Congestion(planned_key), at);
+            break;
         }
-        for info in traced {
-            let timestamp_ms = self.clock.unix_ms(now);
-            self.notify_transport(planned_key, TransportEvent::Probation { timestamp_ms, info });
+        egress.next += 1;
+        let padding = if last { 0 } else { missing };
+        let Some(payload) = payloads.get(planned) else { continue };
+        let Written { ssrc, index, header_len, front_len, replaced, .. } = planned.written;
+        let rest = &payload[replaced..];
+        let space = &mut buffer[len..];
+        egress.headers.copy(planned.header_at, header_len, space);
+        let front_at = planned.header_at + header_len;
+        let front = &egress.headers.bytes[front_at..front_at + front_len];
+        let (front, rest) = match padding {
+            0 => (front, rest),
+            _ => {
+                space[0] |= 0x20; // RFC 3550 §5.1: the padding bit; the last octet counts the padding.
+                let payload = if front.is_empty() { rest } else { joined(&mut egress.joined, front, rest) };
+                (payload, &PADDING[padding][..padding])
+            }
+        };
+        let sealed = sealer.seal_rtp_after_header(ssrc, index, header_len, front, rest, space);
+        let Ok(sealed) = sealed else { continue };
+        debug_assert_eq!(sealed, natural + padding, "runs are planned by exact lengths");
+        len += sealed;
+        count += 1;
+        if let Some(run) = &mut control {
+            run.on_packet(planned.transport_seq, sealed);
         }
-        match path {
-            Path::Network(tuple) => {
-                let segment_size = segment_size.min(len);
-                let done = self.egress.next == self.egress.plan.len();
-                let last = done && self.sockets.is_exclusive(tuple.socket);
-                Some(Transmit { tuple, len, segment_size, control: false, last })
-            }
-            Path::Application => {
-                let sealed = self.egress.plan[..self.egress.next].last()?;
-                self.notify_consumer(sealed.origin.consumer, ConsumerEvent::Rtp(buffer[..len].to_vec()));
-                None
-            }
+        tally.add(&mut media.consumers, now, planned, sealed);
+        if planned.purpose == Purpose::Probe && transport.trace.probation {
+            let header = &egress.headers.bytes[planned.header_at..front_at];
+            traced.push(probe_trace(planned, header, sealed));
+        }
+        if last {
+            break;
         }
     }
+    if let Some(run) = control {
+        run.finish();
+    }
+    tally.finish(&mut media.consumers, now);
+    if len == 0 {
+        return None;
+    }
+    let traffic = &mut transport.traffic;
+    if tally.media_bytes > 0 {
+        traffic.rtp_sent.add(now, tally.media_packets, tally.media_bytes);
+    }
+    if tally.resend_bytes > 0 {
+        traffic.rtx_sent.add(now, tally.resends, tally.resend_bytes);
+    }
+    if let Some(control) = &mut transport.send_control
+        && let Some(at) = control.on_run_sent(now, tally.probe_bytes)
+    {
+        out.timers.arm(Timer::Congestion(planned_key), at);
+    }
+    for info in traced {
+        let timestamp_ms = out.clock.unix_ms(now);
+        out.notify_transport(media, planned_key, TransportEvent::Probation { timestamp_ms, info });
+    }
+    match path {
+        Path::Network(tuple) => {
+            let segment_size = segment_size.min(len);
+            let done = forward.egress.next == forward.egress.plan.len();
+            let last = done && paths.sockets.is_exclusive(tuple.socket);
+            Some(Transmit { tuple, len, segment_size, control: false, last })
+        }
+        Path::Application => {
+            let sealed = forward.egress.plan[..forward.egress.next].last()?;
+            out.notify_consumer(media, sealed.origin.consumer, ConsumerEvent::Rtp(buffer[..len].to_vec()));
+            None
+        }
+    }
+}
 
-    /// Everything of the batch is sent: its packets may give way to new ones.
-    fn end_batch(&mut self) {
-        for key in self.egress.producers.drain(..) {
-            let Some(producer) = self.producers.get_mut(key) else { continue };
-            producer.queued = false;
-            for stream in &mut producer.streams {
-                stream.end_batch();
-            }
+/// Everything of the batch is sent: its packets may give way to new ones.
+fn end_batch(media: &mut Media, forward: &mut Forward) {
+    for key in forward.egress.producers.drain(..) {
+        let Some(producer) = media.producers.get_mut(key) else { continue };
+        producer.queued = false;
+        for stream in &mut producer.streams {
+            stream.end_batch();
         }
     }
 }
@@ -491,8 +440,8 @@ struct Tally {
     probe_bytes: usize,
 }
 
-pub(super) type Producers = slotmap::SlotMap<ProducerKey, Producer>;
-pub(super) type Consumers = slotmap::SlotMap<ConsumerKey, Consumer>;
+pub(super) type Producers = Table<ProducerKey, Producer>;
+pub(super) type Consumers = Table<ConsumerKey, Consumer>;
 
 impl Tally {
     #[inline]

@@ -2,8 +2,9 @@
 
 use std::time::Instant;
 
-use super::control::not_found;
-use super::{Output, Timer, Worker};
+use super::arena::{Media, not_found};
+use super::out::Out;
+use super::timer::Timer;
 use crate::api::{
     CreateActiveSpeakerObserver, CreateAudioLevelObserver, Notification, ProducerId, RequestError, RouterId,
     RtpObserverEvent, RtpObserverId,
@@ -36,190 +37,200 @@ enum Report {
     DominantSpeaker(ProducerKey),
 }
 
-impl Worker {
-    pub(super) fn create_audio_level_observer(
-        &mut self,
-        now: Instant,
-        options: CreateAudioLevelObserver,
-    ) -> Result<(), RequestError> {
-        let CreateAudioLevelObserver { router_id, id, options } = options;
-        let observer = AudioLevelObserver::new(now, options)?;
-        self.add_observer(router_id, id, Kind::AudioLevel(observer))
-    }
+pub(super) fn create_audio_level_observer(
+    media: &mut Media,
+    out: &mut Out,
+    now: Instant,
+    options: CreateAudioLevelObserver,
+) -> Result<(), RequestError> {
+    let CreateAudioLevelObserver { router_id, id, options } = options;
+    let observer = AudioLevelObserver::new(now, options)?;
+    add_observer(media, out, router_id, id, Kind::AudioLevel(observer))
+}
 
-    pub(super) fn create_active_speaker_observer(
-        &mut self,
-        now: Instant,
-        options: CreateActiveSpeakerObserver,
-    ) -> Result<(), RequestError> {
-        let CreateActiveSpeakerObserver { router_id, id, options } = options;
-        let observer = ActiveSpeakerObserver::new(now, options);
-        self.add_observer(router_id, id, Kind::ActiveSpeaker(observer))
-    }
+pub(super) fn create_active_speaker_observer(
+    media: &mut Media,
+    out: &mut Out,
+    now: Instant,
+    options: CreateActiveSpeakerObserver,
+) -> Result<(), RequestError> {
+    let CreateActiveSpeakerObserver { router_id, id, options } = options;
+    let observer = ActiveSpeakerObserver::new(now, options);
+    add_observer(media, out, router_id, id, Kind::ActiveSpeaker(observer))
+}
 
-    pub(super) fn close_observer(&mut self, key: ObserverKey) {
-        let Some(observer) = self.observers.remove(key) else { return };
-        self.observer_ids.remove(&observer.id);
-        self.timers.disarm(Timer::Observer(key));
-        for producer in observer.kind.producers() {
-            if let Some(producer) = self.producers.get_mut(producer) {
-                producer.observers.retain(|&other| other != key);
-            }
-        }
-        if let Some(router) = self.routers.get_mut(&observer.router) {
-            router.observers.retain(|&other| other != key);
+pub(super) fn close_observer(media: &mut Media, out: &mut Out, key: ObserverKey) {
+    let Some(observer) = media.observers.remove(key) else { return };
+    out.timers.disarm(Timer::Observer(key));
+    for producer in observer.kind.producers() {
+        if let Some(producer) = media.producers.get_mut(producer) {
+            producer.observers.retain(|&other| other != key);
         }
     }
-
-    pub(super) fn pause_observer(&mut self, id: &RtpObserverId) -> Result<(), RequestError> {
-        let key = self.find_observer(id)?;
-        let report = self.observers[key].kind.pause();
-        self.timers.disarm(Timer::Observer(key));
-        self.notify_report(key, report);
-        Ok(())
+    if let Some(router) = media.routers.get_mut(&observer.router) {
+        router.observers.retain(|&other| other != key);
     }
+}
 
-    pub(super) fn resume_observer(&mut self, now: Instant, id: &RtpObserverId) -> Result<(), RequestError> {
-        let key = self.find_observer(id)?;
-        self.observers[key].kind.resume(now);
-        self.arm_observer_timer(key);
-        Ok(())
+pub(super) fn pause_observer(
+    media: &mut Media,
+    out: &mut Out,
+    id: &RtpObserverId,
+) -> Result<(), RequestError> {
+    let key = media.observers.find(id)?;
+    let report = media.observers[key].kind.pause();
+    out.timers.disarm(Timer::Observer(key));
+    notify_report(media, out, key, report);
+    Ok(())
+}
+
+pub(super) fn resume_observer(
+    media: &mut Media,
+    out: &mut Out,
+    now: Instant,
+    id: &RtpObserverId,
+) -> Result<(), RequestError> {
+    let key = media.observers.find(id)?;
+    media.observers[key].kind.resume(now);
+    arm_observer_timer(media, out, key);
+    Ok(())
+}
+
+pub(super) fn observe_producer(
+    media: &mut Media,
+    now: Instant,
+    observer: &RtpObserverId,
+    producer: &ProducerId,
+) -> Result<(), RequestError> {
+    let (observer_key, producer_key) = find_observed(media, observer, producer)?;
+    let producer = &mut media.producers[producer_key];
+    if producer.kind != MediaKind::Audio {
+        return Err(RequestError::Invalid(format!("not an audio Producer [id:{}]", producer.id)));
     }
+    if media.observers[observer_key].kind.add_producer(now, producer_key, producer.paused) {
+        producer.observers.push(observer_key);
+    }
+    Ok(())
+}
 
-    pub(super) fn observe_producer(
-        &mut self,
-        now: Instant,
-        observer: &RtpObserverId,
-        producer: &ProducerId,
-    ) -> Result<(), RequestError> {
-        let (observer_key, producer_key) = self.find_observed(observer, producer)?;
-        let producer = &mut self.producers[producer_key];
-        if producer.kind != MediaKind::Audio {
-            return Err(RequestError::Invalid(format!("not an audio Producer [id:{}]", producer.id)));
+pub(super) fn unobserve_producer(
+    media: &mut Media,
+    out: &mut Out,
+    now: Instant,
+    observer: &RtpObserverId,
+    producer: &ProducerId,
+) -> Result<(), RequestError> {
+    let (observer_key, producer_key) = find_observed(media, observer, producer)?;
+    media.producers[producer_key].observers.retain(|&other| other != observer_key);
+    forget_producer(media, out, now, observer_key, producer_key);
+    Ok(())
+}
+
+pub(super) fn on_observed_producer_paused(media: &mut Media, key: ProducerKey, paused: bool) {
+    for &observer in &media.producers[key].observers {
+        media.observers[observer].kind.producer_paused(key, paused);
+    }
+}
+
+pub(super) fn on_observed_producer_closed(
+    media: &mut Media,
+    out: &mut Out,
+    now: Instant,
+    key: ProducerKey,
+    observers: &[ObserverKey],
+) {
+    for &observer in observers {
+        forget_producer(media, out, now, observer, key);
+    }
+}
+
+/// Shows a packet of a producer to its observers. Called for observed producers only.
+pub(super) fn observe_packet(
+    media: &mut Media,
+    now: Instant,
+    key: ProducerKey,
+    header: &RtpHeader,
+    packet: &[u8],
+) {
+    let producer = &media.producers[key];
+    let Some(level) = header.read::<AudioLevel>(packet, producer.extension_ids().ssrc_audio_level) else {
+        return;
+    };
+    for &observer in &producer.observers {
+        media.observers[observer].kind.handle_packet(now, key, level);
+    }
+}
+
+pub(super) fn on_observer_timer(media: &mut Media, out: &mut Out, now: Instant, key: ObserverKey) {
+    let Some(observer) = media.observers.get_mut(key) else { return };
+    let report = observer.kind.handle_timeout(now);
+    arm_observer_timer(media, out, key);
+    notify_report(media, out, key, report);
+}
+
+fn add_observer(
+    media: &mut Media,
+    out: &mut Out,
+    router_id: RouterId,
+    id: RtpObserverId,
+    kind: Kind,
+) -> Result<(), RequestError> {
+    let router = media.routers.get_mut(&router_id).ok_or_else(|| not_found("Router", &router_id))?;
+    media.observers.check_new(&id)?;
+    let key = media.observers.insert(RtpObserver { id: id.clone(), router: router_id, kind });
+    router.observers.push(key);
+    arm_observer_timer(media, out, key);
+    Ok(())
+}
+
+fn forget_producer(
+    media: &mut Media,
+    out: &mut Out,
+    now: Instant,
+    observer: ObserverKey,
+    producer: ProducerKey,
+) {
+    let report = media.observers[observer].kind.remove_producer(now, producer);
+    notify_report(media, out, observer, report);
+}
+
+fn arm_observer_timer(media: &mut Media, out: &mut Out, key: ObserverKey) {
+    if let Some(at) = media.observers[key].kind.poll_timeout() {
+        out.timers.arm(Timer::Observer(key), at);
+    }
+}
+
+fn notify_report(media: &mut Media, out: &mut Out, key: ObserverKey, report: Option<Report>) {
+    let name = |key| media.producers.get(key).map(|producer| producer.id.clone());
+    let event = match report {
+        Some(Report::Audio(AudioReport::Volumes(volumes))) => {
+            let named = |(key, volume)| Some((name(key)?, volume));
+            RtpObserverEvent::Volumes(volumes.into_iter().filter_map(named).collect())
         }
-        if self.observers[observer_key].kind.add_producer(now, producer_key, producer.paused) {
-            producer.observers.push(observer_key);
-        }
-        Ok(())
-    }
-
-    pub(super) fn unobserve_producer(
-        &mut self,
-        now: Instant,
-        observer: &RtpObserverId,
-        producer: &ProducerId,
-    ) -> Result<(), RequestError> {
-        let (observer_key, producer_key) = self.find_observed(observer, producer)?;
-        self.producers[producer_key].observers.retain(|&other| other != observer_key);
-        self.forget_producer(now, observer_key, producer_key);
-        Ok(())
-    }
-
-    pub(super) fn find_observer(&self, id: &RtpObserverId) -> Result<ObserverKey, RequestError> {
-        self.observer_ids.get(id).copied().ok_or_else(|| not_found("RtpObserver", id))
-    }
-
-    pub(super) fn on_observed_producer_paused(&mut self, key: ProducerKey, paused: bool) {
-        for &observer in &self.producers[key].observers {
-            self.observers[observer].kind.producer_paused(key, paused);
-        }
-    }
-
-    pub(super) fn on_observed_producer_closed(
-        &mut self,
-        now: Instant,
-        key: ProducerKey,
-        observers: &[ObserverKey],
-    ) {
-        for &observer in observers {
-            self.forget_producer(now, observer, key);
-        }
-    }
-
-    /// Shows a packet of a producer to its observers. Called for observed producers only.
-    pub(super) fn observe_packet(
-        &mut self,
-        now: Instant,
-        key: ProducerKey,
-        header: &RtpHeader,
-        packet: &[u8],
-    ) {
-        let producer = &self.producers[key];
-        let Some(level) = header.read::<AudioLevel>(packet, producer.extension_ids().ssrc_audio_level) else {
-            return;
-        };
-        for &observer in &producer.observers {
-            self.observers[observer].kind.handle_packet(now, key, level);
-        }
-    }
-
-    pub(super) fn on_observer_timer(&mut self, now: Instant, key: ObserverKey) {
-        let Some(observer) = self.observers.get_mut(key) else { return };
-        let report = observer.kind.handle_timeout(now);
-        self.arm_observer_timer(key);
-        self.notify_report(key, report);
-    }
-
-    fn add_observer(
-        &mut self,
-        router_id: RouterId,
-        id: RtpObserverId,
-        kind: Kind,
-    ) -> Result<(), RequestError> {
-        let router = self.routers.get_mut(&router_id).ok_or_else(|| not_found("Router", &router_id))?;
-        if self.observer_ids.contains_key(&id) {
-            return Err(RequestError::Duplicate { kind: "RtpObserver", id: id.to_string() });
-        }
-        let key = self.observers.insert(RtpObserver { id: id.clone(), router: router_id, kind });
-        router.observers.push(key);
-        self.observer_ids.insert(id, key);
-        self.arm_observer_timer(key);
-        Ok(())
-    }
-
-    fn forget_producer(&mut self, now: Instant, observer: ObserverKey, producer: ProducerKey) {
-        let report = self.observers[observer].kind.remove_producer(now, producer);
-        self.notify_report(observer, report);
-    }
-
-    fn arm_observer_timer(&mut self, key: ObserverKey) {
-        if let Some(at) = self.observers[key].kind.poll_timeout() {
-            self.timers.arm(Timer::Observer(key), at);
-        }
-    }
-
-    fn notify_report(&mut self, key: ObserverKey, report: Option<Report>) {
-        let name = |key| self.producers.get(key).map(|producer| producer.id.clone());
-        let event = match report {
-            Some(Report::Audio(AudioReport::Volumes(volumes))) => {
-                let named = |(key, volume)| Some((name(key)?, volume));
-                RtpObserverEvent::Volumes(volumes.into_iter().filter_map(named).collect())
-            }
-            Some(Report::Audio(AudioReport::Silence)) => RtpObserverEvent::Silence,
-            Some(Report::DominantSpeaker(speaker)) => match name(speaker) {
-                Some(id) => RtpObserverEvent::DominantSpeaker(id),
-                None => return,
-            },
+        Some(Report::Audio(AudioReport::Silence)) => RtpObserverEvent::Silence,
+        Some(Report::DominantSpeaker(speaker)) => match name(speaker) {
+            Some(id) => RtpObserverEvent::DominantSpeaker(id),
             None => return,
-        };
-        let notification = Notification::RtpObserver(self.observers[key].id.clone(), event);
-        self.outputs.push_back(Output::Notification(notification));
-    }
+        },
+        None => return,
+    };
+    let notification = Notification::RtpObserver(media.observers[key].id.clone(), event);
+    out.notify(notification);
+}
 
-    /// An observer and a producer of the same router.
-    fn find_observed(
-        &self,
-        observer: &RtpObserverId,
-        producer: &ProducerId,
-    ) -> Result<(ObserverKey, ProducerKey), RequestError> {
-        let observer_key = self.find_observer(observer)?;
-        let producer_key = self.find_producer(producer)?;
-        let transport = self.transports.get(self.producers[producer_key].transport);
-        if transport.is_none_or(|transport| transport.router != self.observers[observer_key].router) {
-            return Err(not_found("Producer", producer));
-        }
-        Ok((observer_key, producer_key))
+/// An observer and a producer of the same router.
+fn find_observed(
+    media: &Media,
+    observer: &RtpObserverId,
+    producer: &ProducerId,
+) -> Result<(ObserverKey, ProducerKey), RequestError> {
+    let observer_key = media.observers.find(observer)?;
+    let producer_key = media.producers.find(producer)?;
+    let transport = media.transports.get(media.producers[producer_key].transport);
+    if transport.is_none_or(|transport| transport.router != media.observers[observer_key].router) {
+        return Err(not_found("Producer", producer));
     }
+    Ok((observer_key, producer_key))
 }
 
 impl Kind {

@@ -1,12 +1,14 @@
 //! What a transport in line sends: each of its consumers decides on the packets of the batch and writes their headers.
 
-use std::collections::VecDeque;
 use std::num::NonZeroU8;
 use std::time::Instant;
 
-use super::egress::{Consumers, Egress, Origin, Producers, Purpose};
+use super::arena::Media;
+use super::drops::DropReason;
+use super::egress::{Consumers, Egress, Forward, Origin, Producers, Purpose};
+use super::out::{Clock, Out};
 use super::starting::KeyFrameCause;
-use super::{Clock, DropReason, Output, Worker};
+use super::{congestion, starting};
 use crate::api::{ConsumerEvent, MediaTraceData, MediaTraceEvent, Notification, StreamType};
 use crate::consumer::layers::{Arrival, Decision, ssrc_of};
 use crate::consumer::outlet::write_filler;
@@ -229,100 +231,102 @@ fn recent(origin: Origin, sent: &SentPacket) -> Recent {
     Recent { consumer, resend: Resend { outlet, stream, source: sent.source, output: sent.output } }
 }
 
-impl Worker {
-    /// Decides what the next transport in line sends and writes the headers. False when none is in line.
-    pub(super) fn plan_next_transport(&mut self, now: Instant) -> bool {
-        let egress = &mut self.egress;
-        let Some(key) = egress.start_plan() else { return false };
-        let Some(transport) = self.transports.get_mut(key) else { return true };
-        transport.queued = false;
-        let Some(path) = transport.rtp_path() else {
-            transport.dirty.clear();
-            transport.resends.clear();
-            return true;
-        };
-        egress.planned_for = Some((key, path));
-        let (consumers, producers) = (&mut self.consumers, &self.producers);
-        let hops = Hops::new(&self.clock, now, transport.next_transport_seq);
-        let gate = Gate::new(now, transport.send_control.take());
-        let holds_video = transport.holds_video();
-        if holds_video {
-            let is_video =
-                |key: &ConsumerKey| consumers.get(*key).is_some_and(|c| c.kind == MediaKind::Video);
-            transport.resends.retain(|(key, _)| !is_video(key));
-        }
-        let repairs = RepairAllowance::new(
-            now,
-            &mut transport.repair_budget,
-            gate.control.as_deref(),
-            &mut transport.traffic.rtp_sent,
-            self.limits.repair_floor,
-            !transport.resends.is_empty(),
-        );
-        let mut planning = Planning::new(now, egress, hops, gate, repairs);
-        plan_held(&mut planning, consumers, producers);
-        planning.repairs_ahead =
-            planning.gate.control.as_ref().is_some_and(|control| control.repairs_ahead());
-        while let Some(consumer_key) = planning.egress.take_starting(key) {
-            let Some(consumer) = consumers.get_mut(consumer_key) else { continue };
-            let Some(producer) = producers.get(consumer.producer) else { continue };
-            plan_backlog(&mut planning, consumer_key, consumer, producer);
-            report_layers(planning.egress, &mut self.outputs, consumer_key, consumer, producer);
-        }
-        for consumer_key in transport.dirty.drain(..) {
-            let Some(consumer) = consumers.get_mut(consumer_key) else { continue };
-            let Some(producer) = producers.get(consumer.producer) else { continue };
-            if holds_video && consumer.kind == MediaKind::Video {
-                plan_frame_end(&mut planning, consumer_key, consumer, producer);
-                continue;
-            }
-            plan_consumer(&mut planning, consumer_key, consumer, producer);
-            report_layers(planning.egress, &mut self.outputs, consumer_key, consumer, producer);
-        }
-        for (consumer_key, resend) in transport.resends.drain(..) {
-            let packet = Recent { consumer: consumer_key, resend };
-            plan_resend(&mut planning, packet, Repair::Lost, consumers, producers);
-        }
-        plan_copies(&mut planning, consumers, producers);
-        if holds_video && let Some(control) = &mut planning.gate.control {
-            control.probe_due = 0;
-        }
-        plan_probe(&mut planning, &transport.consumers, consumers, producers);
-        self.drops.add(DropReason::OverRepairBudget, planning.repairs.refused);
-        transport.next_transport_seq = planning.hops.next_transport_seq;
-        transport.send_control = planning.gate.control;
-        if transport.send_control.as_ref().is_some_and(|control| control.is_waiting()) {
-            self.arm_congestion(now, key);
-        }
-        self.request_wanted_key_frames(now);
-        self.emit_packet_traces(now);
-        true
+/// Decides what the next transport in line sends and writes the headers. False when none is in line.
+pub(super) fn plan_next_transport(
+    media: &mut Media,
+    forward: &mut Forward,
+    out: &mut Out,
+    now: Instant,
+) -> bool {
+    let egress = &mut forward.egress;
+    egress.start_plan();
+    let Some(key) = out.line.pop() else { return false };
+    let Some(transport) = media.transports.get_mut(key) else { return true };
+    transport.queued = false;
+    let Some(path) = transport.rtp_path() else {
+        transport.dirty.clear();
+        transport.resends.clear();
+        return true;
+    };
+    egress.planned_for = Some((key, path));
+    let (consumers, producers) = (&mut media.consumers, &media.producers);
+    let hops = Hops::new(&out.clock, now, transport.next_transport_seq);
+    let gate = Gate::new(now, transport.send_control.take());
+    let holds_video = transport.holds_video();
+    if holds_video {
+        let is_video = |key: &ConsumerKey| consumers.get(*key).is_some_and(|c| c.kind == MediaKind::Video);
+        transport.resends.retain(|(key, _)| !is_video(key));
     }
-
-    fn emit_packet_traces(&mut self, now: Instant) {
-        if self.egress.traces.is_empty() {
-            return;
-        }
-        let timestamp_ms = self.clock.unix_ms(now);
-        let event = |data| MediaTraceEvent { timestamp_ms, direction: TraceEventDirection::Out, data };
-        let mut traces = std::mem::take(&mut self.egress.traces);
-        for (key, info) in traces.drain(..) {
-            let Some(wanted) = self.consumers.get(key).map(|consumer| consumer.trace) else { continue };
-            if wanted.key_frame && info.is_key_frame {
-                let data = MediaTraceData::KeyFrame(info.clone());
-                self.notify_consumer(key, ConsumerEvent::Trace(event(data)));
-            }
-            if wanted.rtp {
-                self.notify_consumer(key, ConsumerEvent::Trace(event(MediaTraceData::Rtp(info))));
-            }
-        }
-        self.egress.traces = traces;
+    let repairs = RepairAllowance::new(
+        now,
+        &mut transport.repair_budget,
+        gate.control.as_deref(),
+        &mut transport.traffic.rtp_sent,
+        out.limits.repair_floor,
+        !transport.resends.is_empty(),
+    );
+    let mut planning = Planning::new(now, egress, hops, gate, repairs);
+    plan_held(&mut planning, consumers, producers);
+    planning.repairs_ahead = planning.gate.control.as_ref().is_some_and(|control| control.repairs_ahead());
+    while let Some(consumer_key) = out.line.take_starting(key) {
+        let Some(consumer) = consumers.get_mut(consumer_key) else { continue };
+        let Some(producer) = producers.get(consumer.producer) else { continue };
+        plan_backlog(&mut planning, consumer_key, consumer, producer);
+        report_layers(planning.egress, out, consumer_key, consumer, producer);
     }
-
-    fn request_wanted_key_frames(&mut self, now: Instant) {
-        while let Some((key, ssrc)) = self.egress.key_frames_wanted.pop() {
-            self.cause_key_frames(now, key, KeyFrameCause::Switch, &[ssrc]);
+    for consumer_key in transport.dirty.drain(..) {
+        let Some(consumer) = consumers.get_mut(consumer_key) else { continue };
+        let Some(producer) = producers.get(consumer.producer) else { continue };
+        if holds_video && consumer.kind == MediaKind::Video {
+            plan_frame_end(&mut planning, consumer_key, consumer, producer);
+            continue;
         }
+        plan_consumer(&mut planning, consumer_key, consumer, producer);
+        report_layers(planning.egress, out, consumer_key, consumer, producer);
+    }
+    for (consumer_key, resend) in transport.resends.drain(..) {
+        let packet = Recent { consumer: consumer_key, resend };
+        plan_resend(&mut planning, packet, Repair::Lost, consumers, producers);
+    }
+    plan_copies(&mut planning, consumers, producers);
+    if holds_video && let Some(control) = &mut planning.gate.control {
+        control.probe_due = 0;
+    }
+    plan_probe(&mut planning, &transport.consumers, consumers, producers);
+    out.drops.add(DropReason::OverRepairBudget, planning.repairs.refused);
+    transport.next_transport_seq = planning.hops.next_transport_seq;
+    transport.send_control = planning.gate.control;
+    if transport.send_control.as_ref().is_some_and(|control| control.is_waiting()) {
+        congestion::arm_congestion(media, out, now, key);
+    }
+    request_wanted_key_frames(media, forward, out, now);
+    emit_packet_traces(media, forward, out, now);
+    true
+}
+
+fn emit_packet_traces(media: &mut Media, forward: &mut Forward, out: &mut Out, now: Instant) {
+    if forward.egress.traces.is_empty() {
+        return;
+    }
+    let timestamp_ms = out.clock.unix_ms(now);
+    let event = |data| MediaTraceEvent { timestamp_ms, direction: TraceEventDirection::Out, data };
+    let mut traces = std::mem::take(&mut forward.egress.traces);
+    for (key, info) in traces.drain(..) {
+        let Some(wanted) = media.consumers.get(key).map(|consumer| consumer.trace) else { continue };
+        if wanted.key_frame && info.is_key_frame {
+            let data = MediaTraceData::KeyFrame(info.clone());
+            out.notify_consumer(media, key, ConsumerEvent::Trace(event(data)));
+        }
+        if wanted.rtp {
+            out.notify_consumer(media, key, ConsumerEvent::Trace(event(MediaTraceData::Rtp(info))));
+        }
+    }
+    forward.egress.traces = traces;
+}
+
+fn request_wanted_key_frames(media: &mut Media, forward: &mut Forward, out: &mut Out, now: Instant) {
+    while let Some((key, ssrc)) = forward.egress.key_frames_wanted.pop() {
+        starting::cause_key_frames(media, out, now, key, KeyFrameCause::Switch, &[ssrc]);
     }
 }
 
@@ -414,7 +418,7 @@ fn plan_backlog(planning: &mut Planning<'_>, key: ConsumerKey, consumer: &mut Co
 /// those it aims at.
 fn report_layers(
     egress: &mut Egress,
-    outputs: &mut VecDeque<Output>,
+    out: &mut Out,
     key: ConsumerKey,
     consumer: &mut Consumer,
     producer: &Producer,
@@ -422,7 +426,7 @@ fn report_layers(
     let Some(layers) = &mut consumer.layers else { return };
     if let Some(current) = layers.poll_change() {
         let event = ConsumerEvent::LayersChange(current.map(Into::into));
-        outputs.push_back(Output::Notification(Notification::Consumer(consumer.id.clone(), event)));
+        out.notify(Notification::Consumer(consumer.id.clone(), event));
     }
     if let Some(encoding) = layers.poll_key_frame_wanted()
         && let Some(ssrc) = ssrc_of(&producer.streams, encoding)

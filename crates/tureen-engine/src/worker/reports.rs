@@ -4,16 +4,19 @@ use std::time::{Duration, Instant};
 
 use rand::Rng;
 
+use super::arena::Media;
+use super::drops::DropReason;
 use super::egress::Consumers;
-use super::{DropReason, Timer, Worker};
+use super::out::Out;
+use super::timer::Timer;
+use super::{congestion, ingress, layers};
 use crate::api::{ConsumerEvent, MediaTraceData, MediaTraceEvent, ProducerEvent, TransportEvent};
 use crate::keys::{ConsumerKey, ProducerKey, TransportKey};
 use crate::transport::link::Path;
 use tureen_rtc::units::Ssrc;
-use tureen_rtc::wire::rtcp::NtpTime;
 use tureen_rtc::wire::rtcp::{
-    CompoundParts, DlrrEntry, FirEntry, ReportBlock, SenderInfo, SenderReport, TransportCcHeader, Xr,
-    XrBlock, write_fir, write_nack, write_pli, write_receiver_report, write_remb, write_sdes_cname,
+    CompoundParts, DlrrEntry, FirEntry, NtpTime, ReportBlock, SenderInfo, SenderReport, TransportCcHeader,
+    Xr, XrBlock, write_fir, write_nack, write_pli, write_receiver_report, write_remb, write_sdes_cname,
     write_sender_report, write_transport_cc, write_xr_rrtr,
 };
 use tureen_types::data_structures::{SrTraceInfo, TraceEventDirection};
@@ -40,389 +43,418 @@ const MAX_CLOCK_ERROR: i64 = 1 << 31;
 /// SSRC of reports by which this side, sending nothing itself, speaks (as mediasoup).
 const REPORTER: Ssrc = Ssrc(0);
 
-impl Worker {
-    /// Sends a compound, in several datagrams if it is too long for one.
-    fn send_rtcp(&mut self, now: Instant, key: TransportKey, compound: &mut Vec<u8>) {
-        if compound.len() <= MAX_RTCP {
-            return self.send_datagram(now, key, compound);
-        }
-        let mut part = std::mem::take(&mut self.scratch.rtcp_part);
-        let mut parts = CompoundParts::new(compound, MAX_RTCP);
-        while parts.next_into(&mut part) {
-            self.send_datagram(now, key, &mut part);
-        }
-        self.scratch.rtcp_part = part;
+/// Sends a compound, in several datagrams if it is too long for one.
+fn send_rtcp(media: &mut Media, out: &mut Out, now: Instant, key: TransportKey, compound: &mut Vec<u8>) {
+    if compound.len() <= MAX_RTCP {
+        return send_datagram(media, out, now, key, compound);
     }
+    let mut part = std::mem::take(&mut out.scratch.rtcp_part);
+    let mut parts = CompoundParts::new(compound, MAX_RTCP);
+    while parts.next_into(&mut part) {
+        send_datagram(media, out, now, key, &mut part);
+    }
+    out.scratch.rtcp_part = part;
+}
 
-    /// Seals an RTCP packet and puts it in line. Dropped while there are no keys or no path.
-    fn send_datagram(&mut self, now: Instant, key: TransportKey, packet: &mut Vec<u8>) {
-        let Some(transport) = self.transports.get_mut(key) else { return };
-        let Some(path) = transport.link.rtcp_path() else { return };
-        let Some(sealer) = &mut transport.sealer else { return };
-        if packet.is_empty() || sealer.seal_rtcp(packet).is_err() {
-            return;
+/// Seals an RTCP packet and puts it in line. Dropped while there are no keys or no path.
+fn send_datagram(media: &mut Media, out: &mut Out, now: Instant, key: TransportKey, packet: &mut Vec<u8>) {
+    let Some(transport) = media.transports.get_mut(key) else { return };
+    let Some(path) = transport.link.rtcp_path() else { return };
+    let Some(sealer) = &mut transport.sealer else { return };
+    if packet.is_empty() || sealer.seal_rtcp(packet).is_err() {
+        return;
+    }
+    transport.traffic.other_sent.add(now, 1, packet.len());
+    match path {
+        Path::Network(tuple) => out.control.queue(tuple, packet),
+        Path::Application => out.notify_transport(media, key, TransportEvent::Rtcp(packet.clone())),
+    }
+}
+
+/// Sends one RTCP packet that `write` fills in.
+fn with_rtcp(
+    media: &mut Media,
+    out: &mut Out,
+    now: Instant,
+    key: TransportKey,
+    write: impl FnOnce(&mut Vec<u8>),
+) {
+    let mut packet = std::mem::take(&mut out.scratch.rtcp);
+    packet.clear();
+    write(&mut packet);
+    send_rtcp(media, out, now, key, &mut packet);
+    out.scratch.rtcp = packet;
+}
+
+/// Sends the NACKs and key frame requests that a Producer has ready.
+pub(super) fn poll_producer_feedback(media: &mut Media, out: &mut Out, now: Instant, key: ProducerKey) {
+    let Some(producer) = media.producers.get_mut(key) else { return };
+    let transport = producer.transport;
+    let connected = media.transports.get(transport).is_some_and(|t| t.is_connected());
+    let mut seqs = std::mem::take(&mut out.scratch.seqs);
+    for index in 0..producer.streams.len() {
+        let Some(producer) = media.producers.get_mut(key) else { break };
+        let stream = &mut producer.streams[index];
+        let ssrc = stream.stats.ssrc();
+        let Some(nack) = &mut stream.nack else { continue };
+        seqs.clear();
+        nack.poll_nacks(now, &mut seqs);
+        if nack.needs_key_frame() {
+            producer.key_frame_requests.request(now, ssrc);
         }
-        transport.traffic.other_sent.add(now, 1, packet.len());
-        match path {
-            Path::Network(tuple) => self.egress.queue_control(tuple, packet),
-            Path::Application => self.notify_transport(key, TransportEvent::Rtcp(packet.clone())),
+        if seqs.is_empty() || !connected {
+            continue;
+        }
+        stream.requests.nacks += 1;
+        stream.requests.nacked_packets += seqs.len() as u64;
+        let traced = producer.trace.nack;
+        with_rtcp(media, out, now, transport, |packet| write_nack(packet, REPORTER, ssrc, &seqs));
+        if traced {
+            trace_producer(media, out, now, key, MediaTraceData::Nack);
         }
     }
+    out.scratch.seqs = seqs;
+    while connected
+        && let Some(producer) = media.producers.get_mut(key)
+        && let Some(ssrc) = producer.key_frame_requests.poll_request()
+    {
+        let (traces_pli, traces_fir) = (producer.trace.pli, producer.trace.fir);
+        let Some(stream) = producer.stream_by_ssrc(ssrc) else { continue };
+        if stream.codec.fir && !stream.codec.pli {
+            // RFC 5104 §4.3.1.1: each command has the next number.
+            let entry = FirEntry { ssrc, sequence_number: stream.requests.firs as u8 };
+            stream.requests.firs += 1;
+            with_rtcp(media, out, now, transport, |packet| write_fir(packet, REPORTER, &[entry]));
+            if traces_fir {
+                trace_producer(media, out, now, key, MediaTraceData::Fir(ssrc.0));
+            }
+            continue;
+        }
+        stream.requests.plis += 1;
+        with_rtcp(media, out, now, transport, |packet| write_pli(packet, REPORTER, ssrc));
+        if traces_pli {
+            trace_producer(media, out, now, key, MediaTraceData::Pli(ssrc.0));
+        }
+    }
+    let Some(producer) = media.producers.get(key) else { return };
+    if let Some(at) = producer.nack_timeout() {
+        out.timers.arm(Timer::Nack(key), at);
+    }
+    if let Some(at) = producer.key_frame_requests.poll_timeout() {
+        out.timers.arm(Timer::KeyFrame(key), at);
+    }
+}
 
-    /// Sends one RTCP packet that `write` fills in.
-    fn with_rtcp(&mut self, now: Instant, key: TransportKey, write: impl FnOnce(&mut Self, &mut Vec<u8>)) {
-        let mut packet = std::mem::take(&mut self.scratch.rtcp);
+pub(super) fn on_producer_timer(media: &mut Media, out: &mut Out, now: Instant, key: ProducerKey) {
+    let Some(producer) = media.producers.get_mut(key) else { return };
+    producer.handle_timeout(now);
+    poll_producer_feedback(media, out, now, key);
+}
+
+pub(super) fn on_transport_cc_timer(media: &mut Media, out: &mut Out, now: Instant, key: TransportKey) {
+    let Some(transport) = media.transports.get_mut(key) else { return };
+    let media_ssrc = transport.listener.ssrcs().next().map_or(REPORTER, |(ssrc, _)| ssrc);
+    let Some(mut twcc) = transport.twcc.take() else { return };
+    twcc.handle_timeout(now);
+    while let Some(feedback) = twcc.poll_feedback() {
+        let header = TransportCcHeader {
+            sender_ssrc: REPORTER,
+            media_ssrc,
+            base_sequence_number: feedback.base_seq,
+            reference_time: feedback.reference_time as i32,
+            feedback_count: feedback.feedback_count,
+        };
+        with_rtcp(media, out, now, key, |packet| {
+            let written = write_transport_cc(packet, &header, &feedback.statuses, MAX_RTCP);
+            debug_assert_eq!(written, feedback.statuses.len(), "the receiver makes messages that fit");
+        });
+        if let Some(transport) = media.transports.get_mut(key) {
+            let arrived = feedback.statuses.iter().flatten().count();
+            transport.quality.loss_received.add(feedback.statuses.len(), arrived);
+        }
+    }
+    if let Some(at) = twcc.poll_timeout() {
+        out.timers.arm(Timer::TransportCc(key), at);
+    }
+    if let Some(transport) = media.transports.get_mut(key) {
+        if let Some(bitrate) = transport.traffic.rtp_received.bitrate(now) {
+            twcc.set_incoming_bitrate(bitrate);
+        }
+        transport.twcc = Some(twcc);
+    }
+}
+
+/// Tells the remote side what it may send, or that there is no limit any more.
+pub(super) fn send_remb(media: &mut Media, out: &mut Out, now: Instant, key: TransportKey) {
+    let Some(transport) = media.transports.get_mut(key) else { return };
+    if !transport.recv_feedback.remb || transport.producers.is_empty() || !transport.is_connected() {
+        return;
+    }
+    let estimate = transport.incoming_estimate(now);
+    let Some(limit) = transport.remb.poll(now, estimate) else { return };
+    let ssrcs: Vec<Ssrc> = transport.listener.ssrcs().map(|(ssrc, _)| ssrc).collect();
+    with_rtcp(media, out, now, key, |packet| write_remb(packet, REPORTER, limit, &ssrcs));
+}
+
+/// Sender and receiver reports of a transport.
+pub(super) fn on_reports_timer(media: &mut Media, out: &mut Out, now: Instant, key: TransportKey) {
+    let Some(transport) = media.transports.get(key) else { return };
+    if !transport.is_connected() {
+        return;
+    }
+    let (producers, consumers) = (transport.producers.len(), transport.consumers.len());
+    let mut packet = std::mem::take(&mut out.scratch.rtcp);
+    packet.clear();
+    let mut has_video = false;
+    for index in 0..consumers {
+        let consumer = media.transports[key].consumers[index];
+        has_video |= media.consumers.get(consumer).is_some_and(|c| c.kind == MediaKind::Video);
+        report_consumer(media, out, now, consumer, &mut packet);
+        send_full(media, out, now, key, &mut packet);
+    }
+    let mut blocks = std::mem::take(&mut out.scratch.blocks);
+    blocks.clear();
+    for index in 0..producers {
+        let producer = media.transports[key].producers[index];
+        has_video |= media.producers.get(producer).is_some_and(|p| p.kind == MediaKind::Video);
+        report_producer(media, now, producer, &mut blocks);
+    }
+    if !blocks.is_empty() {
+        write_receiver_report(&mut packet, REPORTER, &blocks);
+        write_xr_rrtr(&mut packet, REPORTER, out.clock.ntp(now));
+    }
+    send_rtcp(media, out, now, key, &mut packet);
+    out.scratch.rtcp = packet;
+    out.scratch.blocks = blocks;
+    send_remb(media, out, now, key);
+    for index in 0..producers {
+        update_producer_score(media, out, now, media.transports[key].producers[index]);
+    }
+    let interval = if has_video { VIDEO_INTERVAL } else { AUDIO_INTERVAL };
+    let interval = interval.mul_f64(out.rng.random_range(0.5..1.5));
+    out.arm_relaxed(Timer::Reports(key), now + interval);
+}
+
+/// Sends what has gathered if the next report might not fit.
+fn send_full(media: &mut Media, out: &mut Out, now: Instant, key: TransportKey, packet: &mut Vec<u8>) {
+    if packet.len() > MAX_RTCP - 200 {
+        send_rtcp(media, out, now, key, packet);
         packet.clear();
-        write(self, &mut packet);
-        self.send_rtcp(now, key, &mut packet);
-        self.scratch.rtcp = packet;
     }
+}
 
-    /// Sends the NACKs and key frame requests that a Producer has ready.
-    pub(super) fn poll_producer_feedback(&mut self, now: Instant, key: ProducerKey) {
-        let Some(producer) = self.producers.get_mut(key) else { return };
-        let transport = producer.transport;
-        let connected = self.transports.get(transport).is_some_and(|t| t.is_connected());
-        let mut seqs = std::mem::take(&mut self.scratch.seqs);
-        for index in 0..producer.streams.len() {
-            let Some(producer) = self.producers.get_mut(key) else { break };
-            let stream = &mut producer.streams[index];
-            let ssrc = stream.stats.ssrc();
-            let Some(nack) = &mut stream.nack else { continue };
-            seqs.clear();
-            nack.poll_nacks(now, &mut seqs);
-            if nack.needs_key_frame() {
-                producer.key_frame_requests.request(now, ssrc);
-            }
-            if seqs.is_empty() || !connected {
-                continue;
-            }
-            stream.requests.nacks += 1;
-            stream.requests.nacked_packets += seqs.len() as u64;
-            let traced = producer.trace.nack;
-            self.with_rtcp(now, transport, |_, out| write_nack(out, REPORTER, ssrc, &seqs));
-            if traced {
-                self.trace_producer(now, key, MediaTraceData::Nack);
-            }
+fn report_consumer(media: &mut Media, out: &mut Out, now: Instant, key: ConsumerKey, packet: &mut Vec<u8>) {
+    let ntp = out.clock.ntp(now);
+    let Some(consumer) = media.consumers.get(key) else { return };
+    if !consumer.is_active() {
+        return;
+    }
+    let Some(producer) = media.producers.get(consumer.producer) else { return };
+    let transport = media.transports.get(consumer.transport);
+    let answer = transport.and_then(|transport| transport.delay_since_reference_time(now));
+    let clock = media.transports.get(producer.transport).and_then(|t| t.clocks.get(producer.cname()));
+    for (index, outlet) in consumer.outlets.iter().enumerate() {
+        let ssrc = outlet.stream.ssrc;
+        let Some((stream, offset)) = consumer.shown(index, &producer.streams) else { continue };
+        let Some((timestamp, seen_at)) = stream.stats.highest_timestamp() else { continue };
+        let captured = clock.and_then(|clock| clock.captured_at(&stream.stats, timestamp));
+        let seen = out.clock.ntp(seen_at);
+        // A sender whose clock was set tells a time that can't be.
+        let captured = captured.filter(|captured| is_capture_of(*captured, seen)).unwrap_or(seen);
+        let captured = (captured, timestamp.wrapping_sub(offset));
+        let Some(report) = outlet.stream.sender_report(now, ntp, captured) else { continue };
+        let info = SenderInfo {
+            ntp_time: report.ntp,
+            rtp_timestamp: report.rtp_timestamp,
+            packet_count: report.packet_count,
+            octet_count: report.octet_count,
+        };
+        write_sender_report(packet, ssrc, &info, &[]);
+        write_sdes_cname(packet, &[(ssrc, consumer.cname().as_bytes())]);
+        if let Some(entry) = answer {
+            tureen_rtc::wire::rtcp::write_xr_dlrr(packet, ssrc, &[entry]);
         }
-        self.scratch.seqs = seqs;
-        while connected
-            && let Some(producer) = self.producers.get_mut(key)
-            && let Some(ssrc) = producer.key_frame_requests.poll_request()
+    }
+}
+
+fn report_producer(media: &mut Media, now: Instant, key: ProducerKey, blocks: &mut Vec<ReportBlock>) {
+    let Some(producer) = media.producers.get_mut(key) else { return };
+    let consumers = &media.consumers;
+    for stream in &mut producer.streams {
+        // As mediasoup: a sender that can protect what it sends learns what its worst receiver loses.
+        let worst = match stream.codec.in_band_fec {
+            true => worst_remote_loss(consumers, &producer.consumers, stream.encoding_idx),
+            false => 0,
+        };
+        blocks.push(wire_block(&stream.stats.report(now, worst)));
+        if let Some(rtx) = &mut stream.rtx
+            && rtx.packets() > 0
         {
-            let (traces_pli, traces_fir) = (producer.trace.pli, producer.trace.fir);
-            let Some(stream) = producer.stream_by_ssrc(ssrc) else { continue };
-            if stream.codec.fir && !stream.codec.pli {
-                // RFC 5104 §4.3.1.1: each command has the next number.
-                let entry = FirEntry { ssrc, sequence_number: stream.requests.firs as u8 };
-                stream.requests.firs += 1;
-                self.with_rtcp(now, transport, |_, out| write_fir(out, REPORTER, &[entry]));
-                if traces_fir {
-                    self.trace_producer(now, key, MediaTraceData::Fir(ssrc.0));
-                }
-                continue;
+            blocks.push(wire_block(&rtx.report(now)));
+        }
+    }
+}
+
+fn update_producer_score(media: &mut Media, out: &mut Out, now: Instant, key: ProducerKey) {
+    let Some(producer) = media.producers.get_mut(key) else { return };
+    let mut changed = false;
+    for stream in &mut producer.streams {
+        changed |= stream.update_score();
+    }
+    if changed {
+        on_score_changed(media, out, now, key);
+    }
+}
+
+/// A stream's score changed, as it may have died or come back; or the stream has begun, which tells its first one.
+pub(super) fn on_score_changed(media: &mut Media, out: &mut Out, now: Instant, key: ProducerKey) {
+    let Some(producer) = media.producers.get(key) else { return };
+    let (scores, values) = (producer.scores(), producer.encoding_scores());
+    let consumers = producer.consumers.clone();
+    out.notify_producer(media, key, ProducerEvent::Score(scores));
+    for consumer in consumers {
+        update_consumer_score(media, out, consumer, &values);
+    }
+    layers::aim_consumers(media, out, now, key);
+}
+
+fn update_consumer_score(media: &mut Media, out: &mut Out, key: ConsumerKey, producer_scores: &[u8]) {
+    if let Some(score) = media.consumers.get_mut(key).and_then(|c| c.score_with(producer_scores)) {
+        out.notify_consumer(media, key, ConsumerEvent::Score(score));
+    }
+}
+
+pub(super) fn on_sender_report(
+    media: &mut Media,
+    out: &mut Out,
+    now: Instant,
+    key: TransportKey,
+    report: &SenderReport<'_>,
+) {
+    let Some(transport) = media.transports.get_mut(key) else { return };
+    let Some(producer_key) = transport.listener.by_ssrc(report.sender_ssrc) else { return };
+    let Some(producer) = media.producers.get_mut(producer_key) else { return };
+    let info = report.info;
+    let ntp = out.clock.ntp(now);
+    let mut alignable = false;
+    for stream in &mut producer.streams {
+        if stream.stats.ssrc() == report.sender_ssrc {
+            let was_alignable = stream.is_alignable();
+            stream.handle_sender_report(now, info.ntp_time.0, info.rtp_timestamp);
+            alignable |= !was_alignable && stream.is_alignable();
+            let cname = producer.rtp_parameters.rtcp.cname.as_deref().unwrap_or_default();
+            if let Some(clock) = transport.clocks.get_mut(cname) {
+                clock.on_sender_report(now, ntp, &stream.stats);
             }
-            stream.requests.plis += 1;
-            self.with_rtcp(now, transport, |_, out| write_pli(out, REPORTER, ssrc));
-            if traces_pli {
-                self.trace_producer(now, key, MediaTraceData::Pli(ssrc.0));
-            }
-        }
-        let Some(producer) = self.producers.get(key) else { return };
-        if let Some(at) = producer.nack_timeout() {
-            self.timers.arm(Timer::Nack(key), at);
-        }
-        if let Some(at) = producer.key_frame_requests.poll_timeout() {
-            self.timers.arm(Timer::KeyFrame(key), at);
+        } else if let Some(rtx) = &mut stream.rtx
+            && rtx.ssrc() == report.sender_ssrc
+        {
+            rtx.handle_sender_report(now, info.ntp_time.0, info.rtp_timestamp);
         }
     }
-
-    pub(super) fn on_producer_timer(&mut self, now: Instant, key: ProducerKey) {
-        let Some(producer) = self.producers.get_mut(key) else { return };
-        producer.handle_timeout(now);
-        self.poll_producer_feedback(now, key);
-    }
-
-    pub(super) fn on_transport_cc_timer(&mut self, now: Instant, key: TransportKey) {
-        let Some(transport) = self.transports.get_mut(key) else { return };
-        let media_ssrc = transport.listener.ssrcs().next().map_or(REPORTER, |(ssrc, _)| ssrc);
-        let Some(mut twcc) = transport.twcc.take() else { return };
-        twcc.handle_timeout(now);
-        while let Some(feedback) = twcc.poll_feedback() {
-            let header = TransportCcHeader {
-                sender_ssrc: REPORTER,
-                media_ssrc,
-                base_sequence_number: feedback.base_seq,
-                reference_time: feedback.reference_time as i32,
-                feedback_count: feedback.feedback_count,
-            };
-            self.with_rtcp(now, key, |_, out| {
-                let written = write_transport_cc(out, &header, &feedback.statuses, MAX_RTCP);
-                debug_assert_eq!(written, feedback.statuses.len(), "the receiver makes messages that fit");
-            });
-            if let Some(transport) = self.transports.get_mut(key) {
-                let arrived = feedback.statuses.iter().flatten().count();
-                transport.quality.loss_received.add(feedback.statuses.len(), arrived);
-            }
-        }
-        if let Some(at) = twcc.poll_timeout() {
-            self.timers.arm(Timer::TransportCc(key), at);
-        }
-        if let Some(transport) = self.transports.get_mut(key) {
-            if let Some(bitrate) = transport.traffic.rtp_received.bitrate(now) {
-                twcc.set_incoming_bitrate(bitrate);
-            }
-            transport.twcc = Some(twcc);
-        }
-    }
-
-    /// Tells the remote side what it may send, or that there is no limit any more.
-    pub(super) fn send_remb(&mut self, now: Instant, key: TransportKey) {
-        let Some(transport) = self.transports.get_mut(key) else { return };
-        if !transport.recv_feedback.remb || transport.producers.is_empty() || !transport.is_connected() {
-            return;
-        }
-        let estimate = transport.incoming_estimate(now);
-        let Some(limit) = transport.remb.poll(now, estimate) else { return };
-        let ssrcs: Vec<Ssrc> = transport.listener.ssrcs().map(|(ssrc, _)| ssrc).collect();
-        self.with_rtcp(now, key, |_, out| write_remb(out, REPORTER, limit, &ssrcs));
-    }
-
-    /// Sender and receiver reports of a transport.
-    pub(super) fn on_reports_timer(&mut self, now: Instant, key: TransportKey) {
-        let Some(transport) = self.transports.get(key) else { return };
-        if !transport.is_connected() {
-            return;
-        }
-        let (producers, consumers) = (transport.producers.len(), transport.consumers.len());
-        let mut packet = std::mem::take(&mut self.scratch.rtcp);
-        packet.clear();
-        let mut has_video = false;
-        for index in 0..consumers {
-            let consumer = self.transports[key].consumers[index];
-            has_video |= self.consumers.get(consumer).is_some_and(|c| c.kind == MediaKind::Video);
-            self.report_consumer(now, consumer, &mut packet);
-            self.send_full(now, key, &mut packet);
-        }
-        let mut blocks = std::mem::take(&mut self.scratch.blocks);
-        blocks.clear();
-        for index in 0..producers {
-            let producer = self.transports[key].producers[index];
-            has_video |= self.producers.get(producer).is_some_and(|p| p.kind == MediaKind::Video);
-            self.report_producer(now, producer, &mut blocks);
-        }
-        if !blocks.is_empty() {
-            write_receiver_report(&mut packet, REPORTER, &blocks);
-            write_xr_rrtr(&mut packet, REPORTER, self.clock.ntp(now));
-        }
-        self.send_rtcp(now, key, &mut packet);
-        self.scratch.rtcp = packet;
-        self.scratch.blocks = blocks;
-        self.send_remb(now, key);
-        for index in 0..producers {
-            self.update_producer_score(now, self.transports[key].producers[index]);
-        }
-        let interval = if has_video { VIDEO_INTERVAL } else { AUDIO_INTERVAL };
-        let interval = interval.mul_f64(self.rng.random_range(0.5..1.5));
-        self.arm_relaxed(Timer::Reports(key), now + interval);
-    }
-
-    /// Sends what has gathered if the next report might not fit.
-    fn send_full(&mut self, now: Instant, key: TransportKey, packet: &mut Vec<u8>) {
-        if packet.len() > MAX_RTCP - 200 {
-            self.send_rtcp(now, key, packet);
-            packet.clear();
-        }
-    }
-
-    fn report_consumer(&mut self, now: Instant, key: ConsumerKey, packet: &mut Vec<u8>) {
-        let ntp = self.clock.ntp(now);
-        let Some(consumer) = self.consumers.get(key) else { return };
-        if !consumer.is_active() {
-            return;
-        }
-        let Some(producer) = self.producers.get(consumer.producer) else { return };
-        let transport = self.transports.get(consumer.transport);
-        let answer = transport.and_then(|transport| transport.delay_since_reference_time(now));
-        let clock = self.transports.get(producer.transport).and_then(|t| t.clocks.get(producer.cname()));
-        for (index, outlet) in consumer.outlets.iter().enumerate() {
-            let ssrc = outlet.stream.ssrc;
-            let Some((stream, offset)) = consumer.shown(index, &producer.streams) else { continue };
-            let Some((timestamp, seen_at)) = stream.stats.highest_timestamp() else { continue };
-            let captured = clock.and_then(|clock| clock.captured_at(&stream.stats, timestamp));
-            let seen = self.clock.ntp(seen_at);
-            // A sender whose clock was set tells a time that can't be.
-            let captured = captured.filter(|captured| is_capture_of(*captured, seen)).unwrap_or(seen);
-            let captured = (captured, timestamp.wrapping_sub(offset));
-            let Some(report) = outlet.stream.sender_report(now, ntp, captured) else { continue };
-            let info = SenderInfo {
-                ntp_time: report.ntp,
-                rtp_timestamp: report.rtp_timestamp,
-                packet_count: report.packet_count,
-                octet_count: report.octet_count,
-            };
-            write_sender_report(packet, ssrc, &info, &[]);
-            write_sdes_cname(packet, &[(ssrc, consumer.cname().as_bytes())]);
-            if let Some(entry) = answer {
-                tureen_rtc::wire::rtcp::write_xr_dlrr(packet, ssrc, &[entry]);
-            }
-        }
-    }
-
-    fn report_producer(&mut self, now: Instant, key: ProducerKey, blocks: &mut Vec<ReportBlock>) {
-        let Some(producer) = self.producers.get_mut(key) else { return };
-        let consumers = &self.consumers;
-        for stream in &mut producer.streams {
-            // As mediasoup: a sender that can protect what it sends learns what its worst receiver loses.
-            let worst = match stream.codec.in_band_fec {
-                true => worst_remote_loss(consumers, &producer.consumers, stream.encoding_idx),
-                false => 0,
-            };
-            blocks.push(wire_block(&stream.stats.report(now, worst)));
-            if let Some(rtx) = &mut stream.rtx
-                && rtx.packets() > 0
-            {
-                blocks.push(wire_block(&rtx.report(now)));
-            }
-        }
-    }
-
-    fn update_producer_score(&mut self, now: Instant, key: ProducerKey) {
-        let Some(producer) = self.producers.get_mut(key) else { return };
-        let mut changed = false;
-        for stream in &mut producer.streams {
-            changed |= stream.update_score();
-        }
-        if changed {
-            self.on_score_changed(now, key);
-        }
-    }
-
-    /// A stream's score changed, as it may have died or come back; or the stream has begun, which tells its first one.
-    pub(super) fn on_score_changed(&mut self, now: Instant, key: ProducerKey) {
-        let Some(producer) = self.producers.get(key) else { return };
-        let (scores, values) = (producer.scores(), producer.encoding_scores());
-        let consumers = producer.consumers.clone();
-        self.notify_producer(key, ProducerEvent::Score(scores));
-        for consumer in consumers {
-            self.update_consumer_score(consumer, &values);
-        }
-        self.aim_consumers(now, key);
-    }
-
-    fn update_consumer_score(&mut self, key: ConsumerKey, producer_scores: &[u8]) {
-        if let Some(score) = self.consumers.get_mut(key).and_then(|c| c.score_with(producer_scores)) {
-            self.notify_consumer(key, ConsumerEvent::Score(score));
-        }
-    }
-
-    pub(super) fn on_sender_report(&mut self, now: Instant, key: TransportKey, report: &SenderReport<'_>) {
-        let Some(transport) = self.transports.get_mut(key) else { return };
-        let Some(producer_key) = transport.listener.by_ssrc(report.sender_ssrc) else { return };
-        let Some(producer) = self.producers.get_mut(producer_key) else { return };
-        let info = report.info;
-        let ntp = self.clock.ntp(now);
-        let mut alignable = false;
-        for stream in &mut producer.streams {
-            if stream.stats.ssrc() == report.sender_ssrc {
-                let was_alignable = stream.is_alignable();
-                stream.handle_sender_report(now, info.ntp_time.0, info.rtp_timestamp);
-                alignable |= !was_alignable && stream.is_alignable();
-                let cname = producer.rtp_parameters.rtcp.cname.as_deref().unwrap_or_default();
-                if let Some(clock) = transport.clocks.get_mut(cname) {
-                    clock.on_sender_report(now, ntp, &stream.stats);
-                }
-            } else if let Some(rtx) = &mut stream.rtx
-                && rtx.ssrc() == report.sender_ssrc
-            {
-                rtx.handle_sender_report(now, info.ntp_time.0, info.rtp_timestamp);
-            }
-        }
-        if producer.trace.sr {
-            let data = MediaTraceData::Sr(SrTraceInfo {
-                ssrc: report.sender_ssrc.0,
-                ntp_sec: info.ntp_time.seconds(),
-                ntp_frac: info.ntp_time.fraction(),
-                rtp_ts: info.rtp_timestamp,
-                packet_count: info.packet_count,
-                octet_count: info.octet_count,
-            });
-            let event = MediaTraceEvent {
-                timestamp_ms: self.clock.unix_ms(now),
-                direction: TraceEventDirection::In,
-                data,
-            };
-            self.notify_producer(producer_key, ProducerEvent::Trace(event));
-        }
-        if alignable {
-            // The stream can be aligned with others now.
-            self.aim_consumers(now, producer_key);
-        }
-    }
-
-    pub(super) fn on_report_block(&mut self, now: Instant, key: TransportKey, block: &ReportBlock) {
-        let ntp = self.clock.ntp(now);
-        let Some(consumer_key) = self.consumer_by_ssrc(key, block.ssrc) else { return };
-        let Some(consumer) = self.consumers.get_mut(consumer_key) else { return };
-        let Some(outlet) = consumer.outlet_of(block.ssrc) else { return }; // About retransmissions.
-        if !outlet.stream.admit_report(now, self.limits.report_block_interval) {
-            self.drops.count(DropReason::ExcessFeedback);
-            return;
-        }
-        let round_trip = consumer.on_receiver_report(ntp, block);
-        let scores = self.producers.get(consumer.producer).map(|p| p.encoding_scores()).unwrap_or_default();
-        self.update_consumer_score(consumer_key, &scores);
-        self.on_round_trip(key, round_trip);
-        self.on_loss_report(now, key, consumer_key, block.ssrc);
-    }
-
-    pub(super) fn on_extended_report(&mut self, now: Instant, key: TransportKey, report: &Xr<'_>) {
-        for block in report.blocks() {
-            match block {
-                XrBlock::ReceiverReferenceTime(ntp) => {
-                    if let Some(transport) = self.transports.get_mut(key) {
-                        transport.reference_time = Some((report.sender_ssrc, ntp, now));
-                    }
-                }
-                XrBlock::DelaySinceLastRr(entries) => {
-                    for entry in entries {
-                        self.on_dlrr(now, key, report.sender_ssrc, &entry);
-                    }
-                }
-                XrBlock::Unknown { .. } => {}
-            }
-        }
-    }
-
-    /// The answer to our reference time: how far away the remote sender of a stream is.
-    fn on_dlrr(&mut self, now: Instant, key: TransportKey, sender: Ssrc, entry: &DlrrEntry) {
-        let compact = self.clock.ntp(now).compact();
-        let Some(producer) = self.transports.get(key).and_then(|t| t.listener.by_ssrc(sender)) else {
-            return;
+    if producer.trace.sr {
+        let data = MediaTraceData::Sr(SrTraceInfo {
+            ssrc: report.sender_ssrc.0,
+            ntp_sec: info.ntp_time.seconds(),
+            ntp_frac: info.ntp_time.fraction(),
+            rtp_ts: info.rtp_timestamp,
+            packet_count: info.packet_count,
+            octet_count: info.octet_count,
+        });
+        let event = MediaTraceEvent {
+            timestamp_ms: out.clock.unix_ms(now),
+            direction: TraceEventDirection::In,
+            data,
         };
-        let Some(producer) = self.producers.get_mut(producer) else { return };
-        let Some(stream) = producer.stream_by_ssrc(sender) else { return };
-        let Some(rtt) = stream.stats.handle_dlrr(compact, entry.last_reference_time, entry.delay) else {
-            return;
-        };
-        if let Some(nack) = &mut stream.nack {
-            nack.set_rtt(rtt);
-        }
-        producer.key_frame_requests.set_round_trip(rtt);
-        self.on_round_trip(key, Some(rtt));
+        out.notify_producer(media, producer_key, ProducerEvent::Trace(event));
     }
+    if alignable {
+        // The stream can be aligned with others now.
+        layers::aim_consumers(media, out, now, producer_key);
+    }
+}
 
-    fn on_round_trip(&mut self, key: TransportKey, measured: Option<Duration>) {
-        if let Some((transport, measured)) = self.transports.get_mut(key).zip(measured) {
-            transport.quality.add_round_trip(measured);
+pub(super) fn on_report_block(
+    media: &mut Media,
+    out: &mut Out,
+    now: Instant,
+    key: TransportKey,
+    block: &ReportBlock,
+) {
+    let ntp = out.clock.ntp(now);
+    let Some(consumer_key) = ingress::consumer_by_ssrc(media, key, block.ssrc) else { return };
+    let Some(consumer) = media.consumers.get_mut(consumer_key) else { return };
+    let Some(outlet) = consumer.outlet_of(block.ssrc) else { return }; // About retransmissions.
+    if !outlet.stream.admit_report(now, out.limits.report_block_interval) {
+        out.drops.count(DropReason::ExcessFeedback);
+        return;
+    }
+    let round_trip = consumer.on_receiver_report(ntp, block);
+    let scores = media.producers.get(consumer.producer).map(|p| p.encoding_scores()).unwrap_or_default();
+    update_consumer_score(media, out, consumer_key, &scores);
+    on_round_trip(media, key, round_trip);
+    congestion::on_loss_report(media, now, key, consumer_key, block.ssrc);
+}
+
+pub(super) fn on_extended_report(
+    media: &mut Media,
+    out: &mut Out,
+    now: Instant,
+    key: TransportKey,
+    report: &Xr<'_>,
+) {
+    for block in report.blocks() {
+        match block {
+            XrBlock::ReceiverReferenceTime(ntp) => {
+                if let Some(transport) = media.transports.get_mut(key) {
+                    transport.reference_time = Some((report.sender_ssrc, ntp, now));
+                }
+            }
+            XrBlock::DelaySinceLastRr(entries) => {
+                for entry in entries {
+                    on_dlrr(media, out, now, key, report.sender_ssrc, &entry);
+                }
+            }
+            XrBlock::Unknown { .. } => {}
         }
     }
+}
 
-    fn trace_producer(&mut self, now: Instant, key: ProducerKey, data: MediaTraceData) {
-        let timestamp_ms = self.clock.unix_ms(now);
-        let event = MediaTraceEvent { timestamp_ms, direction: TraceEventDirection::Out, data };
-        self.notify_producer(key, ProducerEvent::Trace(event));
+/// The answer to our reference time: how far away the remote sender of a stream is.
+fn on_dlrr(
+    media: &mut Media,
+    out: &mut Out,
+    now: Instant,
+    key: TransportKey,
+    sender: Ssrc,
+    entry: &DlrrEntry,
+) {
+    let compact = out.clock.ntp(now).compact();
+    let Some(producer) = media.transports.get(key).and_then(|t| t.listener.by_ssrc(sender)) else {
+        return;
+    };
+    let Some(producer) = media.producers.get_mut(producer) else { return };
+    let Some(stream) = producer.stream_by_ssrc(sender) else { return };
+    let Some(rtt) = stream.stats.handle_dlrr(compact, entry.last_reference_time, entry.delay) else {
+        return;
+    };
+    if let Some(nack) = &mut stream.nack {
+        nack.set_rtt(rtt);
     }
+    producer.key_frame_requests.set_round_trip(rtt);
+    on_round_trip(media, key, Some(rtt));
+}
+
+fn on_round_trip(media: &mut Media, key: TransportKey, measured: Option<Duration>) {
+    if let Some((transport, measured)) = media.transports.get_mut(key).zip(measured) {
+        transport.quality.add_round_trip(measured);
+    }
+}
+
+fn trace_producer(media: &mut Media, out: &mut Out, now: Instant, key: ProducerKey, data: MediaTraceData) {
+    let timestamp_ms = out.clock.unix_ms(now);
+    let event = MediaTraceEvent { timestamp_ms, direction: TraceEventDirection::Out, data };
+    out.notify_producer(media, key, ProducerEvent::Trace(event));
 }
 
 /// The highest share of an encoding's packets that a receiver reports as lost, in 1/256.

@@ -4,9 +4,12 @@ use std::net::SocketAddr;
 
 use hashbrown::HashMap;
 
+use super::arena::Media;
+use super::out::Out;
+use super::paths::Paths;
 use super::server::Pending;
 use super::streams::Accepted;
-use super::{Output, Worker};
+use super::{control, streams, transports};
 use crate::api::{RequestError, RequestId, Response, WebRtcServerId};
 use crate::io::SocketCommand;
 use crate::keys::TransportKey;
@@ -133,105 +136,122 @@ pub(super) fn advertised(listen: &ListenInfo) -> String {
     listen.announced_address.clone().unwrap_or_else(|| listen.ip.to_string())
 }
 
-impl Worker {
-    /// Checks listen infos before any socket is opened.
-    pub(super) fn check_listen_infos(infos: &[ListenInfo]) -> Result<(), RequestError> {
-        if infos.is_empty() {
-            return Err(RequestError::Invalid("listenInfos is empty".to_owned()));
-        }
-        for info in infos {
-            if let Some(range) = &info.port_range
-                && range.is_empty()
-            {
-                let text = format!("portRange {}-{} is empty", range.start(), range.end());
-                return Err(RequestError::Invalid(text));
-            }
-        }
-        Ok(())
+/// Checks listen infos before any socket is opened.
+pub(super) fn check_listen_infos(infos: &[ListenInfo]) -> Result<(), RequestError> {
+    if infos.is_empty() {
+        return Err(RequestError::Invalid("listenInfos is empty".to_owned()));
     }
-
-    /// Opens a UDP socket or a TCP listener.
-    pub(super) fn open_socket(&mut self, owner: &SocketOwner, info: &ListenInfo) -> SocketId {
-        let (id, command) = self.sockets.open(owner.clone(), info.clone());
-        self.outputs.push_back(Output::Socket(command));
-        id
-    }
-
-    /// Opens the pipe that came with the request.
-    pub(super) fn open_pipe(&mut self, owner: &SocketOwner, info: &ListenInfo) -> SocketId {
-        let (id, command) = self.sockets.open_pipe(owner.clone(), info.clone());
-        self.outputs.push_back(Output::Socket(command));
-        id
-    }
-
-    /// Closes a socket; a listener with the streams that it accepted and that are no transport's yet.
-    pub(super) fn close_socket(&mut self, id: SocketId) {
-        let Some(socket) = self.sockets.remove(id) else { return };
-        self.outputs.push_back(Output::Socket(SocketCommand::Close(id)));
-        match socket.kind {
-            SocketKind::Udp => {}
-            SocketKind::TcpListener(accepted) => {
-                for stream in accepted.streams() {
-                    self.close_socket(stream);
-                }
-            }
-            SocketKind::TcpStream(stream) => self.forget_stream(id, stream),
+    for info in infos {
+        if let Some(range) = &info.port_range
+            && range.is_empty()
+        {
+            let text = format!("portRange {}-{} is empty", range.start(), range.end());
+            return Err(RequestError::Invalid(text));
         }
     }
+    Ok(())
+}
 
-    pub(super) fn on_socket_bound(
-        &mut self,
-        now: std::time::Instant,
-        id: SocketId,
-        result: Result<SocketAddr, String>,
-    ) {
-        let Some(socket) = self.sockets.table.get_mut(&id) else { return };
-        let owner = socket.owner.clone();
-        match result {
-            Ok(local) => {
-                socket.local = Some(local);
-                self.on_owner_progress(&owner);
+/// Opens a UDP socket or a TCP listener.
+pub(super) fn open_socket(
+    paths: &mut Paths,
+    out: &mut Out,
+    owner: &SocketOwner,
+    info: &ListenInfo,
+) -> SocketId {
+    let (id, command) = paths.sockets.open(owner.clone(), info.clone());
+    out.command(command);
+    id
+}
+
+/// Opens the pipe that came with the request.
+pub(super) fn open_pipe(
+    paths: &mut Paths,
+    out: &mut Out,
+    owner: &SocketOwner,
+    info: &ListenInfo,
+) -> SocketId {
+    let (id, command) = paths.sockets.open_pipe(owner.clone(), info.clone());
+    out.command(command);
+    id
+}
+
+/// Closes a socket; a listener with the streams that it accepted and that are no transport's yet.
+pub(super) fn close_socket(paths: &mut Paths, out: &mut Out, id: SocketId) {
+    let Some(socket) = paths.sockets.remove(id) else { return };
+    out.command(SocketCommand::Close(id));
+    match socket.kind {
+        SocketKind::Udp => {}
+        SocketKind::TcpListener(accepted) => {
+            for stream in accepted.streams() {
+                close_socket(paths, out, stream);
             }
-            Err(reason) => self.on_owner_failure(now, &owner, reason),
+        }
+        SocketKind::TcpStream(stream) => streams::forget_stream(paths, out, id, stream),
+    }
+}
+
+pub(super) fn on_socket_bound(
+    media: &mut Media,
+    paths: &mut Paths,
+    out: &mut Out,
+    now: std::time::Instant,
+    id: SocketId,
+    result: Result<SocketAddr, String>,
+) {
+    let Some(socket) = paths.sockets.table.get_mut(&id) else { return };
+    let owner = socket.owner.clone();
+    match result {
+        Ok(local) => {
+            socket.local = Some(local);
+            on_owner_progress(media, paths, out, &owner);
+        }
+        Err(reason) => on_owner_failure(media, paths, out, now, &owner, reason),
+    }
+}
+
+fn on_owner_progress(media: &mut Media, paths: &mut Paths, out: &mut Out, owner: &SocketOwner) {
+    match owner {
+        SocketOwner::WebRtcServer(id) => {
+            let Some(server) = paths.servers.get_mut(id) else { return };
+            if let Some(request) = one_bound(&mut server.pending) {
+                out.respond(request, Ok(Response::Done));
+            }
+        }
+        SocketOwner::Transport(key) => {
+            let Some(pending) = paths.pending_transports.get_mut(key) else { return };
+            pending.unbound -= 1;
+            if pending.unbound == 0 {
+                let request = pending.request;
+                paths.pending_transports.remove(key);
+                transports::finish_transport(media, paths, out, *key, request);
+            }
         }
     }
+}
 
-    fn on_owner_progress(&mut self, owner: &SocketOwner) {
-        match owner {
-            SocketOwner::WebRtcServer(id) => {
-                let Some(server) = self.servers.get_mut(id) else { return };
-                if let Some(request) = one_bound(&mut server.pending) {
-                    self.outputs.push_back(Output::Response(request, Ok(Response::Done)));
-                }
-            }
-            SocketOwner::Transport(key) => {
-                let Some(pending) = self.pending_transports.get_mut(key) else { return };
-                pending.unbound -= 1;
-                if pending.unbound == 0 {
-                    let request = pending.request;
-                    self.pending_transports.remove(key);
-                    self.finish_transport(*key, request);
-                }
-            }
+fn on_owner_failure(
+    media: &mut Media,
+    paths: &mut Paths,
+    out: &mut Out,
+    now: std::time::Instant,
+    owner: &SocketOwner,
+    reason: String,
+) {
+    let request = match owner {
+        SocketOwner::WebRtcServer(id) => {
+            let request = paths.servers.get(id).and_then(|server| server.pending).map(|p| p.request);
+            control::close_server(media, paths, out, now, id);
+            request
         }
-    }
-
-    fn on_owner_failure(&mut self, now: std::time::Instant, owner: &SocketOwner, reason: String) {
-        let request = match owner {
-            SocketOwner::WebRtcServer(id) => {
-                let request = self.servers.get(id).and_then(|server| server.pending).map(|p| p.request);
-                self.close_server(now, id);
-                request
-            }
-            SocketOwner::Transport(key) => {
-                let request = self.pending_transports.remove(key).map(|p| p.request);
-                self.close_transport(now, *key);
-                request
-            }
-        };
-        if let Some(request) = request {
-            self.outputs.push_back(Output::Response(request, Err(RequestError::Failed(reason))));
+        SocketOwner::Transport(key) => {
+            let request = paths.pending_transports.remove(key).map(|p| p.request);
+            transports::close_transport(media, paths, out, now, *key);
+            request
         }
+    };
+    if let Some(request) = request {
+        out.respond(request, Err(RequestError::Failed(reason)));
     }
 }
 

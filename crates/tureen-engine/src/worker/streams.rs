@@ -3,14 +3,18 @@
 use std::collections::VecDeque;
 use std::net::{IpAddr, Ipv6Addr, SocketAddr};
 use std::time::{Duration, Instant};
-use tureen_rtc::log;
 
 use hashbrown::{HashMap, HashSet};
 
+use super::arena::Media;
+use super::out::Out;
+use super::paths::Paths;
 use super::sockets::{Socket, SocketKind};
-use super::{Timer, Worker};
+use super::timer::Timer;
+use super::{ingress, sockets, starting};
 use crate::keys::TransportKey;
 use crate::transport::link::Path;
+use tureen_rtc::log;
 use tureen_rtc::tuple::{SocketId, Tuple};
 use tureen_types::rtp_parameters::MediaKind;
 
@@ -60,171 +64,189 @@ fn network(remote: IpAddr) -> IpAddr {
     }
 }
 
-impl Worker {
-    /// Somebody has connected to a TCP listener. Returns the stream's name, or `None` if it is to be closed at once: the
-    /// listener is gone, or has as many streams as [`Limits`](super::Limits) allows, in all or of that address.
-    pub fn handle_stream_opened(
-        &mut self,
-        now: Instant,
-        listener: SocketId,
-        remote: SocketAddr,
-    ) -> Option<SocketId> {
-        let id = self.sockets.new_id();
-        let limits = self.limits;
-        let socket = self.sockets.get_mut(listener)?;
-        let SocketKind::TcpListener(accepted) = &mut socket.kind else { return None };
-        let unchecked = accepted.unchecked.get(&network(remote.ip())).copied().unwrap_or(0);
-        if accepted.streams.len() >= limits.streams_per_listener
-            || unchecked >= limits.unchecked_streams_per_address
-        {
-            tracing::debug!(target: log::ICE, %remote, streams = accepted.streams.len(), unchecked, "TCP connection refused");
-            return None;
-        }
-        accepted.streams.insert(id);
-        accepted.unchecked.insert(network(remote.ip()), unchecked + 1);
-        accepted.waiting.push_back(id);
-        let kind = SocketKind::TcpStream(Stream { listener, remote, checked: false });
-        let (owner, listen, local) = (socket.owner.clone(), socket.listen.clone(), socket.local);
-        self.sockets.insert(id, Socket { owner, listen, local, kind });
-        self.timers.arm(Timer::Stream(id), now + CHECK_TIMEOUT);
-        self.evict_unchecked(listener);
-        Some(id)
+/// Somebody has connected to a TCP listener. Returns the stream's name, or `None` if it is to be closed at once: the
+/// listener is gone, or has as many streams as [`Limits`](super::Limits) allows, in all or of that address.
+pub(super) fn handle_stream_opened(
+    paths: &mut Paths,
+    out: &mut Out,
+    now: Instant,
+    listener: SocketId,
+    remote: SocketAddr,
+) -> Option<SocketId> {
+    let id = paths.sockets.new_id();
+    let limits = out.limits;
+    let socket = paths.sockets.get_mut(listener)?;
+    let SocketKind::TcpListener(accepted) = &mut socket.kind else { return None };
+    let unchecked = accepted.unchecked.get(&network(remote.ip())).copied().unwrap_or(0);
+    if accepted.streams.len() >= limits.streams_per_listener
+        || unchecked >= limits.unchecked_streams_per_address
+    {
+        tracing::debug!(target: log::ICE, %remote, streams = accepted.streams.len(), unchecked, "TCP connection refused");
+        return None;
     }
+    accepted.streams.insert(id);
+    accepted.unchecked.insert(network(remote.ip()), unchecked + 1);
+    accepted.waiting.push_back(id);
+    let kind = SocketKind::TcpStream(Stream { listener, remote, checked: false });
+    let (owner, listen, local) = (socket.owner.clone(), socket.listen.clone(), socket.local);
+    paths.sockets.insert(id, Socket { owner, listen, local, kind });
+    out.timers.arm(Timer::Stream(id), now + CHECK_TIMEOUT);
+    evict_unchecked(paths, out, listener);
+    Some(id)
+}
 
-    /// Closes the oldest streams that have not been checked, as long as there are too many of them on a listener. A client
-    /// sends its first check at once, so that those are not of clients.
-    fn evict_unchecked(&mut self, listener: SocketId) {
-        loop {
-            let Some(SocketKind::TcpListener(accepted)) = self.sockets.get_mut(listener).map(|s| &mut s.kind)
-            else {
-                return;
-            };
-            if accepted.waiting.len() <= self.limits.unchecked_streams_per_listener {
-                return;
-            }
-            let Some(oldest) = accepted.waiting.pop_front() else { return };
-            self.close_socket(oldest);
-        }
-    }
-
-    /// A TCP stream has ended.
-    pub fn handle_stream_closed(&mut self, now: Instant, id: SocketId) {
-        let Some(Socket { kind: SocketKind::TcpStream(stream), .. }) = self.sockets.get(id) else { return };
-        let stream = *stream;
-        self.sockets.remove(id);
-        self.forget_stream(id, stream);
-        let tuple = Tuple { socket: id, remote: stream.remote };
-        let Some(&key) = self.tuples.get(&tuple) else { return };
-        if self.transports.get(key).is_some_and(|t| t.rtp_path() == Some(Path::Network(tuple))) {
-            self.forget_backlog(now, key);
-        }
-        if let Some(link) = self.transports.get_mut(key).and_then(|t| t.link.webrtc_mut()) {
-            link.ice.remove_tuple(now, &tuple);
-        }
-        self.drain_ice(now, key);
-    }
-
-    /// What waits to be sent by a TCP stream is late, or all of it was sent. Until it is, its transport's video waits, so that
-    /// nothing comes late that could not be of use any more, and audio has room; then it goes on with a key frame.
-    pub fn handle_stream_backlog(&mut self, now: Instant, id: SocketId, late: bool) {
-        let Some(Socket { kind: SocketKind::TcpStream(stream), .. }) = self.sockets.get(id) else { return };
-        let tuple = Tuple { socket: id, remote: stream.remote };
-        let Some(&key) = self.tuples.get(&tuple) else { return };
-        let Some(transport) = self.transports.get_mut(key) else { return };
-        if transport.rtp_path() != Some(Path::Network(tuple)) {
-            return;
-        }
-        tracing::debug!(target: log::ICE, transport = %transport.id, remote = %tuple.remote, late, "backlog of a TCP stream");
-        transport.backlog.get_or_insert_default().on_stream(now, late);
-        self.arm_backlog(key);
-    }
-
-    /// By feedback packets wait so long on the way. Matters on TCP streams, where none is lost for it.
-    pub(super) fn on_queue_delay(&mut self, now: Instant, key: TransportKey, queue: Duration) {
-        let Some(transport) = self.transports.get_mut(key) else { return };
-        let Some(Path::Network(tuple)) = transport.rtp_path() else { return };
-        let socket = self.sockets.get(tuple.socket);
-        if !socket.is_some_and(|socket| matches!(socket.kind, SocketKind::TcpStream(_))) {
-            return;
-        }
-        transport.backlog.get_or_insert_default().on_queue(now, queue);
-        self.arm_backlog(key);
-    }
-
-    pub(super) fn on_backlog_timer(&mut self, now: Instant, key: TransportKey) {
-        let backlog = self.transports.get_mut(key).and_then(|transport| transport.backlog.as_mut());
-        if backlog.is_some_and(|backlog| backlog.handle_timeout(now)) {
-            self.restart_video(now, key);
-        } else {
-            self.arm_backlog(key);
-        }
-    }
-
-    /// The path is another one now, or none.
-    pub(super) fn forget_backlog(&mut self, now: Instant, key: TransportKey) {
-        let Some(backlog) = self.transports.get_mut(key).and_then(|t| t.backlog.take()) else { return };
-        self.timers.disarm(Timer::Backlog(key));
-        if backlog.holds() {
-            self.restart_video(now, key);
-        }
-    }
-
-    fn restart_video(&mut self, now: Instant, key: TransportKey) {
-        let consumers = self.transports.get(key).map(|transport| transport.consumers.clone());
-        for consumer in consumers.unwrap_or_default() {
-            if self.consumers.get(consumer).is_some_and(|consumer| consumer.kind == MediaKind::Video) {
-                self.start_consumer(now, consumer);
-            }
-        }
-    }
-
-    fn arm_backlog(&mut self, key: TransportKey) {
-        let backlog = self.transports.get(key).and_then(|transport| transport.backlog.as_ref());
-        match backlog.and_then(|backlog| backlog.poll_timeout()) {
-            Some(at) => self.timers.arm(Timer::Backlog(key), at),
-            None => self.timers.disarm(Timer::Backlog(key)),
-        }
-    }
-
-    /// A connectivity check has made this path a transport's. Does nothing to UDP sockets.
-    pub(super) fn on_path_checked(&mut self, tuple: Tuple) {
-        let Some(SocketKind::TcpStream(stream)) = self.sockets.get_mut(tuple.socket).map(|s| &mut s.kind)
+/// Closes the oldest streams that have not been checked, as long as there are too many of them on a listener. A client
+/// sends its first check at once, so that those are not of clients.
+fn evict_unchecked(paths: &mut Paths, out: &mut Out, listener: SocketId) {
+    loop {
+        let Some(SocketKind::TcpListener(accepted)) = paths.sockets.get_mut(listener).map(|s| &mut s.kind)
         else {
             return;
         };
-        if std::mem::replace(&mut stream.checked, true) {
+        if accepted.waiting.len() <= out.limits.unchecked_streams_per_listener {
             return;
         }
-        let (listener, remote) = (stream.listener, stream.remote.ip());
-        self.timers.disarm(Timer::Stream(tuple.socket));
-        if let Some(SocketKind::TcpListener(accepted)) = self.sockets.get_mut(listener).map(|s| &mut s.kind) {
-            accepted.on_checked(remote);
-            accepted.waiting.retain(|&waiting| waiting != tuple.socket);
+        let Some(oldest) = accepted.waiting.pop_front() else { return };
+        sockets::close_socket(paths, out, oldest);
+    }
+}
+
+/// A TCP stream has ended.
+pub(super) fn handle_stream_closed(
+    media: &mut Media,
+    paths: &mut Paths,
+    out: &mut Out,
+    now: Instant,
+    id: SocketId,
+) {
+    let Some(Socket { kind: SocketKind::TcpStream(stream), .. }) = paths.sockets.get(id) else { return };
+    let stream = *stream;
+    paths.sockets.remove(id);
+    forget_stream(paths, out, id, stream);
+    let tuple = Tuple { socket: id, remote: stream.remote };
+    let Some(&key) = paths.tuples.get(&tuple) else { return };
+    if media.transports.get(key).is_some_and(|t| t.rtp_path() == Some(Path::Network(tuple))) {
+        forget_backlog(media, out, now, key);
+    }
+    if let Some(link) = media.transports.get_mut(key).and_then(|t| t.link.webrtc_mut()) {
+        link.ice.remove_tuple(now, &tuple);
+    }
+    ingress::drain_ice(media, paths, out, now, key);
+}
+
+/// What waits to be sent by a TCP stream is late, or all of it was sent. Until it is, its transport's video waits, so that
+/// nothing comes late that could not be of use any more, and audio has room; then it goes on with a key frame.
+pub(super) fn handle_stream_backlog(
+    media: &mut Media,
+    paths: &mut Paths,
+    out: &mut Out,
+    now: Instant,
+    id: SocketId,
+    late: bool,
+) {
+    let Some(Socket { kind: SocketKind::TcpStream(stream), .. }) = paths.sockets.get(id) else { return };
+    let tuple = Tuple { socket: id, remote: stream.remote };
+    let Some(&key) = paths.tuples.get(&tuple) else { return };
+    let Some(transport) = media.transports.get_mut(key) else { return };
+    if transport.rtp_path() != Some(Path::Network(tuple)) {
+        return;
+    }
+    tracing::debug!(target: log::ICE, transport = %transport.id, remote = %tuple.remote, late, "backlog of a TCP stream");
+    transport.backlog.get_or_insert_default().on_stream(now, late);
+    arm_backlog(media, out, key);
+}
+
+/// By feedback packets wait so long on the way. Matters on TCP streams, where none is lost for it.
+pub(super) fn on_queue_delay(
+    media: &mut Media,
+    paths: &mut Paths,
+    out: &mut Out,
+    now: Instant,
+    key: TransportKey,
+    queue: Duration,
+) {
+    let Some(transport) = media.transports.get_mut(key) else { return };
+    let Some(Path::Network(tuple)) = transport.rtp_path() else { return };
+    let socket = paths.sockets.get(tuple.socket);
+    if !socket.is_some_and(|socket| matches!(socket.kind, SocketKind::TcpStream(_))) {
+        return;
+    }
+    transport.backlog.get_or_insert_default().on_queue(now, queue);
+    arm_backlog(media, out, key);
+}
+
+pub(super) fn on_backlog_timer(media: &mut Media, out: &mut Out, now: Instant, key: TransportKey) {
+    let backlog = media.transports.get_mut(key).and_then(|transport| transport.backlog.as_mut());
+    if backlog.is_some_and(|backlog| backlog.handle_timeout(now)) {
+        restart_video(media, out, now, key);
+    } else {
+        arm_backlog(media, out, key);
+    }
+}
+
+/// The path is another one now, or none.
+pub(super) fn forget_backlog(media: &mut Media, out: &mut Out, now: Instant, key: TransportKey) {
+    let Some(backlog) = media.transports.get_mut(key).and_then(|t| t.backlog.take()) else { return };
+    out.timers.disarm(Timer::Backlog(key));
+    if backlog.holds() {
+        restart_video(media, out, now, key);
+    }
+}
+
+fn restart_video(media: &mut Media, out: &mut Out, now: Instant, key: TransportKey) {
+    let consumers = media.transports.get(key).map(|transport| transport.consumers.clone());
+    for consumer in consumers.unwrap_or_default() {
+        if media.consumers.get(consumer).is_some_and(|consumer| consumer.kind == MediaKind::Video) {
+            starting::start_consumer(media, out, now, consumer);
         }
     }
+}
 
-    /// A path is no transport's any more. A TCP stream is closed then: it could not become another's.
-    pub(super) fn on_path_removed(&mut self, tuple: Tuple) {
-        let socket = self.sockets.get(tuple.socket);
-        if socket.is_some_and(|socket| matches!(socket.kind, SocketKind::TcpStream(_))) {
-            self.close_socket(tuple.socket);
-        }
+fn arm_backlog(media: &mut Media, out: &mut Out, key: TransportKey) {
+    let backlog = media.transports.get(key).and_then(|transport| transport.backlog.as_ref());
+    match backlog.and_then(|backlog| backlog.poll_timeout()) {
+        Some(at) => out.timers.arm(Timer::Backlog(key), at),
+        None => out.timers.disarm(Timer::Backlog(key)),
     }
+}
 
-    pub(super) fn on_stream_timer(&mut self, id: SocketId) {
-        self.close_socket(id);
+/// A connectivity check has made this path a transport's. Does nothing to UDP sockets.
+pub(super) fn on_path_checked(paths: &mut Paths, out: &mut Out, tuple: Tuple) {
+    let Some(SocketKind::TcpStream(stream)) = paths.sockets.get_mut(tuple.socket).map(|s| &mut s.kind) else {
+        return;
+    };
+    if std::mem::replace(&mut stream.checked, true) {
+        return;
     }
+    let (listener, remote) = (stream.listener, stream.remote.ip());
+    out.timers.disarm(Timer::Stream(tuple.socket));
+    if let Some(SocketKind::TcpListener(accepted)) = paths.sockets.get_mut(listener).map(|s| &mut s.kind) {
+        accepted.on_checked(remote);
+        accepted.waiting.retain(|&waiting| waiting != tuple.socket);
+    }
+}
 
-    /// Takes a stream off its listener's books.
-    pub(super) fn forget_stream(&mut self, id: SocketId, stream: Stream) {
-        self.timers.disarm(Timer::Stream(id));
-        let listener = self.sockets.get_mut(stream.listener).map(|socket| &mut socket.kind);
-        if let Some(SocketKind::TcpListener(accepted)) = listener {
-            accepted.streams.remove(&id);
-            if !stream.checked {
-                accepted.on_checked(stream.remote.ip());
-                accepted.waiting.retain(|&waiting| waiting != id);
-            }
+/// A path is no transport's any more. A TCP stream is closed then: it could not become another's.
+pub(super) fn on_path_removed(paths: &mut Paths, out: &mut Out, tuple: Tuple) {
+    let socket = paths.sockets.get(tuple.socket);
+    if socket.is_some_and(|socket| matches!(socket.kind, SocketKind::TcpStream(_))) {
+        sockets::close_socket(paths, out, tuple.socket);
+    }
+}
+
+pub(super) fn on_stream_timer(paths: &mut Paths, out: &mut Out, id: SocketId) {
+    sockets::close_socket(paths, out, id);
+}
+
+/// Takes a stream off its listener's books.
+pub(super) fn forget_stream(paths: &mut Paths, out: &mut Out, id: SocketId, stream: Stream) {
+    out.timers.disarm(Timer::Stream(id));
+    let listener = paths.sockets.get_mut(stream.listener).map(|socket| &mut socket.kind);
+    if let Some(SocketKind::TcpListener(accepted)) = listener {
+        accepted.streams.remove(&id);
+        if !stream.checked {
+            accepted.on_checked(stream.remote.ip());
+            accepted.waiting.retain(|&waiting| waiting != id);
         }
     }
 }

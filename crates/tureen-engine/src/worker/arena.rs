@@ -1,0 +1,165 @@
+//! What a worker holds: one table for each kind of thing.
+
+use std::fmt::Display;
+use std::hash::Hash;
+use std::ops::{Index, IndexMut};
+
+use hashbrown::HashMap;
+use slotmap::{Key, SlotMap};
+
+use super::observers::RtpObserver;
+use super::router::Router;
+use crate::api::{
+    ConsumerId, DataConsumerId, DataProducerId, ProducerId, RequestError, RouterId, RtpObserverId,
+    TransportId,
+};
+use crate::consumer::Consumer;
+use crate::data::{DataConsumer, DataProducer};
+use crate::keys::{ConsumerKey, DataConsumerKey, DataProducerKey, ObserverKey, ProducerKey, TransportKey};
+use crate::producer::Producer;
+use crate::transport::Transport;
+
+/// Routers, and all that is in them.
+#[derive(Debug, Default)]
+pub(super) struct Media {
+    pub(super) routers: HashMap<RouterId, Router>,
+    pub(super) transports: Table<TransportKey, Transport>,
+    pub(super) producers: Table<ProducerKey, Producer>,
+    pub(super) consumers: Table<ConsumerKey, Consumer>,
+    pub(super) observers: Table<ObserverKey, RtpObserver>,
+    pub(super) data_producers: Table<DataProducerKey, DataProducer>,
+    pub(super) data_consumers: Table<DataConsumerKey, DataConsumer>,
+}
+
+/// A thing with an identifier of the application's.
+pub(super) trait Identified {
+    type Id: Clone + Eq + Hash + Display;
+    /// Its name in errors.
+    const KIND: &'static str;
+
+    fn id(&self) -> &Self::Id;
+}
+
+/// Things of one kind, by key and by identifier.
+#[derive(Debug)]
+pub(super) struct Table<K: Key, T: Identified> {
+    things: SlotMap<K, T>,
+    keys: HashMap<T::Id, K>,
+}
+
+impl<K: Key, T: Identified> Table<K, T> {
+    pub(super) fn insert(&mut self, thing: T) -> K {
+        let id = thing.id().clone();
+        let key = self.things.insert(thing);
+        self.keys.insert(id, key);
+        key
+    }
+
+    pub(super) fn remove(&mut self, key: K) -> Option<T> {
+        let thing = self.things.remove(key)?;
+        self.keys.remove(thing.id());
+        Some(thing)
+    }
+
+    #[inline]
+    pub(super) fn get(&self, key: K) -> Option<&T> {
+        self.things.get(key)
+    }
+
+    #[inline]
+    pub(super) fn get_mut(&mut self, key: K) -> Option<&mut T> {
+        self.things.get_mut(key)
+    }
+
+    pub(super) fn values(&self) -> impl Iterator<Item = &T> {
+        self.things.values()
+    }
+
+    pub(super) fn ids(&self) -> impl Iterator<Item = &T::Id> {
+        self.keys.keys()
+    }
+
+    pub(super) fn contains(&self, id: &T::Id) -> bool {
+        self.keys.contains_key(id)
+    }
+
+    pub(super) fn key(&self, id: &T::Id) -> Option<K> {
+        self.keys.get(id).copied()
+    }
+
+    /// The key of what a request names.
+    ///
+    /// # Errors
+    /// `NotFound` with kind and identifier.
+    pub(super) fn find(&self, id: &T::Id) -> Result<K, RequestError> {
+        self.key(id).ok_or_else(|| not_found(T::KIND, id))
+    }
+
+    /// What a request names.
+    ///
+    /// # Errors
+    /// As [`find`](Self::find).
+    pub(super) fn find_mut(&mut self, id: &T::Id) -> Result<&mut T, RequestError> {
+        let key = self.find(id)?;
+        Ok(&mut self[key])
+    }
+
+    /// Whether a new thing may have this identifier.
+    ///
+    /// # Errors
+    /// `Duplicate` with kind and identifier.
+    pub(super) fn check_new(&self, id: &T::Id) -> Result<(), RequestError> {
+        match self.contains(id) {
+            true => Err(RequestError::Duplicate { kind: T::KIND, id: id.to_string() }),
+            false => Ok(()),
+        }
+    }
+}
+
+impl<K: Key, T: Identified> Index<K> for Table<K, T> {
+    type Output = T;
+
+    #[inline]
+    fn index(&self, key: K) -> &T {
+        &self.things[key]
+    }
+}
+
+impl<K: Key, T: Identified> IndexMut<K> for Table<K, T> {
+    #[inline]
+    fn index_mut(&mut self, key: K) -> &mut T {
+        &mut self.things[key]
+    }
+}
+
+impl<K: Key, T: Identified> Default for Table<K, T> {
+    fn default() -> Self {
+        Self { things: SlotMap::with_key(), keys: HashMap::new() }
+    }
+}
+
+macro_rules! identified {
+    ($($kind:ident: $id:ident),* $(,)?) => {
+        $(impl Identified for $kind {
+            type Id = $id;
+            const KIND: &'static str = stringify!($kind);
+
+            fn id(&self) -> &$id {
+                &self.id
+            }
+        })*
+    };
+}
+
+identified! {
+    Transport: TransportId,
+    Producer: ProducerId,
+    Consumer: ConsumerId,
+    RtpObserver: RtpObserverId,
+    DataProducer: DataProducerId,
+    DataConsumer: DataConsumerId,
+}
+
+pub(super) fn not_found(kind: &'static str, id: &impl Display) -> RequestError {
+    RequestError::NotFound { kind, id: id.to_string() }
+}
