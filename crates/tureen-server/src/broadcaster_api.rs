@@ -14,7 +14,10 @@ use serde_json::Value;
 use tureen::prelude::*;
 
 use crate::{
-    http::{App, ClientAddress, check_id},
+    http::{
+        client::ClientAddress,
+        site::{App, check_id},
+    },
     protoo::Refusal,
     room::{self, Broadcasting},
     tally::Denied,

@@ -157,7 +157,7 @@ impl Limits {
     /// The most that one participant takes of an answer to `join`: id, name, device, each with every character escaped
     /// as a quote is, and what is around them.
     fn described_bytes(&self) -> usize {
-        2 * crate::http::MAX_ID + 2 * self.max_name_bytes + self.max_device_bytes() + 100
+        2 * crate::http::site::MAX_ID + 2 * self.max_name_bytes + self.max_device_bytes() + 100
     }
 
     /// The body of a request over HTTP (bytes): parameters, app data and names.
@@ -367,7 +367,7 @@ impl ServerConfig {
         )?;
 
         for origin in &self.allowed_origins {
-            let valid = origin == "*" || crate::origin::parse(origin).is_some();
+            let valid = origin == "*" || crate::http::origin::parse(origin).is_some();
             check(valid, "allowed_origins", origin, "is no origin, as https://host or https://host:port")?;
         }
 

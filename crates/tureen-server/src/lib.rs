@@ -9,29 +9,22 @@ mod broadcaster_api;
 mod bucket;
 mod codecs;
 pub mod config;
-mod descriptors;
 mod http;
-mod listener;
 mod networks;
-mod origin;
-mod ownership;
-mod patience;
 mod per_address;
 mod protoo;
 mod room;
 mod rooms;
 mod server;
 mod tally;
-mod tls;
-mod web_app;
 mod workers;
 
 pub use self::{
     addresses::{MediaAddress, lan_address},
     config::{ConfigError, ServerConfig},
+    http::tls::TlsError,
     networks::Network,
     server::{Server, StartError},
-    tls::TlsError,
     workers::StartWorkerError,
 };
 

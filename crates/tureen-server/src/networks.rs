@@ -1,12 +1,7 @@
-//! Networks of the configuration, who a client behind a proxy is, and addresses that are nobody's own.
+//! Networks of the configuration, and addresses that no single host has.
 
-use std::{
-    fmt,
-    net::{IpAddr, SocketAddr},
-    str::FromStr,
-};
+use std::{fmt, net::IpAddr, str::FromStr};
 
-use axum::http::HeaderMap;
 use serde::{Deserialize, Serialize};
 
 /// A network: `10.0.0.0/8`, `2001:db8::/32`, or one address.
@@ -72,29 +67,6 @@ impl fmt::Display for Network {
     }
 }
 
-/// Whose request it is: the far end of the connection; behind trusted proxies the last address in `X-Forwarded-For` that
-/// is none of theirs, because whatever stands before it the client may have made up.
-pub(crate) fn client_address(trusted: &[Network], peer: IpAddr, headers: &HeaderMap) -> IpAddr {
-    let is_trusted = |address: IpAddr| trusted.iter().any(|network| network.contains(address));
-    let mut client = peer;
-    if !is_trusted(peer) {
-        return client;
-    }
-    let forwarded = headers.get_all("x-forwarded-for").iter().filter_map(|value| value.to_str().ok());
-    let listed: Vec<_> = forwarded.flat_map(|value| value.split(',')).map(str::trim).collect();
-    for text in listed.into_iter().rev() {
-        let Ok(address) = text.parse::<IpAddr>().or_else(|_| text.parse().map(|at: SocketAddr| at.ip()))
-        else {
-            break;
-        };
-        client = address;
-        if !is_trusted(address) {
-            break;
-        }
-    }
-    client
-}
-
 /// Why nobody who asks for media is at this address, if so: it is for many, for the own link, or for none.
 pub(crate) fn why_special(address: IpAddr) -> Option<&'static str> {
     let address = address.to_canonical();
@@ -142,21 +114,6 @@ mod tests {
             assert!(wrong.parse::<Network>().is_err(), "{wrong}");
         }
         assert_eq!(network("10.0.0.1").to_string(), "10.0.0.1/32");
-    }
-
-    #[test]
-    fn only_what_trusted_proxies_say_counts() {
-        let trusted = [network("10.0.0.0/8")];
-        let client = |peer, forwarded: &str| {
-            let mut headers = HeaderMap::new();
-            headers.insert("x-forwarded-for", forwarded.parse().unwrap());
-            client_address(&trusted, ip(peer), &headers).to_string()
-        };
-        assert_eq!(client("203.0.113.1", "198.51.100.1"), "203.0.113.1");
-        assert_eq!(client("10.0.0.1", "198.51.100.1"), "198.51.100.1");
-        assert_eq!(client("10.0.0.1", "192.0.2.1, 198.51.100.1, 10.0.0.2"), "198.51.100.1");
-        assert_eq!(client("10.0.0.1", "192.0.2.1, junk"), "10.0.0.1");
-        assert_eq!(client("10.0.0.1", "[2001:db8::1]:443"), "2001:db8::1");
     }
 
     #[test]

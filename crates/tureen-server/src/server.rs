@@ -19,14 +19,16 @@ use tureen::worker::Worker;
 use crate::{
     addresses::{self, MediaAddress, plain_listen_info},
     config::{ConfigError, ServerConfig},
-    descriptors,
-    http::{App, site},
-    listener::Listener,
+    http::{
+        descriptors,
+        listener::Listener,
+        site::{App, site},
+        tls::{self, TlsError},
+    },
     per_address::{Paces, PerAddress},
     protoo::Close,
     rooms::Rooms,
     tally::Tally,
-    tls::{self, TlsError},
     workers::{StartWorkerError, WorkerPool},
 };
 

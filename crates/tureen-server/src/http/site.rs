@@ -1,9 +1,6 @@
 //! What is served over HTTP: signalling (WebSocket), the rooms' API, the web app.
 
-use std::{
-    net::{IpAddr, SocketAddr},
-    sync::Arc,
-};
+use std::sync::Arc;
 
 use axum::{
     Json, Router,
@@ -13,20 +10,20 @@ use axum::{
     response::{IntoResponse, Response},
     routing::{any, get},
 };
-use tokio::sync::OwnedSemaphorePermit;
 use tracing::{debug, info, warn};
 
+use super::{
+    client::{Connection, client_address},
+    origin, web_app,
+};
 use crate::{
     broadcaster_api,
     config::ServerConfig,
-    networks::client_address,
-    origin,
-    per_address::{Paces, PerAddress, Slot},
+    per_address::{Paces, PerAddress},
     protoo::{Close, DriveOptions, Link, LinkOptions, drive},
     room::Secret,
     rooms::Rooms,
     tally::{Denied, Shown, Tally},
-    web_app,
 };
 
 /// Longest room and peer ids (bytes).
@@ -43,42 +40,6 @@ pub(crate) struct App {
     pub(crate) addresses: Arc<PerAddress>,
     pub(crate) paces: Arc<Paces>,
     pub(crate) tally: Arc<Tally>,
-}
-
-/// A request's connection. A WebSocket keeps its place among the server's connections with it.
-#[derive(Clone)]
-pub(crate) struct Connection {
-    pub(crate) address: SocketAddr,
-    /// Whether a trusted proxy has made it, for whomever.
-    pub(crate) of_proxy: bool,
-    pub(crate) place: Arc<Place>,
-}
-
-/// A connection's place among those of the server and of its address.
-pub(crate) struct Place {
-    _permit: OwnedSemaphorePermit,
-    _slot: Option<Slot>,
-}
-
-impl Place {
-    pub(crate) fn new(permit: OwnedSemaphorePermit, slot: Option<Slot>) -> Self {
-        Self { _permit: permit, _slot: slot }
-    }
-}
-
-/// Whose request it is, behind trusted proxies too.
-pub(crate) struct ClientAddress(pub(crate) IpAddr);
-
-impl FromRequestParts<App> for ClientAddress {
-    type Rejection = Response;
-
-    async fn from_request_parts(parts: &mut Parts, app: &App) -> Result<Self, Response> {
-        let connection = ConnectInfo::<Connection>::from_request_parts(parts, app)
-            .await
-            .map_err(IntoResponse::into_response)?
-            .0;
-        Ok(Self(client_address(&app.config.trusted_proxies, connection.address.ip(), &parts.headers)))
-    }
 }
 
 /// The whole site.

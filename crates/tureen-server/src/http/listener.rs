@@ -17,10 +17,12 @@ use tokio_rustls::TlsAcceptor;
 use tower::{Layer, util::MapRequestLayer};
 use tracing::{debug, warn};
 
+use super::{
+    client::{Connection, Place},
+    patience::Patient,
+};
 use crate::{
     config::ServerConfig,
-    http::{Connection, Place},
-    patience::Patient,
     per_address::PerAddress,
     tally::{Denied, Tally},
 };

@@ -14,11 +14,8 @@ use rustls::pki_types::{
 };
 use tracing::warn;
 
-use crate::{
-    addresses::lan_address,
-    config::ServerConfig,
-    ownership::{Problem, is_public, private_directory, secret_file},
-};
+use super::ownership::{Problem, is_public, private_directory, secret_file};
+use crate::{addresses::lan_address, config::ServerConfig};
 
 /// Why there is no TLS.
 #[derive(Debug, thiserror::Error)]
