@@ -5,27 +5,25 @@
 //! `room` (peers and what they ask for) → `workers` (Tureen's media workers).
 
 mod addresses;
-mod broadcaster_api;
 mod bucket;
 mod codecs;
 pub mod config;
 mod http;
 mod networks;
 mod per_address;
-mod protoo;
+mod placement;
 mod room;
-mod rooms;
 mod server;
+mod signaling;
 mod tally;
-mod workers;
 
 pub use self::{
     addresses::{MediaAddress, lan_address},
     config::{ConfigError, ServerConfig},
     http::tls::TlsError,
     networks::Network,
+    placement::workers::StartWorkerError,
     server::{Server, StartError},
-    workers::StartWorkerError,
 };
 
 /// What clients are told at the start: the mediasoup version whose behaviour they can expect, and ours.

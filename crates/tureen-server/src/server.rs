@@ -26,10 +26,12 @@ use crate::{
         tls::{self, TlsError},
     },
     per_address::{Paces, PerAddress},
-    protoo::Close,
-    rooms::Rooms,
+    placement::{
+        rooms::Rooms,
+        workers::{StartWorkerError, WorkerPool},
+    },
+    signaling::protoo::Close,
     tally::Tally,
-    workers::{StartWorkerError, WorkerPool},
 };
 
 /// Buffers of a connection in the kernel (bytes; it doubles them for its own bookkeeping).

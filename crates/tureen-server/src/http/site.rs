@@ -17,12 +17,14 @@ use super::{
     origin, web_app,
 };
 use crate::{
-    broadcaster_api,
     config::ServerConfig,
     per_address::{Paces, PerAddress},
-    protoo::{Close, DriveOptions, Link, LinkOptions, drive},
+    placement::rooms::Rooms,
     room::Secret,
-    rooms::Rooms,
+    signaling::{
+        broadcaster_http,
+        protoo::{Close, DriveOptions, Link, LinkOptions, Refusal, drive},
+    },
     tally::{Denied, Shown, Tally},
 };
 
@@ -47,7 +49,7 @@ pub(crate) fn site(app: App) -> Router {
     Router::new()
         .route("/healthz", get(|| async { "ok\n" }))
         .route("/rooms/{room_id}", get(room_capabilities))
-        .merge(broadcaster_api::routes(app.config.limits.max_body_bytes()))
+        .merge(broadcaster_http::routes(app.config.limits.max_body_bytes()))
         // What else is asked of a room is a mistake, and no page of the web app.
         .route("/rooms/{room_id}/{*rest}", any(|| async { (StatusCode::NOT_FOUND, "no such resource\n") }))
         .fallback(|request: Request| async move {
@@ -199,8 +201,7 @@ async fn run(app: App, whereto: Whereto, connection: Connection, socket: WebSock
                 warn!(peer = link.name(), reason = why.reason, "peer not let in");
             }
             link.close(why);
-            drive(socket, &link, queue, options, |_| async { Err(crate::protoo::Refusal::failed("no room")) })
-                .await
+            drive(socket, &link, queue, options, |_| async { Err(Refusal::failed("no room")) }).await
         }
     };
     ended.say_goodbye().await;

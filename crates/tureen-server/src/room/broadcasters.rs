@@ -23,21 +23,25 @@ use super::{
     ConsumerEntry, Joined, Room, State,
     consuming::Source,
     data::DataSource,
-    json::write,
     lengths::{check_app_data, check_device, check_name, check_parameters},
     media_log::{expect_connection, watch_plain_transport, watch_producer, watch_transport},
-    wire::{
-        AddBroadcaster, BroadcasterTransportKind, ConnectBroadcasterTransport, ConnectedPlainTransport,
-        ConsumedByBroadcaster, CreateBroadcasterTransport, CreatedPlainTransport, CreatedTransport,
-        ProduceByBroadcaster, ProduceDataByBroadcaster,
-    },
 };
 use crate::{
     networks::why_special,
     per_address::Slot,
-    protoo::Refusal,
+    placement::workers::LoadUnit,
+    signaling::{
+        json::write,
+        protoo::{
+            Refusal,
+            schema::{
+                AddBroadcaster, BroadcasterTransportKind, ConnectBroadcasterTransport,
+                ConnectedPlainTransport, ConsumedByBroadcaster, CreateBroadcasterTransport,
+                CreatedPlainTransport, CreatedTransport, ProduceByBroadcaster, ProduceDataByBroadcaster,
+            },
+        },
+    },
     tally::{Denied, Shown},
-    workers::LoadUnit,
 };
 
 type Answer = Result<Value, Refusal>;

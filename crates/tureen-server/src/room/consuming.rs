@@ -5,11 +5,12 @@ use serde_json::{Map, Value};
 use tracing::{debug, warn};
 use tureen::{consumer::Consumer, prelude::*, webrtc_transport::WebRtcTransport};
 
-use crate::tally::Shown;
-
-use super::{
-    ConsumerEntry, Peer, Session,
-    wire::{AboutConsumer, ConsumerLayersChanged, ConsumerScores, NewConsumer, NewConsumerAnswer},
+use super::{ConsumerEntry, Peer, Session};
+use crate::{
+    signaling::protoo::schema::{
+        AboutConsumer, ConsumerLayersChanged, ConsumerScores, NewConsumer, NewConsumerAnswer,
+    },
+    tally::Shown,
 };
 
 /// A producer that others may consume.

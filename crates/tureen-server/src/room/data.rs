@@ -14,9 +14,14 @@ use super::{
     DataProducerEntry, Peer, Room, Session, State,
     bot::BOT,
     lengths::{check_app_data, check_name},
-    wire::{AboutDataConsumer, NewDataConsumer, OfTransport, ProduceData},
 };
-use crate::{protoo::Refusal, tally::Denied};
+use crate::{
+    signaling::protoo::{
+        Refusal,
+        schema::{AboutDataConsumer, NewDataConsumer, OfTransport, ProduceData},
+    },
+    tally::Denied,
+};
 
 /// What everybody hears at once. Other labels are for those who join later, and the bot's for the bot.
 const CHAT: &str = "chat";

@@ -3,7 +3,7 @@
 
 use tureen::{prelude::*, worker::RequestError};
 
-use crate::protoo::Refusal;
+use crate::signaling::protoo::Refusal;
 
 impl From<RequestError> for Refusal {
     fn from(error: RequestError) -> Self {

@@ -5,7 +5,7 @@ use std::io;
 use serde::Serialize;
 use serde_json::{Map, Value};
 
-use crate::{config::Limits, protoo::Refusal};
+use crate::{config::Limits, signaling::protoo::Refusal};
 
 /// Checks a name, label or protocol.
 pub(super) fn check_name(limits: &Limits, what: &str, name: &str) -> Result<(), Refusal> {

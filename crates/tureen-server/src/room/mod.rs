@@ -9,14 +9,12 @@ mod broadcasters;
 mod consuming;
 mod data;
 mod faults;
-mod json;
 mod lengths;
 mod media_log;
 mod requests;
 mod secret;
 mod session;
 mod speakers;
-mod wire;
 
 use std::{
     collections::{BTreeMap, HashMap, HashSet},
@@ -42,23 +40,18 @@ use tureen::{
     worker::{CreateRouterError, RequestError},
 };
 
-use self::{
-    bot::Bot, broadcasters::Broadcaster, consuming::Source, data::DataSource,
-    wire::CreateBroadcasterTransport,
-};
+use self::{bot::Bot, broadcasters::Broadcaster, consuming::Source, data::DataSource};
 pub(crate) use self::{
     broadcasters::{AddBroadcasterError, Broadcasting},
-    json::read,
     secret::Secret,
     session::Session,
-    wire::AddBroadcaster,
 };
 use crate::{
     addresses::plain_listen_info,
     config::{Limits, ServerConfig},
-    protoo::{Close, Link, Refusal, notification},
+    placement::workers::{LoadUnit, MediaWorker},
+    signaling::protoo::{Close, Link, Refusal, notification, schema::CreateBroadcasterTransport},
     tally::{Denied, Tally},
-    workers::{LoadUnit, MediaWorker},
 };
 
 /// A room.

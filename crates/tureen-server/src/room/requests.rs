@@ -16,17 +16,21 @@ use tureen::{
 use super::{
     Joined, ProducerEntry, Session, TransportEntry,
     consuming::Source,
-    json::{self, read, write},
     lengths::{check_app_data, check_device, check_name, check_parameters},
     media_log::{expect_connection, watch_producer, watch_transport},
-    wire::{
-        ConnectTransport, CreateTransport, CreatedTransport, DisplayName, DownlinkBwe, Join, OfConsumer,
-        OfDataConsumer, OfDataProducer, OfProducer, OfTransport, PreferredLayers, Prepare, Priority, Produce,
-        ProducerScores,
-    },
 };
 use crate::{
-    protoo::{Close, Refusal, Request},
+    signaling::{
+        json::{self, read, write},
+        protoo::{
+            Close, Refusal, Request,
+            schema::{
+                ConnectTransport, CreateTransport, CreatedTransport, DisplayName, DownlinkBwe, Join,
+                OfConsumer, OfDataConsumer, OfDataProducer, OfProducer, OfTransport, PreferredLayers,
+                Prepare, Priority, Produce, ProducerScores,
+            },
+        },
+    },
     tally::Shown,
 };
 

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use super::{Peer, Room, secret::Secret};
-use crate::protoo::{Close, Link, Refusal};
+use crate::signaling::protoo::{Close, Link, Refusal};
 
 /// A connection's stay in a room, from entering to leaving. Clones are the same stay.
 ///

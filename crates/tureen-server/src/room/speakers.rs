@@ -5,8 +5,8 @@ use std::sync::{Arc, Weak};
 use tracing::warn;
 use tureen::{prelude::*, worker::RequestError};
 
-use super::{Room, State, wire::ActiveSpeaker};
-use crate::tally::Shown;
+use super::{Room, State};
+use crate::{signaling::protoo::schema::ActiveSpeaker, tally::Shown};
 
 /// Names the loudest producer, as often as mediasoup-demo does.
 pub(super) async fn audio_level_observer(router: &Router) -> Result<AudioLevelObserver, RequestError> {
@@ -75,8 +75,8 @@ mod tests {
     use super::*;
     use crate::{
         codecs::media_codecs,
-        protoo::{Link, LinkOptions, Queue},
         room::{Joined, Peer, ProducerEntry},
+        signaling::protoo::{Link, LinkOptions, Queue},
         tally::Tally,
     };
 

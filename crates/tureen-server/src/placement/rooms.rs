@@ -14,14 +14,14 @@ use tokio::{
 use tracing::{error, info};
 use tureen::prelude::*;
 
+use super::workers::WorkerPool;
 use crate::{
     codecs::media_codecs,
     config::{Limits, ServerConfig},
     per_address::{Full, PerAddress},
-    protoo::{Close, Link, Refusal},
-    room::{AddBroadcaster, AddBroadcasterError, Broadcasting, Claim, EnterError, Room, Session, Shared},
+    room::{AddBroadcasterError, Broadcasting, Claim, EnterError, Room, Session, Shared},
+    signaling::protoo::{Close, Link, Refusal, schema::AddBroadcaster},
     tally::{Denied, Shown, Tally},
-    workers::WorkerPool,
 };
 
 /// The rooms, by their ids.

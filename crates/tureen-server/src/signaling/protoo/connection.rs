@@ -13,9 +13,9 @@ use tokio::time::{Instant, MissedTickBehavior};
 use tracing::debug;
 
 use super::{
-    lanes::{Lanes, Place},
     link::{Close, Link, Queue},
     message::{Message, Refusal, Request},
+    ordering::{Lanes, Place},
 };
 use crate::{
     bucket::Bucket,

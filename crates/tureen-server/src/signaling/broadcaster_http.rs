@@ -18,8 +18,11 @@ use crate::{
         client::ClientAddress,
         site::{App, check_id},
     },
-    protoo::Refusal,
-    room::{self, Broadcasting},
+    room::Broadcasting,
+    signaling::{
+        json,
+        protoo::{Refusal, schema::AddBroadcaster},
+    },
     tally::Denied,
 };
 
@@ -76,7 +79,7 @@ async fn add(
     Body(body): Body,
 ) -> Answer {
     check_id("roomId", &room_id)?;
-    let asked: room::AddBroadcaster = read(&body)?;
+    let asked: AddBroadcaster = read(&body)?;
     check_id("id", &asked.id)?;
     Ok(Json(app.rooms.add_broadcaster(&room_id, asked, client.0).await?))
 }
@@ -162,10 +165,10 @@ impl FromRequest<App> for Body {
 /// Reads a body whatever type it claims to be; no body is an empty object.
 fn read<T: DeserializeOwned>(body: &[u8]) -> Result<T, Refusal> {
     if body.is_empty() {
-        return room::read(Value::Null);
+        return json::read(Value::Null);
     }
     let value = serde_json::from_slice(body);
-    room::read(value.map_err(|error| Refusal::bad_request(format_args!("wrong body: {error}")))?)
+    json::read(value.map_err(|error| Refusal::bad_request(format_args!("wrong body: {error}")))?)
 }
 
 /// Why a call failed, in plain text.

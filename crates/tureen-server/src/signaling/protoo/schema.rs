@@ -13,7 +13,9 @@ use tureen::{
     webrtc_transport::WebRtcTransport,
 };
 
-use super::json::{Candidate, Tuple, capabilities, read, remote_dtls, required_capabilities, rtp_parameters};
+use crate::signaling::json::{
+    Candidate, Tuple, capabilities, read, remote_dtls, required_capabilities, rtp_parameters,
+};
 
 fn yes() -> bool {
     true
@@ -21,29 +23,29 @@ fn yes() -> bool {
 
 #[derive(Deserialize)]
 #[serde(rename_all = "camelCase")]
-pub(super) struct CreateTransport {
+pub(crate) struct CreateTransport {
     #[serde(default)]
-    pub(super) force_tcp: bool,
+    pub(crate) force_tcp: bool,
     #[serde(default)]
-    pub(super) consuming: bool,
+    pub(crate) consuming: bool,
     /// Its being there asks for SCTP; what is in it does not matter.
     #[serde(default)]
-    pub(super) sctp_capabilities: Option<Value>,
+    pub(crate) sctp_capabilities: Option<Value>,
 }
 
 #[derive(Serialize)]
 #[serde(rename_all = "camelCase")]
-pub(super) struct CreatedTransport<'a> {
-    pub(super) id: TransportId,
-    pub(super) ice_parameters: &'a IceParameters,
-    pub(super) ice_candidates: Vec<Candidate<'a>>,
-    pub(super) dtls_parameters: DtlsParameters,
+pub(crate) struct CreatedTransport<'a> {
+    pub(crate) id: TransportId,
+    pub(crate) ice_parameters: &'a IceParameters,
+    pub(crate) ice_candidates: Vec<Candidate<'a>>,
+    pub(crate) dtls_parameters: DtlsParameters,
     #[serde(skip_serializing_if = "Option::is_none")]
-    pub(super) sctp_parameters: Option<SctpParameters>,
+    pub(crate) sctp_parameters: Option<SctpParameters>,
 }
 
 impl<'a> CreatedTransport<'a> {
-    pub(super) fn describe(transport: &'a WebRtcTransport) -> Self {
+    pub(crate) fn describe(transport: &'a WebRtcTransport) -> Self {
         Self {
             id: transport.id(),
             ice_parameters: transport.ice_parameters(),
@@ -56,76 +58,76 @@ impl<'a> CreatedTransport<'a> {
 
 #[derive(Deserialize)]
 #[serde(rename_all = "camelCase")]
-pub(super) struct ConnectTransport {
-    pub(super) transport_id: TransportId,
+pub(crate) struct ConnectTransport {
+    pub(crate) transport_id: TransportId,
     #[serde(deserialize_with = "remote_dtls")]
-    pub(super) dtls_parameters: DtlsParameters,
+    pub(crate) dtls_parameters: DtlsParameters,
 }
 
 #[derive(Deserialize)]
 #[serde(rename_all = "camelCase")]
-pub(super) struct OfTransport {
-    pub(super) transport_id: TransportId,
+pub(crate) struct OfTransport {
+    pub(crate) transport_id: TransportId,
 }
 
 #[derive(Deserialize)]
 #[serde(rename_all = "camelCase")]
-pub(super) struct OfProducer {
-    pub(super) producer_id: ProducerId,
+pub(crate) struct OfProducer {
+    pub(crate) producer_id: ProducerId,
 }
 
 #[derive(Deserialize)]
 #[serde(rename_all = "camelCase")]
-pub(super) struct OfConsumer {
-    pub(super) consumer_id: ConsumerId,
+pub(crate) struct OfConsumer {
+    pub(crate) consumer_id: ConsumerId,
 }
 
 #[derive(Deserialize)]
 #[serde(rename_all = "camelCase")]
-pub(super) struct Prepare {
+pub(crate) struct Prepare {
     #[serde(deserialize_with = "required_capabilities")]
-    pub(super) rtp_capabilities: RtpCapabilities,
+    pub(crate) rtp_capabilities: RtpCapabilities,
 }
 
 #[derive(Deserialize)]
 #[serde(rename_all = "camelCase")]
-pub(super) struct Join {
-    pub(super) display_name: String,
-    pub(super) device: Map<String, Value>,
+pub(crate) struct Join {
+    pub(crate) display_name: String,
+    pub(crate) device: Map<String, Value>,
     #[serde(default, deserialize_with = "capabilities")]
-    pub(super) rtp_capabilities: Option<RtpCapabilities>,
+    pub(crate) rtp_capabilities: Option<RtpCapabilities>,
     /// Its being there says that the peer takes data.
     #[serde(default)]
-    pub(super) sctp_capabilities: Option<Value>,
+    pub(crate) sctp_capabilities: Option<Value>,
 }
 
 #[derive(Deserialize)]
 #[serde(rename_all = "camelCase")]
-pub(super) struct Produce {
-    pub(super) transport_id: TransportId,
-    pub(super) kind: MediaKind,
-    pub(super) rtp_parameters: RtpParameters,
+pub(crate) struct Produce {
+    pub(crate) transport_id: TransportId,
+    pub(crate) kind: MediaKind,
+    pub(crate) rtp_parameters: RtpParameters,
     #[serde(default)]
-    pub(super) app_data: Option<Map<String, Value>>,
+    pub(crate) app_data: Option<Map<String, Value>>,
 }
 
 #[derive(Deserialize)]
 #[serde(rename_all = "camelCase")]
-pub(super) struct ProduceData {
-    pub(super) transport_id: TransportId,
-    pub(super) sctp_stream_parameters: StreamParameters,
+pub(crate) struct ProduceData {
+    pub(crate) transport_id: TransportId,
+    pub(crate) sctp_stream_parameters: StreamParameters,
     #[serde(default)]
-    pub(super) label: String,
+    pub(crate) label: String,
     #[serde(default)]
-    pub(super) protocol: String,
+    pub(crate) protocol: String,
     #[serde(default)]
-    pub(super) app_data: Option<Map<String, Value>>,
+    pub(crate) app_data: Option<Map<String, Value>>,
 }
 
 /// An SCTP stream as clients describe it.
 #[derive(Deserialize)]
 #[serde(rename_all = "camelCase")]
-pub(super) struct StreamParameters {
+pub(crate) struct StreamParameters {
     stream_id: u16,
     /// Without it a stream is ordered, unless it is not reliable.
     #[serde(default)]
@@ -146,35 +148,35 @@ impl From<StreamParameters> for SctpStreamParameters {
 
 #[derive(Deserialize)]
 #[serde(rename_all = "camelCase")]
-pub(super) struct OfDataProducer {
-    pub(super) data_producer_id: DataProducerId,
+pub(crate) struct OfDataProducer {
+    pub(crate) data_producer_id: DataProducerId,
 }
 
 #[derive(Deserialize)]
 #[serde(rename_all = "camelCase")]
-pub(super) struct OfDataConsumer {
-    pub(super) data_consumer_id: DataConsumerId,
+pub(crate) struct OfDataConsumer {
+    pub(crate) data_consumer_id: DataConsumerId,
 }
 
 #[derive(Deserialize)]
 #[serde(rename_all = "camelCase")]
-pub(super) struct PreferredLayers {
-    pub(super) consumer_id: ConsumerId,
+pub(crate) struct PreferredLayers {
+    pub(crate) consumer_id: ConsumerId,
     #[serde(flatten)]
-    pub(super) layers: ConsumerLayers,
+    pub(crate) layers: ConsumerLayers,
 }
 
 #[derive(Deserialize)]
 #[serde(rename_all = "camelCase")]
-pub(super) struct Priority {
-    pub(super) consumer_id: ConsumerId,
-    pub(super) priority: u8,
+pub(crate) struct Priority {
+    pub(crate) consumer_id: ConsumerId,
+    pub(crate) priority: u8,
 }
 
 #[derive(Deserialize)]
 #[serde(rename_all = "camelCase")]
-pub(super) struct DisplayName {
-    pub(super) display_name: String,
+pub(crate) struct DisplayName {
+    pub(crate) display_name: String,
 }
 
 /// A broadcaster as it introduces itself.
@@ -182,14 +184,14 @@ pub(super) struct DisplayName {
 #[serde(rename_all = "camelCase")]
 pub(crate) struct AddBroadcaster {
     pub(crate) id: String,
-    pub(super) display_name: String,
-    pub(super) device: BroadcasterDevice,
+    pub(crate) display_name: String,
+    pub(crate) device: BroadcasterDevice,
     #[serde(default, deserialize_with = "capabilities")]
-    pub(super) rtp_capabilities: Option<RtpCapabilities>,
+    pub(crate) rtp_capabilities: Option<RtpCapabilities>,
 }
 
 #[derive(Deserialize)]
-pub(super) struct BroadcasterDevice {
+pub(crate) struct BroadcasterDevice {
     name: String,
     #[serde(default)]
     version: Option<String>,
@@ -197,7 +199,7 @@ pub(super) struct BroadcasterDevice {
 
 impl BroadcasterDevice {
     /// As other participants are told.
-    pub(super) fn describe(&self) -> Value {
+    pub(crate) fn describe(&self) -> Value {
         let version = self.version.as_deref().unwrap_or_default();
         json!({ "flag": "broadcaster", "name": self.name, "version": version })
     }
@@ -206,20 +208,20 @@ impl BroadcasterDevice {
 #[derive(Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub(crate) struct CreateBroadcasterTransport {
-    pub(super) r#type: BroadcasterTransportKind,
+    pub(crate) r#type: BroadcasterTransportKind,
     /// Plain transports: RTP and RTCP on one port.
     #[serde(default)]
-    pub(super) rtcp_mux: bool,
+    pub(crate) rtcp_mux: bool,
     /// Plain transports: the far end's address is that of its first packet.
     #[serde(default = "yes")]
-    pub(super) comedia: bool,
+    pub(crate) comedia: bool,
     #[serde(default)]
-    pub(super) sctp_capabilities: Option<Value>,
+    pub(crate) sctp_capabilities: Option<Value>,
 }
 
 #[derive(Deserialize)]
 #[serde(rename_all = "lowercase")]
-pub(super) enum BroadcasterTransportKind {
+pub(crate) enum BroadcasterTransportKind {
     Webrtc,
     Plain,
 }
@@ -228,31 +230,31 @@ pub(super) enum BroadcasterTransportKind {
 #[serde(rename_all = "camelCase")]
 pub(crate) struct ConnectBroadcasterTransport {
     #[serde(deserialize_with = "remote_dtls")]
-    pub(super) dtls_parameters: DtlsParameters,
+    pub(crate) dtls_parameters: DtlsParameters,
 }
 
 #[derive(Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub(crate) struct ProduceByBroadcaster {
-    pub(super) kind: MediaKind,
-    pub(super) rtp_parameters: RtpParameters,
+    pub(crate) kind: MediaKind,
+    pub(crate) rtp_parameters: RtpParameters,
 }
 
 #[derive(Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub(crate) struct ProduceDataByBroadcaster {
-    pub(super) sctp_stream_parameters: StreamParameters,
+    pub(crate) sctp_stream_parameters: StreamParameters,
     #[serde(default)]
-    pub(super) label: String,
+    pub(crate) label: String,
     #[serde(default)]
-    pub(super) protocol: String,
-    pub(super) app_data: Option<Map<String, Value>>,
+    pub(crate) protocol: String,
+    pub(crate) app_data: Option<Map<String, Value>>,
 }
 
 /// Where a broadcaster sends its RTP and RTCP.
 #[derive(Serialize)]
 #[serde(rename_all = "camelCase")]
-pub(super) struct CreatedPlainTransport {
+pub(crate) struct CreatedPlainTransport {
     id: TransportId,
     ip: String,
     port: u16,
@@ -263,7 +265,7 @@ pub(super) struct CreatedPlainTransport {
 }
 
 impl CreatedPlainTransport {
-    pub(super) fn describe(transport: &PlainTransport) -> Self {
+    pub(crate) fn describe(transport: &PlainTransport) -> Self {
         let tuple = transport.tuple();
         Self {
             id: transport.id(),
@@ -278,53 +280,53 @@ impl CreatedPlainTransport {
 /// Both ends of a connected plain transport.
 #[derive(Serialize)]
 #[serde(rename_all = "camelCase")]
-pub(super) struct ConnectedPlainTransport {
-    pub(super) tuple: Tuple,
+pub(crate) struct ConnectedPlainTransport {
+    pub(crate) tuple: Tuple,
     #[serde(skip_serializing_if = "Option::is_none")]
-    pub(super) rtcp_tuple: Option<Tuple>,
+    pub(crate) rtcp_tuple: Option<Tuple>,
     #[serde(skip_serializing_if = "Option::is_none")]
-    pub(super) srtp_parameters: Option<SrtpParameters>,
+    pub(crate) srtp_parameters: Option<SrtpParameters>,
 }
 
 /// What a broadcaster must know of its consumer.
 #[derive(Serialize)]
 #[serde(rename_all = "camelCase")]
-pub(super) struct ConsumedByBroadcaster<'a> {
-    pub(super) id: ConsumerId,
-    pub(super) producer_id: ProducerId,
-    pub(super) kind: MediaKind,
+pub(crate) struct ConsumedByBroadcaster<'a> {
+    pub(crate) id: ConsumerId,
+    pub(crate) producer_id: ProducerId,
+    pub(crate) kind: MediaKind,
     #[serde(serialize_with = "rtp_parameters")]
-    pub(super) rtp_parameters: &'a RtpParameters,
-    pub(super) r#type: ConsumerType,
+    pub(crate) rtp_parameters: &'a RtpParameters,
+    pub(crate) r#type: ConsumerType,
 }
 
 /// `newConsumer`.
 #[derive(Serialize)]
 #[serde(rename_all = "camelCase")]
-pub(super) struct NewConsumer<'a> {
-    pub(super) peer_id: &'a str,
-    pub(super) producer_id: ProducerId,
-    pub(super) id: ConsumerId,
-    pub(super) kind: MediaKind,
+pub(crate) struct NewConsumer<'a> {
+    pub(crate) peer_id: &'a str,
+    pub(crate) producer_id: ProducerId,
+    pub(crate) id: ConsumerId,
+    pub(crate) kind: MediaKind,
     #[serde(serialize_with = "rtp_parameters")]
-    pub(super) rtp_parameters: &'a RtpParameters,
-    pub(super) r#type: ConsumerType,
-    pub(super) app_data: &'a Map<String, Value>,
-    pub(super) producer_paused: bool,
+    pub(crate) rtp_parameters: &'a RtpParameters,
+    pub(crate) r#type: ConsumerType,
+    pub(crate) app_data: &'a Map<String, Value>,
+    pub(crate) producer_paused: bool,
 }
 
 /// What a client may answer to `newConsumer`. Clients of mediasoup-demo answer nothing.
 #[derive(Default, Deserialize)]
 #[serde(rename_all = "camelCase")]
-pub(super) struct NewConsumerAnswer {
+pub(crate) struct NewConsumerAnswer {
     /// The layers that it wants from the first picture on; else all.
     #[serde(default)]
-    pub(super) preferred_layers: Option<ConsumerLayers>,
+    pub(crate) preferred_layers: Option<ConsumerLayers>,
 }
 
 impl NewConsumerAnswer {
     /// What can't be read is as good as nothing: the consumer is there all the same.
-    pub(super) fn read(data: Value) -> Self {
+    pub(crate) fn read(data: Value) -> Self {
         read(data).unwrap_or_default()
     }
 }
@@ -332,53 +334,53 @@ impl NewConsumerAnswer {
 /// `newDataConsumer`.
 #[derive(Serialize)]
 #[serde(rename_all = "camelCase")]
-pub(super) struct NewDataConsumer<'a> {
+pub(crate) struct NewDataConsumer<'a> {
     /// Null for the room's bot.
-    pub(super) peer_id: Option<&'a str>,
-    pub(super) data_producer_id: DataProducerId,
-    pub(super) id: DataConsumerId,
-    pub(super) sctp_stream_parameters: SctpStreamParameters,
-    pub(super) label: &'a str,
-    pub(super) protocol: &'a str,
-    pub(super) app_data: &'a Map<String, Value>,
+    pub(crate) peer_id: Option<&'a str>,
+    pub(crate) data_producer_id: DataProducerId,
+    pub(crate) id: DataConsumerId,
+    pub(crate) sctp_stream_parameters: SctpStreamParameters,
+    pub(crate) label: &'a str,
+    pub(crate) protocol: &'a str,
+    pub(crate) app_data: &'a Map<String, Value>,
 }
 
 /// `dataConsumerClosed`.
 #[derive(Serialize)]
 #[serde(rename_all = "camelCase")]
-pub(super) struct AboutDataConsumer {
-    pub(super) data_consumer_id: DataConsumerId,
+pub(crate) struct AboutDataConsumer {
+    pub(crate) data_consumer_id: DataConsumerId,
 }
 
 /// `producerScore`.
 #[derive(Serialize)]
 #[serde(rename_all = "camelCase")]
-pub(super) struct ProducerScores<'a> {
-    pub(super) producer_id: ProducerId,
-    pub(super) score: &'a [ProducerScore],
+pub(crate) struct ProducerScores<'a> {
+    pub(crate) producer_id: ProducerId,
+    pub(crate) score: &'a [ProducerScore],
 }
 
 /// `consumerScore`.
 #[derive(Serialize)]
 #[serde(rename_all = "camelCase")]
-pub(super) struct ConsumerScores<'a> {
-    pub(super) consumer_id: ConsumerId,
-    pub(super) score: &'a ConsumerScore,
+pub(crate) struct ConsumerScores<'a> {
+    pub(crate) consumer_id: ConsumerId,
+    pub(crate) score: &'a ConsumerScore,
 }
 
 /// `consumerLayersChanged`; both layers are null where nothing is sent.
 #[derive(Serialize)]
 #[serde(rename_all = "camelCase")]
-pub(super) struct ConsumerLayersChanged {
-    pub(super) consumer_id: ConsumerId,
-    pub(super) spatial_layer: Option<u8>,
-    pub(super) temporal_layer: Option<u8>,
+pub(crate) struct ConsumerLayersChanged {
+    pub(crate) consumer_id: ConsumerId,
+    pub(crate) spatial_layer: Option<u8>,
+    pub(crate) temporal_layer: Option<u8>,
 }
 
 /// `activeSpeaker`, with volumes in dBov.
 #[derive(Serialize)]
 #[serde(untagged, rename_all_fields = "camelCase")]
-pub(super) enum ActiveSpeaker<'a> {
+pub(crate) enum ActiveSpeaker<'a> {
     Peer {
         peer_id: &'a str,
         volume: i8,
@@ -396,7 +398,7 @@ pub(super) enum ActiveSpeaker<'a> {
 /// `downlinkBwe`, all in bit/s.
 #[derive(Serialize)]
 #[serde(rename_all = "camelCase")]
-pub(super) struct DownlinkBwe {
+pub(crate) struct DownlinkBwe {
     desired_bitrate: u64,
     /// In the Rust API of mediasoup the same as the desired one.
     effective_desired_bitrate: u64,
@@ -416,8 +418,8 @@ impl From<&BweTraceInfo> for DownlinkBwe {
 /// `consumerClosed`, `consumerPaused`, `consumerResumed`.
 #[derive(Serialize)]
 #[serde(rename_all = "camelCase")]
-pub(super) struct AboutConsumer {
-    pub(super) consumer_id: ConsumerId,
+pub(crate) struct AboutConsumer {
+    pub(crate) consumer_id: ConsumerId,
 }
 
 #[cfg(test)]
@@ -425,7 +427,7 @@ mod tests {
     use serde_json::json;
 
     use super::*;
-    use crate::room::json::write;
+    use crate::signaling::json::write;
 
     #[test]
     fn preferred_layers_may_leave_out_the_temporal_one() {

@@ -17,7 +17,7 @@ use tureen::{
     webrtc_transport::WebRtcTransportStat,
 };
 
-use crate::protoo::Refusal;
+use super::protoo::Refusal;
 
 /// Reads the data of a request. No data is an empty object, and a null is as good as nothing.
 pub(crate) fn read<T: DeserializeOwned>(mut data: Value) -> Result<T, Refusal> {
@@ -29,7 +29,7 @@ pub(crate) fn read<T: DeserializeOwned>(mut data: Value) -> Result<T, Refusal> {
 }
 
 /// Writes the data of a response.
-pub(super) fn write(data: &impl Serialize) -> Result<Value, Refusal> {
+pub(crate) fn write(data: &impl Serialize) -> Result<Value, Refusal> {
     serde_json::to_value(data).map_err(Refusal::failed)
 }
 
@@ -50,7 +50,7 @@ fn leave_out_nulls(value: &mut Value) {
 
 /// Reads the capabilities of a client, which may list codecs and header extensions that nobody here knows: those are
 /// left out. The kind of a codec is in its MIME type, so that it may be missing.
-pub(super) fn capabilities<'de, D: Deserializer<'de>>(data: D) -> Result<Option<RtpCapabilities>, D::Error> {
+pub(crate) fn capabilities<'de, D: Deserializer<'de>>(data: D) -> Result<Option<RtpCapabilities>, D::Error> {
     let Some(mut capabilities) = Option::<Value>::deserialize(data)? else { return Ok(None) };
     if let Some(Value::Array(codecs)) = capabilities.get_mut("codecs") {
         codecs.retain_mut(|codec| {
@@ -85,7 +85,7 @@ pub(super) fn capabilities<'de, D: Deserializer<'de>>(data: D) -> Result<Option<
 }
 
 /// The same where they have to be there.
-pub(super) fn required_capabilities<'de, D: Deserializer<'de>>(data: D) -> Result<RtpCapabilities, D::Error> {
+pub(crate) fn required_capabilities<'de, D: Deserializer<'de>>(data: D) -> Result<RtpCapabilities, D::Error> {
     capabilities(data)?.ok_or_else(|| de::Error::custom("rtpCapabilities are missing"))
 }
 
@@ -93,7 +93,7 @@ pub(super) fn required_capabilities<'de, D: Deserializer<'de>>(data: D) -> Resul
 const MAX_FINGERPRINTS: usize = 16;
 
 /// Reads the DTLS parameters of a client; the role is `auto` if it is not given.
-pub(super) fn remote_dtls<'de, D: Deserializer<'de>>(data: D) -> Result<DtlsParameters, D::Error> {
+pub(crate) fn remote_dtls<'de, D: Deserializer<'de>>(data: D) -> Result<DtlsParameters, D::Error> {
     #[derive(Deserialize)]
     struct Remote {
         #[serde(default)]
@@ -112,21 +112,21 @@ pub(super) fn remote_dtls<'de, D: Deserializer<'de>>(data: D) -> Result<DtlsPara
 
 /// A candidate with its address under both names: `ip` is what clients before mediasoup 3.14 read.
 #[derive(Serialize)]
-pub(super) struct Candidate<'a> {
+pub(crate) struct Candidate<'a> {
     #[serde(flatten)]
     candidate: &'a IceCandidate,
     ip: &'a str,
 }
 
 impl<'a> Candidate<'a> {
-    pub(super) fn all(candidates: &'a [IceCandidate]) -> Vec<Self> {
+    pub(crate) fn all(candidates: &'a [IceCandidate]) -> Vec<Self> {
         candidates.iter().map(|candidate| Self { candidate, ip: &candidate.address }).collect()
     }
 }
 
 /// A tuple with its local address under both names.
 #[derive(Serialize)]
-pub(super) struct Tuple {
+pub(crate) struct Tuple {
     #[serde(flatten)]
     tuple: TransportTuple,
     #[serde(rename = "localIp")]
@@ -140,7 +140,7 @@ impl From<TransportTuple> for Tuple {
 }
 
 /// RTP parameters for a client: header extensions have `parameters`, as those of the Node library.
-pub(super) fn rtp_parameters<S: Serializer>(
+pub(crate) fn rtp_parameters<S: Serializer>(
     parameters: &RtpParameters,
     serializer: S,
 ) -> Result<S::Ok, S::Error> {
@@ -155,17 +155,17 @@ pub(super) fn rtp_parameters<S: Serializer>(
 }
 
 /// Statistics of a client's WebRtcTransport.
-pub(super) fn transport_stats(stats: &[WebRtcTransportStat]) -> Result<Value, Refusal> {
+pub(crate) fn transport_stats(stats: &[WebRtcTransportStat]) -> Result<Value, Refusal> {
     described(stats, |_| "webrtc-transport")
 }
 
 /// Statistics of the streams of a producer.
-pub(super) fn producer_stats(stats: &[ProducerStat]) -> Result<Value, Refusal> {
+pub(crate) fn producer_stats(stats: &[ProducerStat]) -> Result<Value, Refusal> {
     described(stats, |_| "inbound-rtp")
 }
 
 /// Statistics of a consumer's stream and of the producer's that it reads.
-pub(super) fn consumer_stats(stats: &[ConsumerRtpStreamStat]) -> Result<Value, Refusal> {
+pub(crate) fn consumer_stats(stats: &[ConsumerRtpStreamStat]) -> Result<Value, Refusal> {
     described(stats, |stat| match stat {
         ConsumerRtpStreamStat::Inbound(_) => "inbound-rtp",
         ConsumerRtpStreamStat::Outbound(_) => "outbound-rtp",
@@ -173,12 +173,12 @@ pub(super) fn consumer_stats(stats: &[ConsumerRtpStreamStat]) -> Result<Value, R
 }
 
 /// Statistics of a data producer.
-pub(super) fn data_producer_stats(stats: &[DataProducerStat]) -> Result<Value, Refusal> {
+pub(crate) fn data_producer_stats(stats: &[DataProducerStat]) -> Result<Value, Refusal> {
     described(stats, |_| "data-producer")
 }
 
 /// Statistics of a data consumer.
-pub(super) fn data_consumer_stats(stats: &[DataConsumerStat]) -> Result<Value, Refusal> {
+pub(crate) fn data_consumer_stats(stats: &[DataConsumerStat]) -> Result<Value, Refusal> {
     described(stats, |_| "data-consumer")
 }
 

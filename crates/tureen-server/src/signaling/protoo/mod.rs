@@ -1,14 +1,15 @@
 //! protoo: requests, responses and notifications as JSON texts over a WebSocket, in both directions.
 
-mod driver;
-mod lanes;
+mod connection;
 mod link;
 mod message;
+mod ordering;
+pub(crate) mod schema;
 
 #[cfg(test)]
 pub(crate) use self::link::Queue;
 pub(crate) use self::{
-    driver::{DriveOptions, drive},
+    connection::{DriveOptions, drive},
     link::{Close, Link, LinkOptions},
     message::{Refusal, Request, notification},
 };
