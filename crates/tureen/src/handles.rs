@@ -33,7 +33,7 @@ macro_rules! weak_handle {
 
             $(
                 /// What takes its events.
-                pub(super) fn sink(&self) -> std::sync::Weak<dyn $crate::driver::Sink<$event>> {
+                pub(crate) fn sink(&self) -> std::sync::Weak<dyn $crate::driver::Sink<$event>> {
                     let weak: std::sync::Weak<Inner> = std::sync::Arc::downgrade(self.inner());
                     weak
                 }

@@ -29,107 +29,36 @@
 #![warn(missing_debug_implementations, clippy::unwrap_used)]
 #![forbid(unsafe_code)]
 
+pub mod active_speaker_observer;
+pub mod audio_level_observer;
+pub mod consumer;
+pub mod data_consumer;
+pub mod data_producer;
+pub mod direct_transport;
 mod driver;
 mod handles;
 mod ids;
 mod lifetime;
 mod listen_infos;
+pub mod pipe_transport;
+pub mod plain_transport;
 pub mod prelude;
+pub mod producer;
 pub mod router;
+pub mod rtp_observer;
+mod rtp_stream;
 #[cfg(test)]
 mod test_support;
+pub mod transport;
 pub mod webrtc_server;
+pub mod webrtc_transport;
 pub mod worker;
 pub mod worker_manager;
 
 #[doc(hidden)]
 pub use tureen_engine::MEDIASOUP_VERSION;
 pub use tureen_types as types;
-pub use tureen_types::ortc;
+pub use tureen_types::ortc::{self, supported_rtp_capabilities};
 pub use tureen_types::{
     data_structures, rtp_parameters, scalability_modes, sctp_parameters, srtp_parameters,
 };
-
-pub mod supported_rtp_capabilities {
-    //! What a router can be made to support.
-
-    pub use tureen_types::ortc::supported_rtp_capabilities::get_supported_rtp_capabilities;
-}
-
-pub mod transport {
-    //! A transport connects an endpoint with a router: [`Producer`](crate::producer::Producer)s receive media on it,
-    //! [`Consumer`](crate::consumer::Consumer)s send.
-
-    pub use crate::router::transport::*;
-}
-
-pub mod webrtc_transport {
-    //! A transport for browsers and other WebRTC endpoints: ICE, DTLS and SRTP.
-    //!
-    //! The server side is ICE lite (RFC 8445 §2.5): it waits for the endpoint's connectivity checks.
-
-    pub use crate::router::webrtc_transport::*;
-}
-
-pub mod plain_transport {
-    //! A transport for endpoints that speak neither ICE nor DTLS, such as FFmpeg and GStreamer: RTP, RTCP and SCTP,
-    //! encrypted only if it has SRTP.
-
-    pub use crate::router::plain_transport::*;
-}
-
-pub mod pipe_transport {
-    //! A transport that connects two routers of the same host or of different ones. Its consumers send all streams of
-    //! their producers as they are.
-
-    pub use crate::router::pipe_transport::*;
-}
-
-pub mod direct_transport {
-    //! A transport that connects the application itself with a router: it sends and gets RTP, RTCP and data messages.
-
-    pub use crate::router::direct_transport::*;
-}
-
-pub mod data_producer {
-    //! A source of data messages that a router receives on a transport: from an endpoint by SCTP, or from the
-    //! application.
-
-    pub use crate::router::data_producer::*;
-}
-
-pub mod data_consumer {
-    //! Messages of a data producer that a router sends on a transport: to an endpoint by SCTP, or to the application.
-
-    pub use crate::router::data_consumer::*;
-}
-
-pub mod producer {
-    //! A source of audio or video that a router receives on a transport.
-
-    pub use crate::router::producer::*;
-}
-
-pub mod rtp_observer {
-    //! An RTP observer looks at the media of chosen producers.
-
-    pub use crate::router::rtp_observer::*;
-}
-
-pub mod audio_level_observer {
-    //! An RTP observer that tells who is loud.
-
-    pub use crate::router::audio_level_observer::*;
-}
-
-pub mod active_speaker_observer {
-    //! An RTP observer that tells who speaks.
-
-    pub use crate::router::active_speaker_observer::*;
-}
-
-pub mod consumer {
-    //! Audio or video of a producer that a router sends on a transport.
-
-    pub use crate::router::consumer::*;
-}

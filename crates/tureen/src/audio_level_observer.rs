@@ -1,0 +1,124 @@
+//! An RTP observer that tells who is loud.
+
+use std::num::NonZeroU16;
+use std::sync::Arc;
+use std::time::Duration;
+
+use event_listener_primitives::{Bag, HandlerId};
+use tureen_engine::api::{CreateAudioLevelObserver, ProducerId, Request, RtpObserverEvent};
+use tureen_engine::observers::audio_level::AudioLevelOptions;
+
+use crate::data_structures::AppData;
+use crate::driver::Sink;
+use crate::lifetime::close_with_parent;
+use crate::producer::Producer;
+use crate::router::Router;
+use crate::rtp_observer::{ObserverBase, RtpObserverId, impl_rtp_observer};
+use crate::worker::RequestError;
+
+/// [`AudioLevelObserver`] options.
+#[derive(Clone, Debug)]
+#[non_exhaustive]
+pub struct AudioLevelObserverOptions {
+    /// Producers that [`AudioLevelObserver::on_volumes`] names, at most. Default 1.
+    pub max_entries: NonZeroU16,
+    /// Least average volume that counts as sound, −127 to 0 dBov. Default −80.
+    pub threshold: i8,
+    /// Milliseconds over which volumes are averaged; cut to 250 to 5000. Default 1000.
+    pub interval: u16,
+    /// Custom application data.
+    pub app_data: AppData,
+}
+
+impl Default for AudioLevelObserverOptions {
+    fn default() -> Self {
+        Self { max_entries: NonZeroU16::MIN, threshold: -80, interval: 1000, app_data: AppData::default() }
+    }
+}
+
+/// How loud a producer is.
+#[derive(Clone, Debug)]
+pub struct AudioLevelObserverVolume {
+    /// The producer.
+    pub producer: Producer,
+    /// Its average volume in the last interval, −127 to 0 dBov.
+    pub volume: i8,
+}
+
+/// Observes how loud audio producers are, without decoding them: senders write the level into the header extension
+/// `urn:ietf:params:rtp-hdrext:ssrc-audio-level` (RFC 6464). A producer without it is never heard.
+///
+/// It takes audio producers only.
+#[derive(Clone)]
+#[must_use = "the observer is closed when its last handle is dropped"]
+pub struct AudioLevelObserver {
+    inner: Arc<Inner>,
+}
+
+struct Inner {
+    handlers: Handlers,
+    base: ObserverBase,
+}
+
+#[derive(Default)]
+#[expect(clippy::type_complexity)]
+struct Handlers {
+    volumes: Bag<Arc<dyn Fn(&[AudioLevelObserverVolume]) + Send + Sync>>,
+    silence: Bag<Arc<dyn Fn() + Send + Sync>>,
+}
+
+impl AudioLevelObserver {
+    /// Has the worker make one.
+    pub(crate) async fn create(
+        id: RtpObserverId,
+        options: AudioLevelObserverOptions,
+        router: Router,
+    ) -> Result<Self, RequestError> {
+        let AudioLevelObserverOptions { max_entries, threshold, interval, app_data } = options;
+        let interval = Duration::from_millis(interval.into());
+        let create = CreateAudioLevelObserver {
+            router_id: router.id().into(),
+            id: id.into(),
+            options: AudioLevelOptions { max_entries, threshold, interval },
+        };
+        router.worker().channel().request(Request::CreateAudioLevelObserver(create)).await?;
+        let base = ObserverBase::new(id, app_data, router);
+        let inner = Arc::new(Inner { handlers: Handlers::default(), base });
+        close_with_parent(&inner, |inner| &inner.base, |close| inner.base.router.on_close(close));
+        Ok(Self { inner })
+    }
+
+    /// Called once an interval while somebody is loud enough, with the loudest producers, the loudest first.
+    pub fn on_volumes<F: Fn(&[AudioLevelObserverVolume]) + Send + Sync + 'static>(
+        &self,
+        callback: F,
+    ) -> HandlerId {
+        self.inner.handlers.volumes.add(Arc::new(callback))
+    }
+
+    /// Called when nobody is loud enough any more.
+    pub fn on_silence<F: Fn() + Send + Sync + 'static>(&self, callback: F) -> HandlerId {
+        self.inner.handlers.silence.add(Arc::new(callback))
+    }
+}
+
+impl_rtp_observer!(AudioLevelObserver, WeakAudioLevelObserver);
+
+impl Sink<RtpObserverEvent> for Inner {
+    fn on_event(&self, event: RtpObserverEvent) {
+        match event {
+            RtpObserverEvent::Volumes(volumes) => {
+                let of = |(id, volume): (ProducerId, i8)| {
+                    let producer = self.base.router.producer(&id.into())?;
+                    Some(AudioLevelObserverVolume { producer, volume })
+                };
+                let volumes: Vec<_> = volumes.into_iter().filter_map(of).collect();
+                if !volumes.is_empty() {
+                    self.handlers.volumes.call(|callback| callback(&volumes));
+                }
+            }
+            RtpObserverEvent::Silence => self.handlers.silence.call_simple(),
+            RtpObserverEvent::DominantSpeaker(_) => {}
+        }
+    }
+}

@@ -1,0 +1,129 @@
+//! Options of a DataConsumer.
+
+use crate::data_producer::DataProducerId;
+use crate::data_structures::AppData;
+use crate::sctp_parameters::SctpStreamParameters;
+
+/// [`DataConsumer`](super::DataConsumer) options.
+#[derive(Debug, Clone)]
+#[non_exhaustive]
+pub struct DataConsumerOptions {
+    pub(crate) data_producer_id: DataProducerId,
+    /// `None` is as the data producer has it, or ordered where that is a direct one.
+    ordered: Option<bool>,
+    max_packet_life_time: Option<u16>,
+    max_retransmits: Option<u16>,
+    /// Start without sending. Default false.
+    pub paused: bool,
+    /// Subchannels that it is subscribed to at first. Default none.
+    pub subchannels: Option<Vec<u16>>,
+    /// Custom application data.
+    pub app_data: AppData,
+}
+
+impl DataConsumerOptions {
+    /// Options for sending on an SCTP stream as reliably as the data producer receives.
+    #[must_use]
+    pub fn new_sctp(data_producer_id: DataProducerId) -> Self {
+        Self {
+            data_producer_id,
+            ordered: None,
+            max_packet_life_time: None,
+            max_retransmits: None,
+            paused: false,
+            subchannels: None,
+            app_data: AppData::default(),
+        }
+    }
+
+    /// Options for messages to the application itself, on a DirectTransport.
+    #[must_use]
+    pub fn new_direct(data_producer_id: DataProducerId, subchannels: Option<Vec<u16>>) -> Self {
+        Self { subchannels, ..Self::new_sctp(data_producer_id) }
+    }
+
+    /// Options for sending on an SCTP stream reliably and in order.
+    #[must_use]
+    pub fn new_sctp_ordered(data_producer_id: DataProducerId) -> Self {
+        Self { ordered: Some(true), ..Self::new_sctp(data_producer_id) }
+    }
+
+    /// Options for sending on an SCTP stream, unordered. Messages are given up after that many milliseconds.
+    #[must_use]
+    pub fn new_sctp_unordered_with_life_time(
+        data_producer_id: DataProducerId,
+        max_packet_life_time: u16,
+    ) -> Self {
+        Self {
+            ordered: Some(false),
+            max_packet_life_time: Some(max_packet_life_time),
+            ..Self::new_sctp(data_producer_id)
+        }
+    }
+
+    /// Options for sending on an SCTP stream, unordered. Messages are given up after that many retransmissions.
+    #[must_use]
+    pub fn new_sctp_unordered_with_retransmits(
+        data_producer_id: DataProducerId,
+        max_retransmits: u16,
+    ) -> Self {
+        Self {
+            ordered: Some(false),
+            max_retransmits: Some(max_retransmits),
+            ..Self::new_sctp(data_producer_id)
+        }
+    }
+
+    /// Whether there is an option for SCTP, which a DirectTransport has none of.
+    pub(crate) fn is_for_sctp(&self) -> bool {
+        self.ordered.is_some()
+    }
+
+    /// How the given stream is made to be, for a data producer that receives on a stream like that.
+    pub(crate) fn stream(
+        &self,
+        stream_id: u16,
+        producer: Option<SctpStreamParameters>,
+    ) -> SctpStreamParameters {
+        let as_producer = SctpStreamParameters {
+            stream_id,
+            ..producer.unwrap_or_else(|| SctpStreamParameters::new_ordered(stream_id))
+        };
+        match (self.ordered, self.max_packet_life_time, self.max_retransmits) {
+            (Some(true), ..) => SctpStreamParameters::new_ordered(stream_id),
+            (_, None, None) => as_producer,
+            (_, max_packet_life_time, max_retransmits) => {
+                SctpStreamParameters { stream_id, ordered: false, max_packet_life_time, max_retransmits }
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn stream_is_as_the_producer_has_it_unless_told_otherwise() {
+        let id = DataProducerId::new();
+        let producer = Some(SctpStreamParameters::new_unordered_with_retransmits(7, 3));
+        let stream = |options: DataConsumerOptions| options.stream(1, producer);
+        let inherited = SctpStreamParameters::new_unordered_with_retransmits(1, 3);
+        assert_eq!(stream(DataConsumerOptions::new_sctp(id)), inherited);
+        assert_eq!(stream(DataConsumerOptions::new_sctp_ordered(id)), SctpStreamParameters::new_ordered(1));
+        assert_eq!(
+            stream(DataConsumerOptions::new_sctp_unordered_with_life_time(id, 9)),
+            SctpStreamParameters::new_unordered_with_life_time(1, 9)
+        );
+        assert_eq!(
+            stream(DataConsumerOptions::new_sctp_unordered_with_retransmits(id, 9)),
+            SctpStreamParameters::new_unordered_with_retransmits(1, 9)
+        );
+    }
+
+    #[test]
+    fn stream_of_a_direct_producer_is_ordered() {
+        let options = DataConsumerOptions::new_sctp(DataProducerId::new());
+        assert_eq!(options.stream(1, None), SctpStreamParameters::new_ordered(1));
+    }
+}

@@ -1,0 +1,134 @@
+//! Options of a WebRtcTransport.
+
+use tureen_rtc::sctp::MAX_STREAMS;
+use tureen_rtc::sctp::SctpOptions;
+
+use crate::data_structures::AppData;
+use crate::listen_infos::listen_infos;
+use crate::sctp_parameters::SctpZeroChecksum;
+use crate::webrtc_server::WebRtcServer;
+
+listen_infos! {
+    /// What a WebRtcTransport listens on by itself: at least one [`ListenInfo`](crate::data_structures::ListenInfo).
+    WebRtcTransportListenInfos,
+    empty: "Empty list of listen IPs provided, should have at least one element"
+}
+
+/// Where a WebRtcTransport listens.
+#[derive(Debug, Clone)]
+pub enum WebRtcTransportListen {
+    /// On sockets of its own.
+    Individual {
+        /// Its sockets, the preferred one first. `0.0.0.0` and `::` need an `announced_address`.
+        listen_infos: WebRtcTransportListenInfos,
+    },
+    /// On the sockets of a WebRTC server of the same worker.
+    Server {
+        /// The WebRTC server.
+        webrtc_server: WebRtcServer,
+    },
+}
+
+/// [`WebRtcTransport`](super::WebRtcTransport) options.
+#[derive(Debug, Clone)]
+#[non_exhaustive]
+pub struct WebRtcTransportOptions {
+    /// Where it listens.
+    pub listen: WebRtcTransportListen,
+    /// Negotiate bandwidth estimation with what is produced and consumed. Default true.
+    pub enable_bwe: bool,
+    /// Where the estimate of what can be sent starts, in bits per second. Default 600000.
+    pub initial_available_outgoing_bitrate: u64,
+    /// Limit of what the endpoint may send, in bits per second. Default none.
+    pub max_incoming_bitrate: Option<u64>,
+    /// Limit of what is sent to the endpoint, in bits per second. Default none.
+    pub max_outgoing_bitrate: Option<u64>,
+    /// Floor of the estimate of what can be sent, in bits per second. Default none.
+    pub min_outgoing_bitrate: Option<u64>,
+    /// Offer UDP candidates. Default true.
+    pub enable_udp: bool,
+    /// Offer TCP candidates. Default true on a WebRTC server, else false.
+    pub enable_tcp: bool,
+    /// Give UDP candidates the higher priority. Default false.
+    pub prefer_udp: bool,
+    /// Give TCP candidates the higher priority. Default false.
+    pub prefer_tcp: bool,
+    /// Seconds without a connectivity check after which ICE is disconnected (RFC 7675), 10 to 60: what is less or more is
+    /// brought into that range, as in mediasoup. 0 is never. Default 30.
+    pub ice_consent_timeout: u8,
+    /// Carry data channels. Default false.
+    pub enable_sctp: bool,
+    /// Largest message that a data consumer sends, in bytes. Default 262144.
+    pub max_send_message_size: u32,
+    /// Largest message that a data producer takes, in bytes. Default 262144.
+    pub max_receive_message_size: u32,
+    /// Bytes that may wait to be sent on all streams together; what passes that is dropped, see
+    /// [`DataConsumer::on_sctp_send_buffer_full`](crate::data_consumer::DataConsumer::on_sctp_send_buffer_full).
+    /// Default 2000000.
+    pub sctp_send_buffer_size: u32,
+    /// Bytes that may wait to be sent on one stream. Default 2000000.
+    pub sctp_per_stream_send_queue_limit: u32,
+    /// Receive window in bytes, which should be somewhat larger than the largest message. Default 5242880, least 65536.
+    pub sctp_max_receiver_window_buffer_size: u32,
+    /// Waiting bytes at which data consumers say that it is few, those that set no
+    /// [threshold](crate::data_consumer::DataConsumer::set_buffered_amount_low_threshold). Default 1024.
+    pub sctp_default_stream_buffered_amount_low_threshold: u32,
+    /// Error detection instead of the checksum (RFC 9653). It changes nothing yet: checksums are always sent and
+    /// verified. Default [`SctpZeroChecksum::SctpOverDtls`].
+    pub sctp_zero_checksum: SctpZeroChecksum,
+    /// Custom application data.
+    pub app_data: AppData,
+}
+
+impl WebRtcTransportOptions {
+    /// Options for a transport with sockets of its own.
+    #[must_use]
+    pub fn new(listen_infos: WebRtcTransportListenInfos) -> Self {
+        Self::with(WebRtcTransportListen::Individual { listen_infos }, false)
+    }
+
+    /// Options for a transport on a WebRTC server.
+    #[must_use]
+    pub fn new_with_server(webrtc_server: WebRtcServer) -> Self {
+        Self::with(WebRtcTransportListen::Server { webrtc_server }, true)
+    }
+
+    fn with(listen: WebRtcTransportListen, enable_tcp: bool) -> Self {
+        Self {
+            listen,
+            enable_bwe: true,
+            initial_available_outgoing_bitrate: 600_000,
+            max_incoming_bitrate: None,
+            max_outgoing_bitrate: None,
+            min_outgoing_bitrate: None,
+            enable_udp: true,
+            enable_tcp,
+            prefer_udp: false,
+            prefer_tcp: false,
+            ice_consent_timeout: 30,
+            enable_sctp: false,
+            max_send_message_size: 262_144,
+            max_receive_message_size: 262_144,
+            sctp_send_buffer_size: 2_000_000,
+            sctp_per_stream_send_queue_limit: 2_000_000,
+            sctp_max_receiver_window_buffer_size: 5_242_880,
+            sctp_default_stream_buffered_amount_low_threshold: 1024,
+            sctp_zero_checksum: SctpZeroChecksum::SctpOverDtls,
+            app_data: AppData::default(),
+        }
+    }
+
+    /// What the worker is told of SCTP.
+    pub(crate) fn sctp(&self) -> Option<SctpOptions> {
+        self.enable_sctp.then_some(SctpOptions {
+            max_send_message_size: self.max_send_message_size,
+            max_receive_message_size: self.max_receive_message_size,
+            send_buffer_size: self.sctp_send_buffer_size,
+            per_stream_send_queue_limit: self.sctp_per_stream_send_queue_limit,
+            max_receiver_window_buffer_size: self.sctp_max_receiver_window_buffer_size,
+            default_buffered_amount_low_threshold: self.sctp_default_stream_buffered_amount_low_threshold,
+            outbound_streams: MAX_STREAMS,
+            inbound_streams: MAX_STREAMS,
+        })
+    }
+}
