@@ -92,6 +92,7 @@ pub(crate) mod tests {
     use parking_lot::Mutex;
     use tracing::Level;
     use tracing::field::{Field, Visit};
+    use tureen_rtc::log;
 
     use super::*;
 
@@ -132,25 +133,25 @@ pub(crate) mod tests {
         fn exit(&self, _: &Id) {}
     }
 
-    /// What passes of a line of each level, untagged and of DTLS and SRTP.
+    /// What passes of a line of each level, untagged and of DTLS and ICE.
     fn passing(level: WorkerLogLevel, tags: &[WorkerLogTag]) -> Vec<String> {
         let (lines, settings) = (Lines::default(), LogSettings::new(level, tags));
         settings.apply(Dispatch::new(lines.clone()), || {
             tracing::error!("error");
             tracing::warn!("warn");
             tracing::debug!("debug");
-            tracing::error!(target: "tureen_rtc::dtls", "dtls error");
-            tracing::warn!(target: "tureen_rtc::dtls::openssl", "dtls warn");
-            tracing::debug!(target: "tureen_rtc::srtp", "srtp debug");
+            tracing::error!(target: log::DTLS, "dtls error");
+            tracing::warn!(target: log::DTLS, "dtls warn");
+            tracing::debug!(target: log::ICE, "ice debug");
         });
         lines.take()
     }
 
     #[test]
     fn level_is_the_least_severity() {
-        use WorkerLogTag::{Dtls, Srtp};
-        let tags = [Dtls, Srtp];
-        let all = ["error", "warn", "debug", "dtls error", "dtls warn", "srtp debug"];
+        use WorkerLogTag::{Dtls, Ice};
+        let tags = [Dtls, Ice];
+        let all = ["error", "warn", "debug", "dtls error", "dtls warn", "ice debug"];
         assert_eq!(passing(WorkerLogLevel::Debug, &tags), all);
         assert_eq!(passing(WorkerLogLevel::Warn, &tags), ["error", "warn", "dtls error", "dtls warn"]);
         assert_eq!(passing(WorkerLogLevel::Error, &tags), ["error", "dtls error"]);
@@ -161,8 +162,8 @@ pub(crate) mod tests {
     fn tags_choose_among_warnings_and_debug_lines() {
         let none = ["error", "warn", "debug", "dtls error"];
         assert_eq!(passing(WorkerLogLevel::Debug, &[]), none);
-        let srtp = ["error", "warn", "debug", "dtls error", "srtp debug"];
-        assert_eq!(passing(WorkerLogLevel::Debug, &[WorkerLogTag::Srtp]), srtp);
+        let ice = ["error", "warn", "debug", "dtls error", "ice debug"];
+        assert_eq!(passing(WorkerLogLevel::Debug, &[WorkerLogTag::Ice]), ice);
     }
 
     #[test]
@@ -171,15 +172,15 @@ pub(crate) mod tests {
         settings.apply(Dispatch::new(lines.clone()), || {
             for (level, tags) in [
                 (None, None),
-                (None, Some([WorkerLogTag::Bwe].as_slice())),
+                (None, Some([WorkerLogTag::Sctp].as_slice())),
                 (Some(WorkerLogLevel::Error), None),
                 (Some(WorkerLogLevel::Debug), None),
             ] {
                 settings.update(level, tags);
-                tracing::warn!(target: "tureen_rtc::bwe", "{level:?}, {tags:?}");
+                tracing::warn!(target: log::SCTP, "{level:?}, {tags:?}");
             }
         });
-        assert_eq!(lines.take(), ["None, Some([Bwe])", "Some(Debug), None"]);
+        assert_eq!(lines.take(), ["None, Some([Sctp])", "Some(Debug), None"]);
     }
 
     #[test]

@@ -32,8 +32,8 @@ pub struct WorkerSettings {
     /// that is set later gets all lines.
     pub log_level: WorkerLogLevel,
     /// Topics to be logged, all by default. They choose among warnings and debug lines; errors, and lines without a
-    /// topic, have `log_level` alone. The topic of a line follows from the module that is its target, such as
-    /// `tureen_rtc::dtls`.
+    /// topic, have `log_level` alone. The topic of a line is its target, such as
+    /// `tureen::dtls`.
     pub log_tags: Vec<WorkerLogTag>,
     /// Ports for sockets whose [`ListenInfo`](crate::data_structures::ListenInfo) names none. Default 10000 to 59999.
     pub rtc_port_range: RangeInclusive<u16>,
