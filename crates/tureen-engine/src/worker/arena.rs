@@ -7,8 +7,6 @@ use std::ops::{Index, IndexMut};
 use hashbrown::HashMap;
 use slotmap::{Key, SlotMap};
 
-use super::observers::RtpObserver;
-use super::router::Router;
 use crate::api::{
     ConsumerId, DataConsumerId, DataProducerId, ProducerId, RequestError, RouterId, RtpObserverId,
     TransportId,
@@ -18,21 +16,23 @@ use crate::data::{DataConsumer, DataProducer};
 use crate::keys::{ConsumerKey, DataConsumerKey, DataProducerKey, ObserverKey, ProducerKey, TransportKey};
 use crate::producer::Producer;
 use crate::transport::Transport;
+use crate::worker::control::observers::RtpObserver;
+use crate::worker::control::routers::Router;
 
 /// Routers, and all that is in them.
 #[derive(Debug, Default)]
-pub(super) struct Media {
-    pub(super) routers: HashMap<RouterId, Router>,
-    pub(super) transports: Table<TransportKey, Transport>,
-    pub(super) producers: Table<ProducerKey, Producer>,
-    pub(super) consumers: Table<ConsumerKey, Consumer>,
-    pub(super) observers: Table<ObserverKey, RtpObserver>,
-    pub(super) data_producers: Table<DataProducerKey, DataProducer>,
-    pub(super) data_consumers: Table<DataConsumerKey, DataConsumer>,
+pub(crate) struct Media {
+    pub(crate) routers: HashMap<RouterId, Router>,
+    pub(crate) transports: Table<TransportKey, Transport>,
+    pub(crate) producers: Table<ProducerKey, Producer>,
+    pub(crate) consumers: Table<ConsumerKey, Consumer>,
+    pub(crate) observers: Table<ObserverKey, RtpObserver>,
+    pub(crate) data_producers: Table<DataProducerKey, DataProducer>,
+    pub(crate) data_consumers: Table<DataConsumerKey, DataConsumer>,
 }
 
 /// A thing with an identifier of the application's.
-pub(super) trait Identified {
+pub(crate) trait Identified {
     type Id: Clone + Eq + Hash + Display;
     /// Its name in errors.
     const KIND: &'static str;
@@ -42,48 +42,48 @@ pub(super) trait Identified {
 
 /// Things of one kind, by key and by identifier.
 #[derive(Debug)]
-pub(super) struct Table<K: Key, T: Identified> {
+pub(crate) struct Table<K: Key, T: Identified> {
     things: SlotMap<K, T>,
     keys: HashMap<T::Id, K>,
 }
 
 impl<K: Key, T: Identified> Table<K, T> {
-    pub(super) fn insert(&mut self, thing: T) -> K {
+    pub(crate) fn insert(&mut self, thing: T) -> K {
         let id = thing.id().clone();
         let key = self.things.insert(thing);
         self.keys.insert(id, key);
         key
     }
 
-    pub(super) fn remove(&mut self, key: K) -> Option<T> {
+    pub(crate) fn remove(&mut self, key: K) -> Option<T> {
         let thing = self.things.remove(key)?;
         self.keys.remove(thing.id());
         Some(thing)
     }
 
     #[inline]
-    pub(super) fn get(&self, key: K) -> Option<&T> {
+    pub(crate) fn get(&self, key: K) -> Option<&T> {
         self.things.get(key)
     }
 
     #[inline]
-    pub(super) fn get_mut(&mut self, key: K) -> Option<&mut T> {
+    pub(crate) fn get_mut(&mut self, key: K) -> Option<&mut T> {
         self.things.get_mut(key)
     }
 
-    pub(super) fn values(&self) -> impl Iterator<Item = &T> {
+    pub(crate) fn values(&self) -> impl Iterator<Item = &T> {
         self.things.values()
     }
 
-    pub(super) fn ids(&self) -> impl Iterator<Item = &T::Id> {
+    pub(crate) fn ids(&self) -> impl Iterator<Item = &T::Id> {
         self.keys.keys()
     }
 
-    pub(super) fn contains(&self, id: &T::Id) -> bool {
+    pub(crate) fn contains(&self, id: &T::Id) -> bool {
         self.keys.contains_key(id)
     }
 
-    pub(super) fn key(&self, id: &T::Id) -> Option<K> {
+    pub(crate) fn key(&self, id: &T::Id) -> Option<K> {
         self.keys.get(id).copied()
     }
 
@@ -91,7 +91,7 @@ impl<K: Key, T: Identified> Table<K, T> {
     ///
     /// # Errors
     /// `NotFound` with kind and identifier.
-    pub(super) fn find(&self, id: &T::Id) -> Result<K, RequestError> {
+    pub(crate) fn find(&self, id: &T::Id) -> Result<K, RequestError> {
         self.key(id).ok_or_else(|| not_found(T::KIND, id))
     }
 
@@ -99,7 +99,7 @@ impl<K: Key, T: Identified> Table<K, T> {
     ///
     /// # Errors
     /// As [`find`](Self::find).
-    pub(super) fn find_mut(&mut self, id: &T::Id) -> Result<&mut T, RequestError> {
+    pub(crate) fn find_mut(&mut self, id: &T::Id) -> Result<&mut T, RequestError> {
         let key = self.find(id)?;
         Ok(&mut self[key])
     }
@@ -108,7 +108,7 @@ impl<K: Key, T: Identified> Table<K, T> {
     ///
     /// # Errors
     /// `Duplicate` with kind and identifier.
-    pub(super) fn check_new(&self, id: &T::Id) -> Result<(), RequestError> {
+    pub(crate) fn check_new(&self, id: &T::Id) -> Result<(), RequestError> {
         match self.contains(id) {
             true => Err(RequestError::Duplicate { kind: T::KIND, id: id.to_string() }),
             false => Ok(()),
@@ -160,6 +160,6 @@ identified! {
     DataConsumer: DataConsumerId,
 }
 
-pub(super) fn not_found(kind: &'static str, id: &impl Display) -> RequestError {
+pub(crate) fn not_found(kind: &'static str, id: &impl Display) -> RequestError {
     RequestError::NotFound { kind, id: id.to_string() }
 }

@@ -1,9 +1,9 @@
 //! What goes no further, by reason.
 
-use super::arena::Media;
-use super::out::Out;
 use crate::keys::TransportKey;
 use crate::transport::protection::Opener;
+use crate::worker::arena::Media;
+use crate::worker::out::Out;
 
 /// Why something that came in went no further.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -93,25 +93,25 @@ impl DropReason {
 
 /// How much went no further, by reason.
 #[derive(Clone, Copy, Debug, Default)]
-pub(super) struct Drops([u64; DropReason::ALL.len()]);
+pub(crate) struct Drops([u64; DropReason::ALL.len()]);
 
 impl Drops {
-    pub(super) fn count(&mut self, reason: DropReason) {
+    pub(crate) fn count(&mut self, reason: DropReason) {
         self.add(reason, 1);
     }
 
-    pub(super) fn add(&mut self, reason: DropReason, count: u64) {
+    pub(crate) fn add(&mut self, reason: DropReason, count: u64) {
         self.0[reason as usize] += count;
     }
 
-    pub(super) fn named(&self) -> Vec<(&'static str, u64)> {
+    pub(crate) fn named(&self) -> Vec<(&'static str, u64)> {
         let all = DropReason::ALL.iter().map(|&(reason, name)| (name, self.0[reason as usize]));
         all.filter(|&(_, count)| count > 0).collect()
     }
 }
 
 /// What went no further since the start, by reason; reasons that never happened are left out.
-pub(super) fn all(media: &Media, out: &Out) -> Vec<(&'static str, u64)> {
+pub(crate) fn all(media: &Media, out: &Out) -> Vec<(&'static str, u64)> {
     let mut drops = out.drops;
     let openers = media.transports.values().filter_map(|transport| transport.opener.as_ref());
     drops.add(DropReason::TooManyStreams, openers.map(Opener::evicted_streams).sum());
@@ -120,7 +120,7 @@ pub(super) fn all(media: &Media, out: &Out) -> Vec<(&'static str, u64)> {
 }
 
 /// Keeps what a transport has counted, whose keys are about to go.
-pub(super) fn keep_counts(media: &mut Media, out: &mut Out, key: TransportKey) {
+pub(crate) fn keep_counts(media: &mut Media, out: &mut Out, key: TransportKey) {
     if let Some(opener) = media.transports.get(key).and_then(|transport| transport.opener.as_ref()) {
         out.drops.add(DropReason::TooManyStreams, opener.evicted_streams());
     }

@@ -15,43 +15,36 @@
 //! The same inputs and seed give the same outputs, bit for bit, but for what the DTLS libraries choose themselves.
 
 mod arena;
-mod congestion;
+mod connection;
 mod control;
 mod data;
-mod direct;
 mod drops;
-mod egress;
-mod gathering;
+mod forward;
 mod ingress;
-mod latching;
-mod layers;
+mod injection;
 mod limits;
-mod observers;
 mod out;
-mod parameters;
 mod paths;
-mod planning;
-mod reports;
-mod router;
-mod server;
-mod sockets;
-mod starting;
-mod stats;
-mod streams;
+mod rtcp;
+mod rtp;
+mod scores;
 mod timer;
-mod transports;
 
 use std::net::SocketAddr;
 use std::time::{Duration, Instant};
+
+use data::association;
+use rtcp::{feedback, reports};
 
 pub use self::drops::DropReason;
 pub use self::limits::Limits;
 use crate::api::{Injection, Notification, Request, RequestError, RequestId, Response};
 use crate::io::{Datagram, SocketCommand, Transmit};
 use arena::Media;
-use egress::Forward;
+use control::observers;
+use forward::{Forward, backlog, bandwidth, coalesce, key_frames, layers};
 use out::{Clock, Out};
-use paths::Paths;
+use paths::{Paths, dtls, ice, sockets, tcp};
 use timer::Timer;
 use tureen_rtc::dtls::{Certificate, DtlsConfig, DtlsError, DtlsOptions};
 use tureen_rtc::tuple::SocketId;
@@ -113,7 +106,7 @@ impl Worker {
         if let Some(result) = control::control(media, paths, out, now, id, request) {
             out.respond(id, result);
         }
-        data::flush_sctp(media, out, now);
+        association::flush_sctp(media, out, now);
     }
 
     /// The driver's answer to every [`SocketCommand`] that opens one: the address bound, or why not.
@@ -131,17 +124,17 @@ impl Worker {
     pub fn handle_datagrams<'a>(&mut self, now: Instant, batch: impl Iterator<Item = Datagram<'a>>) {
         let Self { media, paths, forward, out } = self;
         ingress::handle_datagrams(media, paths, forward, out, now, batch);
-        gathering::queue_consumers(media, forward, out, now);
-        data::flush_sctp(media, out, now);
+        coalesce::queue_consumers(media, forward, out, now);
+        association::flush_sctp(media, out, now);
     }
 
     /// Takes what the application sends on a DirectTransport. There is no answer; what can't be used is dropped and
     /// counted. What comes out of it must be drained before the next input, as for a batch of datagrams.
     pub fn handle_injection(&mut self, now: Instant, injection: Injection) {
         let Self { media, paths, forward, out } = self;
-        direct::handle_injection(media, paths, forward, out, now, injection);
-        gathering::queue_consumers(media, forward, out, now);
-        data::flush_sctp(media, out, now);
+        injection::handle_injection(media, paths, forward, out, now, injection);
+        coalesce::queue_consumers(media, forward, out, now);
+        association::flush_sctp(media, out, now);
     }
 
     /// Somebody has connected to a TCP listener. Returns the stream's name, or `None` if it is to be closed at once: the
@@ -152,20 +145,20 @@ impl Worker {
         listener: SocketId,
         remote: SocketAddr,
     ) -> Option<SocketId> {
-        streams::handle_stream_opened(&mut self.paths, &mut self.out, now, listener, remote)
+        tcp::handle_stream_opened(&mut self.paths, &mut self.out, now, listener, remote)
     }
 
     /// A TCP stream has ended.
     pub fn handle_stream_closed(&mut self, now: Instant, id: SocketId) {
         let Self { media, paths, out, .. } = self;
-        streams::handle_stream_closed(media, paths, out, now, id);
+        tcp::handle_stream_closed(media, paths, out, now, id);
     }
 
     /// What waits to be sent by a TCP stream is late, or all of it was sent. Until it is, its transport's video waits, so
     /// that nothing comes late that could not be of use any more, and audio has room; then it goes on with a key frame.
     pub fn handle_stream_backlog(&mut self, now: Instant, id: SocketId, late: bool) {
         let Self { media, paths, out, .. } = self;
-        streams::handle_stream_backlog(media, paths, out, now, id, late);
+        tcp::handle_stream_backlog(media, paths, out, now, id, late);
     }
 
     /// Does what is due.
@@ -173,31 +166,31 @@ impl Worker {
         let Self { media, paths, forward, out } = self;
         while let Some(timer) = out.timers.pop(now) {
             match timer {
-                Timer::Ice(key) => ingress::on_ice_timer(media, paths, out, now, key),
-                Timer::Stream(id) => streams::on_stream_timer(paths, out, id),
-                Timer::Dtls(key) => ingress::on_dtls_timer(media, out, now, key),
-                Timer::Sctp(key) => data::on_sctp_timer(media, out, now, key),
+                Timer::Ice(key) => ice::on_ice_timer(media, paths, out, now, key),
+                Timer::Stream(id) => tcp::on_stream_timer(paths, out, id),
+                Timer::Dtls(key) => dtls::on_dtls_timer(media, out, now, key),
+                Timer::Sctp(key) => association::on_sctp_timer(media, out, now, key),
                 Timer::Reports(key) => reports::on_reports_timer(media, out, now, key),
-                Timer::Backlog(key) => streams::on_backlog_timer(media, out, now, key),
-                Timer::Congestion(key) => congestion::on_congestion_timer(media, out, now, key),
-                Timer::Frames => gathering::queue_consumers(media, forward, out, now),
-                Timer::TransportCc(key) => reports::on_transport_cc_timer(media, out, now, key),
-                Timer::Nack(key) | Timer::KeyFrame(key) => reports::on_producer_timer(media, out, now, key),
+                Timer::Backlog(key) => backlog::on_backlog_timer(media, out, now, key),
+                Timer::Congestion(key) => bandwidth::on_congestion_timer(media, out, now, key),
+                Timer::Frames => coalesce::queue_consumers(media, forward, out, now),
+                Timer::TransportCc(key) => feedback::on_transport_cc_timer(media, out, now, key),
+                Timer::Nack(key) | Timer::KeyFrame(key) => feedback::on_producer_timer(media, out, now, key),
                 Timer::KeyFrameAllowed(key, cause) => {
-                    starting::on_key_frame_allowed(media, out, now, key, cause)
+                    key_frames::on_key_frame_allowed(media, out, now, key, cause)
                 }
                 Timer::LayerActivity(key) => layers::on_layer_activity_timer(media, out, now, key),
                 Timer::Observer(key) => observers::on_observer_timer(media, out, now, key),
             }
         }
-        data::flush_sctp(media, out, now);
+        association::flush_sctp(media, out, now);
     }
 
     /// Writes the next datagrams for one destination into `buffer`, which should hold 64 KiB or a few frames' worth of
     /// packets; 2 KiB are the least that works. `None` when everything is sent.
     pub fn poll_transmit(&mut self, now: Instant, buffer: &mut [u8]) -> Option<Transmit> {
         let Self { media, paths, forward, out } = self;
-        egress::poll_transmit(media, paths, forward, out, now, buffer)
+        forward::poll_transmit(media, paths, forward, out, now, buffer)
     }
 
     /// The next thing for the driver to do.

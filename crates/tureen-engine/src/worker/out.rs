@@ -7,10 +7,7 @@ use std::time::{Duration, Instant};
 use rand::rngs::StdRng;
 use rand::{RngCore, SeedableRng};
 
-use super::arena::Media;
-use super::drops::Drops;
-use super::timer::Timer;
-use super::{Limits, Output};
+use super::Output;
 use crate::api::{
     ConsumerEvent, Notification, ProducerEvent, RequestError, RequestId, Response, TransportEvent,
 };
@@ -19,30 +16,34 @@ use crate::io::{SocketCommand, Transmit};
 use crate::keys::{ConsumerKey, ProducerKey, TransportKey};
 use crate::timers::TimerQueue;
 use crate::transport::Transport;
+use crate::worker::arena::Media;
+use crate::worker::drops::Drops;
+use crate::worker::limits::Limits;
+use crate::worker::timer::Timer;
 use tureen_rtc::tuple::Tuple;
 use tureen_rtc::wire::rtcp::{NtpTime, ReportBlock};
 
 /// See the [module documentation](self).
 #[derive(Debug)]
-pub(super) struct Out {
+pub(crate) struct Out {
     /// For the driver, in order.
     outputs: VecDeque<Output>,
-    pub(super) timers: TimerQueue<Timer>,
-    pub(super) clock: Clock,
-    pub(super) rng: StdRng,
-    pub(super) limits: Limits,
-    pub(super) drops: Drops,
-    pub(super) control: ControlQueue,
-    pub(super) line: Line,
-    pub(super) scratch: Scratch,
+    pub(crate) timers: TimerQueue<Timer>,
+    pub(crate) clock: Clock,
+    pub(crate) rng: StdRng,
+    pub(crate) limits: Limits,
+    pub(crate) drops: Drops,
+    pub(crate) control: ControlQueue,
+    pub(crate) line: Line,
+    pub(crate) scratch: Scratch,
     /// Transports whose associations may have something to say.
-    pub(super) queued_sctp: Vec<TransportKey>,
+    pub(crate) queued_sctp: Vec<TransportKey>,
     /// Transports whose associations may have something to send.
-    pub(super) sending_sctp: VecDeque<TransportKey>,
+    pub(crate) sending_sctp: VecDeque<TransportKey>,
 }
 
 impl Out {
-    pub(super) fn new(limits: Limits, seed: [u8; 32], clock: Clock) -> Self {
+    pub(crate) fn new(limits: Limits, seed: [u8; 32], clock: Clock) -> Self {
         Self {
             outputs: VecDeque::new(),
             timers: TimerQueue::new(),
@@ -59,53 +60,53 @@ impl Out {
     }
 
     /// The next thing for the driver to do.
-    pub(super) fn poll(&mut self) -> Option<Output> {
+    pub(crate) fn poll(&mut self) -> Option<Output> {
         self.outputs.pop_front()
     }
 
-    pub(super) fn respond(&mut self, request: RequestId, result: Result<Response, RequestError>) {
+    pub(crate) fn respond(&mut self, request: RequestId, result: Result<Response, RequestError>) {
         self.outputs.push_back(Output::Response(request, result));
     }
 
-    pub(super) fn command(&mut self, command: SocketCommand) {
+    pub(crate) fn command(&mut self, command: SocketCommand) {
         self.outputs.push_back(Output::Socket(command));
     }
 
-    pub(super) fn notify(&mut self, notification: Notification) {
+    pub(crate) fn notify(&mut self, notification: Notification) {
         self.outputs.push_back(Output::Notification(notification));
     }
 
-    pub(super) fn notify_transport(&mut self, media: &Media, key: TransportKey, event: TransportEvent) {
+    pub(crate) fn notify_transport(&mut self, media: &Media, key: TransportKey, event: TransportEvent) {
         if let Some(transport) = media.transports.get(key) {
             self.notify(Notification::Transport(transport.id.clone(), event));
         }
     }
 
-    pub(super) fn notify_producer(&mut self, media: &Media, key: ProducerKey, event: ProducerEvent) {
+    pub(crate) fn notify_producer(&mut self, media: &Media, key: ProducerKey, event: ProducerEvent) {
         if let Some(producer) = media.producers.get(key) {
             self.notify(Notification::Producer(producer.id.clone(), event));
         }
     }
 
-    pub(super) fn notify_consumer(&mut self, media: &Media, key: ConsumerKey, event: ConsumerEvent) {
+    pub(crate) fn notify_consumer(&mut self, media: &Media, key: ConsumerKey, event: ConsumerEvent) {
         if let Some(consumer) = media.consumers.get(key) {
             self.notify(Notification::Consumer(consumer.id.clone(), event));
         }
     }
 
     /// Arms a timer that may be late by up to [`RELAXED_GRID`].
-    pub(super) fn arm_relaxed(&mut self, timer: Timer, at: Instant) {
+    pub(crate) fn arm_relaxed(&mut self, timer: Timer, at: Instant) {
         self.timers.arm(timer, self.clock.on_grid(at));
     }
 
-    pub(super) fn random(&mut self) -> u64 {
+    pub(crate) fn random(&mut self) -> u64 {
         self.rng.next_u64()
     }
 }
 
 /// Finished datagrams that wait to be sent: STUN, DTLS, RTCP and SCTP.
 #[derive(Debug)]
-pub(super) struct ControlQueue {
+pub(crate) struct ControlQueue {
     datagrams: VecDeque<(Tuple, Vec<u8>)>,
     /// Emptied buffers of `datagrams`.
     spare: Vec<Vec<u8>>,
@@ -114,12 +115,12 @@ pub(super) struct ControlQueue {
 }
 
 impl ControlQueue {
-    fn new(max: usize) -> Self {
+    pub(crate) fn new(max: usize) -> Self {
         Self { datagrams: VecDeque::new(), spare: Vec::new(), max, refused: 0 }
     }
 
     /// Puts a finished datagram in line; dropped when too many wait.
-    pub(super) fn queue(&mut self, tuple: Tuple, datagram: &[u8]) {
+    pub(crate) fn queue(&mut self, tuple: Tuple, datagram: &[u8]) {
         if self.datagrams.len() >= self.max {
             self.refused += 1;
             return;
@@ -131,11 +132,11 @@ impl ControlQueue {
     }
 
     /// Datagrams that found no room.
-    pub(super) fn refused(&self) -> u64 {
+    pub(crate) fn refused(&self) -> u64 {
         self.refused
     }
 
-    pub(super) fn pop(&mut self, buffer: &mut [u8]) -> Option<Transmit> {
+    pub(crate) fn pop(&mut self, buffer: &mut [u8]) -> Option<Transmit> {
         while let Some((tuple, datagram)) = self.datagrams.pop_front() {
             let len = datagram.len();
             let fits = buffer.get_mut(..len).map(|space| space.copy_from_slice(&datagram)).is_some();
@@ -152,28 +153,28 @@ impl ControlQueue {
 
 /// Transports with media to send, in the order in which they are drained.
 #[derive(Debug, Default)]
-pub(super) struct Line {
+pub(crate) struct Line {
     transports: VecDeque<TransportKey>,
     /// Consumers that begin with what came before, and their transports.
-    pub(super) starting: Vec<(TransportKey, ConsumerKey)>,
+    pub(crate) starting: Vec<(TransportKey, ConsumerKey)>,
 }
 
 impl Line {
     /// Puts a transport in line, unless it is.
     #[inline]
-    pub(super) fn queue(&mut self, key: TransportKey, transport: &mut Transport) {
+    pub(crate) fn queue(&mut self, key: TransportKey, transport: &mut Transport) {
         if !std::mem::replace(&mut transport.queued, true) {
             self.transports.push_back(key);
         }
     }
 
     /// The transport whose turn it is.
-    pub(super) fn pop(&mut self) -> Option<TransportKey> {
+    pub(crate) fn pop(&mut self) -> Option<TransportKey> {
         self.transports.pop_front()
     }
 
     /// A consumer of this transport that begins with what came before.
-    pub(super) fn take_starting(&mut self, transport: TransportKey) -> Option<ConsumerKey> {
+    pub(crate) fn take_starting(&mut self, transport: TransportKey) -> Option<ConsumerKey> {
         let at = self.starting.iter().position(|&(of, _)| of == transport)?;
         Some(self.starting.swap_remove(at).1)
     }
@@ -181,14 +182,14 @@ impl Line {
 
 /// Buffers that are kept to be used again.
 #[derive(Debug, Default)]
-pub(super) struct Scratch {
-    pub(super) dtls: Vec<u8>,
-    pub(super) reply: Vec<u8>,
-    pub(super) rtcp: Vec<u8>,
-    pub(super) rtcp_part: Vec<u8>,
-    pub(super) seqs: Vec<u16>,
-    pub(super) resends: Vec<Resend>,
-    pub(super) blocks: Vec<ReportBlock>,
+pub(crate) struct Scratch {
+    pub(crate) dtls: Vec<u8>,
+    pub(crate) reply: Vec<u8>,
+    pub(crate) rtcp: Vec<u8>,
+    pub(crate) rtcp_part: Vec<u8>,
+    pub(crate) seqs: Vec<u16>,
+    pub(crate) resends: Vec<Resend>,
+    pub(crate) blocks: Vec<ReportBlock>,
 }
 
 /// Timers for which it does not matter when exactly they fire do so together, on a grid, so that a worker with hundreds of
@@ -197,30 +198,30 @@ const RELAXED_GRID: Duration = Duration::from_millis(20);
 
 /// The wall clock at a known instant.
 #[derive(Clone, Copy, Debug)]
-pub(super) struct Clock {
+pub(crate) struct Clock {
     started: Instant,
     unix_at_start: Duration,
 }
 
 impl Clock {
-    pub(super) fn new(now: Instant, unix: Duration) -> Self {
+    pub(crate) fn new(now: Instant, unix: Duration) -> Self {
         Self { started: now, unix_at_start: unix }
     }
 
-    pub(super) fn unix(&self, now: Instant) -> Duration {
+    pub(crate) fn unix(&self, now: Instant) -> Duration {
         self.unix_at_start + now.saturating_duration_since(self.started)
     }
 
-    pub(super) fn ntp(&self, now: Instant) -> NtpTime {
+    pub(crate) fn ntp(&self, now: Instant) -> NtpTime {
         NtpTime::from_unix(self.unix(now))
     }
 
-    pub(super) fn unix_ms(&self, now: Instant) -> u64 {
+    pub(crate) fn unix_ms(&self, now: Instant) -> u64 {
         self.unix(now).as_millis() as u64
     }
 
     /// The first instant after `at` on the grid of relaxed timers.
-    pub(super) fn on_grid(&self, at: Instant) -> Instant {
+    pub(crate) fn on_grid(&self, at: Instant) -> Instant {
         let since_start = at.saturating_duration_since(self.started).as_millis() as u64;
         let grid = RELAXED_GRID.as_millis() as u64;
         self.started + Duration::from_millis((since_start / grid + 1) * grid)

@@ -1,12 +1,12 @@
 //! What a worker waits for.
 
-use super::starting::KeyFrameCause;
 use crate::keys::{ConsumerKey, ObserverKey, ProducerKey, TransportKey};
+use crate::worker::forward::key_frames::KeyFrameCause;
 use tureen_rtc::tuple::SocketId;
 
 /// What a timer is for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub(super) enum Timer {
+pub(crate) enum Timer {
     /// The remote side's consent is to be checked (RFC 7675).
     Ice(TransportKey),
     /// A TCP stream must have had a connectivity check by now.

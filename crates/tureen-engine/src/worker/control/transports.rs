@@ -2,14 +2,6 @@
 
 use std::time::Instant;
 
-use super::arena::{Media, not_found};
-use super::control::Answer;
-use super::out::Out;
-use super::paths::Paths;
-use super::server::Pending;
-use super::sockets::{SocketOwner, advertised};
-use super::timer::Timer;
-use super::{control, data, drops, ingress, reports, sockets, stats, streams};
 use crate::api::{
     ConnectAny, ConnectPipe, ConnectPlain, CreateDirectTransport, CreatePipeTransport, CreatePlainTransport,
     CreateWebRtcTransport, Listen, PlainConnected, RequestError, RequestId, Response, RouterId,
@@ -24,6 +16,15 @@ use crate::transport::policer::Policer;
 use crate::transport::protection::{Opener, Sealer};
 use crate::transport::webrtc::{LinkSockets, Preferences, WebRtcLink};
 use crate::transport::{Bitrates, Transport};
+use crate::worker::arena::Media;
+use crate::worker::control::{Answer, consumers, producers, stats};
+use crate::worker::out::Out;
+use crate::worker::paths::servers::Pending;
+use crate::worker::paths::sockets::SocketOwner;
+use crate::worker::paths::{Paths, dtls, ice, servers, sockets, tcp};
+use crate::worker::rtcp::feedback;
+use crate::worker::timer::Timer;
+use crate::worker::{arena, connection, data, drops};
 use tureen_rtc::dtls::Role;
 use tureen_rtc::ice::{
     CONSENT_TIMEOUTS, IceConfig, IceCredentials, IceServer, candidate_priority, local_preference,
@@ -34,7 +35,7 @@ use tureen_types::data_structures::{
     DtlsParameters, DtlsRole, IceCandidate, IceCandidateTcpType, IceCandidateType, ListenInfo, Protocol,
 };
 
-pub(super) fn create_webrtc_transport(
+pub(crate) fn create_webrtc_transport(
     media: &mut Media,
     paths: &mut Paths,
     out: &mut Out,
@@ -45,7 +46,7 @@ pub(super) fn create_webrtc_transport(
     check_new_transport(media, &options.router_id, &options.id)?;
     match &options.listen {
         Listen::Individual(infos) | Listen::Addresses(infos) => sockets::check_listen_infos(infos)?,
-        Listen::Server(server) => control::find_server(paths, server)?,
+        Listen::Server(server) => servers::find_server(paths, server)?,
     }
     if let Some(timeout) = options.ice_consent_timeout.filter(|time| !CONSENT_TIMEOUTS.contains(time)) {
         let text = format!("iceConsentTimeout {timeout:?} is not between 10 and 60 s");
@@ -105,7 +106,7 @@ pub(super) fn create_webrtc_transport(
     Ok(())
 }
 
-pub(super) fn create_plain_transport(
+pub(crate) fn create_plain_transport(
     media: &mut Media,
     paths: &mut Paths,
     out: &mut Out,
@@ -148,7 +149,7 @@ pub(super) fn create_plain_transport(
     Ok(())
 }
 
-pub(super) fn create_pipe_transport(
+pub(crate) fn create_pipe_transport(
     media: &mut Media,
     paths: &mut Paths,
     out: &mut Out,
@@ -180,7 +181,7 @@ pub(super) fn create_pipe_transport(
     Ok(())
 }
 
-pub(super) fn create_direct_transport(
+pub(crate) fn create_direct_transport(
     media: &mut Media,
     paths: &mut Paths,
     out: &mut Out,
@@ -194,12 +195,12 @@ pub(super) fn create_direct_transport(
     transport.set_protection(Sealer::Plain, Opener::Plain);
     let key = media.transports.insert(transport);
     enter_transport(media, key);
-    ingress::on_transport_connected(media, out, now, key);
+    connection::on_transport_connected(media, out, now, key);
     Ok(Response::TransportDump(Box::new(stats::dump_transport(media, paths, key))))
 }
 
 /// Every socket is bound: the request that made the transport is answered.
-pub(super) fn finish_transport(
+pub(crate) fn finish_transport(
     media: &mut Media,
     paths: &mut Paths,
     out: &mut Out,
@@ -217,7 +218,7 @@ pub(super) fn finish_transport(
     out.respond(request, Ok(Response::TransportDump(Box::new(dump))));
 }
 
-pub(super) fn connect_webrtc(
+pub(crate) fn connect_webrtc(
     media: &mut Media,
     out: &mut Out,
     now: Instant,
@@ -230,7 +231,7 @@ pub(super) fn connect_webrtc(
     };
     let role = link.connect(parameters)?;
     if link.may_start_dtls(now) {
-        ingress::on_dtls_started(media, out, now, key);
+        dtls::on_dtls_started(media, out, now, key);
     }
     let dtls_local_role = match role {
         Role::Client => DtlsRole::Client,
@@ -239,7 +240,7 @@ pub(super) fn connect_webrtc(
     Ok(Response::Connected { dtls_local_role })
 }
 
-pub(super) fn connect_plain(
+pub(crate) fn connect_plain(
     media: &mut Media,
     paths: &mut Paths,
     out: &mut Out,
@@ -248,7 +249,7 @@ pub(super) fn connect_plain(
     remote: &ConnectPlain,
 ) -> Answer {
     let key = media.transports.find(id)?;
-    let declared = control::declared_streams(media, key);
+    let declared = producers::declared_streams(media, key);
     let transport = &mut media.transports[key];
     let Link::Plain(link) = &mut transport.link else {
         return Err(wrong_kind(id, "PlainTransport"));
@@ -268,14 +269,14 @@ pub(super) fn connect_plain(
     }
     paths.tuples.extend(connection.tuples.into_iter().map(|tuple| (tuple, key)));
     if media.transports[key].is_connected() {
-        ingress::on_transport_connected(media, out, now, key);
+        connection::on_transport_connected(media, out, now, key);
     }
     Ok(Response::PlainConnected(connected))
 }
 
 /// A datagram from an unknown path: true if a PlainTransport was told that its remote side is there, and to wait for
 /// its first word. Then the path is the transport's from now on.
-pub(super) fn confirm_awaited(
+pub(crate) fn confirm_awaited(
     media: &mut Media,
     paths: &mut Paths,
     out: &mut Out,
@@ -298,12 +299,12 @@ pub(super) fn confirm_awaited(
     let event = if is_rtcp { TransportEvent::RtcpTuple(tuple) } else { TransportEvent::Tuple(tuple) };
     out.notify_transport(media, key, event);
     if !was_connected && !is_rtcp {
-        ingress::on_transport_connected(media, out, now, key);
+        connection::on_transport_connected(media, out, now, key);
     }
     true
 }
 
-pub(super) fn connect_pipe(
+pub(crate) fn connect_pipe(
     media: &mut Media,
     paths: &mut Paths,
     out: &mut Out,
@@ -312,7 +313,7 @@ pub(super) fn connect_pipe(
     remote: &ConnectPipe,
 ) -> Answer {
     let key = media.transports.find(id)?;
-    let declared = control::declared_streams(media, key);
+    let declared = producers::declared_streams(media, key);
     let transport = &mut media.transports[key];
     let Link::Pipe(link) = &mut transport.link else {
         return Err(wrong_kind(id, "PipeTransport"));
@@ -323,11 +324,11 @@ pub(super) fn connect_pipe(
         transport.set_protection(sealer, opener);
     }
     paths.tuples.insert(tuple, key);
-    ingress::on_transport_connected(media, out, now, key);
+    connection::on_transport_connected(media, out, now, key);
     Ok(Response::PipeConnected { tuple: paths.sockets.api_tuple(tuple) })
 }
 
-pub(super) fn connect_any(
+pub(crate) fn connect_any(
     media: &mut Media,
     paths: &mut Paths,
     out: &mut Out,
@@ -352,7 +353,7 @@ pub(super) fn connect_any(
     }
 }
 
-pub(super) fn restart_ice(
+pub(crate) fn restart_ice(
     media: &mut Media,
     paths: &mut Paths,
     out: &mut Out,
@@ -371,21 +372,11 @@ pub(super) fn restart_ice(
     }
     link.ice.restart(now, credentials);
     let parameters = link.ice_parameters();
-    ingress::drain_ice(media, paths, out, now, key);
+    ice::drain_ice(media, paths, out, now, key);
     Ok(Response::IceParameters(parameters))
 }
 
-/// Checks with an old user name are this transport's no more.
-pub(super) fn retire_ufrag(media: &mut Media, paths: &mut Paths, key: TransportKey, ufrag: &str) {
-    let Some(link) = media.transports.get(key).and_then(|t| t.link.webrtc()) else { return };
-    if let LinkSockets::Server(server) = &link.sockets
-        && let Some(server) = paths.servers.get_mut(server)
-    {
-        server.ufrags.remove(ufrag);
-    }
-}
-
-pub(super) fn close_transport(
+pub(crate) fn close_transport(
     media: &mut Media,
     paths: &mut Paths,
     out: &mut Out,
@@ -398,12 +389,12 @@ pub(super) fn close_transport(
     if let Some(dtls) = transport.link.webrtc_mut().and_then(|link| link.dtls.as_mut()) {
         dtls.close();
     }
-    ingress::drain_dtls(media, out, now, key);
+    dtls::drain_dtls(media, out, now, key);
     for producer in producers {
-        control::close_producer(media, out, now, producer);
+        producers::close_producer(media, out, now, producer);
     }
     for consumer in consumers {
-        control::close_consumer(media, out, consumer);
+        consumers::close_consumer(media, out, consumer);
     }
     drops::keep_counts(media, out, key);
     let Some(transport) = media.transports.remove(key) else { return };
@@ -426,7 +417,7 @@ pub(super) fn close_transport(
     close_link(paths, out, key, &transport.link);
 }
 
-pub(super) fn set_max_incoming_bitrate(
+pub(crate) fn set_max_incoming_bitrate(
     media: &mut Media,
     out: &mut Out,
     now: Instant,
@@ -442,13 +433,13 @@ pub(super) fn set_max_incoming_bitrate(
         let (margin, burst) = (limits.incoming_bitrate_margin, limits.incoming_bitrate_burst);
         transport.policer = Policer::new(now, bitrate, margin, burst).map(Box::new);
     }
-    reports::send_remb(media, out, now, key);
+    feedback::send_remb(media, out, now, key);
     Ok(())
 }
 
 fn check_new_transport(media: &Media, router: &RouterId, id: &TransportId) -> Result<(), RequestError> {
     if !media.routers.contains_key(router) {
-        return Err(not_found("Router", router));
+        return Err(arena::not_found("Router", router));
     }
     media.transports.check_new(id)
 }
@@ -489,7 +480,7 @@ fn candidates(paths: &Paths, link: &WebRtcLink) -> Vec<IceCandidate> {
         let (listen, protocol) = (&socket.listen, socket.listen.protocol);
         let Some(local) = socket.local.filter(|_| preferences.enables(protocol)) else { continue };
         let priority = candidate_priority(local_preference(index, preferences.prefers(protocol)));
-        candidates.push(candidate(advertised(listen), protocol, local.port(), priority));
+        candidates.push(candidate(sockets::advertised(listen), protocol, local.port(), priority));
         if listen.expose_internal_ip && listen.announced_address.is_some() {
             let lower = priority - tureen_rtc::ice::EXPOSED_INTERNAL_IP_PRIORITY_DECREMENT;
             candidates.push(candidate(listen.ip.to_string(), protocol, local.port(), lower));
@@ -525,7 +516,7 @@ fn close_link(paths: &mut Paths, out: &mut Out, key: TransportKey, link: &Link) 
     }
     for tuple in tuples {
         paths.tuples.remove(&tuple);
-        streams::on_path_removed(paths, out, tuple);
+        tcp::on_path_removed(paths, out, tuple);
     }
 }
 

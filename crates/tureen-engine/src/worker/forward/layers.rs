@@ -2,33 +2,34 @@
 
 use std::time::{Duration, Instant};
 
-use super::arena::Media;
-use super::out::Out;
-use super::starting::KeyFrameCause;
-use super::timer::Timer;
-use super::{congestion, reports, starting};
 use crate::api::{ConsumerEvent, ConsumerId, ConsumerLayers, RequestError, Response, StreamType};
 use crate::consumer::layers::ssrc_of;
 use crate::keys::{ConsumerKey, ProducerKey};
 use crate::transport::Transport;
+use crate::worker::arena::Media;
+use crate::worker::forward::key_frames::KeyFrameCause;
+use crate::worker::forward::{bandwidth, key_frames, start};
+use crate::worker::out::Out;
+use crate::worker::scores;
+use crate::worker::timer::Timer;
 
 /// Between looks at which streams and layers of a Producer have ended.
 const INACTIVITY_CHECK: Duration = Duration::from_millis(500);
 
 /// A stream or a layer of a Producer has come (back), and may go again.
-pub(super) fn watch_layers(out: &mut Out, now: Instant, key: ProducerKey) {
+pub(crate) fn watch_layers(out: &mut Out, now: Instant, key: ProducerKey) {
     out.arm_relaxed(Timer::LayerActivity(key), now + INACTIVITY_CHECK);
 }
 
 /// Streams of a simulcast that come and go have a score to tell; layers within a stream have none.
-pub(super) fn on_activity_changed(media: &mut Media, out: &mut Out, now: Instant, key: ProducerKey) {
+pub(crate) fn on_activity_changed(media: &mut Media, out: &mut Out, now: Instant, key: ProducerKey) {
     match media.producers.get(key).map(|producer| producer.stream_type) {
-        Some(StreamType::Simulcast) => reports::on_score_changed(media, out, now, key),
+        Some(StreamType::Simulcast) => scores::on_score_changed(media, out, now, key),
         _ => aim_consumers(media, out, now, key),
     }
 }
 
-pub(super) fn on_layer_activity_timer(media: &mut Media, out: &mut Out, now: Instant, key: ProducerKey) {
+pub(crate) fn on_layer_activity_timer(media: &mut Media, out: &mut Out, now: Instant, key: ProducerKey) {
     let Some(producer) = media.producers.get_mut(key) else { return };
     let changed = producer.check_inactivity(now);
     watch_layers(out, now, key);
@@ -38,7 +39,7 @@ pub(super) fn on_layer_activity_timer(media: &mut Media, out: &mut Out, now: Ins
 }
 
 /// Every consumer of a Producer aims at the best of its preferred layers that are there.
-pub(super) fn aim_consumers(media: &mut Media, out: &mut Out, now: Instant, key: ProducerKey) {
+pub(crate) fn aim_consumers(media: &mut Media, out: &mut Out, now: Instant, key: ProducerKey) {
     let Some(producer) = media.producers.get(key).filter(|producer| producer.has_layers()) else { return };
     for consumer in producer.consumers.clone() {
         aim_consumer(media, out, now, consumer);
@@ -46,7 +47,7 @@ pub(super) fn aim_consumers(media: &mut Media, out: &mut Out, now: Instant, key:
 }
 
 /// A consumer aims at the best of its preferred layers that are there, unless bandwidth decides on them.
-pub(super) fn aim_consumer(media: &mut Media, out: &mut Out, now: Instant, key: ConsumerKey) {
+pub(crate) fn aim_consumer(media: &mut Media, out: &mut Out, now: Instant, key: ConsumerKey) {
     let Some(consumer) = media.consumers.get_mut(key) else { return };
     let connected = media.transports.get(consumer.transport).is_some_and(Transport::is_connected);
     let active = consumer.is_active() && connected;
@@ -54,7 +55,7 @@ pub(super) fn aim_consumer(media: &mut Media, out: &mut Out, now: Instant, key: 
     let Some(layers) = &mut consumer.layers else { return };
     if active && layers.is_allocated() {
         let transport = consumer.transport;
-        congestion::allocate_layers(media, out, now, transport);
+        bandwidth::allocate_layers(media, out, now, transport);
     } else if active {
         layers.aim(&producer.streams);
         after_aiming(media, out, now, key);
@@ -62,7 +63,7 @@ pub(super) fn aim_consumer(media: &mut Media, out: &mut Out, now: Instant, key: 
 }
 
 /// A consumer sends nothing any more: it or its Producer was paused, or its transport is disconnected.
-pub(super) fn stop_layers(media: &mut Media, out: &mut Out, key: ConsumerKey) {
+pub(crate) fn stop_layers(media: &mut Media, out: &mut Out, key: ConsumerKey) {
     let Some(layers) = media.consumers.get_mut(key).and_then(|consumer| consumer.layers.as_mut()) else {
         return;
     };
@@ -71,16 +72,16 @@ pub(super) fn stop_layers(media: &mut Media, out: &mut Out, key: ConsumerKey) {
 }
 
 /// Tells of what aiming has changed, and asks for the key frame that it may need.
-pub(super) fn after_aiming(media: &mut Media, out: &mut Out, now: Instant, key: ConsumerKey) {
+pub(crate) fn after_aiming(media: &mut Media, out: &mut Out, now: Instant, key: ConsumerKey) {
     notify_layers(media, out, key);
     let Some(consumer) = media.consumers.get_mut(key) else { return };
     let producer_key = consumer.producer;
     let wanted = consumer.layers.as_mut().and_then(|layers| layers.poll_key_frame_wanted());
     let ssrc = media.producers.get(producer_key).zip(wanted).and_then(|(p, e)| ssrc_of(&p.streams, e));
     if let Some(ssrc) = ssrc
-        && !starting::catch_up(media, out, now, key)
+        && !start::catch_up(media, out, now, key)
     {
-        starting::cause_key_frames(media, out, now, key, KeyFrameCause::Switch, &[ssrc]);
+        key_frames::cause_key_frames(media, out, now, key, KeyFrameCause::Switch, &[ssrc]);
     }
 }
 
@@ -93,7 +94,7 @@ fn notify_layers(media: &mut Media, out: &mut Out, key: ConsumerKey) {
     }
 }
 
-pub(super) fn set_preferred_layers(
+pub(crate) fn set_preferred_layers(
     media: &mut Media,
     out: &mut Out,
     now: Instant,

@@ -11,7 +11,7 @@ use tureen_types::rtp_parameters::{
 ///
 /// # Errors
 /// `Invalid` with what is wrong and the value.
-pub(super) fn complete(kind: MediaKind, parameters: &mut RtpParameters) -> Result<(), RequestError> {
+pub(crate) fn complete(kind: MediaKind, parameters: &mut RtpParameters) -> Result<(), RequestError> {
     let invalid = |text: String| Err(RequestError::Invalid(text));
     check_rtp_parameters(parameters).map_err(RequestError::Invalid)?;
     check_kind(kind, parameters).map_err(RequestError::Invalid)?;

@@ -3,17 +3,18 @@
 
 use std::time::Instant;
 
-use super::arena::Media;
-use super::drops::DropReason;
-use super::egress::Forward;
-use super::ingress::{open_rtcp, open_rtp};
-use super::out::Out;
-use super::paths::Paths;
-use super::{data, ingress};
 use crate::api::TransportEvent;
 use crate::keys::TransportKey;
 use crate::transport::link::Link;
 use crate::transport::plain::Evidence;
+use crate::worker::arena::Media;
+use crate::worker::data::association;
+use crate::worker::drops::DropReason;
+use crate::worker::forward::Forward;
+use crate::worker::out::Out;
+use crate::worker::paths::Paths;
+use crate::worker::rtcp::incoming;
+use crate::worker::{connection, rtp};
 use tureen_rtc::demux::PacketKind;
 use tureen_rtc::sctp;
 use tureen_rtc::tuple::Tuple;
@@ -24,7 +25,7 @@ use tureen_types::data_structures::SctpState;
 /// A packet to a PlainTransport with `comedia` that waits for its remote side, from elsewhere than from where it seems
 /// to be. The first valid packet tells where that is, until one proves it: by SRTP, by a Producer or Consumer that it
 /// is for, or by an SCTP association. The path never changes after that.
-pub(super) fn handle_first_packet(
+pub(crate) fn handle_first_packet(
     media: &mut Media,
     paths: &mut Paths,
     forward: &mut Forward,
@@ -44,27 +45,27 @@ pub(super) fn handle_first_packet(
             Err(DropReason::UnknownTuple)
         }
         PacketKind::Rtp => {
-            let (header, len) = open_rtp(&mut transport.opener, data)?;
+            let (header, len) = rtp::open_rtp(&mut transport.opener, data)?;
             let packet = &data[..len];
             let is_proof = has_srtp || transport.has_producer_of(&header, packet);
             latch(media, paths, out, now, key, tuple, received, media_evidence(is_proof))?;
-            ingress::take_rtp(media, forward, out, now, key, &header, packet)
+            rtp::take_rtp(media, forward, out, now, key, &header, packet)
         }
         PacketKind::Rtcp => {
-            let len = open_rtcp(&mut transport.opener, data)?;
+            let len = incoming::open_rtcp(&mut transport.opener, data)?;
             let mut packets = RtcpCompound::new(&data[..len]).peekable();
             if packets.peek().is_none() || packets.any(|packet| packet.is_err()) {
                 return Err(DropReason::MalformedRtcp);
             }
             let is_proof = has_srtp || transport.is_proof(&tuple, &data[..len]);
             latch(media, paths, out, now, key, tuple, received, media_evidence(is_proof))?;
-            ingress::take_rtcp(media, paths, out, now, key, &data[..len])
+            incoming::take_rtcp(media, paths, out, now, key, &data[..len])
         }
         // SCTP proves nothing, so it does not tell where SRTP goes.
         _ if has_srtp || !link.may_latch(PacketKind::Rtp, tuple.socket) => Err(DropReason::UnknownTuple),
         _ if transport.data.is_for_sctp(data) && sctp::is_valid(data) => {
             latch(media, paths, out, now, key, tuple, received, Evidence::Sctp)?;
-            data::handle_sctp(media, out, now, key, data);
+            association::handle_sctp(media, out, now, key, data);
             prove_by_sctp(media, paths, key, tuple);
             Ok(())
         }
@@ -105,9 +106,9 @@ fn latch(
     if !is_rtcp {
         if former.is_some() {
             // Consumers begin anew for another receiver.
-            ingress::on_transport_disconnected(media, out, key);
+            connection::on_transport_disconnected(media, out, key);
         }
-        ingress::on_transport_connected(media, out, now, key);
+        connection::on_transport_connected(media, out, now, key);
     }
     Ok(())
 }
@@ -120,7 +121,7 @@ fn prove_path(media: &mut Media, paths: &mut Paths, key: TransportKey, tuple: Tu
     }
 }
 
-pub(super) fn prove_by_sctp(media: &mut Media, paths: &mut Paths, key: TransportKey, tuple: Tuple) {
+pub(crate) fn prove_by_sctp(media: &mut Media, paths: &mut Paths, key: TransportKey, tuple: Tuple) {
     let sctp = media.transports.get(key).and_then(|transport| transport.data.sctp());
     if sctp.is_some_and(|sctp| sctp.state() == SctpState::Connected) {
         prove_path(media, paths, key, tuple);
@@ -129,7 +130,7 @@ pub(super) fn prove_by_sctp(media: &mut Media, paths: &mut Paths, key: Transport
 
 /// Media by a path of a PlainTransport that was latched without proof: this may be it.
 #[cold]
-pub(super) fn handle_media_without_proof(
+pub(crate) fn handle_media_without_proof(
     media: &mut Media,
     paths: &mut Paths,
     forward: &mut Forward,
@@ -147,12 +148,12 @@ pub(super) fn handle_media_without_proof(
         if transport.has_producer_of(&header, data) {
             prove_path(media, paths, key, *tuple);
         }
-        return ingress::handle_rtp(media, paths, forward, out, now, key, tuple, data);
+        return rtp::handle_rtp(media, paths, forward, out, now, key, tuple, data);
     }
     if transport.is_proof(tuple, data) {
         prove_path(media, paths, key, *tuple);
     }
-    ingress::handle_rtcp(media, paths, out, now, key, tuple, data)
+    incoming::handle_rtcp(media, paths, out, now, key, tuple, data)
 }
 
 fn media_evidence(is_proof: bool) -> Evidence {

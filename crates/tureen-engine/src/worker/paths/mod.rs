@@ -1,32 +1,39 @@
 //! How transports reach their remote sides: sockets, and which transport a path belongs to.
 
+pub(crate) mod dtls;
+pub(crate) mod ice;
+pub(crate) mod latching;
+pub(crate) mod servers;
+pub(crate) mod sockets;
+pub(crate) mod tcp;
+
 use std::sync::Arc;
 
 use hashbrown::HashMap;
 
-use super::server::{Pending, WebRtcServer};
-use super::sockets::Sockets;
 use crate::api::WebRtcServerId;
 use crate::keys::TransportKey;
+use crate::worker::paths::servers::{Pending, WebRtcServer};
+use crate::worker::paths::sockets::Sockets;
 use tureen_rtc::dtls::DtlsConfig;
 use tureen_rtc::tuple::{SocketId, Tuple};
 
 /// See the [module documentation](self).
 #[derive(Debug)]
-pub(super) struct Paths {
-    pub(super) dtls_config: Arc<DtlsConfig>,
-    pub(super) servers: HashMap<WebRtcServerId, WebRtcServer>,
-    pub(super) sockets: Sockets,
+pub(crate) struct Paths {
+    pub(crate) dtls_config: Arc<DtlsConfig>,
+    pub(crate) servers: HashMap<WebRtcServerId, WebRtcServer>,
+    pub(crate) sockets: Sockets,
     /// Transports whose sockets are not all bound yet.
-    pub(super) pending_transports: HashMap<TransportKey, Pending>,
+    pub(crate) pending_transports: HashMap<TransportKey, Pending>,
     /// Sockets of PlainTransports with `comedia` that wait for their first packet.
-    pub(super) latching: HashMap<SocketId, TransportKey>,
+    pub(crate) latching: HashMap<SocketId, TransportKey>,
     /// Paths whose transport is known: ICE has validated them, or they were given or latched.
-    pub(super) tuples: HashMap<Tuple, TransportKey, foldhash::fast::RandomState>,
+    pub(crate) tuples: HashMap<Tuple, TransportKey, foldhash::fast::RandomState>,
 }
 
 impl Paths {
-    pub(super) fn new(dtls_config: DtlsConfig) -> Self {
+    pub(crate) fn new(dtls_config: DtlsConfig) -> Self {
         Self {
             dtls_config: Arc::new(dtls_config),
             servers: HashMap::new(),

@@ -4,52 +4,52 @@ use std::net::SocketAddr;
 
 use hashbrown::HashMap;
 
-use super::arena::Media;
-use super::out::Out;
-use super::paths::Paths;
-use super::server::Pending;
-use super::streams::Accepted;
-use super::{control, streams, transports};
 use crate::api::{RequestError, RequestId, Response, WebRtcServerId};
 use crate::io::SocketCommand;
 use crate::keys::TransportKey;
+use crate::worker::arena::Media;
+use crate::worker::control::transports;
+use crate::worker::out::Out;
+use crate::worker::paths::servers::Pending;
+use crate::worker::paths::tcp::Accepted;
+use crate::worker::paths::{Paths, servers, tcp};
 use tureen_rtc::tuple::{SocketId, Tuple};
 use tureen_types::data_structures::{ListenInfo, Protocol, TransportTuple};
 
 /// Table of sockets.
 #[derive(Debug, Default)]
-pub(super) struct Sockets {
+pub(crate) struct Sockets {
     table: HashMap<SocketId, Socket>,
     next: u32,
 }
 
 /// One socket.
 #[derive(Debug)]
-pub(super) struct Socket {
-    pub(super) owner: SocketOwner,
-    pub(super) listen: ListenInfo,
-    pub(super) local: Option<SocketAddr>,
-    pub(super) kind: SocketKind,
+pub(crate) struct Socket {
+    pub(crate) owner: SocketOwner,
+    pub(crate) listen: ListenInfo,
+    pub(crate) local: Option<SocketAddr>,
+    pub(crate) kind: SocketKind,
 }
 
 /// What a socket is.
 #[derive(Debug)]
-pub(super) enum SocketKind {
+pub(crate) enum SocketKind {
     Udp,
-    TcpListener(super::streams::Accepted),
-    TcpStream(super::streams::Stream),
+    TcpListener(tcp::Accepted),
+    TcpStream(tcp::Stream),
 }
 
 /// Who owns a socket.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) enum SocketOwner {
+pub(crate) enum SocketOwner {
     Transport(TransportKey),
     WebRtcServer(WebRtcServerId),
 }
 
 impl Sockets {
     /// A new UDP socket or TCP listener, not bound yet.
-    pub(super) fn open(&mut self, owner: SocketOwner, listen: ListenInfo) -> (SocketId, SocketCommand) {
+    pub(crate) fn open(&mut self, owner: SocketOwner, listen: ListenInfo) -> (SocketId, SocketCommand) {
         let id = self.new_id();
         let (kind, command) = match listen.protocol {
             Protocol::Udp => (SocketKind::Udp, SocketCommand::BindUdp(id, listen.clone())),
@@ -62,14 +62,14 @@ impl Sockets {
     }
 
     /// A pipe in this process, which is no different from a UDP socket once it is open.
-    pub(super) fn open_pipe(&mut self, owner: SocketOwner, listen: ListenInfo) -> (SocketId, SocketCommand) {
+    pub(crate) fn open_pipe(&mut self, owner: SocketOwner, listen: ListenInfo) -> (SocketId, SocketCommand) {
         let id = self.new_id();
         self.table.insert(id, Socket { owner, listen, local: None, kind: SocketKind::Udp });
         (id, SocketCommand::OpenPipe(id))
     }
 
     /// A name that no socket has. Streams come and go, so names are used again after 2^32 of them.
-    pub(super) fn new_id(&mut self) -> SocketId {
+    pub(crate) fn new_id(&mut self) -> SocketId {
         loop {
             let id = SocketId(self.next);
             self.next = self.next.wrapping_add(1);
@@ -79,31 +79,31 @@ impl Sockets {
         }
     }
 
-    pub(super) fn insert(&mut self, id: SocketId, socket: Socket) {
+    pub(crate) fn insert(&mut self, id: SocketId, socket: Socket) {
         self.table.insert(id, socket);
     }
 
-    pub(super) fn get_mut(&mut self, id: SocketId) -> Option<&mut Socket> {
+    pub(crate) fn get_mut(&mut self, id: SocketId) -> Option<&mut Socket> {
         self.table.get_mut(&id)
     }
 
-    pub(super) fn get(&self, id: SocketId) -> Option<&Socket> {
+    pub(crate) fn get(&self, id: SocketId) -> Option<&Socket> {
         self.table.get(&id)
     }
 
     /// Whether a UDP socket serves a single transport.
-    pub(super) fn is_exclusive(&self, id: SocketId) -> bool {
+    pub(crate) fn is_exclusive(&self, id: SocketId) -> bool {
         self.get(id).is_some_and(|socket| {
             matches!((&socket.owner, &socket.kind), (SocketOwner::Transport(_), SocketKind::Udp))
         })
     }
 
-    pub(super) fn remove(&mut self, id: SocketId) -> Option<Socket> {
+    pub(crate) fn remove(&mut self, id: SocketId) -> Option<Socket> {
         self.table.remove(&id)
     }
 
     /// A path in the words of the API; without a remote side if there is no path yet.
-    pub(super) fn tuple_or_local(&self, tuple: Option<Tuple>, socket: SocketId) -> TransportTuple {
+    pub(crate) fn tuple_or_local(&self, tuple: Option<Tuple>, socket: SocketId) -> TransportTuple {
         if let Some(tuple) = tuple {
             return self.api_tuple(tuple);
         }
@@ -112,7 +112,7 @@ impl Sockets {
     }
 
     /// A path in the words of the API.
-    pub(super) fn api_tuple(&self, tuple: Tuple) -> TransportTuple {
+    pub(crate) fn api_tuple(&self, tuple: Tuple) -> TransportTuple {
         let (local_address, local_port) = self.local_address(tuple.socket);
         TransportTuple::WithRemote {
             local_address,
@@ -132,12 +132,12 @@ impl Sockets {
 }
 
 /// The address that remote sides are told.
-pub(super) fn advertised(listen: &ListenInfo) -> String {
+pub(crate) fn advertised(listen: &ListenInfo) -> String {
     listen.announced_address.clone().unwrap_or_else(|| listen.ip.to_string())
 }
 
 /// Checks listen infos before any socket is opened.
-pub(super) fn check_listen_infos(infos: &[ListenInfo]) -> Result<(), RequestError> {
+pub(crate) fn check_listen_infos(infos: &[ListenInfo]) -> Result<(), RequestError> {
     if infos.is_empty() {
         return Err(RequestError::Invalid("listenInfos is empty".to_owned()));
     }
@@ -153,7 +153,7 @@ pub(super) fn check_listen_infos(infos: &[ListenInfo]) -> Result<(), RequestErro
 }
 
 /// Opens a UDP socket or a TCP listener.
-pub(super) fn open_socket(
+pub(crate) fn open_socket(
     paths: &mut Paths,
     out: &mut Out,
     owner: &SocketOwner,
@@ -165,7 +165,7 @@ pub(super) fn open_socket(
 }
 
 /// Opens the pipe that came with the request.
-pub(super) fn open_pipe(
+pub(crate) fn open_pipe(
     paths: &mut Paths,
     out: &mut Out,
     owner: &SocketOwner,
@@ -177,7 +177,7 @@ pub(super) fn open_pipe(
 }
 
 /// Closes a socket; a listener with the streams that it accepted and that are no transport's yet.
-pub(super) fn close_socket(paths: &mut Paths, out: &mut Out, id: SocketId) {
+pub(crate) fn close_socket(paths: &mut Paths, out: &mut Out, id: SocketId) {
     let Some(socket) = paths.sockets.remove(id) else { return };
     out.command(SocketCommand::Close(id));
     match socket.kind {
@@ -187,11 +187,11 @@ pub(super) fn close_socket(paths: &mut Paths, out: &mut Out, id: SocketId) {
                 close_socket(paths, out, stream);
             }
         }
-        SocketKind::TcpStream(stream) => streams::forget_stream(paths, out, id, stream),
+        SocketKind::TcpStream(stream) => tcp::forget_stream(paths, out, id, stream),
     }
 }
 
-pub(super) fn on_socket_bound(
+pub(crate) fn on_socket_bound(
     media: &mut Media,
     paths: &mut Paths,
     out: &mut Out,
@@ -241,7 +241,7 @@ fn on_owner_failure(
     let request = match owner {
         SocketOwner::WebRtcServer(id) => {
             let request = paths.servers.get(id).and_then(|server| server.pending).map(|p| p.request);
-            control::close_server(media, paths, out, now, id);
+            servers::close_server(media, paths, out, now, id);
             request
         }
         SocketOwner::Transport(key) => {

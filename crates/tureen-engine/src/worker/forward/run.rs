@@ -1,27 +1,22 @@
-//! What goes out: transports with something to send are drained one after the other, each packet sealed once, straight
-//! into the driver's buffer.
+//! Sealing a run: packets of equal size to one destination, straight into the driver's buffer.
 
 use std::time::Instant;
 
-use super::arena::{Media, Table};
-use super::out::Out;
-use super::paths::Paths;
-use super::timer::Timer;
-use super::{data, planning};
 use crate::api::{ConsumerEvent, TransportEvent};
+use crate::consumer::Written;
 use crate::consumer::outlet::Outlet;
-use crate::consumer::{Consumer, Written};
 use crate::io::Transmit;
-use crate::keys::{ConsumerKey, ProducerKey, TransportKey};
-use crate::producer::Producer;
-use crate::producer::packet_buffer::{PacketBuffer, StoredPacket};
+use crate::keys::{ConsumerKey, ProducerKey};
+use crate::producer::packet_buffer::PacketBuffer;
 use crate::transport::link::Path;
-use tureen_rtc::units::Ssrc;
+use crate::worker::arena::Media;
+use crate::worker::forward::egress::{Origin, Planned, Purpose};
+use crate::worker::forward::{Consumers, Forward, Producers};
+use crate::worker::out::Out;
+use crate::worker::paths::Paths;
+use crate::worker::timer::Timer;
 use tureen_rtc::wire::rtp::RtpHeader;
 use tureen_types::data_structures::RtpPacketTraceInfo;
-
-/// Longest header that is written: fixed part, and extensions with a large dependency descriptor.
-const MAX_HEADER: usize = 512;
 
 /// Packets of a run may be padded by this many bytes to the same size. libwebrtc splits a frame into packets that differ
 /// by one byte or two, and segmentation offload wants equal sizes.
@@ -41,207 +36,8 @@ const PADDING: [[u8; MAX_PADDING]; MAX_PADDING + 1] = {
 /// Datagrams in one run (Linux: UDP_MAX_SEGMENTS is 64 on older kernels).
 const MAX_SEGMENTS: usize = 64;
 
-/// From arrivals to datagrams.
-#[derive(Debug, Default)]
-pub(super) struct Forward {
-    /// Producers with packets of this batch, or of a frame that is not complete.
-    pub(super) dirty_producers: Vec<ProducerKey>,
-    pub(super) egress: Egress,
-}
-
-/// What the transport whose turn it is sends.
-#[derive(Debug, Default)]
-pub(super) struct Egress {
-    /// What the transport at the front sends, in order.
-    plan: Vec<Planned>,
-    next: usize,
-    pub(super) planned_for: Option<(TransportKey, Path)>,
-    /// Consumers that want a key frame, and of which stream.
-    pub(super) key_frames_wanted: Vec<(ConsumerKey, Ssrc)>,
-    /// Packets of consumers that trace them.
-    pub(super) traces: Vec<(ConsumerKey, RtpPacketTraceInfo)>,
-    /// Puts parts of a payload together, where there are too many to seal them in one pass.
-    joined: Vec<u8>,
-    /// Headers of the plan.
-    headers: HeaderArena,
-    /// Producers whose packets of this batch are being sent.
-    producers: Vec<ProducerKey>,
-}
-
-/// Written headers, one behind the other; the memory is kept from one transport to the next.
-#[derive(Debug, Default)]
-struct HeaderArena {
-    bytes: Vec<u8>,
-    used: usize,
-}
-
-impl HeaderArena {
-    /// Where the next header goes.
-    #[inline]
-    fn space(&mut self) -> &mut [u8] {
-        let end = self.used + MAX_HEADER;
-        if self.bytes.len() < end {
-            self.grow(end);
-        }
-        &mut self.bytes[self.used..end]
-    }
-
-    #[cold]
-    fn grow(&mut self, len: usize) {
-        self.bytes.resize(len, 0);
-    }
-
-    /// Copies a header to the start of `out`. Short ones, nearly all, are copied by a length known beforehand, which makes
-    /// that two moves; what comes behind the header is not written yet.
-    #[inline]
-    fn copy(&self, at: usize, len: usize, out: &mut [u8]) {
-        const SHORT: usize = 32;
-        let from = &self.bytes[at..];
-        match (from.first_chunk::<SHORT>(), out.first_chunk_mut::<SHORT>()) {
-            (Some(from), Some(out)) if len <= SHORT => *out = *from,
-            _ => out[..len].copy_from_slice(&from[..len]),
-        }
-    }
-
-    /// Keeps the first `len` bytes of the space. Gives where they are.
-    fn take(&mut self, len: usize) -> usize {
-        let at = self.used;
-        self.used += len;
-        at
-    }
-}
-
-/// Whose packet it is.
-#[derive(Clone, Copy, Debug)]
-pub(super) struct Origin {
-    /// Who sends it.
-    pub(super) consumer: ConsumerKey,
-    /// Who received it.
-    pub(super) producer: ProducerKey,
-    /// In which of its streams.
-    pub(super) stream: usize,
-    /// Which of the consumer's streams it becomes part of.
-    pub(super) outlet: usize,
-}
-
-/// A packet about to be sealed.
-#[derive(Clone, Debug)]
-struct Planned {
-    origin: Origin,
-    /// Number of the stored packet whose payload it has; nothing for one that is all header and filler.
-    source: Option<u64>,
-    /// Where its header is, and behind it what comes between that and the payload.
-    header_at: usize,
-    written: Written,
-    payload_len: usize,
-    /// Length without a tag.
-    len: usize,
-    purpose: Purpose,
-    /// Its transport-wide sequence number, if it has one of its own.
-    transport_seq: Option<u16>,
-}
-
-/// Why a packet is sent.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Purpose {
-    /// To be played. Should it be lost, an RTX packet repeats it, which is sealed as what it is.
-    Media,
-    /// To be played. Should it be lost, it is sent again itself, bit for bit: it is the same nonce.
-    RepeatableMedia,
-    /// It was asked for again.
-    Resend,
-    /// To probe the path.
-    Probe,
-}
-
-impl Planned {
-    /// Whether it may be padded to the size of others. What is not sealed for the only time must always be the same, and
-    /// its padding is decided on here, by what happens to leave with it.
-    fn can_grow(&self) -> bool {
-        self.purpose == Purpose::Media
-    }
-}
-
-impl Egress {
-    /// Notes a producer whose batch ends when everything is drained.
-    pub(super) fn producer_to_end(&mut self, producer: ProducerKey) {
-        self.producers.push(producer);
-    }
-
-    /// Begins a plan.
-    pub(super) fn start_plan(&mut self) {
-        self.plan.clear();
-        self.headers.used = 0;
-        self.next = 0;
-        self.planned_for = None;
-    }
-
-    /// Where the next header goes.
-    #[inline]
-    pub(super) fn space(&mut self) -> &mut [u8] {
-        self.headers.space()
-    }
-
-    /// Adds a packet to the plan, unless its header could not be written. Gives its length without a tag.
-    #[inline]
-    pub(super) fn push(
-        &mut self,
-        origin: Origin,
-        packet: Option<&StoredPacket<'_>>,
-        written: Option<Written>,
-        purpose: Purpose,
-        transport_seq: Option<u16>,
-    ) -> usize {
-        let Some(written) = written else { return 0 };
-        let in_front = written.header_len + written.front_len;
-        let payload_len = packet.map_or(0, |packet| packet.payload.len());
-        let len = in_front + payload_len - written.replaced;
-        self.plan.push(Planned {
-            origin,
-            source: packet.map(|packet| packet.info.seq),
-            header_at: self.headers.take(in_front),
-            written,
-            payload_len,
-            len,
-            purpose,
-            transport_seq,
-        });
-        len
-    }
-}
-
-/// Writes the next datagrams for one destination into `buffer`, which should hold 64 KiB or a few frames' worth of
-/// packets; 2 KiB are the least that works. `None` when everything is sent.
-pub(super) fn poll_transmit(
-    media: &mut Media,
-    paths: &mut Paths,
-    forward: &mut Forward,
-    out: &mut Out,
-    now: Instant,
-    buffer: &mut [u8],
-) -> Option<Transmit> {
-    loop {
-        if let Some(transmit) = out.control.pop(buffer) {
-            return Some(transmit);
-        }
-        if !data::seal_next_sctp(media, out, now) {
-            break;
-        }
-    }
-    loop {
-        if forward.egress.next < forward.egress.plan.len() {
-            if let Some(transmit) = seal_run(media, paths, forward, out, now, buffer) {
-                return Some(transmit);
-            }
-        } else if !planning::plan_next_transport(media, forward, out, now) {
-            end_batch(media, forward);
-            return None;
-        }
-    }
-}
-
 /// Seals as many packets of the plan as make one run: equal sizes, the last one may be shorter.
-fn seal_run(
+pub(crate) fn seal_run(
     media: &mut Media,
     paths: &mut Paths,
     forward: &mut Forward,
@@ -352,17 +148,6 @@ fn seal_run(
     }
 }
 
-/// Everything of the batch is sent: its packets may give way to new ones.
-fn end_batch(media: &mut Media, forward: &mut Forward) {
-    for key in forward.egress.producers.drain(..) {
-        let Some(producer) = media.producers.get_mut(key) else { continue };
-        producer.queued = false;
-        for stream in &mut producer.streams {
-            stream.end_batch();
-        }
-    }
-}
-
 /// What is told of a packet that probes the path.
 fn probe_trace(planned: &Planned, header: &[u8], size: usize) -> RtpPacketTraceInfo {
     let parsed = RtpHeader::parse(header).ok();
@@ -439,9 +224,6 @@ struct Tally {
     resend_bytes: usize,
     probe_bytes: usize,
 }
-
-pub(super) type Producers = Table<ProducerKey, Producer>;
-pub(super) type Consumers = Table<ConsumerKey, Consumer>;
 
 impl Tally {
     #[inline]

@@ -6,24 +6,22 @@ use std::time::{Duration, Instant};
 
 use hashbrown::{HashMap, HashSet};
 
-use super::arena::Media;
-use super::out::Out;
-use super::paths::Paths;
-use super::sockets::{Socket, SocketKind};
-use super::timer::Timer;
-use super::{ingress, sockets, starting};
-use crate::keys::TransportKey;
 use crate::transport::link::Path;
+use crate::worker::arena::Media;
+use crate::worker::forward::backlog;
+use crate::worker::out::Out;
+use crate::worker::paths::sockets::{Socket, SocketKind};
+use crate::worker::paths::{Paths, ice, sockets};
+use crate::worker::timer::Timer;
 use tureen_rtc::log;
 use tureen_rtc::tuple::{SocketId, Tuple};
-use tureen_types::rtp_parameters::MediaKind;
 
 /// A stream must belong to a transport, by a valid connectivity check, this long after it was accepted.
 const CHECK_TIMEOUT: Duration = Duration::from_secs(10);
 
 /// What a listener has accepted.
 #[derive(Debug, Default)]
-pub(super) struct Accepted {
+pub(crate) struct Accepted {
     streams: HashSet<SocketId>,
     /// How many streams of a remote network no transport has yet.
     unchecked: HashMap<IpAddr, usize>,
@@ -33,7 +31,7 @@ pub(super) struct Accepted {
 
 /// A stream.
 #[derive(Clone, Copy, Debug)]
-pub(super) struct Stream {
+pub(crate) struct Stream {
     listener: SocketId,
     remote: SocketAddr,
     /// ICE has validated it.
@@ -41,7 +39,7 @@ pub(super) struct Stream {
 }
 
 impl Accepted {
-    pub(super) fn streams(&self) -> impl Iterator<Item = SocketId> {
+    pub(crate) fn streams(&self) -> impl Iterator<Item = SocketId> {
         self.streams.iter().copied()
     }
 
@@ -66,7 +64,7 @@ fn network(remote: IpAddr) -> IpAddr {
 
 /// Somebody has connected to a TCP listener. Returns the stream's name, or `None` if it is to be closed at once: the
 /// listener is gone, or has as many streams as [`Limits`](super::Limits) allows, in all or of that address.
-pub(super) fn handle_stream_opened(
+pub(crate) fn handle_stream_opened(
     paths: &mut Paths,
     out: &mut Out,
     now: Instant,
@@ -112,7 +110,7 @@ fn evict_unchecked(paths: &mut Paths, out: &mut Out, listener: SocketId) {
 }
 
 /// A TCP stream has ended.
-pub(super) fn handle_stream_closed(
+pub(crate) fn handle_stream_closed(
     media: &mut Media,
     paths: &mut Paths,
     out: &mut Out,
@@ -126,17 +124,17 @@ pub(super) fn handle_stream_closed(
     let tuple = Tuple { socket: id, remote: stream.remote };
     let Some(&key) = paths.tuples.get(&tuple) else { return };
     if media.transports.get(key).is_some_and(|t| t.rtp_path() == Some(Path::Network(tuple))) {
-        forget_backlog(media, out, now, key);
+        backlog::forget_backlog(media, out, now, key);
     }
     if let Some(link) = media.transports.get_mut(key).and_then(|t| t.link.webrtc_mut()) {
         link.ice.remove_tuple(now, &tuple);
     }
-    ingress::drain_ice(media, paths, out, now, key);
+    ice::drain_ice(media, paths, out, now, key);
 }
 
 /// What waits to be sent by a TCP stream is late, or all of it was sent. Until it is, its transport's video waits, so that
 /// nothing comes late that could not be of use any more, and audio has room; then it goes on with a key frame.
-pub(super) fn handle_stream_backlog(
+pub(crate) fn handle_stream_backlog(
     media: &mut Media,
     paths: &mut Paths,
     out: &mut Out,
@@ -153,65 +151,11 @@ pub(super) fn handle_stream_backlog(
     }
     tracing::debug!(target: log::ICE, transport = %transport.id, remote = %tuple.remote, late, "backlog of a TCP stream");
     transport.backlog.get_or_insert_default().on_stream(now, late);
-    arm_backlog(media, out, key);
-}
-
-/// By feedback packets wait so long on the way. Matters on TCP streams, where none is lost for it.
-pub(super) fn on_queue_delay(
-    media: &mut Media,
-    paths: &mut Paths,
-    out: &mut Out,
-    now: Instant,
-    key: TransportKey,
-    queue: Duration,
-) {
-    let Some(transport) = media.transports.get_mut(key) else { return };
-    let Some(Path::Network(tuple)) = transport.rtp_path() else { return };
-    let socket = paths.sockets.get(tuple.socket);
-    if !socket.is_some_and(|socket| matches!(socket.kind, SocketKind::TcpStream(_))) {
-        return;
-    }
-    transport.backlog.get_or_insert_default().on_queue(now, queue);
-    arm_backlog(media, out, key);
-}
-
-pub(super) fn on_backlog_timer(media: &mut Media, out: &mut Out, now: Instant, key: TransportKey) {
-    let backlog = media.transports.get_mut(key).and_then(|transport| transport.backlog.as_mut());
-    if backlog.is_some_and(|backlog| backlog.handle_timeout(now)) {
-        restart_video(media, out, now, key);
-    } else {
-        arm_backlog(media, out, key);
-    }
-}
-
-/// The path is another one now, or none.
-pub(super) fn forget_backlog(media: &mut Media, out: &mut Out, now: Instant, key: TransportKey) {
-    let Some(backlog) = media.transports.get_mut(key).and_then(|t| t.backlog.take()) else { return };
-    out.timers.disarm(Timer::Backlog(key));
-    if backlog.holds() {
-        restart_video(media, out, now, key);
-    }
-}
-
-fn restart_video(media: &mut Media, out: &mut Out, now: Instant, key: TransportKey) {
-    let consumers = media.transports.get(key).map(|transport| transport.consumers.clone());
-    for consumer in consumers.unwrap_or_default() {
-        if media.consumers.get(consumer).is_some_and(|consumer| consumer.kind == MediaKind::Video) {
-            starting::start_consumer(media, out, now, consumer);
-        }
-    }
-}
-
-fn arm_backlog(media: &mut Media, out: &mut Out, key: TransportKey) {
-    let backlog = media.transports.get(key).and_then(|transport| transport.backlog.as_ref());
-    match backlog.and_then(|backlog| backlog.poll_timeout()) {
-        Some(at) => out.timers.arm(Timer::Backlog(key), at),
-        None => out.timers.disarm(Timer::Backlog(key)),
-    }
+    backlog::arm_backlog(media, out, key);
 }
 
 /// A connectivity check has made this path a transport's. Does nothing to UDP sockets.
-pub(super) fn on_path_checked(paths: &mut Paths, out: &mut Out, tuple: Tuple) {
+pub(crate) fn on_path_checked(paths: &mut Paths, out: &mut Out, tuple: Tuple) {
     let Some(SocketKind::TcpStream(stream)) = paths.sockets.get_mut(tuple.socket).map(|s| &mut s.kind) else {
         return;
     };
@@ -227,19 +171,19 @@ pub(super) fn on_path_checked(paths: &mut Paths, out: &mut Out, tuple: Tuple) {
 }
 
 /// A path is no transport's any more. A TCP stream is closed then: it could not become another's.
-pub(super) fn on_path_removed(paths: &mut Paths, out: &mut Out, tuple: Tuple) {
+pub(crate) fn on_path_removed(paths: &mut Paths, out: &mut Out, tuple: Tuple) {
     let socket = paths.sockets.get(tuple.socket);
     if socket.is_some_and(|socket| matches!(socket.kind, SocketKind::TcpStream(_))) {
         sockets::close_socket(paths, out, tuple.socket);
     }
 }
 
-pub(super) fn on_stream_timer(paths: &mut Paths, out: &mut Out, id: SocketId) {
+pub(crate) fn on_stream_timer(paths: &mut Paths, out: &mut Out, id: SocketId) {
     sockets::close_socket(paths, out, id);
 }
 
 /// Takes a stream off its listener's books.
-pub(super) fn forget_stream(paths: &mut Paths, out: &mut Out, id: SocketId, stream: Stream) {
+pub(crate) fn forget_stream(paths: &mut Paths, out: &mut Out, id: SocketId, stream: Stream) {
     out.timers.disarm(Timer::Stream(id));
     let listener = paths.sockets.get_mut(stream.listener).map(|socket| &mut socket.kind);
     if let Some(SocketKind::TcpListener(accepted)) = listener {

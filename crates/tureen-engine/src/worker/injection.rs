@@ -1,16 +1,18 @@
-//! What the application itself puts into a worker, by DirectTransports.
+//! Packets and messages of the application, by DirectTransports.
 
 use std::time::Instant;
 
-use super::arena::Media;
-use super::drops::DropReason;
-use super::egress::Forward;
-use super::out::Out;
-use super::paths::Paths;
-use super::{data, ingress};
 use crate::api::{Injection, ProducerId, TransportId};
 use crate::producer::FoundBy;
 use crate::transport::link::Link;
+use crate::worker::arena::Media;
+use crate::worker::data::messages;
+use crate::worker::drops::DropReason;
+use crate::worker::forward::Forward;
+use crate::worker::out::Out;
+use crate::worker::paths::Paths;
+use crate::worker::rtcp::incoming;
+use crate::worker::rtp;
 use tureen_rtc::wire::rtcp::RtcpCompound;
 use tureen_rtc::wire::rtp::RtpHeader;
 
@@ -19,7 +21,7 @@ const MAX_PACKET: usize = 2048;
 
 /// Takes what the application sends on a DirectTransport. There is no answer; what can't be used is dropped and
 /// counted. What comes out of it must be drained before the next input, as for a batch of datagrams.
-pub(super) fn handle_injection(
+pub(crate) fn handle_injection(
     media: &mut Media,
     paths: &mut Paths,
     forward: &mut Forward,
@@ -30,7 +32,7 @@ pub(super) fn handle_injection(
     let taken = match injection {
         Injection::Rtp(producer, packet) => inject_rtp(media, forward, out, now, &producer, &packet),
         Injection::Rtcp(transport, packet) => inject_rtcp(media, paths, out, now, &transport, &packet),
-        Injection::Data(producer, publication) => data::publish(media, out, now, &producer, publication),
+        Injection::Data(producer, publication) => messages::publish(media, out, now, &producer, publication),
     };
     if let Err(reason) = taken {
         out.drops.count(reason);
@@ -53,7 +55,7 @@ fn inject_rtp(
         return Err(DropReason::TooLong);
     }
     let header = RtpHeader::parse(packet).map_err(|_| DropReason::MalformedRtp)?;
-    ingress::produce_rtp(media, forward, out, now, key, FoundBy::Name, &header, packet)
+    rtp::produce_rtp(media, forward, out, now, key, FoundBy::Name, &header, packet)
 }
 
 fn inject_rtcp(
@@ -74,5 +76,5 @@ fn inject_rtcp(
     if RtcpCompound::new(packet).any(|packet| packet.is_err()) {
         return Err(DropReason::MalformedRtcp);
     }
-    ingress::take_rtcp(media, paths, out, now, key, packet)
+    incoming::take_rtcp(media, paths, out, now, key, packet)
 }

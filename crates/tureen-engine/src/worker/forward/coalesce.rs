@@ -3,18 +3,18 @@
 
 use std::time::Instant;
 
-use super::arena::Media;
-use super::egress::Forward;
-use super::out::Out;
-use super::timer::Timer;
 use crate::keys::ProducerKey;
+use crate::worker::arena::Media;
+use crate::worker::forward::Forward;
+use crate::worker::out::Out;
+use crate::worker::timer::Timer;
 
 /// Packets of one Producer that wait at most. With the largest packets more would not fit one message.
 const MAX_WAITING: usize = 48;
 
 /// After a batch: every consumer of a Producer that received something gets in line, unless the Producer waits for
 /// the rest of a frame. The only work per consumer before its transport is drained, and it is done once a batch.
-pub(super) fn queue_consumers(media: &mut Media, forward: &mut Forward, out: &mut Out, now: Instant) {
+pub(crate) fn queue_consumers(media: &mut Media, forward: &mut Forward, out: &mut Out, now: Instant) {
     let mut dirty = std::mem::take(&mut forward.dirty_producers);
     dirty.retain(|&key| {
         let waits = waits_for_frame(media, out, now, key);

@@ -2,11 +2,6 @@
 
 use std::time::Instant;
 
-use super::arena::Media;
-use super::out::Out;
-use super::paths::Paths;
-use super::sockets::Sockets;
-use super::{control, data};
 use crate::api::{
     ConsumerDump, ConsumerId, IpPort, LinkDump, LinkStats, PipeTransportDump, PlainTransportDump,
     PlainTransportStats, ProducerId, RequestError, RouterDump, RouterId, RtpListenerDump, RtpStreamStats,
@@ -15,10 +10,15 @@ use crate::api::{
 };
 use crate::keys::TransportKey;
 use crate::transport::link::Link;
+use crate::worker::arena::Media;
+use crate::worker::data;
+use crate::worker::out::Out;
+use crate::worker::paths::sockets::Sockets;
+use crate::worker::paths::{Paths, servers};
 use tureen_rtc::units::Bitrate;
 use tureen_types::data_structures::{IceRole, Protocol};
 
-pub(super) fn dump_worker(media: &Media, paths: &Paths) -> WorkerDump {
+pub(crate) fn dump_worker(media: &Media, paths: &Paths) -> WorkerDump {
     WorkerDump {
         webrtc_server_ids: paths.servers.keys().cloned().collect(),
         router_ids: media.routers.keys().cloned().collect(),
@@ -31,12 +31,12 @@ pub(super) fn dump_worker(media: &Media, paths: &Paths) -> WorkerDump {
     }
 }
 
-pub(super) fn dump_server(
+pub(crate) fn dump_server(
     media: &Media,
     paths: &Paths,
     id: &WebRtcServerId,
 ) -> Result<WebRtcServerDump, RequestError> {
-    control::find_server(paths, id)?;
+    servers::find_server(paths, id)?;
     let server = &paths.servers[id];
     let bound = |protocol| {
         let sockets = server.sockets.iter().filter_map(|&socket| paths.sockets.get(socket));
@@ -58,7 +58,7 @@ pub(super) fn dump_server(
     })
 }
 
-pub(super) fn dump_router(media: &Media, id: &RouterId) -> Result<RouterDump, RequestError> {
+pub(crate) fn dump_router(media: &Media, id: &RouterId) -> Result<RouterDump, RequestError> {
     let router =
         media.routers.get(id).ok_or_else(|| RequestError::NotFound { kind: "Router", id: id.to_string() })?;
     let transports = || router.transports.iter().filter_map(|&key| media.transports.get(key));
@@ -81,7 +81,7 @@ pub(super) fn dump_router(media: &Media, id: &RouterId) -> Result<RouterDump, Re
     Ok(dump)
 }
 
-pub(super) fn dump_transport(media: &Media, paths: &Paths, key: TransportKey) -> TransportDump {
+pub(crate) fn dump_transport(media: &Media, paths: &Paths, key: TransportKey) -> TransportDump {
     let transport = &media.transports[key];
     let (max_send_message_size, max_receive_message_size) = transport.data.max_message_sizes();
     let producer_id = |key| media.producers.get(key).map(|p| p.id.clone());
@@ -117,7 +117,7 @@ pub(super) fn dump_transport(media: &Media, paths: &Paths, key: TransportKey) ->
     }
 }
 
-pub(super) fn transport_stats(
+pub(crate) fn transport_stats(
     media: &mut Media,
     paths: &mut Paths,
     out: &mut Out,
@@ -179,7 +179,7 @@ fn dump_link(paths: &Paths, link: &Link) -> LinkDump {
     }
 }
 
-pub(super) fn producer_stats(
+pub(crate) fn producer_stats(
     media: &mut Media,
     out: &mut Out,
     now: Instant,
@@ -191,7 +191,7 @@ pub(super) fn producer_stats(
     Ok(producer.streams.iter_mut().map(|stream| stream.api_stats(now, timestamp_ms, kind)).collect())
 }
 
-pub(super) fn consumer_stats(
+pub(crate) fn consumer_stats(
     media: &mut Media,
     out: &mut Out,
     now: Instant,
@@ -216,7 +216,7 @@ pub(super) fn consumer_stats(
     Ok(stats)
 }
 
-pub(super) fn dump_consumer(media: &Media, id: &ConsumerId) -> Result<ConsumerDump, RequestError> {
+pub(crate) fn dump_consumer(media: &Media, id: &ConsumerId) -> Result<ConsumerDump, RequestError> {
     let consumer = &media.consumers[media.consumers.find(id)?];
     let producer = media.producers.get(consumer.producer).map(|p| p.id.clone());
     Ok(consumer.dump(producer.unwrap_or_else(|| ProducerId::from(""))))

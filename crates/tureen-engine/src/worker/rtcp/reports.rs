@@ -1,29 +1,29 @@
-//! RTCP: what is reported to remote sides on schedule or at once, and what their reports say.
+//! Sender and receiver reports, both ways.
 
 use std::time::{Duration, Instant};
 
 use rand::Rng;
 
-use super::arena::Media;
-use super::drops::DropReason;
-use super::egress::Consumers;
-use super::out::Out;
-use super::timer::Timer;
-use super::{congestion, ingress, layers};
-use crate::api::{ConsumerEvent, MediaTraceData, MediaTraceEvent, ProducerEvent, TransportEvent};
+use crate::api::{MediaTraceData, MediaTraceEvent, ProducerEvent};
 use crate::keys::{ConsumerKey, ProducerKey, TransportKey};
-use crate::transport::link::Path;
+use crate::worker::arena::Media;
+use crate::worker::drops::DropReason;
+use crate::worker::forward::{Consumers, bandwidth, layers};
+use crate::worker::out::Out;
+use crate::worker::rtcp::send::REPORTER;
+use crate::worker::rtcp::{feedback, incoming, send};
+use crate::worker::scores;
+use crate::worker::timer::Timer;
 use tureen_rtc::units::Ssrc;
 use tureen_rtc::wire::rtcp::{
-    CompoundParts, DlrrEntry, FirEntry, NtpTime, ReportBlock, SenderInfo, SenderReport, TransportCcHeader,
-    Xr, XrBlock, write_fir, write_nack, write_pli, write_receiver_report, write_remb, write_sdes_cname,
-    write_sender_report, write_transport_cc, write_xr_rrtr,
+    DlrrEntry, NtpTime, ReportBlock, SenderInfo, SenderReport, Xr, XrBlock, write_receiver_report,
+    write_sdes_cname, write_sender_report, write_xr_rrtr,
 };
 use tureen_types::data_structures::{SrTraceInfo, TraceEventDirection};
 use tureen_types::rtp_parameters::MediaKind;
 
 /// From the connection to the first report: soon, so that receivers can synchronise audio and video early.
-pub(super) const FIRST_INTERVAL: Duration = Duration::from_millis(200);
+pub(crate) const FIRST_INTERVAL: Duration = Duration::from_millis(200);
 
 /// Between reports on a transport with video (mediasoup `MaxVideoIntervalMs`); varied by ±50% (RFC 3550 §6.2).
 const VIDEO_INTERVAL: Duration = Duration::from_millis(1000);
@@ -31,173 +31,14 @@ const VIDEO_INTERVAL: Duration = Duration::from_millis(1000);
 /// Between reports on a transport with audio only (mediasoup `MaxAudioIntervalMs`).
 const AUDIO_INTERVAL: Duration = Duration::from_millis(5000);
 
-/// Longest RTCP datagram before encryption: what every path carries.
-const MAX_RTCP: usize = 1200;
-
 /// How long media may have been on its way when it comes, in 32.32 fixed point seconds.
 const MAX_CAPTURE_DELAY: i64 = 5 << 32;
 
 /// By how much the capture of media may be later than its arrival: a sender's clock is not known better.
 const MAX_CLOCK_ERROR: i64 = 1 << 31;
 
-/// SSRC of reports by which this side, sending nothing itself, speaks (as mediasoup).
-const REPORTER: Ssrc = Ssrc(0);
-
-/// Sends a compound, in several datagrams if it is too long for one.
-fn send_rtcp(media: &mut Media, out: &mut Out, now: Instant, key: TransportKey, compound: &mut Vec<u8>) {
-    if compound.len() <= MAX_RTCP {
-        return send_datagram(media, out, now, key, compound);
-    }
-    let mut part = std::mem::take(&mut out.scratch.rtcp_part);
-    let mut parts = CompoundParts::new(compound, MAX_RTCP);
-    while parts.next_into(&mut part) {
-        send_datagram(media, out, now, key, &mut part);
-    }
-    out.scratch.rtcp_part = part;
-}
-
-/// Seals an RTCP packet and puts it in line. Dropped while there are no keys or no path.
-fn send_datagram(media: &mut Media, out: &mut Out, now: Instant, key: TransportKey, packet: &mut Vec<u8>) {
-    let Some(transport) = media.transports.get_mut(key) else { return };
-    let Some(path) = transport.link.rtcp_path() else { return };
-    let Some(sealer) = &mut transport.sealer else { return };
-    if packet.is_empty() || sealer.seal_rtcp(packet).is_err() {
-        return;
-    }
-    transport.traffic.other_sent.add(now, 1, packet.len());
-    match path {
-        Path::Network(tuple) => out.control.queue(tuple, packet),
-        Path::Application => out.notify_transport(media, key, TransportEvent::Rtcp(packet.clone())),
-    }
-}
-
-/// Sends one RTCP packet that `write` fills in.
-fn with_rtcp(
-    media: &mut Media,
-    out: &mut Out,
-    now: Instant,
-    key: TransportKey,
-    write: impl FnOnce(&mut Vec<u8>),
-) {
-    let mut packet = std::mem::take(&mut out.scratch.rtcp);
-    packet.clear();
-    write(&mut packet);
-    send_rtcp(media, out, now, key, &mut packet);
-    out.scratch.rtcp = packet;
-}
-
-/// Sends the NACKs and key frame requests that a Producer has ready.
-pub(super) fn poll_producer_feedback(media: &mut Media, out: &mut Out, now: Instant, key: ProducerKey) {
-    let Some(producer) = media.producers.get_mut(key) else { return };
-    let transport = producer.transport;
-    let connected = media.transports.get(transport).is_some_and(|t| t.is_connected());
-    let mut seqs = std::mem::take(&mut out.scratch.seqs);
-    for index in 0..producer.streams.len() {
-        let Some(producer) = media.producers.get_mut(key) else { break };
-        let stream = &mut producer.streams[index];
-        let ssrc = stream.stats.ssrc();
-        let Some(nack) = &mut stream.nack else { continue };
-        seqs.clear();
-        nack.poll_nacks(now, &mut seqs);
-        if nack.needs_key_frame() {
-            producer.key_frame_requests.request(now, ssrc);
-        }
-        if seqs.is_empty() || !connected {
-            continue;
-        }
-        stream.requests.nacks += 1;
-        stream.requests.nacked_packets += seqs.len() as u64;
-        let traced = producer.trace.nack;
-        with_rtcp(media, out, now, transport, |packet| write_nack(packet, REPORTER, ssrc, &seqs));
-        if traced {
-            trace_producer(media, out, now, key, MediaTraceData::Nack);
-        }
-    }
-    out.scratch.seqs = seqs;
-    while connected
-        && let Some(producer) = media.producers.get_mut(key)
-        && let Some(ssrc) = producer.key_frame_requests.poll_request()
-    {
-        let (traces_pli, traces_fir) = (producer.trace.pli, producer.trace.fir);
-        let Some(stream) = producer.stream_by_ssrc(ssrc) else { continue };
-        if stream.codec.fir && !stream.codec.pli {
-            // RFC 5104 §4.3.1.1: each command has the next number.
-            let entry = FirEntry { ssrc, sequence_number: stream.requests.firs as u8 };
-            stream.requests.firs += 1;
-            with_rtcp(media, out, now, transport, |packet| write_fir(packet, REPORTER, &[entry]));
-            if traces_fir {
-                trace_producer(media, out, now, key, MediaTraceData::Fir(ssrc.0));
-            }
-            continue;
-        }
-        stream.requests.plis += 1;
-        with_rtcp(media, out, now, transport, |packet| write_pli(packet, REPORTER, ssrc));
-        if traces_pli {
-            trace_producer(media, out, now, key, MediaTraceData::Pli(ssrc.0));
-        }
-    }
-    let Some(producer) = media.producers.get(key) else { return };
-    if let Some(at) = producer.nack_timeout() {
-        out.timers.arm(Timer::Nack(key), at);
-    }
-    if let Some(at) = producer.key_frame_requests.poll_timeout() {
-        out.timers.arm(Timer::KeyFrame(key), at);
-    }
-}
-
-pub(super) fn on_producer_timer(media: &mut Media, out: &mut Out, now: Instant, key: ProducerKey) {
-    let Some(producer) = media.producers.get_mut(key) else { return };
-    producer.handle_timeout(now);
-    poll_producer_feedback(media, out, now, key);
-}
-
-pub(super) fn on_transport_cc_timer(media: &mut Media, out: &mut Out, now: Instant, key: TransportKey) {
-    let Some(transport) = media.transports.get_mut(key) else { return };
-    let media_ssrc = transport.listener.ssrcs().next().map_or(REPORTER, |(ssrc, _)| ssrc);
-    let Some(mut twcc) = transport.twcc.take() else { return };
-    twcc.handle_timeout(now);
-    while let Some(feedback) = twcc.poll_feedback() {
-        let header = TransportCcHeader {
-            sender_ssrc: REPORTER,
-            media_ssrc,
-            base_sequence_number: feedback.base_seq,
-            reference_time: feedback.reference_time as i32,
-            feedback_count: feedback.feedback_count,
-        };
-        with_rtcp(media, out, now, key, |packet| {
-            let written = write_transport_cc(packet, &header, &feedback.statuses, MAX_RTCP);
-            debug_assert_eq!(written, feedback.statuses.len(), "the receiver makes messages that fit");
-        });
-        if let Some(transport) = media.transports.get_mut(key) {
-            let arrived = feedback.statuses.iter().flatten().count();
-            transport.quality.loss_received.add(feedback.statuses.len(), arrived);
-        }
-    }
-    if let Some(at) = twcc.poll_timeout() {
-        out.timers.arm(Timer::TransportCc(key), at);
-    }
-    if let Some(transport) = media.transports.get_mut(key) {
-        if let Some(bitrate) = transport.traffic.rtp_received.bitrate(now) {
-            twcc.set_incoming_bitrate(bitrate);
-        }
-        transport.twcc = Some(twcc);
-    }
-}
-
-/// Tells the remote side what it may send, or that there is no limit any more.
-pub(super) fn send_remb(media: &mut Media, out: &mut Out, now: Instant, key: TransportKey) {
-    let Some(transport) = media.transports.get_mut(key) else { return };
-    if !transport.recv_feedback.remb || transport.producers.is_empty() || !transport.is_connected() {
-        return;
-    }
-    let estimate = transport.incoming_estimate(now);
-    let Some(limit) = transport.remb.poll(now, estimate) else { return };
-    let ssrcs: Vec<Ssrc> = transport.listener.ssrcs().map(|(ssrc, _)| ssrc).collect();
-    with_rtcp(media, out, now, key, |packet| write_remb(packet, REPORTER, limit, &ssrcs));
-}
-
 /// Sender and receiver reports of a transport.
-pub(super) fn on_reports_timer(media: &mut Media, out: &mut Out, now: Instant, key: TransportKey) {
+pub(crate) fn on_reports_timer(media: &mut Media, out: &mut Out, now: Instant, key: TransportKey) {
     let Some(transport) = media.transports.get(key) else { return };
     if !transport.is_connected() {
         return;
@@ -210,7 +51,7 @@ pub(super) fn on_reports_timer(media: &mut Media, out: &mut Out, now: Instant, k
         let consumer = media.transports[key].consumers[index];
         has_video |= media.consumers.get(consumer).is_some_and(|c| c.kind == MediaKind::Video);
         report_consumer(media, out, now, consumer, &mut packet);
-        send_full(media, out, now, key, &mut packet);
+        send::send_full(media, out, now, key, &mut packet);
     }
     let mut blocks = std::mem::take(&mut out.scratch.blocks);
     blocks.clear();
@@ -223,24 +64,16 @@ pub(super) fn on_reports_timer(media: &mut Media, out: &mut Out, now: Instant, k
         write_receiver_report(&mut packet, REPORTER, &blocks);
         write_xr_rrtr(&mut packet, REPORTER, out.clock.ntp(now));
     }
-    send_rtcp(media, out, now, key, &mut packet);
+    send::send_rtcp(media, out, now, key, &mut packet);
     out.scratch.rtcp = packet;
     out.scratch.blocks = blocks;
-    send_remb(media, out, now, key);
+    feedback::send_remb(media, out, now, key);
     for index in 0..producers {
-        update_producer_score(media, out, now, media.transports[key].producers[index]);
+        scores::update_producer_score(media, out, now, media.transports[key].producers[index]);
     }
     let interval = if has_video { VIDEO_INTERVAL } else { AUDIO_INTERVAL };
     let interval = interval.mul_f64(out.rng.random_range(0.5..1.5));
     out.arm_relaxed(Timer::Reports(key), now + interval);
-}
-
-/// Sends what has gathered if the next report might not fit.
-fn send_full(media: &mut Media, out: &mut Out, now: Instant, key: TransportKey, packet: &mut Vec<u8>) {
-    if packet.len() > MAX_RTCP - 200 {
-        send_rtcp(media, out, now, key, packet);
-        packet.clear();
-    }
 }
 
 fn report_consumer(media: &mut Media, out: &mut Out, now: Instant, key: ConsumerKey, packet: &mut Vec<u8>) {
@@ -295,36 +128,7 @@ fn report_producer(media: &mut Media, now: Instant, key: ProducerKey, blocks: &m
     }
 }
 
-fn update_producer_score(media: &mut Media, out: &mut Out, now: Instant, key: ProducerKey) {
-    let Some(producer) = media.producers.get_mut(key) else { return };
-    let mut changed = false;
-    for stream in &mut producer.streams {
-        changed |= stream.update_score();
-    }
-    if changed {
-        on_score_changed(media, out, now, key);
-    }
-}
-
-/// A stream's score changed, as it may have died or come back; or the stream has begun, which tells its first one.
-pub(super) fn on_score_changed(media: &mut Media, out: &mut Out, now: Instant, key: ProducerKey) {
-    let Some(producer) = media.producers.get(key) else { return };
-    let (scores, values) = (producer.scores(), producer.encoding_scores());
-    let consumers = producer.consumers.clone();
-    out.notify_producer(media, key, ProducerEvent::Score(scores));
-    for consumer in consumers {
-        update_consumer_score(media, out, consumer, &values);
-    }
-    layers::aim_consumers(media, out, now, key);
-}
-
-fn update_consumer_score(media: &mut Media, out: &mut Out, key: ConsumerKey, producer_scores: &[u8]) {
-    if let Some(score) = media.consumers.get_mut(key).and_then(|c| c.score_with(producer_scores)) {
-        out.notify_consumer(media, key, ConsumerEvent::Score(score));
-    }
-}
-
-pub(super) fn on_sender_report(
+pub(crate) fn on_sender_report(
     media: &mut Media,
     out: &mut Out,
     now: Instant,
@@ -374,7 +178,7 @@ pub(super) fn on_sender_report(
     }
 }
 
-pub(super) fn on_report_block(
+pub(crate) fn on_report_block(
     media: &mut Media,
     out: &mut Out,
     now: Instant,
@@ -382,7 +186,7 @@ pub(super) fn on_report_block(
     block: &ReportBlock,
 ) {
     let ntp = out.clock.ntp(now);
-    let Some(consumer_key) = ingress::consumer_by_ssrc(media, key, block.ssrc) else { return };
+    let Some(consumer_key) = incoming::consumer_by_ssrc(media, key, block.ssrc) else { return };
     let Some(consumer) = media.consumers.get_mut(consumer_key) else { return };
     let Some(outlet) = consumer.outlet_of(block.ssrc) else { return }; // About retransmissions.
     if !outlet.stream.admit_report(now, out.limits.report_block_interval) {
@@ -391,12 +195,12 @@ pub(super) fn on_report_block(
     }
     let round_trip = consumer.on_receiver_report(ntp, block);
     let scores = media.producers.get(consumer.producer).map(|p| p.encoding_scores()).unwrap_or_default();
-    update_consumer_score(media, out, consumer_key, &scores);
+    scores::update_consumer_score(media, out, consumer_key, &scores);
     on_round_trip(media, key, round_trip);
-    congestion::on_loss_report(media, now, key, consumer_key, block.ssrc);
+    bandwidth::on_loss_report(media, now, key, consumer_key, block.ssrc);
 }
 
-pub(super) fn on_extended_report(
+pub(crate) fn on_extended_report(
     media: &mut Media,
     out: &mut Out,
     now: Instant,
@@ -449,12 +253,6 @@ fn on_round_trip(media: &mut Media, key: TransportKey, measured: Option<Duration
     if let Some((transport, measured)) = media.transports.get_mut(key).zip(measured) {
         transport.quality.add_round_trip(measured);
     }
-}
-
-fn trace_producer(media: &mut Media, out: &mut Out, now: Instant, key: ProducerKey, data: MediaTraceData) {
-    let timestamp_ms = out.clock.unix_ms(now);
-    let event = MediaTraceEvent { timestamp_ms, direction: TraceEventDirection::Out, data };
-    out.notify_producer(media, key, ProducerEvent::Trace(event));
 }
 
 /// The highest share of an encoding's packets that a receiver reports as lost, in 1/256.

@@ -2,11 +2,6 @@
 
 use std::time::{Duration, Instant};
 
-use super::arena::Media;
-use super::out::Out;
-use super::paths::Paths;
-use super::timer::Timer;
-use super::{layers, reports, streams};
 use crate::allocator::{Candidate, share};
 use crate::api::{BweInfo, BweSource, RequestError, TransportEvent, TransportId};
 use crate::consumer::Consumer;
@@ -15,6 +10,12 @@ use crate::keys::{ConsumerKey, ProducerKey, TransportKey};
 use crate::producer::Producer;
 use crate::transport::Transport;
 use crate::transport::send_control::{AllocationScratch, Feedback, Recent, SendControl, Wake};
+use crate::worker::arena::Media;
+use crate::worker::forward::{backlog, layers};
+use crate::worker::out::Out;
+use crate::worker::paths::Paths;
+use crate::worker::rtcp::feedback;
+use crate::worker::timer::Timer;
 use tureen_rtc::bwe::BweConfig;
 use tureen_rtc::units::{Bitrate, Ssrc};
 use tureen_rtc::wire::rtcp::TransportCc;
@@ -24,16 +25,19 @@ use tureen_types::rtp_parameters::MediaKind;
 
 /// Between two choices of layers: what they cost changes all the time.
 const CHOICE_INTERVAL: Duration = Duration::from_millis(200);
+
 /// A target that falls below this part of what layers were chosen for is acted on at once.
 const URGENT: f64 = 0.95;
+
 /// What a stream takes on the link, by its own bitrate: headers below RTP, and SRTP's tag.
 const OVERHEAD: f64 = 1.04;
+
 /// Timers are no finer.
 const MIN_WAIT: Duration = Duration::from_millis(1);
 
 /// Gives a transport congestion control if media can flow and a consumer has negotiated something to learn from; a
 /// new consumer joins it.
-pub(super) fn may_control_sending(media: &mut Media, out: &mut Out, now: Instant, key: TransportKey) {
+pub(crate) fn may_control_sending(media: &mut Media, out: &mut Out, now: Instant, key: TransportKey) {
     let Some(transport) = media.transports.get(key) else { return };
     if !transport.link.controls_congestion() || !transport.is_connected() {
         return;
@@ -68,14 +72,14 @@ pub(super) fn may_control_sending(media: &mut Media, out: &mut Out, now: Instant
 }
 
 /// Media can't flow any more.
-pub(super) fn pause_send_control(media: &mut Media, out: &mut Out, key: TransportKey) {
+pub(crate) fn pause_send_control(media: &mut Media, out: &mut Out, key: TransportKey) {
     out.timers.disarm(Timer::Congestion(key));
     if let Some(control) = media.transports.get_mut(key).and_then(|t| t.send_control.as_mut()) {
         control.clear();
     }
 }
 
-pub(super) fn on_congestion_timer(media: &mut Media, out: &mut Out, now: Instant, key: TransportKey) {
+pub(crate) fn on_congestion_timer(media: &mut Media, out: &mut Out, now: Instant, key: TransportKey) {
     let Some(control) = send_control(media, key) else { return };
     if control.controller.handle_timeout(now) {
         on_target_changed(media, out, now, key);
@@ -98,7 +102,7 @@ pub(super) fn on_congestion_timer(media: &mut Media, out: &mut Out, now: Instant
     arm_congestion(media, out, now, key);
 }
 
-pub(super) fn on_transport_cc(
+pub(crate) fn on_transport_cc(
     media: &mut Media,
     paths: &mut Paths,
     out: &mut Out,
@@ -114,7 +118,7 @@ pub(super) fn on_transport_cc(
     };
     let changed = control.controller.on_feedback(now, feedback);
     if let Some(queue) = control.controller.long_queue() {
-        streams::on_queue_delay(media, paths, out, now, key, queue);
+        backlog::on_queue_delay(media, paths, out, now, key, queue);
     }
     repair_missing(media, out, now, key);
     if changed {
@@ -147,7 +151,7 @@ fn repair_missing(media: &mut Media, out: &mut Out, now: Instant, key: Transport
 
 /// Takes note of a packet whose sender gets no transport-wide feedback, and tells it what it may send. As in mediasoup
 /// audio has no part in that.
-pub(super) fn estimate_incoming(
+pub(crate) fn estimate_incoming(
     media: &mut Media,
     out: &mut Out,
     now: Instant,
@@ -162,11 +166,11 @@ pub(super) fn estimate_incoming(
         && let Some(sent) = header.read::<AbsSendTime>(packet, transport.recv_ids.abs_send_time)
         && receive_side.handle_packet(now, sent, packet.len())
     {
-        reports::send_remb(media, out, now, key);
+        feedback::send_remb(media, out, now, key);
     }
 }
 
-pub(super) fn on_remb(media: &mut Media, out: &mut Out, now: Instant, key: TransportKey, bitrate: Bitrate) {
+pub(crate) fn on_remb(media: &mut Media, out: &mut Out, now: Instant, key: TransportKey, bitrate: Bitrate) {
     let Some(control) = send_control(media, key).filter(|control| control.feedback.remb) else { return };
     if control.controller.on_remb(now, bitrate) {
         on_target_changed(media, out, now, key);
@@ -175,7 +179,7 @@ pub(super) fn on_remb(media: &mut Media, out: &mut Out, now: Instant, key: Trans
 }
 
 /// A receiver report about a consumer's stream told of its losses and of the round trip.
-pub(super) fn on_loss_report(
+pub(crate) fn on_loss_report(
     media: &mut Media,
     now: Instant,
     key: TransportKey,
@@ -193,7 +197,7 @@ pub(super) fn on_loss_report(
 }
 
 /// Sets bounds of what a transport may send; zero is none.
-pub(super) fn set_outgoing_bitrate(
+pub(crate) fn set_outgoing_bitrate(
     media: &mut Media,
     out: &mut Out,
     now: Instant,
@@ -237,7 +241,7 @@ fn on_target_changed(media: &mut Media, out: &mut Out, now: Instant, key: Transp
 }
 
 /// Shares what a transport may send among its consumers (mediasoup `DistributeAvailableOutgoingBitrate`).
-pub(super) fn allocate_layers(media: &mut Media, out: &mut Out, now: Instant, key: TransportKey) {
+pub(crate) fn allocate_layers(media: &mut Media, out: &mut Out, now: Instant, key: TransportKey) {
     let Some(transport) = media.transports.get_mut(key) else { return };
     let Some(control) = &mut transport.send_control else { return };
     let mut scratch = std::mem::take(&mut control.scratch);
@@ -294,7 +298,7 @@ pub(super) fn allocate_layers(media: &mut Media, out: &mut Out, now: Instant, ke
     }
 }
 
-pub(super) fn arm_congestion(media: &mut Media, out: &mut Out, now: Instant, key: TransportKey) {
+pub(crate) fn arm_congestion(media: &mut Media, out: &mut Out, now: Instant, key: TransportKey) {
     let Some(control) = send_control(media, key) else { return };
     match control.poll_timeout(now) {
         Wake::At(at) => out.timers.arm(Timer::Congestion(key), at.max(now + MIN_WAIT)),

@@ -1,52 +1,42 @@
 //! What a transport in line sends: each of its consumers decides on the packets of the batch and writes their headers.
 
-use std::num::NonZeroU8;
 use std::time::Instant;
 
-use super::arena::Media;
-use super::drops::DropReason;
-use super::egress::{Consumers, Egress, Forward, Origin, Producers, Purpose};
-use super::out::{Clock, Out};
-use super::starting::KeyFrameCause;
-use super::{congestion, starting};
 use crate::api::{ConsumerEvent, MediaTraceData, MediaTraceEvent, Notification, StreamType};
 use crate::consumer::layers::{Arrival, Decision, ssrc_of};
-use crate::consumer::outlet::write_filler;
 use crate::consumer::sent_log::SentPacket;
-use crate::consumer::{Consumer, HopValues, Resend, Verdict, Written, unchanged};
+use crate::consumer::{Consumer, HopValues, Verdict, Written, unchanged};
 use crate::keys::ConsumerKey;
 use crate::producer::Producer;
 use crate::producer::packet_buffer::StoredPacket;
 use crate::producer::stream::ProducerStream;
-use crate::transport::Meter;
-use crate::transport::repairs::{Repair, RepairBudget};
-use crate::transport::send_control::{Held, Probator, Recent, SendControl};
-use tureen_rtc::units::Bitrate;
+use crate::transport::repairs::Repair;
+use crate::transport::send_control::{Held, Recent, SendControl};
+use crate::worker::arena::Media;
+use crate::worker::drops::DropReason;
+use crate::worker::forward::egress::{Egress, Origin, Purpose};
+use crate::worker::forward::key_frames::KeyFrameCause;
+use crate::worker::forward::probe::MIN_REPEATED;
+use crate::worker::forward::retransmission::RepairAllowance;
+use crate::worker::forward::{Consumers, Forward, Producers, bandwidth, key_frames, probe, retransmission};
+use crate::worker::out::{Clock, Out};
 use tureen_rtc::wire::rtp::extensions::{AbsSendTime, TransportSequenceNumber};
-use tureen_rtc::wire::rtp::{ExtensionIds, RtpFields};
 use tureen_types::data_structures::TraceEventDirection;
 use tureen_types::rtp_parameters::MediaKind;
 
-/// Shots of a probe below this are padding: packets sent again would be too large for them.
-const MIN_REPEATED: usize = 700;
-/// Header and tag of a packet of padding, about.
-const PROBE_OVERHEAD: usize = 48;
-/// Longest payload of the probator: its packets are written where headers are.
-const MAX_PROBATOR: usize = 400;
-
 /// Values of the packets that one transport sends.
-struct Hops {
+pub(crate) struct Hops {
     abs_send_time: AbsSendTime,
     next_transport_seq: u16,
 }
 
 impl Hops {
-    fn new(clock: &Clock, now: Instant, next_transport_seq: u16) -> Self {
+    pub(crate) fn new(clock: &Clock, now: Instant, next_transport_seq: u16) -> Self {
         Self { abs_send_time: AbsSendTime::from_duration(clock.unix(now)), next_transport_seq }
     }
 
     /// The values of the next packet, and its transport-wide sequence number if it has one.
-    fn next(&mut self, uses_transport_seq: bool) -> (HopValues, Option<u16>) {
+    pub(crate) fn next(&mut self, uses_transport_seq: bool) -> (HopValues, Option<u16>) {
         let seq = self.next_transport_seq;
         self.next_transport_seq = seq.wrapping_add(u16::from(uses_transport_seq));
         let hop = HopValues::new(self.abs_send_time, TransportSequenceNumber(seq));
@@ -55,13 +45,13 @@ impl Hops {
 }
 
 /// Lets packets of media pass or makes them wait for the pacer. Without congestion control everything passes.
-struct Gate {
-    control: Option<Box<SendControl>>,
+pub(crate) struct Gate {
+    pub(crate) control: Option<Box<SendControl>>,
     allowance: usize,
 }
 
 impl Gate {
-    fn new(now: Instant, mut control: Option<Box<SendControl>>) -> Self {
+    pub(crate) fn new(now: Instant, mut control: Option<Box<SendControl>>) -> Self {
         let allowance = match &mut control {
             Some(control) if control.paces() => control.controller.allowance(now),
             _ => usize::MAX,
@@ -88,56 +78,22 @@ impl Gate {
 }
 
 /// What the packets of one plan share.
-struct Planning<'a> {
-    now: Instant,
-    egress: &'a mut Egress,
-    hops: Hops,
-    gate: Gate,
+pub(crate) struct Planning<'a> {
+    pub(crate) now: Instant,
+    pub(crate) egress: &'a mut Egress,
+    pub(crate) hops: Hops,
+    pub(crate) gate: Gate,
     /// Whether a packet was remembered that probes can send again.
     remembered: bool,
     /// Whether all packets are, because they may have to be sent again ([`SendControl::is_far_and_lossy`]).
     remembers_all: bool,
     /// Whether losses are made good before they are asked for ([`SendControl::repairs_ahead`]).
-    repairs_ahead: bool,
-    repairs: RepairAllowance<'a>,
-}
-
-/// What may be sent again.
-struct RepairAllowance<'a> {
-    budget: &'a mut RepairBudget,
-    rate: Bitrate,
-    refused: u64,
-}
-
-impl<'a> RepairAllowance<'a> {
-    /// Of a transport whose `control` is this. That costs nothing while there is nothing to be sent again.
-    fn new(
-        now: Instant,
-        budget: &'a mut RepairBudget,
-        control: Option<&SendControl>,
-        media: &mut Meter,
-        floor: Bitrate,
-        is_asked: bool,
-    ) -> Self {
-        let has_copies = control.is_some_and(|control| control.repairs.next_copy_at().is_some());
-        let rate = if is_asked || has_copies {
-            let media = media.bitrate(now).unwrap_or(Bitrate::ZERO);
-            RepairBudget::rate(control.map(SendControl::repair_rate), media, floor)
-        } else {
-            Bitrate::ZERO
-        };
-        Self { budget, rate, refused: 0 }
-    }
-
-    fn spend(&mut self, now: Instant, bytes: usize, repair: Repair) -> bool {
-        let spent = self.budget.spend(now, self.rate, bytes, repair);
-        self.refused += u64::from(!spent && repair == Repair::Lost);
-        spent
-    }
+    pub(crate) repairs_ahead: bool,
+    pub(crate) repairs: RepairAllowance<'a>,
 }
 
 impl<'a> Planning<'a> {
-    fn new(
+    pub(crate) fn new(
         now: Instant,
         egress: &'a mut Egress,
         hops: Hops,
@@ -198,7 +154,7 @@ impl<'a> Planning<'a> {
         {
             // One packet of each plan is enough to choose from.
             self.remembered = true;
-            control.remember(recent(origin, sent));
+            control.remember(retransmission::recent(origin, sent));
         }
         if self.remembers_all && consumer.has_rtx(origin.outlet as u8) {
             self.prepare_repair(consumer, origin, sent, seq);
@@ -216,23 +172,16 @@ impl<'a> Planning<'a> {
     ) {
         let Some(control) = &mut self.gate.control else { return };
         if let Some(seq) = transport_seq {
-            control.repairs.note_sent(seq, recent(origin, sent));
+            control.repairs.note_sent(seq, retransmission::recent(origin, sent));
         }
         if self.repairs_ahead && consumer.is_late(origin.outlet, sent) {
-            control.repairs.copy_later(self.now, recent(origin, sent));
+            control.repairs.copy_later(self.now, retransmission::recent(origin, sent));
         }
     }
 }
 
-/// What to send again of a packet that is sent.
-fn recent(origin: Origin, sent: &SentPacket) -> Recent {
-    let Origin { consumer, stream, outlet, .. } = origin;
-    let (outlet, stream) = (outlet as u8, stream as u8);
-    Recent { consumer, resend: Resend { outlet, stream, source: sent.source, output: sent.output } }
-}
-
 /// Decides what the next transport in line sends and writes the headers. False when none is in line.
-pub(super) fn plan_next_transport(
+pub(crate) fn plan_next_transport(
     media: &mut Media,
     forward: &mut Forward,
     out: &mut Out,
@@ -286,18 +235,18 @@ pub(super) fn plan_next_transport(
     }
     for (consumer_key, resend) in transport.resends.drain(..) {
         let packet = Recent { consumer: consumer_key, resend };
-        plan_resend(&mut planning, packet, Repair::Lost, consumers, producers);
+        retransmission::plan_resend(&mut planning, packet, Repair::Lost, consumers, producers);
     }
-    plan_copies(&mut planning, consumers, producers);
+    retransmission::plan_copies(&mut planning, consumers, producers);
     if holds_video && let Some(control) = &mut planning.gate.control {
         control.probe_due = 0;
     }
-    plan_probe(&mut planning, &transport.consumers, consumers, producers);
+    probe::plan_probe(&mut planning, &transport.consumers, consumers, producers);
     out.drops.add(DropReason::OverRepairBudget, planning.repairs.refused);
     transport.next_transport_seq = planning.hops.next_transport_seq;
     transport.send_control = planning.gate.control;
     if transport.send_control.as_ref().is_some_and(|control| control.is_waiting()) {
-        congestion::arm_congestion(media, out, now, key);
+        bandwidth::arm_congestion(media, out, now, key);
     }
     request_wanted_key_frames(media, forward, out, now);
     emit_packet_traces(media, forward, out, now);
@@ -326,7 +275,7 @@ fn emit_packet_traces(media: &mut Media, forward: &mut Forward, out: &mut Out, n
 
 fn request_wanted_key_frames(media: &mut Media, forward: &mut Forward, out: &mut Out, now: Instant) {
     while let Some((key, ssrc)) = forward.egress.key_frames_wanted.pop() {
-        starting::cause_key_frames(media, out, now, key, KeyFrameCause::Switch, &[ssrc]);
+        key_frames::cause_key_frames(media, out, now, key, KeyFrameCause::Switch, &[ssrc]);
     }
 }
 
@@ -435,155 +384,9 @@ fn report_layers(
     }
 }
 
-/// Plans copies of repairs, as far as the line still bears them.
-fn plan_copies(planning: &mut Planning<'_>, consumers: &mut Consumers, producers: &Producers) {
-    while let Some(control) = &mut planning.gate.control
-        && let Some(packet) = control.repairs.take_copy(planning.now)
-    {
-        if planning.repairs_ahead {
-            plan_resend(planning, packet, Repair::Copy, consumers, producers);
-        }
-    }
-}
-
-/// Plans a packet that is sent again, if it is still there and may be repeated.
-fn plan_resend(
-    planning: &mut Planning<'_>,
-    packet: Recent,
-    repair: Repair,
-    consumers: &mut Consumers,
-    producers: &Producers,
-) {
-    let Recent { consumer: key, resend } = packet;
-    let Some(consumer) = consumers.get_mut(key) else { return };
-    let Some(producer) = producers.get(consumer.producer) else { return };
-    let Some(stream) = producer.streams.get(usize::from(resend.stream)) else { return };
-    let Some(packet) = stream.buffer.get_recent(planning.now, resend.source) else { return };
-    let now = planning.now;
-    if !planning.repairs.spend(now, packet.payload.len(), repair) {
-        return;
-    }
-    if let Some(control) = &mut planning.gate.control
-        && repair == Repair::Lost
-        && planning.repairs_ahead
-        && consumer.has_rtx(resend.outlet)
-    {
-        control.repairs.copy_later(now, Recent { consumer: key, resend });
-    }
-    let (hop, seq) = planning.hops.next(consumer.uses_transport_seq());
-    let written = consumer.write_resend_header(&packet, resend, hop, planning.egress.space());
-    // Without RTX it is repeated as it was, number and all.
-    let seq = seq.filter(|_| consumer.has_rtx(resend.outlet));
-    let origin = Origin {
-        consumer: key,
-        producer: consumer.producer,
-        stream: resend.stream.into(),
-        outlet: resend.outlet.into(),
-    };
-    if consumer.traces_packets() {
-        trace(planning.egress, consumer, origin, &packet, written, hop, true);
-    }
-    planning.egress.push(origin, Some(&packet), written, Purpose::Resend, seq);
-}
-
-/// Plans what a probe needs: packets sent not long ago are sent again where that makes large packets; else padding, on a
-/// consumer's stream of retransmissions or as mediasoup's probator.
-fn plan_probe(
-    planning: &mut Planning<'_>,
-    keys: &[ConsumerKey],
-    consumers: &mut Consumers,
-    producers: &Producers,
-) {
-    let Some(control) = &mut planning.gate.control else { return };
-    let mut due = std::mem::take(&mut control.probe_due);
-    if due == 0 {
-        return;
-    }
-    let repeater = keys.iter().copied().find(|&key| consumers.get(key).is_some_and(Consumer::can_probe));
-    let numbered =
-        keys.iter().copied().find(|&key| consumers.get(key).is_some_and(Consumer::uses_transport_seq));
-    while due > 0 {
-        let sent = match repeater {
-            Some(_) if due >= MIN_REPEATED => plan_repeat(planning, consumers, producers),
-            _ => 0,
-        };
-        let sent = match (sent, repeater.or(numbered)) {
-            (0, Some(key)) => plan_padding(planning, key, consumers, due),
-            (sent, _) => sent,
-        };
-        if sent == 0 {
-            return;
-        }
-        due = due.saturating_sub(sent);
-    }
-}
-
-/// Sends a recent packet again. Gives its length, zero if there is none.
-fn plan_repeat(planning: &mut Planning<'_>, consumers: &mut Consumers, producers: &Producers) -> usize {
-    let Some(recent) = planning.gate.control.as_mut().and_then(|control| control.next_recent()) else {
-        return 0;
-    };
-    let resend = recent.resend;
-    let Some(consumer) = consumers.get_mut(recent.consumer).filter(|consumer| consumer.can_probe()) else {
-        return 0;
-    };
-    let producer = consumer.producer;
-    let stream = usize::from(resend.stream);
-    let Some(source) = producers.get(producer).and_then(|p| p.streams.get(stream)) else { return 0 };
-    let Some(packet) = source.buffer.get_recent(planning.now, resend.source) else { return 0 };
-    let (hop, seq) = planning.hops.next(true);
-    let written = consumer.write_resend_header(&packet, resend, hop, planning.egress.space());
-    let origin = Origin { consumer: recent.consumer, producer, stream, outlet: resend.outlet.into() };
-    planning.egress.push(origin, Some(&packet), written, Purpose::Probe, seq)
-}
-
-/// Sends padding. Gives its length, zero if it can't be sent.
-fn plan_padding(
-    planning: &mut Planning<'_>,
-    key: ConsumerKey,
-    consumers: &mut Consumers,
-    due: usize,
-) -> usize {
-    let Some(consumer) = consumers.get_mut(key) else { return 0 };
-    let origin = Origin { consumer: key, producer: consumer.producer, stream: 0, outlet: 0 };
-    let (hop, seq) = planning.hops.next(true);
-    let len = due.saturating_sub(PROBE_OVERHEAD);
-    let written = if consumer.can_probe() {
-        let padding = NonZeroU8::new(len.clamp(1, 255) as u8).unwrap_or(NonZeroU8::MIN);
-        consumer.write_padding(padding, hop, planning.egress.space())
-    } else {
-        let Some(control) = &mut planning.gate.control else { return 0 };
-        let ids = consumer.header_ids();
-        let len = len.clamp(1, MAX_PROBATOR);
-        write_probator(&mut control.probator, ids, hop, len, planning.egress.space())
-    };
-    planning.egress.push(origin, None, written, Purpose::Probe, seq)
-}
-
-fn write_probator(
-    probator: &mut Probator,
-    ids: &ExtensionIds,
-    hop: HopValues,
-    len: usize,
-    space: &mut [u8],
-) -> Option<Written> {
-    let (index, timestamp) = probator.advance();
-    let fields = RtpFields {
-        marker: false,
-        has_padding: false,
-        payload_type: Probator::PAYLOAD_TYPE,
-        sequence_number: index as u16,
-        timestamp,
-        ssrc: Probator::SSRC,
-    };
-    let mid = ids.mid.map(|id| (id, Probator::MID.as_bytes()));
-    let written = write_filler(space, &fields, ids, mid, hop, len).ok()?;
-    Some(Written { index, ..written })
-}
-
 /// Notes a packet of a consumer that traces packets.
 #[cold]
-fn trace(
+pub(crate) fn trace(
     egress: &mut Egress,
     consumer: &Consumer,
     origin: Origin,

@@ -2,9 +2,6 @@
 
 use std::time::Instant;
 
-use super::arena::{Media, not_found};
-use super::out::Out;
-use super::timer::Timer;
 use crate::api::{
     CreateActiveSpeakerObserver, CreateAudioLevelObserver, Notification, ProducerId, RequestError, RouterId,
     RtpObserverEvent, RtpObserverId,
@@ -12,14 +9,18 @@ use crate::api::{
 use crate::keys::{ObserverKey, ProducerKey};
 use crate::observers::active_speaker::ActiveSpeakerObserver;
 use crate::observers::audio_level::{AudioLevelObserver, AudioReport};
+use crate::worker::arena;
+use crate::worker::arena::Media;
+use crate::worker::out::Out;
+use crate::worker::timer::Timer;
 use tureen_rtc::wire::rtp::RtpHeader;
 use tureen_rtc::wire::rtp::extensions::AudioLevel;
 use tureen_types::rtp_parameters::MediaKind;
 
 /// One RTP observer of a router.
 #[derive(Debug)]
-pub(super) struct RtpObserver {
-    pub(super) id: RtpObserverId,
+pub(crate) struct RtpObserver {
+    pub(crate) id: RtpObserverId,
     router: RouterId,
     kind: Kind,
 }
@@ -37,7 +38,7 @@ enum Report {
     DominantSpeaker(ProducerKey),
 }
 
-pub(super) fn create_audio_level_observer(
+pub(crate) fn create_audio_level_observer(
     media: &mut Media,
     out: &mut Out,
     now: Instant,
@@ -48,7 +49,7 @@ pub(super) fn create_audio_level_observer(
     add_observer(media, out, router_id, id, Kind::AudioLevel(observer))
 }
 
-pub(super) fn create_active_speaker_observer(
+pub(crate) fn create_active_speaker_observer(
     media: &mut Media,
     out: &mut Out,
     now: Instant,
@@ -59,7 +60,7 @@ pub(super) fn create_active_speaker_observer(
     add_observer(media, out, router_id, id, Kind::ActiveSpeaker(observer))
 }
 
-pub(super) fn close_observer(media: &mut Media, out: &mut Out, key: ObserverKey) {
+pub(crate) fn close_observer(media: &mut Media, out: &mut Out, key: ObserverKey) {
     let Some(observer) = media.observers.remove(key) else { return };
     out.timers.disarm(Timer::Observer(key));
     for producer in observer.kind.producers() {
@@ -72,7 +73,7 @@ pub(super) fn close_observer(media: &mut Media, out: &mut Out, key: ObserverKey)
     }
 }
 
-pub(super) fn pause_observer(
+pub(crate) fn pause_observer(
     media: &mut Media,
     out: &mut Out,
     id: &RtpObserverId,
@@ -84,7 +85,7 @@ pub(super) fn pause_observer(
     Ok(())
 }
 
-pub(super) fn resume_observer(
+pub(crate) fn resume_observer(
     media: &mut Media,
     out: &mut Out,
     now: Instant,
@@ -96,7 +97,7 @@ pub(super) fn resume_observer(
     Ok(())
 }
 
-pub(super) fn observe_producer(
+pub(crate) fn observe_producer(
     media: &mut Media,
     now: Instant,
     observer: &RtpObserverId,
@@ -113,7 +114,7 @@ pub(super) fn observe_producer(
     Ok(())
 }
 
-pub(super) fn unobserve_producer(
+pub(crate) fn unobserve_producer(
     media: &mut Media,
     out: &mut Out,
     now: Instant,
@@ -126,13 +127,13 @@ pub(super) fn unobserve_producer(
     Ok(())
 }
 
-pub(super) fn on_observed_producer_paused(media: &mut Media, key: ProducerKey, paused: bool) {
+pub(crate) fn on_observed_producer_paused(media: &mut Media, key: ProducerKey, paused: bool) {
     for &observer in &media.producers[key].observers {
         media.observers[observer].kind.producer_paused(key, paused);
     }
 }
 
-pub(super) fn on_observed_producer_closed(
+pub(crate) fn on_observed_producer_closed(
     media: &mut Media,
     out: &mut Out,
     now: Instant,
@@ -145,7 +146,7 @@ pub(super) fn on_observed_producer_closed(
 }
 
 /// Shows a packet of a producer to its observers. Called for observed producers only.
-pub(super) fn observe_packet(
+pub(crate) fn observe_packet(
     media: &mut Media,
     now: Instant,
     key: ProducerKey,
@@ -161,7 +162,7 @@ pub(super) fn observe_packet(
     }
 }
 
-pub(super) fn on_observer_timer(media: &mut Media, out: &mut Out, now: Instant, key: ObserverKey) {
+pub(crate) fn on_observer_timer(media: &mut Media, out: &mut Out, now: Instant, key: ObserverKey) {
     let Some(observer) = media.observers.get_mut(key) else { return };
     let report = observer.kind.handle_timeout(now);
     arm_observer_timer(media, out, key);
@@ -175,7 +176,7 @@ fn add_observer(
     id: RtpObserverId,
     kind: Kind,
 ) -> Result<(), RequestError> {
-    let router = media.routers.get_mut(&router_id).ok_or_else(|| not_found("Router", &router_id))?;
+    let router = media.routers.get_mut(&router_id).ok_or_else(|| arena::not_found("Router", &router_id))?;
     media.observers.check_new(&id)?;
     let key = media.observers.insert(RtpObserver { id: id.clone(), router: router_id, kind });
     router.observers.push(key);
@@ -228,7 +229,7 @@ fn find_observed(
     let producer_key = media.producers.find(producer)?;
     let transport = media.transports.get(media.producers[producer_key].transport);
     if transport.is_none_or(|transport| transport.router != media.observers[observer_key].router) {
-        return Err(not_found("Producer", producer));
+        return Err(arena::not_found("Producer", producer));
     }
     Ok((observer_key, producer_key))
 }

@@ -1,0 +1,116 @@
+//! Packets that probe a path: sent again, or of padding alone.
+
+use std::num::NonZeroU8;
+
+use crate::consumer::outlet::write_filler;
+use crate::consumer::{Consumer, HopValues, Written};
+use crate::keys::ConsumerKey;
+use crate::transport::send_control::Probator;
+use crate::worker::forward::egress::{Origin, Purpose};
+use crate::worker::forward::plan::Planning;
+use crate::worker::forward::{Consumers, Producers};
+use tureen_rtc::wire::rtp::{ExtensionIds, RtpFields};
+
+/// Shots of a probe below this are padding: packets sent again would be too large for them.
+pub(crate) const MIN_REPEATED: usize = 700;
+
+/// Header and tag of a packet of padding, about.
+const PROBE_OVERHEAD: usize = 48;
+
+/// Longest payload of the probator: its packets are written where headers are.
+const MAX_PROBATOR: usize = 400;
+
+/// Plans what a probe needs: packets sent not long ago are sent again where that makes large packets; else padding, on a
+/// consumer's stream of retransmissions or as mediasoup's probator.
+pub(crate) fn plan_probe(
+    planning: &mut Planning<'_>,
+    keys: &[ConsumerKey],
+    consumers: &mut Consumers,
+    producers: &Producers,
+) {
+    let Some(control) = &mut planning.gate.control else { return };
+    let mut due = std::mem::take(&mut control.probe_due);
+    if due == 0 {
+        return;
+    }
+    let repeater = keys.iter().copied().find(|&key| consumers.get(key).is_some_and(Consumer::can_probe));
+    let numbered =
+        keys.iter().copied().find(|&key| consumers.get(key).is_some_and(Consumer::uses_transport_seq));
+    while due > 0 {
+        let sent = match repeater {
+            Some(_) if due >= MIN_REPEATED => plan_repeat(planning, consumers, producers),
+            _ => 0,
+        };
+        let sent = match (sent, repeater.or(numbered)) {
+            (0, Some(key)) => plan_padding(planning, key, consumers, due),
+            (sent, _) => sent,
+        };
+        if sent == 0 {
+            return;
+        }
+        due = due.saturating_sub(sent);
+    }
+}
+
+/// Sends a recent packet again. Gives its length, zero if there is none.
+fn plan_repeat(planning: &mut Planning<'_>, consumers: &mut Consumers, producers: &Producers) -> usize {
+    let Some(recent) = planning.gate.control.as_mut().and_then(|control| control.next_recent()) else {
+        return 0;
+    };
+    let resend = recent.resend;
+    let Some(consumer) = consumers.get_mut(recent.consumer).filter(|consumer| consumer.can_probe()) else {
+        return 0;
+    };
+    let producer = consumer.producer;
+    let stream = usize::from(resend.stream);
+    let Some(source) = producers.get(producer).and_then(|p| p.streams.get(stream)) else { return 0 };
+    let Some(packet) = source.buffer.get_recent(planning.now, resend.source) else { return 0 };
+    let (hop, seq) = planning.hops.next(true);
+    let written = consumer.write_resend_header(&packet, resend, hop, planning.egress.space());
+    let origin = Origin { consumer: recent.consumer, producer, stream, outlet: resend.outlet.into() };
+    planning.egress.push(origin, Some(&packet), written, Purpose::Probe, seq)
+}
+
+/// Sends padding. Gives its length, zero if it can't be sent.
+fn plan_padding(
+    planning: &mut Planning<'_>,
+    key: ConsumerKey,
+    consumers: &mut Consumers,
+    due: usize,
+) -> usize {
+    let Some(consumer) = consumers.get_mut(key) else { return 0 };
+    let origin = Origin { consumer: key, producer: consumer.producer, stream: 0, outlet: 0 };
+    let (hop, seq) = planning.hops.next(true);
+    let len = due.saturating_sub(PROBE_OVERHEAD);
+    let written = if consumer.can_probe() {
+        let padding = NonZeroU8::new(len.clamp(1, 255) as u8).unwrap_or(NonZeroU8::MIN);
+        consumer.write_padding(padding, hop, planning.egress.space())
+    } else {
+        let Some(control) = &mut planning.gate.control else { return 0 };
+        let ids = consumer.header_ids();
+        let len = len.clamp(1, MAX_PROBATOR);
+        write_probator(&mut control.probator, ids, hop, len, planning.egress.space())
+    };
+    planning.egress.push(origin, None, written, Purpose::Probe, seq)
+}
+
+fn write_probator(
+    probator: &mut Probator,
+    ids: &ExtensionIds,
+    hop: HopValues,
+    len: usize,
+    space: &mut [u8],
+) -> Option<Written> {
+    let (index, timestamp) = probator.advance();
+    let fields = RtpFields {
+        marker: false,
+        has_padding: false,
+        payload_type: Probator::PAYLOAD_TYPE,
+        sequence_number: index as u16,
+        timestamp,
+        ssrc: Probator::SSRC,
+    };
+    let mid = ids.mid.map(|id| (id, Probator::MID.as_bytes()));
+    let written = write_filler(space, &fields, ids, mid, hop, len).ok()?;
+    Some(Written { index, ..written })
+}

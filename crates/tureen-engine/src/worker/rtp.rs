@@ -1,0 +1,240 @@
+//! RTP that comes in: opened, held to the limit, handed to its Producer.
+
+use std::time::Instant;
+
+use crate::api::{MediaTraceData, MediaTraceEvent, ProducerEvent};
+use crate::keys::{ProducerKey, TransportKey};
+use crate::producer::stream::Taken;
+use crate::producer::{FoundBy, Handled};
+use crate::transport::link::Link;
+use crate::transport::protection::Opener;
+use crate::transport::rtp_listener::Found;
+use crate::worker::arena::Media;
+use crate::worker::control::observers;
+use crate::worker::drops::DropReason;
+use crate::worker::forward::{Forward, bandwidth, layers};
+use crate::worker::out::Out;
+use crate::worker::paths::{Paths, ice};
+use crate::worker::rtcp::feedback;
+use crate::worker::scores;
+use crate::worker::timer::Timer;
+use tureen_rtc::log;
+use tureen_rtc::srtp::SrtpError;
+use tureen_rtc::tuple::Tuple;
+use tureen_rtc::wire::rtp::RtpHeader;
+use tureen_rtc::wire::rtp::extensions::TransportSequenceNumber;
+use tureen_types::data_structures::TraceEventDirection;
+use tureen_types::rtp_parameters::MediaKind;
+
+pub(crate) fn handle_rtp(
+    media: &mut Media,
+    paths: &mut Paths,
+    forward: &mut Forward,
+    out: &mut Out,
+    now: Instant,
+    key: TransportKey,
+    tuple: &Tuple,
+    data: &mut [u8],
+) -> Result<(), DropReason> {
+    let transport = media.transports.get_mut(key).ok_or(DropReason::UnknownTuple)?;
+    let (header, len) = open_rtp(&mut transport.opener, data)?;
+    if let Link::WebRtc(link) = &mut transport.link
+        && link.ice.handle_traffic(now, tuple)
+    {
+        ice::drain_ice(media, paths, out, now, key);
+    }
+    take_rtp(media, forward, out, now, key, &header, &data[..len])
+}
+
+/// Finds the Producer of an opened packet and hands it over.
+pub(crate) fn take_rtp(
+    media: &mut Media,
+    forward: &mut Forward,
+    out: &mut Out,
+    now: Instant,
+    key: TransportKey,
+    header: &RtpHeader,
+    packet: &[u8],
+) -> Result<(), DropReason> {
+    let transport = media.transports.get_mut(key).ok_or(DropReason::UnknownTuple)?;
+    if transport.policer.is_some() {
+        police(media, now, key, header, packet)?;
+    }
+    let transport = media.transports.get_mut(key).ok_or(DropReason::UnknownTuple)?;
+    let mut is_reported = false;
+    if let Some(twcc) = &mut transport.twcc
+        && let Some(seq) =
+            header.read::<TransportSequenceNumber>(packet, transport.recv_ids.transport_wide_cc)
+    {
+        is_reported = true;
+        twcc.handle_packet(now, seq.0);
+        if let Some(at) = twcc.poll_timeout() {
+            out.timers.arm(Timer::TransportCc(key), at);
+        }
+    }
+    let (producer_key, found_by) = match transport.listener.find(header, packet, &transport.recv_ids) {
+        Found::Known(key) => (key, FoundBy::Ssrc),
+        Found::Named(key) => (key, FoundBy::Name),
+        // Alone on a port: its sender has restarted. Not by a path that may be a stranger's.
+        Found::Unnamed if transport.producers.len() == 1 && transport.link.is_proven_plain() => {
+            (transport.producers[0], FoundBy::Elimination)
+        }
+        Found::Unnamed | Found::Unknown => return Err(DropReason::NoProducer),
+    };
+    if !is_reported && transport.receive_side.is_some() {
+        bandwidth::estimate_incoming(media, out, now, key, producer_key, header, packet);
+    }
+    produce_rtp(media, forward, out, now, producer_key, found_by, header, packet)
+}
+
+/// Refuses a packet of a remote side that ignores its limit. Feedback tells that it was lost.
+#[cold]
+fn police(
+    media: &mut Media,
+    now: Instant,
+    key: TransportKey,
+    header: &RtpHeader,
+    packet: &[u8],
+) -> Result<(), DropReason> {
+    let transport = media.transports.get_mut(key).ok_or(DropReason::UnknownTuple)?;
+    let Some(policer) = &mut transport.policer else { return Ok(()) };
+    let producer = transport.listener.by_ssrc(header.ssrc).and_then(|key| media.producers.get(key));
+    let kind = producer.map_or(MediaKind::Video, |producer| producer.kind);
+    if policer.admits(now, kind, packet.len()) {
+        return Ok(());
+    }
+    if let Some(bytes) = policer.take_report(now) {
+        tracing::warn!(
+            target: log::RTP,
+            transport = %transport.id, max_incoming_bitrate = transport.bitrates.max_incoming.as_bps(), bytes,
+            "a remote side sends far more than it was told to: packets are dropped"
+        );
+    }
+    Err(DropReason::IncomingBitrate)
+}
+
+/// Hands a packet to its Producer.
+pub(crate) fn produce_rtp(
+    media: &mut Media,
+    forward: &mut Forward,
+    out: &mut Out,
+    now: Instant,
+    producer_key: ProducerKey,
+    found_by: FoundBy,
+    header: &RtpHeader,
+    packet: &[u8],
+) -> Result<(), DropReason> {
+    let producer = media.producers.get_mut(producer_key).ok_or(DropReason::NoProducer)?;
+    let transport = media.transports.get_mut(producer.transport).ok_or(DropReason::UnknownTuple)?;
+    let streams_before = producer.streams.len();
+    let handled = producer.handle_rtp(now, found_by, header, packet, &mut transport.clocks);
+    let traffic = &mut transport.traffic;
+    if handled.retransmission { &mut traffic.rtx_received } else { &mut traffic.rtp_received }.add(
+        now,
+        1,
+        packet.len(),
+    );
+    if found_by != FoundBy::Ssrc {
+        if handled.stream.is_none() {
+            return Err(DropReason::UnexpectedSsrc);
+        }
+        transport.listener.learn(header.ssrc, producer_key);
+    }
+    if let Some(before) = handled.replaced {
+        transport.listener.forget(before, producer_key);
+    }
+
+    let begun =
+        producer.streams.len() > streams_before || (handled.replaced.is_some() && !handled.retransmission);
+    if begun && !producer.paused && producer.kind == MediaKind::Video {
+        // What came before the first packet we saw may be the key frame that decoders need.
+        if !handled.taken.is_key_frame() && !producer.consumers.is_empty() {
+            producer.key_frame_requests.force(now, header.ssrc);
+        }
+    }
+    let feedback_due = producer.has_feedback(handled.stream);
+    let Taken::Stored { key_frame, layers_changed, .. } = handled.taken else {
+        if feedback_due {
+            feedback::poll_producer_feedback(media, out, now, producer_key);
+        }
+        if begun {
+            scores::on_score_changed(media, out, now, producer_key);
+        }
+        return Err(DropReason::Discarded);
+    };
+    let layers_changed = layers_changed && producer.has_layers();
+    let trace = producer.trace;
+    let observed = !producer.observers.is_empty() && !producer.paused;
+    if !std::mem::replace(&mut producer.queued, true) {
+        forward.dirty_producers.push(producer_key);
+    }
+    if handled.undeclared {
+        if feedback_due {
+            feedback::poll_producer_feedback(media, out, now, producer_key);
+        }
+        return Err(DropReason::UndeclaredPayloadType);
+    }
+    if feedback_due {
+        feedback::poll_producer_feedback(media, out, now, producer_key);
+    }
+    if layers_changed {
+        layers::watch_layers(out, now, producer_key);
+    }
+    if begun {
+        scores::on_score_changed(media, out, now, producer_key);
+    } else if layers_changed {
+        layers::on_activity_changed(media, out, now, producer_key);
+    }
+    if observed {
+        observers::observe_packet(media, now, producer_key, header, packet);
+    }
+    if let Some(orientation) = handled.orientation {
+        out.notify_producer(media, producer_key, ProducerEvent::VideoOrientation(orientation));
+    }
+    if trace.rtp || (trace.key_frame && key_frame) {
+        trace_rtp(media, out, now, producer_key, header, packet, &handled);
+    }
+    Ok(())
+}
+
+fn trace_rtp(
+    media: &mut Media,
+    out: &mut Out,
+    now: Instant,
+    key: ProducerKey,
+    header: &RtpHeader,
+    packet: &[u8],
+    handled: &Handled,
+) {
+    let Some(producer) = media.producers.get(key) else { return };
+    let info = producer.packet_trace(header, packet, handled);
+    let key_frame = info.is_key_frame;
+    let trace = producer.trace;
+    let timestamp_ms = out.clock.unix_ms(now);
+    let event = |data| MediaTraceEvent { timestamp_ms, direction: TraceEventDirection::In, data };
+    if trace.key_frame && key_frame {
+        out.notify_producer(media, key, ProducerEvent::Trace(event(MediaTraceData::KeyFrame(info.clone()))));
+    }
+    if trace.rtp {
+        out.notify_producer(media, key, ProducerEvent::Trace(event(MediaTraceData::Rtp(info))));
+    }
+}
+
+/// Opens an RTP packet in place: its header, and its length without what protection added.
+pub(crate) fn open_rtp(
+    opener: &mut Option<Opener>,
+    data: &mut [u8],
+) -> Result<(RtpHeader, usize), DropReason> {
+    let header = RtpHeader::parse(data).map_err(|_| DropReason::MalformedRtp)?;
+    let opener = opener.as_mut().ok_or(DropReason::NoKeys)?;
+    let len =
+        opener.open_rtp(data, header.ssrc, header.sequence_number, header.len()).map_err(drop_reason)?;
+    Ok((header, len))
+}
+
+pub(crate) fn drop_reason(error: SrtpError) -> DropReason {
+    match error {
+        SrtpError::Replayed | SrtpError::TooOld => DropReason::Replayed,
+        _ => DropReason::Unauthentic,
+    }
+}
