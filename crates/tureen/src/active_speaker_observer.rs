@@ -8,7 +8,7 @@ use tureen_engine::api::{ActiveSpeakerOptions, CreateActiveSpeakerObserver, Requ
 
 use crate::data_structures::AppData;
 use crate::driver::Sink;
-use crate::lifetime::close_with_parent;
+use crate::object::close_with_parent;
 use crate::producer::Producer;
 use crate::router::Router;
 use crate::rtp_observer::{ObserverBase, RtpObserverId, impl_rtp_observer};
@@ -80,7 +80,7 @@ impl ActiveSpeakerObserver {
         router.worker().channel().request(Request::CreateActiveSpeakerObserver(create)).await?;
         let base = ObserverBase::new(id, app_data, router);
         let inner = Arc::new(Inner { handlers: Handlers::default(), base });
-        close_with_parent(&inner, |inner| &inner.base, |close| inner.base.router.on_close(close));
+        close_with_parent(&inner, |inner| inner.base.object());
         Ok(Self { inner })
     }
 
@@ -98,7 +98,7 @@ impl_rtp_observer!(ActiveSpeakerObserver, WeakActiveSpeakerObserver);
 impl Sink<RtpObserverEvent> for Inner {
     fn on_event(&self, event: RtpObserverEvent) {
         let RtpObserverEvent::DominantSpeaker(id) = event else { return };
-        if let Some(producer) = self.base.router.producer(&id.into()) {
+        if let Some(producer) = self.base.router().producer(&id.into()) {
             let speaker = ActiveSpeakerObserverDominantSpeaker { producer };
             self.handlers.dominant_speaker.call_simple(&speaker);
         }

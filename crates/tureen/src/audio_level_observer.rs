@@ -10,7 +10,7 @@ use tureen_engine::observers::audio_level::AudioLevelOptions;
 
 use crate::data_structures::AppData;
 use crate::driver::Sink;
-use crate::lifetime::close_with_parent;
+use crate::object::close_with_parent;
 use crate::producer::Producer;
 use crate::router::Router;
 use crate::rtp_observer::{ObserverBase, RtpObserverId, impl_rtp_observer};
@@ -84,7 +84,7 @@ impl AudioLevelObserver {
         router.worker().channel().request(Request::CreateAudioLevelObserver(create)).await?;
         let base = ObserverBase::new(id, app_data, router);
         let inner = Arc::new(Inner { handlers: Handlers::default(), base });
-        close_with_parent(&inner, |inner| &inner.base, |close| inner.base.router.on_close(close));
+        close_with_parent(&inner, |inner| inner.base.object());
         Ok(Self { inner })
     }
 
@@ -109,7 +109,7 @@ impl Sink<RtpObserverEvent> for Inner {
         match event {
             RtpObserverEvent::Volumes(volumes) => {
                 let of = |(id, volume): (ProducerId, i8)| {
-                    let producer = self.base.router.producer(&id.into())?;
+                    let producer = self.base.router().producer(&id.into())?;
                     Some(AudioLevelObserverVolume { producer, volume })
                 };
                 let volumes: Vec<_> = volumes.into_iter().filter_map(of).collect();

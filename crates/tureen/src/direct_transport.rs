@@ -9,7 +9,7 @@ use tureen_engine::api::{CreateDirectTransport, Injection, LinkDump, LinkStats, 
 use crate::consumer::ConsumerId;
 use crate::data_structures::AppData;
 use crate::driver::Sink;
-use crate::lifetime::{WorkerObject, close_with_parent};
+use crate::object::close_with_parent;
 use crate::router::Router;
 use crate::transport::{Kind, TransportBase, TransportId, impl_transport, transport_dump, transport_stat};
 use crate::worker::{NotificationError, RequestError};
@@ -81,7 +81,7 @@ impl DirectTransport {
         let made = TransportBase::create(&router, request).await?;
         let base = TransportBase::new(&made, router, Kind::Direct, false, app_data);
         let inner = Arc::new(Inner { rtcp: Bag::default(), base });
-        close_with_parent(&inner, |inner| &inner.base, |close| inner.base.router.on_close(close));
+        close_with_parent(&inner, |inner| inner.base.object());
         Ok(Self { inner })
     }
 
@@ -90,8 +90,8 @@ impl DirectTransport {
     /// # Errors
     /// The worker is closed, or has too much to do to take it.
     pub fn send_rtcp(&self, rtcp_packet: Vec<u8>) -> Result<(), NotificationError> {
-        let injection = Injection::Rtcp(self.inner.base.id.into(), rtcp_packet);
-        self.inner.base.channel().inject(injection).map_err(Into::into)
+        let injection = Injection::Rtcp(self.inner.base.id().into(), rtcp_packet);
+        self.inner.base.object().channel().inject(injection).map_err(Into::into)
     }
 
     /// Called with each RTCP packet of the router.

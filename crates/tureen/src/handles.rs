@@ -1,4 +1,6 @@
-//! What the handles of objects of every kind have in common.
+//! The parts of handles that are alike for several kinds of objects.
+
+use std::fmt;
 
 /// Defines the weak form of a handle and the ways to it: `upgrade`, `downgrade`, and for handles of objects with events
 /// `sink`. The handle has a `fn of(Arc<Inner>) -> Self` and a `fn inner(&self) -> &Arc<Inner>`.
@@ -25,14 +27,14 @@ macro_rules! weak_handle {
         }
 
         impl $handle {
-            /// A handle that does not keep it open.
+            /// A handle that does not keep the object open.
             #[must_use]
             pub fn downgrade(&self) -> $weak {
                 $weak { inner: std::sync::Arc::downgrade(self.inner()) }
             }
 
             $(
-                /// What takes its events.
+                /// The receiver of the object's events.
                 pub(crate) fn sink(&self) -> std::sync::Weak<dyn $crate::driver::Sink<$event>> {
                     let weak: std::sync::Weak<Inner> = std::sync::Arc::downgrade(self.inner());
                     weak
@@ -42,7 +44,7 @@ macro_rules! weak_handle {
     };
 }
 
-/// Implements what a handle of one kind needs of [`weak_handle`].
+/// Implements `of` and `inner` for a handle that is a struct.
 macro_rules! handle_of_inner {
     ($handle:ident) => {
         impl $handle {
@@ -57,8 +59,8 @@ macro_rules! handle_of_inner {
     };
 }
 
-/// Implements the same for a handle that is an enum of one for transports to the network and one for DirectTransports,
-/// with the conversions between the three. `Inner` has an `is_direct` and a `fmt_as`.
+/// Implements `of` and `inner` for a handle that is an enum of one handle for transports to the network and one for
+/// DirectTransports, and the conversions between the three. `Inner` has an `is_direct` and a `fmt_as`.
 macro_rules! handle_by_transport {
     ($handle:ident: $regular:ident, $direct:ident) => {
         impl $handle {
@@ -113,4 +115,90 @@ macro_rules! handle_by_transport {
     };
 }
 
-pub(crate) use {handle_by_transport, handle_of_inner, weak_handle};
+/// Implements the methods that the handles of producers and consumers, of media and of data, have alike. `Inner` has an
+/// `object`.
+macro_rules! impl_on_transport {
+    ($handle:ident: $id:ident, $noun:literal) => {
+        impl $handle {
+            #[doc = concat!("Identifier of the ", $noun, ".")]
+            #[must_use]
+            pub fn id(&self) -> $id {
+                self.inner().object.id()
+            }
+
+            #[doc = concat!("Transport of the ", $noun, ".")]
+            pub fn transport(&self) -> &std::sync::Arc<dyn $crate::transport::Transport> {
+                self.inner().object.parent()
+            }
+
+            /// Custom application data.
+            #[must_use]
+            pub fn app_data(&self) -> &$crate::data_structures::AppData {
+                self.inner().object.app_data()
+            }
+
+            #[doc = concat!("True if the ", $noun, " is closed.")]
+            #[must_use]
+            pub fn closed(&self) -> bool {
+                self.inner().object.closed()
+            }
+
+            #[doc = concat!("Closes the ", $noun, " even if other handles of it are left.")]
+            ///
+            /// The request is sent at once; the future completes when the worker has served it. Dropping the future does
+            /// not cancel the request. Not in the mediasoup crate, where an object is closed with its last handle.
+            pub fn close(&self) -> impl Future<Output = ()> + Send + use<> {
+                self.inner().object.close_and_wait()
+            }
+
+            #[doc = concat!("Calls `callback` when the transport is closed for any reason, and the ", $noun, " with it.")]
+            pub fn on_transport_close<F: FnOnce() + Send + 'static>(
+                &self,
+                callback: F,
+            ) -> event_listener_primitives::HandlerId {
+                self.inner().object.on_parent_close(Box::new(callback))
+            }
+
+            #[doc = concat!("Calls `callback` when the ", $noun, " is closed for any reason; at once if it is closed already.")]
+            pub fn on_close<F: FnOnce() + Send + 'static>(
+                &self,
+                callback: F,
+            ) -> event_listener_primitives::HandlerId {
+                self.inner().object.on_close(Box::new(callback))
+            }
+        }
+    };
+}
+
+/// A handle with a function that takes it on drop, and so keeps its object open.
+pub(crate) struct NonClosing<Handle> {
+    handle: Handle,
+    on_drop: Option<Box<dyn FnOnce(Handle) + Send>>,
+}
+
+impl<Handle: Clone> NonClosing<Handle> {
+    pub(crate) fn new(handle: Handle, on_drop: impl FnOnce(Handle) + Send + 'static) -> Self {
+        Self { handle, on_drop: Some(Box::new(on_drop)) }
+    }
+
+    /// The ordinary handle. Nothing is done on drop any more.
+    pub(crate) fn release(&mut self) -> Handle {
+        self.on_drop = None;
+        self.handle.clone()
+    }
+
+    /// To be called on drop of the owner.
+    pub(crate) fn on_drop(&mut self) {
+        if let Some(on_drop) = self.on_drop.take() {
+            on_drop(self.handle.clone());
+        }
+    }
+}
+
+impl<Handle: fmt::Debug> fmt::Debug for NonClosing<Handle> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.handle.fmt(f)
+    }
+}
+
+pub(crate) use {handle_by_transport, handle_of_inner, impl_on_transport, weak_handle};

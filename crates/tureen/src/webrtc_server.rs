@@ -12,8 +12,8 @@ use tureen_engine::api::{self, Request, Response};
 
 use crate::data_structures::AppData;
 use crate::ids::uuid_id;
-use crate::lifetime::{Lifetime, WorkerObject, close_with_parent};
 use crate::listen_infos::listen_infos;
+use crate::object::{Object, ObjectId, close_with_parent};
 use crate::transport::TransportId;
 use crate::webrtc_transport::WebRtcTransport;
 use crate::worker::{RequestError, Worker};
@@ -22,6 +22,14 @@ uuid_id!(
     /// [`WebRtcServer`] identifier.
     WebRtcServerId <=> api::WebRtcServerId
 );
+
+impl ObjectId for WebRtcServerId {
+    type Parent = Worker;
+
+    fn close_request(self) -> Request {
+        Request::CloseWebRtcServer(self.into())
+    }
+}
 
 listen_infos! {
     /// What a WebRtcServer listens on: at least one [`ListenInfo`](crate::data_structures::ListenInfo).
@@ -121,11 +129,8 @@ pub struct WebRtcServer {
 }
 
 struct Inner {
-    id: WebRtcServerId,
+    object: Object<WebRtcServerId>,
     handlers: Handlers,
-    app_data: AppData,
-    lifetime: Lifetime,
-    worker: Worker,
 }
 
 #[derive(Default)]
@@ -136,38 +141,33 @@ struct Handlers {
 
 impl WebRtcServer {
     pub(crate) fn new(id: WebRtcServerId, app_data: AppData, worker: Worker) -> Self {
-        let inner = Arc::new(Inner {
-            id,
-            handlers: Handlers::default(),
-            app_data,
-            lifetime: Lifetime::default(),
-            worker,
-        });
-        close_with_parent(&inner, |inner| inner, |close| inner.worker.on_close(close));
+        let inner =
+            Arc::new(Inner { object: Object::new(id, app_data, worker), handlers: Handlers::default() });
+        close_with_parent(&inner, |inner| &inner.object);
         Self { inner }
     }
 
     /// WebRTC server id.
     #[must_use]
     pub fn id(&self) -> WebRtcServerId {
-        self.inner.id
+        self.inner.object.id()
     }
 
     /// Its worker.
     pub fn worker(&self) -> &Worker {
-        &self.inner.worker
+        self.inner.object.parent()
     }
 
     /// Custom application data.
     #[must_use]
     pub fn app_data(&self) -> &AppData {
-        &self.inner.app_data
+        self.inner.object.app_data()
     }
 
     /// Whether the WebRTC server is closed.
     #[must_use]
     pub fn closed(&self) -> bool {
-        self.inner.lifetime.closed()
+        self.inner.object.closed()
     }
 
     /// Describes the WebRTC server.
@@ -176,7 +176,7 @@ impl WebRtcServer {
     /// See [`RequestError`].
     #[doc(hidden)]
     pub async fn dump(&self) -> Result<WebRtcServerDump, RequestError> {
-        match self.inner.worker.channel().request(Request::DumpWebRtcServer(self.id().into())).await? {
+        match self.inner.object.request(Request::DumpWebRtcServer(self.id().into())).await? {
             Response::WebRtcServerDump(dump) => Ok(dump.into()),
             other => Err(RequestError::unexpected(&other)),
         }
@@ -184,7 +184,7 @@ impl WebRtcServer {
 
     /// Called when its worker is closed for whatever reason, and the WebRTC server with it.
     pub fn on_worker_close<F: FnOnce() + Send + 'static>(&self, callback: F) -> HandlerId {
-        self.inner.lifetime.on_parent_close(Box::new(callback))
+        self.inner.object.on_parent_close(Box::new(callback))
     }
 
     /// Called with each new [`WebRtcTransport`] on this WebRTC server.
@@ -199,7 +199,7 @@ impl WebRtcServer {
 
     /// Called when the WebRTC server is closed for whatever reason; at once if it is closed already.
     pub fn on_close<F: FnOnce() + Send + 'static>(&self, callback: F) -> HandlerId {
-        self.inner.lifetime.on_close(Box::new(callback))
+        self.inner.object.on_close(Box::new(callback))
     }
 
     pub(crate) fn announce(&self, webrtc_transport: &WebRtcTransport) {
@@ -209,36 +209,16 @@ impl WebRtcServer {
     /// Closes it while there are handles. Only with the feature `test-util`; not in the mediasoup crate.
     #[cfg(any(test, feature = "test-util"))]
     pub fn close(&self) {
-        self.inner.close(true);
-    }
-}
-
-impl WorkerObject for Inner {
-    fn lifetime(&self) -> &Lifetime {
-        &self.lifetime
-    }
-
-    fn worker(&self) -> &Worker {
-        &self.worker
-    }
-
-    fn close_request(&self) -> Request {
-        Request::CloseWebRtcServer(self.id.into())
-    }
-}
-
-impl Drop for Inner {
-    fn drop(&mut self) {
-        self.close(true);
+        self.inner.object.close();
     }
 }
 
 impl fmt::Debug for WebRtcServer {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("WebRtcServer")
-            .field("id", &self.inner.id)
-            .field("worker", &self.inner.worker)
-            .field("closed", &self.inner.lifetime)
+            .field("id", &self.id())
+            .field("worker", self.worker())
+            .field("closed", &self.closed())
             .finish()
     }
 }

@@ -1,75 +1,47 @@
 //! Audio or video of a producer that a router sends on a transport.
 
+mod events;
+mod options;
 mod stats;
 mod trace;
 
 use std::fmt;
 use std::sync::Arc;
 
-use event_listener_primitives::{Bag, BagOnce, HandlerId};
 use parking_lot::Mutex;
 use tureen_engine::api::{self, ConsumerEvent, Request, Response};
 
+use self::events::Handlers;
+pub use self::options::ConsumerOptions;
 pub use self::stats::{
     ConsumerDump, ConsumerLayers, ConsumerRtpStreamStat, ConsumerScore, ConsumerStat, ConsumerType, RtpStream,
 };
 pub use self::trace::{ConsumerTraceEventData, ConsumerTraceEventType};
 use crate::data_structures::AppData;
-use crate::driver::Sink;
-use crate::handles::{handle_of_inner, weak_handle};
+use crate::handles::{handle_of_inner, impl_on_transport, weak_handle};
 use crate::ids::uuid_id;
-use crate::lifetime::{Lifetime, OnClose, WorkerObject, close_with_parent};
+use crate::object::{Object, ObjectId, close_with_parent};
 use crate::producer::ProducerId;
-use crate::rtp_parameters::{MediaKind, RtpCapabilities, RtpParameters};
+use crate::rtp_parameters::{MediaKind, RtpParameters};
 #[doc(hidden)]
 pub use crate::rtp_stream::{RtpRtxParameters, RtpStreamParams, RtxStreamParams};
 use crate::transport::Transport;
-use crate::worker::{RequestError, Worker};
+use crate::worker::RequestError;
 
 uuid_id!(
     /// [`Consumer`] identifier.
     ConsumerId <=> api::ConsumerId
 );
 
-/// [`Consumer`] options.
-#[derive(Debug, Clone)]
-#[non_exhaustive]
-pub struct ConsumerOptions {
-    /// The producer to read, of the same router.
-    pub producer_id: ProducerId,
-    /// What the endpoint can receive.
-    pub rtp_capabilities: RtpCapabilities,
-    /// Start without sending, which is recommended; see [`Transport::consume`]. Default false.
-    pub paused: bool,
-    /// MID to send with. By default a number that counts up in the transport.
-    pub mid: Option<String>,
-    /// Layers wanted at the start, of a producer that has some. By default the highest ones.
-    pub preferred_layers: Option<ConsumerLayers>,
-    /// Send lost packets again, if the endpoint can ask for them. By default for video only.
-    pub enable_rtx: Option<bool>,
-    /// Leave out the packets of discontinuous transmission (Opus DTX). Default false.
-    pub ignore_dtx: bool,
-    /// Send all streams of the producer as they are. Default false.
-    pub pipe: bool,
-    /// Custom application data.
-    pub app_data: AppData,
-}
+impl ObjectId for ConsumerId {
+    type Parent = Arc<dyn Transport>;
 
-impl ConsumerOptions {
-    /// Options for reading the given producer.
-    #[must_use]
-    pub fn new(producer_id: ProducerId, rtp_capabilities: RtpCapabilities) -> Self {
-        Self {
-            producer_id,
-            rtp_capabilities,
-            paused: false,
-            mid: None,
-            preferred_layers: None,
-            enable_rtx: None,
-            ignore_dtx: false,
-            pipe: false,
-            app_data: AppData::default(),
-        }
+    fn close_request(self) -> Request {
+        Request::CloseConsumer(self.into())
+    }
+
+    fn withdraw(self, transport: &Arc<dyn Transport>) {
+        transport.router().worker().dispatcher().forget(api::ConsumerId::from(self));
     }
 }
 
@@ -80,8 +52,8 @@ pub struct Consumer {
     inner: Arc<Inner>,
 }
 
-/// A consumer as the worker made it.
-pub(crate) struct New {
+/// The arguments of [`Consumer::new`], as the worker has accepted them.
+pub(crate) struct NewConsumer {
     pub(crate) id: ConsumerId,
     pub(crate) producer_id: ProducerId,
     pub(crate) kind: MediaKind,
@@ -93,19 +65,16 @@ pub(crate) struct New {
 }
 
 struct Inner {
-    id: ConsumerId,
+    object: Object<ConsumerId>,
     producer_id: ProducerId,
     kind: MediaKind,
     r#type: ConsumerType,
     rtp_parameters: RtpParameters,
     state: Mutex<State>,
     handlers: Handlers,
-    app_data: AppData,
-    lifetime: Lifetime,
-    transport: Arc<dyn Transport>,
 }
 
-/// What changes.
+/// The part that requests and events change.
 #[derive(Debug)]
 struct State {
     paused: bool,
@@ -116,22 +85,8 @@ struct State {
     current_layers: Option<ConsumerLayers>,
 }
 
-#[derive(Default)]
-#[expect(clippy::type_complexity)]
-struct Handlers {
-    pause: Bag<Arc<dyn Fn() + Send + Sync>>,
-    resume: Bag<Arc<dyn Fn() + Send + Sync>>,
-    producer_pause: Bag<Arc<dyn Fn() + Send + Sync>>,
-    producer_resume: Bag<Arc<dyn Fn() + Send + Sync>>,
-    score: Bag<Arc<dyn Fn(&ConsumerScore) + Send + Sync>, ConsumerScore>,
-    layers_change: Bag<Arc<dyn Fn(&Option<ConsumerLayers>) + Send + Sync>, Option<ConsumerLayers>>,
-    trace: Bag<Arc<dyn Fn(&ConsumerTraceEventData) + Send + Sync>, ConsumerTraceEventData>,
-    rtp: Bag<Arc<dyn Fn(&[u8]) + Send + Sync>>,
-    producer_close: BagOnce<OnClose>,
-}
-
 impl Consumer {
-    pub(crate) fn new(new: New) -> Self {
+    pub(crate) fn new(new: NewConsumer) -> Self {
         let state = State {
             paused: new.consumed.paused,
             producer_paused: new.consumed.producer_paused,
@@ -141,36 +96,22 @@ impl Consumer {
             current_layers: None,
         };
         let inner = Arc::new(Inner {
-            id: new.id,
+            object: Object::new(new.id, new.app_data, new.transport),
             producer_id: new.producer_id,
             kind: new.kind,
             r#type: new.r#type,
             rtp_parameters: new.rtp_parameters,
             state: Mutex::new(state),
             handlers: Handlers::default(),
-            app_data: new.app_data,
-            lifetime: Lifetime::default(),
-            transport: new.transport,
         });
-        close_with_parent(&inner, |inner| inner, |close| inner.transport.on_close(close));
+        close_with_parent(&inner, |inner| &inner.object);
         Self { inner }
     }
 
-    /// Consumer id.
-    #[must_use]
-    pub fn id(&self) -> ConsumerId {
-        self.inner.id
-    }
-
-    /// The producer that it reads.
+    /// Identifier of the producer that the consumer reads.
     #[must_use]
     pub fn producer_id(&self) -> ProducerId {
         self.inner.producer_id
-    }
-
-    /// The transport that it sends on.
-    pub fn transport(&self) -> &Arc<dyn Transport> {
-        &self.inner.transport
     }
 
     /// Audio or video.
@@ -179,72 +120,52 @@ impl Consumer {
         self.inner.kind
     }
 
-    /// What is sent, for the endpoint to know.
+    /// RTP parameters of the streams that are sent. The endpoint needs them to receive.
     #[must_use]
     pub fn rtp_parameters(&self) -> &RtpParameters {
         &self.inner.rtp_parameters
     }
 
-    /// How it reads its producer.
+    /// Streams and layers of the producer that the consumer sends.
     #[must_use]
     pub fn r#type(&self) -> ConsumerType {
         self.inner.r#type
     }
 
-    /// Whether it is paused itself, whatever its producer is.
+    /// True if the consumer is paused, whether its producer is or not.
     #[must_use]
     pub fn paused(&self) -> bool {
         self.inner.state.lock().paused
     }
 
-    /// Whether its producer is paused.
+    /// True if the producer is paused.
     #[must_use]
     pub fn producer_paused(&self) -> bool {
         self.inner.state.lock().producer_paused
     }
 
-    /// Its priority; see [`Consumer::set_priority`].
+    /// Priority, 1 to 255; see [`Consumer::set_priority`].
     #[must_use]
     pub fn priority(&self) -> u8 {
         self.inner.state.lock().priority
     }
 
-    /// How well it reaches the endpoint, and its producer the router.
+    /// Scores of the consumer and of its producer.
     #[must_use]
     pub fn score(&self) -> ConsumerScore {
         self.inner.state.lock().score.clone()
     }
 
-    /// Layers wanted; see [`Consumer::set_preferred_layers`]. `None` where there are no layers.
+    /// Preferred layers; see [`Consumer::set_preferred_layers`]. `None` for a producer without layers.
     #[must_use]
     pub fn preferred_layers(&self) -> Option<ConsumerLayers> {
         self.inner.state.lock().preferred_layers
     }
 
-    /// Layers sent. `None` where there are no layers, or nothing is sent.
+    /// Layers that are sent now. `None` for a producer without layers, and while nothing is sent.
     #[must_use]
     pub fn current_layers(&self) -> Option<ConsumerLayers> {
         self.inner.state.lock().current_layers
-    }
-
-    /// Custom application data.
-    #[must_use]
-    pub fn app_data(&self) -> &AppData {
-        &self.inner.app_data
-    }
-
-    /// Whether it is closed.
-    #[must_use]
-    pub fn closed(&self) -> bool {
-        self.inner.lifetime.closed()
-    }
-
-    /// Closes the consumer, whoever else has handles of it. Handles that are left are of a closed object.
-    ///
-    /// The worker is told at once. The future is done when it has closed it: what belonged to it may be used again.
-    /// Dropping the future takes nothing back. Not in the mediasoup crate, where a consumer is closed with its last handle.
-    pub fn close(&self) -> impl Future<Output = ()> + Send + use<> {
-        self.inner.close_and_wait()
     }
 
     /// Describes the consumer.
@@ -259,7 +180,7 @@ impl Consumer {
         }
     }
 
-    /// Statistics: of its own stream, then of the producer's stream that it reads.
+    /// Statistics of the consumer's own stream, then of the producer's stream that it reads.
     ///
     /// # Errors
     /// See [`RequestError`].
@@ -278,23 +199,24 @@ impl Consumer {
     /// See [`RequestError`].
     pub async fn pause(&self) -> Result<(), RequestError> {
         self.request(Request::PauseConsumer(self.id().into())).await?;
-        let effect = self.inner.change_pause(|state| state.paused = true);
-        self.inner.call_pause(effect);
+        let change = self.inner.change_pause(|state| state.paused = true);
+        self.inner.call_pause(change);
         Ok(())
     }
 
-    /// Sends again; video from the next key frame on, which the producer is asked for.
+    /// Resumes sending. Video starts with the next key frame, which is requested from the producing endpoint.
     ///
     /// # Errors
     /// See [`RequestError`].
     pub async fn resume(&self) -> Result<(), RequestError> {
         self.request(Request::ResumeConsumer(self.id().into())).await?;
-        let effect = self.inner.change_pause(|state| state.paused = false);
-        self.inner.call_pause(effect);
+        let change = self.inner.change_pause(|state| state.paused = false);
+        self.inner.call_pause(change);
         Ok(())
     }
 
-    /// Chooses the layers that are sent if the bandwidth suffices. Of use for simulcast and SVC only.
+    /// Sets the highest layers to send; fewer are sent if the bandwidth does not suffice. Has an effect on simulcast and
+    /// SVC only.
     ///
     /// # Errors
     /// See [`RequestError`].
@@ -309,7 +231,8 @@ impl Consumer {
         }
     }
 
-    /// Chooses its weight where the bandwidth of its transport is short: 1 (lowest, at first) to 255.
+    /// Sets the weight of the consumer when bandwidth is allocated among the consumers of its transport: 1 (lowest, the
+    /// default) to 255.
     ///
     /// # Errors
     /// The priority is 0; see also [`RequestError`].
@@ -323,7 +246,7 @@ impl Consumer {
         }
     }
 
-    /// Sets its priority to 1, as it is at first.
+    /// Sets the priority to 1, the default.
     ///
     /// # Errors
     /// See [`RequestError`].
@@ -331,10 +254,11 @@ impl Consumer {
         self.set_priority(1).await
     }
 
-    /// Asks the producing endpoint for a key frame. Of use for video only.
+    /// Requests a key frame from the producing endpoint. Has an effect on video only.
     ///
-    /// A consumer that was made paused and is resumed within half a second after the key frame has come begins with it, so
-    /// that its first picture need not wait for the sender's encoder. (mediasoup does nothing for paused consumers.)
+    /// A consumer that was created paused and is resumed within half a second after the key frame arrived starts with that
+    /// key frame, so that the first picture need not wait for the sender's encoder. (mediasoup ignores the call for a
+    /// paused consumer.)
     ///
     /// # Errors
     /// See [`RequestError`].
@@ -342,7 +266,7 @@ impl Consumer {
         self.request(Request::RequestKeyFrame(self.id().into())).await.map(|_| ())
     }
 
-    /// Chooses its trace events. None of them at first.
+    /// Selects the trace events of the consumer, at first none.
     ///
     /// # Errors
     /// See [`RequestError`].
@@ -351,72 +275,14 @@ impl Consumer {
         self.request(Request::EnableConsumerTrace(self.id().into(), trace)).await.map(|_| ())
     }
 
-    /// Called with each RTP packet of a consumer on a DirectTransport.
-    pub fn on_rtp<F: Fn(&[u8]) + Send + Sync + 'static>(&self, callback: F) -> HandlerId {
-        self.inner.handlers.rtp.add(Arc::new(callback))
-    }
-
-    /// Called when it or its producer is paused, and nothing is sent any more because of that.
-    pub fn on_pause<F: Fn() + Send + Sync + 'static>(&self, callback: F) -> HandlerId {
-        self.inner.handlers.pause.add(Arc::new(callback))
-    }
-
-    /// Called when it or its producer is resumed, and neither is paused any more.
-    pub fn on_resume<F: Fn() + Send + Sync + 'static>(&self, callback: F) -> HandlerId {
-        self.inner.handlers.resume.add(Arc::new(callback))
-    }
-
-    /// Called when its producer is paused.
-    pub fn on_producer_pause<F: Fn() + Send + Sync + 'static>(&self, callback: F) -> HandlerId {
-        self.inner.handlers.producer_pause.add(Arc::new(callback))
-    }
-
-    /// Called when its producer is resumed.
-    pub fn on_producer_resume<F: Fn() + Send + Sync + 'static>(&self, callback: F) -> HandlerId {
-        self.inner.handlers.producer_resume.add(Arc::new(callback))
-    }
-
-    /// Called when its score or that of its producer changes.
-    pub fn on_score<F: Fn(&ConsumerScore) + Send + Sync + 'static>(&self, callback: F) -> HandlerId {
-        self.inner.handlers.score.add(Arc::new(callback))
-    }
-
-    /// Called when other layers are sent, or none: because it or its producer is paused, because the producer sends
-    /// nothing, or because the bandwidth does not suffice for the lowest ones.
-    pub fn on_layers_change<F: Fn(&Option<ConsumerLayers>) + Send + Sync + 'static>(
-        &self,
-        callback: F,
-    ) -> HandlerId {
-        self.inner.handlers.layers_change.add(Arc::new(callback))
-    }
-
-    /// Called with each trace event; see [`Consumer::enable_trace_event`].
-    pub fn on_trace<F: Fn(&ConsumerTraceEventData) + Send + Sync + 'static>(&self, callback: F) -> HandlerId {
-        self.inner.handlers.trace.add(Arc::new(callback))
-    }
-
-    /// Called when its producer is closed for whatever reason, and the consumer with it.
-    pub fn on_producer_close<F: FnOnce() + Send + 'static>(&self, callback: F) -> HandlerId {
-        self.inner.handlers.producer_close.add(Box::new(callback))
-    }
-
-    /// Called when its transport is closed for whatever reason, and the consumer with it.
-    pub fn on_transport_close<F: FnOnce() + Send + 'static>(&self, callback: F) -> HandlerId {
-        self.inner.lifetime.on_parent_close(Box::new(callback))
-    }
-
-    /// Called when it is closed for whatever reason; at once if it is closed already.
-    pub fn on_close<F: FnOnce() + Send + 'static>(&self, callback: F) -> HandlerId {
-        self.inner.lifetime.on_close(Box::new(callback))
-    }
-
     async fn request(&self, request: Request) -> Result<Response, RequestError> {
-        self.inner.channel().request(request).await
+        self.inner.object.request(request).await
     }
 }
 
 impl Inner {
-    /// Changes what pauses it. Returns whether it is paused now, if that makes a difference.
+    /// Applies `change`. Returns the new state if the consumer is now paused, or no longer paused, by itself or by its
+    /// producer.
     fn change_pause(&self, change: impl FnOnce(&mut State)) -> Option<bool> {
         let mut state = self.state.lock();
         let before = state.paused || state.producer_paused;
@@ -424,81 +290,10 @@ impl Inner {
         let after = state.paused || state.producer_paused;
         (before != after).then_some(after)
     }
-
-    /// Calls what is to be called when [`Self::change_pause`] made a difference.
-    fn call_pause(&self, effect: Option<bool>) {
-        match effect {
-            Some(true) => self.handlers.pause.call_simple(),
-            Some(false) => self.handlers.resume.call_simple(),
-            None => {}
-        }
-    }
-}
-
-impl WorkerObject for Inner {
-    fn lifetime(&self) -> &Lifetime {
-        &self.lifetime
-    }
-
-    fn worker(&self) -> &Worker {
-        self.transport.router().worker()
-    }
-
-    fn close_request(&self) -> Request {
-        Request::CloseConsumer(self.id.into())
-    }
-
-    fn withdraw(&self) {
-        self.transport.router().worker().dispatcher().forget(api::ConsumerId::from(self.id));
-    }
-}
-
-impl Drop for Inner {
-    fn drop(&mut self) {
-        self.close(true);
-    }
-}
-
-impl Sink<ConsumerEvent> for Inner {
-    fn on_event(&self, event: ConsumerEvent) {
-        match event {
-            ConsumerEvent::ProducerPause => {
-                let effect = self.change_pause(|state| state.producer_paused = true);
-                self.handlers.producer_pause.call_simple();
-                self.call_pause(effect);
-            }
-            ConsumerEvent::ProducerResume => {
-                let effect = self.change_pause(|state| state.producer_paused = false);
-                self.handlers.producer_resume.call_simple();
-                self.call_pause(effect);
-            }
-            ConsumerEvent::ProducerClose => {
-                if !self.lifetime.closed() {
-                    self.handlers.producer_close.call_simple();
-                    self.close(false);
-                }
-            }
-            ConsumerEvent::Score(score) => {
-                let score = ConsumerScore::from(score);
-                self.state.lock().score = score.clone();
-                self.handlers.score.call_simple(&score);
-            }
-            ConsumerEvent::LayersChange(layers) => {
-                let layers = layers.map(Into::into);
-                self.state.lock().current_layers = layers;
-                self.handlers.layers_change.call_simple(&layers);
-            }
-            ConsumerEvent::Rtp(packet) => self.handlers.rtp.call(|callback| callback(&packet)),
-            ConsumerEvent::Trace(event) => {
-                if let Some(event) = ConsumerTraceEventData::from_core(event) {
-                    self.handlers.trace.call_simple(&event);
-                }
-            }
-        }
-    }
 }
 
 handle_of_inner!(Consumer);
+impl_on_transport!(Consumer: ConsumerId, "consumer");
 
 weak_handle! {
     /// A handle of a [`Consumer`] that does not keep it open.
@@ -510,13 +305,13 @@ weak_handle! {
 impl fmt::Debug for Consumer {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Consumer")
-            .field("id", &self.inner.id)
+            .field("id", &self.id())
             .field("producer_id", &self.inner.producer_id)
             .field("kind", &self.inner.kind)
             .field("type", &self.inner.r#type)
             .field("state", &self.inner.state)
-            .field("transport", &self.inner.transport)
-            .field("closed", &self.inner.lifetime)
+            .field("transport", self.transport())
+            .field("closed", &self.closed())
             .finish_non_exhaustive()
     }
 }

@@ -1,41 +1,52 @@
 //! Messages of a data producer that a router sends on a transport: to an endpoint by SCTP, or to the application.
 
+mod events;
 mod options;
 mod stats;
 
-use std::borrow::Cow;
 use std::fmt;
 use std::sync::Arc;
 
-use event_listener_primitives::{Bag, BagOnce, HandlerId};
 use parking_lot::Mutex;
 use tureen_engine::api::{self, DataConsumerEvent, DataMessage, Request, Response};
 
+use self::events::Handlers;
 pub use self::options::DataConsumerOptions;
 pub use self::stats::{DataConsumerDump, DataConsumerStat, DataConsumerType};
 use crate::data_producer::DataProducerId;
 use crate::data_structures::{AppData, WebRtcMessage};
-use crate::driver::Sink;
-use crate::handles::{handle_by_transport, weak_handle};
+use crate::handles::{handle_by_transport, impl_on_transport, weak_handle};
 use crate::ids::uuid_id;
-use crate::lifetime::{Lifetime, OnClose, WorkerObject, close_with_parent};
+use crate::object::{Object, ObjectId, close_with_parent};
 use crate::sctp_parameters::SctpStreamParameters;
 use crate::transport::Transport;
-use crate::worker::{RequestError, Worker};
+use crate::worker::RequestError;
 
 uuid_id!(
     /// [`DataConsumer`] identifier.
     DataConsumerId <=> api::DataConsumerId
 );
 
+impl ObjectId for DataConsumerId {
+    type Parent = Arc<dyn Transport>;
+
+    fn close_request(self) -> Request {
+        Request::CloseDataConsumer(self.into())
+    }
+
+    fn withdraw(self, transport: &Arc<dyn Transport>) {
+        transport.router().worker().dispatcher().forget(api::DataConsumerId::from(self));
+    }
+}
+
 /// Messages of a data producer that a router sends on a transport, by kind of transport.
 #[derive(Clone)]
 #[non_exhaustive]
 #[must_use = "the data consumer is closed when its last handle is dropped"]
 pub enum DataConsumer {
-    /// On a transport that sends to the network.
+    /// Data consumer on a transport that sends to the network.
     Regular(RegularDataConsumer),
-    /// On a DirectTransport.
+    /// Data consumer on a DirectTransport.
     Direct(DirectDataConsumer),
 }
 
@@ -46,7 +57,7 @@ pub struct RegularDataConsumer {
     inner: Arc<Inner>,
 }
 
-/// A data consumer on a DirectTransport, whose messages go to the application; see [`DataConsumer::on_message`].
+/// A data consumer on a DirectTransport. Its messages go to the application; see [`DataConsumer::on_message`].
 #[derive(Clone)]
 #[must_use = "the data consumer is closed when its last handle is dropped"]
 pub struct DirectDataConsumer {
@@ -54,16 +65,14 @@ pub struct DirectDataConsumer {
 }
 
 struct Inner {
-    /// As the worker made it; what changes is in `state`.
-    made: DataConsumerDump,
+    object: Object<DataConsumerId>,
+    /// State at creation; `state` has the part that changes.
+    created: DataConsumerDump,
     state: Mutex<State>,
     handlers: Handlers,
-    app_data: AppData,
-    lifetime: Lifetime,
-    transport: Arc<dyn Transport>,
 }
 
-/// What changes.
+/// The part that requests and events change.
 #[derive(Debug)]
 struct State {
     paused: bool,
@@ -71,115 +80,74 @@ struct State {
     subchannels: Vec<u16>,
 }
 
-#[derive(Default)]
-#[expect(clippy::type_complexity)]
-struct Handlers {
-    message: Bag<Arc<dyn Fn(&WebRtcMessage<'_>) + Send + Sync>>,
-    sctp_send_buffer_full: Bag<Arc<dyn Fn() + Send + Sync>>,
-    buffered_amount_low: Bag<Arc<dyn Fn(u32) + Send + Sync>>,
-    pause: Bag<Arc<dyn Fn() + Send + Sync>>,
-    resume: Bag<Arc<dyn Fn() + Send + Sync>>,
-    data_producer_pause: Bag<Arc<dyn Fn() + Send + Sync>>,
-    data_producer_resume: Bag<Arc<dyn Fn() + Send + Sync>>,
-    data_producer_close: BagOnce<OnClose>,
-}
-
 impl DataConsumer {
-    pub(crate) fn new(made: api::DataConsumerDump, app_data: AppData, transport: Arc<dyn Transport>) -> Self {
+    pub(crate) fn new(
+        created: api::DataConsumerDump,
+        app_data: AppData,
+        transport: Arc<dyn Transport>,
+    ) -> Self {
+        let created = DataConsumerDump::from(created);
         let state = State {
-            paused: made.paused,
-            data_producer_paused: made.data_producer_paused,
-            subchannels: made.subchannels.clone(),
+            paused: created.paused,
+            data_producer_paused: created.data_producer_paused,
+            subchannels: created.subchannels.clone(),
         };
         let inner = Arc::new(Inner {
-            made: made.into(),
+            object: Object::new(created.id, app_data, transport),
+            created,
             state: Mutex::new(state),
             handlers: Handlers::default(),
-            app_data,
-            lifetime: Lifetime::default(),
-            transport,
         });
-        close_with_parent(&inner, |inner| inner, |close| inner.transport.on_close(close));
+        close_with_parent(&inner, |inner| &inner.object);
         Self::of(inner)
     }
 
-    /// Data consumer id.
-    #[must_use]
-    pub fn id(&self) -> DataConsumerId {
-        self.inner().made.id
-    }
-
-    /// The data producer that it reads.
+    /// Identifier of the data producer that the data consumer reads.
     #[must_use]
     pub fn data_producer_id(&self) -> DataProducerId {
-        self.inner().made.data_producer_id
+        self.inner().created.data_producer_id
     }
 
-    /// The transport that it sends on.
-    pub fn transport(&self) -> &Arc<dyn Transport> {
-        &self.inner().transport
-    }
-
-    /// How its messages go out.
+    /// Receiver of the messages: an SCTP stream or the application.
     #[must_use]
     pub fn r#type(&self) -> DataConsumerType {
-        self.inner().made.r#type
+        self.inner().created.r#type
     }
 
-    /// Whether it is paused itself, whatever its data producer is.
+    /// True if the data consumer is paused, whether its data producer is or not.
     #[must_use]
     pub fn paused(&self) -> bool {
         self.inner().state.lock().paused
     }
 
-    /// Whether its data producer is paused.
+    /// True if the data producer is paused.
     #[must_use]
     pub fn producer_paused(&self) -> bool {
         self.inner().state.lock().data_producer_paused
     }
 
-    /// The SCTP stream that it sends on.
+    /// SCTP stream that the messages are sent on. `None` on a DirectTransport.
     #[must_use]
     pub fn sctp_stream_parameters(&self) -> Option<SctpStreamParameters> {
-        self.inner().made.sctp_stream_parameters
+        self.inner().created.sctp_stream_parameters
     }
 
     /// Label of the data channel.
     #[must_use]
     pub fn label(&self) -> &String {
-        &self.inner().made.label
+        &self.inner().created.label
     }
 
     /// Subprotocol of the data channel.
     #[must_use]
     pub fn protocol(&self) -> &String {
-        &self.inner().made.protocol
+        &self.inner().created.protocol
     }
 
-    /// Subchannels that it is subscribed to.
+    /// Subchannels that the data consumer is subscribed to.
     #[must_use]
     pub fn subchannels(&self) -> Vec<u16> {
         self.inner().state.lock().subchannels.clone()
-    }
-
-    /// Custom application data.
-    #[must_use]
-    pub fn app_data(&self) -> &AppData {
-        &self.inner().app_data
-    }
-
-    /// Whether it is closed.
-    #[must_use]
-    pub fn closed(&self) -> bool {
-        self.inner().lifetime.closed()
-    }
-
-    /// Closes the data consumer, whoever else has handles of it. Handles that are left are of a closed object.
-    ///
-    /// The worker is told at once. The future is done when it has closed it: what belonged to it may be used again.
-    /// Dropping the future takes nothing back. Not in the mediasoup crate, where a data consumer is closed with its last handle.
-    pub fn close(&self) -> impl Future<Output = ()> + Send + use<> {
-        self.inner().close_and_wait()
     }
 
     /// Describes the data consumer.
@@ -215,7 +183,7 @@ impl DataConsumer {
         Ok(())
     }
 
-    /// Sends again.
+    /// Resumes sending.
     ///
     /// # Errors
     /// See [`RequestError`].
@@ -225,7 +193,7 @@ impl DataConsumer {
         Ok(())
     }
 
-    /// Bytes that wait to be sent on its SCTP stream.
+    /// Bytes that wait to be sent on the SCTP stream.
     ///
     /// # Errors
     /// See [`RequestError`].
@@ -236,7 +204,7 @@ impl DataConsumer {
         }
     }
 
-    /// Chooses the bytes at which [`on_buffered_amount_low`](Self::on_buffered_amount_low) is called.
+    /// Sets the buffered amount, in bytes, at which [`on_buffered_amount_low`](Self::on_buffered_amount_low) is called.
     ///
     /// # Errors
     /// See [`RequestError`].
@@ -244,7 +212,7 @@ impl DataConsumer {
         self.request(Request::SetBufferedAmountLowThreshold(self.id().into(), threshold)).await.map(|_| ())
     }
 
-    /// Chooses the subchannels that it is subscribed to.
+    /// Replaces the subscribed subchannels.
     ///
     /// # Errors
     /// See [`RequestError`].
@@ -252,7 +220,7 @@ impl DataConsumer {
         self.change_subchannels(Request::SetSubchannels(self.id().into(), subchannels)).await
     }
 
-    /// Subscribes it to a subchannel.
+    /// Subscribes the data consumer to a subchannel.
     ///
     /// # Errors
     /// See [`RequestError`].
@@ -260,63 +228,12 @@ impl DataConsumer {
         self.change_subchannels(Request::AddSubchannel(self.id().into(), subchannel)).await
     }
 
-    /// Ends its subscription to a subchannel.
+    /// Unsubscribes the data consumer from a subchannel.
     ///
     /// # Errors
     /// See [`RequestError`].
     pub async fn remove_subchannel(&self, subchannel: u16) -> Result<(), RequestError> {
         self.change_subchannels(Request::RemoveSubchannel(self.id().into(), subchannel)).await
-    }
-
-    /// Called with each message of a data consumer on a DirectTransport.
-    pub fn on_message<F: Fn(&WebRtcMessage<'_>) + Send + Sync + 'static>(&self, callback: F) -> HandlerId {
-        self.inner().handlers.message.add(Arc::new(callback))
-    }
-
-    /// Called when a message is dropped because too much waits to be sent.
-    pub fn on_sctp_send_buffer_full<F: Fn() + Send + Sync + 'static>(&self, callback: F) -> HandlerId {
-        self.inner().handlers.sctp_send_buffer_full.add(Arc::new(callback))
-    }
-
-    /// Called when the bytes that wait to be sent fall to the threshold or below; see
-    /// [`set_buffered_amount_low_threshold`](Self::set_buffered_amount_low_threshold).
-    pub fn on_buffered_amount_low<F: Fn(u32) + Send + Sync + 'static>(&self, callback: F) -> HandlerId {
-        self.inner().handlers.buffered_amount_low.add(Arc::new(callback))
-    }
-
-    /// Called when its data producer is closed for whatever reason, and the data consumer with it.
-    pub fn on_data_producer_close<F: FnOnce() + Send + 'static>(&self, callback: F) -> HandlerId {
-        self.inner().handlers.data_producer_close.add(Box::new(callback))
-    }
-
-    /// Called when it or its data producer is paused, and nothing is sent any more because of that.
-    pub fn on_pause<F: Fn() + Send + Sync + 'static>(&self, callback: F) -> HandlerId {
-        self.inner().handlers.pause.add(Arc::new(callback))
-    }
-
-    /// Called when it or its data producer is resumed, and neither is paused any more.
-    pub fn on_resume<F: Fn() + Send + Sync + 'static>(&self, callback: F) -> HandlerId {
-        self.inner().handlers.resume.add(Arc::new(callback))
-    }
-
-    /// Called when its data producer is paused.
-    pub fn on_data_producer_pause<F: Fn() + Send + Sync + 'static>(&self, callback: F) -> HandlerId {
-        self.inner().handlers.data_producer_pause.add(Arc::new(callback))
-    }
-
-    /// Called when its data producer is resumed.
-    pub fn on_data_producer_resume<F: Fn() + Send + Sync + 'static>(&self, callback: F) -> HandlerId {
-        self.inner().handlers.data_producer_resume.add(Arc::new(callback))
-    }
-
-    /// Called when its transport is closed for whatever reason, and the data consumer with it.
-    pub fn on_transport_close<F: FnOnce() + Send + 'static>(&self, callback: F) -> HandlerId {
-        self.inner().lifetime.on_parent_close(Box::new(callback))
-    }
-
-    /// Called when it is closed for whatever reason; at once if it is closed already.
-    pub fn on_close<F: FnOnce() + Send + 'static>(&self, callback: F) -> HandlerId {
-        self.inner().lifetime.on_close(Box::new(callback))
     }
 
     async fn change_subchannels(&self, request: Request) -> Result<(), RequestError> {
@@ -330,20 +247,20 @@ impl DataConsumer {
     }
 
     async fn request(&self, request: Request) -> Result<Response, RequestError> {
-        self.inner().channel().request(request).await
+        self.inner().object.request(request).await
     }
 }
 
 impl RegularDataConsumer {
-    /// Sends a message of the application's own to the endpoint. Returns the bytes that wait to be sent then.
+    /// Sends a message of the application to the endpoint. Returns the buffered amount after that, in bytes.
     ///
     /// # Errors
-    /// Too much waits to be sent already; see also [`RequestError`].
+    /// The send buffer is full; see also [`RequestError`].
     pub async fn send(&self, message: WebRtcMessage<'_>) -> Result<u32, RequestError> {
         let (ppid, payload) = message.into_ppid_and_payload();
         let message = DataMessage { ppid, payload: payload.into_owned() };
-        let request = Request::SendData(self.inner.made.id.into(), message);
-        match self.inner.channel().request(request).await? {
+        let object = &self.inner.object;
+        match object.request(Request::SendData(object.id().into(), message)).await? {
             Response::BufferedAmount(bytes) => Ok(bytes),
             other => Err(RequestError::unexpected(&other)),
         }
@@ -352,96 +269,26 @@ impl RegularDataConsumer {
 
 impl Inner {
     fn is_direct(&self) -> bool {
-        self.made.r#type == DataConsumerType::Direct
-    }
-
-    /// Changes what pauses it, and calls what is to be called if that makes a difference.
-    fn change_pause(&self, change: impl FnOnce(&mut State)) {
-        let (before, after) = {
-            let mut state = self.state.lock();
-            let before = state.paused || state.data_producer_paused;
-            change(&mut state);
-            (before, state.paused || state.data_producer_paused)
-        };
-        match (before, after) {
-            (false, true) => self.handlers.pause.call_simple(),
-            (true, false) => self.handlers.resume.call_simple(),
-            _ => {}
-        }
+        self.created.r#type == DataConsumerType::Direct
     }
 
     fn fmt_as(&self, name: &str, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct(name)
-            .field("id", &self.made.id)
-            .field("data_producer_id", &self.made.data_producer_id)
-            .field("type", &self.made.r#type)
-            .field("sctp_stream_parameters", &self.made.sctp_stream_parameters)
-            .field("label", &self.made.label)
-            .field("protocol", &self.made.protocol)
+            .field("id", &self.object.id())
+            .field("data_producer_id", &self.created.data_producer_id)
+            .field("type", &self.created.r#type)
+            .field("sctp_stream_parameters", &self.created.sctp_stream_parameters)
+            .field("label", &self.created.label)
+            .field("protocol", &self.created.protocol)
             .field("state", &self.state)
-            .field("transport", &self.transport)
-            .field("closed", &self.lifetime)
+            .field("transport", self.object.parent())
+            .field("closed", &self.object.closed())
             .finish_non_exhaustive()
     }
 }
 
-impl WorkerObject for Inner {
-    fn lifetime(&self) -> &Lifetime {
-        &self.lifetime
-    }
-
-    fn worker(&self) -> &Worker {
-        self.transport.router().worker()
-    }
-
-    fn close_request(&self) -> Request {
-        Request::CloseDataConsumer(self.made.id.into())
-    }
-
-    fn withdraw(&self) {
-        self.transport.router().worker().dispatcher().forget(api::DataConsumerId::from(self.made.id));
-    }
-}
-
-impl Drop for Inner {
-    fn drop(&mut self) {
-        self.close(true);
-    }
-}
-
-impl Sink<DataConsumerEvent> for Inner {
-    fn on_event(&self, event: DataConsumerEvent) {
-        match event {
-            DataConsumerEvent::DataProducerPause => {
-                self.handlers.data_producer_pause.call_simple();
-                self.change_pause(|state| state.data_producer_paused = true);
-            }
-            DataConsumerEvent::DataProducerResume => {
-                self.handlers.data_producer_resume.call_simple();
-                self.change_pause(|state| state.data_producer_paused = false);
-            }
-            DataConsumerEvent::DataProducerClose => {
-                if !self.lifetime.closed() {
-                    self.handlers.data_producer_close.call_simple();
-                    self.close(false);
-                }
-            }
-            DataConsumerEvent::SctpSendBufferFull => self.handlers.sctp_send_buffer_full.call_simple(),
-            DataConsumerEvent::BufferedAmountLow(bytes) => {
-                self.handlers.buffered_amount_low.call(|callback| callback(bytes));
-            }
-            DataConsumerEvent::Message(DataMessage { ppid, payload }) => {
-                match WebRtcMessage::new(ppid, Cow::Owned(payload)) {
-                    Ok(message) => self.handlers.message.call(|callback| callback(&message)),
-                    // The sender is a stranger, and sends as many as it likes.
-                    Err(ppid) => tracing::debug!(id = %self.made.id, ppid, "message of an unknown kind"),
-                }
-            }
-        }
-    }
-}
-
 handle_by_transport!(DataConsumer: RegularDataConsumer, DirectDataConsumer);
+impl_on_transport!(DataConsumer: DataConsumerId, "data consumer");
 
 weak_handle! {
     /// A handle of a [`DataConsumer`] that does not keep it open.

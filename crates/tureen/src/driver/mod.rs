@@ -17,7 +17,7 @@ pub(crate) mod log;
 mod thread;
 
 pub(crate) use channel::{Channel, CloseOnDrop, InjectError};
-pub(crate) use dispatcher::{Dispatcher, Sink};
+pub(crate) use dispatcher::{Dispatcher, HeldEvents, Sink, Source};
 pub(crate) use thread::{Settings, start};
 
 /// Bounds of the queues between handles, worker thread and dispatcher thread.

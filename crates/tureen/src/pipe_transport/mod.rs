@@ -20,12 +20,11 @@ pub use self::options::PipeTransportOptions;
 use crate::consumer::ConsumerId;
 use crate::data_structures::TransportTuple;
 use crate::driver::Sink;
-use crate::lifetime::{WorkerObject, close_with_parent};
+use crate::object::close_with_parent;
 use crate::router::Router;
 use crate::srtp_parameters::SrtpParameters;
-use crate::transport::{
-    Kind, TransportBase, TransportId, impl_sctp_transport, impl_transport, transport_dump, transport_stat,
-};
+use crate::transport::sctp::{impl_sctp_transport, sctp_options};
+use crate::transport::{Kind, TransportBase, TransportId, impl_transport, transport_dump, transport_stat};
 use crate::worker::RequestError;
 
 transport_dump! {
@@ -86,7 +85,7 @@ impl PipeTransport {
         router: Router,
         end: Option<PipeEnd>,
     ) -> Result<Self, RequestError> {
-        let sctp = options.sctp();
+        let sctp = sctp_options!(options);
         let request = Request::CreatePipeTransport(CreatePipeTransport {
             router_id: router.id().into(),
             id: id.into(),
@@ -99,7 +98,7 @@ impl PipeTransport {
         let made = match end {
             Some(end) => {
                 let answer = router.worker().channel().create_pipe(request, end).await?;
-                TransportBase::described(answer)?
+                TransportBase::dump_of(answer)?
             }
             None => TransportBase::create(&router, request).await?,
         };
@@ -114,7 +113,7 @@ impl PipeTransport {
             on_tuple: Bag::default(),
             base,
         });
-        close_with_parent(&inner, |inner| &inner.base, |close| inner.base.router.on_close(close));
+        close_with_parent(&inner, |inner| inner.base.object());
         Ok(Self { inner })
     }
 
@@ -128,8 +127,8 @@ impl PipeTransport {
     ) -> Result<(), RequestError> {
         let PipeTransportRemoteParameters { ip, port, srtp_parameters } = remote_parameters;
         let connect = ConnectPipe { ip, port, srtp_parameters };
-        let request = Request::ConnectPipeTransport(self.inner.base.id.into(), connect);
-        match self.inner.base.channel().request(request).await? {
+        let request = Request::ConnectPipeTransport(self.inner.base.id().into(), connect);
+        match self.inner.base.object().request(request).await? {
             Response::PipeConnected { tuple } => {
                 *self.inner.tuple.lock() = tuple;
                 Ok(())

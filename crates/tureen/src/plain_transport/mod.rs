@@ -21,12 +21,11 @@ pub use self::options::PlainTransportOptions;
 use crate::consumer::ConsumerId;
 use crate::data_structures::TransportTuple;
 use crate::driver::Sink;
-use crate::lifetime::{WorkerObject, close_with_parent};
+use crate::object::close_with_parent;
 use crate::router::Router;
 use crate::srtp_parameters::SrtpParameters;
-use crate::transport::{
-    Kind, TransportBase, TransportId, impl_sctp_transport, impl_transport, transport_dump, transport_stat,
-};
+use crate::transport::sctp::{impl_sctp_transport, sctp_options};
+use crate::transport::{Kind, TransportBase, TransportId, impl_transport, transport_dump, transport_stat};
 use crate::worker::RequestError;
 
 transport_dump! {
@@ -108,7 +107,7 @@ impl PlainTransport {
         options: PlainTransportOptions,
         router: Router,
     ) -> Result<Self, RequestError> {
-        let sctp = options.sctp();
+        let sctp = sctp_options!(options);
         let request = Request::CreatePlainTransport(CreatePlainTransport {
             router_id: router.id().into(),
             id: id.into(),
@@ -136,7 +135,7 @@ impl PlainTransport {
         let state =
             State { tuple: link.tuple, rtcp_tuple: link.rtcp_tuple, srtp_parameters: link.srtp_parameters };
         let inner = Arc::new(Inner { state: Mutex::new(state), handlers: Handlers::default(), base });
-        close_with_parent(&inner, |inner| &inner.base, |close| inner.base.router.on_close(close));
+        close_with_parent(&inner, |inner| inner.base.object());
         Ok(Self { inner })
     }
 
@@ -187,8 +186,8 @@ impl PlainTransport {
     ) -> Result<(), RequestError> {
         let PlainTransportRemoteParameters { ip, port, rtcp_port, srtp_parameters } = remote_parameters;
         let connect = ConnectPlain { ip, port, rtcp_port, srtp_parameters, await_datagram };
-        let request = Request::ConnectPlainTransport(self.inner.base.id.into(), connect);
-        match self.inner.base.channel().request(request).await? {
+        let request = Request::ConnectPlainTransport(self.inner.base.id().into(), connect);
+        match self.inner.base.object().request(request).await? {
             Response::PlainConnected(PlainConnected { tuple, rtcp_tuple, srtp_parameters }) => {
                 let mut state = self.inner.state.lock();
                 state.tuple = tuple;

@@ -1,5 +1,7 @@
 //! A source of audio or video that a router receives on a transport.
 
+mod events;
+mod options;
 mod piped;
 mod stats;
 mod trace;
@@ -8,10 +10,11 @@ use std::fmt;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
-use event_listener_primitives::{Bag, HandlerId};
 use parking_lot::Mutex;
 use tureen_engine::api::{self, Injection, ProducerEvent, Request, Response};
 
+use self::events::Handlers;
+pub use self::options::ProducerOptions;
 pub use self::piped::PipedProducer;
 pub use self::stats::{
     BitrateByLayer, ProducerDump, ProducerScore, ProducerStat, ProducerType, ProducerVideoOrientation,
@@ -19,63 +22,30 @@ pub use self::stats::{
 };
 pub use self::trace::{ProducerTraceEventData, ProducerTraceEventType};
 use crate::data_structures::AppData;
-use crate::driver::Sink;
-use crate::handles::{handle_by_transport, weak_handle};
+use crate::handles::{handle_by_transport, impl_on_transport, weak_handle};
 use crate::ids::uuid_id;
-use crate::lifetime::{Lifetime, WorkerObject, close_with_parent};
+use crate::object::{Object, ObjectId, close_with_parent};
 pub use crate::ortc::RtpMapping;
 use crate::rtp_parameters::{MediaKind, RtpParameters};
 use crate::transport::Transport;
-use crate::worker::{NotificationError, RequestError, Worker};
+use crate::worker::{NotificationError, RequestError};
 
 uuid_id!(
     /// [`Producer`] identifier.
     ProducerId <=> api::ProducerId
 );
 
-/// [`Producer`] options.
-#[derive(Debug, Clone)]
-#[non_exhaustive]
-pub struct ProducerOptions {
-    pub(crate) id: Option<ProducerId>,
-    /// Audio or video.
-    pub kind: MediaKind,
-    /// What the endpoint sends.
-    pub rtp_parameters: RtpParameters,
-    /// Start without forwarding. Default false.
-    pub paused: bool,
-    /// Shortest time between two key frame requests for one stream, in milliseconds. 0, the default, is no limit.
-    pub key_frame_request_delay: u32,
-    /// Add mediasoup's packet id header extension to what is forwarded, which endpoints may use to tell packets apart.
-    /// Default false.
-    pub enable_mediasoup_packet_id_header_extension: bool,
-    /// Custom application data.
-    pub app_data: AppData,
-}
+impl ObjectId for ProducerId {
+    type Parent = Arc<dyn Transport>;
 
-impl ProducerOptions {
-    /// Options for a producer of a given id, as for one that is piped to another router.
-    #[must_use]
-    pub fn new_pipe_transport(
-        producer_id: ProducerId,
-        kind: MediaKind,
-        rtp_parameters: RtpParameters,
-    ) -> Self {
-        Self { id: Some(producer_id), ..Self::new(kind, rtp_parameters) }
+    fn close_request(self) -> Request {
+        Request::CloseProducer(self.into())
     }
 
-    /// Options for a producer of a random id.
-    #[must_use]
-    pub fn new(kind: MediaKind, rtp_parameters: RtpParameters) -> Self {
-        Self {
-            id: None,
-            kind,
-            rtp_parameters,
-            paused: false,
-            key_frame_request_delay: 0,
-            enable_mediasoup_packet_id_header_extension: false,
-            app_data: AppData::default(),
-        }
+    fn withdraw(self, transport: &Arc<dyn Transport>) {
+        let router = transport.router();
+        router.remove_producer(self);
+        router.worker().dispatcher().forget(api::ProducerId::from(self));
     }
 }
 
@@ -84,9 +54,9 @@ impl ProducerOptions {
 #[non_exhaustive]
 #[must_use = "the producer is closed when its last handle is dropped"]
 pub enum Producer {
-    /// On a transport that receives from the network.
+    /// Producer on a transport that receives from the network.
     Regular(RegularProducer),
-    /// On a DirectTransport.
+    /// Producer on a DirectTransport.
     Direct(DirectProducer),
 }
 
@@ -97,15 +67,15 @@ pub struct RegularProducer {
     inner: Arc<Inner>,
 }
 
-/// A producer on a DirectTransport, whose media is the application's own.
+/// A producer on a DirectTransport. The application sends its packets.
 #[derive(Clone)]
 #[must_use = "the producer is closed when its last handle is dropped"]
 pub struct DirectProducer {
     inner: Arc<Inner>,
 }
 
-/// A producer as the worker made it.
-pub(crate) struct New {
+/// The arguments of [`Producer::new`], as the worker has accepted them.
+pub(crate) struct NewProducer {
     pub(crate) id: ProducerId,
     pub(crate) kind: MediaKind,
     pub(crate) r#type: ProducerType,
@@ -114,12 +84,12 @@ pub(crate) struct New {
     pub(crate) paused: bool,
     pub(crate) app_data: AppData,
     pub(crate) transport: Arc<dyn Transport>,
-    /// Whether that is a DirectTransport.
+    /// True if `transport` is a DirectTransport.
     pub(crate) direct: bool,
 }
 
 struct Inner {
-    id: ProducerId,
+    object: Object<ProducerId>,
     kind: MediaKind,
     r#type: ProducerType,
     rtp_parameters: RtpParameters,
@@ -127,26 +97,13 @@ struct Inner {
     paused: AtomicBool,
     score: Mutex<Vec<ProducerScore>>,
     handlers: Handlers,
-    app_data: AppData,
-    lifetime: Lifetime,
-    transport: Arc<dyn Transport>,
     direct: bool,
 }
 
-#[derive(Default)]
-#[expect(clippy::type_complexity)]
-struct Handlers {
-    score: Bag<Arc<dyn Fn(&[ProducerScore]) + Send + Sync>>,
-    video_orientation_change: Bag<Arc<dyn Fn(ProducerVideoOrientation) + Send + Sync>>,
-    pause: Bag<Arc<dyn Fn() + Send + Sync>>,
-    resume: Bag<Arc<dyn Fn() + Send + Sync>>,
-    trace: Bag<Arc<dyn Fn(&ProducerTraceEventData) + Send + Sync>, ProducerTraceEventData>,
-}
-
 impl Producer {
-    pub(crate) fn new(new: New) -> Self {
+    pub(crate) fn new(new: NewProducer) -> Self {
         let inner = Arc::new(Inner {
-            id: new.id,
+            object: Object::new(new.id, new.app_data, new.transport),
             kind: new.kind,
             r#type: new.r#type,
             rtp_parameters: new.rtp_parameters,
@@ -154,24 +111,10 @@ impl Producer {
             paused: AtomicBool::new(new.paused),
             score: Mutex::default(),
             handlers: Handlers::default(),
-            app_data: new.app_data,
-            lifetime: Lifetime::default(),
-            transport: new.transport,
             direct: new.direct,
         });
-        close_with_parent(&inner, |inner| inner, |close| inner.transport.on_close(close));
+        close_with_parent(&inner, |inner| &inner.object);
         Self::of(inner)
-    }
-
-    /// Producer id.
-    #[must_use]
-    pub fn id(&self) -> ProducerId {
-        self.inner().id
-    }
-
-    /// The transport that it receives on.
-    pub fn transport(&self) -> &Arc<dyn Transport> {
-        &self.inner().transport
     }
 
     /// Audio or video.
@@ -180,48 +123,28 @@ impl Producer {
         self.inner().kind
     }
 
-    /// What the endpoint sends.
+    /// RTP parameters of the streams that the endpoint sends.
     #[must_use]
     pub fn rtp_parameters(&self) -> &RtpParameters {
         &self.inner().rtp_parameters
     }
 
-    /// How its streams are structured.
+    /// Structure of the producer's streams.
     #[must_use]
     pub fn r#type(&self) -> ProducerType {
         self.inner().r#type
     }
 
-    /// Whether it is paused.
+    /// True if the producer is paused.
     #[must_use]
     pub fn paused(&self) -> bool {
         self.inner().paused.load(Ordering::SeqCst)
     }
 
-    /// How well each of its streams comes in.
+    /// Score of each stream, as of the last [`Producer::on_score`]. Empty before the first packet.
     #[must_use]
     pub fn score(&self) -> Vec<ProducerScore> {
         self.inner().score.lock().clone()
-    }
-
-    /// Custom application data.
-    #[must_use]
-    pub fn app_data(&self) -> &AppData {
-        &self.inner().app_data
-    }
-
-    /// Whether it is closed.
-    #[must_use]
-    pub fn closed(&self) -> bool {
-        self.inner().lifetime.closed()
-    }
-
-    /// Closes the producer, whoever else has handles of it. Handles that are left are of a closed object.
-    ///
-    /// The worker is told at once. The future is done when it has closed it: what belonged to it may be used again.
-    /// Dropping the future takes nothing back. Not in the mediasoup crate, where a producer is closed with its last handle.
-    pub fn close(&self) -> impl Future<Output = ()> + Send + use<> {
-        self.inner().close_and_wait()
     }
 
     /// Describes the producer.
@@ -247,29 +170,29 @@ impl Producer {
         }
     }
 
-    /// Stops forwarding. Its consumers call
+    /// Stops forwarding. The consumers of the producer call
     /// [`Consumer::on_producer_pause`](crate::consumer::Consumer::on_producer_pause).
     ///
     /// # Errors
     /// See [`RequestError`].
     pub async fn pause(&self) -> Result<(), RequestError> {
         self.request(Request::PauseProducer(self.id().into())).await?;
-        self.inner().on_paused(true);
+        self.inner().set_paused(true);
         Ok(())
     }
 
-    /// Forwards again. Its consumers call
+    /// Resumes forwarding. The consumers of the producer call
     /// [`Consumer::on_producer_resume`](crate::consumer::Consumer::on_producer_resume).
     ///
     /// # Errors
     /// See [`RequestError`].
     pub async fn resume(&self) -> Result<(), RequestError> {
         self.request(Request::ResumeProducer(self.id().into())).await?;
-        self.inner().on_paused(false);
+        self.inner().set_paused(false);
         Ok(())
     }
 
-    /// Chooses its trace events. None of them at first.
+    /// Selects the trace events of the producer, at first none.
     ///
     /// # Errors
     /// See [`RequestError`].
@@ -278,86 +201,54 @@ impl Producer {
         self.request(Request::EnableProducerTrace(self.id().into(), trace)).await.map(|_| ())
     }
 
-    /// Called when the score of a stream changes.
-    pub fn on_score<F: Fn(&[ProducerScore]) + Send + Sync + 'static>(&self, callback: F) -> HandlerId {
-        self.inner().handlers.score.add(Arc::new(callback))
-    }
-
-    /// Called when the camera is turned. Needs the header extension `urn:3gpp:video-orientation`.
-    pub fn on_video_orientation_change<F: Fn(ProducerVideoOrientation) + Send + Sync + 'static>(
-        &self,
-        callback: F,
-    ) -> HandlerId {
-        self.inner().handlers.video_orientation_change.add(Arc::new(callback))
-    }
-
-    /// Called when it is paused.
-    pub fn on_pause<F: Fn() + Send + Sync + 'static>(&self, callback: F) -> HandlerId {
-        self.inner().handlers.pause.add(Arc::new(callback))
-    }
-
-    /// Called when it is resumed.
-    pub fn on_resume<F: Fn() + Send + Sync + 'static>(&self, callback: F) -> HandlerId {
-        self.inner().handlers.resume.add(Arc::new(callback))
-    }
-
-    /// Called with each trace event; see [`Producer::enable_trace_event`].
-    pub fn on_trace<F: Fn(&ProducerTraceEventData) + Send + Sync + 'static>(&self, callback: F) -> HandlerId {
-        self.inner().handlers.trace.add(Arc::new(callback))
-    }
-
-    /// Called when its transport is closed for whatever reason, and the producer with it.
-    pub fn on_transport_close<F: FnOnce() + Send + 'static>(&self, callback: F) -> HandlerId {
-        self.inner().lifetime.on_parent_close(Box::new(callback))
-    }
-
-    /// Called when it is closed for whatever reason; at once if it is closed already.
-    pub fn on_close<F: FnOnce() + Send + 'static>(&self, callback: F) -> HandlerId {
-        self.inner().lifetime.on_close(Box::new(callback))
-    }
-
-    /// What consumers can get: its RTP parameters in terms of the router.
+    /// RTP parameters of the producer with the router's payload types, header extension ids and SSRCs. Consumers are
+    /// negotiated from these.
     #[doc(hidden)]
     #[must_use]
     pub fn consumable_rtp_parameters(&self) -> &RtpParameters {
         &self.inner().consumable_rtp_parameters
     }
 
-    /// Like [`Self::close`], but does not wait until it is done.
+    /// Like [`Self::close`], without waiting for the worker.
     pub(crate) fn close_now(&self) {
-        self.inner().close(true);
+        self.inner().object.close();
     }
 
-    /// Like [`Self::pause`], but does not wait until it is done.
+    /// Like [`Self::pause`], without waiting for the worker.
     pub(crate) fn pause_now(&self) {
-        self.inner().channel().tell(Request::PauseProducer(self.id().into()));
-        self.inner().on_paused(true);
+        self.inner().object.channel().tell(Request::PauseProducer(self.id().into()));
+        self.inner().set_paused(true);
     }
 
-    /// Like [`Self::resume`], but does not wait until it is done.
+    /// Like [`Self::resume`], without waiting for the worker.
     pub(crate) fn resume_now(&self) {
-        self.inner().channel().tell(Request::ResumeProducer(self.id().into()));
-        self.inner().on_paused(false);
+        self.inner().object.channel().tell(Request::ResumeProducer(self.id().into()));
+        self.inner().set_paused(false);
     }
 
     async fn request(&self, request: Request) -> Result<Response, RequestError> {
-        self.inner().channel().request(request).await
+        self.inner().object.request(request).await
     }
 }
 
 impl DirectProducer {
-    /// Sends an RTP packet to the consumers, as if an endpoint had sent it.
+    /// Sends an RTP packet to the consumers, as if it had come from an endpoint.
     ///
     /// # Errors
-    /// The worker is closed, or has too much to do to take it.
+    /// The worker is closed, or too many packets wait for the worker.
     pub fn send(&self, rtp_packet: Vec<u8>) -> Result<(), NotificationError> {
-        let injection = Injection::Rtp(self.inner.id.into(), rtp_packet);
-        self.inner.channel().inject(injection).map_err(Into::into)
+        let object = &self.inner.object;
+        object.channel().inject(Injection::Rtp(object.id().into(), rtp_packet)).map_err(Into::into)
     }
 }
 
 impl Inner {
-    fn on_paused(&self, paused: bool) {
+    fn is_direct(&self) -> bool {
+        self.direct
+    }
+
+    /// Sets the state and calls the callbacks if that is a change.
+    fn set_paused(&self, paused: bool) {
         match (self.paused.swap(paused, Ordering::SeqCst), paused) {
             (false, true) => self.handlers.pause.call_simple(),
             (true, false) => self.handlers.resume.call_simple(),
@@ -365,67 +256,21 @@ impl Inner {
         }
     }
 
-    fn is_direct(&self) -> bool {
-        self.direct
-    }
-
     fn fmt_as(&self, name: &str, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct(name)
-            .field("id", &self.id)
+            .field("id", &self.object.id())
             .field("kind", &self.kind)
             .field("type", &self.r#type)
             .field("paused", &self.paused)
             .field("score", &self.score)
-            .field("transport", &self.transport)
-            .field("closed", &self.lifetime)
+            .field("transport", self.object.parent())
+            .field("closed", &self.object.closed())
             .finish_non_exhaustive()
     }
 }
 
-impl WorkerObject for Inner {
-    fn lifetime(&self) -> &Lifetime {
-        &self.lifetime
-    }
-
-    fn worker(&self) -> &Worker {
-        self.transport.router().worker()
-    }
-
-    fn close_request(&self) -> Request {
-        Request::CloseProducer(self.id.into())
-    }
-
-    fn withdraw(&self) {
-        let router = self.transport.router();
-        router.remove_producer(self.id);
-        router.worker().dispatcher().forget(api::ProducerId::from(self.id));
-    }
-}
-
-impl Drop for Inner {
-    fn drop(&mut self) {
-        self.close(true);
-    }
-}
-
-impl Sink<ProducerEvent> for Inner {
-    fn on_event(&self, event: ProducerEvent) {
-        match event {
-            ProducerEvent::Score(scores) => {
-                let scores: Vec<ProducerScore> = scores.into_iter().map(Into::into).collect();
-                self.score.lock().clone_from(&scores);
-                self.handlers.score.call(|callback| callback(&scores));
-            }
-            ProducerEvent::VideoOrientation(orientation) => {
-                let orientation = orientation.into();
-                self.handlers.video_orientation_change.call(|callback| callback(orientation));
-            }
-            ProducerEvent::Trace(event) => self.handlers.trace.call_simple(&event.into()),
-        }
-    }
-}
-
 handle_by_transport!(Producer: RegularProducer, DirectProducer);
+impl_on_transport!(Producer: ProducerId, "producer");
 
 weak_handle! {
     /// A handle of a [`Producer`] that does not keep it open.

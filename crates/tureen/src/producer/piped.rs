@@ -1,41 +1,32 @@
 //! A Producer that outlives its handle.
 
 use super::Producer;
+use crate::handles::NonClosing;
 
-/// A producer that was piped to another router. Unlike a [`Producer`] it is not closed on drop, but with the producer
-/// that it was piped from; [`into_inner`](Self::into_inner) makes it an ordinary one.
+/// A producer that was piped to another router.
+///
+/// Dropping it does not close the producer, unlike dropping a [`Producer`]: the producer is closed with the one that it
+/// was piped from. [`into_inner`](Self::into_inner) makes an ordinary producer of it.
 #[derive(Debug)]
 #[must_use]
 pub struct PipedProducer {
-    producer: Producer,
-    on_drop: Option<OnDrop>,
+    producer: NonClosing<Producer>,
 }
 
-struct OnDrop(Box<dyn FnOnce(Producer) + Send>);
-
 impl PipedProducer {
-    /// `on_drop` is given the last handle, to keep it for as long as the producer shall live.
+    /// `on_drop` takes the handle, and keeps it for as long as the producer is to live.
     pub(crate) fn new(producer: Producer, on_drop: impl FnOnce(Producer) + Send + 'static) -> Self {
-        Self { producer, on_drop: Some(OnDrop(Box::new(on_drop))) }
+        Self { producer: NonClosing::new(producer, on_drop) }
     }
 
-    /// The producer, which is closed on drop.
+    /// The producer, which is closed when its last handle is dropped.
     pub fn into_inner(mut self) -> Producer {
-        self.on_drop = None;
-        self.producer.clone()
+        self.producer.release()
     }
 }
 
 impl Drop for PipedProducer {
     fn drop(&mut self) {
-        if let Some(OnDrop(on_drop)) = self.on_drop.take() {
-            on_drop(self.producer.clone());
-        }
-    }
-}
-
-impl std::fmt::Debug for OnDrop {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.write_str("OnDrop")
+        self.producer.on_drop();
     }
 }

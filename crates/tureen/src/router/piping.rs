@@ -20,7 +20,7 @@ use crate::pipe_transport::{
 use crate::producer::{PipedProducer, ProducerId, ProducerOptions};
 use crate::rtp_parameters::RtpCapabilities;
 use crate::sctp_parameters::SctpZeroChecksum;
-use crate::transport::{ConsumeDataError, ConsumeError, ProduceDataError, ProduceError, Transport};
+use crate::transport::{ConsumeDataError, ConsumeError, ProduceDataError, ProduceError, Transport, sctp};
 use crate::worker::RequestError;
 
 /// Options for piping to another router of this process.
@@ -77,12 +77,12 @@ impl PipeToRouterOptions {
                 recv_buffer_size: None,
             },
             enable_sctp: true,
-            max_send_message_size: 262_144,
-            max_receive_message_size: 262_144,
-            sctp_send_buffer_size: 2_000_000,
-            sctp_per_stream_send_queue_limit: 2_000_000,
-            sctp_max_receiver_window_buffer_size: 5_242_880,
-            sctp_default_stream_buffered_amount_low_threshold: 1024,
+            max_send_message_size: sctp::MAX_MESSAGE_SIZE,
+            max_receive_message_size: sctp::MAX_MESSAGE_SIZE,
+            sctp_send_buffer_size: sctp::SEND_BUFFER_SIZE,
+            sctp_per_stream_send_queue_limit: sctp::SEND_BUFFER_SIZE,
+            sctp_max_receiver_window_buffer_size: sctp::RECEIVER_WINDOW,
+            sctp_default_stream_buffered_amount_low_threshold: sctp::BUFFERED_AMOUNT_LOW_THRESHOLD,
             sctp_zero_checksum: SctpZeroChecksum::TrustedNetwork,
             enable_rtx: false,
             enable_srtp: false,
@@ -337,8 +337,8 @@ impl Pipe {
     ) -> Result<Self, RequestError> {
         let [near, far] = [next_address(options.listen_info.ip), next_address(options.listen_info.ip)];
         let (near, far) = tureen_net::pipe(near, far);
-        let local = local.make_pipe_transport(options.clone(), Some(near)).await?;
-        let remote = remote.make_pipe_transport(options, Some(far)).await?;
+        let local = local.create_pipe_transport_on(options.clone(), Some(near)).await?;
+        let remote = remote.create_pipe_transport_on(options, Some(far)).await?;
         local.connect(parameters_of(&remote)).await?;
         remote.connect(parameters_of(&local)).await?;
         Ok(Self { local, remote })

@@ -4,46 +4,75 @@ use std::fmt;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
-use event_listener_primitives::Bag;
+use event_listener_primitives::{Bag, HandlerId};
 use tureen_engine::api::{self, Request};
 
 use super::{RtpObserverAddProducerOptions, RtpObserverId};
 use crate::data_structures::AppData;
-use crate::lifetime::{Lifetime, WorkerObject};
+use crate::object::{Object, ObjectId};
 use crate::producer::{Producer, ProducerId};
 use crate::router::Router;
-use crate::worker::{RequestError, Worker};
+use crate::worker::RequestError;
 
-/// What every kind of RTP observer has. Dropped, it closes the observer.
+/// The part of an RTP observer that does not depend on its kind. Dropped, it closes the observer.
 pub(crate) struct ObserverBase {
-    pub(crate) id: RtpObserverId,
-    pub(crate) app_data: AppData,
-    pub(crate) handlers: Handlers,
+    object: Object<RtpObserverId>,
+    handlers: Handlers,
     paused: AtomicBool,
-    pub(crate) lifetime: Lifetime,
-    /// Kept alive by the observer.
-    pub(crate) router: Router,
+}
+
+impl ObjectId for RtpObserverId {
+    type Parent = Router;
+
+    fn close_request(self) -> Request {
+        Request::CloseRtpObserver(self.into())
+    }
+
+    fn withdraw(self, router: &Router) {
+        router.worker().dispatcher().forget(api::RtpObserverId::from(self));
+    }
 }
 
 #[derive(Default)]
 #[expect(clippy::type_complexity)]
-pub(crate) struct Handlers {
-    pub(crate) pause: Bag<Arc<dyn Fn() + Send + Sync>>,
-    pub(crate) resume: Bag<Arc<dyn Fn() + Send + Sync>>,
-    pub(crate) add_producer: Bag<Arc<dyn Fn(&Producer) + Send + Sync>, Producer>,
-    pub(crate) remove_producer: Bag<Arc<dyn Fn(&Producer) + Send + Sync>, Producer>,
+struct Handlers {
+    pause: Bag<Arc<dyn Fn() + Send + Sync>>,
+    resume: Bag<Arc<dyn Fn() + Send + Sync>>,
+    add_producer: Bag<Arc<dyn Fn(&Producer) + Send + Sync>, Producer>,
+    remove_producer: Bag<Arc<dyn Fn(&Producer) + Send + Sync>, Producer>,
 }
 
 impl ObserverBase {
     pub(crate) fn new(id: RtpObserverId, app_data: AppData, router: Router) -> Self {
         Self {
-            id,
-            app_data,
+            object: Object::new(id, app_data, router),
             handlers: Handlers::default(),
             paused: AtomicBool::new(false),
-            lifetime: Lifetime::default(),
-            router,
         }
+    }
+
+    pub(crate) fn object(&self) -> &Object<RtpObserverId> {
+        &self.object
+    }
+
+    pub(crate) fn router(&self) -> &Router {
+        self.object.parent()
+    }
+
+    pub(crate) fn on_pause(&self, callback: Box<dyn Fn() + Send + Sync>) -> HandlerId {
+        self.handlers.pause.add(Arc::new(callback))
+    }
+
+    pub(crate) fn on_resume(&self, callback: Box<dyn Fn() + Send + Sync>) -> HandlerId {
+        self.handlers.resume.add(Arc::new(callback))
+    }
+
+    pub(crate) fn on_add_producer(&self, callback: Box<dyn Fn(&Producer) + Send + Sync>) -> HandlerId {
+        self.handlers.add_producer.add(Arc::new(callback))
+    }
+
+    pub(crate) fn on_remove_producer(&self, callback: Box<dyn Fn(&Producer) + Send + Sync>) -> HandlerId {
+        self.handlers.remove_producer.add(Arc::new(callback))
     }
 
     pub(crate) fn paused(&self) -> bool {
@@ -51,7 +80,7 @@ impl ObserverBase {
     }
 
     pub(crate) async fn pause(&self) -> Result<(), RequestError> {
-        self.channel().request(Request::PauseRtpObserver(self.id.into())).await?;
+        self.object.request(Request::PauseRtpObserver(self.object.id().into())).await?;
         if !self.paused.swap(true, Ordering::SeqCst) {
             self.handlers.pause.call_simple();
         }
@@ -59,7 +88,7 @@ impl ObserverBase {
     }
 
     pub(crate) async fn resume(&self) -> Result<(), RequestError> {
-        self.channel().request(Request::ResumeRtpObserver(self.id.into())).await?;
+        self.object.request(Request::ResumeRtpObserver(self.object.id().into())).await?;
         if self.paused.swap(false, Ordering::SeqCst) {
             self.handlers.resume.call_simple();
         }
@@ -71,52 +100,28 @@ impl ObserverBase {
         options: RtpObserverAddProducerOptions,
     ) -> Result<(), RequestError> {
         let RtpObserverAddProducerOptions { producer_id } = options;
-        let Some(producer) = self.router.producer(&producer_id) else { return Ok(()) };
-        let add = Request::RtpObserverAddProducer(self.id.into(), producer_id.into());
-        self.channel().request(add).await?;
+        let Some(producer) = self.router().producer(&producer_id) else { return Ok(()) };
+        let add = Request::RtpObserverAddProducer(self.object.id().into(), producer_id.into());
+        self.object.request(add).await?;
         self.handlers.add_producer.call_simple(&producer);
         Ok(())
     }
 
     pub(crate) async fn remove_producer(&self, producer_id: ProducerId) -> Result<(), RequestError> {
-        let Some(producer) = self.router.producer(&producer_id) else { return Ok(()) };
-        let remove = Request::RtpObserverRemoveProducer(self.id.into(), producer_id.into());
-        self.channel().request(remove).await?;
+        let Some(producer) = self.router().producer(&producer_id) else { return Ok(()) };
+        let remove = Request::RtpObserverRemoveProducer(self.object.id().into(), producer_id.into());
+        self.object.request(remove).await?;
         self.handlers.remove_producer.call_simple(&producer);
         Ok(())
     }
 
     pub(crate) fn fmt_as(&self, name: &str, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct(name)
-            .field("id", &self.id)
+            .field("id", &self.object.id())
             .field("paused", &self.paused)
-            .field("router", &self.router)
-            .field("closed", &self.lifetime)
+            .field("router", self.router())
+            .field("closed", &self.object.closed())
             .finish_non_exhaustive()
-    }
-}
-
-impl WorkerObject for ObserverBase {
-    fn lifetime(&self) -> &Lifetime {
-        &self.lifetime
-    }
-
-    fn worker(&self) -> &Worker {
-        self.router.worker()
-    }
-
-    fn close_request(&self) -> Request {
-        Request::CloseRtpObserver(self.id.into())
-    }
-
-    fn withdraw(&self) {
-        self.router.worker().dispatcher().forget(api::RtpObserverId::from(self.id));
-    }
-}
-
-impl Drop for ObserverBase {
-    fn drop(&mut self) {
-        self.close(true);
     }
 }
 
@@ -142,11 +147,11 @@ macro_rules! impl_rtp_observer {
         #[async_trait::async_trait]
         impl $crate::rtp_observer::RtpObserver for $observer {
             fn id(&self) -> $crate::rtp_observer::RtpObserverId {
-                self.inner.base.id
+                self.inner.base.object().id()
             }
 
             fn router(&self) -> &$crate::router::Router {
-                &self.inner.base.router
+                self.inner.base.router()
             }
 
             fn paused(&self) -> bool {
@@ -154,11 +159,11 @@ macro_rules! impl_rtp_observer {
             }
 
             fn app_data(&self) -> &$crate::data_structures::AppData {
-                &self.inner.base.app_data
+                self.inner.base.object().app_data()
             }
 
             fn closed(&self) -> bool {
-                self.inner.base.lifetime.closed()
+                self.inner.base.object().closed()
             }
 
             async fn pause(&self) -> Result<(), $crate::worker::RequestError> {
@@ -187,42 +192,42 @@ macro_rules! impl_rtp_observer {
                 &self,
                 callback: Box<dyn Fn() + Send + Sync + 'static>,
             ) -> event_listener_primitives::HandlerId {
-                self.inner.base.handlers.pause.add(std::sync::Arc::new(callback))
+                self.inner.base.on_pause(callback)
             }
 
             fn on_resume(
                 &self,
                 callback: Box<dyn Fn() + Send + Sync + 'static>,
             ) -> event_listener_primitives::HandlerId {
-                self.inner.base.handlers.resume.add(std::sync::Arc::new(callback))
+                self.inner.base.on_resume(callback)
             }
 
             fn on_add_producer(
                 &self,
                 callback: Box<dyn Fn(&$crate::producer::Producer) + Send + Sync + 'static>,
             ) -> event_listener_primitives::HandlerId {
-                self.inner.base.handlers.add_producer.add(std::sync::Arc::new(callback))
+                self.inner.base.on_add_producer(callback)
             }
 
             fn on_remove_producer(
                 &self,
                 callback: Box<dyn Fn(&$crate::producer::Producer) + Send + Sync + 'static>,
             ) -> event_listener_primitives::HandlerId {
-                self.inner.base.handlers.remove_producer.add(std::sync::Arc::new(callback))
+                self.inner.base.on_remove_producer(callback)
             }
 
             fn on_router_close(
                 &self,
                 callback: Box<dyn FnOnce() + Send + 'static>,
             ) -> event_listener_primitives::HandlerId {
-                self.inner.base.lifetime.on_parent_close(callback)
+                self.inner.base.object().on_parent_close(callback)
             }
 
             fn on_close(
                 &self,
                 callback: Box<dyn FnOnce() + Send + 'static>,
             ) -> event_listener_primitives::HandlerId {
-                self.inner.base.lifetime.on_close(callback)
+                self.inner.base.object().on_close(callback)
             }
         }
     };

@@ -1,4 +1,4 @@
-//! What the handles of all kinds of transport have in common.
+//! The part of a transport handle that is alike for all kinds of transport.
 
 /// Implements [`Transport`](super::Transport) and [`TransportGeneric`](super::TransportGeneric) for a handle whose
 /// `inner.base` is a [`TransportBase`](super::TransportBase), and defines its weak form.
@@ -22,7 +22,6 @@ macro_rules! impl_transport {
             use $crate::data_consumer::{DataConsumer, DataConsumerOptions};
             use $crate::data_producer::{DataProducer, DataProducerOptions};
             use $crate::data_structures::AppData;
-            use $crate::lifetime::WorkerObject;
             use $crate::producer::{Producer, ProducerOptions};
             use $crate::router::Router;
             use $crate::transport::{
@@ -32,33 +31,32 @@ macro_rules! impl_transport {
             use $crate::worker::RequestError;
 
             impl $transport {
-                /// Closes the transport with all that is on it, whoever else has handles of it. Handles that are left are of
-                /// closed objects.
+                /// Closes the transport and everything on it, even if other handles of it are left.
                 ///
-                /// The worker is told at once. The future is done when it has closed the transport: its port may be used
-                /// again. Dropping the future takes nothing back. Not in the mediasoup crate, where a transport is closed
-                /// with its last handle.
+                /// The request is sent at once; the future completes when the worker has served it, and the port is free
+                /// again. Dropping the future does not cancel the request. Not in the mediasoup crate, where a transport is
+                /// closed with its last handle.
                 pub fn close(&self) -> impl Future<Output = ()> + Send + use<> {
-                    WorkerObject::close_and_wait(&self.inner.base)
+                    self.inner.base.object().close_and_wait()
                 }
             }
 
             #[async_trait::async_trait]
             impl Transport for $transport {
                 fn id(&self) -> TransportId {
-                    self.inner.base.id
+                    self.inner.base.id()
                 }
 
                 fn router(&self) -> &Router {
-                    &self.inner.base.router
+                    self.inner.base.router()
                 }
 
                 fn app_data(&self) -> &AppData {
-                    &self.inner.base.app_data
+                    self.inner.base.object().app_data()
                 }
 
                 fn closed(&self) -> bool {
-                    self.inner.base.lifetime.closed()
+                    self.inner.base.object().closed()
                 }
 
                 async fn produce(&self, options: ProducerOptions) -> Result<Producer, ProduceError> {
@@ -94,43 +92,43 @@ macro_rules! impl_transport {
                     &self,
                     callback: Arc<dyn Fn(&Producer) + Send + Sync + 'static>,
                 ) -> HandlerId {
-                    self.inner.base.handlers.new_producer.add(callback)
+                    self.inner.base.on_new_producer(callback)
                 }
 
                 fn on_new_consumer(
                     &self,
                     callback: Arc<dyn Fn(&Consumer) + Send + Sync + 'static>,
                 ) -> HandlerId {
-                    self.inner.base.handlers.new_consumer.add(callback)
+                    self.inner.base.on_new_consumer(callback)
                 }
 
                 fn on_new_data_producer(
                     &self,
                     callback: Arc<dyn Fn(&DataProducer) + Send + Sync + 'static>,
                 ) -> HandlerId {
-                    self.inner.base.handlers.new_data_producer.add(callback)
+                    self.inner.base.on_new_data_producer(callback)
                 }
 
                 fn on_new_data_consumer(
                     &self,
                     callback: Arc<dyn Fn(&DataConsumer) + Send + Sync + 'static>,
                 ) -> HandlerId {
-                    self.inner.base.handlers.new_data_consumer.add(callback)
+                    self.inner.base.on_new_data_consumer(callback)
                 }
 
                 fn on_trace(
                     &self,
                     callback: Arc<dyn Fn(&TransportTraceEventData) + Send + Sync + 'static>,
                 ) -> HandlerId {
-                    self.inner.base.handlers.trace.add(callback)
+                    self.inner.base.on_trace(callback)
                 }
 
                 fn on_router_close(&self, callback: Box<dyn FnOnce() + Send + 'static>) -> HandlerId {
-                    self.inner.base.lifetime.on_parent_close(callback)
+                    self.inner.base.object().on_parent_close(callback)
                 }
 
                 fn on_close(&self, callback: Box<dyn FnOnce() + Send + 'static>) -> HandlerId {
-                    self.inner.base.lifetime.on_close(callback)
+                    self.inner.base.object().on_close(callback)
                 }
             }
 
@@ -151,39 +149,4 @@ macro_rules! impl_transport {
     };
 }
 
-/// Adds what a handle of a transport with SCTP tells of that.
-macro_rules! impl_sctp_transport {
-    ($transport:ident) => {
-        impl $transport {
-            /// Parameters of its SCTP association.
-            #[must_use]
-            pub fn sctp_parameters(&self) -> Option<$crate::sctp_parameters::SctpParameters> {
-                self.inner.base.sctp().map(|sctp| sctp.parameters)
-            }
-
-            /// State of its SCTP association.
-            #[must_use]
-            pub fn sctp_state(&self) -> Option<$crate::data_structures::SctpState> {
-                self.inner.base.sctp().map(|sctp| sctp.state)
-            }
-
-            /// What both SCTP sides agreed on, once connected.
-            #[must_use]
-            pub fn sctp_negotiated_capabilities(
-                &self,
-            ) -> Option<$crate::sctp_parameters::SctpNegotiatedCapabilities> {
-                self.inner.base.sctp()?.negotiated_capabilities
-            }
-
-            /// Called when its SCTP association changes state.
-            pub fn on_sctp_state_change<F>(&self, callback: F) -> event_listener_primitives::HandlerId
-            where
-                F: Fn($crate::data_structures::SctpState) + Send + Sync + 'static,
-            {
-                self.inner.base.handlers.sctp_state_change.add(std::sync::Arc::new(callback))
-            }
-        }
-    };
-}
-
-pub(crate) use {impl_sctp_transport, impl_transport};
+pub(crate) use impl_transport;

@@ -2,7 +2,10 @@
 //! [`Consumer`]s send.
 
 mod base;
+mod dump;
+mod error;
 mod handle;
+pub(crate) mod sctp;
 mod stats;
 mod trace;
 
@@ -11,24 +14,25 @@ use std::sync::Arc;
 
 use async_trait::async_trait;
 use event_listener_primitives::HandlerId;
-use serde::{Deserialize, Serialize};
-use thiserror::Error;
 use tureen_engine::api;
-use tureen_rtc::wire::rtp::extensions::ExtensionIds;
 
 pub(crate) use self::base::{Kind, TransportBase};
-pub(crate) use self::handle::{impl_sctp_transport, impl_transport};
-pub(crate) use self::stats::{transport_dump, transport_stat};
+pub(crate) use self::dump::transport_dump;
+#[doc(hidden)]
+pub use self::dump::{RecvRtpHeaderExtensions, RtpListener, SctpListener};
+pub use self::error::{ConsumeDataError, ConsumeError, ProduceDataError, ProduceError};
+pub(crate) use self::handle::impl_transport;
+pub(crate) use self::stats::transport_stat;
 pub use self::trace::{TransportTraceEventData, TransportTraceEventType};
 use crate::consumer::{Consumer, ConsumerOptions};
 use crate::data_consumer::{DataConsumer, DataConsumerOptions};
-use crate::data_producer::{DataProducer, DataProducerId, DataProducerOptions};
+use crate::data_producer::{DataProducer, DataProducerOptions};
 use crate::data_structures::AppData;
 use crate::ids::uuid_id;
 pub use crate::ortc::{
     ConsumerRtpParametersError, RtpCapabilitiesError, RtpParametersError, RtpParametersMappingError,
 };
-use crate::producer::{Producer, ProducerId, ProducerOptions};
+use crate::producer::{Producer, ProducerOptions};
 use crate::router::Router;
 use crate::worker::RequestError;
 
@@ -156,131 +160,4 @@ pub trait TransportGeneric: Transport + Clone + 'static {
     /// # Errors
     /// See [`RequestError`].
     async fn get_stats(&self) -> Result<Vec<Self::Stat>, RequestError>;
-}
-
-/// Why [`Transport::produce`] failed.
-#[derive(Debug, Error)]
-pub enum ProduceError {
-    /// The router has a producer with this id.
-    #[error("Producer with the same id \"{0}\" already exists")]
-    AlreadyExists(ProducerId),
-    /// The RTP parameters contradict themselves.
-    #[error("Incorrect RTP parameters: {0}")]
-    IncorrectRtpParameters(RtpParametersError),
-    /// The RTP parameters don't fit the router.
-    #[error("RTP mapping error: {0}")]
-    FailedRtpParametersMapping(RtpParametersMappingError),
-    /// The worker refused the request.
-    #[error("Request to worker failed: {0}")]
-    Request(RequestError),
-}
-
-/// Why [`Transport::consume`] failed.
-#[derive(Debug, Error)]
-pub enum ConsumeError {
-    /// The router has no such producer.
-    #[error("Producer with id \"{0}\" not found")]
-    ProducerNotFound(ProducerId),
-    /// The RTP capabilities contradict themselves.
-    #[error("RTP capabilities error: {0}")]
-    FailedRtpCapabilitiesValidation(RtpCapabilitiesError),
-    /// The producer's media does not fit the RTP capabilities.
-    #[error("Bad consumer RTP parameters: {0}")]
-    BadConsumerRtpParameters(ConsumerRtpParametersError),
-    /// The worker refused the request.
-    #[error("Request to worker failed: {0}")]
-    Request(RequestError),
-}
-
-/// Why [`Transport::produce_data`] failed.
-#[derive(Debug, Error)]
-pub enum ProduceDataError {
-    /// The router has a data producer with this id.
-    #[error("Data producer with the same id \"{0}\" already exists")]
-    AlreadyExists(DataProducerId),
-    /// The options name no SCTP stream.
-    #[error("SCTP stream parameters are required for this transport")]
-    SctpStreamParametersRequired,
-    /// The worker refused the request.
-    #[error("Request to worker failed: {0}")]
-    Request(RequestError),
-}
-
-/// Why [`Transport::consume_data`] failed.
-#[derive(Debug, Error)]
-pub enum ConsumeDataError {
-    /// The router has no such data producer.
-    #[error("Data producer with id \"{0}\" not found")]
-    DataProducerNotFound(DataProducerId),
-    /// Every SCTP stream of the transport is taken.
-    #[error("No free sctp_stream_id available in transport")]
-    NoSctpStreamId,
-    /// The worker refused the request.
-    #[error("Request to worker failed: {0}")]
-    Request(RequestError),
-}
-
-/// How incoming packets find their producer.
-#[derive(Debug, Clone, Eq, PartialEq, Deserialize, Serialize)]
-#[serde(rename_all = "camelCase")]
-#[doc(hidden)]
-pub struct RtpListener {
-    /// By MID.
-    pub mid_table: Vec<(String, ProducerId)>,
-    /// By RID.
-    pub rid_table: Vec<(String, ProducerId)>,
-    /// By SSRC.
-    pub ssrc_table: Vec<(u32, ProducerId)>,
-}
-
-impl From<api::RtpListenerDump> for RtpListener {
-    fn from(dump: api::RtpListenerDump) -> Self {
-        fn entries<Key>(table: Vec<(Key, api::ProducerId)>) -> Vec<(Key, ProducerId)> {
-            table.into_iter().map(|(key, producer_id)| (key, producer_id.into())).collect()
-        }
-        Self {
-            mid_table: entries(dump.mid_table),
-            rid_table: entries(dump.rid_table),
-            ssrc_table: entries(dump.ssrc_table),
-        }
-    }
-}
-
-/// How incoming messages find their data producer.
-#[derive(Debug, Clone, Eq, PartialEq, Deserialize, Serialize)]
-#[serde(rename_all = "camelCase")]
-#[doc(hidden)]
-pub struct SctpListener {
-    stream_id_table: Vec<(u16, DataProducerId)>,
-}
-
-impl From<Vec<(u16, api::DataProducerId)>> for SctpListener {
-    fn from(streams: Vec<(u16, api::DataProducerId)>) -> Self {
-        let stream_id_table = streams.into_iter().map(|(stream, id)| (stream, id.into())).collect();
-        Self { stream_id_table }
-    }
-}
-
-/// Header extensions that a transport reads, and their ids.
-#[derive(Debug, Copy, Clone, Ord, PartialOrd, Eq, PartialEq, Hash, Deserialize, Serialize)]
-#[serde(rename_all = "camelCase")]
-#[doc(hidden)]
-pub struct RecvRtpHeaderExtensions {
-    mid: Option<u8>,
-    rid: Option<u8>,
-    rrid: Option<u8>,
-    abs_send_time: Option<u8>,
-    transport_wide_cc01: Option<u8>,
-}
-
-impl From<ExtensionIds> for RecvRtpHeaderExtensions {
-    fn from(ids: ExtensionIds) -> Self {
-        Self {
-            mid: ids.mid.map(Into::into),
-            rid: ids.rid.map(Into::into),
-            rrid: ids.repaired_rid.map(Into::into),
-            abs_send_time: ids.abs_send_time.map(Into::into),
-            transport_wide_cc01: ids.transport_wide_cc.map(Into::into),
-        }
-    }
 }

@@ -1,4 +1,4 @@
-//! Statistics and dumps of transports: what is common to all kinds.
+//! Statistics that every kind of transport has.
 
 /// Defines the statistics of one kind of transport.
 macro_rules! transport_stat {
@@ -10,64 +10,64 @@ macro_rules! transport_stat {
     ) => {
         $(#[$meta])*
         ///
-        /// Rates are in bits per second.
+        /// Bitrates are in bits per second.
         #[derive(Debug, Clone, PartialOrd, PartialEq, serde::Deserialize, serde::Serialize)]
         #[serde(rename_all = "camelCase")]
         #[non_exhaustive]
         pub struct $name {
-            /// Its identifier.
+            /// Identifier of the transport.
             pub transport_id: $crate::transport::TransportId,
             /// Milliseconds of the worker's clock.
             pub timestamp: u64,
-            /// State of its SCTP association.
+            /// State of the SCTP association. `None` without SCTP.
             pub sctp_state: Option<$crate::data_structures::SctpState>,
-            /// Bytes that came in.
+            /// Bytes received.
             pub bytes_received: u64,
-            /// Rate of the same.
+            /// Bitrate of the same.
             pub recv_bitrate: u64,
-            /// Bytes that went out.
+            /// Bytes sent.
             pub bytes_sent: u64,
-            /// Rate of the same.
+            /// Bitrate of the same.
             pub send_bitrate: u64,
-            /// Bytes of media that came in.
+            /// Bytes of media received, without retransmissions.
             pub rtp_bytes_received: u64,
-            /// Rate of the same.
+            /// Bitrate of the same.
             pub rtp_recv_bitrate: u64,
-            /// Bytes of media that went out.
+            /// Bytes of media sent, without retransmissions.
             pub rtp_bytes_sent: u64,
-            /// Rate of the same.
+            /// Bitrate of the same.
             pub rtp_send_bitrate: u64,
-            /// Bytes of retransmissions that came in.
+            /// Bytes of retransmissions received.
             pub rtx_bytes_received: u64,
-            /// Rate of the same.
+            /// Bitrate of the same.
             pub rtx_recv_bitrate: u64,
-            /// Bytes of retransmissions that went out.
+            /// Bytes of retransmissions sent.
             pub rtx_bytes_sent: u64,
-            /// Rate of the same.
+            /// Bitrate of the same.
             pub rtx_send_bitrate: u64,
-            /// Bytes of bandwidth probes that went out.
+            /// Bytes of bandwidth probes sent.
             pub probation_bytes_sent: u64,
-            /// Rate of the same.
+            /// Bitrate of the same.
             pub probation_send_bitrate: u64,
-            /// Estimate of what can be sent.
+            /// Estimate of the bandwidth to the remote side.
             #[serde(skip_serializing_if = "Option::is_none")]
             pub available_outgoing_bitrate: Option<u64>,
-            /// Estimate of what the remote side can send.
+            /// Estimate of the bandwidth from the remote side.
             #[serde(skip_serializing_if = "Option::is_none")]
             pub available_incoming_bitrate: Option<u64>,
-            /// Limit set.
+            /// Limit set for the remote side. `None` without a limit.
             pub max_incoming_bitrate: Option<u64>,
-            /// Limit set.
+            /// Upper limit set for the outgoing estimate. `None` without a limit.
             pub max_outgoing_bitrate: Option<u64>,
-            /// Floor set.
+            /// Lower limit set for the outgoing estimate. `None` without a limit.
             pub min_outgoing_bitrate: Option<u64>,
-            /// Milliseconds there and back, as the remote side's reports tell.
+            /// Round trip time in milliseconds, of the remote side's receiver reports.
             pub round_trip_time: Option<f32>,
             $($(#[$field_meta])* pub $field: $type,)*
-            /// Part of the remote side's packets that was lost, 0 to 1. Not in mediasoup 0.33.
+            /// Share of the packets from the remote side that were lost, 0 to 1. Not in mediasoup 0.33.
             #[serde(skip_serializing_if = "Option::is_none")]
             pub rtp_packet_loss_received: Option<f64>,
-            /// Part of our packets that the remote side says it lost, 0 to 1. Not in mediasoup 0.33.
+            /// Share of the packets to the remote side that it reports as lost, 0 to 1. Not in mediasoup 0.33.
             #[serde(skip_serializing_if = "Option::is_none")]
             pub rtp_packet_loss_sent: Option<f64>,
         }
@@ -113,79 +113,4 @@ macro_rules! transport_stat {
     };
 }
 
-/// Defines what one kind of transport holds. `$map` is how mediasoup lists consumers by SSRC.
-macro_rules! transport_dump {
-    (
-        $(#[$meta:meta])*
-        $name:ident<$map:ty> from $link:pat => {
-            direct: $direct:literal,
-            $($field:ident: $type:ty,)*
-        }
-    ) => {
-        $(#[$meta])*
-        #[derive(Debug, Clone, Eq, PartialEq, serde::Deserialize, serde::Serialize)]
-        #[serde(rename_all = "camelCase")]
-        #[doc(hidden)]
-        #[non_exhaustive]
-        pub struct $name {
-            pub id: $crate::transport::TransportId,
-            pub direct: bool,
-            pub producer_ids: Vec<$crate::producer::ProducerId>,
-            pub consumer_ids: Vec<$crate::consumer::ConsumerId>,
-            pub map_ssrc_consumer_id: $map,
-            pub map_rtx_ssrc_consumer_id: $map,
-            pub data_producer_ids: Vec<$crate::data_producer::DataProducerId>,
-            pub data_consumer_ids: Vec<$crate::data_consumer::DataConsumerId>,
-            pub recv_rtp_header_extensions: $crate::transport::RecvRtpHeaderExtensions,
-            pub rtp_listener: $crate::transport::RtpListener,
-            pub max_send_message_size: u32,
-            pub max_receive_message_size: u32,
-            pub sctp_parameters: Option<$crate::sctp_parameters::SctpParameters>,
-            pub sctp_state: Option<$crate::data_structures::SctpState>,
-            pub sctp_negotiated_capabilities:
-                Option<$crate::sctp_parameters::SctpNegotiatedCapabilities>,
-            pub sctp_listener: Option<$crate::transport::SctpListener>,
-            pub trace_event_types: Vec<$crate::transport::TransportTraceEventType>,
-            $(pub $field: $type,)*
-        }
-
-        impl TryFrom<tureen_engine::api::TransportDump> for $name {
-            type Error = $crate::worker::RequestError;
-
-            fn try_from(dump: tureen_engine::api::TransportDump) -> Result<Self, Self::Error> {
-                let $link = dump.link else {
-                    let response = tureen_engine::api::Response::TransportDump(Box::new(dump));
-                    return Err($crate::worker::RequestError::unexpected(&response));
-                };
-                let by_ssrc = |consumers: Vec<(u32, tureen_engine::api::ConsumerId)>| {
-                    consumers.into_iter().map(|(ssrc, consumer)| (ssrc, consumer.into())).collect()
-                };
-                Ok(Self {
-                    id: dump.id.into(),
-                    direct: $direct,
-                    producer_ids: dump.producer_ids.into_iter().map(Into::into).collect(),
-                    consumer_ids: dump.consumer_ids.into_iter().map(Into::into).collect(),
-                    map_ssrc_consumer_id: by_ssrc(dump.ssrc_consumers),
-                    map_rtx_ssrc_consumer_id: by_ssrc(dump.rtx_ssrc_consumers),
-                    data_producer_ids: dump.data_producer_ids.into_iter().map(Into::into).collect(),
-                    data_consumer_ids: dump.data_consumer_ids.into_iter().map(Into::into).collect(),
-                    recv_rtp_header_extensions: dump.recv_rtp_header_extensions.into(),
-                    rtp_listener: dump.rtp_listener.into(),
-                    max_send_message_size: dump.max_send_message_size,
-                    max_receive_message_size: dump.max_receive_message_size,
-                    sctp_parameters: dump.sctp.as_ref().map(|sctp| sctp.parameters),
-                    sctp_state: dump.sctp.as_ref().map(|sctp| sctp.state),
-                    sctp_negotiated_capabilities: dump
-                        .sctp
-                        .as_ref()
-                        .and_then(|sctp| sctp.negotiated_capabilities),
-                    sctp_listener: dump.sctp.map(|sctp| sctp.stream_ids.into()),
-                    trace_event_types: $crate::transport::TransportTraceEventType::from_core(dump.trace),
-                    $($field,)*
-                })
-            }
-        }
-    };
-}
-
-pub(crate) use {transport_dump, transport_stat};
+pub(crate) use transport_stat;

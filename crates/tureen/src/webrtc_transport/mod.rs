@@ -23,9 +23,10 @@ use crate::data_structures::{
     DtlsParameters, DtlsState, IceCandidate, IceParameters, IceRole, IceState, TransportTuple,
 };
 use crate::driver::Sink;
-use crate::lifetime::{WorkerObject, close_with_parent};
+use crate::object::close_with_parent;
 use crate::router::Router;
-use crate::transport::{Kind, TransportBase, TransportId, impl_sctp_transport, impl_transport};
+use crate::transport::sctp::{impl_sctp_transport, sctp_options};
+use crate::transport::{Kind, TransportBase, TransportId, impl_transport};
 use crate::webrtc_server::WebRtcServer;
 use crate::worker::RequestError;
 
@@ -85,7 +86,7 @@ impl WebRtcTransport {
         options: WebRtcTransportOptions,
         router: Router,
     ) -> Result<Self, RequestError> {
-        let sctp = options.sctp();
+        let sctp = sctp_options!(options);
         let (listen, webrtc_server) = match options.listen {
             WebRtcTransportListen::Individual { listen_infos } => {
                 (Listen::Individual(listen_infos.to_vec()), None)
@@ -150,7 +151,7 @@ impl WebRtcTransport {
             });
             inner.on_webrtc_server_close.get_or_init(|| handler);
         }
-        close_with_parent(&inner, |inner| &inner.base, |close| inner.base.router.on_close(close));
+        close_with_parent(&inner, |inner| inner.base.object());
         Self { inner }
     }
 
@@ -163,8 +164,8 @@ impl WebRtcTransport {
         remote_parameters: WebRtcTransportRemoteParameters,
     ) -> Result<(), RequestError> {
         let request =
-            Request::ConnectWebRtcTransport(self.inner.base.id.into(), remote_parameters.dtls_parameters);
-        match self.inner.base.channel().request(request).await? {
+            Request::ConnectWebRtcTransport(self.inner.base.id().into(), remote_parameters.dtls_parameters);
+        match self.inner.base.object().request(request).await? {
             Response::Connected { dtls_local_role } => {
                 self.inner.state.lock().dtls_parameters.role = dtls_local_role;
                 Ok(())
@@ -255,7 +256,7 @@ impl WebRtcTransport {
     /// # Errors
     /// See [`RequestError`].
     pub async fn restart_ice(&self) -> Result<IceParameters, RequestError> {
-        match self.inner.base.channel().request(Request::RestartIce(self.inner.base.id.into())).await? {
+        match self.inner.base.object().request(Request::RestartIce(self.inner.base.id().into())).await? {
             Response::IceParameters(parameters) => Ok(parameters),
             other => Err(RequestError::unexpected(&other)),
         }
@@ -292,7 +293,7 @@ impl Inner {
     /// The worker has closed the transport then.
     fn on_webrtc_server_closed(&self) {
         self.handlers.webrtc_server_close.call_simple();
-        self.base.close(false);
+        self.base.object().close_here();
     }
 }
 

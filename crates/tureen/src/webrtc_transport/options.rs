@@ -1,11 +1,9 @@
 //! Options of a WebRtcTransport.
 
-use tureen_rtc::sctp::MAX_STREAMS;
-use tureen_rtc::sctp::SctpOptions;
-
 use crate::data_structures::AppData;
 use crate::listen_infos::listen_infos;
 use crate::sctp_parameters::SctpZeroChecksum;
+use crate::transport::sctp;
 use crate::webrtc_server::WebRtcServer;
 
 listen_infos! {
@@ -107,28 +105,14 @@ impl WebRtcTransportOptions {
             prefer_tcp: false,
             ice_consent_timeout: 30,
             enable_sctp: false,
-            max_send_message_size: 262_144,
-            max_receive_message_size: 262_144,
-            sctp_send_buffer_size: 2_000_000,
-            sctp_per_stream_send_queue_limit: 2_000_000,
-            sctp_max_receiver_window_buffer_size: 5_242_880,
-            sctp_default_stream_buffered_amount_low_threshold: 1024,
+            max_send_message_size: sctp::MAX_MESSAGE_SIZE,
+            max_receive_message_size: sctp::MAX_MESSAGE_SIZE,
+            sctp_send_buffer_size: sctp::SEND_BUFFER_SIZE,
+            sctp_per_stream_send_queue_limit: sctp::SEND_BUFFER_SIZE,
+            sctp_max_receiver_window_buffer_size: sctp::RECEIVER_WINDOW,
+            sctp_default_stream_buffered_amount_low_threshold: sctp::BUFFERED_AMOUNT_LOW_THRESHOLD,
             sctp_zero_checksum: SctpZeroChecksum::SctpOverDtls,
             app_data: AppData::default(),
         }
-    }
-
-    /// What the worker is told of SCTP.
-    pub(crate) fn sctp(&self) -> Option<SctpOptions> {
-        self.enable_sctp.then_some(SctpOptions {
-            max_send_message_size: self.max_send_message_size,
-            max_receive_message_size: self.max_receive_message_size,
-            send_buffer_size: self.sctp_send_buffer_size,
-            per_stream_send_queue_limit: self.sctp_per_stream_send_queue_limit,
-            max_receiver_window_buffer_size: self.sctp_max_receiver_window_buffer_size,
-            default_buffered_amount_low_threshold: self.sctp_default_stream_buffered_amount_low_threshold,
-            outbound_streams: MAX_STREAMS,
-            inbound_streams: MAX_STREAMS,
-        })
     }
 }

@@ -10,7 +10,6 @@ use super::{Kind, TransportBase};
 use crate::data_consumer::{DataConsumer, DataConsumerId, DataConsumerOptions};
 use crate::data_producer::{DataProducer, DataProducerId, DataProducerOptions};
 use crate::driver::CloseOnDrop;
-use crate::lifetime::WorkerObject;
 use crate::transport::{ConsumeDataError, ProduceDataError, Transport};
 use crate::worker::RequestError;
 
@@ -23,7 +22,7 @@ impl TransportBase {
     ) -> Result<DataProducer, ProduceDataError> {
         let DataProducerOptions { id, sctp_stream_parameters, label, protocol, paused, app_data } = options;
         if let Some(id) = id
-            && self.router.data_producer(&id).is_some()
+            && self.router().data_producer(&id).is_some()
         {
             return Err(ProduceDataError::AlreadyExists(id));
         }
@@ -39,16 +38,16 @@ impl TransportBase {
         };
 
         let id = id.unwrap_or_else(DataProducerId::new);
-        let guard = CloseOnDrop::new(self.channel(), Request::CloseDataProducer(id.into()));
+        let guard = CloseOnDrop::new(self.object.channel(), Request::CloseDataProducer(id.into()));
         let request = Request::ProduceData(ProduceData {
-            transport_id: self.id.into(),
+            transport_id: self.id().into(),
             id: id.into(),
             transport: way,
             label,
             protocol,
             paused,
         });
-        let made = match self.channel().request(request).await {
+        let made = match self.object.channel().request(request).await {
             Ok(Response::DataProducerDump(made)) => *made,
             Ok(other) => return Err(ProduceDataError::Request(RequestError::unexpected(&other))),
             Err(error) => {
@@ -59,7 +58,7 @@ impl TransportBase {
         };
         let data_producer = DataProducer::new(made, app_data, transport);
         guard.disarm();
-        self.router.add_data_producer(&data_producer);
+        self.router().add_data_producer(&data_producer);
         self.handlers.new_data_producer.call_simple(&data_producer);
         Ok(data_producer)
     }
@@ -72,7 +71,7 @@ impl TransportBase {
     ) -> Result<DataConsumer, ConsumeDataError> {
         let data_producer_id = options.data_producer_id;
         let data_producer = self
-            .router
+            .router()
             .data_producer(&data_producer_id)
             .ok_or(ConsumeDataError::DataProducerNotFound(data_producer_id))?;
         let stream = match self.kind {
@@ -94,10 +93,10 @@ impl TransportBase {
         let DataConsumerOptions { paused, subchannels, app_data, .. } = options;
 
         let id = DataConsumerId::new();
-        let guard = CloseOnDrop::new(self.channel(), Request::CloseDataConsumer(id.into()));
-        let events = self.router.worker().dispatcher().hold(api::DataConsumerId::from(id));
+        let guard = CloseOnDrop::new(self.object.channel(), Request::CloseDataConsumer(id.into()));
+        let events = self.router().worker().dispatcher().hold(api::DataConsumerId::from(id));
         let request = Request::ConsumeData(ConsumeData {
-            transport_id: self.id.into(),
+            transport_id: self.id().into(),
             data_producer_id: data_producer_id.into(),
             id: id.into(),
             transport: way,
@@ -106,7 +105,7 @@ impl TransportBase {
             paused,
             subchannels: subchannels.unwrap_or_default(),
         });
-        let made = match self.channel().request(request).await.map_err(ConsumeDataError::Request)? {
+        let made = match self.object.channel().request(request).await.map_err(ConsumeDataError::Request)? {
             Response::DataConsumerDump(made) => *made,
             other => return Err(ConsumeDataError::Request(RequestError::unexpected(&other))),
         };

@@ -10,15 +10,13 @@ use tureen_engine::api::{self, Consume, Produce, Request, Response};
 use uuid::Uuid;
 
 use super::{Kind, TransportBase};
-use crate::consumer::{Consumer, ConsumerId, ConsumerOptions, ConsumerType};
+use crate::consumer::{Consumer, ConsumerId, ConsumerOptions, ConsumerType, NewConsumer};
 use crate::driver::CloseOnDrop;
-use crate::lifetime::WorkerObject;
 use crate::ortc;
-use crate::producer::{Producer, ProducerId, ProducerOptions, ProducerType};
+use crate::producer::{NewProducer, Producer, ProducerId, ProducerOptions, ProducerType};
 use crate::rtp_parameters::{MediaKind, RtpEncodingParameters, RtpParameters};
 use crate::transport::{ConsumeError, ProduceError, Transport};
 use crate::worker::RequestError;
-use crate::{consumer, producer};
 
 impl TransportBase {
     /// `transport` is the handle of this transport, which the producer keeps alive.
@@ -28,7 +26,7 @@ impl TransportBase {
         options: ProducerOptions,
     ) -> Result<Producer, ProduceError> {
         if let Some(id) = options.id
-            && self.router.producer(&id).is_some()
+            && self.router().producer(&id).is_some()
         {
             return Err(ProduceError::AlreadyExists(id));
         }
@@ -53,7 +51,7 @@ impl TransportBase {
         }
         self.set_cname(&mut rtp_parameters);
 
-        let router_rtp_capabilities = self.router.rtp_capabilities();
+        let router_rtp_capabilities = self.router().rtp_capabilities();
         let rtp_mapping =
             ortc::get_producer_rtp_parameters_mapping(&rtp_parameters, &router_rtp_capabilities, &mut rng())
                 .map_err(ProduceError::FailedRtpParametersMapping)?;
@@ -65,10 +63,10 @@ impl TransportBase {
         );
 
         let id = id.unwrap_or_else(ProducerId::new);
-        let guard = CloseOnDrop::new(self.channel(), Request::CloseProducer(id.into()));
-        let events = self.router.worker().dispatcher().hold(api::ProducerId::from(id));
+        let guard = CloseOnDrop::new(self.object.channel(), Request::CloseProducer(id.into()));
+        let events = self.router().worker().dispatcher().hold(api::ProducerId::from(id));
         let request = Request::Produce(Produce {
-            transport_id: self.id.into(),
+            transport_id: self.id().into(),
             id: id.into(),
             kind,
             rtp_parameters: rtp_parameters.clone(),
@@ -77,7 +75,7 @@ impl TransportBase {
             key_frame_request_delay: Duration::from_millis(key_frame_request_delay.into()),
             enable_packet_id: enable_mediasoup_packet_id_header_extension,
         });
-        let response = match self.channel().request(request).await {
+        let response = match self.object.channel().request(request).await {
             Ok(response) => response,
             Err(error) => {
                 // The id may be that of another producer, which stays.
@@ -93,7 +91,7 @@ impl TransportBase {
             return Err(ProduceError::Request(RequestError::unexpected(&response)));
         };
 
-        let producer = Producer::new(producer::New {
+        let producer = Producer::new(NewProducer {
             id,
             kind,
             r#type,
@@ -105,7 +103,7 @@ impl TransportBase {
             direct: matches!(self.kind, Kind::Direct),
         });
         guard.disarm();
-        self.router.add_producer(&producer);
+        self.router().add_producer(&producer);
         self.handlers.new_producer.call_simple(&producer);
         events.deliver_to(producer.sink());
         Ok(producer)
@@ -133,7 +131,7 @@ impl TransportBase {
         ortc::validate_rtp_capabilities(&rtp_capabilities)
             .map_err(ConsumeError::FailedRtpCapabilitiesValidation)?;
         let producer =
-            self.router.producer(&producer_id).ok_or(ConsumeError::ProducerNotFound(producer_id))?;
+            self.router().producer(&producer_id).ok_or(ConsumeError::ProducerNotFound(producer_id))?;
 
         let consumable = producer.consumable_rtp_parameters();
         let rtp_parameters = match self.kind {
@@ -159,10 +157,10 @@ impl TransportBase {
         let r#type = if pipe { ConsumerType::Pipe } else { producer.r#type().into() };
 
         let id = ConsumerId::new();
-        let guard = CloseOnDrop::new(self.channel(), Request::CloseConsumer(id.into()));
-        let events = self.router.worker().dispatcher().hold(api::ConsumerId::from(id));
+        let guard = CloseOnDrop::new(self.object.channel(), Request::CloseConsumer(id.into()));
+        let events = self.router().worker().dispatcher().hold(api::ConsumerId::from(id));
         let request = Request::Consume(Box::new(Consume {
-            transport_id: self.id.into(),
+            transport_id: self.id().into(),
             producer_id: producer_id.into(),
             id: id.into(),
             kind: producer.kind(),
@@ -173,12 +171,12 @@ impl TransportBase {
             preferred_layers: preferred_layers.map(Into::into),
             ignore_dtx,
         }));
-        let response = self.channel().request(request).await.map_err(ConsumeError::Request)?;
+        let response = self.object.channel().request(request).await.map_err(ConsumeError::Request)?;
         let Response::Consumed(consumed) = response else {
             return Err(ConsumeError::Request(RequestError::unexpected(&response)));
         };
 
-        let consumer = Consumer::new(consumer::New {
+        let consumer = Consumer::new(NewConsumer {
             id,
             producer_id,
             kind: producer.kind(),

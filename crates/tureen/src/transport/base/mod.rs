@@ -1,4 +1,4 @@
-//! The part of a transport that does not depend on its kind.
+//! The part of a transport that does not depend on its kind: its object, its callbacks, and what is on it.
 
 mod data;
 mod media;
@@ -7,7 +7,7 @@ use std::fmt;
 use std::sync::Arc;
 use std::sync::atomic::AtomicU32;
 
-use event_listener_primitives::Bag;
+use event_listener_primitives::{Bag, HandlerId};
 use parking_lot::Mutex;
 use tureen_engine::api::{self, Request, Response, TransportDump, TransportEvent, TransportStats};
 use tureen_rtc::units::Bitrate;
@@ -18,41 +18,49 @@ use crate::consumer::Consumer;
 use crate::data_consumer::DataConsumer;
 use crate::data_producer::DataProducer;
 use crate::data_structures::{AppData, BweTraceInfo, SctpState, TraceEventDirection};
-use crate::lifetime::{Lifetime, WorkerObject};
+use crate::object::{Object, ObjectId};
 use crate::producer::Producer;
 use crate::router::Router;
 use crate::sctp_parameters::{SctpNegotiatedCapabilities, SctpParameters};
-use crate::worker::{RequestError, Worker};
+use crate::worker::RequestError;
 
-/// What every kind of transport has. Dropped, it closes the transport.
+/// The part of a transport that does not depend on its kind. Dropped, it closes the transport.
 pub(crate) struct TransportBase {
-    pub(crate) id: TransportId,
-    pub(crate) app_data: AppData,
-    pub(crate) handlers: Handlers,
+    object: Object<TransportId>,
+    handlers: Handlers,
     kind: Kind,
-    /// Whether what is produced and consumed may negotiate bandwidth estimation.
+    /// True if producers and consumers may negotiate bandwidth estimation.
     enable_bwe: bool,
     next_mid: AtomicU32,
     /// RTCP CNAME of all producers on the transport.
     cname: Mutex<Option<String>>,
     stream_ids: StreamIds,
     sctp: Mutex<Option<Sctp>>,
-    pub(crate) lifetime: Lifetime,
-    /// Kept alive by the transport.
-    pub(crate) router: Router,
 }
 
-/// What makes a difference to the producers and consumers on a transport.
+impl ObjectId for TransportId {
+    type Parent = Router;
+
+    fn close_request(self) -> Request {
+        Request::CloseTransport(self.into())
+    }
+
+    fn withdraw(self, router: &Router) {
+        router.worker().dispatcher().forget(api::TransportId::from(self));
+    }
+}
+
+/// The remote side of a transport, on which the options of producers and consumers depend.
 #[derive(Clone, Copy, Debug)]
 pub(crate) enum Kind {
-    /// To an endpoint.
+    /// An endpoint.
     Endpoint,
-    /// To another router.
+    /// Another router.
     Pipe {
-        /// Lost packets are sent again.
+        /// Retransmit lost packets.
         rtx: bool,
     },
-    /// To the application.
+    /// The application.
     Direct,
 }
 
@@ -66,45 +74,44 @@ pub(crate) struct Sctp {
 
 #[derive(Default)]
 #[expect(clippy::type_complexity)]
-pub(crate) struct Handlers {
-    pub(crate) new_producer: Bag<Arc<dyn Fn(&Producer) + Send + Sync>, Producer>,
-    pub(crate) new_consumer: Bag<Arc<dyn Fn(&Consumer) + Send + Sync>, Consumer>,
-    pub(crate) new_data_producer: Bag<Arc<dyn Fn(&DataProducer) + Send + Sync>, DataProducer>,
-    pub(crate) new_data_consumer: Bag<Arc<dyn Fn(&DataConsumer) + Send + Sync>, DataConsumer>,
-    pub(crate) sctp_state_change: Bag<Arc<dyn Fn(SctpState) + Send + Sync>>,
-    pub(crate) trace: Bag<Arc<dyn Fn(&TransportTraceEventData) + Send + Sync>, TransportTraceEventData>,
+struct Handlers {
+    new_producer: Bag<Arc<dyn Fn(&Producer) + Send + Sync>, Producer>,
+    new_consumer: Bag<Arc<dyn Fn(&Consumer) + Send + Sync>, Consumer>,
+    new_data_producer: Bag<Arc<dyn Fn(&DataProducer) + Send + Sync>, DataProducer>,
+    new_data_consumer: Bag<Arc<dyn Fn(&DataConsumer) + Send + Sync>, DataConsumer>,
+    sctp_state_change: Bag<Arc<dyn Fn(SctpState) + Send + Sync>>,
+    trace: Bag<Arc<dyn Fn(&TransportTraceEventData) + Send + Sync>, TransportTraceEventData>,
 }
 
 impl TransportBase {
-    /// Has the worker make a transport.
+    /// Creates a transport in the worker.
     pub(crate) async fn create(router: &Router, request: Request) -> Result<TransportDump, RequestError> {
-        Self::described(router.worker().channel().request(request).await?)
+        Self::dump_of(router.worker().channel().request(request).await?)
     }
 
-    /// The transport that an answer describes.
-    pub(crate) fn described(answer: Response) -> Result<TransportDump, RequestError> {
-        match answer {
-            Response::TransportDump(made) => Ok(*made),
+    /// The dump in the response to a request that creates or describes a transport.
+    pub(crate) fn dump_of(response: Response) -> Result<TransportDump, RequestError> {
+        match response {
+            Response::TransportDump(dump) => Ok(*dump),
             other => Err(RequestError::unexpected(&other)),
         }
     }
 
-    /// `made` is how the worker has made it.
+    /// `created` is the worker's response to the request that created the transport.
     pub(crate) fn new(
-        made: &TransportDump,
+        created: &TransportDump,
         router: Router,
         kind: Kind,
         enable_bwe: bool,
         app_data: AppData,
     ) -> Self {
-        let sctp = made.sctp.as_ref().map(|sctp| Sctp {
+        let sctp = created.sctp.as_ref().map(|sctp| Sctp {
             parameters: sctp.parameters,
             state: sctp.state,
             negotiated_capabilities: sctp.negotiated_capabilities,
         });
         Self {
-            id: made.id.clone().into(),
-            app_data,
+            object: Object::new(created.id.clone().into(), app_data, router),
             handlers: Handlers::default(),
             kind,
             enable_bwe,
@@ -112,9 +119,19 @@ impl TransportBase {
             cname: Mutex::new(None),
             stream_ids: StreamIds::default(),
             sctp: Mutex::new(sctp),
-            lifetime: Lifetime::default(),
-            router,
         }
+    }
+
+    pub(crate) fn object(&self) -> &Object<TransportId> {
+        &self.object
+    }
+
+    pub(crate) fn id(&self) -> TransportId {
+        self.object.id()
+    }
+
+    pub(crate) fn router(&self) -> &Router {
+        self.object.parent()
     }
 
     pub(crate) fn sctp(&self) -> Option<Sctp> {
@@ -128,8 +145,41 @@ impl TransportBase {
         f: &'a mut fmt::Formatter<'b>,
     ) -> fmt::DebugStruct<'a, 'b> {
         let mut output = f.debug_struct(name);
-        output.field("id", &self.id).field("router", &self.router).field("closed", &self.lifetime);
+        output.field("id", &self.id()).field("router", self.router()).field("closed", &self.object.closed());
         output
+    }
+
+    pub(crate) fn on_new_producer(&self, callback: Arc<dyn Fn(&Producer) + Send + Sync>) -> HandlerId {
+        self.handlers.new_producer.add(callback)
+    }
+
+    pub(crate) fn on_new_consumer(&self, callback: Arc<dyn Fn(&Consumer) + Send + Sync>) -> HandlerId {
+        self.handlers.new_consumer.add(callback)
+    }
+
+    pub(crate) fn on_new_data_producer(
+        &self,
+        callback: Arc<dyn Fn(&DataProducer) + Send + Sync>,
+    ) -> HandlerId {
+        self.handlers.new_data_producer.add(callback)
+    }
+
+    pub(crate) fn on_new_data_consumer(
+        &self,
+        callback: Arc<dyn Fn(&DataConsumer) + Send + Sync>,
+    ) -> HandlerId {
+        self.handlers.new_data_consumer.add(callback)
+    }
+
+    pub(crate) fn on_sctp_state_change(&self, callback: Arc<dyn Fn(SctpState) + Send + Sync>) -> HandlerId {
+        self.handlers.sctp_state_change.add(callback)
+    }
+
+    pub(crate) fn on_trace(
+        &self,
+        callback: Arc<dyn Fn(&TransportTraceEventData) + Send + Sync>,
+    ) -> HandlerId {
+        self.handlers.trace.add(callback)
     }
 
     pub(crate) async fn enable_trace_event(
@@ -137,22 +187,22 @@ impl TransportBase {
         types: &[TransportTraceEventType],
     ) -> Result<(), RequestError> {
         let trace = TransportTraceEventType::to_core(types);
-        self.request(Request::EnableTransportTrace(self.id.into(), trace)).await
+        self.request(Request::EnableTransportTrace(self.id().into(), trace)).await
     }
 
     pub(crate) async fn set_max_incoming_bitrate(&self, bitrate: u64) -> Result<(), RequestError> {
-        self.request(Request::SetMaxIncomingBitrate(self.id.into(), Bitrate::bps(bitrate))).await
+        self.request(Request::SetMaxIncomingBitrate(self.id().into(), Bitrate::bps(bitrate))).await
     }
 
     pub(crate) async fn set_max_outgoing_bitrate(&self, bitrate: u64) -> Result<(), RequestError> {
-        self.request(Request::SetMaxOutgoingBitrate(self.id.into(), Bitrate::bps(bitrate))).await
+        self.request(Request::SetMaxOutgoingBitrate(self.id().into(), Bitrate::bps(bitrate))).await
     }
 
     pub(crate) async fn set_min_outgoing_bitrate(&self, bitrate: u64) -> Result<(), RequestError> {
-        self.request(Request::SetMinOutgoingBitrate(self.id.into(), Bitrate::bps(bitrate))).await
+        self.request(Request::SetMinOutgoingBitrate(self.id().into(), Bitrate::bps(bitrate))).await
     }
 
-    /// Sets the limits that the options give.
+    /// Sets those limits that the options have.
     pub(crate) async fn limit_bitrates(
         &self,
         max_incoming: Option<u64>,
@@ -172,17 +222,17 @@ impl TransportBase {
     }
 
     pub(crate) async fn dump(&self) -> Result<TransportDump, RequestError> {
-        Self::described(self.channel().request(Request::DumpTransport(self.id.into())).await?)
+        Self::dump_of(self.object.request(Request::DumpTransport(self.id().into())).await?)
     }
 
     pub(crate) async fn stats(&self) -> Result<TransportStats, RequestError> {
-        match self.channel().request(Request::TransportStats(self.id.into())).await? {
+        match self.object.request(Request::TransportStats(self.id().into())).await? {
             Response::TransportStats(stats) => Ok(*stats),
             other => Err(RequestError::unexpected(&other)),
         }
     }
 
-    /// Handles an event that transports of any kind may have.
+    /// Handles an event that every kind of transport may have.
     pub(crate) fn on_event(&self, event: TransportEvent) {
         match event {
             TransportEvent::SctpState(state) => {
@@ -212,36 +262,12 @@ impl TransportBase {
                 let event = TransportTraceEventData::Probation { timestamp, direction, info };
                 self.handlers.trace.call_simple(&event);
             }
-            other => tracing::debug!(id = %self.id, ?other, "event of another kind of transport"),
+            other => tracing::debug!(id = %self.id(), ?other, "event of another kind of transport"),
         }
     }
 
-    /// A request whose answer says nothing.
+    /// Sends a request whose response has no content.
     async fn request(&self, request: Request) -> Result<(), RequestError> {
-        self.channel().request(request).await.map(|_| ())
-    }
-}
-
-impl WorkerObject for TransportBase {
-    fn lifetime(&self) -> &Lifetime {
-        &self.lifetime
-    }
-
-    fn worker(&self) -> &Worker {
-        self.router.worker()
-    }
-
-    fn close_request(&self) -> Request {
-        Request::CloseTransport(self.id.into())
-    }
-
-    fn withdraw(&self) {
-        self.router.worker().dispatcher().forget(api::TransportId::from(self.id));
-    }
-}
-
-impl Drop for TransportBase {
-    fn drop(&mut self) {
-        self.close(true);
+        self.object.request(request).await.map(|_| ())
     }
 }
