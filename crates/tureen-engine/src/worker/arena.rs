@@ -61,12 +61,35 @@ impl<K: Key, T: Identified> Table<K, T> {
         Some(thing)
     }
 
+    /// A thing by a key that something here still holds. Closing takes a key out of all places, so that `None` is a bug in
+    /// that: a debug build panics, a release build logs it and goes on.
     #[inline]
+    #[track_caller]
+    pub(crate) fn live(&self, key: K) -> Option<&T> {
+        let thing = self.things.get(key);
+        if thing.is_none() {
+            stale::<T>();
+        }
+        thing
+    }
+
+    /// As [`live`](Self::live).
+    #[inline]
+    #[track_caller]
+    pub(crate) fn live_mut(&mut self, key: K) -> Option<&mut T> {
+        let thing = self.things.get_mut(key);
+        if thing.is_none() {
+            stale::<T>();
+        }
+        thing
+    }
+
+    /// A thing by a key that may have outlived it.
     pub(crate) fn get(&self, key: K) -> Option<&T> {
         self.things.get(key)
     }
 
-    #[inline]
+    /// As [`get`](Self::get).
     pub(crate) fn get_mut(&mut self, key: K) -> Option<&mut T> {
         self.things.get_mut(key)
     }
@@ -136,6 +159,14 @@ impl<K: Key, T: Identified> Default for Table<K, T> {
     fn default() -> Self {
         Self { things: SlotMap::with_key(), keys: HashMap::new() }
     }
+}
+
+/// A key has outlived its thing.
+#[cold]
+#[track_caller]
+fn stale<T: Identified>() {
+    tracing::error!("a key of a closed {} is still in use", T::KIND);
+    debug_assert!(false, "a key of a closed {} is still in use", T::KIND);
 }
 
 macro_rules! identified {

@@ -13,14 +13,14 @@ use crate::worker::timer::Timer;
 /// Media can flow (again): consumers start with key frames, reports begin.
 pub(crate) fn on_transport_connected(media: &mut Media, out: &mut Out, now: Instant, key: TransportKey) {
     out.timers.arm(Timer::Reports(key), now + super::reports::FIRST_INTERVAL);
-    let Some(transport) = media.transports.get_mut(key) else { return };
+    let Some(transport) = media.transports.live_mut(key) else { return };
     transport.flowing = true;
     bandwidth::may_control_sending(media, out, now, key);
-    let Some(transport) = media.transports.get(key) else { return };
+    let Some(transport) = media.transports.live(key) else { return };
     for consumer in transport.consumers.clone() {
         start::start_consumer(media, out, now, consumer);
     }
-    let producers = media.transports.get(key).map(|t| t.producers.clone()).unwrap_or_default();
+    let producers = media.transports.live(key).map(|t| t.producers.clone()).unwrap_or_default();
     for producer in producers {
         feedback::poll_producer_feedback(media, out, now, producer);
     }
@@ -30,11 +30,11 @@ pub(crate) fn on_transport_connected(media: &mut Media, out: &mut Out, now: Inst
 pub(crate) fn on_transport_disconnected(media: &mut Media, out: &mut Out, key: TransportKey) {
     out.timers.disarm(Timer::Reports(key));
     bandwidth::pause_send_control(media, out, key);
-    let Some(transport) = media.transports.get_mut(key) else { return };
+    let Some(transport) = media.transports.live_mut(key) else { return };
     transport.flowing = false;
     transport.resends.clear();
     for &consumer in &transport.consumers {
-        if let Some(consumer) = media.consumers.get_mut(consumer) {
+        if let Some(consumer) = media.consumers.live_mut(consumer) {
             consumer.require_sync();
         }
     }

@@ -121,7 +121,7 @@ pub(crate) fn all(media: &Media, out: &Out) -> Vec<(&'static str, u64)> {
 
 /// Keeps what a transport has counted, whose keys are about to go.
 pub(crate) fn keep_counts(media: &mut Media, out: &mut Out, key: TransportKey) {
-    if let Some(opener) = media.transports.get(key).and_then(|transport| transport.opener.as_ref()) {
+    if let Some(opener) = media.transports.live(key).and_then(|transport| transport.opener.as_ref()) {
         out.drops.add(DropReason::TooManyStreams, opener.evicted_streams());
     }
 }

@@ -46,7 +46,7 @@ fn handle_datagram(
     let Some(&key) = paths.tuples.get(&tuple) else {
         return handle_from_unknown(media, paths, forward, out, now, tuple, kind, data);
     };
-    let transport = media.transports.get_mut(key).ok_or(DropReason::UnknownTuple)?;
+    let transport = media.transports.live_mut(key).ok_or(DropReason::UnknownTuple)?;
     match (kind, &mut transport.link) {
         (PacketKind::Stun, Link::WebRtc(_)) => {
             return ice::handle_stun(media, paths, out, now, key, tuple, data);

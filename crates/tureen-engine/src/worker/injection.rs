@@ -48,7 +48,7 @@ fn inject_rtp(
     packet: &[u8],
 ) -> Result<(), DropReason> {
     let key = media.producers.find(id).map_err(|_| DropReason::NoProducer)?;
-    let transport = media.producers.get(key).and_then(|p| media.transports.get_mut(p.transport));
+    let transport = media.producers.live(key).and_then(|p| media.transports.live_mut(p.transport));
     let transport = transport.filter(|t| matches!(t.link, Link::Direct)).ok_or(DropReason::NotDirect)?;
     transport.traffic.received.add(now, 1, packet.len());
     if packet.len() > MAX_PACKET {
@@ -67,7 +67,7 @@ fn inject_rtcp(
     packet: &[u8],
 ) -> Result<(), DropReason> {
     let key = media.transports.find(id).map_err(|_| DropReason::NotDirect)?;
-    let transport = media.transports.get_mut(key).filter(|t| matches!(t.link, Link::Direct));
+    let transport = media.transports.live_mut(key).filter(|t| matches!(t.link, Link::Direct));
     let transport = transport.ok_or(DropReason::NotDirect)?;
     transport.traffic.received.add(now, 1, packet.len());
     if packet.len() > MAX_PACKET {

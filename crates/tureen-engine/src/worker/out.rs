@@ -77,19 +77,19 @@ impl Out {
     }
 
     pub(crate) fn notify_transport(&mut self, media: &Media, key: TransportKey, event: TransportEvent) {
-        if let Some(transport) = media.transports.get(key) {
+        if let Some(transport) = media.transports.live(key) {
             self.notify(Notification::Transport(transport.id.clone(), event));
         }
     }
 
     pub(crate) fn notify_producer(&mut self, media: &Media, key: ProducerKey, event: ProducerEvent) {
-        if let Some(producer) = media.producers.get(key) {
+        if let Some(producer) = media.producers.live(key) {
             self.notify(Notification::Producer(producer.id.clone(), event));
         }
     }
 
     pub(crate) fn notify_consumer(&mut self, media: &Media, key: ConsumerKey, event: ConsumerEvent) {
-        if let Some(consumer) = media.consumers.get(key) {
+        if let Some(consumer) = media.consumers.live(key) {
             self.notify(Notification::Consumer(consumer.id.clone(), event));
         }
     }

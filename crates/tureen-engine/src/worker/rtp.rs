@@ -36,7 +36,7 @@ pub(crate) fn handle_rtp(
     tuple: &Tuple,
     data: &mut [u8],
 ) -> Result<(), DropReason> {
-    let transport = media.transports.get_mut(key).ok_or(DropReason::UnknownTuple)?;
+    let transport = media.transports.live_mut(key).ok_or(DropReason::UnknownTuple)?;
     let (header, len) = open_rtp(&mut transport.opener, data)?;
     if let Link::WebRtc(link) = &mut transport.link
         && link.ice.handle_traffic(now, tuple)
@@ -56,11 +56,11 @@ pub(crate) fn take_rtp(
     header: &RtpHeader,
     packet: &[u8],
 ) -> Result<(), DropReason> {
-    let transport = media.transports.get_mut(key).ok_or(DropReason::UnknownTuple)?;
+    let transport = media.transports.live_mut(key).ok_or(DropReason::UnknownTuple)?;
     if transport.policer.is_some() {
         police(media, now, key, header, packet)?;
     }
-    let transport = media.transports.get_mut(key).ok_or(DropReason::UnknownTuple)?;
+    let transport = media.transports.live_mut(key).ok_or(DropReason::UnknownTuple)?;
     let mut is_reported = false;
     if let Some(twcc) = &mut transport.twcc
         && let Some(seq) =
@@ -96,9 +96,9 @@ fn police(
     header: &RtpHeader,
     packet: &[u8],
 ) -> Result<(), DropReason> {
-    let transport = media.transports.get_mut(key).ok_or(DropReason::UnknownTuple)?;
+    let transport = media.transports.live_mut(key).ok_or(DropReason::UnknownTuple)?;
     let Some(policer) = &mut transport.policer else { return Ok(()) };
-    let producer = transport.listener.by_ssrc(header.ssrc).and_then(|key| media.producers.get(key));
+    let producer = transport.listener.by_ssrc(header.ssrc).and_then(|key| media.producers.live(key));
     let kind = producer.map_or(MediaKind::Video, |producer| producer.kind);
     if policer.admits(now, kind, packet.len()) {
         return Ok(());
@@ -124,8 +124,8 @@ pub(crate) fn produce_rtp(
     header: &RtpHeader,
     packet: &[u8],
 ) -> Result<(), DropReason> {
-    let producer = media.producers.get_mut(producer_key).ok_or(DropReason::NoProducer)?;
-    let transport = media.transports.get_mut(producer.transport).ok_or(DropReason::UnknownTuple)?;
+    let producer = media.producers.live_mut(producer_key).ok_or(DropReason::NoProducer)?;
+    let transport = media.transports.live_mut(producer.transport).ok_or(DropReason::UnknownTuple)?;
     let streams_before = producer.streams.len();
     let handled = producer.handle_rtp(now, found_by, header, packet, &mut transport.clocks);
     let traffic = &mut transport.traffic;
@@ -206,7 +206,7 @@ fn trace_rtp(
     packet: &[u8],
     handled: &Handled,
 ) {
-    let Some(producer) = media.producers.get(key) else { return };
+    let Some(producer) = media.producers.live(key) else { return };
     let info = producer.packet_trace(header, packet, handled);
     let key_frame = info.is_key_frame;
     let trace = producer.trace;

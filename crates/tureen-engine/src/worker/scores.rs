@@ -9,7 +9,7 @@ use crate::worker::forward::layers;
 use crate::worker::out::Out;
 
 pub(crate) fn update_producer_score(media: &mut Media, out: &mut Out, now: Instant, key: ProducerKey) {
-    let Some(producer) = media.producers.get_mut(key) else { return };
+    let Some(producer) = media.producers.live_mut(key) else { return };
     let mut changed = false;
     for stream in &mut producer.streams {
         changed |= stream.update_score();
@@ -21,7 +21,7 @@ pub(crate) fn update_producer_score(media: &mut Media, out: &mut Out, now: Insta
 
 /// A stream's score changed, as it may have died or come back; or the stream has begun, which tells its first one.
 pub(crate) fn on_score_changed(media: &mut Media, out: &mut Out, now: Instant, key: ProducerKey) {
-    let Some(producer) = media.producers.get(key) else { return };
+    let Some(producer) = media.producers.live(key) else { return };
     let (scores, values) = (producer.scores(), producer.encoding_scores());
     let consumers = producer.consumers.clone();
     out.notify_producer(media, key, ProducerEvent::Score(scores));
@@ -37,7 +37,7 @@ pub(crate) fn update_consumer_score(
     key: ConsumerKey,
     producer_scores: &[u8],
 ) {
-    if let Some(score) = media.consumers.get_mut(key).and_then(|c| c.score_with(producer_scores)) {
+    if let Some(score) = media.consumers.live_mut(key).and_then(|c| c.score_with(producer_scores)) {
         out.notify_consumer(media, key, ConsumerEvent::Score(score));
     }
 }

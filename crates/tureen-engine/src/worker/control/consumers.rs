@@ -19,8 +19,8 @@ pub(crate) fn consume(media: &mut Media, out: &mut Out, now: Instant, mut option
     media.consumers.check_new(&options.id)?;
     let producer_key = media.producers.find(&options.producer_id)?;
     let producer = &media.producers[producer_key];
-    let same_router = media.transports.get(producer.transport).map(|t| &t.router)
-        == media.transports.get(transport_key).map(|t| &t.router);
+    let same_router = media.transports.live(producer.transport).map(|t| &t.router)
+        == media.transports.live(transport_key).map(|t| &t.router);
     if !same_router {
         return Err(arena::not_found("Producer", &options.producer_id));
     }
@@ -61,10 +61,10 @@ pub(crate) fn close_consumer(media: &mut Media, out: &mut Out, key: ConsumerKey)
     for cause in [KeyFrameCause::Asked, KeyFrameCause::Switch] {
         out.timers.disarm(Timer::KeyFrameAllowed(key, cause));
     }
-    if let Some(producer) = media.producers.get_mut(consumer.producer) {
+    if let Some(producer) = media.producers.live_mut(consumer.producer) {
         producer.consumers.retain(|&other| other != key);
     }
-    if let Some(transport) = media.transports.get_mut(consumer.transport) {
+    if let Some(transport) = media.transports.live_mut(consumer.transport) {
         transport.consumers.retain(|&other| other != key);
         transport.ssrc_consumers.retain(|_, &mut other| other != key);
         transport.dirty.retain(|other| *other != key);

@@ -64,7 +64,7 @@ pub(crate) fn close_observer(media: &mut Media, out: &mut Out, key: ObserverKey)
     let Some(observer) = media.observers.remove(key) else { return };
     out.timers.disarm(Timer::Observer(key));
     for producer in observer.kind.producers() {
-        if let Some(producer) = media.producers.get_mut(producer) {
+        if let Some(producer) = media.producers.live_mut(producer) {
             producer.observers.retain(|&other| other != key);
         }
     }
@@ -163,7 +163,7 @@ pub(crate) fn observe_packet(
 }
 
 pub(crate) fn on_observer_timer(media: &mut Media, out: &mut Out, now: Instant, key: ObserverKey) {
-    let Some(observer) = media.observers.get_mut(key) else { return };
+    let Some(observer) = media.observers.live_mut(key) else { return };
     let report = observer.kind.handle_timeout(now);
     arm_observer_timer(media, out, key);
     notify_report(media, out, key, report);
@@ -202,7 +202,7 @@ fn arm_observer_timer(media: &mut Media, out: &mut Out, key: ObserverKey) {
 }
 
 fn notify_report(media: &mut Media, out: &mut Out, key: ObserverKey, report: Option<Report>) {
-    let name = |key| media.producers.get(key).map(|producer| producer.id.clone());
+    let name = |key| media.producers.live(key).map(|producer| producer.id.clone());
     let event = match report {
         Some(Report::Audio(AudioReport::Volumes(volumes))) => {
             let named = |(key, volume)| Some((name(key)?, volume));
@@ -227,7 +227,7 @@ fn find_observed(
 ) -> Result<(ObserverKey, ProducerKey), RequestError> {
     let observer_key = media.observers.find(observer)?;
     let producer_key = media.producers.find(producer)?;
-    let transport = media.transports.get(media.producers[producer_key].transport);
+    let transport = media.transports.live(media.producers[producer_key].transport);
     if transport.is_none_or(|transport| transport.router != media.observers[observer_key].router) {
         return Err(arena::not_found("Producer", producer));
     }

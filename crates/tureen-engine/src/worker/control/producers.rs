@@ -47,12 +47,12 @@ pub(crate) fn produce(media: &mut Media, out: &mut Out, now: Instant, mut option
 
 /// Streams that the Producers of a transport may send.
 pub(crate) fn declared_streams(media: &Media, key: TransportKey) -> usize {
-    let producers = media.transports.get(key).into_iter().flat_map(|transport| &transport.producers);
+    let producers = media.transports.live(key).into_iter().flat_map(|transport| &transport.producers);
     producers.map(|&producer| media.producers[producer].rtp_parameters.encodings.len()).sum()
 }
 
 pub(crate) fn close_producer(media: &mut Media, out: &mut Out, now: Instant, key: ProducerKey) {
-    let Some(producer) = media.producers.get(key) else { return };
+    let Some(producer) = media.producers.live(key) else { return };
     for consumer in producer.consumers.clone() {
         out.notify_consumer(media, consumer, ConsumerEvent::ProducerClose);
         consumers::close_consumer(media, out, consumer);
@@ -62,11 +62,11 @@ pub(crate) fn close_producer(media: &mut Media, out: &mut Out, now: Instant, key
     for timer in [Timer::Nack(key), Timer::KeyFrame(key), Timer::LayerActivity(key)] {
         out.timers.disarm(timer);
     }
-    if let Some(transport) = media.transports.get_mut(producer.transport) {
+    if let Some(transport) = media.transports.live_mut(producer.transport) {
         transport.producers.retain(|&other| other != key);
         transport.listener.remove(key);
         let of_sender = |other: &&ProducerKey| {
-            media.producers.get(**other).is_some_and(|other| other.cname() == producer.cname())
+            media.producers.live(**other).is_some_and(|other| other.cname() == producer.cname())
         };
         if !transport.producers.iter().any(|other| of_sender(&other)) {
             transport.clocks.remove(producer.cname());
@@ -96,7 +96,7 @@ pub(crate) fn pause_producer(
     }
     observers::on_observed_producer_paused(media, key, pause);
     for consumer_key in media.producers[key].consumers.clone() {
-        let Some(consumer) = media.consumers.get_mut(consumer_key) else { continue };
+        let Some(consumer) = media.consumers.live_mut(consumer_key) else { continue };
         consumer.producer_paused = pause;
         let event = if pause { ConsumerEvent::ProducerPause } else { ConsumerEvent::ProducerResume };
         out.notify_consumer(media, consumer_key, event);

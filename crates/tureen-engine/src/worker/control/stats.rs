@@ -44,7 +44,7 @@ pub(crate) fn dump_server(
             sockets.filter(|socket| socket.listen.protocol == protocol).filter_map(|socket| socket.local);
         locals.map(|local| IpPort { ip: local.ip(), port: local.port() }).collect()
     };
-    let name = |key| media.transports.get(key).map(|t| t.id.clone());
+    let name = |key| media.transports.live(key).map(|t| t.id.clone());
     Ok(WebRtcServerDump {
         id: id.clone(),
         udp_sockets: bound(Protocol::Udp),
@@ -61,13 +61,13 @@ pub(crate) fn dump_server(
 pub(crate) fn dump_router(media: &Media, id: &RouterId) -> Result<RouterDump, RequestError> {
     let router =
         media.routers.get(id).ok_or_else(|| RequestError::NotFound { kind: "Router", id: id.to_string() })?;
-    let transports = || router.transports.iter().filter_map(|&key| media.transports.get(key));
-    let producers = || transports().flat_map(|t| &t.producers).filter_map(|&key| media.producers.get(key));
+    let transports = || router.transports.iter().filter_map(|&key| media.transports.live(key));
+    let producers = || transports().flat_map(|t| &t.producers).filter_map(|&key| media.producers.live(key));
     let consumers = |keys: &[crate::keys::ConsumerKey]| {
-        keys.iter().filter_map(|&key| media.consumers.get(key)).map(|c| c.id.clone()).collect()
+        keys.iter().filter_map(|&key| media.consumers.live(key)).map(|c| c.id.clone()).collect()
     };
     let observers = |keys: &[crate::keys::ObserverKey]| {
-        keys.iter().filter_map(|&key| media.observers.get(key)).map(|o| o.id.clone()).collect()
+        keys.iter().filter_map(|&key| media.observers.live(key)).map(|o| o.id.clone()).collect()
     };
     let mut dump = RouterDump {
         id: id.clone(),
@@ -84,9 +84,9 @@ pub(crate) fn dump_router(media: &Media, id: &RouterId) -> Result<RouterDump, Re
 pub(crate) fn dump_transport(media: &Media, paths: &Paths, key: TransportKey) -> TransportDump {
     let transport = &media.transports[key];
     let (max_send_message_size, max_receive_message_size) = transport.data.max_message_sizes();
-    let producer_id = |key| media.producers.get(key).map(|p| p.id.clone());
-    let consumer_id = |key| media.consumers.get(key).map(|c| c.id.clone());
-    let consumers = || transport.consumers.iter().filter_map(|&key| media.consumers.get(key));
+    let producer_id = |key| media.producers.live(key).map(|p| p.id.clone());
+    let consumer_id = |key| media.consumers.live(key).map(|c| c.id.clone());
+    let consumers = || transport.consumers.iter().filter_map(|&key| media.consumers.live(key));
     TransportDump {
         id: transport.id.clone(),
         producer_ids: transport.producers.iter().filter_map(|&key| producer_id(key)).collect(),
@@ -203,7 +203,7 @@ pub(crate) fn consumer_stats(
     let mut stats = consumer.stats(now, timestamp_ms);
     let stream_type = consumer.stream_type;
     let source = consumer.layers.as_ref().map(|layers| layers.source());
-    if let Some(producer) = media.producers.get_mut(consumer.producer) {
+    if let Some(producer) = media.producers.live_mut(consumer.producer) {
         let kind = producer.kind;
         // As mediasoup: the stream that is sent, and of a pipe none.
         let is_read = |encoding: usize| match source {
@@ -218,7 +218,7 @@ pub(crate) fn consumer_stats(
 
 pub(crate) fn dump_consumer(media: &Media, id: &ConsumerId) -> Result<ConsumerDump, RequestError> {
     let consumer = &media.consumers[media.consumers.find(id)?];
-    let producer = media.producers.get(consumer.producer).map(|p| p.id.clone());
+    let producer = media.producers.live(consumer.producer).map(|p| p.id.clone());
     Ok(consumer.dump(producer.unwrap_or_else(|| ProducerId::from(""))))
 }
 

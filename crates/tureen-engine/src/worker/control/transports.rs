@@ -207,7 +207,7 @@ pub(crate) fn finish_transport(
     key: TransportKey,
     request: RequestId,
 ) {
-    let Some(transport) = media.transports.get(key) else { return };
+    let Some(transport) = media.transports.live(key) else { return };
     if let Some(link) = transport.link.webrtc() {
         let candidates = candidates(paths, link);
         if let Some(link) = media.transports[key].link.webrtc_mut() {
@@ -284,7 +284,7 @@ pub(crate) fn confirm_awaited(
     key: TransportKey,
     tuple: Tuple,
 ) -> bool {
-    let Some(Link::Plain(link)) = media.transports.get_mut(key).map(|transport| &mut transport.link) else {
+    let Some(Link::Plain(link)) = media.transports.live_mut(key).map(|transport| &mut transport.link) else {
         return false;
     };
     if !link.awaits(tuple) {
@@ -384,7 +384,7 @@ pub(crate) fn close_transport(
     key: TransportKey,
 ) {
     data::close_data(media, out, now, key);
-    let Some(transport) = media.transports.get_mut(key) else { return };
+    let Some(transport) = media.transports.live_mut(key) else { return };
     let (producers, consumers) = (transport.producers.clone(), transport.consumers.clone());
     if let Some(dtls) = transport.link.webrtc_mut().and_then(|link| link.dtls.as_mut()) {
         dtls.close();

@@ -20,7 +20,7 @@ use tureen_types::data_structures::SctpState;
 
 /// The transport can carry SCTP from now on.
 pub(crate) fn start_sctp(media: &mut Media, out: &mut Out, now: Instant, key: TransportKey) {
-    if let Some(sctp) = media.transports.get_mut(key).and_then(|t| t.data.sctp_mut()) {
+    if let Some(sctp) = media.transports.live_mut(key).and_then(|t| t.data.sctp_mut()) {
         sctp.connect(now);
         queue_sctp(media, out, key);
     }
@@ -28,7 +28,7 @@ pub(crate) fn start_sctp(media: &mut Media, out: &mut Out, now: Instant, key: Tr
 
 /// The transport can carry SCTP no more.
 pub(crate) fn end_sctp(media: &mut Media, out: &mut Out, key: TransportKey) {
-    if let Some(sctp) = media.transports.get_mut(key).and_then(|t| t.data.sctp_mut()) {
+    if let Some(sctp) = media.transports.live_mut(key).and_then(|t| t.data.sctp_mut()) {
         sctp.close();
         queue_sctp(media, out, key);
     }
@@ -36,14 +36,14 @@ pub(crate) fn end_sctp(media: &mut Media, out: &mut Out, key: TransportKey) {
 
 /// Takes an SCTP packet of the remote side.
 pub(crate) fn handle_sctp(media: &mut Media, out: &mut Out, now: Instant, key: TransportKey, packet: &[u8]) {
-    if let Some(sctp) = media.transports.get_mut(key).and_then(|t| t.data.sctp_mut()) {
+    if let Some(sctp) = media.transports.live_mut(key).and_then(|t| t.data.sctp_mut()) {
         sctp.handle_packet(now, packet);
         queue_sctp(media, out, key);
     }
 }
 
 pub(crate) fn on_sctp_timer(media: &mut Media, out: &mut Out, now: Instant, key: TransportKey) {
-    if let Some(sctp) = media.transports.get_mut(key).and_then(|t| t.data.sctp_mut()) {
+    if let Some(sctp) = media.transports.live_mut(key).and_then(|t| t.data.sctp_mut()) {
         sctp.handle_timeout(now);
         queue_sctp(media, out, key);
     }
@@ -53,7 +53,7 @@ pub(crate) fn on_sctp_timer(media: &mut Media, out: &mut Out, now: Instant, key:
 /// drains it.
 pub(crate) fn flush_sctp(media: &mut Media, out: &mut Out, now: Instant) {
     let mut at = 0;
-    // Messages put more associations in line.
+    // A transport may have closed since it was put in line. Messages put more associations in line.
     while let Some(&key) = out.queued_sctp.get(at) {
         drain_sctp_events(media, out, now, key);
         at += 1;
@@ -169,7 +169,7 @@ pub(crate) fn seal_sctp(media: &mut Media, out: &mut Out, now: Instant, key: Tra
 }
 
 pub(crate) fn queue_sctp(media: &mut Media, out: &mut Out, key: TransportKey) {
-    if let Some(transport) = media.transports.get_mut(key)
+    if let Some(transport) = media.transports.live_mut(key)
         && !std::mem::replace(&mut transport.data.queued, true)
     {
         out.queued_sctp.push(key);

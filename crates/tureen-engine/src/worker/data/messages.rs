@@ -29,7 +29,7 @@ pub(crate) fn publish(
 ) -> Result<(), DropReason> {
     let key = media.data_producers.key(id).ok_or(DropReason::NoProducer)?;
     let Publication { message, subchannels, required_subchannel, ignored_subchannel } = publication;
-    let transport = media.data_producers.get(key).and_then(|p| media.transports.get_mut(p.transport));
+    let transport = media.data_producers.live(key).and_then(|p| media.transports.live_mut(p.transport));
     let transport = transport.ok_or(DropReason::NoProducer)?;
     if message.payload.len() > transport.data.max_message_sizes().1 as usize {
         return Err(DropReason::MessageTooLong);
@@ -82,14 +82,14 @@ pub(crate) fn distribute(
     payload: Bytes,
     subchannels: &Subchannels,
 ) {
-    let Some(producer) = media.data_producers.get_mut(key) else { return };
+    let Some(producer) = media.data_producers.live_mut(key) else { return };
     producer.count(payload.len());
     if producer.paused {
         return;
     }
     let consumers = std::mem::take(&mut producer.consumers);
     for &consumer_key in &consumers {
-        let Some(consumer) = media.data_consumers.get(consumer_key) else { continue };
+        let Some(consumer) = media.data_consumers.live(consumer_key) else { continue };
         if !consumer.is_active() || !consumer.wants(subchannels) {
             continue;
         }
@@ -101,7 +101,7 @@ pub(crate) fn distribute(
             None => deliver(media, out, now, consumer_key, ppid, &payload),
         }
     }
-    if let Some(producer) = media.data_producers.get_mut(key) {
+    if let Some(producer) = media.data_producers.live_mut(key) {
         producer.consumers = consumers;
     }
 }
@@ -115,12 +115,12 @@ fn send_message(
     payload: Bytes,
     subchannels: &Subchannels,
 ) -> Result<(), SendError> {
-    let consumer = media.data_consumers.get_mut(key).ok_or(SendError::Closed)?;
+    let consumer = media.data_consumers.live_mut(key).ok_or(SendError::Closed)?;
     let stream = consumer.stream().ok_or(SendError::Closed)?;
     let payload = if consumer.pipe { subchannels.encode(&consumer.subchannels, &payload) } else { payload };
     let len = payload.len();
     let transport_key = consumer.transport;
-    let transport = media.transports.get_mut(transport_key).ok_or(SendError::Closed)?;
+    let transport = media.transports.live_mut(transport_key).ok_or(SendError::Closed)?;
     let sctp = transport.data.sctp_mut().ok_or(SendError::Closed)?;
     let sent = sctp.send(stream, ppid, payload);
     // mediasoup counts a message that finds the buffer full, too.
@@ -136,8 +136,8 @@ fn send_message(
 
 /// Hands a message to the application.
 fn deliver(media: &mut Media, out: &mut Out, now: Instant, key: DataConsumerKey, ppid: u32, payload: &Bytes) {
-    let Some(consumer) = media.data_consumers.get_mut(key) else { return };
-    let Some(transport) = media.transports.get_mut(consumer.transport) else { return };
+    let Some(consumer) = media.data_consumers.live_mut(key) else { return };
+    let Some(transport) = media.transports.live_mut(consumer.transport) else { return };
     if payload.len() > transport.data.max_message_sizes().0 as usize {
         return out.drops.count(DropReason::MessageTooLong);
     }
@@ -153,7 +153,7 @@ pub(crate) fn notify_data_consumer(
     key: DataConsumerKey,
     event: DataConsumerEvent,
 ) {
-    if let Some(consumer) = media.data_consumers.get(key) {
+    if let Some(consumer) = media.data_consumers.live(key) {
         let notification = Notification::DataConsumer(consumer.id.clone(), event);
         out.notify(notification);
     }
@@ -161,7 +161,7 @@ pub(crate) fn notify_data_consumer(
 
 /// Bytes that wait on a DataConsumer's stream.
 pub(crate) fn buffered_amount(media: &mut Media, key: DataConsumerKey) -> u32 {
-    let stream = media.data_consumers.get(key).and_then(DataConsumer::stream);
+    let stream = media.data_consumers.live(key).and_then(DataConsumer::stream);
     let amount = match (stream, sctp_of(media, key)) {
         (Some(stream), Some(sctp)) => sctp.buffered_amount(stream.stream_id),
         _ => 0,
@@ -170,6 +170,6 @@ pub(crate) fn buffered_amount(media: &mut Media, key: DataConsumerKey) -> u32 {
 }
 
 pub(crate) fn sctp_of(media: &mut Media, key: DataConsumerKey) -> Option<&mut Sctp> {
-    let consumer = media.data_consumers.get(key)?;
-    media.transports.get_mut(consumer.transport)?.data.sctp_mut()
+    let consumer = media.data_consumers.live(key)?;
+    media.transports.live_mut(consumer.transport)?.data.sctp_mut()
 }

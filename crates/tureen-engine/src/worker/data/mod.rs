@@ -107,7 +107,7 @@ pub(crate) fn data_side(
 
 /// Everything of a transport that is about data goes with it.
 pub(crate) fn close_data(media: &mut Media, out: &mut Out, now: Instant, key: TransportKey) {
-    let Some(transport) = media.transports.get_mut(key) else { return };
+    let Some(transport) = media.transports.live_mut(key) else { return };
     let data = &mut transport.data;
     let (producers, consumers) = (std::mem::take(&mut data.producers), std::mem::take(&mut data.consumers));
     if let Some(sctp) = data.sctp_mut() {
@@ -124,27 +124,27 @@ pub(crate) fn close_data(media: &mut Media, out: &mut Out, now: Instant, key: Tr
 }
 
 pub(crate) fn fill_router_dump(media: &Media, dump: &mut RouterDump, transports: &[TransportKey]) {
-    let transports = transports.iter().filter_map(|&key| media.transports.get(key));
+    let transports = transports.iter().filter_map(|&key| media.transports.live(key));
     let producers =
-        transports.flat_map(|t| &t.data.producers).filter_map(|&key| media.data_producers.get(key));
+        transports.flat_map(|t| &t.data.producers).filter_map(|&key| media.data_producers.live(key));
     dump.data_producer_consumers =
         producers.map(|p| (p.id.clone(), data_consumer_names(media, &p.consumers))).collect();
 }
 
 pub(crate) fn data_producer_names(media: &Media, data: &DataSide) -> Vec<DataProducerId> {
-    let producers = data.producers.iter().filter_map(|&key| media.data_producers.get(key));
+    let producers = data.producers.iter().filter_map(|&key| media.data_producers.live(key));
     producers.map(|producer| producer.id.clone()).collect()
 }
 
 pub(crate) fn data_consumer_names(media: &Media, keys: &[DataConsumerKey]) -> Vec<DataConsumerId> {
-    let consumers = keys.iter().filter_map(|&key| media.data_consumers.get(key));
+    let consumers = keys.iter().filter_map(|&key| media.data_consumers.live(key));
     consumers.map(|consumer| consumer.id.clone()).collect()
 }
 
 pub(crate) fn dump_sctp(media: &Media, data: &DataSide) -> Option<SctpDump> {
     let sctp = data.sctp()?;
     let options = sctp.options();
-    let name = |key| media.data_producers.get(key).map(|producer| producer.id.clone());
+    let name = |key| media.data_producers.live(key).map(|producer| producer.id.clone());
     let mut stream_ids: Vec<_> =
         data.stream_producers.iter().filter_map(|(&id, &key)| Some((id, name(key)?))).collect();
     stream_ids.sort_unstable_by_key(|(id, _)| *id);
@@ -192,7 +192,7 @@ fn produce_data(media: &mut Media, options: ProduceData) -> Answer {
 
 fn close_data_producer(media: &mut Media, out: &mut Out, now: Instant, key: DataProducerKey) {
     let Some(producer) = media.data_producers.remove(key) else { return };
-    if let Some(transport) = media.transports.get_mut(producer.transport) {
+    if let Some(transport) = media.transports.live_mut(producer.transport) {
         let data = &mut transport.data;
         data.producers.retain(|&other| other != key);
         if let Some(stream) = producer.stream() {
@@ -218,7 +218,7 @@ fn pause_data_producer(
         return Ok(());
     }
     for consumer in producer.consumers.clone() {
-        if let Some(consumer) = media.data_consumers.get_mut(consumer) {
+        if let Some(consumer) = media.data_consumers.live_mut(consumer) {
             consumer.data_producer_paused = pause;
         }
         let event =
@@ -233,7 +233,7 @@ fn consume_data(media: &mut Media, options: ConsumeData) -> Answer {
     media.data_consumers.check_new(&options.id)?;
     let producer_key = media.data_producers.find(&options.data_producer_id)?;
     let producer = &mut media.data_producers[producer_key];
-    let router = media.transports.get(producer.transport).map(|t| t.router.clone());
+    let router = media.transports.live(producer.transport).map(|t| t.router.clone());
     let transport = &mut media.transports[transport_key];
     if router.as_ref() != Some(&transport.router) {
         return Err(arena::not_found("DataProducer", &options.data_producer_id));
@@ -261,10 +261,11 @@ fn consume_data(media: &mut Media, options: ConsumeData) -> Answer {
 
 fn close_data_consumer(media: &mut Media, out: &mut Out, now: Instant, key: DataConsumerKey) {
     let Some(consumer) = media.data_consumers.remove(key) else { return };
+    // Its DataProducer may be closing.
     if let Some(producer) = media.data_producers.get_mut(consumer.data_producer) {
         producer.consumers.retain(|&other| other != key);
     }
-    if let Some(transport) = media.transports.get_mut(consumer.transport) {
+    if let Some(transport) = media.transports.live_mut(consumer.transport) {
         let data = &mut transport.data;
         data.consumers.retain(|&other| other != key);
         if let Some(stream) = consumer.stream() {
@@ -277,7 +278,7 @@ fn close_data_consumer(media: &mut Media, out: &mut Out, now: Instant, key: Data
 /// Nobody here uses a stream any more: a data channel is closed by a reset (RFC 8831 §6.7). On other streams
 /// numbers go on where they are, so that one direction's end does not disturb the other's.
 fn close_stream(media: &mut Media, out: &mut Out, now: Instant, key: TransportKey, stream: u16) {
-    let Some(transport) = media.transports.get_mut(key) else { return };
+    let Some(transport) = media.transports.live_mut(key) else { return };
     let resets = transport.data.has_data_channels();
     let Some(sctp) = transport.data.sctp_mut() else { return };
     if resets {

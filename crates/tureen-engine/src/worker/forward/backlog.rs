@@ -21,7 +21,7 @@ pub(crate) fn on_queue_delay(
     key: TransportKey,
     queue: Duration,
 ) {
-    let Some(transport) = media.transports.get_mut(key) else { return };
+    let Some(transport) = media.transports.live_mut(key) else { return };
     let Some(Path::Network(tuple)) = transport.rtp_path() else { return };
     let socket = paths.sockets.get(tuple.socket);
     if !socket.is_some_and(|socket| matches!(socket.kind, SocketKind::TcpStream(_))) {
@@ -32,7 +32,7 @@ pub(crate) fn on_queue_delay(
 }
 
 pub(crate) fn on_backlog_timer(media: &mut Media, out: &mut Out, now: Instant, key: TransportKey) {
-    let backlog = media.transports.get_mut(key).and_then(|transport| transport.backlog.as_mut());
+    let backlog = media.transports.live_mut(key).and_then(|transport| transport.backlog.as_mut());
     if backlog.is_some_and(|backlog| backlog.handle_timeout(now)) {
         restart_video(media, out, now, key);
     } else {
@@ -42,7 +42,7 @@ pub(crate) fn on_backlog_timer(media: &mut Media, out: &mut Out, now: Instant, k
 
 /// The path is another one now, or none.
 pub(crate) fn forget_backlog(media: &mut Media, out: &mut Out, now: Instant, key: TransportKey) {
-    let Some(backlog) = media.transports.get_mut(key).and_then(|t| t.backlog.take()) else { return };
+    let Some(backlog) = media.transports.live_mut(key).and_then(|t| t.backlog.take()) else { return };
     out.timers.disarm(Timer::Backlog(key));
     if backlog.holds() {
         restart_video(media, out, now, key);
@@ -50,16 +50,16 @@ pub(crate) fn forget_backlog(media: &mut Media, out: &mut Out, now: Instant, key
 }
 
 fn restart_video(media: &mut Media, out: &mut Out, now: Instant, key: TransportKey) {
-    let consumers = media.transports.get(key).map(|transport| transport.consumers.clone());
+    let consumers = media.transports.live(key).map(|transport| transport.consumers.clone());
     for consumer in consumers.unwrap_or_default() {
-        if media.consumers.get(consumer).is_some_and(|consumer| consumer.kind == MediaKind::Video) {
+        if media.consumers.live(consumer).is_some_and(|consumer| consumer.kind == MediaKind::Video) {
             start::start_consumer(media, out, now, consumer);
         }
     }
 }
 
 pub(crate) fn arm_backlog(media: &mut Media, out: &mut Out, key: TransportKey) {
-    let backlog = media.transports.get(key).and_then(|transport| transport.backlog.as_ref());
+    let backlog = media.transports.live(key).and_then(|transport| transport.backlog.as_ref());
     match backlog.and_then(|backlog| backlog.poll_timeout()) {
         Some(at) => out.timers.arm(Timer::Backlog(key), at),
         None => out.timers.disarm(Timer::Backlog(key)),

@@ -38,18 +38,18 @@ const MIN_WAIT: Duration = Duration::from_millis(1);
 /// Gives a transport congestion control if media can flow and a consumer has negotiated something to learn from; a
 /// new consumer joins it.
 pub(crate) fn may_control_sending(media: &mut Media, out: &mut Out, now: Instant, key: TransportKey) {
-    let Some(transport) = media.transports.get(key) else { return };
+    let Some(transport) = media.transports.live(key) else { return };
     if !transport.link.controls_congestion() || !transport.is_connected() {
         return;
     }
-    let consumers = transport.consumers.iter().filter_map(|&key| media.consumers.get(key));
+    let consumers = transport.consumers.iter().filter_map(|&key| media.consumers.live(key));
     let feedback = consumers.map(|consumer| Feedback::of(&consumer.rtp_parameters));
     let feedback = feedback.fold(Feedback::default(), Feedback::with);
     if !feedback.any() {
         return;
     }
     let random = out.random();
-    let Some(transport) = media.transports.get_mut(key) else { return };
+    let Some(transport) = media.transports.live_mut(key) else { return };
     let limits = transport.bitrates;
     let control = transport.send_control.get_or_insert_with(|| {
         let default = BweConfig::default();
@@ -64,7 +64,7 @@ pub(crate) fn may_control_sending(media: &mut Media, out: &mut Out, now: Instant
     });
     control.feedback = feedback;
     for consumer in &transport.consumers {
-        if let Some(layers) = media.consumers.get_mut(*consumer).and_then(|c| c.layers.as_mut()) {
+        if let Some(layers) = media.consumers.live_mut(*consumer).and_then(|c| c.layers.as_mut()) {
             layers.allocate(true);
         }
     }
@@ -74,7 +74,7 @@ pub(crate) fn may_control_sending(media: &mut Media, out: &mut Out, now: Instant
 /// Media can't flow any more.
 pub(crate) fn pause_send_control(media: &mut Media, out: &mut Out, key: TransportKey) {
     out.timers.disarm(Timer::Congestion(key));
-    if let Some(control) = media.transports.get_mut(key).and_then(|t| t.send_control.as_mut()) {
+    if let Some(control) = media.transports.live_mut(key).and_then(|t| t.send_control.as_mut()) {
         control.clear();
     }
 }
@@ -89,7 +89,7 @@ pub(crate) fn on_congestion_timer(media: &mut Media, out: &mut Out, now: Instant
     if since_choice.is_none_or(|time| time >= CHOICE_INTERVAL) {
         allocate_layers(media, out, now, key);
     }
-    let Some(transport) = media.transports.get_mut(key) else { return };
+    let Some(transport) = media.transports.live_mut(key) else { return };
     let Some(control) = &mut transport.send_control else { return };
     if let Some(shot) = control.controller.poll_probe(now) {
         control.probe_due = shot.bytes;
@@ -111,7 +111,7 @@ pub(crate) fn on_transport_cc(
     feedback: &TransportCc<'_>,
 ) {
     let all = feedback.packet_status_count;
-    let Some(transport) = media.transports.get_mut(key) else { return };
+    let Some(transport) = media.transports.live_mut(key) else { return };
     transport.quality.loss_sent.add(all.into(), feedback.received().count());
     let Some(control) = transport.send_control.as_mut().filter(|c| c.feedback.transport_cc) else {
         return;
@@ -129,7 +129,7 @@ pub(crate) fn on_transport_cc(
 
 /// Sends again what feedback told to be lost: by now it was asked for, or the request was lost.
 fn repair_missing(media: &mut Media, out: &mut Out, now: Instant, key: TransportKey) {
-    let Some(transport) = media.transports.get_mut(key) else { return };
+    let Some(transport) = media.transports.live_mut(key) else { return };
     let Some(control) = transport.send_control.as_mut().filter(|control| control.repairs_ahead()) else {
         return;
     };
@@ -138,7 +138,7 @@ fn repair_missing(media: &mut Media, out: &mut Out, now: Instant, key: Transport
         let Some(Recent { consumer: consumer_key, resend }) = control.repairs.take_sent(missing.seq) else {
             continue;
         };
-        let Some(consumer) = media.consumers.get_mut(consumer_key) else { continue };
+        let Some(consumer) = media.consumers.live_mut(consumer_key) else { continue };
         if room > 0 && consumer.may_resend(now, resend) {
             room -= 1;
             transport.resends.push_back((consumer_key, resend));
@@ -160,8 +160,8 @@ pub(crate) fn estimate_incoming(
     header: &RtpHeader,
     packet: &[u8],
 ) {
-    let is_video = media.producers.get(producer).is_some_and(|p| p.kind == MediaKind::Video);
-    let Some(transport) = media.transports.get_mut(key).filter(|_| is_video) else { return };
+    let is_video = media.producers.live(producer).is_some_and(|p| p.kind == MediaKind::Video);
+    let Some(transport) = media.transports.live_mut(key).filter(|_| is_video) else { return };
     if let Some(receive_side) = &mut transport.receive_side
         && let Some(sent) = header.read::<AbsSendTime>(packet, transport.recv_ids.abs_send_time)
         && receive_side.handle_packet(now, sent, packet.len())
@@ -186,7 +186,7 @@ pub(crate) fn on_loss_report(
     consumer: ConsumerKey,
     ssrc: Ssrc,
 ) {
-    let Some(outlet) = media.consumers.get_mut(consumer).and_then(|c| c.outlet_of(ssrc)) else { return };
+    let Some(outlet) = media.consumers.live_mut(consumer).and_then(|c| c.outlet_of(ssrc)) else { return };
     let (lost, expected) = outlet.stream.take_losses();
     let rtt = outlet.stream.remote_report().round_trip_time;
     let Some(control) = send_control(media, key) else { return };
@@ -222,7 +222,7 @@ fn on_target_changed(media: &mut Media, out: &mut Out, now: Instant, key: Transp
         allocate_layers(media, out, now, key);
     }
     let timestamp_ms = out.clock.unix_ms(now);
-    let Some(transport) = media.transports.get(key).filter(|transport| transport.trace.bwe) else {
+    let Some(transport) = media.transports.live(key).filter(|transport| transport.trace.bwe) else {
         return;
     };
     let Some(control) = &transport.send_control else { return };
@@ -242,16 +242,16 @@ fn on_target_changed(media: &mut Media, out: &mut Out, now: Instant, key: Transp
 
 /// Shares what a transport may send among its consumers (mediasoup `DistributeAvailableOutgoingBitrate`).
 pub(crate) fn allocate_layers(media: &mut Media, out: &mut Out, now: Instant, key: TransportKey) {
-    let Some(transport) = media.transports.get_mut(key) else { return };
+    let Some(transport) = media.transports.live_mut(key) else { return };
     let Some(control) = &mut transport.send_control else { return };
     let mut scratch = std::mem::take(&mut control.scratch);
     scratch.clear();
     let mut desired = Bitrate::ZERO;
     for &consumer_key in &transport.consumers {
-        let Some(consumer) = media.consumers.get_mut(consumer_key).filter(|c| c.is_active()) else {
+        let Some(consumer) = media.consumers.live_mut(consumer_key).filter(|c| c.is_active()) else {
             continue;
         };
-        let Some(producer) = media.producers.get_mut(consumer.producer) else { continue };
+        let Some(producer) = media.producers.live_mut(consumer.producer) else { continue };
         desired = desired + scratch.add(now, consumer_key, consumer, producer);
     }
     let budget = control.controller.budget(now);
@@ -269,7 +269,7 @@ pub(crate) fn allocate_layers(media: &mut Media, out: &mut Out, now: Instant, ke
     (control.chosen_at, control.chosen_for) = (Some(now), budget.target);
     let mut changed = false;
     for (candidate, &(consumer_key, first)) in scratch.candidates.iter().zip(&scratch.owners) {
-        let Some(consumer) = media.consumers.get_mut(consumer_key) else { continue };
+        let Some(consumer) = media.consumers.live_mut(consumer_key) else { continue };
         let Some(layers) = &mut consumer.layers else { continue };
         let layers_of = |step: usize, thinned| {
             step.checked_sub(1).map(|point| scratch.points[first + point].layers(thinned))
@@ -307,7 +307,7 @@ pub(crate) fn arm_congestion(media: &mut Media, out: &mut Out, now: Instant, key
 }
 
 fn send_control(media: &mut Media, key: TransportKey) -> Option<&mut Box<SendControl>> {
-    media.transports.get_mut(key)?.send_control.as_mut()
+    media.transports.live_mut(key)?.send_control.as_mut()
 }
 
 impl AllocationScratch {

@@ -31,6 +31,7 @@ pub(crate) fn queue_consumers(media: &mut Media, forward: &mut Forward, out: &mu
 
 /// Whether a Producer waits for the rest of a frame, and sees to it that this ends.
 fn waits_for_frame(media: &mut Media, out: &mut Out, now: Instant, key: ProducerKey) -> bool {
+    // It may have closed while its packets waited.
     let Some(producer) = media.producers.get(key) else { return false };
     let since = producer.streams.iter().filter_map(|stream| stream.waits_since(MAX_WAITING)).min();
     let Some(until) = since.map(|since| since + out.limits.frame_gathering) else { return false };
@@ -49,8 +50,8 @@ fn queue_consumers_of(media: &mut Media, forward: &mut Forward, out: &mut Out, k
         return;
     }
     for &consumer_key in &producer.consumers {
-        let Some(consumer) = media.consumers.get(consumer_key) else { continue };
-        let Some(transport) = media.transports.get_mut(consumer.transport) else { continue };
+        let Some(consumer) = media.consumers.live(consumer_key) else { continue };
+        let Some(transport) = media.transports.live_mut(consumer.transport) else { continue };
         if consumer.is_active() && transport.is_connected() {
             transport.dirty.push(consumer_key);
             out.line.queue(consumer.transport, transport);

@@ -25,7 +25,7 @@ pub(crate) enum KeyFrameCause {
 
 /// The remote side needs a key frame, or the Consumer to start: asks for one of what it sends or is about to.
 pub(crate) fn request_key_frame(media: &mut Media, out: &mut Out, now: Instant, key: ConsumerKey) {
-    if media.consumers.get(key).is_some_and(|consumer| !consumer.paused) {
+    if media.consumers.live(key).is_some_and(|consumer| !consumer.paused) {
         prepare_key_frame(media, out, now, key);
     }
 }
@@ -33,8 +33,8 @@ pub(crate) fn request_key_frame(media: &mut Media, out: &mut Out, now: Instant, 
 /// The application asks for a key frame. That of a paused consumer, which mediasoup does nothing for, will be there when
 /// it is resumed.
 pub(crate) fn prepare_key_frame(media: &mut Media, out: &mut Out, now: Instant, key: ConsumerKey) {
-    let Some(consumer) = media.consumers.get(key) else { return };
-    let connected = media.transports.get(consumer.transport).is_some_and(Transport::is_connected);
+    let Some(consumer) = media.consumers.live(key) else { return };
+    let connected = media.transports.live(consumer.transport).is_some_and(Transport::is_connected);
     if !connected || !consumer.has_key_frames() {
         return;
     }
@@ -52,9 +52,9 @@ pub(crate) fn cause_key_frames(
     cause: KeyFrameCause,
     ssrcs: &[Ssrc],
 ) {
-    let Some(consumer) = media.consumers.get_mut(key) else { return };
+    let Some(consumer) = media.consumers.live_mut(key) else { return };
     let producer_key = consumer.producer;
-    let Some(producer) = media.producers.get_mut(producer_key) else { return };
+    let Some(producer) = media.producers.live_mut(producer_key) else { return };
     let causes_new = ssrcs.iter().any(|&ssrc| !producer.key_frame_requests.is_under_way(ssrc));
     if causes_new && consumer.has_key_frame_allowance() {
         let longest = out.limits.key_frame_interval_max;
@@ -85,14 +85,14 @@ pub(crate) fn on_key_frame_allowed(
     key: ConsumerKey,
     cause: KeyFrameCause,
 ) {
-    let Some(consumer) = media.consumers.get(key).filter(|consumer| consumer.is_active()) else { return };
+    let Some(consumer) = media.consumers.live(key).filter(|consumer| consumer.is_active()) else { return };
     let ssrcs = key_frame_ssrcs(media, consumer);
     cause_key_frames(media, out, now, key, cause, &ssrcs);
 }
 
 /// SSRCs of which a key frame helps a consumer.
 fn key_frame_ssrcs(media: &Media, consumer: &Consumer) -> SmallVec<[Ssrc; 4]> {
-    match media.producers.get(consumer.producer) {
+    match media.producers.live(consumer.producer) {
         None => SmallVec::new(),
         Some(producer) if consumer.layers.is_none() => producer.key_frame_ssrcs().collect(),
         Some(producer) => consumer.key_frame_ssrcs(&producer.streams).collect(),

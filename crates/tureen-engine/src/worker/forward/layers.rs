@@ -23,14 +23,14 @@ pub(crate) fn watch_layers(out: &mut Out, now: Instant, key: ProducerKey) {
 
 /// Streams of a simulcast that come and go have a score to tell; layers within a stream have none.
 pub(crate) fn on_activity_changed(media: &mut Media, out: &mut Out, now: Instant, key: ProducerKey) {
-    match media.producers.get(key).map(|producer| producer.stream_type) {
+    match media.producers.live(key).map(|producer| producer.stream_type) {
         Some(StreamType::Simulcast) => scores::on_score_changed(media, out, now, key),
         _ => aim_consumers(media, out, now, key),
     }
 }
 
 pub(crate) fn on_layer_activity_timer(media: &mut Media, out: &mut Out, now: Instant, key: ProducerKey) {
-    let Some(producer) = media.producers.get_mut(key) else { return };
+    let Some(producer) = media.producers.live_mut(key) else { return };
     let changed = producer.check_inactivity(now);
     watch_layers(out, now, key);
     if changed {
@@ -40,7 +40,7 @@ pub(crate) fn on_layer_activity_timer(media: &mut Media, out: &mut Out, now: Ins
 
 /// Every consumer of a Producer aims at the best of its preferred layers that are there.
 pub(crate) fn aim_consumers(media: &mut Media, out: &mut Out, now: Instant, key: ProducerKey) {
-    let Some(producer) = media.producers.get(key).filter(|producer| producer.has_layers()) else { return };
+    let Some(producer) = media.producers.live(key).filter(|producer| producer.has_layers()) else { return };
     for consumer in producer.consumers.clone() {
         aim_consumer(media, out, now, consumer);
     }
@@ -48,10 +48,10 @@ pub(crate) fn aim_consumers(media: &mut Media, out: &mut Out, now: Instant, key:
 
 /// A consumer aims at the best of its preferred layers that are there, unless bandwidth decides on them.
 pub(crate) fn aim_consumer(media: &mut Media, out: &mut Out, now: Instant, key: ConsumerKey) {
-    let Some(consumer) = media.consumers.get_mut(key) else { return };
-    let connected = media.transports.get(consumer.transport).is_some_and(Transport::is_connected);
+    let Some(consumer) = media.consumers.live_mut(key) else { return };
+    let connected = media.transports.live(consumer.transport).is_some_and(Transport::is_connected);
     let active = consumer.is_active() && connected;
-    let Some(producer) = media.producers.get(consumer.producer) else { return };
+    let Some(producer) = media.producers.live(consumer.producer) else { return };
     let Some(layers) = &mut consumer.layers else { return };
     if active && layers.is_allocated() {
         let transport = consumer.transport;
@@ -64,7 +64,7 @@ pub(crate) fn aim_consumer(media: &mut Media, out: &mut Out, now: Instant, key: 
 
 /// A consumer sends nothing any more: it or its Producer was paused, or its transport is disconnected.
 pub(crate) fn stop_layers(media: &mut Media, out: &mut Out, key: ConsumerKey) {
-    let Some(layers) = media.consumers.get_mut(key).and_then(|consumer| consumer.layers.as_mut()) else {
+    let Some(layers) = media.consumers.live_mut(key).and_then(|consumer| consumer.layers.as_mut()) else {
         return;
     };
     layers.stop();
@@ -74,10 +74,10 @@ pub(crate) fn stop_layers(media: &mut Media, out: &mut Out, key: ConsumerKey) {
 /// Tells of what aiming has changed, and asks for the key frame that it may need.
 pub(crate) fn after_aiming(media: &mut Media, out: &mut Out, now: Instant, key: ConsumerKey) {
     notify_layers(media, out, key);
-    let Some(consumer) = media.consumers.get_mut(key) else { return };
+    let Some(consumer) = media.consumers.live_mut(key) else { return };
     let producer_key = consumer.producer;
     let wanted = consumer.layers.as_mut().and_then(|layers| layers.poll_key_frame_wanted());
-    let ssrc = media.producers.get(producer_key).zip(wanted).and_then(|(p, e)| ssrc_of(&p.streams, e));
+    let ssrc = media.producers.live(producer_key).zip(wanted).and_then(|(p, e)| ssrc_of(&p.streams, e));
     if let Some(ssrc) = ssrc
         && !start::catch_up(media, out, now, key)
     {
@@ -86,7 +86,7 @@ pub(crate) fn after_aiming(media: &mut Media, out: &mut Out, now: Instant, key: 
 }
 
 fn notify_layers(media: &mut Media, out: &mut Out, key: ConsumerKey) {
-    let Some(layers) = media.consumers.get_mut(key).and_then(|consumer| consumer.layers.as_mut()) else {
+    let Some(layers) = media.consumers.live_mut(key).and_then(|consumer| consumer.layers.as_mut()) else {
         return;
     };
     if let Some(current) = layers.poll_change() {

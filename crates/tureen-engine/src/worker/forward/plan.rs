@@ -190,6 +190,7 @@ pub(crate) fn plan_next_transport(
     let egress = &mut forward.egress;
     egress.start_plan();
     let Some(key) = out.line.pop() else { return false };
+    // It may have closed since it was put in line.
     let Some(transport) = media.transports.get_mut(key) else { return true };
     transport.queued = false;
     let Some(path) = transport.rtp_path() else {
@@ -203,7 +204,7 @@ pub(crate) fn plan_next_transport(
     let gate = Gate::new(now, transport.send_control.take());
     let holds_video = transport.holds_video();
     if holds_video {
-        let is_video = |key: &ConsumerKey| consumers.get(*key).is_some_and(|c| c.kind == MediaKind::Video);
+        let is_video = |key: &ConsumerKey| consumers.live(*key).is_some_and(|c| c.kind == MediaKind::Video);
         transport.resends.retain(|(key, _)| !is_video(key));
     }
     let repairs = RepairAllowance::new(
@@ -218,14 +219,14 @@ pub(crate) fn plan_next_transport(
     plan_held(&mut planning, consumers, producers);
     planning.repairs_ahead = planning.gate.control.as_ref().is_some_and(|control| control.repairs_ahead());
     while let Some(consumer_key) = out.line.take_starting(key) {
-        let Some(consumer) = consumers.get_mut(consumer_key) else { continue };
-        let Some(producer) = producers.get(consumer.producer) else { continue };
+        let Some(consumer) = consumers.live_mut(consumer_key) else { continue };
+        let Some(producer) = producers.live(consumer.producer) else { continue };
         plan_backlog(&mut planning, consumer_key, consumer, producer);
         report_layers(planning.egress, out, consumer_key, consumer, producer);
     }
     for consumer_key in transport.dirty.drain(..) {
-        let Some(consumer) = consumers.get_mut(consumer_key) else { continue };
-        let Some(producer) = producers.get(consumer.producer) else { continue };
+        let Some(consumer) = consumers.live_mut(consumer_key) else { continue };
+        let Some(producer) = producers.live(consumer.producer) else { continue };
         if holds_video && consumer.kind == MediaKind::Video {
             plan_frame_end(&mut planning, consumer_key, consumer, producer);
             continue;
@@ -261,7 +262,7 @@ fn emit_packet_traces(media: &mut Media, forward: &mut Forward, out: &mut Out, n
     let event = |data| MediaTraceEvent { timestamp_ms, direction: TraceEventDirection::Out, data };
     let mut traces = std::mem::take(&mut forward.egress.traces);
     for (key, info) in traces.drain(..) {
-        let Some(wanted) = media.consumers.get(key).map(|consumer| consumer.trace) else { continue };
+        let Some(wanted) = media.consumers.live(key).map(|consumer| consumer.trace) else { continue };
         if wanted.key_frame && info.is_key_frame {
             let data = MediaTraceData::KeyFrame(info.clone());
             out.notify_consumer(media, key, ConsumerEvent::Trace(event(data)));
@@ -284,8 +285,8 @@ fn plan_held(planning: &mut Planning<'_>, consumers: &mut Consumers, producers: 
     while let Some(control) = &mut planning.gate.control
         && let Some(held) = control.release(planning.now, planning.gate.allowance)
     {
-        let Some(consumer) = consumers.get_mut(held.consumer) else { continue };
-        let Some(stream) = producers.get(held.producer).and_then(|p| p.streams.get(held.stream)) else {
+        let Some(consumer) = consumers.live_mut(held.consumer) else { continue };
+        let Some(stream) = producers.live(held.producer).and_then(|p| p.streams.get(held.stream)) else {
             continue;
         };
         let Some(packet) = stream.buffer.get(held.sent.source) else { continue };

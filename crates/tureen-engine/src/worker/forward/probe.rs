@@ -33,9 +33,9 @@ pub(crate) fn plan_probe(
     if due == 0 {
         return;
     }
-    let repeater = keys.iter().copied().find(|&key| consumers.get(key).is_some_and(Consumer::can_probe));
+    let repeater = keys.iter().copied().find(|&key| consumers.live(key).is_some_and(Consumer::can_probe));
     let numbered =
-        keys.iter().copied().find(|&key| consumers.get(key).is_some_and(Consumer::uses_transport_seq));
+        keys.iter().copied().find(|&key| consumers.live(key).is_some_and(Consumer::uses_transport_seq));
     while due > 0 {
         let sent = match repeater {
             Some(_) if due >= MIN_REPEATED => plan_repeat(planning, consumers, producers),
@@ -58,12 +58,12 @@ fn plan_repeat(planning: &mut Planning<'_>, consumers: &mut Consumers, producers
         return 0;
     };
     let resend = recent.resend;
-    let Some(consumer) = consumers.get_mut(recent.consumer).filter(|consumer| consumer.can_probe()) else {
+    let Some(consumer) = consumers.live_mut(recent.consumer).filter(|consumer| consumer.can_probe()) else {
         return 0;
     };
     let producer = consumer.producer;
     let stream = usize::from(resend.stream);
-    let Some(source) = producers.get(producer).and_then(|p| p.streams.get(stream)) else { return 0 };
+    let Some(source) = producers.live(producer).and_then(|p| p.streams.get(stream)) else { return 0 };
     let Some(packet) = source.buffer.get_recent(planning.now, resend.source) else { return 0 };
     let (hop, seq) = planning.hops.next(true);
     let written = consumer.write_resend_header(&packet, resend, hop, planning.egress.space());
@@ -78,7 +78,7 @@ fn plan_padding(
     consumers: &mut Consumers,
     due: usize,
 ) -> usize {
-    let Some(consumer) = consumers.get_mut(key) else { return 0 };
+    let Some(consumer) = consumers.live_mut(key) else { return 0 };
     let origin = Origin { consumer: key, producer: consumer.producer, stream: 0, outlet: 0 };
     let (hop, seq) = planning.hops.next(true);
     let len = due.saturating_sub(PROBE_OVERHEAD);

@@ -73,8 +73,8 @@ pub(crate) fn plan_resend(
     producers: &Producers,
 ) {
     let Recent { consumer: key, resend } = packet;
-    let Some(consumer) = consumers.get_mut(key) else { return };
-    let Some(producer) = producers.get(consumer.producer) else { return };
+    let Some(consumer) = consumers.live_mut(key) else { return };
+    let Some(producer) = producers.live(consumer.producer) else { return };
     let Some(stream) = producer.streams.get(usize::from(resend.stream)) else { return };
     let Some(packet) = stream.buffer.get_recent(planning.now, resend.source) else { return };
     let now = planning.now;

@@ -47,7 +47,7 @@ pub(crate) fn seal_run(
 ) -> Option<Transmit> {
     let egress = &mut forward.egress;
     let planned_for =
-        egress.planned_for.and_then(|(key, path)| Some((key, media.transports.get_mut(key)?, path)));
+        egress.planned_for.and_then(|(key, path)| Some((key, media.transports.live_mut(key)?, path)));
     let Some((planned_key, transport, path)) = planned_for else {
         egress.next = egress.plan.len();
         return None;
@@ -185,7 +185,7 @@ impl<'a> Payloads<'a> {
         let buffer = match self.last {
             Some((key, index, buffer)) if key == producer && index == stream => buffer,
             _ => {
-                let buffer = &self.producers.get(producer)?.streams.get(stream)?.buffer;
+                let buffer = &self.producers.live(producer)?.streams.get(stream)?.buffer;
                 self.last = Some((producer, stream, buffer));
                 buffer
             }
@@ -275,7 +275,7 @@ impl Tally {
 }
 
 fn outlet_mut(consumers: &mut Consumers, (key, outlet): (ConsumerKey, usize)) -> Option<&mut Outlet> {
-    consumers.get_mut(key)?.outlets.get_mut(outlet)
+    consumers.live_mut(key)?.outlets.get_mut(outlet)
 }
 
 /// The parts of a payload in one piece.

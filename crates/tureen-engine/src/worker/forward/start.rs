@@ -9,7 +9,7 @@ use crate::worker::out::Out;
 
 /// A Consumer may send from now on: it synchronises with the next packet, for video with a key frame.
 pub(crate) fn start_consumer(media: &mut Media, out: &mut Out, now: Instant, key: ConsumerKey) {
-    let Some(consumer) = media.consumers.get_mut(key) else { return };
+    let Some(consumer) = media.consumers.live_mut(key) else { return };
     if !consumer.is_active() {
         return;
     }
@@ -23,14 +23,14 @@ pub(crate) fn start_consumer(media: &mut Media, out: &mut Out, now: Instant, key
 /// Makes a consumer begin with a key frame that has come before, if it has sent nothing yet and there is one. True if
 /// so: none need be asked for.
 pub(crate) fn catch_up(media: &mut Media, out: &mut Out, now: Instant, key: ConsumerKey) -> bool {
-    let Some(consumer) = media.consumers.get(key) else { return false };
-    let Some(producer) = media.producers.get(consumer.producer) else { return false };
+    let Some(consumer) = media.consumers.live(key) else { return false };
+    let Some(producer) = media.producers.live(consumer.producer) else { return false };
     let stream = consumer.awaited_stream(&producer.streams).map(|index| &producer.streams[index]);
     if stream.and_then(|stream| stream.recent_key_frame(now)).is_none() {
         return false;
     }
     let transport_key = consumer.transport;
-    let Some(transport) = media.transports.get_mut(transport_key).filter(|t| t.is_connected()) else {
+    let Some(transport) = media.transports.live_mut(transport_key).filter(|t| t.is_connected()) else {
         return false;
     };
     let starting = (transport_key, key);

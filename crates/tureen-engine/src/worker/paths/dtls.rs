@@ -17,7 +17,7 @@ use tureen_rtc::srtp::{SrtpError, SrtpSealer};
 use tureen_types::data_structures::DtlsState;
 
 pub(crate) fn on_dtls_timer(media: &mut Media, out: &mut Out, now: Instant, key: TransportKey) {
-    let link = media.transports.get_mut(key).and_then(|t| t.link.webrtc_mut());
+    let link = media.transports.live_mut(key).and_then(|t| t.link.webrtc_mut());
     let Some(dtls) = link.and_then(|link| link.dtls.as_mut()) else { return };
     dtls.handle_timeout(now);
     drain_dtls(media, out, now, key);
@@ -25,7 +25,7 @@ pub(crate) fn on_dtls_timer(media: &mut Media, out: &mut Out, now: Instant, key:
 
 /// DTLS has begun (or failed to).
 pub(crate) fn on_dtls_started(media: &mut Media, out: &mut Out, now: Instant, key: TransportKey) {
-    let Some(link) = media.transports.get(key).and_then(|t| t.link.webrtc()) else { return };
+    let Some(link) = media.transports.live(key).and_then(|t| t.link.webrtc()) else { return };
     let state = link.dtls_state;
     out.notify_transport(media, key, TransportEvent::DtlsState { state, remote_certificate: None });
     drain_dtls(media, out, now, key);
@@ -35,7 +35,7 @@ pub(crate) fn on_dtls_started(media: &mut Media, out: &mut Out, now: Instant, ke
 pub(crate) fn drain_dtls(media: &mut Media, out: &mut Out, now: Instant, key: TransportKey) -> bool {
     let mut has_data = false;
     let mut buffer = std::mem::take(&mut out.scratch.dtls);
-    while let Some(transport) = media.transports.get_mut(key)
+    while let Some(transport) = media.transports.live_mut(key)
         && let Link::WebRtc(link) = &mut transport.link
         && let Some(dtls) = link.dtls.as_mut()
     {
@@ -102,7 +102,7 @@ pub(crate) fn drain_dtls(media: &mut Media, out: &mut Out, now: Instant, key: Tr
 
 fn end_dtls(media: &mut Media, out: &mut Out, key: TransportKey, state: DtlsState) {
     drops::keep_counts(media, out, key);
-    let Some(transport) = media.transports.get_mut(key) else { return };
+    let Some(transport) = media.transports.live_mut(key) else { return };
     if let Some(link) = transport.link.webrtc_mut() {
         link.dtls = None;
         link.dtls_state = state;

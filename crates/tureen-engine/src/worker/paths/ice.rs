@@ -50,9 +50,9 @@ pub(crate) fn handle_stun_message(
     message: &StunMessage<'_>,
     received: usize,
 ) -> Result<(), DropReason> {
-    let holding = holder.and_then(|holder| media.transports.get(holder)?.link.webrtc());
+    let holding = holder.and_then(|holder| media.transports.live(holder)?.link.webrtc());
     let hold = holding.map_or(Hold::Quiet, |link| link.ice.hold(now, &tuple));
-    let transport = media.transports.get_mut(key).ok_or(DropReason::UnknownTuple)?;
+    let transport = media.transports.live_mut(key).ok_or(DropReason::UnknownTuple)?;
     let Some(link) = transport.link.webrtc_mut() else { return Err(DropReason::UnknownProtocol) };
     let mut reply = std::mem::take(&mut out.scratch.reply);
     reply.clear();
@@ -83,7 +83,7 @@ fn lose_path(
     key: TransportKey,
     tuple: Tuple,
 ) {
-    let Some(transport) = media.transports.get_mut(key) else { return };
+    let Some(transport) = media.transports.live_mut(key) else { return };
     let Some(link) = transport.link.webrtc_mut() else { return };
     link.ice.remove_tuple(now, &tuple);
     tracing::debug!(
@@ -105,7 +105,7 @@ pub(crate) fn on_authentic(
     key: TransportKey,
     tuple: &Tuple,
 ) {
-    let link = media.transports.get_mut(key).and_then(|transport| transport.link.webrtc_mut());
+    let link = media.transports.live_mut(key).and_then(|transport| transport.link.webrtc_mut());
     if link.is_some_and(|link| link.ice.handle_traffic(now, tuple)) {
         drain_ice(media, paths, out, now, key);
     }
@@ -135,7 +135,7 @@ pub(crate) fn drain_ice(
     now: Instant,
     key: TransportKey,
 ) {
-    while let Some(transport) = media.transports.get_mut(key)
+    while let Some(transport) = media.transports.live_mut(key)
         && let Some(event) = transport.link.webrtc_mut().and_then(|link| link.ice.poll_event())
     {
         match event {
@@ -158,7 +158,7 @@ pub(crate) fn drain_ice(
             IceEvent::UsernameFragmentRetired(ufrag) => retire_ufrag(media, paths, key, &ufrag),
         }
     }
-    let link = media.transports.get(key).and_then(|t| t.link.webrtc());
+    let link = media.transports.live(key).and_then(|t| t.link.webrtc());
     if let Some(at) = link.and_then(|link| link.ice.poll_timeout()) {
         out.timers.arm(Timer::Ice(key), at);
     }
@@ -166,7 +166,7 @@ pub(crate) fn drain_ice(
 
 fn on_ice_state(media: &mut Media, out: &mut Out, now: Instant, key: TransportKey, state: IceState) {
     out.notify_transport(media, key, TransportEvent::IceState(ice_state(state)));
-    let Some(transport) = media.transports.get_mut(key) else { return };
+    let Some(transport) = media.transports.live_mut(key) else { return };
     match state {
         IceState::Connected | IceState::Completed => {
             if transport.link.webrtc_mut().is_some_and(|link| link.may_start_dtls(now)) {
@@ -188,14 +188,14 @@ pub(crate) fn on_ice_timer(
     now: Instant,
     key: TransportKey,
 ) {
-    let Some(link) = media.transports.get_mut(key).and_then(|t| t.link.webrtc_mut()) else { return };
+    let Some(link) = media.transports.live_mut(key).and_then(|t| t.link.webrtc_mut()) else { return };
     link.ice.handle_timeout(now);
     drain_ice(media, paths, out, now, key);
 }
 
 /// Checks with an old user name are this transport's no more.
 pub(crate) fn retire_ufrag(media: &mut Media, paths: &mut Paths, key: TransportKey, ufrag: &str) {
-    let Some(link) = media.transports.get(key).and_then(|t| t.link.webrtc()) else { return };
+    let Some(link) = media.transports.live(key).and_then(|t| t.link.webrtc()) else { return };
     if let LinkSockets::Server(server) = &link.sockets
         && let Some(server) = paths.servers.get_mut(server)
     {

@@ -37,7 +37,7 @@ pub(crate) fn handle_first_packet(
     data: &mut [u8],
 ) -> Result<(), DropReason> {
     let received = data.len();
-    let transport = media.transports.get_mut(key).ok_or(DropReason::UnknownTuple)?;
+    let transport = media.transports.live_mut(key).ok_or(DropReason::UnknownTuple)?;
     let Link::Plain(link) = &mut transport.link else { return Err(DropReason::UnknownTuple) };
     let has_srtp = link.has_srtp();
     match kind {
@@ -85,7 +85,7 @@ fn latch(
     received: usize,
     evidence: Evidence,
 ) -> Result<(), DropReason> {
-    let transport = media.transports.get_mut(key).ok_or(DropReason::UnknownTuple)?;
+    let transport = media.transports.live_mut(key).ok_or(DropReason::UnknownTuple)?;
     let Link::Plain(link) = &mut transport.link else { return Err(DropReason::UnknownTuple) };
     if !link.is_better(tuple.socket, evidence) {
         return Err(DropReason::UnknownTuple);
@@ -115,14 +115,14 @@ fn latch(
 
 /// The path of a PlainTransport has proved to be the remote side's.
 fn prove_path(media: &mut Media, paths: &mut Paths, key: TransportKey, tuple: Tuple) {
-    if let Some(Link::Plain(link)) = media.transports.get_mut(key).map(|transport| &mut transport.link) {
+    if let Some(Link::Plain(link)) = media.transports.live_mut(key).map(|transport| &mut transport.link) {
         link.prove(tuple.socket);
         paths.latching.remove(&tuple.socket);
     }
 }
 
 pub(crate) fn prove_by_sctp(media: &mut Media, paths: &mut Paths, key: TransportKey, tuple: Tuple) {
-    let sctp = media.transports.get(key).and_then(|transport| transport.data.sctp());
+    let sctp = media.transports.live(key).and_then(|transport| transport.data.sctp());
     if sctp.is_some_and(|sctp| sctp.state() == SctpState::Connected) {
         prove_path(media, paths, key, tuple);
     }
@@ -142,7 +142,7 @@ pub(crate) fn handle_media_without_proof(
     data: &mut [u8],
 ) -> Result<(), DropReason> {
     // Without SRTP, which would be proof, nothing has to be opened.
-    let transport = media.transports.get(key).ok_or(DropReason::UnknownTuple)?;
+    let transport = media.transports.live(key).ok_or(DropReason::UnknownTuple)?;
     if kind == PacketKind::Rtp {
         let header = RtpHeader::parse(data).map_err(|_| DropReason::MalformedRtp)?;
         if transport.has_producer_of(&header, data) {

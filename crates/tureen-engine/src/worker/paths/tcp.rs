@@ -123,10 +123,10 @@ pub(crate) fn handle_stream_closed(
     forget_stream(paths, out, id, stream);
     let tuple = Tuple { socket: id, remote: stream.remote };
     let Some(&key) = paths.tuples.get(&tuple) else { return };
-    if media.transports.get(key).is_some_and(|t| t.rtp_path() == Some(Path::Network(tuple))) {
+    if media.transports.live(key).is_some_and(|t| t.rtp_path() == Some(Path::Network(tuple))) {
         backlog::forget_backlog(media, out, now, key);
     }
-    if let Some(link) = media.transports.get_mut(key).and_then(|t| t.link.webrtc_mut()) {
+    if let Some(link) = media.transports.live_mut(key).and_then(|t| t.link.webrtc_mut()) {
         link.ice.remove_tuple(now, &tuple);
     }
     ice::drain_ice(media, paths, out, now, key);
@@ -145,7 +145,7 @@ pub(crate) fn handle_stream_backlog(
     let Some(Socket { kind: SocketKind::TcpStream(stream), .. }) = paths.sockets.get(id) else { return };
     let tuple = Tuple { socket: id, remote: stream.remote };
     let Some(&key) = paths.tuples.get(&tuple) else { return };
-    let Some(transport) = media.transports.get_mut(key) else { return };
+    let Some(transport) = media.transports.live_mut(key) else { return };
     if transport.rtp_path() != Some(Path::Network(tuple)) {
         return;
     }

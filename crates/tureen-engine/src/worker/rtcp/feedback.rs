@@ -17,12 +17,12 @@ use tureen_types::data_structures::TraceEventDirection;
 
 /// Sends the NACKs and key frame requests that a Producer has ready.
 pub(crate) fn poll_producer_feedback(media: &mut Media, out: &mut Out, now: Instant, key: ProducerKey) {
-    let Some(producer) = media.producers.get_mut(key) else { return };
+    let Some(producer) = media.producers.live_mut(key) else { return };
     let transport = producer.transport;
-    let connected = media.transports.get(transport).is_some_and(|t| t.is_connected());
+    let connected = media.transports.live(transport).is_some_and(|t| t.is_connected());
     let mut seqs = std::mem::take(&mut out.scratch.seqs);
     for index in 0..producer.streams.len() {
-        let Some(producer) = media.producers.get_mut(key) else { break };
+        let Some(producer) = media.producers.live_mut(key) else { break };
         let stream = &mut producer.streams[index];
         let ssrc = stream.stats.ssrc();
         let Some(nack) = &mut stream.nack else { continue };
@@ -44,7 +44,7 @@ pub(crate) fn poll_producer_feedback(media: &mut Media, out: &mut Out, now: Inst
     }
     out.scratch.seqs = seqs;
     while connected
-        && let Some(producer) = media.producers.get_mut(key)
+        && let Some(producer) = media.producers.live_mut(key)
         && let Some(ssrc) = producer.key_frame_requests.poll_request()
     {
         let (traces_pli, traces_fir) = (producer.trace.pli, producer.trace.fir);
@@ -65,7 +65,7 @@ pub(crate) fn poll_producer_feedback(media: &mut Media, out: &mut Out, now: Inst
             trace_producer(media, out, now, key, MediaTraceData::Pli(ssrc.0));
         }
     }
-    let Some(producer) = media.producers.get(key) else { return };
+    let Some(producer) = media.producers.live(key) else { return };
     if let Some(at) = producer.nack_timeout() {
         out.timers.arm(Timer::Nack(key), at);
     }
@@ -75,13 +75,13 @@ pub(crate) fn poll_producer_feedback(media: &mut Media, out: &mut Out, now: Inst
 }
 
 pub(crate) fn on_producer_timer(media: &mut Media, out: &mut Out, now: Instant, key: ProducerKey) {
-    let Some(producer) = media.producers.get_mut(key) else { return };
+    let Some(producer) = media.producers.live_mut(key) else { return };
     producer.handle_timeout(now);
     poll_producer_feedback(media, out, now, key);
 }
 
 pub(crate) fn on_transport_cc_timer(media: &mut Media, out: &mut Out, now: Instant, key: TransportKey) {
-    let Some(transport) = media.transports.get_mut(key) else { return };
+    let Some(transport) = media.transports.live_mut(key) else { return };
     let media_ssrc = transport.listener.ssrcs().next().map_or(REPORTER, |(ssrc, _)| ssrc);
     let Some(mut twcc) = transport.twcc.take() else { return };
     twcc.handle_timeout(now);
@@ -97,7 +97,7 @@ pub(crate) fn on_transport_cc_timer(media: &mut Media, out: &mut Out, now: Insta
             let written = write_transport_cc(packet, &header, &feedback.statuses, MAX_RTCP);
             debug_assert_eq!(written, feedback.statuses.len(), "the receiver makes messages that fit");
         });
-        if let Some(transport) = media.transports.get_mut(key) {
+        if let Some(transport) = media.transports.live_mut(key) {
             let arrived = feedback.statuses.iter().flatten().count();
             transport.quality.loss_received.add(feedback.statuses.len(), arrived);
         }
@@ -105,7 +105,7 @@ pub(crate) fn on_transport_cc_timer(media: &mut Media, out: &mut Out, now: Insta
     if let Some(at) = twcc.poll_timeout() {
         out.timers.arm(Timer::TransportCc(key), at);
     }
-    if let Some(transport) = media.transports.get_mut(key) {
+    if let Some(transport) = media.transports.live_mut(key) {
         if let Some(bitrate) = transport.traffic.rtp_received.bitrate(now) {
             twcc.set_incoming_bitrate(bitrate);
         }
@@ -115,7 +115,7 @@ pub(crate) fn on_transport_cc_timer(media: &mut Media, out: &mut Out, now: Insta
 
 /// Tells the remote side what it may send, or that there is no limit any more.
 pub(crate) fn send_remb(media: &mut Media, out: &mut Out, now: Instant, key: TransportKey) {
-    let Some(transport) = media.transports.get_mut(key) else { return };
+    let Some(transport) = media.transports.live_mut(key) else { return };
     if !transport.recv_feedback.remb || transport.producers.is_empty() || !transport.is_connected() {
         return;
     }

@@ -27,7 +27,7 @@ pub(crate) fn handle_rtcp(
     tuple: &Tuple,
     data: &mut [u8],
 ) -> Result<(), DropReason> {
-    let transport = media.transports.get_mut(key).ok_or(DropReason::UnknownTuple)?;
+    let transport = media.transports.live_mut(key).ok_or(DropReason::UnknownTuple)?;
     let len = open_rtcp(&mut transport.opener, data)?;
     ice::on_authentic(media, paths, out, now, key, tuple);
     take_rtcp(media, paths, out, now, key, &data[..len])
@@ -94,8 +94,8 @@ fn handle_rtcp_packet(
 }
 
 fn on_bye(media: &mut Media, key: TransportKey, ssrc: Ssrc) {
-    let producer = media.transports.get(key).and_then(|transport| transport.listener.by_ssrc(ssrc));
-    if let Some(producer) = producer.and_then(|producer| media.producers.get_mut(producer)) {
+    let producer = media.transports.live(key).and_then(|transport| transport.listener.by_ssrc(ssrc));
+    if let Some(producer) = producer.and_then(|producer| media.producers.live_mut(producer)) {
         producer.on_bye(ssrc);
     }
 }
@@ -111,9 +111,9 @@ fn on_nack(
     nameable: usize,
 ) -> usize {
     let Some(consumer_key) = consumer_by_ssrc(media, key, ssrc) else { return 0 };
-    let Some(consumer) = media.consumers.get_mut(consumer_key) else { return 0 };
-    let Some(producer) = media.producers.get(consumer.producer) else { return 0 };
-    let Some(transport) = media.transports.get_mut(key) else { return 0 };
+    let Some(consumer) = media.consumers.live_mut(consumer_key) else { return 0 };
+    let Some(producer) = media.producers.live(consumer.producer) else { return 0 };
+    let Some(transport) = media.transports.live_mut(key) else { return 0 };
     let traffic = &transport.traffic;
     let sent = traffic.rtp_sent.packets() + traffic.rtx_sent.packets();
     let floor = out.limits.nacked_packets_per_second;
@@ -125,7 +125,7 @@ fn on_nack(
     if named == nameable && lost.peek().is_some() {
         out.drops.count(DropReason::ExcessFeedback);
     }
-    if let Some(transport) = media.transports.get_mut(key) {
+    if let Some(transport) = media.transports.live_mut(key) {
         transport.feedback_budget.spend(named);
         let room = out.limits.resends_by(&transport.link).saturating_sub(transport.resends.len());
         out.drops.add(DropReason::RetransmissionsFull, resends.len().saturating_sub(room) as u64);
@@ -151,7 +151,7 @@ fn on_key_frame_request(
     is_fir: bool,
 ) {
     let Some(consumer_key) = consumer_by_ssrc(media, key, ssrc) else { return };
-    let Some(consumer) = media.consumers.get_mut(consumer_key) else { return };
+    let Some(consumer) = media.consumers.live_mut(consumer_key) else { return };
     if let Some(outlet) = consumer.outlet_of(ssrc) {
         *if is_fir { &mut outlet.stream.firs } else { &mut outlet.stream.plis } += 1;
     }
@@ -171,7 +171,7 @@ fn trace_consumer(media: &mut Media, out: &mut Out, now: Instant, key: ConsumerK
 
 /// The Consumer that sends `ssrc` on a transport.
 pub(crate) fn consumer_by_ssrc(media: &Media, key: TransportKey, ssrc: Ssrc) -> Option<ConsumerKey> {
-    media.transports.get(key)?.ssrc_consumers.get(&ssrc).copied()
+    media.transports.live(key)?.ssrc_consumers.get(&ssrc).copied()
 }
 
 /// Opens a compound RTCP packet in place: its length without what protection added.

@@ -39,7 +39,7 @@ const MAX_CLOCK_ERROR: i64 = 1 << 31;
 
 /// Sender and receiver reports of a transport.
 pub(crate) fn on_reports_timer(media: &mut Media, out: &mut Out, now: Instant, key: TransportKey) {
-    let Some(transport) = media.transports.get(key) else { return };
+    let Some(transport) = media.transports.live(key) else { return };
     if !transport.is_connected() {
         return;
     }
@@ -49,7 +49,7 @@ pub(crate) fn on_reports_timer(media: &mut Media, out: &mut Out, now: Instant, k
     let mut has_video = false;
     for index in 0..consumers {
         let consumer = media.transports[key].consumers[index];
-        has_video |= media.consumers.get(consumer).is_some_and(|c| c.kind == MediaKind::Video);
+        has_video |= media.consumers.live(consumer).is_some_and(|c| c.kind == MediaKind::Video);
         report_consumer(media, out, now, consumer, &mut packet);
         send::send_full(media, out, now, key, &mut packet);
     }
@@ -57,7 +57,7 @@ pub(crate) fn on_reports_timer(media: &mut Media, out: &mut Out, now: Instant, k
     blocks.clear();
     for index in 0..producers {
         let producer = media.transports[key].producers[index];
-        has_video |= media.producers.get(producer).is_some_and(|p| p.kind == MediaKind::Video);
+        has_video |= media.producers.live(producer).is_some_and(|p| p.kind == MediaKind::Video);
         report_producer(media, now, producer, &mut blocks);
     }
     if !blocks.is_empty() {
@@ -78,14 +78,14 @@ pub(crate) fn on_reports_timer(media: &mut Media, out: &mut Out, now: Instant, k
 
 fn report_consumer(media: &mut Media, out: &mut Out, now: Instant, key: ConsumerKey, packet: &mut Vec<u8>) {
     let ntp = out.clock.ntp(now);
-    let Some(consumer) = media.consumers.get(key) else { return };
+    let Some(consumer) = media.consumers.live(key) else { return };
     if !consumer.is_active() {
         return;
     }
-    let Some(producer) = media.producers.get(consumer.producer) else { return };
-    let transport = media.transports.get(consumer.transport);
+    let Some(producer) = media.producers.live(consumer.producer) else { return };
+    let transport = media.transports.live(consumer.transport);
     let answer = transport.and_then(|transport| transport.delay_since_reference_time(now));
-    let clock = media.transports.get(producer.transport).and_then(|t| t.clocks.get(producer.cname()));
+    let clock = media.transports.live(producer.transport).and_then(|t| t.clocks.get(producer.cname()));
     for (index, outlet) in consumer.outlets.iter().enumerate() {
         let ssrc = outlet.stream.ssrc;
         let Some((stream, offset)) = consumer.shown(index, &producer.streams) else { continue };
@@ -111,7 +111,7 @@ fn report_consumer(media: &mut Media, out: &mut Out, now: Instant, key: Consumer
 }
 
 fn report_producer(media: &mut Media, now: Instant, key: ProducerKey, blocks: &mut Vec<ReportBlock>) {
-    let Some(producer) = media.producers.get_mut(key) else { return };
+    let Some(producer) = media.producers.live_mut(key) else { return };
     let consumers = &media.consumers;
     for stream in &mut producer.streams {
         // As mediasoup: a sender that can protect what it sends learns what its worst receiver loses.
@@ -135,9 +135,9 @@ pub(crate) fn on_sender_report(
     key: TransportKey,
     report: &SenderReport<'_>,
 ) {
-    let Some(transport) = media.transports.get_mut(key) else { return };
+    let Some(transport) = media.transports.live_mut(key) else { return };
     let Some(producer_key) = transport.listener.by_ssrc(report.sender_ssrc) else { return };
-    let Some(producer) = media.producers.get_mut(producer_key) else { return };
+    let Some(producer) = media.producers.live_mut(producer_key) else { return };
     let info = report.info;
     let ntp = out.clock.ntp(now);
     let mut alignable = false;
@@ -187,14 +187,14 @@ pub(crate) fn on_report_block(
 ) {
     let ntp = out.clock.ntp(now);
     let Some(consumer_key) = incoming::consumer_by_ssrc(media, key, block.ssrc) else { return };
-    let Some(consumer) = media.consumers.get_mut(consumer_key) else { return };
+    let Some(consumer) = media.consumers.live_mut(consumer_key) else { return };
     let Some(outlet) = consumer.outlet_of(block.ssrc) else { return }; // About retransmissions.
     if !outlet.stream.admit_report(now, out.limits.report_block_interval) {
         out.drops.count(DropReason::ExcessFeedback);
         return;
     }
     let round_trip = consumer.on_receiver_report(ntp, block);
-    let scores = media.producers.get(consumer.producer).map(|p| p.encoding_scores()).unwrap_or_default();
+    let scores = media.producers.live(consumer.producer).map(|p| p.encoding_scores()).unwrap_or_default();
     scores::update_consumer_score(media, out, consumer_key, &scores);
     on_round_trip(media, key, round_trip);
     bandwidth::on_loss_report(media, now, key, consumer_key, block.ssrc);
@@ -210,7 +210,7 @@ pub(crate) fn on_extended_report(
     for block in report.blocks() {
         match block {
             XrBlock::ReceiverReferenceTime(ntp) => {
-                if let Some(transport) = media.transports.get_mut(key) {
+                if let Some(transport) = media.transports.live_mut(key) {
                     transport.reference_time = Some((report.sender_ssrc, ntp, now));
                 }
             }
@@ -234,10 +234,10 @@ fn on_dlrr(
     entry: &DlrrEntry,
 ) {
     let compact = out.clock.ntp(now).compact();
-    let Some(producer) = media.transports.get(key).and_then(|t| t.listener.by_ssrc(sender)) else {
+    let Some(producer) = media.transports.live(key).and_then(|t| t.listener.by_ssrc(sender)) else {
         return;
     };
-    let Some(producer) = media.producers.get_mut(producer) else { return };
+    let Some(producer) = media.producers.live_mut(producer) else { return };
     let Some(stream) = producer.stream_by_ssrc(sender) else { return };
     let Some(rtt) = stream.stats.handle_dlrr(compact, entry.last_reference_time, entry.delay) else {
         return;
@@ -250,14 +250,14 @@ fn on_dlrr(
 }
 
 fn on_round_trip(media: &mut Media, key: TransportKey, measured: Option<Duration>) {
-    if let Some((transport, measured)) = media.transports.get_mut(key).zip(measured) {
+    if let Some((transport, measured)) = media.transports.live_mut(key).zip(measured) {
         transport.quality.add_round_trip(measured);
     }
 }
 
 /// The highest share of an encoding's packets that a receiver reports as lost, in 1/256.
 fn worst_remote_loss(consumers: &Consumers, keys: &[ConsumerKey], encoding: usize) -> u8 {
-    let active = keys.iter().filter_map(|&key| consumers.get(key)).filter(|consumer| consumer.is_active());
+    let active = keys.iter().filter_map(|&key| consumers.live(key)).filter(|consumer| consumer.is_active());
     active.filter_map(|consumer| consumer.remote_loss(encoding)).max().unwrap_or(0)
 }
 

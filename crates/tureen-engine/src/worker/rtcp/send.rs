@@ -37,7 +37,7 @@ pub(crate) fn send_rtcp(
 
 /// Seals an RTCP packet and puts it in line. Dropped while there are no keys or no path.
 fn send_datagram(media: &mut Media, out: &mut Out, now: Instant, key: TransportKey, packet: &mut Vec<u8>) {
-    let Some(transport) = media.transports.get_mut(key) else { return };
+    let Some(transport) = media.transports.live_mut(key) else { return };
     let Some(path) = transport.link.rtcp_path() else { return };
     let Some(sealer) = &mut transport.sealer else { return };
     if packet.is_empty() || sealer.seal_rtcp(packet).is_err() {
