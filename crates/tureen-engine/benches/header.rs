@@ -9,8 +9,9 @@ use std::hint::black_box;
 use std::num::NonZeroU8;
 
 use criterion::{Criterion, criterion_group, criterion_main};
-use tureen_engine::consumer::HopValues;
-use tureen_engine::consumer::headers::HeaderTemplate;
+
+use tureen_engine::media::consumer::HopValues;
+use tureen_engine::media::consumer::headers::HeaderTemplate;
 use tureen_rtc::units::{PayloadType, Ssrc};
 use tureen_rtc::wire::rtp::extensions::{AbsSendTime, TransportSequenceNumber};
 use tureen_rtc::wire::rtp::{ExtensionIds, RtpFields, RtpHeaderWriter};

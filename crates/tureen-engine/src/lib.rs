@@ -11,12 +11,11 @@
 
 pub mod allocator;
 pub mod api;
-pub mod consumer;
 pub mod data;
 pub mod io;
 pub mod keys;
+pub mod media;
 pub mod observers;
-pub mod producer;
 pub mod timers;
 pub mod transport;
 pub mod worker;

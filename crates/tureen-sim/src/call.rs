@@ -8,6 +8,10 @@ use bytes::Bytes;
 use rand::SeedableRng;
 use rand::rngs::StdRng;
 use serde_json::{Value, json};
+
+use crate::link::LinkConfig;
+use crate::network::{Network, NodeId};
+use crate::source::{AudioConfig, Source, VideoConfig};
 use tureen_client::media::{OPUS_CLOCK_RATE, VIDEO_CLOCK_RATE};
 use tureen_client::{Event, Identity, RecvStreamConfig, Rtx, SendStreamConfig, SessionConfig};
 use tureen_engine::api::{
@@ -17,7 +21,7 @@ use tureen_engine::api::{
     Response, RouterId, RtpObserverId, StreamType, TransportEvent, TransportId, WebRtcServerId,
     WebRtcTransportDump,
 };
-use tureen_engine::consumer::extension_ids;
+use tureen_engine::media::consumer::extension_ids;
 use tureen_engine::observers::audio_level::AudioLevelOptions;
 use tureen_rtc::dtls::Role;
 use tureen_rtc::sctp::SctpOptions;
@@ -30,10 +34,6 @@ use tureen_types::rtp_parameters::{
     RtpHeaderExtensionUri, RtpParameters,
 };
 use tureen_types::sctp_parameters::SctpStreamParameters;
-
-use crate::link::LinkConfig;
-use crate::network::{Network, NodeId};
-use crate::source::{AudioConfig, Source, VideoConfig};
 
 /// A router with a WebRtcServer, and sessions on it with one transport each.
 #[derive(Debug)]

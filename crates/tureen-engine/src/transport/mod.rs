@@ -17,16 +17,9 @@ pub mod webrtc;
 use std::collections::VecDeque;
 use std::time::Instant;
 
-use hashbrown::HashMap;
-use smallvec::SmallVec;
-
-use crate::api::{RequestError, RouterId, TransportId, TransportTrace};
-use crate::consumer::{Consumer, Resend};
-use crate::data::DataSide;
-use crate::keys::{ConsumerKey, ProducerKey};
-use crate::producer::capture_clock::CaptureClocks;
 use backlog::Backlog;
 use feedback_budget::FeedbackBudget;
+use hashbrown::HashMap;
 use link::{Link, Path};
 use path_quality::PathQuality;
 use policer::Policer;
@@ -35,6 +28,13 @@ use remb::RembSchedule;
 use repairs::RepairBudget;
 use rtp_listener::{Found, RtpListener};
 use send_control::{Feedback, Probator, SendControl};
+use smallvec::SmallVec;
+
+use crate::api::{RequestError, RouterId, TransportId, TransportTrace};
+use crate::data::DataSide;
+use crate::keys::{ConsumerKey, ProducerKey};
+use crate::media::consumer::{Consumer, Resend};
+use crate::media::producer::capture_clock::CaptureClocks;
 use tureen_rtc::bwe::receive_side::ReceiveSide;
 use tureen_rtc::rate::{Counter, DEFAULT_RATE_WINDOW, RateMeter};
 use tureen_rtc::receive::twcc_receiver::TwccReceiver;

@@ -147,7 +147,7 @@ mod tests {
     use slotmap::SlotMap;
 
     use super::*;
-    use crate::consumer::Resend;
+    use crate::media::consumer::Resend;
 
     const MS: Duration = Duration::from_millis(1);
 

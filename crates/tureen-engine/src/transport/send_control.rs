@@ -3,18 +3,17 @@
 use std::collections::VecDeque;
 use std::time::{Duration, Instant};
 
+use super::repairs::Repairs;
 use crate::allocator::Candidate;
 use crate::api::Traffic;
-use crate::consumer::Resend;
-use crate::consumer::layers::OperatingPoint;
-use crate::consumer::sent_log::SentPacket;
 use crate::keys::{ConsumerKey, ProducerKey};
+use crate::media::consumer::Resend;
+use crate::media::consumer::layers::OperatingPoint;
+use crate::media::consumer::sent_log::SentPacket;
 use tureen_rtc::bwe::{BweConfig, CongestionController, SentRun};
 use tureen_rtc::rate::{DEFAULT_RATE_WINDOW, RateMeter};
 use tureen_rtc::units::{Bitrate, PayloadType, Ssrc};
 use tureen_types::rtp_parameters::{RtcpFeedback, RtpHeaderExtensionUri, RtpParameters};
-
-use super::repairs::Repairs;
 
 /// Packets that wait for the pacer at most; what comes on top goes out at once.
 const MAX_HELD: usize = 1024;

@@ -11,10 +11,10 @@ use crate::api::{
     ConsumerId, DataConsumerId, DataProducerId, ProducerId, RequestError, RouterId, RtpObserverId,
     TransportId,
 };
-use crate::consumer::Consumer;
 use crate::data::{DataConsumer, DataProducer};
 use crate::keys::{ConsumerKey, DataConsumerKey, DataProducerKey, ObserverKey, ProducerKey, TransportKey};
-use crate::producer::Producer;
+use crate::media::consumer::Consumer;
+use crate::media::producer::Producer;
 use crate::transport::Transport;
 use crate::worker::control::observers::RtpObserver;
 use crate::worker::control::routers::Router;

@@ -3,7 +3,7 @@
 use std::time::Instant;
 
 use crate::api::{Injection, ProducerId, TransportId};
-use crate::producer::FoundBy;
+use crate::media::producer::FoundBy;
 use crate::transport::link::Link;
 use crate::worker::arena::Media;
 use crate::worker::data::messages;

@@ -11,9 +11,9 @@ use super::Output;
 use crate::api::{
     ConsumerEvent, Notification, ProducerEvent, RequestError, RequestId, Response, TransportEvent,
 };
-use crate::consumer::Resend;
 use crate::io::{SocketCommand, Transmit};
 use crate::keys::{ConsumerKey, ProducerKey, TransportKey};
+use crate::media::consumer::Resend;
 use crate::timers::TimerQueue;
 use crate::transport::Transport;
 use crate::worker::arena::Media;

@@ -4,8 +4,8 @@ use std::time::Instant;
 
 use crate::api::{MediaTraceData, MediaTraceEvent, ProducerEvent};
 use crate::keys::{ProducerKey, TransportKey};
-use crate::producer::stream::Taken;
-use crate::producer::{FoundBy, Handled};
+use crate::media::producer::stream::Taken;
+use crate::media::producer::{FoundBy, Handled};
 use crate::transport::link::Link;
 use crate::transport::protection::Opener;
 use crate::transport::rtp_listener::Found;

@@ -3,8 +3,8 @@
 use std::time::Instant;
 
 use crate::api::{Consume, Consumed, ConsumerId, RequestError, Response};
-use crate::consumer::Consumer;
 use crate::keys::ConsumerKey;
+use crate::media::consumer::Consumer;
 use crate::worker::arena;
 use crate::worker::arena::Media;
 use crate::worker::control::{Answer, parameters};

@@ -4,7 +4,7 @@ use std::time::Instant;
 
 use crate::api::{ConsumerEvent, Produce, ProducerId, RequestError, Response};
 use crate::keys::{ProducerKey, TransportKey};
-use crate::producer::Producer;
+use crate::media::producer::Producer;
 use crate::transport::send_control::Feedback;
 use crate::worker::arena::Media;
 use crate::worker::control::{Answer, consumers, observers, parameters};

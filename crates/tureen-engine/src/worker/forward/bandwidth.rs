@@ -4,10 +4,10 @@ use std::time::{Duration, Instant};
 
 use crate::allocator::{Candidate, share};
 use crate::api::{BweInfo, BweSource, RequestError, TransportEvent, TransportId};
-use crate::consumer::Consumer;
-use crate::consumer::layers::Layers;
 use crate::keys::{ConsumerKey, ProducerKey, TransportKey};
-use crate::producer::Producer;
+use crate::media::consumer::Consumer;
+use crate::media::consumer::layers::Layers;
+use crate::media::producer::Producer;
 use crate::transport::Transport;
 use crate::transport::send_control::{AllocationScratch, Feedback, Recent, SendControl, Wake};
 use crate::worker::arena::Media;

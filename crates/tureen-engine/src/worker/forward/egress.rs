@@ -1,8 +1,8 @@
 //! The plan of the transport whose turn it is: packets and their headers, ready to be sealed.
 
-use crate::consumer::Written;
 use crate::keys::{ConsumerKey, ProducerKey, TransportKey};
-use crate::producer::packet_buffer::StoredPacket;
+use crate::media::consumer::Written;
+use crate::media::producer::packet_buffer::StoredPacket;
 use crate::transport::link::Path;
 use tureen_rtc::units::Ssrc;
 use tureen_types::data_structures::RtpPacketTraceInfo;

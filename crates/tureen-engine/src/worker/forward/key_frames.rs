@@ -4,8 +4,8 @@ use std::time::Instant;
 
 use smallvec::SmallVec;
 
-use crate::consumer::Consumer;
 use crate::keys::ConsumerKey;
+use crate::media::consumer::Consumer;
 use crate::transport::Transport;
 use crate::worker::arena::Media;
 use crate::worker::drops::DropReason;

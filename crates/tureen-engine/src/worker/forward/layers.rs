@@ -3,8 +3,8 @@
 use std::time::{Duration, Instant};
 
 use crate::api::{ConsumerEvent, ConsumerId, ConsumerLayers, RequestError, Response, StreamType};
-use crate::consumer::layers::ssrc_of;
 use crate::keys::{ConsumerKey, ProducerKey};
+use crate::media::consumer::layers::ssrc_of;
 use crate::transport::Transport;
 use crate::worker::arena::Media;
 use crate::worker::forward::key_frames::KeyFrameCause;

@@ -15,10 +15,10 @@ pub(crate) mod start;
 
 use std::time::Instant;
 
-use crate::consumer::Consumer;
 use crate::io::Transmit;
 use crate::keys::{ConsumerKey, ProducerKey};
-use crate::producer::Producer;
+use crate::media::consumer::Consumer;
+use crate::media::producer::Producer;
 use crate::worker::arena::{Media, Table};
 use crate::worker::data::association;
 use crate::worker::forward::egress::Egress;

@@ -3,13 +3,13 @@
 use std::time::Instant;
 
 use crate::api::{ConsumerEvent, MediaTraceData, MediaTraceEvent, Notification, StreamType};
-use crate::consumer::layers::{Arrival, Decision, ssrc_of};
-use crate::consumer::sent_log::SentPacket;
-use crate::consumer::{Consumer, HopValues, Verdict, Written, unchanged};
 use crate::keys::ConsumerKey;
-use crate::producer::Producer;
-use crate::producer::packet_buffer::StoredPacket;
-use crate::producer::stream::ProducerStream;
+use crate::media::consumer::layers::{Arrival, Decision, ssrc_of};
+use crate::media::consumer::sent_log::SentPacket;
+use crate::media::consumer::{Consumer, HopValues, Verdict, Written, unchanged};
+use crate::media::producer::Producer;
+use crate::media::producer::packet_buffer::StoredPacket;
+use crate::media::producer::stream::ProducerStream;
 use crate::transport::repairs::Repair;
 use crate::transport::send_control::{Held, Recent, SendControl};
 use crate::worker::arena::Media;

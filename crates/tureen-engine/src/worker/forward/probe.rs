@@ -2,9 +2,9 @@
 
 use std::num::NonZeroU8;
 
-use crate::consumer::outlet::write_filler;
-use crate::consumer::{Consumer, HopValues, Written};
 use crate::keys::ConsumerKey;
+use crate::media::consumer::outlet::write_filler;
+use crate::media::consumer::{Consumer, HopValues, Written};
 use crate::transport::send_control::Probator;
 use crate::worker::forward::egress::{Origin, Purpose};
 use crate::worker::forward::plan::Planning;

@@ -2,8 +2,8 @@
 
 use std::time::Instant;
 
-use crate::consumer::Resend;
-use crate::consumer::sent_log::SentPacket;
+use crate::media::consumer::Resend;
+use crate::media::consumer::sent_log::SentPacket;
 use crate::transport::Meter;
 use crate::transport::repairs::{Repair, RepairBudget};
 use crate::transport::send_control::{Recent, SendControl};

@@ -3,11 +3,11 @@
 use std::time::Instant;
 
 use crate::api::{ConsumerEvent, TransportEvent};
-use crate::consumer::Written;
-use crate::consumer::outlet::Outlet;
 use crate::io::Transmit;
 use crate::keys::{ConsumerKey, ProducerKey};
-use crate::producer::packet_buffer::PacketBuffer;
+use crate::media::consumer::Written;
+use crate::media::consumer::outlet::Outlet;
+use crate::media::producer::packet_buffer::PacketBuffer;
 use crate::transport::link::Path;
 use crate::worker::arena::Media;
 use crate::worker::forward::egress::{Origin, Planned, Purpose};

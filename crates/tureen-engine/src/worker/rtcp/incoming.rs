@@ -3,8 +3,8 @@
 use std::time::Instant;
 
 use crate::api::{MediaTraceData, MediaTraceEvent};
-use crate::consumer::Resend;
 use crate::keys::{ConsumerKey, TransportKey};
+use crate::media::consumer::Resend;
 use crate::transport::protection::Opener;
 use crate::worker::arena::Media;
 use crate::worker::drops::DropReason;

@@ -1,8 +1,8 @@
 //! Picture ids and frame numbers that go on through switches and have no gap where frames are left out.
 
-use crate::consumer::sent_log::DescriptorRewrite;
-use crate::consumer::seq_rewriter::SeqRewriter;
-use crate::producer::frames::FrameInfo;
+use crate::media::consumer::sent_log::DescriptorRewrite;
+use crate::media::consumer::seq_rewriter::SeqRewriter;
+use crate::media::producer::frames::FrameInfo;
 use tureen_rtc::wire::codecs::CodecKind;
 
 /// The frame numbers of one consumer stream.
@@ -94,7 +94,7 @@ impl FrameNumbers {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::producer::frames::FrameReader;
+    use crate::media::producer::frames::FrameReader;
 
     /// VP8 frames by picture id, TL0PICIDX and temporal layer, as they come.
     fn frame(reader: &mut FrameReader, id: u16, tl0: u8, tid: u8) -> FrameInfo {

@@ -16,6 +16,13 @@ pub mod seq_rewriter;
 use std::num::NonZeroU8;
 use std::time::{Duration, Instant};
 
+use headers::HeaderSettings;
+pub use headers::HopValues;
+use key_frame_allowance::KeyFrameAllowance;
+use layers::{Arrival, Decision, LayerCounts, Layered, ssrc_of, stream_of};
+use outlet::Outlet;
+pub use outlet::{Resend, Written};
+use sent_log::{DescriptorRewrite, SentPacket};
 use smallvec::SmallVec;
 
 use crate::allocator::Ascent;
@@ -24,16 +31,9 @@ use crate::api::{
     RtpStreamDump, RtpStreamStats, StreamDirection, StreamType,
 };
 use crate::keys::{ProducerKey, TransportKey};
-use crate::producer::codec::{StreamCodec, is_rtx};
-use crate::producer::packet_buffer::StoredPacket;
-use crate::producer::stream::ProducerStream;
-use headers::HeaderSettings;
-pub use headers::HopValues;
-use key_frame_allowance::KeyFrameAllowance;
-use layers::{Arrival, Decision, LayerCounts, Layered, ssrc_of, stream_of};
-use outlet::Outlet;
-pub use outlet::{Resend, Written};
-use sent_log::{DescriptorRewrite, SentPacket};
+use crate::media::producer::codec::{StreamCodec, is_rtx};
+use crate::media::producer::packet_buffer::StoredPacket;
+use crate::media::producer::stream::ProducerStream;
 use tureen_rtc::units::Ssrc;
 use tureen_rtc::wire::codecs::{self, CodecKind, opus};
 use tureen_rtc::wire::rtcp::{NtpTime, ReportBlock};

@@ -2,7 +2,7 @@
 
 use std::time::{Duration, Instant};
 
-use crate::producer::frames::FrameInfo;
+use crate::media::producer::frames::FrameInfo;
 use tureen_rtc::rate::RateMeter;
 use tureen_rtc::units::Bitrate;
 

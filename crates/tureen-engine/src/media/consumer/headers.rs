@@ -2,8 +2,8 @@
 
 use std::num::NonZeroU8;
 
-use crate::consumer::sent_log::DescriptorRewrite;
-use crate::producer::packet_buffer::{ForwardedExtension, StoredPacket};
+use crate::media::consumer::sent_log::DescriptorRewrite;
+use crate::media::producer::packet_buffer::{ForwardedExtension, StoredPacket};
 use tureen_rtc::units::{PayloadType, Ssrc};
 use tureen_rtc::wire::codecs::dependency_descriptor::{self, Change};
 use tureen_rtc::wire::rtp::extensions::{AbsSendTime, TransportSequenceNumber};
@@ -217,8 +217,8 @@ mod tests {
     use proptest::prelude::*;
 
     use super::*;
-    use crate::producer::frames::FrameInfo;
-    use crate::producer::packet_buffer::{PacketBuffer, PacketBufferConfig, PacketInfo};
+    use crate::media::producer::frames::FrameInfo;
+    use crate::media::producer::packet_buffer::{PacketBuffer, PacketBufferConfig, PacketInfo};
     use tureen_rtc::wire::rtp::RtpHeader;
 
     /// A buffer with packet 1, which bears these extensions.

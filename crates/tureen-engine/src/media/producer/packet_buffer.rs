@@ -5,7 +5,7 @@
 
 use std::time::{Duration, Instant};
 
-use crate::producer::frames::FrameInfo;
+use crate::media::producer::frames::FrameInfo;
 
 /// Which kind of header extension a stored element is. Only extensions that are forwarded are stored; those that
 /// describe one hop (MID, RID, abs-send-time, transport-wide sequence number) are written anew by each consumer.

@@ -4,8 +4,8 @@ use std::sync::Arc;
 
 use super::Layers;
 use super::targets::TargetSelector;
-use crate::producer::frames::FrameInfo;
-use crate::producer::packet_buffer::StoredPacket;
+use crate::media::producer::frames::FrameInfo;
+use crate::media::producer::packet_buffer::StoredPacket;
 use tureen_rtc::wire::codecs::dependency_descriptor::Structure;
 
 /// Spatial layers within a stream, at most.
@@ -202,8 +202,8 @@ mod tests {
     use std::time::{Duration, Instant};
 
     use super::*;
-    use crate::producer::frames::FrameReader;
-    use crate::producer::packet_buffer::{PacketBuffer, PacketBufferConfig, PacketInfo};
+    use crate::media::producer::frames::FrameReader;
+    use crate::media::producer::packet_buffer::{PacketBuffer, PacketBufferConfig, PacketInfo};
     use tureen_rtc::wire::codecs::CodecKind;
 
     /// VP9 frames of three spatial layers, one packet each, in flexible mode.

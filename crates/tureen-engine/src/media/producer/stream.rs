@@ -3,11 +3,13 @@
 use std::time::{Duration, Instant};
 
 use crate::api::{ProducerScore, RtpStreamDump, RtpStreamStats, StreamDirection};
-use crate::producer::codec::StreamCodec;
-use crate::producer::frames::{FrameReader, ReadFrame};
-use crate::producer::layer_rates::{LAYER_INACTIVITY, LayerRates, MIN_PICTURES_WITHOUT};
-use crate::producer::packet_buffer::{ForwardedExtension, PacketBuffer, PacketBufferConfig, PacketInfo};
-use crate::producer::stream_identity::StreamIdentity;
+use crate::media::producer::codec::StreamCodec;
+use crate::media::producer::frames::{FrameReader, ReadFrame};
+use crate::media::producer::layer_rates::{LAYER_INACTIVITY, LayerRates, MIN_PICTURES_WITHOUT};
+use crate::media::producer::packet_buffer::{
+    ForwardedExtension, PacketBuffer, PacketBufferConfig, PacketInfo,
+};
+use crate::media::producer::stream_identity::StreamIdentity;
 use tureen_rtc::receive::nack_generator::NackGenerator;
 use tureen_rtc::receive::reception::SeqVerdict;
 use tureen_rtc::receive::recv_stream::{self, RecvStreamStats};

@@ -3,13 +3,13 @@
 
 use std::num::NonZeroU8;
 
-use crate::consumer::headers::{HeaderSettings, HopValues, push_hop_by_hop};
-use crate::consumer::recent_resends::RecentResends;
-use crate::consumer::send_stream::SendStream;
-use crate::consumer::sent_log::SentPacket;
-use crate::consumer::seq_rewriter::SeqRewriter;
-use crate::producer::codec::StreamCodec;
-use crate::producer::packet_buffer::StoredPacket;
+use crate::media::consumer::headers::{HeaderSettings, HopValues, push_hop_by_hop};
+use crate::media::consumer::recent_resends::RecentResends;
+use crate::media::consumer::send_stream::SendStream;
+use crate::media::consumer::sent_log::SentPacket;
+use crate::media::consumer::seq_rewriter::SeqRewriter;
+use crate::media::producer::codec::StreamCodec;
+use crate::media::producer::packet_buffer::StoredPacket;
 use tureen_rtc::units::{PayloadType, Ssrc};
 use tureen_rtc::wire::codecs::{CodecKind, Prefix, vp8, vp9};
 use tureen_rtc::wire::rtp::{ExtensionIds, RtpFields, RtpHeaderWriter, RtpWriteError};

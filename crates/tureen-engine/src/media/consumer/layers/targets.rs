@@ -7,8 +7,8 @@ use std::sync::Arc;
 
 use super::Layers;
 use super::selector::Selected;
-use crate::producer::frames::FrameInfo;
-use crate::producer::packet_buffer::{ForwardedExtension, StoredPacket};
+use crate::media::producer::frames::FrameInfo;
+use crate::media::producer::packet_buffer::{ForwardedExtension, StoredPacket};
 use tureen_rtc::seq::RecentSet;
 use tureen_rtc::wire::codecs::dependency_descriptor::{Descriptor, Structure};
 

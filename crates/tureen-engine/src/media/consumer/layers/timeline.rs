@@ -8,7 +8,7 @@
 use std::time::{Duration, Instant};
 
 use super::stream_of;
-use crate::producer::stream::ProducerStream;
+use crate::media::producer::stream::ProducerStream;
 use tureen_rtc::receive::recv_stream::RecvStreamStats;
 
 /// The furthest that a switch may put off the picture without asking for another key frame first (mediasoup

@@ -12,16 +12,17 @@ pub mod stream_identity;
 use std::num::NonZeroU8;
 use std::time::{Duration, Instant};
 
-use crate::api::{MediaTrace, Produce, ProducerDump, ProducerId, ProducerScore, RequestError, StreamType};
-use crate::consumer::extension_ids;
-use crate::keys::{ConsumerKey, ObserverKey, TransportKey};
-use crate::worker::Limits;
 use capture_clock::CaptureClocks;
 use codec::{StreamCodec, apt_of, codec_kind_of};
 use key_frame_requests::KeyFrameRequests;
 use packet_buffer::ForwardedExtension;
 use stream::{IncomingPacket, ProducerStream, Taken, unwrap_rtx};
 use stream_identity::LONG_SILENCE;
+
+use crate::api::{MediaTrace, Produce, ProducerDump, ProducerId, ProducerScore, RequestError, StreamType};
+use crate::keys::{ConsumerKey, ObserverKey, TransportKey};
+use crate::media::consumer::extension_ids;
+use crate::worker::Limits;
 use tureen_rtc::receive::rtx_stream::RtxStreamStats;
 use tureen_rtc::units::{PayloadType, Ssrc};
 use tureen_rtc::wire::codecs::CodecKind;

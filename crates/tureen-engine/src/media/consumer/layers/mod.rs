@@ -13,15 +13,16 @@ mod timeline;
 
 use std::time::Instant;
 
-use crate::api::ConsumerLayers;
-use crate::consumer::sent_log::{SentLog, SentPacket};
-use crate::consumer::seq_rewriter::{Mapped, SeqRewriter};
-use crate::producer::frames::FrameInfo;
-use crate::producer::packet_buffer::StoredPacket;
-use crate::producer::stream::ProducerStream;
 use numbers::FrameNumbers;
 use selector::{FrameSelector, Selected};
 use timeline::{Misaligned, Timeline};
+
+use crate::api::ConsumerLayers;
+use crate::media::consumer::sent_log::{SentLog, SentPacket};
+use crate::media::consumer::seq_rewriter::{Mapped, SeqRewriter};
+use crate::media::producer::frames::FrameInfo;
+use crate::media::producer::packet_buffer::StoredPacket;
+use crate::media::producer::stream::ProducerStream;
 use tureen_rtc::units::{Bitrate, Ssrc};
 use tureen_rtc::wire::codecs::CodecKind;
 
