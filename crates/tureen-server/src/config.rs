@@ -157,7 +157,7 @@ impl Limits {
     /// The most that one participant takes of an answer to `join`: id, name, device, each with every character escaped
     /// as a quote is, and what is around them.
     fn described_bytes(&self) -> usize {
-        2 * crate::http::site::MAX_ID + 2 * self.max_name_bytes + self.max_device_bytes() + 100
+        2 * crate::admission::MAX_ID + 2 * self.max_name_bytes + self.max_device_bytes() + 100
     }
 
     /// The body of a request over HTTP (bytes): parameters, app data and names.

@@ -1,15 +1,18 @@
 //! Video rooms: signalling, HTTP API and the web app.
 //!
-//! [`Server::start`] runs everything from one [`ServerConfig`]. Inside, from a client to its media:
-//! `listener` (TCP, TLS) → `http` (routes, WebSocket) → `protoo` (messages, order, time-outs) → `rooms` (by id) →
-//! `room` (peers and what they ask for) → `workers` (Tureen's media workers).
+//! [`Server::start`] runs everything from one [`ServerConfig`]. Inside, from a client to its media: `http` (TCP, TLS,
+//! routes) → `admission` (who may enter) → `signaling` (messages, their order, JSON) → `placement` (rooms by id, media
+//! workers) → `room` (participants and what they ask for). Events go back from `room` to `signaling`, which writes them.
 
 mod addresses;
+mod admission;
 mod bucket;
 mod codecs;
 pub mod config;
+mod error;
 mod http;
 mod networks;
+mod opaque;
 mod per_address;
 mod placement;
 mod room;
@@ -26,7 +29,7 @@ pub use self::{
     server::{Server, StartError},
 };
 
-/// What clients are told at the start: the mediasoup version whose behaviour they can expect, and ours.
+/// Version that clients are told: the mediasoup version whose behaviour they can expect, and ours.
 fn mediasoup_version() -> String {
     format!("{}+tureen.{}", tureen::MEDIASOUP_VERSION, env!("CARGO_PKG_VERSION"))
 }

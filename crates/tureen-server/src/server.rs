@@ -18,6 +18,7 @@ use tureen::worker::Worker;
 
 use crate::{
     addresses::{self, MediaAddress, plain_listen_info},
+    admission::Admission,
     config::{ConfigError, ServerConfig},
     http::{
         descriptors,
@@ -30,7 +31,7 @@ use crate::{
         rooms::Rooms,
         workers::{StartWorkerError, WorkerPool},
     },
-    signaling::protoo::Close,
+    room::EndReason,
     tally::Tally,
 };
 
@@ -110,6 +111,7 @@ impl Server {
             Listener {
                 site: site(App {
                     config: Arc::clone(&config),
+                    admission: Arc::new(Admission::new(&config.limits, Arc::clone(&tally))),
                     rooms: Arc::clone(&rooms),
                     addresses: Arc::clone(&addresses),
                     paces: Arc::new(Paces::new(config.limits.max_requests_per_address_per_s)),
@@ -178,7 +180,7 @@ impl Server {
     /// Waits for clients to go, but no longer than `timeouts.shutdown_s`.
     pub async fn shutdown(self) {
         self.stop.send_replace(true);
-        self.rooms.stop(Close::SHUTDOWN);
+        self.rooms.stop(EndReason::Shutdown);
         let all = u32::try_from(self.max_connections).unwrap_or(u32::MAX);
         let gone = async {
             let _ = self.accepting.await;

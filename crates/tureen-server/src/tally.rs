@@ -47,6 +47,9 @@ denied! {
     Broadcaster => "broadcasters_refused",
     /// `timeouts.broadcaster_s`: nothing was heard of a broadcaster.
     BroadcasterExpired => "broadcasters_expired",
+    /// `limits.max_transports_per_peer`, `max_producers_per_peer`, `max_data_producers_per_peer`,
+    /// `max_consumers_per_broadcaster`.
+    ParticipantLimit => "participant_limits_reached",
     /// `limits.max_plain_sockets`.
     PlainSocket => "plain_sockets_refused",
     /// `limits.max_consumers_per_room`, `limits.max_consumers_per_worker`.

@@ -2,11 +2,9 @@
 
 use std::{
     collections::HashMap,
-    net::IpAddr,
     sync::{Arc, Mutex, MutexGuard, PoisonError, Weak},
 };
 
-use serde_json::Value;
 use tokio::{
     sync::{OnceCell, Semaphore},
     time::Instant,
@@ -16,11 +14,11 @@ use tureen::prelude::*;
 
 use super::workers::WorkerPool;
 use crate::{
+    admission::Grant,
     codecs::media_codecs,
-    config::{Limits, ServerConfig},
-    per_address::{Full, PerAddress},
-    room::{AddBroadcasterError, Broadcasting, Claim, EnterError, Room, Session, Shared},
-    signaling::protoo::{Close, Link, Refusal, schema::AddBroadcaster},
+    config::ServerConfig,
+    error::{Error, Thing},
+    room::{Claim, ConsumablePeer, EndReason, EnterError, Participant, Profile, Room, Shared, Subscriber},
     tally::{Denied, Shown, Tally},
 };
 
@@ -29,7 +27,6 @@ pub(crate) struct Rooms {
     config: Arc<ServerConfig>,
     workers: WorkerPool,
     tally: Arc<Tally>,
-    broadcasters: Arc<PerAddress>,
     /// One permit for each socket of a plain transport.
     plain_sockets: Arc<Semaphore>,
     state: Mutex<State>,
@@ -49,44 +46,42 @@ impl Rooms {
         plain_sockets: usize,
         tally: Arc<Tally>,
     ) -> Self {
-        let Limits { max_broadcasters, max_broadcasters_per_address, .. } = config.limits;
         Self {
             config,
             workers,
             tally,
-            broadcasters: PerAddress::new(max_broadcasters_per_address, max_broadcasters),
             plain_sockets: Arc::new(Semaphore::new(plain_sockets)),
             state: Mutex::default(),
         }
     }
 
-    /// Brings a peer into the room `room_id`, which is made if there is none. The error is the reason for the peer.
+    /// Brings a peer into the room that it is granted, which is made if there is none.
     pub(crate) async fn enter(
         &self,
-        room_id: &str,
-        peer_id: &str,
+        mut grant: Grant,
         secret: Option<&str>,
         consumer_replicas: u8,
-        link: &Link,
-    ) -> Result<Session, Close> {
+        subscriber: &Arc<dyn Subscriber>,
+    ) -> Result<Participant, Error> {
         let mut silent = None;
         loop {
-            let room = self.room(room_id, consumer_replicas).await?;
+            let room = self.room(&grant.room, consumer_replicas).await?;
             let claim = Claim { secret, silent };
-            match room.enter(peer_id, claim, link.clone()) {
-                Ok(session) => return Ok(session),
-                Err(EnterError::Taken { session, link }) => {
-                    if link.is_alive(self.config.timeouts.sign_of_life).await {
+            match room.enter(&mut grant, claim, subscriber) {
+                Ok(participant) => return Ok(participant),
+                Err(EnterError::Taken { stay, subscriber }) => {
+                    if subscriber.is_alive(self.config.timeouts.sign_of_life).await {
                         self.tally.count(Denied::PlaceKept);
-                        return Err(Close::ID_TAKEN);
+                        return Err(Error::IdTaken(grant.identity));
                     }
-                    silent = Some(session);
+                    silent = Some(stay);
                 }
-                Err(EnterError::OfBroadcaster) => {
-                    self.tally.count(Denied::PlaceKept);
-                    return Err(Close::ID_TAKEN);
+                Err(EnterError::Refused(error)) => {
+                    if matches!(error, Error::IdTaken(_)) {
+                        self.tally.count(Denied::PlaceKept);
+                    }
+                    return Err(error);
                 }
-                Err(EnterError::Full) => return Err(Close::ROOM_FULL),
                 // It ended between the two lines above. The next one is new.
                 Err(EnterError::Ended) => self.forget_if_ended(&room),
             }
@@ -94,59 +89,54 @@ impl Rooms {
     }
 
     /// Takes a peer out of its room.
-    pub(crate) fn leave(&self, session: &Session) {
-        session.leave();
-        self.forget_if_ended(session.room());
+    pub(crate) fn leave(&self, participant: &Participant) {
+        participant.leave();
+        self.forget_if_ended(participant.room());
     }
 
-    /// Lets a broadcaster into the room `room_id`, which is made if there is none.
+    /// Lets a broadcaster into the room that it is granted, which is made if there is none. Returns the peers that it can
+    /// consume.
     pub(crate) async fn add_broadcaster(
         self: &Arc<Self>,
-        room_id: &str,
-        asked: AddBroadcaster,
-        address: IpAddr,
-    ) -> Result<Value, Refusal> {
-        let mut slot = Some(self.broadcasters.take(address).map_err(|full| {
-            self.tally.count(Denied::Broadcaster);
-            match full {
-                Full::Address => Refusal::forbidden("this address has as many broadcasters as it may have"),
-                Full::All => Refusal::busy("the server has as many broadcasters as it may have"),
-            }
-        })?);
+        mut grant: Grant,
+        profile: Profile,
+    ) -> Result<Vec<ConsumablePeer>, Error> {
+        profile.check(&self.config.limits)?;
+        let mut profile = Some(profile);
         loop {
-            let room = self.room(room_id, 0).await.map_err(|why| Refusal::busy(why.reason))?;
-            match room.add_broadcaster(&asked, &mut slot) {
-                Ok((broadcaster, answer)) => {
-                    broadcaster.keep(tokio::spawn(expire(Arc::downgrade(self), broadcaster.clone())));
-                    return Ok(answer);
+            let room = self.room(&grant.room, 0).await?;
+            match room.enter_broadcaster(&mut grant, &mut profile) {
+                Ok((broadcaster, peers)) => {
+                    broadcaster.spawn(expire(Arc::downgrade(self), broadcaster.clone()));
+                    return Ok(peers);
                 }
-                Err(AddBroadcasterError::Refused(refusal)) => {
+                Err(EnterError::Ended) => self.forget_if_ended(&room),
+                Err(EnterError::Refused(error)) => {
                     // The room may have been made for this alone.
                     room.end_if_empty();
                     self.forget_if_ended(&room);
-                    return Err(refusal);
+                    return Err(error);
                 }
-                // It ended between the two lines above. The next one is new.
-                Err(AddBroadcasterError::Ended) => self.forget_if_ended(&room),
+                Err(EnterError::Taken { .. }) => return Err(Error::IdTaken(grant.identity)),
             }
         }
     }
 
-    /// The broadcaster of a room that is there.
-    pub(crate) fn broadcaster(&self, room_id: &str, id: &str) -> Result<Broadcasting, Refusal> {
-        let room = self.lock().rooms.get(room_id).and_then(|cell| cell.get().cloned());
-        room.ok_or_else(|| Refusal::not_found("room", room_id))?.broadcaster(id)
+    /// The broadcaster that `grant` names, in a room that is there.
+    pub(crate) fn broadcaster(&self, grant: &Grant) -> Result<Participant, Error> {
+        let room = self.lock().rooms.get(&grant.room).and_then(|cell| cell.get().cloned());
+        room.ok_or_else(|| Error::not_found(Thing::Room, &grant.room))?.broadcaster(grant)
     }
 
     /// Takes a broadcaster out of its room, which ends if nobody else is in it.
-    pub(crate) async fn remove_broadcaster(&self, broadcaster: &Broadcasting) -> Result<(), Refusal> {
-        broadcaster.remove().await?;
+    pub(crate) async fn remove_broadcaster(&self, broadcaster: &Participant) -> Result<(), Error> {
+        broadcaster.leave_and_close().await?;
         self.forget_if_ended(broadcaster.room());
         Ok(())
     }
 
     /// RTP capabilities of the room `room_id`. A room that is made for this alone ends with it.
-    pub(crate) async fn rtp_capabilities(&self, room_id: &str) -> Result<RtpCapabilitiesFinalized, Close> {
+    pub(crate) async fn rtp_capabilities(&self, room_id: &str) -> Result<RtpCapabilitiesFinalized, Error> {
         let room = self.room(room_id, 0).await?;
         let capabilities = room.router().rtp_capabilities();
         room.end_if_empty();
@@ -160,28 +150,28 @@ impl Rooms {
     }
 
     /// Ends all rooms, and lets no new ones be made.
-    pub(crate) fn stop(&self, why: Close) {
+    pub(crate) fn stop(&self, why: EndReason) {
         let rooms = {
             let mut state = self.lock();
             state.stopped = true;
             std::mem::take(&mut state.rooms)
         };
         for room in rooms.values().filter_map(|cell| cell.get()) {
-            room.end(why.clone());
+            room.end(why);
         }
         self.workers.stop();
     }
 
-    async fn room(&self, room_id: &str, consumer_replicas: u8) -> Result<Arc<Room>, Close> {
+    async fn room(&self, room_id: &str, consumer_replicas: u8) -> Result<Arc<Room>, Error> {
         let cell = {
             let mut state = self.lock();
             if state.stopped {
-                return Err(Close::SHUTDOWN);
+                return Err(Error::ShuttingDown);
             }
             match state.rooms.get(room_id) {
                 Some(cell) => Arc::clone(cell),
                 None if state.rooms.len() >= self.config.limits.max_rooms => {
-                    return Err(Close::TOO_MANY_ROOMS);
+                    return Err(Error::TooManyRooms);
                 }
                 None => Arc::clone(state.rooms.entry(room_id.to_owned()).or_default()),
             }
@@ -190,18 +180,18 @@ impl Rooms {
         let room = attempt.cell.get_or_try_init(|| self.make(room_id, consumer_replicas)).await?;
         if self.lock().stopped {
             // Stopped meanwhile, without knowing of this room.
-            room.end(Close::SHUTDOWN);
-            return Err(Close::SHUTDOWN);
+            room.end(EndReason::Shutdown);
+            return Err(Error::ShuttingDown);
         }
         Ok(Arc::clone(room))
     }
 
-    async fn make(&self, room_id: &str, consumer_replicas: u8) -> Result<Arc<Room>, Close> {
+    async fn make(&self, room_id: &str, consumer_replicas: u8) -> Result<Arc<Room>, Error> {
         let Some(worker) = self.workers.least_loaded() else {
             if self.tally.may_log() {
                 error!(room = %Shown(room_id), "no media worker is alive");
             }
-            return Err(Close::NO_ROOM);
+            return Err(Error::NoRoom);
         };
         let shared = Shared {
             config: Arc::clone(&self.config),
@@ -220,7 +210,7 @@ impl Rooms {
                 if self.tally.may_log() {
                     error!(room = %Shown(room_id), %error, "room can't be made");
                 }
-                Err(Close::NO_ROOM)
+                Err(Error::NoRoom)
             }
         }
     }
@@ -252,13 +242,13 @@ impl Rooms {
 }
 
 /// Removes a broadcaster once nothing has been heard of it for `timeouts.broadcaster_s`.
-async fn expire(rooms: Weak<Rooms>, broadcaster: Broadcasting) {
+async fn expire(rooms: Weak<Rooms>, broadcaster: Participant) {
     let lease = broadcaster.room().config().timeouts.broadcaster;
     let (mut heard, mut received) = (Instant::now(), 0);
     loop {
         tokio::time::sleep(lease / 4).await;
         let Ok(received_now) = broadcaster.bytes_received().await else { return };
-        let Ok(renewed) = broadcaster.renewed() else { return };
+        let Ok(Some(renewed)) = broadcaster.last_request() else { return };
         if received_now != received {
             (heard, received) = (Instant::now(), received_now);
         }

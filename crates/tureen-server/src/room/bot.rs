@@ -8,12 +8,13 @@ use tureen::{
     prelude::*,
 };
 
-use super::{MakeRoomError, Session, data::DataSource};
+use super::{MakeRoomError, events::DataPublication, participant::Participant};
+use crate::opaque::Opaque;
 
 /// Label of the bot's data producer, and of those that speak to it.
 pub(super) const BOT: &str = "bot";
 
-/// The longest message to and from the bot (bytes).
+/// Longest message to and from the bot (bytes).
 const MAX_MESSAGE: u32 = 512;
 
 /// The bot's end of the room's data channels.
@@ -35,35 +36,39 @@ impl Bot {
         Ok(Self { transport, voice })
     }
 
-    /// What all peers hear of the bot.
-    pub(super) fn source(&self) -> DataSource {
-        DataSource { peer_id: None, data_producer: self.voice.clone(), app_data: Default::default() }
+    /// The data that all peers consume of the bot.
+    pub(super) fn publication(&self) -> DataPublication {
+        DataPublication {
+            publisher: None,
+            data_producer_id: self.voice.id(),
+            label: BOT.to_owned(),
+            app_data: Opaque::default(),
+        }
     }
 
     /// Answers what comes from a data producer of `speaker`, for as long as the returned consumer lives.
-    pub(super) async fn listen(&self, speaker: &Session, id: DataProducerId) -> Option<DataConsumer> {
+    pub(super) async fn listen(&self, speaker: &Participant, id: DataProducerId) -> Option<DataConsumer> {
         let ears = match self.transport.consume_data(DataConsumerOptions::new_direct(id, None)).await {
             Ok(ears) => ears,
             Err(error) => {
-                if speaker.link().tally().may_log() {
-                    warn!(peer = speaker.link().name(), %error, "the bot can't hear");
+                if speaker.room.tally().may_log() {
+                    warn!(peer = &*speaker.name, %error, "the bot can't hear");
                 }
                 return None;
             }
         };
         let (voice, speaker) = (self.voice.clone(), speaker.clone());
-        let answer = move |message: &WebRtcMessage<'_>| {
+        let reply = move |message: &WebRtcMessage<'_>| {
             let WebRtcMessage::String(text) = message else { return };
             let (Ok(text), Some(name)) = (std::str::from_utf8(text), speaker.display_name()) else { return };
-            let answer = format!("{name} said me: \"{text}\"");
+            let reply = format!("{name} said me: \"{text}\"");
             let DataProducer::Direct(voice) = &voice else { return };
-            if let Err(error) =
-                voice.send(WebRtcMessage::String(answer.into_bytes().into()), None, None, None)
+            if let Err(error) = voice.send(WebRtcMessage::String(reply.into_bytes().into()), None, None, None)
             {
-                debug!(peer = speaker.link().name(), %error, "the bot can't answer");
+                debug!(peer = &*speaker.name, %error, "the bot can't answer");
             }
         };
-        ears.on_message(answer).detach();
+        ears.on_message(reply).detach();
         Some(ears)
     }
 }

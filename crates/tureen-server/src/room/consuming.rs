@@ -1,120 +1,190 @@
-//! Consumers: made paused, announced to the client, resumed when it is ready.
+//! Consumers of a participant. Those of a peer are made by the room: paused, announced to the client, resumed when it is
+//! ready. A broadcaster asks for each of its own.
+
+use std::sync::{Arc, atomic::Ordering};
 
 use futures_util::{StreamExt, stream};
-use serde_json::{Map, Value};
 use tracing::{debug, warn};
-use tureen::{consumer::Consumer, prelude::*, webrtc_transport::WebRtcTransport};
+use tureen::{consumer::Consumer, prelude::*};
 
-use super::{ConsumerEntry, Peer, Session};
+use super::{
+    Room,
+    events::{NewConsumer, Notice, Publication, RoomEvent, Subscriber},
+    member::{ConsumerEntry, ConsumerPlace, MediaTransport, Member},
+    participant::Participant,
+    state::State,
+};
 use crate::{
-    signaling::protoo::schema::{
-        AboutConsumer, ConsumerLayersChanged, ConsumerScores, NewConsumer, NewConsumerAnswer,
-    },
-    tally::Shown,
+    config::Limits,
+    error::{Error, Thing},
+    tally::{Denied, Shown},
 };
 
-/// A producer that others may consume.
-#[derive(Clone)]
-pub(super) struct Source {
-    pub(super) peer_id: String,
-    pub(super) producer_id: ProducerId,
-    /// The producer's, with its peer's id in it.
-    pub(super) app_data: Map<String, Value>,
-}
-
-/// How many consumers of one peer are being made at a time: more would fill the worker's queue of requests.
+/// Consumers of one peer that are being made at a time: more would fill the worker's queue of requests.
 const MADE_AT_ONCE: usize = 16;
 
-impl Session {
-    /// Starts to make `peer`, which is this session's, a consumer of each of `sources`, and as many replicas as the
-    /// room wants. Leaves out what the peer can't consume.
+impl Room {
+    /// Lets all peers but its publisher consume `publication`, once they have said what they can receive.
+    pub(super) fn offer(self: &Arc<Self>, state: &mut State, publication: &Publication) {
+        for (id, member) in &mut state.members {
+            if *id != publication.publisher && member.is_peer() {
+                Participant::new(self, member).consume_all(member, vec![publication.clone()]);
+            }
+        }
+    }
+
+    /// A place for one more consumer.
+    fn place_for_consumer(&self) -> Result<ConsumerPlace, Error> {
+        let Limits { max_consumers_per_room, max_consumers_per_worker, .. } = self.config().limits;
+        let taken = self.consumers.fetch_add(1, Ordering::Relaxed);
+        let in_worker = self.worker.add_consumer(max_consumers_per_worker);
+        match in_worker {
+            Some(in_worker) if taken < max_consumers_per_room => {
+                Ok(ConsumerPlace { in_room: Arc::clone(&self.consumers), _in_worker: in_worker })
+            }
+            _ => {
+                self.consumers.fetch_sub(1, Ordering::Relaxed);
+                self.tally().count(Denied::Consumer);
+                Err(Error::ConsumersBusy)
+            }
+        }
+    }
+}
+
+impl Participant {
+    /// Starts to make `member`, which is this participant's, a consumer of each of `publications`, and as many replicas
+    /// as the room wants. Leaves out what it can't consume.
     ///
-    /// Called under the room's lock; whatever takes time happens in tasks that end with the peer. Consumers are
-    /// announced in the order of `sources`, without waiting for one another.
-    pub(super) fn consume(&self, peer: &mut Peer, mut sources: Vec<Source>) {
-        let Some(rtp_capabilities) = peer.rtp_capabilities().cloned() else { return };
-        let Some(transport) = peer.transports.values().find(|entry| entry.consuming) else {
-            debug!(peer = self.link().name(), "no consuming transport");
+    /// Called under the room's lock; whatever takes time happens in tasks that end with the member. Consumers are
+    /// announced in the order of `publications`, without waiting for one another.
+    pub(super) fn consume_all(&self, member: &mut Member, mut publications: Vec<Publication>) {
+        let Some(subscriber) = self.subscriber.clone().filter(|_| member.may.subscribe) else { return };
+        let Some(rtp_capabilities) = member.rtp_capabilities().cloned() else { return };
+        let Some(entry) = member.transports.values().find(|entry| entry.consuming) else {
+            debug!(peer = &*self.name, "no consuming transport");
             return;
         };
-        let transport = transport.transport.clone();
-        sources.retain(|source| peer.offered.insert(source.producer_id));
-        let session = self.clone();
-        peer.spawn(async move {
-            let replicas = 0..=session.room().consumer_replicas;
-            let wanted = sources.into_iter().flat_map(|source| replicas.clone().map(move |_| source.clone()));
-            let made = stream::iter(wanted).map(|source| {
-                let mut options = ConsumerOptions::new(source.producer_id, rtp_capabilities.clone());
+        let transport = entry.transport.clone();
+        publications.retain(|publication| member.offered.insert(publication.producer_id));
+        let me = self.clone();
+        member.spawn(async move {
+            let replicas = 0..=me.room.consumer_replicas;
+            let wanted = publications
+                .into_iter()
+                .flat_map(|publication| replicas.clone().map(move |_| publication.clone()));
+            let made = stream::iter(wanted).map(|publication| {
+                let mut options = ConsumerOptions::new(publication.producer_id, rtp_capabilities.clone());
                 options.paused = true;
                 // NACK for Opus too.
                 options.enable_rtx = Some(true);
                 options.ignore_dtx = true;
-                let (session, transport) = (&session, &transport);
-                async move { (session.make_consumer(transport, options, &source).await, source) }
+                let (me, transport) = (&me, &transport);
+                async move { (me.make_offered(transport, options).await, publication) }
             });
             // Close together, so that browsers negotiate them together.
             let made: Vec<_> = made.buffered(MADE_AT_ONCE).collect().await;
-            for (consumer, source) in made {
+            for (consumer, publication) in made {
                 let Some(consumer) = consumer else { continue };
-                let announcement = session.clone().announce(consumer, source);
-                // The peer may be gone by now, and its consumers with it.
-                let _ = session.with_peer(|peer| peer.spawn(announcement));
+                me.spawn(me.clone().announce(Arc::clone(&subscriber), consumer, publication));
             }
         });
     }
 
-    /// Makes a consumer and enters it in the peer's table.
-    async fn make_consumer(
-        &self,
-        transport: &WebRtcTransport,
-        options: ConsumerOptions,
-        source: &Source,
-    ) -> Option<Consumer> {
-        let name = self.link().name();
-        if !self.room().router.can_consume(&source.producer_id, &options.rtp_capabilities) {
-            debug!(peer = name, producer = %source.producer_id, "peer can't consume this");
+    /// Makes a consumer of what the room offers, if the participant can consume that.
+    async fn make_offered(&self, transport: &MediaTransport, options: ConsumerOptions) -> Option<Consumer> {
+        let producer = options.producer_id;
+        if !self.room.router.can_consume(&producer, &options.rtp_capabilities) {
+            debug!(peer = &*self.name, %producer, "peer can't consume this");
             return None;
         }
-        let place = self.room().place_for_consumer()?;
-        let consumer = match transport.consume(options).await {
-            Ok(consumer) => consumer,
+        match self.make_consumer(transport, options, |_| Ok(())).await {
+            Ok(consumer) => Some(consumer),
+            // Counted, and no news: a big room has many.
+            Err(Error::ConsumersBusy) => None,
             Err(error) => {
-                if self.link().tally().may_log() {
-                    warn!(peer = name, producer = %source.producer_id, %error, "consumer can't be made");
+                if self.room.tally().may_log() {
+                    warn!(peer = &*self.name, %producer, %error, "consumer can't be made");
                 }
-                return None;
+                None
             }
-        };
-        self.report(&consumer);
-        let id = consumer.id();
-        let entry = ConsumerEntry { consumer: consumer.clone(), _place: place };
-        self.with_peer(|peer| peer.consumers.insert(id, entry)).ok()?;
-        if consumer.closed() {
-            // The producer closed before the consumer was in the table. The client need not hear of it.
-            self.forget_consumer(id);
-            return None;
         }
-        Some(consumer)
     }
 
-    /// Tells the client of a consumer and lets media flow when it is ready and has joined.
-    async fn announce(self, consumer: Consumer, source: Source) {
-        let name = self.link().name();
+    /// Makes a consumer and enters it in the participant's table if `check` still lets it.
+    async fn make_consumer(
+        &self,
+        transport: &MediaTransport,
+        options: ConsumerOptions,
+        check: impl FnOnce(&Member) -> Result<(), Error>,
+    ) -> Result<Consumer, Error> {
+        let producer_id = options.producer_id;
+        let place = self.room.place_for_consumer()?;
+        let transport = transport.as_transport();
+        let consumer = transport.consume(options).await?;
+        // Before the consumer is in the table, so that nothing is missed; what ends it before is looked at below.
+        self.report(&consumer);
+        let id = consumer.id();
+        let entry = ConsumerEntry { consumer: consumer.clone(), transport_id: transport.id(), _place: place };
+        {
+            // Declared after `entry`, so that an early return unlocks before it drops the consumer.
+            let mut state = self.room.lock();
+            let member = self.member_in(&mut state)?;
+            check(member)?;
+            member.consumers.insert(id, entry);
+        }
+        if consumer.closed() {
+            // The producer closed before the consumer was in the table. The client need not be told.
+            self.close_consumer(id);
+            return Err(Error::not_found(Thing::Producer, producer_id));
+        }
+        Ok(consumer)
+    }
+
+    /// Makes a consumer that a broadcaster asks for.
+    pub(crate) async fn consume(
+        &self,
+        transport_id: TransportId,
+        producer_id: ProducerId,
+    ) -> Result<Consumer, Error> {
+        let most = self.limits().max_consumers_per_broadcaster;
+        let check = |member: &Member| {
+            if !member.may.subscribe {
+                return Err(Error::NotGranted("subscribe"));
+            }
+            self.check_share(Thing::Consumer, most, member.consumers.len())?;
+            // A transport sends everything once, however often it is asked for.
+            let mut there = member.consumers.values();
+            match there.any(|entry| {
+                entry.transport_id == transport_id && entry.consumer.producer_id() == producer_id
+            }) {
+                false => Ok(()),
+                true => {
+                    Err(Error::ConsumedAlready { transport: transport_id, producer: producer_id.to_string() })
+                }
+            }
+        };
+        self.with_member(|member| check(member))??;
+        let transport = self.transport(transport_id)?;
+        let rtp_capabilities =
+            self.with_member(|member| member.rtp_capabilities().cloned())?.ok_or(Error::NoRtpCapabilities)?;
+        if self.room.lock().publisher(producer_id).is_none() {
+            return Err(Error::not_found(Thing::Producer, producer_id));
+        }
+        let mut options = ConsumerOptions::new(producer_id, rtp_capabilities);
+        options.enable_rtx = Some(true);
+        self.make_consumer(&transport, options, check).await
+    }
+
+    /// Tells the client of a consumer, and lets media flow when it is ready and has joined.
+    async fn announce(self, subscriber: Arc<dyn Subscriber>, consumer: Consumer, publication: Publication) {
+        let name = &*self.name;
         let id = consumer.id();
         // Whoever joins a big room is told of hundreds.
-        self.link().has_room().await;
+        subscriber.has_room().await;
         let producer_paused = consumer.producer_paused();
-        let announcement = NewConsumer {
-            peer_id: &source.peer_id,
-            producer_id: source.producer_id,
-            id,
-            kind: consumer.kind(),
-            rtp_parameters: consumer.rtp_parameters(),
-            r#type: consumer.r#type(),
-            app_data: &source.app_data,
-            producer_paused,
-        };
-        let Ok(mut has_joined) = self.with_peer(|peer| peer.has_joined.subscribe()) else { return };
+        let announcement =
+            RoomEvent::NewConsumer(NewConsumer { publication, consumer: consumer.clone(), producer_paused });
+        let Ok(mut has_joined) = self.with_member(|member| member.has_joined.subscribe()) else { return };
         let joined = *has_joined.borrow();
         // It will be there when the client is ready: browsers take as long as a camera's encoder.
         let key_frame = async {
@@ -125,20 +195,20 @@ impl Session {
                 debug!(peer = name, consumer = %id, %error, "key frame can't be asked for");
             }
         };
-        let (answer, ()) = tokio::join!(self.link().request("newConsumer", &announcement), key_frame);
-        let answer = match answer {
-            Ok(answer) => answer,
+        let (accepted, ()) = tokio::join!(subscriber.announce(&announcement), key_frame);
+        let accepted = match accepted {
+            Ok(accepted) => accepted,
             Err(failure) => {
-                if self.link().tally().may_log() {
+                if self.room.tally().may_log() {
                     let failure = failure.to_string();
                     warn!(peer = name, consumer = %id, failure = %Shown(&failure), "consumer given up");
                 }
-                self.forget_consumer(id);
-                return self.link().notify("consumerClosed", &AboutConsumer { consumer_id: id });
+                self.close_consumer(id);
+                return self.tell(RoomEvent::ConsumerClosed(id));
             }
         };
         // While it is paused: to change layers later takes a key frame of another layer.
-        if let Some(layers) = NewConsumerAnswer::read(answer).preferred_layers
+        if let Some(layers) = accepted.preferred_layers
             && let Err(error) = consumer.set_preferred_layers(layers).await
         {
             debug!(peer = name, consumer = %id, %error, "preferred layers can't be set");
@@ -149,57 +219,50 @@ impl Session {
         if let Err(error) = consumer.resume().await {
             return debug!(peer = name, consumer = %id, %error, "consumer can't be resumed");
         }
-        self.link().notify("consumerScore", &ConsumerScores { consumer_id: id, score: &consumer.score() });
+        self.tell(RoomEvent::ConsumerScore { consumer_id: id, score: consumer.score() });
         if consumer.producer_paused() != producer_paused {
-            // Clients ignore what they hear of a consumer while they are making it.
-            let method = if producer_paused { "consumerResumed" } else { "consumerPaused" };
-            self.link().notify(method, &AboutConsumer { consumer_id: id });
+            // Clients ignore what they are told of a consumer while they set it up.
+            self.tell(match producer_paused {
+                true => RoomEvent::ConsumerResumed(id),
+                false => RoomEvent::ConsumerPaused(id),
+            });
         }
     }
 
-    /// Tells the client what happens to `consumer`.
+    /// Follows what happens to `consumer`, and tells a peer of it.
     fn report(&self, consumer: &Consumer) {
         let (consumer_id, producer_id) = (consumer.id(), consumer.producer_id());
-        let about = AboutConsumer { consumer_id };
-        let session = self.clone();
+        let me = self.clone();
         consumer
             .on_producer_close(move || {
-                let _ = session.with_peer(|peer| peer.offered.remove(&producer_id));
-                if session.forget_consumer(consumer_id) {
-                    session.link().notify("consumerClosed", &about);
+                let _ = me.with_member(|member| member.offered.remove(&producer_id));
+                if me.close_consumer(consumer_id) {
+                    me.tell(RoomEvent::ConsumerClosed(consumer_id));
                 }
             })
             .detach();
-        for paused in [true, false] {
-            let link = self.link().clone();
-            let method = if paused { "consumerPaused" } else { "consumerResumed" };
-            let tell = move || link.notify(method, &AboutConsumer { consumer_id });
-            match paused {
-                true => consumer.on_producer_pause(tell),
-                false => consumer.on_producer_resume(tell),
-            }
-            .detach();
-        }
-        let link = self.link().clone();
+        let Some(subscriber) = self.subscriber.clone() else { return };
+        let tell = move |event| subscriber.notify(&Notice::new(event));
+        let on_pause = tell.clone();
+        consumer.on_producer_pause(move || on_pause(RoomEvent::ConsumerPaused(consumer_id))).detach();
+        let on_resume = tell.clone();
+        consumer.on_producer_resume(move || on_resume(RoomEvent::ConsumerResumed(consumer_id))).detach();
+        let on_score = tell.clone();
         consumer
-            .on_score(move |score| link.notify("consumerScore", &ConsumerScores { consumer_id, score }))
+            .on_score(move |score| {
+                on_score(RoomEvent::ConsumerScore { consumer_id, score: score.clone() });
+            })
             .detach();
-        let link = self.link().clone();
         consumer
             .on_layers_change(move |layers| {
-                let changed = ConsumerLayersChanged {
-                    consumer_id,
-                    spatial_layer: layers.map(|layers| layers.spatial_layer),
-                    temporal_layer: layers.and_then(|layers| layers.temporal_layer),
-                };
-                link.notify("consumerLayersChanged", &changed);
+                tell(RoomEvent::ConsumerLayersChanged { consumer_id, layers: *layers });
             })
             .detach();
     }
 
-    /// Closes a consumer, whoever has a handle of it just now; false if it is gone already.
-    fn forget_consumer(&self, id: ConsumerId) -> bool {
-        let removed = self.with_peer(|peer| peer.consumers.remove(&id)).ok().flatten();
+    /// Closes a consumer, even while others hold handles of it; false if it is gone already.
+    fn close_consumer(&self, id: ConsumerId) -> bool {
+        let removed = self.take_consumer(id);
         removed.inspect(|entry| drop(entry.consumer.close())).is_some()
     }
 }

@@ -1,181 +1,225 @@
-//! Data channels: who hears what a data producer says.
+//! Data channels: who consumes a data producer.
 
 use std::sync::Arc;
 
-use serde_json::{Map, Value, json};
 use tracing::{debug, warn};
 use tureen::{
     data_consumer::{DataConsumer, DataConsumerOptions},
-    data_producer::{DataProducer, DataProducerOptions},
+    data_producer::DataProducerOptions,
     prelude::*,
 };
 
 use super::{
-    DataProducerEntry, Peer, Room, Session, State,
+    Room,
     bot::BOT,
+    events::{DataPublication, NewDataConsumer, RoomEvent, Subscriber},
     lengths::{check_app_data, check_name},
+    member::{DataConsumerEntry, DataProducerEntry, MediaTransport, Member},
+    participant::Participant,
+    state::State,
 };
 use crate::{
-    signaling::protoo::{
-        Refusal,
-        schema::{AboutDataConsumer, NewDataConsumer, OfTransport, ProduceData},
-    },
+    error::{Error, Thing},
+    opaque::Opaque,
     tally::Denied,
 };
 
-/// What everybody hears at once. Other labels are for those who join later, and the bot's for the bot.
+/// Label of data that everybody consumes at once. Data with other labels is for those who join later, and the bot's for
+/// the bot.
 const CHAT: &str = "chat";
 
-/// A data producer that others may hear.
-#[derive(Clone)]
-pub(super) struct DataSource {
-    /// `None` for the room's bot.
-    pub(super) peer_id: Option<String>,
-    pub(super) data_producer: DataProducer,
-    pub(super) app_data: Map<String, Value>,
+/// False for what is said to the bot; those who join later consume the rest.
+pub(super) fn is_for_all(publication: &DataPublication) -> bool {
+    publication.label != BOT
 }
 
-impl DataSource {
-    /// Whether those who join later hear it.
-    pub(super) fn is_for_all(&self) -> bool {
-        self.data_producer.label() != BOT
-    }
+/// A data producer that a client asks for.
+pub(crate) struct ProduceData {
+    pub(crate) transport_id: TransportId,
+    pub(crate) sctp_stream_parameters: SctpStreamParameters,
+    pub(crate) label: String,
+    pub(crate) protocol: String,
+    pub(crate) app_data: Opaque,
 }
 
 impl Room {
-    /// Lets all joined peers but the one it comes from hear a new `source` if it is chat.
-    pub(super) fn offer_data(self: &Arc<Self>, state: &mut State, source: &DataSource) {
-        if source.data_producer.label() != CHAT {
+    /// Lets all joined peers but its publisher consume a new `publication` if it is chat.
+    fn offer_data(self: &Arc<Self>, state: &mut State, publication: &DataPublication) {
+        if publication.label != CHAT {
             return;
         }
-        for (peer_id, peer) in &mut state.peers {
-            if Some(peer_id) != source.peer_id.as_ref() && peer.joined.is_some() {
-                let hearer = Session::new(Arc::clone(self), peer_id.clone(), peer.session, peer.link.clone());
-                hearer.consume_data(peer, vec![source.clone()]);
+        for (id, member) in &mut state.members {
+            if Some(id) != publication.publisher.as_ref() && member.is_peer() {
+                Participant::new(self, member).consume_all_data(member, vec![publication.clone()]);
             }
         }
     }
 }
 
-impl Session {
-    pub(super) async fn produce_data(&self, asked: ProduceData) -> Result<Value, Refusal> {
+impl Participant {
+    /// Makes a data producer, and offers it to the other peers if it is chat.
+    pub(crate) async fn produce_data(&self, asked: ProduceData) -> Result<DataProducerId, Error> {
         let ProduceData { transport_id, sctp_stream_parameters, label, protocol, app_data } = asked;
-        let limits = &self.room().config().limits;
-        check_name(limits, "label", &label)?;
-        check_name(limits, "protocol", &protocol)?;
-        check_app_data(limits, app_data.as_ref())?;
-        let limit = limits.max_data_producers_per_peer;
-        let check_limit = |count: usize| match count < limit {
-            true => Ok(()),
-            false => Err(Refusal::forbidden(format_args!("a peer has at most {limit} data producers"))),
-        };
-        self.with_joined_peer(|peer| check_limit(peer.data_producers.len()))??;
-        let transport = self.transport(&OfTransport { transport_id })?;
-        let mut options = DataProducerOptions::new_sctp(sctp_stream_parameters.into());
-        options.label = label;
+        check_name(self.limits(), "label", &label)?;
+        check_name(self.limits(), "protocol", &protocol)?;
+        check_app_data(self.limits(), &app_data)?;
+        self.check_joined()?;
+        self.with_member(|member| match member.may.publish_data {
+            true => self.check_data_producers(member.data_producers.len()),
+            false => Err(Error::NotGranted("publish data")),
+        })??;
+        let transport = self.transport(transport_id)?;
+        let mut options = DataProducerOptions::new_sctp(sctp_stream_parameters);
+        options.label = label.clone();
         options.protocol = protocol;
-        let data_producer = transport.produce_data(options).await?;
+        let data_producer = transport.as_transport().produce_data(options).await?;
         let id = data_producer.id();
-        let heard_by_bot = match data_producer.label().as_str() {
-            BOT => self.room().bot.listen(self, id).await,
-            _ => None,
+        // The bot answers peers only.
+        let heard_by_bot = match self.subscriber.is_some() && label == BOT {
+            true => self.room.bot.listen(self, id).await,
+            false => None,
         };
 
-        let app_data = app_data.unwrap_or_default();
-        let source = DataSource { peer_id: Some(self.peer_id().to_owned()), data_producer, app_data };
-        let entry = DataProducerEntry { source: source.clone(), _heard_by_bot: heard_by_bot };
-        let mut state = self.room().lock();
-        let me = self.peer_in(&mut state)?;
-        check_limit(me.data_producers.len())?;
-        me.data_producers.insert(id, entry);
-        self.room().offer_data(&mut state, &source);
-        drop(state);
-        Ok(json!({ "id": id }))
+        let publisher = Some(self.id.to_string());
+        let publication = DataPublication { publisher, data_producer_id: id, label, app_data };
+        let entry = DataProducerEntry {
+            data_producer,
+            publication: publication.clone(),
+            _heard_by_bot: heard_by_bot,
+        };
+        // Declared after `entry`, so that an early return unlocks before it drops the data producer.
+        let mut state = self.room.lock();
+        let member = self.member_in(&mut state)?;
+        // Others may have been made meanwhile.
+        self.check_data_producers(member.data_producers.len())?;
+        member.data_producers.insert(id, entry);
+        self.room.offer_data(&mut state, &publication);
+        Ok(id)
     }
 
-    /// Starts to make `peer`, which is this session's, a data consumer of each of `sources`, if it has a use for
-    /// them. Called under the room's lock, as [`Session::consume`].
-    pub(super) fn consume_data(&self, peer: &mut Peer, sources: Vec<DataSource>) {
-        if !peer.joined.as_ref().is_some_and(|joined| joined.hears_data) {
+    fn check_data_producers(&self, count: usize) -> Result<(), Error> {
+        self.check_share(Thing::DataProducer, self.limits().max_data_producers_per_peer, count)
+    }
+
+    /// Starts to make `member`, which is this participant's, a data consumer of each of `publications`, if it has joined
+    /// and wants data. Called under the room's lock, as [`Participant::consume_all`].
+    pub(super) fn consume_all_data(&self, member: &mut Member, publications: Vec<DataPublication>) {
+        let Some(subscriber) = self.subscriber.clone().filter(|_| member.may.subscribe) else { return };
+        if !member.profile.as_ref().is_some_and(|profile| profile.wants_data) {
             return;
         }
-        let Some(transport) = peer.transports.values().find(|entry| entry.consuming) else { return };
-        let transport = transport.transport.clone();
-        let session = self.clone();
-        let most = self.room().config().limits.max_data_consumers_per_peer;
-        peer.spawn(async move {
-            for source in sources {
-                if !matches!(session.with_peer(|peer| peer.data_consumers.len() < most), Ok(true)) {
-                    session.link().tally().count(Denied::DataConsumer);
+        let Some(entry) = member.transports.values().find(|entry| entry.consuming) else { return };
+        let transport = entry.transport.clone();
+        let me = self.clone();
+        let most = self.limits().max_data_consumers_per_peer;
+        member.spawn(async move {
+            for publication in publications {
+                if !matches!(me.with_member(|member| member.data_consumers.len() < most), Ok(true)) {
+                    me.room.tally().count(Denied::DataConsumer);
                     continue;
                 }
-                let Some(data_consumer) = session.make_data_consumer(&transport, &source).await else {
-                    continue;
-                };
-                let announcement = session.clone().announce_data(data_consumer, source);
-                // The peer may be gone by now, and its data consumers with it.
-                let _ = session.with_peer(|peer| peer.spawn(announcement));
+                let data_producer = publication.data_producer_id;
+                match me.make_data_consumer(&transport, data_producer, |_| Ok(())).await {
+                    Ok(data_consumer) => {
+                        let subscriber = Arc::clone(&subscriber);
+                        me.spawn(me.clone().announce_data(subscriber, data_consumer, publication));
+                    }
+                    Err(error) => {
+                        if me.room.tally().may_log() {
+                            warn!(peer = &*me.name, %data_producer, %error, "data consumer can't be made");
+                        }
+                    }
+                }
             }
         });
     }
 
-    /// Makes a data consumer and enters it in the peer's table.
+    /// Makes a data consumer and enters it in the participant's table if `check` still lets it.
     async fn make_data_consumer(
         &self,
-        transport: &WebRtcTransport,
-        source: &DataSource,
-    ) -> Option<DataConsumer> {
-        let producer_id = source.data_producer.id();
-        let data_consumer = match transport.consume_data(DataConsumerOptions::new_sctp(producer_id)).await {
-            Ok(data_consumer) => data_consumer,
-            Err(error) => {
-                let name = self.link().name();
-                if self.link().tally().may_log() {
-                    warn!(peer = name, data_producer = %producer_id, %error, "data consumer can't be made");
-                }
-                return None;
-            }
-        };
+        transport: &MediaTransport,
+        producer_id: DataProducerId,
+        check: impl FnOnce(&Member) -> Result<(), Error>,
+    ) -> Result<DataConsumer, Error> {
+        let transport = transport.as_transport();
+        let data_consumer = transport.consume_data(DataConsumerOptions::new_sctp(producer_id)).await?;
         let id = data_consumer.id();
-        self.with_peer(|peer| peer.data_consumers.insert(id, data_consumer.clone())).ok()?;
-        let session = self.clone();
-        let tell = move || {
-            if session.forget_data_consumer(id) {
-                session.link().notify("dataConsumerClosed", &AboutDataConsumer { data_consumer_id: id });
+        let me = self.clone();
+        // Before the data consumer is in the table, so that nothing is missed; what ends it before is looked at below.
+        data_consumer
+            .on_data_producer_close(move || {
+                if me.close_data_consumer(id) {
+                    me.tell(RoomEvent::DataConsumerClosed(id));
+                }
+            })
+            .detach();
+        let entry = DataConsumerEntry { data_consumer: data_consumer.clone(), transport_id: transport.id() };
+        {
+            // Declared after `entry`, so that an early return unlocks before it drops the data consumer.
+            let mut state = self.room.lock();
+            let member = self.member_in(&mut state)?;
+            check(member)?;
+            member.data_consumers.insert(id, entry);
+        }
+        if data_consumer.closed() {
+            // The data producer closed before the data consumer was in the table. The client need not be told.
+            self.close_data_consumer(id);
+            return Err(Error::not_found(Thing::DataProducer, producer_id));
+        }
+        Ok(data_consumer)
+    }
+
+    /// Makes a data consumer that a broadcaster asks for.
+    pub(crate) async fn consume_data(
+        &self,
+        transport_id: TransportId,
+        producer_id: DataProducerId,
+    ) -> Result<DataConsumer, Error> {
+        let most = self.limits().max_consumers_per_broadcaster;
+        let check = |member: &Member| {
+            if !member.may.subscribe {
+                return Err(Error::NotGranted("subscribe"));
+            }
+            self.check_share(Thing::DataConsumer, most, member.data_consumers.len())?;
+            let mut there = member.data_consumers.values();
+            match there.any(|entry| {
+                entry.transport_id == transport_id && entry.data_consumer.data_producer_id() == producer_id
+            }) {
+                false => Ok(()),
+                true => {
+                    Err(Error::ConsumedAlready { transport: transport_id, producer: producer_id.to_string() })
+                }
             }
         };
-        data_consumer.on_data_producer_close(tell).detach();
-        if data_consumer.closed() {
-            // The data producer closed before the data consumer was in the table. The client need not hear of it.
-            self.forget_data_consumer(id);
-            return None;
-        }
-        Some(data_consumer)
+        self.with_member(|member| check(member))??;
+        let transport = self.transport(transport_id)?;
+        self.make_data_consumer(&transport, producer_id, check).await
     }
 
     /// Tells the client of a data consumer.
-    async fn announce_data(self, data_consumer: DataConsumer, source: DataSource) {
+    async fn announce_data(
+        self,
+        subscriber: Arc<dyn Subscriber>,
+        data_consumer: DataConsumer,
+        publication: DataPublication,
+    ) {
         let id = data_consumer.id();
         let Some(sctp_stream_parameters) = data_consumer.sctp_stream_parameters() else { return };
-        let announcement = NewDataConsumer {
-            peer_id: source.peer_id.as_deref(),
-            data_producer_id: source.data_producer.id(),
-            id,
+        let announcement = RoomEvent::NewDataConsumer(NewDataConsumer {
+            publication,
+            data_consumer,
             sctp_stream_parameters,
-            label: data_consumer.label(),
-            protocol: data_consumer.protocol(),
-            app_data: &source.app_data,
-        };
-        self.link().has_room().await;
-        if let Err(failure) = self.link().request("newDataConsumer", &announcement).await {
-            debug!(peer = self.link().name(), data_consumer = %id, %failure, "data consumer given up");
-            self.forget_data_consumer(id);
+        });
+        subscriber.has_room().await;
+        if let Err(failure) = subscriber.announce(&announcement).await {
+            debug!(peer = &*self.name, data_consumer = %id, %failure, "data consumer given up");
+            self.close_data_consumer(id);
         }
     }
 
-    /// Closes a data consumer, whoever has a handle of it just now; false if it is gone already.
-    fn forget_data_consumer(&self, id: DataConsumerId) -> bool {
-        let removed = self.with_peer(|peer| peer.data_consumers.remove(&id)).ok().flatten();
-        removed.inspect(|data_consumer| drop(data_consumer.close())).is_some()
+    /// Closes a data consumer, even while others hold handles of it; false if it is gone already.
+    fn close_data_consumer(&self, id: DataConsumerId) -> bool {
+        let removed = self.take_data_consumer(id);
+        removed.inspect(|entry| drop(entry.data_consumer.close())).is_some()
     }
 }

@@ -1,12 +1,16 @@
-//! Who speaks: the loudest peer of the room, told to all of them.
+//! Who speaks: the loudest participant of the room, told to all peers.
 
 use std::sync::{Arc, Weak};
 
 use tracing::warn;
 use tureen::{prelude::*, worker::RequestError};
 
-use super::{Room, State};
-use crate::{signaling::protoo::schema::ActiveSpeaker, tally::Shown};
+use super::{
+    Room,
+    events::{RoomEvent, Speaker},
+    state::State,
+};
+use crate::tally::Shown;
 
 /// Names the loudest producer, as often as mediasoup-demo does.
 pub(super) async fn audio_level_observer(router: &Router) -> Result<AudioLevelObserver, RequestError> {
@@ -37,8 +41,8 @@ impl Room {
         self.audio_levels.on_silence(on_silence).detach();
     }
 
-    /// Takes a producer into account, if it is audio.
-    pub(super) async fn hear(&self, producer: &Producer) {
+    /// Measures the level of a producer from now on, if it is audio.
+    pub(super) async fn measure_level(&self, producer: &Producer) {
         if producer.kind() != MediaKind::Audio {
             return;
         }
@@ -46,104 +50,111 @@ impl Room {
         if let Err(error) = self.audio_levels.add_producer(options).await {
             // The call goes on without the mark.
             if self.tally().may_log() {
-                warn!(room = %Shown(&self.id), producer = %producer.id(), %error, "producer is not heard");
+                warn!(room = %Shown(&self.id), producer = %producer.id(), %error, "level is not measured");
             }
         }
     }
 }
 
 impl State {
-    /// The loudest producer is this one. Nothing is told of one whose peer has just left.
-    fn tell_speaker(&self, producer: ProducerId, volume: i8) {
-        let speaker = self.peers.iter().find(|(_, peer)| peer.producers.contains_key(&producer));
-        if let Some((peer_id, _)) = speaker {
-            self.tell_all("activeSpeaker", &ActiveSpeaker::Peer { peer_id, volume });
-        } else if self.has_producer(producer) {
-            self.tell_all("activeSpeaker", &ActiveSpeaker::Broadcaster { volume });
-        }
+    /// Tells who the loudest producer belongs to; nothing of one whose participant has just left.
+    fn tell_speaker(&mut self, producer: ProducerId, volume: i8) {
+        let speaker = match self.publisher(producer) {
+            Some((id, member)) if member.is_peer() => Speaker::Peer { peer_id: id.clone(), volume },
+            Some(_) => Speaker::Broadcaster { volume },
+            None => return,
+        };
+        self.broadcast_to_all(RoomEvent::ActiveSpeaker(speaker));
     }
 
-    fn tell_silence(&self) {
-        self.tell_all("activeSpeaker", &ActiveSpeaker::Nobody { peer_id: () });
+    fn tell_silence(&mut self) {
+        self.broadcast_to_all(RoomEvent::ActiveSpeaker(Speaker::Nobody));
     }
 }
 
 #[cfg(test)]
 mod tests {
-    use serde_json::{Map, Value, json};
+    use std::num::{NonZeroU8, NonZeroU32};
 
     use super::*;
     use crate::{
         codecs::media_codecs,
-        room::{Joined, Peer, ProducerEntry},
-        signaling::protoo::{Link, LinkOptions, Queue},
-        tally::Tally,
+        opaque::Opaque,
+        room::{
+            events::testing::Recorder,
+            member::{ProducerEntry, Profile, testing::peer},
+            state::SharedState,
+        },
     };
 
-    /// Lets a peer in; what it is told comes out of the queue.
-    fn enter(state: &mut State, id: &str, joined: bool) -> Queue {
-        let options = LinkOptions {
-            max_queued_messages: 8,
-            max_queued_bytes: 10_000,
-            request_timeout: std::time::Duration::from_secs(1),
-        };
-        let (link, told) = Link::new(id.to_owned(), options, Tally::for_test());
-        let mut peer = Peer::new(0, link);
-        peer.joined = joined.then(|| Joined {
-            display_name: id.to_owned(),
-            device: Value::Null,
-            rtp_capabilities: None,
-            hears_data: false,
-        });
-        state.peers.insert(id.to_owned(), peer);
-        told
-    }
-
-    fn told(queue: &mut Queue) -> Option<(String, Value)> {
-        let mut text: Value = serde_json::from_str(&queue.try_next()?).unwrap();
-        Some((text["method"].as_str().unwrap().to_owned(), text["data"].take()))
+    /// Lets a peer in, and records what it is told.
+    fn enter(state: &SharedState, id: &str, joined: bool) -> Arc<Recorder> {
+        let recorder = Arc::new(Recorder::default());
+        let mut member = peer(id, recorder.clone());
+        member.profile = joined.then(|| Profile::for_test(id));
+        state.lock().members.insert(id.to_owned(), member);
+        recorder
     }
 
     async fn microphone() -> Producer {
         let worker = WorkerManager::new().create_worker(WorkerSettings::default()).await.unwrap();
         let router = worker.create_router(RouterOptions::new(media_codecs())).await.unwrap();
-        let listen = json!({ "protocol": "udp", "ip": "127.0.0.1" });
-        let listen = WebRtcTransportListenInfos::new(serde_json::from_value(listen).unwrap());
+        let listen = ListenInfo {
+            protocol: Protocol::Udp,
+            ip: "127.0.0.1".parse().unwrap(),
+            announced_address: None,
+            expose_internal_ip: false,
+            port: None,
+            port_range: None,
+            flags: None,
+            send_buffer_size: None,
+            recv_buffer_size: None,
+        };
+        let listen = WebRtcTransportListenInfos::new(listen);
         let transport = router.create_webrtc_transport(WebRtcTransportOptions::new(listen)).await.unwrap();
-        let parameters = json!({
-            "codecs": [{ "mimeType": "audio/opus", "payloadType": 111, "clockRate": 48000, "channels": 2 }],
-            "encodings": [{ "ssrc": 1 }],
-            "headerExtensions": [],
-            "rtcp": {},
-        });
-        let options = ProducerOptions::new(MediaKind::Audio, serde_json::from_value(parameters).unwrap());
-        transport.produce(options).await.unwrap()
+        let opus = RtpCodecParameters::Audio {
+            mime_type: MimeTypeAudio::Opus,
+            payload_type: 111,
+            clock_rate: NonZeroU32::new(48_000).unwrap(),
+            channels: NonZeroU8::new(2).unwrap(),
+            parameters: RtpCodecParametersParameters::default(),
+            rtcp_feedback: vec![],
+        };
+        let encoding = RtpEncodingParameters { ssrc: Some(1), ..RtpEncodingParameters::default() };
+        let parameters =
+            RtpParameters { codecs: vec![opus], encodings: vec![encoding], ..RtpParameters::default() };
+        transport.produce(ProducerOptions::new(MediaKind::Audio, parameters)).await.unwrap()
     }
 
     #[tokio::test]
     async fn speaker_and_silence_are_told_to_all_who_joined() {
-        let mut state = State::default();
-        let mut alice = enter(&mut state, "alice", true);
-        let mut bob = enter(&mut state, "bob", true);
-        let mut carol = enter(&mut state, "carol", false);
+        let state = SharedState::default();
+        let alice = enter(&state, "alice", true);
+        let bob = enter(&state, "bob", true);
+        let carol = enter(&state, "carol", false);
         let producer = microphone().await;
         let id = producer.id();
-        let entry = ProducerEntry { producer, app_data: Map::new() };
-        state.peers.get_mut("bob").unwrap().producers.insert(id, entry);
+        let entry = ProducerEntry { producer, app_data: Opaque::default() };
+        state.lock().members.get_mut("bob").unwrap().producers.insert(id, entry);
 
-        state.tell_speaker(id, -30);
-        state.tell_silence();
-        for queue in [&mut alice, &mut bob] {
-            let speaker = json!({ "peerId": "bob", "volume": -30 });
-            assert_eq!(told(queue), Some(("activeSpeaker".to_owned(), speaker)));
-            assert_eq!(told(queue), Some(("activeSpeaker".to_owned(), json!({ "peerId": null }))));
+        state.lock().tell_speaker(id, -30);
+        state.lock().tell_silence();
+        for recorder in [&alice, &bob] {
+            let told = recorder.take();
+            let speaker = Speaker::Peer { peer_id: "bob".to_owned(), volume: -30 };
+            assert!(
+                matches!(&told[..], [RoomEvent::ActiveSpeaker(first), RoomEvent::ActiveSpeaker(Speaker::Nobody)]
+                    if *first == speaker),
+                "{told:?}"
+            );
         }
 
-        let left = state.remove("bob");
-        assert_eq!(told(&mut alice).unwrap().0, "peerClosed");
-        state.tell_speaker(id, -30);
-        assert_eq!(told(&mut alice), None, "the speaker has left");
-        assert_eq!(told(&mut carol), None, "she has not joined");
+        let left = state.lock().remove("bob");
+        let told = alice.take();
+        assert!(matches!(&told[..], [RoomEvent::PeerLeft { .. }]), "{told:?}");
+        state.lock().tell_speaker(id, -30);
+        assert!(alice.take().is_empty(), "the speaker has left");
+        assert!(carol.take().is_empty(), "she has not joined");
         drop(left);
     }
 }

@@ -7,22 +7,31 @@ use axum::{
     extract::{DefaultBodyLimit, FromRequest, Path, Query, Request, State},
     http::StatusCode,
     response::{IntoResponse, Response},
-    routing::{delete, post},
+    routing::{delete, get, post},
 };
-use serde::{Deserialize, de::DeserializeOwned};
-use serde_json::Value;
-use tureen::prelude::*;
+use serde::{Deserialize, Serialize, de::DeserializeOwned};
+use serde_json::{Map, Value, json};
+use tureen::{
+    consumer::ConsumerType,
+    plain_transport::{PlainTransport, PlainTransportRemoteParameters},
+    prelude::*,
+    sctp_parameters::SctpParameters,
+    srtp_parameters::SrtpParameters,
+};
 
+use super::{
+    codes::status,
+    json::{
+        self, CreatedTransport, StreamParameters, Tuple, capabilities, describe, remote_dtls, rtp_parameters,
+        write,
+    },
+    protoo::Refusal,
+};
 use crate::{
-    http::{
-        client::ClientAddress,
-        site::{App, check_id},
-    },
-    room::Broadcasting,
-    signaling::{
-        json,
-        protoo::{Refusal, schema::AddBroadcaster},
-    },
+    error::Error,
+    http::{client::ClientAddress, site::App},
+    opaque::Opaque,
+    room::{ConsumablePeer, Participant, PlainRequest, Produce, ProduceData, Profile, WebRtcRequest},
     tally::Denied,
 };
 
@@ -31,6 +40,7 @@ pub(crate) fn routes(max_body: usize) -> Router<App> {
     const BROADCASTER: &str = "/rooms/{room_id}/broadcasters/{broadcaster_id}";
     const TRANSPORT: &str = "/rooms/{room_id}/broadcasters/{broadcaster_id}/transports/{transport_id}";
     Router::new()
+        .route("/rooms/{room_id}", get(room_capabilities))
         .route("/rooms/{room_id}/broadcasters", post(add))
         .route(BROADCASTER, delete(remove).get(renew))
         .route(&format!("{BROADCASTER}/transports"), post(create_transport))
@@ -45,7 +55,7 @@ pub(crate) fn routes(max_body: usize) -> Router<App> {
 
 /// A broadcaster of the path.
 #[derive(Deserialize)]
-struct Named {
+struct OfBroadcaster {
     room_id: String,
     broadcaster_id: String,
 }
@@ -56,6 +66,132 @@ struct OfTransport {
     room_id: String,
     broadcaster_id: String,
     transport_id: TransportId,
+}
+
+/// A broadcaster as it introduces itself.
+#[derive(Deserialize)]
+#[serde(rename_all = "camelCase")]
+struct AddBroadcaster {
+    id: String,
+    display_name: String,
+    device: BroadcasterDevice,
+    #[serde(default, deserialize_with = "capabilities")]
+    rtp_capabilities: Option<RtpCapabilities>,
+}
+
+#[derive(Deserialize)]
+struct BroadcasterDevice {
+    name: String,
+    #[serde(default)]
+    version: Option<String>,
+}
+
+/// A device as browsers describe theirs.
+impl From<BroadcasterDevice> for Opaque {
+    fn from(device: BroadcasterDevice) -> Self {
+        let members = [
+            ("flag", "broadcaster".to_owned()),
+            ("name", device.name),
+            ("version", device.version.unwrap_or_default()),
+        ];
+        let members = members.map(|(name, value)| (name.to_owned(), Value::from(value)));
+        Map::from_iter(members).into()
+    }
+}
+
+#[derive(Deserialize)]
+#[serde(rename_all = "camelCase")]
+struct CreateTransport {
+    r#type: TransportKind,
+    /// Plain transports: RTP and RTCP on one port.
+    #[serde(default)]
+    rtcp_mux: bool,
+    /// Plain transports: the far end's address is that of its first packet.
+    #[serde(default = "yes")]
+    comedia: bool,
+    #[serde(default)]
+    sctp_capabilities: Option<Value>,
+}
+
+#[derive(Deserialize)]
+#[serde(rename_all = "lowercase")]
+enum TransportKind {
+    Webrtc,
+    Plain,
+}
+
+#[derive(Deserialize)]
+#[serde(rename_all = "camelCase")]
+struct ConnectTransport {
+    #[serde(deserialize_with = "remote_dtls")]
+    dtls_parameters: DtlsParameters,
+}
+
+#[derive(Deserialize)]
+#[serde(rename_all = "camelCase")]
+struct ProduceBody {
+    kind: MediaKind,
+    rtp_parameters: RtpParameters,
+}
+
+#[derive(Deserialize)]
+#[serde(rename_all = "camelCase")]
+struct ProduceDataBody {
+    sctp_stream_parameters: StreamParameters,
+    #[serde(default)]
+    label: String,
+    #[serde(default)]
+    protocol: String,
+    app_data: Option<Map<String, Value>>,
+}
+
+/// Where a broadcaster sends its RTP and RTCP.
+#[derive(Serialize)]
+#[serde(rename_all = "camelCase")]
+struct CreatedPlainTransport {
+    id: TransportId,
+    ip: String,
+    port: u16,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    rtcp_port: Option<u16>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    sctp_parameters: Option<SctpParameters>,
+}
+
+impl CreatedPlainTransport {
+    fn describe(transport: &PlainTransport) -> Self {
+        let tuple = transport.tuple();
+        Self {
+            id: transport.id(),
+            ip: tuple.local_address().clone(),
+            port: tuple.local_port(),
+            rtcp_port: transport.rtcp_tuple().map(|tuple| tuple.local_port()),
+            sctp_parameters: transport.sctp_parameters(),
+        }
+    }
+}
+
+/// Both ends of a connected plain transport.
+#[derive(Serialize)]
+#[serde(rename_all = "camelCase")]
+struct ConnectedPlainTransport {
+    tuple: Tuple,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    rtcp_tuple: Option<Tuple>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    srtp_parameters: Option<SrtpParameters>,
+}
+
+/// What a broadcaster must know of its consumer.
+#[derive(Serialize)]
+#[serde(rename_all = "camelCase")]
+struct CreatedConsumer<'a> {
+    id: ConsumerId,
+    producer_id: ProducerId,
+    kind: MediaKind,
+    #[serde(serialize_with = "rtp_parameters")]
+    rtp_parameters: &'a RtpParameters,
+    r#type: ConsumerType,
 }
 
 #[derive(Deserialize)]
@@ -70,33 +206,64 @@ struct ConsumeData {
     data_producer_id: DataProducerId,
 }
 
-type Answer = Result<Json<Value>, Failure>;
+fn yes() -> bool {
+    true
+}
+
+async fn room_capabilities(
+    State(app): State<App>,
+    Path(room_id): Path<String>,
+) -> Result<Json<RtpCapabilitiesFinalized>, Failure> {
+    app.admission.look(&room_id)?;
+    Ok(Json(app.rooms.rtp_capabilities(&room_id).await?))
+}
 
 async fn add(
     State(app): State<App>,
     Path(room_id): Path<String>,
     client: ClientAddress,
     Body(body): Body,
-) -> Answer {
-    check_id("roomId", &room_id)?;
-    let asked: AddBroadcaster = read(&body)?;
-    check_id("id", &asked.id)?;
-    Ok(Json(app.rooms.add_broadcaster(&room_id, asked, client.0).await?))
+) -> Result<Json<Value>, Failure> {
+    // A wrong room id is named before a wrong body.
+    app.admission.look(&room_id)?;
+    let AddBroadcaster { id, display_name, device, rtp_capabilities } = read(&body)?;
+    let grant = app.admission.broadcaster(&room_id, &id, client.0)?;
+    let profile = Profile { display_name, device: device.into(), rtp_capabilities, wants_data: false };
+    let peers = app.rooms.add_broadcaster(grant, profile).await?;
+    let peers: Vec<_> = peers.iter().map(consumable_peer).collect();
+    Ok(Json(json!({ "peers": peers })))
 }
 
-async fn remove(State(app): State<App>, Path(named): Path<Named>) -> Result<&'static str, Failure> {
-    let broadcaster = named.find(&app)?;
-    app.rooms.remove_broadcaster(&broadcaster).await?;
+async fn remove(State(app): State<App>, Path(named): Path<OfBroadcaster>) -> Result<&'static str, Failure> {
+    app.rooms.remove_broadcaster(&named.find(&app)?).await?;
     Ok("broadcaster deleted\n")
 }
 
-/// Tells of a broadcaster that it is there, which like every request about it renews its lease.
-async fn renew(State(app): State<App>, Path(named): Path<Named>) -> Answer {
-    Ok(Json(named.find(&app)?.describe()?))
+/// Tells of a broadcaster that it is there, which like every request about it keeps it in the room.
+async fn renew(State(app): State<App>, Path(named): Path<OfBroadcaster>) -> Result<Json<Value>, Failure> {
+    Ok(Json(describe(&named.find(&app)?.describe()?)))
 }
 
-async fn create_transport(State(app): State<App>, Path(named): Path<Named>, Body(body): Body) -> Answer {
-    Ok(Json(named.find(&app)?.create_transport(read(&body)?).await?))
+async fn create_transport(
+    State(app): State<App>,
+    Path(named): Path<OfBroadcaster>,
+    Body(body): Body,
+) -> Result<Json<Value>, Failure> {
+    let broadcaster = named.find(&app)?;
+    let CreateTransport { r#type, rtcp_mux, comedia, sctp_capabilities } = read(&body)?;
+    let with_sctp = sctp_capabilities.is_some();
+    Ok(Json(match r#type {
+        TransportKind::Webrtc => {
+            let asked = WebRtcRequest { with_sctp, ..WebRtcRequest::default() };
+            let transport = broadcaster.create_webrtc_transport(asked).await?;
+            write(&CreatedTransport::describe(&transport))?
+        }
+        TransportKind::Plain => {
+            let asked = PlainRequest { rtcp_mux, comedia, with_sctp };
+            let transport = broadcaster.create_plain_transport(asked).await?;
+            write(&CreatedPlainTransport::describe(&transport))?
+        }
+    }))
 }
 
 async fn connect(
@@ -104,43 +271,99 @@ async fn connect(
     Path(path): Path<OfTransport>,
     Body(body): Body,
 ) -> Result<(), Failure> {
-    Ok(path.broadcaster(&app)?.connect(path.transport_id, read(&body)?).await?)
+    let broadcaster = path.broadcaster(&app)?;
+    let ConnectTransport { dtls_parameters } = read(&body)?;
+    Ok(broadcaster.connect(path.transport_id, dtls_parameters).await?)
 }
 
-async fn plain_connect(State(app): State<App>, Path(path): Path<OfTransport>, Body(body): Body) -> Answer {
-    Ok(Json(path.broadcaster(&app)?.plain_connect(path.transport_id, read(&body)?).await?))
+async fn plain_connect(
+    State(app): State<App>,
+    Path(path): Path<OfTransport>,
+    Body(body): Body,
+) -> Result<Json<Value>, Failure> {
+    let broadcaster = path.broadcaster(&app)?;
+    let remote: PlainTransportRemoteParameters = read(&body)?;
+    let transport = broadcaster.connect_plain(path.transport_id, remote).await?;
+    Ok(Json(write(&ConnectedPlainTransport {
+        tuple: transport.tuple().into(),
+        rtcp_tuple: transport.rtcp_tuple().map(Into::into),
+        srtp_parameters: transport.srtp_parameters(),
+    })?))
 }
 
-async fn produce(State(app): State<App>, Path(path): Path<OfTransport>, Body(body): Body) -> Answer {
-    Ok(Json(path.broadcaster(&app)?.produce(path.transport_id, read(&body)?).await?))
+async fn produce(
+    State(app): State<App>,
+    Path(path): Path<OfTransport>,
+    Body(body): Body,
+) -> Result<Json<Value>, Failure> {
+    let broadcaster = path.broadcaster(&app)?;
+    let ProduceBody { kind, rtp_parameters } = read(&body)?;
+    let transport_id = path.transport_id;
+    let app_data = Opaque::default();
+    let id = broadcaster.produce(Produce { transport_id, kind, rtp_parameters, app_data }).await?;
+    Ok(Json(json!({ "id": id })))
 }
 
 async fn consume(
     State(app): State<App>,
     Path(path): Path<OfTransport>,
     Query(Consume { producer_id }): Query<Consume>,
-) -> Answer {
-    Ok(Json(path.broadcaster(&app)?.consume(path.transport_id, producer_id).await?))
+) -> Result<Json<Value>, Failure> {
+    let consumer = path.broadcaster(&app)?.consume(path.transport_id, producer_id).await?;
+    Ok(Json(write(&CreatedConsumer {
+        id: consumer.id(),
+        producer_id,
+        kind: consumer.kind(),
+        rtp_parameters: consumer.rtp_parameters(),
+        r#type: consumer.r#type(),
+    })?))
 }
 
-async fn produce_data(State(app): State<App>, Path(path): Path<OfTransport>, Body(body): Body) -> Answer {
-    Ok(Json(path.broadcaster(&app)?.produce_data(path.transport_id, read(&body)?).await?))
+async fn produce_data(
+    State(app): State<App>,
+    Path(path): Path<OfTransport>,
+    Body(body): Body,
+) -> Result<Json<Value>, Failure> {
+    let broadcaster = path.broadcaster(&app)?;
+    let ProduceDataBody { sctp_stream_parameters, label, protocol, app_data } = read(&body)?;
+    let asked = ProduceData {
+        transport_id: path.transport_id,
+        sctp_stream_parameters: sctp_stream_parameters.into(),
+        label,
+        protocol,
+        app_data: app_data.unwrap_or_default().into(),
+    };
+    Ok(Json(json!({ "id": broadcaster.produce_data(asked).await? })))
 }
 
-async fn consume_data(State(app): State<App>, Path(path): Path<OfTransport>, Body(body): Body) -> Answer {
+async fn consume_data(
+    State(app): State<App>,
+    Path(path): Path<OfTransport>,
+    Body(body): Body,
+) -> Result<Json<Value>, Failure> {
+    let broadcaster = path.broadcaster(&app)?;
     let ConsumeData { data_producer_id } = read(&body)?;
-    Ok(Json(path.broadcaster(&app)?.consume_data(path.transport_id, data_producer_id).await?))
+    let consumer = broadcaster.consume_data(path.transport_id, data_producer_id).await?;
+    let stream_id = consumer.sctp_stream_parameters().map(|parameters| parameters.stream_id());
+    Ok(Json(json!({ "id": consumer.id(), "streamId": stream_id })))
 }
 
-impl Named {
-    fn find(&self, app: &App) -> Result<Broadcasting, Refusal> {
-        app.rooms.broadcaster(&self.room_id, &self.broadcaster_id)
+fn consumable_peer(peer: &ConsumablePeer) -> Value {
+    let mut described = describe(&peer.description);
+    let producers = peer.producers.iter().map(|(id, kind)| json!({ "id": id, "kind": kind }));
+    described["producers"] = producers.collect();
+    described
+}
+
+impl OfBroadcaster {
+    fn find(&self, app: &App) -> Result<Participant, Error> {
+        app.rooms.broadcaster(&app.admission.control(&self.room_id, &self.broadcaster_id)?)
     }
 }
 
 impl OfTransport {
-    fn broadcaster(&self, app: &App) -> Result<Broadcasting, Refusal> {
-        app.rooms.broadcaster(&self.room_id, &self.broadcaster_id)
+    fn broadcaster(&self, app: &App) -> Result<Participant, Error> {
+        app.rooms.broadcaster(&app.admission.control(&self.room_id, &self.broadcaster_id)?)
     }
 }
 
@@ -163,32 +386,27 @@ impl FromRequest<App> for Body {
 }
 
 /// Reads a body whatever type it claims to be; no body is an empty object.
-fn read<T: DeserializeOwned>(body: &[u8]) -> Result<T, Refusal> {
+fn read<T: DeserializeOwned>(body: &[u8]) -> Result<T, Error> {
     if body.is_empty() {
         return json::read(Value::Null);
     }
-    let value = serde_json::from_slice(body);
-    json::read(value.map_err(|error| Refusal::bad_request(format_args!("wrong body: {error}")))?)
+    json::read(serde_json::from_slice(body).map_err(|why| Error::WrongData { part: "body", why })?)
 }
 
 /// Why a call failed, in plain text.
-struct Failure(StatusCode, String);
+pub(crate) struct Failure(Error);
 
-impl From<Refusal> for Failure {
-    fn from(Refusal { code, reason }: Refusal) -> Self {
-        let status = u16::try_from(code).ok().and_then(|code| StatusCode::from_u16(code).ok());
-        Self(status.unwrap_or(StatusCode::INTERNAL_SERVER_ERROR), format!("{reason}\n"))
-    }
-}
-
-impl From<(StatusCode, String)> for Failure {
-    fn from((status, reason): (StatusCode, String)) -> Self {
-        Self(status, reason)
+impl From<Error> for Failure {
+    fn from(error: Error) -> Self {
+        Self(error)
     }
 }
 
 impl IntoResponse for Failure {
     fn into_response(self) -> Response {
-        (self.0, self.1).into_response()
+        let status = StatusCode::from_u16(status(&self.0)).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
+        // As long as protoo clients are told.
+        let reason = Refusal::from(&self.0).reason;
+        (status, format!("{reason}\n")).into_response()
     }
 }

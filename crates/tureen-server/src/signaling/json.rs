@@ -13,24 +13,25 @@ use tureen::{
     prelude::*,
     producer::ProducerStat,
     rtp_parameters::MimeType,
+    sctp_parameters::SctpParameters,
     types::data_structures::{DtlsFingerprint, DtlsRole, TransportTuple},
-    webrtc_transport::WebRtcTransportStat,
+    webrtc_transport::{WebRtcTransport, WebRtcTransportStat},
 };
 
-use super::protoo::Refusal;
+use crate::{error::Error, room::Description};
 
 /// Reads the data of a request. No data is an empty object, and a null is as good as nothing.
-pub(crate) fn read<T: DeserializeOwned>(mut data: Value) -> Result<T, Refusal> {
+pub(crate) fn read<T: DeserializeOwned>(mut data: Value) -> Result<T, Error> {
     if data.is_null() {
         data = json!({});
     }
     leave_out_nulls(&mut data);
-    serde_json::from_value(data).map_err(|error| Refusal::bad_request(format_args!("wrong data: {error}")))
+    serde_json::from_value(data).map_err(|why| Error::WrongData { part: "data", why })
 }
 
 /// Writes the data of a response.
-pub(crate) fn write(data: &impl Serialize) -> Result<Value, Refusal> {
-    serde_json::to_value(data).map_err(Refusal::failed)
+pub(crate) fn write(data: &impl Serialize) -> Result<Value, Error> {
+    serde_json::to_value(data).map_err(Error::Json)
 }
 
 /// Removes members without a value, but for those of the application's own data.
@@ -154,18 +155,69 @@ pub(crate) fn rtp_parameters<S: Serializer>(
     value.serialize(serializer)
 }
 
+#[derive(Serialize)]
+#[serde(rename_all = "camelCase")]
+pub(crate) struct CreatedTransport<'a> {
+    pub(crate) id: TransportId,
+    pub(crate) ice_parameters: &'a IceParameters,
+    pub(crate) ice_candidates: Vec<Candidate<'a>>,
+    pub(crate) dtls_parameters: DtlsParameters,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) sctp_parameters: Option<SctpParameters>,
+}
+
+impl<'a> CreatedTransport<'a> {
+    pub(crate) fn describe(transport: &'a WebRtcTransport) -> Self {
+        Self {
+            id: transport.id(),
+            ice_parameters: transport.ice_parameters(),
+            ice_candidates: Candidate::all(transport.ice_candidates()),
+            dtls_parameters: transport.dtls_parameters(),
+            sctp_parameters: transport.sctp_parameters(),
+        }
+    }
+}
+
+/// An SCTP stream as clients describe it.
+#[derive(Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub(crate) struct StreamParameters {
+    stream_id: u16,
+    /// Without it a stream is ordered, unless it is not reliable.
+    #[serde(default)]
+    ordered: Option<bool>,
+    #[serde(default)]
+    max_packet_life_time: Option<u16>,
+    #[serde(default)]
+    max_retransmits: Option<u16>,
+}
+
+impl From<StreamParameters> for SctpStreamParameters {
+    fn from(asked: StreamParameters) -> Self {
+        let StreamParameters { stream_id, ordered, max_packet_life_time, max_retransmits } = asked;
+        let reliable = max_packet_life_time.is_none() && max_retransmits.is_none();
+        Self { stream_id, ordered: ordered.unwrap_or(reliable), max_packet_life_time, max_retransmits }
+    }
+}
+
+/// A participant as others are told of it.
+pub(crate) fn describe(description: &Description) -> Value {
+    let Description { id, display_name, device } = description;
+    json!({ "id": id, "displayName": display_name, "device": device })
+}
+
 /// Statistics of a client's WebRtcTransport.
-pub(crate) fn transport_stats(stats: &[WebRtcTransportStat]) -> Result<Value, Refusal> {
+pub(crate) fn transport_stats(stats: &[WebRtcTransportStat]) -> Result<Value, Error> {
     described(stats, |_| "webrtc-transport")
 }
 
 /// Statistics of the streams of a producer.
-pub(crate) fn producer_stats(stats: &[ProducerStat]) -> Result<Value, Refusal> {
+pub(crate) fn producer_stats(stats: &[ProducerStat]) -> Result<Value, Error> {
     described(stats, |_| "inbound-rtp")
 }
 
 /// Statistics of a consumer's stream and of the producer's that it reads.
-pub(crate) fn consumer_stats(stats: &[ConsumerRtpStreamStat]) -> Result<Value, Refusal> {
+pub(crate) fn consumer_stats(stats: &[ConsumerRtpStreamStat]) -> Result<Value, Error> {
     described(stats, |stat| match stat {
         ConsumerRtpStreamStat::Inbound(_) => "inbound-rtp",
         ConsumerRtpStreamStat::Outbound(_) => "outbound-rtp",
@@ -173,17 +225,17 @@ pub(crate) fn consumer_stats(stats: &[ConsumerRtpStreamStat]) -> Result<Value, R
 }
 
 /// Statistics of a data producer.
-pub(crate) fn data_producer_stats(stats: &[DataProducerStat]) -> Result<Value, Refusal> {
+pub(crate) fn data_producer_stats(stats: &[DataProducerStat]) -> Result<Value, Error> {
     described(stats, |_| "data-producer")
 }
 
 /// Statistics of a data consumer.
-pub(crate) fn data_consumer_stats(stats: &[DataConsumerStat]) -> Result<Value, Refusal> {
+pub(crate) fn data_consumer_stats(stats: &[DataConsumerStat]) -> Result<Value, Error> {
     described(stats, |_| "data-consumer")
 }
 
 /// Statistics with their `type`.
-fn described<T: Serialize>(stats: &[T], kind: impl Fn(&T) -> &'static str) -> Result<Value, Refusal> {
+fn described<T: Serialize>(stats: &[T], kind: impl Fn(&T) -> &'static str) -> Result<Value, Error> {
     let one = |stat: &T| {
         let mut value = write(stat)?;
         leave_out_nulls(&mut value);

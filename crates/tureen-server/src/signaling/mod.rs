@@ -1,5 +1,6 @@
 //! How clients speak with rooms: protoo over WebSockets, and HTTP for broadcasters. Rooms know nothing of either.
 
 pub(crate) mod broadcaster_http;
+pub(crate) mod codes;
 pub(crate) mod json;
 pub(crate) mod protoo;

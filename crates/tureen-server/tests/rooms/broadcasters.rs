@@ -284,3 +284,87 @@ async fn a_broadcaster_lasts_as_long_as_something_is_heard_of_it() {
     let peers = Client::connect(&server, "r", "b").await.request("join", join_data("b")).await.unwrap();
     assert_eq!(peers["peers"].as_array().unwrap().len(), 1, "{peers}");
 }
+
+/// What a peer and a broadcaster are told of the same mistakes, in the same order: code and reason.
+#[tokio::test]
+async fn a_peer_and_a_broadcaster_are_refused_alike() {
+    let mut config = config();
+    config.limits.max_transports_per_peer = 1;
+    config.limits.max_producers_per_peer = 1;
+    config.limits.max_data_producers_per_peer = 1;
+    let server = Server::start(config).await.unwrap();
+
+    let (transport, mut of_peer) = (json!({ "sctpCapabilities": {} }), Vec::new());
+    let mut peer = Client::connect(&server, "r", "a").await;
+    let id = peer.request("createWebRtcTransport", transport.clone()).await.unwrap()["id"].clone();
+    peer.request("join", join_data("a")).await.unwrap();
+    of_peer.push(peer.request("createWebRtcTransport", transport.clone()).await);
+    for (method, body) in productions() {
+        let mut body = body;
+        body["transportId"] = id.clone();
+        of_peer.push(peer.request(method, body).await);
+    }
+
+    ok(&add(&server, "cam").await);
+    let transports = format!("{BROADCASTERS}/cam/transports");
+    let mut webrtc = transport;
+    webrtc["type"] = "webrtc".into();
+    let webrtc = webrtc.to_string();
+    let id = ok(&post(&server, &transports, &webrtc).await)["id"].as_str().unwrap().to_owned();
+    let mut of_broadcaster = vec![told(&post(&server, &transports, &webrtc).await)];
+    for (method, body) in productions() {
+        let path = if method == "produce" { "producers" } else { "produce/data" };
+        let path = format!("{transports}/{id}/{path}");
+        of_broadcaster.push(told(&post(&server, &path, &body.to_string()).await));
+    }
+
+    let refused = |all: &[Result<Value, (i64, String)>]| -> Vec<_> {
+        all.iter().map(|one| one.as_ref().err().cloned()).collect()
+    };
+    let expected = |code, reason: &str| Some((code, reason.to_owned()));
+    let refusals = refused(&of_peer);
+    assert_eq!(refusals, refused(&of_broadcaster));
+    assert_eq!(refusals[0], expected(403, "a participant has at most 1 transports"));
+    assert_eq!(refusals[1].as_ref().unwrap().0, 400, "no codecs");
+    assert_eq!(refusals[2], None);
+    assert_eq!(refusals[3], expected(403, "a participant has at most 1 producers"));
+    assert_eq!(refusals[4], expected(400, "label has 257 bytes, more than 256"));
+    assert!(refusals[5].as_ref().unwrap().1.starts_with("appData has "), "{refusals:?}");
+    assert_eq!(refusals[6], None);
+    assert_eq!(refusals[7], expected(403, "a participant has at most 1 data producers"));
+}
+
+/// Producers and data producers: method of a peer and body.
+fn productions() -> Vec<(&'static str, Value)> {
+    let audio = |ssrc: u32, codecs: Value| {
+        json!({
+            "kind": "audio",
+            "rtpParameters": { "mid": ssrc.to_string(), "codecs": codecs, "encodings": [{ "ssrc": ssrc }] },
+        })
+    };
+    let opus = json!([{ "mimeType": "audio/opus", "payloadType": 101, "clockRate": 48000, "channels": 2 }]);
+    let data = |stream: u16, label: &str, app_data: &str| {
+        json!({
+            "sctpStreamParameters": { "streamId": stream },
+            "label": label,
+            "appData": { "x": app_data },
+        })
+    };
+    vec![
+        ("produce", audio(1, json!([]))),
+        ("produce", audio(1, opus.clone())),
+        ("produce", audio(2, opus)),
+        ("produceData", data(0, &"x".repeat(257), "")),
+        ("produceData", data(0, "x", &"x".repeat(16_384))),
+        ("produceData", data(0, "x", "")),
+        ("produceData", data(1, "x", "")),
+    ]
+}
+
+/// A response as a peer would get it.
+fn told(response: &Response) -> Result<Value, (i64, String)> {
+    match response.status {
+        200 => Ok(serde_json::from_str(&response.body).unwrap()),
+        status => Err((status.into(), response.body.trim_end().to_owned())),
+    }
+}

@@ -15,7 +15,7 @@ use tracing::debug;
 use super::{
     link::{Close, Link, Queue},
     message::{Message, Refusal, Request},
-    ordering::{Lanes, Place},
+    ordering::{RequestOrder, Turn},
 };
 use crate::{
     bucket::Bucket,
@@ -47,7 +47,7 @@ pub(crate) struct DriveOptions {
 /// Runs the connection of `link` until either side ends it, and says why it ended.
 ///
 /// `queue` is what [`Link::new`] gave with the link. Requests are handled side by side but for those about one
-/// object (see [`Lanes`]); each is started in the order of arrival. The connection is open still when this returns:
+/// object (see [`RequestOrder`]); each is started in the order of arrival. The connection is open still when this returns:
 /// [`Ended::say_goodbye`] closes it.
 pub(crate) async fn drive<F>(
     socket: WebSocket,
@@ -103,14 +103,14 @@ async fn read<F>(
 where
     F: Future<Output = Result<Value, Refusal>> + Send + 'static,
 {
-    let mut lanes = Lanes::default();
+    let mut order = RequestOrder::default();
     let mut in_flight = FuturesUnordered::new();
     let mut pace = Pace::new(options);
     let mut bad_messages = 0;
     loop {
         tokio::select! {
-            Some((id, place, result)) = in_flight.next() => {
-                lanes.leave(place);
+            Some((id, turn, result)) = in_flight.next() => {
+                order.leave(turn);
                 link.respond(id, &result);
             }
             () = pace.wait(), if pace.is_paused() => {}
@@ -140,15 +140,15 @@ where
                 match message {
                     Ok(Message::Request(request)) => {
                         let id = request.id;
-                        let place = lanes.enter(&request);
-                        let mut answer = in_its_turn(place, handle(request));
+                        let turn = order.enter(&request);
+                        let mut response = in_its_turn(turn, handle(request));
                         // Started at once, so that requests start in the order of their arrival.
-                        match (&mut answer).now_or_never() {
-                            Some((place, result)) => {
-                                lanes.leave(place);
+                        match (&mut response).now_or_never() {
+                            Some((turn, result)) => {
+                                order.leave(turn);
                                 link.respond(id, &result);
                             }
-                            None => in_flight.push(answer.map(move |(place, result)| (id, place, result))),
+                            None => in_flight.push(response.map(move |(turn, result)| (id, turn, result))),
                         }
                     }
                     Ok(Message::Response(response)) => link.handle_response(response),
@@ -209,14 +209,14 @@ impl Pace {
     }
 }
 
-fn in_its_turn<F>(mut place: Place, answer: F) -> BoxFuture<'static, (Place, Result<Value, Refusal>)>
+fn in_its_turn<F>(mut turn: Turn, response: F) -> BoxFuture<'static, (Turn, Result<Value, Refusal>)>
 where
     F: Future<Output = Result<Value, Refusal>> + Send + 'static,
 {
     async move {
-        place.turn().await;
-        let result = answer.await;
-        (place, result)
+        turn.come().await;
+        let result = response.await;
+        (turn, result)
     }
     .boxed()
 }

@@ -79,30 +79,6 @@ pub(crate) enum RequestFailure {
     Closed,
 }
 
-impl Close {
-    /// Another connection took the peer's place. protoo-client does not reconnect after this code alone.
-    pub(crate) const REPLACED: Self = Self { code: 4000, reason: "another connection with this peerId" };
-    /// Another participant has the id, and is alive. The code is that of `REPLACED`, so that protoo-client does not try again.
-    pub(crate) const ID_TAKEN: Self = Self { code: 4000, reason: "this peerId is taken" };
-    /// The same, and the one whose place it was did not answer.
-    pub(crate) const SILENT: Self =
-        Self { code: 4000, reason: "no sign of life, and another connection with this peerId" };
-    /// ICE or DTLS of one of the peer's transports ended.
-    pub(crate) const TRANSPORT_LOST: Self = Self { code: 4001, reason: "media transport lost" };
-    pub(crate) const SHUTDOWN: Self = Self { code: 1001, reason: "server is shutting down" };
-    pub(crate) const PING_TIMEOUT: Self = Self { code: 1001, reason: "no sign of life" };
-    pub(crate) const LEFT: Self = Self { code: 1000, reason: "" };
-    pub(crate) const NOT_JOINED: Self = Self { code: 1008, reason: "did not join in time" };
-    pub(crate) const TOO_SLOW: Self = Self { code: 1008, reason: "too slow to take what is sent" };
-    pub(crate) const TOO_BIG: Self = Self { code: 1009, reason: "message too big" };
-    pub(crate) const WORKER_DIED: Self = Self { code: 1011, reason: "media worker died" };
-    pub(crate) const TOO_MANY_MISTAKES: Self =
-        Self { code: 1008, reason: "too many texts that are no messages" };
-    pub(crate) const NO_ROOM: Self = Self { code: 1011, reason: "room can't be made" };
-    pub(crate) const ROOM_FULL: Self = Self { code: 1013, reason: "room is full" };
-    pub(crate) const TOO_MANY_ROOMS: Self = Self { code: 1013, reason: "too many rooms" };
-}
-
 impl Link {
     /// Makes a link, and the queue of texts that its driver sends.
     pub(crate) fn new(name: String, options: LinkOptions, tally: Arc<Tally>) -> (Self, Queue) {
@@ -135,8 +111,8 @@ impl Link {
         &self.inner.tally
     }
 
-    /// Sends a notification. A closed connection ignores it; one whose queue is full is closed.
-    pub(crate) fn notify(&self, method: &str, data: &impl Serialize) {
+    /// Sends a notification to this client alone. A closed connection ignores it; one whose queue is full is closed.
+    pub(super) fn send_notification(&self, method: &str, data: &impl Serialize) {
         self.send(message::notification(method, data));
     }
 
@@ -276,14 +252,6 @@ impl Queue {
         Some(text)
     }
 
-    /// The next text, if there is one.
-    #[cfg(test)]
-    pub(crate) fn try_next(&mut self) -> Option<Utf8Bytes> {
-        let text = self.texts.try_recv().ok()?;
-        self.took(text.len());
-        Some(text)
-    }
-
     fn took(&self, bytes: usize) {
         let Inner { queued_bytes, max_queued_bytes, drained, outgoing, .. } = &*self.link.inner;
         let queued = queued_bytes.fetch_sub(bytes, Ordering::Relaxed) - bytes;
@@ -325,10 +293,10 @@ mod tests {
     async fn a_full_queue_closes_the_connection() {
         let (link, _queue) = link(2);
         for _ in 0..2 {
-            link.notify("x", &json!({}));
+            link.send_notification("x", &json!({}));
         }
         assert_eq!(*link.inner.close.borrow(), None);
-        link.notify("x", &json!({}));
+        link.send_notification("x", &json!({}));
         assert_eq!(link.closed().await, Close::TOO_SLOW);
     }
 
@@ -337,25 +305,25 @@ mod tests {
         let (link, mut queue) = link(100);
         let data = "x".repeat(300);
         for _ in 0..10 {
-            link.notify("x", &data);
-            link.notify("x", &data);
+            link.send_notification("x", &data);
+            link.send_notification("x", &data);
             queue.next().await.unwrap();
             queue.next().await.unwrap();
         }
         assert_eq!(*link.inner.close.borrow(), None);
         for _ in 0..3 {
-            link.notify("x", &data);
+            link.send_notification("x", &data);
         }
         assert_eq!(link.closed().await, Close::TOO_SLOW);
         assert_eq!(link.tally().counted(Denied::SlowReader), 1);
-        link.notify("x", &data);
+        link.send_notification("x", &data);
         assert_eq!(link.tally().counted(Denied::SlowReader), 1, "a connection is closed once");
     }
 
     #[tokio::test]
     async fn many_messages_at_once_wait_for_room_in_the_queue() {
         let (link, mut queue) = link(100);
-        link.notify("x", &"x".repeat(600));
+        link.send_notification("x", &"x".repeat(600));
         let waiting = tokio::spawn({
             let link = link.clone();
             async move { link.has_room().await }
@@ -386,9 +354,9 @@ mod tests {
     #[tokio::test]
     async fn the_first_reason_for_closing_counts() {
         let (link, _queue) = link(2);
-        link.close(Close::REPLACED);
-        link.close(Close::SHUTDOWN);
-        assert_eq!(link.closed().await, Close::REPLACED);
+        link.close(Close::TOO_BIG);
+        link.close(Close::TOO_SLOW);
+        assert_eq!(link.closed().await, Close::TOO_BIG);
     }
 
     #[tokio::test]

@@ -54,38 +54,13 @@ pub(crate) enum ParseError {
 const MAX_REASON: usize = 500;
 
 impl Refusal {
-    fn new(code: i64, reason: impl fmt::Display) -> Self {
+    pub(crate) fn new(code: i64, reason: impl fmt::Display) -> Self {
         let mut reason = reason.to_string();
         if reason.len() > MAX_REASON {
             reason.truncate((0..=MAX_REASON).rfind(|&at| reason.is_char_boundary(at)).unwrap_or(0));
             reason.push('…');
         }
         Self { code, reason }
-    }
-
-    /// The peer's data is wrong.
-    pub(crate) fn bad_request(reason: impl fmt::Display) -> Self {
-        Self::new(400, reason)
-    }
-
-    /// The peer may not do this (now).
-    pub(crate) fn forbidden(reason: impl fmt::Display) -> Self {
-        Self::new(403, reason)
-    }
-
-    /// What the peer named does not exist.
-    pub(crate) fn not_found(what: &str, id: impl fmt::Display) -> Self {
-        Self::new(404, format_args!("{what} with id \"{id}\" not found"))
-    }
-
-    /// The server has enough to do already.
-    pub(crate) fn busy(reason: impl fmt::Display) -> Self {
-        Self::new(503, reason)
-    }
-
-    /// Anything else.
-    pub(crate) fn failed(reason: impl fmt::Display) -> Self {
-        Self::new(500, reason)
     }
 }
 
@@ -239,9 +214,8 @@ mod tests {
 
     #[test]
     fn reasons_do_not_repeat_all_that_a_client_sends() {
-        let refusal = Refusal::bad_request("é".repeat(1000));
+        let refusal = Refusal::new(400, "é".repeat(1000));
         assert_eq!(refusal.reason, format!("{}…", "é".repeat(250)));
-        assert_eq!(Refusal::not_found("peer", "x").reason, "peer with id \"x\" not found");
     }
 
     #[test]
@@ -279,7 +253,7 @@ mod tests {
         );
         assert_eq!(response(9, &Ok(json!({}))).unwrap(), r#"{"response":true,"id":9,"ok":true,"data":{}}"#);
         assert_eq!(
-            response(9, &Err(Refusal::failed("unknown method \"x\""))).unwrap(),
+            response(9, &Err(Refusal::new(500, "unknown method \"x\""))).unwrap(),
             r#"{"response":true,"id":9,"ok":false,"errorCode":500,"errorReason":"unknown method \"x\""}"#
         );
     }

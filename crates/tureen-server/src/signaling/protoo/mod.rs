@@ -1,15 +1,12 @@
 //! protoo: requests, responses and notifications as JSON texts over a WebSocket, in both directions.
 
 mod connection;
+mod entrance;
+mod events;
 mod link;
 mod message;
 mod ordering;
-pub(crate) mod schema;
+mod requests;
+mod schema;
 
-#[cfg(test)]
-pub(crate) use self::link::Queue;
-pub(crate) use self::{
-    connection::{DriveOptions, drive},
-    link::{Close, Link, LinkOptions},
-    message::{Refusal, Request, notification},
-};
+pub(crate) use self::{entrance::open, link::Close, message::Refusal};

@@ -1,59 +1,60 @@
-//! Which requests of a peer wait for which: those about one object run one after another, others side by side.
+//! Order of a peer's requests: those about one object run one after another, others side by side.
 
 use std::collections::HashMap;
 
 use serde_json::Value;
 use tokio::sync::oneshot;
 
-use super::Request;
+use super::message::Request;
 
 /// The order of a peer's requests.
 ///
-/// Requests that name the same transport or consumer form a lane and run in the order of their arrival; so do all that
+/// Requests that name the same transport or consumer form a sequence and run in the order of their arrival; so do all that
 /// name none. Those about a producer wait for nothing: the media worker serves them in the order in which they begin, which
 /// is that of their arrival, so that a producer is closed before another one is made with its MID. Statistics hold
 /// nothing up. Bounded by the number of requests in flight.
 #[derive(Default)]
-pub(super) struct Lanes {
-    tails: HashMap<String, Tail>,
+pub(super) struct RequestOrder {
+    /// The last request of each sequence.
+    last: HashMap<String, Last>,
     entries: u64,
 }
 
-struct Tail {
+struct Last {
     entry: u64,
     done: oneshot::Receiver<()>,
 }
 
-/// A request's place in its lane. Dropping it lets the next one go.
-pub(super) struct Place {
-    lane: String,
+/// A request's place in its sequence. Dropping it lets the next one go.
+pub(super) struct Turn {
+    sequence: String,
     entry: u64,
     before: Option<oneshot::Receiver<()>>,
     _done: oneshot::Sender<()>,
 }
 
-impl Lanes {
-    /// Puts `request` at the end of its lane.
-    pub(super) fn enter(&mut self, request: &Request) -> Place {
-        let lane = lane(request);
+impl RequestOrder {
+    /// Puts `request` at the end of its sequence.
+    pub(super) fn enter(&mut self, request: &Request) -> Turn {
+        let sequence = sequence(request);
         let entry = self.entries;
         self.entries += 1;
-        let (done, tail) = oneshot::channel();
-        let before = self.tails.insert(lane.clone(), Tail { entry, done: tail }).map(|tail| tail.done);
-        Place { lane, entry, before, _done: done }
+        let (done, ended) = oneshot::channel();
+        let before = self.last.insert(sequence.clone(), Last { entry, done: ended }).map(|last| last.done);
+        Turn { sequence, entry, before, _done: done }
     }
 
-    /// Ends a request's stay.
-    pub(super) fn leave(&mut self, place: Place) {
-        if self.tails.get(&place.lane).is_some_and(|tail| tail.entry == place.entry) {
-            self.tails.remove(&place.lane);
+    /// Takes out a request that ended.
+    pub(super) fn leave(&mut self, turn: Turn) {
+        if self.last.get(&turn.sequence).is_some_and(|last| last.entry == turn.entry) {
+            self.last.remove(&turn.sequence);
         }
     }
 }
 
-impl Place {
+impl Turn {
     /// Waits for the requests before it.
-    pub(super) async fn turn(&mut self) {
+    pub(super) async fn come(&mut self) {
         if let Some(before) = self.before.take() {
             // An error means that the one before is gone, which is what this waits for.
             let _ = before.await;
@@ -61,7 +62,7 @@ impl Place {
     }
 }
 
-fn lane(request: &Request) -> String {
+fn sequence(request: &Request) -> String {
     let is_alone = request.data.get("producerId").is_some() || request.method.ends_with("Stats");
     if is_alone {
         return format!("#{}", request.id);
@@ -86,42 +87,42 @@ mod tests {
 
     #[test]
     fn requests_about_one_object_wait_for_each_other() {
-        let mut lanes = Lanes::default();
-        let mut first = lanes.enter(&request(json!({"consumerId": "a"})));
-        let mut second = lanes.enter(&request(json!({"consumerId": "a"})));
-        let mut other = lanes.enter(&request(json!({"consumerId": "b"})));
+        let mut order = RequestOrder::default();
+        let mut first = order.enter(&request(json!({"consumerId": "a"})));
+        let mut second = order.enter(&request(json!({"consumerId": "a"})));
+        let mut other = order.enter(&request(json!({"consumerId": "b"})));
 
-        assert!(first.turn().now_or_never().is_some());
-        assert!(other.turn().now_or_never().is_some());
-        let mut waiting = Box::pin(second.turn());
+        assert!(first.come().now_or_never().is_some());
+        assert!(other.come().now_or_never().is_some());
+        let mut waiting = Box::pin(second.come());
         assert!((&mut waiting).now_or_never().is_none());
-        lanes.leave(first);
+        order.leave(first);
         assert!(waiting.now_or_never().is_some());
     }
 
     #[test]
     fn requests_about_a_producer_wait_for_nothing_and_statistics_hold_nothing_up() {
-        let mut lanes = Lanes::default();
+        let mut order = RequestOrder::default();
         let named =
             |id, method: &str, key: &str| Request { id, method: method.into(), data: json!({ key: "a" }) };
-        let _stats = lanes.enter(&named(1, "getProducerStats", "producerId"));
-        let mut pause = lanes.enter(&named(2, "pauseProducer", "producerId"));
-        let mut close = lanes.enter(&named(3, "closeProducer", "producerId"));
-        let _stats = lanes.enter(&named(4, "getTransportStats", "transportId"));
-        let mut produce = lanes.enter(&named(5, "produce", "transportId"));
+        let _stats = order.enter(&named(1, "getProducerStats", "producerId"));
+        let mut pause = order.enter(&named(2, "pauseProducer", "producerId"));
+        let mut close = order.enter(&named(3, "closeProducer", "producerId"));
+        let _stats = order.enter(&named(4, "getTransportStats", "transportId"));
+        let mut produce = order.enter(&named(5, "produce", "transportId"));
         for place in [&mut pause, &mut close, &mut produce] {
-            assert!(place.turn().now_or_never().is_some());
+            assert!(place.come().now_or_never().is_some());
         }
     }
 
     #[test]
     fn nothing_is_kept_of_requests_that_ended() {
-        let mut lanes = Lanes::default();
-        let first = lanes.enter(&request(json!({"transportId": "t"})));
-        let second = lanes.enter(&request(json!({"transportId": "t"})));
-        lanes.leave(first);
-        assert_eq!(lanes.tails.len(), 1);
-        lanes.leave(second);
-        assert!(lanes.tails.is_empty());
+        let mut order = RequestOrder::default();
+        let first = order.enter(&request(json!({"transportId": "t"})));
+        let second = order.enter(&request(json!({"transportId": "t"})));
+        order.leave(first);
+        assert_eq!(order.last.len(), 1);
+        order.leave(second);
+        assert!(order.last.is_empty());
     }
 }

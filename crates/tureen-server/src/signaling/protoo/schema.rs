@@ -1,25 +1,21 @@
-//! The data of requests and notifications, as JSON has it.
+//! The data of protoo requests and notifications.
 
-use serde::{Deserialize, Serialize};
-use serde_json::{Map, Value, json};
+use serde::{Deserialize, Serialize, Serializer};
+use serde_json::{Map, Value};
 use tureen::{
     consumer::{ConsumerScore, ConsumerType},
-    plain_transport::PlainTransport,
     prelude::*,
     producer::ProducerScore,
-    sctp_parameters::SctpParameters,
-    srtp_parameters::SrtpParameters,
     types::data_structures::BweTraceInfo,
-    webrtc_transport::WebRtcTransport,
 };
 
-use crate::signaling::json::{
-    Candidate, Tuple, capabilities, read, remote_dtls, required_capabilities, rtp_parameters,
+use crate::{
+    opaque::Opaque,
+    room::{self, Acceptance, Profile, Speaker, WebRtcRequest},
+    signaling::json::{
+        StreamParameters, capabilities, read, remote_dtls, required_capabilities, rtp_parameters,
+    },
 };
-
-fn yes() -> bool {
-    true
-}
 
 #[derive(Deserialize)]
 #[serde(rename_all = "camelCase")]
@@ -28,32 +24,9 @@ pub(crate) struct CreateTransport {
     pub(crate) force_tcp: bool,
     #[serde(default)]
     pub(crate) consuming: bool,
-    /// Its being there asks for SCTP; what is in it does not matter.
+    /// Asks for SCTP, whatever is in it.
     #[serde(default)]
     pub(crate) sctp_capabilities: Option<Value>,
-}
-
-#[derive(Serialize)]
-#[serde(rename_all = "camelCase")]
-pub(crate) struct CreatedTransport<'a> {
-    pub(crate) id: TransportId,
-    pub(crate) ice_parameters: &'a IceParameters,
-    pub(crate) ice_candidates: Vec<Candidate<'a>>,
-    pub(crate) dtls_parameters: DtlsParameters,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub(crate) sctp_parameters: Option<SctpParameters>,
-}
-
-impl<'a> CreatedTransport<'a> {
-    pub(crate) fn describe(transport: &'a WebRtcTransport) -> Self {
-        Self {
-            id: transport.id(),
-            ice_parameters: transport.ice_parameters(),
-            ice_candidates: Candidate::all(transport.ice_candidates()),
-            dtls_parameters: transport.dtls_parameters(),
-            sctp_parameters: transport.sctp_parameters(),
-        }
-    }
 }
 
 #[derive(Deserialize)]
@@ -96,7 +69,7 @@ pub(crate) struct Join {
     pub(crate) device: Map<String, Value>,
     #[serde(default, deserialize_with = "capabilities")]
     pub(crate) rtp_capabilities: Option<RtpCapabilities>,
-    /// Its being there says that the peer takes data.
+    /// Says that the peer takes data, whatever is in it.
     #[serde(default)]
     pub(crate) sctp_capabilities: Option<Value>,
 }
@@ -122,28 +95,6 @@ pub(crate) struct ProduceData {
     pub(crate) protocol: String,
     #[serde(default)]
     pub(crate) app_data: Option<Map<String, Value>>,
-}
-
-/// An SCTP stream as clients describe it.
-#[derive(Deserialize)]
-#[serde(rename_all = "camelCase")]
-pub(crate) struct StreamParameters {
-    stream_id: u16,
-    /// Without it a stream is ordered, unless it is not reliable.
-    #[serde(default)]
-    ordered: Option<bool>,
-    #[serde(default)]
-    max_packet_life_time: Option<u16>,
-    #[serde(default)]
-    max_retransmits: Option<u16>,
-}
-
-impl From<StreamParameters> for SctpStreamParameters {
-    fn from(asked: StreamParameters) -> Self {
-        let StreamParameters { stream_id, ordered, max_packet_life_time, max_retransmits } = asked;
-        let reliable = max_packet_life_time.is_none() && max_retransmits.is_none();
-        Self { stream_id, ordered: ordered.unwrap_or(reliable), max_packet_life_time, max_retransmits }
-    }
 }
 
 #[derive(Deserialize)]
@@ -179,131 +130,10 @@ pub(crate) struct DisplayName {
     pub(crate) display_name: String,
 }
 
-/// A broadcaster as it introduces itself.
-#[derive(Deserialize)]
-#[serde(rename_all = "camelCase")]
-pub(crate) struct AddBroadcaster {
-    pub(crate) id: String,
-    pub(crate) display_name: String,
-    pub(crate) device: BroadcasterDevice,
-    #[serde(default, deserialize_with = "capabilities")]
-    pub(crate) rtp_capabilities: Option<RtpCapabilities>,
-}
-
-#[derive(Deserialize)]
-pub(crate) struct BroadcasterDevice {
-    name: String,
-    #[serde(default)]
-    version: Option<String>,
-}
-
-impl BroadcasterDevice {
-    /// As other participants are told.
-    pub(crate) fn describe(&self) -> Value {
-        let version = self.version.as_deref().unwrap_or_default();
-        json!({ "flag": "broadcaster", "name": self.name, "version": version })
-    }
-}
-
-#[derive(Deserialize)]
-#[serde(rename_all = "camelCase")]
-pub(crate) struct CreateBroadcasterTransport {
-    pub(crate) r#type: BroadcasterTransportKind,
-    /// Plain transports: RTP and RTCP on one port.
-    #[serde(default)]
-    pub(crate) rtcp_mux: bool,
-    /// Plain transports: the far end's address is that of its first packet.
-    #[serde(default = "yes")]
-    pub(crate) comedia: bool,
-    #[serde(default)]
-    pub(crate) sctp_capabilities: Option<Value>,
-}
-
-#[derive(Deserialize)]
-#[serde(rename_all = "lowercase")]
-pub(crate) enum BroadcasterTransportKind {
-    Webrtc,
-    Plain,
-}
-
-#[derive(Deserialize)]
-#[serde(rename_all = "camelCase")]
-pub(crate) struct ConnectBroadcasterTransport {
-    #[serde(deserialize_with = "remote_dtls")]
-    pub(crate) dtls_parameters: DtlsParameters,
-}
-
-#[derive(Deserialize)]
-#[serde(rename_all = "camelCase")]
-pub(crate) struct ProduceByBroadcaster {
-    pub(crate) kind: MediaKind,
-    pub(crate) rtp_parameters: RtpParameters,
-}
-
-#[derive(Deserialize)]
-#[serde(rename_all = "camelCase")]
-pub(crate) struct ProduceDataByBroadcaster {
-    pub(crate) sctp_stream_parameters: StreamParameters,
-    #[serde(default)]
-    pub(crate) label: String,
-    #[serde(default)]
-    pub(crate) protocol: String,
-    pub(crate) app_data: Option<Map<String, Value>>,
-}
-
-/// Where a broadcaster sends its RTP and RTCP.
-#[derive(Serialize)]
-#[serde(rename_all = "camelCase")]
-pub(crate) struct CreatedPlainTransport {
-    id: TransportId,
-    ip: String,
-    port: u16,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    rtcp_port: Option<u16>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    sctp_parameters: Option<SctpParameters>,
-}
-
-impl CreatedPlainTransport {
-    pub(crate) fn describe(transport: &PlainTransport) -> Self {
-        let tuple = transport.tuple();
-        Self {
-            id: transport.id(),
-            ip: tuple.local_address().clone(),
-            port: tuple.local_port(),
-            rtcp_port: transport.rtcp_tuple().map(|tuple| tuple.local_port()),
-            sctp_parameters: transport.sctp_parameters(),
-        }
-    }
-}
-
-/// Both ends of a connected plain transport.
-#[derive(Serialize)]
-#[serde(rename_all = "camelCase")]
-pub(crate) struct ConnectedPlainTransport {
-    pub(crate) tuple: Tuple,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub(crate) rtcp_tuple: Option<Tuple>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub(crate) srtp_parameters: Option<SrtpParameters>,
-}
-
-/// What a broadcaster must know of its consumer.
-#[derive(Serialize)]
-#[serde(rename_all = "camelCase")]
-pub(crate) struct ConsumedByBroadcaster<'a> {
-    pub(crate) id: ConsumerId,
-    pub(crate) producer_id: ProducerId,
-    pub(crate) kind: MediaKind,
-    #[serde(serialize_with = "rtp_parameters")]
-    pub(crate) rtp_parameters: &'a RtpParameters,
-    pub(crate) r#type: ConsumerType,
-}
-
 /// `newConsumer`.
 #[derive(Serialize)]
 #[serde(rename_all = "camelCase")]
-pub(crate) struct NewConsumer<'a> {
+pub(crate) struct NewConsumerData<'a> {
     pub(crate) peer_id: &'a str,
     pub(crate) producer_id: ProducerId,
     pub(crate) id: ConsumerId,
@@ -311,21 +141,21 @@ pub(crate) struct NewConsumer<'a> {
     #[serde(serialize_with = "rtp_parameters")]
     pub(crate) rtp_parameters: &'a RtpParameters,
     pub(crate) r#type: ConsumerType,
-    pub(crate) app_data: &'a Map<String, Value>,
+    pub(crate) app_data: AppDataOfPeer<'a>,
     pub(crate) producer_paused: bool,
 }
 
-/// What a client may answer to `newConsumer`. Clients of mediasoup-demo answer nothing.
+/// The response of a client to `newConsumer` or `newDataConsumer`. Clients of mediasoup-demo send no data.
 #[derive(Default, Deserialize)]
 #[serde(rename_all = "camelCase")]
-pub(crate) struct NewConsumerAnswer {
-    /// The layers that it wants from the first picture on; else all.
+pub(crate) struct ConsumerAccepted {
+    /// Layers from the first picture on; all if there are none.
     #[serde(default)]
     pub(crate) preferred_layers: Option<ConsumerLayers>,
 }
 
-impl NewConsumerAnswer {
-    /// What can't be read is as good as nothing: the consumer is there all the same.
+impl ConsumerAccepted {
+    /// Data that can't be read counts as none, because the consumer is there all the same.
     pub(crate) fn read(data: Value) -> Self {
         read(data).unwrap_or_default()
     }
@@ -334,7 +164,7 @@ impl NewConsumerAnswer {
 /// `newDataConsumer`.
 #[derive(Serialize)]
 #[serde(rename_all = "camelCase")]
-pub(crate) struct NewDataConsumer<'a> {
+pub(crate) struct NewDataConsumerData<'a> {
     /// Null for the room's bot.
     pub(crate) peer_id: Option<&'a str>,
     pub(crate) data_producer_id: DataProducerId,
@@ -342,14 +172,22 @@ pub(crate) struct NewDataConsumer<'a> {
     pub(crate) sctp_stream_parameters: SctpStreamParameters,
     pub(crate) label: &'a str,
     pub(crate) protocol: &'a str,
-    pub(crate) app_data: &'a Map<String, Value>,
+    pub(crate) app_data: &'a Opaque,
 }
 
-/// `dataConsumerClosed`.
-#[derive(Serialize)]
-#[serde(rename_all = "camelCase")]
-pub(crate) struct AboutDataConsumer {
-    pub(crate) data_consumer_id: DataConsumerId,
+/// `appData` of a producer, with the id of its peer.
+pub(crate) struct AppDataOfPeer<'a> {
+    pub(crate) app_data: &'a Opaque,
+    pub(crate) peer_id: Option<&'a str>,
+}
+
+impl Serialize for AppDataOfPeer<'_> {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        let Some(peer_id) = self.peer_id else { return self.app_data.serialize(serializer) };
+        let mut members = self.app_data.members().clone();
+        members.insert("peerId".to_owned(), peer_id.into());
+        members.serialize(serializer)
+    }
 }
 
 /// `producerScore`.
@@ -395,6 +233,16 @@ pub(crate) enum ActiveSpeaker<'a> {
     },
 }
 
+impl<'a> From<&'a Speaker> for ActiveSpeaker<'a> {
+    fn from(speaker: &'a Speaker) -> Self {
+        match *speaker {
+            Speaker::Peer { ref peer_id, volume } => Self::Peer { peer_id, volume },
+            Speaker::Broadcaster { volume } => Self::Broadcaster { volume },
+            Speaker::Nobody => Self::Nobody { peer_id: () },
+        }
+    }
+}
+
 /// `downlinkBwe`, all in bit/s.
 #[derive(Serialize)]
 #[serde(rename_all = "camelCase")]
@@ -415,11 +263,48 @@ impl From<&BweTraceInfo> for DownlinkBwe {
     }
 }
 
-/// `consumerClosed`, `consumerPaused`, `consumerResumed`.
-#[derive(Serialize)]
-#[serde(rename_all = "camelCase")]
-pub(crate) struct AboutConsumer {
-    pub(crate) consumer_id: ConsumerId,
+impl From<CreateTransport> for WebRtcRequest {
+    fn from(asked: CreateTransport) -> Self {
+        let CreateTransport { force_tcp, consuming, sctp_capabilities } = asked;
+        Self { force_tcp, consuming, with_sctp: sctp_capabilities.is_some() }
+    }
+}
+
+impl From<Join> for Profile {
+    fn from(asked: Join) -> Self {
+        Self {
+            display_name: asked.display_name,
+            device: asked.device.into(),
+            rtp_capabilities: asked.rtp_capabilities,
+            wants_data: asked.sctp_capabilities.is_some(),
+        }
+    }
+}
+
+impl From<Produce> for room::Produce {
+    fn from(asked: Produce) -> Self {
+        let Produce { transport_id, kind, rtp_parameters, app_data } = asked;
+        Self { transport_id, kind, rtp_parameters, app_data: app_data.unwrap_or_default().into() }
+    }
+}
+
+impl From<ProduceData> for room::ProduceData {
+    fn from(asked: ProduceData) -> Self {
+        let ProduceData { transport_id, sctp_stream_parameters, label, protocol, app_data } = asked;
+        Self {
+            transport_id,
+            sctp_stream_parameters: sctp_stream_parameters.into(),
+            label,
+            protocol,
+            app_data: app_data.unwrap_or_default().into(),
+        }
+    }
+}
+
+impl From<ConsumerAccepted> for Acceptance {
+    fn from(accepted: ConsumerAccepted) -> Self {
+        Self { preferred_layers: accepted.preferred_layers }
+    }
 }
 
 #[cfg(test)]
@@ -427,7 +312,6 @@ mod tests {
     use serde_json::json;
 
     use super::*;
-    use crate::signaling::json::write;
 
     #[test]
     fn preferred_layers_may_leave_out_the_temporal_one() {
@@ -441,7 +325,7 @@ mod tests {
 
     #[test]
     fn new_consumer_may_be_answered_by_nothing() {
-        let layers = |data| NewConsumerAnswer::read(data).preferred_layers;
+        let layers = |data| ConsumerAccepted::read(data).preferred_layers;
         for nothing in
             [Value::Null, json!({}), json!({"preferredLayers": null}), json!({"preferredLayers": 1})]
         {
@@ -449,26 +333,5 @@ mod tests {
         }
         let wanted = json!({"preferredLayers": {"spatialLayer": 1}});
         assert_eq!(layers(wanted), Some(ConsumerLayers { spatial_layer: 1, temporal_layer: None }));
-    }
-
-    #[test]
-    fn silence_has_a_null_peer_and_no_volume() {
-        let speaker = ActiveSpeaker::Peer { peer_id: "a", volume: -30 };
-        assert_eq!(write(&speaker).unwrap(), json!({ "peerId": "a", "volume": -30 }));
-        assert_eq!(write(&ActiveSpeaker::Broadcaster { volume: -30 }).unwrap(), json!({ "volume": -30 }));
-        let silence = ActiveSpeaker::Nobody { peer_id: () };
-        assert_eq!(write(&silence).unwrap(), json!({ "peerId": null }));
-    }
-
-    #[test]
-    fn no_layers_are_two_nulls() {
-        let changed = ConsumerLayersChanged {
-            consumer_id: "00000000-0000-0000-0000-000000000001".parse().unwrap(),
-            spatial_layer: None,
-            temporal_layer: None,
-        };
-        let written = write(&changed).unwrap();
-        assert_eq!(written["spatialLayer"], Value::Null);
-        assert_eq!(written["temporalLayer"], Value::Null);
     }
 }

@@ -1,0 +1,56 @@
+//! JSON of applications, which rooms keep and pass on unread.
+
+use std::{io, sync::Arc};
+
+use serde::{Serialize, Serializer};
+use serde_json::{Map, Value};
+
+/// A JSON object of an application: `appData`, or the description of a device. Clones share it.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub(crate) struct Opaque(Arc<Map<String, Value>>);
+
+impl Opaque {
+    pub(crate) fn members(&self) -> &Map<String, Value> {
+        &self.0
+    }
+
+    #[cfg(test)]
+    pub(crate) fn parse(text: &str) -> Self {
+        Self(Arc::new(serde_json::from_str(text).unwrap()))
+    }
+}
+
+impl From<Map<String, Value>> for Opaque {
+    fn from(members: Map<String, Value>) -> Self {
+        Self(Arc::new(members))
+    }
+}
+
+impl Serialize for Opaque {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        self.0.serialize(serializer)
+    }
+}
+
+/// Length of `value` as JSON (bytes).
+pub(crate) fn json_len(value: &impl Serialize) -> usize {
+    struct Count(usize);
+
+    impl io::Write for Count {
+        fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+            self.0 += bytes.len();
+            Ok(bytes.len())
+        }
+
+        fn flush(&mut self) -> io::Result<()> {
+            Ok(())
+        }
+    }
+
+    let mut count = Count(0);
+    match serde_json::to_writer(&mut count, value) {
+        Ok(()) => count.0,
+        // Nobody can be sent what can't be written.
+        Err(_) => usize::MAX,
+    }
+}
