@@ -4,11 +4,10 @@ use std::collections::VecDeque;
 use std::time::{Duration, Instant};
 
 use super::repairs::Repairs;
-use crate::allocator::Candidate;
+use crate::allocator::Allocation;
 use crate::api::Traffic;
 use crate::keys::{ConsumerKey, ProducerKey};
 use crate::media::consumer::Resend;
-use crate::media::consumer::layers::OperatingPoint;
 use crate::media::consumer::sent_log::SentPacket;
 use tureen_rtc::bwe::{BweConfig, CongestionController, SentRun};
 use tureen_rtc::rate::{DEFAULT_RATE_WINDOW, RateMeter};
@@ -104,8 +103,8 @@ pub struct SendControl {
     pub probator: Probator,
     /// Bytes of probes, for statistics.
     pub probation: Probation,
-    /// Reused, so that choosing does not allocate each time.
-    pub scratch: AllocationScratch,
+    /// Memory of the last allocation, for the next one.
+    pub(crate) allocation: Allocation,
     recent: VecDeque<Recent>,
 }
 
@@ -133,19 +132,6 @@ pub struct Recent {
     pub consumer: ConsumerKey,
     /// What to send again.
     pub resend: Resend,
-}
-
-/// Candidates of an allocation, and the layers that their steps stand for.
-#[derive(Debug, Default)]
-pub struct AllocationScratch {
-    /// The candidates.
-    pub candidates: Vec<Candidate>,
-    /// Whose they are, and where the layers of their second step are.
-    pub owners: Vec<(ConsumerKey, usize)>,
-    /// What the steps above nothing stand for.
-    pub points: Vec<OperatingPoint>,
-    /// Options of one consumer.
-    pub options: Vec<OperatingPoint>,
 }
 
 /// What was sent as probes.
@@ -180,7 +166,7 @@ impl SendControl {
             probe_due: 0,
             probator: Probator::new(random),
             probation: Probation { bytes: 0, rate: RateMeter::new(DEFAULT_RATE_WINDOW) },
-            scratch: AllocationScratch::default(),
+            allocation: Allocation::default(),
             held: VecDeque::new(),
             recent: VecDeque::new(),
             repairs: Repairs::new(),

@@ -5,7 +5,7 @@ use std::time::Instant;
 use crate::api::{MediaTraceData, MediaTraceEvent, ProducerEvent};
 use crate::keys::{ProducerKey, TransportKey};
 use crate::media::producer::stream::Taken;
-use crate::media::producer::{FoundBy, Handled};
+use crate::media::producer::{FoundBy, Handled, KeyFrameNeed};
 use crate::transport::link::Link;
 use crate::transport::protection::Opener;
 use crate::transport::rtp_listener::Found;
@@ -149,7 +149,7 @@ pub(crate) fn produce_rtp(
     if begun && !producer.paused && producer.kind == MediaKind::Video {
         // What came before the first packet we saw may be the key frame that decoders need.
         if !handled.taken.is_key_frame() && !producer.consumers.is_empty() {
-            producer.key_frame_requests.force(now, header.ssrc);
+            producer.request_key_frame(now, header.ssrc, KeyFrameNeed::Begun);
         }
     }
     let feedback_due = producer.has_feedback(handled.stream);

@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 
 use rand::rngs::StdRng;
 use rand::{Rng, SeedableRng};
-use tureen_engine::allocator::{Ascent, Candidate, Prices, share};
+use tureen_engine::allocator::{Candidate, Prices, UpgradeBackoff, share};
 use tureen_rtc::receive::twcc_receiver::TwccReceiver;
 use tureen_rtc::units::{Bitrate, Ssrc};
 use tureen_rtc::wire::rtcp::{RtcpCompound, RtcpPacket, TransportCcHeader, write_transport_cc};
@@ -26,7 +26,7 @@ const FRAME_INTERVAL: Duration = Duration::from_micros(33_333);
 const KEY_FRAME_INTERVAL: u32 = 300;
 const KEY_FRAME_SIZE: f64 = 4.0;
 /// What the lower two of three temporal layers take of an encoding.
-const THINNED: f64 = 0.6;
+const REDUCED: f64 = 0.6;
 /// How often layers are chosen.
 const ALLOCATION_INTERVAL: Duration = Duration::from_millis(100);
 /// Frames that wait longer for the pacer are not made.
@@ -97,8 +97,8 @@ pub(super) struct FlowStats {
 #[derive(Debug, Default)]
 struct ConsumerState {
     step: Option<usize>,
-    thinned: bool,
-    ascent: Ascent,
+    reduced: bool,
+    backoff: UpgradeBackoff,
 }
 
 impl Flow {
@@ -179,10 +179,10 @@ impl Flow {
                 let prices = std::iter::once(&0).chain(&source.encodings).map(|&kbps| Bitrate::kbps(kbps));
                 Candidate {
                     weight: source.weight,
-                    thinned_prices: prices.clone().map(|price| price * THINNED).collect(),
+                    reduced_prices: prices.clone().map(|price| price * REDUCED).collect(),
                     prices: prices.collect(),
                     current: state.step,
-                    may_climb: state.ascent.may_climb(now),
+                    may_climb: state.backoff.may_upgrade(now),
                     ..Candidate::default()
                 }
             })
@@ -192,9 +192,9 @@ impl Flow {
         share(self.controller.budget(now), &mut candidates, self.rounds);
         for (state, candidate) in self.consumers.iter_mut().zip(&candidates) {
             let step = candidate.step;
-            state.thinned = candidate.thinned;
+            state.reduced = candidate.reduced;
             if let Some(before) = state.step.replace(step).filter(|&before| before != step) {
-                state.ascent.on_change(now, before, step);
+                state.backoff.on_change(now, before, step);
                 self.stats.switches += 1;
                 self.rounds += 1;
             }
@@ -220,7 +220,7 @@ impl Flow {
                 let rates = sources.iter().zip(&self.consumers).map(|(source, state)| {
                     let step = state.step.unwrap_or(0);
                     let kbps = step.checked_sub(1).map_or(0, |encoding| source.encodings[encoding]);
-                    kbps as f64 * if state.thinned { THINNED } else { 1.0 }
+                    kbps as f64 * if state.reduced { REDUCED } else { 1.0 }
                 });
                 for kbps in rates.collect::<Vec<_>>() {
                     self.packetize(kbps * 1000.0 * per_frame);

@@ -25,7 +25,7 @@ pub use outlet::{Resend, Written};
 use sent_log::{DescriptorRewrite, SentPacket};
 use smallvec::SmallVec;
 
-use crate::allocator::Ascent;
+use crate::allocator::UpgradeBackoff;
 use crate::api::{
     Consume, ConsumerDump, ConsumerId, ConsumerLayers, ConsumerScore, MediaTrace, RequestError,
     RtpStreamDump, RtpStreamStats, StreamDirection, StreamType,
@@ -53,7 +53,7 @@ pub struct Consumer {
     /// Weight when bandwidth is short.
     pub priority: u8,
     /// Whether bandwidth lets it go up to better layers.
-    pub ascent: Ascent,
+    pub upgrade_backoff: UpgradeBackoff,
     /// Key frames that its remote side or the application asks for.
     pub asked_key_frames: KeyFrameAllowance,
     /// Key frames to go over to other layers with.
@@ -177,7 +177,7 @@ impl Consumer {
             paused: request.paused,
             producer_paused,
             priority: 1,
-            ascent: Ascent::default(),
+            upgrade_backoff: UpgradeBackoff::default(),
             asked_key_frames: KeyFrameAllowance::default(),
             switch_key_frames: KeyFrameAllowance::default(),
             trace: MediaTrace::default(),

@@ -32,6 +32,15 @@ use tureen_types::data_structures::RtpPacketTraceInfo;
 use tureen_types::ortc::{RtpMapping, RtpMappingEncoding};
 use tureen_types::rtp_parameters::{MediaKind, RtpEncodingParameters, RtpParameters};
 
+/// Why a key frame is requested.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum KeyFrameNeed {
+    /// A decoder needs one: of a Consumer, or after losses that no retransmission repaired.
+    Decoder,
+    /// The stream has begun in the middle of a group of pictures.
+    Begun,
+}
+
 /// One Producer.
 #[derive(Debug)]
 pub struct Producer {
@@ -343,9 +352,13 @@ impl Producer {
         scores
     }
 
-    /// Asks the remote side for a key frame of one stream, as often as the delay allows.
-    pub fn request_key_frame(&mut self, now: Instant, ssrc: Ssrc) {
-        self.key_frame_requests.request(now, ssrc);
+    /// Asks the remote side for a key frame of one stream. Every request of the engine goes through here;
+    /// `keyFrameRequestDelay` delays all but those for a stream that has begun.
+    pub(crate) fn request_key_frame(&mut self, now: Instant, ssrc: Ssrc, need: KeyFrameNeed) {
+        match need {
+            KeyFrameNeed::Decoder => self.key_frame_requests.request(now, ssrc),
+            KeyFrameNeed::Begun => self.key_frame_requests.force(now, ssrc),
+        }
     }
 
     /// Notes what has not come for a while. True when a stream or a layer has ended.

@@ -2,14 +2,13 @@
 
 use std::time::{Duration, Instant};
 
-use crate::allocator::{Candidate, share};
+use crate::allocator::Allocation;
 use crate::api::{BweInfo, BweSource, RequestError, TransportEvent, TransportId};
 use crate::keys::{ConsumerKey, ProducerKey, TransportKey};
 use crate::media::consumer::Consumer;
-use crate::media::consumer::layers::Layers;
 use crate::media::producer::Producer;
 use crate::transport::Transport;
-use crate::transport::send_control::{AllocationScratch, Feedback, Recent, SendControl, Wake};
+use crate::transport::send_control::{Feedback, Recent, SendControl, Wake};
 use crate::worker::arena::Media;
 use crate::worker::forward::{backlog, layers};
 use crate::worker::out::Out;
@@ -28,9 +27,6 @@ const CHOICE_INTERVAL: Duration = Duration::from_millis(200);
 
 /// A target that falls below this part of what layers were chosen for is acted on at once.
 const URGENT: f64 = 0.95;
-
-/// What a stream takes on the link, by its own bitrate: headers below RTP, and SRTP's tag.
-const OVERHEAD: f64 = 1.04;
 
 /// Timers are no finer.
 const MIN_WAIT: Duration = Duration::from_millis(1);
@@ -244,54 +240,43 @@ fn on_target_changed(media: &mut Media, out: &mut Out, now: Instant, key: Transp
 pub(crate) fn allocate_layers(media: &mut Media, out: &mut Out, now: Instant, key: TransportKey) {
     let Some(transport) = media.transports.live_mut(key) else { return };
     let Some(control) = &mut transport.send_control else { return };
-    let mut scratch = std::mem::take(&mut control.scratch);
-    scratch.clear();
+    let mut allocation = std::mem::take(&mut control.allocation);
+    allocation.clear();
     let mut desired = Bitrate::ZERO;
     for &consumer_key in &transport.consumers {
-        let Some(consumer) = media.consumers.live_mut(consumer_key).filter(|c| c.is_active()) else {
+        let Some(consumer) = media.consumers.live(consumer_key).filter(|c| c.is_active()) else {
             continue;
         };
         let Some(producer) = media.producers.live_mut(consumer.producer) else { continue };
-        desired = desired + scratch.add(now, consumer_key, consumer, producer);
+        desired = desired + add_candidate(&mut allocation, now, consumer_key, consumer, producer);
     }
     let budget = control.controller.budget(now);
-    share(budget, &mut scratch.candidates, control.rounds);
+    allocation.share(budget, control.rounds);
 
-    let prices = scratch.candidates.iter().filter_map(|candidate| candidate.prices.get(candidate.step));
-    let given = prices.fold(Bitrate::ZERO, |sum, &price| sum + price);
-    (control.desired, control.given) = (desired, given);
-    let was_adaptive = std::mem::replace(&mut control.adaptive, scratch.has_layers());
+    (control.desired, control.given) = (desired, allocation.given());
+    let was_adaptive = std::mem::replace(&mut control.adaptive, allocation.has_layers());
     let becomes_adaptive = control.adaptive && !was_adaptive;
     if control.adaptive {
+        // Probes aim at what is desired, so that it is told first.
         control.controller.set_desired(now, desired);
         control.controller.start_probing(now);
     }
     (control.chosen_at, control.chosen_for) = (Some(now), budget.target);
     let mut changed = false;
-    for (candidate, &(consumer_key, first)) in scratch.candidates.iter().zip(&scratch.owners) {
+    for (index, consumer_key) in allocation.consumers() {
         let Some(consumer) = media.consumers.live_mut(consumer_key) else { continue };
         let Some(layers) = &mut consumer.layers else { continue };
-        let layers_of = |step: usize, thinned| {
-            step.checked_sub(1).map(|point| scratch.points[first + point].layers(thinned))
-        };
-        let target = layers_of(candidate.step, candidate.thinned);
-        if target == layers.target() {
-            continue;
+        let Some(verdict) = allocation.verdict(index, layers.target()) else { continue };
+        if verdict.after > verdict.before || verdict.in_need {
+            consumer.upgrade_backoff.on_change(now, verdict.before, verdict.after);
         }
-        // To be thinned is no step down, and who wants no more was not made to go down.
-        let before = candidate.current.map_or(layers.target(), |step| layers_of(step, false));
-        let after = layers_of(candidate.step, false);
-        let in_need = after < before && candidate.step + 1 < candidate.prices.len();
-        if after > before || in_need {
-            consumer.ascent.on_change(now, before, after);
-        }
-        layers.apply(target, in_need);
+        layers.apply(verdict.target, verdict.in_need);
         layers::after_aiming(media, out, now, consumer_key);
         changed = true;
     }
     if let Some(control) = send_control(media, key) {
         control.rounds += usize::from(changed);
-        control.scratch = scratch;
+        control.allocation = allocation;
     }
     if becomes_adaptive {
         arm_congestion(media, out, now, key);
@@ -310,57 +295,21 @@ fn send_control(media: &mut Media, key: TransportKey) -> Option<&mut Box<SendCon
     media.transports.live_mut(key)?.send_control.as_mut()
 }
 
-impl AllocationScratch {
-    fn clear(&mut self) {
-        self.candidates.clear();
-        self.owners.clear();
-        self.points.clear();
-    }
-
-    /// Whether a consumer can choose.
-    fn has_layers(&self) -> bool {
-        self.candidates.iter().any(|candidate| candidate.prices.len() > 1)
-    }
-
-    /// Adds an active consumer. Gives what it would take if there were enough.
-    fn add(
-        &mut self,
-        now: Instant,
-        key: ConsumerKey,
-        consumer: &mut Consumer,
-        producer: &mut Producer,
-    ) -> Bitrate {
-        let weight = if consumer.layers.is_some() { consumer.priority } else { 0 };
-        let mut candidate = Candidate { weight, ..Candidate::default() };
-        let first = self.points.len();
-        let Some(layers) = &consumer.layers else {
-            // What comes, not what was sent of it: a consumer that has just begun has sent nothing yet, or a few packets
-            // at once, which would count as a high rate and leave nothing for others.
-            let rates = producer.streams.iter_mut().map(|stream| stream.stats.bitrate(now));
-            let price = rates.fold(Bitrate::ZERO, |sum, rate| sum + rate) * OVERHEAD;
-            candidate.prices.push(price);
-            self.candidates.push(candidate);
-            self.owners.push((key, first));
-            return price;
-        };
-        layers.options(now, &mut producer.streams, &mut self.options);
-        candidate.prices.push(Bitrate::ZERO);
-        candidate.prices.extend(self.options.iter().map(|point| point.bitrate * OVERHEAD));
-        candidate.thinned_prices.push(Bitrate::ZERO);
-        candidate.thinned_prices.extend(self.options.iter().map(|point| point.thinned * OVERHEAD));
-        self.points.extend_from_slice(&self.options);
-        let fell_to_nothing = consumer.ascent.has_fallen().then_some(0);
-        let is_at = |target: Layers, thinned| self.options.iter().position(|p| p.layers(thinned) == target);
-        candidate.current = match layers.target() {
-            Some(target) => is_at(target, false).or_else(|| is_at(target, true)).map(|at| at + 1),
-            None => fell_to_nothing,
-        };
-        candidate.may_climb = match candidate.current {
-            Some(0) => consumer.ascent.may_start(now),
-            _ => consumer.ascent.may_climb(now),
-        };
-        self.candidates.push(candidate);
-        self.owners.push((key, first));
-        layers.desired_bitrate(now, &mut producer.streams) * OVERHEAD
-    }
+/// Adds an active consumer. Gives what it would take if there were enough.
+fn add_candidate(
+    allocation: &mut Allocation,
+    now: Instant,
+    key: ConsumerKey,
+    consumer: &Consumer,
+    producer: &mut Producer,
+) -> Bitrate {
+    let Some(layers) = &consumer.layers else {
+        let rates = producer.streams.iter_mut().map(|stream| stream.stats.bitrate(now));
+        return allocation.add_fixed(key, rates.fold(Bitrate::ZERO, |sum, rate| sum + rate));
+    };
+    let (target, backoff) = (layers.target(), &consumer.upgrade_backoff);
+    allocation.add_layered(now, key, consumer.priority, target, backoff, |points| {
+        layers.options(now, &mut producer.streams, points);
+    });
+    Allocation::price(layers.desired_bitrate(now, &mut producer.streams))
 }

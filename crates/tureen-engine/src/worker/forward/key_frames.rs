@@ -6,6 +6,7 @@ use smallvec::SmallVec;
 
 use crate::keys::ConsumerKey;
 use crate::media::consumer::Consumer;
+use crate::media::producer::KeyFrameNeed;
 use crate::transport::Transport;
 use crate::worker::arena::Media;
 use crate::worker::drops::DropReason;
@@ -72,7 +73,7 @@ pub(crate) fn cause_key_frames(
         }
     }
     for &ssrc in ssrcs {
-        producer.request_key_frame(now, ssrc);
+        producer.request_key_frame(now, ssrc, KeyFrameNeed::Decoder);
     }
     feedback::poll_producer_feedback(media, out, now, producer_key);
 }

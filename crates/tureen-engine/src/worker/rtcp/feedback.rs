@@ -4,6 +4,7 @@ use std::time::Instant;
 
 use crate::api::{MediaTraceData, MediaTraceEvent, ProducerEvent};
 use crate::keys::{ProducerKey, TransportKey};
+use crate::media::producer::KeyFrameNeed;
 use crate::worker::arena::Media;
 use crate::worker::out::Out;
 use crate::worker::rtcp::send;
@@ -28,9 +29,11 @@ pub(crate) fn poll_producer_feedback(media: &mut Media, out: &mut Out, now: Inst
         let Some(nack) = &mut stream.nack else { continue };
         seqs.clear();
         nack.poll_nacks(now, &mut seqs);
-        if nack.needs_key_frame() {
-            producer.key_frame_requests.request(now, ssrc);
+        let lost_for_good = nack.needs_key_frame();
+        if lost_for_good {
+            producer.request_key_frame(now, ssrc, KeyFrameNeed::Decoder);
         }
+        let stream = &mut producer.streams[index];
         if seqs.is_empty() || !connected {
             continue;
         }

@@ -17,29 +17,16 @@ use numbers::FrameNumbers;
 use selector::{FrameSelector, Selected};
 use timeline::{Misaligned, Timeline};
 
+use crate::allocator::OperatingPoint;
 use crate::api::ConsumerLayers;
 use crate::media::consumer::sent_log::{SentLog, SentPacket};
 use crate::media::consumer::seq_rewriter::{Mapped, SeqRewriter};
+use crate::media::layers::Layers;
 use crate::media::producer::frames::FrameInfo;
 use crate::media::producer::packet_buffer::StoredPacket;
 use crate::media::producer::stream::ProducerStream;
 use tureen_rtc::units::{Bitrate, Ssrc};
 use tureen_rtc::wire::codecs::CodecKind;
-
-/// A spatial and a temporal layer, the lowest of each is 0.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
-pub struct Layers {
-    /// Spatial layer, or simulcast encoding.
-    pub spatial: u8,
-    /// Temporal layer.
-    pub temporal: u8,
-}
-
-impl From<Layers> for ConsumerLayers {
-    fn from(layers: Layers) -> Self {
-        Self { spatial_layer: layers.spatial, temporal_layer: Some(layers.temporal) }
-    }
-}
 
 /// What a consumer's layers are chosen from.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -61,25 +48,6 @@ impl LayerCounts {
 
     fn highest(self) -> Layers {
         Layers { spatial: self.spatial - 1, temporal: self.temporal - 1 }
-    }
-}
-
-/// A point at which a consumer can run.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct OperatingPoint {
-    /// What is sent.
-    pub layers: Layers,
-    /// What that takes.
-    pub bitrate: Bitrate,
-    /// What it takes without its highest temporal layer; the same if there is but one.
-    pub thinned: Bitrate,
-}
-
-impl OperatingPoint {
-    /// Its layers, or those without the highest temporal one.
-    pub fn layers(self, thinned: bool) -> Layers {
-        let Layers { spatial, temporal } = self.layers;
-        Layers { spatial, temporal: temporal.saturating_sub(thinned.into()) }
     }
 }
 
@@ -321,18 +289,18 @@ impl Layered {
         self.best_layers(streams).map(|best| self.encoding_of(best.spatial))
     }
 
-    /// The points at which the consumer can run, from nothing up to the preferred layers (mediasoup
+    /// Appends the points at which the consumer can run, from nothing up to the preferred layers (mediasoup
     /// `GetBitrateOptions`): temporal layers of the lowest spatial layer there is, then whole spatial layers.
     pub fn options(&self, now: Instant, streams: &mut [ProducerStream], out: &mut Vec<OperatingPoint>) {
-        out.clear();
+        let first = out.len();
         for spatial in 0..self.counts.spatial {
             if !self.is_usable(streams, spatial) {
                 continue;
             }
-            if spatial > self.preferred.spatial && !out.is_empty() {
+            if spatial > self.preferred.spatial && out.len() > first {
                 break;
             }
-            let lowest = out.is_empty();
+            let lowest = out.len() == first;
             let encoding = self.encoding_of(spatial);
             let Some(stream) = streams.iter_mut().find(|s| s.encoding_idx == usize::from(encoding)) else {
                 continue;
@@ -340,7 +308,7 @@ impl Layered {
             let inner = if self.simulcast { stream.spatial_layers().max(1) - 1 } else { spatial };
             let highest = self.preferred.temporal.min(stream.temporal_layers().max(1) - 1);
             let before = out.len();
-            let mut thinned = None;
+            let mut reduced = None;
             for temporal in 0..=highest {
                 let measured = stream.layers.bitrate(now, inner, temporal);
                 let mut bitrate = measured.unwrap_or_else(|| stream.bitrate(now));
@@ -354,10 +322,10 @@ impl Layered {
                 if !lowest {
                     out.truncate(before);
                 }
-                let below = thinned.replace(bitrate).unwrap_or(bitrate);
-                out.push(OperatingPoint { layers: Layers { spatial, temporal }, bitrate, thinned: below });
+                let below = reduced.replace(bitrate).unwrap_or(bitrate);
+                out.push(OperatingPoint { layers: Layers { spatial, temporal }, bitrate, reduced: below });
             }
-            if spatial >= self.preferred.spatial && !out.is_empty() {
+            if spatial >= self.preferred.spatial && out.len() > first {
                 break;
             }
         }

@@ -468,7 +468,7 @@ fn current_layers_follow_the_preferred_ones() {
 }
 
 #[test]
-fn encoding_that_is_too_much_is_thinned_until_the_lower_one_takes_over() {
+fn encoding_that_is_too_much_is_reduced_until_the_lower_one_takes_over() {
     for in_need in [true, false] {
         let mut bench = Bench::new(Form::Vp8, 2, 1);
         let mut rng = StdRng::seed_from_u64(1);
@@ -490,8 +490,8 @@ fn encoding_that_is_too_much_is_thinned_until_the_lower_one_takes_over() {
         };
         play(&mut bench);
         bench.allocate(0, 2, in_need);
-        let thinned = BTreeSet::from([(1, 0)]);
-        assert_eq!(play(&mut bench) == thinned, in_need, "no key frame of the lower one has come");
+        let reduced = BTreeSet::from([(1, 0)]);
+        assert_eq!(play(&mut bench) == reduced, in_need, "no key frame of the lower one has come");
         bench.allocate(1, 2, false);
         assert_eq!(play(&mut bench), BTreeSet::from([(1, 0), (1, 1), (1, 2)]), "as before");
     }

@@ -1,53 +1,36 @@
-//! Shares what a transport may send among its consumers.
-//!
-//! A consumer forwards what somebody else encoded, so it can't take any bitrate, only one of a few steps: nothing, or one
-//! combination of layers, at what that costs now. [`share`] picks a step for each (mediasoup: `BitrateAllocator`):
-//! first everybody climbs one step, the heaviest first; then the rest is shared by weight.
-//!
-//! What the path carries is one thing, what may be sent at a moment another ([`Budget`]): while a queue drains, candidates
-//! are thinned, which costs no key frame, rather than sent down a step that they would climb again at once.
-//!
-//! Three things keep consumers from going up and down: the current step costs less than a step up, and who had to go down soon after going up waits longer each time before it tries again ([`Ascent`]).
-
-use std::time::{Duration, Instant};
+//! Picks a step for each candidate.
 
 use smallvec::SmallVec;
 
 use tureen_rtc::bwe::Budget;
 use tureen_rtc::units::Bitrate;
 
-/// What a step above the current one costs of its price: a probe aims a little below the capacity that it finds.
+/// Part of its price that a step above the current one costs, because a probe aims a little below the capacity that it finds.
 const CLIMB: f64 = 0.98;
-/// What the current one costs: the estimate backs off this far at an overuse, and that alone shall move nobody.
+/// Part of its price that the current step costs. The estimate backs off this far at an overuse, which alone shall not move
+/// a consumer.
 const STAY: f64 = 0.85;
-/// How long a consumer waits to go up after it went down; doubled when it had gone up in vain.
-const WAIT: Duration = Duration::from_secs(1);
-const MAX_WAIT: Duration = Duration::from_secs(32);
-/// The same for one that went down to nothing: no picture at all is worse than one that goes away again.
-const MAX_WAIT_WITHOUT: Duration = Duration::from_secs(4);
-/// Going down so soon after going up is going up in vain.
-const IN_VAIN: Duration = Duration::from_secs(8);
 
 /// Prices of a consumer's steps, least preferred first, usually rising.
 pub type Prices = SmallVec<[Bitrate; 12]>;
 
-/// Who may be given bitrate.
+/// A consumer that takes part in an allocation.
 #[derive(Clone, Debug, Default)]
 pub struct Candidate {
-    /// Its share of what is left, by those of others: mediasoup's priority. Zero takes no part.
+    /// Share of what is left, relative to those of others (mediasoup: priority). Zero takes no part.
     pub weight: u8,
-    /// What its steps cost; the first is the least it takes. None at all for one that takes nothing.
+    /// Prices of the steps. The first one is paid in any case.
     pub prices: Prices,
-    /// What a step costs with a temporal layer less; the same as its price where there is none to leave out.
-    pub thinned_prices: Prices,
-    /// The step it is at, if it ever was given one.
+    /// Prices of the steps without their highest temporal layer; equal to `prices` where there is only one.
+    pub reduced_prices: Prices,
+    /// Current step, if one was ever allocated.
     pub current: Option<usize>,
-    /// Whether it may go above that.
+    /// False while a failed upgrade forbids another one.
     pub may_climb: bool,
-    /// The step it is given.
+    /// Allocated step.
     pub step: usize,
-    /// Whether it is given that with a temporal layer less.
-    pub thinned: bool,
+    /// Allocated without the highest temporal layer of the step.
+    pub reduced: bool,
 }
 
 impl Candidate {
@@ -84,10 +67,10 @@ impl Candidate {
 }
 
 /// Picks a step for each candidate by what the path carries. If that is too much for the moment even with all candidates
-/// thinned, then by the target. Where that leaves nothing for anybody, one is given the first step on trial.
+/// reduced, then by the target. Where that leaves nothing for anybody, one is given the first step on trial.
 pub fn share(budget: Budget, candidates: &mut [Candidate], round: usize) {
     allocate(budget.carries, candidates, round);
-    if budget.draining.is_some_and(|draining| !thin(draining, candidates)) {
+    if budget.draining.is_some_and(|draining| !reduce(draining, candidates)) {
         allocate(budget.target, candidates, round);
     }
     try_one(budget.trial, candidates);
@@ -118,7 +101,7 @@ fn allocate(available: Bitrate, candidates: &mut [Candidate], round: usize) {
     let mut left = available;
     let mut order: SmallVec<[usize; 32]> = SmallVec::new();
     for (index, candidate) in candidates.iter_mut().enumerate() {
-        (candidate.step, candidate.thinned) = (0, false);
+        (candidate.step, candidate.reduced) = (0, false);
         left = left - candidate.price(0);
         if candidate.weight > 0 && candidate.prices.len() > 1 {
             order.push(index);
@@ -156,7 +139,7 @@ fn allocate(available: Bitrate, candidates: &mut [Candidate], round: usize) {
 
 /// Leaves out a temporal layer of each candidate's step, those of the least weight first, until all cost no more than
 /// `available`. False if that is not enough.
-fn thin(available: Bitrate, candidates: &mut [Candidate]) -> bool {
+fn reduce(available: Bitrate, candidates: &mut [Candidate]) -> bool {
     let full = |candidate: &Candidate| candidate.prices.get(candidate.step).copied().unwrap_or_default();
     let mut cost = candidates.iter().map(full).fold(Bitrate::ZERO, |sum, price| sum + price);
     let mut order: SmallVec<[usize; 32]> = (0..candidates.len()).collect();
@@ -167,61 +150,18 @@ fn thin(available: Bitrate, candidates: &mut [Candidate]) -> bool {
         }
         let candidate = &mut candidates[index];
         let full = full(candidate);
-        let thinned = candidate.thinned_prices.get(candidate.step).copied().unwrap_or(full);
-        if thinned < full {
-            candidate.thinned = true;
-            cost = cost - full + thinned;
+        let reduced = candidate.reduced_prices.get(candidate.step).copied().unwrap_or(full);
+        if reduced < full {
+            candidate.reduced = true;
+            cost = cost - full + reduced;
         }
     }
     cost <= available
 }
 
-/// Remembers whether going up was in vain.
-#[derive(Clone, Copy, Debug, Default)]
-pub struct Ascent {
-    raised_at: Option<Instant>,
-    wait: Duration,
-    fell_at: Option<Instant>,
-}
-
-impl Ascent {
-    /// Whether the consumer may go up now.
-    pub fn may_climb(&self, now: Instant) -> bool {
-        self.waited(now, self.wait)
-    }
-
-    /// Whether the consumer may go up now if it is given nothing.
-    pub fn may_start(&self, now: Instant) -> bool {
-        self.waited(now, self.wait.min(MAX_WAIT_WITHOUT))
-    }
-
-    fn waited(&self, now: Instant, wait: Duration) -> bool {
-        self.fell_at.is_none_or(|at| now.saturating_duration_since(at) >= wait)
-    }
-
-    /// Whether the consumer ever had to go down.
-    pub fn has_fallen(&self) -> bool {
-        !self.wait.is_zero()
-    }
-
-    /// The consumer was given another step.
-    pub fn on_change<T: PartialOrd>(&mut self, now: Instant, from: T, to: T) {
-        if to > from {
-            self.raised_at = Some(now);
-        } else if to < from {
-            let in_vain = self.raised_at.take().is_some_and(|at| now.saturating_duration_since(at) < IN_VAIN);
-            self.wait = if in_vain { (self.wait * 2).clamp(WAIT, MAX_WAIT) } else { WAIT };
-            self.fell_at = Some(now);
-        }
-    }
-}
-
 #[cfg(test)]
-#[expect(clippy::disallowed_methods, reason = "tests may read the clock")]
 mod tests {
     use super::*;
-
-    const SECOND: Duration = Duration::from_secs(1);
 
     fn candidate(weight: u8, kbps: &[u64]) -> Candidate {
         let prices = std::iter::once(0).chain(kbps.iter().copied()).map(Bitrate::kbps).collect();
@@ -277,9 +217,9 @@ mod tests {
     }
 
     #[test]
-    fn while_a_queue_drains_the_lightest_is_thinned_first() {
+    fn while_a_queue_drains_the_lightest_is_reduced_first() {
         let mut all = [1, 2].map(|weight| Candidate {
-            thinned_prices: [0, 60, 240].map(Bitrate::kbps).into_iter().collect(),
+            reduced_prices: [0, 60, 240].map(Bitrate::kbps).into_iter().collect(),
             ..candidate(weight, &[100, 400])
         });
         let mut given = |target, carries, draining| {
@@ -287,7 +227,7 @@ mod tests {
             let (target, carries) = (Bitrate::kbps(target), Bitrate::kbps(carries));
             let budget = Budget { target, carries, draining, trial: target };
             share(budget, &mut all, 0);
-            [0, 1].map(|index| (all[index].step, all[index].thinned))
+            [0, 1].map(|index| (all[index].step, all[index].reduced))
         };
         assert_eq!(given(800, 800, 800), [(2, false), (2, false)]);
         assert_eq!(given(680, 800, 650), [(2, true), (2, false)]);
@@ -315,12 +255,12 @@ mod tests {
     }
 
     #[test]
-    fn lasting_target_thins_nobody() {
+    fn lasting_target_reduces_nobody() {
         let mut all = [candidate(1, &[100, 400])];
-        all[0].thinned_prices = Prices::from_slice(&[Bitrate::ZERO, Bitrate::kbps(60), Bitrate::kbps(240)]);
+        all[0].reduced_prices = Prices::from_slice(&[Bitrate::ZERO, Bitrate::kbps(60), Bitrate::kbps(240)]);
         all[0].current = Some(2);
         share(Budget::lasting(Bitrate::kbps(345)), &mut all, 0);
-        assert_eq!((all[0].step, all[0].thinned), (2, false));
+        assert_eq!((all[0].step, all[0].reduced), (2, false));
     }
 
     #[test]
@@ -345,29 +285,5 @@ mod tests {
     #[test]
     fn cheaper_layer_above_costs_nothing_more() {
         assert_eq!(steps(400, &mut [candidate(1, &[400, 300, 350])]), [3]);
-    }
-
-    #[test]
-    fn going_up_in_vain_makes_wait_longer_each_time() {
-        let mut now = Instant::now();
-        let mut ascent = Ascent::default();
-        assert!(ascent.may_climb(now));
-        let until = |ascent: &Ascent, now: Instant| {
-            let waits = |may: fn(&Ascent, Instant) -> bool| (0..).find(|&i| may(ascent, now + i * SECOND));
-            (waits(Ascent::may_climb).unwrap(), waits(Ascent::may_start).unwrap())
-        };
-        let mut waits = Vec::new();
-        for _ in 0..7 {
-            ascent.on_change(now, 1, 2);
-            now += SECOND;
-            ascent.on_change(now, 2, 1);
-            waits.push(until(&ascent, now));
-            now += SECOND * waits[waits.len() - 1].0;
-        }
-        assert_eq!(waits, [(1, 1), (2, 2), (4, 4), (8, 4), (16, 4), (32, 4), (32, 4)]);
-        ascent.on_change(now, 1, 2);
-        now += 20 * SECOND;
-        ascent.on_change(now, 2, 1);
-        assert_eq!(until(&ascent, now), (1, 1), "that was not in vain");
     }
 }

@@ -1,0 +1,18 @@
+//! Layers of scalable media.
+
+use crate::api::ConsumerLayers;
+
+/// A spatial and a temporal layer, the lowest of each is 0.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Layers {
+    /// Spatial layer, or simulcast encoding.
+    pub spatial: u8,
+    /// Temporal layer.
+    pub temporal: u8,
+}
+
+impl From<Layers> for ConsumerLayers {
+    fn from(layers: Layers) -> Self {
+        Self { spatial_layer: layers.spatial, temporal_layer: Some(layers.temporal) }
+    }
+}
