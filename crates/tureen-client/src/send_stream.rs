@@ -5,8 +5,10 @@ use std::time::{Duration, Instant};
 use tureen_rtc::srtp::SrtpSealer;
 use tureen_rtc::units::{PayloadType, Ssrc};
 use tureen_rtc::wire::rtcp::{NtpTime, SenderInfo};
-use tureen_rtc::wire::rtp::extensions::{AbsSendTime, AudioLevel, TransportSequenceNumber};
-use tureen_rtc::wire::rtp::{ExtensionIds, FIXED_HEADER_LEN, RTX_OSN_LEN, RtpFields, RtpHeaderWriter};
+use tureen_rtc::wire::rtp::extension::{AbsSendTime, AudioLevel, TransportSequenceNumber};
+use tureen_rtc::wire::rtp::{
+    Extension, ExtensionIds, FIXED_HEADER_LEN, RTX_OSN_LEN, RtpFields, RtpHeaderWriter,
+};
 
 use crate::session::SessionError;
 
@@ -203,7 +205,7 @@ impl SendStream {
     }
 
     pub(crate) fn uses_transport_seq(&self) -> bool {
-        self.config.extension_ids.transport_wide_cc.is_some()
+        self.config.extension_ids[Extension::TransportWideCcDraft01].is_some()
     }
 
     /// Takes a packet in and returns its index.
@@ -366,16 +368,19 @@ impl SendStream {
         let is_known = if is_rtx { self.rtx_known_to_server } else { self.known_to_server };
         if !is_known {
             if let Some(mid) = &self.config.mid {
-                push(ids.mid, mid.as_bytes());
+                push(ids[Extension::Mid], mid.as_bytes());
             }
             if let Some(rid) = &self.config.rid {
-                push(if is_rtx { ids.repaired_rid } else { ids.rid }, rid.as_bytes());
+                push(
+                    if is_rtx { ids[Extension::RepairRtpStreamId] } else { ids[Extension::RtpStreamId] },
+                    rid.as_bytes(),
+                );
             }
         }
-        push(ids.abs_send_time, &hop.abs_send_time.to_bytes());
-        push(ids.transport_wide_cc, &hop.transport_seq.to_bytes());
+        push(ids[Extension::AbsSendTime], &hop.abs_send_time.to_bytes());
+        push(ids[Extension::TransportWideCcDraft01], &hop.transport_seq.to_bytes());
         if let Some(level) = audio_level {
-            push(ids.ssrc_audio_level, &level.to_bytes());
+            push(ids[Extension::SsrcAudioLevel], &level.to_bytes());
         }
         header.finish().expect("there is room for MAX_HEADER").len
     }

@@ -13,8 +13,8 @@ use criterion::{Criterion, criterion_group, criterion_main};
 use tureen_engine::media::consumer::HopValues;
 use tureen_engine::media::consumer::headers::HeaderTemplate;
 use tureen_rtc::units::{PayloadType, Ssrc};
-use tureen_rtc::wire::rtp::extensions::{AbsSendTime, TransportSequenceNumber};
-use tureen_rtc::wire::rtp::{ExtensionIds, RtpFields, RtpHeaderWriter};
+use tureen_rtc::wire::rtp::extension::{AbsSendTime, TransportSequenceNumber};
+use tureen_rtc::wire::rtp::{Extension, ExtensionIds, RtpFields, RtpHeaderWriter};
 
 const MID: &[u8] = b"0";
 const MID_ID: NonZeroU8 = NonZeroU8::new(1).expect("not zero");
@@ -65,12 +65,10 @@ fn from_template(template: &HeaderTemplate, buffer: &mut [u8], packet: &Changing
 
 fn header(c: &mut Criterion) {
     let (mut one, mut other) = ([0; 64], [0; 64]);
-    let ids = ExtensionIds {
-        mid: Some(MID_ID),
-        abs_send_time: Some(ABS_SEND_TIME_ID),
-        transport_wide_cc: Some(TRANSPORT_SEQ_ID),
-        ..Default::default()
-    };
+    let ids = ExtensionIds::default()
+        .with(Extension::Mid, Some(MID_ID))
+        .with(Extension::AbsSendTime, Some(ABS_SEND_TIME_ID))
+        .with(Extension::TransportWideCcDraft01, Some(TRANSPORT_SEQ_ID));
     let template = HeaderTemplate::new(&ids, Some((MID_ID, MID))).expect("a short header");
     let len = by_elements(&mut one, &FIRST);
     assert_eq!(from_template(&template, &mut other, &FIRST), Some(len));

@@ -21,12 +21,12 @@ use tureen_engine::api::{
     Response, RouterId, RtpObserverId, StreamType, TransportEvent, TransportId, WebRtcServerId,
     WebRtcTransportDump,
 };
-use tureen_engine::media::consumer::extension_ids;
 use tureen_engine::observers::audio_level::AudioLevelOptions;
 use tureen_rtc::dtls::Role;
 use tureen_rtc::sctp::SctpOptions;
 use tureen_rtc::units::Bitrate;
 use tureen_rtc::wire::codecs::CodecKind;
+use tureen_rtc::wire::rtp::ExtensionIds;
 use tureen_types::data_structures::{DtlsParameters, DtlsState};
 use tureen_types::ortc;
 use tureen_types::rtp_parameters::{
@@ -289,7 +289,7 @@ impl Call {
         for ((rid, config), index) in rids.iter().zip(configs).zip(0..) {
             let base = SendStreamConfig::new(ssrc + 2 * index, payload_type, VIDEO_CLOCK_RATE);
             let stream = SendStreamConfig {
-                extension_ids: extension_ids(&parameters),
+                extension_ids: ExtensionIds::new(&parameters.header_extensions),
                 mid: parameters.mid.clone(),
                 rid: Some(rid.clone()),
                 first_sequence_number: config.first_sequence_number,
@@ -581,7 +581,7 @@ impl Call {
         let base = SendStreamConfig::new(ssrc, codec.payload_type(), codec.clock_rate().get());
         let base = if has_rtx { base.with_rtx(ssrc + 1, parameters.codecs[1].payload_type()) } else { base };
         let config = SendStreamConfig {
-            extension_ids: extension_ids(&parameters),
+            extension_ids: ExtensionIds::new(&parameters.header_extensions),
             mid: parameters.mid.clone(),
             first_sequence_number: first_seq,
             ..base
@@ -653,7 +653,7 @@ fn recv_config(parameters: &RtpParameters, index: usize, kind: MediaKind) -> Rec
             MediaKind::Audio => CodecKind::Opus,
             MediaKind::Video => CodecKind::Vp8,
         },
-        extension_ids: extension_ids(parameters),
+        extension_ids: ExtensionIds::new(&parameters.header_extensions),
     }
 }
 

@@ -4,7 +4,7 @@ use std::time::{Duration, Instant};
 
 use tureen_client::media::{OPUS_CLOCK_RATE, OpusSource, VIDEO_CLOCK_RATE, Vp8Source};
 use tureen_client::{OutgoingRtp, Session};
-use tureen_rtc::wire::rtp::extensions::AudioLevel;
+use tureen_rtc::wire::rtp::extension::AudioLevel;
 
 /// A synthetic VP8 stream.
 #[derive(Clone, Copy, Debug)]

@@ -15,7 +15,8 @@ macro_rules! named_enum {
         }
 
         impl $name {
-            const ALL: &[Self] = &[$(Self::$variant,)+];
+            /// All variants, in the order of declaration.
+            pub const ALL: &[Self] = &[$(Self::$variant,)+];
 
             const fn name(self) -> &'static str {
                 match self {

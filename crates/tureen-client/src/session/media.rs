@@ -5,8 +5,8 @@ use std::time::Instant;
 use rand::Rng;
 use tureen_rtc::units::Ssrc;
 use tureen_rtc::wire::rtcp::{RtcpCompound, RtcpPacket, write_nack, write_pli};
-use tureen_rtc::wire::rtp::RtpHeader;
-use tureen_rtc::wire::rtp::extensions::{AbsSendTime, TransportSequenceNumber};
+use tureen_rtc::wire::rtp::extension::{AbsSendTime, TransportSequenceNumber};
+use tureen_rtc::wire::rtp::{Extension, RtpHeader};
 
 use super::{Event, MAX_STREAMS, Received, Session, SessionError};
 use crate::recv_stream::{RecvStats, RecvStream, RecvStreamConfig};
@@ -67,7 +67,7 @@ impl Session {
     /// # Errors
     /// An SSRC is taken, or there are too many.
     pub fn add_recv_stream(&mut self, config: RecvStreamConfig) -> Result<(), SessionError> {
-        let twcc_id = config.extension_ids.transport_wide_cc;
+        let twcc_id = config.extension_ids[Extension::TransportWideCcDraft01];
         let stream = RecvStream::new(config);
         if let Some(taken) = stream.ssrcs().find(|ssrc| self.recv_index.contains_key(ssrc)) {
             return Err(SessionError::SsrcTaken(taken.0));

@@ -7,7 +7,7 @@ use tureen_rtc::tuple::{SocketId, Tuple};
 use tureen_rtc::wire::rtcp::{
     RtcpPacket, SenderInfo, write_nack, write_pli, write_receiver_report, write_sender_report, write_xr_rrtr,
 };
-use tureen_rtc::wire::rtp::{ExtensionIds, RtpFields, RtpHeader, RtpHeaderWriter};
+use tureen_rtc::wire::rtp::{Extension, ExtensionIds, RtpFields, RtpHeader, RtpHeaderWriter};
 use tureen_types::data_structures::DtlsRole;
 
 use super::*;
@@ -286,12 +286,10 @@ fn server_closing_ends_the_session() {
 #[test]
 fn media_goes_out_numbered_and_with_its_extensions() {
     let mut peer = Peer::connected(Role::Client);
-    let ids = ExtensionIds {
-        mid: std::num::NonZeroU8::new(1),
-        transport_wide_cc: std::num::NonZeroU8::new(5),
-        abs_send_time: std::num::NonZeroU8::new(4),
-        ..Default::default()
-    };
+    let ids = ExtensionIds::default()
+        .with(Extension::Mid, NonZeroU8::new(1))
+        .with(Extension::TransportWideCcDraft01, NonZeroU8::new(5))
+        .with(Extension::AbsSendTime, NonZeroU8::new(4));
     let config = SendStreamConfig {
         first_sequence_number: Some(65_535),
         mid: Some("video".into()),
@@ -316,7 +314,7 @@ fn media_goes_out_numbered_and_with_its_extensions() {
 #[test]
 fn mid_is_left_out_once_the_server_has_reported_on_the_stream() {
     let mut peer = Peer::connected(Role::Client);
-    let ids = ExtensionIds { mid: std::num::NonZeroU8::new(1), ..Default::default() };
+    let ids = ExtensionIds::default().with(Extension::Mid, NonZeroU8::new(1));
     let mid = Some("v".to_owned());
     let config = SendStreamConfig { mid, extension_ids: ids, ..SendStreamConfig::new(SSRC, 96, 90_000) };
     peer.session.add_send_stream(config).unwrap();
@@ -477,7 +475,7 @@ fn reports_go_out_about_both_directions() {
 #[test]
 fn transport_wide_feedback_names_what_arrived() {
     let mut peer = Peer::connected(Role::Client);
-    let ids = ExtensionIds { transport_wide_cc: std::num::NonZeroU8::new(5), ..Default::default() };
+    let ids = ExtensionIds::default().with(Extension::TransportWideCcDraft01, NonZeroU8::new(5));
     let config = RecvStreamConfig { extension_ids: ids, ..RecvStreamConfig::new(77, 96, 90_000) };
     peer.session.add_recv_stream(config).unwrap();
     for index in [10, 11, 13] {

@@ -4,7 +4,7 @@ use super::{
     ConsumerId, ConsumerLayers, ConsumerScore, DataConsumerId, DataMessage, ProducerId, ProducerScore,
     RtpObserverId, TransportId,
 };
-use tureen_rtc::wire::rtp::extensions::VideoOrientation;
+use tureen_rtc::wire::rtp::extension::VideoOrientation;
 use tureen_types::data_structures::{
     DtlsState, IceState, RtpPacketTraceInfo, SctpState, SrTraceInfo, TraceEventDirection, TransportTuple,
 };

@@ -22,7 +22,7 @@ use hashbrown::HashMap;
 
 use crate::api::ActiveSpeakerOptions;
 use crate::keys::ProducerKey;
-use tureen_rtc::wire::rtp::extensions::AudioLevel;
+use tureen_rtc::wire::rtp::extension::AudioLevel;
 
 /// Determines the dominant speaker among its producers, again and again until paused.
 ///

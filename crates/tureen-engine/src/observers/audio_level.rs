@@ -10,7 +10,7 @@ use hashbrown::HashMap;
 
 use crate::api::RequestError;
 use crate::keys::ProducerKey;
-use tureen_rtc::wire::rtp::extensions::AudioLevel;
+use tureen_rtc::wire::rtp::extension::AudioLevel;
 
 /// Settings of an [`AudioLevelObserver`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -380,11 +380,6 @@ impl Transport {
 
     /// Ids of a new Producer's header extensions join those that are read (mediasoup: the last Producer's win).
     pub fn learn_extension_ids(&mut self, ids: &ExtensionIds) {
-        let known = &mut self.recv_ids;
-        known.mid = ids.mid.or(known.mid);
-        known.rid = ids.rid.or(known.rid);
-        known.repaired_rid = ids.repaired_rid.or(known.repaired_rid);
-        known.abs_send_time = ids.abs_send_time.or(known.abs_send_time);
-        known.transport_wide_cc = ids.transport_wide_cc.or(known.transport_wide_cc);
+        self.recv_ids.update(ids);
     }
 }

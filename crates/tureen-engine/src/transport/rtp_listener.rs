@@ -8,8 +8,8 @@ use smallvec::SmallVec;
 
 use crate::api::RequestError;
 use tureen_rtc::units::Ssrc;
-use tureen_rtc::wire::rtp::extensions::MediaId;
-use tureen_rtc::wire::rtp::{ExtensionIds, RtpHeader};
+use tureen_rtc::wire::rtp::extension::MediaId;
+use tureen_rtc::wire::rtp::{Extension, ExtensionIds, RtpHeader};
 use tureen_types::rtp_parameters::RtpParameters;
 
 /// How many SSRCs a transport learns from MID and RID beyond those that were signalled. Those whose stream goes on with
@@ -115,7 +115,7 @@ impl<K: Copy + PartialEq> RtpListener<K> {
     pub fn find(&self, header: &RtpHeader, packet: &[u8], ids: &ExtensionIds) -> Found<K> {
         match self.ssrcs.get(&header.ssrc) {
             Some(entry) if !entry.learned => Found::Known(entry.producer),
-            Some(entry) => match text(header, packet, ids.mid) {
+            Some(entry) => match text(header, packet, ids[Extension::Mid]) {
                 Some(mid) => match self.mids.get(mid) {
                     Some(&producer) if producer != entry.producer => Found::Named(producer),
                     None if entry.has_mid => Found::Unknown,
@@ -129,11 +129,12 @@ impl<K: Copy + PartialEq> RtpListener<K> {
 
     #[cold]
     fn find_by_name(&self, header: &RtpHeader, packet: &[u8], ids: &ExtensionIds) -> Found<K> {
-        let mid = text(header, packet, ids.mid);
+        let mid = text(header, packet, ids[Extension::Mid]);
         if let Some(&producer) = mid.and_then(|mid| self.mids.get(mid)) {
             return Found::Named(producer);
         }
-        let rid = text(header, packet, ids.rid).or_else(|| text(header, packet, ids.repaired_rid));
+        let rid = text(header, packet, ids[Extension::RtpStreamId])
+            .or_else(|| text(header, packet, ids[Extension::RepairRtpStreamId]));
         let Some(rid) = rid else {
             return if mid.is_none() { Found::Unnamed } else { Found::Unknown };
         };
@@ -210,26 +211,12 @@ mod tests {
     use tureen_rtc::units::PayloadType;
     use tureen_rtc::wire::rtp::{RtpFields, RtpHeaderWriter};
 
-    const IDS: ExtensionIds = ExtensionIds {
-        mid: NonZeroU8::new(1),
-        rid: NonZeroU8::new(2),
-        repaired_rid: NonZeroU8::new(3),
-        ..NONE
-    };
-    const NONE: ExtensionIds = ExtensionIds {
-        mid: None,
-        rid: None,
-        repaired_rid: None,
-        abs_send_time: None,
-        transport_wide_cc: None,
-        ssrc_audio_level: None,
-        dependency_descriptor: None,
-        video_orientation: None,
-        time_offset: None,
-        abs_capture_time: None,
-        playout_delay: None,
-        mediasoup_packet_id: None,
-    };
+    fn ids() -> ExtensionIds {
+        ExtensionIds::default()
+            .with(Extension::Mid, NonZeroU8::new(1))
+            .with(Extension::RtpStreamId, NonZeroU8::new(2))
+            .with(Extension::RepairRtpStreamId, NonZeroU8::new(3))
+    }
 
     fn parameters(mid: Option<&str>, ssrcs: &[u32], rids: &[&str]) -> RtpParameters {
         let ssrcs = ssrcs.iter().map(|ssrc| json!({ "ssrc": ssrc }));
@@ -242,6 +229,7 @@ mod tests {
     }
 
     fn find(listener: &RtpListener<u8>, ssrc: u32, mid: &str, rid: &str, rrid: &str) -> Found<u8> {
+        let ids = ids();
         let mut bytes = vec![0; 128];
         let fields = RtpFields {
             marker: false,
@@ -252,14 +240,18 @@ mod tests {
             ssrc: Ssrc(ssrc),
         };
         let mut writer = RtpHeaderWriter::new(&mut bytes, &fields).expect("there is room");
-        for (id, value) in [(IDS.mid, mid), (IDS.rid, rid), (IDS.repaired_rid, rrid)] {
+        for (id, value) in [
+            (ids[Extension::Mid], mid),
+            (ids[Extension::RtpStreamId], rid),
+            (ids[Extension::RepairRtpStreamId], rrid),
+        ] {
             if !value.is_empty() {
                 writer.push(id.expect("set").get(), value.as_bytes()).expect("there is room");
             }
         }
         let len = writer.finish().expect("there is room").len;
         let header = RtpHeader::parse(&bytes[..len]).expect("well formed");
-        listener.find(&header, &bytes[..len], &IDS)
+        listener.find(&header, &bytes[..len], &ids)
     }
 
     #[test]

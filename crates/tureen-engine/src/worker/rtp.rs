@@ -21,8 +21,8 @@ use crate::worker::timer::Timer;
 use tureen_rtc::log;
 use tureen_rtc::srtp::SrtpError;
 use tureen_rtc::tuple::Tuple;
-use tureen_rtc::wire::rtp::RtpHeader;
-use tureen_rtc::wire::rtp::extensions::TransportSequenceNumber;
+use tureen_rtc::wire::rtp::extension::TransportSequenceNumber;
+use tureen_rtc::wire::rtp::{Extension, RtpHeader};
 use tureen_types::data_structures::TraceEventDirection;
 use tureen_types::rtp_parameters::MediaKind;
 
@@ -63,8 +63,8 @@ pub(crate) fn take_rtp(
     let transport = media.transports.live_mut(key).ok_or(DropReason::UnknownTuple)?;
     let mut is_reported = false;
     if let Some(twcc) = &mut transport.twcc
-        && let Some(seq) =
-            header.read::<TransportSequenceNumber>(packet, transport.recv_ids.transport_wide_cc)
+        && let Some(seq) = header
+            .read::<TransportSequenceNumber>(packet, transport.recv_ids[Extension::TransportWideCcDraft01])
     {
         is_reported = true;
         twcc.handle_packet(now, seq.0);

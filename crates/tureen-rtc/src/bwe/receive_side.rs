@@ -10,7 +10,7 @@ use super::delay_based::DelayBased;
 use super::history::Arrival;
 use super::throughput::Throughput;
 use crate::units::Bitrate;
-use crate::wire::rtp::extensions::AbsSendTime;
+use crate::wire::rtp::extension::AbsSendTime;
 
 /// Between updates of the estimate.
 const INTERVAL: Micros = 50_000;

@@ -8,7 +8,7 @@ use super::score::ScoreTotals;
 use crate::rate::{Counter, DEFAULT_RATE_WINDOW, RateMeter};
 use crate::units::{Bitrate, Ssrc};
 use crate::wire::rtcp::NtpTime;
-use crate::wire::rtp::extensions::AbsCaptureTime;
+use crate::wire::rtp::extension::AbsCaptureTime;
 
 /// Rate window of a stream that may be silent (DTX), in which packets come seconds apart.
 const DTX_RATE_WINDOW: Duration = Duration::from_millis(6000);

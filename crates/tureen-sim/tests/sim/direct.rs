@@ -10,7 +10,7 @@ use tureen_engine::api::{
 use tureen_rtc::units::Ssrc;
 use tureen_rtc::wire::rtcp::{NtpTime, RtcpCompound, RtcpPacket, SenderInfo, write_pli, write_sender_report};
 use tureen_rtc::wire::rtp::RtpHeader;
-use tureen_rtc::wire::rtp::extensions::AbsCaptureTime;
+use tureen_rtc::wire::rtp::extension::AbsCaptureTime;
 use tureen_sim::{AudioConfig, Call, ROUTER, UNIX};
 use tureen_types::rtp_parameters::RtpHeaderExtensionUri;
 

@@ -2,7 +2,7 @@
 
 use serde_json::{Value, json};
 use tureen_engine::api::TransportId;
-use tureen_rtc::wire::rtp::extensions::AbsCaptureTime;
+use tureen_rtc::wire::rtp::extension::AbsCaptureTime;
 use tureen_sim::{Call, Produced};
 use tureen_types::data_structures::{ListenInfo, Protocol};
 use tureen_types::rtp_parameters::{MediaKind, RtpParameters};

@@ -10,6 +10,7 @@ use tureen_rtc::ice::consent_timeout_from_seconds;
 use tureen_rtc::sctp::MAX_STREAMS;
 use tureen_rtc::sctp::SctpOptions;
 use tureen_rtc::units::Bitrate;
+use tureen_rtc::wire::rtp::Extension;
 use tureen_types::data_structures as api;
 use tureen_types::data_structures::{DtlsFingerprint, ListenInfo, Protocol, SocketFlags, TransportTuple};
 use tureen_types::sctp_parameters::{SctpNegotiatedCapabilities, SctpStreamParameters};
@@ -325,11 +326,11 @@ fn write_base_dump(from: TransportDump, direct: bool) -> wire::Dump {
         data_producer_ids: ids(from.data_producer_ids),
         data_consumer_ids: ids(from.data_consumer_ids),
         recv_rtp_header_extensions: Box::new(wire::RecvRtpHeaderExtensions {
-            mid: extensions.mid.map(Into::into),
-            rid: extensions.rid.map(Into::into),
-            rrid: extensions.repaired_rid.map(Into::into),
-            abs_send_time: extensions.abs_send_time.map(Into::into),
-            transport_wide_cc01: extensions.transport_wide_cc.map(Into::into),
+            mid: extensions[Extension::Mid].map(Into::into),
+            rid: extensions[Extension::RtpStreamId].map(Into::into),
+            rrid: extensions[Extension::RepairRtpStreamId].map(Into::into),
+            abs_send_time: extensions[Extension::AbsSendTime].map(Into::into),
+            transport_wide_cc01: extensions[Extension::TransportWideCcDraft01].map(Into::into),
         }),
         rtp_listener: Box::new(wire::RtpListener {
             ssrc_table: list(from.rtp_listener.ssrc_table, |(ssrc, producer)| common::Uint32String {

@@ -11,6 +11,7 @@ use tureen_engine::api::{
 };
 use tureen_rtc::sctp::SctpOptions;
 use tureen_rtc::units::Bitrate;
+use tureen_rtc::wire::rtp::Extension;
 use tureen_types::data_structures as api;
 use tureen_types::data_structures::{
     DtlsFingerprint, DtlsRole, DtlsState, IceParameters, IceRole, IceState, ListenInfo, Protocol, SctpState,
@@ -442,11 +443,11 @@ impl Dump {
             data_producer_ids: list(from.data_producer_ids, Local),
             data_consumer_ids: from.data_consumer_ids,
             recv_rtp_header_extensions: HeaderExtensions {
-                mid: extensions.mid.map(Into::into),
-                rid: extensions.rid.map(Into::into),
-                rrid: extensions.repaired_rid.map(Into::into),
-                abs_send_time: extensions.abs_send_time.map(Into::into),
-                transport_wide_cc01: extensions.transport_wide_cc.map(Into::into),
+                mid: extensions[Extension::Mid].map(Into::into),
+                rid: extensions[Extension::RtpStreamId].map(Into::into),
+                rrid: extensions[Extension::RepairRtpStreamId].map(Into::into),
+                abs_send_time: extensions[Extension::AbsSendTime].map(Into::into),
+                transport_wide_cc01: extensions[Extension::TransportWideCcDraft01].map(Into::into),
             },
             rtp_listener: RtpListener {
                 ssrc_table: Table::local(from.rtp_listener.ssrc_table),

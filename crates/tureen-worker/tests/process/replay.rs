@@ -14,6 +14,7 @@ use tureen_client::{Event, Identity, OutgoingRtp, SendStreamConfig, Session, Ses
 use tureen_rtc::dtls::Role;
 use tureen_rtc::sctp::SctpOptions;
 use tureen_rtc::sctp::{MAX_STREAMS, Sctp};
+use tureen_rtc::wire::rtp::Extension;
 use tureen_rtc::wire::stun::{StunClass, StunWriter};
 use tureen_types::data_structures::IceParameters;
 
@@ -206,7 +207,7 @@ impl Peer {
     fn speak(&mut self, ssrc: u32) {
         let Kind::Browser { session, voice, .. } = &mut self.kind else { panic!("bots do not speak") };
         let mut stream = SendStreamConfig::new(ssrc, 111, tureen_client::media::OPUS_CLOCK_RATE);
-        stream.extension_ids.mid = NonZeroU8::new(4);
+        stream.extension_ids[Extension::Mid] = NonZeroU8::new(4);
         stream.mid = Some("0".to_owned());
         session.add_send_stream(stream).unwrap();
         *voice = Some(Voice { ssrc, next: now(), timestamp: 0, source: OpusSource::default() });

@@ -373,7 +373,7 @@ mod tests {
     }
 
     fn turned(quarter_turns: u8) -> Notification {
-        let orientation = tureen_rtc::wire::rtp::extensions::VideoOrientation {
+        let orientation = tureen_rtc::wire::rtp::extension::VideoOrientation {
             back_camera: false,
             flip: false,
             quarter_turns,

@@ -2,7 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 use tureen_engine::api::{self, StreamType};
-use tureen_rtc::wire::rtp::extensions::VideoOrientation;
+use tureen_rtc::wire::rtp::extension::VideoOrientation;
 
 use super::{ProducerId, ProducerTraceEventType};
 use crate::ortc::RtpMapping;

@@ -2,7 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 use tureen_engine::api;
-use tureen_rtc::wire::rtp::extensions::ExtensionIds;
+use tureen_rtc::wire::rtp::{Extension, ExtensionIds};
 
 use crate::data_producer::DataProducerId;
 use crate::producer::ProducerId;
@@ -140,11 +140,11 @@ pub struct RecvRtpHeaderExtensions {
 impl From<ExtensionIds> for RecvRtpHeaderExtensions {
     fn from(ids: ExtensionIds) -> Self {
         Self {
-            mid: ids.mid.map(Into::into),
-            rid: ids.rid.map(Into::into),
-            rrid: ids.repaired_rid.map(Into::into),
-            abs_send_time: ids.abs_send_time.map(Into::into),
-            transport_wide_cc01: ids.transport_wide_cc.map(Into::into),
+            mid: ids[Extension::Mid].map(Into::into),
+            rid: ids[Extension::RtpStreamId].map(Into::into),
+            rrid: ids[Extension::RepairRtpStreamId].map(Into::into),
+            abs_send_time: ids[Extension::AbsSendTime].map(Into::into),
+            transport_wide_cc01: ids[Extension::TransportWideCcDraft01].map(Into::into),
         }
     }
 }

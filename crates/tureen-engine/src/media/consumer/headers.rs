@@ -3,11 +3,13 @@
 use std::num::NonZeroU8;
 
 use crate::media::consumer::sent_log::DescriptorRewrite;
-use crate::media::producer::packet_buffer::{ForwardedExtension, StoredPacket};
+use crate::media::producer::packet_buffer::StoredPacket;
 use tureen_rtc::units::{PayloadType, Ssrc};
 use tureen_rtc::wire::codecs::dependency_descriptor::{self, Change};
-use tureen_rtc::wire::rtp::extensions::{AbsSendTime, TransportSequenceNumber};
-use tureen_rtc::wire::rtp::{ExtensionIds, ExtensionSlot, RtpFields, RtpHeaderWriter, RtpWriteError};
+use tureen_rtc::wire::rtp::extension::{AbsSendTime, TransportSequenceNumber};
+use tureen_rtc::wire::rtp::{
+    Extension, ExtensionIds, ExtensionSlot, RtpFields, RtpHeaderWriter, RtpWriteError,
+};
 
 /// Longest value of a header extension.
 const MAX_ELEMENT: usize = 255;
@@ -45,7 +47,7 @@ pub struct HeaderSettings {
 impl HeaderSettings {
     /// The settings for the negotiated ids, and the MID if there is one.
     pub fn new(ids: ExtensionIds, mid: Option<&str>) -> Self {
-        let mid = ids.mid.zip(mid.map(|mid| Box::from(mid.as_bytes())));
+        let mid = ids[Extension::Mid].zip(mid.map(|mid| Box::from(mid.as_bytes())));
         let template = HeaderTemplate::new(&ids, borrowed(&mid));
         Self { ids, mid, template }
     }
@@ -76,7 +78,7 @@ impl HeaderSettings {
         buffer: &mut [u8],
     ) -> Result<usize, RtpWriteError> {
         if let Some(template) = &self.template
-            && packet.elements().all(|(kind, _)| self.forwarded_id(kind).is_none())
+            && packet.elements().all(|(extension, _)| self.ids[extension].is_none())
             && let Some(len) = template.write(fields, hop, buffer)
         {
             return Ok(len);
@@ -93,9 +95,9 @@ impl HeaderSettings {
         buffer: &mut [u8],
     ) -> Result<usize, RtpWriteError> {
         let mut writer = RtpHeaderWriter::new(buffer, fields)?;
-        for (kind, value) in packet.elements() {
-            let Some(id) = self.forwarded_id(kind) else { continue };
-            if kind == ForwardedExtension::DependencyDescriptor && *rewrite != DescriptorRewrite::default() {
+        for (extension, value) in packet.elements() {
+            let Some(id) = self.ids[extension] else { continue };
+            if extension == Extension::DependencyDescriptor && *rewrite != DescriptorRewrite::default() {
                 let mut space = [0; MAX_ELEMENT];
                 writer.push(id.get(), rewritten_dependencies(value, rewrite, &mut space))?;
             } else {
@@ -104,18 +106,6 @@ impl HeaderSettings {
         }
         push_hop_by_hop(&mut writer, &self.ids, self.mid(), hop)?;
         Ok(writer.finish()?.len)
-    }
-
-    fn forwarded_id(&self, kind: ForwardedExtension) -> Option<NonZeroU8> {
-        match kind {
-            ForwardedExtension::AudioLevel => self.ids.ssrc_audio_level,
-            ForwardedExtension::VideoOrientation => self.ids.video_orientation,
-            ForwardedExtension::TimeOffset => self.ids.time_offset,
-            ForwardedExtension::AbsCaptureTime => self.ids.abs_capture_time,
-            ForwardedExtension::PlayoutDelay => self.ids.playout_delay,
-            ForwardedExtension::DependencyDescriptor => self.ids.dependency_descriptor,
-            ForwardedExtension::MediasoupPacketId => self.ids.mediasoup_packet_id,
-        }
     }
 }
 
@@ -193,8 +183,8 @@ pub(super) fn push_hop_by_hop(
     let mut push =
         |id: Option<NonZeroU8>, value: &[u8]| id.map(|id| writer.push(id.get(), value)).transpose();
     Ok(HopSlots {
-        abs_send_time: push(ids.abs_send_time, &hop.abs_send_time.to_bytes())?,
-        transport_seq: push(ids.transport_wide_cc, &hop.transport_seq.to_bytes())?,
+        abs_send_time: push(ids[Extension::AbsSendTime], &hop.abs_send_time.to_bytes())?,
+        transport_seq: push(ids[Extension::TransportWideCcDraft01], &hop.transport_seq.to_bytes())?,
     })
 }
 
@@ -222,7 +212,7 @@ mod tests {
     use tureen_rtc::wire::rtp::RtpHeader;
 
     /// A buffer with packet 1, which bears these extensions.
-    fn stored(elements: &[(ForwardedExtension, Vec<u8>)]) -> PacketBuffer {
+    fn stored(elements: &[(Extension, Vec<u8>)]) -> PacketBuffer {
         let config =
             PacketBufferConfig { initial_bytes: 4096, max_bytes: 65536, retention: Duration::from_secs(1) };
         let info = PacketInfo {
@@ -244,7 +234,10 @@ mod tests {
     }
 
     fn browser_ids() -> ExtensionIds {
-        ExtensionIds { mid: id(1), abs_send_time: id(4), transport_wide_cc: id(5), ..Default::default() }
+        ExtensionIds::default()
+            .with(Extension::Mid, id(1))
+            .with(Extension::AbsSendTime, id(4))
+            .with(Extension::TransportWideCcDraft01, id(5))
     }
 
     const FIELDS: RtpFields = RtpFields {
@@ -280,11 +273,11 @@ mod tests {
 
     #[test]
     fn extension_that_was_not_negotiated_is_left_out() {
-        let kind = ForwardedExtension::AudioLevel;
+        let kind = Extension::SsrcAudioLevel;
         let buffer = stored(&[(kind, vec![0x30])]);
         let packet = buffer.get(1).unwrap();
         for (negotiated, expected) in [(None, None), (id(9), Some(&[0x30][..]))] {
-            let ids = ExtensionIds { ssrc_audio_level: negotiated, ..browser_ids() };
+            let ids = browser_ids().with(kind, negotiated);
             let settings = HeaderSettings::new(ids, Some("0"));
             let mut out = [0; 64];
             let len = settings.write(&packet, &DescriptorRewrite::default(), &FIELDS, HOP, &mut out).unwrap();
@@ -308,14 +301,12 @@ mod tests {
             dependency_descriptor in any_id(),
             name in weighted(0.8, "[0-9a-z]{1,12}"),
         ) -> HeaderSettings {
-            let ids = ExtensionIds {
-                mid,
-                abs_send_time,
-                transport_wide_cc,
-                ssrc_audio_level,
-                dependency_descriptor,
-                ..Default::default()
-            };
+            let ids = ExtensionIds::default()
+                .with(Extension::Mid, mid)
+                .with(Extension::AbsSendTime, abs_send_time)
+                .with(Extension::TransportWideCcDraft01, transport_wide_cc)
+                .with(Extension::SsrcAudioLevel, ssrc_audio_level)
+                .with(Extension::DependencyDescriptor, dependency_descriptor);
             HeaderSettings::new(ids, name.as_deref())
         }
     }
@@ -337,11 +328,11 @@ mod tests {
         }
     }
 
-    fn any_elements() -> impl Strategy<Value = Vec<(ForwardedExtension, Vec<u8>)>> {
+    fn any_elements() -> impl Strategy<Value = Vec<(Extension, Vec<u8>)>> {
         let kind = prop::sample::select(vec![
-            ForwardedExtension::AudioLevel,
-            ForwardedExtension::DependencyDescriptor,
-            ForwardedExtension::PlayoutDelay,
+            Extension::SsrcAudioLevel,
+            Extension::DependencyDescriptor,
+            Extension::PlayoutDelay,
         ]);
         prop::collection::vec((kind, prop::collection::vec(any::<u8>(), 1..20)), 0..3)
     }

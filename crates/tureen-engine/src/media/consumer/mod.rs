@@ -37,7 +37,7 @@ use crate::media::producer::stream::ProducerStream;
 use tureen_rtc::units::Ssrc;
 use tureen_rtc::wire::codecs::{self, CodecKind, opus};
 use tureen_rtc::wire::rtcp::{NtpTime, ReportBlock};
-use tureen_rtc::wire::rtp::ExtensionIds;
+use tureen_rtc::wire::rtp::{Extension, ExtensionIds};
 use tureen_types::data_structures::RtpPacketTraceInfo;
 use tureen_types::rtp_parameters::{MediaKind, RtpEncodingParameters, RtpParameters};
 
@@ -165,7 +165,7 @@ impl Consumer {
         Ok(Self {
             outlets,
             layers,
-            headers: HeaderSettings::new(extension_ids(parameters), mid),
+            headers: HeaderSettings::new(ExtensionIds::new(&parameters.header_extensions), mid),
             supported_payload_types,
             waits_for_key_frames: codec.has_key_frames() && codecs::can_be_key_frame(codec.kind),
             ignore_dtx: request.ignore_dtx && codec.kind == CodecKind::Opus,
@@ -434,7 +434,7 @@ impl Consumer {
 
     /// Whether packets carry a transport-wide sequence number.
     pub fn uses_transport_seq(&self) -> bool {
-        self.headers.ids().transport_wide_cc.is_some()
+        self.headers.ids()[Extension::TransportWideCcDraft01].is_some()
     }
 
     /// A NACK of the remote side about `ssrc`: appends what can be sent again. What was sent again less than about a round
@@ -717,28 +717,4 @@ fn outlet_stats(
 
 fn is_opus_dtx(payload: &[u8]) -> bool {
     opus::parse(payload).is_some_and(|descriptor| descriptor.dtx)
-}
-
-/// Negotiated header extension ids of RTP parameters.
-pub fn extension_ids(parameters: &RtpParameters) -> ExtensionIds {
-    use tureen_types::rtp_parameters::RtpHeaderExtensionUri as Uri;
-    let mut ids = ExtensionIds::default();
-    for extension in &parameters.header_extensions {
-        let id = u8::try_from(extension.id).ok().and_then(NonZeroU8::new);
-        match extension.uri {
-            Uri::Mid => ids.mid = id,
-            Uri::RtpStreamId => ids.rid = id,
-            Uri::RepairRtpStreamId => ids.repaired_rid = id,
-            Uri::AbsSendTime => ids.abs_send_time = id,
-            Uri::TransportWideCcDraft01 => ids.transport_wide_cc = id,
-            Uri::SsrcAudioLevel => ids.ssrc_audio_level = id,
-            Uri::DependencyDescriptor => ids.dependency_descriptor = id,
-            Uri::VideoOrientation => ids.video_orientation = id,
-            Uri::TimeOffset => ids.time_offset = id,
-            Uri::AbsCaptureTime => ids.abs_capture_time = id,
-            Uri::PlayoutDelay => ids.playout_delay = id,
-            Uri::MediasoupPacketId => ids.mediasoup_packet_id = id,
-        }
-    }
-    ids
 }

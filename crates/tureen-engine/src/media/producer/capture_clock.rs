@@ -11,7 +11,7 @@ use hashbrown::HashMap;
 
 use tureen_rtc::receive::recv_stream::RecvStreamStats;
 use tureen_rtc::wire::rtcp::NtpTime;
-use tureen_rtc::wire::rtp::extensions::AbsCaptureTime;
+use tureen_rtc::wire::rtp::extension::AbsCaptureTime;
 
 /// Sender reports of which the median is taken (mediasoup `WindowSize`).
 const SAMPLES: usize = 7;

@@ -15,19 +15,17 @@ use std::time::{Duration, Instant};
 use capture_clock::CaptureClocks;
 use codec::{StreamCodec, apt_of, codec_kind_of};
 use key_frame_requests::KeyFrameRequests;
-use packet_buffer::ForwardedExtension;
 use stream::{IncomingPacket, ProducerStream, Taken, unwrap_rtx};
 use stream_identity::LONG_SILENCE;
 
 use crate::api::{MediaTrace, Produce, ProducerDump, ProducerId, ProducerScore, RequestError, StreamType};
 use crate::keys::{ConsumerKey, ObserverKey, TransportKey};
-use crate::media::consumer::extension_ids;
 use crate::worker::Limits;
 use tureen_rtc::receive::rtx_stream::RtxStreamStats;
 use tureen_rtc::units::{PayloadType, Ssrc};
 use tureen_rtc::wire::codecs::CodecKind;
-use tureen_rtc::wire::rtp::extensions::{AbsCaptureTime, MediaId, TransportSequenceNumber, VideoOrientation};
-use tureen_rtc::wire::rtp::{ExtensionIds, RtpHeader};
+use tureen_rtc::wire::rtp::extension::{AbsCaptureTime, MediaId, TransportSequenceNumber, VideoOrientation};
+use tureen_rtc::wire::rtp::{Extension, ExtensionIds, RtpHeader};
 use tureen_types::data_structures::RtpPacketTraceInfo;
 use tureen_types::ortc::{RtpMapping, RtpMappingEncoding};
 use tureen_types::rtp_parameters::{MediaKind, RtpEncodingParameters, RtpParameters};
@@ -187,7 +185,7 @@ impl Producer {
         }
         Ok(Self {
             roles: PayloadRoles::new(parameters, &request.rtp_mapping),
-            ids: extension_ids(parameters),
+            ids: ExtensionIds::new(&parameters.header_extensions),
             stream_type,
             id: request.id,
             kind: request.kind,
@@ -279,8 +277,8 @@ impl Producer {
             }
             Role::Unknown => return handled,
         };
-        let capture =
-            self.ids.abs_capture_time.and_then(|id| header.read::<AbsCaptureTime>(packet, Some(id)));
+        let capture = self.ids[Extension::AbsCaptureTime]
+            .and_then(|id| header.read::<AbsCaptureTime>(packet, Some(id)));
         let mut space = [0; 16];
         let forwarded_capture = capture.and_then(|capture| {
             let cname = self.rtp_parameters.rtcp.cname.as_deref().unwrap_or_default();
@@ -417,7 +415,8 @@ impl Producer {
         });
         let frame = stored.map(|packet| packet.info.frame).unwrap_or_default();
         let text = |id| header.read::<MediaId<'_>>(packet, id).map(|value| value.0.to_owned());
-        let wide = header.read::<TransportSequenceNumber>(packet, self.ids.transport_wide_cc);
+        let wide =
+            header.read::<TransportSequenceNumber>(packet, self.ids[Extension::TransportWideCcDraft01]);
         RtpPacketTraceInfo {
             payload_type: header.payload_type.0,
             sequence_number: header.sequence_number,
@@ -429,9 +428,9 @@ impl Producer {
             payload_size: header.payload_range(packet).map_or(0, |range| range.len() as u32),
             spatial_layer: frame.spatial_layer,
             temporal_layer: frame.temporal_layer,
-            mid: text(self.ids.mid),
-            rid: text(self.ids.rid),
-            rrid: text(self.ids.repaired_rid),
+            mid: text(self.ids[Extension::Mid]),
+            rid: text(self.ids[Extension::RtpStreamId]),
+            rrid: text(self.ids[Extension::RepairRtpStreamId]),
             wide_sequence_number: wide.map(|seq| seq.0),
             is_rtx: handled.retransmission,
         }
@@ -523,7 +522,7 @@ impl Producer {
         replaced: &mut Option<Ssrc>,
     ) -> Option<usize> {
         // RFC 8852 §3.2: the repaired RID names the stream that is repaired. Without it, the only stream is.
-        let rid = header.read::<MediaId<'_>>(packet, self.ids.repaired_rid);
+        let rid = header.read::<MediaId<'_>>(packet, self.ids[Extension::RepairRtpStreamId]);
         let index = match rid {
             Some(rid) => self.streams.iter().position(|s| s.rid.as_deref() == Some(rid.0))?,
             None if self.rtp_parameters.encodings.len() == 1 && self.streams.len() == 1 => 0,
@@ -546,7 +545,7 @@ impl Producer {
         if let Some(index) = encodings.iter().position(|e| e.ssrc == Some(header.ssrc.0)) {
             return Some(index);
         }
-        let rid = header.read::<MediaId<'_>>(packet, self.ids.rid);
+        let rid = header.read::<MediaId<'_>>(packet, self.ids[Extension::RtpStreamId]);
         if let Some(rid) = rid {
             return encodings.iter().position(|e| e.rid.as_deref() == Some(rid.0));
         }
@@ -578,7 +577,7 @@ impl Producer {
     }
 
     fn turned(&mut self, header: &RtpHeader, packet: &[u8]) -> Option<VideoOrientation> {
-        let orientation = header.read::<VideoOrientation>(packet, self.ids.video_orientation)?;
+        let orientation = header.read::<VideoOrientation>(packet, self.ids[Extension::VideoOrientation])?;
         if self.orientation == Some(orientation) {
             return None;
         }
@@ -630,23 +629,9 @@ fn forwarded_elements<'a>(
     packet: &'a [u8],
     ids: &'a ExtensionIds,
     capture: Option<&'a [u8]>,
-) -> impl Iterator<Item = (ForwardedExtension, &'a [u8])> + Clone {
+) -> impl Iterator<Item = (Extension, &'a [u8])> + Clone {
     header.extensions(packet).filter_map(move |(id, value)| {
-        let kind = forwarded_kind(ids, NonZeroU8::new(id)?)?;
-        Some((kind, if kind == ForwardedExtension::AbsCaptureTime { capture? } else { value }))
-    })
-}
-
-fn forwarded_kind(ids: &ExtensionIds, id: NonZeroU8) -> Option<ForwardedExtension> {
-    let id = Some(id);
-    Some(match () {
-        () if id == ids.ssrc_audio_level => ForwardedExtension::AudioLevel,
-        () if id == ids.video_orientation => ForwardedExtension::VideoOrientation,
-        () if id == ids.time_offset => ForwardedExtension::TimeOffset,
-        () if id == ids.abs_capture_time => ForwardedExtension::AbsCaptureTime,
-        () if id == ids.playout_delay => ForwardedExtension::PlayoutDelay,
-        () if id == ids.dependency_descriptor => ForwardedExtension::DependencyDescriptor,
-        () if id == ids.mediasoup_packet_id => ForwardedExtension::MediasoupPacketId,
-        () => return None,
+        let extension = ids.forwarded(NonZeroU8::new(id)?)?;
+        Some((extension, if extension == Extension::AbsCaptureTime { capture? } else { value }))
     })
 }

@@ -6,40 +6,7 @@
 use std::time::{Duration, Instant};
 
 use crate::media::producer::frames::FrameInfo;
-
-/// Which kind of header extension a stored element is. Only extensions that are forwarded are stored; those that
-/// describe one hop (MID, RID, abs-send-time, transport-wide sequence number) are written anew by each consumer.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-#[repr(u8)]
-pub enum ForwardedExtension {
-    /// RFC 6464.
-    AudioLevel,
-    /// 3GPP TS 26.114 coordination of video orientation.
-    VideoOrientation,
-    /// RFC 5450.
-    TimeOffset,
-    /// abs-capture-time.
-    AbsCaptureTime,
-    /// playout-delay.
-    PlayoutDelay,
-    /// AV1 dependency descriptor.
-    DependencyDescriptor,
-    /// mediasoup packet id.
-    MediasoupPacketId,
-}
-
-impl ForwardedExtension {
-    /// All of them, in the order in which they are stored.
-    pub const ALL: [Self; 7] = [
-        Self::AudioLevel,
-        Self::VideoOrientation,
-        Self::TimeOffset,
-        Self::AbsCaptureTime,
-        Self::PlayoutDelay,
-        Self::DependencyDescriptor,
-        Self::MediasoupPacketId,
-    ];
-}
+use tureen_rtc::wire::rtp::Extension;
 
 /// Bounds of a [`PacketBuffer`].
 #[derive(Clone, Copy, Debug)]
@@ -133,7 +100,7 @@ impl PacketBuffer {
         &mut self,
         now: Instant,
         info: PacketInfo,
-        elements: impl Iterator<Item = (ForwardedExtension, &'e [u8])> + Clone,
+        elements: impl Iterator<Item = (Extension, &'e [u8])> + Clone,
         payload: &[u8],
     ) -> bool {
         let elements_len: usize = elements.clone().map(|(_, value)| 2 + value.len()).sum();
@@ -147,8 +114,8 @@ impl PacketBuffer {
         }
         let start = self.index(self.head);
         let mut at = start;
-        for (kind, value) in elements {
-            self.bytes[at] = kind as u8;
+        for (extension, value) in elements {
+            self.bytes[at] = extension as u8;
             self.bytes[at + 1] = value.len() as u8;
             self.bytes[at + 2..at + 2 + value.len()].copy_from_slice(value);
             at += 2 + value.len();
@@ -300,13 +267,13 @@ impl PacketBuffer {
 
 impl<'a> StoredPacket<'a> {
     /// The header extension elements that are forwarded, in order.
-    pub fn elements(&self) -> impl Iterator<Item = (ForwardedExtension, &'a [u8])> + use<'a> {
+    pub fn elements(&self) -> impl Iterator<Item = (Extension, &'a [u8])> + use<'a> {
         let mut rest = self.elements;
         std::iter::from_fn(move || {
-            let (&[kind, len], tail) = rest.split_first_chunk::<2>()?;
+            let (&[extension, len], tail) = rest.split_first_chunk::<2>()?;
             let (value, tail) = tail.split_at_checked(usize::from(len))?;
             rest = tail;
-            Some((*ForwardedExtension::ALL.get(usize::from(kind))?, value))
+            Some((*Extension::ALL.get(usize::from(extension))?, value))
         })
     }
 }
@@ -338,8 +305,7 @@ mod tests {
     fn stored_packet_is_found_with_its_elements() {
         let mut buffer = PacketBuffer::new(CONFIG);
         let now = Instant::now();
-        let elements =
-            [(ForwardedExtension::AudioLevel, &[7u8][..]), (ForwardedExtension::PlayoutDelay, &[1, 2, 3])];
+        let elements = [(Extension::SsrcAudioLevel, &[7u8][..]), (Extension::PlayoutDelay, &[1, 2, 3])];
         assert!(buffer.insert(now, info(70000), elements.into_iter(), b"payload"));
         let packet = buffer.get(70000).expect("stored");
         assert_eq!(packet.payload, b"payload");

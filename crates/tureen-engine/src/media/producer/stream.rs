@@ -6,9 +6,7 @@ use crate::api::{ProducerScore, RtpStreamDump, RtpStreamStats, StreamDirection};
 use crate::media::producer::codec::StreamCodec;
 use crate::media::producer::frames::{FrameReader, ReadFrame};
 use crate::media::producer::layer_rates::{LAYER_INACTIVITY, LayerRates, MIN_PICTURES_WITHOUT};
-use crate::media::producer::packet_buffer::{
-    ForwardedExtension, PacketBuffer, PacketBufferConfig, PacketInfo,
-};
+use crate::media::producer::packet_buffer::{PacketBuffer, PacketBufferConfig, PacketInfo};
 use crate::media::producer::stream_identity::StreamIdentity;
 use tureen_rtc::receive::nack_generator::NackGenerator;
 use tureen_rtc::receive::reception::SeqVerdict;
@@ -18,8 +16,8 @@ use tureen_rtc::receive::score::{MAX_SCORE, Score};
 use tureen_rtc::seq::SeenWindow;
 use tureen_rtc::units::{Bitrate, PayloadType, Ssrc};
 use tureen_rtc::wire::codecs::CodecKind;
-use tureen_rtc::wire::rtp::extensions::AbsCaptureTime;
-use tureen_rtc::wire::rtp::{RTX_OSN_LEN, RtpHeader, rtx_original_sequence_number};
+use tureen_rtc::wire::rtp::extension::AbsCaptureTime;
+use tureen_rtc::wire::rtp::{Extension, RTX_OSN_LEN, RtpHeader, rtx_original_sequence_number};
 use tureen_types::rtp_parameters::{MediaKind, RtpEncodingParameters};
 
 /// Smallest retransmission ring; it grows with the stream's bitrate.
@@ -221,7 +219,7 @@ impl ProducerStream {
         &mut self,
         now: Instant,
         incoming: &IncomingPacket<'_>,
-        elements: impl Iterator<Item = (ForwardedExtension, &'e [u8])> + Clone,
+        elements: impl Iterator<Item = (Extension, &'e [u8])> + Clone,
     ) -> Taken {
         let timestamp = incoming.header.timestamp.wrapping_add(self.timestamp_shift);
         if !incoming.retransmission {
@@ -247,7 +245,7 @@ impl ProducerStream {
             SeqVerdict::Discarded => return Taken::Discarded,
         };
         let mut elements_of_descriptor =
-            elements.clone().filter(|(kind, _)| *kind == ForwardedExtension::DependencyDescriptor);
+            elements.clone().filter(|(kind, _)| *kind == Extension::DependencyDescriptor);
         let descriptor = elements_of_descriptor.next().map(|(_, value)| value);
         // A payload of another codec, comfort noise for one, tells nothing.
         let frame = if incoming.kind == self.codec.kind {

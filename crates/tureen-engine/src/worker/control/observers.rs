@@ -13,8 +13,8 @@ use crate::worker::arena;
 use crate::worker::arena::Media;
 use crate::worker::out::Out;
 use crate::worker::timer::Timer;
-use tureen_rtc::wire::rtp::RtpHeader;
-use tureen_rtc::wire::rtp::extensions::AudioLevel;
+use tureen_rtc::wire::rtp::extension::AudioLevel;
+use tureen_rtc::wire::rtp::{Extension, RtpHeader};
 use tureen_types::rtp_parameters::MediaKind;
 
 /// One RTP observer of a router.
@@ -154,7 +154,8 @@ pub(crate) fn observe_packet(
     packet: &[u8],
 ) {
     let producer = &media.producers[key];
-    let Some(level) = header.read::<AudioLevel>(packet, producer.extension_ids().ssrc_audio_level) else {
+    let Some(level) = header.read::<AudioLevel>(packet, producer.extension_ids()[Extension::SsrcAudioLevel])
+    else {
         return;
     };
     for &observer in &producer.observers {

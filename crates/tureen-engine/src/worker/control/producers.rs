@@ -1,6 +1,7 @@
 //! Producers: making, pausing and closing them.
 
 use std::time::Instant;
+use tureen_rtc::wire::rtp::Extension;
 
 use crate::api::{ConsumerEvent, Produce, ProducerId, RequestError, Response};
 use crate::keys::{ProducerKey, TransportKey};
@@ -38,7 +39,7 @@ pub(crate) fn produce(media: &mut Media, out: &mut Out, now: Instant, mut option
         opener.set_max_streams(out.limits.srtp_streams_by(&transport.link, declared));
     }
     transport.learn_extension_ids(&ids);
-    transport.clocks.add(&cname, ids.abs_capture_time.is_some());
+    transport.clocks.add(&cname, ids[Extension::AbsCaptureTime].is_some());
     transport.learn_feedback(now, Feedback::of(&parameters));
     transport.producers.push(key);
     feedback::send_remb(media, out, now, transport_key);

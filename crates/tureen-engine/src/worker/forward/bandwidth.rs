@@ -18,8 +18,8 @@ use crate::worker::timer::Timer;
 use tureen_rtc::bwe::BweConfig;
 use tureen_rtc::units::{Bitrate, Ssrc};
 use tureen_rtc::wire::rtcp::TransportCc;
-use tureen_rtc::wire::rtp::RtpHeader;
-use tureen_rtc::wire::rtp::extensions::AbsSendTime;
+use tureen_rtc::wire::rtp::extension::AbsSendTime;
+use tureen_rtc::wire::rtp::{Extension, RtpHeader};
 use tureen_types::rtp_parameters::MediaKind;
 
 /// Between two choices of layers: what they cost changes all the time.
@@ -159,7 +159,7 @@ pub(crate) fn estimate_incoming(
     let is_video = media.producers.live(producer).is_some_and(|p| p.kind == MediaKind::Video);
     let Some(transport) = media.transports.live_mut(key).filter(|_| is_video) else { return };
     if let Some(receive_side) = &mut transport.receive_side
-        && let Some(sent) = header.read::<AbsSendTime>(packet, transport.recv_ids.abs_send_time)
+        && let Some(sent) = header.read::<AbsSendTime>(packet, transport.recv_ids[Extension::AbsSendTime])
         && receive_side.handle_packet(now, sent, packet.len())
     {
         feedback::send_remb(media, out, now, key);

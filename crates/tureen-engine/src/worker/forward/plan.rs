@@ -20,7 +20,7 @@ use crate::worker::forward::probe::MIN_REPEATED;
 use crate::worker::forward::retransmission::RepairAllowance;
 use crate::worker::forward::{Consumers, Forward, Producers, bandwidth, key_frames, probe, retransmission};
 use crate::worker::out::{Clock, Out};
-use tureen_rtc::wire::rtp::extensions::{AbsSendTime, TransportSequenceNumber};
+use tureen_rtc::wire::rtp::extension::{AbsSendTime, TransportSequenceNumber};
 use tureen_types::data_structures::TraceEventDirection;
 use tureen_types::rtp_parameters::MediaKind;
 

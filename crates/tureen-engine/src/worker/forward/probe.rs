@@ -9,7 +9,7 @@ use crate::transport::send_control::Probator;
 use crate::worker::forward::egress::{Origin, Purpose};
 use crate::worker::forward::plan::Planning;
 use crate::worker::forward::{Consumers, Producers};
-use tureen_rtc::wire::rtp::{ExtensionIds, RtpFields};
+use tureen_rtc::wire::rtp::{Extension, ExtensionIds, RtpFields};
 
 /// Shots of a probe below this are padding: packets sent again would be too large for them.
 pub(crate) const MIN_REPEATED: usize = 700;
@@ -110,7 +110,7 @@ fn write_probator(
         timestamp,
         ssrc: Probator::SSRC,
     };
-    let mid = ids.mid.map(|id| (id, Probator::MID.as_bytes()));
+    let mid = ids[Extension::Mid].map(|id| (id, Probator::MID.as_bytes()));
     let written = write_filler(space, &fields, ids, mid, hop, len).ok()?;
     Some(Written { index, ..written })
 }

@@ -2,9 +2,9 @@
 //!
 //! [`RtpHeader`] holds offsets, not borrows: SRTP decrypts the datagram in place after the header was parsed, and the
 //! header stays valid. Header extensions (RFC 8285) are read through [`RtpHeader::extension`] and the typed values of
-//! [`extensions`]. [`RtpHeaderWriter`] writes a complete header in one pass.
+//! [`extension`]. [`RtpHeaderWriter`] writes a complete header in one pass.
 
-pub mod extensions;
+pub mod extension;
 mod writer;
 
 use std::num::NonZeroU8;
@@ -12,7 +12,7 @@ use std::ops::Range;
 
 use thiserror::Error;
 
-pub use self::extensions::{ExtensionIds, ExtensionValue};
+pub use self::extension::{Extension, ExtensionIds, ExtensionValue};
 pub use self::writer::{ExtensionSlot, RtpFields, RtpHeaderWriter, RtpWriteError, WrittenHeader};
 use crate::units::{PayloadType, Ssrc};
 

@@ -8,9 +8,10 @@ use std::sync::Arc;
 use super::Layers;
 use super::selector::Selected;
 use crate::media::producer::frames::FrameInfo;
-use crate::media::producer::packet_buffer::{ForwardedExtension, StoredPacket};
+use crate::media::producer::packet_buffer::StoredPacket;
 use tureen_rtc::seq::RecentSet;
 use tureen_rtc::wire::codecs::dependency_descriptor::{Descriptor, Structure};
+use tureen_rtc::wire::rtp::Extension;
 
 /// Sends the frames of one decode target.
 #[derive(Debug, Default)]
@@ -124,7 +125,7 @@ impl TargetSelector {
             return false;
         }
         let mut elements = packet.elements();
-        let value = elements.find(|(kind, _)| *kind == ForwardedExtension::DependencyDescriptor);
+        let value = elements.find(|(kind, _)| *kind == Extension::DependencyDescriptor);
         let descriptor = value.and_then(|(_, value)| Descriptor::parse(value, self.structure.as_deref()));
         let sent = |difference: u16| self.sent.contains(frame.number.wrapping_sub(difference.into()).into());
         descriptor.is_some_and(|descriptor| descriptor.dependencies.iter().all(sent))

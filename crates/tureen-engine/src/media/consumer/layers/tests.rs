@@ -19,9 +19,9 @@ use crate::media::consumer::Consumer;
 use crate::media::consumer::sent_log::SentPacket;
 use crate::media::producer::codec::StreamCodec;
 use crate::media::producer::frames::FrameInfo;
-use crate::media::producer::packet_buffer::ForwardedExtension;
 use crate::media::producer::stream::{IncomingPacket, ProducerStream, Taken};
 use tureen_rtc::units::{PayloadType, Ssrc};
+use tureen_rtc::wire::rtp::Extension;
 use tureen_rtc::wire::rtp::{RtpFields, RtpHeader, RtpHeaderWriter};
 use tureen_types::rtp_parameters::{MediaKind, RtpParameters};
 
@@ -129,7 +129,7 @@ impl Bench {
             retransmission: false,
         };
         let elements = packet.descriptor.iter();
-        let elements = elements.map(|value| (ForwardedExtension::DependencyDescriptor, value.as_slice()));
+        let elements = elements.map(|value| (Extension::DependencyDescriptor, value.as_slice()));
         let taken = self.streams[packet.stream].handle_packet(self.now, &incoming, elements);
         if let Taken::Stored { layers_changed: true, .. } = taken {
             self.aim();

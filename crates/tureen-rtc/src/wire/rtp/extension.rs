@@ -1,38 +1,77 @@
-//! The header extensions this engine knows: their negotiated ids and their values.
+//! RTP header extensions: their negotiated ids, the scope of each, and their values.
+//!
+//! [`Extension`] lists the extensions, and [`FORWARDED`] those that are sent on with the packet.
 
 use std::num::NonZeroU8;
+use std::ops::{Index, IndexMut};
 use std::time::Duration;
+
+use tureen_types::rtp_parameters::RtpHeaderExtensionParameters;
+pub use tureen_types::rtp_parameters::RtpHeaderExtensionUri as Extension;
 
 use crate::wire::rtcp::NtpTime;
 
-/// The ids negotiated for one stream or transport, by extension (mediasoup's `HeaderExtensionIds`). `None` where an
-/// extension was not negotiated; `NonZeroU8::new(id)` makes an entry.
+/// Extensions that are forwarded with the packet. The others describe one hop, and each sender writes its own.
+pub const FORWARDED: [Extension; 7] = [
+    Extension::SsrcAudioLevel,
+    Extension::VideoOrientation,
+    Extension::TimeOffset,
+    Extension::AbsCaptureTime,
+    Extension::PlayoutDelay,
+    Extension::DependencyDescriptor,
+    Extension::MediasoupPacketId,
+];
+
+/// Negotiated ids of one stream or transport, by extension (mediasoup's `HeaderExtensionIds`). `None` stands for an
+/// extension that was not negotiated.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct ExtensionIds {
-    /// `urn:ietf:params:rtp-hdrext:sdes:mid` (RFC 9143): [`MediaId`].
-    pub mid: Option<NonZeroU8>,
-    /// `urn:ietf:params:rtp-hdrext:sdes:rtp-stream-id` (RFC 8852): [`MediaId`].
-    pub rid: Option<NonZeroU8>,
-    /// `urn:ietf:params:rtp-hdrext:sdes:repaired-rtp-stream-id` (RFC 8852): [`MediaId`].
-    pub repaired_rid: Option<NonZeroU8>,
-    /// `http://www.webrtc.org/experiments/rtp-hdrext/abs-send-time`: [`AbsSendTime`].
-    pub abs_send_time: Option<NonZeroU8>,
-    /// `http://www.ietf.org/id/draft-holmer-rmcat-transport-wide-cc-extensions-01`: [`TransportSequenceNumber`].
-    pub transport_wide_cc: Option<NonZeroU8>,
-    /// `urn:ietf:params:rtp-hdrext:ssrc-audio-level` (RFC 6464): [`AudioLevel`].
-    pub ssrc_audio_level: Option<NonZeroU8>,
-    /// `https://aomediacodec.github.io/av1-rtp-spec/#dependency-descriptor-rtp-header-extension`.
-    pub dependency_descriptor: Option<NonZeroU8>,
-    /// `urn:3gpp:video-orientation`: [`VideoOrientation`].
-    pub video_orientation: Option<NonZeroU8>,
-    /// `urn:ietf:params:rtp-hdrext:toffset` (RFC 5450): [`TimeOffset`].
-    pub time_offset: Option<NonZeroU8>,
-    /// `http://www.webrtc.org/experiments/rtp-hdrext/abs-capture-time`: [`AbsCaptureTime`].
-    pub abs_capture_time: Option<NonZeroU8>,
-    /// `http://www.webrtc.org/experiments/rtp-hdrext/playout-delay`: [`PlayoutDelay`].
-    pub playout_delay: Option<NonZeroU8>,
-    /// `urn:mediasoup:params:rtp-hdrext:packet-id`: [`PacketId`].
-    pub mediasoup_packet_id: Option<NonZeroU8>,
+pub struct ExtensionIds([Option<NonZeroU8>; Extension::ALL.len()]);
+
+impl ExtensionIds {
+    /// Ids of the header extensions among RTP parameters. Ids that RFC 8285 does not allow (0, above 255) count as not
+    /// negotiated.
+    pub fn new(extensions: &[RtpHeaderExtensionParameters]) -> Self {
+        let mut ids = Self::default();
+        for extension in extensions {
+            ids[extension.uri] = u8::try_from(extension.id).ok().and_then(NonZeroU8::new);
+        }
+        ids
+    }
+
+    /// The same ids, but for one extension.
+    #[must_use]
+    pub const fn with(mut self, extension: Extension, id: Option<NonZeroU8>) -> Self {
+        self.0[extension as usize] = id;
+        self
+    }
+
+    /// Replaces the ids that `newer` has.
+    pub fn update(&mut self, newer: &Self) {
+        for (id, newer) in self.0.iter_mut().zip(newer.0) {
+            *id = newer.or(*id);
+        }
+    }
+
+    /// The forwarded extension with this id.
+    #[inline]
+    pub fn forwarded(&self, id: NonZeroU8) -> Option<Extension> {
+        FORWARDED.iter().copied().find(|&extension| self[extension] == Some(id))
+    }
+}
+
+impl Index<Extension> for ExtensionIds {
+    type Output = Option<NonZeroU8>;
+
+    #[inline]
+    fn index(&self, extension: Extension) -> &Option<NonZeroU8> {
+        &self.0[extension as usize]
+    }
+}
+
+impl IndexMut<Extension> for ExtensionIds {
+    fn index_mut(&mut self, extension: Extension) -> &mut Option<NonZeroU8> {
+        &mut self.0[extension as usize]
+    }
 }
 
 /// A value that can be read from an extension element; see [`super::RtpHeader::read`].
@@ -281,10 +320,12 @@ mod tests {
         let packet =
             [0x90, 96, 0, 1, 0, 0, 0, 0, 0, 0, 0, 1, 0xbe, 0xde, 0, 2, 0x11, b'a', b'0', 0x32, 1, 2, 3, 0];
         let header = RtpHeader::parse(&packet).unwrap();
-        let ids = ExtensionIds { mid: NonZeroU8::new(1), rid: NonZeroU8::new(2), ..Default::default() };
-        assert_eq!(header.read(&packet, ids.mid), Some(MediaId("a0")));
-        assert_eq!(header.read::<MediaId<'_>>(&packet, ids.rid), None, "absent");
-        assert_eq!(header.read::<AbsSendTime>(&packet, ids.abs_send_time), None, "not negotiated");
+        let ids = ExtensionIds::default()
+            .with(Extension::Mid, NonZeroU8::new(1))
+            .with(Extension::RtpStreamId, NonZeroU8::new(2));
+        assert_eq!(header.read(&packet, ids[Extension::Mid]), Some(MediaId("a0")));
+        assert_eq!(header.read::<MediaId<'_>>(&packet, ids[Extension::RtpStreamId]), None, "absent");
+        assert_eq!(header.read::<AbsSendTime>(&packet, ids[Extension::AbsSendTime]), None, "not negotiated");
         assert_eq!(header.read(&packet, NonZeroU8::new(3)), Some(AbsSendTime::from_bits(0x010203)));
         assert_eq!(header.read::<AudioLevel>(&packet, NonZeroU8::new(3)), None, "wrong length");
     }
@@ -292,6 +333,42 @@ mod tests {
     #[test]
     fn ids_table_is_compact() {
         assert_eq!(size_of::<ExtensionIds>(), 12);
+    }
+
+    #[test]
+    fn ids_are_those_of_the_parameters() {
+        let extension = |uri, id| RtpHeaderExtensionParameters { uri, id, encrypt: false };
+        let ids = ExtensionIds::new(&[
+            extension(Extension::Mid, 1),
+            extension(Extension::PlayoutDelay, 0),
+            extension(Extension::TimeOffset, 256),
+        ]);
+        assert_eq!(ids, ExtensionIds::default().with(Extension::Mid, NonZeroU8::new(1)));
+    }
+
+    #[test]
+    fn newer_ids_replace_older_ones() {
+        let id = NonZeroU8::new;
+        let mut ids = ExtensionIds::default().with(Extension::Mid, id(1)).with(Extension::AbsSendTime, id(2));
+        let newer = ExtensionIds::default().with(Extension::AbsSendTime, id(3));
+        ids.update(&newer);
+        assert_eq!(ids, newer.with(Extension::Mid, id(1)));
+    }
+
+    #[test]
+    fn extensions_of_one_hop_are_not_forwarded() {
+        let one_hop = [
+            Extension::Mid,
+            Extension::RtpStreamId,
+            Extension::RepairRtpStreamId,
+            Extension::AbsSendTime,
+            Extension::TransportWideCcDraft01,
+        ];
+        let id = NonZeroU8::new(7).unwrap();
+        for &extension in Extension::ALL {
+            let ids = ExtensionIds::default().with(extension, Some(id));
+            assert_eq!(ids.forwarded(id), Some(extension).filter(|extension| !one_hop.contains(extension)));
+        }
     }
 
     #[test]
