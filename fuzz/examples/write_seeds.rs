@@ -11,6 +11,7 @@ fn main() -> io::Result<()> {
         ("rtp", seeds::rtp()),
         ("rtcp", seeds::rtcp()),
         ("codecs", seeds::codecs()),
+        ("frames", seeds::frames()),
         ("srtp", seeds::srtp()),
         ("dtls_datagram", seeds::dtls_datagram()),
         ("sctp", seeds::sctp()),

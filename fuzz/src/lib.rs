@@ -1,4 +1,4 @@
-//! Fuzz entry points: one for each wire parser, one for SRTP, one for DTLS, one for SCTP, one for a whole worker, and
+//! Fuzz entry points: one for each wire parser, one for the client's frames, one for SRTP, one for DTLS, one for SCTP, one for a whole worker, and
 //! one for the channel of the worker process.
 //!
 //! Each takes any bytes and panics where the engine breaks a promise. `fuzz_targets/` hands them to libFuzzer;
@@ -6,6 +6,7 @@
 
 mod channel;
 mod dtls;
+mod frames;
 mod script;
 mod sctp;
 pub mod seeds;
@@ -19,6 +20,7 @@ use std::time::Instant;
 
 pub use channel::{fuzz_channel, fuzz_channel_json};
 pub use dtls::fuzz_dtls_datagram;
+pub use frames::fuzz_frames;
 pub use sctp::fuzz_sctp;
 pub use srtp::fuzz_srtp;
 pub use wire::{fuzz_codecs, fuzz_rtcp, fuzz_rtp, fuzz_stun};

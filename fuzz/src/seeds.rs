@@ -110,6 +110,20 @@ pub fn codecs() -> Vec<Vec<u8>> {
     seeds
 }
 
+/// Seeds for [`fuzz_frames`](crate::fuzz_frames): each payload as a frame of each codec, and again with the marker bit.
+pub fn frames() -> Vec<Vec<u8>> {
+    let scripts = (0..6).flat_map(|codec| {
+        PAYLOADS.map(|payload| {
+            let mut script = vec![codec];
+            push_step(&mut script, 0, payload);
+            push_step(&mut script, 1, payload);
+            push_step(&mut script, 2, payload);
+            script
+        })
+    });
+    scripts.collect()
+}
+
 /// Seeds for [`fuzz_srtp`](crate::fuzz_srtp).
 pub fn srtp() -> Vec<Vec<u8>> {
     let packets = [rtp(), rtcp()].concat();

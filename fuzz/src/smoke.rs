@@ -33,6 +33,11 @@ fn codecs() {
 }
 
 #[test]
+fn frames() {
+    run("frames", crate::fuzz_frames, seeds::frames());
+}
+
+#[test]
 fn srtp() {
     run("srtp", crate::fuzz_srtp, seeds::srtp());
 }

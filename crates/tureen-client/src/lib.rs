@@ -5,6 +5,7 @@
 #![forbid(unsafe_code)]
 #![warn(missing_debug_implementations, clippy::unwrap_used)]
 
+pub mod frames;
 pub mod ice;
 pub mod media;
 mod recv_stream;

@@ -321,7 +321,6 @@ impl SendStream {
     }
 
     /// Writes a packet to the start of `out` and returns its length, zero if it can't be sealed.
-    #[expect(clippy::too_many_arguments, reason = "what an RTX packet has differently")]
     fn seal(
         &self,
         slot: &Slot,

@@ -1,0 +1,145 @@
+//! H264 access units in packetisation mode 1 (RFC 6184 §6.3): single NAL units, STAP-A and FU-A.
+
+use tureen_rtc::wire::codecs::{CodecKind, h264};
+
+use super::bytes::{take, take_u8, take_u16};
+use super::packetizer::{Payloads, shares};
+use super::{FrameError, FrameInfo, Start, nal};
+
+const IDR: u8 = 5;
+const SEI: u8 = 6;
+const SPS: u8 = 7;
+const AUD: u8 = 9;
+const STAP_A: u8 = 24;
+const FU_A: u8 = 28;
+
+pub(super) fn frame_start(payload: &[u8]) -> Option<Start> {
+    if let &[header] = payload {
+        // The end of a sequence or of the stream, which the engine does not look at.
+        return (1..=23).contains(&(header & 0x1f)).then_some(Start::Maybe);
+    }
+    let descriptor = h264::parse(payload)?;
+    Some(match descriptor.nal_unit_type {
+        _ if !descriptor.nal_unit_start => Start::No,
+        SPS | AUD => Start::Yes,
+        _ => Start::Maybe,
+    })
+}
+
+pub(super) fn assemble<'a>(payloads: impl Iterator<Item = &'a [u8]>, out: &mut Vec<u8>) -> Option<FrameInfo> {
+    let mut kinds = 0;
+    // Header of the NAL unit whose fragments are to come.
+    let mut fragmented = None;
+    for payload in payloads {
+        let mut rest = payload;
+        let header = take_u8(&mut rest)?;
+        if fragmented.is_some() && header & 0x1f != FU_A {
+            return None;
+        }
+        match header & 0x1f {
+            1..=23 => push_unit(payload, &mut kinds, out)?,
+            STAP_A => {
+                while !rest.is_empty() {
+                    let len = take_u16(&mut rest)?;
+                    push_unit(take(&mut rest, len.into())?, &mut kinds, out)?;
+                }
+            }
+            FU_A => {
+                let fragment = take_u8(&mut rest)?;
+                let (start, end) = (fragment & 0x80 != 0, fragment & 0x40 != 0);
+                let unit = header & 0xe0 | fragment & 0x1f;
+                if start {
+                    if fragmented.is_some() {
+                        return None;
+                    }
+                    nal::push_start_code(out);
+                    out.push(unit);
+                    kinds |= 1 << (unit & 0x1f);
+                } else if fragmented? != unit & 0x1f {
+                    return None;
+                }
+                fragmented = (!end).then_some(unit & 0x1f);
+                out.extend_from_slice(rest);
+            }
+            // Interleaved modes, which are not negotiated.
+            _ => return None,
+        }
+    }
+    fragmented.is_none().then(|| info(kinds))
+}
+
+fn push_unit(unit: &[u8], kinds: &mut u32, out: &mut Vec<u8>) -> Option<()> {
+    let kind = unit.first()? & 0x1f;
+    if !(1..=23).contains(&kind) {
+        return None;
+    }
+    *kinds |= 1 << kind;
+    nal::push_start_code(out);
+    out.extend_from_slice(unit);
+    Some(())
+}
+
+/// Of a frame with NAL units of these types.
+fn info(kinds: u32) -> FrameInfo {
+    let has = |kind: u8| kinds >> kind & 1 == 1;
+    FrameInfo { key_frame: has(IDR) || (has(SPS) && has(SEI)), ..FrameInfo::default() }
+}
+
+pub(super) fn packetize(
+    frame: &[u8],
+    max_payload: usize,
+    out: &mut Payloads,
+) -> Result<FrameInfo, FrameError> {
+    let codec = CodecKind::H264;
+    let bad = |what| FrameError::BadFrame { codec, what };
+    let units: Vec<&[u8]> = nal::units(frame).ok_or(bad("it does not begin with a start code"))?.collect();
+    if units.is_empty() {
+        return Err(FrameError::Empty(codec));
+    }
+    if units.iter().any(|unit| !(1..=23).contains(&(unit[0] & 0x1f))) {
+        return Err(bad("a NAL unit type that is none of 1 to 23"));
+    }
+    let mut rest = &units[..];
+    while let Some((&unit, after)) = rest.split_first() {
+        match nal::aggregated(rest, 1, max_payload) {
+            0 => {
+                fragment(unit, max_payload, out);
+                rest = after;
+            }
+            1 => {
+                out.open().extend_from_slice(unit);
+                out.close();
+                rest = after;
+            }
+            count => {
+                let (together, after) = rest.split_at(count);
+                rest = after;
+                // RFC 6184 §5.7: F is set if any has it, NRI is the highest.
+                let highest = together.iter().map(|unit| unit[0] & 0x60).max().unwrap_or(0);
+                let forbidden = together.iter().fold(0, |bit, unit| bit | unit[0] & 0x80);
+                out.open().push(forbidden | highest | STAP_A);
+                for unit in together {
+                    out.open().extend_from_slice(&(unit.len() as u16).to_be_bytes());
+                    out.open().extend_from_slice(unit);
+                }
+                out.close();
+            }
+        }
+    }
+    Ok(info(units.iter().fold(0, |kinds, unit| kinds | 1 << (unit[0] & 0x1f))))
+}
+
+/// RFC 6184 §5.8: the FU indicator is |F|NRI|28|, the FU header |S|E|R|Type|.
+fn fragment(unit: &[u8], max_payload: usize, out: &mut Payloads) {
+    let (header, mut rest) = (unit[0], &unit[1..]);
+    let mut pieces = shares(rest.len(), max_payload - 2).enumerate().peekable();
+    while let Some((at, share)) = pieces.next() {
+        let (piece, after) = rest.split_at(share);
+        rest = after;
+        let (start, end) = (at == 0, pieces.peek().is_none());
+        out.open().push(header & 0xe0 | FU_A);
+        out.open().push(u8::from(start) << 7 | u8::from(end) << 6 | header & 0x1f);
+        out.open().extend_from_slice(piece);
+        out.close();
+    }
+}

@@ -1,0 +1,100 @@
+//! NAL units in the byte stream format (H.264 annex B, H.265 annex B).
+
+/// Start code in front of each NAL unit of a received frame.
+const START_CODE: [u8; 4] = [0, 0, 0, 1];
+
+/// Appends a start code.
+pub(super) fn push_start_code(out: &mut Vec<u8>) {
+    out.extend_from_slice(&START_CODE);
+}
+
+/// The NAL units of a byte stream, without start codes of three or four bytes and the zeros behind a unit. `None` if it does
+/// not begin with a start code.
+pub(super) fn units(stream: &[u8]) -> Option<impl Iterator<Item = &[u8]>> {
+    let first = find_start_code(stream)?;
+    if stream[..first].iter().any(|&byte| byte != 0) {
+        return None;
+    }
+    let mut rest = &stream[first + 3..];
+    let mut done = false;
+    let all = std::iter::from_fn(move || {
+        if done {
+            return None;
+        }
+        let unit = if let Some(at) = find_start_code(rest) {
+            let unit = &rest[..at];
+            rest = &rest[at + 3..];
+            unit
+        } else {
+            done = true;
+            rest
+        };
+        // A NAL unit never ends with a zero byte (H.264 §7.4.1): those are of the stream.
+        let len = unit.iter().rposition(|&byte| byte != 0).map_or(0, |at| at + 1);
+        Some(&unit[..len])
+    });
+    Some(all.filter(|unit| !unit.is_empty()))
+}
+
+/// Where the first `00 00 01` begins.
+fn find_start_code(stream: &[u8]) -> Option<usize> {
+    let mut at = 2;
+    while let Some(&byte) = stream.get(at) {
+        match byte {
+            0 => at += 1,
+            1 if stream[at - 1] == 0 && stream[at - 2] == 0 => return Some(at - 2),
+            _ => at += if byte == 1 { 1 } else { 3 },
+        }
+    }
+    None
+}
+
+/// Which units go together into a packet: `units` starts with one that is not sent yet.
+///
+/// How many of them fit an aggregation packet with `header` bytes in front and two for each length: 1 for a unit that goes
+/// alone, 0 for one that must be cut.
+pub(super) fn aggregated(units: &[&[u8]], header: usize, max_payload: usize) -> usize {
+    let mut len = header;
+    let fitting = units.iter().take_while(|unit| {
+        len += 2 + unit.len();
+        len <= max_payload
+    });
+    match fitting.count() {
+        0 => usize::from(units.first().is_some_and(|unit| unit.len() <= max_payload)),
+        count => count,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn all(stream: &[u8]) -> Option<Vec<&[u8]>> {
+        units(stream).map(Iterator::collect)
+    }
+
+    #[test]
+    fn both_start_codes_and_trailing_zeros_are_read() {
+        let stream = [0, 0, 0, 1, 0x67, 1, 0, 0, 1, 0x68, 0, 0, 2, 0, 0, 0, 0, 0, 1, 0x65, 7, 0, 0];
+        assert_eq!(all(&stream), Some(vec![&[0x67, 1][..], &[0x68, 0, 0, 2], &[0x65, 7]]));
+    }
+
+    #[test]
+    fn what_is_no_byte_stream_is_refused() {
+        assert_eq!(all(&[]), None);
+        assert_eq!(all(&[0, 0, 2, 0x67]), None, "no start code");
+        assert_eq!(all(&[9, 0, 0, 1, 0x67]), None, "something in front");
+        assert_eq!(all(&[0, 0, 1]), Some(vec![]), "no unit");
+        assert_eq!(all(&[0, 0, 1, 0, 0, 1, 5]), Some(vec![&[5][..]]), "an empty unit");
+    }
+
+    #[test]
+    fn units_are_aggregated_while_they_fit() {
+        let [a, b, c] = [&[1; 10][..], &[2; 10], &[3; 60]];
+        assert_eq!(aggregated(&[a, b, c], 1, 40), 2);
+        assert_eq!(aggregated(&[a, c], 1, 40), 1);
+        assert_eq!(aggregated(&[c, a], 1, 60), 1, "alone, without a length");
+        assert_eq!(aggregated(&[c, a], 1, 59), 0);
+        assert_eq!(aggregated(&[], 1, 59), 0);
+    }
+}
