@@ -20,12 +20,12 @@ pub fn lan_address() -> Option<IpAddr> {
     (!ip.is_unspecified()).then_some(ip)
 }
 
-/// Whether `ip` is an address of this machine: a socket can be bound to it.
+/// True if `ip` is an address of this machine: a socket can be bound to it.
 pub(crate) fn is_ours(ip: IpAddr) -> bool {
     UdpSocket::bind((ip, 0)).is_ok()
 }
 
-/// Whether somebody else on this machine takes what comes to this UDP port, as a relay does.
+/// True if another process of this machine receives on this UDP port, as a relay does.
 pub(crate) fn is_served(ip: IpAddr, port: u16) -> bool {
     UdpSocket::bind((ip, port)).is_err_and(|error| error.kind() == io::ErrorKind::AddrInUse)
 }

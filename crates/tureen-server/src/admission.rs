@@ -1,4 +1,4 @@
-//! The one door of the server: who may enter a room, and what they may do there.
+//! Admission to rooms: the one place that decides who may enter, and with which rights.
 //!
 //! The WebSocket of a peer and the HTTP API for broadcasters both come through here. The policy is open: whoever knows
 //! the name of a room has every right in it, under any free id.
@@ -22,11 +22,11 @@ pub(crate) struct Grant {
     /// The id that others know the participant by.
     pub(crate) identity: String,
     pub(crate) may: May,
-    /// The participant's share of what its address may have, held for as long as it is in the room.
+    /// The participant's place among those of its address, held for as long as it is in the room.
     pub(crate) slot: Option<Slot>,
 }
 
-/// What a participant may do in its room.
+/// Rights of a participant in its room.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct May {
     pub(crate) publish: bool,

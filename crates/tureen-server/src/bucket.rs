@@ -1,10 +1,10 @@
-//! Token buckets: how fast somebody may do something.
+//! Token buckets, which bound rates.
 
 use std::time::Duration;
 
 use tokio::time::Instant;
 
-/// A token bucket that goes into debt: whatever has been done is taken, and the debt says how long to wait.
+/// A token bucket that goes into debt: work is charged after it was done, and the debt gives the time to wait.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Bucket {
     /// Tokens a second.
@@ -38,7 +38,7 @@ impl Bucket {
         has
     }
 
-    /// Whether nothing was taken for a while.
+    /// True if nothing was taken for a while.
     pub(crate) fn is_full(&mut self, now: Instant) -> bool {
         self.fill(now);
         self.level >= self.burst

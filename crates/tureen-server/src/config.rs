@@ -12,7 +12,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::{addresses, networks::Network};
 
-/// What ICE takes as a consent time-out, as in mediasoup.
+/// Range of the ICE consent time-out, as in mediasoup.
 const ICE_CONSENT: RangeInclusive<Duration> = Duration::from_secs(10)..=Duration::from_secs(60);
 
 /// Settings of a room server; every key has a default.
@@ -40,9 +40,9 @@ pub struct ServerConfig {
     pub tls: TlsConfig,
     /// Addresses and bit rates of the media transports.
     pub rtc: RtcConfig,
-    /// Bounds of what clients can make the server hold.
+    /// Bounds of the state that clients can cause.
     pub limits: Limits,
-    /// How long the server waits for what.
+    /// Times that the server waits.
     pub timeouts: Timeouts,
 }
 
@@ -79,11 +79,11 @@ pub struct RtcConfig {
     /// recorders. Elsewhere an address is sent nothing before a first datagram has come from it, because anybody can name
     /// anybody's. Multicast, broadcast and link-local addresses must be listed too. Default: none.
     pub plain_connect_to: Vec<Network>,
-    /// What a client may send on one transport (bit/s, told to it by REMB); 0 means no limit. Default 1 500 000.
+    /// Highest bitrate from a client on one transport (bit/s, told to it by REMB); 0 means no limit. Default 1 500 000.
     pub max_incoming_bitrate: u64,
 }
 
-/// `[limits]`: bounds of what clients can make the server hold.
+/// `[limits]`: bounds of the state that clients can cause.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct Limits {
@@ -139,8 +139,8 @@ pub struct Limits {
     /// Requests of one peer a second, and ten times as many at once; a peer that sends more is read no faster. Requests that
     /// everybody hears of, or that make something, count ten times. Default 100.
     pub max_requests_per_s: u32,
-    /// What one peer sends over its WebSocket (bytes a second, and ten times as much at once); a peer that sends more
-    /// is read no faster. Default 262 144.
+    /// Bytes from one peer's WebSocket a second, and ten times as many at once; a peer that sends more is read no faster.
+    /// Default 262 144.
     pub max_received_bytes_per_s: u32,
     /// Texts of one connection that are no protoo messages; then it is closed with 1008. Default 100.
     pub max_bad_messages: u32,
@@ -154,7 +154,7 @@ pub struct Limits {
 }
 
 impl Limits {
-    /// The most that one participant takes of an answer to `join`: id, name, device, each with every character escaped
+    /// Most bytes of one participant in an answer to `join`: id, name, device, each with every character escaped
     /// as a quote is, and what is around them.
     fn described_bytes(&self) -> usize {
         2 * crate::admission::MAX_ID + 2 * self.max_name_bytes + self.max_device_bytes() + 100
@@ -165,7 +165,7 @@ impl Limits {
         self.max_parameters_bytes + self.max_app_data_bytes + 8 * self.max_name_bytes + 4096
     }
 
-    /// What tells of a participant's device (bytes of JSON).
+    /// Description of a participant's device (bytes of JSON).
     pub(crate) fn max_device_bytes(&self) -> usize {
         4 * self.max_name_bytes
     }
@@ -212,7 +212,7 @@ pub struct Timeouts {
     pub shutdown: Duration,
 }
 
-/// Why settings can't be used.
+/// Reason for which settings can't be used.
 #[derive(Debug, thiserror::Error)]
 pub enum ConfigError {
     /// The file can't be read.
@@ -461,7 +461,7 @@ impl RtcConfig {
     }
 }
 
-/// Why an address of this machine can't be announced.
+/// Reason for which an address of this machine can't be announced.
 pub(crate) const NOT_LISTENED: &str =
     "is an address of this machine that rtc.listen does not have, and nobody else takes media there";
 

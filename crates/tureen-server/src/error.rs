@@ -1,10 +1,10 @@
-//! Why a request to a room is refused, or fails. [`crate::signaling::codes`] decides what a client is told.
+//! Reasons for which a request to a room is refused or fails. [`crate::signaling::codes`] decides their codes.
 
 use std::{fmt, net::IpAddr};
 
 use tureen::{prelude::*, worker::RequestError};
 
-/// Why a request to a room is refused, or fails.
+/// Reason for which a request to a room is refused or fails.
 ///
 /// The text names the thing and the value; clients get it as it is.
 #[derive(Debug, thiserror::Error)]
@@ -72,7 +72,7 @@ pub(crate) enum Error {
     Left,
     #[error("the media worker offers no {0} candidate")]
     NoCandidate(&'static str),
-    /// A media worker failed at something of which the client decides nothing.
+    /// A media worker failed at a request without values of the client.
     #[error(transparent)]
     Worker(RequestError),
     /// An answer can't be written.
@@ -92,7 +92,7 @@ pub(crate) enum Error {
     ConsumeData(ConsumeDataError),
 }
 
-/// What is wrong with a text.
+/// Fault of a text.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub(crate) enum WrongText {
     #[error("is missing")]
@@ -103,7 +103,7 @@ pub(crate) enum WrongText {
     TooLong { len: usize, most: usize },
 }
 
-/// What a room, or a participant of it, has.
+/// A kind of object that requests name.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Thing {
     Room,

@@ -13,7 +13,7 @@ pub struct Network {
 }
 
 impl Network {
-    /// Whether `address` is in it. An IPv4 address may be written as IPv6 (`::ffff:10.0.0.1`).
+    /// True if `address` is in it. An IPv4 address may be written as IPv6 (`::ffff:10.0.0.1`).
     pub fn contains(&self, address: IpAddr) -> bool {
         let shift = |bits: u8| u32::from(bits - self.prefix);
         match (self.address, address.to_canonical()) {
@@ -67,7 +67,7 @@ impl fmt::Display for Network {
     }
 }
 
-/// Why nobody who asks for media is at this address, if so: it is for many, for the own link, or for none.
+/// Name of the range of an address that no single host has: for many hosts, for one link, or for none.
 pub(crate) fn why_special(address: IpAddr) -> Option<&'static str> {
     let address = address.to_canonical();
     let (link_local, broadcast) = match address {

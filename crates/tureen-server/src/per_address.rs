@@ -1,4 +1,4 @@
-//! How much one address may have, and all of them together; how often one may ask.
+//! Bounds for each client address: objects that it holds, and its rate of requests.
 
 use std::{
     collections::HashMap,
@@ -10,7 +10,7 @@ use tokio::time::Instant;
 
 use crate::bucket::Bucket;
 
-/// How often an address may ask for something.
+/// Rates of requests by address.
 #[derive(Debug)]
 pub(crate) struct Paces {
     /// Tokens a second.
@@ -18,10 +18,10 @@ pub(crate) struct Paces {
     buckets: Mutex<HashMap<IpAddr, Bucket>>,
 }
 
-/// What an address may do at once, as a multiple of what it may do in a second.
+/// Burst of requests, as a multiple of the rate (seconds).
 const BURST_SECONDS: f64 = 10.0;
 
-/// Addresses that are remembered before those are forgotten that have not asked for a while.
+/// Number of remembered addresses above which those are forgotten that have not asked for a while.
 const REMEMBERED: usize = 10_000;
 
 impl Paces {
@@ -29,7 +29,7 @@ impl Paces {
         Self { rate: rate.into(), buckets: Mutex::default() }
     }
 
-    /// Whether `address` may now ask for something that costs so much.
+    /// Takes `cost` from the rate of `address`; false if it asks too often.
     pub(crate) fn may(&self, address: IpAddr, cost: u32) -> bool {
         let now = Instant::now();
         let full = Bucket::new(self.rate, self.rate * BURST_SECONDS, now);
@@ -66,7 +66,7 @@ pub(crate) struct Slot {
     address: IpAddr,
 }
 
-/// Which bound an address has reached.
+/// The bound that was reached.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Full {
     /// That of each address.

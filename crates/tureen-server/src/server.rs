@@ -56,7 +56,7 @@ pub struct Server {
     accepting: JoinHandle<()>,
 }
 
-/// Why a server can't start.
+/// Reason for which a server can't start.
 #[derive(Debug, thiserror::Error)]
 pub enum StartError {
     /// A setting is wrong.

@@ -1,4 +1,4 @@
-//! What is refused to strangers: counted here, and told to the operator in one log line now and then.
+//! Counters of refused input, which a log line tells the operator from time to time.
 
 use std::{
     fmt::{self, Write as _},
@@ -21,7 +21,7 @@ const REPORT_EVERY: Duration = Duration::from_secs(10);
 const LINES_PER_SECOND: f64 = 10.0;
 const LINES_AT_ONCE: f64 = 200.0;
 
-/// What a client was refused, or lost, by a limit of the configuration.
+/// Refusals and losses of clients by a limit of the configuration.
 macro_rules! denied {
     ($($(#[$doc:meta])* $variant:ident => $name:literal,)*) => {
         #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -99,13 +99,13 @@ impl Tally {
         self.counts[denied as usize].fetch_add(1, Ordering::Relaxed);
     }
 
-    /// How many so far.
+    /// Count so far.
     #[cfg(test)]
     pub(crate) fn counted(&self, denied: Denied) -> u64 {
         self.counts[denied as usize].load(Ordering::Relaxed)
     }
 
-    /// Whether one more log line that a client causes may be written. One that may not is counted.
+    /// True if one more log line that a client causes may be written. A line that may not is counted.
     pub(crate) fn may_log(&self) -> bool {
         let may = self.lines.lock().unwrap_or_else(PoisonError::into_inner).try_take(1.0, Instant::now());
         if !may {

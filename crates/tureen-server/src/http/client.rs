@@ -1,4 +1,4 @@
-//! Which client a request comes from: its connection, and its address behind trusted proxies.
+//! The client of a request: its connection, and its address behind trusted proxies.
 
 use std::{
     net::{IpAddr, SocketAddr},
@@ -19,7 +19,7 @@ use crate::{networks::Network, per_address::Slot};
 #[derive(Clone)]
 pub(crate) struct Connection {
     pub(crate) address: SocketAddr,
-    /// Whether a trusted proxy has made it, for whomever.
+    /// True if a trusted proxy has made it for a client.
     pub(crate) of_proxy: bool,
     pub(crate) place: Arc<Place>,
 }
@@ -36,7 +36,7 @@ impl Place {
     }
 }
 
-/// Whose request it is, behind trusted proxies too.
+/// Address of a request's client, behind trusted proxies too.
 pub(crate) struct ClientAddress(pub(crate) IpAddr);
 
 impl FromRequestParts<App> for ClientAddress {
@@ -51,8 +51,8 @@ impl FromRequestParts<App> for ClientAddress {
     }
 }
 
-/// Whose request it is: the far end of the connection; behind trusted proxies the last address in `X-Forwarded-For` that
-/// is none of theirs, because whatever stands before it the client may have made up.
+/// Address of a request's client: the far end of the connection; behind trusted proxies the last address in
+/// `X-Forwarded-For` that is none of theirs, because a client can make up the addresses before it.
 pub(crate) fn client_address(trusted: &[Network], peer: IpAddr, headers: &HeaderMap) -> IpAddr {
     let is_trusted = |address: IpAddr| trusted.iter().any(|network| network.contains(address));
     let mut client = peer;

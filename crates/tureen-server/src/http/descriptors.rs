@@ -1,4 +1,4 @@
-//! File descriptors: how many the process may have, and who may take them.
+//! File descriptors of the process, and their division between connections and media.
 
 use tracing::{debug, warn};
 
@@ -9,15 +9,15 @@ const PER_WORKER: usize = 512;
 /// Kept for all else: files, the runtime.
 const SPARE: usize = 64;
 
-/// What of the process's descriptors each may take, so that connections never take those of media.
+/// Descriptors for each purpose, so that connections never take those of media.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Budget {
     pub(crate) connections: usize,
     pub(crate) plain_sockets: usize,
 }
 
-/// Raises the process's soft limit to what the configuration needs, as far as the hard limit lets it, and divides what is
-/// there. What the configuration allows and the system does not is told as a warning.
+/// Raises the process's soft limit to the need of the configuration, as far as the hard limit lets it, and divides the
+/// descriptors. Logs a warning if the system allows fewer than the configuration.
 pub(crate) fn plan(config: &ServerConfig) -> Budget {
     let asked =
         Budget { connections: config.limits.max_connections, plain_sockets: config.limits.max_plain_sockets };

@@ -1,4 +1,4 @@
-//! Which web pages may use the server from a visitor's browser.
+//! Web pages that may use the server from a visitor's browser.
 //!
 //! Browsers let any page open WebSockets to any server, and send it simple POSTs; all they do is to name the page's origin
 //! (RFC 6454, RFC 6455 §10.2). Programs other than browsers send none.
@@ -59,7 +59,7 @@ fn host_name(host: Option<&HeaderValue>) -> Option<String> {
     Some(authority.host().to_owned())
 }
 
-/// Whether a host name can't be somebody else's: an address, this machine, or what the configuration names.
+/// True for a host name that can't be somebody else's: an address, this machine, or a host of the configuration.
 fn is_known(config: &ServerConfig, host: &str) -> bool {
     let address = host.trim_start_matches('[').trim_end_matches(']');
     let local = host.eq_ignore_ascii_case("localhost") || host.to_ascii_lowercase().ends_with(".localhost");

@@ -1,4 +1,4 @@
-//! Whether files that must be nobody else's are nobody else's.
+//! Owners and permissions of files that must be private.
 
 use std::{fs, io, path::Path};
 
@@ -35,12 +35,12 @@ pub(crate) fn secret_file(metadata: &fs::Metadata) -> Result<(), Problem> {
     }
 }
 
-/// Whether everybody on this machine may read it.
+/// True if everybody on this machine may read it.
 pub(crate) fn is_public(metadata: &fs::Metadata) -> bool {
     readable_by_others(metadata, 0o004)
 }
 
-/// Why a file or directory can't be used.
+/// Reason for which a file or directory can't be used.
 #[derive(Debug)]
 pub(crate) enum Problem {
     Io(io::Error),

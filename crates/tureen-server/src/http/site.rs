@@ -1,4 +1,4 @@
-//! What is served over HTTP: signalling (WebSocket), the rooms' API, the web app.
+//! Routes: signalling (WebSocket), the rooms' API, the web app.
 
 use std::sync::Arc;
 
@@ -24,7 +24,7 @@ use crate::{
     tally::{Denied, Tally},
 };
 
-/// What all requests share.
+/// State that all requests share.
 #[derive(Clone)]
 pub(crate) struct App {
     pub(crate) config: Arc<ServerConfig>,
@@ -51,10 +51,11 @@ pub(crate) fn site(app: App) -> Router {
         .with_state(app)
 }
 
-/// What a request costs of `limits.max_requests_per_address_per_s` that changes something: a whole room may hear of it.
+/// Share of `limits.max_requests_per_address_per_s` that a request takes which changes something, because a whole room may
+/// be told of it.
 const DEAR: u32 = 5;
 
-/// What a request costs of the requests that its address may make; files and the server's health cost nothing.
+/// Share of `limits.max_requests_per_address_per_s` that a request takes; files and the server's health take nothing.
 fn cost(is_websocket: bool, request: &Request) -> Option<u32> {
     let of_broadcaster = || request.uri().path().starts_with("/rooms/");
     match request.method().is_safe() {

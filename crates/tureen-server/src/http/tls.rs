@@ -17,7 +17,7 @@ use tracing::warn;
 use super::ownership::{Problem, is_public, private_directory, secret_file};
 use crate::{addresses::lan_address, config::ServerConfig};
 
-/// Why there is no TLS.
+/// Reason for which there is no TLS.
 #[derive(Debug, thiserror::Error)]
 pub enum TlsError {
     /// A file can't be read or written.
@@ -61,7 +61,7 @@ pub enum TlsError {
     },
 }
 
-/// Where the certificate comes from.
+/// Files of the certificate and its key.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct CertificateFiles {
     pub(crate) cert: PathBuf,

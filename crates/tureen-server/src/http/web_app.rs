@@ -10,7 +10,7 @@ use axum::{
 };
 use rust_embed::{EmbeddedFile, RustEmbed};
 
-/// What `npm run build` leaves in `web/dist`. Empty where the web app was not built before this crate.
+/// Output of `npm run build` in `web/dist`. Empty if the web app was not built before this crate.
 #[derive(RustEmbed)]
 #[folder = "../../web/dist"]
 #[allow_missing = true]

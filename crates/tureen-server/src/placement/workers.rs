@@ -49,7 +49,7 @@ pub(crate) struct LoadUnit {
     consumers: Option<Arc<AtomicUsize>>,
 }
 
-/// Why a worker can't be started.
+/// Reason for which a worker can't be started.
 #[derive(Debug, thiserror::Error)]
 pub enum StartWorkerError {
     /// The worker's thread can't be started.

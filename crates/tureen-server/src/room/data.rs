@@ -1,4 +1,4 @@
-//! Data channels: who consumes a data producer.
+//! Data producers and data consumers of a participant.
 
 use std::sync::Arc;
 

@@ -1,4 +1,4 @@
-//! What happens in a room, as facts, and how a participant is told of it.
+//! Events of a room as facts, and the interface by which a participant is told of them.
 //!
 //! Signalling implements [`Subscriber`] and writes events in its own format.
 
@@ -15,7 +15,7 @@ use tureen::{
 
 use crate::opaque::Opaque;
 
-/// What a participant is told.
+/// An event that participants are told.
 #[derive(Clone, Debug)]
 pub(crate) enum RoomEvent {
     PeerJoined(Description),
@@ -59,7 +59,7 @@ pub(crate) struct Description {
     pub(crate) device: Opaque,
 }
 
-/// Whose audio is the loudest; volumes in dBov.
+/// The participant with the loudest audio; volumes in dBov.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum Speaker {
     Peer { peer_id: String, volume: i8 },
@@ -103,7 +103,7 @@ pub(crate) struct DataPublication {
     pub(crate) app_data: Opaque,
 }
 
-/// Why the room ends a participant's connection.
+/// Reason for which the room ends a participant's connection.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum EndReason {
     /// Another connection proved to be the same client.
@@ -137,14 +137,14 @@ pub(crate) trait Subscriber: fmt::Debug + Send + Sync {
     fn end(&self, why: EndReason) -> bool;
 }
 
-/// What a client says when it has set up a consumer.
+/// Response of a client that has set up a consumer.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(crate) struct Acceptance {
     /// Layers of the first picture; `None` is all.
     pub(crate) preferred_layers: Option<ConsumerLayers>,
 }
 
-/// Why a client has not set up a consumer.
+/// Reason for which a client has not set up a consumer.
 #[derive(Debug, thiserror::Error)]
 #[error("{0}")]
 pub(crate) struct NotAccepted(pub(crate) String);
@@ -219,7 +219,7 @@ pub(super) mod testing {
     pub(crate) struct Recorder(Mutex<Vec<RoomEvent>>);
 
     impl Recorder {
-        /// What it was told since the last call.
+        /// Events since the last call.
         pub(crate) fn take(&self) -> Vec<RoomEvent> {
             std::mem::take(&mut self.0.lock().unwrap())
         }

@@ -1,5 +1,5 @@
-//! What the log says of transports and producers: enough to see why media does not flow. Never a secret: addresses, ports
-//! and states only.
+//! Log of transports and producers, detailed enough to see why media does not flow. It contains addresses, ports and
+//! states, and no secrets.
 
 use std::{
     sync::{
@@ -19,10 +19,10 @@ use tureen::{
     webrtc_transport::WebRtcTransport,
 };
 
-/// After how long a transport or producer that nothing came for is named.
+/// Time after which the log names a transport or producer that has received nothing.
 const SILENCE: Duration = Duration::from_secs(5);
 
-/// How often blocked media is a warning; in between it is for the debug log.
+/// Shortest time between two warnings of blocked media; those in between go to the debug log.
 const BETWEEN_WARNINGS: Duration = Duration::from_secs(10);
 
 /// Logs the life of a participant's transport.
@@ -48,7 +48,7 @@ pub(super) fn watch_transport(owner: &str, transport: &WebRtcTransport) {
     transport.on_close(Box::new(move || debug!(%owner, transport = %id, "transport closed"))).detach();
 }
 
-/// Says so if the client of `transport`, which says that it connects now, does not reach it soon.
+/// Logs if the client of `transport`, which starts to connect now, does not reach it soon.
 pub(super) fn expect_connection(owner: &str, transport: &WebRtcTransport) {
     debug!(owner, transport = %transport.id(), "the client connects");
     let (owner, weak) = (owner.to_owned(), transport.downgrade());
@@ -115,7 +115,7 @@ pub(super) fn watch_producer(owner: &str, producer: &Producer) {
     });
 }
 
-/// What the client was offered.
+/// Candidates that the client was offered.
 fn candidates(transport: &WebRtcTransport) -> String {
     let of_one = |candidate: &IceCandidate| {
         let protocol = if candidate.protocol == Protocol::Udp { "udp" } else { "tcp" };
@@ -139,7 +139,7 @@ fn end(address: &str, port: u16) -> String {
     if address.contains(':') { format!("[{address}]:{port}") } else { format!("{address}:{port}") }
 }
 
-/// Whether a warning is due: what strangers bring about must not fill the log.
+/// True if a warning is due. Warnings are rationed because strangers can cause them.
 fn may_warn() -> bool {
     static LAST: std::sync::Mutex<Option<Instant>> = std::sync::Mutex::new(None);
     let mut last = LAST.lock().unwrap_or_else(std::sync::PoisonError::into_inner);

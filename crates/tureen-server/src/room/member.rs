@@ -1,4 +1,4 @@
-//! What a room knows of a participant.
+//! The room's record of a participant.
 
 use std::{
     collections::{HashMap, HashSet},
@@ -31,7 +31,7 @@ use crate::{
     tally::Shown,
 };
 
-/// What the room knows of a participant. Dropping it closes all its media and ends its tasks, even while others hold
+/// The room's record of a participant. Dropping it closes all its media and ends its tasks, even while others hold
 /// handles of its media.
 pub(super) struct Member {
     pub(super) id: Arc<str>,
@@ -58,7 +58,7 @@ pub(super) struct Member {
     _slot: Option<Slot>,
 }
 
-/// What keeps a participant in the room.
+/// The thing that keeps a participant in the room.
 pub(super) enum Presence {
     /// A peer: its connection, which is told what happens. It holds the room open.
     Connection { subscriber: Arc<dyn Subscriber>, secret: Secret },
@@ -66,7 +66,7 @@ pub(super) enum Presence {
     Requests { last: Instant },
 }
 
-/// What a participant says of itself when it joins.
+/// Description that a participant gives of itself when it joins.
 pub(crate) struct Profile {
     pub(crate) display_name: String,
     pub(crate) device: Opaque,
@@ -159,7 +159,7 @@ impl Member {
         }
     }
 
-    /// What the client of a peer can show for its place when it comes again.
+    /// Secret with which the client of a peer gets its place back.
     pub(super) fn secret(&self) -> Option<&Secret> {
         match &self.presence {
             Presence::Connection { secret, .. } => Some(secret),
@@ -175,7 +175,7 @@ impl Member {
         }
     }
 
-    /// What it can receive, once it has said so.
+    /// RTP capabilities, once it has told them.
     pub(super) fn rtp_capabilities(&self) -> Option<&RtpCapabilities> {
         match &self.profile {
             Some(profile) => profile.rtp_capabilities.as_ref(),

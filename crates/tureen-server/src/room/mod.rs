@@ -1,4 +1,4 @@
-//! A room: its participants, what they send, and who is told of it.
+//! A room: participants, their media, and the events that they are told.
 //!
 //! All facts of a room are behind one lock ([`state`]), held for moments only: nothing is awaited under it, no object of a
 //! media worker is dropped under it, and events are delivered after it is released. Rooms know no message format:
@@ -68,7 +68,7 @@ pub(crate) struct Room {
     _load: LoadUnit,
 }
 
-/// What all rooms of a server share.
+/// State that all rooms of a server share.
 pub(crate) struct Shared {
     pub(crate) config: Arc<ServerConfig>,
     pub(crate) tally: Arc<Tally>,
@@ -76,16 +76,16 @@ pub(crate) struct Shared {
     pub(crate) plain_sockets: Arc<Semaphore>,
 }
 
-/// What a new connection has to show for the place of a peer that is there.
+/// Proof of a new connection that the place of a present peer is its own.
 #[derive(Clone, Copy, Debug, Default)]
 pub(crate) struct Claim<'a> {
     /// The secret that the peer's client was told.
     pub(crate) secret: Option<&'a str>,
-    /// A stay whose client was asked for a sign of life in vain.
+    /// A stay whose client did not answer when it was asked for a sign of life.
     pub(crate) silent: Option<u64>,
 }
 
-/// Why a participant can't enter a room.
+/// Reason for which a participant can't enter a room.
 #[derive(Debug)]
 pub(crate) enum EnterError {
     /// The room is over.
@@ -104,7 +104,7 @@ pub(crate) struct ConsumablePeer {
     pub(crate) producers: Vec<(ProducerId, MediaKind)>,
 }
 
-/// Why a room can't be made.
+/// Reason for which a room can't be made.
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum MakeRoomError {
     #[error(transparent)]

@@ -50,7 +50,7 @@ impl Participant {
         &self.room
     }
 
-    /// What the client of a peer can show for its place when it comes again; none once the stay has ended.
+    /// Secret with which the client of a peer gets its place back; none once the stay has ended.
     pub(crate) fn secret(&self) -> Option<Secret> {
         self.with_member(|member| member.secret().cloned()).ok().flatten()
     }

@@ -1,4 +1,4 @@
-//! What proves that a new connection of a peer is the peer's own.
+//! The proof that a new connection of a peer is the peer's own.
 
 use std::fmt;
 

@@ -1,4 +1,4 @@
-//! Who speaks: the loudest participant of the room, told to all peers.
+//! Active speaker: the loudest participant of the room, told to all peers.
 
 use std::sync::{Arc, Weak};
 
@@ -21,7 +21,7 @@ pub(super) async fn audio_level_observer(router: &Router) -> Result<AudioLevelOb
 }
 
 impl Room {
-    /// Tells peers from now on who speaks.
+    /// Starts to tell peers the active speaker.
     pub(super) fn tell_who_speaks(self: &Arc<Self>) {
         let weak: Weak<Self> = Arc::downgrade(self);
         let on_volumes = {

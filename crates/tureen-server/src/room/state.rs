@@ -117,7 +117,7 @@ impl State {
             .filter_map(|(other, member)| Some((member.profile.as_ref()?.describe(other), member)))
     }
 
-    /// What all but `id` send.
+    /// Producers of all members but `id`.
     pub(super) fn publications_for(&self, id: &str) -> Vec<Publication> {
         let mut publications = Vec::new();
         for (other, member) in self.peers().chain(self.broadcasters()).filter(|(other, _)| *other != id) {
@@ -136,7 +136,7 @@ impl State {
         publications.into_iter().map(|(_, publication)| publication).collect()
     }
 
-    /// The data that somebody who joins now consumes, but for the bot's: that of all others.
+    /// Data producers that a peer consumes when it joins as `id`; the bot's is not among them.
     pub(super) fn data_publications_for(&self, id: &str) -> Vec<DataPublication> {
         self.others(id)
             .flat_map(|(_, member)| member.data_producers.values())
@@ -145,7 +145,7 @@ impl State {
             .collect()
     }
 
-    /// Id and member that send this.
+    /// Id and member whose producer this is.
     pub(super) fn publisher(&self, producer: ProducerId) -> Option<(&String, &Member)> {
         self.members.iter().find(|(_, member)| member.producers.contains_key(&producer))
     }

@@ -145,7 +145,7 @@ struct ProduceDataBody {
     app_data: Option<Map<String, Value>>,
 }
 
-/// Where a broadcaster sends its RTP and RTCP.
+/// Address and ports to which a broadcaster sends RTP and RTCP.
 #[derive(Serialize)]
 #[serde(rename_all = "camelCase")]
 struct CreatedPlainTransport {
@@ -182,7 +182,7 @@ struct ConnectedPlainTransport {
     srtp_parameters: Option<SrtpParameters>,
 }
 
-/// What a broadcaster must know of its consumer.
+/// A consumer as its broadcaster is told.
 #[derive(Serialize)]
 #[serde(rename_all = "camelCase")]
 struct CreatedConsumer<'a> {
@@ -239,7 +239,7 @@ async fn remove(State(app): State<App>, Path(named): Path<OfBroadcaster>) -> Res
     Ok("broadcaster deleted\n")
 }
 
-/// Tells of a broadcaster that it is there, which like every request about it keeps it in the room.
+/// Describes a broadcaster. Like every request about it, this keeps it in the room.
 async fn renew(State(app): State<App>, Path(named): Path<OfBroadcaster>) -> Result<Json<Value>, Failure> {
     Ok(Json(describe(&named.find(&app)?.describe()?)))
 }
@@ -393,7 +393,7 @@ fn read<T: DeserializeOwned>(body: &[u8]) -> Result<T, Error> {
     json::read(serde_json::from_slice(body).map_err(|why| Error::WrongData { part: "body", why })?)
 }
 
-/// Why a call failed, in plain text.
+/// The response of a failed call: status and plain text.
 pub(crate) struct Failure(Error);
 
 impl From<Error> for Failure {

@@ -1,5 +1,5 @@
-//! What clients are told when a request fails or a connection ends: the status of HTTP, the `errorCode` of protoo, and
-//! the close code of a WebSocket. No other place decides them.
+//! Codes of failed requests and ended connections: the status of HTTP, the `errorCode` of protoo, and the close code of a
+//! WebSocket. No other place decides them.
 
 use super::protoo::{Close, Refusal};
 use crate::{error::Error, room::EndReason};
@@ -56,7 +56,7 @@ impl From<&Error> for Refusal {
     }
 }
 
-/// How the connection of a peer ends that is not let in.
+/// End of the connection of a peer that is not let in.
 impl From<&Error> for Close {
     fn from(error: &Error) -> Self {
         match error {

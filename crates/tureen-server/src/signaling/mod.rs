@@ -1,4 +1,4 @@
-//! How clients speak with rooms: protoo over WebSockets, and HTTP for broadcasters. Rooms know nothing of either.
+//! Signalling between clients and rooms: protoo over WebSockets, and HTTP for broadcasters. Rooms know nothing of either.
 
 pub(crate) mod broadcaster_http;
 pub(crate) mod codes;

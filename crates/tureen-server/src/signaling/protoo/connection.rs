@@ -15,20 +15,20 @@ use tracing::debug;
 use super::{
     link::{Close, Link, Queue},
     message::{Message, Refusal, Request},
-    ordering::{RequestOrder, Turn},
+    ordering::{Position, RequestOrder},
 };
 use crate::{
     bucket::Bucket,
     tally::{Denied, Shown},
 };
 
-/// How long a closed connection is listened to for the client's own close frame.
+/// Time in which the client's own close frame may come after the server's.
 const CLOSE_LINGER: Duration = Duration::from_secs(2);
 
 /// Strangers can have a client asked for a sign of life no more often than this.
 const ASK_EVERY: Duration = Duration::from_secs(1);
 
-/// What a client may do at once, as a multiple of what it may do in a second.
+/// Burst of requests or bytes, as a multiple of the rate (seconds).
 const BURST_SECONDS: f64 = 10.0;
 
 /// Bounds of one connection.
@@ -109,8 +109,8 @@ where
     let mut bad_messages = 0;
     loop {
         tokio::select! {
-            Some((id, turn, result)) = in_flight.next() => {
-                order.leave(turn);
+            Some((id, position, result)) = in_flight.next() => {
+                order.leave(position);
                 link.respond(id, &result);
             }
             () = pace.wait(), if pace.is_paused() => {}
@@ -140,15 +140,15 @@ where
                 match message {
                     Ok(Message::Request(request)) => {
                         let id = request.id;
-                        let turn = order.enter(&request);
-                        let mut response = in_its_turn(turn, handle(request));
+                        let position = order.enter(&request);
+                        let mut response = in_order(position, handle(request));
                         // Started at once, so that requests start in the order of their arrival.
                         match (&mut response).now_or_never() {
-                            Some((turn, result)) => {
-                                order.leave(turn);
+                            Some((position, result)) => {
+                                order.leave(position);
                                 link.respond(id, &result);
                             }
-                            None => in_flight.push(response.map(move |(turn, result)| (id, turn, result))),
+                            None => in_flight.push(response.map(move |(position, result)| (id, position, result))),
                         }
                     }
                     Ok(Message::Response(response)) => link.handle_response(response),
@@ -169,7 +169,7 @@ where
     }
 }
 
-/// How fast a client is listened to. Nothing is lost: what it sends too fast waits in its socket.
+/// Pace at which a client is read. Nothing is lost, because messages that come too fast wait in the socket.
 struct Pace {
     requests: Bucket,
     bytes: Bucket,
@@ -209,14 +209,14 @@ impl Pace {
     }
 }
 
-fn in_its_turn<F>(mut turn: Turn, response: F) -> BoxFuture<'static, (Turn, Result<Value, Refusal>)>
+fn in_order<F>(mut position: Position, response: F) -> BoxFuture<'static, (Position, Result<Value, Refusal>)>
 where
     F: Future<Output = Result<Value, Refusal>> + Send + 'static,
 {
     async move {
-        turn.come().await;
+        position.reached().await;
         let result = response.await;
-        (turn, result)
+        (position, result)
     }
     .boxed()
 }

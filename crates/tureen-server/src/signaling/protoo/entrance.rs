@@ -1,4 +1,4 @@
-//! How a peer comes in: its WebSocket is opened, and it is let into its room.
+//! Entrance of a peer: its WebSocket is opened, and it is let into its room.
 
 use std::sync::Arc;
 
@@ -28,10 +28,10 @@ use crate::{
     tally::{Denied, Shown},
 };
 
-/// What is read of a WebSocket at a time (bytes).
+/// Bytes of a WebSocket that are read at a time.
 const READ_BUFFER: usize = 4096;
 
-/// Opens a peer's WebSocket, or says why not.
+/// Opens a peer's WebSocket. The error is the response of a refusal.
 pub(crate) async fn open(app: App, parts: &mut Parts) -> Result<Response, Response> {
     let upgrade =
         WebSocketUpgrade::from_request_parts(parts, &()).await.map_err(IntoResponse::into_response)?;
@@ -133,7 +133,7 @@ async fn run(app: App, grant: Grant, target: JoinTarget, connection: Connection,
     drop(connection.place);
 }
 
-/// Where a peer wants to go: the query of its WebSocket's URL.
+/// Room and id that a peer asks for, from the query of its WebSocket's URL.
 struct JoinTarget {
     room_id: String,
     peer_id: String,

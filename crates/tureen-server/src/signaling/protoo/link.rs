@@ -1,4 +1,4 @@
-//! The sending side of a peer's connection, for everyone who has something to tell the peer.
+//! The sending side of a peer's connection.
 
 use std::{
     collections::HashMap,
@@ -50,25 +50,25 @@ struct Inner {
 pub(crate) struct LinkOptions {
     pub(crate) max_queued_messages: usize,
     pub(crate) max_queued_bytes: usize,
-    /// How long a client may take to answer.
+    /// For a client's response.
     pub(crate) request_timeout: Duration,
 }
 
-/// What waits to be sent over a link.
+/// Texts that wait to be sent over a link.
 #[derive(Debug)]
 pub(crate) struct Queue {
     texts: mpsc::Receiver<Utf8Bytes>,
     link: Link,
 }
 
-/// Why a connection ends: code and reason of the WebSocket's close frame.
+/// End of a connection: code and reason of the WebSocket's close frame.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Close {
     pub(crate) code: u16,
     pub(crate) reason: &'static str,
 }
 
-/// What became of a request to a client other than success.
+/// Failure of a request to a client.
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum RequestFailure {
     #[error("the client refused: {0}")]
@@ -106,7 +106,7 @@ impl Link {
         &self.inner.name
     }
 
-    /// Where what this client is refused is counted.
+    /// Counters of refused input.
     pub(crate) fn tally(&self) -> &Tally {
         &self.inner.tally
     }
@@ -116,8 +116,8 @@ impl Link {
         self.send(message::notification(method, data));
     }
 
-    /// Whether the client, asked for a sign of life, shows one within this time. What came before does not count: a network
-    /// may be lost between two messages.
+    /// Asks the client for a sign of life; true if one comes within this time. Earlier frames do not count, because a network
+    /// can be lost between two messages.
     pub(crate) async fn is_alive(&self, within: Duration) -> bool {
         let mut heard = self.inner.heard.subscribe();
         self.inner.asked.notify_one();

@@ -30,14 +30,14 @@ pub(crate) struct Response {
     pub(crate) result: Result<Value, Refusal>,
 }
 
-/// A failure as the other side is told it.
+/// A failure as the other side is told.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Refusal {
     pub(crate) code: i64,
     pub(crate) reason: String,
 }
 
-/// Why a text is not a protoo message.
+/// Reason for which a text is not a protoo message.
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum ParseError {
     #[error("not JSON: {0}")]
@@ -64,11 +64,11 @@ impl Refusal {
     }
 }
 
-/// What a request costs of `limits.max_requests_per_s` that everybody in the room hears of, or that makes something.
+/// Cost in `limits.max_requests_per_s` of a request that everybody in the room is told of, or that makes something.
 const DEAR: u32 = 10;
 
 impl Request {
-    /// How many simple requests this one counts for.
+    /// Number of simple requests that this one counts for.
     pub(crate) fn cost(&self) -> u32 {
         match self.method.as_str() {
             "createWebRtcTransport"

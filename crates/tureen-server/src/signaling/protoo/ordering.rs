@@ -25,8 +25,8 @@ struct Last {
     done: oneshot::Receiver<()>,
 }
 
-/// A request's place in its sequence. Dropping it lets the next one go.
-pub(super) struct Turn {
+/// A request's position in its sequence. Dropping it lets the next one go.
+pub(super) struct Position {
     sequence: String,
     entry: u64,
     before: Option<oneshot::Receiver<()>>,
@@ -35,26 +35,26 @@ pub(super) struct Turn {
 
 impl RequestOrder {
     /// Puts `request` at the end of its sequence.
-    pub(super) fn enter(&mut self, request: &Request) -> Turn {
+    pub(super) fn enter(&mut self, request: &Request) -> Position {
         let sequence = sequence(request);
         let entry = self.entries;
         self.entries += 1;
         let (done, ended) = oneshot::channel();
         let before = self.last.insert(sequence.clone(), Last { entry, done: ended }).map(|last| last.done);
-        Turn { sequence, entry, before, _done: done }
+        Position { sequence, entry, before, _done: done }
     }
 
     /// Takes out a request that ended.
-    pub(super) fn leave(&mut self, turn: Turn) {
-        if self.last.get(&turn.sequence).is_some_and(|last| last.entry == turn.entry) {
-            self.last.remove(&turn.sequence);
+    pub(super) fn leave(&mut self, position: Position) {
+        if self.last.get(&position.sequence).is_some_and(|last| last.entry == position.entry) {
+            self.last.remove(&position.sequence);
         }
     }
 }
 
-impl Turn {
+impl Position {
     /// Waits for the requests before it.
-    pub(super) async fn come(&mut self) {
+    pub(super) async fn reached(&mut self) {
         if let Some(before) = self.before.take() {
             // An error means that the one before is gone, which is what this waits for.
             let _ = before.await;
@@ -92,9 +92,9 @@ mod tests {
         let mut second = order.enter(&request(json!({"consumerId": "a"})));
         let mut other = order.enter(&request(json!({"consumerId": "b"})));
 
-        assert!(first.come().now_or_never().is_some());
-        assert!(other.come().now_or_never().is_some());
-        let mut waiting = Box::pin(second.come());
+        assert!(first.reached().now_or_never().is_some());
+        assert!(other.reached().now_or_never().is_some());
+        let mut waiting = Box::pin(second.reached());
         assert!((&mut waiting).now_or_never().is_none());
         order.leave(first);
         assert!(waiting.now_or_never().is_some());
@@ -111,7 +111,7 @@ mod tests {
         let _stats = order.enter(&named(4, "getTransportStats", "transportId"));
         let mut produce = order.enter(&named(5, "produce", "transportId"));
         for place in [&mut pause, &mut close, &mut produce] {
-            assert!(place.come().now_or_never().is_some());
+            assert!(place.reached().now_or_never().is_some());
         }
     }
 

@@ -1,4 +1,4 @@
-//! What a peer can ask for: from a protoo request to the room, and back.
+//! Requests of a peer: from protoo to the room, and back.
 
 use serde_json::{Value, json};
 use tureen::prelude::*;
