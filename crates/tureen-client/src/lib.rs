@@ -7,6 +7,7 @@
 
 pub mod frames;
 pub mod ice;
+pub mod jitter;
 pub mod media;
 mod recv_stream;
 mod send_stream;

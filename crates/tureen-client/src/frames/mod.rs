@@ -1,8 +1,7 @@
 //! Encoded frames and RTP payloads, one made from the other, without a codec.
 //!
-//! [`Packetizer`] cuts frames into payloads, [`FrameAssembler`] joins the payloads of one frame again, and
-//! [`JitterBuffer`] finds out which of the packets that arrive make a frame. [`Session::send_frame`] and
-//! [`Session::poll_frame`] use them; they can be used without a session too.
+//! [`Packetizer`] cuts frames into payloads, [`FrameAssembler`] joins the payloads of one frame again, and a
+//! [`JitterBuffer`](crate::jitter::JitterBuffer) finds out which of the packets that arrive make a frame.
 //!
 //! What a frame is, in bytes:
 //!
@@ -13,9 +12,6 @@
 //! | H264, H265 | one access unit in the byte stream format of annex B; received with start codes of four bytes |
 //! | AV1 | one temporal unit in the low overhead format (AV1 §5.2): OBUs with sizes, a temporal delimiter first, as in IVF |
 //! | Opus | one packet (RFC 6716) |
-//!
-//! [`Session::send_frame`]: crate::Session::send_frame
-//! [`Session::poll_frame`]: crate::Session::poll_frame
 
 mod av1;
 mod bytes;

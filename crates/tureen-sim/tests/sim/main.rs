@@ -10,6 +10,7 @@ mod foreign;
 mod forwarding;
 mod gathering;
 mod hostile;
+mod jitter;
 mod key_frames;
 mod lateness;
 mod layers;

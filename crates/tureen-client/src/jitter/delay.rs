@@ -1,0 +1,145 @@
+//! How long frames are held back, so that they come out as evenly as they were captured.
+
+use std::time::{Duration, Instant};
+
+use tureen_rtc::seq::TimestampExtender;
+
+/// Frames by which the delay is set: 8 s of video, 5 s of audio.
+const WINDOW: usize = 256;
+/// How many of the frames of a full window may come later than the delay allows for: 2 %.
+const LATE: usize = WINDOW / 50;
+/// A transit time that differs by this much is of another timeline: the source's timestamps have jumped.
+const JUMP: i64 = 10_000_000;
+
+/// Measures by how much frames come late, and turns RTP timestamps into times to hand them out.
+///
+/// The transit time of a frame is from its capture, by its timestamp, to the arrival of its last packet; only differences
+/// between transit times mean something. A frame is due when all but the latest 2 % of the last 256 frames would be here.
+#[derive(Debug)]
+pub(super) struct Delay {
+    clock_rate: u32,
+    max: Duration,
+    /// Arrival times are measured from the first packet on.
+    epoch: Option<Instant>,
+    timestamps: TimestampExtender,
+    /// Microseconds; a ring.
+    transits: Vec<i64>,
+    oldest: usize,
+    sorted: Vec<i64>,
+}
+
+/// A capture time in microseconds of the source's clock, with any offset.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(super) struct MediaTime(i64);
+
+impl Delay {
+    pub(super) fn new(clock_rate: u32, max: Duration) -> Self {
+        Self {
+            clock_rate: clock_rate.max(1),
+            max,
+            epoch: None,
+            timestamps: TimestampExtender::new(),
+            transits: Vec::new(),
+            oldest: 0,
+            sorted: Vec::new(),
+        }
+    }
+
+    pub(super) fn media_time(&mut self, timestamp: u32) -> MediaTime {
+        let extended = u128::from(self.timestamps.extend(timestamp));
+        MediaTime((extended * 1_000_000 / u128::from(self.clock_rate)) as i64)
+    }
+
+    /// Takes note of a frame that was whole at `now`, or of a packet that came too late for its frame.
+    pub(super) fn observe(&mut self, now: Instant, at: MediaTime) {
+        let epoch = *self.epoch.get_or_insert(now);
+        let transit = now.saturating_duration_since(epoch).as_micros() as i64 - at.0;
+        if self.sorted.first().is_some_and(|fastest| (transit - fastest).abs() > JUMP) {
+            self.transits.clear();
+            self.oldest = 0;
+        }
+        if self.transits.len() < WINDOW {
+            self.transits.push(transit);
+        } else {
+            self.transits[self.oldest] = transit;
+            self.oldest = (self.oldest + 1) % WINDOW;
+        }
+        self.sorted.clear();
+        self.sorted.extend_from_slice(&self.transits);
+        self.sorted.sort_unstable();
+    }
+
+    /// How much longer than the fastest frame each frame is underway, with its time in the buffer.
+    pub(super) fn target(&self) -> Duration {
+        let Some(fastest) = self.sorted.first() else { return Duration::ZERO };
+        let slow = self.sorted[self.sorted.len() - 1 - LATE * self.sorted.len() / WINDOW];
+        Duration::from_micros((slow - fastest) as u64).min(self.max)
+    }
+
+    /// When a frame is to be handed out that was whole at `ready_at`: never before, and at most the longest delay after that.
+    pub(super) fn due(&self, at: MediaTime, ready_at: Instant) -> Instant {
+        let (Some(epoch), Some(fastest)) = (self.epoch, self.sorted.first()) else { return ready_at };
+        let due = at.0 + fastest + self.target().as_micros() as i64;
+        let due = epoch + Duration::from_micros(due.max(0) as u64);
+        due.clamp(ready_at, ready_at + self.max)
+    }
+}
+
+#[cfg(test)]
+#[expect(clippy::disallowed_methods, reason = "tests may read the clock")]
+mod tests {
+    use super::*;
+
+    /// Frames of 20 ms that come late by these milliseconds.
+    fn after(late: impl IntoIterator<Item = u64>) -> (Delay, Instant) {
+        let t0 = Instant::now();
+        let mut delay = Delay::new(48_000, Duration::from_secs(1));
+        for (at, late) in late.into_iter().enumerate() {
+            let media = delay.media_time((u32::MAX - 4800).wrapping_add(at as u32 * 960));
+            delay.observe(t0 + Duration::from_millis(at as u64 * 20 + late), media);
+        }
+        (delay, t0)
+    }
+
+    #[test]
+    fn even_arrival_needs_no_delay() {
+        let (mut delay, t0) = after((0..300).map(|_| 50));
+        assert_eq!(delay.target(), Duration::ZERO);
+        let ready = t0 + Duration::from_millis(300 * 20 + 50);
+        let media = delay.media_time((u32::MAX - 4800).wrapping_add(300 * 960));
+        assert_eq!(delay.due(media, ready), ready);
+    }
+
+    #[test]
+    fn delay_covers_jitter_but_not_the_rarest_lateness() {
+        let (delay, _) = after((0..300).map(|at| at % 5 * 10));
+        assert_eq!(delay.target(), Duration::from_millis(40));
+        let (delay, _) = after((0..300).map(|at| if at % 100 == 50 { 500 } else { 0 }));
+        assert_eq!(delay.target(), Duration::ZERO);
+    }
+
+    #[test]
+    fn early_frame_waits_for_its_time() {
+        let (mut delay, t0) = after((0..300).map(|at| at % 2 * 30));
+        let ready = t0 + Duration::from_millis(300 * 20);
+        let media = delay.media_time((u32::MAX - 4800).wrapping_add(300 * 960));
+        assert_eq!(delay.due(media, ready), ready + Duration::from_millis(30));
+    }
+
+    #[test]
+    fn delay_shrinks_again_and_has_a_limit() {
+        let (delay, _) = after((0..600).map(|at| if at < 300 { at % 5 * 10 } else { 0 }));
+        assert_eq!(delay.target(), Duration::ZERO);
+        let (delay, _) = after((0..50).map(|at| at % 2 * 3000));
+        assert_eq!(delay.target(), Duration::from_secs(1));
+    }
+
+    #[test]
+    fn jump_of_timestamps_begins_anew() {
+        let (mut delay, t0) = after((0..300).map(|_| 0));
+        let media = delay.media_time(100_000_000);
+        let now = t0 + Duration::from_secs(6);
+        delay.observe(now, media);
+        assert_eq!((delay.target(), delay.due(media, now)), (Duration::ZERO, now));
+    }
+}

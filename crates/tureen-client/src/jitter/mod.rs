@@ -1,0 +1,409 @@
+//! Finds the frames in the packets of a stream and hands them out in order and in time.
+
+mod delay;
+mod order;
+mod packets;
+#[cfg(test)]
+mod tests;
+
+use std::collections::VecDeque;
+use std::ops::Range;
+use std::time::{Duration, Instant};
+
+use tureen_rtc::wire::codecs::CodecKind;
+
+use self::delay::{Delay, MediaTime};
+use self::order::{Order, Verdict};
+use self::packets::Packets;
+use crate::frames::{FrameAssembler, FrameError, FrameInfo, Start, frame_start};
+
+/// Settings of a [`JitterBuffer`].
+#[derive(Clone, Debug)]
+pub struct JitterConfig {
+    /// The stream's codec.
+    pub codec: CodecKind,
+    /// Hz of its RTP timestamps.
+    pub clock_rate: u32,
+    /// The longest time that a frame is held back, for jitter as for packets that are missing. Zero hands out each frame as
+    /// soon as it is whole, and gives up what is missing when something later is whole. Default 1 s.
+    pub max_delay: Duration,
+    /// The span of sequence numbers that is kept, at most 32768. Default 2048: 3 s at 8 Mbit/s.
+    pub max_packets: usize,
+    /// Bytes of payloads and frames that are kept. Default 8 MiB.
+    pub max_bytes: usize,
+}
+
+impl JitterConfig {
+    /// The defaults for a codec.
+    pub fn new(codec: CodecKind, clock_rate: u32) -> Self {
+        Self { codec, clock_rate, max_delay: Duration::from_secs(1), max_packets: 2048, max_bytes: 8 << 20 }
+    }
+}
+
+/// A packet for a [`JitterBuffer`].
+#[derive(Clone, Copy, Debug)]
+pub struct JitterPacket<'a> {
+    /// Its sequence number, extended to 64 bits.
+    pub seq: u64,
+    /// RTP timestamp.
+    pub timestamp: u32,
+    /// Marker bit.
+    pub marker: bool,
+    /// Since the Unix epoch by the sender's clock, if known.
+    pub capture_time: Option<Duration>,
+    /// Without padding; empty for a packet that has nothing else.
+    pub payload: &'a [u8],
+}
+
+/// A frame that is handed out, besides its bytes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct ReceivedFrame {
+    /// Key frame, layers.
+    pub info: FrameInfo,
+    /// RTP timestamp.
+    pub timestamp: u32,
+    /// When it was captured, since the Unix epoch by the sender's clock, if known.
+    pub capture_time: Option<Duration>,
+    /// When the last of its packets came.
+    pub received_at: Instant,
+    /// Frames are missing between the one before and this one. A decoder of video can take it all the same.
+    pub after_loss: bool,
+}
+
+/// Counters of a [`JitterBuffer`].
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct JitterStats {
+    /// Frames handed out.
+    pub frames: u64,
+    /// Key frames among them; all of them with audio.
+    pub key_frames: u64,
+    /// Whole frames that no decoder could have taken.
+    pub frames_dropped: u64,
+    /// Times that missing packets were given up.
+    pub losses: u64,
+    /// Packets that came too late, or twice.
+    pub late_packets: u64,
+    /// Packets and frames that do not hold to the payload format.
+    pub malformed: u64,
+    /// Times that what was kept passed a limit.
+    pub overflows: u64,
+    /// The delay that frames are held back to now.
+    pub target_delay: Duration,
+}
+
+/// Finds the frames in the packets of one stream and hands them out in order, each as late as the measured jitter demands.
+///
+/// Sans-IO: [`insert`](Self::insert) packets in any order, then [`poll_frame`](Self::poll_frame) until there is none, and
+/// ask [`poll_key_frame_request`](Self::poll_key_frame_request); again when [`poll_timeout`](Self::poll_timeout) has come.
+///
+/// What is missing is waited for until a later frame that can be decoded without it is due, or else for the longest delay.
+/// Then the buffer goes on with the next frame that a decoder can take: with video a key frame, or with VP8 and VP9 a frame
+/// whose temporal layer needs none of the frames that are missing.
+#[derive(Debug)]
+pub struct JitterBuffer {
+    config: JitterConfig,
+    assembler: FrameAssembler,
+    packets: Packets,
+    /// Whole frames, in order.
+    frames: VecDeque<Frame>,
+    frame_bytes: usize,
+    spare: Vec<Vec<u8>>,
+    delay: Delay,
+    order: Order,
+    /// The packet behind the last one that was handed out or given up.
+    next: Option<u64>,
+    /// Something was given up since the last frame.
+    after_loss: bool,
+    wants_key_frame: bool,
+    key_frame_requested_at: Option<Instant>,
+    stats: JitterStats,
+}
+
+#[derive(Debug)]
+struct Frame {
+    seqs: Range<u64>,
+    media_time: MediaTime,
+    frame: ReceivedFrame,
+    data: Vec<u8>,
+}
+
+/// What is to be done next.
+#[derive(Debug)]
+enum Action {
+    /// Hand out this frame; what is before it is given up.
+    HandOut(usize),
+    /// Drop the first frame.
+    Drop,
+    /// Give up what is before this packet.
+    GiveUp(u64),
+}
+
+/// Time between two requests for a key frame.
+const KEY_FRAME_RETRY: Duration = Duration::from_millis(500);
+/// Buffers of frames that are kept to be used again.
+const MAX_SPARE: usize = 4;
+/// More sequence numbers than this can't be told from those before.
+const MAX_SPAN: usize = 1 << 15;
+
+impl JitterBuffer {
+    /// An empty buffer.
+    ///
+    /// # Errors
+    /// [`FrameError::UnsupportedCodec`].
+    pub fn new(config: JitterConfig) -> Result<Self, FrameError> {
+        Ok(Self {
+            assembler: FrameAssembler::new(config.codec)?,
+            packets: Packets::new(),
+            frames: VecDeque::new(),
+            frame_bytes: 0,
+            spare: Vec::new(),
+            delay: Delay::new(config.clock_rate, config.max_delay),
+            order: Order::new(config.codec),
+            next: None,
+            after_loss: false,
+            wants_key_frame: false,
+            key_frame_requested_at: None,
+            stats: JitterStats::default(),
+            config,
+        })
+    }
+
+    /// Counters.
+    pub fn stats(&self) -> JitterStats {
+        JitterStats { target_delay: self.delay.target(), ..self.stats }
+    }
+
+    /// Bytes of payloads and frames in it.
+    pub fn bytes(&self) -> usize {
+        self.packets.bytes() + self.frame_bytes
+    }
+
+    /// Takes a packet, decrypted and not padded. Copies are dropped.
+    pub fn insert(&mut self, now: Instant, packet: &JitterPacket<'_>) {
+        let is_late = self.next.is_some_and(|next| packet.seq < next);
+        if is_late || self.packets.contains(packet.seq) {
+            self.stats.late_packets += 1;
+            if is_late && !packet.payload.is_empty() {
+                // The delay grows, so that the next packet that is as late is in time.
+                let media_time = self.delay.media_time(packet.timestamp);
+                self.delay.observe(now, media_time);
+            }
+            return;
+        }
+        let start = if packet.payload.is_empty() {
+            Start::Maybe
+        } else if let Some(start) = frame_start(self.config.codec, packet.payload) {
+            start
+        } else {
+            self.stats.malformed += 1;
+            return;
+        };
+        if !self.make_room(packet) {
+            return;
+        }
+        self.packets.insert(now, packet, start);
+        while let Some(seqs) = self.packets.poll_complete() {
+            self.assemble(now, seqs);
+        }
+        if self.packets.is_leftover(packet.seq)
+            && let Some(frame) = self.frames.iter_mut().find(|frame| frame.seqs.start == packet.seq + 1)
+        {
+            frame.seqs.start = packet.seq;
+            self.packets.take(packet.seq..packet.seq + 1);
+        }
+        self.next = self.next.map(|_| self.packets.window().start);
+    }
+
+    /// Replaces `data` by the next frame that is due. Its former buffer is used for a later one.
+    pub fn poll_frame(&mut self, now: Instant, data: &mut Vec<u8>) -> Option<ReceivedFrame> {
+        while let Some((action, at)) = self.next_action() {
+            if at > now {
+                return None;
+            }
+            match action {
+                Action::HandOut(at) => return self.hand_out(at, data),
+                Action::Drop => self.drop_first(),
+                Action::GiveUp(seq) => self.give_up_before(seq, false),
+            }
+        }
+        None
+    }
+
+    /// When [`poll_frame`](Self::poll_frame) may have another frame although no packet has come.
+    pub fn poll_timeout(&self) -> Option<Instant> {
+        self.next_action().map(|(_, at)| at)
+    }
+
+    /// Whether a key frame is to be asked for now: frames were dropped that need it, and the last time was 500 ms ago.
+    pub fn poll_key_frame_request(&mut self, now: Instant) -> bool {
+        let waits =
+            self.key_frame_requested_at.is_some_and(|at| now.saturating_duration_since(at) < KEY_FRAME_RETRY);
+        if !self.wants_key_frame || waits {
+            return false;
+        }
+        self.wants_key_frame = false;
+        self.key_frame_requested_at = Some(now);
+        true
+    }
+
+    /// Forgets all packets and frames, as when the sender began to count anew. Video goes on with a key frame.
+    pub fn reset(&mut self) {
+        self.packets.clear();
+        self.frames.clear();
+        self.frame_bytes = 0;
+        self.next = None;
+        self.lose(true);
+    }
+
+    /// What is to be done next, and when.
+    fn next_action(&self) -> Option<(Action, Instant)> {
+        let window = self.packets.window();
+        let first = self.frames.front();
+        let unfinished = self
+            .packets
+            .oldest()
+            .filter(|(seqs, _)| first.is_none_or(|first| seqs.start < first.seqs.start))
+            .map(|(seqs, arrived_at)| {
+                let end = first.map_or(seqs.end, |first| seqs.end.min(first.seqs.start));
+                (Action::GiveUp(end), arrived_at + self.config.max_delay)
+            });
+        let Some(first) = first else { return unfinished };
+        let decodable = self.frames.iter().enumerate().find_map(|(at, frame)| match self.verdict(frame) {
+            Verdict::Decodable => {
+                Some((Action::HandOut(at), self.delay.due(frame.media_time, frame.frame.received_at)))
+            }
+            Verdict::Useless => Some((Action::Drop, frame.frame.received_at)),
+            Verdict::Waits => None,
+        });
+        let received_at = first.frame.received_at;
+        let action = decodable.unwrap_or_else(|| {
+            let something_is_missing = first.seqs.start != self.next.unwrap_or(window.start);
+            let at = if something_is_missing {
+                received_at + self.config.max_delay
+            } else {
+                self.delay.due(first.media_time, received_at)
+            };
+            (Action::Drop, at)
+        });
+        [Some(action), unfinished].into_iter().flatten().min_by_key(|(_, at)| *at)
+    }
+
+    fn verdict(&self, frame: &Frame) -> Verdict {
+        self.order.verdict(&frame.frame.info, self.next == Some(frame.seqs.start))
+    }
+
+    fn hand_out(&mut self, at: usize, data: &mut Vec<u8>) -> Option<ReceivedFrame> {
+        for dropped in self.frames.drain(..at) {
+            self.stats.frames_dropped += 1;
+            self.frame_bytes -= dropped.data.len();
+        }
+        let frame = self.frames.pop_front()?;
+        self.frame_bytes -= frame.data.len();
+        let is_next = self.next == Some(frame.seqs.start);
+        self.order.hand_out(&frame.frame.info, is_next);
+        if self.next.is_some() && !is_next {
+            self.stats.losses += 1;
+            self.after_loss = true;
+        }
+        self.move_to(frame.seqs.end, true);
+        self.stats.frames += 1;
+        self.stats.key_frames += u64::from(frame.frame.info.key_frame);
+        self.wants_key_frame = false;
+        let old = std::mem::replace(data, frame.data);
+        self.recycle(old);
+        Some(ReceivedFrame { after_loss: std::mem::take(&mut self.after_loss), ..frame.frame })
+    }
+    /// Joins packets to a frame.
+    fn assemble(&mut self, now: Instant, seqs: Range<u64>) {
+        let Some(timestamp) = self.packets.timestamp(seqs.start) else { return };
+        let mut data = self.spare.pop().unwrap_or_default();
+        let result = self.assembler.assemble(self.packets.payloads(seqs.clone()), &mut data);
+        let capture_time = self.packets.capture_time(seqs.clone());
+        self.packets.take(seqs.clone());
+        let Ok(info) = result else {
+            self.stats.malformed += 1;
+            self.spare.push(data);
+            if self.next == Some(seqs.start) {
+                self.give_up_before(seqs.end, true);
+            }
+            return;
+        };
+        let media_time = self.delay.media_time(timestamp);
+        self.delay.observe(now, media_time);
+        self.frame_bytes += data.len();
+        let frame = ReceivedFrame { info, timestamp, capture_time, received_at: now, after_loss: false };
+        let at = self.frames.partition_point(|frame| frame.seqs.start < seqs.start);
+        self.frames.insert(at, Frame { seqs, media_time, frame, data });
+    }
+
+    fn drop_first(&mut self) {
+        let Some(frame) = self.frames.pop_front() else { return };
+        self.frame_bytes -= frame.data.len();
+        self.recycle(frame.data);
+        self.stats.frames_dropped += 1;
+        let is_next = self.next == Some(frame.seqs.start);
+        if self.order.verdict(&frame.frame.info, is_next) == Verdict::Waits {
+            self.lose(is_next);
+        }
+        self.move_to(frame.seqs.end, true);
+    }
+
+    /// Gives up what is missing before `seq`, with the frames that are there.
+    fn give_up_before(&mut self, seq: u64, at_boundary: bool) {
+        let count = self.frames.partition_point(|frame| frame.seqs.start < seq);
+        for frame in self.frames.drain(..count) {
+            self.frame_bytes -= frame.data.len();
+            self.stats.frames_dropped += 1;
+        }
+        self.lose(false);
+        self.move_to(seq, at_boundary);
+    }
+
+    /// What comes next can't be decoded, unless it is a key frame or says that it can.
+    fn lose(&mut self, is_next: bool) {
+        self.order.lose();
+        self.after_loss = true;
+        self.stats.losses += u64::from(!is_next);
+        self.wants_key_frame = self.config.codec != CodecKind::Opus;
+    }
+
+    fn move_to(&mut self, seq: u64, at_boundary: bool) {
+        self.packets.forget_before(seq, at_boundary);
+        self.next = Some(self.packets.window().start);
+    }
+
+    /// Keeps the limits with one packet more. False if it can't be taken.
+    fn make_room(&mut self, packet: &JitterPacket<'_>) -> bool {
+        let window = self.packets.window();
+        let max_span = self.config.max_packets.clamp(16, MAX_SPAN) as u64;
+        if !window.is_empty() && packet.seq < window.start && window.end - packet.seq > max_span {
+            self.stats.late_packets += 1;
+            return false;
+        }
+        if self.next.is_some() || !window.is_empty() {
+            let start = (packet.seq + 1).saturating_sub(max_span);
+            if start > window.start {
+                self.stats.overflows += 1;
+                let end =
+                    self.frames.iter().map(|frame| frame.seqs.clone()).find(|seqs| seqs.contains(&start));
+                self.give_up_before(end.map_or(start, |seqs| seqs.end), false);
+            }
+        }
+        while self.bytes() + packet.payload.len() > self.config.max_bytes {
+            self.stats.overflows += 1;
+            let first = self.frames.front().map(|frame| frame.seqs.clone());
+            let oldest = self.packets.oldest().map(|(seqs, _)| seqs);
+            let Some(seqs) = first.into_iter().chain(oldest).min_by_key(|seqs| seqs.start) else {
+                return false;
+            };
+            self.give_up_before(seqs.end, false);
+        }
+        self.next.is_none_or(|next| packet.seq >= next)
+    }
+
+    fn recycle(&mut self, data: Vec<u8>) {
+        if self.spare.len() < MAX_SPARE {
+            self.spare.push(data);
+        }
+    }
+}
