@@ -44,7 +44,7 @@ pub struct NetConfig {
     /// of dropping it.
     pub stream_queue: usize,
     /// How long a datagram may wait to be sent by a TCP stream, beyond what the kernel holds: 1 ms–1 min. Older ones are
-    /// dropped and counted, but for those committed by [`Net::commit_control`]. From half of it on the stream's backlog is
+    /// dropped and counted, but for those committed by [`Net::commit_control`]. From a third of it on the stream's backlog is
     /// [late](StreamEvent::Backlog).
     pub stream_queue_time: Duration,
     /// Bytes that may wait in a [`pipe`](crate::pipe) for the other worker, 1 byte–1 GiB. Datagrams that find no room are

@@ -37,7 +37,7 @@ pub enum StreamEvent {
     Backlog {
         /// The stream.
         token: u32,
-        /// Whether something has waited for half of [`NetConfig::stream_queue_time`](crate::NetConfig::stream_queue_time).
+        /// Whether something has waited for a third of [`NetConfig::stream_queue_time`](crate::NetConfig::stream_queue_time).
         late: bool,
     },
 }
@@ -60,11 +60,16 @@ pub(crate) struct StreamLimits {
     pub(crate) queue_time: Duration,
 }
 
-/// Bytes that the kernel holds at most without having sent them: what it has taken can't be dropped any more. Half of it
 /// Target of log lines: they are about ICE, because only ICE listens for TCP connections.
 const LOG_TARGET: &str = "tureen::ice";
+
+/// Bytes that the kernel holds at most without having sent them: what it has taken can't be dropped any more. Half of it
 /// must cover the time in which this thread does something else.
 const KERNEL_QUEUE: usize = 8 << 10;
+
+/// What has waited for this part of [`StreamLimits::queue_time`] is late. On a line that carries a third of what is sent,
+/// what came meanwhile is then sent in that time, so that nothing of it is dropped.
+const LATE: u32 = 3;
 
 /// The listeners and streams of a worker.
 #[derive(Debug)]
@@ -365,7 +370,7 @@ impl Stream {
     fn looks_late(&mut self, now: Instant, limits: &StreamLimits) -> bool {
         let late = match self.late {
             true => !self.queue.is_empty(),
-            false => self.queue.age(now) > limits.queue_time / 2,
+            false => self.queue.age(now) > limits.queue_time / LATE,
         };
         std::mem::replace(&mut self.late, late) != late
     }

@@ -3,9 +3,9 @@
 
 use std::time::{Duration, Instant};
 
-/// A path on which packets wait longer than this, by the remote side's feedback, is given no more video until they came
-/// through. Shorter queues are left to congestion control.
-const MAX_QUEUE: Duration = Duration::from_millis(600);
+/// A path on which what is sent now waits longer than this, by the remote side's feedback, is given no more video until it came
+/// through. Shorter queues are left to congestion control. What is sent until feedback tells comes on top.
+const MAX_QUEUE: Duration = Duration::from_millis(500);
 /// How long video waits after the backlog is gone, doubled when it builds up again soon: each time it goes on a key frame is
 /// needed, which costs its sender and all others.
 const WAIT: Duration = Duration::from_millis(100);

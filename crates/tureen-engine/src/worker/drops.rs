@@ -59,6 +59,8 @@ pub enum DropReason {
     SendQueueFull,
     /// A retransmission that found [`Limits::pending_resends`](super::Limits) waiting on its transport.
     RetransmissionsFull,
+    /// A retransmission that would come too late, because its path keeps what it can't carry yet.
+    LateRetransmission,
 }
 
 impl DropReason {
@@ -88,6 +90,7 @@ impl DropReason {
         (Self::IncomingBitrate, "incoming-bitrate"),
         (Self::SendQueueFull, "send-queue-full"),
         (Self::RetransmissionsFull, "retransmissions-full"),
+        (Self::LateRetransmission, "late-retransmission"),
     ];
 }
 

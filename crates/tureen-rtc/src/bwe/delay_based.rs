@@ -124,6 +124,11 @@ impl DelayBased {
         self.queue_delay.get()
     }
 
+    /// How long the packets of the last feedback have waited in queues, at least.
+    pub fn recent_queue(&self) -> Micros {
+        self.queue_delay.recent()
+    }
+
     /// Takes arrivals in order, what the path delivers, and what a probe measured.
     pub fn on_arrivals(
         &mut self,

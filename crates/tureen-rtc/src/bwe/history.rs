@@ -192,6 +192,14 @@ impl SentHistory {
         }
     }
 
+    /// Bytes on which no feedback has reported yet. Takes as long as those packets are many.
+    pub fn in_flight(&self) -> u64 {
+        let entries = (self.unreported..self.end).map(|seq| (seq, &self.entries[self.index(seq)]));
+        let in_flight =
+            |&(seq, entry): &(u64, &Entry)| entry.seq == seq as u16 && entry.state == State::InFlight;
+        entries.filter(in_flight).map(|(_, entry)| u64::from(entry.size)).sum()
+    }
+
     /// Everything before `seq` that was not reported on yet is missing.
     fn miss_until(&mut self, seq: u64, report: &mut Report) {
         while self.unreported < seq {

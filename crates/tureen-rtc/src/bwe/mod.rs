@@ -74,6 +74,8 @@ const START: Micros = 1_000_000;
 const OVER_INITIAL: f64 = 2.5;
 /// Queues that lose what exceeds them are seldom longer.
 const LONG_QUEUE: Micros = 300_000;
+/// Before packets have waited so long there is no queue, however much is under way.
+const STARTED_QUEUE: Micros = 60_000;
 /// Round trips above this mean full queues: the target falls by a fifth each second.
 const MAX_RTT: Micros = 3_000_000;
 const RTT_BACKOFF: f64 = 0.8;
@@ -261,9 +263,20 @@ impl CongestionController {
             && self.backoff.cap.is_none()
     }
 
-    /// How long packets wait on the path, if that is longer than queues usually are that lose what exceeds them.
+    /// How long a packet that is sent now waits on the path, if that is longer than queues usually are that lose what exceeds
+    /// them: by what is under way and the rate at which packets arrive.
     pub fn long_queue(&self) -> Option<Duration> {
-        let queue = self.delay_based.queue_delay();
+        let waited = self.delay_based.recent_queue();
+        if waited < STARTED_QUEUE {
+            return None;
+        }
+        let unqueued = (self.backoff.rtt - waited).max(0);
+        let arriving = self.throughput.recently_received().filter(|rate| !rate.is_zero());
+        let waits = arriving.map_or(0, |rate| {
+            let in_flight = self.history.in_flight() as f64 * 8e6 / rate.as_bps() as f64;
+            in_flight as Micros - unqueued
+        });
+        let queue = waited.max(waits);
         (queue > LONG_QUEUE).then(|| Duration::from_micros(queue as u64))
     }
 

@@ -15,6 +15,7 @@ pub struct QueueDelay {
     least: [Option<Micros>; 2],
     period_began: Option<Micros>,
     smoothed: f64,
+    recent: Micros,
 }
 
 impl QueueDelay {
@@ -23,8 +24,14 @@ impl QueueDelay {
         self.smoothed as Micros
     }
 
+    /// The least delay of the last arrivals, in microseconds: no packet has waited for less lately.
+    pub fn recent(&self) -> Micros {
+        self.recent
+    }
+
     /// Takes arrivals.
     pub fn on_arrivals(&mut self, now: Micros, arrivals: &[Arrival]) {
+        let mut recent = None;
         let began = *self.period_began.get_or_insert(now);
         if now - began >= PERIOD {
             self.period_began = Some(now);
@@ -36,7 +43,9 @@ impl QueueDelay {
             self.least[0] = Some(current);
             let least = self.least[1].map_or(current, |before| before.min(current));
             self.smoothed = SMOOTHING * self.smoothed + (1.0 - SMOOTHING) * (delay - least) as f64;
+            recent = Some(recent.map_or(delay - least, |recent: Micros| recent.min(delay - least)));
         }
+        self.recent = recent.unwrap_or(self.recent);
     }
 }
 
@@ -59,7 +68,9 @@ mod tests {
         let mut queue = QueueDelay::default();
         assert_eq!(feed(&mut queue, 0, 0), 0);
         assert!((98_000..=100_000).contains(&feed(&mut queue, 1_000_000, 100_000)));
+        assert_eq!(queue.recent(), 100_000);
         assert!(feed(&mut queue, 2_000_000, 0) < 2_000);
+        assert_eq!(queue.recent(), 0);
     }
 
     #[test]

@@ -327,3 +327,20 @@ fn there_is_room_while_nothing_queues_and_none_is_assumed_unheard() {
     path.run(5 * SECOND, |_| Bitrate::mbps(1));
     assert!(path.controller.has_room(), "it has drained");
 }
+
+#[test]
+fn long_queue_is_told_by_what_is_under_way_before_packets_have_waited_for_it() {
+    let mut path =
+        Path::new(BweConfig { initial: Bitrate::mbps(2), ..BweConfig::default() }, Bitrate::mbps(10));
+    path.run(3 * SECOND, |_| Bitrate::kbps(1200));
+    assert_eq!(path.controller.long_queue(), None, "a line with room");
+    path.capacity = Bitrate::kbps(200);
+    let mut told = None;
+    for millis in 0..1000 {
+        path.run(MS, |_| Bitrate::kbps(1200));
+        told = told.or(path.controller.long_queue().map(|queue| (millis, queue)));
+    }
+    let (after, queue) = told.expect("it grows by 5 s a second");
+    // The first packet that has waited for 300 ms arrives 380 ms after the change.
+    assert!(after <= 300 && queue >= 400 * MS, "{queue:?} after {after} ms");
+}

@@ -8,7 +8,7 @@ use tureen_engine::api::{
 use tureen_rtc::units::Bitrate;
 use tureen_sim::{AudioConfig, Call, Consumption, LinkConfig, NodeId, Production, VideoConfig};
 
-use super::{MS, even_video, good_link};
+use super::{MS, even_video, good_link, received};
 
 const SECOND: Duration = Duration::from_secs(1);
 
@@ -38,7 +38,7 @@ fn one_to_one(seed: u64, down: LinkConfig) -> (Call, NodeId, Production, Consump
 }
 
 /// Media that arrives in a while, in bit/s: payloads, each once.
-fn received(call: &mut Call, consumption: &Consumption, time: Duration) -> f64 {
+fn media_rate(call: &mut Call, consumption: &Consumption, time: Duration) -> f64 {
     let bytes = |call: &Call| {
         call.network.session(consumption.node).recv_stats(consumption.ssrc).expect("it is received").bytes
     };
@@ -74,7 +74,7 @@ fn capped_consumer_falls_to_a_lower_layer_and_comes_back() {
     for seed in 1..=5 {
         let (mut call, node, _, consumption) = one_to_one(seed, capped(Bitrate::mbps(5)));
         call.network.run_for(8 * SECOND);
-        let before = received(&mut call, &consumption, 2 * SECOND);
+        let before = media_rate(&mut call, &consumption, 2 * SECOND);
         assert!(before > 1.1e6, "seed {seed}: {before} before the cap");
 
         call.network.set_links(node, good_link(), capped(Bitrate::kbps(500)));
@@ -82,16 +82,74 @@ fn capped_consumer_falls_to_a_lower_layer_and_comes_back() {
         call.network.run_for(3 * SECOND);
         let fell = switches(&call, &consumption, capped_at);
         assert!(!fell.is_empty(), "seed {seed}: no lower layer within 3 s");
-        under_cap.push(received(&mut call, &consumption, 17 * SECOND));
+        under_cap.push(media_rate(&mut call, &consumption, 17 * SECOND));
 
         call.network.set_links(node, good_link(), capped(Bitrate::mbps(5)));
         call.network.run_for(5 * SECOND);
-        after_cap.push(received(&mut call, &consumption, 2 * SECOND));
+        after_cap.push(media_rate(&mut call, &consumption, 2 * SECOND));
         let all = switches(&call, &consumption, capped_at);
         assert!(all.len() <= 14, "seed {seed}: {all:?}");
     }
     assert!(median(under_cap.clone()) >= 350e3, "under the cap: {under_cap:?}");
     assert!(median(after_cap.clone()) > 1.1e6, "after the cap: {after_cap:?}");
+}
+
+/// What a cap to 500 kbit/s does to a viewer of all.
+#[derive(Clone, Copy, Debug)]
+struct Capped {
+    /// From the cap until the first packet of the layer below arrives.
+    fell_after: Duration,
+    /// What arrives of the picture in the 5 s after that, and in 10 s more, in bit/s.
+    used: [f64; 2],
+    /// From the end of the cap until the highest layer is there again.
+    rose_after: Duration,
+    switches: usize,
+}
+
+fn cap_for_a_while(seed: u64, delay: Duration, with_audio: bool) -> Capped {
+    let line = |rate| LinkConfig { delay, ..capped(rate) };
+    let (mut call, node, video, consumption) = one_to_one(seed, line(Bitrate::mbps(50)));
+    if with_audio {
+        let audio = call.produce_audio(video.node, AudioConfig::default());
+        call.consume(node, &audio);
+    }
+    // The moment matters: a key frame or a probe may be just under way.
+    call.network.run_for(8 * SECOND + 73 * MS * (seed % 41) as u32);
+    let arrives = |call: &mut Call, is_wanted: fn(u8) -> bool| {
+        let (began, before) = (call.network.elapsed(), received(call, &consumption).len());
+        loop {
+            call.network.run_for(20 * MS);
+            let all = received(call, &consumption);
+            let wanted =
+                all[before..].iter().find(|p| p.stamp.is_some_and(|stamp| is_wanted(stamp.encoding)));
+            if let Some(packet) = wanted {
+                return packet.at - began;
+            }
+            assert!(call.network.elapsed() - began < 30 * SECOND, "seed {seed}: it never came");
+        }
+    };
+    let since = call.network.elapsed();
+    call.network.set_links(node, good_link(), line(Bitrate::kbps(500)));
+    let fell_after = arrives(&mut call, |encoding| encoding < 2);
+    let used = [5, 10].map(|seconds| media_rate(&mut call, &consumption, seconds * SECOND));
+    call.network.set_links(node, good_link(), line(Bitrate::mbps(50)));
+    let rose_after = arrives(&mut call, |encoding| encoding == 2);
+    let switches = switches(&call, &consumption, since).len();
+    Capped { fell_after, used, rose_after, switches }
+}
+
+#[test]
+fn capped_consumer_falls_within_a_second_and_uses_most_of_the_line() {
+    for (delay, with_audio) in [(1, false), (1, true), (25, true), (80, true)] {
+        let all: Vec<_> = (1..=12).map(|seed| cap_for_a_while(seed, delay * MS, with_audio)).collect();
+        let line = format!("{delay} ms, audio: {with_audio}: {all:?}");
+        let slowest = all.iter().map(|one| one.fell_after).max().expect("there are some");
+        assert!(slowest <= 1100 * MS, "{line}");
+        // Of a layer of 400.
+        assert!(median(all.iter().map(|one| one.used[0]).collect()) >= 365e3, "{line}");
+        assert!(all.iter().all(|one| one.used[1] >= 375e3), "{line}");
+        assert!(all.iter().all(|one| one.rose_after <= 8 * SECOND && one.switches <= 12), "{line}");
+    }
 }
 
 #[test]
@@ -145,7 +203,7 @@ fn estimate_is_told_and_bounded() {
     call.network.request(max).expect("it exists");
     assert_eq!(available(&mut call).0, Some(300_000));
     call.network.run_for(SECOND);
-    let media = received(&mut call, &consumption, 3 * SECOND);
+    let media = media_rate(&mut call, &consumption, 3 * SECOND);
     assert!(media < 150e3, "the lowest layer only: {media}");
 
     let traced = |wanted: fn(&TransportEvent) -> bool| {

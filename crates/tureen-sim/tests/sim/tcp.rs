@@ -9,10 +9,12 @@ use tureen_engine::api::{
 };
 use tureen_engine::worker::Limits;
 use tureen_rtc::dtls::Role;
-use tureen_rtc::units::Bitrate;
-use tureen_sim::{AudioConfig, Call, Network, NodeId, ROUTER};
+use tureen_rtc::units::{Bitrate, Ssrc};
+use tureen_rtc::wire::rtcp::write_nack;
+use tureen_sim::{AudioConfig, Call, LinkConfig, Network, NodeId, ROUTER};
 use tureen_types::data_structures::{IceCandidate, IceState, ListenInfo, Protocol};
 
+use crate::statistics::stream_stats;
 use crate::{MS, assert_numbered_like_the_source, even_video, foreign, good_link, received};
 
 /// Where the engine of a [`Call`] listens for TCP.
@@ -267,4 +269,78 @@ fn video_waits_for_a_late_stream_and_goes_on_with_a_key_frame_while_audio_goes_o
         seqs.windows(2).all(|pair| pair[1] == pair[0] + 1),
         "nothing is missing, so that nothing is asked for"
     );
+}
+
+/// How long after its capture a packet came that was captured as long after the first one as its timestamp says.
+fn lateness(packets: &[tureen_sim::Observed], clock_rate: u32) -> Vec<(Duration, Duration)> {
+    let first = packets[0];
+    let captured = |timestamp: u32| {
+        first.at
+            + Duration::from_secs_f64(
+                f64::from(timestamp.wrapping_sub(first.timestamp)) / f64::from(clock_rate),
+            )
+    };
+    packets.iter().map(|packet| (packet.at, packet.at.saturating_sub(captured(packet.timestamp)))).collect()
+}
+
+#[test]
+fn nothing_is_a_second_late_behind_a_proxy_that_buffers_without_end() {
+    for (seed, rate) in [(7, 800), (8, 500), (9, 400)] {
+        let mut call = Call::new(seed);
+        let nodes = [join(&mut call), join(&mut call)];
+        call.connect(&nodes);
+        let video = call.produce_video(nodes[0], even_video());
+        let audio = call.produce_audio(nodes[0], AudioConfig::default());
+        let (picture, sound) = (call.consume(nodes[1], &video), call.consume(nodes[1], &audio));
+        call.network.run_for(Duration::from_secs(3));
+        let narrow = LinkConfig {
+            rate: Some(Bitrate::kbps(rate)),
+            queue: 10 << 20,
+            ..LinkConfig::with_delay(20 * MS)
+        };
+        call.network.set_links(nodes[1], good_link(), narrow);
+        call.network.run_for(Duration::from_secs(20));
+        call.network.set_links(nodes[1], good_link(), good_link());
+        call.network.run_for(Duration::from_secs(4));
+        for (consumption, clock_rate) in [(&picture, 90_000), (&sound, 48_000)] {
+            let late = lateness(&received(&call, consumption), clock_rate);
+            let most = late.iter().map(|(_, late)| *late).max().unwrap();
+            assert!(most <= Duration::from_secs(1), "{rate} kbit/s: {most:?} late");
+        }
+        let shown = received(&call, &picture);
+        let narrow = shown.iter().filter(|packet| (5..23).contains(&packet.at.as_secs())).count();
+        assert!(narrow > 100, "{rate} kbit/s: {narrow} packets of the picture");
+        let wide = shown.iter().filter(|packet| packet.at.as_secs() >= 26).count();
+        assert!(wide > 100, "{rate} kbit/s: the picture is back: {wide}");
+    }
+}
+
+#[test]
+fn what_was_dropped_for_being_late_is_not_sent_again() {
+    let mut call = Call::new(10);
+    let nodes = [join(&mut call), join(&mut call)];
+    call.connect(&nodes);
+    let video = call.produce_video(nodes[0], even_video());
+    let picture = call.consume(nodes[1], &video);
+    call.network.run_for(Duration::from_secs(3));
+    let resent = |call: &mut Call, age: Duration| {
+        let at = call.network.elapsed() - age;
+        let packet =
+            *received(call, &picture).iter().find(|packet| packet.at >= at).expect("it was received");
+        let mut nack = Vec::new();
+        write_nack(&mut nack, Ssrc(1), Ssrc(picture.ssrc), &[packet.seq as u16]);
+        let sent = call.network.with_session(nodes[1], |session, now| session.send_raw_rtcp(now, &nack));
+        sent.expect("it is connected");
+        call.network.run_for(100 * MS);
+        stream_stats(call, Request::ConsumerStats(picture.id.clone()))[0].packets_retransmitted
+    };
+    assert_eq!(resent(&mut call, 800 * MS), 1, "a stream that was never late");
+    let address = call.network.address(nodes[1]);
+    call.network.set_backlog(address, listener(), true);
+    call.network.run_for(400 * MS);
+    call.network.set_backlog(address, listener(), false);
+    call.network.run_for(Duration::from_secs(2));
+    assert_eq!(resent(&mut call, 700 * MS), 1, "it would come too late");
+    assert_eq!(call.network.drops("late-retransmission"), 1);
+    assert_eq!(resent(&mut call, 100 * MS), 2, "it may be of use yet");
 }

@@ -13,6 +13,7 @@ mod paths;
 mod plain;
 mod sctp;
 mod sctp_chunks;
+mod slow_line;
 mod tcp;
 
 use std::net::{IpAddr, Ipv4Addr};

@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 use futures_lite::future::block_on;
 use tureen::data_structures::DtlsState;
 use tureen::prelude::*;
-use tureen_client::{Identity, Received, Session, SessionConfig};
+use tureen_client::{Event, Identity, Received, Session, SessionConfig};
 use tureen_rtc::dtls::Role;
 
 /// The bound of a wait for something that must happen.
@@ -29,6 +29,8 @@ pub(crate) struct Member {
     pub(crate) remote: SocketAddr,
     /// Payloads that came.
     pub(crate) heard: VecDeque<Vec<u8>>,
+    /// SSRCs of outgoing streams of which key frames are wanted.
+    pub(crate) wanted_key_frames: VecDeque<u32>,
 }
 
 pub(crate) enum Wire {
@@ -63,7 +65,8 @@ impl Member {
         };
         block_on(transport.connect(WebRtcTransportRemoteParameters { dtls_parameters })).unwrap();
         let session = Session::new(config, now(), Duration::from_secs(1_800_000_000)).unwrap();
-        let mut member = Self { session, wire, remote, heard: VecDeque::new() };
+        let (heard, wanted_key_frames) = (VecDeque::new(), VecDeque::new());
+        let mut member = Self { session, wire, remote, heard, wanted_key_frames };
         // Each side knows of it in its own time.
         let is_connected =
             |member: &Self| member.session.is_connected() && transport.dtls_state() == DtlsState::Connected;
@@ -94,7 +97,11 @@ impl Member {
                 self.heard.push_back(rtp.payload.to_vec());
             }
         }
-        while self.session.poll_event().is_some() {}
+        while let Some(event) = self.session.poll_event() {
+            if let Event::KeyFrameRequested { ssrc } = event {
+                self.wanted_key_frames.push_back(ssrc);
+            }
+        }
         if self.session.poll_timeout().is_some_and(|at| at <= now()) {
             self.session.handle_timeout(now());
         }

@@ -203,9 +203,9 @@ pub(crate) fn plan_next_transport(
     let hops = Hops::new(&out.clock, now, transport.next_transport_seq);
     let gate = Gate::new(now, transport.send_control.take());
     let holds_video = transport.holds_video();
-    if holds_video {
-        let is_video = |key: &ConsumerKey| consumers.live(*key).is_some_and(|c| c.kind == MediaKind::Video);
-        transport.resends.retain(|(key, _)| !is_video(key));
+    if transport.backlog.is_some() {
+        let late = retransmission::drop_late(now, holds_video, &mut transport.resends, consumers, producers);
+        out.drops.add(DropReason::LateRetransmission, late as u64);
     }
     let repairs = RepairAllowance::new(
         now,

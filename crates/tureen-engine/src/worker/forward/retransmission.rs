@@ -1,7 +1,9 @@
 //! What a transport sends again: asked for, lost by feedback, or ahead of time.
 
-use std::time::Instant;
+use std::collections::VecDeque;
+use std::time::{Duration, Instant};
 
+use crate::keys::ConsumerKey;
 use crate::media::consumer::Resend;
 use crate::media::consumer::sent_log::SentPacket;
 use crate::transport::Meter;
@@ -11,6 +13,7 @@ use crate::worker::forward::egress::{Origin, Purpose};
 use crate::worker::forward::plan::Planning;
 use crate::worker::forward::{Consumers, Producers, plan};
 use tureen_rtc::units::Bitrate;
+use tureen_types::rtp_parameters::MediaKind;
 
 /// What may be sent again.
 pub(crate) struct RepairAllowance<'a> {
@@ -44,6 +47,29 @@ impl<'a> RepairAllowance<'a> {
         self.refused += u64::from(!spent && repair == Repair::Lost);
         spent
     }
+}
+
+/// What a path has dropped that keeps what it can't carry yet was late then already.
+const MAX_AGE: Duration = Duration::from_millis(500);
+
+/// Drops what such a path is asked for and would come too late: old packets, and video while it waits anyway, because it
+/// goes on with a key frame. Gives how many.
+pub(crate) fn drop_late(
+    now: Instant,
+    holds_video: bool,
+    resends: &mut VecDeque<(ConsumerKey, Resend)>,
+    consumers: &Consumers,
+    producers: &Producers,
+) -> usize {
+    let is_of_use = |&(key, resend): &(ConsumerKey, Resend)| {
+        let consumer = consumers.live(key)?;
+        let stream = producers.live(consumer.producer)?.streams.get(usize::from(resend.stream))?;
+        let age = now.saturating_duration_since(stream.buffer.get(resend.source)?.received_at);
+        Some(age <= MAX_AGE && !(holds_video && consumer.kind == MediaKind::Video))
+    };
+    let before = resends.len();
+    resends.retain(|resend| is_of_use(resend).unwrap_or(false));
+    before - resends.len()
 }
 
 /// What to send again of a packet that is sent.
