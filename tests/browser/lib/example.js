@@ -10,7 +10,7 @@ import { until } from './until.js';
 
 const REPOSITORY = fileURLToPath(new URL('../../../', import.meta.url));
 const BINARIES = process.env.TUREEN_EXAMPLES ?? path.join(target.targetDirectory(), 'debug/examples');
-const CLIENT = path.join(REPOSITORY, 'tests/browser/lib/example-client.js');
+const SCRIPTS = path.join(REPOSITORY, 'tests/browser/lib');
 
 /** Starts an example on a port of its own: `{ url, output, stop }`; `url` ends where the name in its path begins. */
 export async function startExample(name) {
@@ -33,15 +33,15 @@ export async function startExample(name) {
   };
 }
 
-/** The script `example-client.js` with mediasoup-client, of which the web app has a copy, and so the bundler. */
-export async function bundleClient() {
+/** A script of this folder with mediasoup-client, of which the web app has a copy, and so the bundler. */
+export async function bundleClient(script = 'example-client.js') {
   const { build } = await import('../../../web/node_modules/vite/dist/node/index.js');
   const [{ output }] = await build({
     configFile: false,
     root: path.join(REPOSITORY, 'web'),
     logLevel: 'error',
     resolve: { alias: { 'mediasoup-client': path.join(REPOSITORY, 'web/node_modules/mediasoup-client') } },
-    build: { write: false, lib: { entry: CLIENT, formats: ['iife'], name: 'exampleClient' } },
+    build: { write: false, lib: { entry: path.join(SCRIPTS, script), formats: ['iife'], name: 'client' } },
     define: { 'process.env.NODE_ENV': '"production"' },
   });
   return output[0].code;
