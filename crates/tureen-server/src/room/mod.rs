@@ -386,6 +386,22 @@ mod tests {
     }
 
     #[tokio::test]
+    async fn what_passes_the_limit_of_a_participant_is_refused_and_counted() {
+        let room = room().await;
+        let subscriber: Arc<dyn Subscriber> = Arc::new(Recorder::default());
+        let peer = room.enter(&mut Grant::for_test("r", "peer"), Claim::default(), &subscriber).unwrap();
+        let most = room.config().limits.max_transports_per_peer;
+        for _ in 0..most {
+            drop(peer.create_webrtc_transport(WebRtcRequest::default()).await.unwrap());
+        }
+        assert_eq!(room.tally().counted(Denied::ParticipantLimit), 0);
+        let error = peer.create_webrtc_transport(WebRtcRequest::default()).await.unwrap_err();
+        assert!(matches!(error, Error::ParticipantLimit { what: Thing::Transport, .. }), "{error}");
+        assert_eq!(room.tally().counted(Denied::ParticipantLimit), 1);
+        room.end(EndReason::Shutdown);
+    }
+
+    #[tokio::test]
     async fn a_request_about_a_broadcaster_never_reaches_a_peer() {
         let room = room().await;
         let subscriber: Arc<dyn Subscriber> = Arc::new(Recorder::default());

@@ -210,6 +210,8 @@ fn yes() -> bool {
     true
 }
 
+type Reply = Result<Json<Value>, Failure>;
+
 async fn room_capabilities(
     State(app): State<App>,
     Path(room_id): Path<String>,
@@ -223,7 +225,7 @@ async fn add(
     Path(room_id): Path<String>,
     client: ClientAddress,
     Body(body): Body,
-) -> Result<Json<Value>, Failure> {
+) -> Reply {
     // A wrong room id is named before a wrong body.
     app.admission.look(&room_id)?;
     let AddBroadcaster { id, display_name, device, rtp_capabilities } = read(&body)?;
@@ -240,7 +242,7 @@ async fn remove(State(app): State<App>, Path(named): Path<OfBroadcaster>) -> Res
 }
 
 /// Describes a broadcaster. Like every request about it, this keeps it in the room.
-async fn renew(State(app): State<App>, Path(named): Path<OfBroadcaster>) -> Result<Json<Value>, Failure> {
+async fn renew(State(app): State<App>, Path(named): Path<OfBroadcaster>) -> Reply {
     Ok(Json(describe(&named.find(&app)?.describe()?)))
 }
 
@@ -248,7 +250,7 @@ async fn create_transport(
     State(app): State<App>,
     Path(named): Path<OfBroadcaster>,
     Body(body): Body,
-) -> Result<Json<Value>, Failure> {
+) -> Reply {
     let broadcaster = named.find(&app)?;
     let CreateTransport { r#type, rtcp_mux, comedia, sctp_capabilities } = read(&body)?;
     let with_sctp = sctp_capabilities.is_some();
@@ -276,11 +278,7 @@ async fn connect(
     Ok(broadcaster.connect(path.transport_id, dtls_parameters).await?)
 }
 
-async fn plain_connect(
-    State(app): State<App>,
-    Path(path): Path<OfTransport>,
-    Body(body): Body,
-) -> Result<Json<Value>, Failure> {
+async fn plain_connect(State(app): State<App>, Path(path): Path<OfTransport>, Body(body): Body) -> Reply {
     let broadcaster = path.broadcaster(&app)?;
     let remote: PlainTransportRemoteParameters = read(&body)?;
     let transport = broadcaster.connect_plain(path.transport_id, remote).await?;
@@ -291,11 +289,7 @@ async fn plain_connect(
     })?))
 }
 
-async fn produce(
-    State(app): State<App>,
-    Path(path): Path<OfTransport>,
-    Body(body): Body,
-) -> Result<Json<Value>, Failure> {
+async fn produce(State(app): State<App>, Path(path): Path<OfTransport>, Body(body): Body) -> Reply {
     let broadcaster = path.broadcaster(&app)?;
     let ProduceBody { kind, rtp_parameters } = read(&body)?;
     let transport_id = path.transport_id;
@@ -308,7 +302,7 @@ async fn consume(
     State(app): State<App>,
     Path(path): Path<OfTransport>,
     Query(Consume { producer_id }): Query<Consume>,
-) -> Result<Json<Value>, Failure> {
+) -> Reply {
     let consumer = path.broadcaster(&app)?.consume(path.transport_id, producer_id).await?;
     Ok(Json(write(&CreatedConsumer {
         id: consumer.id(),
@@ -319,11 +313,7 @@ async fn consume(
     })?))
 }
 
-async fn produce_data(
-    State(app): State<App>,
-    Path(path): Path<OfTransport>,
-    Body(body): Body,
-) -> Result<Json<Value>, Failure> {
+async fn produce_data(State(app): State<App>, Path(path): Path<OfTransport>, Body(body): Body) -> Reply {
     let broadcaster = path.broadcaster(&app)?;
     let ProduceDataBody { sctp_stream_parameters, label, protocol, app_data } = read(&body)?;
     let asked = ProduceData {
@@ -336,11 +326,7 @@ async fn produce_data(
     Ok(Json(json!({ "id": broadcaster.produce_data(asked).await? })))
 }
 
-async fn consume_data(
-    State(app): State<App>,
-    Path(path): Path<OfTransport>,
-    Body(body): Body,
-) -> Result<Json<Value>, Failure> {
+async fn consume_data(State(app): State<App>, Path(path): Path<OfTransport>, Body(body): Body) -> Reply {
     let broadcaster = path.broadcaster(&app)?;
     let ConsumeData { data_producer_id } = read(&body)?;
     let consumer = broadcaster.consume_data(path.transport_id, data_producer_id).await?;
