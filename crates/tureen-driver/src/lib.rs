@@ -1,13 +1,13 @@
 //! Runs one engine of `tureen-engine` on the sockets of one `tureen-net`, on the thread of the caller.
 //!
-//! The `tureen` library puts an [`Engine`] on a thread of its own and feeds it from a queue; the worker process runs it
-//! on its main thread and feeds it from the channel to its parent. Both take turns:
+//! The `tureen` library runs an [`Engine`] on a thread of its own and feeds it from a queue. The worker process runs
+//! one on its main thread and feeds it from the channel to its parent. Both run turns:
 //!
 //! 1. [`Engine::wait`] until there is something to do;
 //! 2. [`Engine::request`] and [`Engine::inject`] for a bounded number of requests and packets of the application;
 //! 3. [`Engine::turn`]: a bounded number of datagram batches, then the timers that are due.
 //!
-//! What the engine says to its control side comes out at an [`Outlet`].
+//! Responses and notifications of the engine go to a [`ControlOutput`].
 #![warn(missing_debug_implementations, clippy::unwrap_used)]
 #![forbid(unsafe_code)]
 
@@ -29,55 +29,56 @@ use tureen_rtc::dtls::{Certificate, DtlsOptions};
 use tureen_rtc::tuple::{SocketId, Tuple};
 use tureen_types::data_structures::ListenInfo;
 
-/// What an engine is started with.
+/// Configuration of an engine.
 #[derive(Clone, Debug)]
 pub struct EngineConfig {
-    /// Ports for sockets whose listen info names none.
+    /// Ports of sockets whose listen info has no port.
     pub rtc_port_range: RangeInclusive<u16>,
-    /// Certificate and private key of all transports; generated if `None`.
+    /// DTLS certificate and private key of all transports. `None` generates a pair.
     pub dtls_files: Option<DtlsFiles>,
-    /// DTLS settings.
+    /// DTLS backend, versions, SRTP suites and timeouts.
     pub dtls: DtlsOptions,
     /// Bounds of the engine.
     pub limits: Limits,
-    /// Batches of datagrams that one [`Engine::turn`] takes from the sockets. More favours media over requests.
+    /// Batches of datagrams that one [`Engine::turn`] receives from the sockets. A higher value favours media over
+    /// requests.
     pub batches_per_turn: usize,
 }
 
 /// Paths of a certificate and its private key, both PEM.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct DtlsFiles {
-    /// The certificate.
+    /// Path of the certificate.
     pub certificate: PathBuf,
-    /// Its private key.
+    /// Path of the private key.
     pub private_key: PathBuf,
 }
 
-/// Where the engine's words to its control side go, in their order.
-pub trait Outlet {
-    /// Takes the answer to a request.
+/// Receiver of an engine's responses and notifications, in order.
+pub trait ControlOutput {
+    /// Handles the response to a request.
     fn response(&mut self, id: RequestId, result: Result<Response, RequestError>);
 
-    /// Takes an event.
+    /// Handles a notification.
     fn notification(&mut self, notification: Notification);
 }
 
-/// An engine with its network.
+/// An engine with its sockets.
 #[derive(Debug)]
 pub struct Engine {
     worker: Worker,
     net: Net,
     rtc_port_range: RangeInclusive<u16>,
     batches_per_turn: usize,
-    /// What came with the request that is being served.
+    /// End of an in-process pipe that belongs to the request being served.
     pipe_end: Option<PipeEnd>,
 }
 
 impl Engine {
-    /// An engine without routers: loads or makes its certificate, and seeds it.
+    /// Creates an engine without routers. Loads or generates its certificate, and seeds its random numbers.
     ///
     /// # Errors
-    /// `InvalidInput` for a setting that can't be met, or what the operating system refuses.
+    /// `InvalidInput` for an invalid setting; otherwise the error of the operating system.
     pub fn start(config: EngineConfig, net: Net) -> io::Result<Self> {
         let certificate = match &config.dtls_files {
             Some(files) => Certificate::from_pem(&read(&files.certificate)?, &read(&files.private_key)?)
@@ -96,21 +97,21 @@ impl Engine {
         })
     }
 
-    /// The sockets, for their counters.
+    /// Sockets of the engine, for their counters.
     pub fn net(&self) -> &Net {
         &self.net
     }
 
-    /// The sockets, to watch other file descriptors with them.
+    /// Sockets of the engine, to watch other file descriptors with them.
     pub fn net_mut(&mut self) -> &mut Net {
         &mut self.net
     }
 
-    /// Sends what is queued, then waits until a socket is readable, a timer is due or somebody woke the network. It does
-    /// not block if `busy`. Returns whether the network was woken.
+    /// Sends the queued datagrams, then waits until a socket is readable, a timer is due or the network's waker is
+    /// called. Does not block if `busy`. Returns true if the waker was called.
     ///
     /// # Errors
-    /// What waiting fails with, which only a defect makes it do.
+    /// The error of `epoll` or `poll`, which indicates a defect.
     pub fn wait(&mut self, busy: bool) -> io::Result<bool> {
         let timeout = match self.worker.poll_timeout() {
             _ if busy => Some(Duration::ZERO),
@@ -120,38 +121,38 @@ impl Engine {
         self.net.wait(timeout)
     }
 
-    /// Serves one request. Its answer may come during a later call.
-    pub fn request(&mut self, id: RequestId, request: Request, outlet: &mut impl Outlet) {
+    /// Serves one request. The response may come during a later call.
+    pub fn request(&mut self, id: RequestId, request: Request, control: &mut impl ControlOutput) {
         self.worker.handle_request(self.net.now(), id, request);
-        self.drain(outlet);
+        self.drain(control);
     }
 
-    /// Serves a request to make a PipeTransport whose other end is in this process, with its end of the pipe.
+    /// Serves a request that creates a PipeTransport, with its end of an in-process pipe.
     pub fn request_with_pipe(
         &mut self,
         id: RequestId,
         request: Request,
         end: PipeEnd,
-        outlet: &mut impl Outlet,
+        control: &mut impl ControlOutput,
     ) {
         self.pipe_end = Some(end);
-        self.request(id, request, outlet);
-        self.pipe_end = None; // Where the request was refused.
+        self.request(id, request, control);
+        self.pipe_end = None; // Left over if the request was refused.
     }
 
-    /// Puts in a packet or message of the application.
-    pub fn inject(&mut self, injection: Injection, outlet: &mut impl Outlet) {
+    /// Passes a packet or message of the application to the engine.
+    pub fn inject(&mut self, injection: Injection, control: &mut impl ControlOutput) {
         self.worker.handle_injection(self.net.now(), injection);
-        self.drain(outlet);
+        self.drain(control);
     }
 
-    /// Takes what came in, up to the configured number of batches and for 10 ms (`TURN_TIME`), then does what is due. What is to
-    /// be sent is queued and leaves with the next [`wait`](Self::wait).
-    pub fn turn(&mut self, outlet: &mut impl Outlet) {
+    /// Receives datagrams, up to the configured number of batches and for 10 ms (`TURN_TIME`), then serves the timers
+    /// that are due. Outgoing datagrams are queued and sent by the next [`wait`](Self::wait).
+    pub fn turn(&mut self, control: &mut impl ControlOutput) {
         for _ in 0..STREAM_EVENTS_PER_TURN {
             let Some(event) = self.net.next_stream_event() else { break };
             self.on_stream_event(event);
-            self.drain(outlet);
+            self.drain(control);
         }
         let end = self.net.now() + TURN_TIME;
         for _ in 0..self.batches_per_turn {
@@ -165,13 +166,13 @@ impl Engine {
                 data: datagram.data,
             });
             self.worker.handle_datagrams(now, datagrams);
-            self.drain(outlet);
+            self.drain(control);
         }
         self.worker.handle_timeout(self.net.now());
-        self.drain(outlet);
+        self.drain(control);
     }
 
-    /// Closes every router, so that remote sides learn of it by DTLS at once, and sends what is queued.
+    /// Closes every router, so that remote sides learn of it by DTLS at once, and sends the queued datagrams.
     pub fn close(mut self) {
         let mut routers = Routers::default();
         self.request(RequestId(0), Request::DumpWorker, &mut routers);
@@ -181,8 +182,8 @@ impl Engine {
         self.net.flush();
     }
 
-    /// Does all that the engine wants done after an input.
-    fn drain(&mut self, outlet: &mut impl Outlet) {
+    /// Carries out the engine's outputs after an input.
+    fn drain(&mut self, control: &mut impl ControlOutput) {
         loop {
             let now = self.net.now();
             while let Some(transmit) = self.worker.poll_transmit(now, self.net.send_slot()) {
@@ -211,8 +212,8 @@ impl Engine {
                     self.worker.handle_socket_bound(self.net.now(), id, bound);
                 }
                 Output::Socket(SocketCommand::Close(id)) => self.net.close(id.0),
-                Output::Response(id, result) => outlet.response(id, result),
-                Output::Notification(notification) => outlet.notification(notification),
+                Output::Response(id, result) => control.response(id, result),
+                Output::Notification(notification) => control.notification(notification),
             }
         }
     }
@@ -221,7 +222,7 @@ impl Engine {
         let now = self.net.now();
         match event {
             StreamEvent::Incoming { listener, remote, connection } => {
-                // A connection that the engine does not want is dropped, and so closed.
+                // Dropping `connection` closes it, if the engine refuses it.
                 let Some(id) = self.worker.handle_stream_opened(now, SocketId(listener), remote) else {
                     return;
                 };
@@ -272,22 +273,22 @@ impl Engine {
     }
 }
 
-/// Time after which [`Engine::turn`] begins no other batch, so that timers, requests and signals are not kept waiting by
-/// datagrams that cost much.
+/// Time after which [`Engine::turn`] starts no further batch, so that expensive datagrams don't delay timers,
+/// requests and signals.
 const TURN_TIME: Duration = Duration::from_millis(10);
-/// TCP connections that begin or end which are looked after before datagrams are.
+/// Opened and closed TCP connections that one turn handles, before it receives datagrams.
 const STREAM_EVENTS_PER_TURN: usize = 64;
 
-/// The size of a socket buffer. Zero is mediasoup's way to say "not given".
+/// Size of a socket buffer. 0 means "default", as in mediasoup.
 fn size(bytes: Option<u32>) -> Option<usize> {
     bytes.filter(|bytes| *bytes > 0).map(|bytes| bytes as usize)
 }
 
-/// Learns which routers there are.
+/// Collects the identifiers of the routers.
 #[derive(Default)]
 struct Routers(Vec<RouterId>);
 
-impl Outlet for Routers {
+impl ControlOutput for Routers {
     fn response(&mut self, _: RequestId, result: Result<Response, RequestError>) {
         if let Ok(Response::WorkerDump(dump)) = result {
             self.0 = dump.router_ids;

@@ -1,4 +1,4 @@
-//! What a worker logs: mediasoup's levels and tags, and the target of the lines that each tag is about.
+//! mediasoup's log levels and tags, and the targets of the lines that each tag selects.
 
 use std::str::FromStr;
 use std::sync::atomic::{AtomicU32, Ordering};
@@ -7,22 +7,22 @@ use serde::Serialize;
 use tracing::{Level, Metadata};
 use tureen_rtc::log;
 
-/// Least severity of what a worker logs.
+/// Minimum severity of a worker's log lines.
 #[derive(Debug, Copy, Clone, Eq, PartialEq, Ord, PartialOrd, Hash, Serialize, Default)]
 #[serde(rename_all = "lowercase")]
 pub enum WorkerLogLevel {
-    /// Everything.
+    /// All lines.
     Debug,
     /// Warnings and errors.
     Warn,
     /// Errors.
     #[default]
     Error,
-    /// Nothing.
+    /// No lines.
     None,
 }
 
-/// Topic of what a worker logs.
+/// Tag of a worker's log lines.
 #[derive(Debug, Copy, Clone, Eq, PartialEq, Ord, PartialOrd, Hash, Serialize)]
 #[serde(rename_all = "lowercase")]
 pub enum WorkerLogTag {
@@ -54,16 +54,16 @@ pub enum WorkerLogTag {
     Message,
 }
 
-/// Every tag: its name on the wire, and the target of the lines that are about it.
+/// Every tag with its name and the target of its lines.
 const TAGS: [(WorkerLogTag, &str, Option<&str>); 13] = {
     use WorkerLogTag::*;
     [
-        // Lines on the process and its sockets: no tag is asked for them.
+        // Always logged: lines about the process and its sockets have no tag.
         (Info, "info", None),
         (Ice, "ice", Some(log::ICE)),
         (Dtls, "dtls", Some(log::DTLS)),
         (Rtp, "rtp", Some(log::RTP)),
-        // No line is about these today.
+        // No line has these tags today.
         (Srtp, "srtp", None),
         (Rtcp, "rtcp", None),
         (Rtx, "rtx", None),
@@ -79,7 +79,7 @@ const TAGS: [(WorkerLogTag, &str, Option<&str>); 13] = {
 impl FromStr for WorkerLogLevel {
     type Err = UnknownName;
 
-    /// Reads the name that mediasoup gives it, in any case.
+    /// Parses mediasoup's name of a level, in any case.
     fn from_str(name: &str) -> Result<Self, UnknownName> {
         match name.to_ascii_lowercase().as_str() {
             "debug" => Ok(Self::Debug),
@@ -94,20 +94,20 @@ impl FromStr for WorkerLogLevel {
 impl FromStr for WorkerLogTag {
     type Err = UnknownName;
 
-    /// Reads the name that mediasoup gives it.
+    /// Parses mediasoup's name of a tag.
     fn from_str(name: &str) -> Result<Self, UnknownName> {
         TAGS.iter().find(|(_, known, _)| *known == name).map(|(tag, ..)| *tag).ok_or(UnknownName)
     }
 }
 
-/// A name that is no level or no tag.
+/// A name that is neither a level nor a tag.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct UnknownName;
 
-/// Chooses among the lines of one worker. It may be changed while lines are written, from any thread.
+/// Filter for the log lines of one worker. Any thread may change it at any time.
 #[derive(Debug)]
 pub struct LogFilter {
-    /// The level in the lowest bits, a bit for each tag above.
+    /// The level in the lowest bits, and above it one bit for each tag.
     packed: AtomicU32,
 }
 
@@ -115,24 +115,24 @@ const LEVEL_BITS: u32 = 2;
 const LEVEL_MASK: u32 = (1 << LEVEL_BITS) - 1;
 
 impl LogFilter {
-    /// Lets lines of `level` and above through, warnings and debug lines only if they are about one of `tags`.
+    /// A filter for lines of at least `level`. Warnings and debug lines with a tag also need one of `tags`.
     pub fn new(level: WorkerLogLevel, tags: &[WorkerLogTag]) -> Self {
         Self { packed: AtomicU32::new(level as u32 | tag_bits(tags)) }
     }
 
-    /// Changes what is given, for every line from now on.
+    /// Changes the given settings, for every line from now on.
     pub fn update(&self, level: Option<WorkerLogLevel>, tags: Option<&[WorkerLogTag]>) {
         let change = |packed| {
             let level = level.map_or(packed & LEVEL_MASK, |level| level as u32);
             let tags = tags.map_or(packed & !LEVEL_MASK, tag_bits);
             Some(level | tags)
         };
-        // The closure never refuses.
+        // Never fails, because the closure always returns a value.
         let _ = self.packed.fetch_update(Ordering::Relaxed, Ordering::Relaxed, change);
     }
 
-    /// Whether a line passes. As with mediasoup's `MS_ERROR`, `MS_WARN_TAG` and `MS_DEBUG_TAG` errors have no tag;
-    /// lines of modules that are about none pass by their level alone.
+    /// True if a line passes. Like mediasoup's `MS_ERROR`, `MS_WARN_TAG` and `MS_DEBUG_TAG`: errors have no tag, and
+    /// for lines without a tag only the level counts.
     pub fn allows(&self, line: &Metadata<'_>) -> bool {
         let packed = self.packed.load(Ordering::Relaxed);
         let severity = match *line.level() {

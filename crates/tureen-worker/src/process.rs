@@ -8,7 +8,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 
 use rustix::process::{Pid, getppid};
 use signal_hook::consts::{SIGALRM, SIGHUP, SIGINT, SIGTERM, SIGUSR1, SIGUSR2};
-use tureen_driver::{Engine, Outlet};
+use tureen_driver::{ControlOutput, Engine};
 use tureen_engine::api::{
     ConsumerEvent, DataConsumerEvent, Notification, ProducerEvent, RequestError, RequestId, Response,
     TransportEvent,
@@ -228,7 +228,7 @@ impl<D: Dialect> Parent<D> {
     }
 }
 
-impl<D: Dialect> Outlet for Parent<D> {
+impl<D: Dialect> ControlOutput for Parent<D> {
     fn response(&mut self, id: RequestId, result: Result<Response, RequestError>) {
         self.answer(id.0, result.map(Reply::Engine));
     }

@@ -1,4 +1,4 @@
-//! An RTP observer that tells who speaks.
+//! An RTP observer that reports the dominant speaker.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -7,18 +7,18 @@ use event_listener_primitives::{Bag, HandlerId};
 use tureen_engine::api::{ActiveSpeakerOptions, CreateActiveSpeakerObserver, Request, RtpObserverEvent};
 
 use crate::data_structures::AppData;
-use crate::driver::Sink;
 use crate::object::close_with_parent;
 use crate::producer::Producer;
 use crate::router::Router;
 use crate::rtp_observer::{ObserverBase, RtpObserverId, impl_rtp_observer};
+use crate::threads::Sink;
 use crate::worker::RequestError;
 
 /// [`ActiveSpeakerObserver`] options.
 #[derive(Clone, Debug)]
 #[non_exhaustive]
 pub struct ActiveSpeakerObserverOptions {
-    /// Milliseconds between two decisions; cut to 100 to 5000. Default 300.
+    /// Interval between decisions in milliseconds, clamped to 100 to 5000. Default 300.
     pub interval: u16,
     /// Custom application data.
     pub app_data: AppData,
@@ -30,20 +30,20 @@ impl Default for ActiveSpeakerObserverOptions {
     }
 }
 
-/// Who speaks.
+/// The dominant speaker.
 #[derive(Clone, Debug)]
 pub struct ActiveSpeakerObserverDominantSpeaker {
-    /// The producer.
+    /// Producer.
     pub producer: Producer,
 }
 
-/// Observes which of its audio producers is the dominant speaker, without decoding them: senders write the level into
-/// the header extension `urn:ietf:params:rtp-hdrext:ssrc-audio-level` (RFC 6464).
+/// Observes which of its audio producers is the dominant speaker, without decoding: senders write the level into the
+/// header extension `urn:ietf:params:rtp-hdrext:ssrc-audio-level` (RFC 6464).
 ///
-/// The method is that of Volfin and Cohen (2013): who has been louder for a while takes over, a cough does not. Somebody
-/// is dominant as long as there are producers, and stays so in silence.
+/// The method is that of Volfin and Cohen (2013): a producer that is louder for a while becomes dominant, and a cough
+/// does not. While there are producers, one is dominant, also in silence.
 ///
-/// It takes audio producers only.
+/// Supports audio producers only.
 #[derive(Clone)]
 #[must_use = "the observer is closed when its last handle is dropped"]
 pub struct ActiveSpeakerObserver {
@@ -65,7 +65,7 @@ struct Handlers {
 }
 
 impl ActiveSpeakerObserver {
-    /// Has the worker make one.
+    /// Creates the observer in the worker, and its handle.
     pub(crate) async fn create(
         id: RtpObserverId,
         options: ActiveSpeakerObserverOptions,
@@ -84,7 +84,7 @@ impl ActiveSpeakerObserver {
         Ok(Self { inner })
     }
 
-    /// Called when another producer is the dominant speaker.
+    /// Calls `callback` when another producer becomes dominant.
     pub fn on_dominant_speaker<F: Fn(&ActiveSpeakerObserverDominantSpeaker) + Send + Sync + 'static>(
         &self,
         callback: F,

@@ -1,4 +1,4 @@
-//! An RTP observer that tells who is loud.
+//! An RTP observer that reports the loudest audio producers.
 
 use std::num::NonZeroU16;
 use std::sync::Arc;
@@ -9,22 +9,22 @@ use tureen_engine::api::{CreateAudioLevelObserver, ProducerId, Request, RtpObser
 use tureen_engine::observers::audio_level::AudioLevelOptions;
 
 use crate::data_structures::AppData;
-use crate::driver::Sink;
 use crate::object::close_with_parent;
 use crate::producer::Producer;
 use crate::router::Router;
 use crate::rtp_observer::{ObserverBase, RtpObserverId, impl_rtp_observer};
+use crate::threads::Sink;
 use crate::worker::RequestError;
 
 /// [`AudioLevelObserver`] options.
 #[derive(Clone, Debug)]
 #[non_exhaustive]
 pub struct AudioLevelObserverOptions {
-    /// Producers that [`AudioLevelObserver::on_volumes`] names, at most. Default 1.
+    /// Maximum number of producers in [`AudioLevelObserver::on_volumes`]. Default 1.
     pub max_entries: NonZeroU16,
-    /// Least average volume that counts as sound, −127 to 0 dBov. Default −80.
+    /// Minimum average volume, −127 to 0 dBov. Quieter producers count as silent. Default −80.
     pub threshold: i8,
-    /// Milliseconds over which volumes are averaged; cut to 250 to 5000. Default 1000.
+    /// Averaging interval in milliseconds, clamped to 250 to 5000. Default 1000.
     pub interval: u16,
     /// Custom application data.
     pub app_data: AppData,
@@ -36,19 +36,19 @@ impl Default for AudioLevelObserverOptions {
     }
 }
 
-/// How loud a producer is.
+/// Volume of a producer.
 #[derive(Clone, Debug)]
 pub struct AudioLevelObserverVolume {
-    /// The producer.
+    /// Producer.
     pub producer: Producer,
-    /// Its average volume in the last interval, −127 to 0 dBov.
+    /// Average volume in the last interval, −127 to 0 dBov.
     pub volume: i8,
 }
 
-/// Observes how loud audio producers are, without decoding them: senders write the level into the header extension
-/// `urn:ietf:params:rtp-hdrext:ssrc-audio-level` (RFC 6464). A producer without it is never heard.
+/// Observes the volume of audio producers without decoding: senders write the level into the header extension
+/// `urn:ietf:params:rtp-hdrext:ssrc-audio-level` (RFC 6464). Producers without that extension count as silent.
 ///
-/// It takes audio producers only.
+/// Supports audio producers only.
 #[derive(Clone)]
 #[must_use = "the observer is closed when its last handle is dropped"]
 pub struct AudioLevelObserver {
@@ -68,7 +68,7 @@ struct Handlers {
 }
 
 impl AudioLevelObserver {
-    /// Has the worker make one.
+    /// Creates the observer in the worker, and its handle.
     pub(crate) async fn create(
         id: RtpObserverId,
         options: AudioLevelObserverOptions,
@@ -88,7 +88,8 @@ impl AudioLevelObserver {
         Ok(Self { inner })
     }
 
-    /// Called once an interval while somebody is loud enough, with the loudest producers, the loudest first.
+    /// Calls `callback` once per interval while a producer is above the threshold, with the loudest producers, the
+    /// loudest first.
     pub fn on_volumes<F: Fn(&[AudioLevelObserverVolume]) + Send + Sync + 'static>(
         &self,
         callback: F,
@@ -96,7 +97,7 @@ impl AudioLevelObserver {
         self.inner.handlers.volumes.add(Arc::new(callback))
     }
 
-    /// Called when nobody is loud enough any more.
+    /// Calls `callback` when no producer is above the threshold any more.
     pub fn on_silence<F: Fn() + Send + Sync + 'static>(&self, callback: F) -> HandlerId {
         self.inner.handlers.silence.add(Arc::new(callback))
     }

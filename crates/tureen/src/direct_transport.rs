@@ -1,4 +1,5 @@
-//! A transport that connects the application itself with a router: it sends and gets RTP, RTCP and data messages.
+//! A transport that connects the application itself with a router: the application sends and receives RTP, RTCP and
+//! data messages.
 
 use std::fmt;
 use std::sync::Arc;
@@ -8,9 +9,9 @@ use tureen_engine::api::{CreateDirectTransport, Injection, LinkDump, LinkStats, 
 
 use crate::consumer::ConsumerId;
 use crate::data_structures::AppData;
-use crate::driver::Sink;
 use crate::object::close_with_parent;
 use crate::router::Router;
+use crate::threads::Sink;
 use crate::transport::{Kind, TransportBase, TransportId, impl_transport, transport_dump, transport_stat};
 use crate::worker::{NotificationError, RequestError};
 
@@ -18,9 +19,9 @@ use crate::worker::{NotificationError, RequestError};
 #[derive(Debug, Clone)]
 #[non_exhaustive]
 pub struct DirectTransportOptions {
-    /// Largest message that a data consumer gives to the application, in bytes. Default 262144.
+    /// Largest message that a data consumer passes to the application, in bytes. Default 262144.
     pub max_send_message_size: u32,
-    /// Largest message that a data producer takes from the application, in bytes. Default 262144.
+    /// Largest message that a data producer accepts from the application, in bytes. Default 262144.
     pub max_receive_message_size: u32,
     /// Custom application data.
     pub app_data: AppData,
@@ -37,7 +38,7 @@ impl Default for DirectTransportOptions {
 }
 
 transport_dump! {
-    /// What a DirectTransport holds.
+    /// State of a DirectTransport.
     DirectTransportDump<Vec<(u32, ConsumerId)>> from LinkDump::Direct => {
         direct: true,
     }
@@ -48,9 +49,9 @@ transport_stat! {
     DirectTransportStat from LinkStats::Direct => {}
 }
 
-/// A connection between the application and a router: the application sends RTP packets with
+/// A connection between the application and a router. The application sends RTP packets with
 /// [`DirectProducer::send`](crate::producer::DirectProducer::send) and messages with
-/// [`DirectDataProducer::send`](crate::data_producer::DirectDataProducer::send), and gets those of others from
+/// [`DirectDataProducer::send`](crate::data_producer::DirectDataProducer::send). It receives those of others by
 /// [`Consumer::on_rtp`](crate::consumer::Consumer::on_rtp) and
 /// [`DataConsumer::on_message`](crate::data_consumer::DataConsumer::on_message).
 #[derive(Clone)]
@@ -66,7 +67,7 @@ struct Inner {
 }
 
 impl DirectTransport {
-    /// Makes the transport in the worker, and its handle.
+    /// Creates the transport in the worker, and its handle.
     pub(crate) async fn create(
         id: TransportId,
         options: DirectTransportOptions,
@@ -85,16 +86,16 @@ impl DirectTransport {
         Ok(Self { inner })
     }
 
-    /// Sends an RTCP packet, which may be compound, to the router, as if an endpoint had sent it.
+    /// Sends an RTCP packet, which may be compound, to the router, as if it had come from an endpoint.
     ///
     /// # Errors
-    /// The worker is closed, or has too much to do to take it.
+    /// The worker is closed, or too many packets wait for the worker.
     pub fn send_rtcp(&self, rtcp_packet: Vec<u8>) -> Result<(), NotificationError> {
         let injection = Injection::Rtcp(self.inner.base.id().into(), rtcp_packet);
         self.inner.base.object().channel().inject(injection).map_err(Into::into)
     }
 
-    /// Called with each RTCP packet of the router.
+    /// Calls `callback` with each RTCP packet from the router.
     pub fn on_rtcp<F: Fn(&[u8]) + Send + Sync + 'static>(&self, callback: F) -> HandlerId {
         self.inner.rtcp.add(Arc::new(callback))
     }

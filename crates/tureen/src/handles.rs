@@ -35,7 +35,7 @@ macro_rules! weak_handle {
 
             $(
                 /// The receiver of the object's events.
-                pub(crate) fn sink(&self) -> std::sync::Weak<dyn $crate::driver::Sink<$event>> {
+                pub(crate) fn sink(&self) -> std::sync::Weak<dyn $crate::threads::Sink<$event>> {
                     let weak: std::sync::Weak<Inner> = std::sync::Arc::downgrade(self.inner());
                     weak
                 }

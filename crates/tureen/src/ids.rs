@@ -1,6 +1,6 @@
-//! Identifiers of the library's objects: UUIDs, each kind a type of its own.
+//! Identifiers of the library's objects: UUIDs, with a type for each kind of object.
 
-/// Defines an identifier, and its conversions to and from the engine's where that has one.
+/// Defines an identifier, and its conversions to and from the engine's identifier if the engine has one.
 macro_rules! uuid_id {
     ($(#[$doc:meta])* $name:ident $(<=> $core:path)?) => {
         $(#[$doc])*
@@ -44,7 +44,7 @@ macro_rules! uuid_id {
             }
 
             impl From<$core> for $name {
-                /// Every identifier in the engine was made from one of this type.
+                /// Never fails, because every identifier in the engine was converted from this type.
                 fn from(id: $core) -> Self {
                     Self(::uuid::Uuid::parse_str(id.as_str()).expect("the engine holds identifiers made here"))
                 }

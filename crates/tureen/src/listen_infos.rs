@@ -1,7 +1,6 @@
 //! Lists of sockets to listen on.
 
-/// Defines a list of at least one [`ListenInfo`](crate::data_structures::ListenInfo), and the error `EmptyListError` of one that is
-/// empty.
+/// Defines a non-empty list of [`ListenInfo`](crate::data_structures::ListenInfo)s, and the error `EmptyListError`.
 macro_rules! listen_infos {
     ($(#[$doc:meta])* $name:ident, empty: $empty:literal) => {
         $(#[$doc])*
@@ -9,13 +8,13 @@ macro_rules! listen_infos {
         pub struct $name(Vec<$crate::data_structures::ListenInfo>);
 
         impl $name {
-            /// With one socket.
+            /// A list with one socket.
             #[must_use]
             pub fn new(listen_info: $crate::data_structures::ListenInfo) -> Self {
                 Self(vec![listen_info])
             }
 
-            /// With one socket more.
+            /// Appends a socket.
             #[must_use]
             pub fn insert(mut self, listen_info: $crate::data_structures::ListenInfo) -> Self {
                 self.0.push(listen_info);

@@ -8,8 +8,8 @@ use event_listener_primitives::{BagOnce, HandlerId};
 use tureen_engine::api::{Request, Response};
 
 use crate::data_structures::AppData;
-use crate::driver::Channel;
 use crate::router::Router;
+use crate::threads::Channel;
 use crate::transport::Transport;
 use crate::worker::{RequestError, Worker};
 

@@ -1,4 +1,4 @@
-//! RTP streams in the dumps of producers and consumers.
+//! RTP streams in the statistics and dumps of producers and consumers.
 
 use serde::{Deserialize, Serialize};
 use tureen_engine::api;
@@ -6,8 +6,8 @@ use tureen_engine::api;
 use crate::rtp_parameters::{MimeType, MimeTypeAudio, MimeTypeVideo};
 use crate::worker::RequestError;
 
-/// Defines the statistics of an RTP stream as they are for one direction: those of both, and `$field`s of its own with what they
-/// are of the engine's `$stats`.
+/// Defines the statistics of an RTP stream in one direction: the common fields, and `$field`s with values from the
+/// engine's `$stats`.
 macro_rules! rtp_stream_stat {
     (
         $(#[$doc:meta])*
@@ -24,43 +24,43 @@ macro_rules! rtp_stream_stat {
             pub timestamp: u64,
             /// SSRC.
             pub ssrc: u32,
-            /// SSRC of its retransmissions.
+            /// SSRC of the RTX stream. `None` without RTX.
             pub rtx_ssrc: Option<u32>,
             /// Audio or video.
             pub kind: $crate::rtp_parameters::MediaKind,
-            /// Codec.
+            /// Codec of the stream.
             pub mime_type: $crate::rtp_parameters::MimeType,
-            /// Packets lost; negative where duplicates outnumber losses.
+            /// Packets lost since the start; negative if duplicates outnumber losses (RFC 3550 §6.4.1).
             pub packets_lost: i32,
-            /// Part lost between the last two reports, in 1/256.
+            /// Share of packets lost between the last two receiver reports, in 1/256 (RFC 3550 §6.4.1).
             pub fraction_lost: u8,
-            /// Inter-arrival jitter in timestamp units.
+            /// Interarrival jitter in RTP timestamp units (RFC 3550 §6.4.1).
             pub jitter: u32,
-            /// Packets that came too late or made no sense.
+            /// Packets discarded because they were late or malformed.
             pub packets_discarded: u64,
-            /// Packets sent again.
+            /// Packets retransmitted.
             pub packets_retransmitted: u64,
-            /// Lost packets that a retransmission brought.
+            /// Lost packets recovered by a retransmission.
             pub packets_repaired: u64,
             /// NACK messages.
             pub nack_count: u64,
-            /// Packets named in NACK messages.
+            /// Packets requested in NACK messages.
             pub nack_packet_count: u64,
             /// Picture loss indications.
             pub pli_count: u64,
             /// Full intra requests.
             pub fir_count: u64,
-            /// Packets.
+            /// Packets of the stream.
             pub packet_count: u64,
-            /// Bytes.
+            /// Bytes of the stream.
             pub byte_count: u64,
-            /// Bits per second.
+            /// Bitrate in bits per second.
             pub bitrate: u64,
-            /// Milliseconds there and back.
+            /// Round trip time in milliseconds. `None` before the first measurement.
             pub round_trip_time: Option<f32>,
-            /// Retransmissions that brought nothing new.
+            /// Retransmissions discarded because the packet had arrived before. `None` without RTX.
             pub rtx_packets_discarded: Option<u64>,
-            /// 0 to 10.
+            /// Score, 0 (no packets) to 10 (perfect).
             pub score: u8,
             $($(#[$field_doc])* pub $field: $type,)*
         }
@@ -122,7 +122,7 @@ pub struct RtpStreamParams {
     pub rtx_payload_type: Option<u8>,
 }
 
-/// The RTX stream that a dump of RTP parameters names.
+/// RTX stream in a dump of RTP parameters.
 #[derive(Debug, Clone, PartialOrd, Eq, PartialEq, Deserialize, Serialize)]
 #[serde(rename_all = "camelCase")]
 #[doc(hidden)]
@@ -166,7 +166,7 @@ impl RtpStreamParams {
 }
 
 impl RtxStreamParams {
-    /// Nothing where the stream has no RTX stream.
+    /// `None` if the stream has no RTX stream.
     pub(crate) fn from_core(stream: &api::RtpStreamDump) -> Result<Option<Self>, RequestError> {
         let (Some(ssrc), Some(payload_type)) = (stream.rtx_ssrc, stream.rtx_payload_type) else {
             return Ok(None);

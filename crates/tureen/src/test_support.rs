@@ -1,4 +1,4 @@
-//! What the unit tests of several handles need.
+//! Fixtures of the unit tests.
 
 use std::net::{IpAddr, Ipv4Addr};
 use std::num::{NonZeroU8, NonZeroU32};
@@ -49,7 +49,7 @@ pub(crate) async fn worker() -> Worker {
     WorkerManager::new().create_worker(WorkerSettings::default()).await.unwrap()
 }
 
-/// A worker with a router and two transports, and audio from one to the other.
+/// A worker with a router, two transports, and audio from one to the other.
 pub(crate) struct Call {
     pub(crate) worker: Worker,
     pub(crate) router: Router,

@@ -1,4 +1,4 @@
-//! A WebRtcServer: sockets that many WebRTC transports of one worker share.
+//! Sockets that many WebRTC transports of one worker share.
 
 use std::fmt;
 use std::net::IpAddr;
@@ -32,7 +32,7 @@ impl ObjectId for WebRtcServerId {
 }
 
 listen_infos! {
-    /// What a WebRtcServer listens on: at least one [`ListenInfo`](crate::data_structures::ListenInfo).
+    /// Sockets of a WebRtcServer: at least one [`ListenInfo`](crate::data_structures::ListenInfo).
     WebRtcServerListenInfos,
     empty: "Empty list of listen infos provided, should have at least one element"
 }
@@ -41,7 +41,7 @@ listen_infos! {
 #[derive(Debug)]
 #[non_exhaustive]
 pub struct WebRtcServerOptions {
-    /// Its sockets, the preferred one first.
+    /// Sockets, the preferred one first.
     pub listen_infos: WebRtcServerListenInfos,
     /// Custom application data.
     pub app_data: AppData,
@@ -54,44 +54,44 @@ impl WebRtcServerOptions {
     }
 }
 
-/// A local address.
+/// Local address of a socket.
 #[derive(Debug, Copy, Clone, Eq, PartialEq, Hash, Deserialize, Serialize)]
 #[doc(hidden)]
 pub struct WebRtcServerIpPort {
-    /// Address.
+    /// IP address.
     pub ip: IpAddr,
-    /// Port.
+    /// Port number.
     pub port: u16,
 }
 
-/// Which transport has which ICE user name.
+/// ICE user name fragment of a transport.
 #[derive(Debug, Clone, Eq, PartialEq, Hash, Deserialize, Serialize)]
 #[serde(rename_all = "camelCase")]
 #[doc(hidden)]
 pub struct WebRtcServerIceUsernameFragment {
-    /// ICE user name.
+    /// Local ICE user name fragment.
     pub local_ice_username_fragment: String,
-    /// Transport.
+    /// Transport with that fragment.
     #[serde(rename = "webRtcTransportId")]
     pub webrtc_transport_id: TransportId,
 }
 
-/// What a WebRtcServer holds.
+/// State of a WebRtcServer.
 #[derive(Debug, Clone, Eq, PartialEq, Deserialize, Serialize)]
 #[serde(rename_all = "camelCase")]
 #[doc(hidden)]
 #[non_exhaustive]
 pub struct WebRtcServerDump {
-    /// Its identifier.
+    /// Identifier of the WebRTC server.
     pub id: WebRtcServerId,
-    /// Its UDP sockets.
+    /// UDP sockets.
     pub udp_sockets: Vec<WebRtcServerIpPort>,
-    /// Its TCP listeners.
+    /// TCP listeners.
     pub tcp_servers: Vec<WebRtcServerIpPort>,
-    /// The transports on it.
+    /// Transports on the WebRTC server.
     #[serde(rename = "webRtcTransportIds")]
     pub webrtc_transport_ids: HashedSet<TransportId>,
-    /// How their connectivity checks are told apart.
+    /// ICE user name fragments of the transports.
     pub local_ice_username_fragments: Vec<WebRtcServerIceUsernameFragment>,
 }
 
@@ -120,8 +120,8 @@ impl From<api::WebRtcServerDump> for WebRtcServerDump {
     }
 }
 
-/// Sockets that many [`WebRtcTransport`]s of one worker share, so that an application needs only one port for each
-/// worker.
+/// Sockets that many [`WebRtcTransport`]s of one worker share, so that an application needs one port for each worker
+/// only.
 #[derive(Clone)]
 #[must_use = "the WebRTC server is closed when its last handle is dropped"]
 pub struct WebRtcServer {
@@ -147,13 +147,13 @@ impl WebRtcServer {
         Self { inner }
     }
 
-    /// WebRTC server id.
+    /// Identifier of the WebRTC server.
     #[must_use]
     pub fn id(&self) -> WebRtcServerId {
         self.inner.object.id()
     }
 
-    /// Its worker.
+    /// Worker of the WebRTC server.
     pub fn worker(&self) -> &Worker {
         self.inner.object.parent()
     }
@@ -164,7 +164,7 @@ impl WebRtcServer {
         self.inner.object.app_data()
     }
 
-    /// Whether the WebRTC server is closed.
+    /// True if the WebRTC server is closed.
     #[must_use]
     pub fn closed(&self) -> bool {
         self.inner.object.closed()
@@ -182,22 +182,22 @@ impl WebRtcServer {
         }
     }
 
-    /// Called when its worker is closed for whatever reason, and the WebRTC server with it.
+    /// Calls `callback` when the worker is closed for any reason, and the WebRTC server with it.
     pub fn on_worker_close<F: FnOnce() + Send + 'static>(&self, callback: F) -> HandlerId {
         self.inner.object.on_parent_close(Box::new(callback))
     }
 
-    /// Called with each new [`WebRtcTransport`] on this WebRTC server.
+    /// Calls `callback` with each new [`WebRtcTransport`] on the WebRTC server.
     pub fn on_new_webrtc_transport<F>(&self, callback: F) -> HandlerId
     where
         F: Fn(&WebRtcTransport) + Send + 'static,
     {
-        // One call at a time is all that a callback without `Sync` allows.
+        // Locked, because a callback without `Sync` allows only one call at a time.
         let callback = Mutex::new(callback);
         self.inner.handlers.new_webrtc_transport.add(Arc::new(move |transport| callback.lock()(transport)))
     }
 
-    /// Called when the WebRTC server is closed for whatever reason; at once if it is closed already.
+    /// Calls `callback` when the WebRTC server is closed for any reason; at once if it is closed already.
     pub fn on_close<F: FnOnce() + Send + 'static>(&self, callback: F) -> HandlerId {
         self.inner.object.on_close(Box::new(callback))
     }
@@ -206,7 +206,8 @@ impl WebRtcServer {
         self.inner.handlers.new_webrtc_transport.call_simple(webrtc_transport);
     }
 
-    /// Closes it while there are handles. Only with the feature `test-util`; not in the mediasoup crate.
+    /// Closes the WebRTC server even if other handles of it are left. Only with the feature `test-util`; not in the
+    /// mediasoup crate.
     #[cfg(any(test, feature = "test-util"))]
     pub fn close(&self) {
         self.inner.object.close();

@@ -1,4 +1,4 @@
-//! Makes [`Worker`]s.
+//! Creates [`Worker`]s.
 
 use std::sync::{Arc, mpsc};
 use std::{fmt, io};
@@ -9,10 +9,10 @@ use parking_lot::Mutex;
 
 use crate::worker::{Worker, WorkerSettings};
 
-/// Makes [`Worker`]s and, when it goes, waits for their threads.
+/// Creates [`Worker`]s, and waits for their threads when it is dropped.
 ///
-/// It is kept alive by its workers. So whoever drops the last handle of all waits until the threads of the workers have
-/// ended and their sockets are closed, which takes a turn of their loops.
+/// Workers keep their manager open. Dropping the last handle of all therefore waits until the threads of the workers
+/// have ended and their sockets are closed, which takes one turn of their loops.
 ///
 /// # Examples
 /// ```
@@ -46,7 +46,7 @@ impl WorkerManager {
         Self::default()
     }
 
-    /// The same as [`WorkerManager::new`]: workers bring their own threads and need no executor. It is here so that
+    /// Same as [`WorkerManager::new`], because workers have threads of their own and need no executor. Kept so that
     /// code written for mediasoup compiles.
     pub fn with_executor(_executor: Arc<Executor<'static>>) -> Self {
         Self::new()
@@ -55,8 +55,8 @@ impl WorkerManager {
     /// Starts a worker.
     ///
     /// # Errors
-    /// `InvalidInput` names a setting that can't be met; otherwise a file can't be read or the operating system gives
-    /// no thread or no socket.
+    /// `InvalidInput` names an invalid setting; otherwise a file can't be read, or the operating system refuses a
+    /// thread or a socket.
     pub async fn create_worker(&self, worker_settings: WorkerSettings) -> io::Result<Worker> {
         let (exited, thread) = mpsc::channel();
         {
@@ -69,7 +69,7 @@ impl WorkerManager {
         Ok(worker)
     }
 
-    /// Called with each new worker.
+    /// Calls `callback` with each new worker.
     pub fn on_new_worker<F: Fn(&Worker) + Send + Sync + 'static>(&self, callback: F) -> HandlerId {
         self.inner.new_worker.add(Arc::new(callback))
     }
@@ -78,7 +78,7 @@ impl WorkerManager {
 impl Drop for Inner {
     fn drop(&mut self) {
         for thread in std::mem::take(self.threads.get_mut()) {
-            // Nothing is ever sent: this ends when the thread drops its side.
+            // Nothing is ever sent: `recv` returns when the thread drops its sender.
             let _ = thread.recv();
         }
     }

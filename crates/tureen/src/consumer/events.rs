@@ -6,8 +6,8 @@ use event_listener_primitives::{Bag, BagOnce, HandlerId};
 use tureen_engine::api::ConsumerEvent;
 
 use super::{Consumer, ConsumerLayers, ConsumerScore, ConsumerTraceEventData, Inner};
-use crate::driver::Sink;
 use crate::object::OnClose;
+use crate::threads::Sink;
 
 #[derive(Default)]
 #[expect(clippy::type_complexity)]

@@ -1,4 +1,4 @@
-//! What a consumer tells of itself: type, layers, score, statistics, dump.
+//! Type, layers, score, statistics and dump of a Consumer.
 
 use serde::{Deserialize, Serialize};
 use tureen_engine::api::{self, StreamDirection, StreamType};
@@ -9,13 +9,13 @@ use crate::rtp_parameters::{MediaKind, RtpEncodingParameters, RtpParameters};
 use crate::rtp_stream::{RtpStreamParams, rtp_stream_stat};
 use crate::worker::RequestError;
 
-/// Spatial and temporal layer, counted from 0, the lowest.
+/// A spatial and a temporal layer, counted from 0, the lowest.
 #[derive(Debug, Copy, Clone, Eq, PartialEq, Ord, PartialOrd, Hash, Deserialize, Serialize)]
 #[serde(rename_all = "camelCase")]
 pub struct ConsumerLayers {
-    /// Spatial layer, or simulcast encoding.
+    /// Spatial layer of SVC, or index of the simulcast encoding.
     pub spatial_layer: u8,
-    /// Temporal layer; `None` is the highest there is.
+    /// Temporal layer. `None` is the highest one.
     pub temporal_layer: Option<u8>,
 }
 
@@ -31,15 +31,15 @@ impl From<api::ConsumerLayers> for ConsumerLayers {
     }
 }
 
-/// How well a consumer reaches the endpoint, and its producer the router, 0 (not at all) to 10 (perfect).
+/// Scores of a consumer and of its producer, 0 (no packets) to 10 (perfect).
 #[derive(Debug, Clone, Eq, PartialEq, Ord, PartialOrd, Hash, Deserialize, Serialize)]
 #[serde(rename_all = "camelCase")]
 pub struct ConsumerScore {
-    /// Of what is sent.
+    /// Score of the stream that is sent.
     pub score: u8,
-    /// Of the producer's stream that is read.
+    /// Score of the producer's stream that is read.
     pub producer_score: u8,
-    /// Of all streams of the producer, in the order of its encodings.
+    /// Scores of all streams of the producer, in the order of its encodings.
     pub producer_scores: Vec<u8>,
 }
 
@@ -50,17 +50,17 @@ impl From<api::ConsumerScore> for ConsumerScore {
     }
 }
 
-/// How a consumer reads its producer.
+/// Streams and layers of its producer that a consumer sends.
 #[derive(Debug, Copy, Clone, Eq, PartialEq, Ord, PartialOrd, Hash, Deserialize, Serialize)]
 #[serde(rename_all = "lowercase")]
 pub enum ConsumerType {
     /// One stream without layers.
     Simple,
-    /// One of several encodings.
+    /// One of several simulcast encodings.
     Simulcast,
-    /// One stream, of which some layers.
+    /// Some layers of one SVC stream.
     Svc,
-    /// All streams as they are.
+    /// All streams, unchanged.
     Pipe,
 }
 
@@ -95,18 +95,19 @@ impl ConsumerType {
 }
 
 rtp_stream_stat! {
-    /// Statistics of the stream that a consumer sends, as far as the endpoint reports of it. Rates are in bits per second.
+    /// Statistics of the stream that a consumer sends, as far as the endpoint reports them. Bitrates are in bits per
+    /// second.
     pub(self) ConsumerStat from stats => {}
 }
 
-/// Statistics of one stream that has to do with a consumer.
-// `Inbound` stands first: what it needs, `bitrateByLayer`, tells the two apart when JSON is read.
+/// Statistics of a consumer's own stream, or of its producer's.
+// `Inbound` is first, because its field `bitrateByLayer` tells the two apart when JSON is read.
 #[derive(Debug, Clone, PartialEq, Deserialize, Serialize)]
 #[serde(untagged)]
 pub enum ConsumerRtpStreamStat {
-    /// A stream of its producer.
+    /// Stream of the producer.
     Inbound(ProducerStat),
-    /// Its own stream.
+    /// Stream of the consumer.
     Outbound(ConsumerStat),
 }
 
@@ -119,18 +120,18 @@ impl ConsumerRtpStreamStat {
     }
 }
 
-/// A stream of a consumer.
+/// Stream in the dump of a consumer.
 #[derive(Debug, Clone, PartialOrd, Eq, PartialEq, Deserialize, Serialize)]
 #[serde(rename_all = "camelCase")]
 #[doc(hidden)]
 pub struct RtpStream {
-    /// Its parameters.
+    /// Parameters of the stream.
     pub params: RtpStreamParams,
-    /// 0 to 10.
+    /// Score, 0 to 10.
     pub score: u8,
 }
 
-/// What a consumer holds.
+/// State of a consumer.
 #[derive(Debug, Clone, PartialEq, Deserialize, Serialize)]
 #[serde(rename_all = "camelCase")]
 #[doc(hidden)]

@@ -5,8 +5,8 @@ use tureen_engine::api::{MediaTrace, MediaTraceData, MediaTraceEvent};
 
 use crate::data_structures::{RtpPacketTraceInfo, SsrcTraceInfo, TraceEventDirection};
 
-/// A trace event of a consumer. All have the time in milliseconds of the worker's clock, and whether the packet came in
-/// or went out.
+/// A trace event of a consumer. Each has its time in milliseconds of the worker's clock, and whether the packet was
+/// received or sent.
 #[derive(Debug, Clone, Deserialize, Serialize)]
 #[serde(tag = "type", rename_all = "lowercase")]
 #[expect(missing_docs, reason = "the fields are the same in all")]
@@ -23,7 +23,7 @@ pub enum ConsumerTraceEventData {
     Fir { timestamp: u64, direction: TraceEventDirection, info: SsrcTraceInfo },
 }
 
-/// Kind of a trace event of a consumer.
+/// Kind of trace event of a consumer.
 #[derive(Debug, Copy, Clone, Eq, PartialEq, Ord, PartialOrd, Hash, Deserialize, Serialize)]
 #[serde(rename_all = "lowercase")]
 pub enum ConsumerTraceEventType {
@@ -66,7 +66,7 @@ impl ConsumerTraceEventType {
 }
 
 impl ConsumerTraceEventData {
-    /// Nothing for a sender report, which consumers don't trace.
+    /// `None` for a sender report, which consumers don't trace.
     pub(super) fn from_core(event: MediaTraceEvent) -> Option<Self> {
         let MediaTraceEvent { timestamp_ms: timestamp, direction, data } = event;
         Some(match data {

@@ -8,8 +8,8 @@ use tureen_engine::api::{DataConsumerEvent, DataMessage};
 
 use super::{DataConsumer, Inner, State};
 use crate::data_structures::WebRtcMessage;
-use crate::driver::Sink;
 use crate::object::OnClose;
+use crate::threads::Sink;
 
 #[derive(Default)]
 #[expect(clippy::type_complexity)]

@@ -9,20 +9,20 @@ use crate::sctp_parameters::SctpStreamParameters;
 #[non_exhaustive]
 pub struct DataConsumerOptions {
     pub(crate) data_producer_id: DataProducerId,
-    /// `None` is as the data producer has it, or ordered where that is a direct one.
+    /// `None` takes the data producer's reliability, or ordered for a direct data producer.
     ordered: Option<bool>,
     max_packet_life_time: Option<u16>,
     max_retransmits: Option<u16>,
-    /// Start without sending. Default false.
+    /// Start paused. Default false.
     pub paused: bool,
-    /// Subchannels that it is subscribed to at first. Default none.
+    /// Subchannels that the data consumer is subscribed to at first. Default none.
     pub subchannels: Option<Vec<u16>>,
     /// Custom application data.
     pub app_data: AppData,
 }
 
 impl DataConsumerOptions {
-    /// Options for sending on an SCTP stream as reliably as the data producer receives.
+    /// Options for an SCTP stream with the reliability of the data producer's.
     #[must_use]
     pub fn new_sctp(data_producer_id: DataProducerId) -> Self {
         Self {
@@ -36,19 +36,19 @@ impl DataConsumerOptions {
         }
     }
 
-    /// Options for messages to the application itself, on a DirectTransport.
+    /// Options for messages to the application, on a DirectTransport.
     #[must_use]
     pub fn new_direct(data_producer_id: DataProducerId, subchannels: Option<Vec<u16>>) -> Self {
         Self { subchannels, ..Self::new_sctp(data_producer_id) }
     }
 
-    /// Options for sending on an SCTP stream reliably and in order.
+    /// Options for an SCTP stream that is reliable and ordered.
     #[must_use]
     pub fn new_sctp_ordered(data_producer_id: DataProducerId) -> Self {
         Self { ordered: Some(true), ..Self::new_sctp(data_producer_id) }
     }
 
-    /// Options for sending on an SCTP stream, unordered. Messages are given up after that many milliseconds.
+    /// Options for an unordered SCTP stream that gives up a message after `max_packet_life_time` milliseconds.
     #[must_use]
     pub fn new_sctp_unordered_with_life_time(
         data_producer_id: DataProducerId,
@@ -61,7 +61,7 @@ impl DataConsumerOptions {
         }
     }
 
-    /// Options for sending on an SCTP stream, unordered. Messages are given up after that many retransmissions.
+    /// Options for an unordered SCTP stream that gives up a message after `max_retransmits` retransmissions.
     #[must_use]
     pub fn new_sctp_unordered_with_retransmits(
         data_producer_id: DataProducerId,
@@ -74,12 +74,12 @@ impl DataConsumerOptions {
         }
     }
 
-    /// Whether there is an option for SCTP, which a DirectTransport has none of.
+    /// True if the options have a setting for SCTP, which a DirectTransport ignores.
     pub(crate) fn is_for_sctp(&self) -> bool {
         self.ordered.is_some()
     }
 
-    /// How the given stream is made to be, for a data producer that receives on a stream like that.
+    /// Parameters of the stream with the given id, for a data producer that receives on the stream `producer`.
     pub(crate) fn stream(
         &self,
         stream_id: u16,

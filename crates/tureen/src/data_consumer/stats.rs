@@ -1,4 +1,4 @@
-//! What a DataConsumer tells of itself: statistics and dump.
+//! Type, statistics and dump of a DataConsumer.
 
 use serde::{Deserialize, Serialize};
 use tureen_engine::api::{self, DataTransport};
@@ -7,17 +7,17 @@ use super::DataConsumerId;
 use crate::data_producer::DataProducerId;
 use crate::sctp_parameters::SctpStreamParameters;
 
-/// How messages of a data consumer go out.
+/// Receiver of a data consumer's messages.
 #[derive(Debug, Copy, Clone, Eq, PartialEq, Ord, PartialOrd, Hash, Deserialize, Serialize)]
 #[serde(rename_all = "lowercase")]
 pub enum DataConsumerType {
-    /// On an SCTP stream.
+    /// An SCTP stream.
     Sctp,
-    /// To the application, on a DirectTransport.
+    /// The application, on a DirectTransport.
     Direct,
 }
 
-/// What a data consumer is.
+/// State of a data consumer.
 #[derive(Debug, Clone, Eq, PartialEq, Deserialize, Serialize)]
 #[serde(rename_all = "camelCase")]
 #[doc(hidden)]
@@ -69,11 +69,11 @@ pub struct DataConsumerStat {
     pub label: String,
     /// Subprotocol of the data channel.
     pub protocol: String,
-    /// Messages that went out.
+    /// Messages sent.
     pub messages_sent: u64,
-    /// Their bytes.
+    /// Bytes of the messages sent.
     pub bytes_sent: u64,
-    /// Bytes that wait to be sent.
+    /// Bytes that wait to be sent on the SCTP stream.
     pub buffered_amount: u32,
 }
 

@@ -1,5 +1,5 @@
-//! A transport that connects two routers of the same host or of different ones. Its consumers send all streams of
-//! their producers as they are.
+//! A transport that connects two routers, of the same host or of different ones. Its consumers send all streams of
+//! their producers unchanged.
 
 mod options;
 
@@ -19,16 +19,16 @@ use tureen_net::PipeEnd;
 pub use self::options::PipeTransportOptions;
 use crate::consumer::ConsumerId;
 use crate::data_structures::TransportTuple;
-use crate::driver::Sink;
 use crate::object::close_with_parent;
 use crate::router::Router;
 use crate::srtp_parameters::SrtpParameters;
+use crate::threads::Sink;
 use crate::transport::sctp::{impl_sctp_transport, sctp_options};
 use crate::transport::{Kind, TransportBase, TransportId, impl_transport, transport_dump, transport_stat};
 use crate::worker::RequestError;
 
 transport_dump! {
-    /// What a PipeTransport holds.
+    /// State of a PipeTransport.
     PipeTransportDump<HashMap<u32, ConsumerId>> from LinkDump::Pipe(api::PipeTransportDump {
         tuple, rtx, srtp_parameters,
     }) => {
@@ -42,27 +42,27 @@ transport_dump! {
 transport_stat! {
     /// Statistics of a PipeTransport.
     PipeTransportStat from LinkStats::Pipe { tuple } => {
-        /// The path.
+        /// Tuple of RTP and RTCP.
         tuple: TransportTuple,
     }
 }
 
-/// What the other router's transport tells of itself.
+/// Parameters of the other router's transport.
 #[derive(Debug, Clone, Deserialize, Serialize)]
 #[serde(rename_all = "camelCase")]
 pub struct PipeTransportRemoteParameters {
-    /// Its address.
+    /// IP address.
     pub ip: IpAddr,
-    /// Its port.
+    /// Port of RTP and RTCP.
     pub port: u16,
-    /// Its keys; required with SRTP.
+    /// SRTP keys of the other transport; required with SRTP.
     pub srtp_parameters: Option<SrtpParameters>,
 }
 
 /// A connection with a PipeTransport of another router by RTP, RTCP and SCTP. Its consumers send all streams of their
-/// producers as they are.
+/// producers unchanged.
 ///
-/// [`Router::pipe_producer_to_router`] makes and connects a pair of them.
+/// [`Router::pipe_producer_to_router`] creates and connects a pair of them.
 #[derive(Clone)]
 #[must_use = "the transport is closed when its last handle is dropped"]
 pub struct PipeTransport {
@@ -78,7 +78,8 @@ struct Inner {
 }
 
 impl PipeTransport {
-    /// Makes the transport in the worker, and its handle. With the end of a pipe it has that instead of a socket.
+    /// Creates the transport in the worker, and its handle. The transport uses `end`, the end of an in-process pipe,
+    /// if given, and a socket otherwise.
     pub(crate) async fn create(
         id: TransportId,
         options: PipeTransportOptions,
@@ -117,10 +118,10 @@ impl PipeTransport {
         Ok(Self { inner })
     }
 
-    /// Gives the transport the other one's address and keys.
+    /// Sets the address and keys of the other transport.
     ///
     /// # Errors
-    /// It was connected before, or the parameters don't fit its options; see also [`RequestError`].
+    /// The transport was connected before, or the parameters don't fit its options; see also [`RequestError`].
     pub async fn connect(
         &self,
         remote_parameters: PipeTransportRemoteParameters,
@@ -137,7 +138,7 @@ impl PipeTransport {
         }
     }
 
-    /// Limits what the other router may send, in bits per second. 0 is no limit.
+    /// Limits the bitrate that the other router may send, in bits per second. 0 removes the limit.
     ///
     /// # Errors
     /// See [`RequestError`].
@@ -145,20 +146,20 @@ impl PipeTransport {
         self.inner.base.set_max_incoming_bitrate(bitrate).await
     }
 
-    /// Its path. The remote side is known once it is connected.
+    /// Tuple of RTP and RTCP. Its remote side is known once the transport is connected.
     #[must_use]
     pub fn tuple(&self) -> TransportTuple {
         self.inner.tuple.lock().clone()
     }
 
-    /// The keys that it encrypts with, for the other transport to know.
+    /// SRTP keys of the transport, for the other transport. `None` without SRTP.
     #[must_use]
     pub fn srtp_parameters(&self) -> Option<SrtpParameters> {
         self.inner.srtp_parameters.clone()
     }
 
-    /// Kept so that code written for the mediasoup crate compiles: it is never called, as the path of a pipe is that of
-    /// [`PipeTransport::connect`].
+    /// Never calls `callback`, because the tuple only changes in [`PipeTransport::connect`]. Kept so that code
+    /// written for the mediasoup crate compiles.
     pub fn on_tuple<F: Fn(&TransportTuple) + Send + Sync + 'static>(&self, callback: F) -> HandlerId {
         self.inner.on_tuple.add(Arc::new(callback))
     }

@@ -8,31 +8,33 @@ use crate::transport::sctp;
 #[derive(Debug, Clone)]
 #[non_exhaustive]
 pub struct PipeTransportOptions {
-    /// Its socket.
+    /// Socket of the transport.
     pub listen_info: ListenInfo,
-    /// Carry data channels, without DTLS. Default false.
+    /// Enable SCTP for data channels, without DTLS. Default false.
     pub enable_sctp: bool,
     /// Largest message that a data consumer sends, in bytes. Default 262144.
     pub max_send_message_size: u32,
-    /// Largest message that a data producer takes, in bytes. Default 262144.
+    /// Largest message that a data producer accepts, in bytes. Default 262144.
     pub max_receive_message_size: u32,
-    /// Bytes that may wait to be sent on all streams together; what passes that is dropped, see
+    /// Bytes that may wait to be sent on all SCTP streams together. Further messages are dropped; see
     /// [`DataConsumer::on_sctp_send_buffer_full`](crate::data_consumer::DataConsumer::on_sctp_send_buffer_full).
     /// Default 2000000.
     pub sctp_send_buffer_size: u32,
-    /// Bytes that may wait to be sent on one stream. Default 2000000.
+    /// Bytes that may wait to be sent on one SCTP stream. Default 2000000.
     pub sctp_per_stream_send_queue_limit: u32,
-    /// Receive window in bytes, which should be somewhat larger than the largest message. Default 5242880, least 65536.
+    /// SCTP receive window in bytes, at least 65536. Should be somewhat larger than the largest message. Default
+    /// 5242880.
     pub sctp_max_receiver_window_buffer_size: u32,
-    /// Waiting bytes at which data consumers say that it is few, those that set no
-    /// [threshold](crate::data_consumer::DataConsumer::set_buffered_amount_low_threshold). Default 1024.
+    /// Buffered amount, in bytes, that counts as low for data consumers without a
+    /// [threshold](crate::data_consumer::DataConsumer::set_buffered_amount_low_threshold) of their own. Default 1024.
     pub sctp_default_stream_buffered_amount_low_threshold: u32,
-    /// Error detection instead of the checksum (RFC 9653). It changes nothing yet: checksums are always sent and
-    /// verified. Default [`SctpZeroChecksum::None`].
+    /// Error detection that replaces the SCTP checksum (RFC 9653). Has no effect yet, because checksums are always
+    /// sent and verified. Default [`SctpZeroChecksum::None`].
     pub sctp_zero_checksum: SctpZeroChecksum,
-    /// Lost packets are sent again, if both transports have it. Of use between hosts. Default false.
+    /// Retransmit lost packets, if both transports have this. Useful between hosts. Default false.
     pub enable_rtx: bool,
-    /// Encrypt; the transport is then connected with the other one's keys. Of use between hosts. Default false.
+    /// Enable SRTP. The transport is then connected with the other transport's keys. Useful between hosts. Default
+    /// false.
     pub enable_srtp: bool,
     /// Custom application data.
     pub app_data: AppData,

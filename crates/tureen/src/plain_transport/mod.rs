@@ -1,5 +1,5 @@
-//! A transport for endpoints that speak neither ICE nor DTLS, such as FFmpeg and GStreamer: RTP, RTCP and SCTP,
-//! encrypted only if it has SRTP.
+//! A transport for endpoints without ICE and DTLS, such as FFmpeg and GStreamer: RTP, RTCP and SCTP, encrypted only
+//! with SRTP enabled.
 
 mod options;
 
@@ -20,16 +20,16 @@ use tureen_rtc::units::Bitrate;
 pub use self::options::PlainTransportOptions;
 use crate::consumer::ConsumerId;
 use crate::data_structures::TransportTuple;
-use crate::driver::Sink;
 use crate::object::close_with_parent;
 use crate::router::Router;
 use crate::srtp_parameters::SrtpParameters;
+use crate::threads::Sink;
 use crate::transport::sctp::{impl_sctp_transport, sctp_options};
 use crate::transport::{Kind, TransportBase, TransportId, impl_transport, transport_dump, transport_stat};
 use crate::worker::RequestError;
 
 transport_dump! {
-    /// What a PlainTransport holds.
+    /// State of a PlainTransport.
     PlainTransportDump<HashMap<u32, ConsumerId>> from LinkDump::Plain(api::PlainTransportDump {
         rtcp_mux, comedia, tuple, rtcp_tuple, srtp_parameters,
     }) => {
@@ -47,32 +47,32 @@ transport_stat! {
     PlainTransportStat from LinkStats::Plain(api::PlainTransportStats {
         rtcp_mux, comedia, tuple, rtcp_tuple,
     }) => {
-        /// RTP and RTCP share one port.
+        /// True if RTP and RTCP share one port.
         rtcp_mux: bool,
-        /// The remote address is that of the first packet.
+        /// True if the remote address is taken from the first packet.
         comedia: bool,
-        /// Path of RTP.
+        /// Tuple of RTP.
         tuple: TransportTuple,
-        /// Path of RTCP without `rtcp_mux`.
+        /// Tuple of RTCP without `rtcp_mux`.
         rtcp_tuple: Option<TransportTuple>,
     }
 }
 
-/// What the endpoint tells of itself.
+/// Parameters of the endpoint.
 #[derive(Debug, Clone, Deserialize, Serialize)]
 #[serde(rename_all = "camelCase")]
 pub struct PlainTransportRemoteParameters {
-    /// Its address; required without `comedia`.
+    /// IP address; required without `comedia`.
     pub ip: Option<IpAddr>,
-    /// Its RTP port; required without `comedia`.
+    /// RTP port; required without `comedia`.
     pub port: Option<u16>,
-    /// Its RTCP port; required without `comedia` and `rtcp_mux`.
+    /// RTCP port; required without `comedia` and `rtcp_mux`.
     pub rtcp_port: Option<u16>,
-    /// Its keys; required with SRTP.
+    /// SRTP keys of the endpoint; required with SRTP.
     pub srtp_parameters: Option<SrtpParameters>,
 }
 
-/// A connection with an endpoint such as FFmpeg or GStreamer by RTP, RTCP and SCTP, encrypted only if it has SRTP.
+/// A connection with an endpoint such as FFmpeg or GStreamer by RTP, RTCP and SCTP, encrypted only with SRTP enabled.
 #[derive(Clone)]
 #[must_use = "the transport is closed when its last handle is dropped"]
 pub struct PlainTransport {
@@ -85,7 +85,7 @@ struct Inner {
     base: TransportBase,
 }
 
-/// What changes.
+/// The part that requests and events change.
 #[derive(Debug)]
 struct State {
     tuple: TransportTuple,
@@ -101,7 +101,7 @@ struct Handlers {
 }
 
 impl PlainTransport {
-    /// Makes the transport in the worker, and its handle.
+    /// Creates the transport in the worker, and its handle.
     pub(crate) async fn create(
         id: TransportId,
         options: PlainTransportOptions,
@@ -139,10 +139,10 @@ impl PlainTransport {
         Ok(Self { inner })
     }
 
-    /// Gives the transport the endpoint's address, or with `comedia` its keys only.
+    /// Sets the endpoint's address and keys, or with `comedia` its keys only.
     ///
     /// # Errors
-    /// It was connected before, or the parameters don't fit its options; see also [`RequestError`].
+    /// The transport was connected before, or the parameters don't fit its options; see also [`RequestError`].
     ///
     /// # Examples
     /// ```
@@ -166,9 +166,10 @@ impl PlainTransport {
         self.connect_to(remote_parameters, false).await
     }
 
-    /// As [`PlainTransport::connect`], for addresses that a stranger has named: nothing is sent there before a first datagram has
-    /// come from there, whatever it is. RTP and RTCP wait each for its own. Until then [`PlainTransport::tuple`] knows
-    /// no remote side; [`PlainTransport::on_tuple`] tells when it does. mediasoup has no such thing.
+    /// Like [`PlainTransport::connect`], for an address from an untrusted source: nothing is sent to the address
+    /// before a datagram has come from there. RTP and RTCP each wait for their own. Until then
+    /// [`PlainTransport::tuple`] has no remote side; [`PlainTransport::on_tuple`] is called when it has. Not in
+    /// mediasoup.
     ///
     /// # Errors
     /// Those of [`PlainTransport::connect`].
@@ -199,7 +200,7 @@ impl PlainTransport {
         }
     }
 
-    /// Limits what the endpoint may send, in bits per second. 0 is no limit.
+    /// Limits the bitrate that the endpoint may send, in bits per second. 0 removes the limit.
     ///
     /// # Errors
     /// See [`RequestError`].
@@ -207,31 +208,33 @@ impl PlainTransport {
         self.inner.base.set_max_incoming_bitrate(bitrate).await
     }
 
-    /// Path of RTP, and with `rtcp_mux` of RTCP too. Its remote side is known once the transport is connected, or with
-    /// `comedia` when the first packet has come.
+    /// Tuple of RTP, and with `rtcp_mux` of RTCP too. Its remote side is known once the transport is connected, or
+    /// with `comedia` after the first packet.
     #[must_use]
     pub fn tuple(&self) -> TransportTuple {
         self.inner.state.lock().tuple.clone()
     }
 
-    /// Path of RTCP without `rtcp_mux`.
+    /// Tuple of RTCP without `rtcp_mux`.
     #[must_use]
     pub fn rtcp_tuple(&self) -> Option<TransportTuple> {
         self.inner.state.lock().rtcp_tuple.clone()
     }
 
-    /// The keys that it encrypts with, for the endpoint to know. Their suite may be another one once it is connected.
+    /// SRTP keys of the transport, which the application signals to the endpoint. The crypto suite may change when
+    /// the transport is connected.
     #[must_use]
     pub fn srtp_parameters(&self) -> Option<SrtpParameters> {
         self.inner.state.lock().srtp_parameters.clone()
     }
 
-    /// Called when `comedia`, or a datagram that was awaited, has told where RTP comes from.
+    /// Calls `callback` when the remote address of RTP is known from a datagram: with `comedia`, or after
+    /// [`PlainTransport::connect_when_heard`].
     pub fn on_tuple<F: Fn(&TransportTuple) + Send + Sync + 'static>(&self, callback: F) -> HandlerId {
         self.inner.handlers.tuple.add(Arc::new(callback))
     }
 
-    /// Called when `comedia`, or a datagram that was awaited, has told where RTCP comes from, without `rtcp_mux`.
+    /// Calls `callback` when the remote address of RTCP is known from a datagram, without `rtcp_mux`.
     pub fn on_rtcp_tuple<F: Fn(&TransportTuple) + Send + Sync + 'static>(&self, callback: F) -> HandlerId {
         self.inner.handlers.rtcp_tuple.add(Arc::new(callback))
     }

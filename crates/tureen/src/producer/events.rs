@@ -6,7 +6,7 @@ use event_listener_primitives::{Bag, HandlerId};
 use tureen_engine::api::ProducerEvent;
 
 use super::{Inner, Producer, ProducerScore, ProducerTraceEventData, ProducerVideoOrientation};
-use crate::driver::Sink;
+use crate::threads::Sink;
 
 #[derive(Default)]
 #[expect(clippy::type_complexity)]

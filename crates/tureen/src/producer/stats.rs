@@ -1,4 +1,4 @@
-//! What a producer tells of itself: type, scores, statistics, dump.
+//! Type, scores, video orientation, statistics and dump of a Producer.
 
 use serde::{Deserialize, Serialize};
 use tureen_engine::api::{self, StreamType};
@@ -10,7 +10,7 @@ use crate::rtp_parameters::{MediaKind, RtpParameters};
 use crate::rtp_stream::{RtpStreamParams, RtxStreamParams, rtp_stream_stat};
 use crate::worker::RequestError;
 
-/// How the streams of a producer are structured.
+/// Structure of a producer's streams.
 #[derive(Debug, Copy, Clone, Eq, PartialEq, Ord, PartialOrd, Hash, Deserialize, Serialize)]
 #[serde(rename_all = "lowercase")]
 pub enum ProducerType {
@@ -33,17 +33,17 @@ impl ProducerType {
     }
 }
 
-/// How well a stream of a producer comes in.
+/// Score of a stream of a producer.
 #[derive(Debug, Clone, Eq, PartialEq, Deserialize, Serialize)]
 #[serde(rename_all = "camelCase")]
 pub struct ProducerScore {
-    /// Index of its encoding in the RTP parameters.
+    /// Index of the stream's encoding in the RTP parameters.
     pub encoding_idx: u32,
-    /// SSRC.
+    /// SSRC of the stream.
     pub ssrc: u32,
-    /// RTP stream id.
+    /// RTP stream id (RFC 8852).
     pub rid: Option<String>,
-    /// 0 (nothing comes in) to 10 (perfect).
+    /// Score, 0 (no packets) to 10 (perfect).
     pub score: u8,
 }
 
@@ -54,18 +54,18 @@ impl From<api::ProducerScore> for ProducerScore {
     }
 }
 
-/// Rotation, in JSON the number of degrees.
+/// Rotation of a picture. In JSON the number of degrees.
 #[derive(Debug, Copy, Clone, Eq, PartialEq, Deserialize, Serialize)]
 #[serde(try_from = "u16", into = "u16")]
 #[repr(u16)]
 pub enum Rotation {
-    /// 0.
+    /// 0 degrees.
     None = 0,
-    /// 90 clockwise.
+    /// 90 degrees clockwise.
     Clockwise = 90,
-    /// 180.
+    /// 180 degrees.
     Rotate180 = 180,
-    /// 90 counter-clockwise.
+    /// 90 degrees counter-clockwise.
     CounterClockwise = 270,
 }
 
@@ -89,14 +89,14 @@ impl TryFrom<u16> for Rotation {
     }
 }
 
-/// How a camera is held (RFC 7742 §4).
+/// Orientation of a camera (RFC 7742 §4).
 #[derive(Debug, Copy, Clone, Deserialize, Serialize)]
 pub struct ProducerVideoOrientation {
-    /// Whether it is the back camera.
+    /// True for the back camera.
     pub camera: bool,
-    /// Whether the picture is mirrored horizontally.
+    /// True if the picture is mirrored horizontally.
     pub flip: bool,
-    /// How far the picture is turned.
+    /// Rotation of the picture.
     pub rotation: Rotation,
 }
 
@@ -126,38 +126,38 @@ impl BitrateByLayer {
 }
 
 rtp_stream_stat! {
-    /// Statistics of a stream of a producer. Rates are in bits per second.
+    /// Statistics of a stream of a producer. Bitrates are in bits per second.
     pub(crate) ProducerStat from stats => {
-        /// RTP stream id.
+        /// RTP stream id (RFC 8852).
         rid: Option<String> = stats.rid,
-        /// Bits per second of each layer.
+        /// Bitrate of each layer.
         bitrate_by_layer: Vec<BitrateByLayer> = BitrateByLayer::of_all(stats.bitrate_by_layer),
     }
 }
 
-/// An RTX stream of a producer.
+/// RTX stream in the dump of a producer.
 #[derive(Debug, Clone, Eq, PartialEq, Deserialize, Serialize)]
 #[serde(rename_all = "camelCase")]
 #[doc(hidden)]
 pub struct RtxStream {
-    /// Its parameters.
+    /// Parameters of the stream.
     pub params: RtxStreamParams,
 }
 
-/// A stream of a producer.
+/// Stream in the dump of a producer.
 #[derive(Debug, Clone, Eq, PartialEq, Deserialize, Serialize)]
 #[serde(rename_all = "camelCase")]
 #[doc(hidden)]
 pub struct RtpStreamRecv {
-    /// Its parameters.
+    /// Parameters of the stream.
     pub params: RtpStreamParams,
-    /// 0 to 10.
+    /// Score, 0 to 10.
     pub score: u8,
-    /// Its retransmissions.
+    /// RTX stream of the stream.
     pub rtx_stream: Option<RtxStream>,
 }
 
-/// What a producer holds.
+/// State of a producer.
 #[derive(Debug, Clone, PartialEq, Deserialize, Serialize)]
 #[serde(rename_all = "camelCase")]
 #[doc(hidden)]

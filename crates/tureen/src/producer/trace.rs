@@ -5,8 +5,8 @@ use tureen_engine::api::{MediaTrace, MediaTraceData, MediaTraceEvent};
 
 use crate::data_structures::{RtpPacketTraceInfo, SrTraceInfo, SsrcTraceInfo, TraceEventDirection};
 
-/// A trace event of a producer. All have the time in milliseconds of the worker's clock, and whether the packet came in
-/// or went out.
+/// A trace event of a producer. Each has its time in milliseconds of the worker's clock, and whether the packet was
+/// received or sent.
 #[derive(Debug, Clone, Deserialize, Serialize)]
 #[serde(tag = "type", rename_all = "lowercase")]
 #[expect(missing_docs, reason = "the fields are the same in all")]
@@ -25,7 +25,7 @@ pub enum ProducerTraceEventData {
     Sr { timestamp: u64, direction: TraceEventDirection, info: SrTraceInfo },
 }
 
-/// Kind of a trace event of a producer.
+/// Kind of trace event of a producer.
 #[derive(Debug, Copy, Clone, Eq, PartialEq, Ord, PartialOrd, Hash, Deserialize, Serialize)]
 #[serde(rename_all = "lowercase")]
 pub enum ProducerTraceEventType {

@@ -9,11 +9,11 @@ use super::Router;
 use crate::active_speaker_observer::{ActiveSpeakerObserver, ActiveSpeakerObserverOptions};
 use crate::audio_level_observer::{AudioLevelObserver, AudioLevelObserverOptions};
 use crate::direct_transport::{DirectTransport, DirectTransportOptions};
-use crate::driver::{CloseOnDrop, HeldEvents, Source};
 use crate::object::ObjectId;
 use crate::pipe_transport::{PipeTransport, PipeTransportOptions};
 use crate::plain_transport::{PlainTransport, PlainTransportOptions};
 use crate::rtp_observer::{RtpObserver, RtpObserverId};
+use crate::threads::{CloseOnDrop, HasEvents, HeldEvents};
 use crate::transport::{Transport, TransportId};
 use crate::webrtc_transport::{WebRtcTransport, WebRtcTransportOptions};
 use crate::worker::RequestError;
@@ -262,7 +262,7 @@ impl Router {
     ) -> Result<(Handle, HeldEvents<'_, EventId>), RequestError>
     where
         Id: ObjectId + Into<EventId>,
-        EventId: Source,
+        EventId: HasEvents,
     {
         // Both before the request is sent: the object may have events, or be abandoned, before the response.
         let guard = CloseOnDrop::new(self.worker().channel(), id.close_request());

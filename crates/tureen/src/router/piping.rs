@@ -1,4 +1,4 @@
-//! Piping: making the producers of one router producers of another one too.
+//! Piping: producers of one router become producers of another one too.
 
 use std::collections::HashMap;
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
@@ -25,36 +25,38 @@ use crate::worker::RequestError;
 
 /// Options for piping to another router of this process.
 ///
-/// Two routers are connected by one pair of pipe transports. Between them is a queue in memory that holds up to
-/// [`NetConfig::pipe_queue`](tureen_net::NetConfig::pipe_queue) bytes in each direction, and drops what it has no room for. So of all options but `router` and `keep_id` only those of
-/// the call count that makes the pair.
+/// One pair of pipe transports connects two routers. Between the transports is a queue in memory that holds up to
+/// [`NetConfig::pipe_queue`](tureen_net::NetConfig::pipe_queue) bytes in each direction; packets beyond that are
+/// dropped. All options but `router` and `keep_id` therefore only have an effect in the call that creates the pair.
 #[derive(Debug)]
 pub struct PipeToRouterOptions {
-    /// The router to pipe to.
+    /// Router to pipe to.
     pub router: Router,
-    /// The producer has the same id in both routers, which therefore must be of different workers. Default true.
+    /// Keep the producer's id in the other router, which must then be of another worker. Default true.
     pub keep_id: bool,
     listen_info: ListenInfo,
-    /// Carry data channels. Default true.
+    /// Enable SCTP for data channels. Default true.
     pub enable_sctp: bool,
     /// Largest message that a data consumer sends, in bytes. Default 262144.
     pub max_send_message_size: u32,
-    /// Largest message that a data producer takes, in bytes. Default 262144.
+    /// Largest message that a data producer accepts, in bytes. Default 262144.
     pub max_receive_message_size: u32,
-    /// Bytes that may wait to be sent on all streams together. Default 2000000.
+    /// Bytes that may wait to be sent on all SCTP streams together. Default 2000000.
     pub sctp_send_buffer_size: u32,
-    /// Bytes that may wait to be sent on one stream. Default 2000000.
+    /// Bytes that may wait to be sent on one SCTP stream. Default 2000000.
     pub sctp_per_stream_send_queue_limit: u32,
-    /// Receive window in bytes, which should be somewhat larger than the largest message. Default 5242880, least 65536.
+    /// SCTP receive window in bytes, at least 65536. Should be somewhat larger than the largest message. Default
+    /// 5242880.
     pub sctp_max_receiver_window_buffer_size: u32,
-    /// Waiting bytes at which data consumers say that it is few, those that set no threshold. Default 1024.
+    /// Buffered amount, in bytes, that counts as low for data consumers without a threshold of their own. Default
+    /// 1024.
     pub sctp_default_stream_buffered_amount_low_threshold: u32,
-    /// Error detection instead of the checksum (RFC 9653). It changes nothing yet: checksums are always sent and
-    /// verified. Default [`SctpZeroChecksum::TrustedNetwork`].
+    /// Error detection that replaces the SCTP checksum (RFC 9653). Has no effect yet, because checksums are always
+    /// sent and verified. Default [`SctpZeroChecksum::TrustedNetwork`].
     pub sctp_zero_checksum: SctpZeroChecksum,
-    /// Lost packets are sent again. Default false.
+    /// Retransmit lost packets. Default false.
     pub enable_rtx: bool,
-    /// Encrypt. Default false.
+    /// Enable SRTP. Default false.
     pub enable_srtp: bool,
 }
 
@@ -106,79 +108,79 @@ impl PipeToRouterOptions {
     }
 }
 
-/// A producer that was piped to another router. It goes on when this is dropped, until the producer is closed; see
-/// [`PipedProducer`].
+/// A producer that was piped to another router. Dropping this does not end the piping, which ends when the producer
+/// is closed; see [`PipedProducer`].
 #[derive(Debug)]
 pub struct PipeProducerToRouterPair {
-    /// Sends the producer's media to the other router. It lives as long as `pipe_producer`.
+    /// Consumer that sends the producer's media to the other router. It lives as long as `pipe_producer`.
     pub pipe_consumer: Consumer,
-    /// The producer in the other router.
+    /// Producer in the other router.
     pub pipe_producer: PipedProducer,
 }
 
-/// A data producer that was piped to another router. It goes on when this is dropped, until the data producer is closed;
-/// see [`NonClosingDataProducer`].
+/// A data producer that was piped to another router. Dropping this does not end the piping, which ends when the data
+/// producer is closed; see [`NonClosingDataProducer`].
 #[derive(Debug)]
 pub struct PipeDataProducerToRouterPair {
-    /// Sends the data producer's messages to the other router. It lives as long as `pipe_data_producer`.
+    /// Data consumer that sends the messages to the other router. It lives as long as `pipe_data_producer`.
     pub pipe_data_consumer: DataConsumer,
-    /// The data producer in the other router.
+    /// Data producer in the other router.
     pub pipe_data_producer: NonClosingDataProducer,
 }
 
-/// Why [`Router::pipe_producer_to_router`] failed.
+/// Error of [`Router::pipe_producer_to_router`].
 #[derive(Debug, Error)]
 pub enum PipeProducerToRouterError {
-    /// A producer can't have the same id twice in one router.
+    /// The destination is this router, which cannot have a second producer with the id.
     #[error("Destination router must be different")]
     SameRouter,
-    /// The router has no such producer.
+    /// The router has no producer with this id.
     #[error("Producer with id \"{0}\" not found")]
     ProducerNotFound(ProducerId),
-    /// The routers could not be connected.
+    /// The pipe transports could not be created or connected.
     #[error("Failed to create or connect Pipe transport: \"{0}\"")]
     TransportFailed(#[from] RequestError),
-    /// The pipe consumer could not be made.
+    /// The pipe consumer could not be created.
     #[error("Failed to consume: \"{0}\"")]
     ConsumeFailed(#[from] ConsumeError),
-    /// The pipe producer could not be made.
+    /// The pipe producer could not be created.
     #[error("Failed to produce: \"{0}\"")]
     ProduceFailed(#[from] ProduceError),
 }
 
-/// Why [`Router::pipe_data_producer_to_router`] failed.
+/// Error of [`Router::pipe_data_producer_to_router`].
 #[derive(Debug, Error)]
 pub enum PipeDataProducerToRouterError {
-    /// A data producer can't have the same id twice in one router.
+    /// The destination is this router, which cannot have a second data producer with the id.
     #[error("Destination router must be different")]
     SameRouter,
-    /// The router has no such data producer.
+    /// The router has no data producer with this id.
     #[error("Data producer with id \"{0}\" not found")]
     DataProducerNotFound(DataProducerId),
-    /// The routers could not be connected.
+    /// The pipe transports could not be created or connected.
     #[error("Failed to create or connect Pipe transport: \"{0}\"")]
     TransportFailed(#[from] RequestError),
-    /// The pipe data consumer could not be made.
+    /// The pipe data consumer could not be created.
     #[error("Failed to consume: \"{0}\"")]
     ConsumeFailed(#[from] ConsumeDataError),
-    /// The pipe data producer could not be made.
+    /// The pipe data producer could not be created.
     #[error("Failed to produce: \"{0}\"")]
     ProduceFailed(#[from] ProduceDataError),
 }
 
 impl Router {
-    /// Makes a producer of this router a producer of another one too, which may be of another worker and so use another
-    /// CPU core. It is paused, resumed and closed with the original.
+    /// Pipes a producer of this router to another one, which may be of another worker and so use another CPU core.
+    /// The piped producer is paused, resumed and closed with the original.
     ///
     /// # Errors
-    /// There is no such producer, its id is taken in the other worker, or a worker refuses a request.
+    /// The router has no such producer, its id is in use in the other worker, or a worker refuses a request.
     ///
     /// # Examples
     /// ```
     /// use tureen::prelude::*;
     ///
     /// # async fn f(router: Router, other: Router, producer: Producer) -> Result<(), Box<dyn std::error::Error>> {
-    /// // From now on the transports of `other` can consume it, by the same id.
+    /// // From now on transports of `other` can consume the producer, by the same id.
     /// router.pipe_producer_to_router(producer.id(), PipeToRouterOptions::new(other)).await?;
     /// # Ok(())
     /// # }
@@ -231,7 +233,7 @@ impl Router {
                 }
             })
             .detach();
-        // Kept alive until then.
+        // Kept open until the piped producer is closed.
         let kept = pipe_consumer.clone();
         pipe_producer.on_close(move || drop(kept)).detach();
 
@@ -244,11 +246,11 @@ impl Router {
         Ok(PipeProducerToRouterPair { pipe_consumer, pipe_producer })
     }
 
-    /// Makes a data producer of this router a data producer of another one too, which may be of another worker. It is
-    /// closed with the original.
+    /// Pipes a data producer of this router to another one, which may be of another worker. The piped data producer
+    /// is closed with the original.
     ///
     /// # Errors
-    /// There is no such data producer, its id is taken in the other worker, or a worker refuses a request.
+    /// The router has no such data producer, its id is in use in the other worker, or a worker refuses a request.
     pub async fn pipe_data_producer_to_router(
         &self,
         data_producer_id: DataProducerId,
@@ -283,7 +285,7 @@ impl Router {
                 }
             })
             .detach();
-        // Kept alive until then.
+        // Kept open until the piped producer is closed.
         let kept = pipe_data_consumer.clone();
         pipe_data_producer.on_close(move || drop(kept)).detach();
 
@@ -296,10 +298,10 @@ impl Router {
         Ok(PipeDataProducerToRouterPair { pipe_data_consumer, pipe_data_producer })
     }
 
-    /// The pipe to another router, which is made if there is none.
+    /// The pipe to another router. Creates it if there is none.
     async fn pipe_to(&self, options: &PipeToRouterOptions) -> Result<Pipe, RequestError> {
         let remote = &options.router;
-        // Whoever comes while the pipe is made waits for it.
+        // Locked while the pipe is being created: concurrent calls wait for it.
         let entry = Arc::clone(self.inner.pipes.lock().entry(remote.id()).or_default());
         let mut entry = entry.lock().await;
         if let Some(pipe) = entry.as_ref().and_then(WeakPipe::upgrade) {
@@ -315,10 +317,10 @@ impl Router {
     }
 }
 
-/// Pipes to other routers.
+/// Pipes to other routers, by the router at the other end.
 pub(super) type Pipes = Arc<Mutex<HashMap<RouterId, Arc<AsyncMutex<Option<WeakPipe>>>>>>;
 
-/// Two routers' transports that are connected. Their consumers and producers keep them alive.
+/// Connected transports of two routers. Consumers and producers on them keep them open.
 struct Pipe {
     local: PipeTransport,
     remote: PipeTransport,
@@ -356,13 +358,13 @@ impl WeakPipe {
     }
 }
 
-/// An address by which an end of a pipe is known, as a socket would be. Nothing is bound to it.
+/// Address that names an end of an in-process pipe, like a socket's. Nothing is bound to it.
 fn next_address(ip: IpAddr) -> SocketAddr {
     static PORT: AtomicU16 = AtomicU16::new(1);
     SocketAddr::new(ip, PORT.fetch_add(1, Ordering::Relaxed).max(1))
 }
 
-/// What the other end of a pipe is told.
+/// Remote parameters for the other end of a pipe.
 fn parameters_of(transport: &PipeTransport) -> PipeTransportRemoteParameters {
     let tuple = transport.tuple();
     PipeTransportRemoteParameters {

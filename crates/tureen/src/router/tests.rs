@@ -1,4 +1,4 @@
-//! What only the worker does outside of tests: closing from above, events that media causes.
+//! Events that only the worker causes outside of tests: closing from above, events of media.
 
 use std::sync::{Mutex, mpsc};
 

@@ -1,4 +1,4 @@
-//! An RTP observer looks at the media of chosen producers.
+//! An observer of the RTP of selected producers.
 
 mod base;
 
@@ -22,31 +22,31 @@ uuid_id!(
 #[derive(Clone, Debug)]
 #[non_exhaustive]
 pub struct RtpObserverAddProducerOptions {
-    /// The producer to observe.
+    /// Producer to observe.
     pub producer_id: ProducerId,
 }
 
 impl RtpObserverAddProducerOptions {
-    /// Options that name the producer.
+    /// Options with the given producer.
     #[must_use]
     pub fn new(producer_id: ProducerId) -> Self {
         Self { producer_id }
     }
 }
 
-/// Looks at the media of chosen producers of a router. Implemented by
+/// An observer of the RTP of selected producers of a router. Implemented by
 /// [`AudioLevelObserver`](crate::audio_level_observer::AudioLevelObserver) and
 /// [`ActiveSpeakerObserver`](crate::active_speaker_observer::ActiveSpeakerObserver).
 #[async_trait]
 pub trait RtpObserver {
-    /// RTP observer id.
+    /// Identifier of the RTP observer.
     #[must_use]
     fn id(&self) -> RtpObserverId;
 
-    /// Its router.
+    /// Router of the RTP observer.
     fn router(&self) -> &Router;
 
-    /// Whether it is paused.
+    /// True if the RTP observer is paused.
     #[must_use]
     fn paused(&self) -> bool;
 
@@ -54,7 +54,7 @@ pub trait RtpObserver {
     #[must_use]
     fn app_data(&self) -> &AppData;
 
-    /// Whether it is closed.
+    /// True if the RTP observer is closed.
     #[must_use]
     fn closed(&self) -> bool;
 
@@ -64,42 +64,42 @@ pub trait RtpObserver {
     /// See [`RequestError`].
     async fn pause(&self) -> Result<(), RequestError>;
 
-    /// Observes again.
+    /// Resumes observing.
     ///
     /// # Errors
     /// See [`RequestError`].
     async fn resume(&self) -> Result<(), RequestError>;
 
-    /// Observes a producer of the router. One that is gone already is ignored.
+    /// Adds a producer of the router. A producer that is closed already is ignored.
     ///
     /// # Errors
-    /// The observer is not for producers of this kind. Otherwise see [`RequestError`].
+    /// The observer does not support the producer's media kind; see also [`RequestError`].
     async fn add_producer(
         &self,
         rtp_observer_add_producer_options: RtpObserverAddProducerOptions,
     ) -> Result<(), RequestError>;
 
-    /// Observes a producer no more. Producers that are closed need not be removed.
+    /// Removes a producer. Closed producers need not be removed.
     ///
     /// # Errors
     /// See [`RequestError`].
     async fn remove_producer(&self, producer_id: ProducerId) -> Result<(), RequestError>;
 
-    /// Called when it is paused.
+    /// Calls `callback` when the observer is paused.
     fn on_pause(&self, callback: Box<dyn Fn() + Send + Sync + 'static>) -> HandlerId;
 
-    /// Called when it is resumed.
+    /// Calls `callback` when the observer is resumed.
     fn on_resume(&self, callback: Box<dyn Fn() + Send + Sync + 'static>) -> HandlerId;
 
-    /// Called with each producer that is added.
+    /// Calls `callback` with each added producer.
     fn on_add_producer(&self, callback: Box<dyn Fn(&Producer) + Send + Sync + 'static>) -> HandlerId;
 
-    /// Called with each producer that is removed; not when a producer is closed.
+    /// Calls `callback` with each removed producer, but not when a producer is closed.
     fn on_remove_producer(&self, callback: Box<dyn Fn(&Producer) + Send + Sync + 'static>) -> HandlerId;
 
-    /// Called when its router is closed for whatever reason, and the observer with it.
+    /// Calls `callback` when the router is closed for any reason, and the observer with it.
     fn on_router_close(&self, callback: Box<dyn FnOnce() + Send + 'static>) -> HandlerId;
 
-    /// Called when the observer is closed for whatever reason; at once if it is closed already.
+    /// Calls `callback` when the observer is closed for any reason; at once if it is closed already.
     fn on_close(&self, callback: Box<dyn FnOnce() + Send + 'static>) -> HandlerId;
 }

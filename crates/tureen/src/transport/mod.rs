@@ -1,5 +1,8 @@
-//! A transport connects an endpoint with a router: [`Producer`]s receive media on it,
-//! [`Consumer`]s send.
+//! A connection between an endpoint and a router, for media and data in both directions. Implemented by
+//! [`WebRtcTransport`](crate::webrtc_transport::WebRtcTransport),
+//! [`PlainTransport`](crate::plain_transport::PlainTransport),
+//! [`PipeTransport`](crate::pipe_transport::PipeTransport) and
+//! [`DirectTransport`](crate::direct_transport::DirectTransport).
 
 mod base;
 mod dump;
@@ -37,7 +40,7 @@ use crate::router::Router;
 use crate::worker::RequestError;
 
 uuid_id!(
-    /// Transport identifier.
+    /// [`Transport`] identifier.
     TransportId <=> api::TransportId
 );
 
@@ -47,48 +50,48 @@ uuid_id!(
 /// [`PipeTransport`](crate::pipe_transport::PipeTransport) and
 /// [`DirectTransport`](crate::direct_transport::DirectTransport).
 ///
-/// See [`TransportGeneric`] for methods whose types depend on the transport.
+/// [`TransportGeneric`] has the methods whose types depend on the kind of transport.
 #[async_trait]
 pub trait Transport: Debug + Send + Sync {
-    /// Transport id.
+    /// Identifier of the transport.
     #[must_use]
     fn id(&self) -> TransportId;
 
-    /// Its router.
+    /// Router of the transport.
     fn router(&self) -> &Router;
 
     /// Custom application data.
     #[must_use]
     fn app_data(&self) -> &AppData;
 
-    /// Whether the transport is closed.
+    /// True if the transport is closed.
     #[must_use]
     fn closed(&self) -> bool;
 
-    /// Receives audio or video on the transport.
+    /// Creates a producer: receives audio or video on the transport.
     ///
-    /// The transport is kept alive by its producers.
+    /// A producer keeps its transport open.
     ///
     /// # Errors
-    /// The RTP parameters are wrong or don't fit the router, or the worker refuses them, for instance because another
-    /// producer of the transport has the same SSRC.
+    /// The RTP parameters are invalid or unsupported by the router, or the worker refuses them, for instance because
+    /// another producer of the transport has the same SSRC.
     async fn produce(&self, producer_options: ProducerOptions) -> Result<Producer, ProduceError>;
 
-    /// Sends audio or video of a producer on the transport.
+    /// Creates a consumer: sends audio or video of a producer on the transport.
     ///
-    /// The transport is kept alive by its consumers.
+    /// A consumer keeps its transport open.
     ///
-    /// Make consumers [`paused`](ConsumerOptions::paused), tell the endpoint of them and
-    /// [`resume`](Consumer::resume) them when it is ready. Otherwise packets may reach it before it knows what they
-    /// are, and the key frame that it needs to start is lost.
+    /// Create consumers [`paused`](ConsumerOptions::paused), signal them to the endpoint, and
+    /// [`resume`](Consumer::resume) them when it is ready. Otherwise packets may reach the endpoint before it knows
+    /// their parameters, and the key frame that it needs to start is lost.
     ///
     /// # Errors
-    /// There is no such producer in the router, or its media does not fit the endpoint's capabilities.
+    /// The router has no such producer, or the endpoint's capabilities have no codec of it.
     async fn consume(&self, consumer_options: ConsumerOptions) -> Result<Consumer, ConsumeError>;
 
-    /// Receives data messages on the transport.
+    /// Creates a data producer: receives data messages on the transport.
     ///
-    /// The transport is kept alive by its data producers.
+    /// A data producer keeps its transport open.
     ///
     /// # Errors
     /// The options are not for this kind of transport, or the worker refuses them, for instance because another data
@@ -98,51 +101,51 @@ pub trait Transport: Debug + Send + Sync {
         data_producer_options: DataProducerOptions,
     ) -> Result<DataProducer, ProduceDataError>;
 
-    /// Sends messages of a data producer on the transport.
+    /// Creates a data consumer: sends messages of a data producer on the transport.
     ///
-    /// The transport is kept alive by its data consumers.
+    /// A data consumer keeps its transport open.
     ///
     /// # Errors
-    /// There is no such data producer in the router, no SCTP stream left, or no SCTP on the transport.
+    /// The router has no such data producer, or the transport has no SCTP or no free SCTP stream.
     async fn consume_data(
         &self,
         data_consumer_options: DataConsumerOptions,
     ) -> Result<DataConsumer, ConsumeDataError>;
 
-    /// Chooses the trace events of the transport. None of them at first.
+    /// Selects the trace events of the transport, at first none.
     ///
     /// # Errors
     /// See [`RequestError`].
     async fn enable_trace_event(&self, types: Vec<TransportTraceEventType>) -> Result<(), RequestError>;
 
-    /// Called with each new producer.
+    /// Calls `callback` with each new producer.
     fn on_new_producer(&self, callback: Arc<dyn Fn(&Producer) + Send + Sync + 'static>) -> HandlerId;
 
-    /// Called with each new consumer.
+    /// Calls `callback` with each new consumer.
     fn on_new_consumer(&self, callback: Arc<dyn Fn(&Consumer) + Send + Sync + 'static>) -> HandlerId;
 
-    /// Called with each new data producer.
+    /// Calls `callback` with each new data producer.
     fn on_new_data_producer(&self, callback: Arc<dyn Fn(&DataProducer) + Send + Sync + 'static>)
     -> HandlerId;
 
-    /// Called with each new data consumer.
+    /// Calls `callback` with each new data consumer.
     fn on_new_data_consumer(&self, callback: Arc<dyn Fn(&DataConsumer) + Send + Sync + 'static>)
     -> HandlerId;
 
-    /// Called with each trace event; see [`Transport::enable_trace_event`].
+    /// Calls `callback` with each trace event; see [`Transport::enable_trace_event`].
     fn on_trace(&self, callback: Arc<dyn Fn(&TransportTraceEventData) + Send + Sync + 'static>) -> HandlerId;
 
-    /// Called when its router is closed for whatever reason, and the transport with it.
+    /// Calls `callback` when the router is closed for any reason, and the transport with it.
     fn on_router_close(&self, callback: Box<dyn FnOnce() + Send + 'static>) -> HandlerId;
 
-    /// Called when the transport is closed for whatever reason; at once if it is closed already.
+    /// Calls `callback` when the transport is closed for any reason; at once if it is closed already.
     fn on_close(&self, callback: Box<dyn FnOnce() + Send + 'static>) -> HandlerId;
 }
 
-/// Methods of transports whose types depend on the transport.
+/// Methods of a transport whose types depend on its kind.
 #[async_trait]
 pub trait TransportGeneric: Transport + Clone + 'static {
-    /// What the transport holds.
+    /// State of the transport.
     #[doc(hidden)]
     type Dump: Debug + 'static;
     /// Statistics.

@@ -9,33 +9,33 @@ use crate::data_structures::{BweTraceInfo, RtpPacketTraceInfo, TraceEventDirecti
 #[derive(Debug, Clone, Deserialize, Serialize)]
 #[serde(tag = "type", rename_all = "lowercase")]
 pub enum TransportTraceEventData {
-    /// A packet that was sent to probe for bandwidth.
+    /// A packet that probes for bandwidth was sent.
     Probation {
         /// Milliseconds of the worker's clock.
         timestamp: u64,
-        /// In from the network or out to it.
+        /// Received or sent; always `Out`.
         direction: TraceEventDirection,
-        /// The packet.
+        /// Description of the packet.
         info: RtpPacketTraceInfo,
     },
-    /// The estimate of the outgoing bandwidth changed.
+    /// The outgoing bandwidth estimate changed.
     Bwe {
         /// Milliseconds of the worker's clock.
         timestamp: u64,
-        /// In from the network or out to it.
+        /// Received or sent; always `Out`.
         direction: TraceEventDirection,
-        /// The figures.
+        /// The estimate and its limits.
         info: BweTraceInfo,
     },
 }
 
-/// Kind of a trace event of a transport.
+/// Kind of trace event of a transport.
 #[derive(Debug, Copy, Clone, Eq, PartialEq, Ord, PartialOrd, Hash, Deserialize, Serialize)]
 #[serde(rename_all = "lowercase")]
 pub enum TransportTraceEventType {
-    /// A packet that was sent to probe for bandwidth.
+    /// A packet that probes for bandwidth was sent.
     Probation,
-    /// The estimate of the outgoing bandwidth changed.
+    /// The outgoing bandwidth estimate changed.
     Bwe,
 }
 

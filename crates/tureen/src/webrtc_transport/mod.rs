@@ -1,6 +1,6 @@
-//! A transport for browsers and other WebRTC endpoints: ICE, DTLS and SRTP.
+//! A transport for browsers and other WebRTC endpoints, with ICE, DTLS and SRTP.
 //!
-//! The server side is ICE lite (RFC 8445 §2.5): it waits for the endpoint's connectivity checks.
+//! The transport is ICE lite (RFC 8445 §2.5): it waits for the endpoint's connectivity checks.
 
 mod options;
 mod stats;
@@ -22,26 +22,26 @@ pub use self::stats::{WebRtcTransportDump, WebRtcTransportStat};
 use crate::data_structures::{
     DtlsParameters, DtlsState, IceCandidate, IceParameters, IceRole, IceState, TransportTuple,
 };
-use crate::driver::Sink;
 use crate::object::close_with_parent;
 use crate::router::Router;
+use crate::threads::Sink;
 use crate::transport::sctp::{impl_sctp_transport, sctp_options};
 use crate::transport::{Kind, TransportBase, TransportId, impl_transport};
 use crate::webrtc_server::WebRtcServer;
 use crate::worker::RequestError;
 
-/// What the endpoint tells of itself.
+/// Parameters of the endpoint.
 #[derive(Debug, Clone, PartialOrd, Eq, PartialEq, Deserialize, Serialize)]
 #[serde(rename_all = "camelCase")]
 pub struct WebRtcTransportRemoteParameters {
-    /// Its DTLS role and fingerprints.
+    /// DTLS role and certificate fingerprints of the endpoint.
     pub dtls_parameters: DtlsParameters,
 }
 
 /// A connection with a WebRTC endpoint by ICE, DTLS and SRTP, for sending, receiving or both. Clients based on
-/// mediasoup-client use one for each direction.
+/// mediasoup-client use one transport for each direction.
 ///
-/// The router's side is ICE lite (RFC 8445 §2.5): it waits for the endpoint's connectivity checks.
+/// The transport is ICE lite (RFC 8445 §2.5): it waits for the endpoint's connectivity checks.
 #[derive(Clone)]
 #[must_use = "the transport is closed when its last handle is dropped"]
 pub struct WebRtcTransport {
@@ -55,12 +55,12 @@ struct Inner {
     state: Mutex<State>,
     handlers: Handlers,
     on_webrtc_server_close: OnceLock<HandlerId>,
-    /// Kept alive by the transport.
+    /// Kept open by the transport.
     webrtc_server: Option<WebRtcServer>,
     base: TransportBase,
 }
 
-/// What changes.
+/// The part that requests and events change.
 #[derive(Debug)]
 struct State {
     ice_state: IceState,
@@ -80,7 +80,7 @@ struct Handlers {
 }
 
 impl WebRtcTransport {
-    /// Makes the transport in the worker, and its handle.
+    /// Creates the transport in the worker, and its handle.
     pub(crate) async fn create(
         id: TransportId,
         options: WebRtcTransportOptions,
@@ -155,10 +155,10 @@ impl WebRtcTransport {
         Self { inner }
     }
 
-    /// Gives the transport the endpoint's parameters, which starts it.
+    /// Sets the endpoint's parameters, which starts DTLS when ICE is connected.
     ///
     /// # Errors
-    /// It was connected before, or the worker refuses the parameters; see also [`RequestError`].
+    /// The transport was connected before, or the worker refuses the parameters; see also [`RequestError`].
     pub async fn connect(
         &self,
         remote_parameters: WebRtcTransportRemoteParameters,
@@ -174,12 +174,12 @@ impl WebRtcTransport {
         }
     }
 
-    /// The WebRTC server that it listens on.
+    /// WebRTC server that the transport listens on. `None` if it has sockets of its own.
     pub fn webrtc_server(&self) -> &Option<WebRtcServer> {
         &self.inner.webrtc_server
     }
 
-    /// Limits what the endpoint may send, in bits per second. 0 is no limit.
+    /// Limits the bitrate that the endpoint may send, in bits per second. 0 removes the limit.
     ///
     /// # Errors
     /// See [`RequestError`].
@@ -187,7 +187,7 @@ impl WebRtcTransport {
         self.inner.base.set_max_incoming_bitrate(bitrate).await
     }
 
-    /// Limits what is sent to the endpoint, in bits per second. 0 is no limit.
+    /// Sets the upper limit of the outgoing bandwidth estimate, in bits per second. 0 removes the limit.
     ///
     /// # Errors
     /// See [`RequestError`].
@@ -195,7 +195,7 @@ impl WebRtcTransport {
         self.inner.base.set_max_outgoing_bitrate(bitrate).await
     }
 
-    /// Floor of the estimate of what can be sent, in bits per second. 0 is none.
+    /// Sets the lower limit of the outgoing bandwidth estimate, in bits per second. 0 removes the limit.
     ///
     /// # Errors
     /// See [`RequestError`].
@@ -203,19 +203,19 @@ impl WebRtcTransport {
         self.inner.base.set_min_outgoing_bitrate(bitrate).await
     }
 
-    /// Its ICE role, always `Controlled`.
+    /// ICE role of the transport, always `Controlled`.
     #[must_use]
     pub fn ice_role(&self) -> IceRole {
         self.inner.ice_role
     }
 
-    /// Its ICE credentials, those that it was made with; see [`WebRtcTransport::restart_ice`] for others.
+    /// ICE credentials from the creation of the transport; see [`WebRtcTransport::restart_ice`] for new ones.
     #[must_use]
     pub fn ice_parameters(&self) -> &IceParameters {
         &self.inner.ice_parameters
     }
 
-    /// Where the endpoint can reach it.
+    /// ICE candidates of the transport.
     #[must_use]
     pub fn ice_candidates(&self) -> &Vec<IceCandidate> {
         &self.inner.ice_candidates
@@ -227,13 +227,13 @@ impl WebRtcTransport {
         self.inner.state.lock().ice_state
     }
 
-    /// Where media goes, while ICE is `Connected` or `Completed`.
+    /// Tuple that media is sent on. `None` unless ICE is `Connected` or `Completed`.
     #[must_use]
     pub fn ice_selected_tuple(&self) -> Option<TransportTuple> {
         self.inner.state.lock().ice_selected_tuple.clone()
     }
 
-    /// Its DTLS role and fingerprints.
+    /// DTLS role and certificate fingerprints of the transport.
     #[must_use]
     pub fn dtls_parameters(&self) -> DtlsParameters {
         self.inner.state.lock().dtls_parameters.clone()
@@ -245,13 +245,13 @@ impl WebRtcTransport {
         self.inner.state.lock().dtls_state
     }
 
-    /// The endpoint's certificate in PEM, once DTLS is `Connected`.
+    /// Certificate of the endpoint in PEM. `None` before DTLS is `Connected`.
     #[must_use]
     pub fn dtls_remote_cert(&self) -> Option<String> {
         self.inner.state.lock().dtls_remote_cert.clone()
     }
 
-    /// Makes new ICE credentials, for the endpoint to be told.
+    /// Creates new ICE credentials, which the application signals to the endpoint (RFC 8445 §2.4).
     ///
     /// # Errors
     /// See [`RequestError`].
@@ -262,17 +262,17 @@ impl WebRtcTransport {
         }
     }
 
-    /// Called when its WebRTC server is closed for whatever reason, and the transport with it.
+    /// Calls `callback` when the WebRTC server is closed for any reason, and the transport with it.
     pub fn on_webrtc_server_close(&self, callback: Box<dyn FnOnce() + Send + 'static>) -> HandlerId {
         self.inner.handlers.webrtc_server_close.add(callback)
     }
 
-    /// Called when ICE changes state.
+    /// Calls `callback` when the ICE state changes.
     pub fn on_ice_state_change<F: Fn(IceState) + Send + Sync + 'static>(&self, callback: F) -> HandlerId {
         self.inner.handlers.ice_state_change.add(Arc::new(callback))
     }
 
-    /// Called when media goes to another address.
+    /// Calls `callback` when another tuple is selected.
     pub fn on_ice_selected_tuple_change<F: Fn(&TransportTuple) + Send + Sync + 'static>(
         &self,
         callback: F,
@@ -280,7 +280,7 @@ impl WebRtcTransport {
         self.inner.handlers.ice_selected_tuple_change.add(Arc::new(callback))
     }
 
-    /// Called when DTLS changes state.
+    /// Calls `callback` when the DTLS state changes.
     pub fn on_dtls_state_change<F: Fn(DtlsState) + Send + Sync + 'static>(&self, callback: F) -> HandlerId {
         self.inner.handlers.dtls_state_change.add(Arc::new(callback))
     }
@@ -290,7 +290,7 @@ impl_transport!(WebRtcTransport, WeakWebRtcTransport, WebRtcTransportDump, WebRt
 impl_sctp_transport!(WebRtcTransport);
 
 impl Inner {
-    /// The worker has closed the transport then.
+    /// The worker closes the transport with its WebRTC server.
     fn on_webrtc_server_closed(&self) {
         self.handlers.webrtc_server_close.call_simple();
         self.base.object().close_here();

@@ -7,22 +7,22 @@ use crate::transport::sctp;
 use crate::webrtc_server::WebRtcServer;
 
 listen_infos! {
-    /// What a WebRtcTransport listens on by itself: at least one [`ListenInfo`](crate::data_structures::ListenInfo).
+    /// Sockets of a WebRtcTransport: at least one [`ListenInfo`](crate::data_structures::ListenInfo).
     WebRtcTransportListenInfos,
     empty: "Empty list of listen IPs provided, should have at least one element"
 }
 
-/// Where a WebRtcTransport listens.
+/// Sockets that a WebRtcTransport listens on.
 #[derive(Debug, Clone)]
 pub enum WebRtcTransportListen {
-    /// On sockets of its own.
+    /// Sockets of its own.
     Individual {
-        /// Its sockets, the preferred one first. `0.0.0.0` and `::` need an `announced_address`.
+        /// Sockets, the preferred one first. `0.0.0.0` and `::` need an `announced_address`.
         listen_infos: WebRtcTransportListenInfos,
     },
-    /// On the sockets of a WebRTC server of the same worker.
+    /// Sockets of a WebRTC server of the same worker.
     Server {
-        /// The WebRTC server.
+        /// WebRTC server.
         webrtc_server: WebRtcServer,
     },
 }
@@ -31,48 +31,49 @@ pub enum WebRtcTransportListen {
 #[derive(Debug, Clone)]
 #[non_exhaustive]
 pub struct WebRtcTransportOptions {
-    /// Where it listens.
+    /// Sockets of the transport.
     pub listen: WebRtcTransportListen,
-    /// Negotiate bandwidth estimation with what is produced and consumed. Default true.
+    /// Negotiate bandwidth estimation for producers and consumers. Default true.
     pub enable_bwe: bool,
-    /// Where the estimate of what can be sent starts, in bits per second. Default 600000.
+    /// Start value of the outgoing bandwidth estimate, in bits per second. Default 600000.
     pub initial_available_outgoing_bitrate: u64,
-    /// Limit of what the endpoint may send, in bits per second. Default none.
+    /// Limit of the bitrate that the endpoint may send, in bits per second. Default none.
     pub max_incoming_bitrate: Option<u64>,
-    /// Limit of what is sent to the endpoint, in bits per second. Default none.
+    /// Upper limit of the outgoing bandwidth estimate, in bits per second. Default none.
     pub max_outgoing_bitrate: Option<u64>,
-    /// Floor of the estimate of what can be sent, in bits per second. Default none.
+    /// Lower limit of the outgoing bandwidth estimate, in bits per second. Default none.
     pub min_outgoing_bitrate: Option<u64>,
     /// Offer UDP candidates. Default true.
     pub enable_udp: bool,
-    /// Offer TCP candidates. Default true on a WebRTC server, else false.
+    /// Offer TCP candidates. Default true on a WebRTC server, false otherwise.
     pub enable_tcp: bool,
     /// Give UDP candidates the higher priority. Default false.
     pub prefer_udp: bool,
     /// Give TCP candidates the higher priority. Default false.
     pub prefer_tcp: bool,
-    /// Seconds without a connectivity check after which ICE is disconnected (RFC 7675), 10 to 60: what is less or more is
-    /// brought into that range, as in mediasoup. 0 is never. Default 30.
+    /// Seconds without a connectivity check after which ICE is disconnected (RFC 7675): 10 to 60, or 0 for never.
+    /// Other values are clamped to that range, as in mediasoup. Default 30.
     pub ice_consent_timeout: u8,
-    /// Carry data channels. Default false.
+    /// Enable SCTP for data channels. Default false.
     pub enable_sctp: bool,
     /// Largest message that a data consumer sends, in bytes. Default 262144.
     pub max_send_message_size: u32,
-    /// Largest message that a data producer takes, in bytes. Default 262144.
+    /// Largest message that a data producer accepts, in bytes. Default 262144.
     pub max_receive_message_size: u32,
-    /// Bytes that may wait to be sent on all streams together; what passes that is dropped, see
+    /// Bytes that may wait to be sent on all SCTP streams together. Further messages are dropped; see
     /// [`DataConsumer::on_sctp_send_buffer_full`](crate::data_consumer::DataConsumer::on_sctp_send_buffer_full).
     /// Default 2000000.
     pub sctp_send_buffer_size: u32,
-    /// Bytes that may wait to be sent on one stream. Default 2000000.
+    /// Bytes that may wait to be sent on one SCTP stream. Default 2000000.
     pub sctp_per_stream_send_queue_limit: u32,
-    /// Receive window in bytes, which should be somewhat larger than the largest message. Default 5242880, least 65536.
+    /// SCTP receive window in bytes, at least 65536. Should be somewhat larger than the largest message. Default
+    /// 5242880.
     pub sctp_max_receiver_window_buffer_size: u32,
-    /// Waiting bytes at which data consumers say that it is few, those that set no
-    /// [threshold](crate::data_consumer::DataConsumer::set_buffered_amount_low_threshold). Default 1024.
+    /// Buffered amount, in bytes, that counts as low for data consumers without a
+    /// [threshold](crate::data_consumer::DataConsumer::set_buffered_amount_low_threshold) of their own. Default 1024.
     pub sctp_default_stream_buffered_amount_low_threshold: u32,
-    /// Error detection instead of the checksum (RFC 9653). It changes nothing yet: checksums are always sent and
-    /// verified. Default [`SctpZeroChecksum::SctpOverDtls`].
+    /// Error detection that replaces the SCTP checksum (RFC 9653). Has no effect yet, because checksums are always
+    /// sent and verified. Default [`SctpZeroChecksum::SctpOverDtls`].
     pub sctp_zero_checksum: SctpZeroChecksum,
     /// Custom application data.
     pub app_data: AppData,

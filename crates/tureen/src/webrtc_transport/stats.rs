@@ -1,4 +1,4 @@
-//! What a WebRtcTransport tells of itself: statistics and dump.
+//! Statistics and dump of a WebRtcTransport.
 
 use std::collections::HashMap;
 
@@ -19,7 +19,7 @@ transport_stat! {
         ice_role: IceRole,
         /// ICE state.
         ice_state: IceState,
-        /// Where media goes.
+        /// Tuple that media is sent on.
         #[serde(skip_serializing_if = "Option::is_none")]
         ice_selected_tuple: Option<TransportTuple>,
         /// DTLS state.
@@ -28,7 +28,7 @@ transport_stat! {
 }
 
 transport_dump! {
-    /// What a WebRtcTransport holds.
+    /// State of a WebRtcTransport.
     WebRtcTransportDump<HashMap<u32, ConsumerId>> from LinkDump::WebRtc(api::WebRtcTransportDump {
         dtls_parameters, dtls_state, ice_candidates, ice_parameters, ice_role, ice_state, ice_selected_tuple,
     }) => {

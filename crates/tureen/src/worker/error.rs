@@ -1,58 +1,60 @@
-//! What can go wrong with a Worker.
+//! Errors of a Worker.
 
 use std::error::Error;
 
 use thiserror::Error;
 use tureen_engine::api::Response;
 
-use crate::driver::InjectError;
 use crate::ortc::RtpCapabilitiesError;
+use crate::threads::InjectError;
 
-/// Why a request to a worker failed.
+/// Error of a request to a worker.
 #[derive(Debug, Error)]
 pub enum RequestError {
     /// The worker, or the object that the request is about, is closed.
     #[error("Channel already closed")]
     ChannelClosed,
-    /// No answer came in time. Workers in threads always answer; kept so that a `match` stays complete.
+    /// The response did not come in time. Never returned, because workers in threads always respond; kept so that a
+    /// `match` stays complete.
     #[error("Request timed out")]
     TimedOut,
     /// The worker refused the request.
     #[error("Received response error: {reason}")]
     Response {
-        /// Names the thing and the value that it refused, or the limit that was reached.
+        /// The object and value that were refused, or the limit that was reached.
         reason: String,
     },
-    /// The answer can't be read. Answers are not encoded; kept so that a `match` stays complete.
+    /// The response cannot be parsed. Never returned, because responses are not encoded; kept so that a `match` stays
+    /// complete.
     #[error("Failed to parse response from worker: {error}")]
     FailedToParse {
-        /// What is wrong with it.
+        /// Error of the parser.
         error: String,
     },
-    /// The answer is empty. Kept so that a `match` stays complete.
+    /// The response is empty. Never returned; kept so that a `match` stays complete.
     #[error("Worker did not return any data in response")]
     NoData,
-    /// The answer is not one to this request, which is a defect of the engine.
+    /// The response does not belong to the request, which is a defect of the engine.
     #[error("Response conversion error: {0}")]
     ResponseConversion(Box<dyn Error + Send + Sync>),
 }
 
 impl RequestError {
-    /// The engine gave an answer to another question.
+    /// The error for a response of the wrong kind.
     pub(crate) fn unexpected(response: &Response) -> Self {
         Self::ResponseConversion(format!("unexpected answer {response:?}").into())
     }
 }
 
-/// Why a packet or message of the application was not taken.
+/// Error of sending a packet or message on a DirectTransport.
 #[derive(Debug, Copy, Clone, Eq, PartialEq, Error)]
 #[non_exhaustive]
 pub enum NotificationError {
     /// The worker is closed.
     #[error("Channel already closed")]
     ChannelClosed,
-    /// The worker has too much to do, so that what is new is dropped. Not in the mediasoup crate, whose queue has no
-    /// bound.
+    /// Too many packets and messages wait for the worker, so that this one is dropped. Not in the mediasoup crate,
+    /// whose queue has no bound.
     #[error("the worker has too many packets and messages waiting already")]
     QueueFull,
 }
@@ -66,27 +68,27 @@ impl From<InjectError> for NotificationError {
     }
 }
 
-/// Why a worker's thread ended without having been told to.
+/// Reason why a worker's thread ended on its own.
 #[derive(Debug, Copy, Clone, Error)]
 pub enum ExitError {
-    /// The operating system failed it.
+    /// The operating system returned an error.
     #[error("Worker exited with generic error")]
     Generic,
-    /// Its settings can't be met.
+    /// The settings are invalid.
     #[error("Worker exited with settings error")]
     Settings,
-    /// Of a worker process only; kept so that a `match` stays complete.
+    /// Status of a worker process. Never returned; kept so that a `match` stays complete.
     #[error("Worker exited with unknown error and status code {status_code}")]
     Unknown {
         /// Status code of the process.
         status_code: i32,
     },
-    /// It panicked.
+    /// The thread panicked.
     #[error("Worker exited unexpectedly")]
     Unexpected,
 }
 
-/// Why [`Worker::create_webrtc_server`](super::Worker::create_webrtc_server) failed.
+/// Error of [`Worker::create_webrtc_server`](super::Worker::create_webrtc_server).
 #[derive(Debug, Error)]
 pub enum CreateWebRtcServerError {
     /// The worker refused the request.
@@ -94,10 +96,10 @@ pub enum CreateWebRtcServerError {
     Request(RequestError),
 }
 
-/// Why [`Worker::create_router`](super::Worker::create_router) failed.
+/// Error of [`Worker::create_router`](super::Worker::create_router).
 #[derive(Debug, Error)]
 pub enum CreateRouterError {
-    /// The codecs make no valid RTP capabilities.
+    /// The codecs are invalid or unsupported.
     #[error("RTP capabilities generation error: {0}")]
     FailedRtpCapabilitiesGeneration(RtpCapabilitiesError),
     /// The worker refused the request.

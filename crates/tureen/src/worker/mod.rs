@@ -1,4 +1,4 @@
-//! A Worker: one thread that handles the media of its [`Router`]s.
+//! One thread of the operating system that handles the media of its [`Router`]s.
 
 mod error;
 mod settings;
@@ -24,12 +24,12 @@ pub use self::settings::{
     WorkerLogTag, WorkerSettings, WorkerUpdateSettings,
 };
 use crate::data_structures::AppData;
-use crate::driver::log::LogSettings;
-use crate::driver::{self, Channel, CloseOnDrop, Dispatcher};
 use crate::ids::uuid_id;
 use crate::ortc;
 pub use crate::ortc::RtpCapabilitiesError;
 use crate::router::{Router, RouterId, RouterOptions};
+use crate::threads::log::LogSettings;
+use crate::threads::{self, Channel, CloseOnDrop, Dispatcher};
 use crate::webrtc_server::{WebRtcServer, WebRtcServerId, WebRtcServerOptions};
 use crate::worker_manager::WorkerManager;
 
@@ -38,38 +38,38 @@ uuid_id!(
     WorkerId
 );
 
-/// Which objects of a worker take requests.
+/// Objects of a worker that receive requests.
 #[derive(Debug, Clone, Deserialize, Serialize, Eq, PartialEq)]
 #[serde(rename_all = "camelCase")]
 #[doc(hidden)]
 pub struct ChannelMessageHandlers {
-    /// Its WebRTC servers and routers.
+    /// WebRTC servers and routers of the worker.
     pub channel_request_handlers: Vec<Uuid>,
-    /// None: all that is sent without an answer names what it is for.
+    /// Always empty, because notifications have no handlers of their own.
     pub channel_notification_handlers: Vec<Uuid>,
 }
 
-/// What a worker holds.
+/// State of a worker.
 #[derive(Debug, Clone, Deserialize, Serialize)]
 #[serde(rename_all = "camelCase")]
 #[doc(hidden)]
 #[non_exhaustive]
 pub struct WorkerDump {
-    /// Its routers.
+    /// Routers of the worker.
     pub router_ids: Vec<RouterId>,
-    /// Its WebRTC servers.
+    /// WebRTC servers of the worker.
     #[serde(rename = "webRtcServerIds")]
     pub webrtc_server_ids: Vec<WebRtcServerId>,
-    /// Which of them take requests.
+    /// Objects that receive requests.
     pub channel_message_handlers: ChannelMessageHandlers,
 }
 
 /// One thread of the operating system that handles the media of its [`Router`]s.
 ///
-/// Use one worker for each CPU core that media may take. What one worker does never waits for another one, and if its
-/// thread should ever panic, it alone ends ([`Worker::on_dead`]).
+/// Use one worker for each CPU core. Workers never wait for one another; a panic ends the thread of one worker only
+/// ([`Worker::on_dead`]).
 ///
-/// This is a handle. The thread ends when the last handle of the worker and of everything in it is dropped.
+/// A Worker is a handle. The thread ends when the last handle of the worker and of everything in it is dropped.
 #[derive(Clone)]
 #[must_use = "the worker ends when its last handle is dropped"]
 pub struct Worker {
@@ -83,11 +83,11 @@ struct Inner {
     log: LogSettings,
     state: Arc<State>,
     app_data: AppData,
-    // The last field: the manager waits for the thread that `drop` has told to end.
+    // The last field, because the manager's drop waits for the thread that `drop` of this struct ends.
     worker_manager: WorkerManager,
 }
 
-/// What the end of the thread is told to.
+/// The part that the end of the thread changes.
 #[derive(Default)]
 struct State {
     closed: AtomicBool,
@@ -104,7 +104,7 @@ struct Handlers {
 }
 
 impl Worker {
-    /// Starts a worker. `exited` is sent or dropped when its thread ends.
+    /// Starts a worker. `exited` is dropped when its thread ends.
     pub(crate) async fn new(
         settings: WorkerSettings,
         worker_manager: WorkerManager,
@@ -116,19 +116,19 @@ impl Worker {
             let state = Arc::clone(&state);
             Box::new(move |result| state.on_exit(result))
         };
-        let (settings, app_data) = settings.into_driver_settings(id)?;
+        let (settings, app_data) = settings.into_thread_settings(id)?;
         let log = settings.log.clone();
-        let (channel, dispatcher) = driver::start(settings, on_exit, exited).await?;
+        let (channel, dispatcher) = threads::start(settings, on_exit, exited).await?;
         Ok(Self { inner: Arc::new(Inner { id, channel, dispatcher, log, state, app_data, worker_manager }) })
     }
 
-    /// Worker id.
+    /// Identifier of the worker.
     #[must_use]
     pub fn id(&self) -> WorkerId {
         self.inner.id
     }
 
-    /// The manager that made it.
+    /// Manager that created the worker.
     pub fn worker_manager(&self) -> &WorkerManager {
         &self.inner.worker_manager
     }
@@ -139,7 +139,7 @@ impl Worker {
         &self.inner.app_data
     }
 
-    /// Whether the worker is closed.
+    /// True if the worker is closed.
     #[must_use]
     pub fn closed(&self) -> bool {
         self.inner.state.closed.load(Ordering::SeqCst)
@@ -168,8 +168,8 @@ impl Worker {
         }
     }
 
-    /// What the worker's sockets have carried so far: datagrams, system calls, drops, and how long the runs were that
-    /// left as one message. Not in the mediasoup crate.
+    /// Counters of the worker's sockets: datagrams, system calls, drops, and lengths of GSO runs. Not in the
+    /// mediasoup crate.
     ///
     /// # Errors
     /// `ChannelClosed` if the worker is closed.
@@ -177,7 +177,7 @@ impl Worker {
         self.inner.channel.net_stats().await
     }
 
-    /// How many datagrams the worker has dropped since it was made, over all transports, by reason. Not in the mediasoup
+    /// Datagrams that the worker has dropped since its creation, by reason, over all transports. Not in the mediasoup
     /// crate.
     ///
     /// # Errors
@@ -189,9 +189,7 @@ impl Worker {
         }
     }
 
-    /// Changes settings of a running worker.
-    ///
-    /// They hold for every line from now on.
+    /// Changes the log settings of a running worker. They apply to every line from now on.
     ///
     /// # Errors
     /// `ChannelClosed` if the worker is closed.
@@ -206,10 +204,10 @@ impl Worker {
 
     /// Opens sockets that many WebRTC transports share.
     ///
-    /// The worker is kept alive by its WebRTC servers.
+    /// A WebRTC server keeps its worker open.
     ///
     /// # Errors
-    /// The worker can't bind a socket, or is closed.
+    /// The worker cannot bind a socket, or is closed.
     pub async fn create_webrtc_server(
         &self,
         webrtc_server_options: WebRtcServerOptions,
@@ -230,12 +228,12 @@ impl Worker {
         Ok(webrtc_server)
     }
 
-    /// Makes a router.
+    /// Creates a router.
     ///
-    /// The worker is kept alive by its routers.
+    /// A router keeps its worker open.
     ///
     /// # Errors
-    /// The codecs make no valid RTP capabilities, or the worker is closed.
+    /// The codecs are invalid or unsupported, or the worker is closed.
     pub async fn create_router(&self, router_options: RouterOptions) -> Result<Router, CreateRouterError> {
         let RouterOptions { media_codecs, app_data } = router_options;
         let rtp_capabilities = ortc::generate_router_rtp_capabilities(media_codecs)
@@ -251,7 +249,7 @@ impl Worker {
         Ok(router)
     }
 
-    /// Called with each new WebRTC server.
+    /// Calls `callback` with each new WebRTC server.
     pub fn on_new_webrtc_server<F: Fn(&WebRtcServer) + Send + Sync + 'static>(
         &self,
         callback: F,
@@ -259,12 +257,12 @@ impl Worker {
         self.inner.state.handlers.new_webrtc_server.add(Arc::new(callback))
     }
 
-    /// Called with each new router.
+    /// Calls `callback` with each new router.
     pub fn on_new_router<F: Fn(&Router) + Send + Sync + 'static>(&self, callback: F) -> HandlerId {
         self.inner.state.handlers.new_router.add(Arc::new(callback))
     }
 
-    /// Called when the worker's thread ends without having been told to.
+    /// Calls `callback` when the worker's thread ends on its own.
     pub fn on_dead<F: FnOnce(Result<(), ExitError>) + Send + Sync + 'static>(
         &self,
         callback: F,
@@ -272,7 +270,7 @@ impl Worker {
         self.inner.state.handlers.dead.add(Box::new(callback))
     }
 
-    /// Called when the worker is closed for whatever reason; at once if it is closed already.
+    /// Calls `callback` when the worker is closed for any reason; at once if it is closed already.
     pub fn on_close<F: FnOnce() + Send + 'static>(&self, callback: F) -> HandlerId {
         let handler_id = self.inner.state.handlers.close.add(Box::new(callback));
         if self.closed() {
@@ -281,8 +279,8 @@ impl Worker {
         handler_id
     }
 
-    /// Makes the worker's thread panic, as a defect of the engine would, to test what an application does then. Only with
-    /// the feature `test-util`; not in the mediasoup crate.
+    /// Makes the worker's thread panic like a defect of the engine, so that a test sees how the application reacts.
+    /// Only with the feature `test-util`; not in the mediasoup crate.
     #[cfg(any(test, feature = "test-util"))]
     pub fn panic(&self) {
         self.inner.channel.panic();
@@ -296,7 +294,8 @@ impl Worker {
         &self.inner.dispatcher
     }
 
-    /// Closes it while there are handles. Only with the feature `test-util`; not in the mediasoup crate.
+    /// Closes the worker even if other handles of it are left. Only with the feature `test-util`; not in the
+    /// mediasoup crate.
     #[cfg(any(test, feature = "test-util"))]
     pub fn close(&self) {
         self.inner.close();

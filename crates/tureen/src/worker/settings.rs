@@ -15,35 +15,35 @@ pub use tureen_rtc::dtls::{Backend as DtlsBackend, DtlsOptions, Versions as Dtls
 
 use super::WorkerId;
 use crate::data_structures::AppData;
-use crate::driver;
-pub use crate::driver::QueueLimits;
-use crate::driver::log::LogSettings;
+use crate::threads;
+pub use crate::threads::QueueLimits;
+use crate::threads::log::LogSettings;
 
 /// Settings of a new [`Worker`](super::Worker).
 ///
-/// `log_level` to `app_data` are those of the mediasoup crate; the other fields are Tureen's own.
+/// The fields `log_level` to `app_data` are those of the mediasoup crate; the others are Tureen's own.
 #[derive(Clone)]
 #[non_exhaustive]
 pub struct WorkerSettings {
-    /// Least severity to be logged. Default [`WorkerLogLevel::Debug`].
+    /// Minimum severity of log lines. Default [`WorkerLogLevel::Debug`].
     ///
-    /// A worker's thread logs by `tracing`, to the subscriber that is in force where the worker is created. What this
-    /// level and `log_tags` let through is subject to the subscriber's own filter. Where there is no subscriber yet, one
-    /// that is set later gets all lines.
+    /// The worker's thread logs by `tracing`, to the subscriber that is active where the worker is created. Lines
+    /// that pass this level and `log_tags` are still subject to the subscriber's own filter. If there is no
+    /// subscriber yet, one that is set later gets all lines.
     pub log_level: WorkerLogLevel,
-    /// Topics to be logged, all by default. They choose among warnings and debug lines; errors, and lines without a
-    /// topic, have `log_level` alone. The topic of a line is its target, such as
-    /// `tureen::dtls`.
+    /// Tags to log. Default all. Tags select among warnings and debug lines; for errors, and for lines without a tag,
+    /// only `log_level` counts. The tag of a line is its `tracing` target, such as `tureen::dtls`.
     pub log_tags: Vec<WorkerLogTag>,
-    /// Ports for sockets whose [`ListenInfo`](crate::data_structures::ListenInfo) names none. Default 10000 to 59999.
+    /// Ports of sockets whose [`ListenInfo`](crate::data_structures::ListenInfo) has no port. Default 10000 to 59999.
     pub rtc_port_range: RangeInclusive<u16>,
-    /// Certificate and private key of all transports. If `None`, they are generated.
+    /// DTLS certificate and private key of all transports. `None` (the default) generates a pair.
     pub dtls_files: Option<WorkerDtlsFiles>,
-    /// Called on the worker's thread before it does anything else, for instance to pin it to a CPU core.
+    /// Runs on the worker's thread before everything else, for instance to pin the thread to a CPU core. Default
+    /// none.
     pub thread_initializer: Option<Arc<dyn Fn() + Send + Sync>>,
     /// Custom application data.
     pub app_data: AppData,
-    /// Which library runs DTLS, its versions, SRTP suites and times.
+    /// DTLS backend, DTLS versions, SRTP suites and timeouts.
     pub dtls: DtlsOptions,
     /// Bounds of the engine: streams, paths, retransmission buffers.
     pub limits: Limits,
@@ -67,19 +67,19 @@ pub struct WorkerDtlsFiles {
 #[serde(rename_all = "camelCase")]
 #[non_exhaustive]
 pub struct WorkerUpdateSettings {
-    /// See [`WorkerSettings::log_level`]. If `None`, it stays.
+    /// See [`WorkerSettings::log_level`]. `None` changes nothing.
     pub log_level: Option<WorkerLogLevel>,
-    /// See [`WorkerSettings::log_tags`]. If `None`, they stay.
+    /// See [`WorkerSettings::log_tags`]. `None` changes nothing.
     pub log_tags: Option<Vec<WorkerLogTag>>,
 }
 
 impl WorkerSettings {
-    /// The part that the driver needs, and the rest.
-    pub(super) fn into_driver_settings(self, id: WorkerId) -> io::Result<(driver::Settings, AppData)> {
+    /// Splits the settings into those of the threads and the application data.
+    pub(super) fn into_thread_settings(self, id: WorkerId) -> io::Result<(threads::Settings, AppData)> {
         if self.rtc_port_range.is_empty() {
             return Err(io::Error::new(io::ErrorKind::InvalidInput, "Invalid RTC ports range"));
         }
-        let settings = driver::Settings {
+        let settings = threads::Settings {
             id,
             log: LogSettings::new(self.log_level, &self.log_tags),
             engine: EngineConfig {

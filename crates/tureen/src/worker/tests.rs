@@ -6,9 +6,9 @@ use std::sync::mpsc;
 use futures_lite::future::block_on;
 
 use super::*;
-use crate::driver::log::tests::Lines;
 use crate::prelude::*;
 use crate::test_support::{Call, worker};
+use crate::threads::log::tests::Lines;
 
 #[test]
 fn panic_of_a_worker_thread_ends_that_worker_alone() {
@@ -57,7 +57,7 @@ fn log_level_holds_for_the_worker_s_thread_and_changes_at_once() {
             });
         });
         let mut lines = lines.take();
-        // Those of the handles are the application's, on its own threads.
+        // Handles log on the application's own threads.
         lines.retain(|line| line != "update settings");
         lines
     };

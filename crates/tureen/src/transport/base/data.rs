@@ -1,4 +1,4 @@
-//! Data producers and data consumers on a transport.
+//! Creation of data producers and data consumers on a transport.
 
 use std::collections::HashSet;
 use std::sync::Arc;
@@ -9,12 +9,12 @@ use tureen_engine::api::{self, ConsumeData, DataTransport, ProduceData, Request,
 use super::{Kind, TransportBase};
 use crate::data_consumer::{DataConsumer, DataConsumerId, DataConsumerOptions};
 use crate::data_producer::{DataProducer, DataProducerId, DataProducerOptions};
-use crate::driver::CloseOnDrop;
+use crate::threads::CloseOnDrop;
 use crate::transport::{ConsumeDataError, ProduceDataError, Transport};
 use crate::worker::RequestError;
 
 impl TransportBase {
-    /// `transport` is the handle of this transport, which the data producer keeps alive.
+    /// Creates a data producer. It keeps `transport`, a handle of this transport.
     pub(crate) async fn produce_data(
         &self,
         transport: Arc<dyn Transport>,
@@ -51,7 +51,7 @@ impl TransportBase {
             Ok(Response::DataProducerDump(made)) => *made,
             Ok(other) => return Err(ProduceDataError::Request(RequestError::unexpected(&other))),
             Err(error) => {
-                // The id may be that of another data producer, which stays.
+                // Disarmed, because the id may be that of another data producer, which stays open.
                 guard.disarm();
                 return Err(ProduceDataError::Request(error));
             }
@@ -63,7 +63,7 @@ impl TransportBase {
         Ok(data_producer)
     }
 
-    /// `transport` is the handle of this transport, which the data consumer keeps alive.
+    /// Creates a data consumer. It keeps `transport`, a handle of this transport.
     pub(crate) async fn consume_data(
         &self,
         transport: Arc<dyn Transport>,
@@ -111,7 +111,7 @@ impl TransportBase {
         };
         let data_consumer = DataConsumer::new(made, app_data, transport);
         guard.disarm();
-        // The stream is taken until then.
+        // The stream id is in use until the data consumer is closed.
         data_consumer.on_close(move || drop(stream)).detach();
         self.handlers.new_data_consumer.call_simple(&data_consumer);
         events.deliver_to(data_consumer.sink());
@@ -119,8 +119,8 @@ impl TransportBase {
     }
 }
 
-/// SCTP streams that data consumers of one transport send on. They are taken in turn, so that a stream that was just
-/// closed rests for as long as possible.
+/// SCTP stream ids in use by the data consumers of one transport. They are allocated in turn, so that the id of a
+/// closed stream is reused as late as possible.
 #[derive(Clone, Debug, Default)]
 pub(super) struct StreamIds {
     taken: Arc<Mutex<Taken>>,
@@ -132,7 +132,7 @@ struct Taken {
     next: u16,
 }
 
-/// A stream that is taken until this is dropped.
+/// A stream id in use. Dropping it frees the id.
 #[derive(Debug)]
 struct Stream {
     id: u16,

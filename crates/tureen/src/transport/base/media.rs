@@ -1,4 +1,4 @@
-//! Producers and consumers on a transport.
+//! Creation of producers and consumers on a transport.
 
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
@@ -11,15 +11,15 @@ use uuid::Uuid;
 
 use super::{Kind, TransportBase};
 use crate::consumer::{Consumer, ConsumerId, ConsumerOptions, ConsumerType, NewConsumer};
-use crate::driver::CloseOnDrop;
 use crate::ortc;
 use crate::producer::{NewProducer, Producer, ProducerId, ProducerOptions, ProducerType};
 use crate::rtp_parameters::{MediaKind, RtpEncodingParameters, RtpParameters};
+use crate::threads::CloseOnDrop;
 use crate::transport::{ConsumeError, ProduceError, Transport};
 use crate::worker::RequestError;
 
 impl TransportBase {
-    /// `transport` is the handle of this transport, which the producer keeps alive.
+    /// Creates a producer. It keeps `transport`, a handle of this transport.
     pub(crate) async fn produce(
         &self,
         transport: Arc<dyn Transport>,
@@ -39,7 +39,8 @@ impl TransportBase {
             enable_mediasoup_packet_id_header_extension,
             app_data,
         } = options;
-        // Before all that takes longer the more there is. The error is that of the worker, which checks the same.
+        // First, because everything below takes longer the larger the parameters are. The worker checks the same,
+        // with the same error.
         ortc::check_rtp_parameters(&rtp_parameters)
             .map_err(|reason| ProduceError::Request(RequestError::Response { reason }))?;
         ortc::validate_rtp_parameters(&rtp_parameters).map_err(ProduceError::IncorrectRtpParameters)?;
@@ -78,7 +79,7 @@ impl TransportBase {
         let response = match self.object.channel().request(request).await {
             Ok(response) => response,
             Err(error) => {
-                // The id may be that of another producer, which stays.
+                // Disarmed, because the id may be that of another producer, which stays open.
                 guard.disarm();
                 return Err(ProduceError::Request(error));
             }
@@ -109,7 +110,7 @@ impl TransportBase {
         Ok(producer)
     }
 
-    /// `transport` is the handle of this transport, which the consumer keeps alive.
+    /// Creates a consumer. It keeps `transport`, a handle of this transport.
     pub(crate) async fn consume(
         &self,
         transport: Arc<dyn Transport>,
@@ -192,8 +193,9 @@ impl TransportBase {
         Ok(consumer)
     }
 
-    /// Gives all producers of the transport one CNAME: that of the first one, or a random one. By it endpoints know
-    /// which streams share a clock (RFC 3550 §6.5.1). Producers that are piped keep theirs: they are of many endpoints.
+    /// Gives all producers of the transport the CNAME of the first one, or a random one, by which endpoints know the
+    /// streams that share a clock (RFC 3550 §6.5.1). Producers on a PipeTransport keep theirs, because they belong to
+    /// many endpoints.
     fn set_cname(&self, rtp_parameters: &mut RtpParameters) {
         let given = rtp_parameters.rtcp.cname.take();
         let random = || Uuid::new_v4().to_string();
@@ -204,13 +206,13 @@ impl TransportBase {
         rtp_parameters.rtcp.cname = Some(cname);
     }
 
-    /// MIDs count up. They have at most eight digits, so that the header extension stays short.
+    /// MIDs count up. They have at most eight digits, which keeps the header extension short.
     fn next_mid(&self) -> String {
         (self.next_mid.fetch_add(1, Ordering::Relaxed) % 100_000_000).to_string()
     }
 }
 
-/// For SSRCs.
+/// Random numbers for SSRCs.
 fn rng() -> StdRng {
     StdRng::from_os_rng()
 }

@@ -1,4 +1,4 @@
-//! What a worker logs: its `log_level` and `log_tags`, before the application's subscriber has its say.
+//! Filter for a worker's log lines by `log_level` and `log_tags`, before the application's subscriber.
 
 use std::sync::Arc;
 
@@ -18,14 +18,14 @@ impl LogSettings {
         Self(Arc::new(LogFilter::new(level, tags)))
     }
 
-    /// Changes what is given, for every line from now on.
+    /// Changes the given settings, for every line from now on.
     pub(crate) fn update(&self, level: Option<WorkerLogLevel>, tags: Option<&[WorkerLogTag]>) {
         self.0.update(level, tags);
     }
 
-    /// Runs a worker's thread, so that its lines pass these settings on their way to `subscriber`.
+    /// Runs `thread` with these settings as a filter before `subscriber`.
     ///
-    /// Where there is no subscriber yet, one that the application sets later gets all lines.
+    /// If there is no subscriber yet, one that the application sets later gets all lines.
     pub(super) fn apply<T>(&self, subscriber: Dispatch, thread: impl FnOnce() -> T) -> T {
         if subscriber.is::<NoSubscriber>() {
             return thread();
@@ -35,7 +35,7 @@ impl LogSettings {
     }
 }
 
-/// The application's subscriber behind the settings of one worker.
+/// The application's subscriber behind the filter of one worker.
 struct Filtered {
     settings: LogSettings,
     subscriber: Dispatch,
@@ -43,7 +43,7 @@ struct Filtered {
 
 impl Subscriber for Filtered {
     fn register_callsite(&self, metadata: &'static Metadata<'static>) -> Interest {
-        // Settings change, so only a subscriber without any interest can be taken at its word.
+        // `sometimes`, because the settings may change; `never` is final.
         match self.subscriber.register_callsite(metadata) {
             interest if interest.is_never() => interest,
             _ => Interest::sometimes(),
@@ -96,12 +96,12 @@ pub(crate) mod tests {
 
     use super::*;
 
-    /// A subscriber that keeps the messages of all lines.
+    /// A subscriber that records the messages of all lines.
     #[derive(Clone, Default)]
     pub(crate) struct Lines(Arc<Mutex<Vec<String>>>);
 
     impl Lines {
-        /// Those so far.
+        /// Takes the recorded messages.
         pub(crate) fn take(&self) -> Vec<String> {
             std::mem::take(&mut self.0.lock())
         }
@@ -133,7 +133,7 @@ pub(crate) mod tests {
         fn exit(&self, _: &Id) {}
     }
 
-    /// What passes of a line of each level, untagged and of DTLS and ICE.
+    /// The lines that pass, of one for each level, untagged and of DTLS and ICE.
     fn passing(level: WorkerLogLevel, tags: &[WorkerLogTag]) -> Vec<String> {
         let (lines, settings) = (Lines::default(), LogSettings::new(level, tags));
         settings.apply(Dispatch::new(lines.clone()), || {

@@ -1,4 +1,4 @@
-//! The way from the worker thread to the application's callbacks: a queue and a thread of their own.
+//! Queue and thread that carry events from the worker thread to the application's callbacks.
 
 use std::collections::{HashMap, VecDeque};
 use std::hash::Hash;
@@ -13,16 +13,16 @@ use tureen_engine::api::{
 
 use crate::worker::ExitError;
 
-/// A handle's side that takes the events of its object, on the dispatcher thread.
+/// Receiver of one object's events, on the dispatcher thread.
 pub(crate) trait Sink<Event>: Send + Sync {
-    /// Takes one event and calls the application's callbacks.
+    /// Handles one event and calls the application's callbacks.
     fn on_event(&self, event: Event);
 }
 
-/// What ends a worker's dispatcher thread: told the result of the worker thread, last of all.
+/// Called with the result of the worker thread, last of all on the dispatcher thread.
 pub(super) type OnExit = Box<dyn FnOnce(Result<(), ExitError>) + Send>;
 
-/// Queues events of one worker for its dispatcher thread. Cheap to clone.
+/// Queues the events of one worker for its dispatcher thread. Cheap to clone.
 #[derive(Clone, Debug)]
 pub(crate) struct Dispatcher {
     shared: Arc<Shared>,
@@ -34,8 +34,8 @@ struct Shared {
     ready: Condvar,
 }
 
-/// Two queues that are read as one, by the number that each message gets. So the oldest message that may be lost is
-/// found at once.
+/// Two queues that are read as one, in the order of the numbers of their messages. With the lossy messages apart, the
+/// oldest one is found at once.
 #[derive(Debug)]
 struct Queue {
     lasting: VecDeque<(u64, Message)>,
@@ -43,11 +43,11 @@ struct Queue {
     next: u64,
     capacity: usize,
     dropped: u64,
-    /// No message is taken after the last one, [`Message::Exited`].
+    /// False after the last message, [`Message::Exited`].
     open: bool,
 }
 
-/// What the dispatcher thread is told.
+/// Message to the dispatcher thread.
 #[derive(Debug)]
 pub(crate) enum Message {
     Transport(TransportId, Change<TransportEvent>),
@@ -58,35 +58,35 @@ pub(crate) enum Message {
     Exited(Result<(), ExitError>),
 }
 
-/// What happens to the events of one object.
+/// Change of one object's subscription, or an event for it.
 pub(crate) enum Change<Event> {
-    /// The object is being made: keep its events.
+    /// The object is being created: hold its events.
     Hold,
-    /// This takes the events from now on, those that were kept first.
+    /// Deliver the held events to this receiver, and all later ones.
     Deliver(Weak<dyn Sink<Event>>),
-    /// The object is closed.
+    /// The object is closed: discard its events.
     Forget,
-    /// An event.
+    /// Event of the object.
     Event(Event),
 }
 
-/// An identifier of objects that have events.
-pub(crate) trait Source: Clone {
+/// Identifier of a kind of object that has events.
+pub(crate) trait HasEvents: Clone {
     type Event;
 
-    /// The message that tells the dispatcher thread of a change.
+    /// The message with a change for this object.
     fn message(self, change: Change<Self::Event>) -> Message;
 }
 
-/// An event of an object.
+/// An event that may be droppable.
 trait Lossy {
-    /// Whether it may be lost without leaving a handle in a wrong state for long: the next one says what counts then.
+    /// True if the event may be dropped, because the next one supersedes it.
     fn may_be_lost(&self) -> bool;
 }
 
-macro_rules! source {
+macro_rules! has_events {
     ($id:ty, $variant:ident, $event:ty, $lossy:pat) => {
-        impl Source for $id {
+        impl HasEvents for $id {
             type Event = $event;
 
             fn message(self, change: Change<$event>) -> Message {
@@ -102,29 +102,29 @@ macro_rules! source {
     };
 }
 
-source!(
+has_events!(
     TransportId,
     Transport,
     TransportEvent,
     TransportEvent::Bwe { .. } | TransportEvent::Probation { .. } | TransportEvent::Rtcp(_)
 );
-source!(ProducerId, Producer, ProducerEvent, ProducerEvent::Score(_) | ProducerEvent::Trace(_));
-source!(
+has_events!(ProducerId, Producer, ProducerEvent, ProducerEvent::Score(_) | ProducerEvent::Trace(_));
+has_events!(
     ConsumerId,
     Consumer,
     ConsumerEvent,
     ConsumerEvent::Score(_) | ConsumerEvent::Trace(_) | ConsumerEvent::Rtp(_)
 );
-source!(
+has_events!(
     DataConsumerId,
     DataConsumer,
     DataConsumerEvent,
     DataConsumerEvent::Message(_) | DataConsumerEvent::SctpSendBufferFull
 );
-source!(RtpObserverId, RtpObserver, RtpObserverEvent, RtpObserverEvent::Volumes(_));
+has_events!(RtpObserverId, RtpObserver, RtpObserverEvent, RtpObserverEvent::Volumes(_));
 
 impl Dispatcher {
-    /// A queue for at most `capacity` score, volume and trace events; see [`run`] for its other end.
+    /// A queue for at most `capacity` droppable events. [`run`] reads it.
     pub(super) fn new(capacity: usize) -> Self {
         let queue = Queue {
             lasting: VecDeque::new(),
@@ -137,15 +137,15 @@ impl Dispatcher {
         Self { shared: Arc::new(Shared { queue: Mutex::new(queue), ready: Condvar::new() }) }
     }
 
-    /// Keeps the events of an object that is about to be made, until [`HeldEvents::deliver_to`] names who takes them.
-    /// To be called before the request is sent.
-    pub(crate) fn hold<Id: Source>(&self, id: Id) -> HeldEvents<'_, Id> {
+    /// Holds the events of an object until [`HeldEvents::deliver_to`]. Call this before the request that creates the
+    /// object is sent.
+    pub(crate) fn hold<Id: HasEvents>(&self, id: Id) -> HeldEvents<'_, Id> {
         self.post(id.clone().message(Change::Hold));
         HeldEvents { dispatcher: self, id: Some(id) }
     }
 
-    /// The object is closed: events of it are not wanted any more.
-    pub(crate) fn forget<Id: Source>(&self, id: Id) {
+    /// Discards the events of an object, because it is closed.
+    pub(crate) fn forget<Id: HasEvents>(&self, id: Id) {
         self.post(id.message(Change::Forget));
     }
 
@@ -160,7 +160,7 @@ impl Dispatcher {
         });
     }
 
-    /// Queues the end of the worker thread. Nothing is taken after it.
+    /// Queues the end of the worker thread. Later messages are refused.
     pub(super) fn exit(&self, result: Result<(), ExitError>) {
         self.post(Message::Exited(result));
     }
@@ -170,7 +170,7 @@ impl Dispatcher {
         self.shared.ready.notify_one();
     }
 
-    /// The next message, for which this waits, and how many were dropped before it.
+    /// Waits for the next message. Also returns how many events were dropped before it.
     fn next(&self) -> (Message, u64) {
         let mut queue = self.shared.queue.lock();
         loop {
@@ -225,15 +225,15 @@ impl Message {
     }
 }
 
-/// The events of an object that is being made. Dropped, they are forgotten.
+/// The held events of an object that is being created. Dropping this discards them.
 #[derive(Debug)]
-pub(crate) struct HeldEvents<'a, Id: Source> {
+pub(crate) struct HeldEvents<'a, Id: HasEvents> {
     dispatcher: &'a Dispatcher,
     id: Option<Id>,
 }
 
-impl<Id: Source> HeldEvents<'_, Id> {
-    /// The object is made: `sink` takes its events, in order. It is not kept alive by that.
+impl<Id: HasEvents> HeldEvents<'_, Id> {
+    /// Delivers the held events to `sink` in order, and all later ones. The sink is not kept alive.
     pub(crate) fn deliver_to(mut self, sink: Weak<dyn Sink<Id::Event>>) {
         if let Some(id) = self.id.take() {
             self.dispatcher.post(id.message(Change::Deliver(sink)));
@@ -241,7 +241,7 @@ impl<Id: Source> HeldEvents<'_, Id> {
     }
 }
 
-impl<Id: Source> Drop for HeldEvents<'_, Id> {
+impl<Id: HasEvents> Drop for HeldEvents<'_, Id> {
     fn drop(&mut self) {
         if let Some(id) = self.id.take() {
             self.dispatcher.forget(id);
@@ -249,8 +249,8 @@ impl<Id: Source> Drop for HeldEvents<'_, Id> {
     }
 }
 
-/// The dispatcher thread: delivers events until the worker thread has ended. A panic of a callback is logged and goes
-/// no further.
+/// Runs the dispatcher thread: delivers events until the worker thread has ended. A panic of a callback is caught and
+/// logged.
 pub(super) fn run(dispatcher: &Dispatcher, held_events: usize, on_exit: OnExit) {
     let mut transports = Registry::new(held_events);
     let mut producers = Registry::new(held_events);
@@ -273,7 +273,7 @@ pub(super) fn run(dispatcher: &Dispatcher, held_events: usize, on_exit: OnExit) 
     }
 }
 
-/// Who takes the events of which object, for one kind of objects.
+/// Subscriptions to the events of one kind of object.
 struct Registry<Id, Event> {
     subscribers: HashMap<Id, Subscriber<Event>>,
     held_events: usize,
@@ -295,7 +295,7 @@ impl<Id: Eq + Hash, Event: Lossy> Registry<Id, Event> {
                 self.subscribers.insert(id, Subscriber::Pending(VecDeque::new()));
             }
             Change::Deliver(sink) => {
-                // An object that was closed meanwhile is forgotten already and stays so.
+                // An object that was closed meanwhile stays unsubscribed.
                 let Some(subscriber) = self.subscribers.get_mut(&id) else { return };
                 let held = std::mem::replace(subscriber, Subscriber::Ready(sink.clone()));
                 if let Subscriber::Pending(events) = held {
@@ -323,13 +323,13 @@ impl<Id: Eq + Hash, Event: Lossy> Registry<Id, Event> {
 
 fn deliver<Event>(sink: &Weak<dyn Sink<Event>>, event: Event) {
     if let Some(sink) = sink.upgrade() {
-        // The last handle may be dropped in here, also by the end of this function.
+        // Shielded with the drop of `sink`, because that may drop the last handle.
         shielded(move || sink.on_event(event));
     }
 }
 
 fn shielded(callback: impl FnOnce()) {
-    // What a panicking callback leaves behind is its own; the handles hold no lock while they call it.
+    // Unwind safe: the callback owns its state, and the handles hold no lock while they call it.
     if catch_unwind(AssertUnwindSafe(callback)).is_err() {
         tracing::error!("a callback panicked");
     }
@@ -390,7 +390,7 @@ mod tests {
         Notification::Producer("producer".into(), ProducerEvent::Trace(event))
     }
 
-    /// Runs the dispatcher on what was queued and returns what the sink took.
+    /// Runs the dispatcher on the queued messages and returns the events that the sink received.
     fn finish(
         dispatcher: &Dispatcher,
         events: mpsc::Receiver<String>,

@@ -1,4 +1,4 @@
-//! The way from handles to the worker thread: a bounded queue of commands.
+//! Bounded queue of commands from the handles to the worker thread.
 
 use std::collections::VecDeque;
 use std::sync::Arc;
@@ -10,23 +10,23 @@ use tureen_net::{NetStats, PipeEnd, Waker};
 
 use crate::worker::RequestError;
 
-/// Where a request's answer goes.
+/// Channel for the response to a request.
 pub(super) type Reply = oneshot::Sender<Result<Response, api::RequestError>>;
 
-/// What handles tell the worker thread.
+/// Command of a handle to the worker thread.
 #[derive(Debug)]
 pub(super) enum Command {
-    /// Serve this. Without `Reply` nobody waits for the answer.
+    /// Serve a request. Without `Reply` the response is discarded.
     Request(Request, Option<Reply>),
-    /// Serve this request, which makes a PipeTransport, with its end of a pipe.
+    /// Serve a request that creates a PipeTransport, with its end of an in-process pipe.
     CreatePipe(Request, PipeEnd, Reply),
-    /// Put this in. It has no answer.
+    /// Pass a packet or message of the application to the engine. There is no response.
     Inject(Injection),
-    /// Tell what the sockets have carried.
+    /// Report the counters of the sockets.
     NetStats(oneshot::Sender<NetStats>),
-    /// End the thread. Nothing comes after it.
+    /// End the thread. The last command.
     Stop,
-    /// Panic, as a defect of the engine would.
+    /// Panic like a defect of the engine.
     #[cfg(any(test, feature = "test-util"))]
     Panic,
 }
@@ -48,41 +48,41 @@ struct Shared {
 #[derive(Debug)]
 struct Inbox {
     commands: VecDeque<Command>,
-    /// How many of them are injections, and what those weigh.
+    /// Number and weight of the injections among `commands`.
     injections: usize,
     injected_bytes: usize,
     open: bool,
 }
 
-/// Why a packet or message of the application was not taken.
+/// Error of [`Channel::inject`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum InjectError {
-    /// The worker is gone.
+    /// The worker thread has ended.
     Closed,
-    /// Too much waits for the worker already.
+    /// The queue is full.
     Full,
 }
 
-/// What an injection weighs beyond its bytes.
+/// Weight of an injection in addition to its bytes.
 const INJECTION_OVERHEAD: usize = 128;
 
 impl Channel {
-    /// A channel in which at most `capacity` requests and `injected_bytes` of injections wait; `waker` is that of the
-    /// worker thread.
+    /// A channel for at most `capacity` pending requests and `injected_bytes` of pending injections. `waker` wakes
+    /// the worker thread.
     pub(super) fn new(capacity: usize, injected_bytes: usize, waker: Waker) -> Self {
         let inbox = Inbox { commands: VecDeque::new(), injections: 0, injected_bytes: 0, open: true };
         Self { shared: Arc::new(Shared { inbox: Mutex::new(inbox), capacity, injected_bytes, waker }) }
     }
 
-    /// Sends a request and waits for its answer. Dropping the future does not take the request back.
+    /// Sends a request and waits for its response. Dropping the future does not cancel the request.
     ///
     /// # Errors
-    /// `ChannelClosed` if the worker or the object is gone, `Response` with the worker's reason otherwise.
+    /// `ChannelClosed` if the worker or the object is closed, otherwise `Response` with the worker's reason.
     pub(crate) async fn request(&self, request: Request) -> Result<Response, RequestError> {
         self.ask(|reply| Command::Request(request, Some(reply))).await
     }
 
-    /// Sends a request to make a PipeTransport whose other end is in this process.
+    /// Sends a request that creates a PipeTransport with an end of an in-process pipe.
     ///
     /// # Errors
     /// As [`Channel::request`].
@@ -106,7 +106,7 @@ impl Channel {
         self.shared.waker.wake();
         match answer.await {
             Ok(Ok(response)) => Ok(response),
-            // The object was closed while its handle is still there, as when its transport was.
+            // The object was closed while a handle of it is left, for instance by its transport.
             Ok(Err(api::RequestError::NotFound { .. })) | Err(oneshot::Canceled) => {
                 Err(RequestError::ChannelClosed)
             }
@@ -114,11 +114,11 @@ impl Channel {
         }
     }
 
-    /// Puts a packet or message of the application in line; it is in order with requests.
+    /// Queues a packet or message of the application, in order with requests.
     ///
     /// # Errors
-    /// `Full` where more waits than [`QueueLimits::injected_bytes`](super::QueueLimits::injected_bytes) allows: the
-    /// worker can't keep up, and what is new is dropped.
+    /// `Full` if more than [`QueueLimits::injected_bytes`](super::QueueLimits::injected_bytes) would wait. The packet
+    /// or message is dropped.
     pub(crate) fn inject(&self, injection: Injection) -> Result<(), InjectError> {
         let weight = weight(&injection);
         {
@@ -137,40 +137,40 @@ impl Channel {
         Ok(())
     }
 
-    /// What the worker's sockets have carried so far.
+    /// Counters of the worker's sockets.
     ///
     /// # Errors
-    /// `ChannelClosed` if the worker is gone.
+    /// `ChannelClosed` if the worker thread has ended.
     pub(crate) async fn net_stats(&self) -> Result<NetStats, RequestError> {
         let (reply, answer) = oneshot::channel();
         self.post(Command::NetStats(reply));
         answer.await.map_err(|_| RequestError::ChannelClosed)
     }
 
-    /// Sends a request that closes an object. It is not subject to the capacity: there are never more of these than
-    /// there were objects.
+    /// Sends a request that closes an object. The capacity does not apply, because there are never more of these than
+    /// objects.
     pub(crate) fn close(&self, request: Request) {
         self.post(Command::Request(request, None));
     }
 
-    /// As [`Channel::close`], with a future of when the worker has served it, or is gone. Dropping the future takes nothing
-    /// back.
+    /// Like [`Channel::close`]. The future completes when the worker has served the request, or has ended. Dropping
+    /// the future does not cancel the request.
     pub(crate) fn close_and_wait(&self, request: Request) -> impl Future<Output = ()> + Send + use<> {
         let (reply, answer) = oneshot::channel();
         self.post(Command::Request(request, Some(reply)));
         async move {
-            // The worker knows no such object where what it is part of was closed first: closed all the same.
+            // An error means that the object was closed with its parent before.
             let _ = answer.await;
         }
     }
 
-    /// Sends a request whose answer nobody waits for. It is not subject to the capacity either: only what other workers
-    /// answer makes such requests.
+    /// Sends a request and discards the response. The capacity does not apply, because such requests only follow
+    /// responses of other workers.
     pub(crate) fn tell(&self, request: Request) {
         self.post(Command::Request(request, None));
     }
 
-    /// Ends the worker thread, after all that was sent before. Nothing is taken from now on.
+    /// Ends the worker thread after all earlier commands. Later commands are refused.
     pub(crate) fn stop(&self) {
         {
             let mut inbox = self.shared.inbox.lock();
@@ -198,7 +198,7 @@ impl Channel {
         self.shared.waker.wake();
     }
 
-    /// Moves up to `limit` commands, the oldest first, to `commands`. Returns whether there are more.
+    /// Moves up to `limit` commands, oldest first, to `commands`. Returns true if more are left.
     pub(super) fn take(&self, commands: &mut Vec<Command>, limit: usize) -> bool {
         let mut inbox = self.shared.inbox.lock();
         let count = limit.min(inbox.commands.len());
@@ -213,7 +213,7 @@ impl Channel {
         !inbox.commands.is_empty()
     }
 
-    /// Refuses everything from now on and fails what waits.
+    /// Refuses all further commands, and fails the pending ones.
     pub(super) fn shut(&self) {
         let commands = {
             let mut inbox = self.shared.inbox.lock();
@@ -234,7 +234,8 @@ fn weight(injection: &Injection) -> usize {
     bytes + INJECTION_OVERHEAD
 }
 
-/// Closes an object that is being made if its maker stops halfway: when its future is dropped, or a later step fails.
+/// Closes an object that is being created if the creation stops halfway: its future is dropped, or a later step
+/// fails.
 #[derive(Debug)]
 pub(crate) struct CloseOnDrop<'a> {
     channel: &'a Channel,
@@ -242,12 +243,12 @@ pub(crate) struct CloseOnDrop<'a> {
 }
 
 impl<'a> CloseOnDrop<'a> {
-    /// To be made before the request that makes the object is sent.
+    /// Call this before the request that creates the object is sent.
     pub(crate) fn new(channel: &'a Channel, close: Request) -> Self {
         Self { channel, close: Some(close) }
     }
 
-    /// The object has a handle now, which closes it, or was not made at all.
+    /// Call this when the object has a handle, which closes it, or when the worker has refused to create it.
     pub(crate) fn disarm(mut self) {
         self.close = None;
     }

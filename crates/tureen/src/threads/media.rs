@@ -6,7 +6,7 @@ use std::sync::Arc;
 use std::{io, thread};
 
 use futures_channel::oneshot;
-use tureen_driver::{Engine, EngineConfig, Outlet};
+use tureen_driver::{ControlOutput, Engine, EngineConfig};
 use tureen_engine::api::{Notification, RequestError, RequestId, Response};
 use tureen_net::{Net, NetConfig};
 
@@ -16,7 +16,7 @@ use super::dispatcher::{self, Dispatcher, OnExit};
 use super::log::LogSettings;
 use crate::worker::{ExitError, WorkerId};
 
-/// What a worker thread is started with.
+/// Configuration of a worker thread.
 pub(crate) struct Settings {
     pub(crate) id: WorkerId,
     pub(crate) log: LogSettings,
@@ -26,11 +26,11 @@ pub(crate) struct Settings {
     pub(crate) thread_initializer: Option<Arc<dyn Fn() + Send + Sync>>,
 }
 
-/// Starts the two threads of a worker. `on_exit` runs on the dispatcher thread when the worker thread has ended, after
-/// all events; `exited` is sent by the worker thread itself, or dropped with it.
+/// Starts the two threads of a worker. `on_exit` runs on the dispatcher thread after all events, when the worker
+/// thread has ended. `exited` is dropped when the worker thread ends.
 ///
 /// # Errors
-/// A setting that can't be met (`InvalidInput`), or what the operating system refuses.
+/// `InvalidInput` for an invalid setting; otherwise the error of the operating system.
 pub(crate) async fn start(
     settings: Settings,
     on_exit: OnExit,
@@ -42,7 +42,7 @@ pub(crate) async fn start(
     let dispatcher = Dispatcher::new(queues.events);
     let (ready, is_ready) = oneshot::channel();
 
-    // Ends the thread where its Worker never comes to be, because the future of this function is dropped.
+    // Ends both threads if the future of this function is dropped, because no Worker would.
     let mut stop = StopOnDrop(Some(channel.clone()));
 
     let name = format!("tureen-{}", settings.id);
@@ -56,9 +56,9 @@ pub(crate) async fn start(
     let worker_thread = move || {
         let id = settings.id;
         let (channel, dispatcher) = (worker_channel, worker_dispatcher);
-        // The state that a panic leaves behind is dropped as a whole.
+        // Unwind safe, because the engine's state is dropped as a whole.
         let ended = catch_unwind(AssertUnwindSafe(|| {
-            Driver::new(settings, net, &channel, &dispatcher, ready)?.run()
+            MediaThread::new(settings, net, &channel, &dispatcher, ready)?.run()
         }));
         channel.shut();
         let result = ended.unwrap_or_else(|_| {
@@ -91,25 +91,25 @@ impl Drop for StopOnDrop {
     }
 }
 
-/// An engine with its queues.
-struct Driver<'a> {
+/// An engine on the worker thread, with its queues.
+struct MediaThread<'a> {
     engine: Engine,
     channel: &'a Channel,
-    outlet: Handles<'a>,
+    control: ToHandles<'a>,
     requests_per_turn: usize,
     next_request: u64,
     commands: Vec<Command>,
 }
 
-/// Where the engine's words reach the handles.
-struct Handles<'a> {
+/// Sends the engine's responses and notifications to the handles.
+struct ToHandles<'a> {
     dispatcher: &'a Dispatcher,
-    /// Requests that are not answered yet.
+    /// Channels for the responses to pending requests.
     replies: HashMap<RequestId, Reply>,
 }
 
-impl<'a> Driver<'a> {
-    /// Prepares everything on the worker thread and tells `ready` how that went.
+impl<'a> MediaThread<'a> {
+    /// Starts the engine on the worker thread, and reports the result to `ready`.
     fn new(
         settings: Settings,
         net: Net,
@@ -120,14 +120,14 @@ impl<'a> Driver<'a> {
         if let Some(initialize) = &settings.thread_initializer {
             initialize();
         }
-        // Nobody is left to be told where the receiver is gone; the thread is stopped by `Channel::stop` then.
+        // If the receiver is gone, `Channel::stop` has been called and ends the thread.
         match Engine::start(settings.engine, net) {
             Ok(engine) => {
                 let _ = ready.send(Ok(()));
                 Ok(Self {
                     engine,
                     channel,
-                    outlet: Handles { dispatcher, replies: HashMap::new() },
+                    control: ToHandles { dispatcher, replies: HashMap::new() },
                     requests_per_turn: settings.queues.requests_per_turn,
                     next_request: 0,
                     commands: Vec::new(),
@@ -140,7 +140,7 @@ impl<'a> Driver<'a> {
         }
     }
 
-    /// Turns until it is stopped.
+    /// Runs turns of the engine until `Command::Stop`.
     fn run(mut self) -> Result<(), ExitError> {
         let mut more_commands = false;
         loop {
@@ -155,14 +155,14 @@ impl<'a> Driver<'a> {
                     match command {
                         Command::Request(request, reply) => {
                             let id = self.next_id(reply);
-                            self.engine.request(id, request, &mut self.outlet);
+                            self.engine.request(id, request, &mut self.control);
                         }
                         Command::CreatePipe(request, end, reply) => {
                             let id = self.next_id(Some(reply));
-                            self.engine.request_with_pipe(id, request, end, &mut self.outlet);
+                            self.engine.request_with_pipe(id, request, end, &mut self.control);
                         }
-                        Command::Inject(injection) => self.engine.inject(injection, &mut self.outlet),
-                        // Who asked may have lost interest.
+                        Command::Inject(injection) => self.engine.inject(injection, &mut self.control),
+                        // The future that waits may have been dropped.
                         Command::NetStats(reply) => drop(reply.send(*self.engine.net().stats())),
                         Command::Stop => return Ok(()),
                         #[cfg(any(test, feature = "test-util"))]
@@ -171,25 +171,25 @@ impl<'a> Driver<'a> {
                 }
                 self.commands = commands;
             }
-            self.engine.turn(&mut self.outlet);
+            self.engine.turn(&mut self.control);
         }
     }
 
-    /// The identifier of a new request, with where its answer goes.
+    /// Allocates the identifier of a request, and registers the channel for its response.
     fn next_id(&mut self, reply: Option<Reply>) -> RequestId {
         let id = RequestId(self.next_request);
         self.next_request += 1;
         if let Some(reply) = reply {
-            self.outlet.replies.insert(id, reply);
+            self.control.replies.insert(id, reply);
         }
         id
     }
 }
 
-impl Outlet for Handles<'_> {
+impl ControlOutput for ToHandles<'_> {
     fn response(&mut self, id: RequestId, result: Result<Response, RequestError>) {
         match self.replies.remove(&id) {
-            // Who asked may have lost interest.
+            // The future that waits may have been dropped.
             Some(reply) => drop(reply.send(result)),
             None => {
                 if let Err(error) = result {
