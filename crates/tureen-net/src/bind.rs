@@ -1,4 +1,4 @@
-//! Making sockets: options, port ranges and error texts.
+//! Creation of sockets: options, port ranges and error texts.
 
 use std::fmt;
 use std::hash::{BuildHasher, Hasher, RandomState};
@@ -8,65 +8,66 @@ use std::ops::RangeInclusive;
 
 use socket2::{Domain, Protocol, Socket, Type};
 
-/// Socket buffer asked for where [`UdpOptions`] names none: 4 MiB. It is a limit, not an allocation, and the kernel may
-/// grant less (Linux: `net.core.rmem_max` and `net.core.wmem_max`).
+/// Size of a socket buffer if [`UdpOptions`] has none: 4 MiB. It is a limit, not an allocation; the kernel may grant
+/// less (Linux: `net.core.rmem_max` and `net.core.wmem_max`).
 pub const DEFAULT_SOCKET_BUFFER: usize = 4 << 20;
 
-/// How to bind a UDP socket.
+/// Options of a UDP socket.
 #[derive(Clone, Debug)]
 pub struct UdpOptions {
-    /// Local address to bind to.
+    /// Local address.
     pub ip: IpAddr,
-    /// Local port, or which ports to choose from.
+    /// Local port, or the ports to choose from.
     pub port: Port,
-    /// Whether a socket on `::` takes IPv6 only. Otherwise it takes IPv4 as well; addresses are reported in their IPv4
-    /// form. Ignored for IPv4 addresses.
+    /// Restrict a socket on `::` to IPv6. Otherwise the socket receives IPv4 as well, and addresses are reported in
+    /// IPv4 form. Ignored for IPv4 addresses.
     pub ipv6_only: bool,
-    /// Let other sockets bind the same port (`SO_REUSEPORT`); the kernel spreads datagrams over them by their source. A
-    /// range then never counts as busy. Unix only.
+    /// Let other sockets bind the same port (`SO_REUSEPORT`); the kernel distributes datagrams among them by source.
+    /// The first port tried of a range is then always free. Unix only.
     pub reuse_port: bool,
-    /// Bytes that may wait for the network card, [`DEFAULT_SOCKET_BUFFER`] if `None`. What a flush finds no room for is
-    /// dropped, so it should hold a burst: a key frame for every receiver of this socket. Best effort.
+    /// Bytes that may wait for the network card. Default [`DEFAULT_SOCKET_BUFFER`]. Datagrams beyond that are dropped
+    /// by a flush, so the buffer should hold a burst: a key frame for every receiver on this socket. Best effort.
     pub send_buffer: Option<usize>,
-    /// Bytes that may wait for [`Net::receive`](crate::Net::receive), [`DEFAULT_SOCKET_BUFFER`] if `None`. It bounds for
-    /// how long the worker may be busy elsewhere without loss. Best effort.
+    /// Bytes that may wait for [`Net::receive`](crate::Net::receive). Default [`DEFAULT_SOCKET_BUFFER`]. The size
+    /// bounds how long the worker may be busy otherwise without loss. Best effort.
     pub recv_buffer: Option<usize>,
 }
 
-/// How to bind a TCP listener.
+/// Options of a TCP listener.
 #[derive(Clone, Debug)]
 pub struct TcpOptions {
-    /// Local address to bind to.
+    /// Local address.
     pub ip: IpAddr,
-    /// Local port, or which ports to choose from.
+    /// Local port, or the ports to choose from.
     pub port: Port,
-    /// Whether a listener on `::` takes IPv6 only. Ignored for IPv4 addresses.
+    /// Restrict a listener on `::` to IPv6. Ignored for IPv4 addresses.
     pub ipv6_only: bool,
-    /// Bytes that may wait in the kernel to be sent by one connection, the system's default if `None`. Less makes media
-    /// that comes too late be dropped sooner.
+    /// Bytes that may wait in the kernel to be sent on one connection. `None` is the system's default. A smaller
+    /// buffer makes late media be dropped sooner.
     pub send_buffer: Option<usize>,
-    /// Bytes that may wait in the kernel to be received by one connection, the system's default if `None`.
+    /// Bytes that may wait in the kernel to be received on one connection. `None` is the system's default.
     pub recv_buffer: Option<usize>,
 }
 
 /// The local port of a socket.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Port {
-    /// This one.
+    /// This port.
     Fixed(u16),
-    /// A free one of these, each tried once from a random start, so that workers sharing a range seldom collide.
+    /// A free port of this range. Each is tried once from a random start, so that workers with the same range seldom
+    /// collide.
     Range(RangeInclusive<u16>),
-    /// An ephemeral one of the operating system's choice.
+    /// An ephemeral port chosen by the operating system.
     Any,
 }
 
 impl UdpOptions {
-    /// Options for `ip` and `port` with everything else at its default.
+    /// Options for `ip` and `port`, with defaults otherwise.
     pub fn new(ip: IpAddr, port: Port) -> Self {
         Self { ip, port, ipv6_only: false, reuse_port: false, send_buffer: None, recv_buffer: None }
     }
 
-    /// Makes and binds the socket. The error names the address and the port or range.
+    /// Creates and binds the socket. The error names the address and the port or range.
     pub(crate) fn bind(&self) -> io::Result<UdpSocket> {
         self.try_bind(random()).map_err(|error| named(&error, "UDP socket", self.ip, &self.port))
     }
@@ -87,7 +88,8 @@ impl UdpOptions {
     fn size_buffers(&self, socket: &Socket) {
         let send = self.send_buffer.unwrap_or(DEFAULT_SOCKET_BUFFER);
         let recv = self.recv_buffer.unwrap_or(DEFAULT_SOCKET_BUFFER);
-        // Some systems refuse what Linux would clamp; the default size serves then.
+        // Errors are ignored, because some systems refuse a size that Linux would clamp; the default size serves
+        // then.
         let refused = socket.set_send_buffer_size(send).and(socket.set_recv_buffer_size(recv)).err();
         let granted = (socket.send_buffer_size().unwrap_or(0), socket.recv_buffer_size().unwrap_or(0));
         if granted.0 < send || granted.1 < recv {
@@ -104,7 +106,7 @@ impl UdpOptions {
 }
 
 impl TcpOptions {
-    /// Makes, binds and opens the listener. The error names the address and the port or range.
+    /// Creates, binds and opens the listener. The error names the address and the port or range.
     pub(crate) fn listen(&self) -> io::Result<TcpListener> {
         self.try_listen(random()).map_err(|error| named(&error, "TCP listener", self.ip, &self.port))
     }
@@ -115,10 +117,11 @@ impl TcpOptions {
         if self.ip.is_ipv6() {
             socket.set_only_v6(self.ipv6_only)?;
         }
-        // Connections of an earlier process that are still in TIME_WAIT don't matter. (Windows means another thing by it.)
+        // Ignores connections of an earlier process in TIME_WAIT. Not on Windows, where the option lets two listeners
+        // share a port.
         #[cfg(unix)]
         socket.set_reuse_address(true)?;
-        // Connections inherit these.
+        // Accepted connections inherit the buffer sizes.
         if let Some(bytes) = self.send_buffer {
             socket.set_send_buffer_size(bytes)?;
         }
@@ -142,7 +145,7 @@ impl Port {
     }
 }
 
-/// Connections that the kernel completes ahead of us.
+/// Backlog of connections that the kernel completes before `accept`.
 const BACKLOG: i32 = 256;
 
 fn random() -> u64 {
@@ -179,7 +182,7 @@ fn bind_in_range(socket: &Socket, ip: IpAddr, range: &RangeInclusive<u16>, rando
         let port = range.start() + u16::try_from(offset).expect("the offset lies inside a range of u16");
         result = socket.bind(&SocketAddr::from((ip, port)).into());
         match &result {
-            // Privileged ports, and on Windows reserved ones, are as good as busy.
+            // A port that may not be bound counts as busy: privileged ports, and on Windows reserved ones.
             Err(error)
                 if matches!(error.kind(), io::ErrorKind::AddrInUse | io::ErrorKind::PermissionDenied) => {}
             _ => return result,

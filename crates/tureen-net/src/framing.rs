@@ -1,16 +1,16 @@
-//! Datagrams in a byte stream: each has its length in front, two bytes, big-endian (RFC 4571 §2).
+//! Framing of datagrams in a byte stream: a length of two bytes, big-endian, precedes each datagram (RFC 4571 §2).
 
 use std::ops::Range;
 
-/// Length of the prefix.
+/// Bytes of the length prefix.
 pub(crate) const PREFIX: usize = 2;
 
-/// A frame longer than is taken. The stream can't be followed any further.
+/// A frame is longer than the limit. The stream cannot be parsed any further.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Oversized;
 
-/// Calls `on_frame` with the place of each whole frame in `bytes`, empty ones left out. Returns how many bytes those
-/// frames take; what follows is the beginning of another.
+/// Calls `on_frame` with the range of each complete frame in `bytes`, except empty ones. Returns the bytes that the
+/// complete frames take; the rest is the start of the next frame.
 pub(crate) fn split(
     bytes: &[u8],
     max_frame: usize,
@@ -34,7 +34,7 @@ pub(crate) fn split(
     Ok(at)
 }
 
-/// Appends a frame. `datagram` is no longer than 65535 bytes.
+/// Appends a frame. `datagram` has at most 65535 bytes.
 pub(crate) fn push(out: &mut Vec<u8>, datagram: &[u8]) {
     let len = u16::try_from(datagram.len()).expect("a datagram is no longer than 65535 bytes");
     out.extend(len.to_be_bytes());

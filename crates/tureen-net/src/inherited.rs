@@ -1,4 +1,4 @@
-//! File descriptors that the parent process left open for this one.
+//! File descriptors inherited from the parent process.
 
 use std::io;
 use std::os::fd::{BorrowedFd, FromRawFd, OwnedFd, RawFd};
@@ -6,19 +6,19 @@ use std::sync::{Mutex, PoisonError};
 
 use rustix::io::FdFlags;
 
-/// Makes the check and the claim one step.
+/// Makes the check and the claim one atomic step.
 static CLAIM: Mutex<()> = Mutex::new(());
 
 /// Takes ownership of an inherited file descriptor, once.
 ///
-/// A descriptor is taken for inherited if it is not one of the standard three and is open without close-on-exec: Rust
-/// opens every descriptor of its own close-on-exec, so that one without the flag belongs to nobody in this process.
-/// Claiming sets the flag. Call it early in `main`, before foreign code could open descriptors.
+/// A descriptor counts as inherited if it is not a standard stream and is open without close-on-exec: Rust opens each
+/// of its own descriptors close-on-exec, so that nobody in this process owns a descriptor without the flag. Claiming
+/// sets the flag. Call this early in `main`, before foreign code may open descriptors.
 ///
 /// # Errors
 ///
-/// `InvalidInput` if `fd` is 0, 1, 2 or negative; `NotFound` if it is not open; `AlreadyExists` if it is in use by this
-/// process, for example claimed before.
+/// `InvalidInput` if `fd` is 0, 1, 2 or negative; `NotFound` if it is not open; `AlreadyExists` if it is in use by
+/// this process, for instance because it was claimed before.
 #[allow(unsafe_code)]
 pub fn claim_fd(fd: RawFd) -> io::Result<OwnedFd> {
     if fd <= 2 {

@@ -1,24 +1,24 @@
 //! Sockets, batching and the clock of one Tureen worker thread.
 //!
-//! [`Net`] owns everything of a worker that touches the operating system on the media path: UDP sockets, readiness, the
-//! [`Waker`] by which other threads interrupt its sleep, batched receiving and sending, and the clock. It knows nothing
-//! of RTP: the engine decides what the datagrams mean. A driver's turn is
+//! [`Net`] owns the operating system's part of a worker's media path: UDP sockets, readiness, the [`Waker`] for other
+//! threads, batched receiving and sending, and the clock. It does not know RTP: the engine interprets the datagrams.
+//! One turn of the driver is
 //!
 //! 1. [`Net::wait`] until a socket is readable, the waker fired or the next timer of the engine is due;
 //! 2. [`Net::receive`] a bounded number of [`Batch`]es, each handed to the engine with [`Net::now`];
-//! 3. for everything that the engine wants to send, [`Net::send_slot`] and [`Net::commit`];
+//! 3. [`Net::send_slot`] and [`Net::commit`] for every datagram that the engine sends;
 //! 4. [`Net::flush`], once.
 //!
-//! On Linux a batch is one `recvmmsg` with generic receive offload (GRO), a flush one `sendmmsg` for each socket, in which
-//! every run of datagrams to one destination is one message with generic segmentation offload (GSO). Elsewhere the same
-//! interface makes plain system calls. In steady state nothing here allocates.
+//! On Linux a batch is one `recvmmsg` with generic receive offload (GRO). A flush is one `sendmmsg` for each socket,
+//! in which every run of datagrams to one destination is one message with generic segmentation offload (GSO).
+//! Elsewhere the same interface uses plain system calls. In steady state nothing here allocates.
 //!
-//! This is the only crate of the workspace with unsafe code, and in it only the module of the platform's system calls,
-//! [`claim_fd`] and [`ResourceUsage`].
+//! This is the only crate of the workspace with unsafe code. Within it only the module of the platform's system
+//! calls, [`claim_fd`] and [`ResourceUsage`] have unsafe code.
 //!
-//! Sockets are named by tokens that the caller chooses. A TCP stream carries datagrams in frames (RFC 4571) and is used by
-//! the same calls as a UDP socket; [`Net::next_stream_event`] tells of new streams and of those that have ended. So is
-//! a [`pipe`] to another worker of this process, which the kernel has no part in.
+//! The caller chooses a token for each socket. A TCP stream carries datagrams in frames (RFC 4571) and is used by the
+//! same calls as a UDP socket; [`Net::next_stream_event`] reports new and closed streams. A [`pipe`] to another
+//! worker of this process is used by the same calls too, and needs no system calls for data.
 #![warn(missing_debug_implementations, clippy::unwrap_used)]
 
 mod bind;

@@ -15,10 +15,10 @@ use crate::net::Interest;
 use crate::receive::{Message, Slots};
 use crate::send::Run;
 
-/// Most messages that one call sends or receives.
+/// Maximum of messages in one system call.
 pub(crate) const MAX_BATCH: usize = 64;
 
-/// A received message may be a run of datagrams.
+/// A received message may be a GRO run of datagrams.
 pub(crate) const HAS_GRO: bool = true;
 
 /// Socket options of `linux/udp.h`.
@@ -28,28 +28,28 @@ const UDP_GRO: libc::c_int = 104;
 /// `linux/sockios.h`.
 const SIOCOUTQNSD: libc::Ioctl = 0x894B;
 
-/// The waker's epoll data; tokens are 32 bits wide.
+/// Epoll data of the waker. Differs from tokens, which are 32 bits wide.
 const WAKER: u64 = u64::MAX;
 
 /// Epoll data of watched file descriptors.
 const WATCHED: u64 = u64::MAX - 1;
 
-/// What is ready.
+/// Readiness reported by the poller.
 pub(crate) enum Ready {
     /// The socket of this token is readable.
     Socket(u32),
-    /// A watched file descriptor.
+    /// A watched file descriptor is ready.
     Watched,
 }
 
-/// Readiness of sockets and of the waker's eventfd, level-triggered: a socket that is not drained is reported again.
+/// Readiness of sockets and of the waker's eventfd. Level-triggered: a socket that is not drained is reported again.
 pub(crate) struct Poller {
     epoll: OwnedFd,
-    /// The kernel is older than `epoll_pwait2` (5.11): timeouts are rounded up to milliseconds.
+    /// True if the kernel has no `epoll_pwait2` (before 5.11); timeouts are then rounded up to milliseconds.
     coarse: bool,
 }
 
-/// The waker's way into the kernel.
+/// Wakes the poller by an eventfd.
 pub(crate) struct Notifier {
     eventfd: Arc<OwnedFd>,
 }
@@ -58,7 +58,7 @@ impl Poller {
     pub(crate) fn new() -> io::Result<(Self, Notifier)> {
         let epoll = epoll::create(epoll::CreateFlags::CLOEXEC)?;
         let eventfd = Arc::new(eventfd(0, EventfdFlags::CLOEXEC | EventfdFlags::NONBLOCK)?);
-        // Edge-triggered: each write is an event by itself, the counter need not be read back.
+        // Edge-triggered: each write is an event, so that the counter need not be read.
         let flags = epoll::EventFlags::IN | epoll::EventFlags::ET;
         epoll::add(&epoll, &eventfd, epoll::EventData::new_u64(WAKER), flags)?;
         Ok((Self { epoll, coarse: false }, Notifier { eventfd }))
@@ -69,7 +69,7 @@ impl Poller {
         Ok(epoll::add(&self.epoll, socket, data, epoll::EventFlags::IN)?)
     }
 
-    /// Whether room to write is reported too, from now on.
+    /// Also reports when the stream is writable, from now on.
     pub(crate) fn set_writable(&self, socket: &impl AsFd, token: u32, writable: bool) -> io::Result<()> {
         let data = epoll::EventData::new_u64(token.into());
         let mut flags = epoll::EventFlags::IN;
@@ -77,7 +77,7 @@ impl Poller {
         Ok(epoll::modify(&self.epoll, socket, data, flags)?)
     }
 
-    /// Must come before the socket is closed.
+    /// To be called before the socket is closed.
     pub(crate) fn remove(&self, socket: &impl AsFd) {
         epoll::delete(&self.epoll, socket).expect("the socket was added");
     }
@@ -94,11 +94,11 @@ impl Poller {
     }
 
     pub(crate) fn unwatch(&self, fd: BorrowedFd<'_>) {
-        // It may not be watched.
+        // An error means that the descriptor is not watched.
         let _ = epoll::delete(&self.epoll, fd);
     }
 
-    /// Waits and calls `on_ready` with all that is.
+    /// Waits and calls `on_ready` for each ready descriptor.
     pub(crate) fn wait(
         &mut self,
         timeout: Option<Duration>,
@@ -106,7 +106,7 @@ impl Poller {
     ) -> io::Result<()> {
         let mut events = [const { MaybeUninit::uninit() }; 128];
         let timeout = if self.coarse { timeout.map(round_up_to_ms) } else { timeout };
-        // What a Timespec can't hold is for ever.
+        // A timeout that exceeds a Timespec means no timeout.
         let timespec = timeout.and_then(|timeout| Timespec::try_from(timeout).ok());
         match epoll::wait(&self.epoll, &mut events, timespec.as_ref()) {
             Ok((events, _)) => {
@@ -131,7 +131,7 @@ impl Poller {
 
 impl Notifier {
     pub(crate) fn notify(&self) {
-        // An error could only be EAGAIN: the counter is at its end after 2^64 - 2 wakes.
+        // The only error is EAGAIN, after 2^64 - 2 wakes.
         let _ = rustix::io::write(&self.eventfd, &1u64.to_ne_bytes());
     }
 }
@@ -145,26 +145,26 @@ impl fmt::Debug for Poller {
     }
 }
 
-/// At most what `epoll_wait` takes, 24 days; a wait may end early.
+/// Milliseconds, at most the 24 days that `epoll_wait` takes; a wait may end early.
 fn round_up_to_ms(timeout: Duration) -> Duration {
     const MAX: Duration = Duration::from_millis(i32::MAX as u64);
     let ms = timeout.min(MAX).as_nanos().div_ceil(1_000_000);
     Duration::from_millis(ms as u64)
 }
 
-/// Whether the kernel knows GSO.
+/// True if the kernel supports GSO.
 pub(crate) fn supports_gso(socket: &UdpSocket) -> bool {
     set_option(socket, libc::SOL_UDP, UDP_SEGMENT, 0).is_ok()
 }
 
-/// Turns GRO on where the kernel knows it.
+/// Enables GRO if the kernel supports it.
 pub(crate) fn enable_gro(socket: &UdpSocket) {
     if let Err(error) = set_option(socket, libc::SOL_UDP, UDP_GRO, 1) {
         tracing::debug!(%error, "no generic receive offload for UDP");
     }
 }
 
-/// Makes a stream writable only while the kernel holds less than half of `bytes` that it has not sent.
+/// Makes a stream count as writable only while the kernel holds less than half of `bytes` unsent.
 pub(crate) fn limit_unsent(socket: &TcpStream, bytes: usize) {
     let value = libc::c_int::try_from(bytes).unwrap_or(libc::c_int::MAX);
     if let Err(error) = set_option(socket, libc::IPPROTO_TCP, libc::TCP_NOTSENT_LOWAT, value) {
@@ -172,7 +172,7 @@ pub(crate) fn limit_unsent(socket: &TcpStream, bytes: usize) {
     }
 }
 
-/// Bytes that the kernel has taken and not sent; zero if it does not tell.
+/// Unsent bytes that the kernel holds; 0 if the kernel does not report them.
 pub(crate) fn unsent(socket: &TcpStream) -> usize {
     let mut bytes: libc::c_int = 0;
     // SAFETY: the call writes an `int`, which outlives it.
@@ -199,29 +199,30 @@ fn set_option(
     if result == 0 { Ok(()) } else { Err(io::Error::last_os_error()) }
 }
 
-/// Whether a send failed for want of buffers.
+/// True if a send failed because the send buffer is full.
 pub(crate) fn is_buffer_full(error: &io::Error) -> bool {
     matches!(error.raw_os_error(), Some(libc::EAGAIN | libc::ENOBUFS | libc::ENOMEM))
 }
 
-/// Whether a run failed to be sent because it is one. All but [`lacks_gso`] is about this run alone, such as segments
-/// larger than the path's MTU: not remembered, so that no single peer can turn GSO off for the others of its socket.
+/// True if sending failed because the message is a GSO run. All errors but [`lacks_gso`] concern this run alone, such
+/// as segments larger than the path's MTU. They are not remembered, so that one peer cannot turn GSO off for the
+/// others of its socket.
 pub(crate) fn refuses_gso(error: &io::Error) -> bool {
     lacks_gso(error) || matches!(error.raw_os_error(), Some(libc::EINVAL | libc::EMSGSIZE))
 }
 
-/// Whether a run failed to be sent because the network device has no checksum offload, which GSO needs.
+/// True if sending failed because the network device has no checksum offload, which GSO needs.
 pub(crate) fn lacks_gso(error: &io::Error) -> bool {
     error.raw_os_error() == Some(libc::EIO)
 }
 
-/// Addresses and control messages of one call, kept to save their allocation.
+/// Addresses and control messages of one call, kept to save allocations.
 pub(crate) struct Scratch {
     names: Box<[Name; MAX_BATCH]>,
     controls: Box<[Control; MAX_BATCH]>,
 }
 
-/// A socket address in the kernel's form.
+/// A socket address in the kernel's format.
 #[repr(C)]
 #[derive(Clone, Copy)]
 union Name {
@@ -229,7 +230,7 @@ union Name {
     v6: libc::sockaddr_in6,
 }
 
-/// Room for a few control messages, aligned as `cmsghdr` is.
+/// Space for control messages, aligned like `cmsghdr`.
 #[repr(C, align(8))]
 #[derive(Clone, Copy)]
 struct Control([u8; 64]);
@@ -247,7 +248,7 @@ impl fmt::Debug for Scratch {
     }
 }
 
-/// Receives by one call, adds what came to `messages` and returns whether the socket is drained.
+/// Receives by one system call and appends to `messages`. Returns true if the socket is drained.
 pub(crate) fn receive(
     socket: &UdpSocket,
     scratch: &mut Scratch,
@@ -309,7 +310,7 @@ pub(crate) fn receive(
     Ok(received < count)
 }
 
-/// The size of the datagrams in a message that GRO put together.
+/// Size of the datagrams in a message that GRO assembled.
 ///
 /// # Safety
 ///
@@ -330,7 +331,7 @@ unsafe fn gro_segment_size(header: &libc::msghdr) -> Option<usize> {
     None
 }
 
-/// Sends `runs`, parts of `memory`, by one call and returns how many the kernel took, at least one.
+/// Sends `runs`, ranges of `memory`, by one system call. Returns how many the kernel accepted, at least one.
 pub(crate) fn send(
     socket: &UdpSocket,
     ipv6: bool,
@@ -377,7 +378,7 @@ pub(crate) fn send(
     usize::try_from(sent).map_err(|_| io::Error::last_os_error())
 }
 
-/// Gives `header` a control message that asks for GSO.
+/// Adds a control message for GSO to `header`.
 fn set_segment_size(header: &mut libc::msghdr, control: &mut Control, size: u16) {
     const DATA: libc::c_uint = size_of::<u16>() as libc::c_uint;
     // SAFETY: CMSG_SPACE and CMSG_LEN only compute.
@@ -402,7 +403,7 @@ fn empty_header() -> libc::mmsghdr {
 }
 
 impl Name {
-    /// `address` for a socket that is IPv6 or not; IPv4 destinations of an IPv6 socket are mapped.
+    /// Converts `address` for an IPv4 or IPv6 socket. An IPv6 socket uses mapped addresses for IPv4 destinations.
     fn encode(address: SocketAddr, ipv6: bool) -> (Self, libc::socklen_t) {
         match address {
             SocketAddr::V4(v4) if ipv6 => {
@@ -434,7 +435,7 @@ impl Name {
         (Self { v6 }, size_of_val(&v6) as libc::socklen_t)
     }
 
-    /// The address with IPv4 in its own form.
+    /// The address, with mapped addresses converted to IPv4.
     fn decode(&self) -> Option<SocketAddr> {
         // SAFETY: both variants are plain integers and begin with the family, which whoever wrote the name has set; the
         // bytes of the variant that it tells are initialised.
@@ -499,7 +500,7 @@ mod tests {
     #[test]
     fn refused_run_is_sent_datagram_by_datagram() {
         let udp = UdpSocket::bind((Ipv4Addr::LOCALHOST, 0)).unwrap();
-        // The kernel sends no run without checksums: EINVAL.
+        // The kernel refuses a run without checksums: EINVAL.
         set_option(&udp, libc::SOL_SOCKET, libc::SO_NO_CHECK, 1).unwrap();
         let mut net = Net::new(NetConfig::default()).unwrap();
         let address = net.adopt_udp(1, udp).unwrap();

@@ -1,4 +1,4 @@
-//! The network of one worker thread.
+//! Sockets, batching and clock of one worker thread.
 
 use std::collections::{HashMap, VecDeque};
 use std::io;
@@ -14,46 +14,47 @@ use crate::sys;
 use crate::tcp::{Connection, StreamEvent, StreamLimits, Tcp};
 use crate::waker::Waker;
 
-/// Sizes of the buffers and batches of a [`Net`], fixed for its life.
+/// Sizes of the buffers and batches of a [`Net`]. Fixed for its lifetime.
 #[derive(Clone, Debug)]
 pub struct NetConfig {
-    /// Kernel messages that one receive call takes from a socket, 1–64. A larger batch spreads the call's cost over more
-    /// datagrams, but holds other sockets and the timers up for longer. With `gro` one message may hold up to 64
-    /// datagrams of one source. Each costs a buffer: about 67 KB of address space with `gro`, of which only touched
-    /// pages are resident, else `datagram_size`.
+    /// Kernel messages that one receive call takes from a socket, 1 to 64. A larger batch spreads the cost of the
+    /// call over more datagrams, but delays other sockets and the timers. With `gro` one message holds up to 64
+    /// datagrams of one source. Each message needs a buffer: `datagram_size` bytes, or with `gro` about 67 KB of
+    /// address space, of which only used pages are resident.
     pub receive_batch: usize,
-    /// Largest datagram to be received, 1–65535 bytes; larger ones are dropped and counted.
+    /// Largest datagram to receive, 1 to 65535 bytes. Larger ones are dropped and counted.
     pub datagram_size: usize,
-    /// Kernel messages that queue before a flush happens by itself, 1–64.
+    /// Kernel messages that are queued before an automatic flush, 1 to 64.
     pub send_batch: usize,
-    /// Size of the buffer that [`Net::send_slot`] returns, 1–65487 bytes: the longest run of one commit.
+    /// Size of the buffer that [`Net::send_slot`] returns, 1 to 65487 bytes: the longest run of one commit.
     pub slot_size: usize,
-    /// Bytes that queue before a flush happens by itself, at least `slot_size`. Much more than fits the processor's
-    /// second-level cache is read from memory again by the kernel.
+    /// Bytes that are queued before an automatic flush, at least `slot_size`. A queue beyond the processor's
+    /// second-level cache makes the kernel read from memory again.
     pub send_memory: usize,
-    /// Send runs with generic segmentation offload where the kernel can (Linux 4.18). A run of eight then costs little
-    /// more than one datagram; without it each datagram is a message of its own.
+    /// Send runs with generic segmentation offload if the kernel supports it (Linux 4.18). A run of eight datagrams
+    /// then costs little more than one datagram; without GSO each datagram is a message of its own.
     pub gso: bool,
-    /// Receive with generic receive offload where the kernel can (Linux 5.0). It makes a burst of one source one message.
+    /// Receive with generic receive offload if the kernel supports it (Linux 5.0). A burst of one source is then one
+    /// message.
     pub gro: bool,
-    /// Longest datagram in a frame of a TCP stream, 1–65535 bytes; a stream with a longer one is closed. Each stream may
-    /// hold this much of a frame that is not complete.
+    /// Longest datagram in a frame of a TCP stream, 1 to 65535 bytes. A stream with a longer one is closed. Each
+    /// stream may hold this many bytes of an incomplete frame.
     pub stream_frame_size: usize,
-    /// Bytes that may wait to be sent by one TCP stream, 1 byte–1 GiB, beyond what the kernel holds. Datagrams that find
-    /// no room are dropped; those committed by [`Net::commit_control`] have twice the room. More delays media instead
-    /// of dropping it.
+    /// Bytes that may wait to be sent on one TCP stream, in addition to the kernel's buffer: 1 byte to 1 GiB.
+    /// Datagrams beyond that are dropped; those of [`Net::commit_control`] have twice the room. A larger queue delays
+    /// media instead of dropping it.
     pub stream_queue: usize,
-    /// How long a datagram may wait to be sent by a TCP stream, beyond what the kernel holds: 1 ms–1 min. Older ones are
-    /// dropped and counted, but for those committed by [`Net::commit_control`]. From a third of it on the stream's backlog is
-    /// [late](StreamEvent::Backlog).
+    /// Time that a datagram may wait to be sent on a TCP stream, in addition to its time in the kernel: 1 ms to 1
+    /// min. Older ones are dropped and counted, except those of [`Net::commit_control`]. From a third of this time on
+    /// the stream's backlog is [late](StreamEvent::Backlog).
     pub stream_queue_time: Duration,
-    /// Bytes that may wait in a [`pipe`](crate::pipe) for the other worker, 1 byte–1 GiB. Datagrams that find no room are
-    /// dropped; those committed by [`Net::commit_control`] have twice the room. It should hold what comes in during the
-    /// longest turn of the other worker. Each direction may keep twice this much memory, as far as it was ever used.
+    /// Bytes that may wait in a [`pipe`](crate::pipe) for the other worker, 1 byte to 1 GiB. Datagrams beyond that
+    /// are dropped; those of [`Net::commit_control`] have twice the room. The queue should hold the input of the
+    /// other worker's longest turn. Each direction may keep twice this much memory once it has been used.
     pub pipe_queue: usize,
 }
 
-/// Sockets, readiness, batching, waker and clock of one worker thread. The crate's documentation shows a turn.
+/// Sockets, readiness, batching, waker and clock of one worker thread. The documentation of the crate shows a turn.
 #[derive(Debug)]
 pub struct Net {
     config: NetConfig,
@@ -62,7 +63,7 @@ pub struct Net {
     sockets: Sockets,
     tcp: Tcp,
     pipes: Pipes,
-    /// Sockets, streams and pipes with something to receive, the next one first.
+    /// Sockets, streams and pipes with something to receive, in turn.
     ready: VecDeque<u32>,
     scratch: sys::Scratch,
     receiver: Receiver,
@@ -70,26 +71,26 @@ pub struct Net {
     stats: NetStats,
 }
 
-/// What a watched file descriptor shall be ready for.
+/// Readiness that a watched file descriptor is watched for.
 #[cfg(unix)]
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Interest {
-    /// There is something to read, or its end.
+    /// Data or end of file can be read.
     pub readable: bool,
-    /// There is room to write.
+    /// Data can be written.
     pub writable: bool,
 }
 
 pub(crate) type Sockets = HashMap<u32, Socket>;
 
-/// One UDP socket and what is known about it.
+/// A UDP socket and its properties.
 #[derive(Debug)]
 pub(crate) struct Socket {
     pub(crate) udp: UdpSocket,
     pub(crate) ipv6: bool,
-    /// Runs may be sent as one message.
+    /// GSO works on this socket.
     pub(crate) gso: bool,
-    /// The socket's token is in `Net::ready`.
+    /// True if the token is in `Net::ready`.
     ready: bool,
 }
 
@@ -113,18 +114,18 @@ impl Default for NetConfig {
 
 #[cfg(unix)]
 impl Interest {
-    /// Reading alone.
+    /// Reading only.
     pub const READABLE: Self = Self { readable: true, writable: false };
-    /// Writing alone.
+    /// Writing only.
     pub const WRITABLE: Self = Self { readable: false, writable: true };
 }
 
 impl Net {
-    /// Makes a network without sockets. It may be moved to its worker thread afterwards.
+    /// Creates a network without sockets. It may be moved to the worker thread afterwards.
     ///
     /// # Errors
     ///
-    /// `InvalidInput` naming the field of `config` that is out of its range, or what the operating system reports.
+    /// `InvalidInput` names the field of `config` that is out of range; otherwise the error of the operating system.
     pub fn new(config: NetConfig) -> io::Result<Self> {
         config.check()?;
         let (poller, notifier) = sys::Poller::new()?;
@@ -148,28 +149,28 @@ impl Net {
         })
     }
 
-    /// What other threads wake this worker by.
+    /// Waker of this worker, for other threads.
     pub fn waker(&self) -> Waker {
         self.waker.clone()
     }
 
-    /// Makes a UDP socket and names it `token`. Returns the address it is bound to.
+    /// Creates a UDP socket with the token `token`. Returns the bound address.
     ///
     /// # Errors
     ///
-    /// `AlreadyExists` if `token` is in use; otherwise what binding fails with, in a text that names address and ports.
-    /// `AddrInUse` or `PermissionDenied` for a range means that every port of it failed so.
+    /// `AlreadyExists` if `token` is in use; otherwise the error of binding, in a text that names address and ports.
+    /// For a range, `AddrInUse` or `PermissionDenied` means that every port failed.
     pub fn bind_udp(&mut self, token: u32, options: &UdpOptions) -> io::Result<SocketAddr> {
         self.check_unused(token)?;
         self.adopt_udp(token, options.bind()?)
     }
 
-    /// Takes over a UDP socket that is bound already, for example an inherited one, and names it `token`. Its buffer
-    /// sizes stay as they are; it becomes non-blocking. Returns the address it is bound to.
+    /// Adopts a UDP socket that is bound already, for instance an inherited one, with the token `token`. Its buffer
+    /// sizes stay; it becomes non-blocking. Returns the bound address.
     ///
     /// # Errors
     ///
-    /// `AlreadyExists` if `token` is in use, or what the operating system reports.
+    /// `AlreadyExists` if `token` is in use; otherwise the error of the operating system.
     pub fn adopt_udp(&mut self, token: u32, udp: UdpSocket) -> io::Result<SocketAddr> {
         self.check_unused(token)?;
         udp.set_nonblocking(true)?;
@@ -184,7 +185,7 @@ impl Net {
         Ok(address)
     }
 
-    /// Makes a TCP listener and names it `token`. Returns the address it is bound to.
+    /// Creates a TCP listener with the token `token`. Returns the bound address.
     ///
     /// # Errors
     ///
@@ -197,21 +198,23 @@ impl Net {
         Ok(address)
     }
 
-    /// Names a connection `token`. From now on datagrams come in and go out by it.
+    /// Adopts a connection with the token `token`, for receiving and sending datagrams.
     ///
     /// # Errors
     ///
-    /// `AlreadyExists` if `token` is in use, or what the operating system reports. The connection is closed then.
+    /// `AlreadyExists` if `token` is in use; otherwise the error of the operating system. The connection is then
+    /// closed.
     pub fn adopt_stream(&mut self, token: u32, connection: Connection) -> io::Result<()> {
         self.check_unused(token)?;
         self.tcp.add_stream(&self.poller, token, connection)
     }
 
-    /// Names an end of a pipe `token`. From now on datagrams come in and go out by it. Returns the address it was given.
+    /// Adopts an end of a pipe with the token `token`, for receiving and sending datagrams. Returns the end's
+    /// address.
     ///
     /// # Errors
     ///
-    /// `AlreadyExists` if `token` is in use. The end is closed then.
+    /// `AlreadyExists` if `token` is in use. The end is then closed.
     pub fn adopt_pipe(&mut self, token: u32, end: PipeEnd) -> io::Result<SocketAddr> {
         self.check_unused(token)?;
         let (address, waiting) = self.pipes.add(token, end);
@@ -221,8 +224,8 @@ impl Net {
         Ok(address)
     }
 
-    /// The next connection that came in, or stream that has ended. Under load connections don't end: bound the number of
-    /// calls between waits.
+    /// The next incoming connection, closed stream or change of a backlog. Bound the number of calls between two
+    /// waits, because under load there is always another one.
     pub fn next_stream_event(&mut self) -> Option<StreamEvent> {
         if self.tcp.is_idle() {
             return None;
@@ -231,8 +234,9 @@ impl Net {
         self.tcp.next_event(&self.poller, now, &mut self.stats)
     }
 
-    /// Sends what is queued and closes the socket named `token`, if there is one. What waits to be received is lost, and
-    /// of a stream what the kernel has no room for; the token is free for another socket.
+    /// Sends the queued datagrams and closes the socket with the token `token`, if there is one. Datagrams that wait
+    /// to be received are lost, as are those of a stream that the kernel has no room for. The token is free for
+    /// another socket.
     pub fn close(&mut self, token: u32) {
         self.flush();
         self.tcp.close(&self.poller, token);
@@ -243,31 +247,31 @@ impl Net {
         }
     }
 
-    /// Makes readiness of a file descriptor end [`wait`](Self::wait) as the waker does. It is level-triggered: a
-    /// descriptor that is not read or written until it would block ends the next wait too. An interest given before is
-    /// replaced.
+    /// Makes readiness of a file descriptor end [`wait`](Self::wait) like the waker. Level-triggered: a descriptor
+    /// that is not read or written until it would block ends the next wait too. Replaces the earlier interest in the
+    /// descriptor.
     ///
     /// # Errors
     ///
-    /// What the operating system reports, as for a regular file, which is always ready.
+    /// The error of the operating system, for instance for a regular file, which is always ready.
     #[cfg(unix)]
     pub fn watch(&mut self, fd: impl std::os::fd::AsFd, interest: Interest) -> io::Result<()> {
         self.poller.watch(fd.as_fd(), interest)
     }
 
-    /// Ends what [`watch`](Self::watch) began. Must come before the file descriptor is closed.
+    /// Ends [`watch`](Self::watch). Call this before the file descriptor is closed.
     #[cfg(unix)]
     pub fn unwatch(&mut self, fd: impl std::os::fd::AsFd) {
         self.poller.unwatch(fd.as_fd());
     }
 
-    /// Sends what is queued, then blocks until a socket is readable, the waker fires or `timeout` has passed; `None` is
-    /// for ever. It does not block while a socket is still to be drained, and may return early with nothing. Returns
-    /// whether the waker was used since the last wait or a watched file descriptor is ready.
+    /// Sends the queued datagrams, then blocks until a socket is readable, the waker is called or `timeout` has
+    /// passed; `None` is no timeout. Does not block while a socket is not drained, and may return early. Returns true
+    /// if the waker was called since the last wait, or a watched file descriptor is ready.
     ///
     /// # Errors
     ///
-    /// Only if the operating system's readiness queue fails, which nothing but a programming error makes it do.
+    /// The error of the operating system's readiness queue, which indicates a defect.
     pub fn wait(&mut self, timeout: Option<Duration>) -> io::Result<bool> {
         self.flush();
         let timeout = match self.tcp.paused_until() {
@@ -305,8 +309,9 @@ impl Net {
         waited.map(|()| woken)
     }
 
-    /// One batch of the next readable socket, `None` if none is known to be readable. Readable sockets take turns, a batch
-    /// each. A batch may turn out empty. Under load this never returns `None`: bound the number of calls between waits.
+    /// Receives one batch from the next readable socket; `None` if no socket is known to be readable. Readable
+    /// sockets take turns, a batch each. A batch may be empty. Bound the number of calls between two waits, because
+    /// under load there is always another batch.
     pub fn receive(&mut self) -> Option<Batch<'_>> {
         loop {
             let token = self.ready.pop_front()?;
@@ -330,7 +335,7 @@ impl Net {
             let drained = received.unwrap_or_else(|error| {
                 tracing::trace!(token, %error, "receive failed");
                 self.stats.receive_errors += 1;
-                true // Of the socket's next readiness the poller tells.
+                true // The poller reports the socket's next readiness.
             });
             socket.ready = !drained;
             if !drained {
@@ -342,8 +347,8 @@ impl Net {
         }
     }
 
-    /// The buffer for the next [`commit`](Self::commit), `slot_size` bytes of arbitrary content. Flushes if the queue
-    /// has no room for it.
+    /// Buffer for the next [`commit`](Self::commit): `slot_size` bytes of arbitrary content. Flushes if the queue has
+    /// no room for it.
     pub fn send_slot(&mut self) -> &mut [u8] {
         if !self.sender.has_room() {
             self.flush();
@@ -352,8 +357,9 @@ impl Net {
     }
 
     /// Queues the first `len` bytes of the [`send_slot`](Self::send_slot) for sending from socket `token` to
-    /// `destination`, as datagrams of `segment_size` bytes, of which the last may be shorter. A `segment_size` of 0 or of
-    /// at least `len` is one datagram. Consecutive commits that continue a run are joined with it.
+    /// `destination`, as datagrams of `segment_size` bytes, of which the last may be shorter. A `segment_size` of 0
+    /// or of at least `len` means one datagram. A commit that continues the run of the commit before is joined with
+    /// it.
     ///
     /// # Panics
     ///
@@ -372,8 +378,8 @@ impl Net {
         });
     }
 
-    /// As [`commit`](Self::commit), for one datagram that the connection needs to go on: on a TCP stream and in a pipe it
-    /// finds room where media does not.
+    /// Like [`commit`](Self::commit), for one datagram that keeps the connection alive: on a TCP stream and in a pipe
+    /// it has room when media has none.
     ///
     /// # Panics
     ///
@@ -389,20 +395,20 @@ impl Net {
         self.commit(token, destination, len, len);
     }
 
-    /// Sends all that is queued, in the order of the commits. What a socket's full send buffer or the network refuses is
-    /// dropped and counted: media does not wait.
+    /// Sends the queued datagrams in the order of the commits. Datagrams that a full send buffer or the network
+    /// refuses are dropped and counted, because media does not wait.
     pub fn flush(&mut self) {
         self.sender.flush(&mut self.sockets, &mut self.scratch, &mut self.stats);
         self.tcp.flush(&self.poller, now, &mut self.stats);
         self.pipes.flush();
     }
 
-    /// The counters since this was made.
+    /// Counters since creation.
     pub fn stats(&self) -> &NetStats {
         &self.stats
     }
 
-    /// The present time.
+    /// Current time of the worker's clock.
     pub fn now(&self) -> Instant {
         now()
     }

@@ -1,8 +1,7 @@
 //! Queues of datagrams between two workers of one process.
 //!
-//! A pipe behaves like two UDP sockets that are connected with each other, so that whoever uses it need not care. Sending
-//! copies a run into the memory that the other side reads it from; there is one wake for all that leaves between two
-//! flushes, and no system call at all while the other worker is busy.
+//! A pipe behaves like two connected UDP sockets and is used by the same calls. Sending copies a run into memory that
+//! the other side reads. The other worker is woken once per flush, and without a system call while it is busy.
 
 use std::collections::HashMap;
 use std::fmt;
@@ -15,19 +14,19 @@ use crate::receive::{Batch, Message};
 use crate::stats::NetStats;
 use crate::waker::Waker;
 
-/// One end of a pipe, to be named by [`Net::adopt_pipe`](crate::Net::adopt_pipe). Dropped, it is closed: the other end
-/// still receives what was sent, and sends no more.
+/// One end of a pipe, for [`Net::adopt_pipe`](crate::Net::adopt_pipe). Dropping it closes it: the other end still
+/// receives earlier datagrams, and cannot send any more.
 pub struct PipeEnd {
     local: SocketAddr,
     remote: SocketAddr,
-    outgoing: Arc<Lane>,
-    incoming: Arc<Lane>,
+    outgoing: Arc<Direction>,
+    incoming: Arc<Direction>,
 }
 
-/// Makes a pipe. The addresses are those that the datagrams of either end seem to come from; nothing is bound to them.
+/// Creates a pipe. The addresses are the source addresses of the datagrams of either end; nothing is bound to them.
 #[must_use]
 pub fn pipe(first: SocketAddr, second: SocketAddr) -> (PipeEnd, PipeEnd) {
-    let (there, back) = (Arc::new(Lane::default()), Arc::new(Lane::default()));
+    let (there, back) = (Arc::new(Direction::default()), Arc::new(Direction::default()));
     (
         PipeEnd { local: first, remote: second, outgoing: Arc::clone(&there), incoming: Arc::clone(&back) },
         PipeEnd { local: second, remote: first, outgoing: back, incoming: there },
@@ -36,21 +35,21 @@ pub fn pipe(first: SocketAddr, second: SocketAddr) -> (PipeEnd, PipeEnd) {
 
 /// One direction of a pipe.
 #[derive(Default)]
-struct Lane {
-    state: Mutex<LaneState>,
+struct Direction {
+    state: Mutex<DirectionState>,
 }
 
 #[derive(Default)]
-struct LaneState {
+struct DirectionState {
     parcel: Parcel,
     reader: Reader,
-    /// The reader was told of the parcel.
+    /// True if the reader was woken for the parcel.
     announced: bool,
 }
 
 #[derive(Default)]
 enum Reader {
-    /// It has not adopted its end yet. What is sent waits.
+    /// The reader has not adopted its end yet. Sent datagrams wait.
     #[default]
     Expected,
     Present {
@@ -60,14 +59,14 @@ enum Reader {
     Gone,
 }
 
-/// Runs of datagrams, one after the other.
+/// Consecutive runs of datagrams.
 #[derive(Default)]
 struct Parcel {
     bytes: Vec<u8>,
     messages: Vec<Message>,
 }
 
-/// Where other workers leave the tokens of this worker's pipes that have something to receive.
+/// Tokens of this worker's readable pipes, written by other workers.
 struct Doorbell {
     tokens: Mutex<Vec<u32>>,
     waker: Waker,
@@ -79,25 +78,25 @@ pub(crate) struct Pipes {
     limit: usize,
     bell: Arc<Doorbell>,
     pipes: HashMap<u32, Pipe>,
-    /// Pipes with something sent since the last flush.
+    /// Pipes that were sent on since the last flush.
     dirty: Vec<u32>,
 }
 
 struct Pipe {
     end: PipeEnd,
-    /// What was taken from the other side. Its memory goes back for the parcel after the next.
+    /// Parcel taken from the other side. Its memory is exchanged for the parcel after the next.
     inbox: Parcel,
-    /// Messages of it that were received.
+    /// Messages of the parcel that were received.
     received: usize,
-    /// The batch at hand ends before this message.
+    /// Message at which the current batch ends.
     batch_end: usize,
     dirty: bool,
 }
 
-/// What a run weighs beyond its bytes.
+/// Weight of a run in addition to its bytes.
 const RUN_OVERHEAD: usize = size_of::<Message>();
 
-/// Bytes that make a batch, so that pipes and sockets take turns.
+/// Bytes of one batch, so that pipes and sockets take turns.
 const BATCH_BYTES: usize = 128 << 10;
 
 impl Pipes {
@@ -107,11 +106,11 @@ impl Pipes {
     }
 
     pub(crate) fn contains(&self, token: u32) -> bool {
-        // Most workers have none.
+        // Early return, because most workers have no pipes.
         !self.pipes.is_empty() && self.pipes.contains_key(&token)
     }
 
-    /// Takes over an end. Returns its address, and whether there is something to receive already.
+    /// Adopts an end. Returns its address, and true if there is something to receive already.
     pub(crate) fn add(&mut self, token: u32, end: PipeEnd) -> (SocketAddr, bool) {
         let address = end.local;
         let waiting = end.incoming.open(Arc::clone(&self.bell), token);
@@ -124,7 +123,7 @@ impl Pipes {
         self.pipes.remove(&token);
     }
 
-    /// Sends the datagrams of a commit. What finds no room is dropped; `essential` ones have twice the room.
+    /// Sends the datagrams of a commit. Datagrams beyond the limit are dropped; `essential` ones have twice the room.
     pub(crate) fn send(
         &mut self,
         token: u32,
@@ -150,7 +149,7 @@ impl Pipes {
         }
     }
 
-    /// Tells the other workers what was sent.
+    /// Wakes the workers that were sent to.
     pub(crate) fn flush(&mut self) {
         for token in self.dirty.drain(..) {
             if let Some(pipe) = self.pipes.get_mut(&token) {
@@ -160,15 +159,15 @@ impl Pipes {
         }
     }
 
-    /// After a wake: the pipes that have something to receive.
+    /// The pipes with something to receive, after a wake.
     pub(crate) fn answer(&self, mut on_ready: impl FnMut(u32)) {
         if !self.pipes.is_empty() {
             self.bell.tokens.lock().drain(..).for_each(&mut on_ready);
         }
     }
 
-    /// Makes the next batch of a pipe ready for [`batch`](Self::batch). `None` if nothing is there, otherwise whether
-    /// there is more behind it.
+    /// Prepares the next batch of a pipe for [`batch`](Self::batch). `None` if there is nothing to receive, otherwise
+    /// true if more is left.
     pub(crate) fn receive(&mut self, token: u32, stats: &mut NetStats) -> Option<bool> {
         let pipe = self.pipes.get_mut(&token)?;
         if pipe.batch_end == pipe.inbox.messages.len() {
@@ -190,7 +189,7 @@ impl Pipes {
         (pipe.batch_end > pipe.received).then_some(pipe.batch_end < pipe.inbox.messages.len())
     }
 
-    /// What the last [`receive`](Self::receive) found.
+    /// The batch of the last [`receive`](Self::receive).
     pub(crate) fn batch(&mut self, token: u32) -> Option<Batch<'_>> {
         let pipe = self.pipes.get_mut(&token)?;
         let messages = &pipe.inbox.messages[pipe.received..pipe.batch_end];
@@ -198,22 +197,22 @@ impl Pipes {
     }
 }
 
-impl Lane {
-    /// The reader is there. Whether something waits for it.
+impl Direction {
+    /// Marks the reader as present. Returns true if something waits for it.
     fn open(&self, bell: Arc<Doorbell>, token: u32) -> bool {
-        let mut lane = self.state.lock();
-        lane.reader = Reader::Present { bell, token };
-        lane.announced = !lane.parcel.messages.is_empty();
-        lane.announced
+        let mut direction = self.state.lock();
+        direction.reader = Reader::Present { bell, token };
+        direction.announced = !direction.parcel.messages.is_empty();
+        direction.announced
     }
 
-    /// Appends as many datagrams of a run as there is room for. Returns how many; `None` without a reader.
+    /// Appends the datagrams of a run that there is room for. Returns their number; `None` without a reader.
     fn push(&self, source: SocketAddr, run: &[u8], segment_size: usize, limit: usize) -> Option<usize> {
-        let mut lane = self.state.lock();
-        if matches!(lane.reader, Reader::Gone) {
+        let mut direction = self.state.lock();
+        if matches!(direction.reader, Reader::Gone) {
             return None;
         }
-        let parcel = &mut lane.parcel;
+        let parcel = &mut direction.parcel;
         let room = limit.checked_sub(parcel.weight() + RUN_OVERHEAD);
         let len = match room {
             Some(room) if run.len() <= room => run.len(),
@@ -226,32 +225,32 @@ impl Lane {
         Some(len.div_ceil(segment_size).max(1))
     }
 
-    /// Tells the reader of what is new.
+    /// Wakes the reader if there is something new.
     fn announce(&self) {
-        let mut lane = self.state.lock();
-        if lane.announced || lane.parcel.messages.is_empty() {
+        let mut direction = self.state.lock();
+        if direction.announced || direction.parcel.messages.is_empty() {
             return;
         }
-        if let Reader::Present { bell, token } = &lane.reader {
+        if let Reader::Present { bell, token } = &direction.reader {
             let (bell, token) = (Arc::clone(bell), *token);
-            lane.announced = true;
-            drop(lane); // The reader wants it once it is awake.
+            direction.announced = true;
+            drop(direction); // Unlocked first, because the reader needs it as soon as it is awake.
             bell.ring(token);
         }
     }
 
-    /// Takes what was sent in exchange for an empty parcel.
+    /// Takes the sent parcel in exchange for an empty one.
     fn exchange(&self, empty: &mut Parcel) {
-        let mut lane = self.state.lock();
-        lane.announced = false;
-        std::mem::swap(&mut lane.parcel, empty);
+        let mut direction = self.state.lock();
+        direction.announced = false;
+        std::mem::swap(&mut direction.parcel, empty);
     }
 
-    /// The reader is gone.
+    /// Marks the reader as gone.
     fn close(&self) {
-        let mut lane = self.state.lock();
-        lane.reader = Reader::Gone;
-        lane.parcel = Parcel::default();
+        let mut direction = self.state.lock();
+        direction.reader = Reader::Gone;
+        direction.parcel = Parcel::default();
     }
 }
 
@@ -305,10 +304,10 @@ mod tests {
 
     const NEAR: ([u8; 4], u16) = ([127, 0, 0, 1], 1);
     const FAR: ([u8; 4], u16) = ([127, 0, 0, 1], 2);
-    /// The bound of a wait for something that must happen.
+    /// Limit of a wait for something that must happen.
     const FAILURE: Duration = Duration::from_secs(10);
 
-    /// Two networks, the pipe between them named 7 in both.
+    /// Two networks with a pipe, which has the token 7 in both.
     fn connected(pipe_queue: usize) -> (Net, Net) {
         let net = || Net::new(NetConfig { pipe_queue, ..NetConfig::default() }).unwrap();
         let (mut here, mut there) = (net(), net());
@@ -323,7 +322,7 @@ mod tests {
         net.commit(7, FAR.into(), data.len(), segment_size);
     }
 
-    /// Everything that is there.
+    /// Receives everything that waits.
     fn receive(net: &mut Net) -> Vec<Vec<u8>> {
         let mut datagrams = Vec::new();
         while let Some(batch) = net.receive() {

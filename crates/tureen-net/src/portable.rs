@@ -1,4 +1,4 @@
-//! Plain system calls for systems without a fast path.
+//! Plain system calls, for systems without a fast path.
 #![allow(unsafe_code)]
 
 use std::net::{SocketAddr, SocketAddrV6, TcpStream, UdpSocket};
@@ -15,13 +15,14 @@ use crate::net::Interest;
 use crate::receive::{Message, Slots};
 use crate::send::Run;
 
-/// Most messages that one call sends or receives.
+/// Maximum of messages in one call.
 pub(crate) const MAX_BATCH: usize = 64;
 
 /// Every received message is one datagram.
 pub(crate) const HAS_GRO: bool = false;
 
-/// Key of watched file descriptors; tokens are 32 bits wide, and the poller keeps the largest key for itself.
+/// Key of watched file descriptors. Differs from tokens, which are 32 bits wide, and from the largest key, which the
+/// poller reserves.
 const WATCHED: usize = usize::MAX - 1;
 
 /// Sockets of every kind.
@@ -35,22 +36,22 @@ pub(crate) trait Source: std::os::windows::io::AsSocket + std::os::windows::io::
 #[cfg(windows)]
 impl<T: std::os::windows::io::AsSocket + std::os::windows::io::AsRawSocket> Source for T {}
 
-/// What is ready.
+/// Readiness reported by the poller.
 pub(crate) enum Ready {
     /// The socket of this token is readable.
     Socket(u32),
-    /// A watched file descriptor.
+    /// A watched file descriptor is ready.
     #[cfg_attr(not(unix), expect(dead_code, reason = "there are file descriptors on Unix only"))]
     Watched,
 }
 
-/// Readiness of sockets, level-triggered: a socket that is not drained is reported again.
+/// Readiness of sockets. Level-triggered: a socket that is not drained is reported again.
 pub(crate) struct Poller {
     poller: Arc<polling::Poller>,
     events: Events,
 }
 
-/// The waker's way into the poller.
+/// Wakes the poller.
 pub(crate) struct Notifier {
     poller: Arc<polling::Poller>,
 }
@@ -66,13 +67,13 @@ impl Poller {
         unsafe { self.poller.add_with_mode(socket, Event::readable(token as usize), PollMode::Level) }
     }
 
-    /// Whether room to write is reported too, from now on.
+    /// Also reports when the stream is writable, from now on.
     pub(crate) fn set_writable<S: Source>(&self, socket: &S, token: u32, writable: bool) -> io::Result<()> {
         let event = Event::new(token as usize, true, writable);
         self.poller.modify_with_mode(socket, event, PollMode::Level)
     }
 
-    /// Must come before the socket is closed.
+    /// To be called before the socket is closed.
     pub(crate) fn remove<S: Source>(&self, socket: &S) {
         self.poller.delete(socket).expect("the socket was added");
     }
@@ -91,11 +92,11 @@ impl Poller {
 
     #[cfg(unix)]
     pub(crate) fn unwatch(&self, fd: BorrowedFd<'_>) {
-        // It may not be watched.
+        // An error means that the descriptor is not watched.
         let _ = self.poller.delete(fd);
     }
 
-    /// Waits and calls `on_ready` with all that is.
+    /// Waits and calls `on_ready` for each ready descriptor.
     pub(crate) fn wait(
         &mut self,
         timeout: Option<Duration>,
@@ -130,38 +131,38 @@ impl fmt::Debug for Poller {
     }
 }
 
-/// Never: runs arrive here datagram by datagram.
+/// False: every datagram is a message of its own.
 pub(crate) fn supports_gso(_: &UdpSocket) -> bool {
     false
 }
 
-/// Nothing to turn on.
+/// No GRO here.
 pub(crate) fn enable_gro(_: &UdpSocket) {}
 
-/// Bounds all that is not acknowledged, because there is no portable bound of what is not sent. So a stream carries twice
-/// `bytes` in a round trip at most.
+/// Bounds the unacknowledged bytes, because there is no portable bound of unsent bytes. A stream therefore carries at
+/// most twice `bytes` per round trip.
 pub(crate) fn limit_unsent(socket: &TcpStream, bytes: usize) {
     if let Err(error) = socket2::SockRef::from(socket).set_send_buffer_size(bytes * 2) {
         tracing::debug!(%error, "no bound of what TCP has not sent");
     }
 }
 
-/// Bytes that the operating system has taken and not sent: it does not tell.
+/// Unsent bytes that the operating system holds. Always 0, because it does not report them.
 pub(crate) fn unsent(_: &TcpStream) -> usize {
     0
 }
 
-/// Nothing is sent with GSO, so nothing fails for it.
+/// False, because nothing is sent with GSO.
 pub(crate) fn refuses_gso(_: &io::Error) -> bool {
     false
 }
 
-/// As [`refuses_gso`].
+/// False, like [`refuses_gso`].
 pub(crate) fn lacks_gso(_: &io::Error) -> bool {
     false
 }
 
-/// Whether a send failed for want of buffers.
+/// True if a send failed because the send buffer is full.
 pub(crate) fn is_buffer_full(error: &io::Error) -> bool {
     #[cfg(unix)]
     let no_buffers = error.raw_os_error() == Some(rustix::io::Errno::NOBUFS.raw_os_error());
@@ -170,7 +171,7 @@ pub(crate) fn is_buffer_full(error: &io::Error) -> bool {
     no_buffers || error.kind() == io::ErrorKind::WouldBlock
 }
 
-/// Nothing is prepared for a plain call.
+/// Empty, because a plain call needs no headers.
 #[derive(Debug)]
 pub(crate) struct Scratch;
 
@@ -180,7 +181,7 @@ impl Scratch {
     }
 }
 
-/// Receives a datagram for each slot, adds what came to `messages` and returns whether the socket is drained.
+/// Receives a datagram into each slot and appends to `messages`. Returns true if the socket is drained.
 pub(crate) fn receive(
     socket: &UdpSocket,
     _: &mut Scratch,
@@ -196,7 +197,7 @@ pub(crate) fn receive(
             Err(error) if error.kind() == io::ErrorKind::WouldBlock => return Ok(true),
             Err(error) if error.kind() == io::ErrorKind::Interrupted => continue,
             Err(error) if is_too_long(&error) => (slots.size, SocketAddr::from(([0, 0, 0, 0], 0))),
-            // What came before the error is worth delivering. An error that stays comes back with the next call.
+            // Datagrams before the error are delivered. A persistent error is returned by the next call.
             Err(_) if !messages.is_empty() => return Ok(false),
             Err(error) => return Err(error),
         };
@@ -212,13 +213,13 @@ pub(crate) fn receive(
     Ok(false)
 }
 
-/// Windows reports a truncated datagram as an error instead of its first bytes.
+/// Windows reports a truncated datagram as an error, without its first bytes.
 fn is_too_long(error: &io::Error) -> bool {
     const WSAEMSGSIZE: i32 = 10_040;
     cfg!(windows) && error.raw_os_error() == Some(WSAEMSGSIZE)
 }
 
-/// Sends `runs`, single datagrams in `memory`, and returns how many the kernel took, at least one.
+/// Sends `runs`, single datagrams in `memory`. Returns how many the kernel accepted, at least one.
 pub(crate) fn send(
     socket: &UdpSocket,
     ipv6: bool,
@@ -236,7 +237,7 @@ pub(crate) fn send(
         match socket.send_to(&memory[run.start..][..run.len], destination) {
             Ok(_) => {}
             Err(error) if sent == 0 => return Err(error),
-            Err(_) => return Ok(sent), // The next call meets the error again, if it stays.
+            Err(_) => return Ok(sent), // A persistent error is returned by the next call.
         }
     }
     Ok(runs.len())

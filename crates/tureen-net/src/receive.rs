@@ -1,4 +1,4 @@
-//! The receiving half: one batch of datagrams at a time.
+//! Receiving: one batch of datagrams at a time.
 
 use std::io;
 use std::net::{SocketAddr, UdpSocket};
@@ -9,43 +9,44 @@ use crate::net::NetConfig;
 use crate::stats::NetStats;
 use crate::sys;
 
-/// One received datagram.
+/// A received datagram.
 #[derive(Debug, PartialEq, Eq)]
 pub struct Datagram<'a> {
-    /// The socket it came in by.
+    /// Token of the socket that received it.
     pub token: u32,
-    /// Who sent it. IPv4 in its own form also on a dual-stack socket.
+    /// Source address, in IPv4 form also on a dual-stack socket.
     pub source: SocketAddr,
-    /// Its payload, to be changed in place at will.
+    /// Payload, which may be changed in place.
     pub data: &'a mut [u8],
 }
 
-/// What one receive call took from one socket: an iterator over its datagrams in the order of their arrival.
+/// The datagrams of one receive call on one socket, in the order of arrival.
 #[derive(Debug)]
 pub struct Batch<'a> {
     token: u32,
     messages: slice::Iter<'a, Message>,
-    /// The receive buffer from `offset` on.
+    /// Receive buffer from `offset` on.
     rest: &'a mut [u8],
     offset: usize,
-    /// What is left of the present message.
+    /// Rest of the current message.
     run: &'a mut [u8],
     segment_size: usize,
     source: SocketAddr,
 }
 
-/// Where the kernel put one message: one datagram or a GRO run of equal ones from one source, the last maybe shorter.
+/// Position of one message: one datagram, or a GRO run of datagrams of one source and size, of which the last may be
+/// shorter.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Message {
     /// Offset in the receive buffer.
     pub(crate) start: usize,
     pub(crate) len: usize,
-    /// At least 1.
+    /// Size of each datagram, at least 1.
     pub(crate) segment_size: usize,
     pub(crate) source: SocketAddr,
 }
 
-/// How the receive buffer is divided: slot `i` is `size` bytes at `i * stride`.
+/// Layout of the receive buffer: slot `i` is `size` bytes at `i * stride`.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Slots {
     pub(crate) count: usize,
@@ -62,20 +63,20 @@ pub(crate) struct Receiver {
     messages: Vec<Message>,
 }
 
-/// Offset of consecutive slots against a multiple of the page size, in bytes: a typical datagram in whole cache lines.
-/// At a stride of 64 KiB all datagrams of a batch would compete for the same few sets of the cache.
+/// Distance of consecutive slots beyond a multiple of the page size, in bytes: a typical datagram in whole cache
+/// lines. With a stride of 64 KiB all datagrams of a batch would compete for the same few sets of the cache.
 const STAGGER: usize = 1344;
 
-/// Most bytes that one read takes from a TCP stream, so that streams and sockets take turns.
+/// Maximum of bytes that one read takes from a TCP stream, so that streams and sockets take turns.
 const STREAM_READ: usize = 128 << 10;
 
 impl Receiver {
     pub(crate) fn new(config: &NetConfig) -> Self {
-        // One byte more than a datagram may have shows that it was cut off. A GRO run is never cut off.
+        // One byte more than the largest datagram, to detect truncation. A GRO run is never truncated.
         let size = if config.gro && sys::HAS_GRO { 65_536 } else { config.datagram_size + 1 };
         let stride = size.next_multiple_of(64) + if size > 4096 { STAGGER } else { 64 };
         let slots = Slots { count: config.receive_batch, size, stride };
-        // A stream may have left the beginning of a frame when it is read again.
+        // Room for the start of a frame that the last read of a stream has left.
         let stream = 2 * (config.stream_frame_size + PREFIX);
         Self {
             slots,
@@ -85,7 +86,7 @@ impl Receiver {
         }
     }
 
-    /// Fills the buffer by one system call. Returns whether the socket is drained.
+    /// Fills the buffer by one system call. Returns true if the socket is drained.
     pub(crate) fn receive(
         &mut self,
         socket: &UdpSocket,
@@ -98,7 +99,7 @@ impl Receiver {
         self.messages.retain_mut(|message| {
             let mut datagrams = message.len.div_ceil(message.segment_size).max(1);
             if message.len.min(message.segment_size) > self.datagram_size {
-                // The last of a run may fit all the same.
+                // The last datagram of a run may be within the limit.
                 let last = message.len % message.segment_size;
                 let fits = usize::from((1..=self.datagram_size).contains(&last));
                 stats.dropped_truncated += (datagrams - fits) as u64;
@@ -113,7 +114,7 @@ impl Receiver {
         Ok(drained)
     }
 
-    /// The buffer and the list of what was received, for a TCP stream to fill.
+    /// Buffer and list of messages, for a TCP stream to fill.
     pub(crate) fn for_stream(&mut self) -> (&mut [u8], &mut Vec<Message>) {
         let len = self.buffer.len().min(STREAM_READ);
         (&mut self.buffer[..len], &mut self.messages)
@@ -123,14 +124,14 @@ impl Receiver {
         !self.messages.is_empty()
     }
 
-    /// What the last receive found.
+    /// Batch of the last receive.
     pub(crate) fn batch(&mut self, token: u32) -> Batch<'_> {
         Batch::new(token, &self.messages, &mut self.buffer)
     }
 }
 
 impl<'a> Batch<'a> {
-    /// The messages, which are in ascending order of their places in `buffer`.
+    /// Messages in ascending order of their position in `buffer`.
     pub(crate) fn new(token: u32, messages: &'a [Message], buffer: &'a mut [u8]) -> Self {
         Self {
             token,
@@ -143,7 +144,7 @@ impl<'a> Batch<'a> {
         }
     }
 
-    /// The socket that all of the batch came in by.
+    /// Token of the socket that received the batch.
     pub fn token(&self) -> u32 {
         self.token
     }

@@ -1,4 +1,4 @@
-//! The sending half: a queue of runs and its way into the kernel.
+//! Sending: a queue of runs, and the system calls that send it.
 
 use std::net::SocketAddr;
 use std::{io, slice};
@@ -7,13 +7,13 @@ use crate::net::{NetConfig, Socket, Sockets};
 use crate::stats::NetStats;
 use crate::sys;
 
-/// Datagrams in one GSO message: the kernel's UDP_MAX_SEGMENTS before Linux 6.9.
+/// Maximum of datagrams in one GSO message: UDP_MAX_SEGMENTS of Linux before 6.9.
 pub(crate) const MAX_SEGMENTS: usize = 64;
 
-/// Bytes in one GSO message: what an IPv6 packet of 65535 bytes leaves for UDP payload.
+/// Maximum of bytes in one GSO message: the UDP payload of an IPv6 packet of 65535 bytes.
 pub(crate) const MAX_RUN_BYTES: usize = 65_535 - 40 - 8;
 
-/// Datagrams for one destination that lie one after the other in the queue's memory.
+/// Datagrams for one destination, consecutive in the queue's memory.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Run {
     token: u32,
@@ -39,7 +39,7 @@ impl Run {
         self.len.div_ceil(self.segment_size)
     }
 
-    /// Each datagram as a run of its own.
+    /// The datagrams as runs of one datagram each.
     fn split(self) -> impl Iterator<Item = Run> {
         (0..self.len).step_by(self.segment_size).map(move |offset| {
             let len = self.segment_size.min(self.len - offset);
@@ -47,7 +47,7 @@ impl Run {
         })
     }
 
-    /// Appends `next` if both together are a valid run.
+    /// Appends `next` if the two make a valid run.
     fn join(&mut self, next: &Run) -> bool {
         let fits = self.token == next.token
             && self.destination == next.destination
@@ -75,17 +75,17 @@ impl Sender {
         }
     }
 
-    /// Whether a slot and a run of it fit without a flush.
+    /// True if a slot and a run of it fit without a flush.
     pub(crate) fn has_room(&self) -> bool {
         self.runs.len() < self.max_runs && self.memory.len() - self.used >= self.slot_size
     }
 
-    /// The free memory for the next commit.
+    /// Free memory for the next commit.
     pub(crate) fn slot(&mut self) -> &mut [u8] {
         &mut self.memory[self.used..][..self.slot_size]
     }
 
-    /// Queues the start of the slot, calling `send` when the queue is full.
+    /// Queues the start of the slot. Calls `send` when the queue is full.
     pub(crate) fn commit(
         &mut self,
         token: u32,
@@ -113,7 +113,7 @@ impl Sender {
         }
     }
 
-    /// Sends all and starts over at the beginning of the memory.
+    /// Sends all runs and starts again at the beginning of the memory.
     pub(crate) fn flush(&mut self, sockets: &mut Sockets, scratch: &mut sys::Scratch, stats: &mut NetStats) {
         if !self.runs.is_empty() {
             send_runs(&self.runs, &self.memory, sockets, scratch, stats);
@@ -123,7 +123,7 @@ impl Sender {
     }
 }
 
-/// Sends `runs` in order, consecutive ones of one socket together.
+/// Sends `runs` in order, consecutive ones of one socket by one call.
 pub(crate) fn send_runs(
     runs: &[Run],
     memory: &[u8],
@@ -139,7 +139,7 @@ pub(crate) fn send_runs(
     }
 }
 
-/// The sending of some runs by one socket.
+/// State of sending runs on one socket.
 struct SocketSend<'a> {
     socket: &'a mut Socket,
     memory: &'a [u8],
@@ -147,15 +147,15 @@ struct SocketSend<'a> {
     stats: &'a mut NetStats,
 }
 
-/// What a system call made of the messages it was given.
+/// Result of a system call for the messages that it was given.
 enum Verdict {
-    /// The first so many were taken.
+    /// Number of messages accepted, from the first on.
     Sent(usize),
     /// The send buffer is full.
     Full,
-    /// The kernel can't send the first, a run, as one message.
+    /// The kernel cannot send the first message, a run, as one message.
     NotAsOne,
-    /// The kernel refuses the first.
+    /// The kernel refuses the first message.
     Refused,
 }
 
@@ -168,7 +168,7 @@ impl SocketSend<'_> {
         }
     }
 
-    /// Sends each run as one message. `false` if the send buffer is full and the rest was dropped.
+    /// Sends each run as one message. False if the send buffer is full and the rest was dropped.
     fn send_messages(&mut self, mut runs: &[Run]) -> bool {
         while let Some((first, others)) = runs.split_first() {
             match self.call(runs) {
@@ -200,12 +200,12 @@ impl SocketSend<'_> {
         true
     }
 
-    /// Sends each datagram as a message of its own. `false` if the send buffer is full and the rest was dropped.
+    /// Sends each datagram as a message of its own. False if the send buffer is full and the rest was dropped.
     fn send_split(&mut self, runs: &[Run]) -> bool {
         let mut singles = runs.iter().copied().flat_map(Run::split);
         let mut batch = [runs[0]; sys::MAX_BATCH];
         loop {
-            // The slots come first: `zip` asks for a datagram only when there is one.
+            // The slots first, because `zip` must take a datagram only if there is a slot.
             let count = batch.iter_mut().zip(&mut singles).map(|(slot, single)| *slot = single).count();
             if count == 0 {
                 return true;

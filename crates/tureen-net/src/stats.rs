@@ -1,57 +1,57 @@
-//! Counters of one worker's network.
+//! Counters of one worker's sockets.
 
-/// Totals since the [`Net`](crate::Net) was made. Every datagram that was not delivered or not sent is in exactly one of
-/// the `dropped_*` counters.
+/// Totals since the creation of the [`Net`](crate::Net). Every datagram that was not delivered or not sent is counted
+/// by exactly one of the `dropped_*` counters.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct NetStats {
     /// Datagrams received, without dropped ones.
     pub datagrams_in: u64,
-    /// Their payload bytes.
+    /// Payload bytes of the same.
     pub bytes_in: u64,
-    /// Datagrams that the kernel, or a pipe, took for sending.
+    /// Datagrams that the kernel or a pipe has accepted.
     pub datagrams_out: u64,
-    /// Their payload bytes.
+    /// Payload bytes of the same.
     pub bytes_out: u64,
 
-    /// System calls made to wait for readiness.
+    /// System calls that wait for readiness.
     pub wait_calls: u64,
-    /// System calls made to receive, also those that found nothing.
+    /// System calls that receive, including those without a result.
     pub receive_calls: u64,
-    /// System calls made to send, also those that failed.
+    /// System calls that send, including failed ones.
     pub send_calls: u64,
-    /// Times that the waker ended a wait or kept one from blocking.
+    /// Wakes that ended a wait or kept it from blocking.
     pub wakes: u64,
 
     /// Received datagrams larger than `NetConfig::datagram_size`.
     pub dropped_truncated: u64,
-    /// Datagrams not sent because the socket's send buffer, the send queue of a TCP stream
-    /// or a pipe was full.
+    /// Datagrams not sent because the send buffer of the socket, the send queue of a TCP stream or a pipe was full.
     pub dropped_send_buffer_full: u64,
-    /// Datagrams dropped because they had waited for a TCP stream longer than
-    /// [`NetConfig::stream_queue_time`](crate::NetConfig::stream_queue_time). They are among `datagrams_out`, too.
+    /// Datagrams dropped because they waited longer than
+    /// [`NetConfig::stream_queue_time`](crate::NetConfig::stream_queue_time) for a TCP stream. They are counted in
+    /// `datagrams_out` too.
     pub dropped_late: u64,
-    /// Datagrams not sent because the kernel refused them: destination unreachable or refused, larger than the path's MTU
-    /// allows, forbidden by a firewall, port 0; or the other end of a pipe is closed.
+    /// Datagrams not sent because the kernel refused them (destination unreachable, larger than the path's MTU,
+    /// forbidden by a firewall, port 0) or the other end of a pipe is closed.
     pub dropped_send_error: u64,
-    /// Datagrams committed for a token that names no socket.
+    /// Datagrams committed for a token without a socket.
     pub dropped_no_socket: u64,
 
-    /// TCP streams that ended otherwise than by [`Net::close`](crate::Net::close).
+    /// TCP streams that ended other than by [`Net::close`](crate::Net::close).
     pub streams_ended: u64,
-    /// Times that the operating system had no room for another TCP connection.
+    /// TCP connections that the operating system had no resources for.
     pub accept_errors: u64,
 
-    /// Receive calls that failed, mostly because an ICMP error was pending on a connected socket.
+    /// Receive calls that failed, mostly because of a pending ICMP error on a connected socket.
     pub receive_errors: u64,
-    /// Runs that the kernel refused as one GSO message and that were sent datagram by datagram.
+    /// Runs that the kernel refused as one GSO message, so that they were sent datagram by datagram.
     pub gso_fallbacks: u64,
-    /// Messages sent, also by pipes, by how many datagrams each held: 1, 2, 3–4, 5–8, 9–16, 17–32, 33–64. A datagram that was sent
+    /// Messages sent, also by pipes, by number of datagrams: 1, 2, 3–4, 5–8, 9–16, 17–32, 33–64. A datagram sent
     /// without GSO is a message of 1.
     pub run_lengths: [u64; 7],
 }
 
 impl NetStats {
-    /// Counts one message of `datagrams` datagrams that the kernel took.
+    /// Counts one message of `datagrams` datagrams that the kernel has accepted.
     pub(crate) fn record_sent(&mut self, datagrams: usize, bytes: usize) {
         self.datagrams_out += datagrams as u64;
         self.bytes_out += bytes as u64;

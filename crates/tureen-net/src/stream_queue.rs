@@ -1,34 +1,34 @@
-//! What waits to be sent by a TCP stream: frames, of which old ones can be dropped.
+//! Send queue of a TCP stream: frames, of which old ones can be dropped.
 
 use std::collections::VecDeque;
 use std::time::{Duration, Instant};
 
 use crate::framing::{self, PREFIX};
 
-/// An emptied queue keeps this much memory.
+/// Memory that an empty queue keeps, in bytes.
 const KEPT: usize = 16 << 10;
 
-/// Frames in the order of sending. One of which a part was sent is always sent to its end.
+/// Frames in the order of sending. A frame that was sent in part is always sent to its end.
 #[derive(Debug, Default)]
 pub(crate) struct SendQueue {
-    /// Frames one behind the other, of which the first `sent` bytes were sent.
+    /// Consecutive frames, of which the first `sent` bytes were sent.
     bytes: Vec<u8>,
     sent: usize,
     frames: VecDeque<Frame>,
-    /// How much of the first frame was sent.
+    /// Sent bytes of the first frame.
     begun: usize,
 }
 
 #[derive(Clone, Copy, Debug)]
 struct Frame {
-    /// With its prefix.
+    /// Bytes of the frame with its prefix.
     len: usize,
     since: Instant,
     essential: bool,
 }
 
 impl SendQueue {
-    /// How many bytes wait.
+    /// Bytes that wait to be sent.
     pub(crate) fn len(&self) -> usize {
         self.bytes.len() - self.sent
     }
@@ -37,12 +37,12 @@ impl SendQueue {
         self.frames.is_empty()
     }
 
-    /// For how long the first frame has waited.
+    /// Time that the first frame has waited.
     pub(crate) fn age(&self, now: Instant) -> Duration {
         self.frames.front().map_or(Duration::ZERO, |frame| now.saturating_duration_since(frame.since))
     }
 
-    /// Adds a frame, unless more than `limit` bytes would wait then. Whether it was added.
+    /// Appends a frame, unless more than `limit` bytes would wait then. Returns true if the frame was appended.
     pub(crate) fn push(&mut self, now: Instant, datagram: &[u8], essential: bool, limit: usize) -> bool {
         let len = PREFIX + datagram.len();
         if self.len() + len > limit {
@@ -53,13 +53,13 @@ impl SendQueue {
         true
     }
 
-    /// The next bytes to be sent, at most `max` of them.
+    /// The next bytes to send, at most `max`.
     pub(crate) fn next(&self, max: usize) -> &[u8] {
         let end = self.bytes.len().min(self.sent.saturating_add(max));
         &self.bytes[self.sent..end]
     }
 
-    /// The first `len` bytes of what waits were sent.
+    /// Removes the first `len` bytes, which were sent.
     pub(crate) fn on_sent(&mut self, len: usize) {
         self.sent += len;
         self.begun += len;
@@ -77,7 +77,8 @@ impl SendQueue {
         }
     }
 
-    /// Drops frames that have waited longer than `limit`, but for essential ones and one that has begun. Returns how many.
+    /// Drops frames that have waited longer than `limit`, except essential ones and one that was sent in part.
+    /// Returns how many.
     pub(crate) fn drop_late(&mut self, now: Instant, limit: Duration) -> usize {
         let begun = usize::from(self.begun > 0);
         let is_late = |frame: &Frame| now.saturating_duration_since(frame.since) > limit;
@@ -111,7 +112,7 @@ mod tests {
     const MS: Duration = Duration::from_millis(1);
     const LIMIT: Duration = Duration::from_millis(500);
 
-    /// Sends all that waits, `step` bytes at a time, and gives it.
+    /// Sends everything in steps of `step` bytes, and returns it.
     fn drain(queue: &mut SendQueue, step: usize) -> Vec<u8> {
         let mut all = Vec::new();
         while !queue.is_empty() {

@@ -1,7 +1,7 @@
 //! TCP: listeners, and streams that carry datagrams in frames (RFC 4571).
 //!
-//! A stream behaves like a UDP socket with a single remote side, so that whoever uses this need not care: datagrams come
-//! in and go out by the same calls. Only its beginning and its end are told of.
+//! A stream behaves like a UDP socket with one remote side and is used by the same calls. Only its start and its end
+//! are reported.
 
 use std::collections::{HashMap, VecDeque};
 use std::io::{self, Read, Write};
@@ -14,30 +14,30 @@ use crate::stats::NetStats;
 use crate::stream_queue::SendQueue;
 use crate::sys::{self, Poller};
 
-/// What happened to TCP sockets.
+/// Event of a TCP socket.
 #[derive(Debug)]
 pub enum StreamEvent {
-    /// Somebody has connected to the listener of this token.
+    /// A remote side has connected to a listener.
     Incoming {
-        /// The listener.
+        /// Token of the listener.
         listener: u32,
-        /// Who it is.
+        /// Address of the remote side.
         remote: SocketAddr,
-        /// To be named by [`Net::adopt_stream`](crate::Net::adopt_stream); dropped, it is closed.
+        /// The connection, for [`Net::adopt_stream`](crate::Net::adopt_stream). Dropping it closes it.
         connection: Connection,
     },
-    /// The stream of this token has ended: by the remote side, by an error, or by a frame larger than is taken. Its token
-    /// is free.
+    /// A stream was closed by the remote side, by an error, or because of a frame that is too long. Its token is
+    /// free.
     Closed {
-        /// The stream it was.
+        /// Token that the stream had.
         token: u32,
     },
-    /// Its remote side takes less than is sent: what waits to be sent by the stream of this token is late, or all of it was
-    /// sent.
+    /// The backlog of a stream has become late, because the remote side receives too slowly, or is empty again.
     Backlog {
-        /// The stream.
+        /// Token of the stream.
         token: u32,
-        /// Whether something has waited for a third of [`NetConfig::stream_queue_time`](crate::NetConfig::stream_queue_time).
+        /// True if a datagram has waited for a third of
+        /// [`NetConfig::stream_queue_time`](crate::NetConfig::stream_queue_time).
         late: bool,
     },
 }
@@ -52,40 +52,40 @@ pub struct Connection {
 /// Bounds of each stream.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct StreamLimits {
-    /// Longest frame that is taken.
+    /// Longest frame accepted.
     pub(crate) frame: usize,
-    /// Bytes that may wait to be sent before datagrams are dropped; twice as much for essential ones.
+    /// Bytes that may wait to be sent before datagrams are dropped; twice as many for essential ones.
     pub(crate) queue: usize,
-    /// How long a datagram may wait before it is dropped, if it is not essential.
+    /// Time that a datagram may wait before it is dropped, unless it is essential.
     pub(crate) queue_time: Duration,
 }
 
-/// Target of log lines: they are about ICE, because only ICE listens for TCP connections.
+/// Target of log lines. They are about ICE, because only ICE listens for TCP connections.
 const LOG_TARGET: &str = "tureen::ice";
 
-/// Bytes that the kernel holds at most without having sent them: what it has taken can't be dropped any more. Half of it
-/// must cover the time in which this thread does something else.
+/// Maximum of unsent bytes that the kernel holds for a stream. The kernel's bytes cannot be dropped any more; half of them
+/// must cover the time that this thread is busy otherwise.
 const KERNEL_QUEUE: usize = 8 << 10;
 
-/// What has waited for this part of [`StreamLimits::queue_time`] is late. On a line that carries a third of what is sent,
-/// what came meanwhile is then sent in that time, so that nothing of it is dropped.
+/// A backlog is late when a datagram has waited for this fraction (1/n) of [`StreamLimits::queue_time`]. Over a link with a
+/// third of the bitrate, the datagrams queued until then are sent within that time, so that none is dropped.
 const LATE: u32 = 3;
 
-/// The listeners and streams of a worker.
+/// Listeners and streams of a worker.
 #[derive(Debug)]
 pub(crate) struct Tcp {
     limits: StreamLimits,
     listeners: HashMap<u32, Listener>,
     streams: HashMap<u32, Stream>,
-    /// Listeners at which somebody may wait.
+    /// Listeners that may have incoming connections.
     accepting: VecDeque<u32>,
-    /// Listeners that are left alone for a while, and until when.
+    /// Suspended listeners, and until when.
     paused: Vec<(Instant, u32)>,
-    /// Streams with something queued since the last flush.
+    /// Streams with datagrams queued since the last flush.
     dirty: Vec<u32>,
-    /// Streams that have ended, which is still to be told.
+    /// Closed streams that are not reported yet.
     closed: VecDeque<u32>,
-    /// Streams whose backlog has become late, or is none any more, which is still to be told.
+    /// Streams whose backlog has become late, or is empty again, not reported yet.
     backlogs: VecDeque<(u32, bool)>,
 }
 
@@ -100,17 +100,17 @@ struct Stream {
     socket: TcpStream,
     remote: SocketAddr,
     ready: bool,
-    /// The beginning of a frame.
+    /// Start of an incomplete frame.
     partial: Vec<u8>,
     queue: SendQueue,
-    /// It was told that what waits is late.
+    /// True if the backlog was reported as late.
     late: bool,
     dirty: bool,
-    /// The poller tells when there is room to write.
+    /// True if the poller reports when the stream is writable.
     awaits_room: bool,
 }
 
-/// How long a listener is left alone when there are no file descriptors for its connections.
+/// Time that a listener is suspended when there are no file descriptors for its connections.
 const PAUSE: Duration = Duration::from_millis(200);
 
 impl Tcp {
@@ -132,7 +132,7 @@ impl Tcp {
     }
 
     pub(crate) fn has_stream(&self, token: u32) -> bool {
-        // Most workers have none.
+        // Early return, because most workers have no listeners and streams.
         !self.streams.is_empty() && self.streams.contains_key(&token)
     }
 
@@ -155,7 +155,7 @@ impl Tcp {
     ) -> io::Result<()> {
         let Connection { socket, remote } = connection;
         socket.set_nonblocking(true)?;
-        // Frames are small and late ones useless: none waits for company.
+        // No Nagle delay, because frames are small and useless when late.
         socket.set_nodelay(true)?;
         sys::limit_unsent(&socket, KERNEL_QUEUE);
         poller.add(&socket, token)?;
@@ -173,7 +173,7 @@ impl Tcp {
         Ok(())
     }
 
-    /// Closes a listener or a stream, without telling of it.
+    /// Closes a listener or a stream without reporting it.
     pub(crate) fn close(&mut self, poller: &Poller, token: u32) {
         if let Some(listener) = self.listeners.remove(&token) {
             self.accepting.retain(|other| *other != token);
@@ -196,7 +196,7 @@ impl Tcp {
         }
     }
 
-    /// The poller says that there is something to do with this token. Whether it is a stream to be received from.
+    /// Handles readiness of a token. Returns true if it is a stream to receive from.
     pub(crate) fn on_ready(&mut self, token: u32) -> bool {
         if let Some(stream) = self.streams.get_mut(&token) {
             return !std::mem::replace(&mut stream.ready, true);
@@ -209,17 +209,17 @@ impl Tcp {
         false
     }
 
-    /// Whether nothing waits to be told.
+    /// True if there is no event to report.
     pub(crate) fn is_idle(&self) -> bool {
         self.accepting.is_empty() && self.closed.is_empty() && self.backlogs.is_empty()
     }
 
-    /// When listeners that are left alone are looked after again.
+    /// When the next suspended listener is resumed.
     pub(crate) fn paused_until(&self) -> Option<Instant> {
         self.paused.iter().map(|(until, _)| *until).min()
     }
 
-    /// Looks after listeners again whose time has come.
+    /// Resumes suspended listeners whose time has come.
     pub(crate) fn resume(&mut self, poller: &Poller, now: Instant) {
         let (due, rest) = self.paused.drain(..).partition(|(until, _)| *until <= now);
         self.paused = rest;
@@ -234,7 +234,7 @@ impl Tcp {
         }
     }
 
-    /// The next thing that happened, if any.
+    /// The next event, if any.
     pub(crate) fn next_event(
         &mut self,
         poller: &Poller,
@@ -254,7 +254,7 @@ impl Tcp {
             };
             match listener.socket.accept() {
                 Ok((socket, remote)) => {
-                    // Listeners take turns.
+                    // To the back of the queue: listeners take turns.
                     self.accepting.rotate_left(1);
                     let remote = canonical(remote);
                     let connection = Connection { socket, remote };
@@ -263,7 +263,7 @@ impl Tcp {
                 Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
                 Err(error) if is_about_one_connection(&error) => continue,
                 Err(error) => {
-                    // No file descriptors or no memory: what waits stays in the kernel's queue for now.
+                    // No file descriptors or no memory: the connection waits in the kernel's queue.
                     tracing::warn!(target: LOG_TARGET, token, %error, "can't accept TCP connections");
                     stats.accept_errors += 1;
                     poller.remove(&listener.socket);
@@ -276,7 +276,8 @@ impl Tcp {
         None
     }
 
-    /// Reads from a stream into `buffer`, adds its whole frames to `messages` and writes what has waited for room.
+    /// Reads from a stream into `buffer`, appends its complete frames to `messages`, and writes the queued frames
+    /// that there is room for.
     pub(crate) fn receive(
         &mut self,
         poller: &Poller,
@@ -288,7 +289,7 @@ impl Tcp {
     ) {
         messages.clear();
         let Some(stream) = self.streams.get_mut(&token) else { return };
-        // What is not read now is reported again.
+        // Unread bytes are reported again.
         stream.ready = false;
         stats.receive_calls += 1;
         let written = match stream.awaits_room {
@@ -311,7 +312,8 @@ impl Tcp {
         }
     }
 
-    /// Queues the datagrams of a commit. What finds no room is dropped; `essential` ones have twice the room.
+    /// Queues the datagrams of a commit. Datagrams beyond the limit are dropped; `essential` ones have twice the
+    /// room.
     pub(crate) fn queue(
         &mut self,
         now: Instant,
@@ -334,12 +336,12 @@ impl Tcp {
         }
     }
 
-    /// Writes what is queued, as far as there is room, and drops what has waited too long for it.
+    /// Writes queued frames as long as there is room, and drops those that have waited too long.
     pub(crate) fn flush(&mut self, poller: &Poller, now: impl Fn() -> Instant, stats: &mut NetStats) {
         while let Some(token) = self.dirty.pop() {
             let Some(stream) = self.streams.get_mut(&token) else { continue };
             stream.dirty = false;
-            // Where it waits for room already, the poller tells.
+            // A stream that waits to be writable is flushed when the poller reports it.
             if !stream.awaits_room && stream.write(poller, token, stats).is_err() {
                 self.end(poller, token, stats);
                 continue;
@@ -354,7 +356,7 @@ impl Tcp {
         }
     }
 
-    /// Ends a stream and tells of it.
+    /// Closes a stream and reports it.
     fn end(&mut self, poller: &Poller, token: u32, stats: &mut NetStats) {
         if let Some(stream) = self.streams.remove(&token) {
             poller.remove(&stream.socket);
@@ -366,7 +368,7 @@ impl Tcp {
 }
 
 impl Stream {
-    /// Whether it has changed if what waits is late.
+    /// True if the backlog has become late or is empty again since the last report.
     fn looks_late(&mut self, now: Instant, limits: &StreamLimits) -> bool {
         let late = match self.late {
             true => !self.queue.is_empty(),
@@ -375,7 +377,7 @@ impl Stream {
         std::mem::replace(&mut self.late, late) != late
     }
 
-    /// Reads once. An error is the end of the stream.
+    /// Reads once. An error ends the stream.
     fn read(&mut self, buffer: &mut [u8], max_frame: usize, messages: &mut Vec<Message>) -> io::Result<()> {
         let begun = self.partial.len();
         buffer[..begun].copy_from_slice(&self.partial);
@@ -404,7 +406,7 @@ impl Stream {
         Ok(())
     }
 
-    /// Writes as much as there is room for. An error is the end of the stream.
+    /// Writes as much as there is room for. An error ends the stream.
     fn write(&mut self, poller: &Poller, token: u32, stats: &mut NetStats) -> io::Result<()> {
         while !self.queue.is_empty() {
             let room = KERNEL_QUEUE.saturating_sub(sys::unsent(&self.socket));
@@ -429,7 +431,7 @@ impl Stream {
     }
 }
 
-/// IPv4 in its own form also on a dual-stack socket.
+/// Converts mapped addresses of a dual-stack socket to IPv4.
 fn canonical(address: SocketAddr) -> SocketAddr {
     match address {
         SocketAddr::V6(v6) => match v6.ip().to_ipv4_mapped() {
@@ -440,7 +442,7 @@ fn canonical(address: SocketAddr) -> SocketAddr {
     }
 }
 
-/// Errors of `accept` that are about a connection that came to nothing, not about the listener.
+/// True for errors of `accept` that concern one connection, not the listener.
 fn is_about_one_connection(error: &io::Error) -> bool {
     use io::ErrorKind::{ConnectionAborted, ConnectionReset, Interrupted};
     matches!(error.kind(), ConnectionAborted | ConnectionReset | Interrupted)

@@ -1,16 +1,16 @@
-//! What this process has used.
+//! Resource usage of this process.
 #![allow(unsafe_code)]
 
 use std::mem::MaybeUninit;
 
-/// What this process has used so far (POSIX `getrusage`). What the system does not count is 0.
+/// Resource usage of this process so far (POSIX `getrusage`). Fields that the system does not count are 0.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct ResourceUsage {
-    /// Processor time in user code, in milliseconds.
+    /// CPU time in user code, in milliseconds.
     pub user_time_ms: u64,
-    /// Processor time in the kernel, in milliseconds.
+    /// CPU time in the kernel, in milliseconds.
     pub system_time_ms: u64,
-    /// Most memory that was resident, in KiB (on macOS in bytes).
+    /// Maximum of resident memory, in KiB (on macOS in bytes).
     pub max_rss: u64,
     /// Shared memory.
     pub shared_memory: u64,
@@ -22,7 +22,7 @@ pub struct ResourceUsage {
     pub minor_faults: u64,
     /// Page faults with input.
     pub major_faults: u64,
-    /// Times it was swapped out.
+    /// Number of times that the process was swapped out.
     pub swaps: u64,
     /// Reads from a file system.
     pub block_inputs: u64,
@@ -34,20 +34,20 @@ pub struct ResourceUsage {
     pub messages_received: u64,
     /// Signals received.
     pub signals: u64,
-    /// Times it gave the processor away to wait.
+    /// Voluntary context switches.
     pub voluntary_switches: u64,
-    /// Times the processor was taken from it.
+    /// Involuntary context switches.
     pub involuntary_switches: u64,
 }
 
 impl ResourceUsage {
-    /// Asks the operating system.
+    /// Queries the operating system.
     pub fn now() -> Self {
         let mut usage = MaybeUninit::<libc::rusage>::zeroed();
         // SAFETY: the pointer is to a `rusage`, which the call fills.
         let result = unsafe { libc::getrusage(libc::RUSAGE_SELF, usage.as_mut_ptr()) };
         assert_eq!(result, 0, "getrusage knows this process and has room for its answer");
-        // SAFETY: all bytes were zero, which is a valid value, and the call has filled them since.
+        // SAFETY: all bytes were zero, which is a valid value, and the call has filled them.
         let usage = unsafe { usage.assume_init() };
         let count = |value: libc::c_long| u64::try_from(value).unwrap_or(0);
         let ms = |time: libc::timeval| count(time.tv_sec) * 1000 + time.tv_usec as u64 / 1000;

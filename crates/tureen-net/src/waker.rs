@@ -1,4 +1,4 @@
-//! Interrupting the sleep of a worker thread from other threads.
+//! Waking a worker thread from other threads.
 
 use std::fmt;
 use std::sync::Arc;
@@ -6,10 +6,10 @@ use std::sync::atomic::{AtomicU8, Ordering};
 
 use crate::sys::Notifier;
 
-/// Ends the [`Net::wait`](crate::Net::wait) of one worker, the present or the next one.
+/// Ends the current or the next [`Net::wait`](crate::Net::wait) of one worker.
 ///
-/// Post to the worker's queue first, then wake. Only the first wake of a sleeping worker costs a system call: waking a
-/// worker that runs or has been woken already is one atomic operation.
+/// Post to the worker's queue first, then wake. Only the first wake of a sleeping worker costs a system call; waking
+/// a worker that runs or was woken before is one atomic operation.
 #[derive(Clone)]
 pub struct Waker {
     shared: Arc<Shared>,
@@ -20,11 +20,11 @@ struct Shared {
     notifier: Notifier,
 }
 
-/// The worker runs and will look at its queues before it sleeps, if it is told to.
+/// The worker runs. It reads its queues before it sleeps, if it was woken.
 const AWAKE: u8 = 0;
-/// The worker sleeps or is about to: whoever moves the state on from here must notify.
+/// The worker sleeps or is about to: whoever changes this state must notify the poller.
 const SLEEPING: u8 = 1;
-/// Somebody woke the worker since its last wait ended.
+/// The worker was woken since its last wait ended.
 const NOTIFIED: u8 = 2;
 
 impl Waker {
@@ -32,7 +32,7 @@ impl Waker {
         Self { shared: Arc::new(Shared { state: AtomicU8::new(AWAKE), notifier }) }
     }
 
-    /// Wakes the worker. What this thread wrote before is visible to the worker once its wait has returned `true`.
+    /// Wakes the worker. Earlier writes of this thread are visible to the worker when its wait has returned `true`.
     pub fn wake(&self) {
         // Acquire and release on both sides: the worker's swap in `end_sleep` reads this store or a later wake's, which
         // continues its release sequence.
@@ -41,12 +41,12 @@ impl Waker {
         }
     }
 
-    /// Announces that the worker is about to wait. `false` if it must not block, because it was woken already.
+    /// Announces that the worker is about to wait. False if it must not block, because it was woken before.
     pub(crate) fn begin_sleep(&self) -> bool {
         self.shared.state.compare_exchange(AWAKE, SLEEPING, Ordering::AcqRel, Ordering::Acquire).is_ok()
     }
 
-    /// Announces that the wait is over. Whether a wake came since the last one was.
+    /// Announces that the wait is over. Returns true if the worker was woken since the last one.
     pub(crate) fn end_sleep(&self) -> bool {
         self.shared.state.swap(AWAKE, Ordering::AcqRel) == NOTIFIED
     }

@@ -1,4 +1,4 @@
-//! The command line.
+//! Command line of the worker process.
 
 use std::ops::RangeInclusive;
 
@@ -7,7 +7,7 @@ use tureen_driver::DtlsFiles;
 use crate::dialect::LogSettings;
 use crate::versions::supported;
 
-/// What `--help` prints.
+/// Output of `--help`.
 pub fn help() -> String {
     let supported = supported();
     format!(
@@ -35,32 +35,32 @@ Exit status: 0 asked to end, or the parent has ended; 41 not started by mediasou
     )
 }
 
-/// What is asked for.
+/// Task of the process.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Command {
-    /// Be a worker.
+    /// Run a worker.
     Run(Arguments),
-    /// Explain.
+    /// Print the help.
     Help,
-    /// Tell the version.
+    /// Print the version.
     Version,
 }
 
 /// Settings of a worker process.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Arguments {
-    /// What is logged.
+    /// Log settings.
     pub log: LogSettings,
-    /// Ports for sockets whose listen info names none.
+    /// Ports of sockets whose listen info has no port.
     pub rtc_port_range: RangeInclusive<u16>,
-    /// Certificate and private key of all transports; generated if `None`.
+    /// DTLS certificate and private key of all transports. `None` generates a pair.
     pub dtls_files: Option<DtlsFiles>,
 }
 
-/// Reads the command line without the program's name, as mediasoup's worker does: `--name=value`, no short forms.
+/// Parses the command line without the program's name, like mediasoup's worker: `--name=value`, no short forms.
 ///
 /// # Errors
-/// A text that names the option and what is wrong with it.
+/// A text that names the option and its error.
 pub fn parse(arguments: impl IntoIterator<Item = String>) -> Result<Command, String> {
     let (mut level, mut tags) = (None, Vec::new());
     let (mut min_port, mut max_port) = (10_000, 59_999);
@@ -86,7 +86,7 @@ pub fn parse(arguments: impl IntoIterator<Item = String>) -> Result<Command, Str
             "rtcMaxPort" => max_port = port()?,
             "dtlsCertificateFile" => certificate = Some(value.into()),
             "dtlsPrivateKeyFile" => private_key = Some(value.into()),
-            // These tune libraries that are not used here.
+            // Ignored, because they tune libraries that are not used here.
             "libwebrtcFieldTrials" | "disableLiburing" => {}
             _ => return Err(format!("{argument}: there is no such option")),
         }

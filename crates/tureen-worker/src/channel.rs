@@ -1,15 +1,15 @@
-//! The two ends of the channel to the parent: frames in, bytes out. Neither ever waits.
+//! The two ends of the channel to the parent: frames in, bytes out. Neither blocks.
 
 use std::fs::File;
 use std::io::{self, Read, Write};
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 
-/// How frames follow each other.
+/// Framing of messages on the channel.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Framing {
-    /// A length of four bytes in host order, then the frame.
+    /// Length of four bytes in host order, then the frame.
     LengthPrefix,
-    /// The length in decimal digits, a colon, the frame, a comma.
+    /// Netstring: the length in decimal digits, a colon, the frame, a comma.
     Netstring,
 }
 
@@ -17,7 +17,7 @@ impl Framing {
     /// Appends `frame` with its framing to `out`.
     pub fn write(self, frame: &[u8], out: &mut Vec<u8>) {
         match self {
-            // Frames are far below 4 GiB: the largest thing in one is a message of an SCTP association.
+            // Cannot overflow, because the largest frame is a message of an SCTP association.
             Self::LengthPrefix => out.extend_from_slice(&(frame.len() as u32).to_ne_bytes()),
             Self::Netstring => out.extend_from_slice(format!("{}:", frame.len()).as_bytes()),
         }
@@ -27,7 +27,7 @@ impl Framing {
         }
     }
 
-    /// Where in `bytes` the first frame is, and where the next one starts. `None` if more bytes are needed.
+    /// Range of the first frame in `bytes`, and the start of the next one. `None` if more bytes are needed.
     fn find(self, bytes: &[u8], max_frame: usize) -> Result<Option<(std::ops::Range<usize>, usize)>, Broken> {
         let (start, len, trailer) = match self {
             Self::LengthPrefix => {
@@ -35,7 +35,7 @@ impl Framing {
                 (4, u32::from_ne_bytes(*prefix) as usize, 0)
             }
             Self::Netstring => {
-                // Ten digits hold any length that is not too long.
+                // Ten digits hold every length within the limit.
                 let Some(colon) = bytes.iter().take(11).position(|&byte| byte == b':') else {
                     return if bytes.len() > 10 { Err(Broken::NoLength) } else { Ok(None) };
                 };
@@ -57,14 +57,14 @@ impl Framing {
     }
 }
 
-/// Why the bytes of the parent are no frames. There is no way to find the next one.
+/// Error of the parent's framing. The next frame cannot be found.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Broken {
-    /// A netstring without a length.
+    /// Netstring without a length.
     NoLength,
-    /// A netstring without its comma.
+    /// Netstring without its comma.
     NoComma,
-    /// A frame of this many bytes.
+    /// Frame of this many bytes, which is too long.
     TooLong(usize),
 }
 
@@ -78,19 +78,19 @@ impl std::fmt::Display for Broken {
     }
 }
 
-/// Bytes that one read takes.
+/// Maximum of bytes in one read.
 const READ_SIZE: usize = 64 << 10;
-/// A buffer that has grown beyond this is given back once it is empty.
+/// Capacity beyond which an empty buffer is freed.
 const KEPT_CAPACITY: usize = 256 << 10;
 
-/// The end that the parent writes to.
+/// End of the channel that the parent writes to.
 #[derive(Debug)]
 pub struct Inbox {
     file: File,
     framing: Framing,
     max_frame: usize,
     buffer: Vec<u8>,
-    /// Where the next frame starts.
+    /// Start of the next frame.
     start: usize,
 }
 
@@ -98,16 +98,16 @@ impl Inbox {
     /// Reads frames of at most `max_frame` bytes from `fd`, which becomes non-blocking.
     ///
     /// # Errors
-    /// What the operating system reports.
+    /// The error of the operating system.
     pub fn new(fd: OwnedFd, framing: Framing, max_frame: usize) -> io::Result<Self> {
         rustix::io::ioctl_fionbio(&fd, true)?;
         Ok(Self { file: fd.into(), framing, max_frame, buffer: Vec::new(), start: 0 })
     }
 
-    /// Reads what there is, up to 64 KiB. `false` at the end: the parent has closed its side.
+    /// Reads up to 64 KiB. False at the end of file, when the parent has closed its side.
     ///
     /// # Errors
-    /// What the operating system reports.
+    /// The error of the operating system.
     pub fn fill(&mut self) -> io::Result<bool> {
         if self.start == self.buffer.len() {
             self.buffer.clear();
@@ -130,10 +130,10 @@ impl Inbox {
         }
     }
 
-    /// The next frame that is complete.
+    /// The next complete frame.
     ///
     /// # Errors
-    /// The bytes are no frames.
+    /// The framing is invalid.
     pub fn next_frame(&mut self) -> Result<Option<&[u8]>, Broken> {
         let found = self.framing.find(&self.buffer[self.start..], self.max_frame)?;
         Ok(found.map(|(frame, next)| {
@@ -143,7 +143,7 @@ impl Inbox {
         }))
     }
 
-    /// Whether [`next_frame`](Self::next_frame) has something to say.
+    /// True if [`next_frame`](Self::next_frame) returns a frame or an error.
     pub fn has_frame(&self) -> bool {
         !matches!(self.framing.find(&self.buffer[self.start..], self.max_frame), Ok(None))
     }
@@ -155,12 +155,12 @@ impl AsFd for Inbox {
     }
 }
 
-/// The end that the parent reads from, and what waits to be written to it.
+/// End of the channel that the parent reads from, with the bytes that wait to be written.
 #[derive(Debug)]
 pub struct Outbox {
     file: File,
     buffer: Vec<u8>,
-    /// What of the buffer is written.
+    /// Written bytes of the buffer.
     written: usize,
 }
 
@@ -168,31 +168,31 @@ impl Outbox {
     /// Writes to `fd`, which becomes non-blocking.
     ///
     /// # Errors
-    /// What the operating system reports.
+    /// The error of the operating system.
     pub fn new(fd: OwnedFd) -> io::Result<Self> {
         rustix::io::ioctl_fionbio(&fd, true)?;
         Ok(Self { file: fd.into(), buffer: Vec::new(), written: 0 })
     }
 
-    /// Where to append what shall be written next.
+    /// Buffer to append the next bytes to.
     pub fn buffer(&mut self) -> &mut Vec<u8> {
         &mut self.buffer
     }
 
-    /// Bytes that wait.
+    /// Bytes that wait to be written.
     pub fn len(&self) -> usize {
         self.buffer.len() - self.written
     }
 
-    /// Whether nothing waits.
+    /// True if no bytes wait.
     pub fn is_empty(&self) -> bool {
         self.len() == 0
     }
 
-    /// Writes as much as the parent takes now.
+    /// Writes as many bytes as the channel accepts now.
     ///
     /// # Errors
-    /// What the operating system reports; the parent is gone.
+    /// The error of the operating system, because the parent is gone.
     pub fn flush(&mut self) -> io::Result<()> {
         while !self.is_empty() {
             match self.file.write(&self.buffer[self.written..]) {

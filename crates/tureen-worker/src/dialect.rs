@@ -1,41 +1,42 @@
-//! What both dialects of the channel say, whatever it looks like on the wire.
+//! Interface of the channel's dialects: messages, independent of their encoding.
 
 use tureen_engine::api::{Injection, Notification, Request, RequestError, Response};
 use tureen_net::ResourceUsage;
 
-/// A codec between frames of the channel and the engine's words. It holds no behaviour.
+/// A codec between frames of the channel and the requests, responses and notifications of the engine. It has no
+/// behaviour.
 ///
-/// What is written is appended to `out` with its framing.
+/// Messages are appended to `out` with their framing.
 pub trait Dialect {
-    /// Reads one frame, without its framing. `None`: it says something together with the next one.
+    /// Decodes one frame, without its framing. `None` if the message continues in the next frame.
     ///
     /// # Errors
-    /// What to answer, or to log where there is nothing to answer to.
-    fn decode(&mut self, lane: Lane, frame: &[u8]) -> Result<Option<Incoming>, Refusal>;
+    /// The error response, or a line for the log if the frame is not a request with an id.
+    fn decode(&mut self, kind: ChannelKind, frame: &[u8]) -> Result<Option<Incoming>, Refusal>;
 
-    /// Writes the answer to request `id`.
+    /// Writes the response to request `id`.
     fn write_response(&mut self, id: u64, result: Result<Reply, RequestError>, out: &mut Out<'_>);
 
-    /// Writes an event; nothing for one that the library has no word for.
+    /// Writes an event. Writes nothing for an event that the library does not know.
     fn write_notification(&mut self, notification: Notification, out: &mut Out<'_>);
 
-    /// Writes that the worker is ready.
+    /// Writes the event that the worker is ready.
     fn write_running(&mut self, out: &mut Out<'_>);
 
-    /// Writes a line of the log. Its first letter is its level: `D`, `W` or `E`.
+    /// Writes a log line. Its first letter is its level: `D`, `W` or `E`.
     fn write_log(&mut self, line: String, out: &mut Out<'_>);
 }
 
-/// One of the two ways between parent and worker, each a pair of file descriptors.
+/// Kind of a channel between parent and worker. Each channel is a pair of file descriptors.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Lane {
+pub enum ChannelKind {
     /// The channel.
     Main,
     /// The payload channel of mediasoup 3.6 to 3.12: packets and messages of the application.
     Payload,
 }
 
-/// Where to write to.
+/// Buffers to write messages to.
 #[derive(Debug)]
 pub struct Out<'a> {
     /// The channel.
@@ -44,62 +45,62 @@ pub struct Out<'a> {
     pub payload: Option<&'a mut Vec<u8>>,
 }
 
-/// What the parent says.
+/// Message of the parent.
 #[derive(Debug)]
 pub enum Incoming {
-    /// Something to be answered.
+    /// A request.
     Request {
-        /// Pairs the answer with it; the dialect's own number, as both lanes may count from 1.
+        /// Identifier of the request. The dialect assigns it, because both channels may count from 1.
         id: u64,
-        /// What is asked.
+        /// Content of the request.
         call: Call,
     },
-    /// Media or data of the application.
+    /// RTP, RTCP or a data message of the application.
     Injection(Injection),
-    /// End the process.
+    /// Command to end the process.
     Close,
 }
 
-/// Who serves a request.
+/// Content of a request, by the part that serves it.
 #[derive(Debug)]
 #[expect(clippy::large_enum_variant, reason = "almost all are requests to the engine")]
 pub enum Call {
-    /// The engine.
+    /// Request to the engine.
     Engine(Request),
-    /// The process: what it has used.
+    /// Request for the resource usage of the process.
     ResourceUsage,
-    /// The process: what it logs.
+    /// Change of the log settings of the process.
     UpdateSettings(LogSettings),
 }
 
-/// New settings of the log. What is `None` stays.
+/// New log settings. `None` changes nothing.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct LogSettings {
     /// `debug`, `warn`, `error` or `none`.
     pub level: Option<String>,
-    /// Topics; unknown ones mean nothing.
+    /// Tags. Unknown ones are ignored.
     pub tags: Option<Vec<String>>,
 }
 
-/// The answer to a [`Call`].
+/// Response to a [`Call`].
 #[derive(Debug)]
 pub enum Reply {
-    /// The engine's.
+    /// Response of the engine.
     Engine(Response),
-    /// What the process has used.
+    /// Resource usage of the process.
     ResourceUsage(ResourceUsage),
 }
 
-/// Why a frame was not understood.
+/// Error of decoding a frame.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Refusal {
-    /// A request that can be answered.
+    /// The frame is a request with an id.
     Request {
-        /// Its id.
+        /// Identifier of the request.
         id: u64,
-        /// The answer.
+        /// Error response.
         error: RequestError,
     },
-    /// Anything else: for the log.
+    /// The frame is anything else. The text goes to the log.
     Message(String),
 }

@@ -1,18 +1,18 @@
 //! A worker process for mediasoup's Node library, in place of the library's own.
 //!
-//! The library starts one process for each `createWorker()`, sends requests on file descriptor 3 and reads answers and
-//! events on 4. [`main`] is the whole of the program; what the library says goes through a [`dialect::Dialect`], which is
-//! a codec between the wire and [`tureen_engine::api`], to the engine:
+//! The library starts one process for each `createWorker()`, sends requests on file descriptor 3, and reads responses
+//! and events on 4. [`main`] is the whole program. A [`dialect::Dialect`], a codec between the wire and
+//! [`tureen_engine::api`], passes the library's messages to the engine:
 //!
 //! ```text
 //! fd 3 ──► channel::Inbox ──► Dialect ──► tureen_driver::Engine ──► sockets
 //! fd 4 ◄── channel::Outbox ◄── Dialect ◄───────┘
 //! ```
 //!
-//! Older libraries have a second pair, 5 and 6, for packets and messages of the application.
+//! Libraries 3.6 to 3.12 have a second pair, 5 and 6, for packets and messages of the application.
 //!
-//! All of it is one thread: a request is served between two batches of datagrams, and its answer leaves with the same
-//! turn. That costs no hand-over and no lock, and one write carries all that a turn has to say.
+//! Everything runs on one thread: requests are served between two batches of datagrams, and their responses are
+//! written at the end of the turn. This needs no hand-over and no lock, and one write carries everything of a turn.
 #![warn(missing_debug_implementations, clippy::unwrap_used)]
 
 pub mod arguments;
@@ -37,13 +37,13 @@ use tureen_rtc::dtls::DtlsOptions;
 use arguments::{Arguments, Command};
 use versions::Version;
 
-/// Without `MEDIASOUP_VERSION`: this was not started by mediasoup's library.
+/// Exit status without `MEDIASOUP_VERSION`: mediasoup's library did not start this process.
 const EXIT_NO_LIBRARY: u8 = 41;
-/// Settings that can't be met. The library turns it into a `TypeError`.
+/// Exit status for invalid settings. The library throws a `TypeError` for it.
 const EXIT_SETTINGS: u8 = 42;
 
-/// Runs the program. Exit status 0: asked to end, or the parent is gone; 41: not started by mediasoup's library; 42:
-/// wrong settings or a version of the library that is not supported; 1: what must not happen.
+/// Runs the program. Exit status 0: ended on request, or the parent is gone; 41: not started by mediasoup's library;
+/// 42: invalid settings or an unsupported version of the library; 1: an error of the operating system or a defect.
 pub fn main() -> ExitCode {
     let arguments = match arguments::parse(std::env::args().skip(1)) {
         Ok(Command::Help) => {
@@ -80,7 +80,7 @@ fn serve(arguments: Arguments, version: Version) -> ExitCode {
     if let Err(error) = log.set(&arguments.log) {
         return fail(EXIT_SETTINGS, error);
     }
-    // It is the first one: nothing of this program sets another.
+    // Cannot fail, because this is the only subscriber of the process.
     let _ = tracing::subscriber::set_global_default(log.clone());
     let engine = match start_engine(arguments) {
         Ok(engine) => engine,
@@ -106,7 +106,7 @@ fn serve(_: Arguments, _: Version) -> ExitCode {
     fail(1, "the channel needs inherited file descriptors, which only Unix has")
 }
 
-/// The channel and, if there is one, the payload channel.
+/// The channel, and the payload channel if the version has one.
 #[cfg(unix)]
 fn claim_channels(payload: bool) -> std::io::Result<(process::Fds, Option<process::Fds>)> {
     use tureen_net::claim_fd as claim;
@@ -127,7 +127,7 @@ fn start_engine(arguments: Arguments) -> std::io::Result<Engine> {
     Engine::start(config, Net::new(NetConfig::default())?)
 }
 
-/// The library logs what comes on standard error.
+/// The library logs the lines on standard error.
 fn fail(status: u8, error: impl std::fmt::Display) -> ExitCode {
     eprintln!("tureen-worker: {error}");
     ExitCode::from(status)

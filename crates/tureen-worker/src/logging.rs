@@ -1,4 +1,4 @@
-//! The log: what the engine says by `tracing`, filtered by mediasoup's levels and tags, as lines for the parent.
+//! The log: lines of `tracing`, filtered by mediasoup's levels and tags, for the parent.
 
 use std::collections::VecDeque;
 use std::fmt::{self, Write};
@@ -11,12 +11,12 @@ use tureen_driver::log::{LogFilter, WorkerLogLevel, WorkerLogTag};
 
 use crate::dialect::LogSettings;
 
-/// Lines that wait to be sent. Further ones are dropped and counted.
+/// Maximum of lines that wait to be sent. Further ones are dropped and counted.
 const MAX_LINES: usize = 1024;
-/// Longest line, in bytes; the rest of a longer one is cut off.
+/// Longest line, in bytes. Longer ones are cut off.
 const MAX_LINE: usize = 4096;
 
-/// Collects lines. Cheap to clone; all clones are one log.
+/// Collects lines. Cheap to clone; all clones share one log.
 #[derive(Clone, Debug, Default)]
 pub struct Log {
     shared: Arc<Shared>,
@@ -41,10 +41,10 @@ impl Default for Shared {
 }
 
 impl Log {
-    /// Changes what is kept from now on. Unknown tags mean nothing, as with mediasoup.
+    /// Changes the filter for lines from now on. Unknown tags are ignored, as in mediasoup.
     ///
     /// # Errors
-    /// A text that names the level, if it is none; nothing changes then.
+    /// A text that names an invalid level. Nothing changes then.
     pub fn set(&self, settings: &LogSettings) -> Result<(), String> {
         let level = match &settings.level {
             Some(level) => Some(level.parse().map_err(|_| format!("invalid value '{level}' for logLevel"))?),
@@ -57,7 +57,7 @@ impl Log {
         Ok(())
     }
 
-    /// The next line to be sent. Its first letter is its level.
+    /// The next line to send. Its first letter is its level.
     pub fn take(&self) -> Option<String> {
         let mut lines = self.lines();
         match lines.queue.pop_front() {
@@ -121,7 +121,7 @@ impl Subscriber for Log {
     fn exit(&self, _: &Id) {}
 }
 
-/// An event on its way to be text.
+/// Formats an event as text.
 struct Line {
     text: String,
     fields: String,
@@ -129,7 +129,7 @@ struct Line {
 
 impl Visit for Line {
     fn record_debug(&mut self, field: &Field, value: &dyn fmt::Debug) {
-        // Writing to a String fails only where a value's own form does.
+        // Writing to a String fails only if a value's own format does.
         let _ = if field.name() == "message" {
             write!(self.text, " {value:?}")
         } else {

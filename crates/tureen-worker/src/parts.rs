@@ -1,4 +1,4 @@
-//! What both dialects make of the same words.
+//! Conversions that both dialects share.
 
 use std::net::IpAddr;
 use std::num::{NonZeroU8, NonZeroU32};
@@ -19,7 +19,7 @@ pub(crate) fn read_ip(text: &str) -> Parse<IpAddr> {
     text.parse().map_err(|_| invalid(format!("invalid IP {text:?}")))
 }
 
-/// A codec as the library describes it.
+/// Codec in the form of the library.
 #[derive(Debug)]
 pub(crate) struct CodecWords<'a> {
     pub(crate) mime_type: &'a str,
@@ -51,7 +51,7 @@ pub(crate) fn read_codec(from: CodecWords<'_>) -> Parse<RtpCodecParameters> {
     })
 }
 
-/// The number of channels where it is worth telling.
+/// Number of channels, if it is not the default.
 pub(crate) fn channels(codec: &RtpCodecParameters) -> Option<u8> {
     match codec {
         RtpCodecParameters::Audio { channels, .. } => Some(channels.get()).filter(|&count| count > 1),
@@ -59,13 +59,13 @@ pub(crate) fn channels(codec: &RtpCodecParameters) -> Option<u8> {
     }
 }
 
-/// Feedback that is not known stays, since it is the application's.
+/// Keeps unknown feedback, because it is the application's.
 pub(crate) fn read_feedback(kind: &str, parameter: Option<&str>) -> RtcpFeedback {
     RtcpFeedback::from_type_parameter(kind, parameter.unwrap_or_default())
         .unwrap_or(RtcpFeedback::Unsupported)
 }
 
-/// A stream is ordered unless it is said otherwise or limited in time or retransmissions, as with mediasoup.
+/// A stream is ordered by default, unless it is limited in time or retransmissions, as in mediasoup.
 pub(crate) fn read_stream_parameters(
     stream_id: u16,
     ordered: Option<bool>,

@@ -16,26 +16,27 @@ use tureen_engine::api::{
 use tureen_net::{Interest, ResourceUsage};
 
 use crate::channel::{Framing, Inbox, Outbox};
-use crate::dialect::{Call, Dialect, Incoming, Lane, Out, Refusal, Reply};
+use crate::dialect::{Call, ChannelKind, Dialect, Incoming, Out, Refusal, Reply};
 use crate::logging::Log;
 
-/// Requests that are served before the sockets get their turn again. Making a transport takes some 100 µs.
+/// Requests that are served before the sockets get their turn, because creating a transport takes about 100 µs.
 const REQUESTS_PER_TURN: usize = 32;
 
-/// Bytes that wait for a slow parent before nothing of it is read any more, and before log lines and events that the
-/// next one of their kind makes up for (scores, volumes, traces, packets and messages of DirectTransports) are dropped.
+/// Bytes that wait for a slow parent before the worker stops reading its requests, and drops log lines and those
+/// events that the next one of their kind supersedes (scores, volumes, traces, packets and messages of
+/// DirectTransports).
 const SLOW_PARENT: usize = 8 << 20;
-/// Bytes that wait before the parent is given up: it would miss changes of state, and the process ends instead.
+/// Bytes that wait before the process ends, because a parent that never reads would miss changes of state.
 const STUCK_PARENT: usize = 64 << 20;
 
-/// Why the process ends other than by being asked to.
+/// Error that ends the process.
 #[derive(Debug)]
 pub(crate) enum Failure {
-    /// The parent sends what are no frames.
+    /// The parent's framing is invalid.
     Channel(crate::channel::Broken),
     /// The parent does not read.
     StuckParent,
-    /// The operating system failed.
+    /// The operating system returned an error.
     Io(io::Error),
 }
 
@@ -55,13 +56,13 @@ impl From<io::Error> for Failure {
     }
 }
 
-/// The file descriptors of a lane: what the parent writes to, and what it reads from.
+/// File descriptors of a channel: one that the parent writes to, and one that it reads from.
 pub(crate) type Fds = (OwnedFd, OwnedFd);
 
-/// Serves a parent until it says so, closes a channel or is gone, or until SIGTERM or SIGINT.
+/// Serves a parent until it requests the end, closes a channel or is gone, or until SIGTERM or SIGINT.
 ///
 /// # Errors
-/// What makes the process useless to its parent.
+/// See [`Failure`].
 pub(crate) fn run(
     mut engine: Engine,
     dialect: impl Dialect,
@@ -70,13 +71,13 @@ pub(crate) fn run(
     log: Log,
 ) -> Result<(), Failure> {
     let mut inboxes = Vec::new();
-    let mut open = |lane, (input, output)| {
-        inboxes.push((lane, Watched::new(Inbox::new(input, frames.0, frames.1)?)));
+    let mut open = |kind, (input, output)| {
+        inboxes.push((kind, Watched::new(Inbox::new(input, frames.0, frames.1)?)));
         Outbox::new(output).map(Watched::new)
     };
-    // Packets and messages come first: what the parent asks for after them may close what they are for.
-    let payload = payload.map(|fds| open(Lane::Payload, fds)).transpose()?;
-    let outboxes = Outboxes { main: open(Lane::Main, main)?, payload };
+    // The payload channel first, because a later request may close the object of an earlier packet.
+    let payload = payload.map(|fds| open(ChannelKind::Payload, fds)).transpose()?;
+    let outboxes = Outboxes { main: open(ChannelKind::Main, main)?, payload };
     let mut parent = Parent { dialect, outboxes, log, dropped: 0 };
     let end = End::watch(&mut engine)?;
     parent.dialect.write_running(&mut parent.outboxes.out());
@@ -96,10 +97,10 @@ pub(crate) fn run(
         }
         if reads && (woken || busy) {
             let mut over = false;
-            for (lane, Watched { end: inbox, .. }) in &mut inboxes {
-                // What has come is served before more is read.
+            for (kind, Watched { end: inbox, .. }) in &mut inboxes {
+                // Complete frames are served before more is read.
                 let open = inbox.has_frame() || inbox.fill()?;
-                over |= !open || parent.serve(&mut engine, *lane, inbox)?;
+                over |= !open || parent.serve(&mut engine, *kind, inbox)?;
             }
             if over {
                 break;
@@ -112,7 +113,7 @@ pub(crate) fn run(
     Ok(())
 }
 
-/// An end of a channel, and whether the engine's wait ends for it.
+/// An end of a channel, and whether the engine's wait watches it.
 struct Watched<T> {
     end: T,
     watched: bool,
@@ -135,7 +136,7 @@ impl<T: AsFd> Watched<T> {
     }
 }
 
-/// What waits for the parent on each lane.
+/// Outgoing bytes for the parent, by channel.
 struct Outboxes {
     main: Watched<Outbox>,
     payload: Option<Watched<Outbox>>,
@@ -143,20 +144,20 @@ struct Outboxes {
 
 impl Outboxes {
     fn out(&mut self) -> Out<'_> {
-        Out { main: self.main.end.buffer(), payload: self.payload.as_mut().map(|lane| lane.end.buffer()) }
+        Out { main: self.main.end.buffer(), payload: self.payload.as_mut().map(|outbox| outbox.end.buffer()) }
     }
 
-    /// Bytes that wait.
+    /// Bytes that wait to be written.
     fn len(&self) -> usize {
-        self.main.end.len() + self.payload.as_ref().map_or(0, |lane| lane.end.len())
+        self.main.end.len() + self.payload.as_ref().map_or(0, |outbox| outbox.end.len())
     }
 
     fn flush(&mut self) -> io::Result<()> {
-        self.each(|lane| lane.end.flush())
+        self.each(|outbox| outbox.end.flush())
     }
 
     fn watch(&mut self, engine: &mut Engine) -> io::Result<()> {
-        self.each(|lane| lane.watch(engine, Interest::WRITABLE, !lane.end.is_empty()))
+        self.each(|outbox| outbox.watch(engine, Interest::WRITABLE, !outbox.end.is_empty()))
     }
 
     fn each(&mut self, act: impl FnMut(&mut Watched<Outbox>) -> io::Result<()>) -> io::Result<()> {
@@ -164,7 +165,7 @@ impl Outboxes {
     }
 }
 
-/// The parent, as seen by the engine.
+/// The parent, as the receiver of the engine's output.
 struct Parent<D> {
     dialect: D,
     outboxes: Outboxes,
@@ -174,11 +175,11 @@ struct Parent<D> {
 }
 
 impl<D: Dialect> Parent<D> {
-    /// Serves some of the frames that have come. Whether the parent asked for the end.
-    fn serve(&mut self, engine: &mut Engine, lane: Lane, inbox: &mut Inbox) -> Result<bool, Failure> {
+    /// Serves some of the received frames. Returns true if the parent requested the end.
+    fn serve(&mut self, engine: &mut Engine, kind: ChannelKind, inbox: &mut Inbox) -> Result<bool, Failure> {
         for _ in 0..REQUESTS_PER_TURN {
             let Some(frame) = inbox.next_frame().map_err(Failure::Channel)? else { break };
-            match self.dialect.decode(lane, frame) {
+            match self.dialect.decode(kind, frame) {
                 Ok(None) => {}
                 Ok(Some(Incoming::Request { id, call })) => self.call(engine, id, call),
                 Ok(Some(Incoming::Injection(injection))) => engine.inject(injection, self),
@@ -212,7 +213,7 @@ impl<D: Dialect> Parent<D> {
         self.outboxes.len() > SLOW_PARENT
     }
 
-    /// Sends what there is for the parent.
+    /// Writes log lines and bytes that wait for the parent.
     fn write(&mut self) -> Result<(), Failure> {
         if !self.is_slow() {
             let dropped = std::mem::take(&mut self.dropped);
@@ -242,7 +243,7 @@ impl<D: Dialect> ControlOutput for Parent<D> {
     }
 }
 
-/// Whether the application can do without this event: the next one says what counts then.
+/// True if the event may be dropped, because the next one supersedes it.
 fn may_be_lost(notification: &Notification) -> bool {
     match notification {
         Notification::Transport(_, event) => matches!(
@@ -260,11 +261,11 @@ fn may_be_lost(notification: &Notification) -> bool {
     }
 }
 
-/// Who else can end the process: a signal, or the death of the parent.
+/// Other causes for the end of the process: a signal, or the death of the parent.
 struct End {
     stop: Arc<AtomicBool>,
     parent: Option<Pid>,
-    /// Readable after a signal. Never read: what is seen once ends the process.
+    /// Readable after a signal. Never read, because one signal ends the process.
     _signals: UnixStream,
     /// Readable when the parent has ended, even if another process still holds its end of the channel.
     #[cfg(target_os = "linux")]
@@ -279,7 +280,7 @@ impl End {
             signal_hook::flag::register(signal, Arc::clone(&stop))?;
             signal_hook::low_level::pipe::register(signal, handler.try_clone()?)?;
         }
-        // mediasoup's worker ignores these. SIGPIPE is ignored by every Rust program.
+        // Ignored, as in mediasoup's worker. Every Rust program ignores SIGPIPE.
         for signal in [SIGHUP, SIGALRM, SIGUSR1, SIGUSR2] {
             signal_hook::flag::register(signal, Arc::default())?;
         }
@@ -288,7 +289,7 @@ impl End {
         let parent = getppid();
         #[cfg(target_os = "linux")]
         let process = {
-            // Without it (before Linux 5.3) there is the end of the channel to go by.
+            // Without pidfd (before Linux 5.3), the end of the channel tells.
             use rustix::process::{PidfdFlags, pidfd_open};
             let process = parent.and_then(|pid| pidfd_open(pid, PidfdFlags::empty()).ok());
             if let Some(process) = &process {

@@ -1,25 +1,25 @@
-//! Versions of mediasoup's library, and what each one speaks.
+//! Versions of mediasoup's library, and the dialect of each.
 
 use tureen_engine::MEDIASOUP_VERSION;
 
 use crate::json::Generation;
 
-/// The supported versions, for people.
+/// Text with the supported versions, for error messages.
 pub fn supported() -> String {
     format!("{MEDIASOUP_VERSION} and 3.5 to 3.12")
 }
 
-/// How a version of the library speaks.
+/// Dialect of a version of the library.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Version {
-    /// FlatBuffers of [`MEDIASOUP_VERSION`]. The layout is positional and differs between versions, so that this is exactly one.
+    /// FlatBuffers of exactly [`MEDIASOUP_VERSION`], because the layout is positional and differs between versions.
     FlatBuffers,
-    /// JSON.
+    /// JSON of a generation of versions.
     Json(Generation),
 }
 
 impl Version {
-    /// What the library of `version`, such as `3.27.1`, speaks; `None` if that is not supported.
+    /// Dialect of the library `version`, such as `3.27.1`. `None` if the version is not supported.
     pub fn parse(version: &str) -> Option<Self> {
         if version == MEDIASOUP_VERSION {
             return Some(Self::FlatBuffers);
@@ -38,7 +38,7 @@ impl Version {
         })
     }
 
-    /// Whether the library opens a second pair of file descriptors.
+    /// True if the library opens a second pair of file descriptors.
     pub fn has_payload_channel(self) -> bool {
         match self {
             Self::FlatBuffers => false,

@@ -107,7 +107,7 @@ pub(super) fn write_consumer_dump(from: ConsumerDump) -> consumer::DumpResponse 
         (from.trace.pli, Event::Pli),
         (from.trace.fir, Event::Fir),
     ];
-    // mediasoup tells -1 for no layer.
+    // mediasoup has -1 for no layer.
     let spatial = |layers: Option<ConsumerLayers>| Some(layers.map_or(-1, |l| l.spatial_layer.into()));
     let temporal =
         |layers: Option<ConsumerLayers>| Some(layers.and_then(|l| l.temporal_layer).map_or(-1, Into::into));
@@ -257,7 +257,7 @@ fn write_packet(from: RtpPacketTraceInfo) -> Box<rtp_packet::Dump> {
 }
 
 fn write_stream_dump(from: RtpStreamDump) -> rtp_stream::Dump {
-    // Node's library reads the length of these, so they are never left out.
+    // Never left out, because Node's library reads their length.
     let rid = Some(from.rid.unwrap_or_default());
     let kind = from.mime_type.split('/').next().unwrap_or_default();
     let rtx_stream = match (from.rtx_ssrc, from.rtx_payload_type) {

@@ -1,8 +1,8 @@
 //! The FlatBuffers dialect of mediasoup 3.27.
 //!
-//! A frame is one `Message`. The layout is positional: numbers of enums, tags of unions and
-//! slots of fields follow from the order in `schema/`, and differ between versions of the library. Received messages
-//! are turned into the owned form of the schema as a whole, which checks them, and then moved into the engine's words.
+//! A frame is one `Message`. The layout is positional: numbers of enums, tags of unions and slots of fields follow
+//! from the order in `schema/`, and differ between versions of the library. A received message is converted to the
+//! owned form of the schema, which validates it, and then moved into the engine's request.
 
 mod data;
 mod media;
@@ -21,19 +21,19 @@ use tureen_engine::api::{Notification, RequestError};
 use self::schema::message::{Body, BodyRef, Message, MessageRef};
 use self::schema::request::{Method, Request};
 use crate::channel::Framing;
-use crate::dialect::{Dialect, Incoming, Lane, Out, Refusal, Reply};
+use crate::dialect::{ChannelKind, Dialect, Incoming, Out, Refusal, Reply};
 use crate::parts::{Parse, invalid};
 
-/// The messages, generated from `schema/`. Public for those who play the parent: tests, benches, fuzz targets.
+/// Messages, generated from `schema/`. Public for programs that play the parent: tests, benches, fuzz targets.
 #[allow(unsafe_code, unreachable_pub, missing_docs, unused, clippy::all)]
 pub mod schema {
     include!(concat!(env!("OUT_DIR"), "/schema.rs"));
 }
 
-/// How frames follow each other, and how long they may be.
+/// Framing, and the maximum length of a frame.
 pub const FRAMES: (Framing, usize) = (Framing::LengthPrefix, 8 << 20);
 
-/// The codec. It remembers what was asked, since some answers are told apart by that alone.
+/// The codec. It keeps the method of each pending request, because some responses differ by that alone.
 #[derive(Debug)]
 pub struct FlatBuffers {
     builder: Builder,
@@ -42,7 +42,7 @@ pub struct FlatBuffers {
 }
 
 impl FlatBuffers {
-    /// The codec of the process `pid`.
+    /// A codec for the process `pid`.
     pub fn new(pid: u32) -> Self {
         Self { builder: Builder::new(), methods: HashMap::new(), pid }
     }
@@ -55,7 +55,7 @@ impl FlatBuffers {
 }
 
 impl Dialect for FlatBuffers {
-    fn decode(&mut self, _: Lane, frame: &[u8]) -> Result<Option<Incoming>, Refusal> {
+    fn decode(&mut self, _: ChannelKind, frame: &[u8]) -> Result<Option<Incoming>, Refusal> {
         let malformed = |error: planus::Error| Refusal::Message(format!("malformed message: {error}"));
         let message = MessageRef::read_as_root(frame).map_err(malformed)?;
         match message.data().map_err(malformed)? {
@@ -80,7 +80,7 @@ impl Dialect for FlatBuffers {
 
     fn write_response(&mut self, id: u64, result: Result<Reply, RequestError>, out: &mut Out<'_>) {
         let method = self.methods.remove(&id);
-        // It was a u32 when it came in.
+        // Fits, because the id was a u32 on arrival.
         let id = id as u32;
         let response = match result {
             Ok(reply) => {
@@ -121,7 +121,7 @@ impl Dialect for FlatBuffers {
     }
 }
 
-/// The name that the library knows an error by.
+/// The library's name of an error.
 fn error_name(error: &RequestError) -> &'static str {
     match error {
         RequestError::NotFound { .. } => "NotFoundError",

@@ -15,7 +15,7 @@ use super::schema::request::{Body, Method, Request as Wire};
 use super::{Parse, data, invalid, media, rtp, transport};
 use crate::dialect::{Call, Incoming, LogSettings, Refusal};
 
-/// What a request asks for.
+/// Decodes the content of a request.
 pub(super) fn read_request(from: Wire) -> Parse<Call> {
     use Method as M;
     use Request as R;
@@ -219,7 +219,7 @@ pub(super) fn read_request(from: Wire) -> Parse<Call> {
     }))
 }
 
-/// What a notification of the parent brings.
+/// Decodes a notification of the parent.
 pub(super) fn read_notification(from: notification::Notification) -> Result<Incoming, Refusal> {
     use notification::Body;
     let id = from.handler_id;

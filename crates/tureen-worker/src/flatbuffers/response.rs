@@ -1,4 +1,4 @@
-//! Answers and events for the parent.
+//! Responses and events for the parent.
 
 use tureen_engine::api::{
     BweSource, ConsumerEvent, DataConsumerEvent, Notification, ProducerEvent, Response, RouterDump,
@@ -16,11 +16,11 @@ use super::schema::{
 };
 use super::{data, ids, list, media, rtp, transport};
 
-/// The body of an answer; `None` where the answer is that it is done. `method` is what was asked, where it is known.
+/// Body of a response, `None` if the response has no content. `method` is the method of the request, if known.
 pub(super) fn write_response(from: Response, method: Option<Method>, pid: u32) -> Option<Body> {
     use Response as R;
     Some(match from {
-        // The library does not ask for drops.
+        // Never requested by the library.
         R::Done | R::WorkerDrops(_) => return None,
         R::WorkerDump(dump) => Body::WorkerDumpResponse(Box::new(write_worker_dump(dump, pid))),
         R::WebRtcServerDump(dump) => {
@@ -178,7 +178,7 @@ fn write_transport_event(from: TransportEvent) -> Option<(Event, Option<EventBod
             let body = EventBody::WebRtcTransportDtlsStateChangeNotification(Box::new(body));
             (Event::WebrtctransportDtlsStateChange, body)
         }
-        // Node's library knows by itself which transports a WebRtcServer has.
+        // Left out, because Node's library keeps the transports of a WebRtcServer itself.
         E::ListenServerClosed => return None,
         E::Tuple(tuple) => {
             let body = plain_transport::TupleNotification { tuple: transport::write_tuple(tuple) };
@@ -328,7 +328,7 @@ fn write_worker_dump(from: WorkerDump, pid: u32) -> worker::DumpResponse {
     requests.extend(ids(from.rtp_observer_ids));
     requests.extend(ids(from.consumer_ids));
     requests.extend(ids(from.data_consumer_ids));
-    // These also take notifications: packets and messages of the application.
+    // These objects also take notifications: packets and messages of the application.
     let mut notifications = ids(from.transport_ids);
     notifications.extend(ids(from.producer_ids));
     notifications.extend(ids(from.data_producer_ids));

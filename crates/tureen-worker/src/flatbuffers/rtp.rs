@@ -33,7 +33,7 @@ pub(super) fn write_parameters(from: api::RtpParameters) -> wire::RtpParameters 
     let header_extensions = from.header_extensions.into_iter().map(|extension| {
         wire::RtpHeaderExtensionParameters {
             uri: write_uri(extension.uri),
-            // It came in as one byte.
+            // Fits, because it arrived as one byte.
             id: extension.id as u8,
             encrypt: extension.encrypt,
             parameters: None,
@@ -59,7 +59,7 @@ pub(super) fn read_encodings(
             codec_payload_type: from.codec_payload_type,
             rtx: from.rtx.map(|rtx| api::RtpEncodingParametersRtx { ssrc: rtx.ssrc }),
             dtx: from.dtx.then_some(true),
-            // mediasoup takes what has not the form of a mode for none.
+            // mediasoup treats an invalid scalability mode as none.
             scalability_mode: from.scalability_mode.and_then(|mode| mode.parse().ok()).unwrap_or_default(),
             max_bitrate: from.max_bitrate,
         })

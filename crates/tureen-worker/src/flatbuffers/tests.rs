@@ -10,7 +10,7 @@ use super::schema::{data_producer, notification, request, response, router, rtp_
 use super::*;
 use crate::dialect::Call;
 
-/// A frame as the library makes it.
+/// A frame in the form of the library.
 fn frame(body: Body) -> Vec<u8> {
     Builder::new().finish(Message { data: body }, None).to_vec()
 }
@@ -24,7 +24,7 @@ fn request_frame(id: u32, method: Method, handler: &str, body: Option<RequestBod
     frame(Body::Request(Box::new(request::Request { id, method, handler_id, body })))
 }
 
-/// The body of the only frame in `out`.
+/// Body of the only frame in `out`.
 fn read_frame(out: &[u8]) -> Body {
     let (len, frame) = out.split_at(4);
     assert_eq!(u32::from_ne_bytes(len.try_into().unwrap()) as usize, frame.len());
@@ -44,7 +44,7 @@ fn answer(codec: &mut FlatBuffers, id: u64, result: Result<Reply, RequestError>)
 fn handler_is_the_object_asked() {
     let frame = request_frame(7, Method::ProducerPause, "camera", None);
     let Ok(Some(Incoming::Request { id: 7, call: Call::Engine(Request::PauseProducer(id)) })) =
-        FlatBuffers::new(1).decode(Lane::Main, &frame)
+        FlatBuffers::new(1).decode(ChannelKind::Main, &frame)
     else {
         panic!()
     };
@@ -58,7 +58,7 @@ fn request_without_its_body_is_refused_with_its_id() {
     for body in [None, Some(wrong)] {
         let frame = request_frame(9, Method::TransportProduce, "t", body);
         let Err(Refusal::Request { id: 9, error: RequestError::Invalid(text) }) =
-            FlatBuffers::new(1).decode(Lane::Main, &frame)
+            FlatBuffers::new(1).decode(ChannelKind::Main, &frame)
         else {
             panic!()
         };
@@ -71,27 +71,29 @@ fn bytes_that_are_no_message_are_for_the_log() {
     let whole = request_frame(1, Method::WorkerDump, "", None);
     let mut codec = FlatBuffers::new(1);
     for bytes in [&[][..], &[0; 3], &[0xff; 64], &whole[..8]] {
-        assert!(matches!(codec.decode(Lane::Main, bytes), Err(Refusal::Message(_))), "{bytes:?}");
+        assert!(matches!(codec.decode(ChannelKind::Main, bytes), Err(Refusal::Message(_))), "{bytes:?}");
     }
     let foreign = frame(Body::Log(Box::new(schema::log::Log { data: "hm".to_owned() })));
-    assert!(matches!(codec.decode(Lane::Main, &foreign), Err(Refusal::Message(_))));
+    assert!(matches!(codec.decode(ChannelKind::Main, &foreign), Err(Refusal::Message(_))));
 }
 
 #[test]
 fn answers_to_like_requests_are_told_apart_by_what_was_asked() {
     let mut codec = FlatBuffers::new(1);
     let amount = || Ok(Reply::Engine(Response::BufferedAmount(5)));
-    codec.decode(Lane::Main, &request_frame(1, Method::DataconsumerGetBufferedAmount, "d", None)).unwrap();
+    codec
+        .decode(ChannelKind::Main, &request_frame(1, Method::DataconsumerGetBufferedAmount, "d", None))
+        .unwrap();
     let body = answer(&mut codec, 1, amount()).body;
     assert!(matches!(body, Some(response::Body::DataConsumerGetBufferedAmountResponse(_))), "{body:?}");
 
     let send = schema::data_consumer::SendRequest { ppid: 51, data: b"x".to_vec() };
     let send = RequestBody::DataConsumerSendRequest(Box::new(send));
-    codec.decode(Lane::Main, &request_frame(2, Method::DataconsumerSend, "d", Some(send))).unwrap();
+    codec.decode(ChannelKind::Main, &request_frame(2, Method::DataconsumerSend, "d", Some(send))).unwrap();
     let body = answer(&mut codec, 2, amount()).body;
     assert!(matches!(body, Some(response::Body::DataConsumerSendResponse(_))), "{body:?}");
 
-    codec.decode(Lane::Main, &request_frame(3, Method::ConsumerGetStats, "c", None)).unwrap();
+    codec.decode(ChannelKind::Main, &request_frame(3, Method::ConsumerGetStats, "c", None)).unwrap();
     let body = answer(&mut codec, 3, Ok(Reply::Engine(Response::RtpStreamStats(Vec::new())))).body;
     assert!(matches!(body, Some(response::Body::ConsumerGetStatsResponse(_))), "{body:?}");
     assert!(codec.methods.is_empty());
@@ -117,7 +119,7 @@ fn errors_have_the_names_of_the_library() {
 #[test]
 fn codec_parameters_of_every_type_come_back_as_they_were() {
     let value = |value| rtp_parameters::Parameter { name: format!("{value:?}"), value };
-    // In the order of their names, in which they come back.
+    // Sorted by name, as in the response.
     let parameters = vec![
         value(rtp_parameters::Value::Boolean(Box::new(rtp_parameters::Boolean { value: 1 }))),
         value(rtp_parameters::Value::Double(Box::new(rtp_parameters::Double { value: 222.222 }))),
@@ -184,7 +186,7 @@ fn application_may_send_to_a_data_producer() {
         body: Some(notification::Body::DataProducerSendNotification(Box::new(body))),
     })));
     let Ok(Some(Incoming::Injection(Injection::Data(id, publication)))) =
-        FlatBuffers::new(1).decode(Lane::Main, &frame)
+        FlatBuffers::new(1).decode(ChannelKind::Main, &frame)
     else {
         panic!()
     };

@@ -1,4 +1,4 @@
-//! What all transports have in common, and each kind of them.
+//! Transports: the common part, and each kind.
 
 use tureen_engine::api::{
     ConnectPipe, ConnectPlain, CreateDirectTransport, CreatePipeTransport, CreatePlainTransport,
@@ -363,7 +363,7 @@ fn add_sctp(dump: &mut wire::Dump, from: SctpDump) {
         is_data_channel: parameters.is_data_channel,
     }));
     dump.sctp_state = Some(write_sctp_state(from.state));
-    // Before they are known mediasoup tells zeros.
+    // mediasoup has zeros before they are known.
     let unknown =
         SctpNegotiatedCapabilities { negotiated_max_outbound_streams: 0, negotiated_max_inbound_streams: 0 };
     let negotiated = from.negotiated_capabilities.unwrap_or(unknown);
@@ -465,7 +465,7 @@ fn write_candidate(from: api::IceCandidate) -> webrtc_transport::IceCandidate {
         address: from.address,
         protocol: write_protocol(from.protocol),
         port: from.port,
-        // A server that is reachable by its own address has no others.
+        // A server with an announced address has no other address.
         type_: webrtc_transport::IceCandidateType::Host,
         tcp_type: from.tcp_type.map(|tcp_type| match tcp_type {
             api::IceCandidateTcpType::Passive => webrtc_transport::IceCandidateTcpType::Passive,

@@ -1,4 +1,4 @@
-//! Producers and consumers of media and data, and RTP streams, as they tell of themselves.
+//! Producers, consumers, data producers, data consumers and RTP streams in responses and events.
 
 use serde::Serialize;
 use tureen_engine::api::{
@@ -64,7 +64,7 @@ pub(super) struct Consumer {
     layers: Option<AllLayers>,
 }
 
-/// A pipe consumer has all streams of its producer, any other one a single stream.
+/// A pipe consumer has all streams of its producer, any other consumer a single stream.
 #[derive(Serialize)]
 #[serde(rename_all = "camelCase")]
 enum ConsumerStreams {
@@ -72,7 +72,7 @@ enum ConsumerStreams {
     RtpStream(Option<RtpStream>),
 }
 
-/// -1 is no layer.
+/// -1 means no layer.
 #[derive(Serialize)]
 #[serde(rename_all = "camelCase")]
 struct AllLayers {
@@ -119,7 +119,7 @@ impl From<ConsumerDump> for Consumer {
     }
 }
 
-/// A Consumer as it was made.
+/// Response to the creation of a Consumer.
 #[derive(Serialize)]
 #[serde(rename_all = "camelCase")]
 pub(super) struct NewConsumer {
@@ -354,7 +354,7 @@ impl From<RtpStreamStats> for StreamStats {
     }
 }
 
-/// A traced event of a Producer or Consumer.
+/// A trace event of a Producer or Consumer.
 #[derive(Serialize)]
 pub(super) struct Trace {
     #[serde(flatten)]

@@ -1,4 +1,4 @@
-//! The head of a message: who asks what of which object.
+//! Header of a message: id, method and object.
 
 use serde::Deserialize;
 use serde::de::DeserializeOwned;
@@ -12,17 +12,17 @@ use super::{Style, global};
 use crate::dialect::{Call, Incoming, Refusal};
 use crate::parts::{Parse, invalid};
 
-/// Set in the number of a request that came on the payload channel, which counts by itself.
+/// Bit in the id of a request on the payload channel, which has ids of its own.
 pub(super) const PAYLOAD: u64 = 1 << 32;
 
-/// A request or notification without the bytes that may follow it.
+/// A request or notification without the payload that may follow.
 pub(super) struct Message {
     pub(super) method: String,
     pub(super) ids: Ids,
     pub(super) data: Value,
 }
 
-/// Reads a request.
+/// Parses a request.
 pub(super) fn read_request(frame: &[u8], style: Style) -> Result<(u64, Parse<Message>), Refusal> {
     match style {
         Style::Json => {
@@ -37,13 +37,13 @@ pub(super) fn read_request(frame: &[u8], style: Style) -> Result<(u64, Parse<Mes
     }
 }
 
-/// What was read of the first of two frames.
+/// Content of the first of two frames.
 #[derive(Debug)]
 pub(super) enum Header {
     Rtp(ProducerId),
     Rtcp(TransportId),
     Data(DataProducerId, u32),
-    /// A message for a DataConsumer, the only request with bytes, and its number.
+    /// `dataConsumer.send`, the only request with a payload, and its id.
     Send(u64, DataConsumerId, u32),
 }
 
@@ -94,7 +94,7 @@ impl Header {
         })
     }
 
-    /// What it says together with the bytes of the second frame.
+    /// The message, given the payload in the second frame.
     pub(super) fn with(self, payload: &[u8]) -> Incoming {
         let payload = payload.to_vec();
         match self {
@@ -116,14 +116,14 @@ impl Header {
     }
 }
 
-/// Reads what a method takes.
+/// Parses the arguments of a method.
 pub(super) fn read_data<T: DeserializeOwned>(method: &str, data: Value) -> Parse<T> {
     serde_json::from_value(data).map_err(|error| invalid(format!("{method}: {error}")))
 }
 
 macro_rules! ids {
     ($($field:ident, $id:ident, $name:literal;)+) => {
-        /// The objects that a message names.
+        /// Objects that a message names.
         #[derive(Default, Deserialize)]
         #[serde(default)]
         pub(super) struct Ids {
@@ -137,7 +137,7 @@ macro_rules! ids {
                 }
             )+
 
-            /// These, and where there are none the other ones.
+            /// These identifiers, or `other`'s where these are absent.
             fn or(self, other: Self) -> Self {
                 Self { $($field: self.$field.or(other.$field),)+ }
             }
@@ -157,7 +157,7 @@ ids! {
 }
 
 impl Ids {
-    /// With what the worker calls the producers of the router.
+    /// Replaces the producers' identifiers by those of the worker.
     fn of_router(mut self) -> Self {
         if let Some(router) = &self.router {
             let global = |id: &str| global(router.as_str(), id);
@@ -167,7 +167,7 @@ impl Ids {
         self
     }
 
-    /// The object that a method is asked of.
+    /// Object of a method.
     fn handler(method: &str, id: &str) -> Self {
         let mut ids = Self::default();
         match method.split('.').next().unwrap_or_default() {
@@ -179,7 +179,7 @@ impl Ids {
             "dataProducer" => ids.data_producer = Some(id.into()),
             "dataConsumer" => ids.data_consumer = Some(id.into()),
             "rtpObserver" => ids.observer = Some(id.into()),
-            // The worker has no name.
+            // The worker has no identifier.
             _ => {}
         }
         ids
@@ -256,7 +256,7 @@ fn split<const N: usize>(frame: &[u8]) -> Result<[&str; N], Refusal> {
     split_text(text(frame)?)
 }
 
-/// The parts between colons; the last one, which is data, may have more of them.
+/// The parts between colons. The last part, the data, may contain colons.
 fn split_text<const N: usize>(text: &str) -> Result<[&str; N], Refusal> {
     let parts: Vec<_> = text.splitn(N, ':').collect();
     parts.try_into().map_err(|_| Refusal::Message("a message without all of its parts".to_owned()))

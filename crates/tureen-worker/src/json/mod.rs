@@ -1,8 +1,8 @@
 //! The JSON dialects of mediasoup 3.5 to 3.12.
 //!
-//! Methods, data and events are the same in all of them, but for what later ones added. They differ in how frames follow
-//! each other, in how a request begins (`Style`), and in whether there is a payload channel. On that a message is two
-//! frames: the first one is read into a `message::Header` and waits for the second one, the bytes.
+//! Methods, data and events are the same in all of them, except for additions of later versions. The versions differ
+//! in framing, in the start of a request (`Style`), and in the payload channel. On the payload channel a message is
+//! two frames: the first one is parsed into a `message::Header` and waits for the second one, the payload.
 
 mod media;
 mod message;
@@ -23,9 +23,9 @@ use tureen_types::srtp_parameters::SrtpCryptoSuite;
 use self::message::{Header, PAYLOAD};
 use self::response::{Body, Event};
 use crate::channel::Framing;
-use crate::dialect::{Dialect, Incoming, Lane, Out, Refusal, Reply};
+use crate::dialect::{ChannelKind, Dialect, Incoming, Out, Refusal, Reply};
 
-/// The first version of the library that speaks like this.
+/// First version of the library with a dialect.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 #[allow(non_camel_case_types, reason = "as versions are written")]
 pub enum Generation {
@@ -33,14 +33,14 @@ pub enum Generation {
     V3_5,
     /// DirectTransports, and the payload channel for them.
     V3_6,
-    /// Lengths in front of frames.
+    /// Framing by a binary length.
     V3_9,
-    /// Requests begin with a text.
+    /// Requests start with a text.
     V3_10_6,
 }
 
 impl Generation {
-    /// How frames follow each other, and how long they may be.
+    /// Framing, and the maximum length of a frame.
     pub fn frames(self) -> (Framing, usize) {
         match self {
             Self::V3_5 | Self::V3_6 => (Framing::Netstring, 4 << 20),
@@ -48,7 +48,7 @@ impl Generation {
         }
     }
 
-    /// Whether there is a payload channel.
+    /// True if there is a payload channel.
     pub fn has_payload_channel(self) -> bool {
         self >= Self::V3_6
     }
@@ -57,23 +57,23 @@ impl Generation {
         if self >= Self::V3_10_6 { Style::Text } else { Style::Json }
     }
 
-    /// What PipeTransports are encrypted with.
+    /// SRTP crypto suite of PipeTransports.
     fn pipe_suite(self) -> SrtpCryptoSuite {
         if self >= Self::V3_9 { PIPE_SUITE } else { SrtpCryptoSuite::AesCm128HmacSha180 }
     }
 
-    /// What there is since there are DirectTransports.
+    /// `value` for versions with DirectTransports (3.6 and later).
     fn since_direct<T>(self, value: T) -> Option<T> {
         (self >= Self::V3_6).then_some(value)
     }
 }
 
-/// How a request begins.
+/// Start of a request.
 #[derive(Clone, Copy, Debug)]
 enum Style {
-    /// It is one JSON object: `{id, method, internal, data}`, with all identifiers in `internal`.
+    /// One JSON object: `{id, method, internal, data}`, with all identifiers in `internal`.
     Json,
-    /// `id:method:handler:data`, the data being JSON; `undefined` for what is not there. Identifiers of other objects
+    /// `id:method:handler:data`, with JSON as data, and `undefined` for absent parts. Identifiers of objects other
     /// than the handler are in the data.
     Text,
 }
@@ -83,19 +83,19 @@ enum Style {
 pub struct Json {
     generation: Generation,
     pid: u32,
-    /// What the first frame on the payload channel said, while the second one is awaited.
+    /// Header in the first frame on the payload channel, while the second frame is awaited.
     header: Option<Result<Header, Refusal>>,
-    /// Where messages are put together.
+    /// Buffer that messages are composed in.
     scratch: Vec<u8>,
 }
 
 impl Json {
-    /// The codec of the process `pid` for a generation of libraries.
+    /// A codec for the process `pid` and a generation of libraries.
     pub fn new(generation: Generation, pid: u32) -> Self {
         Self { generation, pid, header: None, scratch: Vec::new() }
     }
 
-    /// Writes a message, and in the same way the bytes that belong to it.
+    /// Writes a message, and its payload in the same framing.
     fn write(&mut self, message: &impl Serialize, payload: Option<&[u8]>, out: &mut Vec<u8>) {
         self.scratch.clear();
         let (framing, max_frame) = self.generation.frames();
@@ -106,7 +106,7 @@ impl Json {
                     framing.write(payload, out);
                 }
             }
-            // The library would lose its place in the stream.
+            // Dropped, because the library would lose its position in the stream.
             Ok(()) => tracing::error!("a message is longer than {max_frame} bytes"),
             Err(error) => tracing::error!("a message can't be written: {error}"),
         }
@@ -117,38 +117,38 @@ impl Json {
         match (event.payload, &mut out.payload) {
             (None, _) => self.write(&message, None, out.main),
             (Some(payload), Some(out)) => self.write(&message, Some(&payload), out),
-            // There are no DirectTransports without a payload channel.
+            // Never happens, because there are no DirectTransports without a payload channel.
             (Some(_), None) => {}
         }
     }
 }
 
 impl Dialect for Json {
-    fn decode(&mut self, lane: Lane, frame: &[u8]) -> Result<Option<Incoming>, Refusal> {
+    fn decode(&mut self, kind: ChannelKind, frame: &[u8]) -> Result<Option<Incoming>, Refusal> {
         let style = self.generation.style();
-        match (lane, self.header.take()) {
-            (Lane::Main, header) => {
+        match (kind, self.header.take()) {
+            (ChannelKind::Main, header) => {
                 self.header = header;
                 let (id, message) = message::read_request(frame, style)?;
                 let call = message.and_then(|message| request::read(message, self.generation));
                 let call = call.map_err(|error| Refusal::Request { id, error })?;
                 Ok(Some(Incoming::Request { id, call }))
             }
-            (Lane::Payload, None) => {
+            (ChannelKind::Payload, None) => {
                 self.header = Some(Header::read(frame, style));
                 Ok(None)
             }
-            // A bad header is refused only now, since it has bytes like a good one.
-            (Lane::Payload, Some(header)) => Ok(Some(header?.with(frame))),
+            // An invalid header is refused only now, because its payload follows like a valid one's.
+            (ChannelKind::Payload, Some(header)) => Ok(Some(header?.with(frame))),
         }
     }
 
     fn write_response(&mut self, id: u64, result: Result<Reply, RequestError>, out: &mut Out<'_>) {
         let on_payload = id & PAYLOAD != 0;
-        // It was a u32 when it came in.
+        // Fits, because the id was a u32 on arrival.
         let id = id as u32;
         let answer = match result {
-            // What is sent on the payload channel is just done.
+            // Requests on the payload channel have no content in their response.
             Ok(_) if on_payload => Answer::Accepted { id, accepted: true, data: None },
             Ok(Reply::Engine(response)) => {
                 let data = Body::new(response, self.generation, self.pid);
@@ -218,7 +218,7 @@ struct EventMessage<'a> {
     data: Option<response::EventData>,
 }
 
-/// The name that the library knows an error by.
+/// The library's name of an error.
 fn error_name(error: &RequestError) -> &'static str {
     match error {
         RequestError::Invalid(_) => "TypeError",
@@ -226,21 +226,22 @@ fn error_name(error: &RequestError) -> &'static str {
     }
 }
 
-/// Between a router and one of its producers. No identifier of the library has it.
+/// Separator between the identifiers of a router and of one of its producers. No identifier of the library contains
+/// it.
 const SEPARATOR: char = '\u{1f}';
 
-/// What a producer or DataProducer of a router is called in the worker: up to 3.10 their identifiers are unique in a
-/// router only, and stay the same when they are piped to another one.
+/// The worker's identifier of a producer or data producer of a router. Up to 3.10 the library's identifiers are
+/// unique in a router only, and stay the same when a producer is piped.
 fn global(router: &str, id: &str) -> String {
     format!("{router}{SEPARATOR}{id}")
 }
 
-/// What the library calls it.
+/// The library's identifier of it.
 fn local(id: &str) -> &str {
     id.split_once(SEPARATOR).map_or(id, |(_, local)| local)
 }
 
-/// The identifier of a producer or DataProducer, as the library has it.
+/// The library's identifier of a producer or data producer.
 #[derive(Clone, Debug)]
 struct Local<T>(T);
 
@@ -250,7 +251,7 @@ impl<T: Borrow<str>> Serialize for Local<T> {
     }
 }
 
-/// Pairs as one JSON object.
+/// Serialises pairs as one JSON object.
 #[derive(Debug)]
 struct Table<K, V>(Vec<(K, V)>);
 
@@ -266,7 +267,7 @@ impl<K: Serialize, V: Serialize> Serialize for Table<K, V> {
     }
 }
 
-/// The names that hold, with commas between them.
+/// The names whose flag is true, separated by commas.
 fn names(all: &[(bool, &str)]) -> String {
     let held: Vec<_> = all.iter().filter(|(holds, _)| *holds).map(|(_, name)| *name).collect();
     held.join(",")

@@ -1,4 +1,4 @@
-//! What the parent asks for.
+//! Requests of the parent.
 
 use std::num::NonZeroU16;
 use std::time::Duration;
@@ -20,14 +20,14 @@ use super::{Generation, list};
 use crate::dialect::{Call, LogSettings};
 use crate::parts::{Parse, invalid, read_stream_parameters};
 
-/// What a request asks for.
+/// Content of a request.
 pub(super) fn read(message: Message, generation: Generation) -> Parse<Call> {
     use Request as R;
 
     let Message { method, ids, data } = message;
     let method = method.as_str();
 
-    /// The data, which must have all that the method needs.
+    /// The data, which must have all fields that the method needs.
     macro_rules! data {
         ($data:ty) => {
             read_data::<$data>(method, data)?
@@ -231,7 +231,7 @@ struct Threshold {
     threshold: u32,
 }
 
-/// Unknown types mean nothing, as with mediasoup.
+/// Unknown types are ignored, as in mediasoup.
 #[derive(Deserialize)]
 struct Trace {
     types: Vec<String>,
@@ -249,7 +249,7 @@ impl Trace {
             nack: self.has("nack"),
             pli: self.has("pli"),
             fir: self.has("fir"),
-            // Libraries of these versions don't know it.
+            // Never requested by these versions.
             sr: false,
         }
     }

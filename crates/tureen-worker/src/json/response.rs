@@ -1,4 +1,4 @@
-//! Answers and events for the parent.
+//! Responses and events for the parent.
 
 use serde::Serialize;
 use tureen_engine::api::{
@@ -19,7 +19,7 @@ use super::rtp::StreamTypeName;
 use super::transport::{Connected, Dump, ServerDump, Stats, Tuple};
 use super::{Generation, Local, Table, list};
 
-/// What an answer carries.
+/// Data of a response.
 #[derive(Serialize)]
 #[serde(untagged)]
 pub(super) enum Body {
@@ -63,11 +63,11 @@ pub(super) enum Body {
 }
 
 impl Body {
-    /// `None` where the answer is that it is done.
+    /// `None` if the response has no data.
     pub(super) fn new(from: Response, generation: Generation, pid: u32) -> Option<Self> {
         use Response as R;
         Some(match from {
-            // These versions of the library don't ask about subchannels or drops.
+            // Never requested by these versions.
             R::Done | R::WorkerDrops(_) | R::Subchannels(_) | R::PreferredLayers(None) => return None,
             R::WorkerDump(dump) => Self::Worker(Worker::new(dump, generation, pid)),
             R::WebRtcServerDump(dump) => Self::WebRtcServer(dump.into()),
@@ -105,7 +105,7 @@ pub(super) struct Worker {
     channel_message_handlers: Option<Handlers>,
 }
 
-/// Who can be asked and told something.
+/// Objects that take requests and notifications.
 #[derive(Serialize)]
 #[serde(rename_all = "camelCase")]
 struct Handlers {
@@ -183,7 +183,7 @@ impl From<RouterDump> for Router {
     }
 }
 
-/// What the process has used, by the names of `getrusage`.
+/// Resource usage of the process, by the names of `getrusage`.
 #[derive(Serialize)]
 pub(super) struct Usage {
     ru_utime: u64,
@@ -231,11 +231,11 @@ impl From<ResourceUsage> for Usage {
 pub(super) struct Event {
     pub(super) name: &'static str,
     pub(super) data: Option<EventData>,
-    /// Bytes that follow on the payload channel, which then takes the event too.
+    /// Payload that follows on the payload channel. The event then goes there too.
     pub(super) payload: Option<Vec<u8>>,
 }
 
-/// What an event carries.
+/// Data of an event.
 #[derive(Serialize)]
 #[serde(untagged)]
 pub(super) enum EventData {
@@ -273,7 +273,7 @@ pub(super) enum EventData {
     },
     Trace(Trace),
     Score(Score),
-    /// `null` where nothing is sent.
+    /// `null` if nothing is sent.
     Layers(Option<Layers>),
     #[serde(rename_all = "camelCase")]
     BufferedAmount {
@@ -302,7 +302,7 @@ impl Event {
         Self { name, data, payload: Some(payload) }
     }
 
-    /// `None` for what the library has no word for.
+    /// `None` for an event that the library does not know.
     pub(super) fn of_transport(from: TransportEvent) -> Option<Self> {
         use TransportEvent as E;
         Some(match from {
@@ -325,7 +325,7 @@ impl Event {
             E::Bwe { timestamp_ms, info } => {
                 TransportTrace::event(timestamp_ms, TransportTraceData::Bwe(info.into()))
             }
-            // The library knows by itself which transports a WebRtcServer has.
+            // Left out, because the library keeps the transports of a WebRtcServer itself.
             E::ListenServerClosed | E::SctpNegotiatedCapabilities(_) => return None,
         })
     }
@@ -364,10 +364,10 @@ impl Event {
         }
     }
 
-    /// `None` for what the library has no word for.
+    /// `None` for an event that the library does not know.
     pub(super) fn of_data_consumer(from: DataConsumerEvent) -> Option<Self> {
         Some(match from {
-            // These versions of the library can't pause a DataProducer.
+            // Never happens, because these versions cannot pause a DataProducer.
             DataConsumerEvent::DataProducerPause | DataConsumerEvent::DataProducerResume => return None,
             DataConsumerEvent::DataProducerClose => Self::bare("dataproducerclose"),
             DataConsumerEvent::SctpSendBufferFull => Self::bare("sctpsendbufferfull"),
@@ -402,7 +402,7 @@ pub(super) struct Volume {
     volume: i8,
 }
 
-/// A traced event of a transport.
+/// A trace event of a transport.
 #[derive(Serialize)]
 pub(super) struct TransportTrace {
     #[serde(flatten)]

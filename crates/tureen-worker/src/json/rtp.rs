@@ -30,7 +30,7 @@ impl RtpParameters {
         Ok(api::RtpParameters {
             mid: self.mid,
             codecs: self.codecs.into_iter().map(Codec::read).collect::<Parse<_>>()?,
-            // What is not known is not forwarded.
+            // Unknown extensions are left out, because they are not forwarded.
             header_extensions: self.header_extensions.iter().filter_map(HeaderExtension::read).collect(),
             encodings: list(self.encodings, Encoding::read),
             rtcp: self.rtcp.read(),
@@ -118,7 +118,7 @@ struct HeaderExtension {
     id: u16,
     #[serde(default)]
     encrypt: bool,
-    /// The library always gives some and never uses them.
+    /// Always present in the library's output, and never used.
     #[serde(default)]
     parameters: Map<String, Value>,
 }
@@ -147,7 +147,7 @@ pub(super) struct Encoding {
     max_bitrate: Option<u64>,
     #[serde(skip_serializing_if = "Option::is_none")]
     scalability_mode: Option<String>,
-    /// What the mode means; only told.
+    /// Layers of the mode; output only.
     #[serde(flatten, skip_deserializing)]
     layers: Option<EncodingLayers>,
 }
@@ -168,7 +168,7 @@ impl Encoding {
             codec_payload_type: self.codec_payload_type,
             rtx: self.rtx,
             dtx: self.dtx.filter(|&dtx| dtx),
-            // mediasoup takes what has not the form of a mode for none.
+            // mediasoup treats an invalid scalability mode as none.
             scalability_mode: self.scalability_mode.and_then(|mode| mode.parse().ok()).unwrap_or_default(),
             max_bitrate: self.max_bitrate,
         }
@@ -216,7 +216,7 @@ pub(super) struct Mapping {
     encodings: Vec<EncodingMapping>,
 }
 
-/// What is not there is told as `null`.
+/// Absent values are `null`.
 #[derive(Deserialize, Serialize)]
 #[serde(rename_all = "camelCase")]
 struct EncodingMapping {
@@ -259,7 +259,7 @@ pub(super) enum StreamTypeName {
     Pipe,
 }
 
-/// Values of other types are ignored, as by mediasoup.
+/// Values of other types are ignored, as in mediasoup.
 fn read_value(from: Value) -> Option<ParameterValue> {
     Some(match from {
         Value::String(text) => ParameterValue::String(text.into()),

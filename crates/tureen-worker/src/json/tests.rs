@@ -8,15 +8,15 @@ use tureen_types::data_structures::{IceState, Protocol, TransportTuple};
 use super::*;
 use crate::dialect::Call;
 
-/// The request that `codec` reads.
+/// Decodes a request by `codec`.
 fn read(codec: &mut Json, frame: &str) -> (u64, Request) {
-    match codec.decode(Lane::Main, frame.as_bytes()) {
+    match codec.decode(ChannelKind::Main, frame.as_bytes()) {
         Ok(Some(Incoming::Request { id, call: Call::Engine(request) })) => (id, request),
         other => panic!("{frame}: {other:?}"),
     }
 }
 
-/// What `write` puts on each lane, without framing.
+/// Output of `write` on each channel, without framing.
 fn written(codec: &mut Json, write: impl FnOnce(&mut Json, &mut Out<'_>)) -> (Vec<Vec<u8>>, Vec<Vec<u8>>) {
     let (mut main, mut payload) = (Vec::new(), Vec::new());
     write(codec, &mut Out { main: &mut main, payload: Some(&mut payload) });
@@ -102,7 +102,7 @@ fn text_requests_may_lack_handler_and_data() {
 
 #[test]
 fn media_of_a_browser_is_understood() {
-    // Shortened from what mediasoup-demo sends.
+    // Shortened from mediasoup-demo.
     let frame = json!({
         "id": 26, "method": "transport.produce",
         "internal": {"routerId": "r", "transportId": "t", "producerId": "p"},
@@ -171,12 +171,13 @@ fn data_streams_are_ordered_unless_limited() {
 
 #[test]
 fn malformed_requests_are_answered_where_they_have_an_id() {
-    let refused =
-        |generation, frame: &str| match Json::new(generation, 1).decode(Lane::Main, frame.as_bytes()) {
-            Err(Refusal::Request { id, error: RequestError::Invalid(text) }) => (Some(id), text),
-            Err(Refusal::Message(text)) => (None, text),
-            other => panic!("{frame}: {other:?}"),
-        };
+    let refused = |generation, frame: &str| match Json::new(generation, 1)
+        .decode(ChannelKind::Main, frame.as_bytes())
+    {
+        Err(Refusal::Request { id, error: RequestError::Invalid(text) }) => (Some(id), text),
+        Err(Refusal::Message(text)) => (None, text),
+        other => panic!("{frame}: {other:?}"),
+    };
     for (frame, id, part) in [
         (r#"{"id":7,"method":"worker.fly"}"#, Some(7), "worker.fly"),
         (r#"{"id":7}"#, Some(7), "method"),
@@ -206,7 +207,7 @@ fn malformed_requests_are_answered_where_they_have_an_id() {
         let (got, text) = refused(Generation::V3_10_6, frame);
         assert!(got == id && text.contains(part), "{frame}: {got:?} {text}");
     }
-    let broken = Json::new(Generation::V3_10_6, 1).decode(Lane::Main, b"\xff:\xff:");
+    let broken = Json::new(Generation::V3_10_6, 1).decode(ChannelKind::Main, b"\xff:\xff:");
     assert!(matches!(broken, Err(Refusal::Message(_))));
 }
 
@@ -220,11 +221,11 @@ fn payload_comes_in_two_frames() {
         (Generation::V3_10_6, "n:dataProducer.send:d:51"),
     ] {
         let mut codec = Json::new(generation, 1);
-        assert!(matches!(codec.decode(Lane::Payload, header.as_bytes()), Ok(None)));
-        // The other lane does not come between them.
-        codec.decode(Lane::Main, b"garbage").unwrap_err();
+        assert!(matches!(codec.decode(ChannelKind::Payload, header.as_bytes()), Ok(None)));
+        // The other channel does not interfere.
+        codec.decode(ChannelKind::Main, b"garbage").unwrap_err();
         let Ok(Some(Incoming::Injection(Injection::Data(id, publication)))) =
-            codec.decode(Lane::Payload, b"hello")
+            codec.decode(ChannelKind::Payload, b"hello")
         else {
             panic!()
         };
@@ -237,17 +238,17 @@ fn payload_comes_in_two_frames() {
 fn bad_header_takes_its_bytes_with_it() {
     let mut codec = Json::new(Generation::V3_6, 1);
     for header in [&b"garbage"[..], br#"{"event":"producer.send"}"#, br#"{"event":"worker.dump"}"#] {
-        assert!(matches!(codec.decode(Lane::Payload, header), Ok(None)));
-        assert!(matches!(codec.decode(Lane::Payload, b"bytes"), Err(Refusal::Message(_))));
+        assert!(matches!(codec.decode(ChannelKind::Payload, header), Ok(None)));
+        assert!(matches!(codec.decode(ChannelKind::Payload, b"bytes"), Err(Refusal::Message(_))));
     }
     let good = br#"{"event":"producer.send","internal":{"producerId":"p"}}"#;
-    assert!(matches!(codec.decode(Lane::Payload, good), Ok(None)));
-    let injected = codec.decode(Lane::Payload, b"\x80");
+    assert!(matches!(codec.decode(ChannelKind::Payload, good), Ok(None)));
+    let injected = codec.decode(ChannelKind::Payload, b"\x80");
     assert!(matches!(injected, Ok(Some(Incoming::Injection(Injection::Rtp(..))))));
 }
 
 #[test]
-fn requests_of_both_lanes_are_told_apart() {
+fn requests_of_both_channels_are_told_apart() {
     for (generation, header) in [
         (
             Generation::V3_6,
@@ -256,9 +257,9 @@ fn requests_of_both_lanes_are_told_apart() {
         (Generation::V3_10_6, "r:1:dataConsumer.send:d:53"),
     ] {
         let mut codec = Json::new(generation, 1);
-        codec.decode(Lane::Payload, header.as_bytes()).unwrap();
+        codec.decode(ChannelKind::Payload, header.as_bytes()).unwrap();
         let Ok(Some(Incoming::Request { id, call: Call::Engine(Request::SendData(..)) })) =
-            codec.decode(Lane::Payload, b"x")
+            codec.decode(ChannelKind::Payload, b"x")
         else {
             panic!()
         };
@@ -268,10 +269,10 @@ fn requests_of_both_lanes_are_told_apart() {
         assert!(main.is_empty());
         assert_eq!(parse(&payload), [json!({"id": 1, "accepted": true})]);
     }
-    // One that can't be read is answered there too.
+    // An invalid request gets its error response there too.
     let mut codec = Json::new(Generation::V3_6, 1);
-    codec.decode(Lane::Payload, br#"{"id":2,"method":"dataConsumer.send"}"#).unwrap();
-    let Err(Refusal::Request { id, error }) = codec.decode(Lane::Payload, b"x") else { panic!() };
+    codec.decode(ChannelKind::Payload, br#"{"id":2,"method":"dataConsumer.send"}"#).unwrap();
+    let Err(Refusal::Request { id, error }) = codec.decode(ChannelKind::Payload, b"x") else { panic!() };
     let (main, payload) = written(&mut codec, |codec, out| codec.write_response(id, Err(error), out));
     assert!(main.is_empty());
     assert_eq!(parse(&payload)[0]["error"], "TypeError");

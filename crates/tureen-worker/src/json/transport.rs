@@ -1,4 +1,4 @@
-//! Transports of every kind: how they are made, what they tell of themselves.
+//! Transports of every kind: creation, dump and statistics.
 
 use std::net::IpAddr;
 
@@ -22,7 +22,7 @@ use tureen_types::srtp_parameters::{SrtpCryptoSuite, SrtpParameters};
 use super::{Generation, Local, Table, list, names};
 use crate::parts::{Parse, invalid, read_ip};
 
-/// Receive window of SCTP, which these versions of the library can't choose: what later ones choose by default.
+/// Receive window of SCTP: the default of later versions, because these versions have no option for it.
 const RECEIVE_WINDOW: u32 = 5 << 20;
 
 #[derive(Deserialize)]
@@ -76,7 +76,7 @@ impl WebRtcOptions {
             enable_tcp: self.enable_tcp,
             prefer_udp: self.prefer_udp,
             prefer_tcp: self.prefer_tcp,
-            // These versions have no such check, and their applications don't expect its outcome.
+            // Disabled, because these versions have no such check, and their applications don't expect its result.
             ice_consent_timeout: None,
             initial_available_outgoing_bitrate: Bitrate::bps(self.initial_available_outgoing_bitrate),
             sctp: self.sctp.read()?,
@@ -161,7 +161,7 @@ impl DirectOptions {
     }
 }
 
-/// The remote side of a transport of any kind.
+/// Remote side of a transport of any kind.
 #[derive(Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub(super) struct Connect {
@@ -280,7 +280,7 @@ impl Sctp {
     }
 }
 
-/// A transport. What is `None` is left out.
+/// A transport. Fields with `None` are left out.
 #[derive(Serialize)]
 #[serde(rename_all = "camelCase")]
 pub(super) struct Dump {
@@ -346,7 +346,7 @@ struct SctpParameters {
     max_message_size: u32,
     #[serde(skip_serializing_if = "Option::is_none")]
     send_buffer_size: Option<u32>,
-    /// The library shows it, but only as it was when the transport was made.
+    /// Shown by the library with its value at the transport's creation.
     #[serde(skip_serializing_if = "Option::is_none")]
     sctp_buffered_amount: Option<u32>,
     is_data_channel: bool,
@@ -405,7 +405,7 @@ struct IceCandidate {
     tcp_type: Option<api::IceCandidateTcpType>,
 }
 
-/// A path.
+/// A tuple.
 #[derive(Serialize)]
 #[serde(rename_all = "camelCase")]
 pub(super) struct Tuple {
@@ -618,7 +618,7 @@ impl From<TransportStats> for Stats {
                     rtcp_mux: from.rtcp_mux,
                     comedia: from.comedia,
                     tuple: from.tuple.into(),
-                    // Told only once the remote side is known.
+                    // Present once the remote side is known.
                     rtcp_tuple: from.rtcp_tuple.filter(|tuple| tuple.remote_ip().is_some()).map(Into::into),
                 },
                 LinkStats::Pipe { tuple } => LinkStatsPart::Pipe { tuple: tuple.into() },
@@ -628,7 +628,7 @@ impl From<TransportStats> for Stats {
     }
 }
 
-/// A PlainTransport or PipeTransport that knows its remote side.
+/// A connected PlainTransport or PipeTransport.
 #[derive(Serialize)]
 #[serde(rename_all = "camelCase")]
 pub(super) struct Connected {
@@ -658,7 +658,7 @@ pub(super) struct ServerDump {
     tcp_servers: Vec<Address>,
     web_rtc_transport_ids: Vec<TransportId>,
     local_ice_username_fragments: Vec<UsernameFragment>,
-    /// Hashes of mediasoup's own tables; there are none here.
+    /// Always empty: hash tables of mediasoup's own.
     tuple_hashes: [(); 0],
 }
 
