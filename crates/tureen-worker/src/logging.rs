@@ -145,6 +145,8 @@ impl Visit for Line {
 
 #[cfg(test)]
 mod tests {
+    use tureen_rtc::log::{DTLS, ICE};
+
     use super::*;
 
     fn log(level: &str, tags: &[&str]) -> Log {
@@ -155,11 +157,11 @@ mod tests {
     }
 
     fn speak() {
-        tracing::error!(target: "tureen_rtc::ice::server", port = 7, "bad");
-        tracing::warn!(target: "tureen_rtc::ice::server", text = "a b", "odd");
-        tracing::debug!(target: "tureen_rtc::ice::server", "fine");
-        tracing::debug!(target: "tureen_rtc::dtls", "secret");
-        tracing::trace!(target: "tureen_rtc::ice::server", "too much");
+        tracing::error!(target: ICE, port = 7, "bad");
+        tracing::warn!(target: ICE, text = "a b", "odd");
+        tracing::debug!(target: ICE, "fine");
+        tracing::debug!(target: DTLS, "secret");
+        tracing::trace!(target: ICE, "too much");
     }
 
     fn lines(log: &Log) -> Vec<String> {
@@ -168,11 +170,7 @@ mod tests {
 
     #[test]
     fn level_and_tag_decide_what_is_kept() {
-        let all = [
-            "Etureen_rtc::ice::server | bad [port:7]",
-            "Wtureen_rtc::ice::server | odd [text:a b]",
-            "Dtureen_rtc::ice::server | fine",
-        ];
+        let all = ["Etureen::ice | bad [port:7]", "Wtureen::ice | odd [text:a b]", "Dtureen::ice | fine"];
         for (level, tags, kept) in [
             ("none", &["ice"][..], 0),
             ("error", &["ice"], 1),
