@@ -94,32 +94,39 @@ async fn carry_out(peer: &Participant, request: Request) -> Result<Value, Error>
         }
         // mediasoup-demo throttles the server's network for clients that know its secret; this server has none.
         "applyNetworkThrottle" | "resetNetworkThrottle" => return Err(Error::NoThrottling(method)),
+        method => return statistics(peer, method, data).await,
+    }
+    Ok(json!({}))
+}
+
+/// Carries out a request for statistics; any other method is unknown.
+async fn statistics(peer: &Participant, method: &str, data: Value) -> Result<Value, Error> {
+    match method {
         "getTransportStats" => {
             let OfTransport { transport_id } = read(data)?;
             let stats = peer.webrtc_transport(transport_id)?.get_stats().await.map_err(Error::Worker)?;
-            return json::transport_stats(&stats);
+            json::transport_stats(&stats)
         }
         "getProducerStats" => {
             let OfProducer { producer_id } = read(data)?;
             let stats = peer.producer(producer_id)?.get_stats().await.map_err(Error::Worker)?;
-            return json::producer_stats(&stats);
+            json::producer_stats(&stats)
         }
         "getConsumerStats" => {
             let OfConsumer { consumer_id } = read(data)?;
             let stats = peer.consumer(consumer_id)?.get_stats().await.map_err(Error::Worker)?;
-            return json::consumer_stats(&stats);
+            json::consumer_stats(&stats)
         }
         "getDataProducerStats" => {
             let OfDataProducer { data_producer_id } = read(data)?;
             let stats = peer.data_producer(data_producer_id)?.get_stats().await.map_err(Error::Worker)?;
-            return json::data_producer_stats(&stats);
+            json::data_producer_stats(&stats)
         }
         "getDataConsumerStats" => {
             let OfDataConsumer { data_consumer_id } = read(data)?;
             let stats = peer.data_consumer(data_consumer_id)?.get_stats().await.map_err(Error::Worker)?;
-            return json::data_consumer_stats(&stats);
+            json::data_consumer_stats(&stats)
         }
-        method => return Err(Error::UnknownMethod(Shown(method).to_string())),
+        method => Err(Error::UnknownMethod(Shown(method).to_string())),
     }
-    Ok(json!({}))
 }
