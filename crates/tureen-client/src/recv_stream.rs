@@ -9,9 +9,14 @@ use tureen_rtc::receive::rtx_stream::RtxStreamStats;
 use tureen_rtc::seq::SeenWindow;
 use tureen_rtc::units::Ssrc;
 use tureen_rtc::wire::codecs::{CodecKind, is_key_frame};
-use tureen_rtc::wire::rtcp::ReportBlock;
-use tureen_rtc::wire::rtp::{ExtensionIds, RTX_OSN_LEN, RtpHeader, rtx_original_sequence_number};
+use tureen_rtc::wire::rtcp::{NtpTime, ReportBlock};
+use tureen_rtc::wire::rtp::extension::AbsCaptureTime;
+use tureen_rtc::wire::rtp::{Extension, ExtensionIds, RTX_OSN_LEN, RtpHeader, rtx_original_sequence_number};
 
+use crate::frames::FrameError;
+use crate::jitter::{
+    DEFAULT_MAX_DELAY, JitterBuffer, JitterConfig, JitterPacket, JitterStats, ReceivedFrame,
+};
 use crate::send_stream::Rtx;
 
 /// Settings of an incoming stream.
@@ -27,8 +32,11 @@ pub struct RecvStreamConfig {
     pub nack: bool,
     /// Hz.
     pub clock_rate: u32,
-    /// The codec, to know key frames by.
+    /// The codec, to know key frames by, and how frames are packetised.
     pub codec: CodecKind,
+    /// Hand out whole frames by [`Session::poll_frame`](crate::Session::poll_frame), held back at most this long for jitter
+    /// and for packets that are missing. `None`: packets only. Needs a codec whose payload format is known.
+    pub max_frame_delay: Option<Duration>,
     /// Negotiated ids of the header extensions that are read.
     pub extension_ids: ExtensionIds,
 }
@@ -43,8 +51,14 @@ impl RecvStreamConfig {
             nack: false,
             clock_rate,
             codec: CodecKind::Other,
+            max_frame_delay: None,
             extension_ids: ExtensionIds::default(),
         }
+    }
+
+    /// Hands out whole frames of this codec, held back at most 1 s.
+    pub fn with_frames(self, codec: CodecKind) -> Self {
+        Self { codec, max_frame_delay: Some(DEFAULT_MAX_DELAY), ..self }
     }
 
     /// Asks for lost packets and takes them by RTX.
@@ -108,20 +122,35 @@ pub(crate) struct RecvStream {
     nack: Option<NackGenerator>,
     /// SRTP keeps out copies of a packet, but not a packet that comes late after its retransmission.
     seen: SeenWindow,
+    frames: Option<Box<Frames>>,
     stats: RecvStats,
 }
 
+/// Whole frames of a stream.
+#[derive(Debug)]
+struct Frames {
+    buffer: JitterBuffer,
+    /// When the buffer has something to do.
+    due_at: Option<Instant>,
+}
+
 impl RecvStream {
-    pub(crate) fn new(config: RecvStreamConfig) -> Self {
-        Self {
+    pub(crate) fn new(config: RecvStreamConfig) -> Result<Self, FrameError> {
+        let jitter = config.max_frame_delay.map(|max_delay| JitterConfig {
+            max_delay,
+            ..JitterConfig::new(config.codec, config.clock_rate)
+        });
+        let frames = jitter.map(JitterBuffer::new).transpose()?;
+        Ok(Self {
             reception: RecvStreamStats::new(Ssrc(config.ssrc), config.clock_rate, false),
             rtx: config.rtx.map(|rtx| RtxStreamStats::new(Ssrc(rtx.ssrc))),
             // As browsers do.
             nack: config.nack.then(|| NackGenerator::new(Duration::ZERO).saying_once()),
             seen: SeenWindow::default(),
+            frames: frames.map(|buffer| Box::new(Frames { buffer, due_at: None })),
             stats: RecvStats::default(),
             config,
-        }
+        })
     }
 
     pub(crate) fn ssrc(&self) -> Ssrc {
@@ -148,6 +177,7 @@ impl RecvStream {
         let received = self.accept(now, header, packet);
         match &received {
             Some(received) => {
+                self.frame_packet(now, received);
                 self.stats.packets += 1;
                 self.stats.bytes += received.payload.len() as u64;
                 self.stats.repaired += u64::from(received.retransmitted);
@@ -179,6 +209,7 @@ impl RecvStream {
         if let SeqVerdict::Restarted(_) = verdict {
             self.seen = SeenWindow::default();
             self.nack.iter_mut().for_each(NackGenerator::reset);
+            self.frames.iter_mut().for_each(|frames| frames.buffer.reset());
         }
         let key_frame = is_key_frame(self.config.codec, payload);
         if let Some(nack) = &mut self.nack {
@@ -199,6 +230,52 @@ impl RecvStream {
             header: *header,
             packet,
         })
+    }
+
+    /// Gives a packet to the jitter buffer.
+    fn frame_packet(&mut self, now: Instant, received: &ReceivedRtp<'_>) {
+        let Some(frames) = &mut self.frames else { return };
+        let id = self.config.extension_ids[Extension::AbsCaptureTime];
+        if let Some(time) = received.header.read::<AbsCaptureTime>(received.packet, id) {
+            self.reception.handle_abs_capture_time(received.timestamp, time);
+        }
+        let packet = JitterPacket {
+            seq: received.seq,
+            timestamp: received.timestamp,
+            marker: received.marker,
+            capture_time: None,
+            payload: received.payload,
+        };
+        frames.buffer.insert(now, &packet);
+        frames.due_at = frames.buffer.poll_timeout();
+    }
+
+    /// Replaces `data` by the next frame that is due.
+    pub(crate) fn poll_frame(&mut self, now: Instant, data: &mut Vec<u8>) -> Option<ReceivedFrame> {
+        let frames = self.frames.as_mut().filter(|frames| frames.due_at.is_some_and(|at| at <= now))?;
+        let mut frame = frames.buffer.poll_frame(now, data);
+        frames.due_at = frames.buffer.poll_timeout();
+        if let Some(frame) = &mut frame {
+            let by_extension = self.reception.capture_ntp_by_extension(frame.timestamp);
+            let ntp = by_extension.or_else(|| self.reception.capture_ntp(frame.timestamp));
+            frame.capture_time = ntp.map(|ntp| NtpTime(ntp).to_unix());
+        }
+        frame
+    }
+
+    /// When [`poll_frame`](Self::poll_frame) has something to do.
+    pub(crate) fn frame_due_at(&self) -> Option<Instant> {
+        self.frames.as_ref()?.due_at
+    }
+
+    /// Whether its frames need a key frame now.
+    pub(crate) fn poll_key_frame_request(&mut self, now: Instant) -> bool {
+        self.frames.as_mut().is_some_and(|frames| frames.buffer.poll_key_frame_request(now))
+    }
+
+    /// Counters of its frames.
+    pub(crate) fn frame_stats(&self) -> Option<JitterStats> {
+        self.frames.as_ref().map(|frames| frames.buffer.stats())
     }
 
     /// Appends to `out` the sequence numbers to ask for now. True if so much is missing that a key frame is needed.

@@ -4,12 +4,14 @@ use std::time::{Duration, Instant};
 
 use tureen_rtc::srtp::SrtpSealer;
 use tureen_rtc::units::{PayloadType, Ssrc};
+use tureen_rtc::wire::codecs::CodecKind;
 use tureen_rtc::wire::rtcp::{NtpTime, SenderInfo};
 use tureen_rtc::wire::rtp::extension::{AbsSendTime, AudioLevel, TransportSequenceNumber};
 use tureen_rtc::wire::rtp::{
     Extension, ExtensionIds, FIXED_HEADER_LEN, RTX_OSN_LEN, RtpFields, RtpHeaderWriter,
 };
 
+use crate::frames::{DEFAULT_MAX_PAYLOAD, FrameError, FrameInfo, OutgoingFrame, Packetizer, Payloads};
 use crate::session::SessionError;
 
 /// Longest payload that [`Session::send_rtp`](crate::Session::send_rtp) takes.
@@ -32,6 +34,11 @@ pub struct SendStreamConfig {
     pub rtx: Option<Rtx>,
     /// Hz.
     pub clock_rate: u32,
+    /// The codec, to send whole frames by [`Session::send_frame`](crate::Session::send_frame); [`CodecKind::Other`] to send
+    /// packets only.
+    pub codec: CodecKind,
+    /// The longest payload that frames are cut into, from 32 to [`MAX_PAYLOAD`] bytes; others are taken for the nearest.
+    pub max_frame_payload: usize,
     /// Negotiated ids of the header extensions that are written.
     pub extension_ids: ExtensionIds,
     /// MID, at most [`MAX_MEDIA_ID`] printable characters. It is sent until the server has reported on the stream, and
@@ -54,12 +61,19 @@ impl SendStreamConfig {
             payload_type,
             rtx: None,
             clock_rate,
+            codec: CodecKind::Other,
+            max_frame_payload: DEFAULT_MAX_PAYLOAD,
             extension_ids: ExtensionIds::default(),
             mid: None,
             rid: None,
             first_sequence_number: None,
             buffered_packets: 64,
         }
+    }
+
+    /// Takes whole frames of this codec.
+    pub fn with_frames(self, codec: CodecKind) -> Self {
+        Self { codec, ..self }
     }
 
     /// Repairs the stream by RTX and buffers 512 packets: 3 s of video at 1.5 Mbit/s.
@@ -115,6 +129,7 @@ pub struct SendStats {
 #[derive(Debug)]
 pub(crate) struct SendStream {
     config: SendStreamConfig,
+    packetizer: Option<Packetizer>,
     /// SRTP index of the next packet: rollover counter << 16 | sequence number.
     next_index: u64,
     next_rtx_index: u64,
@@ -157,13 +172,20 @@ impl SendStream {
         config: SendStreamConfig,
         first_index: u16,
         first_rtx_index: u16,
+        first_picture_id: u16,
     ) -> Result<Self, SessionError> {
         let names = config.mid.iter().chain(&config.rid);
         if let Some(name) = names.into_iter().find(|name| !is_media_id(name)) {
             return Err(SessionError::BadMediaId(name.clone()));
         }
         let slots = config.buffered_packets.max(16);
+        let max_payload = config.max_frame_payload.min(MAX_PAYLOAD);
+        let packetizer = match config.codec {
+            CodecKind::Other => None,
+            codec => Some(Packetizer::new(codec, max_payload, first_picture_id)?),
+        };
         Ok(Self {
+            packetizer,
             next_index: u64::from(config.first_sequence_number.unwrap_or(first_index)),
             next_rtx_index: u64::from(first_rtx_index),
             ring: (0..slots).map(|_| Slot::default()).collect(),
@@ -206,6 +228,23 @@ impl SendStream {
 
     pub(crate) fn uses_transport_seq(&self) -> bool {
         self.config.extension_ids[Extension::TransportWideCcDraft01].is_some()
+    }
+
+    /// Cuts a frame into `payloads`, all of which can be pushed.
+    pub(crate) fn packetize(
+        &mut self,
+        frame: &OutgoingFrame<'_>,
+        payloads: &mut Payloads,
+    ) -> Result<FrameInfo, SessionError> {
+        let packetizer = self.packetizer.as_mut().ok_or(FrameError::UnsupportedCodec(self.config.codec))?;
+        let info = packetizer.packetize(frame, payloads)?;
+        if let Some(len) = payloads.iter().map(|(payload, _)| payload.len()).find(|&len| len > MAX_PAYLOAD) {
+            return Err(SessionError::PayloadTooLong(len));
+        }
+        if self.unsent + payloads.len() > self.ring.len() {
+            return Err(SessionError::Backlog);
+        }
+        Ok(info)
     }
 
     /// Takes a packet in and returns its index.

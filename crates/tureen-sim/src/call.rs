@@ -95,11 +95,20 @@ const SERVER: &str = "server";
 impl Call {
     /// A call without members, whose router knows VP8 and Opus.
     pub fn new(seed: u64) -> Self {
+        Self::with_video_codecs(seed, &[json!({ "mimeType": "video/VP8" })])
+    }
+
+    /// As [`new`](Self::new), whose router knows these codecs besides Opus.
+    pub fn with_video_codecs(seed: u64, video: &[Value]) -> Self {
         let mut network = Network::new(seed);
-        let codecs = json!([
-            { "kind": "audio", "mimeType": "audio/opus", "clockRate": OPUS_CLOCK_RATE, "channels": 2 },
-            { "kind": "video", "mimeType": "video/VP8", "clockRate": VIDEO_CLOCK_RATE },
-        ]);
+        let opus =
+            json!({ "kind": "audio", "mimeType": "audio/opus", "clockRate": OPUS_CLOCK_RATE, "channels": 2 });
+        let video = video.iter().cloned().map(|mut codec| {
+            codec["kind"] = json!("video");
+            codec["clockRate"] = json!(VIDEO_CLOCK_RATE);
+            codec
+        });
+        let codecs = std::iter::once(opus).chain(video).collect();
         let capabilities =
             ortc::generate_router_rtp_capabilities(from_json(codecs)).expect("both codecs are supported");
         let listen_infos = vec![
@@ -315,6 +324,40 @@ impl Call {
         let source = Source::audio(production.ssrc, config, self.network.now());
         self.network.add_source(node, source);
         production
+    }
+
+    /// Makes a member produce what the caller sends by [`Session::send_frame`](tureen_client::Session::send_frame). `codec` has
+    /// a `mimeType` and, if the codec needs some, `parameters`.
+    pub fn produce_frames(&mut self, node: NodeId, mut codec: Value) -> Production {
+        let kind = if is_audio(&codec) { MediaKind::Audio } else { MediaKind::Video };
+        codec["payloadType"] = json!(96);
+        codec["rtcpFeedback"] = json!([
+            { "type": "nack" }, { "type": "nack", "parameter": "pli" }, { "type": "ccm", "parameter": "fir" },
+            { "type": "transport-cc" },
+        ]);
+        let clock_rate = if is_audio(&codec) { OPUS_CLOCK_RATE } else { VIDEO_CLOCK_RATE };
+        codec["clockRate"] = json!(clock_rate);
+        let mut codecs = vec![codec];
+        if kind == MediaKind::Audio {
+            codecs[0]["channels"] = json!(2);
+        } else {
+            codecs.push(json!({ "mimeType": "video/rtx", "payloadType": 97, "clockRate": clock_rate,
+                                "parameters": { "apt": 96 } }));
+        }
+        let frames = codec_kind(&codecs[0]);
+        self.produce_with(node, kind, json!(codecs), None, frames)
+    }
+
+    /// As [`consume`](Self::consume), by a member that takes whole frames of `codec`.
+    pub fn consume_frames(&mut self, node: NodeId, produced: &Produced, codec: &Value) -> Consumption {
+        let transport = self.transport(node).clone();
+        let (id, parameters) = self.consume_on(transport, produced);
+        let config = recv_config(&parameters, 0, produced.kind).with_frames(codec_kind(codec));
+        let ssrc = config.ssrc;
+        let added = self.network.with_session(node, |session, _| session.add_recv_stream(config));
+        added.expect("the session receives nothing with this SSRC");
+        self.request(Request::ResumeConsumer(id.clone()));
+        Consumption { id, node, ssrc }
     }
 
     /// As [`produce_audio`](Self::produce_audio), by a sender that is asked for what is lost, as browsers are. It knows no
@@ -553,6 +596,18 @@ impl Call {
         codecs: Value,
         first_seq: Option<u16>,
     ) -> Production {
+        self.produce_with(node, kind, codecs, first_seq, CodecKind::Other)
+    }
+
+    /// `frames` is the codec of whole frames, if the session sends such.
+    fn produce_with(
+        &mut self,
+        node: NodeId,
+        kind: MediaKind,
+        codecs: Value,
+        first_seq: Option<u16>,
+        frames: CodecKind,
+    ) -> Production {
         let ssrc = 10_000 + 10 * (self.objects + 1);
         let has_rtx = codecs.as_array().is_some_and(|codecs| codecs.len() > 1);
         let mut encoding = json!({ "ssrc": ssrc });
@@ -584,7 +639,7 @@ impl Call {
             extension_ids: ExtensionIds::new(&parameters.header_extensions),
             mid: parameters.mid.clone(),
             first_sequence_number: first_seq,
-            ..base
+            ..base.with_frames(frames)
         };
         let added = self.network.with_session(node, |session, _| session.add_send_stream(config));
         added.expect("SSRCs are counted");
@@ -653,7 +708,24 @@ fn recv_config(parameters: &RtpParameters, index: usize, kind: MediaKind) -> Rec
             MediaKind::Audio => CodecKind::Opus,
             MediaKind::Video => CodecKind::Vp8,
         },
+        max_frame_delay: None,
         extension_ids: ExtensionIds::new(&parameters.header_extensions),
+    }
+}
+
+fn is_audio(codec: &Value) -> bool {
+    codec["mimeType"].as_str().is_some_and(|name| name.starts_with("audio/"))
+}
+
+fn codec_kind(codec: &Value) -> CodecKind {
+    match codec["mimeType"].as_str() {
+        Some("video/VP8") => CodecKind::Vp8,
+        Some("video/VP9") => CodecKind::Vp9,
+        Some("video/H264") => CodecKind::H264,
+        Some("video/H265") => CodecKind::H265,
+        Some("video/AV1") => CodecKind::Av1,
+        Some("audio/opus") => CodecKind::Opus,
+        other => panic!("no codec with frames: {other:?}"),
     }
 }
 

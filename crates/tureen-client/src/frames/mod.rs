@@ -2,6 +2,8 @@
 //!
 //! [`Packetizer`] cuts frames into payloads, [`FrameAssembler`] joins the payloads of one frame again, and a
 //! [`JitterBuffer`](crate::jitter::JitterBuffer) finds out which of the packets that arrive make a frame.
+//! [`Session::send_frame`](crate::Session::send_frame) and [`Session::poll_frame`](crate::Session::poll_frame) use them;
+//! they can be used without a session too.
 //!
 //! What a frame is, in bytes:
 //!

@@ -1,6 +1,7 @@
 //! Cuts frames into RTP payloads.
 
 use tureen_rtc::wire::codecs::{CodecKind, opus};
+use tureen_rtc::wire::rtp::extension::AudioLevel;
 
 use super::{FrameError, FrameInfo, av1, h264, h265, vp8, vp9};
 
@@ -27,6 +28,8 @@ pub struct OutgoingFrame<'a> {
     pub spatial_layer: Option<u8>,
     /// With a spatial layer: more layer frames of the picture follow.
     pub more_layers: bool,
+    /// Loudness of audio, sent if the extension was negotiated (RFC 6464).
+    pub audio_level: Option<AudioLevel>,
 }
 
 impl<'a> OutgoingFrame<'a> {

@@ -17,6 +17,9 @@ use self::order::{Order, Verdict};
 use self::packets::Packets;
 use crate::frames::{FrameAssembler, FrameError, FrameInfo, Start, frame_start};
 
+/// The longest time that frames are held back unless another one is asked for.
+pub const DEFAULT_MAX_DELAY: Duration = Duration::from_secs(1);
+
 /// Settings of a [`JitterBuffer`].
 #[derive(Clone, Debug)]
 pub struct JitterConfig {

@@ -14,6 +14,7 @@ use tureen_rtc::srtp::SrtpError;
 use tureen_rtc::wire::stun::StunError;
 use tureen_types::data_structures::{DtlsFingerprint, DtlsParameters, DtlsRole, IceParameters};
 
+use crate::frames::FrameError;
 use crate::send_stream::{MAX_MEDIA_ID, MAX_PAYLOAD};
 
 /// A certificate and the DTLS settings that go with it. Cheap to clone, to be shared by many sessions.
@@ -80,6 +81,9 @@ pub enum SessionError {
     /// As many packets wait to be sent as the stream buffers: the output is not drained.
     #[error("too many packets wait to be sent")]
     Backlog,
+    /// A frame can't be sent, or the codec has none that are known.
+    #[error(transparent)]
+    Frame(#[from] FrameError),
     /// A data message can't be sent.
     #[error(transparent)]
     Data(#[from] SendError),

@@ -4,6 +4,7 @@ use std::time::Instant;
 
 use rand::Rng;
 use tureen_rtc::units::Ssrc;
+use tureen_rtc::wire::codecs::CodecKind;
 use tureen_rtc::wire::rtcp::{RtcpCompound, RtcpPacket, write_nack, write_pli};
 use tureen_rtc::wire::rtp::extension::{AbsSendTime, TransportSequenceNumber};
 use tureen_rtc::wire::rtp::{Extension, RtpHeader};
@@ -18,6 +19,8 @@ const MAX_ENDED_STREAMS: usize = 1 << 16;
 const MAX_RESENDS: usize = 512;
 /// The highest random first sequence number (RFC 3711 §3.3.1: a wrap among the first packets may be missed).
 const MAX_FIRST_SEQ: u16 = 0x7fff;
+/// Picture ids have 15 bits (RFC 7741 §4.2, RFC 9628 §4.2).
+const MAX_PICTURE_ID: u16 = 0x7fff;
 
 impl Session {
     /// Adds an outgoing stream.
@@ -39,7 +42,10 @@ impl Session {
             return Err(SessionError::TooManyStreams(MAX_ENDED_STREAMS));
         }
         let [first, first_rtx] = std::array::from_fn(|_| self.rng.random_range(1..=MAX_FIRST_SEQ));
-        let mut stream = SendStream::new(config, first, first_rtx)?;
+        // Only streams of frames take of the random numbers for it.
+        let first_picture_id =
+            if config.codec == CodecKind::Other { 0 } else { self.rng.random_range(0..=MAX_PICTURE_ID) };
+        let mut stream = SendStream::new(config, first, first_rtx, first_picture_id)?;
         if let Some(sealer) = sealer {
             stream.continue_from(|ssrc| sealer.next_index(ssrc));
         }
@@ -65,10 +71,10 @@ impl Session {
     /// Adds an incoming stream. What comes of SSRCs that belong to none is dropped.
     ///
     /// # Errors
-    /// An SSRC is taken, or there are too many.
+    /// An SSRC is taken, there are too many, or the codec has no frames to hand out.
     pub fn add_recv_stream(&mut self, config: RecvStreamConfig) -> Result<(), SessionError> {
         let twcc_id = config.extension_ids[Extension::TransportWideCcDraft01];
-        let stream = RecvStream::new(config);
+        let stream = RecvStream::new(config)?;
         if let Some(taken) = stream.ssrcs().find(|ssrc| self.recv_index.contains_key(ssrc)) {
             return Err(SessionError::SsrcTaken(taken.0));
         }

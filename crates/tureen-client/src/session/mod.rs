@@ -2,6 +2,7 @@
 
 mod config;
 mod data;
+mod frames;
 mod media;
 mod reports;
 #[cfg(test)]
@@ -29,6 +30,7 @@ use tureen_types::data_structures::{DtlsParameters, IceParameters};
 pub use self::config::{Identity, SessionConfig, SessionError};
 use self::config::{credentials, parameters};
 use self::reports::ReferenceTime;
+use crate::frames::Payloads;
 use crate::ice::{IceAgent, IceAgentState};
 use crate::recv_stream::{ReceivedRtp, RecvStream};
 use crate::send_stream::SendStream;
@@ -37,7 +39,7 @@ use crate::send_stream::SendStream;
 ///
 /// Sans-IO: give it datagrams ([`handle_datagram`](Self::handle_datagram)) and the passing of time
 /// ([`handle_timeout`](Self::handle_timeout)). After these, and after anything that sends, drain
-/// [`poll_transmit`](Self::poll_transmit) and [`poll_event`](Self::poll_event), then ask
+/// [`poll_frame`](Self::poll_frame), [`poll_transmit`](Self::poll_transmit) and [`poll_event`](Self::poll_event), then ask
 /// [`poll_timeout`](Self::poll_timeout).
 ///
 /// ICE begins at once. [`Event::Connected`] says that streams flow; they may be added before. In steady state neither
@@ -211,6 +213,7 @@ struct Scratch {
     dtls: Vec<u8>,
     rtcp: Vec<u8>,
     seqs: Vec<u16>,
+    payloads: Payloads,
     blocks: Vec<tureen_rtc::wire::rtcp::ReportBlock>,
 }
 

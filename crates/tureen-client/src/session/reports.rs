@@ -38,7 +38,9 @@ impl Session {
     pub(super) fn media_timeout(&self) -> Option<Instant> {
         self.srtp.as_ref()?;
         let streams = self.recv.iter().filter_map(RecvStream::poll_timeout);
-        streams.chain(self.reports_at).chain(self.twcc.poll_timeout()).min()
+        // A frame that is due waits for its caller, not for time.
+        let frames = self.recv.iter().filter_map(RecvStream::frame_due_at).filter(|&at| at > self.now);
+        streams.chain(frames).chain(self.reports_at).chain(self.twcc.poll_timeout()).min()
     }
 
     pub(super) fn handle_media_timeout(&mut self) {

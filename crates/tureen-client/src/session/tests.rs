@@ -1,6 +1,8 @@
 //! A session against the engine's protocol parts, put together by hand.
 #![expect(clippy::disallowed_methods, reason = "tests may read the clock")]
 
+mod frames;
+
 use std::num::NonZeroU8;
 
 use tureen_rtc::dtls::DtlsConfig;

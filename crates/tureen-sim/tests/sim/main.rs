@@ -8,6 +8,7 @@ mod data;
 mod direct;
 mod foreign;
 mod forwarding;
+mod frames;
 mod gathering;
 mod hostile;
 mod jitter;

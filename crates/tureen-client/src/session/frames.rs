@@ -1,0 +1,77 @@
+//! Whole frames out and in.
+
+use std::time::Instant;
+
+use tureen_rtc::units::Ssrc;
+
+use super::{Session, SessionError};
+use crate::frames::{FrameInfo, OutgoingFrame};
+use crate::jitter::{JitterStats, ReceivedFrame};
+use crate::recv_stream::RecvStream;
+use crate::send_stream::OutgoingRtp;
+
+impl Session {
+    /// Puts the packets of a frame in line, for an outgoing stream with a codec. All of them or none: they must fit what
+    /// the stream buffers ([`SendStreamConfig::buffered_packets`](crate::SendStreamConfig::buffered_packets)).
+    ///
+    /// A key frame is wanted at first, and whenever
+    /// [`Event::KeyFrameRequested`](crate::Event::KeyFrameRequested) says so.
+    ///
+    /// # Errors
+    /// [`SessionError::NotConnected`], [`SessionError::NoStream`], [`SessionError::Frame`],
+    /// [`SessionError::PayloadTooLong`] for an Opus packet that fits no datagram, or [`SessionError::Backlog`]: the frame is
+    /// lost for the receivers, and the next one should be a key frame.
+    pub fn send_frame(
+        &mut self,
+        now: Instant,
+        ssrc: u32,
+        frame: &OutgoingFrame<'_>,
+    ) -> Result<FrameInfo, SessionError> {
+        self.now = now;
+        if !self.is_connected() {
+            return Err(SessionError::NotConnected);
+        }
+        let stream = self.send.iter_mut().find(|s| s.ssrc().0 == ssrc).ok_or(SessionError::NoStream(ssrc))?;
+        let payloads = &mut self.scratch.payloads;
+        let info = stream.packetize(frame, payloads)?;
+        for (payload, marker) in payloads.iter() {
+            let packet =
+                OutgoingRtp { payload, timestamp: frame.timestamp, marker, audio_level: frame.audio_level };
+            let index = stream.push(now, &packet)?;
+            self.queue.push_back((Ssrc(ssrc), index));
+        }
+        Ok(info)
+    }
+
+    /// Replaces `data` by the next frame that is due, of any incoming stream with
+    /// [`max_frame_delay`](crate::RecvStreamConfig::max_frame_delay), and returns the stream's SSRC. The former buffer of
+    /// `data` is used for a later frame.
+    ///
+    /// Call it after [`handle_datagram`](Self::handle_datagram) and [`handle_timeout`](Self::handle_timeout) until there is
+    /// none, before [`poll_transmit`](Self::poll_transmit): it asks the server for key frames by PLI when frames are dropped
+    /// that need one.
+    pub fn poll_frame(&mut self, now: Instant, data: &mut Vec<u8>) -> Option<(u32, ReceivedFrame)> {
+        self.now = now;
+        for at in 0..self.recv.len() {
+            let stream = &mut self.recv[at];
+            if stream.frame_due_at().is_none_or(|due| due > now) {
+                continue;
+            }
+            let ssrc = stream.ssrc().0;
+            let frame = stream.poll_frame(now, data);
+            if stream.poll_key_frame_request(now) {
+                // The stream is there, and without keys no packet can have come.
+                let _ = self.request_key_frame(now, ssrc);
+            }
+            if let Some(frame) = frame {
+                return Some((ssrc, frame));
+            }
+        }
+        None
+    }
+
+    /// Counters of the frames of an incoming stream, if it hands them out.
+    pub fn frame_stats(&self, ssrc: u32) -> Option<JitterStats> {
+        self.recv.iter().find(|stream| stream.ssrc().0 == ssrc).and_then(RecvStream::frame_stats)
+    }
+}
