@@ -438,7 +438,7 @@ impl Name {
     /// The address, with mapped addresses converted to IPv4.
     fn decode(&self) -> Option<SocketAddr> {
         // SAFETY: both variants are plain integers and begin with the family, which whoever wrote the name has set; the
-        // bytes of the variant that it tells are initialised.
+        // bytes of the variant that the family names are initialised.
         match libc::c_int::from(unsafe { self.v4.sin_family }) {
             libc::AF_INET => {
                 // SAFETY: as above.

@@ -122,7 +122,7 @@ fn end_of_the_remote_side_is_told_after_its_last_frame() {
     assert!(matches!(next_event(&mut net, &mut datagrams), StreamEvent::Closed { token: STREAM }));
     assert_eq!(datagrams, [b"goodbye"]);
     assert_eq!(net.stats().streams_ended, 1);
-    // Its token is free.
+    // The token is free.
     net.listen_tcp(STREAM, &options()).unwrap();
 }
 
@@ -278,7 +278,7 @@ fn media_for_a_slow_line_is_late_by_a_bounded_time_and_control_is_not_dropped() 
     }
     assert!(matches!(events[..], [StreamEvent::Backlog { token: STREAM, late: true }]), "{events:?}");
     assert!(net.stats().dropped_late > 50, "{:?}", net.stats());
-    // It is told, too, when all of it was sent.
+    // The empty backlog is reported, too.
     let ended = next_event(&mut net, &mut Vec::new());
     assert!(matches!(ended, StreamEvent::Backlog { token: STREAM, late: false }), "{ended:?}");
     net.close(STREAM);

@@ -1,4 +1,4 @@
-//! What the process costs its parent: time to start, round trips of requests, memory.
+//! Costs of the process for its parent: time to start, round trips of requests, memory.
 //!
 //! `cargo bench -p tureen-worker`
 #![cfg(unix)]

@@ -46,7 +46,7 @@ async fn accept(State(worker): State<Worker>, upgrade: WebSocketUpgrade) -> axum
     })
 }
 
-/// What the client says.
+/// Messages of the client.
 #[derive(Deserialize)]
 #[serde(tag = "action")]
 enum ClientMessage {
@@ -64,7 +64,7 @@ enum ClientMessage {
     ConsumerResume { id: ConsumerId },
 }
 
-/// What the server says.
+/// Messages of the server.
 #[derive(Serialize)]
 #[serde(tag = "action")]
 enum ServerMessage {
@@ -89,7 +89,7 @@ enum ServerMessage {
     },
 }
 
-/// What mediasoup-client needs to make its side of a transport.
+/// Options of mediasoup-client for its side of a transport.
 #[derive(Serialize)]
 #[serde(rename_all = "camelCase")]
 struct TransportOptions {
@@ -172,7 +172,7 @@ impl Endpoint {
             ClientMessage::Consume { producer_id } => {
                 let rtp_capabilities = self.rtp_capabilities.clone().ok_or("Consume came before Init")?;
                 let mut options = ConsumerOptions::new(producer_id, rtp_capabilities);
-                // It is resumed when the client is ready, so that the first key frame is not lost.
+                // Resumed when the client is ready, so that the first key frame is not lost.
                 options.paused = true;
                 let consumer = self.consumer_transport.consume(options).await?;
                 let answer = ServerMessage::Consumed {

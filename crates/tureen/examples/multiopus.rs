@@ -22,7 +22,7 @@ async fn main() -> Result<(), Failure> {
     endpoint::listen(move |_, connection| serve(worker.clone(), connection)).await
 }
 
-/// What the endpoint is told beyond its answers.
+/// Messages to the endpoint in addition to responses.
 #[derive(Serialize)]
 #[serde(tag = "action", rename_all_fields = "camelCase")]
 enum Notice {
@@ -32,7 +32,7 @@ enum Notice {
 async fn serve(worker: Worker, mut connection: Connection) -> Result<(), Failure> {
     let router = worker.create_router(RouterOptions::new(vec![media_codec()])).await?;
     let mut options = PlainTransportOptions::new(endpoint::listen_info());
-    // Whoever sends first is the source.
+    // The first sender is the source.
     options.comedia = true;
     let source = router.create_plain_transport(options).await?;
     let producer = source.produce(ProducerOptions::new(MediaKind::Audio, source_parameters())).await?;

@@ -26,7 +26,7 @@ async fn main() -> Result<(), Failure> {
     endpoint::listen(move |codec, connection| serve(worker.clone(), codec, connection)).await
 }
 
-/// What an endpoint is told of its consumers.
+/// Messages to an endpoint about its consumers.
 #[derive(Serialize)]
 #[serde(tag = "action", rename_all_fields = "camelCase")]
 enum ConsumerEvent {

@@ -62,7 +62,7 @@ struct Room {
     events: broadcast::Sender<(TransportId, RoomEvent)>,
 }
 
-/// What all participants but the one that it is about are told.
+/// Messages to all other participants about one participant.
 #[derive(Clone, Serialize)]
 #[serde(tag = "action", rename_all_fields = "camelCase")]
 enum RoomEvent {
@@ -71,13 +71,13 @@ enum RoomEvent {
 }
 
 impl Room {
-    /// What is there already, and what comes.
+    /// Existing producers, then new ones.
     fn look(&self) -> (Vec<ProducerId>, broadcast::Receiver<(TransportId, RoomEvent)>) {
         let producers = self.producers.lock().unwrap_or_else(PoisonError::into_inner);
         (producers.keys().copied().collect(), self.events.subscribe())
     }
 
-    /// Tells the others of a producer, and of its end.
+    /// Notifies the others of a producer, and of its end.
     fn add(self: &Arc<Self>, producer: &Producer) {
         let (producer_id, owner) = (producer.id(), producer.transport().id());
         {

@@ -1,4 +1,4 @@
-//! What most applications use, for a glob import.
+//! Types that most applications use, for a glob import.
 //!
 //! ```
 //! # #[allow(unused_imports)]

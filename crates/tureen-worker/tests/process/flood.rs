@@ -11,9 +11,9 @@ use tureen_rtc::sctp::{Sctp, SctpState};
 use crate::json_parent::JsonParent;
 use crate::replay::{SCTP, now};
 
-/// How long the worker may take to end.
+/// Time limit for the end of the worker.
 const END: Duration = Duration::from_secs(2);
-/// How long everything else may take, on the busiest machine.
+/// Time limit for everything else, on the busiest machine.
 const PATIENCE: Duration = Duration::from_secs(60);
 /// One-byte fragments in a packet.
 const CHUNKS: u32 = 70;
@@ -60,7 +60,7 @@ fn signal_ends_a_worker_under_a_flood_of_sctp_fragments() {
     assert!(time < END, "{time:?}");
 }
 
-/// Makes a request and waits for what is answered.
+/// Sends a request and waits for its response.
 fn request(parent: &mut JsonParent, method: &str, data: Value) -> Value {
     let internal = json!({ "routerId": "room", "transportId": "bot" });
     parent.send(&json!({ "id": 1, "method": method, "internal": internal, "data": data }));

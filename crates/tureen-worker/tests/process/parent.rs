@@ -15,7 +15,7 @@ use tureen_worker::flatbuffers::schema::response::Response;
 
 /// The library that this plays.
 const VERSION: &str = "3.27.1";
-/// How long a worker may take for anything, on the busiest machine.
+/// Time limit for anything that a worker does, on the busiest machine.
 const PATIENCE: Duration = Duration::from_secs(60);
 
 /// The shell puts the channel where the worker looks for it, and becomes the worker.
@@ -32,12 +32,12 @@ pub(crate) struct Parent {
     requests: u32,
 }
 
-/// How a process ended.
+/// End of a process.
 #[derive(Debug)]
 pub(crate) struct Exit {
-    /// Its status; `None` after a signal.
+    /// Exit status; `None` after a signal.
     pub(crate) status: Option<i32>,
-    /// What it said on standard error.
+    /// Output on standard error.
     pub(crate) stderr: String,
 }
 
@@ -58,7 +58,7 @@ impl Parent {
         parent
     }
 
-    /// How a process ends that is started by a library of `version`, or none.
+    /// End of a process that a library of `version`, or none, has started.
     pub(crate) fn refused(version: Option<&str>, arguments: &[&str]) -> Exit {
         Self::spawn(BECOME_WORKER, version, arguments).wait()
     }
@@ -87,21 +87,21 @@ impl Parent {
         self.child.id()
     }
 
-    /// What the process has in memory; `None` where the system has no `/proc`.
+    /// Resident memory of the process; `None` on a system without `/proc`.
     pub(crate) fn resident_kib(&self) -> Option<usize> {
         let status = std::fs::read_to_string(format!("/proc/{}/status", self.pid())).ok()?;
         let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:"))?;
         line.split_whitespace().next()?.parse().ok()
     }
 
-    /// Makes a request and returns its answer, which must be positive. Events before it are lost.
+    /// Sends a request and returns its response, which must be positive. Discards earlier events.
     pub(crate) fn request(&mut self, method: Method, handler: &str, body: Option<request::Body>) -> Response {
         let response = self.try_request(method, handler, body);
         assert!(response.accepted, "{method:?}: {:?}", response.reason);
         response
     }
 
-    /// Makes a request and returns its answer.
+    /// Sends a request and returns its response.
     pub(crate) fn try_request(
         &mut self,
         method: Method,

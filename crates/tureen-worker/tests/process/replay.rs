@@ -24,7 +24,7 @@ const RECORDED: &str = include_str!("../data/recorded_run.jsonl");
 /// A library that speaks like the one of the run, which says nothing of DirectTransports yet.
 const VERSION: &str = "3.5.15";
 const REQUESTS: usize = 26;
-/// How long the worker may take for an answer or event, on the busiest machine.
+/// Time limit for a response or event of the worker, on the busiest machine.
 const PATIENCE: Duration = Duration::from_secs(60);
 
 #[test]
@@ -62,7 +62,7 @@ impl Stage {
         Self { parent, transports: HashMap::new(), peers: HashMap::new(), events: Vec::new() }
     }
 
-    /// Makes a request with the addresses and fingerprints of today's peers; its answer without the id.
+    /// Sends a request with the addresses and fingerprints of today's peers. Returns the response without its id.
     fn request(&mut self, id: usize, recorded: &Value) -> Value {
         let mut request = recorded.clone();
         request["id"] = json!(id);
@@ -85,7 +85,7 @@ impl Stage {
         response
     }
 
-    /// Who connects to a transport, as the recorded parameters tell.
+    /// Peer of a transport, of the kind that the recorded parameters show.
     fn peer_for(&self, transport: &str, connect: &Value) -> Peer {
         let dump = &self.transports[transport];
         match connect["dtlsParameters"]["role"].as_str() {
@@ -134,7 +134,7 @@ impl Stage {
     }
 }
 
-/// Who is at the other end of a transport.
+/// Remote peer of a transport.
 struct Peer {
     socket: UdpSocket,
     kind: Kind,
@@ -213,7 +213,7 @@ impl Peer {
         *voice = Some(Voice { ssrc, next: now(), timestamp: 0, source: OpusSource::default() });
     }
 
-    /// Does all that can be done now, and tells when there is more.
+    /// Does everything that is due now, and returns when more is due.
     fn act(&mut self, now: Instant) -> Instant {
         let mut datagram = [0; 2048];
         while let Ok((len, from)) = self.socket.recv_from(&mut datagram) {

@@ -1,4 +1,4 @@
-//! What the tests make in a worker.
+//! Objects that the tests create in a worker.
 
 use std::net::UdpSocket;
 use std::ops::Range;
@@ -12,7 +12,7 @@ use tureen_worker::flatbuffers::schema::{
 
 use crate::parent::Parent;
 
-/// Makes a router and a WebRtcTransport in it that listens on loopback.
+/// Creates a router, and in it a WebRtcTransport that listens on loopback.
 pub(crate) fn create_webrtc_transport(
     parent: &mut Parent,
     router_id: &str,

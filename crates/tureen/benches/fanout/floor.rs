@@ -1,4 +1,4 @@
-//! What is compared with: the same packets copied, sealed and sent without an SFU around it.
+//! The floor to compare with: the same packets copied, sealed and sent without an SFU.
 
 use std::net::SocketAddr;
 use std::time::{Duration, Instant};

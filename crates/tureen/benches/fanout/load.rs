@@ -30,16 +30,16 @@ pub(crate) struct Load {
     pub(crate) greeting: Greeting,
 }
 
-/// What the load says first.
+/// First message of the load.
 #[derive(Serialize, Deserialize)]
 pub(crate) struct Greeting {
-    /// Where each of its sessions receives, the sender's first.
+    /// Addresses that the sessions receive on, the sender's first.
     pub(crate) addresses: Vec<SocketAddr>,
     /// Of all of them.
     pub(crate) dtls_parameters: DtlsParameters,
 }
 
-/// What arrived in a measurement.
+/// Packets that arrived in a measurement.
 #[derive(Serialize, Deserialize)]
 pub(crate) struct Arrivals {
     pub(crate) frames: u64,
@@ -118,7 +118,7 @@ impl Drop for Load {
     }
 }
 
-/// What the process of the load does until its parent closes the pipe.
+/// Runs the process of the load until its parent closes the pipe.
 pub(crate) fn main(mut arguments: impl Iterator<Item = String>) {
     pin(1);
     let sessions = arguments.next().and_then(|n| n.parse().ok()).expect("a number of sessions");
@@ -266,7 +266,7 @@ impl FarEnd {
         Arrivals { frames, media, first: percentiles(&mut first), each: percentiles(&mut each) }
     }
 
-    /// Whether the sending session was asked for a key frame since the last time.
+    /// True if a key frame was requested from the sending session since the last call.
     fn key_frame_wanted(&mut self) -> bool {
         let events = std::iter::from_fn(|| self.sessions[0].poll_event());
         events.filter(|event| matches!(event, Event::KeyFrameRequested { .. })).count() > 0

@@ -35,7 +35,7 @@ const PAYLOAD: usize = 1200;
 /// Of the stream that is forwarded; those of other encodings come after it.
 const SSRC: u32 = 1111;
 
-/// How the Producer's streams are structured.
+/// Structure of the producer's streams.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Layers {
     /// One stream.

@@ -1,4 +1,4 @@
-//! What the kernel and the allocator know of this process.
+//! Counters of the kernel and the allocator for this process.
 
 use std::alloc::{GlobalAlloc, Layout, System};
 use std::cell::Cell;
@@ -40,7 +40,7 @@ unsafe impl GlobalAlloc for Counting {
     }
 }
 
-/// Makes the calling thread the one whose allocations and time are counted.
+/// Counts the allocations and the CPU time of the calling thread from now on.
 pub(crate) fn count_this_thread() {
     COUNTED.set(true);
     COUNTED_TID.store(this_thread(), Ordering::Relaxed);

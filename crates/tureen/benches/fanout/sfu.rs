@@ -85,7 +85,7 @@ struct Bench {
     _held: (WorkerManager, Router, WebRtcServer, Option<(Router, WebRtcServer)>, WebRtcTransport, Producer),
 }
 
-/// What forwarding took.
+/// Cost of forwarding.
 struct Figures {
     cpu_ns: f64,
     system_share: f64,
@@ -286,7 +286,7 @@ fn listen_info() -> ListenInfo {
     serde_json::from_value(json!({ "protocol": "udp", "ip": "127.0.0.1" })).expect("a listen info")
 }
 
-/// What the receivers can do.
+/// RTP capabilities of the receivers.
 fn capabilities(router: &Router, layers: Layers) -> serde_json::Value {
     let mut capabilities = json!(router.rtp_capabilities());
     if layers != Layers::None {

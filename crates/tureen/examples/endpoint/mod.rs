@@ -1,5 +1,5 @@
-//! What the larger examples share: an endpoint's pair of transports, and its messages over a WebSocket. `echo.rs` shows the
-//! same in one file.
+//! Code that the larger examples share: an endpoint's pair of transports, and its messages over a WebSocket.
+//! `echo.rs` shows the same in one file.
 //!
 //! Messages are JSON objects told apart by `action`, as in `echo.rs`, where a table of them is.
 
@@ -58,7 +58,7 @@ impl Connection {
     }
 }
 
-/// What an endpoint asks for.
+/// Requests of an endpoint.
 #[derive(Deserialize)]
 #[serde(tag = "action", rename_all_fields = "camelCase")]
 pub(crate) enum Request {
@@ -71,7 +71,7 @@ pub(crate) enum Request {
     ConsumerSetPreferredLayers { id: ConsumerId, preferred_layers: ConsumerLayers },
 }
 
-/// What it is answered, and told first.
+/// Responses to an endpoint, and the first message to it.
 #[derive(Serialize)]
 #[serde(tag = "action", rename_all_fields = "camelCase")]
 pub(crate) enum Answer {
@@ -93,7 +93,7 @@ pub(crate) enum Answer {
     },
 }
 
-/// What mediasoup-client needs to make its side of a transport.
+/// Options of mediasoup-client for its side of a transport.
 #[derive(Serialize)]
 #[serde(rename_all = "camelCase")]
 pub(crate) struct TransportOptions {
@@ -124,7 +124,7 @@ pub(crate) struct Endpoint {
 }
 
 impl Endpoint {
-    /// Makes its transports, and what it is told first.
+    /// Creates the transports of the endpoint, and the first message to it.
     pub(crate) async fn new(router: &Router) -> Result<(Self, Answer), Failure> {
         let endpoint = Self {
             rtp_capabilities: None,
@@ -172,7 +172,7 @@ impl Endpoint {
     async fn consume(&mut self, producer_id: ProducerId) -> Result<Answer, Failure> {
         let rtp_capabilities = self.rtp_capabilities.clone().ok_or("Consume came before Init")?;
         let mut options = ConsumerOptions::new(producer_id, rtp_capabilities);
-        // It is resumed when the client is ready, so that the first key frame is not lost.
+        // Resumed when the client is ready, so that the first key frame is not lost.
         options.paused = true;
         let consumer = self.consumer_transport.consume(options).await?;
         let answer = Answer::Consumed {

@@ -157,7 +157,7 @@ fn piped_messages_arrive_at_the_other_router() {
         let options = DataConsumerOptions::new_direct(piped.id(), None);
         let data_consumer = direct(&there).await.consume_data(options).await.unwrap();
         let texts = texts(&data_consumer);
-        // What is sent before the association is up may wait or be lost.
+        // Messages sent before the association is up may wait or be lost.
         let arrived = std::iter::repeat_with(|| {
             bot.send(text("hello"), None, None, None).unwrap();
             texts.recv_timeout(Duration::from_millis(100))

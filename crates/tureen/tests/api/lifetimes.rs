@@ -1,4 +1,4 @@
-//! What dropping a handle closes and what keeps what alive.
+//! Objects that a drop closes, and objects that others keep open.
 
 use std::sync::mpsc;
 

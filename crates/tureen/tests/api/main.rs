@@ -63,7 +63,7 @@ fn vp8() -> RtpCodecCapability {
     }
 }
 
-/// What a browser that knows both codecs can receive.
+/// RTP capabilities of a browser with both codecs.
 fn capabilities() -> RtpCapabilities {
     let rtx = RtpCodecCapability::Video {
         mime_type: MimeTypeVideo::Rtx,

@@ -1,4 +1,4 @@
-//! What comes in by the sockets reaches the engine, its answers the network and its events the callbacks.
+//! Datagrams from the sockets reach the engine, its responses the network, and its events the callbacks.
 
 use std::net::UdpSocket;
 use std::sync::{Mutex, mpsc};
@@ -17,7 +17,7 @@ enum Event {
     Tuple(TransportTuple),
 }
 
-/// Tells of ICE events from the moment that the transport is made.
+/// Reports ICE events from the creation of the transport on.
 fn watch(transport: &WebRtcTransport) -> mpsc::Receiver<Event> {
     let (events, received) = mpsc::channel();
     let (states, tuples) = (Mutex::new(events.clone()), Mutex::new(events));

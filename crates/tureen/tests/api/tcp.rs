@@ -79,7 +79,7 @@ fn closed_transport_closes_its_connections() {
     let mut stream = stream(&member);
     stream.set_nonblocking(false).unwrap();
     stream.set_read_timeout(Some(PATIENCE)).unwrap();
-    // What DTLS says in the end, then the end.
+    // The DTLS close, then the end of the stream.
     let mut rest = Vec::new();
     stream.read_to_end(&mut rest).unwrap();
     assert!(!rest.is_empty());

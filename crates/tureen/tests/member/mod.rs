@@ -14,7 +14,7 @@ use tureen_rtc::dtls::Role;
 /// The bound of a wait for something that must happen.
 pub(crate) const PATIENCE: Duration = Duration::from_secs(20);
 
-/// How long a member waits for datagrams at a time.
+/// Longest wait of a member for datagrams.
 const TURN: Duration = Duration::from_millis(1);
 
 #[expect(clippy::disallowed_methods, reason = "real sockets need the real time")]
@@ -25,7 +25,7 @@ pub(crate) fn now() -> Instant {
 pub(crate) struct Member {
     pub(crate) session: Session,
     pub(crate) wire: Wire,
-    /// What it has connected to.
+    /// Remote address.
     pub(crate) remote: SocketAddr,
     /// Payloads that came.
     pub(crate) heard: VecDeque<Vec<u8>>,
