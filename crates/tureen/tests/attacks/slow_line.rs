@@ -18,8 +18,8 @@ use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tureen::prelude::*;
 use tureen_client::media::{OpusSource, Stamp, Vp8Source};
 use tureen_client::{OutgoingRtp, RecvStreamConfig, Rtx, SendStreamConfig};
-use tureen_engine::consumer::extension_ids;
 use tureen_rtc::wire::codecs::CodecKind;
+use tureen_rtc::wire::rtp::ExtensionIds;
 
 use crate::member::{Member, Wire, now};
 use crate::memory::Alone;
@@ -144,7 +144,8 @@ impl Sender {
             let parameters = if ssrc == SINGLE { single() } else { simulcast_of_three() };
             let rid = (ssrc != SINGLE).then(|| format!("r{index}"));
             let base = SendStreamConfig::new(ssrc, 96, 90_000).with_rtx(ssrc + 1, 97);
-            let (mid, extension_ids) = (parameters.mid.clone(), extension_ids(&parameters));
+            let (mid, extension_ids) =
+                (parameters.mid.clone(), ExtensionIds::new(&parameters.header_extensions));
             let config = SendStreamConfig { mid, rid, extension_ids, ..base };
             member.session.add_send_stream(config).unwrap();
         }
@@ -382,6 +383,6 @@ fn receives(consumer: &Consumer) -> RecvStreamConfig {
         rtx,
         clock_rate: codec.clock_rate().get(),
         codec: if consumer.kind() == MediaKind::Video { CodecKind::Vp8 } else { CodecKind::Opus },
-        extension_ids: extension_ids(parameters),
+        extension_ids: ExtensionIds::new(&parameters.header_extensions),
     }
 }
