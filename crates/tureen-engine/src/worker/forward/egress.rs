@@ -64,6 +64,11 @@ impl HeaderArena {
         }
     }
 
+    /// The header of a planned packet.
+    pub(crate) fn header(&self, planned: &Planned) -> &[u8] {
+        &self.bytes[planned.header_at..planned.header_at + planned.written.header_len]
+    }
+
     /// Keeps the first `len` bytes of the space. Gives where they are.
     fn take(&mut self, len: usize) -> usize {
         let at = self.used;

@@ -8,9 +8,11 @@ use crate::keys::{ConsumerKey, ProducerKey};
 use crate::media::consumer::Written;
 use crate::media::consumer::outlet::Outlet;
 use crate::media::producer::packet_buffer::PacketBuffer;
+use crate::transport::TransportTraffic;
 use crate::transport::link::Path;
+use crate::transport::protection::Sealer;
 use crate::worker::arena::Media;
-use crate::worker::forward::egress::{Origin, Planned, Purpose};
+use crate::worker::forward::egress::{HeaderArena, Origin, Planned, Purpose};
 use crate::worker::forward::{Consumers, Forward, Producers};
 use crate::worker::out::Out;
 use crate::worker::paths::Paths;
@@ -48,103 +50,135 @@ pub(crate) fn seal_run(
     let egress = &mut forward.egress;
     let planned_for =
         egress.planned_for.and_then(|(key, path)| Some((key, media.transports.live_mut(key)?, path)));
-    let Some((planned_key, transport, path)) = planned_for else {
+    let sealed_by = planned_for.filter(|(_, transport, _)| transport.sealer.is_some());
+    let Some((key, transport, path)) = sealed_by else {
+        // It was disconnected after it was planned.
         egress.next = egress.plan.len();
         return None;
     };
-    let Some(sealer) = &transport.sealer else {
-        egress.next = egress.plan.len();
-        return None;
-    };
-    let tag = sealer.rtp_tag_len();
-    // The application gets packet by packet.
-    let max_segments = if path == Path::Application { 1 } else { MAX_SEGMENTS };
+    let sealer = transport.sealer.as_ref()?;
     let plan = egress.plan.get(egress.next..).unwrap_or_default();
-    let segment_size = run_segment_size(plan, max_segments, tag, buffer.len());
+    let mut run = Run::new(sealer, path, plan, buffer);
     let mut control = transport.send_control.as_deref_mut().map(|control| control.start_run(now));
     let mut payloads = Payloads { producers: &media.producers, last: None };
-    let (mut len, mut count) = (0, 0);
     let mut tally = Tally::default();
     let mut traced = Vec::new();
     for planned in plan {
-        let natural = planned.len + tag;
-        let missing = segment_size.saturating_sub(natural);
-        let last = missing > 0 && (missing > MAX_PADDING || !planned.can_grow());
-        if count == max_segments
-            || natural > segment_size && count > 0
-            || len + segment_size.max(natural) > buffer.len()
-        {
-            break;
-        }
+        let Some(padding) = run.admit(planned) else { break };
         egress.next += 1;
-        let padding = if last { 0 } else { missing };
+        // The payload may have left the buffer since it was planned.
         let Some(payload) = payloads.get(planned) else { continue };
-        let Written { ssrc, index, header_len, front_len, replaced, .. } = planned.written;
-        let rest = &payload[replaced..];
-        let space = &mut buffer[len..];
-        egress.headers.copy(planned.header_at, header_len, space);
-        let front_at = planned.header_at + header_len;
-        let front = &egress.headers.bytes[front_at..front_at + front_len];
-        let (front, rest) = match padding {
-            0 => (front, rest),
-            _ => {
-                space[0] |= 0x20; // RFC 3550 §5.1: the padding bit; the last octet counts the padding.
-                let payload = if front.is_empty() { rest } else { joined(&mut egress.joined, front, rest) };
-                (payload, &PADDING[padding][..padding])
-            }
-        };
-        let sealed = sealer.seal_rtp_after_header(ssrc, index, header_len, front, rest, space);
-        let Ok(sealed) = sealed else { continue };
-        debug_assert_eq!(sealed, natural + padding, "runs are planned by exact lengths");
-        len += sealed;
-        count += 1;
-        if let Some(run) = &mut control {
-            run.on_packet(planned.transport_seq, sealed);
+        let sealed = run.seal(planned, payload, padding, &egress.headers, &mut egress.joined);
+        let Some(sealed) = sealed else { continue };
+        if let Some(control) = &mut control {
+            control.on_packet(planned.transport_seq, sealed);
         }
         tally.add(&mut media.consumers, now, planned, sealed);
         if planned.purpose == Purpose::Probe && transport.trace.probation {
-            let header = &egress.headers.bytes[planned.header_at..front_at];
-            traced.push(probe_trace(planned, header, sealed));
-        }
-        if last {
-            break;
+            traced.push(probe_trace(planned, egress.headers.header(planned), sealed));
         }
     }
-    if let Some(run) = control {
-        run.finish();
+    let Run { len, segment_size, .. } = run;
+    // Congestion control and statistics are written once a run.
+    if let Some(control) = control {
+        control.finish();
     }
     tally.finish(&mut media.consumers, now);
     if len == 0 {
         return None;
     }
-    let traffic = &mut transport.traffic;
-    if tally.media_bytes > 0 {
-        traffic.rtp_sent.add(now, tally.media_packets, tally.media_bytes);
-    }
-    if tally.resend_bytes > 0 {
-        traffic.rtx_sent.add(now, tally.resends, tally.resend_bytes);
-    }
+    tally.count(&mut transport.traffic, now);
     if let Some(control) = &mut transport.send_control
         && let Some(at) = control.on_run_sent(now, tally.probe_bytes)
     {
-        out.timers.arm(Timer::Congestion(planned_key), at);
+        out.timers.arm(Timer::Congestion(key), at);
     }
     for info in traced {
         let timestamp_ms = out.clock.unix_ms(now);
-        out.notify_transport(media, planned_key, TransportEvent::Probation { timestamp_ms, info });
+        out.notify_transport(media, key, TransportEvent::Probation { timestamp_ms, info });
     }
     match path {
         Path::Network(tuple) => {
-            let segment_size = segment_size.min(len);
             let done = forward.egress.next == forward.egress.plan.len();
             let last = done && paths.sockets.is_exclusive(tuple.socket);
-            Some(Transmit { tuple, len, segment_size, control: false, last })
+            Some(Transmit { tuple, len, segment_size: segment_size.min(len), control: false, last })
         }
         Path::Application => {
             let sealed = forward.egress.plan[..forward.egress.next].last()?;
             out.notify_consumer(media, sealed.origin.consumer, ConsumerEvent::Rtp(buffer[..len].to_vec()));
             None
         }
+    }
+}
+
+/// A run while it is sealed.
+struct Run<'a> {
+    sealer: &'a Sealer,
+    tag: usize,
+    max_segments: usize,
+    segment_size: usize,
+    buffer: &'a mut [u8],
+    /// Bytes and packets sealed.
+    len: usize,
+    count: usize,
+    /// A packet shorter than a segment ends the run.
+    ended: bool,
+}
+
+impl<'a> Run<'a> {
+    fn new(sealer: &'a Sealer, path: Path, plan: &[Planned], buffer: &'a mut [u8]) -> Self {
+        let tag = sealer.rtp_tag_len();
+        // The application gets packet by packet.
+        let max_segments = if path == Path::Application { 1 } else { MAX_SEGMENTS };
+        let segment_size = run_segment_size(plan, max_segments, tag, buffer.len());
+        Self { sealer, tag, max_segments, segment_size, buffer, len: 0, count: 0, ended: false }
+    }
+
+    /// Padding with which a packet joins the run; none if it must be of the next one.
+    #[inline(always)]
+    fn admit(&mut self, planned: &Planned) -> Option<usize> {
+        let natural = planned.len + self.tag;
+        if self.ended
+            || self.count == self.max_segments
+            || natural > self.segment_size && self.count > 0
+            || self.len + self.segment_size.max(natural) > self.buffer.len()
+        {
+            return None;
+        }
+        let missing = self.segment_size.saturating_sub(natural);
+        self.ended = missing > 0 && (missing > MAX_PADDING || !planned.can_grow());
+        Some(if self.ended { 0 } else { missing })
+    }
+
+    /// Seals a packet behind those before it. Returns its length; none if SRTP refuses it.
+    #[inline(always)]
+    fn seal(
+        &mut self,
+        planned: &Planned,
+        payload: &[u8],
+        padding: usize,
+        headers: &HeaderArena,
+        joined: &mut Vec<u8>,
+    ) -> Option<usize> {
+        let Written { ssrc, index, header_len, front_len, replaced, .. } = planned.written;
+        let rest = &payload[replaced..];
+        let space = &mut self.buffer[self.len..];
+        headers.copy(planned.header_at, header_len, space);
+        let front_at = planned.header_at + header_len;
+        let front = &headers.bytes[front_at..front_at + front_len];
+        let (front, rest) = match padding {
+            0 => (front, rest),
+            _ => {
+                space[0] |= 0x20; // RFC 3550 §5.1: the padding bit; the last octet counts the padding.
+                let payload = if front.is_empty() { rest } else { join(joined, front, rest) };
+                (payload, &PADDING[padding][..padding])
+            }
+        };
+        let sealed = self.sealer.seal_rtp_after_header(ssrc, index, header_len, front, rest, space).ok()?;
+        debug_assert_eq!(sealed, planned.len + self.tag + padding, "runs are planned by exact lengths");
+        self.len += sealed;
+        self.count += 1;
+        Some(sealed)
     }
 }
 
@@ -261,6 +295,16 @@ impl Tally {
         }
     }
 
+    /// Adds the run to the traffic of its transport.
+    fn count(&self, traffic: &mut TransportTraffic, now: Instant) {
+        if self.media_bytes > 0 {
+            traffic.rtp_sent.add(now, self.media_packets, self.media_bytes);
+        }
+        if self.resend_bytes > 0 {
+            traffic.rtx_sent.add(now, self.resends, self.resend_bytes);
+        }
+    }
+
     /// Writes what was added up for an outlet.
     fn finish(&mut self, consumers: &mut Consumers, now: Instant) {
         let Some(outlet) = self.outlet.take() else { return };
@@ -279,7 +323,7 @@ fn outlet_mut(consumers: &mut Consumers, (key, outlet): (ConsumerKey, usize)) ->
 }
 
 /// The parts of a payload in one piece.
-fn joined<'a>(space: &'a mut Vec<u8>, front: &[u8], rest: &[u8]) -> &'a [u8] {
+fn join<'a>(space: &'a mut Vec<u8>, front: &[u8], rest: &[u8]) -> &'a [u8] {
     space.clear();
     space.extend_from_slice(front);
     space.extend_from_slice(rest);
