@@ -10,8 +10,8 @@ use std::num::NonZeroU8;
 
 use criterion::{Criterion, criterion_group, criterion_main};
 
-use tureen_engine::media::consumer::HopValues;
-use tureen_engine::media::consumer::headers::HeaderTemplate;
+use tureen_engine::internals::HeaderTemplate;
+use tureen_engine::internals::HopByHopExtensions;
 use tureen_rtc::units::{PayloadType, Ssrc};
 use tureen_rtc::wire::rtp::extension::{AbsSendTime, TransportSequenceNumber};
 use tureen_rtc::wire::rtp::{Extension, ExtensionIds, RtpFields, RtpHeaderWriter};
@@ -25,7 +25,7 @@ const TRANSPORT_SEQ_ID: NonZeroU8 = NonZeroU8::new(5).expect("not zero");
 #[derive(Clone, Copy)]
 struct Changing {
     fields: RtpFields,
-    hop: HopValues,
+    hop: HopByHopExtensions,
 }
 
 impl Changing {
@@ -45,7 +45,7 @@ const FIRST: Changing = Changing {
         timestamp: 2,
         ssrc: Ssrc(3),
     },
-    hop: HopValues {
+    hop: HopByHopExtensions {
         abs_send_time: AbsSendTime::from_bits(0x010203),
         transport_seq: TransportSequenceNumber(4),
     },

@@ -9,9 +9,9 @@ use std::time::{Duration, Instant};
 
 use criterion::{Criterion, criterion_group, criterion_main};
 
-use tureen_engine::media::consumer::seq_rewriter::SeqRewriter;
-use tureen_engine::media::producer::frames::FrameInfo;
-use tureen_engine::media::producer::packet_buffer::{PacketBuffer, PacketBufferConfig, PacketInfo};
+use tureen_engine::internals::FrameInfo;
+use tureen_engine::internals::SeqRewriter;
+use tureen_engine::internals::{PacketBuffer, PacketBufferConfig, PacketInfo};
 use tureen_rtc::demux::classify;
 use tureen_rtc::rate::RateMeter;
 use tureen_rtc::receive::nack_generator::NackGenerator;

@@ -2,15 +2,15 @@
 
 slotmap::new_key_type! {
     /// A transport.
-    pub struct TransportKey;
+    pub(crate) struct TransportKey;
     /// A Producer.
-    pub struct ProducerKey;
+    pub(crate) struct ProducerKey;
     /// A Consumer.
-    pub struct ConsumerKey;
+    pub(crate) struct ConsumerKey;
     /// An RTP observer.
-    pub struct ObserverKey;
+    pub(crate) struct ObserverKey;
     /// A DataProducer.
-    pub struct DataProducerKey;
+    pub(crate) struct DataProducerKey;
     /// A DataConsumer.
-    pub struct DataConsumerKey;
+    pub(crate) struct DataConsumerKey;
 }

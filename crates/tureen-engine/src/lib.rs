@@ -11,14 +11,27 @@
 
 pub mod allocator;
 pub mod api;
-pub mod data;
 pub mod io;
-pub mod keys;
-pub mod media;
-pub mod observers;
-pub mod timers;
-pub mod transport;
 pub mod worker;
+
+mod data;
+mod keys;
+mod media;
+mod observers;
+mod timers;
+mod transport;
+
+pub use transport::protection;
+
+/// Parts of a packet's way, for the benches of this crate.
+#[doc(hidden)]
+pub mod internals {
+    pub use crate::media::consumer::HopByHopExtensions;
+    pub use crate::media::consumer::headers::HeaderTemplate;
+    pub use crate::media::consumer::seq_rewriter::SeqRewriter;
+    pub use crate::media::producer::frames::FrameInfo;
+    pub use crate::media::producer::packet_buffer::{PacketBuffer, PacketBufferConfig, PacketInfo};
+}
 
 /// The version of mediasoup that this engine behaves like.
 pub const MEDIASOUP_VERSION: &str = "3.27.1";

@@ -10,7 +10,7 @@ use hashbrown::HashMap;
 /// Timers by their time. Each timer has at most one time; arming it for an earlier one replaces it, arming it for a
 /// later one does nothing: its owner looks again when it fires.
 #[derive(Debug)]
-pub struct TimerQueue<T> {
+pub(crate) struct TimerQueue<T> {
     /// Also what was replaced or disarmed since: such an entry is not the one in `armed`.
     heap: BinaryHeap<Entry<T>>,
     armed: HashMap<T, (Instant, u64)>,
@@ -27,12 +27,12 @@ struct Entry<T> {
 
 impl<T: Copy + Eq + Hash> TimerQueue<T> {
     /// An empty queue.
-    pub fn new() -> Self {
+    pub(crate) fn new() -> Self {
         Self { heap: BinaryHeap::new(), armed: HashMap::new(), next_id: 0 }
     }
 
     /// Makes `timer` fire at `at` or before.
-    pub fn arm(&mut self, timer: T, at: Instant) {
+    pub(crate) fn arm(&mut self, timer: T, at: Instant) {
         if self.armed.get(&timer).is_some_and(|&(armed, _)| armed <= at) {
             return;
         }
@@ -43,12 +43,12 @@ impl<T: Copy + Eq + Hash> TimerQueue<T> {
     }
 
     /// Forgets `timer`.
-    pub fn disarm(&mut self, timer: T) {
+    pub(crate) fn disarm(&mut self, timer: T) {
         self.armed.remove(&timer);
     }
 
     /// When the next timer fires.
-    pub fn next_time(&mut self) -> Option<Instant> {
+    pub(crate) fn next_time(&mut self) -> Option<Instant> {
         while let Some(entry) = self.heap.peek() {
             if self.armed.get(&entry.timer).is_some_and(|&(_, id)| id == entry.id) {
                 return Some(entry.at);
@@ -59,7 +59,7 @@ impl<T: Copy + Eq + Hash> TimerQueue<T> {
     }
 
     /// Takes a timer that is due.
-    pub fn pop(&mut self, now: Instant) -> Option<T> {
+    pub(crate) fn pop(&mut self, now: Instant) -> Option<T> {
         if self.next_time()? > now {
             return None;
         }

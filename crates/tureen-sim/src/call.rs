@@ -14,6 +14,7 @@ use crate::network::{Network, NodeId};
 use crate::source::{AudioConfig, Source, VideoConfig};
 use tureen_client::media::{OPUS_CLOCK_RATE, VIDEO_CLOCK_RATE};
 use tureen_client::{Event, Identity, RecvStreamConfig, Rtx, SendStreamConfig, SessionConfig};
+use tureen_engine::api::AudioLevelOptions;
 use tureen_engine::api::{
     ActiveSpeakerOptions, Consume, ConsumeData, ConsumerId, CreateActiveSpeakerObserver,
     CreateAudioLevelObserver, CreateWebRtcServer, CreateWebRtcTransport, DataConsumerId, DataProducerId,
@@ -21,7 +22,6 @@ use tureen_engine::api::{
     Response, RouterId, RtpObserverId, StreamType, TransportEvent, TransportId, WebRtcServerId,
     WebRtcTransportDump,
 };
-use tureen_engine::observers::audio_level::AudioLevelOptions;
 use tureen_rtc::dtls::Role;
 use tureen_rtc::sctp::SctpOptions;
 use tureen_rtc::units::Bitrate;

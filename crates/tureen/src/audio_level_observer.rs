@@ -5,8 +5,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use event_listener_primitives::{Bag, HandlerId};
+use tureen_engine::api::AudioLevelOptions;
 use tureen_engine::api::{CreateAudioLevelObserver, ProducerId, Request, RtpObserverEvent};
-use tureen_engine::observers::audio_level::AudioLevelOptions;
 
 use crate::data_structures::AppData;
 use crate::object::close_with_parent;

@@ -17,6 +17,6 @@ mod share;
 mod upgrade_backoff;
 
 pub(crate) use self::allocation::Allocation;
-pub use self::operating_point::OperatingPoint;
+pub(crate) use self::operating_point::OperatingPoint;
 pub use self::share::{Candidate, Prices, share};
 pub use self::upgrade_backoff::UpgradeBackoff;

@@ -5,18 +5,18 @@ use tureen_rtc::units::Bitrate;
 
 /// Layers that a consumer can send, and their price.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct OperatingPoint {
+pub(crate) struct OperatingPoint {
     /// Layers to send.
-    pub layers: Layers,
+    pub(crate) layers: Layers,
     /// Bitrate of all of them.
-    pub bitrate: Bitrate,
+    pub(crate) bitrate: Bitrate,
     /// Bitrate without the highest temporal layer; equal to `bitrate` if there is only one.
-    pub reduced: Bitrate,
+    pub(crate) reduced: Bitrate,
 }
 
 impl OperatingPoint {
     /// Its layers, or those without the highest temporal one.
-    pub fn layers(self, reduced: bool) -> Layers {
+    pub(crate) fn layers(self, reduced: bool) -> Layers {
         let Layers { spatial, temporal } = self.layers;
         Layers { spatial, temporal: temporal.saturating_sub(reduced.into()) }
     }

@@ -18,3 +18,6 @@ pub use notification::*;
 pub use request::*;
 pub use response::*;
 pub use stats::*;
+
+pub use crate::observers::audio_level::AudioLevelOptions;
+pub use crate::transport::pipe::PIPE_SUITE;

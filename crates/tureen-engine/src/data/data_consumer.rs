@@ -11,21 +11,21 @@ use tureen_types::sctp_parameters::SctpStreamParameters;
 
 /// One DataConsumer.
 #[derive(Debug)]
-pub struct DataConsumer {
+pub(crate) struct DataConsumer {
     /// Its identifier.
-    pub id: DataConsumerId,
+    pub(crate) id: DataConsumerId,
     /// The transport it sends on.
-    pub transport: TransportKey,
+    pub(crate) transport: TransportKey,
     /// The DataProducer it reads.
-    pub data_producer: DataProducerKey,
+    pub(crate) data_producer: DataProducerKey,
     /// Whether it was paused.
-    pub paused: bool,
+    pub(crate) paused: bool,
     /// Whether its DataProducer is paused.
-    pub data_producer_paused: bool,
+    pub(crate) data_producer_paused: bool,
     /// Subchannels it is subscribed to.
-    pub subchannels: BTreeSet<u16>,
+    pub(crate) subchannels: BTreeSet<u16>,
     /// Whether it leads to another router.
-    pub pipe: bool,
+    pub(crate) pipe: bool,
     data_producer_id: DataProducerId,
     path: DataTransport,
     label: String,
@@ -36,7 +36,7 @@ pub struct DataConsumer {
 
 impl DataConsumer {
     /// A DataConsumer of a DataProducer that is paused or not; on a PipeTransport it is a `pipe`.
-    pub fn new(
+    pub(crate) fn new(
         options: ConsumeData,
         transport: TransportKey,
         data_producer: DataProducerKey,
@@ -61,7 +61,7 @@ impl DataConsumer {
     }
 
     /// Its stream, unless its messages go to the application.
-    pub fn stream(&self) -> Option<SctpStreamParameters> {
+    pub(crate) fn stream(&self) -> Option<SctpStreamParameters> {
         match self.path {
             DataTransport::Sctp(parameters) => Some(parameters),
             DataTransport::Direct => None,
@@ -69,12 +69,12 @@ impl DataConsumer {
     }
 
     /// Whether neither it nor its DataProducer is paused.
-    pub fn is_active(&self) -> bool {
+    pub(crate) fn is_active(&self) -> bool {
         !self.paused && !self.data_producer_paused
     }
 
     /// Whether a message that is for `subchannels` is for it.
-    pub fn wants(&self, subchannels: &Subchannels) -> bool {
+    pub(crate) fn wants(&self, subchannels: &Subchannels) -> bool {
         // One that leads to another router and has no subchannels of its own takes everything: who wants it is decided
         // there.
         if self.pipe && self.subchannels.is_empty() {
@@ -87,13 +87,13 @@ impl DataConsumer {
     }
 
     /// Counts a message that went out.
-    pub fn count(&mut self, bytes: usize) {
+    pub(crate) fn count(&mut self, bytes: usize) {
         self.messages += 1;
         self.bytes += bytes as u64;
     }
 
     /// Describes it. What waits to be sent, and the threshold, are the association's business.
-    pub fn dump(&self, buffered_amount: u32, buffered_amount_low_threshold: u32) -> DataConsumerDump {
+    pub(crate) fn dump(&self, buffered_amount: u32, buffered_amount_low_threshold: u32) -> DataConsumerDump {
         DataConsumerDump {
             id: self.id.clone(),
             data_producer_id: self.data_producer_id.clone(),
@@ -109,7 +109,7 @@ impl DataConsumer {
     }
 
     /// Its statistics.
-    pub fn stats(&self, timestamp_ms: u64, buffered_amount: u32) -> DataConsumerStats {
+    pub(crate) fn stats(&self, timestamp_ms: u64, buffered_amount: u32) -> DataConsumerStats {
         DataConsumerStats {
             timestamp_ms,
             label: self.label.clone(),

@@ -6,15 +6,15 @@ use tureen_types::sctp_parameters::SctpStreamParameters;
 
 /// One DataProducer.
 #[derive(Debug)]
-pub struct DataProducer {
+pub(crate) struct DataProducer {
     /// Its identifier.
-    pub id: DataProducerId,
+    pub(crate) id: DataProducerId,
     /// The transport it receives on.
-    pub transport: TransportKey,
+    pub(crate) transport: TransportKey,
     /// Its DataConsumers, in the order they were made.
-    pub consumers: Vec<DataConsumerKey>,
+    pub(crate) consumers: Vec<DataConsumerKey>,
     /// Whether its messages are kept back.
-    pub paused: bool,
+    pub(crate) paused: bool,
     path: DataTransport,
     label: String,
     protocol: String,
@@ -24,7 +24,7 @@ pub struct DataProducer {
 
 impl DataProducer {
     /// A DataProducer without DataConsumers.
-    pub fn new(options: ProduceData, transport: TransportKey) -> Self {
+    pub(crate) fn new(options: ProduceData, transport: TransportKey) -> Self {
         Self {
             id: options.id,
             transport,
@@ -39,7 +39,7 @@ impl DataProducer {
     }
 
     /// Its stream, unless its messages come from the application.
-    pub fn stream(&self) -> Option<SctpStreamParameters> {
+    pub(crate) fn stream(&self) -> Option<SctpStreamParameters> {
         match self.path {
             DataTransport::Sctp(parameters) => Some(parameters),
             DataTransport::Direct => None,
@@ -47,13 +47,13 @@ impl DataProducer {
     }
 
     /// Counts a message that came in.
-    pub fn count(&mut self, bytes: usize) {
+    pub(crate) fn count(&mut self, bytes: usize) {
         self.messages += 1;
         self.bytes += bytes as u64;
     }
 
     /// Describes it.
-    pub fn dump(&self) -> DataProducerDump {
+    pub(crate) fn dump(&self) -> DataProducerDump {
         DataProducerDump {
             id: self.id.clone(),
             transport: self.path.clone(),
@@ -64,7 +64,7 @@ impl DataProducer {
     }
 
     /// Its statistics.
-    pub fn stats(&self, timestamp_ms: u64) -> DataProducerStats {
+    pub(crate) fn stats(&self, timestamp_ms: u64) -> DataProducerStats {
         DataProducerStats {
             timestamp_ms,
             label: self.label.clone(),

@@ -2,12 +2,12 @@
 
 mod data_consumer;
 mod data_producer;
-pub mod subchannels;
+pub(crate) mod subchannels;
 
 use hashbrown::HashMap;
 
-pub use self::data_consumer::DataConsumer;
-pub use self::data_producer::DataProducer;
+pub(crate) use self::data_consumer::DataConsumer;
+pub(crate) use self::data_producer::DataProducer;
 use crate::api::RequestError;
 use crate::keys::{DataConsumerKey, DataProducerKey};
 use tureen_rtc::sctp::SctpOptions;
@@ -15,32 +15,32 @@ use tureen_rtc::sctp::{self, Sctp};
 use tureen_types::sctp_parameters::SctpStreamParameters;
 
 /// Highest stream id (mediasoup).
-pub const MAX_STREAM_ID: u16 = 65_534;
+pub(crate) const MAX_STREAM_ID: u16 = 65_534;
 /// Smallest receive window (mediasoup's `SctpReceiverWindowBufferMinSize`), in bytes.
 const MIN_RECEIVE_WINDOW: u32 = 65_536;
 
 /// The data side of a transport.
 #[derive(Debug)]
-pub struct DataSide {
+pub(crate) struct DataSide {
     /// How messages travel.
-    pub path: DataPath,
+    pub(crate) path: DataPath,
     /// Its DataProducers.
-    pub producers: Vec<DataProducerKey>,
+    pub(crate) producers: Vec<DataProducerKey>,
     /// Its DataConsumers.
-    pub consumers: Vec<DataConsumerKey>,
+    pub(crate) consumers: Vec<DataConsumerKey>,
     /// Who receives on which stream.
-    pub stream_producers: HashMap<u16, DataProducerKey>,
+    pub(crate) stream_producers: HashMap<u16, DataProducerKey>,
     /// Who sends on which stream.
-    pub stream_consumers: HashMap<u16, DataConsumerKey>,
+    pub(crate) stream_consumers: HashMap<u16, DataConsumerKey>,
     /// Its association may have something to say.
-    pub queued: bool,
+    pub(crate) queued: bool,
     /// Its association may have something to send.
-    pub sending: bool,
+    pub(crate) sending: bool,
 }
 
 /// How the data messages of a transport travel.
 #[derive(Debug)]
-pub enum DataPath {
+pub(crate) enum DataPath {
     /// Not at all.
     None,
     /// By SCTP.
@@ -59,7 +59,7 @@ pub enum DataPath {
 
 /// What an association is there for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum SctpPurpose {
+pub(crate) enum SctpPurpose {
     /// WebRTC data channels (mediasoup's `isDataChannel`): closing one resets its stream.
     DataChannels,
     /// Streams of an SCTP endpoint that is no browser.
@@ -70,7 +70,7 @@ pub enum SctpPurpose {
 
 impl DataSide {
     /// With a path for data.
-    pub fn new(path: DataPath) -> Self {
+    pub(crate) fn new(path: DataPath) -> Self {
         Self {
             path,
             producers: Vec::new(),
@@ -83,7 +83,7 @@ impl DataSide {
     }
 
     /// Its association.
-    pub fn sctp(&self) -> Option<&Sctp> {
+    pub(crate) fn sctp(&self) -> Option<&Sctp> {
         match &self.path {
             DataPath::Sctp { sctp, .. } => Some(sctp),
             DataPath::None | DataPath::Direct { .. } => None,
@@ -91,7 +91,7 @@ impl DataSide {
     }
 
     /// Its association.
-    pub fn sctp_mut(&mut self) -> Option<&mut Sctp> {
+    pub(crate) fn sctp_mut(&mut self) -> Option<&mut Sctp> {
         match &mut self.path {
             DataPath::Sctp { sctp, .. } => Some(sctp),
             DataPath::None | DataPath::Direct { .. } => None,
@@ -99,22 +99,22 @@ impl DataSide {
     }
 
     /// Whether a datagram that is neither RTP nor RTCP is for its association: by the destination port.
-    pub fn is_for_sctp(&self, datagram: &[u8]) -> bool {
+    pub(crate) fn is_for_sctp(&self, datagram: &[u8]) -> bool {
         self.sctp().is_some() && datagram.get(2..4) == Some(&sctp::PORT.to_be_bytes())
     }
 
     /// Whether it leads to another router.
-    pub fn is_pipe(&self) -> bool {
+    pub(crate) fn is_pipe(&self) -> bool {
         matches!(self.path, DataPath::Sctp { purpose: SctpPurpose::Pipe, .. })
     }
 
     /// Whether its streams are WebRTC data channels.
-    pub fn has_data_channels(&self) -> bool {
+    pub(crate) fn has_data_channels(&self) -> bool {
         matches!(self.path, DataPath::Sctp { purpose: SctpPurpose::DataChannels, .. })
     }
 
     /// Largest message that is sent, and that is taken, in bytes.
-    pub fn max_message_sizes(&self) -> (u32, u32) {
+    pub(crate) fn max_message_sizes(&self) -> (u32, u32) {
         match &self.path {
             DataPath::None => (0, 0),
             DataPath::Sctp { sctp, .. } => {
@@ -129,7 +129,7 @@ impl DataSide {
 ///
 /// # Errors
 /// The text names the value.
-pub fn check_sctp_options(options: &SctpOptions) -> Result<(), RequestError> {
+pub(crate) fn check_sctp_options(options: &SctpOptions) -> Result<(), RequestError> {
     if options.max_receiver_window_buffer_size < MIN_RECEIVE_WINDOW {
         let text = format!("sctpMaxReceiverWindowBufferSize must be at least {MIN_RECEIVE_WINDOW}");
         return Err(RequestError::Invalid(text));
@@ -141,7 +141,7 @@ pub fn check_sctp_options(options: &SctpOptions) -> Result<(), RequestError> {
 ///
 /// # Errors
 /// The text names what is wrong.
-pub fn check_stream_parameters(parameters: &SctpStreamParameters) -> Result<(), RequestError> {
+pub(crate) fn check_stream_parameters(parameters: &SctpStreamParameters) -> Result<(), RequestError> {
     let limited = parameters.max_packet_life_time.is_some() || parameters.max_retransmits.is_some();
     let text = if parameters.stream_id > MAX_STREAM_ID {
         format!("streamId {} must not be greater than {MAX_STREAM_ID}", parameters.stream_id)

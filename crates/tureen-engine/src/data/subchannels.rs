@@ -14,18 +14,18 @@ const IGNORED: u64 = 1;
 
 /// For whom a message is.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Subchannels {
+pub(crate) struct Subchannels {
     /// Subscribers of one of these; empty: everyone.
-    pub any_of: Vec<u16>,
+    pub(crate) any_of: Vec<u16>,
     /// Only subscribers of this one.
-    pub required: Option<u16>,
+    pub(crate) required: Option<u16>,
     /// No subscribers of this one.
-    pub ignored: Option<u16>,
+    pub(crate) ignored: Option<u16>,
 }
 
 impl Subchannels {
     /// The message for a pipe. A pipe that is subscribed to some subchannels carries only these.
-    pub fn encode(&self, subscribed: &BTreeSet<u16>, payload: &Bytes) -> Bytes {
+    pub(crate) fn encode(&self, subscribed: &BTreeSet<u16>, payload: &Bytes) -> Bytes {
         let carried = |subchannel: &&u16| subscribed.is_empty() || subscribed.contains(*subchannel);
         let any_of: Vec<u16> = self.any_of.iter().filter(carried).copied().collect();
         let Ok(count) = u16::try_from(any_of.len()) else { return payload.clone() };
@@ -45,7 +45,7 @@ impl Subchannels {
     }
 
     /// Takes the header off a message from a pipe. What has none is for everyone.
-    pub fn decode(message: Bytes) -> (Self, Bytes) {
+    pub(crate) fn decode(message: Bytes) -> (Self, Bytes) {
         match Self::parse(&message) {
             Some((subchannels, len)) => (subchannels, message.slice(len..)),
             None => (Self::default(), message),

@@ -4,11 +4,11 @@ use crate::api::ConsumerLayers;
 
 /// A spatial and a temporal layer, the lowest of each is 0.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
-pub struct Layers {
+pub(crate) struct Layers {
     /// Spatial layer, or simulcast encoding.
-    pub spatial: u8,
+    pub(crate) spatial: u8,
     /// Temporal layer.
-    pub temporal: u8,
+    pub(crate) temporal: u8,
 }
 
 impl From<Layers> for ConsumerLayers {

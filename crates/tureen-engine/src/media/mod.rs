@@ -1,5 +1,5 @@
 //! Media on its way through a router: from one Producer to many Consumers.
 
-pub mod consumer;
-pub mod layers;
-pub mod producer;
+pub(crate) mod consumer;
+pub(crate) mod layers;
+pub(crate) mod producer;

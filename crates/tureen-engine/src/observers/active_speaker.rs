@@ -29,7 +29,7 @@ use tureen_rtc::wire::rtp::extension::AudioLevel;
 /// Packets go in by [`handle_packet`](Self::handle_packet), another dominant speaker comes out of
 /// [`handle_timeout`](Self::handle_timeout), which is to be called at [`poll_timeout`](Self::poll_timeout).
 #[derive(Debug)]
-pub struct ActiveSpeakerObserver {
+pub(crate) struct ActiveSpeakerObserver {
     interval: Duration,
     speakers: HashMap<ProducerKey, Speaker>,
     dominant: Option<ProducerKey>,
@@ -39,28 +39,28 @@ pub struct ActiveSpeakerObserver {
 
 impl ActiveSpeakerObserver {
     /// Shortest time between two decisions.
-    pub const MIN_INTERVAL: Duration = Duration::from_millis(100);
+    pub(crate) const MIN_INTERVAL: Duration = Duration::from_millis(100);
     /// Longest time between two decisions.
-    pub const MAX_INTERVAL: Duration = Duration::from_secs(5);
+    pub(crate) const MAX_INTERVAL: Duration = Duration::from_secs(5);
 
     /// An observer without producers. The interval is cut to [`Self::MIN_INTERVAL`] and [`Self::MAX_INTERVAL`].
-    pub fn new(now: Instant, options: ActiveSpeakerOptions) -> Self {
+    pub(crate) fn new(now: Instant, options: ActiveSpeakerOptions) -> Self {
         let interval = options.interval.clamp(Self::MIN_INTERVAL, Self::MAX_INTERVAL);
         Self { interval, speakers: HashMap::new(), dominant: None, due_at: Some(now + interval) }
     }
 
     /// The producers that are observed.
-    pub fn producers(&self) -> impl Iterator<Item = ProducerKey> {
+    pub(crate) fn producers(&self) -> impl Iterator<Item = ProducerKey> {
         self.speakers.keys().copied()
     }
 
     /// Observes a producer. False if it was observed already.
-    pub fn add_producer(&mut self, now: Instant, producer: ProducerKey, paused: bool) -> bool {
+    pub(crate) fn add_producer(&mut self, now: Instant, producer: ProducerKey, paused: bool) -> bool {
         self.speakers.try_insert(producer, Speaker::new(now, paused)).is_ok()
     }
 
     /// Forgets a producer. If it was the dominant speaker, returns its successor.
-    pub fn remove_producer(&mut self, now: Instant, producer: ProducerKey) -> Option<ProducerKey> {
+    pub(crate) fn remove_producer(&mut self, now: Instant, producer: ProducerKey) -> Option<ProducerKey> {
         self.speakers.remove(&producer);
         if self.dominant != Some(producer) {
             return None;
@@ -70,21 +70,21 @@ impl ActiveSpeakerObserver {
     }
 
     /// A producer was paused: it can't become the dominant speaker, but stay so.
-    pub fn producer_paused(&mut self, producer: ProducerKey) {
+    pub(crate) fn producer_paused(&mut self, producer: ProducerKey) {
         if let Some(speaker) = self.speakers.get_mut(&producer) {
             speaker.paused = true;
         }
     }
 
     /// A producer was resumed.
-    pub fn producer_resumed(&mut self, producer: ProducerKey) {
+    pub(crate) fn producer_resumed(&mut self, producer: ProducerKey) {
         if let Some(speaker) = self.speakers.get_mut(&producer) {
             speaker.paused = false;
         }
     }
 
     /// Takes the level of a packet.
-    pub fn handle_packet(&mut self, now: Instant, producer: ProducerKey, level: AudioLevel) {
+    pub(crate) fn handle_packet(&mut self, now: Instant, producer: ProducerKey, level: AudioLevel) {
         if self.is_paused() {
             return;
         }
@@ -94,13 +94,13 @@ impl ActiveSpeakerObserver {
     }
 
     /// When the dominant speaker is determined next; none while paused.
-    pub fn poll_timeout(&self) -> Option<Instant> {
+    pub(crate) fn poll_timeout(&self) -> Option<Instant> {
         self.due_at
     }
 
     /// Determines the dominant speaker if it is time, and returns it if it is another one than before. There is one as
     /// soon as there are producers, and until there are none.
-    pub fn handle_timeout(&mut self, now: Instant) -> Option<ProducerKey> {
+    pub(crate) fn handle_timeout(&mut self, now: Instant) -> Option<ProducerKey> {
         if self.due_at.is_none_or(|at| now < at) {
             return None;
         }
@@ -109,17 +109,17 @@ impl ActiveSpeakerObserver {
     }
 
     /// Whether it is paused.
-    pub fn is_paused(&self) -> bool {
+    pub(crate) fn is_paused(&self) -> bool {
         self.due_at.is_none()
     }
 
     /// Hears nothing until it is resumed.
-    pub fn pause(&mut self) {
+    pub(crate) fn pause(&mut self) {
         self.due_at = None;
     }
 
     /// Begins a new interval, if it was paused.
-    pub fn resume(&mut self, now: Instant) {
+    pub(crate) fn resume(&mut self, now: Instant) {
         self.due_at.get_or_insert(now + self.interval);
     }
 

@@ -32,7 +32,7 @@ impl AudioLevelOptions {
 
 /// What an interval sounded like.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub enum AudioReport {
+pub(crate) enum AudioReport {
     /// The loudest producers with their average levels in dBov, −127 to 0, the loudest first. Never empty.
     Volumes(Vec<(ProducerKey, i8)>),
     /// Nobody is loud enough any more. Said once, until somebody is again.
@@ -44,7 +44,7 @@ pub enum AudioReport {
 /// Packets go in by [`handle_packet`](Self::handle_packet), reports come out of
 /// [`handle_timeout`](Self::handle_timeout), which is to be called at [`poll_timeout`](Self::poll_timeout).
 #[derive(Debug)]
-pub struct AudioLevelObserver {
+pub(crate) struct AudioLevelObserver {
     options: AudioLevelOptions,
     producers: HashMap<ProducerKey, Levels>,
     silent: bool,
@@ -68,7 +68,7 @@ impl AudioLevelObserver {
     ///
     /// # Errors
     /// A threshold above 0 dBov.
-    pub fn new(now: Instant, options: AudioLevelOptions) -> Result<Self, RequestError> {
+    pub(crate) fn new(now: Instant, options: AudioLevelOptions) -> Result<Self, RequestError> {
         if options.threshold > 0 {
             return Err(RequestError::Invalid(format!("invalid threshold value {}", options.threshold)));
         }
@@ -79,29 +79,29 @@ impl AudioLevelObserver {
     }
 
     /// The producers that are observed.
-    pub fn producers(&self) -> impl Iterator<Item = ProducerKey> {
+    pub(crate) fn producers(&self) -> impl Iterator<Item = ProducerKey> {
         self.producers.keys().copied()
     }
 
     /// Observes a producer. False if it was observed already.
-    pub fn add_producer(&mut self, producer: ProducerKey) -> bool {
+    pub(crate) fn add_producer(&mut self, producer: ProducerKey) -> bool {
         self.producers.try_insert(producer, Levels::default()).is_ok()
     }
 
     /// Forgets a producer and what was heard of it.
-    pub fn remove_producer(&mut self, producer: ProducerKey) {
+    pub(crate) fn remove_producer(&mut self, producer: ProducerKey) {
         self.producers.remove(&producer);
     }
 
     /// A producer was paused: what was heard of it in this interval does not count.
-    pub fn producer_paused(&mut self, producer: ProducerKey) {
+    pub(crate) fn producer_paused(&mut self, producer: ProducerKey) {
         if let Some(levels) = self.producers.get_mut(&producer) {
             *levels = Levels::default();
         }
     }
 
     /// Takes the level of a packet.
-    pub fn handle_packet(&mut self, producer: ProducerKey, level: AudioLevel) {
+    pub(crate) fn handle_packet(&mut self, producer: ProducerKey, level: AudioLevel) {
         if self.is_paused() {
             return;
         }
@@ -112,12 +112,12 @@ impl AudioLevelObserver {
     }
 
     /// When the interval ends; none while paused.
-    pub fn poll_timeout(&self) -> Option<Instant> {
+    pub(crate) fn poll_timeout(&self) -> Option<Instant> {
         self.ends_at
     }
 
     /// Reports on the interval if it has ended, and begins the next one.
-    pub fn handle_timeout(&mut self, now: Instant) -> Option<AudioReport> {
+    pub(crate) fn handle_timeout(&mut self, now: Instant) -> Option<AudioReport> {
         if self.ends_at.is_none_or(|at| now < at) {
             return None;
         }
@@ -140,19 +140,19 @@ impl AudioLevelObserver {
     }
 
     /// Whether it is paused.
-    pub fn is_paused(&self) -> bool {
+    pub(crate) fn is_paused(&self) -> bool {
         self.ends_at.is_none()
     }
 
     /// Hears nothing until it is resumed, which is silence.
-    pub fn pause(&mut self) -> Option<AudioReport> {
+    pub(crate) fn pause(&mut self) -> Option<AudioReport> {
         self.ends_at = None;
         self.forget_levels();
         self.fall_silent()
     }
 
     /// Begins a new interval, if it was paused.
-    pub fn resume(&mut self, now: Instant) {
+    pub(crate) fn resume(&mut self, now: Instant) {
         self.ends_at.get_or_insert(now + self.options.interval);
     }
 

@@ -14,7 +14,7 @@ const SOON: Duration = Duration::from_secs(5);
 
 /// The backlog of one transport's path.
 #[derive(Debug, Default)]
-pub struct Backlog {
+pub(crate) struct Backlog {
     /// Something waits here, and is late.
     late: bool,
     /// Video waits until then at least. Nothing: it does not wait.
@@ -25,12 +25,12 @@ pub struct Backlog {
 
 impl Backlog {
     /// Whether video waits.
-    pub fn holds(&self) -> bool {
+    pub(crate) fn holds(&self) -> bool {
         self.until.is_some()
     }
 
     /// What waits here is late, or all of it was sent.
-    pub fn on_stream(&mut self, now: Instant, late: bool) {
+    pub(crate) fn on_stream(&mut self, now: Instant, late: bool) {
         self.late = late;
         match (late, self.until) {
             (true, None) => self.begin(now),
@@ -40,7 +40,7 @@ impl Backlog {
     }
 
     /// Packets wait so long beyond what is seen here.
-    pub fn on_queue(&mut self, now: Instant, queue: Duration) {
+    pub(crate) fn on_queue(&mut self, now: Instant, queue: Duration) {
         if queue > MAX_QUEUE && !self.holds() {
             self.begin(now);
             // Nothing may come back that tells of its end.
@@ -49,12 +49,12 @@ impl Backlog {
     }
 
     /// When it should be asked again.
-    pub fn poll_timeout(&self) -> Option<Instant> {
+    pub(crate) fn poll_timeout(&self) -> Option<Instant> {
         self.until.filter(|_| !self.late)
     }
 
     /// Time passed. True when video goes on.
-    pub fn handle_timeout(&mut self, now: Instant) -> bool {
+    pub(crate) fn handle_timeout(&mut self, now: Instant) -> bool {
         let over = self.poll_timeout().is_some_and(|until| until <= now);
         if over {
             (self.until, self.ended_at) = (None, Some(now));

@@ -10,7 +10,7 @@ const MOST: u64 = 4096;
 /// Packets that a remote side may still name in NACKs. Each costs a search, however small the datagram that names it, and
 /// may cost a packet; nobody who was sent little has to name much.
 #[derive(Debug)]
-pub struct FeedbackBudget {
+pub(crate) struct FeedbackBudget {
     names: u64,
     /// Packets sent when it was looked at last.
     sent: u64,
@@ -19,12 +19,12 @@ pub struct FeedbackBudget {
 
 impl FeedbackBudget {
     /// A budget that is full.
-    pub fn new() -> Self {
+    pub(crate) fn new() -> Self {
         Self { names: MOST, sent: 0, updated_at: None }
     }
 
     /// How many packets may be named now, when `sent` were sent in all; `floor` may be named each second in any case.
-    pub fn available(&mut self, now: Instant, sent: u64, floor: usize) -> usize {
+    pub(crate) fn available(&mut self, now: Instant, sent: u64, floor: usize) -> usize {
         let floor = floor as u64;
         let elapsed = self.updated_at.map_or(0, |at| now.saturating_duration_since(at).as_micros() as u64);
         let gathered = floor.saturating_mul(elapsed) / 1_000_000;
@@ -39,7 +39,7 @@ impl FeedbackBudget {
     }
 
     /// So many were named.
-    pub fn spend(&mut self, names: usize) {
+    pub(crate) fn spend(&mut self, names: usize) {
         self.names = self.names.saturating_sub(names as u64);
     }
 }

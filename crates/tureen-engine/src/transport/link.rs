@@ -7,7 +7,7 @@ use tureen_rtc::tuple::{SocketId, Tuple};
 
 /// The link of a transport.
 #[derive(Debug)]
-pub enum Link {
+pub(crate) enum Link {
     /// ICE and DTLS.
     WebRtc(Box<WebRtcLink>),
     /// UDP, with SRTP or without.
@@ -20,7 +20,7 @@ pub enum Link {
 
 /// Where packets of a transport go.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Path {
+pub(crate) enum Path {
     /// To the network.
     Network(Tuple),
     /// To the application, as notifications.
@@ -29,7 +29,7 @@ pub enum Path {
 
 impl Link {
     /// Where RTP goes, if that is known.
-    pub fn rtp_path(&self) -> Option<Path> {
+    pub(crate) fn rtp_path(&self) -> Option<Path> {
         match self {
             Self::WebRtc(link) => link.selected_tuple().map(Path::Network),
             Self::Plain(link) => link.tuple().map(Path::Network),
@@ -39,7 +39,7 @@ impl Link {
     }
 
     /// Where RTCP goes, if that is known.
-    pub fn rtcp_path(&self) -> Option<Path> {
+    pub(crate) fn rtcp_path(&self) -> Option<Path> {
         match self {
             Self::Plain(link) => link.rtcp_tuple().map(Path::Network),
             _ => self.rtp_path(),
@@ -48,27 +48,27 @@ impl Link {
 
     /// Whether the path of a socket is that of a PlainTransport with `comedia`, latched without proof.
     #[inline]
-    pub fn is_waiting(&self, socket: SocketId) -> bool {
+    pub(crate) fn is_waiting(&self, socket: SocketId) -> bool {
         matches!(self, Self::Plain(link) if link.is_waiting(socket))
     }
 
     /// Whether it is a PlainTransport's whose remote side is known for sure.
-    pub fn is_proven_plain(&self) -> bool {
+    pub(crate) fn is_proven_plain(&self) -> bool {
         matches!(self, Self::Plain(link) if link.proven_tuple().is_some())
     }
 
     /// Whether senders at either end adapt to the path (mediasoup `IsCongestionControlSupported`).
-    pub fn controls_congestion(&self) -> bool {
+    pub(crate) fn controls_congestion(&self) -> bool {
         matches!(self, Self::WebRtc(_) | Self::Plain(_))
     }
 
     /// Whether the application has made it between servers, or to itself: it is trusted, and carries what many clients send.
-    pub fn is_between_servers(&self) -> bool {
+    pub(crate) fn is_between_servers(&self) -> bool {
         !matches!(self, Self::WebRtc(_))
     }
 
     /// ICE and DTLS, of a WebRtcTransport.
-    pub fn webrtc(&self) -> Option<&WebRtcLink> {
+    pub(crate) fn webrtc(&self) -> Option<&WebRtcLink> {
         match self {
             Self::WebRtc(link) => Some(link),
             _ => None,
@@ -76,7 +76,7 @@ impl Link {
     }
 
     /// ICE and DTLS, of a WebRtcTransport.
-    pub fn webrtc_mut(&mut self) -> Option<&mut WebRtcLink> {
+    pub(crate) fn webrtc_mut(&mut self) -> Option<&mut WebRtcLink> {
         match self {
             Self::WebRtc(link) => Some(link),
             _ => None,

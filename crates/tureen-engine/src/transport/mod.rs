@@ -1,18 +1,18 @@
 //! Transports: where media enters and leaves a worker.
 
-pub mod backlog;
-pub mod feedback_budget;
-pub mod link;
-pub mod path_quality;
-pub mod pipe;
-pub mod plain;
-pub mod policer;
+pub(crate) mod backlog;
+pub(crate) mod feedback_budget;
+pub(crate) mod link;
+pub(crate) mod path_quality;
+pub(crate) mod pipe;
+pub(crate) mod plain;
+pub(crate) mod policer;
 pub mod protection;
-pub mod remb;
-pub mod repairs;
-pub mod rtp_listener;
-pub mod send_control;
-pub mod webrtc;
+pub(crate) mod remb;
+pub(crate) mod retransmission;
+pub(crate) mod rtp_listener;
+pub(crate) mod send_control;
+pub(crate) mod webrtc;
 
 use std::collections::VecDeque;
 use std::time::Instant;
@@ -25,7 +25,7 @@ use path_quality::PathQuality;
 use policer::Policer;
 use protection::{Opener, Sealer};
 use remb::RembSchedule;
-use repairs::RepairBudget;
+use retransmission::RetransmissionBudget;
 use rtp_listener::{Found, RtpListener};
 use send_control::{Feedback, Probator, SendControl};
 use smallvec::SmallVec;
@@ -33,7 +33,7 @@ use smallvec::SmallVec;
 use crate::api::{RequestError, RouterId, TransportId, TransportTrace};
 use crate::data::DataSide;
 use crate::keys::{ConsumerKey, ProducerKey};
-use crate::media::consumer::{Consumer, Resend};
+use crate::media::consumer::{Consumer, Retransmission};
 use crate::media::producer::capture_clock::CaptureClocks;
 use tureen_rtc::bwe::receive_side::ReceiveSide;
 use tureen_rtc::rate::{Counter, DEFAULT_RATE_WINDOW, RateMeter};
@@ -48,82 +48,82 @@ use tureen_rtc::wire::rtp::{ExtensionIds, RtpHeader};
 /// What each run of packets touches comes last, as in [`Consumer`] and for the same reason.
 #[derive(Debug)]
 #[repr(C)]
-pub struct Transport {
+pub(crate) struct Transport {
     /// Its identifier.
-    pub id: TransportId,
+    pub(crate) id: TransportId,
     /// Its router.
-    pub router: RouterId,
+    pub(crate) router: RouterId,
     /// Its producers.
-    pub producers: Vec<ProducerKey>,
+    pub(crate) producers: Vec<ProducerKey>,
     /// Its consumers.
-    pub consumers: Vec<ConsumerKey>,
+    pub(crate) consumers: Vec<ConsumerKey>,
     /// How incoming packets find their Producer.
-    pub listener: RtpListener<ProducerKey>,
+    pub(crate) listener: RtpListener<ProducerKey>,
     /// Ids of the header extensions that are read.
-    pub recv_ids: ExtensionIds,
+    pub(crate) recv_ids: ExtensionIds,
     /// Clocks of the remote senders.
-    pub clocks: CaptureClocks,
+    pub(crate) clocks: CaptureClocks,
     /// Consumers by the SSRCs they send, RTX included.
-    pub ssrc_consumers: HashMap<Ssrc, ConsumerKey>,
+    pub(crate) ssrc_consumers: HashMap<Ssrc, ConsumerKey>,
     /// Opens what comes in; there once the keys are, if any are needed.
-    pub opener: Option<Opener>,
+    pub(crate) opener: Option<Opener>,
     /// What the remote side can be told for its congestion control: all that its producers ever negotiated.
-    pub recv_feedback: Feedback,
+    pub(crate) recv_feedback: Feedback,
     /// Feedback for that, once any is negotiated.
-    pub twcc: Option<TwccReceiver>,
+    pub(crate) twcc: Option<TwccReceiver>,
     /// Holds the remote side to its limit, if there is one.
-    pub policer: Option<Box<Policer>>,
+    pub(crate) policer: Option<Box<Policer>>,
     /// What a sender of video without such feedback may send, once one has negotiated REMB.
-    pub receive_side: Option<Box<ReceiveSide>>,
+    pub(crate) receive_side: Option<Box<ReceiveSide>>,
     /// Data channels.
-    pub data: DataSide,
+    pub(crate) data: DataSide,
     /// Limits.
-    pub bitrates: Bitrates,
+    pub(crate) bitrates: Bitrates,
     /// When the remote side is told the limit of incoming media.
-    pub remb: RembSchedule,
+    pub(crate) remb: RembSchedule,
     /// Round trip time and loss.
-    pub quality: PathQuality,
+    pub(crate) quality: PathQuality,
     /// What came in and went out.
-    pub traffic: TransportTraffic,
+    pub(crate) traffic: TransportTraffic,
     /// Who told its reference time last, which, and when (RFC 3611 §4.4).
-    pub reference_time: Option<(Ssrc, NtpTime, Instant)>,
+    pub(crate) reference_time: Option<(Ssrc, NtpTime, Instant)>,
     /// What the remote side may name in NACKs.
-    pub feedback_budget: FeedbackBudget,
+    pub(crate) feedback_budget: FeedbackBudget,
     /// What may be spent on retransmissions.
-    pub repair_budget: RepairBudget,
+    pub(crate) retransmission_budget: RetransmissionBudget,
     /// What was asked for again.
-    pub resends: VecDeque<(ConsumerKey, Resend)>,
+    pub(crate) retransmissions: VecDeque<(ConsumerKey, Retransmission)>,
     /// Consumers with something to send after this batch.
-    pub dirty: SmallVec<[ConsumerKey; 2]>,
+    pub(crate) dirty: SmallVec<[ConsumerKey; 2]>,
     /// Congestion control, once consumers have negotiated some and media can flow.
-    pub send_control: Option<Box<SendControl>>,
+    pub(crate) send_control: Option<Box<SendControl>>,
     /// What waits on its path, if that is a TCP stream on which something was late.
-    pub backlog: Option<Box<Backlog>>,
+    pub(crate) backlog: Option<Box<Backlog>>,
     /// What is between it and its remote side.
-    pub link: Link,
+    pub(crate) link: Link,
     /// Seals what goes out; there once the keys are, if any are needed.
-    pub sealer: Option<Sealer>,
+    pub(crate) sealer: Option<Sealer>,
     /// Next transport-wide sequence number.
-    pub next_transport_seq: u16,
+    pub(crate) next_transport_seq: u16,
     /// Whether it waits to be drained.
-    pub queued: bool,
+    pub(crate) queued: bool,
     /// Whether media flows: consumers were started since the last disconnection.
-    pub flowing: bool,
+    pub(crate) flowing: bool,
     /// Traced events.
-    pub trace: TransportTrace,
+    pub(crate) trace: TransportTrace,
 }
 
 /// Limits set on a transport; zero is no limit.
 #[derive(Clone, Copy, Debug, Default)]
-pub struct Bitrates {
+pub(crate) struct Bitrates {
     /// Where the outgoing estimate starts.
-    pub initial_outgoing: Bitrate,
+    pub(crate) initial_outgoing: Bitrate,
     /// For the remote side.
-    pub max_incoming: Bitrate,
+    pub(crate) max_incoming: Bitrate,
     /// For this side.
-    pub max_outgoing: Bitrate,
+    pub(crate) max_outgoing: Bitrate,
     /// For this side's estimate.
-    pub min_outgoing: Bitrate,
+    pub(crate) min_outgoing: Bitrate,
 }
 
 impl Bitrates {
@@ -131,7 +131,7 @@ impl Bitrates {
     ///
     /// # Errors
     /// `Failed` below the floor.
-    pub fn set_max_outgoing(&mut self, bitrate: Bitrate) -> Result<(), RequestError> {
+    pub(crate) fn set_max_outgoing(&mut self, bitrate: Bitrate) -> Result<(), RequestError> {
         if !bitrate.is_zero() && bitrate < self.min_outgoing {
             let (max, min) = (bitrate.as_bps(), self.min_outgoing.as_bps());
             let text = format!("maximum outgoing bitrate {max} is below the minimum, {min}");
@@ -145,7 +145,7 @@ impl Bitrates {
     ///
     /// # Errors
     /// `Failed` above the limit.
-    pub fn set_min_outgoing(&mut self, bitrate: Bitrate) -> Result<(), RequestError> {
+    pub(crate) fn set_min_outgoing(&mut self, bitrate: Bitrate) -> Result<(), RequestError> {
         if !self.max_outgoing.is_zero() && bitrate > self.max_outgoing {
             let (min, max) = (bitrate.as_bps(), self.max_outgoing.as_bps());
             let text = format!("minimum outgoing bitrate {min} is above the maximum, {max}");
@@ -159,25 +159,25 @@ impl Bitrates {
 /// Traffic of a transport.
 #[derive(Debug)]
 #[repr(C)]
-pub struct TransportTraffic {
+pub(crate) struct TransportTraffic {
     /// All that came in.
-    pub received: Meter,
+    pub(crate) received: Meter,
     /// What went out besides media, retransmissions and probes.
-    pub other_sent: Meter,
+    pub(crate) other_sent: Meter,
     /// Media in.
-    pub rtp_received: Meter,
+    pub(crate) rtp_received: Meter,
     /// Retransmissions in.
-    pub rtx_received: Meter,
+    pub(crate) rtx_received: Meter,
     /// Retransmissions out.
-    pub rtx_sent: Meter,
+    pub(crate) rtx_sent: Meter,
     /// Media out.
-    pub rtp_sent: Meter,
+    pub(crate) rtp_sent: Meter,
 }
 
 /// A count and a rate.
 #[derive(Debug)]
 #[repr(C)]
-pub struct Meter {
+pub(crate) struct Meter {
     rate: RateMeter,
     counter: Counter,
 }
@@ -188,24 +188,24 @@ impl Meter {
     }
 
     /// Counts `packets` with `bytes` in all.
-    pub fn add(&mut self, now: Instant, packets: u64, bytes: usize) {
+    pub(crate) fn add(&mut self, now: Instant, packets: u64, bytes: usize) {
         self.counter.packets += packets;
         self.counter.bytes += bytes as u64;
         self.rate.add(now, bytes);
     }
 
     /// Packets so far.
-    pub fn packets(&self) -> u64 {
+    pub(crate) fn packets(&self) -> u64 {
         self.counter.packets
     }
 
     /// Bits per second now, if they can be told.
-    pub fn bitrate(&mut self, now: Instant) -> Option<Bitrate> {
+    pub(crate) fn bitrate(&mut self, now: Instant) -> Option<Bitrate> {
         self.rate.bitrate(now)
     }
 
     /// Bytes so far and bits per second now.
-    pub fn read(&mut self, now: Instant) -> crate::api::Traffic {
+    pub(crate) fn read(&mut self, now: Instant) -> crate::api::Traffic {
         let bitrate = self.bitrate(now).map_or(0, Bitrate::as_bps);
         crate::api::Traffic { bytes: self.counter.bytes, bitrate }
     }
@@ -226,7 +226,13 @@ impl TransportTraffic {
 
 impl Transport {
     /// A transport without producers and consumers.
-    pub fn new(id: TransportId, router: RouterId, link: Link, bitrates: Bitrates, data: DataSide) -> Self {
+    pub(crate) fn new(
+        id: TransportId,
+        router: RouterId,
+        link: Link,
+        bitrates: Bitrates,
+        data: DataSide,
+    ) -> Self {
         Self {
             id,
             router,
@@ -249,8 +255,8 @@ impl Transport {
             flowing: false,
             reference_time: None,
             feedback_budget: FeedbackBudget::new(),
-            repair_budget: RepairBudget::default(),
-            resends: VecDeque::new(),
+            retransmission_budget: RetransmissionBudget::default(),
+            retransmissions: VecDeque::new(),
             next_transport_seq: 1,
             trace: TransportTrace::default(),
             bitrates,
@@ -263,23 +269,23 @@ impl Transport {
     }
 
     /// Whether media can flow: there is a path, and there are keys if any are needed.
-    pub fn is_connected(&self) -> bool {
+    pub(crate) fn is_connected(&self) -> bool {
         self.rtp_path().is_some()
     }
 
     /// Where RTP goes, if it can be sent.
-    pub fn rtp_path(&self) -> Option<Path> {
+    pub(crate) fn rtp_path(&self) -> Option<Path> {
         self.link.rtp_path().filter(|_| self.sealer.is_some())
     }
 
     /// Whether its video has to wait for what is late on its path.
-    pub fn holds_video(&self) -> bool {
+    pub(crate) fn holds_video(&self) -> bool {
         self.backlog.as_ref().is_some_and(|backlog| backlog.holds())
     }
 
     /// Whether RTCP without SRTP that came by `tuple` is the remote side's: from where RTP comes, if that is known and has
     /// a port of its own, or else about something of this transport.
-    pub fn is_proof(&self, tuple: &Tuple, compound: &[u8]) -> bool {
+    pub(crate) fn is_proof(&self, tuple: &Tuple, compound: &[u8]) -> bool {
         let rtp = match &self.link {
             Link::Plain(link) if link.rtcp_socket == Some(tuple.socket) => link.proven_tuple(),
             _ => None,
@@ -288,7 +294,7 @@ impl Transport {
     }
 
     /// Whether a packet is of a Producer by its SSRC, MID or RID.
-    pub fn has_producer_of(&self, header: &RtpHeader, packet: &[u8]) -> bool {
+    pub(crate) fn has_producer_of(&self, header: &RtpHeader, packet: &[u8]) -> bool {
         let found = self.listener.find(header, packet, &self.recv_ids);
         matches!(found, Found::Known(_) | Found::Named(_))
     }
@@ -317,14 +323,14 @@ impl Transport {
     }
 
     /// Sets how packets are sealed and opened from now on.
-    pub fn set_protection(&mut self, sealer: Sealer, opener: Opener) {
+    pub(crate) fn set_protection(&mut self, sealer: Sealer, opener: Opener) {
         self.sealer = Some(sealer);
         self.opener = Some(opener);
     }
 
     /// What a new Producer negotiated to tell its sender stays until the transport closes (mediasoup
     /// `MayCreateReceiverTransportCongestionController`).
-    pub fn learn_feedback(&mut self, now: Instant, negotiated: Feedback) {
+    pub(crate) fn learn_feedback(&mut self, now: Instant, negotiated: Feedback) {
         if self.link.controls_congestion() {
             self.recv_feedback = self.recv_feedback.with(negotiated);
         }
@@ -342,7 +348,7 @@ impl Transport {
     /// # Errors
     /// Another Consumer sends one of them, or it has one twice, or it is that of probes; or too many were sent in this
     /// transport's life.
-    pub fn check_new_ssrcs(&self, consumer: &Consumer, max_ended: usize) -> Result<(), RequestError> {
+    pub(crate) fn check_new_ssrcs(&self, consumer: &Consumer, max_ended: usize) -> Result<(), RequestError> {
         let failed = |text: String| Err(RequestError::Failed(text));
         if self.sealer.as_ref().is_some_and(|sealer| sealer.ended_streams() >= max_ended) {
             return failed(format!(
@@ -367,19 +373,19 @@ impl Transport {
     }
 
     /// The answer to the last reference time (RFC 3611 §4.5).
-    pub fn delay_since_reference_time(&self, now: Instant) -> Option<DlrrEntry> {
+    pub(crate) fn delay_since_reference_time(&self, now: Instant) -> Option<DlrrEntry> {
         let (ssrc, reference, at) = self.reference_time?;
         let delay = duration_to_compact(now.saturating_duration_since(at));
         Some(DlrrEntry { ssrc, last_reference_time: reference.compact(), delay })
     }
 
     /// How much the remote side may send, where that is estimated here: it gets no transport-wide feedback.
-    pub fn incoming_estimate(&self, now: Instant) -> Option<Bitrate> {
+    pub(crate) fn incoming_estimate(&self, now: Instant) -> Option<Bitrate> {
         self.receive_side.as_ref().and_then(|side| side.estimate(now))
     }
 
     /// Ids of a new Producer's header extensions join those that are read (mediasoup: the last Producer's win).
-    pub fn learn_extension_ids(&mut self, ids: &ExtensionIds) {
+    pub(crate) fn learn_extension_ids(&mut self, ids: &ExtensionIds) {
         self.recv_ids.update(ids);
     }
 }

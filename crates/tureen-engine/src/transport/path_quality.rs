@@ -10,44 +10,44 @@ const LOSS_MEMORY: f64 = 0.9;
 
 /// Round trip time and loss of a transport, smoothed.
 #[derive(Debug, Default)]
-pub struct PathQuality {
+pub(crate) struct PathQuality {
     round_trip_ms: Option<f32>,
     /// Of the remote side's packets, by the transport-wide numbers that came.
-    pub loss_received: LossShare,
+    pub(crate) loss_received: LossShare,
     /// Of ours, by the remote side's transport-wide feedback.
-    pub loss_sent: LossShare,
+    pub(crate) loss_sent: LossShare,
 }
 
 impl PathQuality {
     /// A report told the round trip time.
-    pub fn add_round_trip(&mut self, measured: Duration) {
+    pub(crate) fn add_round_trip(&mut self, measured: Duration) {
         let measured = measured.as_secs_f32() * 1000.0;
         let before = self.round_trip_ms.unwrap_or(measured);
         self.round_trip_ms = Some(before + (measured - before) * ROUND_TRIP_WEIGHT);
     }
 
     /// Milliseconds there and back, once measured.
-    pub fn round_trip_ms(&self) -> Option<f32> {
+    pub(crate) fn round_trip_ms(&self) -> Option<f32> {
         self.round_trip_ms
     }
 }
 
 /// Part of recent packets that was lost.
 #[derive(Debug, Default)]
-pub struct LossShare {
+pub(crate) struct LossShare {
     lost: f64,
     sent: f64,
 }
 
 impl LossShare {
     /// Of `sent` packets in a row, `arrived` did.
-    pub fn add(&mut self, sent: usize, arrived: usize) {
+    pub(crate) fn add(&mut self, sent: usize, arrived: usize) {
         self.sent = self.sent * LOSS_MEMORY + sent as f64;
         self.lost = self.lost * LOSS_MEMORY + sent.saturating_sub(arrived) as f64;
     }
 
     /// 0 to 1; nothing before the first feedback.
-    pub fn read(&self) -> Option<f64> {
+    pub(crate) fn read(&self) -> Option<f64> {
         (self.sent > 0.0).then(|| self.lost / self.sent)
     }
 }

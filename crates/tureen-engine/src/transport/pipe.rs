@@ -13,11 +13,11 @@ pub const PIPE_SUITE: SrtpCryptoSuite = SrtpCryptoSuite::AeadAes256Gcm;
 
 /// Where a PipeTransport is, and where the other router's is.
 #[derive(Debug)]
-pub struct PipeLink {
+pub(crate) struct PipeLink {
     /// Its socket.
-    pub socket: SocketId,
+    pub(crate) socket: SocketId,
     /// Lost packets are sent again.
-    pub rtx: bool,
+    pub(crate) rtx: bool,
     tuple: Option<Tuple>,
     /// This side's key, with SRTP.
     key: Option<MasterKey>,
@@ -25,23 +25,28 @@ pub struct PipeLink {
 
 impl PipeLink {
     /// A link that does not know its other end.
-    pub fn new(socket: SocketId, rtx: bool, srtp: Option<SrtpCryptoSuite>, rng: &mut impl RngCore) -> Self {
+    pub(crate) fn new(
+        socket: SocketId,
+        rtx: bool,
+        srtp: Option<SrtpCryptoSuite>,
+        rng: &mut impl RngCore,
+    ) -> Self {
         let key = srtp.map(|suite| MasterKey::generate(suite, rng));
         Self { socket, rtx, tuple: None, key }
     }
 
     /// The path.
-    pub fn tuple(&self) -> Option<Tuple> {
+    pub(crate) fn tuple(&self) -> Option<Tuple> {
         self.tuple
     }
 
     /// Whether it has SRTP.
-    pub fn has_srtp(&self) -> bool {
+    pub(crate) fn has_srtp(&self) -> bool {
         self.key.is_some()
     }
 
     /// This side's key for the other one, with SRTP.
-    pub fn srtp_parameters(&self) -> Option<SrtpParameters> {
+    pub(crate) fn srtp_parameters(&self) -> Option<SrtpParameters> {
         self.key.as_ref().map(MasterKey::parameters)
     }
 
@@ -49,7 +54,7 @@ impl PipeLink {
     ///
     /// # Errors
     /// Called twice; a key that is missing, superfluous or wrong. Nothing is changed then.
-    pub fn connect(
+    pub(crate) fn connect(
         &mut self,
         options: &ConnectPipe,
     ) -> Result<(Tuple, Option<(Sealer, Opener)>), RequestError> {

@@ -10,15 +10,15 @@ use tureen_types::srtp_parameters::{SrtpCryptoSuite, SrtpParameters};
 
 /// Where a PlainTransport is, and where its remote side is.
 #[derive(Debug)]
-pub struct PlainLink {
+pub(crate) struct PlainLink {
     /// RTP and RTCP share one port (RFC 5761).
-    pub rtcp_mux: bool,
+    pub(crate) rtcp_mux: bool,
     /// The remote addresses are those of the first packets that are the remote side's, or seem to be.
-    pub comedia: bool,
+    pub(crate) comedia: bool,
     /// Socket of RTP.
-    pub rtp_socket: SocketId,
+    pub(crate) rtp_socket: SocketId,
     /// Socket of RTCP without `rtcp_mux`.
-    pub rtcp_socket: Option<SocketId>,
+    pub(crate) rtcp_socket: Option<SocketId>,
     tuple: Option<Tuple>,
     /// Without `rtcp_mux`.
     rtcp_tuple: Option<Tuple>,
@@ -36,7 +36,7 @@ pub struct PlainLink {
 
 /// What shows that a packet by which a path is latched comes from the remote side.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Evidence {
+pub(crate) enum Evidence {
     /// It is a valid SCTP packet, as anybody can make them.
     Sctp,
     /// It is valid RTP or RTCP, as anybody can make them.
@@ -50,16 +50,16 @@ const MAX_MOVES: u32 = 64;
 
 /// What [`PlainLink::connect`] has settled.
 #[derive(Debug)]
-pub struct PlainConnection {
+pub(crate) struct PlainConnection {
     /// With SRTP: what packets are sealed and opened with from now on.
-    pub protection: Option<(Sealer, Opener)>,
+    pub(crate) protection: Option<(Sealer, Opener)>,
     /// Paths that are known now; none with `comedia`, or while a first datagram is awaited.
-    pub tuples: Vec<Tuple>,
+    pub(crate) tuples: Vec<Tuple>,
 }
 
 impl PlainLink {
     /// A link that does not know its remote side.
-    pub fn new(
+    pub(crate) fn new(
         options: &CreatePlainTransport,
         rtp_socket: SocketId,
         rtcp_socket: Option<SocketId>,
@@ -82,37 +82,37 @@ impl PlainLink {
     }
 
     /// Its sockets.
-    pub fn sockets(&self) -> impl Iterator<Item = SocketId> {
+    pub(crate) fn sockets(&self) -> impl Iterator<Item = SocketId> {
         [Some(self.rtp_socket), self.rtcp_socket].into_iter().flatten()
     }
 
     /// The path of RTP.
-    pub fn tuple(&self) -> Option<Tuple> {
+    pub(crate) fn tuple(&self) -> Option<Tuple> {
         self.tuple
     }
 
     /// The path of RTP, if it was given or has proved to be the remote side's.
-    pub fn proven_tuple(&self) -> Option<Tuple> {
+    pub(crate) fn proven_tuple(&self) -> Option<Tuple> {
         self.tuple.filter(|_| self.evidence == Evidence::Proof)
     }
 
     /// The path of RTCP: that of RTP with `rtcp_mux`.
-    pub fn rtcp_tuple(&self) -> Option<Tuple> {
+    pub(crate) fn rtcp_tuple(&self) -> Option<Tuple> {
         if self.rtcp_mux { self.tuple } else { self.rtcp_tuple }
     }
 
     /// Paths that are known.
-    pub fn tuples(&self) -> impl Iterator<Item = Tuple> {
+    pub(crate) fn tuples(&self) -> impl Iterator<Item = Tuple> {
         [self.tuple, self.rtcp_tuple].into_iter().flatten()
     }
 
     /// Whether it has SRTP.
-    pub fn has_srtp(&self) -> bool {
+    pub(crate) fn has_srtp(&self) -> bool {
         self.key.is_some()
     }
 
     /// This side's key for the remote side, with SRTP.
-    pub fn srtp_parameters(&self) -> Option<SrtpParameters> {
+    pub(crate) fn srtp_parameters(&self) -> Option<SrtpParameters> {
         self.key.as_ref().map(MasterKey::parameters)
     }
 
@@ -121,7 +121,7 @@ impl PlainLink {
     ///
     /// # Errors
     /// Called twice; an address, port or key that is missing, superfluous or wrong. Nothing is changed then.
-    pub fn connect(
+    pub(crate) fn connect(
         &mut self,
         options: &ConnectPlain,
         rng: &mut impl RngCore,
@@ -164,7 +164,7 @@ impl PlainLink {
     }
 
     /// Whether packets of this kind belong on this path, which is one of ours. Without `rtcp_mux` each has its own.
-    pub fn takes(&self, kind: PacketKind, tuple: Tuple) -> bool {
+    pub(crate) fn takes(&self, kind: PacketKind, tuple: Tuple) -> bool {
         match kind {
             PacketKind::Rtcp => self.rtcp_tuple() == Some(tuple),
             _ => self.tuple == Some(tuple),
@@ -172,18 +172,18 @@ impl PlainLink {
     }
 
     /// Whether packets of this kind on this socket may tell where the remote side is.
-    pub fn may_latch(&self, kind: PacketKind, socket: SocketId) -> bool {
+    pub(crate) fn may_latch(&self, kind: PacketKind, socket: SocketId) -> bool {
         let expected = if kind == PacketKind::Rtcp { self.rtcp_socket } else { None };
         self.comedia && socket == expected.unwrap_or(self.rtp_socket) && self.is_waiting(socket)
     }
 
     /// Whether a first datagram by this path tells that the address given is the remote side's.
-    pub fn awaits(&self, tuple: Tuple) -> bool {
+    pub(crate) fn awaits(&self, tuple: Tuple) -> bool {
         self.awaited.contains(&Some(tuple)) && self.latched(tuple.socket).0.is_none()
     }
 
     /// Whether a socket has no path yet, or one without proof.
-    pub fn is_waiting(&self, socket: SocketId) -> bool {
+    pub(crate) fn is_waiting(&self, socket: SocketId) -> bool {
         let (tuple, evidence) = self.latched(socket);
         tuple.is_none() || evidence != Evidence::Proof
     }
@@ -191,7 +191,7 @@ impl PlainLink {
     /// Whether a packet with such evidence, from elsewhere than the path of its socket, tells better where the remote side
     /// is. Without proof the first media stays, and media and SCTP displace each other, because a transport has one of
     /// them, or both from one place.
-    pub fn is_better(&self, socket: SocketId, evidence: Evidence) -> bool {
+    pub(crate) fn is_better(&self, socket: SocketId, evidence: Evidence) -> bool {
         let (tuple, known) = self.latched(socket);
         match (known, evidence) {
             _ if tuple.is_none() => true,
@@ -203,7 +203,7 @@ impl PlainLink {
     }
 
     /// A packet with such evidence came by this path: it is the remote side's now. Returns the one that was until now.
-    pub fn latch(&mut self, tuple: Tuple, evidence: Evidence) -> Option<Tuple> {
+    pub(crate) fn latch(&mut self, tuple: Tuple, evidence: Evidence) -> Option<Tuple> {
         let is_rtcp = Some(tuple.socket) == self.rtcp_socket;
         let (known, basis) = if is_rtcp {
             (&mut self.rtcp_tuple, &mut self.rtcp_evidence)
@@ -217,7 +217,7 @@ impl PlainLink {
     }
 
     /// A packet by the path of this socket has proved that it is the remote side's.
-    pub fn prove(&mut self, socket: SocketId) {
+    pub(crate) fn prove(&mut self, socket: SocketId) {
         *if Some(socket) == self.rtcp_socket { &mut self.rtcp_evidence } else { &mut self.evidence } =
             Evidence::Proof;
     }

@@ -13,7 +13,7 @@ const REPORT_INTERVAL: Duration = Duration::from_secs(10);
 /// A bucket of bytes that is filled at a multiple of the bitrate that was told, and holds that of some seconds: key frames,
 /// probes, the start of a call, and senders that are late to follow or follow only about never come to its ground.
 #[derive(Debug)]
-pub struct Policer {
+pub(crate) struct Policer {
     bytes_per_second: f64,
     capacity: f64,
     left: f64,
@@ -25,7 +25,7 @@ pub struct Policer {
 
 impl Policer {
     /// A full bucket for a bitrate, with `burst` of it. `None` if there is nothing to hold anybody to.
-    pub fn new(now: Instant, told: Bitrate, margin: u32, burst: Duration) -> Option<Self> {
+    pub(crate) fn new(now: Instant, told: Bitrate, margin: u32, burst: Duration) -> Option<Self> {
         if told.is_zero() || margin == 0 {
             return None;
         }
@@ -43,7 +43,7 @@ impl Policer {
 
     /// Takes a packet out of the bucket. False if it is to be dropped.
     #[inline]
-    pub fn admits(&mut self, now: Instant, kind: MediaKind, bytes: usize) -> bool {
+    pub(crate) fn admits(&mut self, now: Instant, kind: MediaKind, bytes: usize) -> bool {
         if now > self.filled_at {
             let elapsed = now.saturating_duration_since(self.filled_at).as_secs_f64();
             self.left = (self.left + elapsed * self.bytes_per_second).min(self.capacity);
@@ -60,7 +60,7 @@ impl Policer {
     }
 
     /// How many bytes were refused since the last time, if that is to be told now.
-    pub fn take_report(&mut self, now: Instant) -> Option<u64> {
+    pub(crate) fn take_report(&mut self, now: Instant) -> Option<u64> {
         let due = self.reported_at.is_none_or(|at| now.saturating_duration_since(at) >= REPORT_INTERVAL);
         if !due || self.refused == 0 {
             return None;

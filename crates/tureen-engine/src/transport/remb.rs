@@ -11,7 +11,7 @@ use tureen_rtc::units::Bitrate;
 /// falls. That there is no limit any more is told several times, unless an estimate takes its place: a sender that missed
 /// the only message would stay limited for ever. A limit that was never told has no end to tell of.
 #[derive(Debug, Default)]
-pub struct RembSchedule {
+pub(crate) struct RembSchedule {
     /// Zero is none.
     limit: Bitrate,
     sent_at: Option<Instant>,
@@ -37,7 +37,7 @@ const FAREWELLS: u8 = 4;
 
 impl RembSchedule {
     /// Sets the limit; zero lifts it. What is to be told about it is due at once.
-    pub fn set_limit(&mut self, limit: Bitrate) {
+    pub(crate) fn set_limit(&mut self, limit: Bitrate) {
         let lifted = limit.is_zero() && !self.limit.is_zero() && self.told;
         if lifted {
             self.farewells = FAREWELLS;
@@ -51,7 +51,7 @@ impl RembSchedule {
     }
 
     /// The bitrate to tell the remote side now, if it is time to; zero says that there is no limit.
-    pub fn poll(&mut self, now: Instant, estimate: Option<Bitrate>) -> Option<Bitrate> {
+    pub(crate) fn poll(&mut self, now: Instant, estimate: Option<Bitrate>) -> Option<Bitrate> {
         let bitrate = match estimate {
             Some(estimate) if self.limit.is_zero() => estimate,
             Some(estimate) => estimate.min(self.limit),

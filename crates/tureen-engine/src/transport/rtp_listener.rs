@@ -14,11 +14,11 @@ use tureen_types::rtp_parameters::RtpParameters;
 
 /// How many SSRCs a transport learns from MID and RID beyond those that were signalled. Those whose stream goes on with
 /// another SSRC are forgotten.
-pub const MAX_LEARNED_SSRCS: usize = 512;
+pub(crate) const MAX_LEARNED_SSRCS: usize = 512;
 
 /// The tables of one transport. `K` names a Producer.
 #[derive(Debug)]
-pub struct RtpListener<K> {
+pub(crate) struct RtpListener<K> {
     ssrcs: HashMap<Ssrc, Entry<K>>,
     mids: HashMap<String, K>,
     rids: HashMap<String, SmallVec<[Named<K>; 1]>>,
@@ -43,7 +43,7 @@ struct Named<K> {
 
 /// How a packet names its Producer.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Found<K> {
+pub(crate) enum Found<K> {
     /// By an SSRC that is known.
     Known(K),
     /// By MID or RID, with an SSRC that is not known.
@@ -56,7 +56,7 @@ pub enum Found<K> {
 
 impl<K: Copy + PartialEq> RtpListener<K> {
     /// No producers.
-    pub fn new() -> Self {
+    pub(crate) fn new() -> Self {
         Self { ssrcs: HashMap::new(), mids: HashMap::new(), rids: HashMap::new(), learned: 0 }
     }
 
@@ -64,7 +64,7 @@ impl<K: Copy + PartialEq> RtpListener<K> {
     ///
     /// # Errors
     /// An SSRC or MID that another Producer of the transport has, or a RID without MID that another has.
-    pub fn add(&mut self, producer: K, parameters: &RtpParameters) -> Result<(), RequestError> {
+    pub(crate) fn add(&mut self, producer: K, parameters: &RtpParameters) -> Result<(), RequestError> {
         let ssrcs = || {
             let rtx = parameters.encodings.iter().filter_map(|e| e.rtx.as_ref()).map(|rtx| rtx.ssrc);
             parameters.encodings.iter().filter_map(|e| e.ssrc).chain(rtx)
@@ -100,7 +100,7 @@ impl<K: Copy + PartialEq> RtpListener<K> {
     }
 
     /// Forgets a Producer.
-    pub fn remove(&mut self, producer: K) {
+    pub(crate) fn remove(&mut self, producer: K) {
         self.ssrcs.retain(|_, entry| entry.producer != producer);
         self.mids.retain(|_, k| *k != producer);
         self.rids.retain(|_, named| {
@@ -112,7 +112,7 @@ impl<K: Copy + PartialEq> RtpListener<K> {
 
     /// How a packet names its Producer.
     #[inline]
-    pub fn find(&self, header: &RtpHeader, packet: &[u8], ids: &ExtensionIds) -> Found<K> {
+    pub(crate) fn find(&self, header: &RtpHeader, packet: &[u8], ids: &ExtensionIds) -> Found<K> {
         match self.ssrcs.get(&header.ssrc) {
             Some(entry) if !entry.learned => Found::Known(entry.producer),
             Some(entry) => match text(header, packet, ids[Extension::Mid]) {
@@ -149,7 +149,7 @@ impl<K: Copy + PartialEq> RtpListener<K> {
 
     /// Remembers the SSRC of a packet that named its Producer, so that later packets, which don't name it any more, are
     /// found. One that was signalled for another Producer stays that one's.
-    pub fn learn(&mut self, ssrc: Ssrc, producer: K) {
+    pub(crate) fn learn(&mut self, ssrc: Ssrc, producer: K) {
         let has_mid = self.mids.values().any(|k| *k == producer);
         let entry = Entry { producer, learned: true, has_mid };
         match self.ssrcs.get_mut(&ssrc) {
@@ -164,7 +164,7 @@ impl<K: Copy + PartialEq> RtpListener<K> {
     }
 
     /// A stream of the Producer goes on with another SSRC. One that was signalled stays known.
-    pub fn forget(&mut self, ssrc: Ssrc, producer: K) {
+    pub(crate) fn forget(&mut self, ssrc: Ssrc, producer: K) {
         if self.ssrcs.get(&ssrc).is_some_and(|entry| entry.learned && entry.producer == producer) {
             self.ssrcs.remove(&ssrc);
             self.learned -= 1;
@@ -172,22 +172,22 @@ impl<K: Copy + PartialEq> RtpListener<K> {
     }
 
     /// The Producer that an SSRC is known to belong to.
-    pub fn by_ssrc(&self, ssrc: Ssrc) -> Option<K> {
+    pub(crate) fn by_ssrc(&self, ssrc: Ssrc) -> Option<K> {
         self.ssrcs.get(&ssrc).map(|entry| entry.producer)
     }
 
     /// SSRCs and their producers.
-    pub fn ssrcs(&self) -> impl Iterator<Item = (Ssrc, K)> + '_ {
+    pub(crate) fn ssrcs(&self) -> impl Iterator<Item = (Ssrc, K)> + '_ {
         self.ssrcs.iter().map(|(&ssrc, entry)| (ssrc, entry.producer))
     }
 
     /// MIDs and their producers.
-    pub fn mids(&self) -> impl Iterator<Item = (&str, K)> + '_ {
+    pub(crate) fn mids(&self) -> impl Iterator<Item = (&str, K)> + '_ {
         self.mids.iter().map(|(mid, &k)| (mid.as_str(), k))
     }
 
     /// RIDs and the first Producer of each.
-    pub fn rids(&self) -> impl Iterator<Item = (&str, K)> + '_ {
+    pub(crate) fn rids(&self) -> impl Iterator<Item = (&str, K)> + '_ {
         self.rids.iter().filter_map(|(rid, named)| Some((rid.as_str(), named.first()?.producer)))
     }
 }

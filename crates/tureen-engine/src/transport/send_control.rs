@@ -3,11 +3,11 @@
 use std::collections::VecDeque;
 use std::time::{Duration, Instant};
 
-use super::repairs::Repairs;
+use super::retransmission::ProactiveRetransmissions;
 use crate::allocator::Allocation;
 use crate::api::Traffic;
 use crate::keys::{ConsumerKey, ProducerKey};
-use crate::media::consumer::Resend;
+use crate::media::consumer::Retransmission;
 use crate::media::consumer::sent_log::SentPacket;
 use tureen_rtc::bwe::{BweConfig, CongestionController, SentRun};
 use tureen_rtc::rate::{DEFAULT_RATE_WINDOW, RateMeter};
@@ -27,22 +27,22 @@ const LOSSES: std::ops::RangeInclusive<f64> = 0.02..=0.15;
 const MIN_RTT: Duration = Duration::from_millis(50);
 /// Part of the estimate that retransmissions may take.
 const REPAIR_SHARE: f64 = 0.3;
-/// Recent packets that are remembered to be sent again as padding.
+/// SentPacketRef packets that are remembered to be sent again as padding.
 const MAX_RECENT: usize = 16;
 
 /// What the receiver of media can tell its sender of what it receives.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Feedback {
+pub(crate) struct Feedback {
     /// Transport-wide feedback.
-    pub transport_cc: bool,
+    pub(crate) transport_cc: bool,
     /// Its own estimate.
-    pub remb: bool,
+    pub(crate) remb: bool,
 }
 
 impl Feedback {
     /// What was negotiated with a Consumer's or a Producer's parameters, for any of its codecs (mediasoup
     /// `SupportsTransportCc`, `SupportsRemb`).
-    pub fn of(parameters: &RtpParameters) -> Self {
+    pub(crate) fn of(parameters: &RtpParameters) -> Self {
         use RtpHeaderExtensionUri as Uri;
         let extension = |uri| parameters.header_extensions.iter().any(|extension| extension.uri == uri);
         let feedback = |wanted| parameters.codecs.iter().any(|codec| codec.rtcp_feedback().contains(&wanted));
@@ -53,99 +53,99 @@ impl Feedback {
     }
 
     /// Whether there is any.
-    pub fn any(self) -> bool {
+    pub(crate) fn any(self) -> bool {
         self.transport_cc || self.remb
     }
 
     /// With what was negotiated besides.
-    pub fn with(self, other: Self) -> Self {
+    pub(crate) fn with(self, other: Self) -> Self {
         Self { transport_cc: self.transport_cc || other.transport_cc, remb: self.remb || other.remb }
     }
 }
 
 /// When congestion control is to be asked again.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Wake {
+pub(crate) enum Wake {
     /// Then: a probe goes on, packets may leave, or a copy is to.
     At(Instant),
     /// Not long after that.
     About(Instant),
 }
 
-/// Congestion control of one transport. What each run touches comes first, from the end of `repairs` on.
+/// Congestion control of one transport. What each run touches comes first, from the end of `retransmissions` on.
 #[derive(Debug)]
 #[repr(C)]
-pub struct SendControl {
+pub(crate) struct SendControl {
     /// What is sent again.
-    pub repairs: Repairs,
+    pub(crate) proactive: ProactiveRetransmissions,
     /// What it can learn from.
-    pub feedback: Feedback,
+    pub(crate) feedback: Feedback,
     /// Whether a consumer has layers to choose from. Without that no layer follows from the estimate: no probes are sent
     /// to raise it, and nothing waits for it.
-    pub adaptive: bool,
+    pub(crate) adaptive: bool,
     /// Bytes that are to be sent as a probe.
-    pub probe_due: usize,
-    held: VecDeque<Held>,
+    pub(crate) probe_due: usize,
+    held: VecDeque<PacedPacket>,
     /// Decides.
-    pub controller: CongestionController,
+    pub(crate) controller: CongestionController,
     /// What consumers want in all.
-    pub desired: Bitrate,
+    pub(crate) desired: Bitrate,
     /// What they were given: that may be more than the estimate, as what is sent without layers to choose from is, and what
     /// is sent on trial.
-    pub given: Bitrate,
+    pub(crate) given: Bitrate,
     /// When consumers' layers were chosen last, and for which target.
-    pub chosen_at: Option<Instant>,
+    pub(crate) chosen_at: Option<Instant>,
     /// See [`SendControl::chosen_at`].
-    pub chosen_for: Bitrate,
+    pub(crate) chosen_for: Bitrate,
     /// Choices so far.
-    pub rounds: usize,
+    pub(crate) rounds: usize,
     /// Makes packets for probes where nothing can be sent again.
-    pub probator: Probator,
+    pub(crate) probator: Probator,
     /// Bytes of probes, for statistics.
-    pub probation: Probation,
+    pub(crate) probation: Probation,
     /// Memory of the last allocation, for the next one.
     pub(crate) allocation: Allocation,
-    recent: VecDeque<Recent>,
+    recent: VecDeque<SentPacketRef>,
 }
 
 /// A packet that was decided on and waits for the pacer.
 #[derive(Clone, Copy, Debug)]
-pub struct Held {
+pub(crate) struct PacedPacket {
     /// Who sends it.
-    pub consumer: ConsumerKey,
+    pub(crate) consumer: ConsumerKey,
     /// Who received it.
-    pub producer: ProducerKey,
+    pub(crate) producer: ProducerKey,
     /// In which of its streams.
-    pub stream: usize,
+    pub(crate) stream: usize,
     /// Which of the consumer's streams it becomes part of.
-    pub outlet: usize,
+    pub(crate) send_stream: usize,
     /// How it is sent.
-    pub sent: SentPacket,
+    pub(crate) sent: SentPacket,
     /// Since when it waits.
-    pub since: Instant,
+    pub(crate) since: Instant,
 }
 
 /// A packet that was sent and could be sent again.
 #[derive(Clone, Copy, Debug)]
-pub struct Recent {
+pub(crate) struct SentPacketRef {
     /// Who sent it.
-    pub consumer: ConsumerKey,
+    pub(crate) consumer: ConsumerKey,
     /// What to send again.
-    pub resend: Resend,
+    pub(crate) retransmission: Retransmission,
 }
 
 /// What was sent as probes.
 #[derive(Debug)]
-pub struct Probation {
+pub(crate) struct Probation {
     /// Bytes in all.
-    pub bytes: u64,
+    pub(crate) bytes: u64,
     /// Their rate.
-    pub rate: RateMeter,
+    pub(crate) rate: RateMeter,
 }
 
 impl Probation {
     /// Bytes so far and bits per second now.
-    pub fn read(&mut self, now: Instant) -> Traffic {
+    pub(crate) fn read(&mut self, now: Instant) -> Traffic {
         let bitrate = self.rate.bitrate(now).map_or(0, Bitrate::as_bps);
         Traffic { bytes: self.bytes, bitrate }
     }
@@ -153,7 +153,7 @@ impl Probation {
 
 impl SendControl {
     /// Control of a transport over which media can flow.
-    pub fn new(now: Instant, config: BweConfig, feedback: Feedback, random: u64) -> Box<Self> {
+    pub(crate) fn new(now: Instant, config: BweConfig, feedback: Feedback, random: u64) -> Box<Self> {
         Box::new(Self {
             controller: CongestionController::new(now, config),
             feedback,
@@ -169,18 +169,18 @@ impl SendControl {
             allocation: Allocation::default(),
             held: VecDeque::new(),
             recent: VecDeque::new(),
-            repairs: Repairs::new(),
+            proactive: ProactiveRetransmissions::new(),
         })
     }
 
     /// A run of packets leaves now: tell it of each of them.
     #[inline]
-    pub fn start_run(&mut self, now: Instant) -> SentRun<'_> {
+    pub(crate) fn start_run(&mut self, now: Instant) -> SentRun<'_> {
         self.controller.start_run(now, self.feedback.transport_cc)
     }
 
     /// A run with so many bytes of probes has left. Gives when the next shot of a probe is due.
-    pub fn on_run_sent(&mut self, now: Instant, probe_bytes: usize) -> Option<Instant> {
+    pub(crate) fn on_run_sent(&mut self, now: Instant, probe_bytes: usize) -> Option<Instant> {
         if probe_bytes > 0 {
             self.probation.bytes += probe_bytes as u64;
             self.probation.rate.add(now, probe_bytes);
@@ -189,22 +189,22 @@ impl SendControl {
     }
 
     /// Whether the pacer has a say: something may have to wait for it, or does.
-    pub fn paces(&self) -> bool {
+    pub(crate) fn paces(&self) -> bool {
         self.adaptive || self.has_held()
     }
 
     /// Whether packets wait for the pacer.
-    pub fn has_held(&self) -> bool {
+    pub(crate) fn has_held(&self) -> bool {
         !self.held.is_empty()
     }
 
     /// Whether something waits to be sent: for the pacer, or for its time.
-    pub fn is_waiting(&self) -> bool {
-        self.has_held() || self.repairs.next_copy_at().is_some()
+    pub(crate) fn is_waiting(&self) -> bool {
+        self.has_held() || self.proactive.next_duplicate_at().is_some()
     }
 
     /// Makes a packet wait. False when too many do: it is to be sent at once.
-    pub fn hold(&mut self, packet: Held) -> bool {
+    pub(crate) fn hold(&mut self, packet: PacedPacket) -> bool {
         let room = self.held.len() < MAX_HELD;
         if room {
             self.held.push_back(packet);
@@ -213,7 +213,7 @@ impl SendControl {
     }
 
     /// The next packet that waits, if there is allowance for it or it has waited too long.
-    pub fn release(&mut self, now: Instant, allowance: usize) -> Option<Held> {
+    pub(crate) fn release(&mut self, now: Instant, allowance: usize) -> Option<PacedPacket> {
         let first = self.held.front()?;
         let overdue = now.saturating_duration_since(first.since) >= MAX_HOLD;
         if allowance > 0 || overdue { self.held.pop_front() } else { None }
@@ -221,32 +221,32 @@ impl SendControl {
 
     /// What may be spent on retransmissions by the estimate. Where that is less than what is sent anyway, that counts: it may
     /// be low only because nothing probes it.
-    pub fn repair_rate(&self) -> Bitrate {
+    pub(crate) fn retransmission_rate(&self) -> Bitrate {
         self.controller.target().max(self.given) * REPAIR_SHARE
     }
 
     /// Whether the way is long and loses packets.
-    pub fn is_far_and_lossy(&self) -> bool {
+    pub(crate) fn is_far_and_lossy(&self) -> bool {
         self.controller.rtt().is_some_and(|rtt| rtt >= MIN_RTT) && LOSSES.contains(&self.controller.loss())
     }
 
     /// Whether losses are made good before they are asked for, and twice: those of a long way that loses packets by
     /// chance. What is lost for want of capacity must not be made more.
-    pub fn repairs_ahead(&self) -> bool {
+    pub(crate) fn retransmits_proactively(&self) -> bool {
         self.is_far_and_lossy() && self.controller.has_room() && !self.has_held()
     }
 
     /// Forgets what waits: it can't be sent.
-    pub fn clear(&mut self) {
+    pub(crate) fn clear(&mut self) {
         self.held.clear();
         self.recent.clear();
-        self.repairs.clear();
+        self.proactive.clear();
         self.probe_due = 0;
         self.controller.cancel_probes();
     }
 
     /// A packet was sent that could be sent again.
-    pub fn remember(&mut self, recent: Recent) {
+    pub(crate) fn remember(&mut self, recent: SentPacketRef) {
         if self.recent.len() >= MAX_RECENT {
             self.recent.pop_front();
         }
@@ -254,28 +254,28 @@ impl SendControl {
     }
 
     /// The packet to send again for a probe: each in turn.
-    pub fn next_recent(&mut self) -> Option<Recent> {
+    pub(crate) fn next_recent(&mut self) -> Option<SentPacketRef> {
         let recent = self.recent.pop_front()?;
         self.recent.push_back(recent);
         Some(recent)
     }
 
     /// Forgets a consumer.
-    pub fn forget(&mut self, consumer: ConsumerKey) {
+    pub(crate) fn forget(&mut self, consumer: ConsumerKey) {
         self.held.retain(|held| held.consumer != consumer);
         self.recent.retain(|recent| recent.consumer != consumer);
-        self.repairs.forget(consumer);
+        self.proactive.forget(consumer);
         self.chosen_at = None;
     }
 
     /// When the controller or the pacer is to be asked again, or a copy is to be sent.
-    pub fn poll_timeout(&mut self, now: Instant) -> Wake {
+    pub(crate) fn poll_timeout(&mut self, now: Instant) -> Wake {
         let controller = self.controller.poll_timeout();
         // A pacer that is slow, or waits for long, is not waited for longer than packets may.
         let burst = self.held.front().map(|first| first.since + MAX_HOLD);
         let burst = burst.map(|overdue| self.controller.next_burst(now).min(overdue));
         let probe = self.controller.is_probing().then_some(controller);
-        if let Some(at) = [burst, probe, self.repairs.next_copy_at()].into_iter().flatten().min() {
+        if let Some(at) = [burst, probe, self.proactive.next_duplicate_at()].into_iter().flatten().min() {
             return Wake::At(at.min(controller));
         }
         match self.chosen_at {
@@ -288,18 +288,18 @@ impl SendControl {
 /// Numbers of mediasoup's probator (`ProbePacketGenerator`): packets of a stream that no receiver plays, to which
 /// mediasoup-client subscribes with the MID `probator`.
 #[derive(Debug)]
-pub struct Probator {
+pub(crate) struct Probator {
     next_seq: u64,
     timestamp: u32,
 }
 
 impl Probator {
     /// mediasoup's `BweProbeRtpSsrc`.
-    pub const SSRC: Ssrc = Ssrc(1234);
+    pub(crate) const SSRC: Ssrc = Ssrc(1234);
     /// mediasoup's `BweProbeRtpPayloadType`.
-    pub const PAYLOAD_TYPE: PayloadType = PayloadType(127);
+    pub(crate) const PAYLOAD_TYPE: PayloadType = PayloadType(127);
     /// mediasoup's `BweProbeRtpMid`.
-    pub const MID: &'static str = "probator";
+    pub(crate) const MID: &'static str = "probator";
     const TIMESTAMP_STEP: u32 = 20;
 
     fn new(random: u64) -> Self {
@@ -307,7 +307,7 @@ impl Probator {
     }
 
     /// SRTP index, whose low half is the sequence number, and timestamp of the next packet.
-    pub fn advance(&mut self) -> (u64, u32) {
+    pub(crate) fn advance(&mut self) -> (u64, u32) {
         self.next_seq += 1;
         self.timestamp = self.timestamp.wrapping_add(Self::TIMESTAMP_STEP);
         (self.next_seq, self.timestamp)
@@ -376,9 +376,11 @@ mod tests {
         let now = Instant::now();
         let mut control = SendControl::new(now, BweConfig::default(), Feedback::default(), 1);
         control.chosen_at = Some(now);
-        let resend = Resend { outlet: 0, stream: 0, source: 7, output: 7 };
-        control.repairs.copy_later(now, Recent { consumer: ConsumerKey::default(), resend });
-        let due = control.repairs.next_copy_at().unwrap();
+        let retransmission = Retransmission { send_stream: 0, stream: 0, source: 7, output: 7 };
+        control
+            .proactive
+            .duplicate_later(now, SentPacketRef { consumer: ConsumerKey::default(), retransmission });
+        let due = control.proactive.next_duplicate_at().unwrap();
         assert_eq!(control.poll_timeout(now), Wake::At(due.min(control.controller.poll_timeout())));
         assert!(control.is_waiting());
         control.clear();
@@ -389,9 +391,9 @@ mod tests {
     fn nothing_is_repaired_ahead_before_feedback_tells_of_losses() {
         let now = Instant::now();
         let mut control = SendControl::new(now, BweConfig::default(), Feedback::default(), 1);
-        assert!(!control.repairs_ahead());
+        assert!(!control.retransmits_proactively());
         control.controller.on_rtt(Duration::from_millis(100));
         control.controller.on_loss_report(now, 5, 100);
-        assert!(!control.repairs_ahead(), "reports tell nothing of queues");
+        assert!(!control.retransmits_proactively(), "reports tell nothing of queues");
     }
 }

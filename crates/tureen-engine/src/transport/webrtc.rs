@@ -15,19 +15,19 @@ use tureen_rtc::tuple::{SocketId, Tuple};
 use tureen_types::data_structures as types;
 
 /// ICE and DTLS of one WebRtcTransport.
-pub struct WebRtcLink {
+pub(crate) struct WebRtcLink {
     /// The ICE-lite agent.
-    pub ice: IceServer,
+    pub(crate) ice: IceServer,
     /// The DTLS association, once it runs.
-    pub dtls: Option<Dtls>,
+    pub(crate) dtls: Option<Dtls>,
     /// What was last said of DTLS.
-    pub dtls_state: types::DtlsState,
+    pub(crate) dtls_state: types::DtlsState,
     /// Where the remote side can reach this transport.
-    pub candidates: Vec<types::IceCandidate>,
+    pub(crate) candidates: Vec<types::IceCandidate>,
     /// Who owns the sockets.
-    pub sockets: LinkSockets,
+    pub(crate) sockets: LinkSockets,
     /// Which candidates are offered.
-    pub preferences: Preferences,
+    pub(crate) preferences: Preferences,
     config: Arc<DtlsConfig>,
     remote: Option<(Role, RemoteFingerprints)>,
     /// What came before `connect`.
@@ -36,7 +36,7 @@ pub struct WebRtcLink {
 
 /// Sockets of a WebRtcTransport.
 #[derive(Debug)]
-pub enum LinkSockets {
+pub(crate) enum LinkSockets {
     /// Its own.
     Own(Vec<SocketId>),
     /// Those of a WebRtcServer.
@@ -45,20 +45,20 @@ pub enum LinkSockets {
 
 /// Which candidates a transport offers, and which it likes best.
 #[derive(Clone, Copy, Debug, Default)]
-pub struct Preferences {
+pub(crate) struct Preferences {
     /// Offer UDP candidates.
-    pub enable_udp: bool,
+    pub(crate) enable_udp: bool,
     /// Offer TCP candidates.
-    pub enable_tcp: bool,
+    pub(crate) enable_tcp: bool,
     /// Give UDP candidates the higher priority.
-    pub prefer_udp: bool,
+    pub(crate) prefer_udp: bool,
     /// Give TCP candidates the higher priority.
-    pub prefer_tcp: bool,
+    pub(crate) prefer_tcp: bool,
 }
 
 impl Preferences {
     /// Whether candidates of this protocol are offered.
-    pub fn enables(&self, protocol: types::Protocol) -> bool {
+    pub(crate) fn enables(&self, protocol: types::Protocol) -> bool {
         match protocol {
             types::Protocol::Udp => self.enable_udp,
             types::Protocol::Tcp => self.enable_tcp,
@@ -66,7 +66,7 @@ impl Preferences {
     }
 
     /// Whether candidates of this protocol have the higher priority.
-    pub fn prefers(&self, protocol: types::Protocol) -> bool {
+    pub(crate) fn prefers(&self, protocol: types::Protocol) -> bool {
         match protocol {
             types::Protocol::Udp => self.prefer_udp,
             types::Protocol::Tcp => self.prefer_tcp,
@@ -82,7 +82,7 @@ impl fmt::Debug for WebRtcLink {
 
 impl WebRtcLink {
     /// A link that waits for its remote side.
-    pub fn new(ice: IceServer, config: Arc<DtlsConfig>, sockets: LinkSockets) -> Self {
+    pub(crate) fn new(ice: IceServer, config: Arc<DtlsConfig>, sockets: LinkSockets) -> Self {
         Self {
             ice,
             dtls: None,
@@ -97,7 +97,7 @@ impl WebRtcLink {
     }
 
     /// Where media goes.
-    pub fn selected_tuple(&self) -> Option<Tuple> {
+    pub(crate) fn selected_tuple(&self) -> Option<Tuple> {
         self.ice.selected_tuple()
     }
 
@@ -106,7 +106,7 @@ impl WebRtcLink {
     ///
     /// # Errors
     /// Called twice, or no usable fingerprint.
-    pub fn connect(&mut self, parameters: &types::DtlsParameters) -> Result<Role, RequestError> {
+    pub(crate) fn connect(&mut self, parameters: &types::DtlsParameters) -> Result<Role, RequestError> {
         if self.remote.is_some() {
             return Err(RequestError::Failed("connect() already called".to_owned()));
         }
@@ -122,7 +122,7 @@ impl WebRtcLink {
     }
 
     /// Starts DTLS if the remote side is known and ICE has a path. True when it started now.
-    pub fn may_start_dtls(&mut self, now: Instant) -> bool {
+    pub(crate) fn may_start_dtls(&mut self, now: Instant) -> bool {
         if self.dtls.is_some() || self.dtls_state != types::DtlsState::New || self.selected_tuple().is_none()
         {
             return false;
@@ -143,7 +143,7 @@ impl WebRtcLink {
     }
 
     /// A DTLS datagram from a path that ICE has validated. Until the handshake is complete, its answers go there.
-    pub fn handle_dtls(&mut self, now: Instant, tuple: Tuple, datagram: &[u8]) {
+    pub(crate) fn handle_dtls(&mut self, now: Instant, tuple: Tuple, datagram: &[u8]) {
         if !self.dtls.as_ref().is_some_and(Dtls::is_connected) && dtls::is_plausible(datagram) {
             self.ice.force_selected_tuple(now, tuple);
         }
@@ -155,12 +155,12 @@ impl WebRtcLink {
     }
 
     /// ICE state in the words of the API.
-    pub fn ice_state(&self) -> types::IceState {
+    pub(crate) fn ice_state(&self) -> types::IceState {
         ice_state(self.ice.state())
     }
 
     /// ICE credentials in the words of the API.
-    pub fn ice_parameters(&self) -> types::IceParameters {
+    pub(crate) fn ice_parameters(&self) -> types::IceParameters {
         let credentials = self.ice.local_credentials();
         types::IceParameters {
             username_fragment: credentials.username_fragment.clone(),
@@ -170,7 +170,7 @@ impl WebRtcLink {
     }
 
     /// DTLS fingerprints and role in the words of the API.
-    pub fn dtls_parameters(&self) -> types::DtlsParameters {
+    pub(crate) fn dtls_parameters(&self) -> types::DtlsParameters {
         let role = match self.remote {
             None => types::DtlsRole::Auto,
             Some((Role::Client, _)) => types::DtlsRole::Client,
@@ -181,7 +181,7 @@ impl WebRtcLink {
     }
 
     /// The link's part of a dump. `tuple` puts a path in the words of the API.
-    pub fn dump(&self, tuple: impl Fn(Tuple) -> types::TransportTuple) -> WebRtcTransportDump {
+    pub(crate) fn dump(&self, tuple: impl Fn(Tuple) -> types::TransportTuple) -> WebRtcTransportDump {
         WebRtcTransportDump {
             ice_role: types::IceRole::Controlled,
             ice_parameters: self.ice_parameters(),
@@ -195,7 +195,7 @@ impl WebRtcLink {
 }
 
 /// ICE state in the words of the API, which has none for a closed agent: it goes away with its transport.
-pub fn ice_state(state: IceState) -> types::IceState {
+pub(crate) fn ice_state(state: IceState) -> types::IceState {
     match state {
         IceState::New => types::IceState::New,
         IceState::Connected => types::IceState::Connected,

@@ -32,7 +32,7 @@ pub(crate) fn on_transport_disconnected(media: &mut Media, out: &mut Out, key: T
     bandwidth::pause_send_control(media, out, key);
     let Some(transport) = media.transports.live_mut(key) else { return };
     transport.flowing = false;
-    transport.resends.clear();
+    transport.retransmissions.clear();
     for &consumer in &transport.consumers {
         if let Some(consumer) = media.consumers.live_mut(consumer) {
             consumer.require_sync();

@@ -52,12 +52,12 @@ pub enum DropReason {
     /// A consumer wants key frames more often than it may cause some; the last request is made good later.
     ExcessKeyFrameRequest,
     /// A packet that was to be sent again, beyond what may be spent on that.
-    OverRepairBudget,
+    OverRetransmissionBudget,
     /// The remote side sends many times the bitrate that it was told to send at most.
     IncomingBitrate,
     /// A STUN, DTLS, RTCP or SCTP datagram to be sent that found [`Limits::control_datagrams`](super::Limits) waiting.
     SendQueueFull,
-    /// A retransmission that found [`Limits::pending_resends`](super::Limits) waiting on its transport.
+    /// A retransmission that found [`Limits::pending_retransmissions`](super::Limits) waiting on its transport.
     RetransmissionsFull,
     /// A retransmission that would come too late, because its path keeps what it can't carry yet.
     LateRetransmission,
@@ -86,7 +86,7 @@ impl DropReason {
         (Self::TooLong, "too-long"),
         (Self::ExcessFeedback, "excess-feedback"),
         (Self::ExcessKeyFrameRequest, "excess-key-frame-request"),
-        (Self::OverRepairBudget, "over-repair-budget"),
+        (Self::OverRetransmissionBudget, "over-retransmission-budget"),
         (Self::IncomingBitrate, "incoming-bitrate"),
         (Self::SendQueueFull, "send-queue-full"),
         (Self::RetransmissionsFull, "retransmissions-full"),

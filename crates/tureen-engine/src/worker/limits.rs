@@ -44,9 +44,9 @@ pub struct Limits {
     /// Datagrams other than media (STUN, DTLS, RTCP) that wait to be sent.
     pub control_datagrams: usize,
     /// Retransmissions that wait on one transport.
-    pub pending_resends: usize,
+    pub pending_retransmissions: usize,
     /// The same on a link between servers, as in `streams_per_link`.
-    pub pending_resends_per_link: usize,
+    pub pending_retransmissions_per_link: usize,
     /// Between two key frames that one consumer causes by PLI, FIR, a request of the application or being resumed; the first
     /// one comes at once. While it keeps asking earlier the interval doubles. A request that another consumer has made
     /// already costs nothing, and pipe consumers, which speak for many, are not bounded (mediasoup has no such bound).
@@ -57,7 +57,7 @@ pub struct Limits {
     pub layer_switch_interval: Duration,
     /// What one transport may send again in any case, in bits per second; beyond it as much again as it sends of media, and
     /// 30 % of the estimate where there is one.
-    pub repair_floor: Bitrate,
+    pub retransmission_floor: Bitrate,
     /// Packets that the NACKs of one datagram may name (as many as mediasoup and libwebrtc have missing at a time).
     pub nacked_packets_per_datagram: usize,
     /// Packets that a remote side may name in NACKs in one second, besides two for each packet that it is sent. What goes
@@ -102,12 +102,12 @@ impl Default for Limits {
             retransmission_age: Duration::from_secs(2),
             ssrc_changes: 8,
             control_datagrams: 4096,
-            pending_resends: 512,
-            pending_resends_per_link: 16_384,
+            pending_retransmissions: 512,
+            pending_retransmissions_per_link: 16_384,
             key_frame_interval: Duration::from_secs(1),
             key_frame_interval_max: Duration::from_secs(8),
             layer_switch_interval: Duration::from_millis(250),
-            repair_floor: Bitrate::kbps(256),
+            retransmission_floor: Bitrate::kbps(256),
             nacked_packets_per_datagram: 1000,
             nacked_packets_per_second: 500,
             report_block_interval: Duration::from_millis(20),
@@ -138,7 +138,11 @@ impl Limits {
     }
 
     /// Retransmissions that may wait to leave by a link.
-    pub(crate) fn resends_by(&self, link: &Link) -> usize {
-        if link.is_between_servers() { self.pending_resends_per_link } else { self.pending_resends }
+    pub(crate) fn retransmissions_by(&self, link: &Link) -> usize {
+        if link.is_between_servers() {
+            self.pending_retransmissions_per_link
+        } else {
+            self.pending_retransmissions
+        }
     }
 }

@@ -13,7 +13,7 @@ use crate::api::{
 };
 use crate::io::{SocketCommand, Transmit};
 use crate::keys::{ConsumerKey, ProducerKey, TransportKey};
-use crate::media::consumer::Resend;
+use crate::media::consumer::Retransmission;
 use crate::timers::TimerQueue;
 use crate::transport::Transport;
 use crate::worker::arena::Media;
@@ -188,7 +188,7 @@ pub(crate) struct Scratch {
     pub(crate) rtcp: Vec<u8>,
     pub(crate) rtcp_part: Vec<u8>,
     pub(crate) seqs: Vec<u16>,
-    pub(crate) resends: Vec<Resend>,
+    pub(crate) retransmissions: Vec<Retransmission>,
     pub(crate) blocks: Vec<ReportBlock>,
 }
 

@@ -4,7 +4,7 @@ use std::time::Instant;
 
 use crate::api::{MediaTraceData, MediaTraceEvent, ProducerEvent};
 use crate::keys::{ProducerKey, TransportKey};
-use crate::media::producer::stream::Taken;
+use crate::media::producer::stream::Ingest;
 use crate::media::producer::{FoundBy, Handled, KeyFrameNeed};
 use crate::transport::link::Link;
 use crate::transport::protection::Opener;
@@ -153,7 +153,7 @@ pub(crate) fn produce_rtp(
         }
     }
     let feedback_due = producer.has_feedback(handled.stream);
-    let Taken::Stored { key_frame, layers_changed, .. } = handled.taken else {
+    let Ingest::Stored { key_frame, layers_changed, .. } = handled.taken else {
         if feedback_due {
             feedback::poll_producer_feedback(media, out, now, producer_key);
         }

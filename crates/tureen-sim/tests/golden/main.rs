@@ -12,10 +12,10 @@ use std::time::Duration;
 use std::{env, fs};
 
 use sha2::{Digest, Sha256};
+use tureen_engine::api::AudioLevelOptions;
 use tureen_engine::api::{
     ActiveSpeakerOptions, ConnectPlain, ConsumerLayers, CreatePlainTransport, Request, TransportId,
 };
-use tureen_engine::observers::audio_level::AudioLevelOptions;
 use tureen_rtc::sctp::SctpOptions;
 use tureen_rtc::units::Bitrate;
 use tureen_sim::{AudioConfig, Call, LinkConfig, Loss, NodeId, ROUTER, Trace, VideoConfig};

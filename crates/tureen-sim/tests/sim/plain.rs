@@ -10,7 +10,7 @@ use tureen_engine::api::{
     Notification, PipeTransportDump, PlainTransportDump, Request, Response, TransportDump, TransportEvent,
     TransportId,
 };
-use tureen_engine::transport::protection::{MasterKey, Opener, Sealer};
+use tureen_engine::protection::{MasterKey, Opener, Sealer};
 use tureen_rtc::units::Ssrc;
 use tureen_rtc::wire::rtcp::{RtcpCompound, RtcpPacket, write_bye};
 use tureen_rtc::wire::rtp::RtpHeader;
@@ -368,7 +368,7 @@ fn pipe_transport_takes_media_from_its_other_end_alone() {
             listen_info: foreign::listen_info(),
             in_process: false,
             enable_rtx: true,
-            srtp: enable_srtp.then_some(tureen_engine::transport::pipe::PIPE_SUITE),
+            srtp: enable_srtp.then_some(tureen_engine::api::PIPE_SUITE),
             sctp: None,
         };
         let created = pipe(call.request(Request::CreatePipeTransport(create)));

@@ -11,7 +11,7 @@ use tureen_engine::api::{
     DataConsumerEvent, DataMessage, DataTransport, Injection, LinkDump, Notification, ProduceData,
     Publication, Request, Response, TransportId,
 };
-use tureen_engine::transport::protection::MasterKey;
+use tureen_engine::protection::MasterKey;
 use tureen_rtc::sctp::{Event, Sctp, SctpState};
 use tureen_sim::{Call, NodeId, ROUTER};
 use tureen_types::data_structures::TransportTuple;

@@ -3,10 +3,10 @@
 use std::num::NonZeroU16;
 use std::time::Duration;
 
+use tureen_engine::api::AudioLevelOptions;
 use tureen_engine::api::{
     ActiveSpeakerOptions, Notification, ProducerId, Request, RtpObserverEvent, RtpObserverId,
 };
-use tureen_engine::observers::audio_level::AudioLevelOptions;
 use tureen_sim::{AudioConfig, Call, Production, VideoConfig};
 
 use crate::{MS, good_link};

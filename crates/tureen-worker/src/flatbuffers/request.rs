@@ -3,11 +3,11 @@
 use std::num::NonZeroU16;
 use std::time::Duration;
 
+use tureen_engine::api::AudioLevelOptions;
 use tureen_engine::api::{
     ActiveSpeakerOptions, CreateActiveSpeakerObserver, CreateAudioLevelObserver, CreateWebRtcServer,
     DataMessage, Injection, Request,
 };
-use tureen_engine::observers::audio_level::AudioLevelOptions;
 use tureen_rtc::units::Bitrate;
 
 use super::schema::notification::{self, Event};

@@ -1,11 +1,11 @@
 //! Transports: the common part, and each kind.
 
+use tureen_engine::api::PIPE_SUITE;
 use tureen_engine::api::{
     ConnectPipe, ConnectPlain, CreateDirectTransport, CreatePipeTransport, CreatePlainTransport,
     CreateWebRtcTransport, LinkDump, LinkStats, Listen, PlainConnected, RouterId, SctpDump, TransportDump,
     TransportId, TransportStats, TransportTrace, WebRtcServerDump,
 };
-use tureen_engine::transport::pipe::PIPE_SUITE;
 use tureen_rtc::ice::consent_timeout_from_seconds;
 use tureen_rtc::sctp::MAX_STREAMS;
 use tureen_rtc::sctp::SctpOptions;

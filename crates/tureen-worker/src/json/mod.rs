@@ -16,8 +16,8 @@ mod transport;
 use std::borrow::Borrow;
 
 use serde::{Serialize, Serializer};
+use tureen_engine::api::PIPE_SUITE;
 use tureen_engine::api::{Notification, RequestError};
-use tureen_engine::transport::pipe::PIPE_SUITE;
 use tureen_types::srtp_parameters::SrtpCryptoSuite;
 
 use self::message::{Header, PAYLOAD};

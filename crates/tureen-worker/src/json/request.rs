@@ -4,12 +4,12 @@ use std::num::NonZeroU16;
 use std::time::Duration;
 
 use serde::Deserialize;
+use tureen_engine::api::AudioLevelOptions;
 use tureen_engine::api::{
     ActiveSpeakerOptions, Consume, ConsumeData, ConsumerLayers, CreateActiveSpeakerObserver,
     CreateAudioLevelObserver, CreateWebRtcServer, DataTransport, MediaTrace, Produce, ProduceData, Request,
     StreamType, TransportTrace,
 };
-use tureen_engine::observers::audio_level::AudioLevelOptions;
 use tureen_rtc::units::Bitrate;
 use tureen_types::rtp_parameters::MediaKind;
 

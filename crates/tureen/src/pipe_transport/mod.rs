@@ -93,7 +93,7 @@ impl PipeTransport {
             listen_info: options.listen_info,
             in_process: end.is_some(),
             enable_rtx: options.enable_rtx,
-            srtp: options.enable_srtp.then_some(tureen_engine::transport::pipe::PIPE_SUITE),
+            srtp: options.enable_srtp.then_some(tureen_engine::api::PIPE_SUITE),
             sctp,
         });
         let made = match end {

@@ -8,7 +8,7 @@ use rand::rngs::StdRng;
 use rand::{Rng, RngCore, SeedableRng};
 use tureen::data_structures::TransportTuple;
 use tureen::prelude::*;
-use tureen_engine::transport::protection::{MasterKey, Sealer};
+use tureen_engine::protection::{MasterKey, Sealer};
 use tureen_rtc::units::Ssrc;
 use tureen_rtc::wire::rtcp::write_bye;
 

@@ -16,14 +16,14 @@ const MAX_ELEMENT: usize = 255;
 
 /// Header values that differ from send to send.
 #[derive(Clone, Copy, Debug)]
-pub struct HopValues {
+pub struct HopByHopExtensions {
     /// abs-send-time.
     pub abs_send_time: AbsSendTime,
     /// Transport-wide sequence number.
     pub transport_seq: TransportSequenceNumber,
 }
 
-impl HopValues {
+impl HopByHopExtensions {
     /// Zeros, to be filled in later.
     pub const NONE: Self =
         Self { abs_send_time: AbsSendTime::from_bits(0), transport_seq: TransportSequenceNumber(0) };
@@ -37,7 +37,7 @@ impl HopValues {
 /// What all streams of a consumer write into their headers. It never changes.
 #[derive(Debug)]
 #[repr(C)]
-pub struct HeaderSettings {
+pub(crate) struct HeaderSettings {
     mid: Option<(NonZeroU8, Box<[u8]>)>,
     ids: ExtensionIds,
     /// For packets without extensions of their own, if their headers are short enough.
@@ -46,19 +46,19 @@ pub struct HeaderSettings {
 
 impl HeaderSettings {
     /// The settings for the negotiated ids, and the MID if there is one.
-    pub fn new(ids: ExtensionIds, mid: Option<&str>) -> Self {
+    pub(crate) fn new(ids: ExtensionIds, mid: Option<&str>) -> Self {
         let mid = ids[Extension::Mid].zip(mid.map(|mid| Box::from(mid.as_bytes())));
         let template = HeaderTemplate::new(&ids, borrowed(&mid));
         Self { ids, mid, template }
     }
 
     /// Negotiated ids.
-    pub fn ids(&self) -> &ExtensionIds {
+    pub(crate) fn ids(&self) -> &ExtensionIds {
         &self.ids
     }
 
     /// The MID and its id.
-    pub fn mid(&self) -> Option<(NonZeroU8, &[u8])> {
+    pub(crate) fn mid(&self) -> Option<(NonZeroU8, &[u8])> {
         borrowed(&self.mid)
     }
 
@@ -69,12 +69,12 @@ impl HeaderSettings {
     /// # Errors
     /// The buffer is too small for the header.
     #[inline(always)]
-    pub fn write(
+    pub(crate) fn write(
         &self,
         packet: &StoredPacket<'_>,
         rewrite: &DescriptorRewrite,
         fields: &RtpFields,
-        hop: HopValues,
+        hop: HopByHopExtensions,
         buffer: &mut [u8],
     ) -> Result<usize, RtpWriteError> {
         if let Some(template) = &self.template
@@ -91,7 +91,7 @@ impl HeaderSettings {
         packet: &StoredPacket<'_>,
         rewrite: &DescriptorRewrite,
         fields: &RtpFields,
-        hop: HopValues,
+        hop: HopByHopExtensions,
         buffer: &mut [u8],
     ) -> Result<usize, RtpWriteError> {
         let mut writer = RtpHeaderWriter::new(buffer, fields)?;
@@ -135,7 +135,7 @@ impl HeaderTemplate {
         };
         let mut bytes = [0; Self::MAX_LEN];
         let mut writer = RtpHeaderWriter::new(&mut bytes, &fields).ok()?;
-        let slots = push_hop_by_hop(&mut writer, ids, mid, HopValues::NONE).ok()?;
+        let slots = push_hop_by_hop(&mut writer, ids, mid, HopByHopExtensions::NONE).ok()?;
         let header = writer.finish().ok()?;
         let slots = HopSlots {
             abs_send_time: slots.abs_send_time.map(|slot| header.offset_of(slot)),
@@ -147,7 +147,7 @@ impl HeaderTemplate {
     /// Writes a header and gives its length. [`MAX_LEN`](Self::MAX_LEN) bytes of the buffer are overwritten; `None` if it
     /// has fewer.
     #[inline(always)]
-    pub fn write(&self, fields: &RtpFields, hop: HopValues, buffer: &mut [u8]) -> Option<usize> {
+    pub fn write(&self, fields: &RtpFields, hop: HopByHopExtensions, buffer: &mut [u8]) -> Option<usize> {
         let out: &mut [u8; Self::MAX_LEN] = buffer.first_chunk_mut()?;
         *out = self.bytes;
         fields.write(out.first_chunk_mut()?);
@@ -163,7 +163,7 @@ impl HeaderTemplate {
     }
 }
 
-/// Where the [`HopValues`] are in a header.
+/// Where the [`HopByHopExtensions`] are in a header.
 #[derive(Debug)]
 pub(super) struct HopSlots<T> {
     abs_send_time: Option<T>,
@@ -175,7 +175,7 @@ pub(super) fn push_hop_by_hop(
     writer: &mut RtpHeaderWriter<'_>,
     ids: &ExtensionIds,
     mid: Option<(NonZeroU8, &[u8])>,
-    hop: HopValues,
+    hop: HopByHopExtensions,
 ) -> Result<HopSlots<ExtensionSlot>, RtpWriteError> {
     if let Some((id, mid)) = mid {
         writer.push(id.get(), mid)?;
@@ -249,7 +249,7 @@ mod tests {
         ssrc: Ssrc(0x0708090a),
     };
 
-    const HOP: HopValues = HopValues {
+    const HOP: HopByHopExtensions = HopByHopExtensions {
         abs_send_time: AbsSendTime::from_bits(0x111213),
         transport_seq: TransportSequenceNumber(0x1415),
     };
@@ -347,7 +347,7 @@ mod tests {
             space in 0usize..100,
         ) {
             let hop =
-                HopValues::new(AbsSendTime::from_bits(send_time), TransportSequenceNumber(transport_seq));
+                HopByHopExtensions::new(AbsSendTime::from_bits(send_time), TransportSequenceNumber(transport_seq));
             let stored = stored(&elements);
             let packet = stored.get(1).unwrap();
             let rewrite = DescriptorRewrite::default();

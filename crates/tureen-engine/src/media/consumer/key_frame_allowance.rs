@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 /// frame has to wait, and so long as requests come while they have to wait, the wait doubles: who asks each second is
 /// answered each second, who asks all the time is answered less and less.
 #[derive(Debug, Default)]
-pub struct KeyFrameAllowance {
+pub(crate) struct KeyFrameAllowance {
     next_at: Option<Instant>,
     wait: Duration,
     /// A request came that had to wait; it is made good when the wait is over.
@@ -17,7 +17,7 @@ pub struct KeyFrameAllowance {
 impl KeyFrameAllowance {
     /// Whether a request may be passed on now that would cause a key frame. `wait` is the shortest and the longest time
     /// between two.
-    pub fn take(&mut self, now: Instant, (shortest, longest): (Duration, Duration)) -> bool {
+    pub(crate) fn take(&mut self, now: Instant, (shortest, longest): (Duration, Duration)) -> bool {
         if self.next_at.is_some_and(|at| now < at) {
             self.refused = true;
             return false;
@@ -32,7 +32,7 @@ impl KeyFrameAllowance {
     }
 
     /// When the request may be passed on that was refused last.
-    pub fn next_at(&self) -> Option<Instant> {
+    pub(crate) fn next_at(&self) -> Option<Instant> {
         self.next_at.filter(|_| self.refused)
     }
 }

@@ -4,24 +4,24 @@
 //! packet what to do with its Producer's arrivals ([`Consumer::decide`], [`Consumer::decide_layered`]) and writes its
 //! own header in front of the shared payload.
 
-pub mod headers;
-pub mod key_frame_allowance;
-pub mod layers;
-pub mod outlet;
-pub mod recent_resends;
-pub mod send_stream;
-pub mod sent_log;
-pub mod seq_rewriter;
+pub(crate) mod headers;
+pub(crate) mod key_frame_allowance;
+pub(crate) mod layers;
+pub(crate) mod recent_retransmissions;
+pub(crate) mod rtp_send_stream;
+pub(crate) mod send_stats;
+pub(crate) mod sent_log;
+pub(crate) mod seq_rewriter;
 
 use std::num::NonZeroU8;
 use std::time::{Duration, Instant};
 
 use headers::HeaderSettings;
-pub use headers::HopValues;
+pub use headers::HopByHopExtensions;
 use key_frame_allowance::KeyFrameAllowance;
 use layers::{Arrival, Decision, LayerCounts, Layered, ssrc_of, stream_of};
-use outlet::Outlet;
-pub use outlet::{Resend, Written};
+use rtp_send_stream::RtpSendStream;
+pub(crate) use rtp_send_stream::{Retransmission, Written};
 use sent_log::{DescriptorRewrite, SentPacket};
 use smallvec::SmallVec;
 
@@ -47,41 +47,41 @@ use tureen_types::rtp_parameters::{MediaKind, RtpEncodingParameters, RtpParamete
 /// hundreds of consumers no cache holds all of them from one frame to the next.
 #[derive(Debug)]
 #[repr(C)]
-pub struct Consumer {
+pub(crate) struct Consumer {
     /// Its identifier.
-    pub id: ConsumerId,
+    pub(crate) id: ConsumerId,
     /// Weight when bandwidth is short.
-    pub priority: u8,
+    pub(crate) priority: u8,
     /// Whether bandwidth lets it go up to better layers.
-    pub upgrade_backoff: UpgradeBackoff,
+    pub(crate) upgrade_backoff: UpgradeBackoff,
     /// Key frames that its remote side or the application asks for.
-    pub asked_key_frames: KeyFrameAllowance,
+    pub(crate) asked_key_frames: KeyFrameAllowance,
     /// Key frames to go over to other layers with.
-    pub switch_key_frames: KeyFrameAllowance,
+    pub(crate) switch_key_frames: KeyFrameAllowance,
     /// What is sent.
-    pub rtp_parameters: RtpParameters,
+    pub(crate) rtp_parameters: RtpParameters,
     consumable_rtp_encodings: Vec<RtpEncodingParameters>,
     score: ConsumerScore,
     headers: HeaderSettings,
     /// The outgoing streams: one, and for a pipe consumer one for each encoding.
-    pub outlets: SmallVec<[Outlet; 1]>,
+    pub(crate) send_streams: SmallVec<[RtpSendStream; 1]>,
     /// The Producer it reads.
-    pub producer: ProducerKey,
+    pub(crate) producer: ProducerKey,
     /// The transport it sends on.
-    pub transport: TransportKey,
+    pub(crate) transport: TransportKey,
     supported_payload_types: u128,
     /// Its layers, unless it is simple or a pipe.
-    pub layers: Option<Box<Layered>>,
+    pub(crate) layers: Option<Box<Layered>>,
     /// Audio or video.
-    pub kind: MediaKind,
+    pub(crate) kind: MediaKind,
     /// How it reads its Producer.
-    pub stream_type: StreamType,
+    pub(crate) stream_type: StreamType,
     /// Paused by request.
-    pub paused: bool,
+    pub(crate) paused: bool,
     /// Its Producer is paused.
-    pub producer_paused: bool,
+    pub(crate) producer_paused: bool,
     /// Traced events.
-    pub trace: MediaTrace,
+    pub(crate) trace: MediaTrace,
     waits_for_key_frames: bool,
     /// Leave out Opus packets of discontinuous transmission.
     ignore_dtx: bool,
@@ -89,7 +89,7 @@ pub struct Consumer {
 
 /// What to do with a packet of the Producer that has no layers.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Verdict {
+pub(crate) enum Verdict {
     /// Send it with this extended sequence number: the stream starts, or starts anew, with it.
     Start(u64),
     /// Send it with this extended sequence number.
@@ -106,7 +106,7 @@ impl Consumer {
     /// # Errors
     /// Parameters without an encoding with an SSRC, or without a media codec; layers that do not fit the Producer's
     /// encodings.
-    pub fn new(
+    pub(crate) fn new(
         request: Consume,
         producer: ProducerKey,
         transport: TransportKey,
@@ -126,14 +126,14 @@ impl Consumer {
             ));
         }
         let used = if is_pipe { &parameters.encodings[..] } else { std::slice::from_ref(encoding) };
-        let mut outlets = SmallVec::<[Outlet; 1]>::with_capacity(used.len());
+        let mut send_streams = SmallVec::<[RtpSendStream; 1]>::with_capacity(used.len());
         for (encoding, shift) in used.iter().zip(0u32..) {
             let codec = StreamCodec::of_encoding(parameters, Some(encoding))
                 .ok_or_else(|| invalid("no media codec in the parameters"))?;
-            let outlet = Outlet::new(encoding, codec, random.rotate_left(shift % 64));
-            outlets.push(outlet.ok_or_else(|| invalid("no ssrc in an encoding"))?);
+            let send_stream = RtpSendStream::new(encoding, codec, random.rotate_left(shift % 64));
+            send_streams.push(send_stream.ok_or_else(|| invalid("no ssrc in an encoding"))?);
         }
-        let codec = outlets[0].codec().clone();
+        let codec = send_streams[0].codec().clone();
         let stream_type = if is_pipe { StreamType::Pipe } else { stream_type(consumable) };
         let mode = &encoding.scalability_mode;
         let counts =
@@ -163,7 +163,7 @@ impl Consumer {
         let supported_payload_types = supported.fold(0u128, |set, c| set | 1 << (c.payload_type() & 0x7f));
         let mid = parameters.mid.as_deref().filter(|mid| !mid.is_empty());
         Ok(Self {
-            outlets,
+            send_streams,
             layers,
             headers: HeaderSettings::new(ExtensionIds::new(&parameters.header_extensions), mid),
             supported_payload_types,
@@ -188,43 +188,46 @@ impl Consumer {
     }
 
     /// Whether anything is to be sent, as far as the Consumer itself knows.
-    pub fn is_active(&self) -> bool {
+    pub(crate) fn is_active(&self) -> bool {
         !self.paused && !self.producer_paused
     }
 
     /// SSRCs that it sends, retransmissions included.
-    pub fn ssrcs(&self) -> impl Iterator<Item = Ssrc> + '_ {
-        self.outlets.iter().flat_map(|outlet| [Some(outlet.stream.ssrc), outlet.rtx_ssrc()]).flatten()
+    pub(crate) fn ssrcs(&self) -> impl Iterator<Item = Ssrc> + '_ {
+        self.send_streams
+            .iter()
+            .flat_map(|send_stream| [Some(send_stream.stats.ssrc), send_stream.rtx_ssrc()])
+            .flatten()
     }
 
-    /// Goes on where streams with its SSRCs ended: see [`Outlet::continue_from`].
-    pub fn continue_from(&mut self, next_index: impl Fn(Ssrc) -> Option<u64>) {
-        for outlet in &mut self.outlets {
-            outlet.continue_from(&next_index);
+    /// Goes on where streams with its SSRCs ended: see [`RtpSendStream::continue_from`].
+    pub(crate) fn continue_from(&mut self, next_index: impl Fn(Ssrc) -> Option<u64>) {
+        for send_stream in &mut self.send_streams {
+            send_stream.continue_from(&next_index);
         }
     }
 
     /// SSRCs that were sent, and the SRTP index of the next packet of each.
-    pub fn used_indices(&self) -> impl Iterator<Item = (Ssrc, u64)> {
-        self.outlets.iter().flat_map(Outlet::used_indices)
+    pub(crate) fn used_indices(&self) -> impl Iterator<Item = (Ssrc, u64)> {
+        self.send_streams.iter().flat_map(RtpSendStream::used_indices)
     }
 
     /// The outgoing stream with this SSRC; not that of its retransmissions.
-    pub fn outlet_of(&mut self, ssrc: Ssrc) -> Option<&mut Outlet> {
-        self.outlets.iter_mut().find(|outlet| outlet.stream.ssrc == ssrc)
+    pub(crate) fn send_stream_of(&mut self, ssrc: Ssrc) -> Option<&mut RtpSendStream> {
+        self.send_streams.iter_mut().find(|send_stream| send_stream.stats.ssrc == ssrc)
     }
 
     /// Whether there are key frames to be had: it is video that its Producer sends.
-    pub fn has_key_frames(&self) -> bool {
-        !self.producer_paused && self.outlets[0].codec().has_key_frames()
+    pub(crate) fn has_key_frames(&self) -> bool {
+        !self.producer_paused && self.send_streams[0].codec().has_key_frames()
     }
 
     /// Which of the Producer's streams it waits for a key frame of to begin with, having sent nothing yet.
-    pub fn awaited_stream(&self, streams: &[ProducerStream]) -> Option<usize> {
+    pub(crate) fn awaited_stream(&self, streams: &[ProducerStream]) -> Option<usize> {
         if !self.is_active() || !self.waits_for_key_frames || self.stream_type == StreamType::Pipe {
             return None;
         }
-        if self.outlets[0].stream.sent().packets > 0 {
+        if self.send_streams[0].stats.sent().packets > 0 {
             return None;
         }
         let encoding = match &self.layers {
@@ -236,7 +239,10 @@ impl Consumer {
 
     /// SSRCs of which key frames help the receiver of a consumer with layers that has lost its way, or that is to be
     /// resumed.
-    pub fn key_frame_ssrcs<'a>(&'a self, streams: &'a [ProducerStream]) -> impl Iterator<Item = Ssrc> + 'a {
+    pub(crate) fn key_frame_ssrcs<'a>(
+        &'a self,
+        streams: &'a [ProducerStream],
+    ) -> impl Iterator<Item = Ssrc> + 'a {
         let layers = self.layers.as_deref();
         let next = layers.filter(|_| self.paused).and_then(|layers| layers.best_encoding(streams));
         let encodings = layers.into_iter().flat_map(|layers| layers.key_frame_sources());
@@ -245,14 +251,14 @@ impl Consumer {
 
     /// Whether key frames that it asks for are counted: it shows one remote side what it has begun to. A pipe speaks for all
     /// who are behind it.
-    pub fn has_key_frame_allowance(&self) -> bool {
-        self.stream_type != StreamType::Pipe && self.outlets[0].stream.sent().packets > 0
+    pub(crate) fn has_key_frame_allowance(&self) -> bool {
+        self.stream_type != StreamType::Pipe && self.send_streams[0].stats.sent().packets > 0
     }
 
     /// The next packet starts anew: after a pause, a reconnection, or with a new source stream.
-    pub fn require_sync(&mut self) {
-        for outlet in &mut self.outlets {
-            outlet.sync_required = true;
+    pub(crate) fn require_sync(&mut self) {
+        for send_stream in &mut self.send_streams {
+            send_stream.sync_required = true;
         }
         if let Some(layers) = &mut self.layers {
             layers.require_sync();
@@ -260,30 +266,30 @@ impl Consumer {
     }
 
     /// One of the Producer's streams has started anew.
-    pub fn on_restart(&mut self, encoding: usize) {
+    pub(crate) fn on_restart(&mut self, encoding: usize) {
         match &mut self.layers {
-            Some(layers) => layers.on_restart(encoding as u8, &mut self.outlets[0].rewriter),
+            Some(layers) => layers.on_restart(encoding as u8, &mut self.send_streams[0].rewriter),
             None => {
-                let outlet = if self.stream_type == StreamType::Pipe { encoding } else { 0 };
-                if let Some(outlet) = self.outlets.get_mut(outlet) {
-                    outlet.sync_required = true;
+                let send_stream = if self.stream_type == StreamType::Pipe { encoding } else { 0 };
+                if let Some(send_stream) = self.send_streams.get_mut(send_stream) {
+                    send_stream.sync_required = true;
                 }
             }
         }
     }
 
     /// Whether a consumer with layers decides on packets of this encoding.
-    pub fn reads(&self, encoding: usize) -> bool {
-        let rewriter = &self.outlets[0].rewriter;
+    pub(crate) fn reads(&self, encoding: usize) -> bool {
+        let rewriter = &self.send_streams[0].rewriter;
         self.layers.as_ref().is_some_and(|layers| layers.reads(encoding as u8, rewriter))
     }
 
     /// Decides what to do with a packet of the Producer, for a consumer without layers. Each packet is decided once, in
     /// order of arrival.
     #[inline]
-    pub fn decide(&mut self, outlet: usize, packet: &StoredPacket<'_>) -> Verdict {
+    pub(crate) fn decide(&mut self, send_stream: usize, packet: &StoredPacket<'_>) -> Verdict {
         let supported = self.supports(packet);
-        let Outlet { rewriter, sync_required, .. } = &mut self.outlets[outlet];
+        let RtpSendStream { rewriter, sync_required, .. } = &mut self.send_streams[send_stream];
         let source = packet.info.seq;
         if !supported {
             if !*sync_required {
@@ -311,10 +317,10 @@ impl Consumer {
     }
 
     /// As [`decide`](Self::decide), for a consumer with layers.
-    pub fn decide_layered(&mut self, now: Instant, arrival: &Arrival<'_>) -> Decision {
+    pub(crate) fn decide_layered(&mut self, now: Instant, arrival: &Arrival<'_>) -> Decision {
         let supported = self.supports(arrival.packet);
         let Some(layers) = &mut self.layers else { return Decision::Drop };
-        let rewriter = &mut self.outlets[0].rewriter;
+        let rewriter = &mut self.send_streams[0].rewriter;
         if !supported {
             layers.leave_out(arrival, rewriter);
             return Decision::Drop;
@@ -334,28 +340,28 @@ impl Consumer {
 
     /// Writes the header of a packet on its way out for the first time. `None` if it does not fit.
     #[inline(always)]
-    pub fn write_header(
+    pub(crate) fn write_header(
         &mut self,
-        outlet: usize,
+        send_stream: usize,
         packet: &StoredPacket<'_>,
         sent: &SentPacket,
-        hop: HopValues,
+        hop: HopByHopExtensions,
         buffer: &mut [u8],
     ) -> Option<Written> {
-        self.outlets[outlet].write_header(&self.headers, packet, sent, hop, buffer).ok()
+        self.send_streams[send_stream].write_header(&self.headers, packet, sent, hop, buffer).ok()
     }
 
     /// Whether events of single packets are traced.
-    pub fn traces_packets(&self) -> bool {
+    pub(crate) fn traces_packets(&self) -> bool {
         self.trace.rtp || self.trace.key_frame
     }
 
     /// What a trace event says of a packet that is sent.
-    pub fn packet_trace(
+    pub(crate) fn packet_trace(
         &self,
         packet: &StoredPacket<'_>,
         written: &Written,
-        hop: HopValues,
+        hop: HopByHopExtensions,
         is_rtx: bool,
     ) -> RtpPacketTraceInfo {
         let mid = self.headers.mid().map(|(_, mid)| String::from_utf8_lossy(mid).into_owned());
@@ -381,119 +387,131 @@ impl Consumer {
 
     /// Writes the header of a packet that is sent again: as RTX where that was negotiated, else exactly as before.
     /// `None` when the packet can't be repeated exactly any more.
-    pub fn write_resend_header(
+    pub(crate) fn write_retransmission_header(
         &mut self,
         packet: &StoredPacket<'_>,
-        resend: Resend,
-        hop: HopValues,
+        retransmission: Retransmission,
+        hop: HopByHopExtensions,
         buffer: &mut [u8],
     ) -> Option<Written> {
         let sent = match &self.layers {
-            Some(layers) => *layers.log.get(resend.output)?,
-            None => unchanged(packet, resend.output),
+            Some(layers) => *layers.log.get(retransmission.output)?,
+            None => unchanged(packet, retransmission.output),
         };
-        let outlet = self.outlets.get_mut(usize::from(resend.outlet))?;
-        outlet.write_resend_header(&self.headers, packet, &sent, hop, buffer)
+        let send_stream = self.send_streams.get_mut(usize::from(retransmission.send_stream))?;
+        send_stream.write_retransmission_header(&self.headers, packet, &sent, hop, buffer)
     }
 
-    /// Writes a packet of padding, to probe the path: see [`Outlet::write_padding`].
-    pub fn write_padding(
+    /// Writes a packet of padding, to probe the path: see [`RtpSendStream::write_padding`].
+    pub(crate) fn write_padding(
         &mut self,
         padding: NonZeroU8,
-        hop: HopValues,
+        hop: HopByHopExtensions,
         buffer: &mut [u8],
     ) -> Option<Written> {
-        self.outlets[0].write_padding(&self.headers, padding, hop, buffer)
+        self.send_streams[0].write_padding(&self.headers, padding, hop, buffer)
     }
 
     /// Whether retransmissions or padding of it can be sent as a probe.
-    pub fn can_probe(&self) -> bool {
-        self.is_active() && self.uses_transport_seq() && self.outlets[0].rtx_ssrc().is_some()
+    pub(crate) fn can_probe(&self) -> bool {
+        self.is_active() && self.uses_transport_seq() && self.send_streams[0].rtx_ssrc().is_some()
     }
 
     /// Whether an outgoing stream has one for its retransmissions.
-    pub fn has_rtx(&self, outlet: u8) -> bool {
-        self.outlets.get(usize::from(outlet)).is_some_and(|outlet| outlet.rtx_ssrc().is_some())
+    pub(crate) fn has_rtx(&self, send_stream: u8) -> bool {
+        self.send_streams
+            .get(usize::from(send_stream))
+            .is_some_and(|send_stream| send_stream.rtx_ssrc().is_some())
     }
 
     /// Whether packets of an outgoing stream are repeated bit for bit when they are sent again.
     #[inline]
-    pub fn repeats_exactly(&self, outlet: usize) -> bool {
-        self.outlets[outlet].repeats_exactly()
+    pub(crate) fn repeats_exactly(&self, send_stream: usize) -> bool {
+        self.send_streams[send_stream].repeats_exactly()
     }
 
     /// Whether a packet of an outgoing stream was sent after some that are behind it: it had to be repaired itself.
-    pub fn is_late(&self, outlet: usize, sent: &SentPacket) -> bool {
-        sent.output < self.outlets[outlet].rewriter.highest_output()
+    pub(crate) fn is_late(&self, send_stream: usize, sent: &SentPacket) -> bool {
+        sent.output < self.send_streams[send_stream].rewriter.highest_output()
     }
 
     /// Ids of the header extensions that it sends.
-    pub fn header_ids(&self) -> &ExtensionIds {
+    pub(crate) fn header_ids(&self) -> &ExtensionIds {
         self.headers.ids()
     }
 
     /// Whether packets carry a transport-wide sequence number.
-    pub fn uses_transport_seq(&self) -> bool {
+    pub(crate) fn uses_transport_seq(&self) -> bool {
         self.headers.ids()[Extension::TransportWideCcDraft01].is_some()
     }
 
     /// A NACK of the remote side about `ssrc`: appends what can be sent again. What was sent again less than about a round
-    /// trip ago is left out ([`RecentResends`](recent_resends::RecentResends)): the remote side could not know of it yet.
+    /// trip ago is left out ([`RecentRetransmissions`](recent_retransmissions::RecentRetransmissions)): the remote side could not know of it yet.
     /// Gives how many packets were named.
-    pub fn on_nack(
+    pub(crate) fn on_nack(
         &mut self,
         now: Instant,
         ssrc: Ssrc,
         lost: impl Iterator<Item = u16>,
         streams: &[ProducerStream],
-        out: &mut Vec<Resend>,
+        out: &mut Vec<Retransmission>,
     ) -> usize {
-        let Some(index) = self.outlets.iter().position(|outlet| outlet.stream.ssrc == ssrc) else { return 0 };
-        if !self.outlets[index].codec().nack {
+        let Some(index) = self.send_streams.iter().position(|send_stream| send_stream.stats.ssrc == ssrc)
+        else {
+            return 0;
+        };
+        if !self.send_streams[index].codec().nack {
             return 0;
         }
-        let measured_rtt = self.outlets[index].stream.remote_report().round_trip_time;
+        let measured_rtt = self.send_streams[index].stats.remote_report().round_trip_time;
         let known_rtt = measured_rtt.unwrap_or(Duration::ZERO);
-        self.outlets[index].stream.nacks.0 += 1;
-        self.outlets[index].resends.forget_old(now, measured_rtt);
+        self.send_streams[index].stats.nacks.0 += 1;
+        self.send_streams[index].retransmissions.forget_old(now, measured_rtt);
         let mut named = 0;
         for seq in lost {
             named += 1;
-            let Some(resend) = self.sent_as(index, seq, streams) else { continue };
-            let Some(stream) = streams.get(usize::from(resend.stream)) else { continue };
-            let Some(packet) = stream.buffer.get_recent(now, resend.source) else { continue };
+            let Some(retransmission) = self.sent_as(index, seq, streams) else { continue };
+            let Some(stream) = streams.get(usize::from(retransmission.stream)) else { continue };
+            let Some(packet) = stream.buffer.get_recent(now, retransmission.source) else { continue };
             // Its number was passed over before it came.
             if !self.sends(&packet) {
                 continue;
             }
             // A late packet may have been forwarded after the remote side had missed it: it arrives by itself.
             let on_its_way = now.saturating_duration_since(packet.received_at) < known_rtt / 2;
-            if !on_its_way && self.outlets[index].resends.admit(now, resend.output) {
-                out.push(resend);
+            if !on_its_way && self.send_streams[index].retransmissions.admit(now, retransmission.output) {
+                out.push(retransmission);
             }
         }
-        self.outlets[index].stream.nacks.1 += named as u64;
+        self.send_streams[index].stats.nacks.1 += named as u64;
         named
     }
 
     /// Whether a packet that was lost may be sent again before the remote side asks for it; if so, it counts as sent again
     /// now.
-    pub fn may_resend(&mut self, now: Instant, resend: Resend) -> bool {
+    pub(crate) fn may_retransmit(&mut self, now: Instant, retransmission: Retransmission) -> bool {
         let is_active = self.is_active();
-        let Some(outlet) = self.outlets.get_mut(usize::from(resend.outlet)).filter(|_| is_active) else {
+        let Some(send_stream) =
+            self.send_streams.get_mut(usize::from(retransmission.send_stream)).filter(|_| is_active)
+        else {
             return false;
         };
-        let rtt = outlet.stream.remote_report().round_trip_time;
-        outlet.resends.forget_old(now, rtt);
-        outlet.resends.admit_unasked(now, resend.output)
+        let rtt = send_stream.stats.remote_report().round_trip_time;
+        send_stream.retransmissions.forget_old(now, rtt);
+        send_stream.retransmissions.admit_unasked(now, retransmission.output)
     }
 
     /// What was sent with this number.
-    fn sent_as(&self, index: usize, seq: u16, streams: &[ProducerStream]) -> Option<Resend> {
-        let rewriter = &self.outlets[index].rewriter;
+    fn sent_as(&self, index: usize, seq: u16, streams: &[ProducerStream]) -> Option<Retransmission> {
+        let rewriter = &self.send_streams[index].rewriter;
         if let Some(layers) = &self.layers {
             let sent = layers.log.get(rewriter.extend(seq)?)?;
-            return Some(Resend { outlet: 0, stream: sent.stream, source: sent.source, output: sent.output });
+            return Some(Retransmission {
+                send_stream: 0,
+                stream: sent.stream,
+                source: sent.source,
+                output: sent.output,
+            });
         }
         let stream = if self.stream_type == StreamType::Pipe {
             streams.iter().position(|stream| stream.encoding_idx == index)?
@@ -502,11 +520,11 @@ impl Consumer {
         };
         let source = rewriter.source_of(seq)?;
         let output = rewriter.output_of(source)?;
-        Some(Resend { outlet: index as u8, stream: stream as u8, source, output })
+        Some(Retransmission { send_stream: index as u8, stream: stream as u8, source, output })
     }
 
     /// Current score, from those of the Producer's streams in the order of its encodings.
-    pub fn score_with(&mut self, producer: &[u8]) -> Option<ConsumerScore> {
+    pub(crate) fn score_with(&mut self, producer: &[u8]) -> Option<ConsumerScore> {
         let source = match &self.layers {
             Some(layers) => layers.source(),
             None => Some(0),
@@ -517,11 +535,11 @@ impl Consumer {
             _ => source.and_then(|source| producer.get(usize::from(source))).copied().unwrap_or(0),
         };
         // As mediasoup's RtpStreamSend: what was lost beyond repair costs score quadratically.
-        let own = |outlet: &Outlet| {
-            let lost = f64::from(outlet.stream.remote_report().fraction_lost) / 256.0;
+        let own = |send_stream: &RtpSendStream| {
+            let lost = f64::from(send_stream.stats.remote_report().fraction_lost) / 256.0;
             (10.0 * (1.0 - lost).powi(2)).round() as u8
         };
-        let own = self.outlets.iter().map(own).min().unwrap_or(0);
+        let own = self.send_streams.iter().map(own).min().unwrap_or(0);
         let score = ConsumerScore { score: own, producer_score, producer_scores: producer.to_vec() };
         if score == self.score {
             return None;
@@ -531,60 +549,63 @@ impl Consumer {
     }
 
     /// The share of its packets that the receiver reports as lost, in 1/256, where it shows this encoding of the Producer.
-    pub fn remote_loss(&self, encoding: usize) -> Option<u8> {
-        let outlet = match self.stream_type {
-            StreamType::Pipe => self.outlets.get(encoding)?,
+    pub(crate) fn remote_loss(&self, encoding: usize) -> Option<u8> {
+        let send_stream = match self.stream_type {
+            StreamType::Pipe => self.send_streams.get(encoding)?,
             _ if self.layers.as_ref().is_none_or(|layers| layers.source() == Some(encoding as u8)) => {
-                &self.outlets[0]
+                &self.send_streams[0]
             }
             _ => return None,
         };
-        Some(outlet.stream.remote_report().fraction_lost)
+        Some(send_stream.stats.remote_report().fraction_lost)
     }
 
     /// The last score.
-    pub fn score(&self) -> &ConsumerScore {
+    pub(crate) fn score(&self) -> &ConsumerScore {
         &self.score
     }
 
     /// Layers wanted: none for a stream without layers.
-    pub fn preferred_layers(&self) -> Option<ConsumerLayers> {
+    pub(crate) fn preferred_layers(&self) -> Option<ConsumerLayers> {
         self.layers.as_ref().map(|layers| layers.preferred().into())
     }
 
     /// Layers aimed at.
-    pub fn target_layers(&self) -> Option<ConsumerLayers> {
+    pub(crate) fn target_layers(&self) -> Option<ConsumerLayers> {
         self.layers.as_ref()?.target().map(Into::into)
     }
 
     /// Layers sent now.
-    pub fn current_layers(&self) -> Option<ConsumerLayers> {
+    pub(crate) fn current_layers(&self) -> Option<ConsumerLayers> {
         self.layers.as_ref()?.current().map(Into::into)
     }
 
     /// Statistics of the outgoing streams.
-    pub fn stats(&mut self, now: Instant, timestamp_ms: u64) -> Vec<RtpStreamStats> {
+    pub(crate) fn stats(&mut self, now: Instant, timestamp_ms: u64) -> Vec<RtpStreamStats> {
         let (kind, score) = (self.kind, self.score.score);
-        self.outlets.iter_mut().map(|outlet| outlet_stats(outlet, now, timestamp_ms, kind, score)).collect()
+        self.send_streams
+            .iter_mut()
+            .map(|send_stream| outlet_stats(send_stream, now, timestamp_ms, kind, score))
+            .collect()
     }
 
     /// Description of the Consumer.
-    pub fn dump(&self, producer_id: crate::api::ProducerId) -> ConsumerDump {
+    pub(crate) fn dump(&self, producer_id: crate::api::ProducerId) -> ConsumerDump {
         let rtp = &self.rtp_parameters;
-        let stream = |(index, outlet): (usize, &Outlet)| {
+        let stream = |(index, send_stream): (usize, &RtpSendStream)| {
             let encoding = rtp.encodings.get(index);
             let mode = encoding.map(|encoding| encoding.scalability_mode.clone()).unwrap_or_default();
-            let codec = outlet.codec();
+            let codec = send_stream.codec();
             RtpStreamDump {
                 encoding_idx: index as u32,
-                ssrc: outlet.stream.ssrc.0,
+                ssrc: send_stream.stats.ssrc.0,
                 payload_type: codec.payload_type.0,
                 mime_type: codec.mime_type.as_str().to_owned(),
                 clock_rate: codec.clock_rate,
                 rid: None,
                 cname: rtp.rtcp.cname.clone().unwrap_or_default(),
-                rtx_ssrc: outlet.rtx_ssrc().map(|ssrc| ssrc.0),
-                rtx_payload_type: outlet.rtx_payload_type().map(|pt| pt.0),
+                rtx_ssrc: send_stream.rtx_ssrc().map(|ssrc| ssrc.0),
+                rtx_payload_type: send_stream.rtx_payload_type().map(|pt| pt.0),
                 use_nack: codec.nack,
                 use_pli: codec.pli,
                 use_fir: codec.fir,
@@ -605,7 +626,7 @@ impl Consumer {
             supported_codec_payload_types: (0..128)
                 .filter(|pt| self.supported_payload_types >> pt & 1 == 1)
                 .collect(),
-            rtp_streams: self.outlets.iter().enumerate().map(stream).collect(),
+            rtp_streams: self.send_streams.iter().enumerate().map(stream).collect(),
             trace: self.trace,
             paused: self.paused,
             producer_paused: self.producer_paused,
@@ -617,9 +638,9 @@ impl Consumer {
     }
 
     /// Which of the Producer's streams an outgoing stream shows now, and what is subtracted from its timestamps.
-    pub fn shown<'a>(
+    pub(crate) fn shown<'a>(
         &self,
-        outlet: usize,
+        send_stream: usize,
         streams: &'a [ProducerStream],
     ) -> Option<(&'a ProducerStream, u32)> {
         match &self.layers {
@@ -627,21 +648,21 @@ impl Consumer {
                 stream_of(streams, layers.source()?).map(|stream| (stream, layers.timestamp_offset()))
             }
             None => {
-                let encoding = if self.stream_type == StreamType::Pipe { outlet } else { 0 };
+                let encoding = if self.stream_type == StreamType::Pipe { send_stream } else { 0 };
                 stream_of(streams, encoding as u8).map(|stream| (stream, 0))
             }
         }
     }
 
     /// RTCP canonical name of the outgoing streams.
-    pub fn cname(&self) -> &str {
+    pub(crate) fn cname(&self) -> &str {
         self.rtp_parameters.rtcp.cname.as_deref().unwrap_or_default()
     }
 
     /// A receiver report about one of its streams; the round trip time, if it tells that.
-    pub fn on_receiver_report(&mut self, now: NtpTime, block: &ReportBlock) -> Option<Duration> {
-        let outlet = self.outlet_of(block.ssrc)?;
-        outlet.stream.on_receiver_report(
+    pub(crate) fn on_receiver_report(&mut self, now: NtpTime, block: &ReportBlock) -> Option<Duration> {
+        let send_stream = self.send_stream_of(block.ssrc)?;
+        send_stream.stats.on_receiver_report(
             now,
             block.fraction_lost,
             block.total_lost,
@@ -654,7 +675,7 @@ impl Consumer {
 
 /// A packet that goes out as it came, but for its number.
 #[inline]
-pub fn unchanged(packet: &StoredPacket<'_>, output: u64) -> SentPacket {
+pub(crate) fn unchanged(packet: &StoredPacket<'_>, output: u64) -> SentPacket {
     SentPacket {
         output,
         source: packet.info.seq,
@@ -679,35 +700,35 @@ fn stream_type(consumable: &[RtpEncodingParameters]) -> StreamType {
 }
 
 fn outlet_stats(
-    outlet: &mut Outlet,
+    send_stream: &mut RtpSendStream,
     now: Instant,
     timestamp_ms: u64,
     kind: MediaKind,
     score: u8,
 ) -> RtpStreamStats {
-    let report = outlet.stream.remote_report();
-    let sent = outlet.stream.sent();
+    let report = send_stream.stats.remote_report();
+    let sent = send_stream.stats.sent();
     RtpStreamStats {
         direction: StreamDirection::Outbound,
         timestamp_ms,
-        ssrc: outlet.stream.ssrc.0,
-        rtx_ssrc: outlet.rtx_ssrc().map(|ssrc| ssrc.0),
+        ssrc: send_stream.stats.ssrc.0,
+        rtx_ssrc: send_stream.rtx_ssrc().map(|ssrc| ssrc.0),
         rid: None,
         kind,
-        mime_type: outlet.codec().mime_type.as_str().to_owned(),
+        mime_type: send_stream.codec().mime_type.as_str().to_owned(),
         packets_lost: report.packets_lost,
         fraction_lost: report.fraction_lost,
         jitter: report.jitter,
         packets_discarded: 0,
-        packets_retransmitted: outlet.stream.retransmitted().packets,
-        packets_repaired: outlet.resends.repaired(),
-        nack_count: outlet.stream.nacks.0,
-        nack_packet_count: outlet.stream.nacks.1,
-        pli_count: outlet.stream.plis,
-        fir_count: outlet.stream.firs,
+        packets_retransmitted: send_stream.stats.retransmitted().packets,
+        packets_repaired: send_stream.retransmissions.repaired(),
+        nack_count: send_stream.stats.nacks.0,
+        nack_packet_count: send_stream.stats.nacks.1,
+        pli_count: send_stream.stats.plis,
+        fir_count: send_stream.stats.firs,
         packet_count: sent.packets,
         byte_count: sent.bytes,
-        bitrate: outlet.stream.bitrate(now),
+        bitrate: send_stream.stats.bitrate(now),
         bitrate_by_layer: Vec::new(),
         rtx_packets_discarded: None,
         round_trip_time_ms: report.round_trip_time.map(|rtt| rtt.as_secs_f32() * 1000.0),

@@ -11,41 +11,41 @@ const RETENTION: Duration = Duration::from_secs(2);
 
 /// One packet as it was sent.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct SentPacket {
+pub(crate) struct SentPacket {
     /// Extended number it was sent with.
-    pub output: u64,
+    pub(crate) output: u64,
     /// Its number in the Producer's stream.
-    pub source: u64,
+    pub(crate) source: u64,
     /// Which of the Producer's streams.
-    pub stream: u8,
+    pub(crate) stream: u8,
     /// Timestamp.
-    pub timestamp: u32,
+    pub(crate) timestamp: u32,
     /// Marker bit.
-    pub marker: bool,
+    pub(crate) marker: bool,
     /// What was rewritten of the codec's descriptor.
-    pub descriptor: DescriptorRewrite,
+    pub(crate) descriptor: DescriptorRewrite,
 }
 
 /// What is rewritten of a payload or dependency descriptor; the rest goes on as it came.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct DescriptorRewrite {
+pub(crate) struct DescriptorRewrite {
     /// Picture id or frame number.
-    pub number: Option<u16>,
+    pub(crate) number: Option<u16>,
     /// TL0PICIDX.
-    pub tl0: Option<u8>,
+    pub(crate) tl0: Option<u8>,
     /// How many decode targets there are, and which of them are sent.
-    pub active_targets: Option<(u8, u32)>,
+    pub(crate) active_targets: Option<(u8, u32)>,
 }
 
 /// The last packets sent, found by output number.
 #[derive(Debug, Default)]
-pub struct SentLog {
+pub(crate) struct SentLog {
     entries: Vec<Option<(SentPacket, Instant)>>,
 }
 
 impl SentLog {
     /// Notes a packet.
-    pub fn push(&mut self, now: Instant, packet: SentPacket) {
+    pub(crate) fn push(&mut self, now: Instant, packet: SentPacket) {
         if self.entries.is_empty() {
             self.entries = vec![None; INITIAL_ENTRIES];
         }
@@ -61,7 +61,7 @@ impl SentLog {
     }
 
     /// The packet that was sent with this number, if it is remembered.
-    pub fn get(&self, output: u64) -> Option<&SentPacket> {
+    pub(crate) fn get(&self, output: u64) -> Option<&SentPacket> {
         let (packet, _) = self.entries.get(self.slot(output))?.as_ref()?;
         (packet.output == output).then_some(packet)
     }

@@ -26,7 +26,7 @@ const EXTENSION_TIMEOUT: Duration = Duration::from_secs(5);
 /// The wall clock of one remote sender, which all streams with its CNAME share (mediasoup
 /// `RemoteCaptureTimeEstimator`).
 #[derive(Debug)]
-pub struct CaptureClock {
+pub(crate) struct CaptureClock {
     /// Our clock minus the sender's by its last reports: 32.32 fixed point seconds, unordered.
     samples: [i64; SAMPLES],
     taken: usize,
@@ -63,7 +63,7 @@ impl CaptureClock {
     }
 
     /// A sender report of one of the sender's streams was taken in; `ntp_now` is our clock.
-    pub fn on_sender_report(&mut self, now: Instant, ntp_now: NtpTime, stream: &RecvStreamStats) {
+    pub(crate) fn on_sender_report(&mut self, now: Instant, ntp_now: NtpTime, stream: &RecvStreamStats) {
         let Some(report) = stream.sender_report() else { return };
         if let Source::ExtensionAwaited(since) = &mut self.source {
             let since = *since.get_or_insert(now);
@@ -87,7 +87,7 @@ impl CaptureClock {
     }
 
     /// The instant by our clock at which the media with this RTP timestamp was captured. `None` while that can't be told.
-    pub fn captured_at(&self, stream: &RecvStreamStats, rtp_timestamp: u32) -> Option<NtpTime> {
+    pub(crate) fn captured_at(&self, stream: &RecvStreamStats, rtp_timestamp: u32) -> Option<NtpTime> {
         let captured = match self.source {
             Source::SenderReports => stream.capture_ntp(rtp_timestamp),
             Source::Extension | Source::ExtensionAwaited(_) => stream.capture_ntp_by_extension(rtp_timestamp),
@@ -98,7 +98,7 @@ impl CaptureClock {
     /// `abs-capture-time` as it goes on, in its long form: with us as the sender, its offset is the one between the
     /// capturer's clock and ours. While the sender's clock is not known it is taken for equal to ours (as mediasoup). `None`
     /// when the offset can't be expressed.
-    pub fn forwarded(&mut self, received: AbsCaptureTime) -> Option<AbsCaptureTime> {
+    pub(crate) fn forwarded(&mut self, received: AbsCaptureTime) -> Option<AbsCaptureTime> {
         if matches!(self.source, Source::ExtensionAwaited(_)) {
             self.source = Source::Extension;
         }
@@ -109,11 +109,11 @@ impl CaptureClock {
 
 /// The clocks of all senders on a transport, by CNAME.
 #[derive(Debug, Default)]
-pub struct CaptureClocks(HashMap<Box<str>, CaptureClock>);
+pub(crate) struct CaptureClocks(HashMap<Box<str>, CaptureClock>);
 
 impl CaptureClocks {
     /// A Producer with this CNAME comes; `extension` says that it negotiated `abs-capture-time`.
-    pub fn add(&mut self, cname: &str, extension: bool) {
+    pub(crate) fn add(&mut self, cname: &str, extension: bool) {
         let clock = self.0.entry_ref(cname).or_insert_with(CaptureClock::new);
         if !extension {
             clock.use_sender_reports();
@@ -121,17 +121,17 @@ impl CaptureClocks {
     }
 
     /// The last Producer with this CNAME has gone.
-    pub fn remove(&mut self, cname: &str) {
+    pub(crate) fn remove(&mut self, cname: &str) {
         self.0.remove(cname);
     }
 
     /// The clock of the sender with this CNAME.
-    pub fn get(&self, cname: &str) -> Option<&CaptureClock> {
+    pub(crate) fn get(&self, cname: &str) -> Option<&CaptureClock> {
         self.0.get(cname)
     }
 
     /// As [`get`](Self::get).
-    pub fn get_mut(&mut self, cname: &str) -> Option<&mut CaptureClock> {
+    pub(crate) fn get_mut(&mut self, cname: &str) -> Option<&mut CaptureClock> {
         self.0.get_mut(cname)
     }
 }

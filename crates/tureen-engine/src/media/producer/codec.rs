@@ -9,32 +9,35 @@ use tureen_types::rtp_parameters::{
 
 /// One media codec of an RTP stream.
 #[derive(Clone, Debug)]
-pub struct StreamCodec {
+pub(crate) struct StreamCodec {
     /// Its payload type.
-    pub payload_type: PayloadType,
+    pub(crate) payload_type: PayloadType,
     /// Payload type of its retransmissions.
-    pub rtx_payload_type: Option<PayloadType>,
+    pub(crate) rtx_payload_type: Option<PayloadType>,
     /// Its name.
-    pub mime_type: MimeType,
+    pub(crate) mime_type: MimeType,
     /// How its payload is read.
-    pub kind: CodecKind,
+    pub(crate) kind: CodecKind,
     /// Hz.
-    pub clock_rate: u32,
+    pub(crate) clock_rate: u32,
     /// Lost packets are asked for.
-    pub nack: bool,
+    pub(crate) nack: bool,
     /// Key frames are asked for by PLI.
-    pub pli: bool,
+    pub(crate) pli: bool,
     /// Key frames are asked for by FIR.
-    pub fir: bool,
+    pub(crate) fir: bool,
     /// In-band forward error correction (Opus).
-    pub in_band_fec: bool,
+    pub(crate) in_band_fec: bool,
     /// Discontinuous transmission (Opus).
-    pub dtx: bool,
+    pub(crate) dtx: bool,
 }
 
 impl StreamCodec {
     /// The media codec of an encoding: the one it names, else the first.
-    pub fn of_encoding(parameters: &RtpParameters, encoding: Option<&RtpEncodingParameters>) -> Option<Self> {
+    pub(crate) fn of_encoding(
+        parameters: &RtpParameters,
+        encoding: Option<&RtpEncodingParameters>,
+    ) -> Option<Self> {
         let named = encoding.and_then(|e| e.codec_payload_type);
         let media = || parameters.codecs.iter().filter(|c| !is_rtx(&c.mime_type()));
         let codec = match named {
@@ -68,23 +71,23 @@ impl StreamCodec {
     }
 
     /// Whether its streams can have layers or be several encodings of one picture.
-    pub fn has_layers(&self) -> bool {
+    pub(crate) fn has_layers(&self) -> bool {
         codecs::can_be_key_frame(self.kind)
     }
 
     /// Whether key frames can be asked for.
-    pub fn has_key_frames(&self) -> bool {
+    pub(crate) fn has_key_frames(&self) -> bool {
         mime_kind(&self.mime_type) == MediaKind::Video
     }
 }
 
 /// Whether a codec is retransmission (RFC 4588).
-pub fn is_rtx(mime_type: &MimeType) -> bool {
+pub(crate) fn is_rtx(mime_type: &MimeType) -> bool {
     matches!(mime_type, MimeType::Audio(MimeTypeAudio::Rtx) | MimeType::Video(MimeTypeVideo::Rtx))
 }
 
 /// The media payload type that retransmissions with this payload type stand for.
-pub fn apt_of(parameters: &RtpParameters, rtx_payload_type: PayloadType) -> Option<PayloadType> {
+pub(crate) fn apt_of(parameters: &RtpParameters, rtx_payload_type: PayloadType) -> Option<PayloadType> {
     let codec = parameters
         .codecs
         .iter()
@@ -112,7 +115,7 @@ fn mime_kind(mime_type: &MimeType) -> MediaKind {
 }
 
 /// How payloads of this payload type are read.
-pub fn codec_kind_of(parameters: &RtpParameters, payload_type: PayloadType) -> CodecKind {
+pub(crate) fn codec_kind_of(parameters: &RtpParameters, payload_type: PayloadType) -> CodecKind {
     let codec = parameters.codecs.iter().find(|c| c.payload_type() == payload_type.0);
     codec.map_or(CodecKind::Other, |codec| codec_kind(&codec.mime_type()))
 }

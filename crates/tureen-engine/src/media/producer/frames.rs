@@ -56,7 +56,7 @@ impl FrameInfo {
 
 /// Reads the packets of one stream.
 #[derive(Debug)]
-pub struct FrameReader {
+pub(crate) struct FrameReader {
     kind: CodecKind,
     numbers: NumberExtender,
     structure: Option<Arc<Structure>>,
@@ -64,7 +64,7 @@ pub struct FrameReader {
 
 /// What was read of one packet.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct ReadFrame {
+pub(crate) struct ReadFrame {
     /// Its part in its frame.
     pub info: FrameInfo,
     /// A key frame begins with it.
@@ -73,25 +73,25 @@ pub struct ReadFrame {
 
 impl ReadFrame {
     /// Of a packet in which nothing can be read.
-    pub fn other() -> Self {
+    pub(crate) fn other() -> Self {
         plain(false)
     }
 }
 
 impl FrameReader {
     /// A reader of a stream that has not begun.
-    pub fn new(kind: CodecKind) -> Self {
+    pub(crate) fn new(kind: CodecKind) -> Self {
         Self { kind, numbers: NumberExtender::default(), structure: None }
     }
 
     /// The structure by which dependency descriptors are read, once there is one.
-    pub fn structure(&self) -> Option<&Arc<Structure>> {
+    pub(crate) fn structure(&self) -> Option<&Arc<Structure>> {
         self.structure.as_ref()
     }
 
     /// Reads a payload, with the value of the dependency descriptor if there is one. `newest`: no later packet came
     /// before it.
-    pub fn read(&mut self, payload: &[u8], descriptor: Option<&[u8]>, newest: bool) -> ReadFrame {
+    pub(crate) fn read(&mut self, payload: &[u8], descriptor: Option<&[u8]>, newest: bool) -> ReadFrame {
         match self.kind {
             CodecKind::Vp8 => self.read_vp8(payload),
             CodecKind::Vp9 => self.read_vp9(payload),

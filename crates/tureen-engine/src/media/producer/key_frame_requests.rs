@@ -25,7 +25,7 @@ const FIRST_WAIT: Duration = Duration::from_millis(350);
 /// It holds one entry for each SSRC with a request under way; callers pass only SSRCs of the producer's own
 /// streams.
 #[derive(Debug)]
-pub struct KeyFrameRequests {
+pub(crate) struct KeyFrameRequests {
     delay: Duration,
     round_trip: Duration,
     streams: Vec<Stream>,
@@ -69,17 +69,17 @@ struct Delayed {
 
 impl KeyFrameRequests {
     /// With `delay` as the least time between two requests for one stream; zero for none.
-    pub fn new(delay: Duration) -> Self {
+    pub(crate) fn new(delay: Duration) -> Self {
         Self { delay, round_trip: Duration::ZERO, streams: Vec::new(), ready: VecDeque::new() }
     }
 
     /// How far away the sender is: its answer takes that long at least.
-    pub fn set_round_trip(&mut self, round_trip: Duration) {
+    pub(crate) fn set_round_trip(&mut self, round_trip: Duration) {
         self.round_trip = round_trip;
     }
 
     /// A consumer needs a key frame of `ssrc`.
-    pub fn request(&mut self, now: Instant, ssrc: Ssrc) {
+    pub(crate) fn request(&mut self, now: Instant, ssrc: Ssrc) {
         let (delay, first_wait) = (self.delay, self.first_wait());
         let stream = self.stream(ssrc);
         if !delay.is_zero() {
@@ -98,7 +98,7 @@ impl KeyFrameRequests {
     }
 
     /// Requests a key frame of `ssrc` now, whatever is under way.
-    pub fn force(&mut self, now: Instant, ssrc: Ssrc) {
+    pub(crate) fn force(&mut self, now: Instant, ssrc: Ssrc) {
         let (delay, first_wait) = (self.delay, self.first_wait());
         let stream = self.stream(ssrc);
         if !delay.is_zero() {
@@ -109,7 +109,7 @@ impl KeyFrameRequests {
     }
 
     /// A key frame of `ssrc` has arrived: nothing is awaited any more. Requests held back by the delay stay.
-    pub fn key_frame_received(&mut self, ssrc: Ssrc) {
+    pub(crate) fn key_frame_received(&mut self, ssrc: Ssrc) {
         if let Some(stream) = self.streams.iter_mut().find(|stream| stream.ssrc == ssrc) {
             stream.awaited = None;
             self.forget_idle();
@@ -117,22 +117,22 @@ impl KeyFrameRequests {
     }
 
     /// The next stream to request a key frame of (by PLI or FIR), if any.
-    pub fn poll_request(&mut self) -> Option<Ssrc> {
+    pub(crate) fn poll_request(&mut self) -> Option<Ssrc> {
         self.ready.pop_front()
     }
 
     /// Whether a request for a key frame of `ssrc` is under way, so that another one is merged into it.
-    pub fn is_under_way(&self, ssrc: Ssrc) -> bool {
+    pub(crate) fn is_under_way(&self, ssrc: Ssrc) -> bool {
         self.streams.iter().any(|stream| stream.ssrc == ssrc)
     }
 
     /// Whether there is a request to poll.
-    pub fn has_requests(&self) -> bool {
+    pub(crate) fn has_requests(&self) -> bool {
         !self.ready.is_empty()
     }
 
     /// When to call [`handle_timeout`](Self::handle_timeout) next.
-    pub fn poll_timeout(&self) -> Option<Instant> {
+    pub(crate) fn poll_timeout(&self) -> Option<Instant> {
         self.streams
             .iter()
             .flat_map(|s| [s.awaited.as_ref().map(|a| a.until), s.delayed.as_ref().map(|d| d.until)])
@@ -141,7 +141,7 @@ impl KeyFrameRequests {
     }
 
     /// Repeats requests that were not answered and sends those that were held back.
-    pub fn handle_timeout(&mut self, now: Instant) {
+    pub(crate) fn handle_timeout(&mut self, now: Instant) {
         for index in 0..self.streams.len() {
             let stream = &mut self.streams[index];
             let ssrc = stream.ssrc;

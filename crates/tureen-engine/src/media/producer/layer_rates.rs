@@ -8,21 +8,21 @@ use tureen_rtc::units::Bitrate;
 
 /// A layer of which nothing came for this long, while others came, is not sent any more (mediasoup
 /// `InactivityCheckIntervalMs`).
-pub const LAYER_INACTIVITY: Duration = Duration::from_millis(1500);
+pub(crate) const LAYER_INACTIVITY: Duration = Duration::from_millis(1500);
 
 /// How many pictures must have come without a layer before it is taken to have ended. Silence alone does not say so: a
 /// static screen or a canvas sends a picture every few seconds, or none at all.
-pub const MIN_PICTURES_WITHOUT: u32 = 3;
+pub(crate) const MIN_PICTURES_WITHOUT: u32 = 3;
 
 /// Layers that are told apart, at most, in each direction.
 const MAX_LAYERS: u8 = 8;
 
 /// Rates and activity of a stream's layers. Streams with a single layer have none.
 #[derive(Debug)]
-pub struct LayerRates {
+pub(crate) struct LayerRates {
     temporal_layers: u8,
     /// Spatial layers depend on each other at key frames only.
-    independent: bool,
+    k_svc: bool,
     /// By spatial, then temporal layer; 400 bytes each.
     meters: Box<[RateMeter]>,
     /// The last rates of the same that were measured while the stream was not silent.
@@ -34,16 +34,16 @@ pub struct LayerRates {
 }
 
 impl LayerRates {
-    /// For a stream with this many layers. `independent`: spatial layers depend on each other at key frames only, so
+    /// For a stream with this many layers. `k_svc`: spatial layers depend on each other at key frames only, so
     /// that one of them goes without the lower ones.
-    pub fn new(spatial_layers: u8, temporal_layers: u8, independent: bool) -> Self {
+    pub(crate) fn new(spatial_layers: u8, temporal_layers: u8, k_svc: bool) -> Self {
         let (spatial_layers, temporal_layers) =
             (spatial_layers.clamp(1, MAX_LAYERS), temporal_layers.clamp(1, MAX_LAYERS));
         let count = usize::from(spatial_layers) * usize::from(temporal_layers);
         let meters = if count > 1 { vec![RateMeter::default(); count] } else { Vec::new() };
         Self {
             temporal_layers,
-            independent,
+            k_svc,
             known: vec![Bitrate::ZERO; meters.len()].into(),
             meters: meters.into(),
             spatial: if count > 1 { vec![None; usize::from(spatial_layers)] } else { Vec::new() }.into(),
@@ -52,7 +52,7 @@ impl LayerRates {
     }
 
     /// Counts a packet of the picture with this number. True when its spatial layer was not active before.
-    pub fn add(&mut self, now: Instant, frame: &FrameInfo, bytes: usize, picture: u32) -> bool {
+    pub(crate) fn add(&mut self, now: Instant, frame: &FrameInfo, bytes: usize, picture: u32) -> bool {
         if self.meters.is_empty() {
             return false;
         }
@@ -66,7 +66,7 @@ impl LayerRates {
     }
 
     /// Notes which layers have ended; the newest picture has this number. True when one has since the last time.
-    pub fn check(&mut self, now: Instant, picture: u32) -> bool {
+    pub(crate) fn check(&mut self, now: Instant, picture: u32) -> bool {
         let mut ended = 0;
         for (layer, last) in self.spatial.iter().enumerate() {
             let is_over = |(at, seen)| {
@@ -81,19 +81,19 @@ impl LayerRates {
     }
 
     /// Whether something of a spatial layer comes.
-    pub fn is_active(&self, spatial: u8) -> bool {
+    pub(crate) fn is_active(&self, spatial: u8) -> bool {
         self.active >> spatial & 1 == 1
     }
 
     /// What sending up to these layers takes; zero if the topmost is not received. While nothing is received at all it is
     /// what they took before: a stream may be silent and come back as it was. Without layers there is nothing to tell.
-    pub fn bitrate(&mut self, now: Instant, spatial: u8, temporal: u8) -> Option<Bitrate> {
+    pub(crate) fn bitrate(&mut self, now: Instant, spatial: u8, temporal: u8) -> Option<Bitrate> {
         if self.meters.is_empty() {
             return None;
         }
         let spatial = usize::from(spatial).min(self.spatial.len() - 1);
         let temporal = usize::from(temporal.min(self.temporal_layers - 1));
-        let lowest = if self.independent { spatial } else { 0 };
+        let lowest = if self.k_svc { spatial } else { 0 };
         let row = usize::from(self.temporal_layers);
         let mut rate = |s: usize, t: usize| self.meters[s * row + t].bitrate(now).unwrap_or(Bitrate::ZERO);
         let topmost = spatial * row + temporal;
@@ -112,7 +112,7 @@ impl LayerRates {
     }
 
     /// Bits per second of each layer with those it needs, by name (`spatial.temporal`); nothing for a single layer.
-    pub fn by_layer(&mut self, now: Instant) -> Vec<(String, u64)> {
+    pub(crate) fn by_layer(&mut self, now: Instant) -> Vec<(String, u64)> {
         let mut rates = Vec::new();
         for spatial in 0..self.spatial.len() as u8 {
             for temporal in 0..self.temporal_layers {
@@ -136,9 +136,9 @@ mod tests {
     }
 
     /// A second of 10 packets of 1000 bytes in each of 2 × 2 layers.
-    fn filled(independent: bool) -> (LayerRates, Instant) {
+    fn filled(k_svc: bool) -> (LayerRates, Instant) {
         let start = Instant::now();
-        let mut rates = LayerRates::new(2, 2, independent);
+        let mut rates = LayerRates::new(2, 2, k_svc);
         let mut now = start;
         for picture in 0..50 {
             now += Duration::from_millis(100);

@@ -1,13 +1,13 @@
 //! Producers: media on its way from one remote side into the router.
 
-pub mod capture_clock;
-pub mod codec;
-pub mod frames;
-pub mod key_frame_requests;
-pub mod layer_rates;
-pub mod packet_buffer;
-pub mod stream;
-pub mod stream_identity;
+pub(crate) mod capture_clock;
+pub(crate) mod codec;
+pub(crate) mod frames;
+pub(crate) mod key_frame_requests;
+pub(crate) mod layer_rates;
+pub(crate) mod packet_buffer;
+pub(crate) mod stream;
+pub(crate) mod stream_identity;
 
 use std::num::NonZeroU8;
 use std::time::{Duration, Instant};
@@ -15,7 +15,7 @@ use std::time::{Duration, Instant};
 use capture_clock::CaptureClocks;
 use codec::{StreamCodec, apt_of, codec_kind_of};
 use key_frame_requests::KeyFrameRequests;
-use stream::{IncomingPacket, ProducerStream, Taken, unwrap_rtx};
+use stream::{IncomingPacket, Ingest, ProducerStream, unwrap_rtx};
 use stream_identity::LONG_SILENCE;
 
 use crate::api::{MediaTrace, Produce, ProducerDump, ProducerId, ProducerScore, RequestError, StreamType};
@@ -41,31 +41,31 @@ pub(crate) enum KeyFrameNeed {
 
 /// One Producer.
 #[derive(Debug)]
-pub struct Producer {
+pub(crate) struct Producer {
     /// Its identifier.
-    pub id: ProducerId,
+    pub(crate) id: ProducerId,
     /// Audio or video.
-    pub kind: MediaKind,
+    pub(crate) kind: MediaKind,
     /// The transport it receives on.
-    pub transport: TransportKey,
+    pub(crate) transport: TransportKey,
     /// What the remote side sends.
-    pub rtp_parameters: RtpParameters,
+    pub(crate) rtp_parameters: RtpParameters,
     /// How its streams are structured.
-    pub stream_type: StreamType,
+    pub(crate) stream_type: StreamType,
     /// Paused by request.
-    pub paused: bool,
+    pub(crate) paused: bool,
     /// Traced events.
-    pub trace: MediaTrace,
+    pub(crate) trace: MediaTrace,
     /// Who reads it.
-    pub consumers: Vec<ConsumerKey>,
+    pub(crate) consumers: Vec<ConsumerKey>,
     /// Who observes it.
-    pub observers: Vec<ObserverKey>,
+    pub(crate) observers: Vec<ObserverKey>,
     /// Its streams, in order of their first packet.
-    pub streams: Vec<ProducerStream>,
+    pub(crate) streams: Vec<ProducerStream>,
     /// Merges its consumers' key frame requests.
-    pub key_frame_requests: KeyFrameRequests,
+    pub(crate) key_frame_requests: KeyFrameRequests,
     /// Whether packets of this batch wait for the consumers.
-    pub queued: bool,
+    pub(crate) queued: bool,
     ids: ExtensionIds,
     rtp_mapping: RtpMapping,
     roles: PayloadRoles,
@@ -100,7 +100,7 @@ impl SsrcChanges {
 
 /// How a packet's Producer was found.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum FoundBy {
+pub(crate) enum FoundBy {
     /// Its SSRC is known.
     Ssrc,
     /// It carries the Producer's MID or RID, or the application said so.
@@ -128,19 +128,19 @@ enum Role {
 
 /// What became of a packet, and what the worker has to do about it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Handled {
+pub(crate) struct Handled {
     /// Which stream; none when it belongs to no encoding.
-    pub stream: Option<usize>,
+    pub(crate) stream: Option<usize>,
     /// Its fate.
-    pub taken: Taken,
+    pub(crate) taken: Ingest,
     /// Came by RTX.
-    pub retransmission: bool,
+    pub(crate) retransmission: bool,
     /// Its payload type was not negotiated: it counts as received, and no consumer gets it.
-    pub undeclared: bool,
+    pub(crate) undeclared: bool,
     /// The stream has another SSRC now; it, or its retransmissions, had this one.
-    pub replaced: Option<Ssrc>,
+    pub(crate) replaced: Option<Ssrc>,
     /// The camera was turned.
-    pub orientation: Option<VideoOrientation>,
+    pub(crate) orientation: Option<VideoOrientation>,
 }
 
 impl Producer {
@@ -148,7 +148,11 @@ impl Producer {
     ///
     /// # Errors
     /// No encodings, no media codec, or a payload type without mapping.
-    pub fn new(request: Produce, transport: TransportKey, limits: &Limits) -> Result<Self, RequestError> {
+    pub(crate) fn new(
+        request: Produce,
+        transport: TransportKey,
+        limits: &Limits,
+    ) -> Result<Self, RequestError> {
         let parameters = &request.rtp_parameters;
         if parameters.encodings.is_empty() {
             return Err(RequestError::Invalid(format!(
@@ -211,17 +215,17 @@ impl Producer {
     }
 
     /// Ids of the header extensions that the remote side uses.
-    pub fn extension_ids(&self) -> &ExtensionIds {
+    pub(crate) fn extension_ids(&self) -> &ExtensionIds {
         &self.ids
     }
 
     /// RTCP canonical name of the remote side.
-    pub fn cname(&self) -> &str {
+    pub(crate) fn cname(&self) -> &str {
         self.rtp_parameters.rtcp.cname.as_deref().unwrap_or_default()
     }
 
     /// Takes a decrypted packet; `clocks` are those of its transport's senders.
-    pub fn handle_rtp(
+    pub(crate) fn handle_rtp(
         &mut self,
         now: Instant,
         found_by: FoundBy,
@@ -231,7 +235,7 @@ impl Producer {
     ) -> Handled {
         let mut handled = Handled {
             stream: None,
-            taken: Taken::Discarded,
+            taken: Ingest::Discarded,
             retransmission: false,
             undeclared: false,
             replaced: None,
@@ -288,12 +292,12 @@ impl Producer {
         let elements = forwarded_elements(header, packet, &self.ids, forwarded_capture);
         handled.taken = stream.handle_packet(now, &incoming, elements);
         if let Some(capture) = capture
-            && handled.taken != Taken::Discarded
+            && handled.taken != Ingest::Discarded
             && !handled.retransmission
         {
             stream.handle_abs_capture_time(header.timestamp, capture);
         }
-        if let Taken::Stored { key_frame, .. } = handled.taken {
+        if let Ingest::Stored { key_frame, .. } = handled.taken {
             if key_frame {
                 self.key_frame_requests.key_frame_received(stream.stats.ssrc());
             }
@@ -332,17 +336,17 @@ impl Producer {
     }
 
     /// The stream with this SSRC.
-    pub fn stream_by_ssrc(&mut self, ssrc: Ssrc) -> Option<&mut ProducerStream> {
+    pub(crate) fn stream_by_ssrc(&mut self, ssrc: Ssrc) -> Option<&mut ProducerStream> {
         self.streams.iter_mut().find(|s| s.stats.ssrc() == ssrc)
     }
 
     /// Scores of all streams.
-    pub fn scores(&self) -> Vec<ProducerScore> {
+    pub(crate) fn scores(&self) -> Vec<ProducerScore> {
         self.streams.iter().map(ProducerStream::producer_score).collect()
     }
 
     /// Scores in the order of the encodings, 0 where a stream has not begun.
-    pub fn encoding_scores(&self) -> Vec<u8> {
+    pub(crate) fn encoding_scores(&self) -> Vec<u8> {
         let mut scores = vec![0; self.rtp_parameters.encodings.len()];
         for stream in &self.streams {
             scores[stream.encoding_idx] = stream.score.score();
@@ -360,7 +364,7 @@ impl Producer {
     }
 
     /// Notes what has not come for a while. True when a stream or a layer has ended.
-    pub fn check_inactivity(&mut self, now: Instant) -> bool {
+    pub(crate) fn check_inactivity(&mut self, now: Instant) -> bool {
         // As mediasoup: the only stream of a Producer may be silent without being dead.
         let has_others = self.rtp_parameters.encodings.len() > 1;
         // The two streams of which most came.
@@ -382,36 +386,41 @@ impl Producer {
     }
 
     /// Whether some of its streams or layers may come and go.
-    pub fn has_layers(&self) -> bool {
+    pub(crate) fn has_layers(&self) -> bool {
         self.stream_type != StreamType::Simple
     }
 
     /// SSRCs of its streams that have key frames.
-    pub fn key_frame_ssrcs(&self) -> impl Iterator<Item = Ssrc> {
+    pub(crate) fn key_frame_ssrcs(&self) -> impl Iterator<Item = Ssrc> {
         self.streams.iter().filter(|stream| stream.codec.has_key_frames()).map(|stream| stream.stats.ssrc())
     }
 
     /// When lost packets are to be asked for again.
-    pub fn nack_timeout(&self) -> Option<Instant> {
+    pub(crate) fn nack_timeout(&self) -> Option<Instant> {
         self.streams.iter().filter_map(|s| s.nack.as_ref()?.poll_timeout()).min()
     }
 
     /// Prepares what is due; it comes out with the next poll for feedback.
-    pub fn handle_timeout(&mut self, now: Instant) {
+    pub(crate) fn handle_timeout(&mut self, now: Instant) {
         self.key_frame_requests.handle_timeout(now);
     }
 
     /// Whether a stream, after a packet, may have feedback to send: cheap, to be asked for each packet.
-    pub fn has_feedback(&self, stream: Option<usize>) -> bool {
+    pub(crate) fn has_feedback(&self, stream: Option<usize>) -> bool {
         let nack = stream.and_then(|index| self.streams.get(index)?.nack.as_ref());
         nack.is_some_and(|nack| nack.is_busy()) || self.key_frame_requests.has_requests()
     }
 
     /// What a trace event says of a packet.
-    pub fn packet_trace(&self, header: &RtpHeader, packet: &[u8], handled: &Handled) -> RtpPacketTraceInfo {
+    pub(crate) fn packet_trace(
+        &self,
+        header: &RtpHeader,
+        packet: &[u8],
+        handled: &Handled,
+    ) -> RtpPacketTraceInfo {
         let stored = handled.stream.and_then(|index| match handled.taken {
-            Taken::Stored { seq, .. } => self.streams.get(index)?.buffer.get(seq),
-            Taken::Discarded => None,
+            Ingest::Stored { seq, .. } => self.streams.get(index)?.buffer.get(seq),
+            Ingest::Discarded => None,
         });
         let frame = stored.map(|packet| packet.info.frame).unwrap_or_default();
         let text = |id| header.read::<MediaId<'_>>(packet, id).map(|value| value.0.to_owned());
@@ -437,7 +446,7 @@ impl Producer {
     }
 
     /// Description in the words of the API.
-    pub fn dump(&self) -> ProducerDump {
+    pub(crate) fn dump(&self) -> ProducerDump {
         let cname = self.cname();
         ProducerDump {
             id: self.id.clone(),
@@ -556,7 +565,7 @@ impl Producer {
     }
 
     /// The sender of an SSRC said goodbye.
-    pub fn on_bye(&mut self, ssrc: Ssrc) {
+    pub(crate) fn on_bye(&mut self, ssrc: Ssrc) {
         if let Some(stream) = self.stream_by_ssrc(ssrc) {
             stream.on_bye();
         }

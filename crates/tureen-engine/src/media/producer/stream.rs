@@ -44,26 +44,26 @@ const SILENCE: Duration = Duration::from_secs(5);
 
 /// One encoding as it comes in.
 #[derive(Debug)]
-pub struct ProducerStream {
+pub(crate) struct ProducerStream {
     /// Which encoding.
-    pub encoding_idx: usize,
+    pub(crate) encoding_idx: usize,
     /// Its RTP stream id.
-    pub rid: Option<String>,
+    pub(crate) rid: Option<String>,
     /// Its codec.
-    pub codec: StreamCodec,
+    pub(crate) codec: StreamCodec,
     /// SSRC of its retransmissions, signalled or learned.
-    pub rtx: Option<RtxStreamStats>,
+    pub(crate) rtx: Option<RtxStreamStats>,
     /// Statistics.
-    pub stats: RecvStreamStats,
+    pub(crate) stats: RecvStreamStats,
     /// Asks for what is lost.
-    pub nack: Option<NackGenerator>,
+    pub(crate) nack: Option<NackGenerator>,
     /// Which packets were taken. A consumer gives each packet one number, so it must come out of here once only, even after
     /// the buffer has lost it: twice the same number would be twice the same SRTP nonce, with other header values.
     seen: SeenWindow,
     /// What consumers read.
-    pub buffer: PacketBuffer,
+    pub(crate) buffer: PacketBuffer,
     /// Extended sequence numbers of this batch, in order of arrival.
-    pub arrivals: Vec<u64>,
+    pub(crate) arrivals: Vec<u64>,
     /// When the first packet came of those that wait for the end of their frame.
     frame_since: Option<Instant>,
     /// Highest extended sequence number so far.
@@ -71,15 +71,15 @@ pub struct ProducerStream {
     /// First packet of the newest key frame, its timestamp, and when it came.
     newest_key_frame: Option<(u64, u32, Instant)>,
     /// 0 to 10.
-    pub score: Score,
+    pub(crate) score: Score,
     /// NACK messages and packets named in them, PLIs and FIRs sent.
-    pub requests: FeedbackCounts,
+    pub(crate) requests: FeedbackCounts,
     /// Sequence numbering started anew with this packet: consumers must synchronise again.
-    pub restarted_at: Option<u64>,
+    pub(crate) restarted_at: Option<u64>,
     /// Reads layers and frame numbers.
-    pub frames: FrameReader,
+    pub(crate) frames: FrameReader,
     /// What each layer takes.
-    pub layers: LayerRates,
+    pub(crate) layers: LayerRates,
     /// Number of spatial layers within the stream, and of temporal ones, as signalled.
     layer_counts: (u8, u8),
     last_packet_at: Option<Instant>,
@@ -109,39 +109,39 @@ enum Presence {
 
 /// Feedback sent for a stream.
 #[derive(Clone, Copy, Debug, Default)]
-pub struct FeedbackCounts {
+pub(crate) struct FeedbackCounts {
     /// NACK messages.
-    pub nacks: u64,
+    pub(crate) nacks: u64,
     /// Packets named in them.
-    pub nacked_packets: u64,
+    pub(crate) nacked_packets: u64,
     /// Picture loss indications.
-    pub plis: u64,
+    pub(crate) plis: u64,
     /// Full intra requests.
-    pub firs: u64,
+    pub(crate) firs: u64,
 }
 
 /// A packet as the stream takes it: RTX already unwrapped.
 #[derive(Clone, Copy, Debug)]
-pub struct IncomingPacket<'a> {
+pub(crate) struct IncomingPacket<'a> {
     /// Its header as received.
-    pub header: &'a RtpHeader,
+    pub(crate) header: &'a RtpHeader,
     /// All its bytes, decrypted.
-    pub packet: &'a [u8],
+    pub(crate) packet: &'a [u8],
     /// The payload without padding and, for RTX, without the original sequence number.
-    pub payload: &'a [u8],
+    pub(crate) payload: &'a [u8],
     /// The (original) sequence number.
-    pub seq: u16,
+    pub(crate) seq: u16,
     /// How its payload is read, by its payload type.
-    pub kind: CodecKind,
+    pub(crate) kind: CodecKind,
     /// The media payload type as the router knows it.
-    pub mapped_payload_type: PayloadType,
+    pub(crate) mapped_payload_type: PayloadType,
     /// Came by RTX.
-    pub retransmission: bool,
+    pub(crate) retransmission: bool,
 }
 
 /// What became of a packet.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Taken {
+pub(crate) enum Ingest {
     /// It is stored and in line for the consumers.
     Stored {
         /// Its extended sequence number.
@@ -155,16 +155,16 @@ pub enum Taken {
     Discarded,
 }
 
-impl Taken {
+impl Ingest {
     /// Whether a key frame starts with the packet.
-    pub fn is_key_frame(self) -> bool {
+    pub(crate) fn is_key_frame(self) -> bool {
         matches!(self, Self::Stored { key_frame: true, .. })
     }
 }
 
 impl ProducerStream {
     /// A stream that has not begun.
-    pub fn new(
+    pub(crate) fn new(
         ssrc: Ssrc,
         encoding_idx: usize,
         encoding: &RtpEncodingParameters,
@@ -215,12 +215,12 @@ impl ProducerStream {
     }
 
     /// Takes a packet of the stream.
-    pub fn handle_packet<'e>(
+    pub(crate) fn handle_packet<'e>(
         &mut self,
         now: Instant,
         incoming: &IncomingPacket<'_>,
         elements: impl Iterator<Item = (Extension, &'e [u8])> + Clone,
-    ) -> Taken {
+    ) -> Ingest {
         let timestamp = incoming.header.timestamp.wrapping_add(self.timestamp_shift);
         if !incoming.retransmission {
             self.identity.on_heard(now);
@@ -242,7 +242,7 @@ impl ProducerStream {
                 self.restart(seq);
                 seq
             }
-            SeqVerdict::Discarded => return Taken::Discarded,
+            SeqVerdict::Discarded => return Ingest::Discarded,
         };
         let mut elements_of_descriptor =
             elements.clone().filter(|(kind, _)| *kind == Extension::DependencyDescriptor);
@@ -259,7 +259,7 @@ impl ProducerStream {
             match (repaired, incoming.retransmission) {
                 (true, true) => self.stats.on_rtx_repaired(now, &info),
                 // Nobody asked for it, or it has come already.
-                (false, true) => return Taken::Discarded,
+                (false, true) => return Ingest::Discarded,
                 (true, false) if self.rtx.is_none() => self.stats.on_nacked_packet(),
                 (_, false) => {}
             }
@@ -273,7 +273,7 @@ impl ProducerStream {
             frame: frame.info,
         };
         if !self.seen.insert(seq) || !self.buffer.insert(now, stored, elements, incoming.payload) {
-            return Taken::Discarded;
+            return Ingest::Discarded;
         }
         self.arrivals.push(seq);
         if seq > self.highest && !incoming.payload.is_empty() {
@@ -297,17 +297,17 @@ impl ProducerStream {
                 layers_changed = true;
             }
         }
-        Taken::Stored { seq, key_frame, layers_changed }
+        Ingest::Stored { seq, key_frame, layers_changed }
     }
 
     /// Whether another SSRC may go on with the stream, now that a packet of it came.
-    pub fn may_change_ssrc(&mut self, now: Instant, ssrc: Ssrc, named: bool) -> bool {
+    pub(crate) fn may_change_ssrc(&mut self, now: Instant, ssrc: Ssrc, named: bool) -> bool {
         self.identity.may_change(now, ssrc, named)
     }
 
     /// The stream goes on with another SSRC, of which a packet with this timestamp came. Numbers and timestamps continue;
     /// consumers need a key frame.
-    pub fn change_ssrc(&mut self, now: Instant, ssrc: Ssrc, timestamp: u32) {
+    pub(crate) fn change_ssrc(&mut self, now: Instant, ssrc: Ssrc, timestamp: u32) {
         if let Some((highest, at)) = self.stats.highest_timestamp() {
             let passed = now.saturating_duration_since(at).as_micros();
             let ticks = (passed * u128::from(self.codec.clock_rate) / 1_000_000) as u32;
@@ -322,29 +322,29 @@ impl ProducerStream {
     }
 
     /// The sender of the stream said goodbye (RFC 3550 §6.6).
-    pub fn on_bye(&mut self) {
+    pub(crate) fn on_bye(&mut self) {
         self.identity.has_left = true;
     }
 
     /// Takes note of a sender report; see [`RecvStreamStats::handle_sender_report`].
-    pub fn handle_sender_report(&mut self, now: Instant, ntp: u64, rtp_timestamp: u32) {
+    pub(crate) fn handle_sender_report(&mut self, now: Instant, ntp: u64, rtp_timestamp: u32) {
         self.stats.handle_sender_report(now, ntp, rtp_timestamp.wrapping_add(self.timestamp_shift));
     }
 
     /// Takes note of `abs-capture-time` on a packet with this timestamp.
-    pub fn handle_abs_capture_time(&mut self, rtp_timestamp: u32, time: AbsCaptureTime) {
+    pub(crate) fn handle_abs_capture_time(&mut self, rtp_timestamp: u32, time: AbsCaptureTime) {
         self.stats.handle_abs_capture_time(rtp_timestamp.wrapping_add(self.timestamp_shift), time);
     }
 
     /// Pictures that came since the last look for streams that have ended.
-    pub fn pictures_since_check(&self) -> u32 {
+    pub(crate) fn pictures_since_check(&self) -> u32 {
         self.pictures.wrapping_sub(self.pictures_seen)
     }
 
     /// Notes which layers have not come for a while although the stream did, and, given how many pictures came of the
     /// Producer's other streams since the last time, whether those go on without this one. True when something has ended, or
     /// the stream can be aligned with the others now because its sender has no clock to be waited for.
-    pub fn check_inactivity(&mut self, now: Instant, elsewhere: Option<u32>) -> bool {
+    pub(crate) fn check_inactivity(&mut self, now: Instant, elsewhere: Option<u32>) -> bool {
         let ended = self.layers.check(now, self.pictures);
         let (Some(elsewhere), Some(last)) = (elsewhere, self.last_packet_at) else { return ended };
         let lacked_clock = std::mem::replace(&mut self.lacks_clock, self.stats.lacks_clock());
@@ -370,7 +370,7 @@ impl ProducerStream {
     }
 
     /// Whether its packets come, or would if there was something to show.
-    pub fn is_alive(&self) -> bool {
+    pub(crate) fn is_alive(&self) -> bool {
         self.last_packet_at.is_some()
             && match self.presence {
                 Presence::Present => self.score.score() > 0,
@@ -380,7 +380,7 @@ impl ProducerStream {
     }
 
     /// Its bitrate; while it is silent, what it was before.
-    pub fn bitrate(&mut self, now: Instant) -> Bitrate {
+    pub(crate) fn bitrate(&mut self, now: Instant) -> Bitrate {
         let measured = self.stats.bitrate(now);
         if !measured.is_zero() {
             self.known_bitrate = measured;
@@ -390,24 +390,19 @@ impl ProducerStream {
 
     /// Whether it can be told when its newest packet was captured: by the sender's reports or, if those don't tell, by when
     /// it came.
-    pub fn is_alignable(&self) -> bool {
+    pub(crate) fn is_alignable(&self) -> bool {
         let newest = self.stats.highest_timestamp();
         newest.is_some_and(|(timestamp, _)| self.stats.capture_ntp(timestamp).is_some())
             || self.stats.lacks_clock()
     }
 
-    /// Highest extended sequence number so far.
-    pub fn highest(&self) -> u64 {
-        self.highest
-    }
-
     /// Number of spatial layers within the stream, as signalled.
-    pub fn spatial_layers(&self) -> u8 {
+    pub(crate) fn spatial_layers(&self) -> u8 {
         self.layer_counts.0
     }
 
     /// Number of temporal layers, as signalled.
-    pub fn temporal_layers(&self) -> u8 {
+    pub(crate) fn temporal_layers(&self) -> u8 {
         self.layer_counts.1
     }
 
@@ -432,14 +427,14 @@ impl ProducerStream {
 
     /// Packets behind `first` that came before it and are not among `later` arrivals of the batch: a consumer that
     /// starts with `first` has left them to wait.
-    pub fn overtakers<'a>(&'a self, first: u64, later: &'a [u64]) -> impl Iterator<Item = u64> + 'a {
+    pub(crate) fn overtakers<'a>(&'a self, first: u64, later: &'a [u64]) -> impl Iterator<Item = u64> + 'a {
         let ahead = (first + 1..=self.highest).take(MAX_OVERTAKERS);
         ahead.filter(move |seq| !later.contains(seq) && self.buffer.get(*seq).is_some())
     }
 
     /// First packet of a key frame that came not long ago, if it and what came since is still there: a consumer that has
     /// sent nothing yet can start with it.
-    pub fn recent_key_frame(&self, now: Instant) -> Option<u64> {
+    pub(crate) fn recent_key_frame(&self, now: Instant) -> Option<u64> {
         let (seq, _, at) = self.newest_key_frame?;
         let is_recent = now.saturating_duration_since(at) <= MAX_BACKLOG_AGE;
         let is_there = self.highest - seq < MAX_BACKLOG && self.buffer.get(seq).is_some();
@@ -448,19 +443,19 @@ impl ProducerStream {
 
     /// Numbers from a recent key frame on, but for those of this batch, which consumers get anyway. Not all of them need
     /// have come.
-    pub fn backlog(&self, now: Instant) -> impl Iterator<Item = u64> + '_ {
+    pub(crate) fn backlog(&self, now: Instant) -> impl Iterator<Item = u64> + '_ {
         let sources = self.recent_key_frame(now).map(|first| first..=self.highest);
         sources.into_iter().flatten().filter(|seq| !self.arrivals.contains(seq))
     }
 
     /// Since when its packets wait for the one that ends their frame: the one with the marker bit (RFC 7741 §4.1, RFC
     /// 9628 §4.1 and others alike). `None` when they do not, or when `limit` of them have come.
-    pub fn waits_since(&self, limit: usize) -> Option<Instant> {
+    pub(crate) fn waits_since(&self, limit: usize) -> Option<Instant> {
         self.frame_since.filter(|_| self.arrivals.len() < limit)
     }
 
     /// A batch was forwarded: its packets may give way to new ones.
-    pub fn end_batch(&mut self) {
+    pub(crate) fn end_batch(&mut self) {
         self.arrivals.clear();
         self.frame_since = None;
         self.buffer.start_batch();
@@ -468,13 +463,13 @@ impl ProducerStream {
     }
 
     /// Brings the score up to date after a report. True when it changed.
-    pub fn update_score(&mut self) -> bool {
+    pub(crate) fn update_score(&mut self) -> bool {
         let is_silent = self.presence != Presence::Present;
         self.score.update(self.stats.score_totals(), self.rtx.is_some(), is_silent).is_some()
     }
 
     /// Score in the words of the API.
-    pub fn producer_score(&self) -> ProducerScore {
+    pub(crate) fn producer_score(&self) -> ProducerScore {
         ProducerScore {
             encoding_idx: self.encoding_idx as u32,
             ssrc: self.stats.ssrc().0,
@@ -484,7 +479,7 @@ impl ProducerStream {
     }
 
     /// Statistics in the words of the API.
-    pub fn api_stats(&mut self, now: Instant, timestamp_ms: u64, kind: MediaKind) -> RtpStreamStats {
+    pub(crate) fn api_stats(&mut self, now: Instant, timestamp_ms: u64, kind: MediaKind) -> RtpStreamStats {
         let received = self.stats.transmission();
         RtpStreamStats {
             direction: StreamDirection::Inbound,
@@ -515,7 +510,7 @@ impl ProducerStream {
     }
 
     /// Description in the words of the API.
-    pub fn dump(&self, cname: &str) -> RtpStreamDump {
+    pub(crate) fn dump(&self, cname: &str) -> RtpStreamDump {
         RtpStreamDump {
             encoding_idx: self.encoding_idx as u32,
             ssrc: self.stats.ssrc().0,
@@ -539,7 +534,7 @@ impl ProducerStream {
 }
 
 /// Splits an RTX payload into the original sequence number and the original payload (RFC 4588 §4).
-pub fn unwrap_rtx(payload: &[u8]) -> Option<(u16, &[u8])> {
+pub(crate) fn unwrap_rtx(payload: &[u8]) -> Option<(u16, &[u8])> {
     let seq = rtx_original_sequence_number(payload)?;
     Some((seq, payload.get(RTX_OSN_LEN..)?))
 }

@@ -13,17 +13,17 @@ const SILENCE: Duration = Duration::from_secs(1);
 /// The same if the old one was silent for all the time that the new one came, for this long.
 const OVERLAP: Duration = Duration::from_millis(100);
 /// One that does not name its stream, or that was given up before, has to wait for the silence of this time.
-pub const LONG_SILENCE: Duration = Duration::from_secs(2);
+pub(crate) const LONG_SILENCE: Duration = Duration::from_secs(2);
 /// SSRCs that are remembered to have been given up.
 const MAX_RETIRED: usize = 4;
 
 /// Under which SSRCs a stream came.
 #[derive(Debug)]
-pub struct StreamIdentity {
+pub(crate) struct StreamIdentity {
     /// The SSRC of retransmissions was signalled.
-    pub rtx_is_signalled: bool,
+    pub(crate) rtx_is_signalled: bool,
     /// The SSRC that the stream has now said goodbye.
-    pub has_left: bool,
+    pub(crate) has_left: bool,
     /// When something of it came last.
     heard_at: Option<Instant>,
     /// Another SSRC, and since when it has come alone.
@@ -33,19 +33,19 @@ pub struct StreamIdentity {
 
 impl StreamIdentity {
     /// Of a stream that has not begun.
-    pub fn new(rtx_is_signalled: bool) -> Self {
+    pub(crate) fn new(rtx_is_signalled: bool) -> Self {
         Self { rtx_is_signalled, has_left: false, heard_at: None, candidate: None, retired: SmallVec::new() }
     }
 
     /// A packet with the stream's SSRC came.
     #[inline]
-    pub fn on_heard(&mut self, now: Instant) {
+    pub(crate) fn on_heard(&mut self, now: Instant) {
         self.heard_at = Some(now);
         self.has_left = false;
     }
 
     /// A packet with another SSRC came: whether it goes on with the stream. `named`: it carries the MID or RID.
-    pub fn may_change(&mut self, now: Instant, ssrc: Ssrc, named: bool) -> bool {
+    pub(crate) fn may_change(&mut self, now: Instant, ssrc: Ssrc, named: bool) -> bool {
         let Some(heard_at) = self.heard_at else { return true };
         let silence = now.saturating_duration_since(heard_at);
         if self.has_left {
@@ -63,7 +63,7 @@ impl StreamIdentity {
     }
 
     /// The stream has another SSRC now; it had this one.
-    pub fn change(&mut self, now: Instant, before: Ssrc) {
+    pub(crate) fn change(&mut self, now: Instant, before: Ssrc) {
         if self.retired.len() == MAX_RETIRED {
             self.retired.remove(0);
         }

@@ -69,7 +69,7 @@ pub(crate) fn close_consumer(media: &mut Media, out: &mut Out, key: ConsumerKey)
         transport.ssrc_consumers.retain(|_, &mut other| other != key);
         transport.dirty.retain(|other| *other != key);
         out.line.starting.retain(|&(_, other)| other != key);
-        transport.resends.retain(|&(other, _)| other != key);
+        transport.retransmissions.retain(|&(other, _)| other != key);
         if let Some(sealer) = &mut transport.sealer {
             consumer.used_indices().for_each(|(ssrc, next)| sealer.end_stream(ssrc, next));
         }

@@ -92,10 +92,10 @@ pub(crate) fn dump_transport(media: &Media, paths: &Paths, key: TransportKey) ->
         producer_ids: transport.producers.iter().filter_map(|&key| producer_id(key)).collect(),
         consumer_ids: transport.consumers.iter().filter_map(|&key| consumer_id(key)).collect(),
         ssrc_consumers: consumers()
-            .flat_map(|c| c.outlets.iter().map(|o| (o.stream.ssrc.0, c.id.clone())))
+            .flat_map(|c| c.send_streams.iter().map(|o| (o.stats.ssrc.0, c.id.clone())))
             .collect(),
         rtx_ssrc_consumers: consumers()
-            .flat_map(|c| c.outlets.iter().filter_map(|o| Some((o.rtx_ssrc()?.0, c.id.clone()))))
+            .flat_map(|c| c.send_streams.iter().filter_map(|o| Some((o.rtx_ssrc()?.0, c.id.clone()))))
             .collect(),
         recv_rtp_header_extensions: transport.recv_ids,
         rtp_listener: RtpListenerDump {

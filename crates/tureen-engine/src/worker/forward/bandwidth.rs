@@ -8,7 +8,7 @@ use crate::keys::{ConsumerKey, ProducerKey, TransportKey};
 use crate::media::consumer::Consumer;
 use crate::media::producer::Producer;
 use crate::transport::Transport;
-use crate::transport::send_control::{Feedback, Recent, SendControl, Wake};
+use crate::transport::send_control::{Feedback, SendControl, SentPacketRef, Wake};
 use crate::worker::arena::Media;
 use crate::worker::forward::{backlog, layers};
 use crate::worker::out::Out;
@@ -90,8 +90,8 @@ pub(crate) fn on_congestion_timer(media: &mut Media, out: &mut Out, now: Instant
     if let Some(shot) = control.controller.poll_probe(now) {
         control.probe_due = shot.bytes;
     }
-    let has_copies = control.repairs.next_copy_at().is_some_and(|at| at <= now);
-    let is_due = control.probe_due > 0 || control.has_held() || has_copies;
+    let has_duplicates = control.proactive.next_duplicate_at().is_some_and(|at| at <= now);
+    let is_due = control.probe_due > 0 || control.has_held() || has_duplicates;
     if is_due {
         out.line.queue(key, transport);
     }
@@ -116,7 +116,7 @@ pub(crate) fn on_transport_cc(
     if let Some(queue) = control.controller.long_queue() {
         backlog::on_queue_delay(media, paths, out, now, key, queue);
     }
-    repair_missing(media, out, now, key);
+    retransmit_missing(media, out, now, key);
     if changed {
         on_target_changed(media, out, now, key);
     }
@@ -124,23 +124,27 @@ pub(crate) fn on_transport_cc(
 }
 
 /// Sends again what feedback told to be lost: by now it was asked for, or the request was lost.
-fn repair_missing(media: &mut Media, out: &mut Out, now: Instant, key: TransportKey) {
+fn retransmit_missing(media: &mut Media, out: &mut Out, now: Instant, key: TransportKey) {
     let Some(transport) = media.transports.live_mut(key) else { return };
-    let Some(control) = transport.send_control.as_mut().filter(|control| control.repairs_ahead()) else {
+    let Some(control) = transport.send_control.as_mut().filter(|control| control.retransmits_proactively())
+    else {
         return;
     };
-    let mut room = out.limits.resends_by(&transport.link).saturating_sub(transport.resends.len());
+    let mut room =
+        out.limits.retransmissions_by(&transport.link).saturating_sub(transport.retransmissions.len());
     for missing in control.controller.missing() {
-        let Some(Recent { consumer: consumer_key, resend }) = control.repairs.take_sent(missing.seq) else {
+        let Some(SentPacketRef { consumer: consumer_key, retransmission }) =
+            control.proactive.take_sent(missing.seq)
+        else {
             continue;
         };
         let Some(consumer) = media.consumers.live_mut(consumer_key) else { continue };
-        if room > 0 && consumer.may_resend(now, resend) {
+        if room > 0 && consumer.may_retransmit(now, retransmission) {
             room -= 1;
-            transport.resends.push_back((consumer_key, resend));
+            transport.retransmissions.push_back((consumer_key, retransmission));
         }
     }
-    if !transport.resends.is_empty() {
+    if !transport.retransmissions.is_empty() {
         out.line.queue(key, transport);
     }
 }
@@ -182,9 +186,11 @@ pub(crate) fn on_loss_report(
     consumer: ConsumerKey,
     ssrc: Ssrc,
 ) {
-    let Some(outlet) = media.consumers.live_mut(consumer).and_then(|c| c.outlet_of(ssrc)) else { return };
-    let (lost, expected) = outlet.stream.take_losses();
-    let rtt = outlet.stream.remote_report().round_trip_time;
+    let Some(send_stream) = media.consumers.live_mut(consumer).and_then(|c| c.send_stream_of(ssrc)) else {
+        return;
+    };
+    let (lost, expected) = send_stream.stats.take_losses();
+    let rtt = send_stream.stats.remote_report().round_trip_time;
     let Some(control) = send_control(media, key) else { return };
     control.controller.on_loss_report(now, lost, expected);
     if let Some(rtt) = rtt {

@@ -87,7 +87,7 @@ pub(crate) struct Origin {
     /// In which of its streams.
     pub(crate) stream: usize,
     /// Which of the consumer's streams it becomes part of.
-    pub(crate) outlet: usize,
+    pub(crate) send_stream: usize,
 }
 
 /// A packet about to be sealed.
@@ -115,7 +115,7 @@ pub(crate) enum Purpose {
     /// To be played. Should it be lost, it is sent again itself, bit for bit: it is the same nonce.
     RepeatableMedia,
     /// It was asked for again.
-    Resend,
+    Retransmission,
     /// To probe the path.
     Probe,
 }

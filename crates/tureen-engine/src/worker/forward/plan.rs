@@ -6,18 +6,18 @@ use crate::api::{ConsumerEvent, MediaTraceData, MediaTraceEvent, Notification, S
 use crate::keys::ConsumerKey;
 use crate::media::consumer::layers::{Arrival, Decision, ssrc_of};
 use crate::media::consumer::sent_log::SentPacket;
-use crate::media::consumer::{Consumer, HopValues, Verdict, Written, unchanged};
+use crate::media::consumer::{Consumer, HopByHopExtensions, Verdict, Written, unchanged};
 use crate::media::producer::Producer;
 use crate::media::producer::packet_buffer::StoredPacket;
 use crate::media::producer::stream::ProducerStream;
-use crate::transport::repairs::Repair;
-use crate::transport::send_control::{Held, Recent, SendControl};
+use crate::transport::retransmission::RetransmissionCause;
+use crate::transport::send_control::{PacedPacket, SendControl, SentPacketRef};
 use crate::worker::arena::Media;
 use crate::worker::drops::DropReason;
 use crate::worker::forward::egress::{Egress, Origin, Purpose};
 use crate::worker::forward::key_frames::KeyFrameCause;
 use crate::worker::forward::probe::MIN_REPEATED;
-use crate::worker::forward::retransmission::RepairAllowance;
+use crate::worker::forward::retransmission::RetransmissionAllowance;
 use crate::worker::forward::{Consumers, Forward, Producers, bandwidth, key_frames, probe, retransmission};
 use crate::worker::out::{Clock, Out};
 use tureen_rtc::wire::rtp::extension::{AbsSendTime, TransportSequenceNumber};
@@ -36,21 +36,21 @@ impl Hops {
     }
 
     /// The values of the next packet, and its transport-wide sequence number if it has one.
-    pub(crate) fn next(&mut self, uses_transport_seq: bool) -> (HopValues, Option<u16>) {
+    pub(crate) fn next(&mut self, uses_transport_seq: bool) -> (HopByHopExtensions, Option<u16>) {
         let seq = self.next_transport_seq;
         self.next_transport_seq = seq.wrapping_add(u16::from(uses_transport_seq));
-        let hop = HopValues::new(self.abs_send_time, TransportSequenceNumber(seq));
+        let hop = HopByHopExtensions::new(self.abs_send_time, TransportSequenceNumber(seq));
         (hop, uses_transport_seq.then_some(seq))
     }
 }
 
 /// Lets packets of media pass or makes them wait for the pacer. Without congestion control everything passes.
-pub(crate) struct Gate {
+pub(crate) struct PacerQueue {
     pub(crate) control: Option<Box<SendControl>>,
     allowance: usize,
 }
 
-impl Gate {
+impl PacerQueue {
     pub(crate) fn new(now: Instant, mut control: Option<Box<SendControl>>) -> Self {
         let allowance = match &mut control {
             Some(control) if control.paces() => control.controller.allowance(now),
@@ -82,14 +82,14 @@ pub(crate) struct Planning<'a> {
     pub(crate) now: Instant,
     pub(crate) egress: &'a mut Egress,
     pub(crate) hops: Hops,
-    pub(crate) gate: Gate,
+    pub(crate) gate: PacerQueue,
     /// Whether a packet was remembered that probes can send again.
     remembered: bool,
     /// Whether all packets are, because they may have to be sent again ([`SendControl::is_far_and_lossy`]).
     remembers_all: bool,
-    /// Whether losses are made good before they are asked for ([`SendControl::repairs_ahead`]).
-    pub(crate) repairs_ahead: bool,
-    pub(crate) repairs: RepairAllowance<'a>,
+    /// Whether losses are made good before they are asked for ([`SendControl::retransmits_proactively`]).
+    pub(crate) retransmits_proactively: bool,
+    pub(crate) retransmissions: RetransmissionAllowance<'a>,
 }
 
 impl<'a> Planning<'a> {
@@ -97,11 +97,20 @@ impl<'a> Planning<'a> {
         now: Instant,
         egress: &'a mut Egress,
         hops: Hops,
-        gate: Gate,
-        repairs: RepairAllowance<'a>,
+        gate: PacerQueue,
+        retransmissions: RetransmissionAllowance<'a>,
     ) -> Self {
         let remembers_all = gate.control.as_ref().is_some_and(|control| control.is_far_and_lossy());
-        Self { now, egress, hops, gate, remembered: false, remembers_all, repairs_ahead: false, repairs }
+        Self {
+            now,
+            egress,
+            hops,
+            gate,
+            remembered: false,
+            remembers_all,
+            retransmits_proactively: false,
+            retransmissions,
+        }
     }
 
     // From here to the bytes of the header all is one function, so that what is handed on stays in registers: that takes
@@ -119,8 +128,9 @@ impl<'a> Planning<'a> {
         if self.gate.is_shut(consumer.kind)
             && let Some(control) = &mut self.gate.control
         {
-            let Origin { consumer: key, producer, stream, outlet } = origin;
-            let held = Held { consumer: key, producer, stream, outlet, sent: *sent, since: self.now };
+            let Origin { consumer: key, producer, stream, send_stream } = origin;
+            let held =
+                PacedPacket { consumer: key, producer, stream, send_stream, sent: *sent, since: self.now };
             if control.hold(held) {
                 return;
             }
@@ -137,11 +147,11 @@ impl<'a> Planning<'a> {
         sent: &SentPacket,
     ) {
         let (hop, seq) = self.hops.next(consumer.uses_transport_seq());
-        let written = consumer.write_header(origin.outlet, packet, sent, hop, self.egress.space());
+        let written = consumer.write_header(origin.send_stream, packet, sent, hop, self.egress.space());
         if consumer.traces_packets() {
             trace(self.egress, consumer, origin, packet, written, hop, false);
         }
-        let purpose = match consumer.repeats_exactly(origin.outlet) {
+        let purpose = match consumer.repeats_exactly(origin.send_stream) {
             true => Purpose::RepeatableMedia,
             false => Purpose::Media,
         };
@@ -156,14 +166,14 @@ impl<'a> Planning<'a> {
             self.remembered = true;
             control.remember(retransmission::recent(origin, sent));
         }
-        if self.remembers_all && consumer.has_rtx(origin.outlet as u8) {
-            self.prepare_repair(consumer, origin, sent, seq);
+        if self.remembers_all && consumer.has_rtx(origin.send_stream as u8) {
+            self.prepare_retransmission(consumer, origin, sent, seq);
         }
     }
 
     /// Remembers a packet that is sent, to send it again when feedback tells that it is lost. One that comes late already
     /// is not risked to be later, and gets a copy.
-    fn prepare_repair(
+    fn prepare_retransmission(
         &mut self,
         consumer: &Consumer,
         origin: Origin,
@@ -172,10 +182,10 @@ impl<'a> Planning<'a> {
     ) {
         let Some(control) = &mut self.gate.control else { return };
         if let Some(seq) = transport_seq {
-            control.repairs.note_sent(seq, retransmission::recent(origin, sent));
+            control.proactive.note_sent(seq, retransmission::recent(origin, sent));
         }
-        if self.repairs_ahead && consumer.is_late(origin.outlet, sent) {
-            control.repairs.copy_later(self.now, retransmission::recent(origin, sent));
+        if self.retransmits_proactively && consumer.is_late(origin.send_stream, sent) {
+            control.proactive.duplicate_later(self.now, retransmission::recent(origin, sent));
         }
     }
 }
@@ -195,29 +205,31 @@ pub(crate) fn plan_next_transport(
     transport.queued = false;
     let Some(path) = transport.rtp_path() else {
         transport.dirty.clear();
-        transport.resends.clear();
+        transport.retransmissions.clear();
         return true;
     };
     egress.planned_for = Some((key, path));
     let (consumers, producers) = (&mut media.consumers, &media.producers);
     let hops = Hops::new(&out.clock, now, transport.next_transport_seq);
-    let gate = Gate::new(now, transport.send_control.take());
+    let gate = PacerQueue::new(now, transport.send_control.take());
     let holds_video = transport.holds_video();
     if transport.backlog.is_some() {
-        let late = retransmission::drop_late(now, holds_video, &mut transport.resends, consumers, producers);
+        let late =
+            retransmission::drop_late(now, holds_video, &mut transport.retransmissions, consumers, producers);
         out.drops.add(DropReason::LateRetransmission, late as u64);
     }
-    let repairs = RepairAllowance::new(
+    let retransmissions = RetransmissionAllowance::new(
         now,
-        &mut transport.repair_budget,
+        &mut transport.retransmission_budget,
         gate.control.as_deref(),
         &mut transport.traffic.rtp_sent,
-        out.limits.repair_floor,
-        !transport.resends.is_empty(),
+        out.limits.retransmission_floor,
+        !transport.retransmissions.is_empty(),
     );
-    let mut planning = Planning::new(now, egress, hops, gate, repairs);
+    let mut planning = Planning::new(now, egress, hops, gate, retransmissions);
     plan_held(&mut planning, consumers, producers);
-    planning.repairs_ahead = planning.gate.control.as_ref().is_some_and(|control| control.repairs_ahead());
+    planning.retransmits_proactively =
+        planning.gate.control.as_ref().is_some_and(|control| control.retransmits_proactively());
     while let Some(consumer_key) = out.line.take_starting(key) {
         let Some(consumer) = consumers.live_mut(consumer_key) else { continue };
         let Some(producer) = producers.live(consumer.producer) else { continue };
@@ -234,16 +246,22 @@ pub(crate) fn plan_next_transport(
         plan_consumer(&mut planning, consumer_key, consumer, producer);
         report_layers(planning.egress, out, consumer_key, consumer, producer);
     }
-    for (consumer_key, resend) in transport.resends.drain(..) {
-        let packet = Recent { consumer: consumer_key, resend };
-        retransmission::plan_resend(&mut planning, packet, Repair::Lost, consumers, producers);
+    for (consumer_key, retransmission) in transport.retransmissions.drain(..) {
+        let packet = SentPacketRef { consumer: consumer_key, retransmission };
+        retransmission::plan_retransmission(
+            &mut planning,
+            packet,
+            RetransmissionCause::Lost,
+            consumers,
+            producers,
+        );
     }
-    retransmission::plan_copies(&mut planning, consumers, producers);
+    retransmission::plan_duplicates(&mut planning, consumers, producers);
     if holds_video && let Some(control) = &mut planning.gate.control {
         control.probe_due = 0;
     }
     probe::plan_probe(&mut planning, &transport.consumers, consumers, producers);
-    out.drops.add(DropReason::OverRepairBudget, planning.repairs.refused);
+    out.drops.add(DropReason::OverRetransmissionBudget, planning.retransmissions.refused);
     transport.next_transport_seq = planning.hops.next_transport_seq;
     transport.send_control = planning.gate.control;
     if transport.send_control.as_ref().is_some_and(|control| control.is_waiting()) {
@@ -290,8 +308,8 @@ fn plan_held(planning: &mut Planning<'_>, consumers: &mut Consumers, producers: 
             continue;
         };
         let Some(packet) = stream.buffer.get(held.sent.source) else { continue };
-        let Held { consumer: key, producer, stream, outlet, sent, .. } = held;
-        planning.send_now(consumer, Origin { consumer: key, producer, stream, outlet }, &packet, &sent);
+        let PacedPacket { consumer: key, producer, stream, send_stream, sent, .. } = held;
+        planning.send_now(consumer, Origin { consumer: key, producer, stream, send_stream }, &packet, &sent);
     }
 }
 
@@ -307,13 +325,13 @@ fn plan_consumer(
             consumer.on_restart(stream.encoding_idx);
         }
     }
-    let origin = Origin { consumer: key, producer: consumer.producer, stream: 0, outlet: 0 };
+    let origin = Origin { consumer: key, producer: consumer.producer, stream: 0, send_stream: 0 };
     match consumer.stream_type {
         StreamType::Simple => plan_stream(planning, consumer, producer, origin),
         StreamType::Pipe => {
             for (index, stream) in producer.streams.iter().enumerate() {
-                if !stream.arrivals.is_empty() && stream.encoding_idx < consumer.outlets.len() {
-                    let origin = Origin { stream: index, outlet: stream.encoding_idx, ..origin };
+                if !stream.arrivals.is_empty() && stream.encoding_idx < consumer.send_streams.len() {
+                    let origin = Origin { stream: index, send_stream: stream.encoding_idx, ..origin };
                     plan_stream(planning, consumer, producer, origin);
                 }
             }
@@ -332,12 +350,12 @@ fn plan_frame_end(
 ) {
     if consumer.stream_type == StreamType::Simple
         && let Some(stream) = producer.streams.first()
-        && let outlet = &consumer.outlets[0]
-        && !outlet.sync_required
-        && outlet.stream.sent().packets > 0
+        && let send_stream = &consumer.send_streams[0]
+        && !send_stream.sync_required
+        && send_stream.stats.sent().packets > 0
     {
-        let timestamp = outlet.stream.last_timestamp();
-        let origin = Origin { consumer: key, producer: consumer.producer, stream: 0, outlet: 0 };
+        let timestamp = send_stream.stats.last_timestamp();
+        let origin = Origin { consumer: key, producer: consumer.producer, stream: 0, send_stream: 0 };
         for &source in &stream.arrivals {
             let of_frame = stream.buffer.get(source).is_some_and(|packet| packet.info.timestamp == timestamp);
             if !of_frame {
@@ -355,7 +373,7 @@ fn plan_frame_end(
 fn plan_backlog(planning: &mut Planning<'_>, key: ConsumerKey, consumer: &mut Consumer, producer: &Producer) {
     let Some(index) = consumer.awaited_stream(&producer.streams) else { return };
     let stream = &producer.streams[index];
-    let origin = Origin { consumer: key, producer: consumer.producer, stream: index, outlet: 0 };
+    let origin = Origin { consumer: key, producer: consumer.producer, stream: index, send_stream: 0 };
     for source in stream.backlog(planning.now) {
         match consumer.layers {
             Some(_) => plan_layered_packet(planning, consumer, producer, origin, source),
@@ -393,7 +411,7 @@ pub(crate) fn trace(
     origin: Origin,
     packet: &StoredPacket<'_>,
     written: Option<Written>,
-    hop: HopValues,
+    hop: HopByHopExtensions,
     is_rtx: bool,
 ) {
     if let Some(written) = written {
@@ -445,7 +463,7 @@ fn plan_packet(
     source: u64,
 ) -> bool {
     let Some(packet) = stream.buffer.get(source) else { return false };
-    let verdict = consumer.decide(origin.outlet, &packet);
+    let verdict = consumer.decide(origin.send_stream, &packet);
     if let Verdict::Start(output) | Verdict::Forward(output) = verdict {
         planning.send(consumer, origin, &packet, &unchanged(&packet, output));
     }

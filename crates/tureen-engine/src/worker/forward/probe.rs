@@ -3,8 +3,8 @@
 use std::num::NonZeroU8;
 
 use crate::keys::ConsumerKey;
-use crate::media::consumer::outlet::write_filler;
-use crate::media::consumer::{Consumer, HopValues, Written};
+use crate::media::consumer::rtp_send_stream::write_filler;
+use crate::media::consumer::{Consumer, HopByHopExtensions, Written};
 use crate::transport::send_control::Probator;
 use crate::worker::forward::egress::{Origin, Purpose};
 use crate::worker::forward::plan::Planning;
@@ -57,17 +57,22 @@ fn plan_repeat(planning: &mut Planning<'_>, consumers: &mut Consumers, producers
     let Some(recent) = planning.gate.control.as_mut().and_then(|control| control.next_recent()) else {
         return 0;
     };
-    let resend = recent.resend;
+    let retransmission = recent.retransmission;
     let Some(consumer) = consumers.live_mut(recent.consumer).filter(|consumer| consumer.can_probe()) else {
         return 0;
     };
     let producer = consumer.producer;
-    let stream = usize::from(resend.stream);
+    let stream = usize::from(retransmission.stream);
     let Some(source) = producers.live(producer).and_then(|p| p.streams.get(stream)) else { return 0 };
-    let Some(packet) = source.buffer.get_recent(planning.now, resend.source) else { return 0 };
+    let Some(packet) = source.buffer.get_recent(planning.now, retransmission.source) else { return 0 };
     let (hop, seq) = planning.hops.next(true);
-    let written = consumer.write_resend_header(&packet, resend, hop, planning.egress.space());
-    let origin = Origin { consumer: recent.consumer, producer, stream, outlet: resend.outlet.into() };
+    let written = consumer.write_retransmission_header(&packet, retransmission, hop, planning.egress.space());
+    let origin = Origin {
+        consumer: recent.consumer,
+        producer,
+        stream,
+        send_stream: retransmission.send_stream.into(),
+    };
     planning.egress.push(origin, Some(&packet), written, Purpose::Probe, seq)
 }
 
@@ -79,7 +84,7 @@ fn plan_padding(
     due: usize,
 ) -> usize {
     let Some(consumer) = consumers.live_mut(key) else { return 0 };
-    let origin = Origin { consumer: key, producer: consumer.producer, stream: 0, outlet: 0 };
+    let origin = Origin { consumer: key, producer: consumer.producer, stream: 0, send_stream: 0 };
     let (hop, seq) = planning.hops.next(true);
     let len = due.saturating_sub(PROBE_OVERHEAD);
     let written = if consumer.can_probe() {
@@ -97,7 +102,7 @@ fn plan_padding(
 fn write_probator(
     probator: &mut Probator,
     ids: &ExtensionIds,
-    hop: HopValues,
+    hop: HopByHopExtensions,
     len: usize,
     space: &mut [u8],
 ) -> Option<Written> {

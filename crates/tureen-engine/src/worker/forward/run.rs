@@ -6,7 +6,7 @@ use crate::api::{ConsumerEvent, TransportEvent};
 use crate::io::Transmit;
 use crate::keys::{ConsumerKey, ProducerKey};
 use crate::media::consumer::Written;
-use crate::media::consumer::outlet::Outlet;
+use crate::media::consumer::rtp_send_stream::RtpSendStream;
 use crate::media::producer::packet_buffer::PacketBuffer;
 use crate::transport::TransportTraffic;
 use crate::transport::link::Path;
@@ -245,30 +245,30 @@ fn run_segment_size(plan: &[Planned], max_segments: usize, tag: usize, space: us
 /// Adds up what a run holds of one consumer, so that its statistics are written once a run.
 #[derive(Default)]
 struct Tally {
-    outlet: Option<(ConsumerKey, usize)>,
-    /// Of that outlet.
+    send_stream: Option<(ConsumerKey, usize)>,
+    /// Of that send_stream.
     packets: u64,
     bytes: usize,
     payload_bytes: usize,
     timestamp: u32,
-    /// Of the run, as far as the outlets before it are concerned.
+    /// Of the run, as far as the send_streams before it are concerned.
     media_packets: u64,
     media_bytes: usize,
-    resends: u64,
-    resend_bytes: usize,
+    retransmissions: u64,
+    retransmission_bytes: usize,
     probe_bytes: usize,
 }
 
 impl Tally {
     #[inline]
     fn add(&mut self, consumers: &mut Consumers, now: Instant, planned: &Planned, sealed: usize) {
-        let outlet = (planned.origin.consumer, planned.origin.outlet);
+        let send_stream = (planned.origin.consumer, planned.origin.send_stream);
         if !matches!(planned.purpose, Purpose::Media | Purpose::RepeatableMedia) {
-            return self.add_other(consumers, planned.purpose, outlet, sealed);
+            return self.add_other(consumers, planned.purpose, send_stream, sealed);
         }
-        if self.outlet != Some(outlet) {
+        if self.send_stream != Some(send_stream) {
             self.finish(consumers, now);
-            self.outlet = Some(outlet);
+            self.send_stream = Some(send_stream);
         }
         self.packets += 1;
         self.bytes += sealed;
@@ -281,17 +281,17 @@ impl Tally {
         &mut self,
         consumers: &mut Consumers,
         purpose: Purpose,
-        outlet: (ConsumerKey, usize),
+        send_stream: (ConsumerKey, usize),
         sealed: usize,
     ) {
         if purpose == Purpose::Probe {
             self.probe_bytes += sealed;
             return;
         }
-        self.resends += 1;
-        self.resend_bytes += sealed;
-        if let Some(outlet) = outlet_mut(consumers, outlet) {
-            outlet.stream.on_retransmitted(sealed);
+        self.retransmissions += 1;
+        self.retransmission_bytes += sealed;
+        if let Some(send_stream) = send_stream_mut(consumers, send_stream) {
+            send_stream.stats.on_retransmitted(sealed);
         }
     }
 
@@ -300,17 +300,17 @@ impl Tally {
         if self.media_bytes > 0 {
             traffic.rtp_sent.add(now, self.media_packets, self.media_bytes);
         }
-        if self.resend_bytes > 0 {
-            traffic.rtx_sent.add(now, self.resends, self.resend_bytes);
+        if self.retransmission_bytes > 0 {
+            traffic.rtx_sent.add(now, self.retransmissions, self.retransmission_bytes);
         }
     }
 
-    /// Writes what was added up for an outlet.
+    /// Writes what was added up for an send_stream.
     fn finish(&mut self, consumers: &mut Consumers, now: Instant) {
-        let Some(outlet) = self.outlet.take() else { return };
-        if let Some(outlet) = outlet_mut(consumers, outlet) {
+        let Some(send_stream) = self.send_stream.take() else { return };
+        if let Some(send_stream) = send_stream_mut(consumers, send_stream) {
             let (bytes, payload_bytes) = (self.bytes as u64, self.payload_bytes as u64);
-            outlet.stream.on_sent(now, self.packets, bytes, payload_bytes, self.timestamp);
+            send_stream.stats.on_sent(now, self.packets, bytes, payload_bytes, self.timestamp);
         }
         self.media_packets += self.packets;
         self.media_bytes += self.bytes;
@@ -318,8 +318,11 @@ impl Tally {
     }
 }
 
-fn outlet_mut(consumers: &mut Consumers, (key, outlet): (ConsumerKey, usize)) -> Option<&mut Outlet> {
-    consumers.live_mut(key)?.outlets.get_mut(outlet)
+fn send_stream_mut(
+    consumers: &mut Consumers,
+    (key, send_stream): (ConsumerKey, usize),
+) -> Option<&mut RtpSendStream> {
+    consumers.live_mut(key)?.send_streams.get_mut(send_stream)
 }
 
 /// The parts of a payload in one piece.
@@ -343,7 +346,7 @@ mod tests {
             consumer: ConsumerKey::default(),
             producer: ProducerKey::default(),
             stream: 0,
-            outlet: 0,
+            send_stream: 0,
         };
         let written =
             Written { header_len: HEADER, front_len: 0, replaced: 0, ssrc: Ssrc(1), index: 0, timestamp: 0 };
@@ -379,7 +382,7 @@ mod tests {
 
     #[test]
     fn only_what_is_sealed_once_is_padded_to_a_run() {
-        for purpose in [Purpose::Resend, Purpose::RepeatableMedia, Purpose::Probe] {
+        for purpose in [Purpose::Retransmission, Purpose::RepeatableMedia, Purpose::Probe] {
             let mut plan = plan(&[1200, 1201]);
             plan[1].purpose = purpose;
             assert_eq!(

@@ -4,7 +4,7 @@ use std::time::Instant;
 
 use crate::api::{MediaTraceData, MediaTraceEvent};
 use crate::keys::{ConsumerKey, TransportKey};
-use crate::media::consumer::Resend;
+use crate::media::consumer::Retransmission;
 use crate::transport::protection::Opener;
 use crate::worker::arena::Media;
 use crate::worker::drops::DropReason;
@@ -119,23 +119,30 @@ fn on_nack(
     let floor = out.limits.nacked_packets_per_second;
     let nameable = transport.feedback_budget.available(now, sent, floor).min(nameable);
     let mut lost = lost.peekable();
-    let mut resends = std::mem::take(&mut out.scratch.resends);
-    resends.clear();
-    let named = consumer.on_nack(now, ssrc, lost.by_ref().take(nameable), &producer.streams, &mut resends);
+    let mut retransmissions = std::mem::take(&mut out.scratch.retransmissions);
+    retransmissions.clear();
+    let named =
+        consumer.on_nack(now, ssrc, lost.by_ref().take(nameable), &producer.streams, &mut retransmissions);
     if named == nameable && lost.peek().is_some() {
         out.drops.count(DropReason::ExcessFeedback);
     }
     if let Some(transport) = media.transports.live_mut(key) {
         transport.feedback_budget.spend(named);
-        let room = out.limits.resends_by(&transport.link).saturating_sub(transport.resends.len());
-        out.drops.add(DropReason::RetransmissionsFull, resends.len().saturating_sub(room) as u64);
-        transport.resends.extend(resends.iter().take(room).map(|&resend: &Resend| (consumer_key, resend)));
-        if !transport.resends.is_empty() {
+        let room =
+            out.limits.retransmissions_by(&transport.link).saturating_sub(transport.retransmissions.len());
+        out.drops.add(DropReason::RetransmissionsFull, retransmissions.len().saturating_sub(room) as u64);
+        transport.retransmissions.extend(
+            retransmissions
+                .iter()
+                .take(room)
+                .map(|&retransmission: &Retransmission| (consumer_key, retransmission)),
+        );
+        if !transport.retransmissions.is_empty() {
             out.line.queue(key, transport);
         }
     }
     let trace = consumer.trace.nack;
-    out.scratch.resends = resends;
+    out.scratch.retransmissions = retransmissions;
     if trace && named > 0 {
         trace_consumer(media, out, now, consumer_key, MediaTraceData::Nack);
     }
@@ -152,8 +159,8 @@ fn on_key_frame_request(
 ) {
     let Some(consumer_key) = consumer_by_ssrc(media, key, ssrc) else { return };
     let Some(consumer) = media.consumers.live_mut(consumer_key) else { return };
-    if let Some(outlet) = consumer.outlet_of(ssrc) {
-        *if is_fir { &mut outlet.stream.firs } else { &mut outlet.stream.plis } += 1;
+    if let Some(send_stream) = consumer.send_stream_of(ssrc) {
+        *if is_fir { &mut send_stream.stats.firs } else { &mut send_stream.stats.plis } += 1;
     }
     let traced = if is_fir { consumer.trace.fir } else { consumer.trace.pli };
     key_frames::request_key_frame(media, out, now, consumer_key);

@@ -86,8 +86,8 @@ fn report_consumer(media: &mut Media, out: &mut Out, now: Instant, key: Consumer
     let transport = media.transports.live(consumer.transport);
     let answer = transport.and_then(|transport| transport.delay_since_reference_time(now));
     let clock = media.transports.live(producer.transport).and_then(|t| t.clocks.get(producer.cname()));
-    for (index, outlet) in consumer.outlets.iter().enumerate() {
-        let ssrc = outlet.stream.ssrc;
+    for (index, send_stream) in consumer.send_streams.iter().enumerate() {
+        let ssrc = send_stream.stats.ssrc;
         let Some((stream, offset)) = consumer.shown(index, &producer.streams) else { continue };
         let Some((timestamp, seen_at)) = stream.stats.highest_timestamp() else { continue };
         let captured = clock.and_then(|clock| clock.captured_at(&stream.stats, timestamp));
@@ -95,7 +95,7 @@ fn report_consumer(media: &mut Media, out: &mut Out, now: Instant, key: Consumer
         // A sender whose clock was set tells a time that can't be.
         let captured = captured.filter(|captured| is_capture_of(*captured, seen)).unwrap_or(seen);
         let captured = (captured, timestamp.wrapping_sub(offset));
-        let Some(report) = outlet.stream.sender_report(now, ntp, captured) else { continue };
+        let Some(report) = send_stream.stats.sender_report(now, ntp, captured) else { continue };
         let info = SenderInfo {
             ntp_time: report.ntp,
             rtp_timestamp: report.rtp_timestamp,
@@ -188,8 +188,8 @@ pub(crate) fn on_report_block(
     let ntp = out.clock.ntp(now);
     let Some(consumer_key) = incoming::consumer_by_ssrc(media, key, block.ssrc) else { return };
     let Some(consumer) = media.consumers.live_mut(consumer_key) else { return };
-    let Some(outlet) = consumer.outlet_of(block.ssrc) else { return }; // About retransmissions.
-    if !outlet.stream.admit_report(now, out.limits.report_block_interval) {
+    let Some(send_stream) = consumer.send_stream_of(block.ssrc) else { return }; // About retransmissions.
+    if !send_stream.stats.admit_report(now, out.limits.report_block_interval) {
         out.drops.count(DropReason::ExcessFeedback);
         return;
     }

@@ -30,16 +30,16 @@ use tureen_rtc::wire::codecs::CodecKind;
 
 /// What a consumer's layers are chosen from.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct LayerCounts {
+pub(crate) struct LayerCounts {
     /// Spatial layers, or simulcast encodings.
-    pub spatial: u8,
+    pub(crate) spatial: u8,
     /// Temporal layers.
-    pub temporal: u8,
+    pub(crate) temporal: u8,
 }
 
 impl LayerCounts {
     /// Wanted layers as they are taken: not above those there are; without a temporal layer the highest.
-    pub fn limit(self, wanted: ConsumerLayers) -> Layers {
+    pub(crate) fn limit(self, wanted: ConsumerLayers) -> Layers {
         Layers {
             spatial: wanted.spatial_layer.min(self.spatial - 1),
             temporal: wanted.temporal_layer.unwrap_or(u8::MAX).min(self.temporal - 1),
@@ -53,7 +53,7 @@ impl LayerCounts {
 
 /// What to do with a packet.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Decision {
+pub(crate) enum Decision {
     /// Send it like this.
     Send {
         /// The stream starts, or goes over to another source, with it.
@@ -69,11 +69,10 @@ pub enum Decision {
 
 /// The layers of one consumer.
 #[derive(Debug)]
-pub struct Layered {
+pub(crate) struct Layered {
     simulcast: bool,
     /// Spatial layers of SVC depend on each other at key frames only.
-    independent: bool,
-    kind: CodecKind,
+    k_svc: bool,
     counts: LayerCounts,
     preferred: Layers,
     target: Option<Layers>,
@@ -87,7 +86,7 @@ pub struct Layered {
     timeline: Timeline,
     epochs: Epochs,
     /// What was sent, to be repeated.
-    pub log: SentLog,
+    pub(crate) log: SentLog,
     /// The highest number sent. The rewriter may be ahead of it, where it keeps numbers for what is missing.
     newest: u64,
     /// The packet sent with that number bore the marker: its frame is complete.
@@ -134,13 +133,13 @@ impl Epochs {
 
 /// One packet and where it comes from.
 #[derive(Clone, Copy, Debug)]
-pub struct Arrival<'a> {
+pub(crate) struct Arrival<'a> {
     /// Streams of the Producer.
-    pub streams: &'a [ProducerStream],
+    pub(crate) streams: &'a [ProducerStream],
     /// Which of them.
-    pub index: usize,
+    pub(crate) index: usize,
     /// The packet.
-    pub packet: &'a StoredPacket<'a>,
+    pub(crate) packet: &'a StoredPacket<'a>,
 }
 
 impl Arrival<'_> {
@@ -154,26 +153,25 @@ impl Arrival<'_> {
 }
 
 impl Layered {
-    /// For a consumer of this many layers. `independent`: spatial layers depend on each other at key frames only.
-    pub fn new(
+    /// For a consumer of this many layers. `k_svc`: spatial layers depend on each other at key frames only.
+    pub(crate) fn new(
         simulcast: bool,
         kind: CodecKind,
         counts: LayerCounts,
-        independent: bool,
+        k_svc: bool,
         preferred: Option<ConsumerLayers>,
         random: u64,
     ) -> Self {
         Self {
             simulcast,
-            independent: independent && !simulcast,
-            kind,
+            k_svc: k_svc && !simulcast,
             counts,
             preferred: preferred.map_or(counts.highest(), |wanted| counts.limit(wanted)),
             target: None,
             current: None,
             source: None,
             sync_required: true,
-            selector: FrameSelector::new(independent && !simulcast),
+            selector: FrameSelector::new(k_svc && !simulcast),
             numbers: FrameNumbers::new(simulcast, kind, random),
             timeline: Timeline::default(),
             epochs: Epochs::default(),
@@ -186,59 +184,54 @@ impl Layered {
         }
     }
 
-    /// How many layers there are.
-    pub fn counts(&self) -> LayerCounts {
-        self.counts
-    }
-
     /// Layers wanted.
-    pub fn preferred(&self) -> Layers {
+    pub(crate) fn preferred(&self) -> Layers {
         self.preferred
     }
 
     /// Layers aimed at.
-    pub fn target(&self) -> Option<Layers> {
+    pub(crate) fn target(&self) -> Option<Layers> {
         self.target
     }
 
     /// Layers sent.
-    pub fn current(&self) -> Option<Layers> {
+    pub(crate) fn current(&self) -> Option<Layers> {
         self.current
     }
 
     /// Encoding whose packets are sent.
-    pub fn source(&self) -> Option<u8> {
+    pub(crate) fn source(&self) -> Option<u8> {
         self.source
     }
 
     /// What is subtracted from the RTP timestamps of the encoding that is sent.
-    pub fn timestamp_offset(&self) -> u32 {
+    pub(crate) fn timestamp_offset(&self) -> u32 {
         self.epochs.get(self.epochs.newest).map_or(0, |epoch| epoch.timestamp_offset)
     }
 
     /// Chooses the layers wanted.
-    pub fn set_preferred(&mut self, layers: ConsumerLayers) -> Layers {
+    pub(crate) fn set_preferred(&mut self, layers: ConsumerLayers) -> Layers {
         self.preferred = self.counts.limit(layers);
         self.preferred
     }
 
     /// From now on bandwidth decides on the layers, by [`Layered::apply`].
-    pub fn allocate(&mut self, allocated: bool) {
+    pub(crate) fn allocate(&mut self, allocated: bool) {
         self.allocated = allocated;
     }
 
     /// Whether bandwidth decides on the layers.
-    pub fn is_allocated(&self) -> bool {
+    pub(crate) fn is_allocated(&self) -> bool {
         self.allocated
     }
 
     /// The next packet starts anew, with a key frame.
-    pub fn require_sync(&mut self) {
+    pub(crate) fn require_sync(&mut self) {
         self.sync_required = true;
     }
 
     /// A source stream has started anew: its numbers mean nothing any more.
-    pub fn on_restart(&mut self, encoding: u8, rewriter: &mut SeqRewriter) {
+    pub(crate) fn on_restart(&mut self, encoding: u8, rewriter: &mut SeqRewriter) {
         rewriter.forget(encoding);
         self.numbers.forget(encoding);
         if self.source == Some(encoding) {
@@ -247,24 +240,24 @@ impl Layered {
     }
 
     /// Nothing is sent any more: paused or disconnected.
-    pub fn stop(&mut self) {
+    pub(crate) fn stop(&mut self) {
         self.set_target(None, false);
     }
 
     /// Aims at the best of the preferred layers that are there.
-    pub fn aim(&mut self, streams: &[ProducerStream]) {
+    pub(crate) fn aim(&mut self, streams: &[ProducerStream]) {
         self.set_target(self.best_layers(streams), false);
     }
 
     /// Aims at these layers, or at none. `in_need`: what is sent now is more than the link carries. A lower encoding can't
     /// take over before a key frame of it has come; until then the one that is sent goes on with its lowest temporal layer
     /// alone, so that the link's queue does not grow further.
-    pub fn apply(&mut self, layers: Option<Layers>, in_need: bool) {
+    pub(crate) fn apply(&mut self, layers: Option<Layers>, in_need: bool) {
         self.set_target(layers, in_need);
     }
 
     /// The preferred layers as far as they are there.
-    pub fn best_layers(&self, streams: &[ProducerStream]) -> Option<Layers> {
+    pub(crate) fn best_layers(&self, streams: &[ProducerStream]) -> Option<Layers> {
         let mut best = None;
         for spatial in 0..self.counts.spatial {
             if !self.is_usable(streams, spatial) {
@@ -285,13 +278,18 @@ impl Layered {
     }
 
     /// The encoding with those layers.
-    pub fn best_encoding(&self, streams: &[ProducerStream]) -> Option<u8> {
+    pub(crate) fn best_encoding(&self, streams: &[ProducerStream]) -> Option<u8> {
         self.best_layers(streams).map(|best| self.encoding_of(best.spatial))
     }
 
     /// Appends the points at which the consumer can run, from nothing up to the preferred layers (mediasoup
     /// `GetBitrateOptions`): temporal layers of the lowest spatial layer there is, then whole spatial layers.
-    pub fn options(&self, now: Instant, streams: &mut [ProducerStream], out: &mut Vec<OperatingPoint>) {
+    pub(crate) fn options(
+        &self,
+        now: Instant,
+        streams: &mut [ProducerStream],
+        out: &mut Vec<OperatingPoint>,
+    ) {
         let first = out.len();
         for spatial in 0..self.counts.spatial {
             if !self.is_usable(streams, spatial) {
@@ -333,55 +331,60 @@ impl Layered {
 
     /// What the consumer would take if bandwidth were no matter: the most that one of its spatial layers takes, which is
     /// not always the highest one while that has just begun.
-    pub fn desired_bitrate(&self, now: Instant, streams: &mut [ProducerStream]) -> Bitrate {
+    pub(crate) fn desired_bitrate(&self, now: Instant, streams: &mut [ProducerStream]) -> Bitrate {
         let most_of = |stream: &mut ProducerStream| {
             let inner = if self.simulcast { 1 } else { self.counts.spatial };
             let of_layer = |spatial| stream.layers.bitrate(now, spatial, self.counts.temporal - 1);
-            let most = if self.independent { (0..inner).filter_map(of_layer).max() } else { None };
+            let most = if self.k_svc { (0..inner).filter_map(of_layer).max() } else { None };
             most.unwrap_or_else(|| stream.stats.bitrate(now))
         };
         streams.iter_mut().map(most_of).max().unwrap_or(Bitrate::ZERO)
     }
 
     /// Whether a stream's packets are to be decided on: it is sent, aimed at, or late packets of it may come.
-    pub fn reads(&self, encoding: u8, rewriter: &SeqRewriter) -> bool {
+    pub(crate) fn reads(&self, encoding: u8, rewriter: &SeqRewriter) -> bool {
         self.source == Some(encoding)
             || self.target_encoding() == Some(encoding)
             || rewriter.remembers(encoding)
     }
 
     /// Encoding of which a key frame is awaited.
-    pub fn awaited(&self) -> Option<u8> {
+    pub(crate) fn awaited(&self) -> Option<u8> {
         let target = self.target_encoding()?;
         (self.source != Some(target) || self.sync_required || self.selector.awaits_key_frame())
             .then_some(target)
     }
 
     /// Encodings of which a decoder that lost its way needs a key frame.
-    pub fn key_frame_sources(&self) -> impl Iterator<Item = u8> {
+    pub(crate) fn key_frame_sources(&self) -> impl Iterator<Item = u8> {
         let target = self.target_encoding();
         target.into_iter().chain(self.source.filter(|&source| Some(source) != target))
     }
 
     /// Layers that changed since the last time, if they did.
-    pub fn poll_change(&mut self) -> Option<Option<Layers>> {
+    pub(crate) fn poll_change(&mut self) -> Option<Option<Layers>> {
         std::mem::take(&mut self.changed).then_some(self.current)
     }
 
     /// Encoding of which a key frame shall be requested, if one shall since the last time.
-    pub fn poll_key_frame_wanted(&mut self) -> Option<u8> {
+    pub(crate) fn poll_key_frame_wanted(&mut self) -> Option<u8> {
         std::mem::take(&mut self.key_frame_wanted).then(|| self.target_encoding()).flatten()
     }
 
     /// A packet that this consumer's remote side can't take.
-    pub fn leave_out(&mut self, arrival: &Arrival<'_>, rewriter: &mut SeqRewriter) {
+    pub(crate) fn leave_out(&mut self, arrival: &Arrival<'_>, rewriter: &mut SeqRewriter) {
         if self.source == Some(arrival.encoding()) && !self.sync_required {
             rewriter.skip_of(arrival.encoding(), arrival.packet.info.seq);
         }
     }
 
     /// Decides what to do with a packet. Each packet is decided once, in order of arrival.
-    pub fn decide(&mut self, now: Instant, arrival: &Arrival<'_>, rewriter: &mut SeqRewriter) -> Decision {
+    pub(crate) fn decide(
+        &mut self,
+        now: Instant,
+        arrival: &Arrival<'_>,
+        rewriter: &mut SeqRewriter,
+    ) -> Decision {
         let Some(wanted) = self.target_encoding() else { return Decision::Drop };
         let (encoding, info) = (arrival.encoding(), &arrival.packet.info);
         let is_source = self.source == Some(encoding);
@@ -559,19 +562,14 @@ impl Layered {
     fn target_encoding(&self) -> Option<u8> {
         self.target.map(|layers| self.encoding_of(layers.spatial))
     }
-
-    /// The codec that is forwarded.
-    pub fn kind(&self) -> CodecKind {
-        self.kind
-    }
 }
 
 /// The stream of an encoding, once it has begun.
-pub fn stream_of(streams: &[ProducerStream], encoding: u8) -> Option<&ProducerStream> {
+pub(crate) fn stream_of(streams: &[ProducerStream], encoding: u8) -> Option<&ProducerStream> {
     streams.iter().find(|stream| stream.encoding_idx == usize::from(encoding))
 }
 
 /// SSRC of an encoding's stream.
-pub fn ssrc_of(streams: &[ProducerStream], encoding: u8) -> Option<Ssrc> {
+pub(crate) fn ssrc_of(streams: &[ProducerStream], encoding: u8) -> Option<Ssrc> {
     stream_of(streams, encoding).map(|stream| stream.stats.ssrc())
 }

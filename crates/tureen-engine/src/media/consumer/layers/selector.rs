@@ -35,9 +35,9 @@ pub(super) struct FrameSelector {
 }
 
 impl FrameSelector {
-    /// `independent`: spatial layers depend on each other at key frames only.
-    pub(super) fn new(independent: bool) -> Self {
-        Self { ids: IdSelector::new(independent), targets: TargetSelector::default(), by_targets: false }
+    /// `k_svc`: spatial layers depend on each other at key frames only.
+    pub(super) fn new(k_svc: bool) -> Self {
+        Self { ids: IdSelector::new(k_svc), targets: TargetSelector::default(), by_targets: false }
     }
 
     /// The next frame is a key frame, from which these layers are sent.
@@ -82,7 +82,7 @@ impl FrameSelector {
 /// Chooses by spatial and temporal layer ids (VP8, VP9, H265, AV1 without dependency descriptor).
 #[derive(Debug)]
 struct IdSelector {
-    independent: bool,
+    k_svc: bool,
     wanted: Layers,
     /// Layers that are sent.
     current: Layers,
@@ -95,9 +95,9 @@ struct IdSelector {
 }
 
 impl IdSelector {
-    fn new(independent: bool) -> Self {
+    fn new(k_svc: bool) -> Self {
         Self {
-            independent,
+            k_svc,
             wanted: Layers::default(),
             current: Layers::default(),
             picture: None,
@@ -114,7 +114,7 @@ impl IdSelector {
 
     fn awaits_key_frame(&self) -> bool {
         self.wanted.spatial > self.current.spatial
-            || (self.independent && self.wanted.spatial != self.current.spatial)
+            || (self.k_svc && self.wanted.spatial != self.current.spatial)
     }
 
     fn select(&mut self, packet: &StoredPacket<'_>) -> Option<Selected> {
@@ -141,7 +141,7 @@ impl IdSelector {
 
     /// Layers can be dropped between pictures.
     fn start_picture(&mut self) {
-        if !self.independent {
+        if !self.k_svc {
             self.current.spatial = self.current.spatial.min(self.wanted.spatial);
         }
         self.current.temporal = self.current.temporal.min(self.wanted.temporal);
@@ -163,7 +163,7 @@ impl IdSelector {
     }
 
     fn has_spatial(&self, frame: &FrameInfo, layers: Layers) -> bool {
-        let needed_above = !self.independent || !frame.is(FrameInfo::INTER_PICTURE);
+        let needed_above = !self.k_svc || !frame.is(FrameInfo::INTER_PICTURE);
         frame.spatial_layer == layers.spatial || (frame.spatial_layer < layers.spatial && needed_above)
     }
 

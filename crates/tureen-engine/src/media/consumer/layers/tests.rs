@@ -19,10 +19,9 @@ use crate::media::consumer::Consumer;
 use crate::media::consumer::sent_log::SentPacket;
 use crate::media::producer::codec::StreamCodec;
 use crate::media::producer::frames::FrameInfo;
-use crate::media::producer::stream::{IncomingPacket, ProducerStream, Taken};
+use crate::media::producer::stream::{IncomingPacket, Ingest, ProducerStream};
 use tureen_rtc::units::{PayloadType, Ssrc};
-use tureen_rtc::wire::rtp::Extension;
-use tureen_rtc::wire::rtp::{RtpFields, RtpHeader, RtpHeaderWriter};
+use tureen_rtc::wire::rtp::{Extension, RtpFields, RtpHeader, RtpHeaderWriter};
 use tureen_types::rtp_parameters::{MediaKind, RtpParameters};
 
 const FRAME_INTERVAL: Duration = Duration::from_millis(33);
@@ -131,7 +130,7 @@ impl Bench {
         let elements = packet.descriptor.iter();
         let elements = elements.map(|value| (Extension::DependencyDescriptor, value.as_slice()));
         let taken = self.streams[packet.stream].handle_packet(self.now, &incoming, elements);
-        if let Taken::Stored { layers_changed: true, .. } = taken {
+        if let Ingest::Stored { layers_changed: true, .. } = taken {
             self.aim();
         }
     }
@@ -256,7 +255,7 @@ fn run(form: Form, encodings: usize, seed: u64, pictures: usize, accidents: Acci
     let mut rng = StdRng::seed_from_u64(seed);
     let mut bench = Bench::new(form, encodings, rng.random());
     let mut sources: Vec<_> = (0..encodings).map(|stream| Source::new(form, stream, &mut rng)).collect();
-    let spatial = bench.consumer.layers.as_ref().unwrap().counts().spatial;
+    let spatial = bench.consumer.layers.as_ref().unwrap().counts.spatial;
     let mut delayed: Vec<(usize, Packet)> = Vec::new();
     let mut key_frames: Vec<(usize, usize)> = Vec::new();
     let (mut late, mut positions) = (HashMap::new(), HashMap::new());

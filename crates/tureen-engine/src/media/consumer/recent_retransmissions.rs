@@ -27,7 +27,7 @@ const MAX_PATIENCE: Duration = Duration::from_secs(2);
 
 /// Retransmissions that may still be on their way.
 #[derive(Debug, Default)]
-pub struct RecentResends {
+pub(crate) struct RecentRetransmissions {
     /// Output numbers, and when they were sent again, in that order.
     entries: VecDeque<(u64, Instant)>,
     /// The same numbers, to be found at once.
@@ -38,9 +38,9 @@ pub struct RecentResends {
     counted: RecentSet,
 }
 
-impl RecentResends {
+impl RecentRetransmissions {
     /// Forgets what must have arrived by now, or was lost again. `rtt` is the measured round-trip time, if there is one.
-    pub fn forget_old(&mut self, now: Instant, rtt: Option<Duration>) {
+    pub(crate) fn forget_old(&mut self, now: Instant, rtt: Option<Duration>) {
         let within = rtt.unwrap_or(DEFAULT_RTT).min(MAX_PATIENCE).mul_f64(PATIENCE).max(MIN_PATIENCE);
         while let Some(&(output, at)) = self.entries.front()
             && now.saturating_duration_since(at) >= within
@@ -51,7 +51,7 @@ impl RecentResends {
     }
 
     /// Whether the packet with this output number may be sent again now; if so, it is noted.
-    pub fn admit(&mut self, now: Instant, output: u64) -> bool {
+    pub(crate) fn admit(&mut self, now: Instant, output: u64) -> bool {
         if self.entries.len() >= MAX_ENTRIES || !self.on_their_way.insert(output) {
             return false;
         }
@@ -62,12 +62,12 @@ impl RecentResends {
     }
 
     /// As [`admit`](Self::admit), for a packet that nobody asks for: it is not sent again if it was before.
-    pub fn admit_unasked(&mut self, now: Instant, output: u64) -> bool {
+    pub(crate) fn admit_unasked(&mut self, now: Instant, output: u64) -> bool {
         !self.counted.contains(output) && self.admit(now, output)
     }
 
     /// Packets that were sent again, each counted once (mediasoup `packetsRepaired`).
-    pub fn repaired(&self) -> u64 {
+    pub(crate) fn repaired(&self) -> u64 {
         self.repaired
     }
 }
@@ -79,12 +79,12 @@ mod tests {
 
     /// Whether a NACK for a packet is answered that comes so long after it was sent again.
     fn answered_after(ms: u64, rtt: Option<u64>) -> bool {
-        let (mut resends, start) = (RecentResends::default(), Instant::now());
-        assert!(resends.admit(start, 7));
+        let (mut retransmissions, start) = (RecentRetransmissions::default(), Instant::now());
+        assert!(retransmissions.admit(start, 7));
         let now = start + Duration::from_millis(ms);
-        resends.forget_old(now, rtt.map(Duration::from_millis));
-        assert!(resends.admit(now, 8), "another packet");
-        resends.admit(now, 7)
+        retransmissions.forget_old(now, rtt.map(Duration::from_millis));
+        assert!(retransmissions.admit(now, 8), "another packet");
+        retransmissions.admit(now, 7)
     }
 
     #[test]
@@ -110,32 +110,32 @@ mod tests {
 
     #[test]
     fn packet_that_is_sent_again_twice_is_repaired_once() {
-        let (mut resends, start) = (RecentResends::default(), Instant::now());
+        let (mut retransmissions, start) = (RecentRetransmissions::default(), Instant::now());
         for (at, output) in [(0, 70), (0, 75), (500, 70), (500, 60)] {
             let now = start + Duration::from_millis(at);
-            resends.forget_old(now, None);
-            assert!(resends.admit(now, output));
+            retransmissions.forget_old(now, None);
+            assert!(retransmissions.admit(now, output));
         }
-        assert_eq!(resends.repaired(), 3);
+        assert_eq!(retransmissions.repaired(), 3);
     }
 
     #[test]
     fn packet_that_nobody_asks_for_is_sent_again_once_and_answers_what_crosses_it() {
-        let (mut resends, start) = (RecentResends::default(), Instant::now());
-        assert!(resends.admit_unasked(start, 7));
-        assert!(!resends.admit(start, 7), "the request was on its way");
+        let (mut retransmissions, start) = (RecentRetransmissions::default(), Instant::now());
+        assert!(retransmissions.admit_unasked(start, 7));
+        assert!(!retransmissions.admit(start, 7), "the request was on its way");
         let now = start + Duration::from_secs(1);
-        resends.forget_old(now, None);
-        assert!(!resends.admit_unasked(now, 7));
-        assert!(resends.admit(now, 7));
+        retransmissions.forget_old(now, None);
+        assert!(!retransmissions.admit_unasked(now, 7));
+        assert!(retransmissions.admit(now, 7));
     }
 
     #[test]
     fn only_so_many_are_on_their_way_at_once() {
-        let (mut resends, now) = (RecentResends::default(), Instant::now());
-        assert!((0..MAX_ENTRIES as u64).all(|output| resends.admit(now, output)));
-        assert!(!resends.admit(now, 9999));
-        resends.forget_old(now + DEFAULT_RTT, None);
-        assert!(resends.admit(now + DEFAULT_RTT, 9999));
+        let (mut retransmissions, now) = (RecentRetransmissions::default(), Instant::now());
+        assert!((0..MAX_ENTRIES as u64).all(|output| retransmissions.admit(now, output)));
+        assert!(!retransmissions.admit(now, 9999));
+        retransmissions.forget_old(now + DEFAULT_RTT, None);
+        assert!(retransmissions.admit(now + DEFAULT_RTT, 9999));
     }
 }

@@ -12,55 +12,55 @@ const MAX_REPORTED_SILENCE: Duration = Duration::from_secs(2);
 /// Statistics of one outgoing stream (mediasoup RtpStreamSend). What each run touches comes last.
 #[derive(Debug)]
 #[repr(C)]
-pub struct SendStream {
+pub(crate) struct SendStats {
     retransmitted: Counter,
     report: RemoteReport,
     reported_at: Option<Instant>,
     packets_at_report: u64,
     /// NACK messages and packets named in them.
-    pub nacks: (u64, u64),
+    pub(crate) nacks: (u64, u64),
     /// Picture loss indications.
-    pub plis: u64,
+    pub(crate) plis: u64,
     /// Full intra requests.
-    pub firs: u64,
+    pub(crate) firs: u64,
     rate: RateMeter,
     sent: Counter,
     payload_bytes: u64,
     last_packet: Option<(Instant, u32)>,
     clock_rate: u32,
     /// SSRC.
-    pub ssrc: Ssrc,
+    pub(crate) ssrc: Ssrc,
 }
 
 /// What the remote side's last receiver report says.
 #[derive(Clone, Copy, Debug, Default)]
-pub struct RemoteReport {
+pub(crate) struct RemoteReport {
     /// Part lost since the report before, in 1/256.
-    pub fraction_lost: u8,
+    pub(crate) fraction_lost: u8,
     /// Packets lost in all.
-    pub packets_lost: i32,
+    pub(crate) packets_lost: i32,
     /// Timestamp units.
-    pub jitter: u32,
+    pub(crate) jitter: u32,
     /// There and back.
-    pub round_trip_time: Option<Duration>,
+    pub(crate) round_trip_time: Option<Duration>,
 }
 
 /// The figures of a sender report (RFC 3550 §6.4.1).
 #[derive(Clone, Copy, Debug)]
-pub struct SenderReportInfo {
+pub(crate) struct SenderReportInfo {
     /// Wall clock.
-    pub ntp: NtpTime,
+    pub(crate) ntp: NtpTime,
     /// The same instant in the stream's timestamps.
-    pub rtp_timestamp: u32,
+    pub(crate) rtp_timestamp: u32,
     /// Packets sent.
-    pub packet_count: u32,
+    pub(crate) packet_count: u32,
     /// Payload bytes sent.
-    pub octet_count: u32,
+    pub(crate) octet_count: u32,
 }
 
-impl SendStream {
+impl SendStats {
     /// A stream that sent nothing yet.
-    pub fn new(ssrc: Ssrc, clock_rate: u32) -> Self {
+    pub(crate) fn new(ssrc: Ssrc, clock_rate: u32) -> Self {
         Self {
             ssrc,
             clock_rate,
@@ -80,7 +80,14 @@ impl SendStream {
 
     /// A run of packets left: `packets` with `bytes` in all (headers included) and `payload_bytes`, the last one with
     /// this timestamp.
-    pub fn on_sent(&mut self, now: Instant, packets: u64, bytes: u64, payload_bytes: u64, timestamp: u32) {
+    pub(crate) fn on_sent(
+        &mut self,
+        now: Instant,
+        packets: u64,
+        bytes: u64,
+        payload_bytes: u64,
+        timestamp: u32,
+    ) {
         self.sent.packets += packets;
         self.sent.bytes += bytes;
         self.payload_bytes += payload_bytes;
@@ -89,43 +96,43 @@ impl SendStream {
     }
 
     /// A packet was sent again.
-    pub fn on_retransmitted(&mut self, bytes: usize) {
+    pub(crate) fn on_retransmitted(&mut self, bytes: usize) {
         self.retransmitted.add(bytes);
     }
 
     /// Packets and bytes sent, without retransmissions.
-    pub fn sent(&self) -> Counter {
+    pub(crate) fn sent(&self) -> Counter {
         self.sent
     }
 
     /// Packets and bytes sent again.
-    pub fn retransmitted(&self) -> Counter {
+    pub(crate) fn retransmitted(&self) -> Counter {
         self.retransmitted
     }
 
     /// Timestamp of the last packet; zero before the first.
-    pub fn last_timestamp(&self) -> u32 {
+    pub(crate) fn last_timestamp(&self) -> u32 {
         self.last_packet.map_or(0, |(_, timestamp)| timestamp)
     }
 
     /// Bits per second over the last 2.5 s.
-    pub fn bitrate(&mut self, now: Instant) -> u64 {
+    pub(crate) fn bitrate(&mut self, now: Instant) -> u64 {
         self.rate.bitrate(now).map_or(0, |rate| rate.as_bps())
     }
 
     /// What the remote side said last.
-    pub fn remote_report(&self) -> RemoteReport {
+    pub(crate) fn remote_report(&self) -> RemoteReport {
         self.report
     }
 
     /// Packets lost and sent since the last time, by the last report (RFC 3550 §6.4.1).
-    pub fn take_losses(&mut self) -> (u64, u64) {
+    pub(crate) fn take_losses(&mut self) -> (u64, u64) {
         let expected = self.sent.packets - std::mem::replace(&mut self.packets_at_report, self.sent.packets);
         (expected * u64::from(self.report.fraction_lost) / 256, expected)
     }
 
     /// Whether a report block may count that comes now: the last one that did came `interval` ago at least.
-    pub fn admit_report(&mut self, now: Instant, interval: Duration) -> bool {
+    pub(crate) fn admit_report(&mut self, now: Instant, interval: Duration) -> bool {
         let admitted = self.reported_at.is_none_or(|at| now.saturating_duration_since(at) >= interval);
         if admitted {
             self.reported_at = Some(now);
@@ -135,7 +142,7 @@ impl SendStream {
 
     /// Takes in a report block about this stream, and returns the round trip time if it tells that. `lsr` and `dlsr` are in
     /// units of 1/65536 s.
-    pub fn on_receiver_report(
+    pub(crate) fn on_receiver_report(
         &mut self,
         now_ntp: NtpTime,
         fraction_lost: u8,
@@ -158,7 +165,7 @@ impl SendStream {
 
     /// The sender report for this instant, when media captured at `captured` bears `timestamp`. Nothing before the first
     /// packet, and when none was sent of late: the stream may have stopped for good.
-    pub fn sender_report(
+    pub(crate) fn sender_report(
         &self,
         now: Instant,
         ntp: NtpTime,
@@ -187,7 +194,7 @@ mod tests {
 
     #[test]
     fn round_trip_time_comes_from_the_report() {
-        let mut stream = SendStream::new(Ssrc(1), 90_000);
+        let mut stream = SendStats::new(Ssrc(1), 90_000);
         let sent = NtpTime::from_unix(Duration::from_millis(1_700_000_000_000));
         let back = NtpTime::from_unix(Duration::from_millis(1_700_000_000_250));
         stream.on_receiver_report(back, 3, 7, 90, sent.compact(), 65536 / 10);
@@ -199,7 +206,7 @@ mod tests {
 
     #[test]
     fn report_before_any_sender_report_measures_nothing() {
-        let mut stream = SendStream::new(Ssrc(1), 90_000);
+        let mut stream = SendStats::new(Ssrc(1), 90_000);
         stream.on_receiver_report(NtpTime::from_unix(Duration::from_secs(1)), 0, 0, 0, 0, 0);
         assert_eq!(stream.remote_report().round_trip_time, None);
     }
@@ -207,7 +214,7 @@ mod tests {
     #[test]
     fn sender_report_extrapolates_the_timestamp() {
         let start = Instant::now();
-        let mut stream = SendStream::new(Ssrc(1), 48_000);
+        let mut stream = SendStats::new(Ssrc(1), 48_000);
         let ntp = NtpTime::from_unix(Duration::from_secs(1_700_000_000));
         let captured = (ntp.shifted(-(1 << 32) / 100), u32::MAX - 100);
         assert!(stream.sender_report(start, ntp, captured).is_none());

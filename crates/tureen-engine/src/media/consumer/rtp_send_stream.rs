@@ -3,9 +3,9 @@
 
 use std::num::NonZeroU8;
 
-use crate::media::consumer::headers::{HeaderSettings, HopValues, push_hop_by_hop};
-use crate::media::consumer::recent_resends::RecentResends;
-use crate::media::consumer::send_stream::SendStream;
+use crate::media::consumer::headers::{HeaderSettings, HopByHopExtensions, push_hop_by_hop};
+use crate::media::consumer::recent_retransmissions::RecentRetransmissions;
+use crate::media::consumer::send_stats::SendStats;
 use crate::media::consumer::sent_log::SentPacket;
 use crate::media::consumer::seq_rewriter::SeqRewriter;
 use crate::media::producer::codec::StreamCodec;
@@ -24,18 +24,18 @@ const REPEATABLE_PACKETS: usize = 128;
 /// One outgoing RTP stream. As in [`Consumer`](super::Consumer), what each run touches comes last.
 #[derive(Debug)]
 #[repr(C)]
-pub struct Outlet {
+pub(crate) struct RtpSendStream {
     rtx: Option<Rtx>,
     /// What was sent again of late.
-    pub resends: RecentResends,
+    pub(crate) retransmissions: RecentRetransmissions,
     /// Its statistics and reports.
-    pub stream: SendStream,
+    pub(crate) stats: SendStats,
     repeats: Option<Box<RepeatLog>>,
     codec: StreamCodec,
     /// The next packet starts anew.
-    pub sync_required: bool,
+    pub(crate) sync_required: bool,
     /// Its sequence numbers.
-    pub rewriter: SeqRewriter,
+    pub(crate) rewriter: SeqRewriter,
 }
 
 /// Where retransmissions go (RFC 4588).
@@ -52,43 +52,43 @@ struct Rtx {
 #[derive(Debug)]
 struct RepeatLog {
     /// With the extended output number of the packet that bore them.
-    entries: [(u64, HopValues); REPEATABLE_PACKETS],
+    entries: [(u64, HopByHopExtensions); REPEATABLE_PACKETS],
 }
 
 /// A header that was written, and how the packet is to be sealed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Written {
+pub(crate) struct Written {
     /// Length of the header.
-    pub header_len: usize,
+    pub(crate) header_len: usize,
     /// Bytes written behind the header that come before the payload: the original sequence number of a retransmission
     /// and a rewritten payload descriptor.
-    pub front_len: usize,
+    pub(crate) front_len: usize,
     /// Bytes at the start of the payload that are not sent.
-    pub replaced: usize,
+    pub(crate) replaced: usize,
     /// SSRC.
-    pub ssrc: Ssrc,
+    pub(crate) ssrc: Ssrc,
     /// SRTP packet index.
-    pub index: u64,
+    pub(crate) index: u64,
     /// RTP timestamp.
-    pub timestamp: u32,
+    pub(crate) timestamp: u32,
 }
 
 /// What a NACK asks to be sent again.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Resend {
+pub(crate) struct Retransmission {
     /// Which of the consumer's streams.
-    pub outlet: u8,
+    pub(crate) send_stream: u8,
     /// Which of the Producer's streams.
-    pub stream: u8,
+    pub(crate) stream: u8,
     /// Number in the Producer's stream.
-    pub source: u64,
+    pub(crate) source: u64,
     /// Number that the remote side knows.
-    pub output: u64,
+    pub(crate) output: u64,
 }
 
-impl Outlet {
+impl RtpSendStream {
     /// The stream of an encoding, which must have an SSRC. `random` makes the first sequence numbers unpredictable.
-    pub fn new(encoding: &RtpEncodingParameters, codec: StreamCodec, random: u64) -> Option<Self> {
+    pub(crate) fn new(encoding: &RtpEncodingParameters, codec: StreamCodec, random: u64) -> Option<Self> {
         let rtx_ssrc = encoding.rtx.as_ref().map(|rtx| Ssrc(rtx.ssrc));
         let first_seq = FIRST_CYCLE + (random >> 16 & 0x7fff);
         let rtx = rtx_ssrc.zip(codec.rtx_payload_type).map(|(ssrc, payload_type)| Rtx {
@@ -98,21 +98,22 @@ impl Outlet {
             next_seq: first_seq,
         });
         Some(Self {
-            stream: SendStream::new(Ssrc(encoding.ssrc?), codec.clock_rate),
+            stats: SendStats::new(Ssrc(encoding.ssrc?), codec.clock_rate),
             rewriter: SeqRewriter::new((random & 0x7fff) as u16),
             sync_required: true,
-            repeats: (codec.nack && rtx.is_none())
-                .then(|| Box::new(RepeatLog { entries: [(0, HopValues::NONE); REPEATABLE_PACKETS] })),
+            repeats: (codec.nack && rtx.is_none()).then(|| {
+                Box::new(RepeatLog { entries: [(0, HopByHopExtensions::NONE); REPEATABLE_PACKETS] })
+            }),
             rtx,
-            resends: RecentResends::default(),
+            retransmissions: RecentRetransmissions::default(),
             codec,
         })
     }
 
     /// Goes on where streams with its SSRCs ended that were sent before under the same SRTP key: `next_index` tells that.
     /// Nothing was sent yet.
-    pub fn continue_from(&mut self, next_index: impl Fn(Ssrc) -> Option<u64>) {
-        if let Some(index) = next_index(self.stream.ssrc) {
+    pub(crate) fn continue_from(&mut self, next_index: impl Fn(Ssrc) -> Option<u64>) {
+        if let Some(index) = next_index(self.stats.ssrc) {
             self.rewriter = SeqRewriter::after(FIRST_CYCLE + index - 1);
         }
         if let Some(rtx) = &mut self.rtx
@@ -123,31 +124,31 @@ impl Outlet {
     }
 
     /// SSRCs of which packets were numbered, and the SRTP index of the next one of each.
-    pub fn used_indices(&self) -> impl Iterator<Item = (Ssrc, u64)> {
-        let media = self.rewriter.has_begun().then(|| (self.stream.ssrc, self.rewriter.highest_output() + 1));
+    pub(crate) fn used_indices(&self) -> impl Iterator<Item = (Ssrc, u64)> {
+        let media = self.rewriter.has_begun().then(|| (self.stats.ssrc, self.rewriter.highest_output() + 1));
         let rtx = self.rtx.as_ref().filter(|rtx| rtx.next_seq > rtx.first_seq);
         let rtx = rtx.map(|rtx| (rtx.ssrc, rtx.next_seq));
         media.into_iter().chain(rtx).map(|(ssrc, next)| (ssrc, next - FIRST_CYCLE))
     }
 
     /// Its codec.
-    pub fn codec(&self) -> &StreamCodec {
+    pub(crate) fn codec(&self) -> &StreamCodec {
         &self.codec
     }
 
     /// Whether packets are repeated bit for bit when they are sent again: NACKs were negotiated, and RTX was not.
     #[inline]
-    pub fn repeats_exactly(&self) -> bool {
+    pub(crate) fn repeats_exactly(&self) -> bool {
         self.repeats.is_some()
     }
 
     /// SSRC of retransmissions.
-    pub fn rtx_ssrc(&self) -> Option<Ssrc> {
+    pub(crate) fn rtx_ssrc(&self) -> Option<Ssrc> {
         self.rtx.as_ref().map(|rtx| rtx.ssrc)
     }
 
     /// Payload type of retransmissions.
-    pub fn rtx_payload_type(&self) -> Option<PayloadType> {
+    pub(crate) fn rtx_payload_type(&self) -> Option<PayloadType> {
         self.rtx.as_ref().map(|rtx| rtx.payload_type)
     }
 
@@ -156,12 +157,12 @@ impl Outlet {
     /// # Errors
     /// The buffer is too small for the header.
     #[inline(always)]
-    pub fn write_header(
+    pub(crate) fn write_header(
         &mut self,
         settings: &HeaderSettings,
         packet: &StoredPacket<'_>,
         sent: &SentPacket,
-        hop: HopValues,
+        hop: HopByHopExtensions,
         buffer: &mut [u8],
     ) -> Result<Written, RtpWriteError> {
         if let Some(log) = &mut self.repeats {
@@ -172,12 +173,12 @@ impl Outlet {
 
     /// Writes the header of a packet that is sent again: as RTX where that was negotiated, else exactly as before.
     /// `None` when the packet can't be repeated exactly any more.
-    pub fn write_resend_header(
+    pub(crate) fn write_retransmission_header(
         &mut self,
         settings: &HeaderSettings,
         packet: &StoredPacket<'_>,
         sent: &SentPacket,
-        hop: HopValues,
+        hop: HopByHopExtensions,
         buffer: &mut [u8],
     ) -> Option<Written> {
         let Some(rtx) = &mut self.rtx else {
@@ -199,10 +200,10 @@ impl Outlet {
         packet: &StoredPacket<'_>,
         sent: &SentPacket,
         repair: Option<(Ssrc, PayloadType, u64)>,
-        hop: HopValues,
+        hop: HopByHopExtensions,
         buffer: &mut [u8],
     ) -> Result<Written, RtpWriteError> {
-        let media = (self.stream.ssrc, PayloadType(packet.info.payload_type), sent.output);
+        let media = (self.stats.ssrc, PayloadType(packet.info.payload_type), sent.output);
         let (ssrc, payload_type, number) = repair.unwrap_or(media);
         let fields = RtpFields {
             marker: sent.marker,
@@ -241,11 +242,11 @@ impl Outlet {
 
     /// Writes a packet of the stream of retransmissions that is nothing but padding, of `padding` bytes (RFC 3550 §5.1).
     /// `None` without such a stream.
-    pub fn write_padding(
+    pub(crate) fn write_padding(
         &mut self,
         settings: &HeaderSettings,
         padding: NonZeroU8,
-        hop: HopValues,
+        hop: HopByHopExtensions,
         buffer: &mut [u8],
     ) -> Option<Written> {
         let rtx = self.rtx.as_mut()?;
@@ -256,7 +257,7 @@ impl Outlet {
             has_padding: true,
             payload_type,
             sequence_number: number as u16,
-            timestamp: self.stream.last_timestamp(),
+            timestamp: self.stats.last_timestamp(),
             ssrc,
         };
         let written =
@@ -270,12 +271,12 @@ impl Outlet {
 ///
 /// # Errors
 /// The buffer is too small.
-pub fn write_filler(
+pub(crate) fn write_filler(
     buffer: &mut [u8],
     fields: &RtpFields,
     ids: &ExtensionIds,
     mid: Option<(NonZeroU8, &[u8])>,
-    hop: HopValues,
+    hop: HopByHopExtensions,
     len: usize,
 ) -> Result<Written, RtpWriteError> {
     let buffer_len = buffer.len();
