@@ -384,5 +384,6 @@ fn receives(consumer: &Consumer) -> RecvStreamConfig {
         clock_rate: codec.clock_rate().get(),
         codec: if consumer.kind() == MediaKind::Video { CodecKind::Vp8 } else { CodecKind::Opus },
         extension_ids: ExtensionIds::new(&parameters.header_extensions),
+        max_frame_delay: None,
     }
 }
