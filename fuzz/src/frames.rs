@@ -2,7 +2,10 @@
 
 use std::hint::black_box;
 
+use std::time::{Duration, Instant};
+
 use tureen_client::frames::{FrameAssembler, OutgoingFrame, Packetizer, Payloads, frame_start};
+use tureen_client::jitter::{JitterBuffer, JitterConfig, JitterPacket};
 use tureen_rtc::wire::codecs::CodecKind;
 
 use crate::script::steps;
@@ -10,15 +13,33 @@ use crate::script::steps;
 const CODECS: [CodecKind; 6] =
     [CodecKind::Vp8, CodecKind::Vp9, CodecKind::H264, CodecKind::H265, CodecKind::Av1, CodecKind::Opus];
 
+/// Bytes that the jitter buffer may keep.
+const MAX_BYTES: usize = 2000;
+
 /// The first byte chooses the codec. A step takes a payload (operation 0), takes one that ends a frame (1), or sends a frame
 /// (any other; its bits are layers and packet size). A frame that can be sent must come out as what it was said to be.
+///
+/// Each step is also a packet for a jitter buffer: its first three bytes are what is added to the sequence number, to the
+/// timestamp and to the time. In the end nothing may stay in it.
 pub fn fuzz_frames(data: &[u8]) {
     let [codec, data @ ..] = data else { return };
     let codec = CODECS[usize::from(*codec) % CODECS.len()];
     let mut assembler = FrameAssembler::new(codec).expect("it has frames");
     let mut packetizer = Packetizer::new(codec, 64, 0).expect("it has frames");
     let (mut payloads, mut sent, mut out) = (Vec::new(), Payloads::default(), Vec::new());
+    let config = JitterConfig { max_packets: 100, max_bytes: MAX_BYTES, ..JitterConfig::new(codec, 90_000) };
+    let mut buffer = JitterBuffer::new(config).expect("it has frames");
+    let (mut now, mut seq, mut timestamp) = (crate::origin(), 1_u64 << 16, 0_u32);
     for step in steps(data) {
+        if let Some((&[ahead, ticks, wait], payload)) = step.data.split_first_chunk() {
+            seq = seq.saturating_add_signed(i64::from(ahead as i8 / 16));
+            timestamp = timestamp.wrapping_add_signed(i32::from(ticks as i8) * 1000);
+            now += Duration::from_millis(wait.into());
+            let marker = step.operation & 1 == 1;
+            buffer.insert(now, &JitterPacket { seq, timestamp, marker, capture_time: None, payload });
+            drain(&mut buffer, now, &mut out);
+            assert!(buffer.bytes() <= MAX_BYTES);
+        }
         match step.operation {
             operation @ (0 | 1) => {
                 black_box(frame_start(codec, step.data));
@@ -41,4 +62,17 @@ pub fn fuzz_frames(data: &[u8]) {
             }
         }
     }
+    while let Some(at) = buffer.poll_timeout() {
+        drain(&mut buffer, at, &mut out);
+    }
+    assert_eq!(buffer.bytes(), 0, "nothing stays");
+}
+
+/// Takes what is due.
+fn drain(buffer: &mut JitterBuffer, now: Instant, out: &mut Vec<u8>) {
+    while let Some(frame) = buffer.poll_frame(now, out) {
+        black_box((frame, &out));
+    }
+    black_box(buffer.poll_key_frame_request(now));
+    assert!(buffer.poll_timeout().is_none_or(|at| at > now), "what is due was done");
 }

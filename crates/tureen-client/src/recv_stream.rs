@@ -35,7 +35,7 @@ pub struct RecvStreamConfig {
     /// The codec, to know key frames by, and how frames are packetised.
     pub codec: CodecKind,
     /// Hand out whole frames by [`Session::poll_frame`](crate::Session::poll_frame), held back at most this long for jitter
-    /// and for packets that are missing. `None`: packets only. Needs a codec whose payload format is known.
+    /// and for packets that are missing; at most one minute. `None`: packets only. Needs a codec whose payload format is known.
     pub max_frame_delay: Option<Duration>,
     /// Negotiated ids of the header extensions that are read.
     pub extension_ids: ExtensionIds,

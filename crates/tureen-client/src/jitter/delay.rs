@@ -25,6 +25,7 @@ pub(super) struct Delay {
     /// Microseconds; a ring.
     transits: Vec<i64>,
     oldest: usize,
+    /// The same, in order.
     sorted: Vec<i64>,
 }
 
@@ -47,26 +48,32 @@ impl Delay {
 
     pub(super) fn media_time(&mut self, timestamp: u32) -> MediaTime {
         let extended = u128::from(self.timestamps.extend(timestamp));
-        MediaTime((extended * 1_000_000 / u128::from(self.clock_rate)) as i64)
+        let micros = extended * 1_000_000 / u128::from(self.clock_rate);
+        MediaTime(i64::try_from(micros).unwrap_or(i64::MAX))
     }
 
     /// Takes note of a frame that was whole at `now`, or of a packet that came too late for its frame.
     pub(super) fn observe(&mut self, now: Instant, at: MediaTime) {
         let epoch = *self.epoch.get_or_insert(now);
-        let transit = now.saturating_duration_since(epoch).as_micros() as i64 - at.0;
-        if self.sorted.first().is_some_and(|fastest| (transit - fastest).abs() > JUMP) {
+        let elapsed = now.saturating_duration_since(epoch).as_micros() as i64;
+        let transit = elapsed.saturating_sub(at.0);
+        if self.sorted.first().is_some_and(|fastest| transit.saturating_sub(*fastest).saturating_abs() > JUMP)
+        {
             self.transits.clear();
+            self.sorted.clear();
             self.oldest = 0;
         }
         if self.transits.len() < WINDOW {
             self.transits.push(transit);
         } else {
-            self.transits[self.oldest] = transit;
+            let old = std::mem::replace(&mut self.transits[self.oldest], transit);
             self.oldest = (self.oldest + 1) % WINDOW;
+            if let Ok(at) = self.sorted.binary_search(&old) {
+                self.sorted.remove(at);
+            }
         }
-        self.sorted.clear();
-        self.sorted.extend_from_slice(&self.transits);
-        self.sorted.sort_unstable();
+        let at = self.sorted.partition_point(|other| *other < transit);
+        self.sorted.insert(at, transit);
     }
 
     /// How much longer than the fastest frame each frame is underway, with its time in the buffer.
@@ -79,9 +86,9 @@ impl Delay {
     /// When a frame is to be handed out that was whole at `ready_at`: never before, and at most the longest delay after that.
     pub(super) fn due(&self, at: MediaTime, ready_at: Instant) -> Instant {
         let (Some(epoch), Some(fastest)) = (self.epoch, self.sorted.first()) else { return ready_at };
-        let due = at.0 + fastest + self.target().as_micros() as i64;
-        let due = epoch + Duration::from_micros(due.max(0) as u64);
-        due.clamp(ready_at, ready_at + self.max)
+        let due = at.0.saturating_add(*fastest).saturating_add(self.target().as_micros() as i64);
+        let latest = ready_at + self.max;
+        epoch.checked_add(Duration::from_micros(due.max(0) as u64)).unwrap_or(latest).clamp(ready_at, latest)
     }
 }
 
@@ -132,6 +139,21 @@ mod tests {
         assert_eq!(delay.target(), Duration::ZERO);
         let (delay, _) = after((0..50).map(|at| at % 2 * 3000));
         assert_eq!(delay.target(), Duration::from_secs(1));
+    }
+
+    #[test]
+    fn any_timestamps_and_clock_rates_can_be_measured() {
+        let t0 = Instant::now();
+        for clock_rate in [0, 1, 90_000, u32::MAX] {
+            let mut delay = Delay::new(clock_rate, Duration::from_secs(1));
+            for at in 0..20_000_u32 {
+                let media = delay.media_time(at.wrapping_mul(0x7fff_ffff));
+                delay.observe(t0, media);
+                let due = delay.due(media, t0);
+                assert!((t0..=t0 + Duration::from_secs(1)).contains(&due));
+                assert_eq!(delay.sorted.len(), delay.transits.len());
+            }
+        }
     }
 
     #[test]

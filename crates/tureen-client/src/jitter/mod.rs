@@ -28,7 +28,7 @@ pub struct JitterConfig {
     /// Hz of its RTP timestamps.
     pub clock_rate: u32,
     /// The longest time that a frame is held back, for jitter as for packets that are missing. Zero hands out each frame as
-    /// soon as it is whole, and gives up what is missing when something later is whole. Default 1 s.
+    /// soon as it is whole, and gives up what is missing when something later is whole. At most one minute. Default 1 s.
     pub max_delay: Duration,
     /// The span of sequence numbers that is kept, at most 32768. Default 2048: 3 s at 8 Mbit/s.
     pub max_packets: usize,
@@ -46,7 +46,7 @@ impl JitterConfig {
 /// A packet for a [`JitterBuffer`].
 #[derive(Clone, Copy, Debug)]
 pub struct JitterPacket<'a> {
-    /// Its sequence number, extended to 64 bits.
+    /// Its sequence number, extended to 64 bits; below 2⁶².
     pub seq: u64,
     /// RTP timestamp.
     pub timestamp: u32,
@@ -141,6 +141,10 @@ enum Action {
     GiveUp(u64),
 }
 
+/// The longest delay that can be asked for.
+const MAX_DELAY: Duration = Duration::from_secs(60);
+/// No stream lives so long that its numbers get here.
+const MAX_SEQ: u64 = 1 << 62;
 /// Time between two requests for a key frame.
 const KEY_FRAME_RETRY: Duration = Duration::from_millis(500);
 /// Buffers of frames that are kept to be used again.
@@ -154,6 +158,7 @@ impl JitterBuffer {
     /// # Errors
     /// [`FrameError::UnsupportedCodec`].
     pub fn new(config: JitterConfig) -> Result<Self, FrameError> {
+        let config = JitterConfig { max_delay: config.max_delay.min(MAX_DELAY), ..config };
         Ok(Self {
             assembler: FrameAssembler::new(config.codec)?,
             packets: Packets::new(),
@@ -183,6 +188,10 @@ impl JitterBuffer {
 
     /// Takes a packet, decrypted and not padded. Copies are dropped.
     pub fn insert(&mut self, now: Instant, packet: &JitterPacket<'_>) {
+        if packet.seq >= MAX_SEQ {
+            self.stats.malformed += 1;
+            return;
+        }
         let is_late = self.next.is_some_and(|next| packet.seq < next);
         if is_late || self.packets.contains(packet.seq) {
             self.stats.late_packets += 1;

@@ -345,6 +345,17 @@ fn limits_hold_when_nobody_polls() {
 }
 
 #[test]
+fn extreme_numbers_and_delays_are_taken() {
+    let config = JitterConfig { max_delay: Duration::MAX, ..JitterConfig::new(CodecKind::Opus, 0) };
+    let mut receiver = Receiver::new(config);
+    for seq in [5, u64::MAX, 0, 1 << 61, u64::MAX - 1, 6] {
+        receiver.insert(0, &[Packet { seq, timestamp: seq as u32, marker: true, payload: vec![0x78, 1] }]);
+    }
+    assert_eq!(receiver.frames.len(), 2, "5, and 2⁶¹ after it");
+    assert_eq!(receiver.buffer.stats().malformed, 2);
+}
+
+#[test]
 fn reset_begins_with_a_key_frame() {
     let (mut sender, mut receiver) = (Sender::new(CodecKind::Vp8), Receiver::of(CodecKind::Vp8));
     receiver.insert(0, &sender.frame(true, 150, None));
