@@ -11,7 +11,7 @@ use tureen_engine::io::SocketCommand;
 use tureen_engine::worker::{Output, Worker, WorkerConfig};
 use tureen_net::ResourceUsage;
 use tureen_rtc::tuple::SocketId;
-use tureen_worker::dialect::{Call, Dialect, Incoming, Lane, Out, Refusal, Reply};
+use tureen_worker::dialect::{Call, ChannelKind, Dialect, Incoming, Out, Refusal, Reply};
 use tureen_worker::flatbuffers::FlatBuffers;
 use tureen_worker::json::{Generation, Json};
 use tureen_worker::logging::Log;
@@ -51,8 +51,8 @@ fn run(dialect: impl Dialect, data: &[u8]) {
     for Step { operation, data } in steps(data) {
         match operation {
             operation::WAIT => process.wait(data),
-            operation::PAYLOAD => _ = process.take(Lane::Payload, data),
-            _ if process.take(Lane::Main, data) => return,
+            operation::PAYLOAD => _ = process.take(ChannelKind::Payload, data),
+            _ if process.take(ChannelKind::Main, data) => return,
             _ => {}
         }
         process.drain();
@@ -90,8 +90,8 @@ impl<D: Dialect> Process<D> {
     }
 
     /// Takes a frame. Whether it asks for the end.
-    fn take(&mut self, lane: Lane, frame: &[u8]) -> bool {
-        match self.dialect.decode(lane, frame) {
+    fn take(&mut self, kind: ChannelKind, frame: &[u8]) -> bool {
+        match self.dialect.decode(kind, frame) {
             Ok(None) => {}
             Ok(Some(Incoming::Request { id, call })) => {
                 self.open.insert(id);
@@ -194,7 +194,7 @@ mod tests {
         for Step { operation, data } in steps(&seeds::channel()[0]) {
             match operation {
                 operation::WAIT => process.wait(data),
-                _ => assert!(!process.take(Lane::Main, data)),
+                _ => assert!(!process.take(ChannelKind::Main, data)),
             }
             process.drain();
         }
