@@ -22,7 +22,12 @@ const MAX_BYTES: usize = 2000;
 /// Each step is also a packet for a jitter buffer: its first three bytes are what is added to the sequence number, to the
 /// timestamp and to the time. In the end nothing may stay in it.
 pub fn fuzz_frames(data: &[u8]) {
-    let [codec, data @ ..] = data else { return };
+    run(data);
+}
+
+/// How many frames came out of the jitter buffer.
+fn run(data: &[u8]) -> usize {
+    let [codec, data @ ..] = data else { return 0 };
     let codec = CODECS[usize::from(*codec) % CODECS.len()];
     let mut assembler = FrameAssembler::new(codec).expect("it has frames");
     let mut packetizer = Packetizer::new(codec, 64, 0).expect("it has frames");
@@ -30,6 +35,7 @@ pub fn fuzz_frames(data: &[u8]) {
     let config = JitterConfig { max_packets: 100, max_bytes: MAX_BYTES, ..JitterConfig::new(codec, 90_000) };
     let mut buffer = JitterBuffer::new(config).expect("it has frames");
     let (mut now, mut seq, mut timestamp) = (crate::origin(), 1_u64 << 16, 0_u32);
+    let mut frames = 0;
     for step in steps(data) {
         if let Some((&[ahead, ticks, wait], payload)) = step.data.split_first_chunk() {
             seq = seq.saturating_add_signed(i64::from(ahead as i8 / 16));
@@ -37,7 +43,7 @@ pub fn fuzz_frames(data: &[u8]) {
             now += Duration::from_millis(wait.into());
             let marker = step.operation & 1 == 1;
             buffer.insert(now, &JitterPacket { seq, timestamp, marker, capture_time: None, payload });
-            drain(&mut buffer, now, &mut out);
+            frames += drain(&mut buffer, now, &mut out);
             assert!(buffer.bytes() <= MAX_BYTES);
         }
         match step.operation {
@@ -63,16 +69,36 @@ pub fn fuzz_frames(data: &[u8]) {
         }
     }
     while let Some(at) = buffer.poll_timeout() {
-        drain(&mut buffer, at, &mut out);
+        frames += drain(&mut buffer, at, &mut out);
     }
     assert_eq!(buffer.bytes(), 0, "nothing stays");
+    frames
 }
 
-/// Takes what is due.
-fn drain(buffer: &mut JitterBuffer, now: Instant, out: &mut Vec<u8>) {
+/// Takes what is due, and counts it.
+fn drain(buffer: &mut JitterBuffer, now: Instant, out: &mut Vec<u8>) -> usize {
+    let mut frames = 0;
     while let Some(frame) = buffer.poll_frame(now, out) {
         black_box((frame, &out));
+        frames += 1;
     }
     black_box(buffer.poll_key_frame_request(now));
     assert!(buffer.poll_timeout().is_none_or(|at| at > now), "what is due was done");
+    frames
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::seeds;
+
+    /// Seeds whose packets make no frame would test only the parsers.
+    #[test]
+    fn packets_of_the_seeds_make_frames_of_each_codec() {
+        for codec in 0..CODECS.len() {
+            let seeds = seeds::frames().into_iter().filter(|seed| usize::from(seed[0]) == codec);
+            let frames: usize = seeds.map(|seed| run(&seed)).sum();
+            assert!(frames > 0, "{:?}", CODECS[codec]);
+        }
+    }
 }
