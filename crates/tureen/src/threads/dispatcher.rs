@@ -3,6 +3,7 @@
 use std::collections::{HashMap, VecDeque};
 use std::hash::Hash;
 use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Weak};
 
 use parking_lot::{Condvar, Mutex};
@@ -32,6 +33,8 @@ pub(crate) struct Dispatcher {
 struct Shared {
     queue: Mutex<Queue>,
     ready: Condvar,
+    /// Holds so far.
+    holds: AtomicU64,
 }
 
 /// Two queues that are read as one, in the order of the numbers of their messages. With the lossy messages apart, the
@@ -60,15 +63,21 @@ pub(crate) enum Message {
 
 /// Change of one object's subscription, or an event for it.
 pub(crate) enum Change<Event> {
-    /// The object is being created: hold its events.
-    Hold,
-    /// Deliver the held events to this receiver, and all later ones.
-    Deliver(Weak<dyn Sink<Event>>),
+    /// An object is being created: hold its events. Without effect if an object with this identifier has events already,
+    /// because the worker will refuse the new one.
+    Hold(HoldId),
+    /// Deliver the events of this hold to this receiver, and all later ones.
+    Deliver(HoldId, Weak<dyn Sink<Event>>),
+    /// The object of this hold was not created.
+    Withdraw(HoldId),
     /// The object is closed: discard its events.
     Forget,
     /// Event of the object.
     Event(Event),
 }
+
+/// Tells apart the holds of one identifier.
+type HoldId = u64;
 
 /// Identifier of a kind of object that has events.
 pub(crate) trait HasEvents: Clone {
@@ -134,14 +143,21 @@ impl Dispatcher {
             dropped: 0,
             open: true,
         };
-        Self { shared: Arc::new(Shared { queue: Mutex::new(queue), ready: Condvar::new() }) }
+        Self {
+            shared: Arc::new(Shared {
+                queue: Mutex::new(queue),
+                ready: Condvar::new(),
+                holds: AtomicU64::new(0),
+            }),
+        }
     }
 
     /// Holds the events of an object until [`HeldEvents::deliver_to`]. Call this before the request that creates the
     /// object is sent.
     pub(crate) fn hold<Id: HasEvents>(&self, id: Id) -> HeldEvents<'_, Id> {
-        self.post(id.clone().message(Change::Hold));
-        HeldEvents { dispatcher: self, id: Some(id) }
+        let hold = self.shared.holds.fetch_add(1, Ordering::Relaxed);
+        self.post(id.clone().message(Change::Hold(hold)));
+        HeldEvents { dispatcher: self, hold, id: Some(id) }
     }
 
     /// Discards the events of an object, because it is closed.
@@ -229,6 +245,7 @@ impl Message {
 #[derive(Debug)]
 pub(crate) struct HeldEvents<'a, Id: HasEvents> {
     dispatcher: &'a Dispatcher,
+    hold: HoldId,
     id: Option<Id>,
 }
 
@@ -236,7 +253,7 @@ impl<Id: HasEvents> HeldEvents<'_, Id> {
     /// Delivers the held events to `sink` in order, and all later ones. The sink is not kept alive.
     pub(crate) fn deliver_to(mut self, sink: Weak<dyn Sink<Id::Event>>) {
         if let Some(id) = self.id.take() {
-            self.dispatcher.post(id.message(Change::Deliver(sink)));
+            self.dispatcher.post(id.message(Change::Deliver(self.hold, sink)));
         }
     }
 }
@@ -244,7 +261,7 @@ impl<Id: HasEvents> HeldEvents<'_, Id> {
 impl<Id: HasEvents> Drop for HeldEvents<'_, Id> {
     fn drop(&mut self) {
         if let Some(id) = self.id.take() {
-            self.dispatcher.forget(id);
+            self.dispatcher.post(id.message(Change::Withdraw(self.hold)));
         }
     }
 }
@@ -275,7 +292,7 @@ pub(super) fn run(dispatcher: &Dispatcher, held_events: usize, on_exit: OnExit) 
 
 /// Subscriptions to the events of one kind of object.
 struct Registry<Id, Event> {
-    subscribers: HashMap<Id, Subscriber<Event>>,
+    subscribers: HashMap<Id, (HoldId, Subscriber<Event>)>,
     held_events: usize,
 }
 
@@ -291,21 +308,29 @@ impl<Id: Eq + Hash, Event: Lossy> Registry<Id, Event> {
 
     fn apply(&mut self, id: Id, change: Change<Event>) {
         match change {
-            Change::Hold => {
-                self.subscribers.insert(id, Subscriber::Pending(VecDeque::new()));
+            Change::Hold(hold) => {
+                self.subscribers.entry(id).or_insert_with(|| (hold, Subscriber::Pending(VecDeque::new())));
             }
-            Change::Deliver(sink) => {
+            Change::Deliver(hold, sink) => {
                 // An object that was closed meanwhile stays unsubscribed.
-                let Some(subscriber) = self.subscribers.get_mut(&id) else { return };
+                let Some((owner, subscriber)) = self.subscribers.get_mut(&id) else { return };
+                if *owner != hold {
+                    return;
+                }
                 let held = std::mem::replace(subscriber, Subscriber::Ready(sink.clone()));
                 if let Subscriber::Pending(events) = held {
                     events.into_iter().for_each(|event| deliver(&sink, event));
                 }
             }
+            Change::Withdraw(hold) => {
+                if self.subscribers.get(&id).is_some_and(|(owner, _)| *owner == hold) {
+                    self.subscribers.remove(&id);
+                }
+            }
             Change::Forget => {
                 self.subscribers.remove(&id);
             }
-            Change::Event(event) => match self.subscribers.get_mut(&id) {
+            Change::Event(event) => match self.subscribers.get_mut(&id).map(|(_, subscriber)| subscriber) {
                 Some(Subscriber::Ready(sink)) => deliver(sink, event),
                 Some(Subscriber::Pending(events)) => {
                     if events.len() >= self.held_events
@@ -338,8 +363,9 @@ fn shielded(callback: impl FnOnce()) {
 impl<Event> std::fmt::Debug for Change<Event> {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.write_str(match self {
-            Self::Hold => "Hold",
-            Self::Deliver(_) => "Deliver",
+            Self::Hold(_) => "Hold",
+            Self::Deliver(..) => "Deliver",
+            Self::Withdraw(_) => "Withdraw",
             Self::Forget => "Forget",
             Self::Event(_) => "Event",
         })
@@ -408,6 +434,18 @@ mod tests {
         let recorder = Arc::new(Recorder(sender));
         let weak: Weak<Recorder> = Arc::downgrade(&recorder);
         (recorder, weak, events)
+    }
+
+    #[test]
+    fn second_object_of_an_identifier_takes_no_events_of_the_first() {
+        let dispatcher = Dispatcher::new(8);
+        let (recorder, sink, events) = recorder();
+        dispatcher.hold(ProducerId::from("producer")).deliver_to(sink);
+        let refused = dispatcher.hold(ProducerId::from("producer"));
+        dispatcher.notify(turned(1));
+        drop(refused);
+        dispatcher.notify(turned(2));
+        assert_eq!(finish(&dispatcher, events, recorder).len(), 2);
     }
 
     #[test]
