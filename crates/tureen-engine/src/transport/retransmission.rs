@@ -25,6 +25,9 @@ const SENT_PACKETS: usize = 512;
 pub(crate) enum RetransmissionCause {
     /// It was lost.
     Lost,
+    /// It was lost, and is of an encoding that is not sent any more. What has begun comes first: the decoder waits for the rest
+    /// of its key frame.
+    Left,
     /// Its repair may be lost.
     Duplicate,
 }
@@ -119,7 +122,7 @@ impl RetransmissionBudget {
         estimated.map_or(most, |rate| rate.min(most))
     }
 
-    /// Takes `bytes` out of the budget, if they are there. Copies leave half of a full one.
+    /// Takes `bytes` out of the budget, if they are there. Duplicates, and what was left, leave half of a full one.
     pub(crate) fn spend(
         &mut self,
         now: Instant,
@@ -129,7 +132,7 @@ impl RetransmissionBudget {
     ) -> bool {
         let reserve = match repair {
             RetransmissionCause::Lost => 0.0,
-            RetransmissionCause::Duplicate => 0.5,
+            RetransmissionCause::Left | RetransmissionCause::Duplicate => 0.5,
         };
         let most = (rate.bytes_in(Self::WINDOW) as f64).max(Self::MIN_BYTES);
         self.bytes = match self.updated_at.replace(now) {
@@ -243,6 +246,7 @@ mod tests {
         let duplicates =
             std::iter::repeat_with(|| budget.spend(later, rate, 1000, RetransmissionCause::Duplicate));
         assert_eq!(duplicates.take_while(|spent| *spent).count(), 9);
+        assert!(!budget.spend(later, rate, 1000, RetransmissionCause::Left), "what has begun comes first");
         let asked_for = std::iter::repeat_with(|| budget.spend(later, rate, 1000, RetransmissionCause::Lost));
         assert_eq!(asked_for.take_while(|spent| *spent).count(), 9);
         // 750 bytes are left, and 37.5 gather each millisecond.

@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use tureen_client::media::Stamp;
 use tureen_engine::api::{
     ConsumerEvent, ConsumerLayers, Notification, Request, Response, TransportEvent, TransportTrace,
 };
@@ -97,7 +98,7 @@ fn capped_consumer_falls_to_a_lower_layer_and_comes_back() {
 /// What a cap to 500 kbit/s does to a viewer of all.
 #[derive(Clone, Copy, Debug)]
 struct Capped {
-    /// From the cap until the first packet of the layer below arrives.
+    /// From the cap until a key frame of the layer below has arrived.
     fell_after: Duration,
     /// What arrives of the picture in the 5 s after that, and in 10 s more, in bit/s.
     used: [f64; 2],
@@ -115,15 +116,24 @@ fn cap_for_a_while(seed: u64, delay: Duration, with_audio: bool) -> Capped {
     }
     // The moment matters: a key frame or a probe may be just under way.
     call.network.run_for(8 * SECOND + 73 * MS * (seed % 41) as u32);
+    // Until a key frame is complete that the decoder can go over to.
     let arrives = |call: &mut Call, is_wanted: fn(u8) -> bool| {
         let (began, before) = (call.network.elapsed(), received(call, &consumption).len());
         loop {
             call.network.run_for(20 * MS);
             let all = received(call, &consumption);
-            let wanted =
-                all[before..].iter().find(|p| p.stamp.is_some_and(|stamp| is_wanted(stamp.encoding)));
-            if let Some(packet) = wanted {
-                return packet.at - began;
+            let wanted: Vec<_> = all[before..]
+                .iter()
+                .filter_map(|packet| Some((packet, packet.stamp.filter(|stamp| is_wanted(stamp.encoding))?)))
+                .collect();
+            let complete = wanted.iter().filter(|(packet, _)| packet.key_frame).find_map(|(_, key)| {
+                let of_frame = |stamp: &Stamp| (stamp.encoding, stamp.frame) == (key.encoding, key.frame);
+                let parts: Vec<_> = wanted.iter().filter(|(_, stamp)| of_frame(stamp)).collect();
+                (parts.len() == usize::from(key.packets))
+                    .then(|| parts.iter().map(|(packet, _)| packet.at).max())?
+            });
+            if let Some(at) = complete {
+                return at - began;
             }
             assert!(call.network.elapsed() - began < 30 * SECOND, "seed {seed}: it never came");
         }
@@ -139,16 +149,16 @@ fn cap_for_a_while(seed: u64, delay: Duration, with_audio: bool) -> Capped {
 }
 
 #[test]
-fn capped_consumer_falls_within_a_second_and_uses_most_of_the_line() {
+fn capped_consumer_sees_the_layer_below_within_two_seconds_and_uses_most_of_the_line() {
     for (delay, with_audio) in [(1, false), (1, true), (25, true), (80, true)] {
         let all: Vec<_> = (1..=12).map(|seed| cap_for_a_while(seed, delay * MS, with_audio)).collect();
         let line = format!("{delay} ms, audio: {with_audio}: {all:?}");
         let slowest = all.iter().map(|one| one.fell_after).max().expect("there are some");
-        assert!(slowest <= 1100 * MS, "{line}");
+        assert!(slowest <= 2 * SECOND, "{line}");
         // Of a layer of 400.
-        assert!(median(all.iter().map(|one| one.used[0]).collect()) >= 365e3, "{line}");
+        assert!(median(all.iter().map(|one| one.used[0]).collect()) >= 355e3, "{line}");
         assert!(all.iter().all(|one| one.used[1] >= 375e3), "{line}");
-        assert!(all.iter().all(|one| one.rose_after <= 8 * SECOND && one.switches <= 12), "{line}");
+        assert!(all.iter().all(|one| one.rose_after <= 8 * SECOND && one.switches <= 13), "{line}");
     }
 }
 

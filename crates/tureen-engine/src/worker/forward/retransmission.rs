@@ -44,7 +44,7 @@ impl<'a> RetransmissionAllowance<'a> {
 
     fn spend(&mut self, now: Instant, bytes: usize, repair: RetransmissionCause) -> bool {
         let spent = self.budget.spend(now, self.rate, bytes, repair);
-        self.refused += u64::from(!spent && repair == RetransmissionCause::Lost);
+        self.refused += u64::from(!spent && repair != RetransmissionCause::Duplicate);
         spent
     }
 }
@@ -107,6 +107,9 @@ pub(crate) fn plan_retransmission(
     let Some(stream) = producer.streams.get(usize::from(retransmission.stream)) else { return };
     let Some(packet) = stream.buffer.get_recent(planning.now, retransmission.source) else { return };
     let now = planning.now;
+    let is_left = consumer.layers.as_ref().is_some_and(|layers| layers.has_left(retransmission.output));
+    let repair =
+        if repair == RetransmissionCause::Lost && is_left { RetransmissionCause::Left } else { repair };
     if !planning.retransmissions.spend(now, packet.payload.len(), repair) {
         return;
     }

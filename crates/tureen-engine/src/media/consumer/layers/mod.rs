@@ -81,6 +81,10 @@ pub(crate) struct Layered {
     /// Encoding that is sent.
     source: Option<u8>,
     sync_required: bool,
+    /// The number with which that encoding was begun.
+    begun_with: u64,
+    /// The link does not carry that encoding: a lower one takes over as soon as a key frame of it comes.
+    leaves: bool,
     selector: FrameSelector,
     numbers: FrameNumbers,
     timeline: Timeline,
@@ -171,6 +175,8 @@ impl Layered {
             current: None,
             source: None,
             sync_required: true,
+            begun_with: 0,
+            leaves: false,
             selector: FrameSelector::new(k_svc && !simulcast),
             numbers: FrameNumbers::new(simulcast, kind, random),
             timeline: Timeline::default(),
@@ -207,6 +213,12 @@ impl Layered {
     /// What is subtracted from the RTP timestamps of the encoding that is sent.
     pub(crate) fn timestamp_offset(&self) -> u32 {
         self.epochs.get(self.epochs.newest).map_or(0, |epoch| epoch.timestamp_offset)
+    }
+
+    /// Whether what was sent with this number is of little use by now: another encoding was gone over to since, or is about
+    /// to be because the link does not carry this one. A decoder goes on with the key frame of the other one.
+    pub(crate) fn has_left(&self, output: u64) -> bool {
+        self.leaves || output < self.begun_with
     }
 
     /// Chooses the layers wanted.
@@ -502,6 +514,9 @@ impl Layered {
             marker: info.marker || selected.last_of_picture,
             descriptor,
         };
+        if start {
+            (self.begun_with, self.leaves) = (output, false);
+        }
         if newest {
             self.newest = output;
             self.frame_complete = sent.marker;
@@ -526,6 +541,7 @@ impl Layered {
             return;
         }
         self.target = target;
+        self.leaves = false;
         let Some(layers) = target else {
             self.changed |= self.current.is_some();
             (self.current, self.source) = (None, None);
@@ -535,7 +551,8 @@ impl Layered {
         let encoding = self.encoding_of(layers.spatial);
         self.timeline.on_target(encoding);
         if let Some(source) = self.source {
-            let temporal = if in_need && source > encoding { 0 } else { layers.temporal };
+            self.leaves = in_need && source > encoding;
+            let temporal = if self.leaves { 0 } else { layers.temporal };
             self.selector.aim(if self.simulcast { Layers { spatial: u8::MAX, temporal } } else { layers });
         }
         if self.source != Some(encoding) || self.selector.awaits_key_frame() {
