@@ -127,13 +127,6 @@ impl RateMeter {
         Some(Bitrate::bps(per_second(bytes * 8, period.millis).round() as u64))
     }
 
-    /// Packets per second within the window that ends at `now`.
-    pub fn packet_rate(&mut self, now: Instant) -> Option<f64> {
-        let period = self.measured_period(now)?;
-        let packets = self.packets_in_window() - u32::from(period.anchored);
-        Some(per_second(u64::from(packets), period.millis))
-    }
-
     /// Forgets everything.
     pub fn reset(&mut self) {
         *self = Self::new(Duration::from_millis(self.window_ms.into()));
@@ -223,7 +216,6 @@ mod tests {
             meter.add(t0 + ms(10 * i), 1000);
         }
         assert_eq!(meter.bitrate(t0 + ms(4999)), Some(Bitrate::kbps(800)));
-        assert_eq!(meter.packet_rate(t0 + ms(4999)), Some(100.0));
     }
 
     #[test]

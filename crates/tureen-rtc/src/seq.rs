@@ -6,18 +6,18 @@
 /// The first number seen is placed one cycle up (`65536 + n`), so that packets reordered before it still have a
 /// position. RFC 3550 §A.1 calls the high bits "cycles"; RFC 3711 §3.3.1 calls them the rollover counter.
 #[derive(Clone, Copy, Debug, Default)]
-pub struct SeqExtender {
+pub(crate) struct SeqExtender {
     highest: Option<u64>,
 }
 
 impl SeqExtender {
     /// An extender that has seen nothing.
-    pub const fn new() -> Self {
+    pub(crate) const fn new() -> Self {
         Self { highest: None }
     }
 
     /// The extended form of `seq` next to the highest one seen; does not move the state.
-    pub fn peek(&self, seq: u16) -> u64 {
+    pub(crate) fn peek(&self, seq: u16) -> u64 {
         let Some(highest) = self.highest else {
             return 0x1_0000 + u64::from(seq);
         };
@@ -26,46 +26,15 @@ impl SeqExtender {
     }
 
     /// Extends `seq` and moves the highest number seen forward when it is ahead.
-    pub fn extend(&mut self, seq: u16) -> u64 {
+    pub(crate) fn extend(&mut self, seq: u16) -> u64 {
         let extended = self.peek(seq);
         self.highest = Some(self.highest.map_or(extended, |h| h.max(extended)));
         extended
     }
 
     /// The highest extended number seen.
-    pub fn highest(&self) -> Option<u64> {
+    pub(crate) fn highest(&self) -> Option<u64> {
         self.highest
-    }
-
-    /// Forgets everything: the next number starts a new history.
-    pub fn reset(&mut self) {
-        self.highest = None;
-    }
-}
-
-/// Extends 32-bit RTP timestamps to 64 bits, as [`SeqExtender`] does for sequence numbers.
-#[derive(Clone, Copy, Debug, Default)]
-pub struct TimestampExtender {
-    highest: Option<u64>,
-}
-
-impl TimestampExtender {
-    /// An extender that has seen nothing.
-    pub const fn new() -> Self {
-        Self { highest: None }
-    }
-
-    /// Extends `timestamp` and moves the highest one seen forward when it is ahead.
-    pub fn extend(&mut self, timestamp: u32) -> u64 {
-        let extended = match self.highest {
-            None => 0x1_0000_0000 + u64::from(timestamp),
-            Some(highest) => {
-                let ahead = timestamp.wrapping_sub(highest as u32) as i32;
-                highest.saturating_add_signed(i64::from(ahead))
-            }
-        };
-        self.highest = Some(self.highest.map_or(extended, |h| h.max(extended)));
-        extended
     }
 }
 
@@ -189,14 +158,6 @@ mod tests {
         e.extend(0);
         assert_eq!(e.peek(0x7fff), 0x1_7fff);
         assert_eq!(e.peek(0x8000), 0x8000);
-    }
-
-    #[test]
-    fn timestamps_survive_the_wrap() {
-        let mut e = TimestampExtender::new();
-        assert_eq!(e.extend(u32::MAX - 10), 0x1_0000_0000 + u64::from(u32::MAX - 10));
-        assert_eq!(e.extend(5), 0x2_0000_0005);
-        assert_eq!(e.extend(u32::MAX), 0x1_ffff_ffff);
     }
 
     #[test]

@@ -35,7 +35,7 @@ use crate::data::DataSide;
 use crate::keys::{ConsumerKey, ProducerKey};
 use crate::media::consumer::{Consumer, Retransmission};
 use crate::media::producer::capture_clock::CaptureClocks;
-use tureen_rtc::bwe::receive_side::ReceiveSide;
+use tureen_rtc::bwe::ReceiveSide;
 use tureen_rtc::rate::{Counter, DEFAULT_RATE_WINDOW, RateMeter};
 use tureen_rtc::receive::twcc_receiver::TwccReceiver;
 use tureen_rtc::tuple::Tuple;

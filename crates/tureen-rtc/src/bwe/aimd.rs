@@ -27,7 +27,7 @@ const MAX_DECREASE_INTERVAL: Micros = 200_000;
 
 /// The delay-based estimate.
 #[derive(Debug)]
-pub struct Aimd {
+pub(crate) struct Aimd {
     estimate: Bitrate,
     min: Bitrate,
     phase: Phase,
@@ -46,7 +46,7 @@ enum Phase {
 
 impl Aimd {
     /// Starts at an estimate.
-    pub fn new(initial: Bitrate, min: Bitrate) -> Self {
+    pub(super) fn new(initial: Bitrate, min: Bitrate) -> Self {
         Self {
             estimate: initial.max(min),
             min,
@@ -59,37 +59,37 @@ impl Aimd {
     }
 
     /// The estimate.
-    pub fn estimate(&self) -> Bitrate {
+    pub(super) fn estimate(&self) -> Bitrate {
         self.estimate
     }
 
     /// Sets the lowest estimate.
-    pub fn set_min(&mut self, min: Bitrate) {
+    pub(crate) fn set_min(&mut self, min: Bitrate) {
         self.min = min;
         self.estimate = self.estimate.max(min);
     }
 
     /// A round trip time.
-    pub fn set_rtt(&mut self, rtt: Micros) {
+    pub(super) fn set_rtt(&mut self, rtt: Micros) {
         self.rtt = rtt;
     }
 
     /// Sets the estimate to what was measured by a probe.
-    pub fn set_estimate(&mut self, now: Micros, estimate: Bitrate) {
+    pub(crate) fn set_estimate(&mut self, now: Micros, estimate: Bitrate) {
         self.estimate = estimate.max(self.min);
         self.changed_at = Some(now);
     }
 
     /// Whether overuse may lower the estimate now, given what is delivered: a round trip after the last change, or at
     /// once when less than half of the estimate gets through.
-    pub fn may_decrease(&self, now: Micros, delivered: Option<Bitrate>) -> bool {
+    pub(crate) fn may_decrease(&self, now: Micros, delivered: Option<Bitrate>) -> bool {
         let interval = self.rtt.clamp(MIN_DECREASE_INTERVAL, MAX_DECREASE_INTERVAL);
         let waited = self.changed_at.is_none_or(|changed_at| now - changed_at >= interval);
         waited || delivered.is_some_and(|delivered| delivered < self.estimate * 0.5)
     }
 
     /// Takes what the delay says. Without `may_grow` the estimate does not grow.
-    pub fn update(&mut self, now: Micros, usage: Usage, delivered: Option<Bitrate>, may_grow: bool) {
+    pub(super) fn update(&mut self, now: Micros, usage: Usage, delivered: Option<Bitrate>, may_grow: bool) {
         self.delivered = delivered.unwrap_or(self.delivered);
         match usage {
             Usage::Over => return self.decrease(now),

@@ -13,7 +13,7 @@ const STOP: f64 = 0.5;
 
 /// Detects application-limited regions: a budget refills at a part of the estimate and is spent by what is sent.
 #[derive(Debug, Default)]
-pub struct AlrDetector {
+pub(crate) struct AlrDetector {
     bits_per_second: f64,
     /// Bits left; negative when overspent.
     left: f64,
@@ -23,18 +23,18 @@ pub struct AlrDetector {
 
 impl AlrDetector {
     /// Since when less is sent than the estimate allows; nothing while it is used.
-    pub fn limited_since(&self) -> Option<Micros> {
+    pub(crate) fn limited_since(&self) -> Option<Micros> {
         self.since
     }
 
     /// Sets the estimate.
-    pub fn set_estimate(&mut self, estimate: Bitrate) {
+    pub(crate) fn set_estimate(&mut self, estimate: Bitrate) {
         self.bits_per_second = estimate.as_bps() as f64 * USAGE;
         self.left = self.left.clamp(-self.capacity(), self.capacity());
     }
 
     /// Takes what was sent since the last call.
-    pub fn on_sent(&mut self, now: Micros, bytes: u64) {
+    pub(super) fn on_sent(&mut self, now: Micros, bytes: u64) {
         let Some(last) = self.updated_at.replace(now) else { return };
         let capacity = self.capacity();
         if capacity <= 0.0 {

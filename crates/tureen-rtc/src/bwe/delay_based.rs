@@ -34,7 +34,7 @@ const RECOVERY: Micros = 3_000_000;
 
 /// Estimates what the path carries before queues grow.
 #[derive(Debug)]
-pub struct DelayBased {
+pub(crate) struct DelayBased {
     inter_arrival: InterArrival,
     trendline: Trendline,
     aimd: Aimd,
@@ -51,16 +51,16 @@ pub struct DelayBased {
 
 /// What came of one feedback packet.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Outcome {
+pub(super) struct Outcome {
     /// Queues have drained after an overuse.
-    pub recovered: bool,
+    pub(crate) recovered: bool,
     /// Overuse lowered the estimate.
-    pub decreased: bool,
+    pub(crate) decreased: bool,
 }
 
 impl DelayBased {
     /// Starts at an estimate.
-    pub fn new(initial: Bitrate, min: Bitrate) -> Self {
+    pub(super) fn new(initial: Bitrate, min: Bitrate) -> Self {
         Self {
             inter_arrival: InterArrival::default(),
             trendline: Trendline::new(),
@@ -75,18 +75,18 @@ impl DelayBased {
     }
 
     /// The estimate.
-    pub fn estimate(&self) -> Bitrate {
+    pub(super) fn estimate(&self) -> Bitrate {
         self.aimd.estimate()
     }
 
     /// What the path carries as far as is known: more than the estimate where that was lowered below what arrives to let
     /// a queue drain.
-    pub fn carries(&self, now: Micros) -> Bitrate {
+    pub(super) fn carries(&self, now: Micros) -> Bitrate {
         self.recovering(now).map_or(self.estimate(), |carried| carried.max(self.estimate()))
     }
 
     /// What may be sent now, if overuse has left a queue not long ago: the less the longer that is.
-    pub fn draining(&self, now: Micros) -> Option<Bitrate> {
+    pub(super) fn draining(&self, now: Micros) -> Option<Bitrate> {
         let excess = self.queue_delay.get() - MAX_QUEUE;
         self.recovering(now).map(|_| self.carries(now) * drain_share(excess, QUICK_DRAIN))
     }
@@ -100,27 +100,27 @@ impl DelayBased {
     }
 
     /// Whether overuse ever lowered the estimate.
-    pub fn has_decreased(&self) -> bool {
+    pub(crate) fn has_decreased(&self) -> bool {
         self.decreased_at.is_some()
     }
 
     /// What the delay says now.
-    pub fn usage(&self) -> Usage {
+    pub(super) fn usage(&self) -> Usage {
         self.trendline.usage()
     }
 
     /// Sets the lowest estimate.
-    pub fn set_min(&mut self, min: Bitrate) {
+    pub(crate) fn set_min(&mut self, min: Bitrate) {
         self.aimd.set_min(min);
     }
 
     /// A round trip time.
-    pub fn set_rtt(&mut self, rtt: Micros) {
+    pub(super) fn set_rtt(&mut self, rtt: Micros) {
         self.aimd.set_rtt(rtt);
     }
 
     /// How long packets wait in queues.
-    pub fn queue_delay(&self) -> Micros {
+    pub(crate) fn queue_delay(&self) -> Micros {
         self.queue_delay.get()
     }
 
@@ -130,7 +130,7 @@ impl DelayBased {
     }
 
     /// Takes arrivals in order, what the path delivers, and what a probe measured.
-    pub fn on_arrivals(
+    pub(crate) fn on_arrivals(
         &mut self,
         now: Micros,
         arrivals: &[Arrival],

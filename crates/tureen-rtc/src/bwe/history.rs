@@ -26,7 +26,7 @@ const MAX_UNTRACKED: Micros = 500_000;
 /// The ring grows with what is in flight, within `MAX_CAPACITY`, and never shrinks: in steady state nothing is
 /// allocated.
 #[derive(Debug)]
-pub struct SentHistory {
+pub(crate) struct SentHistory {
     entries: Vec<Entry>,
     /// Extended number after the newest packet.
     end: u64,
@@ -64,7 +64,7 @@ const EMPTY: Entry = Entry { sent_at: 0, size: 0, probe: 0, state: State::Empty,
 
 /// A packet that arrived.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Arrival {
+pub(super) struct Arrival {
     /// When it was sent.
     pub sent_at: Micros,
     /// When it arrived, by the remote side's clock.
@@ -74,7 +74,7 @@ pub struct Arrival {
     /// Identifier of the probe it belongs to; zero for none.
     pub probe: u8,
     /// Feedback had said that it was lost.
-    pub was_lost: bool,
+    pub(crate) was_lost: bool,
 }
 
 /// A packet that did not arrive, so far.
@@ -90,7 +90,7 @@ pub struct Missing {
 
 /// What one feedback packet says; kept from one to the next for its memory.
 #[derive(Debug, Default)]
-pub struct Report {
+pub(super) struct Report {
     /// Packets not reported as arrived before, in the order of their arrival.
     pub arrivals: Vec<Arrival>,
     /// Packets reported as missing for the first time, in the order of their numbers.
@@ -99,14 +99,14 @@ pub struct Report {
 
 impl Report {
     /// Whether it says nothing new.
-    pub fn is_empty(&self) -> bool {
+    pub(super) fn is_empty(&self) -> bool {
         self.arrivals.is_empty() && self.missing.is_empty()
     }
 }
 
 impl SentHistory {
     /// A history of nothing.
-    pub fn new() -> Self {
+    pub(super) fn new() -> Self {
         Self {
             entries: vec![EMPTY; MIN_CAPACITY],
             end: 0,
@@ -121,7 +121,7 @@ impl SentHistory {
     /// Records a packet. Numbers go up by one; a repeated one is a retransmission bit for bit, about which feedback says
     /// nothing new, so that only its bytes count.
     #[inline]
-    pub fn record(&mut self, now: Micros, seq: u16, size: u32, probe: u8) {
+    pub(super) fn record(&mut self, now: Micros, seq: u16, size: u32, probe: u8) {
         if self.end == 0 {
             // The first number is placed one cycle up, so that there are numbers before it.
             self.end = 0x1_0000 + u64::from(seq);
@@ -143,7 +143,7 @@ impl SentHistory {
     }
 
     /// Records bytes without a number: they used the link all the same, and count with the next packet.
-    pub fn record_untracked(&mut self, now: Micros, size: u32) {
+    pub(crate) fn record_untracked(&mut self, now: Micros, size: u32) {
         if now - self.untracked_since > MAX_UNTRACKED {
             (self.untracked_since, self.untracked) = (now, 0);
         }
@@ -152,7 +152,7 @@ impl SentHistory {
 
     /// Reads feedback into `report`. The work is bounded by the size of the feedback and by what was sent since the last
     /// one, not by the count of packets that it claims to cover.
-    pub fn resolve(&mut self, feedback: &TransportCc<'_>, report: &mut Report) {
+    pub(super) fn resolve(&mut self, feedback: &TransportCc<'_>, report: &mut Report) {
         report.arrivals.clear();
         report.missing.clear();
         if self.end == 0 {

@@ -21,7 +21,7 @@ const CLOCK_JUMP: Micros = 3_000_000;
 
 /// Compares the spacing of groups.
 #[derive(Debug, Default)]
-pub struct InterArrival {
+pub(crate) struct InterArrival {
     current: Option<Group>,
     previous: Option<Group>,
     reordered: u32,
@@ -39,7 +39,7 @@ struct Group {
 
 /// How far apart two neighbouring groups were.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Spacing {
+pub(crate) struct Spacing {
     /// When they were sent.
     pub sent: Micros,
     /// When they had arrived.
@@ -48,7 +48,7 @@ pub struct Spacing {
 
 impl InterArrival {
     /// Takes the next packet in order of arrival. Gives the spacing of the last two groups when it begins a new one.
-    pub fn on_arrival(&mut self, now: Micros, packet: &Arrival) -> Option<Spacing> {
+    pub(super) fn on_arrival(&mut self, now: Micros, packet: &Arrival) -> Option<Spacing> {
         let group = Group {
             first_sent: packet.sent_at,
             last_sent: packet.sent_at,

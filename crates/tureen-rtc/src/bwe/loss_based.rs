@@ -54,7 +54,7 @@ const MIN_BITRATE_BPS: f64 = 5_000.0;
 
 /// What limits the estimate.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub enum LossState {
+pub(crate) enum LossState {
     /// Not loss: the delay-based estimate is the lower one.
     #[default]
     DelayBased,
@@ -66,7 +66,7 @@ pub enum LossState {
 
 /// The loss-based estimate.
 #[derive(Debug)]
-pub struct LossBased {
+pub(crate) struct LossBased {
     observations: [Observation; WINDOW],
     count: u64,
     partial: Partial,
@@ -138,7 +138,7 @@ struct IncreaseWindow {
 
 impl LossBased {
     /// An estimate that has seen nothing.
-    pub fn new(min: Bitrate, max: Bitrate) -> Self {
+    pub(super) fn new(min: Bitrate, max: Bitrate) -> Self {
         let limits = Limits { min: 0.0, max: 0.0, delivered: None, delay_based: f64::INFINITY };
         let mut loss_based = Self {
             observations: [Observation::default(); WINDOW],
@@ -160,30 +160,30 @@ impl LossBased {
     }
 
     /// Sets the bounds.
-    pub fn set_limits(&mut self, min: Bitrate, max: Bitrate) {
+    pub(super) fn set_limits(&mut self, min: Bitrate, max: Bitrate) {
         self.limits.min = min.as_bps() as f64;
         self.limits.max = max.as_bps() as f64;
     }
 
     /// The estimate, while loss limits it and there are enough observations.
-    pub fn estimate(&self) -> Option<Bitrate> {
+    pub(super) fn estimate(&self) -> Option<Bitrate> {
         let ready = self.is_limited() && self.count >= MIN_OBSERVATIONS;
         (ready && self.estimate.is_finite()).then(|| Bitrate::bps(self.estimate as u64))
     }
 
     /// What limits the estimate.
-    pub fn state(&self) -> LossState {
+    pub(super) fn state(&self) -> LossState {
         self.state
     }
 
     /// Average loss of the last observations, outliers left out: 0 to 1.
-    pub fn average_loss(&self) -> f64 {
+    pub(crate) fn average_loss(&self) -> f64 {
         self.average_loss
     }
 
     /// Overuse was found, and lowered the delay-based estimate: losses of packets sent before, or
     /// before it could be acted on, are answered by that.
-    pub fn on_overuse(&mut self, now: Micros) {
+    pub(crate) fn on_overuse(&mut self, now: Micros) {
         self.answered_until = now + REACTION;
         self.count = 0;
         self.partial = Partial::default();
@@ -196,7 +196,7 @@ impl LossBased {
     }
 
     /// A probe got through at this rate.
-    pub fn on_probe(&mut self, now: Micros, bitrate: Bitrate) {
+    pub(crate) fn on_probe(&mut self, now: Micros, bitrate: Bitrate) {
         self.probed = Some((now, bitrate.as_bps() as f64));
     }
 
@@ -207,7 +207,7 @@ impl LossBased {
     }
 
     /// Takes what became of packets. `delivered`: what the path delivers, if known.
-    pub fn on_feedback(
+    pub(super) fn on_feedback(
         &mut self,
         arrivals: &[Arrival],
         missing: &[Missing],

@@ -26,25 +26,26 @@
 //!
 //! The other way round, [`receive_side`] tells senders without transport-wide feedback what they may send.
 
-pub mod aimd;
-pub mod alr;
+mod aimd;
+mod alr;
 mod budget;
-pub mod delay_based;
-pub mod history;
-pub mod inter_arrival;
-pub mod loss_based;
-pub mod pacer;
-pub mod probe;
-pub mod probe_policy;
-pub mod queue_delay;
-pub mod receive_side;
-pub mod reports;
-pub mod throughput;
-pub mod trendline;
+mod delay_based;
+mod history;
+mod inter_arrival;
+mod loss_based;
+mod pacer;
+mod probe;
+mod probe_policy;
+mod queue_delay;
+mod receive_side;
+mod reports;
+mod throughput;
+mod trendline;
 
 use std::time::{Duration, Instant};
 
 pub use self::budget::Budget;
+pub use self::receive_side::ReceiveSide;
 use crate::units::Bitrate;
 use crate::wire::rtcp::TransportCc;
 use alr::AlrDetector;
@@ -60,7 +61,7 @@ use trendline::Usage;
 
 /// Microseconds since the controller was made or, for times of arrival, on the remote side's clock: those are only
 /// compared with each other.
-pub type Micros = i64;
+pub(crate) type Micros = i64;
 
 /// How often the controller wants to be called without anything happening.
 const TICK: Micros = 100_000;

@@ -17,7 +17,7 @@ const PACE: f64 = 2.5;
 
 /// Decides how much may be sent.
 #[derive(Debug)]
-pub struct Pacer {
+pub(crate) struct Pacer {
     bytes_per_micro: f64,
     /// Bytes that the path still has to drain.
     level: f64,
@@ -29,7 +29,7 @@ pub struct Pacer {
 
 impl Pacer {
     /// A pacer at an estimate.
-    pub fn new(estimate: Bitrate) -> Self {
+    pub(super) fn new(estimate: Bitrate) -> Self {
         let mut pacer =
             Self { bytes_per_micro: 0.0, level: 0.0, debt: 0.0, near_estimate: false, updated_at: 0 };
         pacer.set_estimate(estimate);
@@ -37,12 +37,12 @@ impl Pacer {
     }
 
     /// Sets the estimate.
-    pub fn set_estimate(&mut self, estimate: Bitrate) {
+    pub(crate) fn set_estimate(&mut self, estimate: Bitrate) {
         self.bytes_per_micro = estimate.as_bps() as f64 / 8e6;
     }
 
     /// Something was sent, paced or not. `near_estimate`: the estimate is used.
-    pub fn on_sent(&mut self, now: Micros, bytes: u64, near_estimate: bool) {
+    pub(super) fn on_sent(&mut self, now: Micros, bytes: u64, near_estimate: bool) {
         self.drain(now);
         self.near_estimate = near_estimate;
         let bytes = bytes as f64;
@@ -53,13 +53,13 @@ impl Pacer {
     }
 
     /// How many bytes may be sent now. One packet more than that does no harm.
-    pub fn allowance(&mut self, now: Micros) -> usize {
+    pub(super) fn allowance(&mut self, now: Micros) -> usize {
         self.drain(now);
         (self.free() - self.level).max(self.burst() - self.debt).max(0.0) as usize
     }
 
     /// When a burst may be sent again, while there is no allowance.
-    pub fn next_burst(&mut self, now: Micros) -> Micros {
+    pub(super) fn next_burst(&mut self, now: Micros) -> Micros {
         self.drain(now);
         now + (self.debt / (self.bytes_per_micro * PACE).max(f64::MIN_POSITIVE)).clamp(0.0, 1e6) as Micros
     }

@@ -43,18 +43,18 @@ pub struct ProbeShot {
 
 /// What a probe found.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Probed {
+pub(crate) struct Probed {
     /// The rate at which it got through; a little less where that is all that the path carries.
     pub bitrate: Bitrate,
     /// Whether it is: packets came more slowly than they were sent. Otherwise the path carries this much, and maybe
     /// more.
-    pub saturated: bool,
+    pub(crate) saturated: bool,
 }
 
 /// Sends one probe after the other.
 #[derive(Debug, Default)]
 #[repr(C)]
-pub struct Prober {
+pub(crate) struct Prober {
     current: Option<Probe>,
     waiting: VecDeque<Probe>,
     last_id: u8,
@@ -90,7 +90,7 @@ struct Measurement {
 
 impl Prober {
     /// Requests a probe.
-    pub fn request(&mut self, now: Micros, rate: Bitrate) {
+    pub(super) fn request(&mut self, now: Micros, rate: Bitrate) {
         if self.waiting.len() >= MAX_WAITING || rate.is_zero() {
             return;
         }
@@ -101,23 +101,23 @@ impl Prober {
     }
 
     /// Forgets what was not sent yet.
-    pub fn cancel(&mut self) {
+    pub(super) fn cancel(&mut self) {
         self.waiting.clear();
         self.current = None;
     }
 
     /// Identifier of the probe that is being sent; zero for none.
-    pub fn current_id(&self) -> u8 {
+    pub(crate) fn current_id(&self) -> u8 {
         self.current.map_or(0, |probe| probe.id)
     }
 
     /// Whether probes are sent or wait.
-    pub fn is_busy(&self) -> bool {
+    pub(super) fn is_busy(&self) -> bool {
         self.current.is_some() || !self.waiting.is_empty()
     }
 
     /// When [`Prober::poll`] has something to send.
-    pub fn next_shot(&self) -> Option<Micros> {
+    pub(crate) fn next_shot(&self) -> Option<Micros> {
         match &self.current {
             Some(probe) => Some(probe.due()),
             None => self.waiting.front().map(|probe| probe.requested_at),
@@ -125,7 +125,7 @@ impl Prober {
     }
 
     /// What is to be sent now, if it is due. What is sent then must come to [`Prober::on_sent`].
-    pub fn poll(&mut self, now: Micros) -> Option<ProbeShot> {
+    pub(super) fn poll(&mut self, now: Micros) -> Option<ProbeShot> {
         if self.current.is_some_and(|probe| now - probe.due() > MAX_LATENESS) {
             self.current = None;
         }
@@ -142,7 +142,7 @@ impl Prober {
     }
 
     /// Something was sent while a probe is: it belongs to it.
-    pub fn on_sent(&mut self, now: Micros, bytes: u32) {
+    pub(super) fn on_sent(&mut self, now: Micros, bytes: u32) {
         let Some(probe) = &mut self.current else { return };
         probe.bytes += u64::from(bytes);
         probe.packets += 1;
@@ -154,7 +154,7 @@ impl Prober {
 
     /// Takes the arrivals of one feedback packet, of which some belong to probes. Gives what the latest complete probe
     /// found.
-    pub fn on_arrivals(&mut self, arrivals: &[Arrival]) -> Option<Probed> {
+    pub(crate) fn on_arrivals(&mut self, arrivals: &[Arrival]) -> Option<Probed> {
         for arrival in arrivals.iter().filter(|arrival| arrival.probe != 0) {
             let measurement = &mut self.measured[usize::from(arrival.probe) % MEASURED];
             if measurement.id == arrival.probe {

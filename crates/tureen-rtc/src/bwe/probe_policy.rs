@@ -36,7 +36,7 @@ const DROP_LIFETIME: Micros = 5_000_000;
 
 /// What keeps the estimate from growing, as far as it matters for probes.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub enum Limit {
+pub(super) enum Limit {
     /// Nothing that a probe could not overcome.
     #[default]
     None,
@@ -47,11 +47,11 @@ pub enum Limit {
 }
 
 /// Rates to probe at.
-pub type Requests = SmallVec<[Bitrate; 2]>;
+pub(super) type Requests = SmallVec<[Bitrate; 2]>;
 
 /// Decides about probes.
 #[derive(Debug)]
-pub struct ProbePolicy {
+pub(crate) struct ProbePolicy {
     max: Bitrate,
     estimate: Bitrate,
     desired: Bitrate,
@@ -69,7 +69,7 @@ pub struct ProbePolicy {
 
 impl ProbePolicy {
     /// A policy that waits for [`ProbePolicy::start`]. A maximum of zero is none.
-    pub fn new(initial: Bitrate, max: Bitrate) -> Self {
+    pub(super) fn new(initial: Bitrate, max: Bitrate) -> Self {
         Self {
             max,
             estimate: initial,
@@ -86,7 +86,7 @@ impl ProbePolicy {
 
     /// Media can flow. The first probes wait until so much is wanted that they can find more than the initial
     /// estimate.
-    pub fn start(&mut self, now: Micros) -> Requests {
+    pub(super) fn start(&mut self, now: Micros) -> Requests {
         if self.started || self.estimate >= self.ceiling() {
             return Requests::new();
         }
@@ -96,7 +96,7 @@ impl ProbePolicy {
     }
 
     /// Sets the maximum; zero is none.
-    pub fn set_max(&mut self, now: Micros, max: Bitrate) -> Requests {
+    pub(crate) fn set_max(&mut self, now: Micros, max: Bitrate) -> Requests {
         let raised = max > self.max && !self.max.is_zero();
         self.max = max;
         match self.started && raised && self.estimate < self.ceiling() && self.awaited.is_none() {
@@ -106,7 +106,7 @@ impl ProbePolicy {
     }
 
     /// What consumers want in all. It is measured, so that small changes mean nothing.
-    pub fn set_desired(&mut self, now: Micros, desired: Bitrate) -> Requests {
+    pub(super) fn set_desired(&mut self, now: Micros, desired: Bitrate) -> Requests {
         if desired <= self.desired * DESIRED_CHANGE && self.desired <= desired * DESIRED_CHANGE {
             return Requests::new();
         }
@@ -124,7 +124,7 @@ impl ProbePolicy {
     }
 
     /// The estimate, and what limits it.
-    pub fn on_estimate(&mut self, now: Micros, estimate: Bitrate, limit: Limit) -> Requests {
+    pub(crate) fn on_estimate(&mut self, now: Micros, estimate: Bitrate, limit: Limit) -> Requests {
         if estimate < self.estimate * DROP {
             self.dropped = Some((now, self.estimate));
         }
@@ -140,7 +140,7 @@ impl ProbePolicy {
     }
 
     /// Queues have drained after an overuse.
-    pub fn on_recovered(&mut self, now: Micros) -> Requests {
+    pub(crate) fn on_recovered(&mut self, now: Micros) -> Requests {
         let Some((at, before)) = self.dropped.take() else { return Requests::new() };
         let rate = before * AFTER_DROP;
         match now - at < DROP_LIFETIME && rate * 0.95 > self.estimate && self.awaited.is_none() {
@@ -150,7 +150,7 @@ impl ProbePolicy {
     }
 
     /// Time passed. `limited_since`: since when too little is sent to learn from it.
-    pub fn poll(&mut self, now: Micros, limited_since: Option<Micros>) -> Requests {
+    pub(super) fn poll(&mut self, now: Micros, limited_since: Option<Micros>) -> Requests {
         let last = self.last_probe.unwrap_or(now);
         if self.awaited.is_some() && now - last > MAX_WAIT {
             self.awaited = None;

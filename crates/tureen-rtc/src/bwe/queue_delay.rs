@@ -10,7 +10,7 @@ const SMOOTHING: f64 = 0.95;
 
 /// Measures the queueing delay.
 #[derive(Debug, Default)]
-pub struct QueueDelay {
+pub(crate) struct QueueDelay {
     /// Least delays of this period and the one before, by the two clocks' difference.
     least: [Option<Micros>; 2],
     period_began: Option<Micros>,
@@ -20,17 +20,17 @@ pub struct QueueDelay {
 
 impl QueueDelay {
     /// The smoothed delay, in microseconds.
-    pub fn get(&self) -> Micros {
+    pub(super) fn get(&self) -> Micros {
         self.smoothed as Micros
     }
 
     /// The least delay of the last arrivals, in microseconds: no packet has waited for less lately.
-    pub fn recent(&self) -> Micros {
+    pub(crate) fn recent(&self) -> Micros {
         self.recent
     }
 
     /// Takes arrivals.
-    pub fn on_arrivals(&mut self, now: Micros, arrivals: &[Arrival]) {
+    pub(crate) fn on_arrivals(&mut self, now: Micros, arrivals: &[Arrival]) {
         let mut recent = None;
         let began = *self.period_began.get_or_insert(now);
         if now - began >= PERIOD {

@@ -29,7 +29,7 @@ const MAX_LOWEST: usize = 64;
 
 /// Follows receiver reports and REMB.
 #[derive(Debug)]
-pub struct ReportBased {
+pub(crate) struct ReportBased {
     initial: Bitrate,
     estimate: Bitrate,
     remb: Option<(Micros, Bitrate)>,
@@ -49,7 +49,7 @@ pub struct ReportBased {
 
 impl ReportBased {
     /// Starts at an estimate.
-    pub fn new(initial: Bitrate) -> Self {
+    pub(super) fn new(initial: Bitrate) -> Self {
         Self {
             initial,
             estimate: initial,
@@ -68,38 +68,38 @@ impl ReportBased {
     }
 
     /// Goes on from an estimate that was made by other means.
-    pub fn restart(&mut self, estimate: Bitrate) {
+    pub(super) fn restart(&mut self, estimate: Bitrate) {
         self.estimate = estimate;
         self.lowest.clear();
     }
 
     /// The estimate, which the receiver's bounds.
-    pub fn estimate(&self, now: Micros) -> Bitrate {
+    pub(super) fn estimate(&self, now: Micros) -> Bitrate {
         self.remb(now).map_or(self.estimate, |remb| remb.min(self.estimate))
     }
 
     /// What the receiver says it could take.
-    pub fn remb(&self, now: Micros) -> Option<Bitrate> {
+    pub(super) fn remb(&self, now: Micros) -> Option<Bitrate> {
         self.remb.filter(|(at, _)| now - at <= REMB_LIFETIME).map(|(_, remb)| remb)
     }
 
     /// When a report last told that packets arrive.
-    pub fn heard_at(&self) -> Option<Micros> {
+    pub(super) fn heard_at(&self) -> Option<Micros> {
         self.heard_at
     }
 
     /// Whether recent reports tell of more loss than the estimate stands.
-    pub fn is_lossy(&self, now: Micros) -> bool {
+    pub(crate) fn is_lossy(&self, now: Micros) -> bool {
         self.loss > HIGH_LOSS && self.last_report.is_some_and(|last| now - last < MAX_REPORT_AGE)
     }
 
     /// A round trip time.
-    pub fn set_rtt(&mut self, rtt: Micros) {
+    pub(super) fn set_rtt(&mut self, rtt: Micros) {
         self.rtt = rtt;
     }
 
     /// What the receiver says it could take; zero is no bound.
-    pub fn on_remb(&mut self, now: Micros, bitrate: Bitrate) {
+    pub(super) fn on_remb(&mut self, now: Micros, bitrate: Bitrate) {
         self.remb = (!bitrate.is_zero()).then_some((now, bitrate));
         if self.first_report.is_none_or(|first| now - first < START) && self.loss == 0.0 {
             self.estimate = self.estimate.max(bitrate);
@@ -107,7 +107,7 @@ impl ReportBased {
     }
 
     /// What reports say of the packets since the last ones.
-    pub fn on_loss(&mut self, now: Micros, lost: u64, expected: u64) {
+    pub(crate) fn on_loss(&mut self, now: Micros, lost: u64, expected: u64) {
         self.first_report.get_or_insert(now);
         if expected > 0 {
             self.heard_at = Some(now);
@@ -124,7 +124,7 @@ impl ReportBased {
     }
 
     /// Moves the estimate within its bounds.
-    pub fn update(&mut self, now: Micros, min: Bitrate, max: Bitrate) {
+    pub(super) fn update(&mut self, now: Micros, min: Bitrate, max: Bitrate) {
         self.forget(now);
         while self.lowest.front().is_some_and(|&(at, _)| now - at >= GROWTH_WINDOW) {
             self.lowest.pop_front();

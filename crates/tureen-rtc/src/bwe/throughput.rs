@@ -26,7 +26,7 @@ const MIN_DURATION: Micros = 1_000;
 /// rate of arriving, where the longest gap between arrivals counts as the second longest, so that a pause followed by a
 /// burst is no drop.
 #[derive(Debug, Default)]
-pub struct Throughput {
+pub(super) struct Throughput {
     window: VecDeque<Arrival>,
     /// Latest send time of what has left the window: packets sent before are late, and say nothing of the send rate.
     gone: Option<Micros>,
@@ -36,17 +36,17 @@ pub struct Throughput {
 
 impl Throughput {
     /// The rate over the window.
-    pub fn bitrate(&self) -> Option<Bitrate> {
+    pub(super) fn bitrate(&self) -> Option<Bitrate> {
         self.estimate
     }
 
     /// The rate at which the packets of the last `RECENT` arrived, if those are enough to say.
-    pub fn recently_received(&self) -> Option<Bitrate> {
+    pub(crate) fn recently_received(&self) -> Option<Bitrate> {
         self.recent
     }
 
     /// Takes arrivals, in order of arrival.
-    pub fn on_arrivals(&mut self, arrivals: &[Arrival]) {
+    pub(crate) fn on_arrivals(&mut self, arrivals: &[Arrival]) {
         for &arrival in arrivals {
             let newest = self.window.back().map_or(arrival.received_at, |last| last.received_at);
             if newest - arrival.received_at > MAX_REORDERING {

@@ -25,7 +25,7 @@ const MAX_ADAPT_MS: f64 = 100.0;
 
 /// What the delay says of the path.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub enum Usage {
+pub(super) enum Usage {
     /// Queues neither grow nor shrink.
     #[default]
     Normal,
@@ -37,7 +37,7 @@ pub enum Usage {
 
 /// Detects growing queues.
 #[derive(Debug)]
-pub struct Trendline {
+pub(crate) struct Trendline {
     /// Time of arrival and smoothed delay, in milliseconds since the first group.
     samples: [(f64, f64); WINDOW],
     groups: u32,
@@ -54,7 +54,7 @@ pub struct Trendline {
 
 impl Trendline {
     /// A detector that has seen nothing.
-    pub fn new() -> Self {
+    pub(super) fn new() -> Self {
         Self {
             samples: [(0.0, 0.0); WINDOW],
             groups: 0,
@@ -70,12 +70,12 @@ impl Trendline {
     }
 
     /// What the delay says now.
-    pub fn usage(&self) -> Usage {
+    pub(super) fn usage(&self) -> Usage {
         self.usage
     }
 
     /// Takes the spacing of two groups, the later of which had arrived at `received_at`.
-    pub fn on_spacing(&mut self, spacing: Spacing, received_at: Micros) {
+    pub(crate) fn on_spacing(&mut self, spacing: Spacing, received_at: Micros) {
         let first = *self.first_arrival.get_or_insert(received_at);
         self.delay_ms += ms(spacing.received - spacing.sent);
         self.smoothed_ms = SMOOTHING * self.smoothed_ms + (1.0 - SMOOTHING) * self.delay_ms;

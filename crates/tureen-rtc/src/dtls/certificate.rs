@@ -144,7 +144,7 @@ impl Certificate {
     }
 
     /// The certificate, DER.
-    pub fn der(&self) -> &[u8] {
+    pub(crate) fn der(&self) -> &[u8] {
         &self.0.der
     }
 

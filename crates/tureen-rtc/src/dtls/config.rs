@@ -50,14 +50,14 @@ pub struct DtlsOptions {
     /// SRTP suites that may be negotiated: a handshake that ends with another one fails. The order is a preference with
     /// OpenSSL only: dimpl prefers AEAD_AES_256_GCM, then AEAD_AES_128_GCM, then AES_CM_128_HMAC_SHA1_80, or follows the
     /// client (see the [module documentation](super)), and does not know AES_CM_128_HMAC_SHA1_32.
-    pub allowed_srtp_suites: Vec<SrtpSuite>,
+    pub(crate) allowed_srtp_suites: Vec<SrtpSuite>,
     /// Longest datagram to send, in bytes (mediasoup: 1200). At least 256.
     pub mtu: u16,
     /// How long a handshake may take, from its first datagram. Longer keeps half-open associations in memory longer.
     pub handshake_timeout: Duration,
     /// Time to the first retransmission of a flight; doubles each time. Below the path's round-trip time every
     /// flight is sent twice.
-    pub retransmission_start: Duration,
+    pub(crate) retransmission_start: Duration,
 }
 
 impl Default for DtlsOptions {

@@ -42,7 +42,7 @@ impl FingerprintAlgorithm {
     }
 
     /// Length of the digest in bytes.
-    pub const fn digest_len(self) -> usize {
+    pub(crate) const fn digest_len(self) -> usize {
         match self {
             Self::Sha1 => 20,
             Self::Sha224 => 28,
@@ -90,7 +90,7 @@ pub struct Fingerprint {
 
 impl Fingerprint {
     /// The fingerprint of a DER certificate.
-    pub fn of_certificate(algorithm: FingerprintAlgorithm, der: &[u8]) -> Self {
+    pub(crate) fn of_certificate(algorithm: FingerprintAlgorithm, der: &[u8]) -> Self {
         let mut digest = [0; MAX_DIGEST_LEN];
         digest[..algorithm.digest_len()].copy_from_slice(digest::digest(algorithm.digest(), der).as_ref());
         Self { algorithm, digest }

@@ -8,11 +8,8 @@ mod priority;
 mod server;
 
 pub use credentials::IceCredentials;
-pub use priority::{
-    DEFAULT_LOCAL_PREFERENCE, EXPOSED_INTERNAL_IP_PRIORITY_DECREMENT, LOCAL_PREFERENCE_DECREMENT,
-    PREFERRED_PROTOCOL_INCREMENT, candidate_priority, local_preference,
-};
+pub use priority::{EXPOSED_INTERNAL_IP_PRIORITY_DECREMENT, candidate_priority, local_preference};
 pub use server::{
-    CONSENT_TIMEOUTS, DEFAULT_CONSENT_TIMEOUT, Hold, IceConfig, IceEvent, IceServer, IceState, IceVerdict,
-    StunDiscard, consent_timeout_from_seconds,
+    CONSENT_TIMEOUTS, Hold, IceConfig, IceEvent, IceServer, IceState, IceVerdict, StunDiscard,
+    consent_timeout_from_seconds,
 };

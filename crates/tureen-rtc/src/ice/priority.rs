@@ -1,14 +1,14 @@
 //! Priorities of the candidates that a transport offers, by mediasoup's numbers.
 
 /// Local preference of the first listen info.
-pub const DEFAULT_LOCAL_PREFERENCE: u16 = 10_000;
+pub(crate) const DEFAULT_LOCAL_PREFERENCE: u16 = 10_000;
 
 /// What each further listen info is preferred less.
-pub const LOCAL_PREFERENCE_DECREMENT: u16 = 100;
+pub(crate) const LOCAL_PREFERENCE_DECREMENT: u16 = 100;
 
 /// What candidates of the protocol named by `preferUdp` or `preferTcp` are preferred more. mediasoup applies it to the
 /// listen infos of a WebRtcServer; on a transport with its own sockets their order alone decides.
-pub const PREFERRED_PROTOCOL_INCREMENT: u16 = 1000;
+pub(crate) const PREFERRED_PROTOCOL_INCREMENT: u16 = 1000;
 
 /// What the candidate of an exposed internal address has less than that of its announced address. Taken from the
 /// priority, not from the local preference.

@@ -31,7 +31,7 @@ impl Default for IceConfig {
 /// their end.
 pub const CONSENT_TIMEOUTS: RangeInclusive<Duration> = Duration::from_secs(10)..=Duration::from_secs(60);
 /// Default of mediasoup, and of RFC 7675 §5.1.
-pub const DEFAULT_CONSENT_TIMEOUT: Duration = Duration::from_secs(30);
+pub(crate) const DEFAULT_CONSENT_TIMEOUT: Duration = Duration::from_secs(30);
 
 /// The consent timeout of mediasoup's `iceConsentTimeout`: 0 is off, and what is outside of [`CONSENT_TIMEOUTS`] is brought
 /// into it with a warning, as mediasoup does.
@@ -192,7 +192,8 @@ impl IceServer {
     }
 
     /// Whether `ufrag` is ours: the current one, or the one before a restart that the peer has not followed yet.
-    pub fn matches_ufrag(&self, ufrag: &str) -> bool {
+    #[cfg(test)]
+    fn matches_ufrag(&self, ufrag: &str) -> bool {
         self.credentials_of(ufrag).is_some()
     }
 

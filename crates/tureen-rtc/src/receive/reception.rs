@@ -34,7 +34,7 @@ impl SeqVerdict {
 /// Like [`crate::seq::SeqExtender`], it places the first number one cycle up, so that packets reordered
 /// before it have a position.
 #[derive(Clone, Copy, Debug, Default)]
-pub struct SeqTracker {
+pub(crate) struct SeqTracker {
     current: Option<Numbering>,
     /// Packets expected in numberings before the current one.
     expected_before: u64,
@@ -55,7 +55,7 @@ struct Numbering {
 impl SeqTracker {
     /// Judges the next packet. Two packets in a row that do not fit, but follow each other, restart the
     /// numbering.
-    pub fn update(&mut self, seq: u16) -> SeqVerdict {
+    pub(crate) fn update(&mut self, seq: u16) -> SeqVerdict {
         let Some(current) = &mut self.current else {
             return self.begin(seq);
         };
@@ -84,7 +84,7 @@ impl SeqTracker {
     ///
     /// Retransmissions may come much later than packets are reordered, several of them in a row; so they
     /// never restart the numbering, and any position behind is plausible.
-    pub fn update_retransmitted(&mut self, seq: u16) -> SeqVerdict {
+    pub(crate) fn update_retransmitted(&mut self, seq: u16) -> SeqVerdict {
         let Some(current) = &mut self.current else {
             return self.begin(seq);
         };
@@ -100,30 +100,30 @@ impl SeqTracker {
     }
 
     /// Whether `extended` is the highest sequence number so far.
-    pub fn is_highest(&self, extended: u64) -> bool {
+    pub(crate) fn is_highest(&self, extended: u64) -> bool {
         self.current.is_some_and(|current| current.highest == extended)
     }
 
     /// The highest sequence number received, extended as receiver reports want it: by the cycles since the
     /// numbering began (RFC 3550 §6.4.1). Zero before the first packet.
-    pub fn extended_highest(&self) -> u32 {
+    pub(crate) fn extended_highest(&self) -> u32 {
         self.current.map_or(0, |c| (c.highest - c.first / CYCLE * CYCLE) as u32)
     }
 
     /// How many packets the sender has sent as far as sequence numbers tell (RFC 3550 §A.3), over all
     /// restarts.
-    pub fn expected(&self) -> u64 {
+    pub(crate) fn expected(&self) -> u64 {
         self.expected_before + self.current.map_or(0, |current| current.expected())
     }
 
     /// How many packets were discarded.
-    pub fn discarded(&self) -> u64 {
+    pub(crate) fn discarded(&self) -> u64 {
         self.discarded
     }
 
     /// Another source goes on with the stream: its numbers begin anew, and what was expected of the one before counts no
     /// more. Extended numbers stay higher than all before.
-    pub fn change_source(&mut self) {
+    pub(crate) fn change_source(&mut self) {
         let next_cycle = self.current.map(|current| current.highest / CYCLE + 2).or(self.next_cycle);
         *self = Self { next_cycle, discarded: self.discarded, ..Self::default() };
     }
@@ -160,7 +160,7 @@ const CYCLE: u64 = 1 << 16;
 
 /// Loss as receiver reports state it (RFC 3550 §A.3), fed with running totals at each report.
 #[derive(Clone, Copy, Debug, Default)]
-pub struct LossCounter {
+pub(crate) struct LossCounter {
     expected_prior: u64,
     received_prior: u64,
     lost: u64,
@@ -183,7 +183,7 @@ impl LossCounter {
     /// `worst_remote_fraction_lost` is the highest fraction lost that a consumer of the stream reports: where
     /// it exceeds the loss on this side it is reported instead, so that an encoder with in-band FEC protects
     /// for the worst receiver. Zero for none.
-    pub fn report(&mut self, expected: u64, received: u64, worst_remote_fraction_lost: u8) -> Loss {
+    pub(crate) fn report(&mut self, expected: u64, received: u64, worst_remote_fraction_lost: u8) -> Loss {
         let expected_interval = expected.saturating_sub(self.expected_prior);
         let received_interval = received.saturating_sub(self.received_prior);
         self.expected_prior = expected;
@@ -207,12 +207,12 @@ impl LossCounter {
     }
 
     /// Packets lost on this side by the last report.
-    pub fn lost(&self) -> u64 {
+    pub(crate) fn lost(&self) -> u64 {
         self.lost
     }
 
     /// Share of packets lost on this side in the interval of the last report, in 1/256.
-    pub fn fraction_lost(&self) -> u8 {
+    pub(crate) fn fraction_lost(&self) -> u8 {
         self.fraction_lost
     }
 }

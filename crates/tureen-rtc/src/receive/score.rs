@@ -28,7 +28,7 @@ pub struct ScoreChange {
     /// The score from now on.
     pub score: u8,
     /// The score until now.
-    pub previous: u8,
+    pub(crate) previous: u8,
 }
 
 /// The score of one stream: a weighted average of its last 24 samples, in which newer samples weigh more.
@@ -70,7 +70,7 @@ impl Score {
     }
 
     /// Adds a sample (0 to 10) and returns the change it made, if any.
-    pub fn add_sample(&mut self, sample: u8) -> Option<ScoreChange> {
+    pub(crate) fn add_sample(&mut self, sample: u8) -> Option<ScoreChange> {
         if self.samples.len() == HISTOGRAM_LENGTH {
             self.samples.pop_front();
         }
@@ -92,7 +92,7 @@ impl Score {
 
 /// The score of one interval by itself: the fourth power of the share of packets delivered, where a repaired
 /// packet counts as delivered the more, the fewer repairs and vain retransmissions it took.
-pub fn interval_score(interval: ScoreTotals, has_rtx: bool) -> u8 {
+pub(crate) fn interval_score(interval: ScoreTotals, has_rtx: bool) -> u8 {
     let ScoreTotals { expected, received, mut repaired, mut retransmitted } = interval;
     if expected == 0 {
         return MAX_SCORE;

@@ -19,7 +19,7 @@ mod suite;
 mod windows;
 
 pub use nonce_guard::NonceGuard;
-pub use open::{OpenedRtp, RTCP_REPLAY_WINDOW, RTP_REPLAY_WINDOW, SrtpOpener};
+pub use open::{OpenedRtp, SrtpOpener};
 pub use seal::SrtpSealer;
 pub use suite::{SrtpSuite, UnknownSrtpSuite};
 

@@ -8,10 +8,10 @@ use crate::units::Ssrc;
 
 /// How many packets behind the newest one of its SSRC an RTP packet may arrive (mediasoup's libsrtp setting).
 /// Costs an eighth of a byte each and SSRC.
-pub const RTP_REPLAY_WINDOW: usize = 1024;
+pub(crate) const RTP_REPLAY_WINDOW: usize = 1024;
 
 /// As [`RTP_REPLAY_WINDOW`], for RTCP.
-pub const RTCP_REPLAY_WINDOW: usize = 128;
+pub(crate) const RTCP_REPLAY_WINDOW: usize = 128;
 
 /// An authenticated and decrypted RTP packet.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -45,7 +45,7 @@ impl SrtpSuite {
     }
 
     /// How many bytes protection adds to an RTCP packet: its tag and the word with the E bit and the index.
-    pub const fn rtcp_overhead(self) -> usize {
+    pub(crate) const fn rtcp_overhead(self) -> usize {
         match self {
             Self::AeadAes256Gcm | Self::AeadAes128Gcm => 16 + 4,
             Self::AesCm128HmacSha1_80 | Self::AesCm128HmacSha1_32 => 10 + 4,

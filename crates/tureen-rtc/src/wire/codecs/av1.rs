@@ -25,7 +25,7 @@ pub struct Descriptor {
     /// The packet is the first of a coded video sequence (N).
     pub sequence_start: bool,
     /// A sequence header OBU starts in the packet.
-    pub sequence_header: bool,
+    pub(crate) sequence_header: bool,
     /// Temporal and spatial layer of the first OBU that states them.
     pub layers: Option<(u8, u8)>,
     /// The packet starts a key frame: it says that it begins a coded video sequence (N), or brings a sequence header and a

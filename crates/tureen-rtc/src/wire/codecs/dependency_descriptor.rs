@@ -37,7 +37,7 @@ pub struct Descriptor {
     /// The structure that comes with a key frame.
     pub structure: Option<Structure>,
     /// Decode targets that are sent from here on, a bit each, if told.
-    pub active_decode_targets: Option<u32>,
+    pub(crate) active_decode_targets: Option<u32>,
 }
 
 /// Differences of frame numbers.

@@ -13,7 +13,7 @@ const FU_B: u8 = 29;
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Descriptor {
     /// NAL unit type of the packet: 1–23 for a single NAL unit, else an aggregation or fragmentation type.
-    pub packet_type: u8,
+    pub(crate) packet_type: u8,
     /// NAL unit type of what is inside: of the single or fragmented NAL unit, or the first one of a STAP-A.
     pub nal_unit_type: u8,
     /// The packet starts a NAL unit; false only for a fragment that is not the first.

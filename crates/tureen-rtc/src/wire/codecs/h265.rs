@@ -15,14 +15,14 @@ const FRAGMENTATION: u8 = 49;
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Descriptor {
     /// NAL unit type of the packet: 0–47 for a single NAL unit, 48 aggregation, 49 fragmentation, 50 PACI.
-    pub packet_type: u8,
+    pub(crate) packet_type: u8,
     /// NAL unit type of what is inside: of the single or fragmented NAL unit, or the first one of an
     /// aggregation.
     pub nal_unit_type: u8,
     /// The packet starts a NAL unit; false only for a fragment that is not the first.
     pub nal_unit_start: bool,
     /// The layer id, 0–63; 0 without scalability or 3D extensions.
-    pub layer_id: u8,
+    pub(crate) layer_id: u8,
     /// The temporal layer, 0–6.
     pub temporal_layer: u8,
     /// The packet carries the start of a video or sequence parameter set or of an intra random access

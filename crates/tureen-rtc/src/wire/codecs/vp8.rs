@@ -17,7 +17,7 @@ use super::{Cursor, PictureId, Prefix};
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Descriptor {
     /// The frame is not used as a reference (N).
-    pub non_reference: bool,
+    pub(crate) non_reference: bool,
     /// The packet starts a partition (S).
     pub partition_start: bool,
     /// The partition (PID).
@@ -31,7 +31,7 @@ pub struct Descriptor {
     /// The frame depends only on the base layer, so that a receiver may switch up to its layer (Y).
     pub layer_sync: bool,
     /// The temporal key frame index, 0–31 (K).
-    pub key_idx: Option<u8>,
+    pub(crate) key_idx: Option<u8>,
     /// The packet starts a key frame.
     pub key_frame: bool,
     /// How many bytes the descriptor takes.

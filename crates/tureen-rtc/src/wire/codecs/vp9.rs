@@ -33,7 +33,7 @@ pub struct Descriptor {
     /// The packet is the last of a layer frame (E).
     pub frame_end: bool,
     /// No frame of a higher spatial layer refers to this one (Z).
-    pub not_reference_for_upper_spatial_layers: bool,
+    pub(crate) not_reference_for_upper_spatial_layers: bool,
     /// The layer of the frame (L).
     pub layer: Option<LayerIndices>,
     /// The picture's scalability structure (V).
@@ -77,11 +77,11 @@ pub struct ScalabilityStructure {
     /// How many spatial layers there are, 1–8.
     pub spatial_layers: u8,
     /// Width and height of each of them, if given.
-    pub resolutions: Option<[(u16, u16); MAX_SPATIAL_LAYERS]>,
+    pub(crate) resolutions: Option<[(u16, u16); MAX_SPATIAL_LAYERS]>,
     /// Pictures in the repeating pattern, if given.
-    pub pictures_in_group: u8,
+    pub(crate) pictures_in_group: u8,
     /// The highest temporal layer in that pattern.
-    pub highest_temporal_layer: u8,
+    pub(crate) highest_temporal_layer: u8,
 }
 
 /// Reads the descriptor at the start of an RTP payload.

@@ -23,9 +23,9 @@ pub struct Nack<'a> {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct NackItem {
     /// The lost packet's sequence number (PID).
-    pub packet_id: u16,
+    pub(crate) packet_id: u16,
     /// Bit `i` is set when packet `packet_id + i + 1` is lost (BLP).
-    pub lost_bitmask: u16,
+    pub(crate) lost_bitmask: u16,
 }
 
 impl<'a> Nack<'a> {

@@ -26,7 +26,7 @@ pub struct SdesChunk<'a> {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct SdesItem<'a> {
     /// Its type: 1 is CNAME.
-    pub item_type: u8,
+    pub(crate) item_type: u8,
     /// Its text, at most 255 bytes, meant to be UTF-8 but not checked.
     pub text: &'a [u8],
 }

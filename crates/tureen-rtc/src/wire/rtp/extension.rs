@@ -12,7 +12,7 @@ pub use tureen_types::rtp_parameters::RtpHeaderExtensionUri as Extension;
 use crate::wire::rtcp::NtpTime;
 
 /// Extensions that are forwarded with the packet. The others describe one hop, and each sender writes its own.
-pub const FORWARDED: [Extension; 7] = [
+pub(crate) const FORWARDED: [Extension; 7] = [
     Extension::SsrcAudioLevel,
     Extension::VideoOrientation,
     Extension::TimeOffset,
@@ -117,7 +117,8 @@ impl AbsSendTime {
     }
 
     /// The time within the current period of 64 seconds.
-    pub fn to_duration(self) -> Duration {
+    #[cfg(test)]
+    fn to_duration(self) -> Duration {
         Duration::from_nanos((u64::from(self.0) * 1_000_000_000 + (1 << 17)) >> 18)
     }
 
@@ -290,24 +291,6 @@ impl ExtensionValue<'_> for PlayoutDelay {
     }
 }
 
-/// Number that the worker gives each packet of a producer for which mediasoup's
-/// `enableMediasoupPacketIdHeaderExtension` is set.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct PacketId(pub u32);
-
-impl PacketId {
-    /// The extension value.
-    pub fn to_bytes(self) -> [u8; 4] {
-        self.0.to_be_bytes()
-    }
-}
-
-impl ExtensionValue<'_> for PacketId {
-    fn read(bytes: &[u8]) -> Option<Self> {
-        bytes.try_into().ok().map(u32::from_be_bytes).map(Self)
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use proptest::prelude::*;
@@ -457,7 +440,6 @@ mod tests {
             prop_assert_eq!(VideoOrientation::read(&orientation.to_bytes()), Some(orientation));
             let offset = TimeOffset((bits as i32) >> 8);
             prop_assert_eq!(TimeOffset::read(&offset.to_bytes()), Some(offset));
-            prop_assert_eq!(PacketId::read(&PacketId(bits).to_bytes()), Some(PacketId(bits)));
         }
 
         #[test]
@@ -470,7 +452,6 @@ mod tests {
             let _ = TimeOffset::read(&bytes);
             let _ = AbsCaptureTime::read(&bytes);
             let _ = PlayoutDelay::read(&bytes);
-            let _ = PacketId::read(&bytes);
         }
     }
 }

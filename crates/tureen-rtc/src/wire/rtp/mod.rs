@@ -53,7 +53,7 @@ pub enum RtpError {
 
 /// How the elements of a header extension block are laid out (RFC 8285 §4).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum ExtensionForm {
+pub(crate) enum ExtensionForm {
     /// Profile 0xBEDE: ids 1–14, values of 1–16 bytes.
     OneByte,
     /// Profile 0x100X: ids 1–255, values of 0–255 bytes.
@@ -80,7 +80,7 @@ pub struct RtpHeader {
     /// How many contributing sources follow the fixed header, 0–15.
     pub csrc_count: u8,
     /// The 16 "defined by profile" bits of the extension block, if there is one.
-    pub extension_profile: Option<u16>,
+    pub(crate) extension_profile: Option<u16>,
     len: u32,
 }
 
@@ -154,7 +154,7 @@ impl RtpHeader {
     }
 
     /// The layout of the extension block, if there is one.
-    pub fn extension_form(&self) -> Option<ExtensionForm> {
+    pub(crate) fn extension_form(&self) -> Option<ExtensionForm> {
         Some(match self.extension_profile? {
             ONE_BYTE_PROFILE => ExtensionForm::OneByte,
             profile if profile & 0xfff0 == TWO_BYTE_PROFILE => ExtensionForm::TwoByte,

@@ -31,7 +31,7 @@ impl<'b> StunWriter<'b> {
     }
 
     /// Begins the success response to `request`.
-    pub fn success_response(out: &'b mut Vec<u8>, request: &StunMessage<'_>) -> Self {
+    pub(crate) fn success_response(out: &'b mut Vec<u8>, request: &StunMessage<'_>) -> Self {
         Self::new(out, StunClass::SuccessResponse, request.method(), request.transaction_id())
     }
 
