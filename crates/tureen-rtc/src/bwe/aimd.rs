@@ -1,31 +1,32 @@
-//! Moves the delay-based estimate: up multiplicatively while the capacity is unknown, additively near it, and down to
-//! just below what the path delivers when queues grow (draft-ietf-rmcat-gcc-02 §5.5; libwebrtc's `AimdRateControl`).
+//! Additive increase, multiplicative decrease of the delay-based estimate: it grows multiplicatively while the
+//! capacity is unknown and additively near it, and falls to just below the acknowledged bitrate on overuse
+//! (draft-ietf-rmcat-gcc-02 §5.5; libwebrtc's `AimdRateControl`).
 
 use super::Micros;
 use super::trendline::Usage;
 use crate::units::Bitrate;
 
-/// Of what the path delivers, this is aimed for after overuse, so that queues drain.
+/// Share of the acknowledged bitrate that the estimate falls to after overuse, so that queues drain.
 const BACKOFF: f64 = 0.85;
-/// Growth in a second while the capacity is unknown.
+/// Growth factor per second while the capacity is unknown.
 const GROWTH: f64 = 1.08;
 const MIN_GROWTH: Bitrate = Bitrate::kbps(1);
-/// The estimate stays below this multiple of what is delivered, and a margin: more was never tried.
+/// The estimate stays below this multiple of the acknowledged bitrate plus a margin, because a higher rate was never
+/// tested.
 const MAX_OVER_DELIVERED: f64 = 1.5;
 const MARGIN: Bitrate = Bitrate::kbps(10);
 const DECREASE_MARGIN: Bitrate = Bitrate::kbps(5);
-/// What the additive increase assumes of media: frames a second, and the size of packets.
+/// Frame rate and packet size that the additive increase assumes.
 const FRAMES_PER_SECOND: f64 = 30.0;
 const PACKET_BYTES: f64 = 1200.0;
-/// How long the detector takes.
+/// Time the overuse detector takes to react.
 const DETECTION: Micros = 100_000;
 const MIN_ADDITIVE_BPS: f64 = 4000.0;
 const INITIAL_RTT: Micros = 200_000;
-/// A second decrease comes no sooner than a round trip after the first, within these bounds.
+/// Bounds of the interval between two decreases, which is otherwise one round trip.
 const MIN_DECREASE_INTERVAL: Micros = 10_000;
 const MAX_DECREASE_INTERVAL: Micros = 200_000;
 
-/// The delay-based estimate.
 #[derive(Debug)]
 pub(crate) struct Aimd {
     estimate: Bitrate,
@@ -39,13 +40,12 @@ pub(crate) struct Aimd {
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Phase {
-    /// Queues drain.
+    /// Holds the estimate while queues drain.
     Hold,
     Increase,
 }
 
 impl Aimd {
-    /// Starts at an estimate.
     pub(super) fn new(initial: Bitrate, min: Bitrate) -> Self {
         Self {
             estimate: initial.max(min),
@@ -58,37 +58,34 @@ impl Aimd {
         }
     }
 
-    /// The estimate.
     pub(super) fn estimate(&self) -> Bitrate {
         self.estimate
     }
 
-    /// Sets the lowest estimate.
     pub(crate) fn set_min(&mut self, min: Bitrate) {
         self.min = min;
         self.estimate = self.estimate.max(min);
     }
 
-    /// A round trip time.
     pub(super) fn set_rtt(&mut self, rtt: Micros) {
         self.rtt = rtt;
     }
 
-    /// Sets the estimate to what was measured by a probe.
+    /// Sets the estimate to the bitrate that a probe measured.
     pub(crate) fn set_estimate(&mut self, now: Micros, estimate: Bitrate) {
         self.estimate = estimate.max(self.min);
         self.changed_at = Some(now);
     }
 
-    /// Whether overuse may lower the estimate now, given what is delivered: a round trip after the last change, or at
-    /// once when less than half of the estimate gets through.
+    /// True when overuse may lower the estimate: one round trip after the last change, or at once when less than half
+    /// of the estimate is acknowledged.
     pub(crate) fn may_decrease(&self, now: Micros, delivered: Option<Bitrate>) -> bool {
         let interval = self.rtt.clamp(MIN_DECREASE_INTERVAL, MAX_DECREASE_INTERVAL);
         let waited = self.changed_at.is_none_or(|changed_at| now - changed_at >= interval);
         waited || delivered.is_some_and(|delivered| delivered < self.estimate * 0.5)
     }
 
-    /// Takes what the delay says. Without `may_grow` the estimate does not grow.
+    /// Updates the estimate from the detector's state. Without `may_grow` the estimate does not grow.
     pub(super) fn update(&mut self, now: Micros, usage: Usage, delivered: Option<Bitrate>, may_grow: bool) {
         self.delivered = delivered.unwrap_or(self.delivered);
         match usage {
@@ -124,7 +121,7 @@ impl Aimd {
         self.estimate = (self.estimate + step).min(limit);
     }
 
-    /// About a packet in the time that a change takes to show.
+    /// Roughly one packet per response time of the controller.
     fn additive_bps(&self) -> f64 {
         let frame_bytes = self.estimate.as_bps() as f64 / 8.0 / FRAMES_PER_SECOND;
         let packets = (frame_bytes / PACKET_BYTES).ceil().max(1.0);
@@ -152,12 +149,12 @@ impl Aimd {
     }
 }
 
-/// What the path seems to carry: an average of what was delivered while queues grew.
+/// Link capacity: an average of the acknowledged bitrate at overuse.
 #[derive(Debug)]
 struct LinkCapacity {
     /// In kbit/s.
     estimate: Option<f64>,
-    /// Variance of the samples, by the estimate.
+    /// Variance of the samples, relative to the estimate.
     variance: f64,
 }
 
@@ -182,7 +179,7 @@ impl LinkCapacity {
         self.variance = variance.clamp(Self::MIN_VARIANCE, Self::MAX_VARIANCE);
     }
 
-    /// What is delivered outside of these is another capacity.
+    /// An acknowledged bitrate outside of these bounds belongs to another capacity.
     fn bounds(&self) -> Option<(Bitrate, Bitrate)> {
         let estimate = self.estimate?;
         let deviation = Self::DEVIATIONS * (self.variance * estimate).sqrt();

@@ -1,17 +1,17 @@
-//! Whether the sender uses what it may: if not, what arrives says little of what the path could carry.
+//! Detection of application-limited regions, in which arrivals tell little about the path's capacity.
 
 use super::Micros;
 use crate::units::Bitrate;
 
-/// Part of the estimate that counts as using it.
+/// Share of the estimate that counts as fully used.
 const USAGE: f64 = 0.65;
-/// The budget is counted over this time.
+/// Window of the budget.
 const WINDOW: Micros = 500_000;
-/// The sender is application-limited when so much of the budget is left, and no more when this little is.
+/// Shares of the budget left at which an application-limited region starts and ends.
 const START: f64 = 0.8;
 const STOP: f64 = 0.5;
 
-/// Detects application-limited regions: a budget refills at a part of the estimate and is spent by what is sent.
+/// Detects application-limited regions: a budget refills at a share of the estimate, and sent bytes spend it.
 #[derive(Debug, Default)]
 pub(crate) struct AlrDetector {
     bits_per_second: f64,
@@ -22,18 +22,17 @@ pub(crate) struct AlrDetector {
 }
 
 impl AlrDetector {
-    /// Since when less is sent than the estimate allows; nothing while it is used.
+    /// Start of the current application-limited region.
     pub(crate) fn limited_since(&self) -> Option<Micros> {
         self.since
     }
 
-    /// Sets the estimate.
     pub(crate) fn set_estimate(&mut self, estimate: Bitrate) {
         self.bits_per_second = estimate.as_bps() as f64 * USAGE;
         self.left = self.left.clamp(-self.capacity(), self.capacity());
     }
 
-    /// Takes what was sent since the last call.
+    /// Records bytes sent since the last call.
     pub(super) fn on_sent(&mut self, now: Micros, bytes: u64) {
         let Some(last) = self.updated_at.replace(now) else { return };
         let capacity = self.capacity();

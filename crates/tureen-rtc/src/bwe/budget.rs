@@ -1,22 +1,23 @@
-//! What a controller lets a sender spend.
+//! The bandwidth that a congestion controller grants.
 
 use crate::units::Bitrate;
 
-/// What there is to share.
+/// Bandwidth to share among Consumers.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Budget {
     /// The target of congestion control.
     pub target: Bitrate,
-    /// What the path carries lastingly: more than the target where that is low for a moment, to let a queue drain.
+    /// Long-term capacity of the path. It exceeds the target while the target is lowered to drain a queue.
     pub carries: Bitrate,
-    /// What may be sent at this moment, if overuse has left a queue not long ago.
+    /// Rate to send at while a queue left by overuse drains.
     pub draining: Option<Bitrate>,
-    /// What one candidate may cost, the target being less, when otherwise all would get nothing.
+    /// Rate that a single Consumer may get when the target would give nothing to any, because its packets renew the
+    /// estimate.
     pub trial: Bitrate,
 }
 
 impl Budget {
-    /// A target that is not lowered for a moment only.
+    /// A budget without a queue to drain.
     pub fn lasting(target: Bitrate) -> Self {
         Self { target, carries: target, draining: None, trial: target }
     }

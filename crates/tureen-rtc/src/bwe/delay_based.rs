@@ -1,4 +1,4 @@
-//! The delay-based estimate: how packets spread on the way (draft-ietf-rmcat-gcc-02 §5).
+//! Delay-based bandwidth estimate (draft-ietf-rmcat-gcc-02 §5).
 
 use super::Micros;
 use super::aimd::Aimd;
@@ -9,30 +9,29 @@ use super::throughput::Throughput;
 use super::trendline::{Trendline, Usage};
 use crate::units::Bitrate;
 
-/// After so long without feedback what was learnt of the delay is worth nothing.
+/// State of the delay detector is discarded after this time without feedback.
 const STREAM_TIMEOUT: Micros = 2_000_000;
-/// The estimate does not grow while packets wait longer: growth too slow for the trend to show still fills queues.
+/// The estimate does not grow above this queueing delay, because growth too slow for the trendline still fills queues.
 const MAX_QUEUE: Micros = 60_000;
-/// Overuse with a shorter queue does not lower the estimate: it was a probe, or a frame.
+/// Overuse below this queueing delay does not lower the estimate, because a probe or a key frame causes it.
 const MIN_QUEUE: Micros = 40_000;
-/// How long a probe speaks for the capacity.
+/// Lifetime of a probe's result.
 const PROBE_LIFETIME: Micros = 2_000_000;
-/// For so long after a decrease overuse lowers the estimate again only if less arrives than the estimate: what the
-/// trend shows may be the queue of before.
+/// For this time after a decrease, overuse lowers the estimate again only if the acknowledged bitrate is below it,
+/// because the trendline may still show the old queue.
 const SETTLING: Micros = 1_000_000;
-/// A queue of this length that a decrease has left, and which neither grows nor shrinks after [`SETTLING`], is drained: the
-/// trend does not show it, and at the rate of what arrives it would stay for ever.
+/// A standing queue of this length, left by a decrease and constant after [`SETTLING`], is drained, because the
+/// trendline does not show it and the acknowledged bitrate would keep it.
 const STANDING_QUEUE: Micros = 120_000;
-/// How soon it shall be empty, if nobody else fills it, and the least part of what arrives that is aimed for.
+/// Time in which a standing queue is drained, and the lowest share of the acknowledged bitrate sent meanwhile.
 const DRAIN_TIME: f64 = 1_000_000.0;
 const MIN_DRAIN: f64 = 0.7;
-/// The same where temporal layers can be left out for it, which costs nothing to undo.
+/// Drain time where dropping temporal layers suffices, because they return without a key frame.
 const QUICK_DRAIN: f64 = 400_000.0;
-/// For how long what arrived at a decrease speaks for the capacity: by then the queue has drained, and the estimate is
-/// back.
+/// For this time after a decrease the acknowledged bitrate at the decrease stands for the capacity.
 const RECOVERY: Micros = 3_000_000;
 
-/// Estimates what the path carries before queues grow.
+/// Estimates the rate that the path carries without growing queues.
 #[derive(Debug)]
 pub(crate) struct DelayBased {
     inter_arrival: InterArrival,
@@ -41,15 +40,16 @@ pub(crate) struct DelayBased {
     queue_delay: QueueDelay,
     last_feedback: Option<Micros>,
     decreased_at: Option<Micros>,
-    /// What arrived when the estimate was lowered last.
+    /// Acknowledged bitrate at the last decrease.
     carried: Bitrate,
-    /// Whether the queue that the last decrease has left may be drained: once, or who fills it on purpose gets all.
+    /// True until the standing queue has been drained once: a competitor that fills queues on purpose would otherwise
+    /// get all bandwidth.
     may_drain: bool,
-    /// What the last probe measured, and when, until a decrease.
+    /// Time and result of the last probe since the last decrease.
     probed: Option<(Micros, Bitrate)>,
 }
 
-/// What came of one feedback packet.
+/// Result of one feedback packet.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(super) struct Outcome {
     /// Queues have drained after an overuse.
@@ -59,7 +59,6 @@ pub(super) struct Outcome {
 }
 
 impl DelayBased {
-    /// Starts at an estimate.
     pub(super) fn new(initial: Bitrate, min: Bitrate) -> Self {
         Self {
             inter_arrival: InterArrival::default(),
@@ -74,24 +73,22 @@ impl DelayBased {
         }
     }
 
-    /// The estimate.
     pub(super) fn estimate(&self) -> Bitrate {
         self.aimd.estimate()
     }
 
-    /// What the path carries as far as is known: more than the estimate where that was lowered below what arrives to let
-    /// a queue drain.
+    /// Known capacity of the path. It exceeds the estimate while the estimate is lowered to drain a queue.
     pub(super) fn carries(&self, now: Micros) -> Bitrate {
         self.recovering(now).map_or(self.estimate(), |carried| carried.max(self.estimate()))
     }
 
-    /// What may be sent now, if overuse has left a queue not long ago: the less the longer that is.
+    /// Rate to send at while a queue left by overuse drains; it rises again with time.
     pub(super) fn draining(&self, now: Micros) -> Option<Bitrate> {
         let excess = self.queue_delay.get() - MAX_QUEUE;
         self.recovering(now).map(|_| self.carries(now) * drain_share(excess, QUICK_DRAIN))
     }
 
-    /// What arrived at the last decrease, if that was not long ago.
+    /// Acknowledged bitrate at the last decrease, within [`RECOVERY`].
     fn recovering(&self, now: Micros) -> Option<Bitrate> {
         self.decreased_at
             .is_some_and(|at| now - at < RECOVERY)
@@ -99,27 +96,25 @@ impl DelayBased {
             .filter(|carried| !carried.is_zero())
     }
 
-    /// Whether overuse ever lowered the estimate.
+    /// True once overuse has lowered the estimate.
     pub(crate) fn has_decreased(&self) -> bool {
         self.decreased_at.is_some()
     }
 
-    /// What the delay says now.
+    /// State of the overuse detector.
     pub(super) fn usage(&self) -> Usage {
         self.trendline.usage()
     }
 
-    /// Sets the lowest estimate.
     pub(crate) fn set_min(&mut self, min: Bitrate) {
         self.aimd.set_min(min);
     }
 
-    /// A round trip time.
     pub(super) fn set_rtt(&mut self, rtt: Micros) {
         self.aimd.set_rtt(rtt);
     }
 
-    /// How long packets wait in queues.
+    /// Queueing delay.
     pub(crate) fn queue_delay(&self) -> Micros {
         self.queue_delay.get()
     }
@@ -129,7 +124,7 @@ impl DelayBased {
         self.queue_delay.recent()
     }
 
-    /// Takes arrivals in order, what the path delivers, and what a probe measured.
+    /// Updates the estimate from arrivals in order, the acknowledged bitrate and a probe's result.
     pub(crate) fn on_arrivals(
         &mut self,
         now: Micros,
@@ -172,7 +167,7 @@ impl DelayBased {
         outcome
     }
 
-    /// Lowers the estimate if it is time to.
+    /// Lowers the estimate if [`Aimd::may_decrease`] allows.
     fn decrease(&mut self, now: Micros, throughput: &Throughput) -> bool {
         let received = throughput.recently_received();
         if self.queue_delay.get() < MIN_QUEUE {
@@ -182,10 +177,9 @@ impl DelayBased {
         if settling && received.is_some_and(|received| received >= self.estimate()) {
             return false;
         }
-        // What arrives while queues grow is the capacity. A longer window holds the times before it fell, or before as
-        // much was sent.
-        // What a probe has measured since the last decrease holds for this one: who has just begun to send more has not
-        // delivered it for long, and a key frame makes a queue, too.
+        // The receive rate while queues grow equals the capacity. A longer window would include the time before the
+        // capacity fell. A probe's result since the last decrease counts as acknowledged, because a sender that has just
+        // raised its rate has not been acknowledged for long, and a key frame builds a queue as well.
         let delivered = received.or(throughput.bitrate());
         let probed = self.probed.filter(|(at, _)| now - at < PROBE_LIFETIME).map(|(_, probed)| probed);
         let delivered = delivered.max(probed.filter(|_| delivered.is_some()));
@@ -194,7 +188,7 @@ impl DelayBased {
         }
         match delivered {
             Some(_) => self.aimd.update(now, Usage::Over, delivered, false),
-            // Nothing is known of what gets through yet.
+            // No acknowledged bitrate is known yet.
             None => self.aimd.set_estimate(now, self.aimd.estimate() * 0.5),
         }
         self.decreased_at = Some(now);
@@ -204,7 +198,7 @@ impl DelayBased {
         true
     }
 
-    /// Lowers the estimate for a queue that stands since the last decrease.
+    /// Lowers the estimate to drain a standing queue.
     fn drain(&mut self, now: Micros, throughput: &Throughput) -> bool {
         let queue = self.queue_delay.get();
         let settled = self.decreased_at.is_some_and(|at| now - at >= SETTLING);
@@ -221,7 +215,7 @@ impl DelayBased {
     }
 }
 
-/// The part of what the path carries that lets a queue drain in this time.
+/// Share of the capacity at which `queue` drains within `time`.
 fn drain_share(queue: Micros, time: f64) -> f64 {
     (1.0 - queue.max(0) as f64 / time).max(MIN_DRAIN)
 }

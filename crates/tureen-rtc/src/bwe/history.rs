@@ -1,24 +1,22 @@
-//! What was sent, until the remote side says what became of it.
+//! Sent packets that await transport-wide feedback.
 
 use super::Micros;
 use crate::wire::rtcp::{PacketStatus, TransportCc, TransportCcHeader};
 
-/// Entries to begin with: a second at 600 kbit/s.
+/// Initial entries: one second at 600 kbit/s.
 const MIN_CAPACITY: usize = 64;
 
-/// Entries until the first feedback: more than what is sent before that comes. A remote side that never sends any must not
-/// cost memory.
+/// Entries before the first feedback, because a remote side that never sends feedback must not cost memory.
 const UNHEARD_CAPACITY: usize = 256;
 
-/// Packets that a history holds at most: half the space of their numbers, so that a number has one meaning. A second at
-/// 300 Mbit/s; 512 KiB.
+/// Most packets of a history: half of the 16-bit number space, so that numbers stay unambiguous. One second at 300
+/// Mbit/s; 512 KiB.
 const MAX_CAPACITY: usize = 1 << 15;
 
-/// A packet older than this is forgotten rather than given more memory.
+/// Packets older than this are evicted before the ring grows.
 const MAX_AGE: Micros = 5_000_000;
 
-/// Bytes without a number count with the next packet that has one if that is sent within about this time: they did not
-/// use the link when it does.
+/// Bytes without a transport-wide number are added to the next numbered packet if it follows within this time.
 const MAX_UNTRACKED: Micros = 500_000;
 
 /// One transport's sent packets, in a ring by transport-wide sequence number.
@@ -30,21 +28,21 @@ pub(crate) struct SentHistory {
     entries: Vec<Entry>,
     /// Extended number after the newest packet.
     end: u64,
-    /// Extended number of the first packet that no feedback has covered.
+    /// Extended number of the first packet without feedback.
     unreported: u64,
-    /// Whether feedback has come.
+    /// True after the first feedback.
     heard: bool,
-    /// Bytes without a number of their own since the newest packet, as far as they were sent from about then on.
+    /// Bytes sent without a number since the newest packet.
     untracked: u32,
     untracked_since: Micros,
     clock: RemoteClock,
 }
 
-/// 16 bytes, so that a cache line holds four.
+/// 16 bytes: four entries fill a cache line.
 #[derive(Clone, Copy, Debug)]
 struct Entry {
     sent_at: Micros,
-    /// Bytes, including those sent before it that carry no number.
+    /// Bytes, including unnumbered ones sent before it.
     size: u32,
     probe: u8,
     state: State,
@@ -53,7 +51,7 @@ struct Entry {
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum State {
-    /// Nothing was sent with this number.
+    /// No packet was sent with this number.
     Empty,
     InFlight,
     Lost,
@@ -62,50 +60,47 @@ enum State {
 
 const EMPTY: Entry = Entry { sent_at: 0, size: 0, probe: 0, state: State::Empty, seq: 0 };
 
-/// A packet that arrived.
+/// A packet reported as received.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Arrival {
-    /// When it was sent.
     pub sent_at: Micros,
-    /// When it arrived, by the remote side's clock.
+    /// Arrival time on the remote side's clock.
     pub received_at: Micros,
-    /// Its bytes, with overhead.
+    /// Size in bytes, overhead included.
     pub size: u32,
-    /// Identifier of the probe it belongs to; zero for none.
+    /// Id of its probe cluster; zero for none.
     pub probe: u8,
-    /// Feedback had said that it was lost.
+    /// True if earlier feedback reported it as lost.
     pub(crate) was_lost: bool,
 }
 
-/// A packet that did not arrive, so far.
+/// A packet reported as lost; later feedback may still report it as received.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Missing {
-    /// Its transport-wide number.
+    /// Transport-wide sequence number.
     pub seq: u16,
-    /// When it was sent.
     pub sent_at: Micros,
-    /// Its bytes, with overhead.
+    /// Size in bytes, overhead included.
     pub size: u32,
 }
 
-/// What one feedback packet says; kept from one to the next for its memory.
+/// Content of one feedback packet. It is reused to keep its memory.
 #[derive(Debug, Default)]
 pub(super) struct Report {
-    /// Packets not reported as arrived before, in the order of their arrival.
+    /// Packets reported as received for the first time, in order of arrival.
     pub arrivals: Vec<Arrival>,
-    /// Packets reported as missing for the first time, in the order of their numbers.
+    /// Packets reported as lost for the first time, in order of their numbers.
     pub missing: Vec<Missing>,
 }
 
 impl Report {
-    /// Whether it says nothing new.
+    /// True when the feedback reports nothing new.
     pub(super) fn is_empty(&self) -> bool {
         self.arrivals.is_empty() && self.missing.is_empty()
     }
 }
 
 impl SentHistory {
-    /// A history of nothing.
     pub(super) fn new() -> Self {
         Self {
             entries: vec![EMPTY; MIN_CAPACITY],
@@ -118,12 +113,12 @@ impl SentHistory {
         }
     }
 
-    /// Records a packet. Numbers go up by one; a repeated one is a retransmission bit for bit, about which feedback says
-    /// nothing new, so that only its bytes count.
+    /// Records a packet. Numbers increase by one; a repeated number is a bit-identical retransmission that feedback
+    /// does not distinguish, so that only its bytes count.
     #[inline]
     pub(super) fn record(&mut self, now: Micros, seq: u16, size: u32, probe: u8) {
         if self.end == 0 {
-            // The first number is placed one cycle up, so that there are numbers before it.
+            // The first number starts in the second cycle, so that earlier numbers stay positive.
             self.end = 0x1_0000 + u64::from(seq);
             self.unreported = self.end;
         }
@@ -142,7 +137,7 @@ impl SentHistory {
         self.end += 1;
     }
 
-    /// Records bytes without a number: they used the link all the same, and count with the next packet.
+    /// Records bytes sent without a number. They occupied the link and count with the next numbered packet.
     pub(crate) fn record_untracked(&mut self, now: Micros, size: u32) {
         if now - self.untracked_since > MAX_UNTRACKED {
             (self.untracked_since, self.untracked) = (now, 0);
@@ -150,8 +145,8 @@ impl SentHistory {
         self.untracked = self.untracked.saturating_add(size).min(1 << 20);
     }
 
-    /// Reads feedback into `report`. The work is bounded by the size of the feedback and by what was sent since the last
-    /// one, not by the count of packets that it claims to cover.
+    /// Reads feedback into `report`. The work is bounded by the feedback's size and by the packets sent since the last
+    /// one, not by the packet count that the feedback claims.
     pub(super) fn resolve(&mut self, feedback: &TransportCc<'_>, report: &mut Report) {
         report.arrivals.clear();
         report.missing.clear();
@@ -164,7 +159,7 @@ impl SentHistory {
             return;
         }
         self.heard = true;
-        // What lies between two reports was in one that got lost: nobody knows.
+        // Packets between two reports belong to lost feedback: their fate is unknown.
         let oldest = self.end.saturating_sub(self.entries.len() as u64);
         self.unreported = self.unreported.max(base).max(oldest);
 
@@ -200,7 +195,7 @@ impl SentHistory {
         entries.filter(in_flight).map(|(_, entry)| u64::from(entry.size)).sum()
     }
 
-    /// Everything before `seq` that was not reported on yet is missing.
+    /// Marks unreported packets before `seq` as lost.
     fn miss_until(&mut self, seq: u64, report: &mut Report) {
         while self.unreported < seq {
             let unreported = self.unreported;
@@ -214,7 +209,7 @@ impl SentHistory {
         }
     }
 
-    /// The extended form of a number that was sent: the one at or before the newest.
+    /// Extends a sent number: the one at or before the newest.
     fn extend(&self, seq: u16) -> u64 {
         let newest = self.end - 1;
         let behind = (newest as u16).wrapping_sub(seq);
@@ -234,7 +229,7 @@ impl SentHistory {
         seq as usize & (self.entries.len() - 1)
     }
 
-    /// Leaves `count` numbers out.
+    /// Skips `count` numbers.
     #[cold]
     fn skip(&mut self, now: Micros, count: u64) {
         for _ in 0..count {
@@ -245,8 +240,8 @@ impl SentHistory {
         }
     }
 
-    /// Before a number is used: what its place holds goes, or the ring grows. That memory is not in any cache, so it is
-    /// read only where the answer depends on it.
+    /// Evicts the entry in the next number's place, or grows the ring. That memory is cold, so it is read only if the
+    /// decision depends on it.
     #[inline]
     fn make_room(&mut self, now: Micros) {
         let len = self.entries.len();
@@ -278,7 +273,7 @@ impl Default for SentHistory {
     }
 }
 
-/// The remote side's clock, of which feedback carries 24 bits of 64 ms.
+/// Unwraps the remote side's clock: feedback carries 24 bits in units of 64 ms.
 #[derive(Debug, Default)]
 struct RemoteClock {
     /// The last reference time and its extended form.

@@ -4,22 +4,24 @@
 use super::Micros;
 use super::history::Arrival;
 
-/// Packets sent within this time of a group's first one belong to it: pacers send in bursts of this length.
+/// Packets sent within this time of a group's first packet belong to the group, because pacers send bursts of this
+/// length.
 const GROUP_LENGTH: Micros = 5_000;
 
-/// A packet that comes this close behind the last one, closer than it was sent, queued with it: it belongs to its group.
+/// A packet that arrives this close to the previous one, and closer than it was sent, waited in the same queue and
+/// joins its group.
 const BURST_GAP: Micros = 5_000;
 
-/// How long a group may go on growing by that rule.
+/// Longest group under that rule.
 const MAX_BURST: Micros = 100_000;
 
-/// So many groups in a row before their predecessor: the remote clock went back.
+/// After this many reordered groups in a row the remote clock counts as reset.
 const MAX_REORDERED_GROUPS: u32 = 3;
 
-/// The remote clock went ahead of ours by this: it was set.
+/// Advance of the remote clock over ours that counts as a clock change.
 const CLOCK_JUMP: Micros = 3_000_000;
 
-/// Compares the spacing of groups.
+/// Computes send and arrival deltas of packet groups.
 #[derive(Debug, Default)]
 pub(crate) struct InterArrival {
     current: Option<Group>,
@@ -33,21 +35,22 @@ struct Group {
     last_sent: Micros,
     first_received: Micros,
     last_received: Micros,
-    /// When feedback told of it, by our clock.
+    /// Local time of the feedback.
     reported: Micros,
 }
 
-/// How far apart two neighbouring groups were.
+/// Deltas between two neighbouring groups.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Spacing {
-    /// When they were sent.
+    /// Send time delta.
     pub sent: Micros,
-    /// When they had arrived.
+    /// Arrival time delta.
     pub received: Micros,
 }
 
 impl InterArrival {
-    /// Takes the next packet in order of arrival. Gives the spacing of the last two groups when it begins a new one.
+    /// Adds the next packet in order of arrival. Returns the deltas of the last two complete groups when it starts a
+    /// new one.
     pub(super) fn on_arrival(&mut self, now: Micros, packet: &Arrival) -> Option<Spacing> {
         let group = Group {
             first_sent: packet.sent_at,
@@ -100,7 +103,7 @@ impl Group {
         sent == 0 || queued || packet.sent_at - self.first_sent <= GROUP_LENGTH
     }
 
-    /// The spacing to the group before it, and the time between their reports.
+    /// Deltas to the previous group, and the time between the feedback of both.
     fn after(&self, previous: &Group) -> (Spacing, Micros) {
         let spacing = Spacing {
             sent: self.last_sent - previous.last_sent,

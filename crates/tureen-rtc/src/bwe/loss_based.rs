@@ -1,78 +1,78 @@
-//! The loss-based estimate: tells loss that congestion makes from loss that a path has anyway.
+//! Loss-based bandwidth estimate: separates congestion loss from the path's inherent loss.
 //!
-//! A path is described by two numbers: what it loses by itself, and what it can carry. Below the capacity the first is
-//! lost, above it also the excess. Of a few pairs around the current one, the pair that makes the losses of the last
-//! observations most likely becomes the estimate (the method of libwebrtc's `LossBasedBweV2`, with its defaults).
+//! A path is modelled by its inherent loss and its capacity. A sender below the capacity sees the inherent loss, one
+//! above it loses the excess as well. Among a few candidate pairs around the current one, the most likely pair given
+//! the recent observations becomes the estimate (libwebrtc's `LossBasedBweV2`, with its defaults).
 
 use super::Micros;
 use super::history::{Arrival, Missing};
 use crate::units::Bitrate;
 
-/// Observations that are looked back on.
+/// Number of observations kept.
 const WINDOW: usize = 15;
-/// An observation spans at least this time of sending.
+/// Shortest span of send times of an observation.
 const OBSERVATION: Micros = 250_000;
-/// With fewer observations the estimate says nothing.
+/// Observations before the estimate is valid.
 const MIN_OBSERVATIONS: u64 = 3;
-/// Weight of an observation by that of the next one.
+/// Weight of an observation relative to the next newer one.
 const AGING: f64 = 0.9;
-/// Candidates by the current estimate, apart from what is delivered and the delay-based estimate.
+/// Candidates relative to the current estimate. The acknowledged bitrate and the delay-based estimate are candidates
+/// as well.
 const FACTORS: [f64; 3] = [1.02, 1.0, 0.95];
 const NEWTON_STEP: f64 = 0.75;
 const INITIAL_INHERENT_LOSS: f64 = 0.01;
 const MIN_INHERENT_LOSS: f64 = 0.001;
-/// A path of unbounded capacity is believed to lose this much by itself, one of this capacity all of it.
+/// Bound of the inherent loss at unbounded capacity; at the capacity of the second constant the bound is 1.
 const MAX_INHERENT_LOSS: f64 = 0.05;
 const INHERENT_LOSS_BALANCE_KBPS: f64 = 100.0;
-/// When the losses can't tell candidates apart the higher one is preferred; less so near this loss.
+/// Preference for higher candidates of equal likelihood; it shrinks near the loss of the second constant.
 const PREFERENCE: f64 = 0.0002;
 const LOG_PREFERENCE: f64 = 0.02;
 const PREFERENCE_LOSS: f64 = 0.2;
 const PREFERENCE_SMOOTHING: f64 = 0.002;
-/// Loss beyond the first bounds the estimate at once, by the second over the excess.
+/// Loss above the first value bounds the estimate at once, to the second value divided by the excess.
 const IMMEDIATE_LOSS: f64 = 0.05;
 const IMMEDIATE_BALANCE_KBPS: f64 = 100.0;
-/// Loss above this multiple of what the path loses by itself is ours. Random loss is never quite the same.
+/// Loss above this multiple of the inherent loss counts as congestion loss, because random loss varies.
 const UNEXPLAINED: f64 = 1.2;
-/// How far the estimate grows above what is delivered while loss limits it: usually, and after growth made loss.
+/// Growth over the acknowledged bitrate while loss limits the estimate: normally, and after growth that caused loss.
 const RAMP_UP: f64 = 1.5;
 const RAMP_UP_IN_HOLD: f64 = 1.2;
 const RAMP_UP_HOLD_THRESHOLD: f64 = 1.3;
-/// How far it grows in a window of this length after loss.
+/// Growth within a window of this length after loss.
 const MAX_INCREASE: f64 = 1.3;
 const INCREASE_WINDOW: Micros = 300_000;
-/// Growth waits so long after a decrease, then twice as long after each that follows.
+/// Hold time after a decrease. It doubles with each further decrease.
 const INITIAL_HOLD: Micros = 300_000;
 const MAX_HOLD: Micros = 8_000_000;
-/// An observation sent at this multiple of the median rate is no outlier: its rate explains its loss.
+/// An observation sent at this multiple of the median rate is not an outlier, because its rate explains its loss.
 const OUTLIER_RATE: f64 = 2.0;
-/// How long a probe speaks for what is delivered.
+/// Lifetime of a probe's result as acknowledged bitrate.
 const PROBE_LIFETIME: Micros = 2_000_000;
-/// How long a sender may take to send less: layers change at key frames.
+/// Time a sender takes to reduce its rate, because layers change at key frames.
 const REACTION: Micros = 300_000;
 const MIN_BITRATE_BPS: f64 = 5_000.0;
 
 /// What limits the estimate.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(crate) enum LossState {
-    /// Not loss: the delay-based estimate is the lower one.
+    /// The delay-based estimate is the lower one.
     #[default]
     DelayBased,
-    /// Loss, and the estimate grows.
+    /// Loss limits the estimate, which grows.
     Increasing,
-    /// Loss, and the estimate falls or is held.
+    /// Loss limits the estimate, which falls or is held.
     Decreasing,
 }
 
-/// The loss-based estimate.
 #[derive(Debug)]
 pub(crate) struct LossBased {
     observations: [Observation; WINDOW],
     count: u64,
     partial: Partial,
-    /// Send time of the latest packet of the last observation: this estimate's clock.
+    /// Send time of the latest packet of the last observation: the clock of this estimate.
     clock: Option<Micros>,
-    /// Packets sent before do not count.
+    /// Packets sent before this time are ignored.
     answered_until: Micros,
     path: Option<Path>,
     average_loss: f64,
@@ -81,7 +81,7 @@ pub(crate) struct LossBased {
     estimate: f64,
     hold: Hold,
     window: Option<IncreaseWindow>,
-    /// At which rate the last probe got through, and when.
+    /// Time and rate of the last successful probe.
     probed: Option<(Micros, f64)>,
 }
 
@@ -94,7 +94,7 @@ struct Limits {
     delay_based: f64,
 }
 
-/// What was sent and lost in a while.
+/// Bytes sent and lost in one span of send time.
 #[derive(Clone, Copy, Debug, Default)]
 struct Observation {
     id: u64,
@@ -112,7 +112,7 @@ struct Partial {
     first_sent: Option<Micros>,
 }
 
-/// What describes a path.
+/// Model of a path.
 #[derive(Clone, Copy, Debug)]
 struct Path {
     inherent_loss: f64,
@@ -137,7 +137,6 @@ struct IncreaseWindow {
 }
 
 impl LossBased {
-    /// An estimate that has seen nothing.
     pub(super) fn new(min: Bitrate, max: Bitrate) -> Self {
         let limits = Limits { min: 0.0, max: 0.0, delivered: None, delay_based: f64::INFINITY };
         let mut loss_based = Self {
@@ -159,13 +158,12 @@ impl LossBased {
         loss_based
     }
 
-    /// Sets the bounds.
     pub(super) fn set_limits(&mut self, min: Bitrate, max: Bitrate) {
         self.limits.min = min.as_bps() as f64;
         self.limits.max = max.as_bps() as f64;
     }
 
-    /// The estimate, while loss limits it and there are enough observations.
+    /// The estimate, if loss limits it and there are enough observations.
     pub(super) fn estimate(&self) -> Option<Bitrate> {
         let ready = self.is_limited() && self.count >= MIN_OBSERVATIONS;
         (ready && self.estimate.is_finite()).then(|| Bitrate::bps(self.estimate as u64))
@@ -181,8 +179,8 @@ impl LossBased {
         self.average_loss
     }
 
-    /// Overuse was found, and lowered the delay-based estimate: losses of packets sent before, or
-    /// before it could be acted on, are answered by that.
+    /// Overuse lowered the delay-based estimate. Losses of packets sent before the sender could react are ignored,
+    /// because that decrease already answers them.
     pub(crate) fn on_overuse(&mut self, now: Micros) {
         self.answered_until = now + REACTION;
         self.count = 0;
@@ -200,13 +198,14 @@ impl LossBased {
         self.probed = Some((now, bitrate.as_bps() as f64));
     }
 
-    /// What the path has shown to deliver: of consumers that can only take one layer or the next one, more than they take.
+    /// Rate that the path has proven to deliver: a probe's result can exceed the acknowledged bitrate, because
+    /// Consumers switch in steps of a layer.
     fn shown(&self, now: Micros) -> Option<f64> {
         let probed = self.probed.filter(|(at, _)| now - at < PROBE_LIFETIME).map(|(_, rate)| rate);
         self.limits.delivered.map(|delivered| probed.map_or(delivered, |probed| probed.max(delivered)))
     }
 
-    /// Takes what became of packets. `delivered`: what the path delivers, if known.
+    /// Updates the estimate from received and lost packets. `delivered`: the acknowledged bitrate, if known.
     pub(super) fn on_feedback(
         &mut self,
         arrivals: &[Arrival],
@@ -224,7 +223,7 @@ impl LossBased {
         }
     }
 
-    /// Adds to the current observation. Gives its time when it is complete.
+    /// Adds to the current observation. Returns its span when it is complete.
     fn observe(&mut self, arrivals: &[Arrival], missing: &[Missing]) -> Option<Micros> {
         let partial = &mut self.partial;
         let answered_until = self.answered_until;
@@ -301,14 +300,14 @@ impl LossBased {
         }
     }
 
-    /// The most likely pair; of equally likely ones the higher.
+    /// The most likely candidate; the highest of equally likely ones.
     fn best_candidate(&self, current: Path, application_limited: bool) -> Path {
         let bound = match self.window {
             Some(window) if self.is_limited() => window.limit,
             _ => self.limits.max,
         };
         let factors = FACTORS.iter().map(|factor| Some(current.capacity * factor));
-        // What an application delivers that sends little says nothing of the path.
+        // The acknowledged bitrate of an application-limited sender tells nothing about the path.
         let delivered = self.limits.delivered.filter(|_| !application_limited);
         let delay_based = Some(self.limits.delay_based).filter(|&bitrate| bitrate > current.capacity);
         let candidates = factors.chain([delivered, delay_based]).flatten();
@@ -326,9 +325,9 @@ impl LossBased {
         best.1
     }
 
-    /// The candidate, with growth kept back where loss speaks against it.
+    /// Limits the candidate's growth where loss contradicts it.
     fn limit_growth(&self, now: Micros, current: Path, mut best: Path, application_limited: bool) -> Path {
-        // More is lost than the path loses by itself: the rest is ours.
+        // Loss above the inherent loss is congestion loss.
         if self.average_loss > best.inherent_loss * UNEXPLAINED {
             best.capacity = best.capacity.min(current.capacity);
         }
@@ -340,14 +339,15 @@ impl LossBased {
         {
             best.capacity = best.capacity.min(window.limit);
         }
-        // Who sends little delivers little: then the delay-based estimate, which probes raise, is the only bound.
+        // The acknowledged bitrate of an application-limited sender is low. The delay-based estimate, which probes
+        // raise, is then the only bound.
         if let Some(delivered) = self.shown(now).filter(|_| !application_limited)
             && self.grows(current.capacity, best.capacity)
         {
             let near_hold = delivered < self.hold.bitrate * RAMP_UP_HOLD_THRESHOLD;
             let factor = if self.hold.bitrate.is_finite() && near_hold { RAMP_UP_IN_HOLD } else { RAMP_UP };
             best.capacity = best.capacity.min(delivered * factor).max(current.capacity);
-            // A bound that leaves the estimate where it is must not keep it "decreasing" for good.
+            // A bound that does not change the estimate must not keep the state at "decreasing".
             if self.state == LossState::Decreasing && best.capacity == current.capacity {
                 best.capacity += 1.0;
             }
@@ -369,7 +369,7 @@ impl LossBased {
         (path.inherent_loss - step).max(MIN_INHERENT_LOSS).min(highest.min(1.0))
     }
 
-    /// Logarithm of how likely a pair makes what was observed, with the preference for higher bitrates.
+    /// Log likelihood of the observations under a path model, plus the preference for higher bitrates.
     fn likelihood(&self, path: Path) -> f64 {
         let kbps = path.capacity / 1000.0;
         let distance = PREFERENCE_LOSS - self.average_loss;
@@ -386,7 +386,7 @@ impl LossBased {
         observed.sum()
     }
 
-    /// Observations with their weights, which fall with age.
+    /// Observations with weights that fall with age.
     fn weighted(&self) -> impl Iterator<Item = (f64, &Observation)> {
         let len = self.count.min(WINDOW as u64) as usize;
         self.observations[..len]
@@ -394,7 +394,7 @@ impl LossBased {
             .map(|observation| (AGING.powi((self.count - 1 - observation.id) as i32), observation))
     }
 
-    /// Average loss; the observations of most and least loss are left out as outliers.
+    /// Average loss without the observations of highest and lowest loss, which are outliers.
     fn measure_loss(&self) -> f64 {
         let (mut sent, mut lost) = (0.0, 0.0);
         let mut most = (0.0, Observation::default(), 0.0);
@@ -438,7 +438,7 @@ impl LossBased {
         }
     }
 
-    /// What is delivered is carried.
+    /// The acknowledged bitrate is a lower bound of the capacity.
     fn lower_bound(&self) -> f64 {
         self.limits.min.max(self.limits.delivered.unwrap_or(0.0)).min(self.limits.max)
     }
@@ -461,7 +461,7 @@ impl Partial {
 }
 
 impl Path {
-    /// What gets lost when so much is sent; never quite nothing, never quite all.
+    /// Loss at a send rate, kept strictly between 0 and 1.
     fn loss_at(&self, rate: f64) -> f64 {
         let excess = ((rate - self.capacity) / rate).max(0.0);
         (self.inherent_loss + (1.0 - self.inherent_loss) * excess).clamp(1e-6, 1.0 - 1e-6)

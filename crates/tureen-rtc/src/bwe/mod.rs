@@ -1,9 +1,9 @@
-//! Congestion control of the sending side: how much a transport may send, sans-IO.
+//! Congestion control of the sending side, sans-IO.
 //!
-//! A [`CongestionController`] is told of every packet that leaves ([`CongestionController::start_run`]) and of what
-//! the remote side says of them ([`CongestionController::on_feedback`]), and answers with a [target
-//! bitrate](CongestionController::target), with [probes](CongestionController::poll_probe) to send, and with how much of a
-//! burst may [leave at once](CongestionController::allowance).
+//! A [`CongestionController`] takes every sent packet ([`CongestionController::start_run`]) and the remote side's
+//! feedback ([`CongestionController::on_feedback`]). It returns a [target bitrate](CongestionController::target),
+//! [probes](CongestionController::poll_probe) to send, and the bytes of a burst that may [leave at
+//! once](CongestionController::allowance).
 //!
 //! ```text
 //!  sent ──► history ─┐
@@ -17,14 +17,15 @@
 //!  alr (sends little?), desired ─► probe_policy ─► probe (send)      └─► pacer, allocation
 //! ```
 //!
-//! The method is Google Congestion Control (draft-ietf-rmcat-gcc-02) as libwebrtc has it today: trendline filter, robust
-//! throughput, `LossBasedBweV2`, probing. It differs where an SFU does: it can't make more media than it gets, so it also
-//! probes while consumers want more than the estimate, even if the estimate is used ([`probe_policy`]); media that is sent
-//! during a probe counts as part of it, so that less padding is needed; packets are paced only where the path would have
-//! to queue them ([`pacer`]), so that runs of packets stay together; and a queue that is left standing after an overuse is
-//! drained ([`delay_based`]), which a trend alone never asks for.
+//! The method is Google Congestion Control (draft-ietf-rmcat-gcc-02) as in libwebrtc: trendline filter, robust throughput,
+//! `LossBasedBweV2`, probing. It differs where an SFU requires it:
+//! - An SFU cannot raise the bitrate of its media, so it also probes while Consumers want more than the estimate, even if
+//!   the estimate is used ([`probe_policy`]).
+//! - Media sent during a probe counts as part of the probe, so that less padding is needed.
+//! - Packets are paced only where the path would queue them ([`pacer`]), so that runs of packets stay together.
+//! - A standing queue after overuse is drained ([`delay_based`]), because the trendline does not show it.
 //!
-//! The other way round, [`receive_side`] tells senders without transport-wide feedback what they may send.
+//! [`receive_side`] estimates the rate of remote senders without transport-wide feedback.
 
 mod aimd;
 mod alr;
@@ -63,50 +64,51 @@ use trendline::Usage;
 /// compared with each other.
 pub(crate) type Micros = i64;
 
-/// How often the controller wants to be called without anything happening.
+/// Interval of timeouts without other events.
 const TICK: Micros = 100_000;
-/// A probe does not lower the estimate below this part of what is delivered.
+/// A probe does not lower the estimate below this share of the acknowledged bitrate.
 const PROBE_FLOOR: f64 = 0.85;
-/// No more than what jitter makes of an empty queue.
+/// Queueing delay up to which a queue counts as empty, because jitter alone causes that much.
 const SHORT_QUEUE: Micros = 40_000;
-/// How long it takes until the first probes tell something of the path, and what is begun with until then, by the initial
-/// estimate: less than what they ask for.
+/// Duration of the start phase, until the first probes return, and the share of the initial estimate used in it. The
+/// probes ask for more than that.
 const START: Micros = 1_000_000;
 const OVER_INITIAL: f64 = 2.5;
-/// Queues that lose what exceeds them are seldom longer.
+/// Queueing delay above which a queue counts as a long one: drop-tail queues are seldom longer.
 const LONG_QUEUE: Micros = 300_000;
 /// Before packets have waited so long there is no queue, however much is under way.
 const STARTED_QUEUE: Micros = 60_000;
-/// Round trips above this mean full queues: the target falls by a fifth each second.
+/// Round trip time above which queues count as full: the target falls by a fifth each second.
 const MAX_RTT: Micros = 3_000_000;
 const RTT_BACKOFF: f64 = 0.8;
 const RTT_BACKOFF_INTERVAL: Micros = 1_000_000;
-/// What feedback has told of queues and losses holds for so long.
+/// Lifetime of the queue and loss state from feedback.
 const FEEDBACK_LIFETIME: Micros = 2_000_000;
-/// A receiver report that comes so long after a packet tells of it.
+/// Age of a packet from which a receiver report is known to cover it.
 const REPORTED: Micros = 2_000_000;
 
-/// Bounds of the target.
+/// Bounds of the target bitrate.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct BweConfig {
-    /// Where the target starts. Higher wastes less time on fast links and makes a queue on slow ones.
+    /// Initial target. A higher value reaches the capacity of fast links sooner and builds a queue on slow ones.
     pub initial: Bitrate,
-    /// The least that the target falls to, whatever the path says.
+    /// Lower bound of the target.
     pub min: Bitrate,
-    /// The most that it rises to, which also bounds probes.
+    /// Upper bound of the target and of probes.
     pub max: Bitrate,
     /// Bytes below RTP that each packet takes on the link: 28 for UDP over IPv4.
     pub overhead: u32,
 }
 
 impl Default for BweConfig {
-    /// mediasoup's: 600 kbit/s between 5 kbit/s and 1 Gbit/s.
+    /// mediasoup's values: 600 kbit/s, between 5 kbit/s and 1 Gbit/s.
     fn default() -> Self {
         Self { initial: Bitrate::kbps(600), min: Bitrate::kbps(5), max: Bitrate::mbps(1000), overhead: 28 }
     }
 }
 
-/// Congestion control of one transport. See the [module documentation](self). What each run touches comes first.
+/// Congestion control of one transport. See the [module documentation](self). The fields that each run touches come
+/// first.
 #[derive(Debug)]
 #[repr(C)]
 pub struct CongestionController {
@@ -125,21 +127,21 @@ pub struct CongestionController {
     reports: ReportBased,
     policy: ProbePolicy,
     target: Bitrate,
-    /// Whether transport-wide feedback decides: it came, and did not end while reports still come.
+    /// True while transport-wide feedback decides: it has come, and has not stopped while receiver reports continue.
     has_feedback: bool,
-    /// Since when probes are allowed.
+    /// Time from which probes are allowed.
     began_at: Option<Micros>,
     next_tick: Micros,
 }
 
-/// Lowers the target while round trips are far too long, as far as feedback tells, or would have to. Where none ever came,
-/// none is missed.
+/// Lowers the target while the round trip time is far too long, or would be because feedback is missing. Missing
+/// feedback counts only after some has come.
 #[derive(Debug, Default)]
 #[repr(C)]
 struct RttBackoff {
-    /// When the first packet left that feedback is to name and that was sent after the last feedback.
+    /// Send time of the first numbered packet since the last feedback.
     unanswered_since: Option<Micros>,
-    /// When the last one left.
+    /// Send time of the last numbered packet.
     last_numbered: Micros,
     heard_at: Option<Micros>,
     rtt: Micros,
@@ -147,20 +149,20 @@ struct RttBackoff {
     cap: Option<Bitrate>,
 }
 
-/// Packets that leave together. What they have in common is done once, by [`finish`](Self::finish).
+/// Packets that leave together. [`finish`](Self::finish) does their common work once.
 #[derive(Debug)]
 pub struct SentRun<'a> {
     controller: &'a mut CongestionController,
     now: Micros,
     tracked: bool,
-    /// Whether feedback is to name one of its packets.
+    /// True if one of its packets has a transport-wide number.
     numbered: bool,
     bytes: u64,
 }
 
 impl SentRun<'_> {
-    /// A packet of `size` bytes, tag included, leaves with this transport-wide sequence number, or with none. A few
-    /// nanoseconds.
+    /// Records a packet of `size` bytes, SRTP tag included, with its transport-wide sequence number if it has one.
+    /// Takes a few nanoseconds.
     #[inline]
     pub fn on_packet(&mut self, seq: Option<u16>, size: usize) {
         let controller = &mut *self.controller;
@@ -178,7 +180,7 @@ impl SentRun<'_> {
         }
     }
 
-    /// All of it has left.
+    /// Ends the run.
     pub fn finish(self) {
         let Self { controller, now, bytes, numbered, .. } = self;
         controller.alr.on_sent(now, bytes);
@@ -190,7 +192,7 @@ impl SentRun<'_> {
 }
 
 impl CongestionController {
-    /// A controller for a transport over which media can flow from now on.
+    /// A controller for a connected transport.
     pub fn new(now: Instant, config: BweConfig) -> Self {
         let config = config.normalized();
         let mut controller = Self {
@@ -217,12 +219,12 @@ impl CongestionController {
         controller
     }
 
-    /// How much may be sent in all, including overhead below RTP.
+    /// Rate that may be sent in total, including overhead below RTP.
     pub fn target(&self) -> Bitrate {
         self.target
     }
 
-    /// What there is to share among consumers.
+    /// Bandwidth to share among Consumers.
     pub fn budget(&self, now: Instant) -> Budget {
         let now = self.micros(now);
         let trial = self.trial(now);
@@ -240,7 +242,7 @@ impl CongestionController {
         }
     }
 
-    /// What the path delivers, if enough was sent to know.
+    /// Acknowledged bitrate, if enough packets were sent to measure it.
     pub fn delivered(&self) -> Option<Bitrate> {
         self.throughput.bitrate()
     }
@@ -250,13 +252,12 @@ impl CongestionController {
         self.loss_based.average_loss()
     }
 
-    /// Round trip time, as transport-wide feedback or else reports tell it.
+    /// Round trip time by transport-wide feedback, or else by receiver reports.
     pub fn rtt(&self) -> Option<Duration> {
         self.rtt.map(|rtt| Duration::from_micros(rtt as u64))
     }
 
-    /// Whether packets seem to wait for nothing on the path, so that what it loses, it loses by chance. Only transport-wide
-    /// feedback tells.
+    /// True when transport-wide feedback shows no queueing, so that losses are random.
     pub fn has_room(&self) -> bool {
         self.has_feedback
             && self.delay_based.usage() == Usage::Normal
@@ -281,12 +282,12 @@ impl CongestionController {
         (queue > LONG_QUEUE).then(|| Duration::from_micros(queue as u64))
     }
 
-    /// Packets that the last transport-wide feedback told to be missing, for the first time.
+    /// Packets that the last transport-wide feedback reported as lost for the first time.
     pub fn missing(&self) -> &[Missing] {
         &self.report.missing
     }
 
-    /// Allows probes: the first ones go out as soon as something is wanted. Call it when media can flow.
+    /// Allows probes. The first ones are sent once Consumers want bandwidth. To be called when media can flow.
     pub fn start_probing(&mut self, now: Instant) {
         let now = self.micros(now);
         self.began_at.get_or_insert(now);
@@ -294,7 +295,7 @@ impl CongestionController {
         self.request_probes(now, requests);
     }
 
-    /// Sets the bounds; zero is none.
+    /// Sets the bounds; zero means unbounded.
     pub fn set_limits(&mut self, now: Instant, min: Bitrate, max: Bitrate) {
         let now = self.micros(now);
         self.config = BweConfig { min, max, ..self.config }.normalized();
@@ -306,20 +307,20 @@ impl CongestionController {
         self.update_target(now);
     }
 
-    /// Sets what consumers want in all: probes look for that, and not for much more.
+    /// Sets the total bitrate that Consumers want. Probes aim at it and not much beyond.
     pub fn set_desired(&mut self, now: Instant, desired: Bitrate) {
         let now = self.micros(now);
         let requests = self.policy.set_desired(now, desired);
         self.request_probes(now, requests);
     }
 
-    /// A run of packets leaves now: tell it of each of them. `tracked`: transport-wide feedback will name them.
+    /// Starts a run of packets; the caller records each of them. `tracked`: they carry transport-wide numbers.
     #[inline]
     pub fn start_run(&mut self, now: Instant, tracked: bool) -> SentRun<'_> {
         SentRun { now: self.micros(now), tracked, numbered: false, bytes: 0, controller: self }
     }
 
-    /// Transport-wide feedback. True when the target changed.
+    /// Handles transport-wide feedback. Returns true when the target changed.
     pub fn on_feedback(&mut self, now: Instant, feedback: &TransportCc<'_>) -> bool {
         let now = self.micros(now);
         let mut report = std::mem::take(&mut self.report);
@@ -329,7 +330,7 @@ impl CongestionController {
         changed
     }
 
-    /// What the receiver says it could take; zero is no bound. True when the target changed.
+    /// Handles a REMB; zero means unbounded. Returns true when the target changed.
     pub fn on_remb(&mut self, now: Instant, bitrate: Bitrate) -> bool {
         let now = self.micros(now);
         self.reports.on_remb(now, bitrate);
@@ -337,7 +338,7 @@ impl CongestionController {
         self.update_target(now)
     }
 
-    /// A round trip time of a receiver report; transport-wide feedback knows better.
+    /// Handles the round trip time of a receiver report. Transport-wide feedback takes precedence.
     pub fn on_rtt(&mut self, rtt: Duration) {
         let rtt = rtt.as_micros() as Micros;
         self.reports.set_rtt(rtt);
@@ -346,7 +347,7 @@ impl CongestionController {
         }
     }
 
-    /// What receiver reports say of the packets since the last ones.
+    /// Handles the loss of receiver reports since the last ones.
     pub fn on_loss_report(&mut self, now: Instant, lost: u64, expected: u64) {
         let now = self.micros(now);
         self.reports.on_loss(now, lost, expected);
@@ -358,7 +359,7 @@ impl CongestionController {
         self.epoch + Duration::from_micros(next.max(0) as u64)
     }
 
-    /// Time passed. True when the target changed.
+    /// Handles a timeout. Returns true when the target changed.
     pub fn handle_timeout(&mut self, now: Instant) -> bool {
         let now = self.micros(now);
         if now < self.next_tick {
@@ -373,34 +374,34 @@ impl CongestionController {
         changed
     }
 
-    /// What is to be sent now to probe the path, if anything: send it at once, then ask again.
+    /// The probe packets to send now, if any. The caller sends them at once and asks again.
     pub fn poll_probe(&mut self, now: Instant) -> Option<ProbeShot> {
         let now = self.micros(now);
         self.prober.poll(now)
     }
 
-    /// Whether probes are sent or wait.
+    /// True while a probe is sent or scheduled.
     pub fn is_probing(&self) -> bool {
         self.prober.is_busy()
     }
 
-    /// The bounds.
+    /// The configured bounds.
     pub fn config(&self) -> &BweConfig {
         &self.config
     }
 
-    /// Forgets the probes that were not sent: nothing can be.
+    /// Cancels pending probes, because the transport cannot send.
     pub fn cancel_probes(&mut self) {
         self.prober.cancel();
     }
 
-    /// How many bytes may be sent now. Audio and retransmissions need not ask.
+    /// Bytes that may be sent now. Audio and retransmissions are not paced.
     pub fn allowance(&mut self, now: Instant) -> usize {
         let now = self.micros(now);
         self.pacer.allowance(now)
     }
 
-    /// When there is allowance for a burst again.
+    /// Time of the next burst.
     pub fn next_burst(&mut self, now: Instant) -> Instant {
         let now = self.micros(now);
         self.epoch + Duration::from_micros(self.pacer.next_burst(now).max(0) as u64)
@@ -431,8 +432,8 @@ impl CongestionController {
         changed
     }
 
-    /// The estimate that follows from a probe, if one does. Small probes are usual where consumers want little: that one
-    /// got through says nothing against a higher estimate.
+    /// The estimate after a probe, if it changes. A small probe that succeeds does not contradict a higher estimate,
+    /// and Consumers that want little cause small probes.
     fn judge(&self, probed: Probed, delivered: Option<Bitrate>) -> Option<Bitrate> {
         let estimate = self.delay_based.estimate();
         if probed.bitrate >= estimate {
@@ -442,7 +443,8 @@ impl CongestionController {
         probed.saturated.then(|| probed.bitrate.max(floor.min(estimate)))
     }
 
-    /// The shortest time from sending to feedback, without what packets waited for others to be reported with them.
+    /// Measures the shortest time from sending to feedback, without the time that packets waited for their feedback
+    /// packet.
     fn measure_rtt(&mut self, now: Micros, report: &Report) {
         let Some(last) = report.arrivals.last() else { return };
         let waited = |at: Micros| last.received_at - at;
@@ -455,7 +457,7 @@ impl CongestionController {
         }
     }
 
-    /// The target is the least of what the parts say. True when it changed.
+    /// Sets the target to the least of the parts' estimates. Returns true when it changed.
     fn update_target(&mut self, now: Micros) -> bool {
         if self.has_feedback && self.reports_replace_feedback() {
             self.has_feedback = false;
@@ -473,7 +475,7 @@ impl CongestionController {
         if changed {
             self.alr.set_estimate(target);
         }
-        // What arrives anyway need not be spread further.
+        // Rates that are already acknowledged need no pacing.
         self.pacer.set_estimate(target.max(self.throughput.bitrate().unwrap_or(target)));
         let limit = if congested { Limit::Congestion } else { self.heard_limit(now) };
         let requests = self.policy.on_estimate(now, target, limit);
@@ -481,8 +483,7 @@ impl CongestionController {
         changed
     }
 
-    /// What limits the estimate by recent feedback. What older feedback told of queues and losses would forbid the very
-    /// probes that could tell otherwise.
+    /// The limit by recent feedback. Older feedback must not suppress the probes that would correct it.
     fn heard_limit(&self, now: Micros) -> Limit {
         let fresh = self.hears(now);
         match (self.delay_based.usage(), self.loss_based.state()) {
@@ -492,21 +493,21 @@ impl CongestionController {
         }
     }
 
-    /// Whether feedback is recent.
+    /// True while feedback is recent.
     fn hears(&self, now: Micros) -> bool {
         self.backoff.heard_at.is_some_and(|at| now - at <= FEEDBACK_LIFETIME)
     }
 
-    /// Whether feedback is missed while receiver reports tell that packets arrive which it had to name: its sender has
-    /// stopped to send any, and nothing follows from its absence.
+    /// True if feedback has stopped while receiver reports confirm packets that it had to cover. The remote side no
+    /// longer sends feedback then, and its absence is no sign of congestion.
     fn reports_replace_feedback(&self) -> bool {
         let Some(since) = self.backoff.unanswered_since else { return false };
         let heard = self.reports.heard_at().is_some_and(|at| at - since >= REPORTED);
         heard && self.backoff.silence() > MAX_RTT
     }
 
-    /// What may be begun with while nothing is known of the path, neither good nor bad: the first probes go further, and a
-    /// consumer that began with less would need another key frame a moment later, when they have come back.
+    /// Rate to start with while nothing is known about the path. The first probes go further; a Consumer that starts
+    /// lower would need a second key frame when their results arrive.
     fn start(&self, now: Micros) -> Bitrate {
         let begins = self.began_at.is_none_or(|at| now - at < START);
         let known = self.delay_based.has_decreased()
@@ -518,8 +519,8 @@ impl CongestionController {
         }
     }
 
-    /// What a single consumer may be given though the target is less: an estimate must not shut off the traffic that would
-    /// renew it, unless something recent says that the path can't carry it.
+    /// Rate that a single Consumer may get above the target, because an estimate must not stop the packets that renew
+    /// it. Recent evidence of congestion excludes it.
     fn trial(&self, now: Micros) -> Bitrate {
         let congested = match self.has_feedback {
             true => {
@@ -533,7 +534,7 @@ impl CongestionController {
         }
     }
 
-    /// What all but the delay allows.
+    /// Bound by all estimates but the delay-based one.
     fn bound(&self, now: Micros) -> Bitrate {
         let max = self.config.max;
         let bound = max.min(self.backoff.cap.unwrap_or(max));
@@ -557,7 +558,7 @@ impl CongestionController {
 }
 
 impl BweConfig {
-    /// With bounds that make sense: a maximum of zero is none.
+    /// Normalizes the bounds: a maximum of zero means unbounded.
     fn normalized(self) -> Self {
         let default = Self::default();
         let min = self.min.max(default.min);
@@ -567,30 +568,29 @@ impl BweConfig {
 }
 
 impl RttBackoff {
-    /// A packet leaves that feedback is to name.
+    /// Records a numbered packet.
     fn on_sent(&mut self, now: Micros) {
         self.last_numbered = now;
         self.unanswered_since.get_or_insert(now);
     }
 
-    /// Feedback tells a round trip time.
+    /// Records a measured round trip time.
     fn on_measured(&mut self, now: Micros, rtt: Micros) {
         self.rtt = rtt;
         self.heard_at = Some(now);
         self.unanswered_since = None;
     }
 
-    /// For how long feedback has been missed: packets that have no number, or were never sent, are not answered by any.
+    /// Time for which feedback has been overdue. Unnumbered packets expect none.
     fn silence(&self) -> Micros {
         let since = self.unanswered_since.filter(|_| self.heard_at.is_some());
         since.map_or(0, |since| (self.last_numbered - since).max(0))
     }
 
-    /// Lowers the cap while the round trip is too long, counting the time for which feedback has been missed. True while
-    /// that is so.
+    /// Lowers the cap while the round trip time, or the time without feedback, is too long. Returns true while it is.
     fn update(&mut self, now: Micros, target: Bitrate) -> bool {
         if now - self.last_numbered > MAX_RTT {
-            // Nothing more can be answered, so that what was known of the path would stay for ever.
+            // No outstanding packet can be acknowledged any more, so the old round trip time would stay forever.
             (self.rtt, self.unanswered_since) = (0, None);
         }
         if self.rtt + self.silence() <= MAX_RTT {
@@ -605,7 +605,7 @@ impl RttBackoff {
     }
 }
 
-/// Bytes in a time, which is not zero.
+/// Rate of `bytes` over `time`, which is not zero.
 fn rate(bytes: u64, time: Micros) -> Bitrate {
     Bitrate::bps((u128::from(bytes) * 8_000_000 / time as u128) as u64)
 }

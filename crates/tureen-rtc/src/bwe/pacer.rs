@@ -1,34 +1,31 @@
-//! Spreads what is sent, but only where the path would have to queue it.
+//! Pacing of what the path would otherwise have to queue.
 //!
-//! Bursts are what makes sending cheap, so they are left alone while much less is sent than the estimate allows: a bucket
-//! drains at the estimate, and what it holds may be a frame's worth (`FREE`). Near the estimate, or above that, what
-//! comes goes out in bursts of at most `BURST`, somewhat faster than the estimate. Then the path queues less, and its
-//! queues are noticed sooner: each burst is a sample of the delay.
+//! Bursts make sending cheap, so they pass unpaced while the send rate is well below the estimate: a bucket drains at
+//! the estimate and holds about one frame (`FREE`). Near the estimate packets leave in bursts of at most `BURST`, at a
+//! multiple of the estimate. This keeps the path's queues short and makes each burst a sample of the delay.
 
 use super::Micros;
 use crate::units::Bitrate;
 
-/// What the path may be given at once, in time that it takes at the estimate: about a frame.
+/// Unpaced burst, as its duration at the estimate: about one frame.
 const FREE: Micros = 40_000;
-/// Bursts while pacing, in time at the pacing rate.
+/// Length of a paced burst at the pacing rate.
 const BURST: Micros = 5_000;
-/// Pacing rate by the estimate: a key frame must not take for ever.
+/// Pacing rate relative to the estimate. It exceeds 1 so that key frames leave soon.
 const PACE: f64 = 2.5;
 
-/// Decides how much may be sent.
 #[derive(Debug)]
 pub(crate) struct Pacer {
     bytes_per_micro: f64,
-    /// Bytes that the path still has to drain.
+    /// Bytes that the path has not drained yet.
     level: f64,
-    /// Bytes of the last bursts that the pacing rate has not covered yet.
+    /// Bytes of the last bursts beyond the pacing rate.
     debt: f64,
     near_estimate: bool,
     updated_at: Micros,
 }
 
 impl Pacer {
-    /// A pacer at an estimate.
     pub(super) fn new(estimate: Bitrate) -> Self {
         let mut pacer =
             Self { bytes_per_micro: 0.0, level: 0.0, debt: 0.0, near_estimate: false, updated_at: 0 };
@@ -36,29 +33,28 @@ impl Pacer {
         pacer
     }
 
-    /// Sets the estimate.
     pub(crate) fn set_estimate(&mut self, estimate: Bitrate) {
         self.bytes_per_micro = estimate.as_bps() as f64 / 8e6;
     }
 
-    /// Something was sent, paced or not. `near_estimate`: the estimate is used.
+    /// Records sent bytes, paced or not. `near_estimate`: the send rate is near the estimate.
     pub(super) fn on_sent(&mut self, now: Micros, bytes: u64, near_estimate: bool) {
         self.drain(now);
         self.near_estimate = near_estimate;
         let bytes = bytes as f64;
         self.level += bytes;
-        // What was free delays what follows by one burst at most.
+        // An unpaced burst delays the next packets by one burst at most.
         let is_free = self.level <= self.free();
         self.debt += if is_free { bytes.min(self.burst()) } else { bytes };
     }
 
-    /// How many bytes may be sent now. One packet more than that does no harm.
+    /// Bytes that may be sent now; the last packet may exceed them.
     pub(super) fn allowance(&mut self, now: Micros) -> usize {
         self.drain(now);
         (self.free() - self.level).max(self.burst() - self.debt).max(0.0) as usize
     }
 
-    /// When a burst may be sent again, while there is no allowance.
+    /// Time of the next burst while the allowance is used up.
     pub(super) fn next_burst(&mut self, now: Micros) -> Micros {
         self.drain(now);
         now + (self.debt / (self.bytes_per_micro * PACE).max(f64::MIN_POSITIVE)).clamp(0.0, 1e6) as Micros

@@ -29,29 +29,28 @@ const SATURATED: f64 = 0.9;
 const TARGET_OF_CAPACITY: f64 = 0.95;
 /// A burst of media may make a probe's bytes at once: it goes on for so long, or nothing could be measured.
 const MIN_SPAN: Micros = 8_000;
-/// Longer than this it is no burst.
+/// Longest span of a probe's packets.
 const MAX_SPAN: Micros = 1_000_000;
-/// Probes measured at a time.
+/// Probes measured in parallel.
 const MEASURED: usize = 4;
 
-/// Something to send now.
+/// Probe packets to send now.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct ProbeShot {
-    /// At least so many bytes, in packets with transport-wide sequence numbers: retransmissions or padding.
+    /// Bytes to send at least, in packets with transport-wide sequence numbers: retransmissions or padding.
     pub bytes: usize,
 }
 
-/// What a probe found.
+/// Result of a probe.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Probed {
-    /// The rate at which it got through; a little less where that is all that the path carries.
+    /// Measured bitrate, reduced a little if the probe saturated the path.
     pub bitrate: Bitrate,
-    /// Whether it is: packets came more slowly than they were sent. Otherwise the path carries this much, and maybe
-    /// more.
+    /// True if packets arrived at a lower rate than they were sent. Otherwise the path carries at least this rate.
     pub(crate) saturated: bool,
 }
 
-/// Sends one probe after the other.
+/// Sends probes one after the other.
 #[derive(Debug, Default)]
 #[repr(C)]
 pub(crate) struct Prober {
@@ -71,7 +70,7 @@ struct Probe {
     packets: u32,
 }
 
-/// What is known of one probe.
+/// Measurement of one probe.
 #[derive(Clone, Copy, Debug, Default)]
 struct Measurement {
     id: u8,
@@ -80,7 +79,7 @@ struct Measurement {
     packets: u32,
     first_sent: Micros,
     last_sent: Micros,
-    /// Bytes of the last shot.
+    /// Bytes of the last packets sent at once.
     last_shot: u32,
     first_received: Micros,
     last_received: Micros,
@@ -100,18 +99,18 @@ impl Prober {
         self.waiting.push_back(probe);
     }
 
-    /// Forgets what was not sent yet.
+    /// Cancels pending probes.
     pub(super) fn cancel(&mut self) {
         self.waiting.clear();
         self.current = None;
     }
 
-    /// Identifier of the probe that is being sent; zero for none.
+    /// Id of the current probe; zero for none.
     pub(crate) fn current_id(&self) -> u8 {
         self.current.map_or(0, |probe| probe.id)
     }
 
-    /// Whether probes are sent or wait.
+    /// True while a probe is sent or scheduled.
     pub(super) fn is_busy(&self) -> bool {
         self.current.is_some() || !self.waiting.is_empty()
     }
@@ -124,7 +123,7 @@ impl Prober {
         }
     }
 
-    /// What is to be sent now, if it is due. What is sent then must come to [`Prober::on_sent`].
+    /// Probe packets to send, if due. The caller records them by [`Prober::on_sent`].
     pub(super) fn poll(&mut self, now: Micros) -> Option<ProbeShot> {
         if self.current.is_some_and(|probe| now - probe.due() > MAX_LATENESS) {
             self.current = None;
@@ -141,7 +140,7 @@ impl Prober {
         Some(ProbeShot { bytes: bytes as usize })
     }
 
-    /// Something was sent while a probe is: it belongs to it.
+    /// Records bytes sent during a probe, media included.
     pub(super) fn on_sent(&mut self, now: Micros, bytes: u32) {
         let Some(probe) = &mut self.current else { return };
         probe.bytes += u64::from(bytes);
@@ -152,8 +151,7 @@ impl Prober {
         }
     }
 
-    /// Takes the arrivals of one feedback packet, of which some belong to probes. Gives what the latest complete probe
-    /// found.
+    /// Measures the probes among the arrivals of one feedback packet. Returns the result of the latest complete probe.
     pub(crate) fn on_arrivals(&mut self, arrivals: &[Arrival]) -> Option<Probed> {
         for arrival in arrivals.iter().filter(|arrival| arrival.probe != 0) {
             let measurement = &mut self.measured[usize::from(arrival.probe) % MEASURED];
@@ -174,7 +172,7 @@ impl Probe {
         self.rate.bytes_in(Duration::from_micros(DURATION as u64))
     }
 
-    /// When the next shot is due: from the start, so that a late one is made up for.
+    /// Time of the next packets, counted from the start of the probe so that delays do not add up.
     fn due(&self) -> Micros {
         let time = self.bytes as f64 * 8e6 / self.rate.as_bps() as f64;
         self.started_at.unwrap_or(self.requested_at) + time as Micros
@@ -211,7 +209,8 @@ impl Measurement {
         if !enough || !(1..=MAX_SPAN).contains(&sending) || !(1..=MAX_SPAN).contains(&receiving) {
             return None;
         }
-        // The last shot left after the time of sending, the first packet had arrived before the time of receiving.
+        // The last packets left after the send span, and the first packet arrived before the receive span: neither
+        // counts.
         let sent = rate(self.bytes - u64::from(self.last_shot), sending);
         let received = rate(self.bytes - u64::from(self.first_received_size), receiving);
         let saturated = received < sent * SATURATED;

@@ -1,55 +1,55 @@
-//! When to probe, and at which rate.
+//! Decision when to probe, and at which rate.
 
 use smallvec::SmallVec;
 
 use super::Micros;
 use crate::units::Bitrate;
 
-/// The first probes, by the initial estimate.
+/// Initial probes, relative to the initial estimate.
 const INITIAL: [f64; 2] = [3.0, 6.0];
-/// A probe that measured this part of its rate is followed by one at a multiple of what it measured.
+/// A probe that reached this share of its rate is followed by a further probe.
 const FURTHER_THRESHOLD: f64 = 0.7;
 const FURTHER: f64 = 2.0;
-/// How long a result is waited for.
+/// Time to wait for a probe's result.
 const MAX_WAIT: Micros = 1_000_000;
-/// Changes of what consumers want below this factor are none.
+/// Changes of the desired bitrate below this factor are ignored.
 const DESIRED_CHANGE: f64 = 1.25;
-/// No probe is above this multiple of what consumers want.
+/// Bound of probes relative to the desired bitrate.
 const MAX_OVER_DESIRED: f64 = 2.0;
-/// No probe is above this rate when nobody sets a maximum.
+/// Bound of probes without a configured maximum.
 const MAX_RATE: Bitrate = Bitrate::mbps(30);
-/// When consumers want more, or while too little is sent to learn from it: at this multiple of the estimate.
+/// Probe rate relative to the estimate when Consumers want more or the sender is application-limited.
 const OVER_ESTIMATE: f64 = 2.0;
-/// While loss limits the estimate.
+/// Probe rate relative to the estimate while loss limits it.
 const OVER_ESTIMATE_IN_LOSS: f64 = 1.5;
-/// How often, while too little is sent.
+/// Interval of probes in an application-limited region.
 const LIMITED_INTERVAL: Micros = 5_000_000;
-/// How often, while consumers want more than the estimate: doubled when a probe finds nothing, up to the second.
+/// Interval of probes while Consumers want more than the estimate. It doubles up to the second value while probes find
+/// nothing.
 const WANTED_INTERVAL: Micros = 1_500_000;
 const MAX_WANTED_INTERVAL: Micros = 3_000_000;
-/// A probe that finds less than this over the estimate found nothing.
+/// A probe below this multiple of the estimate found nothing.
 const FOUND: f64 = 1.1;
-/// An estimate that falls below this part of itself drops: was it real? One probe at a part of what it was tells.
+/// A drop of the estimate below this share is verified by one probe at a share of the former estimate.
 const DROP: f64 = 0.66;
 const AFTER_DROP: f64 = 0.85;
 const DROP_LIFETIME: Micros = 5_000_000;
 
-/// What keeps the estimate from growing, as far as it matters for probes.
+/// What keeps the estimate from growing.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(super) enum Limit {
-    /// Nothing that a probe could not overcome.
+    /// No limit that a probe could not overcome.
     #[default]
     None,
-    /// Loss, but the estimate grows.
+    /// Loss limits an estimate that grows.
     Loss,
-    /// Queues or loss: a probe would only make it worse.
+    /// Queues or loss, which a probe would increase.
     Congestion,
 }
 
 /// Rates to probe at.
 pub(super) type Requests = SmallVec<[Bitrate; 2]>;
 
-/// Decides about probes.
 #[derive(Debug)]
 pub(crate) struct ProbePolicy {
     max: Bitrate,
@@ -58,17 +58,17 @@ pub(crate) struct ProbePolicy {
     limit: Limit,
     started: bool,
     last_probe: Option<Micros>,
-    /// A result above this leads to a further probe.
+    /// A result above this rate triggers a further probe.
     awaited: Option<Bitrate>,
-    /// When the estimate last dropped, and from what.
+    /// Time of the last drop, and the estimate before it.
     dropped: Option<(Micros, Bitrate)>,
     wanted_interval: Micros,
-    /// The estimate when it was last probed for.
+    /// The estimate at the last probe.
     estimate_at_probe: Bitrate,
 }
 
 impl ProbePolicy {
-    /// A policy that waits for [`ProbePolicy::start`]. A maximum of zero is none.
+    /// A policy that waits for [`ProbePolicy::start`]. A maximum of zero means unbounded.
     pub(super) fn new(initial: Bitrate, max: Bitrate) -> Self {
         Self {
             max,
@@ -84,8 +84,7 @@ impl ProbePolicy {
         }
     }
 
-    /// Media can flow. The first probes wait until so much is wanted that they can find more than the initial
-    /// estimate.
+    /// Allows probes once media can flow. The initial probes wait until Consumers want more than the initial estimate.
     pub(super) fn start(&mut self, now: Micros) -> Requests {
         if self.started || self.estimate >= self.ceiling() {
             return Requests::new();
@@ -95,7 +94,7 @@ impl ProbePolicy {
         self.request(now, &rates, true)
     }
 
-    /// Sets the maximum; zero is none.
+    /// Sets the maximum; zero means unbounded.
     pub(crate) fn set_max(&mut self, now: Micros, max: Bitrate) -> Requests {
         let raised = max > self.max && !self.max.is_zero();
         self.max = max;
@@ -105,7 +104,7 @@ impl ProbePolicy {
         }
     }
 
-    /// What consumers want in all. It is measured, so that small changes mean nothing.
+    /// Sets the total bitrate that Consumers want. It is a measured value, so small changes are ignored.
     pub(super) fn set_desired(&mut self, now: Micros, desired: Bitrate) -> Requests {
         if desired <= self.desired * DESIRED_CHANGE && self.desired <= desired * DESIRED_CHANGE {
             return Requests::new();
@@ -123,7 +122,7 @@ impl ProbePolicy {
         }
     }
 
-    /// The estimate, and what limits it.
+    /// Handles a new estimate and its limit.
     pub(crate) fn on_estimate(&mut self, now: Micros, estimate: Bitrate, limit: Limit) -> Requests {
         if estimate < self.estimate * DROP {
             self.dropped = Some((now, self.estimate));
@@ -139,7 +138,7 @@ impl ProbePolicy {
         }
     }
 
-    /// Queues have drained after an overuse.
+    /// Handles the end of an overuse, when queues have drained.
     pub(crate) fn on_recovered(&mut self, now: Micros) -> Requests {
         let Some((at, before)) = self.dropped.take() else { return Requests::new() };
         let rate = before * AFTER_DROP;
@@ -149,7 +148,7 @@ impl ProbePolicy {
         }
     }
 
-    /// Time passed. `limited_since`: since when too little is sent to learn from it.
+    /// Handles a timeout. `limited_since`: start of the application-limited region.
     pub(super) fn poll(&mut self, now: Micros, limited_since: Option<Micros>) -> Requests {
         let last = self.last_probe.unwrap_or(now);
         if self.awaited.is_some() && now - last > MAX_WAIT {
@@ -177,7 +176,7 @@ impl ProbePolicy {
         }
     }
 
-    /// Probes at `rates` as far as they are of use now. `further`: and goes on if they find enough.
+    /// Requests probes at `rates` within the bounds. `further`: success triggers a further probe.
     fn request(&mut self, now: Micros, rates: &[Bitrate], further: bool) -> Requests {
         let mut ceiling = self.ceiling();
         match self.limit {
@@ -196,7 +195,7 @@ impl ProbePolicy {
         self.estimate_at_probe = self.estimate;
         self.awaited = requests.last().filter(|_| further).map(|&rate| match rate < ceiling {
             true => rate * FURTHER_THRESHOLD,
-            // At the ceiling the result is still waited for, but nothing follows.
+            // At the maximum the result is awaited, but no further probe follows.
             false => Bitrate::bps(u64::MAX),
         });
         requests

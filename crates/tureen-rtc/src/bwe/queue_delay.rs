@@ -1,17 +1,16 @@
-//! How long packets wait in queues: the delay over the least of the last seconds.
+//! Queueing delay: the one-way delay minus its minimum over the last seconds.
 
 use super::Micros;
 use super::history::Arrival;
 
-/// The least delay is that of this time, at least, and twice of it at most. Longer would take drifting clocks for queues.
+/// Window of the minimum: between one and two periods. A longer window would take clock drift for a queue.
 const PERIOD: Micros = 10_000_000;
-/// Part of the old value when the delay is smoothed: jitter is no queue.
+/// Smoothing factor, which suppresses jitter.
 const SMOOTHING: f64 = 0.95;
 
-/// Measures the queueing delay.
 #[derive(Debug, Default)]
 pub(crate) struct QueueDelay {
-    /// Least delays of this period and the one before, by the two clocks' difference.
+    /// Minimum delay of this period and of the previous one, as a difference of both clocks.
     least: [Option<Micros>; 2],
     period_began: Option<Micros>,
     smoothed: f64,
@@ -19,7 +18,7 @@ pub(crate) struct QueueDelay {
 }
 
 impl QueueDelay {
-    /// The smoothed delay, in microseconds.
+    /// Smoothed queueing delay.
     pub(super) fn get(&self) -> Micros {
         self.smoothed as Micros
     }
@@ -29,7 +28,6 @@ impl QueueDelay {
         self.recent
     }
 
-    /// Takes arrivals.
     pub(crate) fn on_arrivals(&mut self, now: Micros, arrivals: &[Arrival]) {
         let mut recent = None;
         let began = *self.period_began.get_or_insert(now);

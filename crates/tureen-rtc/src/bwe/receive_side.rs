@@ -1,7 +1,7 @@
-//! What a path carries, told from what comes in: for senders that know no transport-wide feedback and follow REMBs.
+//! Receive-side bandwidth estimation, for senders without transport-wide feedback that follow REMB.
 //!
-//! The method is that of the sending side's delay-based estimate; when packets were sent, they tell themselves
-//! (`abs-send-time`). mediasoup: `RemoteBitrateEstimatorAbsSendTime`.
+//! It uses the delay-based estimate of the sending side with send times from `abs-send-time`. mediasoup:
+//! `RemoteBitrateEstimatorAbsSendTime`.
 
 use std::time::Instant;
 
@@ -12,20 +12,20 @@ use super::throughput::Throughput;
 use crate::units::Bitrate;
 use crate::wire::rtp::extension::AbsSendTime;
 
-/// Between updates of the estimate.
+/// Interval of updates.
 const INTERVAL: Micros = 50_000;
-/// It is updated earlier when so many packets wait for it.
+/// Number of pending packets that triggers an update.
 const MAX_WAITING: usize = 256;
-/// How long is measured before there is an estimate, unless queues grow earlier (mediasoup `InitializationTimeUs`).
+/// Measuring time before the first estimate, unless queues grow earlier (mediasoup `InitializationTimeUs`).
 const INITIALIZATION: Micros = 5_000_000;
-/// Without packets for so long there is none (mediasoup `StreamTimeOutUs`).
+/// The estimate expires after this time without packets (mediasoup `StreamTimeOutUs`).
 const TIMEOUT: Micros = 2_000_000;
-/// What is taken for the estimate until something is known (mediasoup `MaxConfiguredBitrate`).
+/// Assumed estimate before the first measurement (mediasoup `MaxConfiguredBitrate`).
 const UNKNOWN: Bitrate = Bitrate::mbps(30);
-/// The least that is told (mediasoup `BweMinBitrate`).
+/// Lowest estimate (mediasoup `BweMinBitrate`).
 const MIN: Bitrate = Bitrate::kbps(5);
 
-/// Estimates how much a remote sender may send. Memory is bounded: 256 packets wait, 500 are measured.
+/// Estimates the rate that a remote sender may use. Memory is bounded: 256 pending packets, 500 measured ones.
 #[derive(Debug)]
 pub struct ReceiveSide {
     made_at: Instant,
@@ -41,7 +41,7 @@ pub struct ReceiveSide {
 }
 
 impl ReceiveSide {
-    /// An estimator that knows nothing.
+    /// An estimator without measurements.
     pub fn new(now: Instant) -> Self {
         Self {
             made_at: now,
@@ -56,11 +56,11 @@ impl ReceiveSide {
         }
     }
 
-    /// Takes a packet of video with its size. True when the estimate was updated.
+    /// Handles a video packet of `bytes`. Returns true when the estimate was updated.
     pub fn handle_packet(&mut self, now: Instant, sent: AbsSendTime, bytes: usize) -> bool {
         let received_at = self.micros(now);
         if self.last_at.is_some_and(|last| received_at - last > TIMEOUT) {
-            // Half a period of the send times may have passed: they begin anew, and so does what is measured by them.
+            // Half a period of abs-send-time may have passed, so send times and their measurements start anew.
             (self.clock, self.throughput) = (SendClock::default(), Throughput::default());
             self.waiting.clear();
         }
@@ -76,7 +76,7 @@ impl ReceiveSide {
         due
     }
 
-    /// How much the sender may send; `None` while that is not known, or nothing comes.
+    /// Rate that the sender may use; `None` while it is unknown or no packets arrive.
     pub fn estimate(&self, now: Instant) -> Option<Bitrate> {
         let alive = self.last_at.is_some_and(|last| self.micros(now) - last <= TIMEOUT);
         (alive && self.known).then(|| self.delay_based.estimate())
@@ -97,7 +97,7 @@ impl ReceiveSide {
     }
 }
 
-/// Send times beyond their period of 64 s.
+/// Unwraps abs-send-time beyond its period of 64 s.
 #[derive(Debug, Default)]
 struct SendClock {
     last: Option<AbsSendTime>,
@@ -106,10 +106,10 @@ struct SendClock {
 }
 
 impl SendClock {
-    /// When a packet was sent, since the first one. It is taken to be within 32 s of the last one.
+    /// Send time since the first packet. It is assumed to be within 32 s of the last one.
     fn extend(&mut self, sent: AbsSendTime) -> Micros {
         let last = self.last.replace(sent).unwrap_or(sent);
-        // The upper 24 bits, so that the sign is that of the difference.
+        // The value in the upper 24 bits makes the sign that of the difference.
         let shifted = (sent.bits().wrapping_sub(last.bits()) << 8).cast_signed();
         self.ticks += i64::from(shifted >> 8);
         // 10⁶ / 2¹⁸ of them.

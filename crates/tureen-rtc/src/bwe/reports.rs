@@ -1,43 +1,41 @@
-//! The estimate without transport-wide feedback: what the receiver says it could take (REMB), and the loss in its
-//! reports (the older half of libwebrtc's send-side estimation).
+//! Bandwidth estimate without transport-wide feedback, from REMB and from the loss in receiver reports (the older half
+//! of libwebrtc's send-side estimation).
 
 use std::collections::VecDeque;
 
 use super::Micros;
 use crate::units::Bitrate;
 
-/// Up to this loss the estimate grows; above the second it falls.
+/// Loss up to which the estimate grows, and loss above which it falls.
 const LOW_LOSS: f64 = 0.02;
 const HIGH_LOSS: f64 = 0.1;
-/// Growth in a second, from the lowest estimate of the last second.
+/// Growth per second over the lowest estimate of the last second.
 const GROWTH: f64 = 1.08;
 const GROWTH_BPS: Bitrate = Bitrate::kbps(1);
 const GROWTH_WINDOW: Micros = 1_000_000;
-/// Reports that cover fewer packets are added up.
+/// Packets that reports must cover; smaller reports are accumulated.
 const MIN_PACKETS: u64 = 20;
-/// Between two decreases, apart from a round trip.
+/// Interval between decreases, in addition to a round trip.
 const DECREASE_INTERVAL: Micros = 300_000;
-/// A report older than this says nothing any more.
+/// Lifetime of a receiver report.
 const MAX_REPORT_AGE: Micros = 6_000_000;
-/// The receiver is believed at once for so long.
+/// Start phase in which REMB raises the estimate at once.
 const START: Micros = 2_000_000;
-/// The receiver's own estimate holds for so long: who sends them repeats them each second or so, and at most some seconds
-/// apart, as long as media comes.
+/// Lifetime of a REMB. Receivers repeat REMB about each second, and at most some seconds apart, while media arrives.
 const REMB_LIFETIME: Micros = 10_000_000;
-/// Bound of the memory: the estimate changes with reports and the controller's timer.
+/// Bound of the memory; entries are added by reports and by the controller's timer.
 const MAX_LOWEST: usize = 64;
 
-/// Follows receiver reports and REMB.
 #[derive(Debug)]
 pub(crate) struct ReportBased {
     initial: Bitrate,
     estimate: Bitrate,
     remb: Option<(Micros, Bitrate)>,
-    /// Lowest estimates of the last second, rising.
+    /// Minima of the estimate over the last second, ascending.
     lowest: VecDeque<(Micros, Bitrate)>,
     first_report: Option<Micros>,
     last_report: Option<Micros>,
-    /// When a report last told that packets arrive.
+    /// Time of the last report that confirmed packets.
     heard_at: Option<Micros>,
     lost: u64,
     expected: u64,
@@ -48,7 +46,6 @@ pub(crate) struct ReportBased {
 }
 
 impl ReportBased {
-    /// Starts at an estimate.
     pub(super) fn new(initial: Bitrate) -> Self {
         Self {
             initial,
@@ -67,38 +64,37 @@ impl ReportBased {
         }
     }
 
-    /// Goes on from an estimate that was made by other means.
+    /// Restarts from another part's estimate.
     pub(super) fn restart(&mut self, estimate: Bitrate) {
         self.estimate = estimate;
         self.lowest.clear();
     }
 
-    /// The estimate, which the receiver's bounds.
+    /// The estimate, bounded by REMB.
     pub(super) fn estimate(&self, now: Micros) -> Bitrate {
         self.remb(now).map_or(self.estimate, |remb| remb.min(self.estimate))
     }
 
-    /// What the receiver says it could take.
+    /// The last REMB within its lifetime.
     pub(super) fn remb(&self, now: Micros) -> Option<Bitrate> {
         self.remb.filter(|(at, _)| now - at <= REMB_LIFETIME).map(|(_, remb)| remb)
     }
 
-    /// When a report last told that packets arrive.
+    /// Time of the last report that confirmed packets.
     pub(super) fn heard_at(&self) -> Option<Micros> {
         self.heard_at
     }
 
-    /// Whether recent reports tell of more loss than the estimate stands.
+    /// True when recent reports show more loss than the estimate tolerates.
     pub(crate) fn is_lossy(&self, now: Micros) -> bool {
         self.loss > HIGH_LOSS && self.last_report.is_some_and(|last| now - last < MAX_REPORT_AGE)
     }
 
-    /// A round trip time.
     pub(super) fn set_rtt(&mut self, rtt: Micros) {
         self.rtt = rtt;
     }
 
-    /// What the receiver says it could take; zero is no bound.
+    /// Handles a REMB; zero means unbounded.
     pub(super) fn on_remb(&mut self, now: Micros, bitrate: Bitrate) {
         self.remb = (!bitrate.is_zero()).then_some((now, bitrate));
         if self.first_report.is_none_or(|first| now - first < START) && self.loss == 0.0 {
@@ -106,7 +102,7 @@ impl ReportBased {
         }
     }
 
-    /// What reports say of the packets since the last ones.
+    /// Handles the loss of reports since the last ones.
     pub(crate) fn on_loss(&mut self, now: Micros, lost: u64, expected: u64) {
         self.first_report.get_or_insert(now);
         if expected > 0 {
@@ -140,7 +136,7 @@ impl ReportBased {
             if self.loss <= LOW_LOSS {
                 let lowest = self.lowest.front().map_or(self.estimate, |&(_, lowest)| lowest);
                 let grown = lowest * GROWTH + GROWTH_BPS;
-                // Growth beyond what the receiver believes in would only have to be undone.
+                // Growth beyond the REMB would have to be undone.
                 let bound = self.remb(now).map_or(grown, |remb| grown.min(remb.max(self.estimate)));
                 self.estimate = self.estimate.max(bound);
             } else if self.loss > HIGH_LOSS
@@ -154,8 +150,8 @@ impl ReportBased {
         self.estimate = self.estimate.min(max).max(min);
     }
 
-    /// Begins anew once all that is known is old: an estimate that keeps media from being sent would keep the reports from
-    /// coming that could raise it.
+    /// Resets the estimate once all reports are old, because an estimate that stops media would stop the reports that
+    /// raise it.
     fn forget(&mut self, now: Micros) {
         let is_old = |at: Option<Micros>, age| at.is_none_or(|at| now - at > age);
         let forgotten = self.first_report.is_some() && is_old(self.heard_at, MAX_REPORT_AGE);

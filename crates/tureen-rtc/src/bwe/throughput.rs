@@ -1,4 +1,4 @@
-//! What the path delivers: the rate of acknowledged packets over the last second or so.
+//! Acknowledged bitrate: the rate of acknowledged packets over about a second.
 
 use std::collections::VecDeque;
 
@@ -6,19 +6,19 @@ use super::history::Arrival;
 use super::{Micros, rate};
 use crate::units::Bitrate;
 
-/// The window holds at least these packets, if they are not too old, and none of them says anything alone.
+/// Packets that the window keeps if they are recent enough, because few packets give no rate.
 const MIN_PACKETS: usize = 20;
-/// Packets it takes for an estimate.
+/// Packets required for an estimate.
 const REQUIRED_PACKETS: usize = 10;
 /// Memory bound: the window of a fast stream is shorter.
 const MAX_PACKETS: usize = 500;
-/// What the window spans when it holds enough packets.
+/// Span of the window when it holds enough packets.
 const MIN_WINDOW: Micros = 1_000_000;
-/// What it spans at most.
+/// Longest span of the window.
 const MAX_WINDOW: Micros = 5_000_000;
-/// What counts as recent: long enough to average over frames.
+/// Span of recent packets: long enough to average over frames.
 const RECENT: Micros = 300_000;
-/// A packet that arrived so long before the newest is a clock that was set.
+/// A packet that arrived this long before the newest one indicates a changed clock.
 const MAX_REORDERING: Micros = 1_000_000;
 const MIN_DURATION: Micros = 1_000;
 
@@ -28,24 +28,24 @@ const MIN_DURATION: Micros = 1_000;
 #[derive(Debug, Default)]
 pub(super) struct Throughput {
     window: VecDeque<Arrival>,
-    /// Latest send time of what has left the window: packets sent before are late, and say nothing of the send rate.
+    /// Latest send time of packets that have left the window. Packets sent before it are late and do not count for the
+    /// send rate.
     gone: Option<Micros>,
     estimate: Option<Bitrate>,
     recent: Option<Bitrate>,
 }
 
 impl Throughput {
-    /// The rate over the window.
     pub(super) fn bitrate(&self) -> Option<Bitrate> {
         self.estimate
     }
 
-    /// The rate at which the packets of the last `RECENT` arrived, if those are enough to say.
+    /// Receive rate over the last `RECENT`, if enough packets arrived.
     pub(crate) fn recently_received(&self) -> Option<Bitrate> {
         self.recent
     }
 
-    /// Takes arrivals, in order of arrival.
+    /// Adds arrivals, in order of arrival.
     pub(crate) fn on_arrivals(&mut self, arrivals: &[Arrival]) {
         for &arrival in arrivals {
             let newest = self.window.back().map_or(arrival.received_at, |last| last.received_at);
@@ -103,7 +103,7 @@ impl Throughput {
                 sent.add(packet);
             }
         }
-        // A window of N packets spans N - 1 intervals: the first one's bytes came before it.
+        // A window of N packets spans N − 1 intervals: the first packet's bytes precede it.
         received_bytes -= u64::from(first.size);
         let duration = last.received_at - first.received_at - longest + second;
         let received = rate(received_bytes, duration.max(MIN_DURATION));
@@ -114,7 +114,7 @@ impl Throughput {
     }
 }
 
-/// Adds up what was sent.
+/// Sums sent bytes.
 #[derive(Default)]
 struct Sent {
     packets: usize,
@@ -137,7 +137,7 @@ impl Sent {
         self.bytes += u64::from(packet.size);
     }
 
-    /// The last packet's bytes go out after the time that is measured.
+    /// The last packet's bytes follow the measured span, so they do not count.
     fn rate(&self) -> Bitrate {
         rate(self.bytes - u64::from(self.last_size), (self.last - self.first).max(MIN_DURATION))
     }

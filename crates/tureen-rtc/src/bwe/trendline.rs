@@ -1,29 +1,29 @@
-//! Whether queues on the way grow: the slope of the delay over a window, against a threshold that adapts
+//! Overuse detector: the slope of the delay over a window, compared with an adaptive threshold
 //! (draft-ietf-rmcat-gcc-02 §5.3–5.4; libwebrtc's `TrendlineEstimator`).
 
 use super::Micros;
 use super::inter_arrival::Spacing;
 
-/// Groups that the slope is fitted to.
+/// Packet groups in the window.
 const WINDOW: usize = 20;
-/// Part of the old value when the delay is smoothed.
+/// Smoothing factor of the delay.
 const SMOOTHING: f64 = 0.9;
-/// Scales the slope to the threshold's range, together with the number of groups seen, at most [`MAX_GROUPS`].
+/// Gain that scales the slope to the threshold's range, together with the group count, at most [`MAX_GROUPS`].
 const GAIN: f64 = 4.0;
 const MAX_GROUPS: u32 = 60;
-/// How long the slope must be above the threshold: shorter is jitter.
+/// Time for which the slope must exceed the threshold; shorter excess is jitter.
 const MIN_OVERUSE: Micros = 10_000;
-/// How fast the threshold follows the slope per millisecond: up and down.
+/// Adaptation of the threshold to the slope per millisecond, up and down.
 const ADAPT_UP: f64 = 0.0087;
 const ADAPT_DOWN: f64 = 0.039;
 const MIN_THRESHOLD: f64 = 6.0;
 const MAX_THRESHOLD: f64 = 600.0;
 const INITIAL_THRESHOLD: f64 = 12.5;
-/// A slope this far beyond the threshold does not move it: it is a sudden drop of the capacity, not jitter.
+/// A slope this far beyond the threshold does not adapt it, because the capacity dropped.
 const MAX_ADAPT_DISTANCE: f64 = 15.0;
 const MAX_ADAPT_MS: f64 = 100.0;
 
-/// What the delay says of the path.
+/// State of the path by the delay.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(super) enum Usage {
     /// Queues neither grow nor shrink.
@@ -35,10 +35,9 @@ pub(super) enum Usage {
     Under,
 }
 
-/// Detects growing queues.
 #[derive(Debug)]
 pub(crate) struct Trendline {
-    /// Time of arrival and smoothed delay, in milliseconds since the first group.
+    /// Arrival time and smoothed delay, in milliseconds since the first group.
     samples: [(f64, f64); WINDOW],
     groups: u32,
     first_arrival: Option<Micros>,
@@ -47,13 +46,12 @@ pub(crate) struct Trendline {
     slope: f64,
     threshold: f64,
     adapted_at: Option<Micros>,
-    /// Time spent above the threshold, and groups.
+    /// Time and groups above the threshold.
     above: Option<(Micros, u32)>,
     usage: Usage,
 }
 
 impl Trendline {
-    /// A detector that has seen nothing.
     pub(super) fn new() -> Self {
         Self {
             samples: [(0.0, 0.0); WINDOW],
@@ -69,12 +67,12 @@ impl Trendline {
         }
     }
 
-    /// What the delay says now.
+    /// The current state.
     pub(super) fn usage(&self) -> Usage {
         self.usage
     }
 
-    /// Takes the spacing of two groups, the later of which had arrived at `received_at`.
+    /// Adds the deltas of two groups; the later one arrived at `received_at`.
     pub(crate) fn on_spacing(&mut self, spacing: Spacing, received_at: Micros) {
         let first = *self.first_arrival.get_or_insert(received_at);
         self.delay_ms += ms(spacing.received - spacing.sent);
@@ -89,7 +87,7 @@ impl Trendline {
             self.detect(before, spacing.sent, received_at);
         }
         if self.groups > u32::MAX / 2 {
-            // A whole number of windows, so that the place in the ring stays.
+            // Reduced by whole windows, so that the position in the ring is kept.
             self.groups = WINDOW as u32 * MAX_GROUPS + self.groups % WINDOW as u32;
         }
     }
@@ -132,7 +130,7 @@ fn ms(time: Micros) -> f64 {
     time as f64 / 1000.0
 }
 
-/// Slope of the line of least squares; nothing if all is at one time.
+/// Slope of the least-squares line; `None` if all samples have the same time.
 fn fit(samples: &[(f64, f64); WINDOW]) -> Option<f64> {
     let count = samples.len() as f64;
     let mean_x = samples.iter().map(|s| s.0).sum::<f64>() / count;
