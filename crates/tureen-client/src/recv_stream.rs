@@ -145,7 +145,7 @@ impl RecvStream {
             reception: RecvStreamStats::new(Ssrc(config.ssrc), config.clock_rate, false),
             rtx: config.rtx.map(|rtx| RtxStreamStats::new(Ssrc(rtx.ssrc))),
             // As browsers do.
-            nack: config.nack.then(|| NackGenerator::new(Duration::ZERO).saying_once()),
+            nack: config.nack.then(|| NackGenerator::new(Duration::ZERO).without_repetition()),
             seen: SeenWindow::default(),
             frames: frames.map(|buffer| Box::new(Frames { buffer, due_at: None })),
             stats: RecvStats::default(),

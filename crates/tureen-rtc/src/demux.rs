@@ -1,4 +1,4 @@
-//! What kind of packet a datagram is, by its first bytes.
+//! Demultiplexing of STUN, DTLS, RTP and RTCP by a datagram's first bytes (RFC 7983).
 
 /// Kind of a packet on a multiplexed transport.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -11,7 +11,7 @@ pub enum PacketKind {
     Rtp,
     /// RTCP or SRTCP.
     Rtcp,
-    /// Nothing this engine speaks, or too short for what its first byte announces.
+    /// Any other protocol, or too short for the protocol of its first byte.
     Unknown,
 }
 

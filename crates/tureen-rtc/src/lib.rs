@@ -1,13 +1,13 @@
-//! The protocols of WebRTC without I/O, for both sides of a wire.
+//! The protocols of WebRTC without I/O, for both endpoints of a connection.
 //!
-//! Bytes and time come in as arguments, bytes and events go out. The engine of the server and the client stand on this
-//! crate; nothing in it knows a Producer, a Consumer or a worker.
+//! Bytes and time are arguments; bytes and events are results. The server's engine and the client are built on this
+//! crate; it knows no Producer, no Consumer and no Worker.
 //!
 //! - [`wire`]: packet formats (RTP with its extensions and payload descriptors, RTCP, STUN).
 //! - [`demux`], [`ice`], [`dtls`], [`srtp`], [`sctp`]: a connection, from the first datagram to messages.
-//! - [`receive`]: what a receiver of RTP keeps for each stream, and its feedback.
+//! - [`receive`]: the state of each received RTP stream, and its feedback.
 //! - [`bwe`]: congestion control of a sender.
-//! - [`units`], [`seq`], [`rate`], [`tuple`]: words that all of them use.
+//! - [`units`], [`seq`], [`rate`], [`tuple`]: types shared by all of them.
 #![forbid(unsafe_code)]
 #![warn(missing_debug_implementations, clippy::unwrap_used)]
 

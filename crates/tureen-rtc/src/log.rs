@@ -1,4 +1,4 @@
-//! Targets of log lines: the topics of mediasoup's log tags, whatever module writes them.
+//! Targets of log lines: the topics of mediasoup's log tags, independent of modules.
 
 /// ICE and its connections.
 pub const ICE: &str = "tureen::ice";

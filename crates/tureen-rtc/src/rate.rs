@@ -1,16 +1,16 @@
-//! Counters and windowed rates of what passes through a stream or a transport.
+//! Counters and windowed rates of packets.
 
 use std::time::{Duration, Instant};
 
 use crate::units::Bitrate;
 
-/// The window over which rates are measured unless told otherwise (mediasoup: `DefaultWindowSizeMs`).
+/// Default window of a rate (mediasoup: `DefaultWindowSizeMs`).
 pub const DEFAULT_RATE_WINDOW: Duration = Duration::from_millis(2500);
 
-/// Into how many slots a window is split at most; also the memory bound of a [`RateMeter`].
+/// Most slots of a window, which bounds the memory of a [`RateMeter`].
 const MAX_SLOTS: usize = 25;
 
-/// How many packets and bytes have passed since the beginning.
+/// Total packets and bytes.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Counter {
     /// Packets.
@@ -29,17 +29,18 @@ impl Counter {
 
 /// Rate of bytes and packets within a sliding window (mediasoup: `RateCalculator`).
 ///
-/// The memory is fixed (25 slots, 200 bytes), recording a packet costs O(1) amortised and never more than one walk over
-/// the slots. Rates refer to the period that the data in the window really spans, so that a young stream is
-/// not reported as a fraction of its rate. There is no rate while there is nothing to divide by: no packet in
-/// the window, all of them in one millisecond, or a single one while the window has not filled.
+/// Memory is fixed (25 slots, 200 bytes); recording a packet costs O(1) amortised and at most one pass over the slots.
+/// A rate refers to the time that the data in the window spans, so a young stream is not reported as a fraction of its
+/// rate. There is no rate without a time span: no packet in the window, all of them in one millisecond, or a single
+/// one before the window has filled.
 #[derive(Clone, Debug)]
 #[repr(C)]
 pub struct RateMeter {
-    /// The window but for the newest slot.
+    /// The window without the newest slot.
     slots: [Slot; MAX_SLOTS],
     first: Option<Sample>,
-    // What each call needs is one cache line: with hundreds of streams no cache holds it from one packet to the next.
+    // The fields that each call needs fill one cache line, because with hundreds of streams none stays cached between
+    // packets.
     /// Sums of `slots`.
     bytes_before: u64,
     packets_before: u32,
@@ -47,7 +48,7 @@ pub struct RateMeter {
     slot_count: u8,
     window_ms: u32,
     slot_ms: u32,
-    /// What came since `newest_start`.
+    /// Bytes and packets since `newest_start`.
     newest_slot: Slot,
     /// When the newest slot starts; `None` before the first packet.
     newest_start: Option<Instant>,
@@ -60,7 +61,7 @@ struct Slot {
     packets: u32,
 }
 
-/// The packet at which the measured period starts.
+/// First packet of the measured period.
 #[derive(Clone, Copy, Debug)]
 struct Sample {
     at: Instant,
@@ -74,9 +75,9 @@ impl Default for RateMeter {
 }
 
 impl RateMeter {
-    /// A meter of `window` (at least 1 ms, rounded down to whole milliseconds, at most 49 days).
+    /// A meter with a window of at least 1 ms and at most 49 days, in whole milliseconds.
     ///
-    /// A longer window smooths more and sees the end of a stream later; it does not cost more memory.
+    /// A longer window smooths more and notices the end of a stream later; it costs no more memory.
     pub fn new(window: Duration) -> Self {
         let window_ms = u32::try_from(window.as_millis()).unwrap_or(u32::MAX).max(1);
         let slot_ms = window_ms.div_ceil(MAX_SLOTS as u32);
@@ -95,16 +96,13 @@ impl RateMeter {
         }
     }
 
-    /// Records one packet of `bytes`.
-    ///
-    /// An instant before the newest slot counts as that slot's.
+    /// Records one packet of `bytes`. An instant before the newest slot counts in that slot.
     pub fn add(&mut self, now: Instant, bytes: usize) {
         let was_empty = self.packets_in_window() == 0;
         self.slide(now);
 
         if self.packets_in_window() == 0 {
-            // A stream that merely sends less often than the window keeps its period; one that comes back after a
-            // real pause starts a new one.
+            // A stream that sends less often than the window keeps its period; after a real pause a new period starts.
             let is_over = |last: Instant| ms(now, last) >= u64::from(self.window_ms) * 3 / 2;
             let continues = !was_empty && !self.last_at.is_none_or(is_over);
             if self.first.is_none() || !continues {
@@ -112,7 +110,7 @@ impl RateMeter {
             }
         }
         let slot = &mut self.newest_slot;
-        // What a slot can't count is not counted at all, so that the sum stays the sum.
+        // Bytes beyond a slot's range are dropped, so that the sum stays consistent.
         let counted = u32::try_from(bytes).unwrap_or(u32::MAX).min(u32::MAX - slot.bytes);
         slot.bytes += counted;
         slot.packets = slot.packets.saturating_add(1);
@@ -142,18 +140,18 @@ impl RateMeter {
         if self.packets_in_window() == 0 {
             return None;
         }
-        // The millisecond of the first packet counts, so that the period is never zero.
+        // The first packet's millisecond counts, so that the period is never zero.
         let window_ms = u64::from(self.window_ms);
         let millis = (ms(now, first.at) + 1).min(window_ms);
         let full = millis == window_ms;
         if millis <= 1 || (self.packets_in_window() <= 1 && !full) {
             return None;
         }
-        // While the period starts at a packet it does not cover the time which that packet took to arrive.
+        // A period that starts at a packet does not include the time before that packet.
         Some(Period { millis, anchored: !full })
     }
 
-    /// Makes the slot of `now` the newest one and forgets those that left the window.
+    /// Moves the window to `now` and drops expired slots.
     fn slide(&mut self, now: Instant) {
         let Some(start) = self.newest_start else {
             self.newest_start = Some(now);
@@ -179,7 +177,7 @@ impl RateMeter {
             self.packets_before =
                 self.packets_before.saturating_add(over.packets).saturating_sub(gone.packets);
         }
-        // By whole slots, not to `now`: otherwise the slots would stretch and the window with them.
+        // Moved by whole slots, because moving to `now` would stretch the slots and the window.
         self.newest_start = Some(start + Duration::from_millis(steps * u64::from(self.slot_ms)));
     }
 }
@@ -191,7 +189,7 @@ fn ms(later: Instant, earlier: Instant) -> u64 {
 
 struct Period {
     millis: u64,
-    /// Whether the period starts at a packet that is still in the window.
+    /// True if the period starts at a packet that is still in the window.
     anchored: bool,
 }
 

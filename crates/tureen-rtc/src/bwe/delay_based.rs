@@ -120,7 +120,7 @@ impl DelayBased {
     }
 
     /// How long the packets of the last feedback have waited in queues, at least.
-    pub fn recent_queue(&self) -> Micros {
+    pub(super) fn recent_queue(&self) -> Micros {
         self.queue_delay.recent()
     }
 

@@ -188,7 +188,7 @@ impl SentHistory {
     }
 
     /// Bytes on which no feedback has reported yet. Takes as long as those packets are many.
-    pub fn in_flight(&self) -> u64 {
+    pub(super) fn in_flight(&self) -> u64 {
         let entries = (self.unreported..self.end).map(|seq| (seq, &self.entries[self.index(seq)]));
         let in_flight =
             |&(seq, entry): &(u64, &Entry)| entry.seq == seq as u16 && entry.state == State::InFlight;

@@ -1,4 +1,4 @@
-//! Our own certificate: generated like a browser's, or loaded from the PEM files of a Worker's settings.
+//! The local certificate: generated, or loaded from the PEM files of a Worker's settings.
 
 use crate::log;
 use std::fmt;
@@ -19,7 +19,7 @@ const RSA_ENCRYPTION: ObjectIdentifier = ObjectIdentifier::new_unwrap("1.2.840.1
 const P256: ObjectIdentifier = ObjectIdentifier::new_unwrap("1.2.840.10045.3.1.7");
 const P384: ObjectIdentifier = ObjectIdentifier::new_unwrap("1.3.132.0.34");
 
-/// Fewest bits of an own RSA key. OpenSSL, which serves them, takes what mediasoup took.
+/// Fewest bits of a local RSA key. With OpenSSL the limit is mediasoup's.
 const MIN_RSA_BITS: usize = if cfg!(feature = "openssl") { 1024 } else { STRONG_RSA_BITS };
 /// An RSA key of fewer bits is weak (NIST SP 800-131A); aws-lc does not take it.
 const STRONG_RSA_BITS: usize = 2048;
@@ -36,7 +36,7 @@ struct Inner {
     fingerprints: [Fingerprint; 5],
 }
 
-/// Type of a [`Certificate`]'s key. It decides which DTLS backend can use it.
+/// Key type of a [`Certificate`]. It decides which DTLS backend can use the certificate.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum CertificateKind {
     /// ECDSA on P-256 or P-384.
@@ -46,7 +46,7 @@ pub enum CertificateKind {
 }
 
 impl Certificate {
-    /// Makes a self-signed ECDSA P-256 certificate with a random serial number, as browsers do.
+    /// Generates a self-signed ECDSA P-256 certificate with a random serial number.
     ///
     /// # Errors
     /// [`CertificateError::Generation`] if the system's random source fails.
@@ -65,7 +65,7 @@ impl Certificate {
         params.distinguished_name = rcgen::DistinguishedName::new();
         params.distinguished_name.push(rcgen::DnType::CommonName, "WebRTC");
         params.serial_number = Some(rcgen::SerialNumber::from(serial.to_vec()));
-        // No peer checks the dates (RFC 8827 §6.5: the fingerprint is what authenticates), so no clock is read.
+        // No peer checks the dates, because the fingerprint authenticates (RFC 8827 §6.5), so no clock is read.
         params.not_before = rcgen::date_time_ymd(2000, 1, 1);
         params.not_after = rcgen::date_time_ymd(2100, 1, 1);
         let certificate = params.self_signed(&key).map_err(|error| failed(&error))?;
@@ -73,12 +73,11 @@ impl Certificate {
     }
 
     /// Loads the first certificate and the first private key of two PEM files (mediasoup's dtlsCertificateFile and
-    /// dtlsPrivateKeyFile). Keys: EC as PKCS #8 or SEC 1 on P-256 or P-384, RSA as PKCS #8 or PKCS #1. An RSA key of
-    /// fewer than 2048 bits is warned of.
+    /// dtlsPrivateKeyFile). Keys: EC as PKCS #8 or SEC 1 on P-256 or P-384, RSA as PKCS #8 or PKCS #1. RSA keys below
+    /// 2048 bits are logged as weak.
     ///
     /// # Errors
-    /// Names which of the two files is wrong and why, or [`CertificateError::KeyMismatch`] if they don't belong
-    /// together.
+    /// Names the faulty file and the reason, or [`CertificateError::KeyMismatch`] if the key is not the certificate's.
     pub fn from_pem(certificate: &[u8], key: &[u8]) -> Result<Self, CertificateError> {
         let bad_certificate = |reason: &str| CertificateError::BadCertificate(reason.to_owned());
         let bad_key = |reason: &str| CertificateError::BadKey(reason.to_owned());
@@ -158,12 +157,12 @@ impl Certificate {
         self.0.kind
     }
 
-    /// Its fingerprint by the given hash.
+    /// The fingerprint by one hash.
     pub fn fingerprint(&self, algorithm: FingerprintAlgorithm) -> Fingerprint {
         self.0.fingerprints[algorithm as usize]
     }
 
-    /// Its fingerprints by all hashes, in the order of [`FingerprintAlgorithm::ALL`].
+    /// The fingerprints by all hashes, in the order of [`FingerprintAlgorithm::ALL`].
     pub fn fingerprints(&self) -> &[Fingerprint] {
         &self.0.fingerprints
     }
@@ -184,24 +183,24 @@ pub(super) fn certificate_pem(der: &[u8]) -> String {
     pem::encode_config(&Pem::new("CERTIFICATE", der), config)
 }
 
-/// Why a certificate can't be made or loaded.
+/// Why a certificate cannot be generated or loaded.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum CertificateError {
-    /// The system could not make one.
+    /// Generation failed.
     #[error("can't generate a DTLS certificate: {0}")]
     Generation(String),
-    /// The certificate file is at fault.
+    /// The certificate file is invalid.
     #[error("DTLS certificate file: {0}")]
     BadCertificate(String),
-    /// The private key file is at fault.
+    /// The private key file is invalid.
     #[error("DTLS private key file: {0}")]
     BadKey(String),
-    /// Both are fine, but of different key pairs.
+    /// The key does not belong to the certificate.
     #[error("the DTLS private key does not belong to the DTLS certificate")]
     KeyMismatch,
 }
 
-/// What a certificate says about its key.
+/// Public key of a certificate.
 enum PublicKey {
     Ec { point: Vec<u8>, algorithm: &'static signature::EcdsaSigningAlgorithm },
     Rsa { pkcs1: Vec<u8>, bits: usize },
@@ -245,7 +244,8 @@ fn modulus_bits(pkcs1: &[u8]) -> x509_cert::der::Result<usize> {
     })
 }
 
-/// The public half of a private RSA key, PKCS #1, or why it is none. The certificate says that it has `bits`.
+/// The public key of a private RSA key in PKCS #1 form, or the reason why there is none. The certificate's key has
+/// `bits`.
 fn rsa_public_key(key: &Pem, bits: usize) -> Result<Vec<u8>, String> {
     #[cfg(feature = "openssl")]
     if bits < STRONG_RSA_BITS {
@@ -260,7 +260,7 @@ fn rsa_public_key(key: &Pem, bits: usize) -> Result<Vec<u8>, String> {
         .map_err(|error| format!("not an RSA key of {bits} bits ({error})"))
 }
 
-/// RFC 1421 §4.6.1.1: the way in which OpenSSL marks an encrypted SEC 1 or PKCS #1 key.
+/// RFC 1421 §4.6.1.1: OpenSSL marks encrypted SEC 1 and PKCS #1 keys this way.
 fn is_legacy_encrypted(block: &Pem) -> bool {
     block.headers().get("Proc-Type").is_some_and(|value| value.contains("ENCRYPTED"))
 }

@@ -15,10 +15,10 @@ const PROTOCOL_VERSION: u8 = 70;
 /// IANA number of TLS_DHE_RSA_WITH_AES_256_GCM_SHA384.
 const DHE_RSA_AES256_GCM: u16 = 0x009f;
 
-/// Which library runs the handshakes. See the [module documentation](super) for what each one can do.
+/// The library that runs handshakes. See the [module documentation](super) for their abilities.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Backend {
-    /// `dimpl`, but `OpenSsl` (where it is compiled in) for our own RSA certificate and for peers that may have one.
+    /// `dimpl`; `OpenSsl`, if compiled in, for a local RSA certificate and for peers that may have one.
     #[default]
     Auto,
     /// The Rust library: DTLS 1.2 and 1.3, ECDSA only.
@@ -27,11 +27,11 @@ pub enum Backend {
     OpenSsl,
 }
 
-/// Which protocol versions may be negotiated.
+/// DTLS versions that may be negotiated.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Versions {
-    /// 1.3 or 1.2, as the peer offers. A client that would get AES_CM_128_HMAC_SHA1_80 by 1.3 but can have an AEAD
-    /// suite by 1.2 is answered by 1.2: sealing a packet costs about five times less.
+    /// DTLS 1.3 or 1.2, as the peer offers. A client that would get AES_CM_128_HMAC_SHA1_80 with 1.3 and an AEAD suite
+    /// with 1.2 is answered with 1.2, because sealing with AEAD costs about a fifth.
     #[default]
     Auto,
     /// DTLS 1.2 only.
@@ -40,24 +40,24 @@ pub enum Versions {
     Dtls13,
 }
 
-/// What can be set. The default suits a server that talks to browsers.
+/// DTLS settings. The default suits a server for browsers.
 #[derive(Clone, Debug)]
 pub struct DtlsOptions {
-    /// Which library runs the handshakes.
+    /// The library that runs handshakes.
     pub backend: Backend,
-    /// Which versions may be negotiated. Only dimpl knows 1.3.
+    /// Versions that may be negotiated. Only dimpl supports 1.3.
     pub versions: Versions,
-    /// SRTP suites that may be negotiated: a handshake that ends with another one fails. The order is a preference with
-    /// OpenSSL only: dimpl prefers AEAD_AES_256_GCM, then AEAD_AES_128_GCM, then AES_CM_128_HMAC_SHA1_80, or follows the
-    /// client (see the [module documentation](super)), and does not know AES_CM_128_HMAC_SHA1_32.
-    pub(crate) allowed_srtp_suites: Vec<SrtpSuite>,
+    /// SRTP suites that may be negotiated: a handshake with any other result fails. Only OpenSSL takes the order as a
+    /// preference: dimpl prefers AEAD_AES_256_GCM, then AEAD_AES_128_GCM, then AES_CM_128_HMAC_SHA1_80, or follows the
+    /// client (see the [module documentation](super)), and does not support AES_CM_128_HMAC_SHA1_32.
+    pub allowed_srtp_suites: Vec<SrtpSuite>,
     /// Longest datagram to send, in bytes (mediasoup: 1200). At least 256.
     pub mtu: u16,
-    /// How long a handshake may take, from its first datagram. Longer keeps half-open associations in memory longer.
+    /// Time limit of a handshake, from its first datagram. A longer one keeps half-open associations in memory longer.
     pub handshake_timeout: Duration,
-    /// Time to the first retransmission of a flight; doubles each time. Below the path's round-trip time every
+    /// Time to the first retransmission of a flight; it doubles each time. Below the path's round-trip time every
     /// flight is sent twice.
-    pub(crate) retransmission_start: Duration,
+    pub retransmission_start: Duration,
 }
 
 impl Default for DtlsOptions {
@@ -78,7 +78,7 @@ impl Default for DtlsOptions {
     }
 }
 
-/// Checked settings and what the libraries make of them. Built once per Worker and shared.
+/// Validated settings and the libraries' contexts. Built once per Worker and shared.
 pub struct DtlsConfig {
     pub(super) certificate: Certificate,
     pub(super) options: DtlsOptions,
@@ -95,11 +95,11 @@ pub(super) enum Choice {
 }
 
 impl DtlsConfig {
-    /// Checks the settings.
+    /// Validates the settings.
     ///
     /// # Errors
-    /// [`DtlsError::Config`] names the setting, also if the certificate's kind or the backend needs OpenSSL and it is
-    /// not compiled in.
+    /// [`DtlsError::Config`] names the setting, also if the certificate's key type or the backend needs OpenSSL and
+    /// OpenSSL is not compiled in.
     pub fn new(certificate: Certificate, options: DtlsOptions) -> Result<Self, DtlsError> {
         let refuse = |reason: &str| Err(DtlsError::Config(reason.to_owned()));
         let compiled_in = cfg!(feature = "openssl");
@@ -122,11 +122,11 @@ impl DtlsConfig {
 
         let dimpl = dimpl::Config::builder()
             .mtu(options.mtu.into())
-            // ICE has validated the path before any datagram gets here, so the cookie exchange would only cost a
-            // round trip (RFC 8827 §6.5 does not ask for it).
+            // ICE has validated the path before any datagram arrives here, so the cookie exchange would only cost a
+            // round trip.
             .use_server_cookie(false)
             .flight_start_rto(options.retransmission_start)
-            // The overall timeout ends it; this also bounds what duplicates of the peer can make us resend.
+            // The overall timeout ends the handshake; this bounds retransmissions that the peer's duplicates trigger.
             .flight_retries(32)
             .handshake_timeout(options.handshake_timeout)
             .max_queue_rx(64)
@@ -149,8 +149,8 @@ impl DtlsConfig {
         &self.certificate
     }
 
-    /// What runs a handshake in which we are the client, at first. A ClientHello of dimpl's is refused by servers with an
-    /// RSA certificate, which don't listen to another one afterwards, and there is no knowing before.
+    /// Library for the first handshake as a client. Servers with an RSA certificate refuse dimpl's ClientHello and
+    /// ignore a second one, and their key type is unknown beforehand.
     pub(super) fn choose_as_client(&self) -> Choice {
         if self.requires_openssl() || (self.may_choose_openssl() && self.options.versions != Versions::Dtls13)
         {
@@ -159,29 +159,29 @@ impl DtlsConfig {
         Choice::Dimpl(self.options.versions)
     }
 
-    /// Whether nothing but OpenSSL can run any handshake.
+    /// True if only OpenSSL can run handshakes.
     fn requires_openssl(&self) -> bool {
         self.options.backend == Backend::OpenSsl || self.certificate.kind() == CertificateKind::Rsa
     }
 
-    /// Whether a handshake may be run by dimpl or by OpenSSL, as the peer needs it.
+    /// True if the peer decides between dimpl and OpenSSL.
     fn may_choose_openssl(&self) -> bool {
         self.options.backend == Backend::Auto && cfg!(feature = "openssl")
     }
 
-    /// What a client starts again with when the server refused its ClientHello by the given alert.
+    /// Library for another attempt after the server refused the ClientHello with this alert.
     pub(super) fn choose_after_refusal(&self, alert: u8) -> Option<Choice> {
         let wants_dtls13 = alert == PROTOCOL_VERSION && self.options.versions == Versions::Auto;
         (wants_dtls13 && self.may_choose_openssl() && !self.requires_openssl())
             .then_some(Choice::Dimpl(Versions::Dtls13))
     }
 
-    /// Whether a peer that dimpl can't serve could be served by OpenSSL in another build or by another setting.
+    /// True if another build or setting could serve a peer that dimpl cannot.
     pub(super) fn lacks_openssl(&self) -> bool {
         !self.requires_openssl() && !self.may_choose_openssl()
     }
 
-    /// What answers the given ClientHello.
+    /// Library that answers this ClientHello.
     pub(super) fn choose_as_server(&self, hello: &ClientHello) -> Choice {
         if self.requires_openssl() || (self.may_choose_openssl() && hello.dtls12 && may_need_openssl(hello)) {
             return Choice::OpenSsl;
@@ -199,9 +199,9 @@ impl DtlsConfig {
     }
 }
 
-/// Whether a client can only be served by OpenSSL, or may have to. A client does not say in its ClientHello that its
-/// certificate is RSA. Those that have one know DTLS 1.2 alone (GStreamer, FreeSWITCH, Janus, Jitsi), or are OpenSSL ones,
-/// whose usual cipher list has DHE_RSA. For others it only makes the handshake dearer.
+/// True if a client needs OpenSSL or may need it. A ClientHello does not reveal an RSA certificate. Clients that have
+/// one support only DTLS 1.2 (GStreamer, FreeSWITCH, Janus, Jitsi) or use OpenSSL, whose default cipher list has
+/// DHE_RSA. For other clients OpenSSL only makes the handshake slower.
 fn may_need_openssl(hello: &ClientHello) -> bool {
     let only_cm32 =
         !hello.srtp_profiles.is_empty() && !hello.srtp_profiles.iter().any(|p| matches!(p, 1 | 7 | 8));

@@ -8,11 +8,11 @@ use super::config::{DtlsConfig, Versions};
 use super::{DtlsError, Event, KeyingMaterial, Role, peek};
 use crate::srtp::SrtpSuite;
 
-/// dimpl has no "no timer"; it then asks for a wake-up in ten years.
+/// dimpl requests a wake-up in ten years where it has no timer.
 const NEVER: Duration = Duration::from_secs(365 * 24 * 3600);
-/// Most bytes that a peer may send before it is connected. A handshake with a long certificate chain is 20 kB.
+/// Most bytes accepted before the connection is established. A handshake with a long certificate chain takes 20 kB.
 const MAX_HANDSHAKE: usize = 256 * 1024;
-/// Least working memory for a datagram, in bytes.
+/// Smallest buffer for a datagram, in bytes.
 const MIN_BUFFER: usize = 2048;
 
 pub(super) struct DimplSession {
@@ -21,7 +21,7 @@ pub(super) struct DimplSession {
     connected: bool,
     /// Bytes received before the handshake was complete.
     received: usize,
-    /// A close_notify that was met while looking for keying material.
+    /// A close_notify found while reading keying material.
     closed: bool,
 }
 
@@ -55,14 +55,14 @@ impl DimplSession {
                 return Err(DtlsError::Handshake("the peer's handshake is too long".to_owned()));
             }
         }
-        // Record by record: dimpl drops a datagram whole if its first message is one that it has, and so would never get
-        // what a peer packs behind it when it retransmits in other datagrams than at first.
+        // Record by record, because dimpl drops a whole datagram if its first message is a duplicate, and would lose
+        // messages that the peer bundles behind it in a retransmission.
         peek::records(datagram).try_for_each(|record| self.handle_record(record))
     }
 
     fn handle_record(&mut self, record: &[u8]) -> Result<(), DtlsError> {
         match self.dtls.handle_packet(record) {
-            // dimpl has dropped the record and is as before: a queue was full, a client of undecided version got
+            // dimpl has dropped the record and is unchanged: a queue was full, a client of undecided version got
             // something else than a ServerHello, or a peer tried a new handshake after the first.
             Err(
                 Error::ReceiveQueueFull
@@ -82,7 +82,8 @@ impl DimplSession {
         if std::mem::take(&mut self.closed) {
             return Event::Closed;
         }
-        // dimpl panics if the peer's certificate does not fit. That can't be longer than all that came from the peer.
+        // dimpl panics if the peer's certificate does not fit. The certificate cannot be longer than all bytes
+        // received.
         let needed = if self.connected { MIN_BUFFER } else { MIN_BUFFER.max(self.received) };
         if buf.len() < needed {
             buf.resize(needed, 0);
@@ -120,8 +121,8 @@ impl DimplSession {
         self.dtls.close().map_err(error)
     }
 
-    /// dimpl queues the keying material, if an SRTP profile was negotiated, right behind `Connected`. An empty buffer
-    /// takes it without taking datagrams or data that are queued behind it.
+    /// dimpl queues the keying material right behind `Connected` if an SRTP profile was negotiated. An empty buffer
+    /// takes it without the datagrams and data queued behind it.
     fn keying_material(&mut self) -> Option<KeyingMaterial> {
         match self.dtls.poll_output(&mut []) {
             Output::KeyingMaterial(material, profile) => {

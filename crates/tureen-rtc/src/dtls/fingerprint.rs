@@ -1,4 +1,4 @@
-//! Certificate fingerprints as SDP and mediasoup write them (RFC 8122 §5).
+//! Certificate fingerprints in the form of SDP and mediasoup (RFC 8122 §5).
 
 use std::cmp::Ordering;
 use std::fmt;
@@ -30,7 +30,7 @@ impl FingerprintAlgorithm {
     /// All algorithms, weakest first.
     pub const ALL: [Self; 5] = [Self::Sha1, Self::Sha224, Self::Sha256, Self::Sha384, Self::Sha512];
 
-    /// Its name in SDP and in mediasoup's DtlsParameters.
+    /// Name in SDP and in mediasoup's DtlsParameters.
     pub const fn as_str(self) -> &'static str {
         match self {
             Self::Sha1 => "sha-1",
@@ -114,7 +114,7 @@ impl Fingerprint {
         if value.len() != expected_len { Err(bad()) } else { Ok(Self { algorithm, digest }) }
     }
 
-    /// Which hash it is.
+    /// The hash algorithm.
     pub fn algorithm(&self) -> FingerprintAlgorithm {
         self.algorithm
     }
@@ -124,18 +124,19 @@ impl Fingerprint {
         &self.digest[..self.algorithm.digest_len()]
     }
 
-    /// Whether this is the fingerprint of the given DER certificate.
+    /// True if this is the fingerprint of a DER certificate.
     pub fn matches(&self, der: &[u8]) -> bool {
         Self::of_certificate(self.algorithm, der) == *self
     }
 }
 
-/// The fingerprints that a peer's certificate may have, of one hash.
+/// Fingerprints of one hash, one of which the peer's certificate must have.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct RemoteFingerprints(SmallVec<[Fingerprint; 1]>);
 
 impl RemoteFingerprints {
-    /// Those of the strongest hash among `signalled`, of which any may match (RFC 8122 §5). None if there are none.
+    /// The fingerprints of the strongest hash among `signalled`; any of them may match (RFC 8122 §5). `None` for an
+    /// empty list.
     pub fn strongest(signalled: impl IntoIterator<Item = Fingerprint>) -> Option<Self> {
         let mut strongest: SmallVec<[Fingerprint; 1]> = SmallVec::new();
         for fingerprint in signalled {
@@ -196,7 +197,7 @@ impl fmt::Debug for Fingerprint {
     }
 }
 
-/// A fingerprint or algorithm name that can't be read. The caller's fault.
+/// Why a fingerprint or algorithm name is invalid. The caller's fault.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum FingerprintError {
     /// Not one of "sha-1", "sha-224", "sha-256", "sha-384", "sha-512".
@@ -205,9 +206,9 @@ pub enum FingerprintError {
     /// Not colon-separated hex of the right length.
     #[error("a {algorithm} fingerprint is {expected_bytes} colon-separated hex bytes")]
     BadValue {
-        /// The algorithm it was given for.
+        /// The algorithm of the fingerprint.
         algorithm: FingerprintAlgorithm,
-        /// How many bytes its digest has.
+        /// Length of its digest.
         expected_bytes: usize,
     },
 }

@@ -1,10 +1,11 @@
 //! The second backend: the system's libssl, for RSA and SRTP_AES128_CM_SHA1_32.
 //!
-//! Only the safe interface of the `openssl` crate is used. It can't give libssl our clock: libssl retransmits a flight
-//! one second after it was sent and doubles that, by the system's clock, whenever `SSL_do_handshake` is called after it.
-//! An unfinished handshake asks to be woken every [`TICK`] for that. Before, and in virtual time, the datagrams of the last
-//! flight are repeated as they are, by our clock: to the peer that is a network that duplicates. That makes good what was
-//! lost on the way to it, but not the loss of its last flight, which libssl repeats only to new records.
+//! Only the safe interface of the `openssl` crate is used, which cannot give libssl a clock. libssl retransmits a
+//! flight by the system's clock, one second after it was sent and then at doubled intervals, when `SSL_do_handshake`
+//! is called. Unfinished handshakes therefore ask for a wake-up every [`TICK`]. Until libssl retransmits, and in
+//! virtual time, the datagrams of the last flight are sent again unchanged by the caller's clock, which the peer sees
+//! as duplicates. This recovers lost datagrams of that flight, but not the loss of the last flight of the handshake,
+//! which libssl repeats only for new records.
 
 use std::collections::VecDeque;
 use std::io::{self, Read, Write};
@@ -24,32 +25,32 @@ use super::config::DtlsConfig;
 use super::{DtlsError, Event, KeyingMaterial, Role};
 use crate::srtp::SrtpSuite;
 
-/// How often libssl may look at its clock while a handshake is under way.
+/// Interval at which libssl may check its clock during a handshake.
 const TICK: Duration = Duration::from_millis(100);
-/// RFC 8827 §6.5 asks for forward secrecy: ECDHE alone.
+/// RFC 8827 §6.5 requires forward secrecy: ECDHE alone.
 const CIPHERS: &str = "ECDHE+AESGCM:ECDHE+CHACHA20:ECDHE+AES";
 /// Length of a record's header; its last two bytes are the length of the rest (RFC 6347 §4.1).
 const RECORD_HEADER: usize = 13;
 /// Most bytes of one record (RFC 6347 §4.1).
 const MAX_RECORD: usize = 16 * 1024;
-/// libssl reports a received alert as this plus its AlertDescription.
+/// libssl reports a received alert as this offset plus the AlertDescription.
 const ALERT_REASONS: std::ops::Range<i32> = 1000..1256;
 /// SSL_R_PEER_DID_NOT_RETURN_A_CERTIFICATE.
 const NO_CERTIFICATE_REASON: i32 = 199;
 
-/// Security of a 2048-bit RSA key (NIST SP 800-57), and what libssl's security level 2, the usual default, asks for.
+/// Security bits of a 2048-bit RSA key (NIST SP 800-57), which libssl's default security level 2 requires.
 const STRONG_BITS: u32 = 112;
 /// libssl's security level that lets 1024-bit RSA keys (80 bits) pass.
 const WEAK_LEVEL: u32 = 1;
 
-/// The public half of a private RSA key (PKCS #8 or PKCS #1), PKCS #1, once its parts are found to fit together.
+/// The public key in PKCS #1 form of a private RSA key (PKCS #8 or PKCS #1), once the key is consistent.
 pub(super) fn rsa_public_key(key_der: &[u8]) -> Result<Vec<u8>, ErrorStack> {
     let key = PKey::private_key_from_der(key_der)?.rsa()?;
     key.check_key()?;
     key.public_key_to_der_pkcs1()
 }
 
-/// libssl's form of the settings, shared by all sessions of a Worker.
+/// libssl contexts of the settings, shared by all sessions of a Worker.
 pub(super) struct Contexts(SslContext);
 
 impl Contexts {
@@ -65,11 +66,11 @@ fn build_context(certificate: &Certificate, suites: &[SrtpSuite]) -> Result<SslC
     context.set_options(SslOptions::NO_QUERY_MTU | SslOptions::NO_TICKET | SslOptions::NO_RENEGOTIATION);
     context.set_session_cache_mode(SslSessionCacheMode::OFF);
     context.set_cipher_list(CIPHERS)?;
-    // The certificate must come, but no authority vouches for it: its fingerprint is checked by `Dtls`.
+    // The peer must send a certificate, but no authority has to sign it: `Dtls` checks its fingerprint.
     context.set_verify_callback(SslVerifyMode::PEER | SslVerifyMode::FAIL_IF_NO_PEER_CERT, |_, _| true);
     let x509 = X509::from_der(certificate.der())?;
     let key = PKey::private_key_from_der(certificate.key_der())?;
-    // Only as far as our own key needs it. Peers' keys never depended on the level: see the callback above.
+    // Lowered only for a weak local key. Peers' keys do not depend on the level, because of the callback above.
     if key.security_bits() < STRONG_BITS {
         context.set_security_level(WEAK_LEVEL);
     }
@@ -87,15 +88,15 @@ pub(super) struct OpenSslSession {
     connected: bool,
     deadline: Instant,
     next_tick: Instant,
-    /// When the flight is repeated.
+    /// Time of the next retransmission of the flight.
     resend_at: Instant,
-    /// How long after that again.
+    /// Interval to the following one.
     resend_interval: Duration,
     first_interval: Duration,
     scratch: Vec<u8>,
 }
 
-/// What is to be polled besides datagrams.
+/// Outputs besides datagrams.
 enum Queued {
     PeerCertificate(Vec<u8>),
     Connected(Option<KeyingMaterial>),
@@ -139,7 +140,7 @@ impl OpenSslSession {
     pub(super) fn handle_datagram(&mut self, now: Instant, datagram: &[u8]) -> Result<(), DtlsError> {
         self.stream.get_mut().incoming = Some(datagram.into());
         let result = self.advance(now);
-        // libssl reads until the datagram is used up, except where it gave up.
+        // libssl reads the whole datagram unless the handshake has failed.
         self.stream.get_mut().incoming = None;
         result?;
         self.handle_timeout(now)
@@ -186,7 +187,7 @@ impl OpenSslSession {
         if self.stream.get_ref().outgoing.len() >= MAX_OUTGOING {
             return Err(DtlsError::SendQueueFull);
         }
-        // libssl takes an empty write for an error.
+        // libssl reports an empty write as an error.
         if data.is_empty() {
             return Ok(());
         }
@@ -197,7 +198,7 @@ impl OpenSslSession {
         self.stream.shutdown().map(drop).map_err(error)
     }
 
-    /// Lets libssl work until it wants another datagram. What it writes is a new flight.
+    /// Runs libssl until it needs another datagram. Its output is a new flight.
     fn advance(&mut self, now: Instant) -> Result<(), DtlsError> {
         self.stream.get_mut().is_answered = true;
         let result = self.work();
@@ -254,21 +255,21 @@ impl OpenSslSession {
     }
 }
 
-/// Most datagrams that wait to be polled; beyond it they are dropped as a full socket would.
+/// Most outgoing datagrams queued; further ones are dropped, as by a full socket.
 const MAX_OUTGOING: usize = 64;
 
-/// Most datagrams of a flight that are repeated. A certificate chain of 20 kB takes 18.
+/// Most datagrams of a flight that are kept for retransmission. A certificate chain of 20 kB takes 18.
 const MAX_FLIGHT: usize = 32;
 
-/// The "socket" of libssl: one datagram in, some out.
+/// The transport of libssl: one datagram in, some out.
 #[derive(Debug)]
 struct Wire {
     mtu: usize,
     incoming: Option<Box<[u8]>>,
     outgoing: VecDeque<Box<[u8]>>,
-    /// What was written since the last datagram that had an answer, until the handshake is complete.
+    /// Datagrams of the current flight, until the handshake is complete.
     flight: Vec<Box<[u8]>>,
-    /// What is written next begins a flight.
+    /// The next write starts a flight.
     is_answered: bool,
     /// The handshake is not complete.
     keeps_flights: bool,
@@ -291,8 +292,8 @@ impl Read for Wire {
 }
 
 impl Write for Wire {
-    /// libssl packs records into one write and now and then one too many for the MTU. Records of one flight may as well
-    /// go in datagrams of their own (RFC 6347 §4.1.1).
+    /// libssl sometimes packs one record too many for the MTU into a write. Records of one flight may be sent in
+    /// separate datagrams (RFC 6347 §4.1.1).
     fn write(&mut self, records: &[u8]) -> io::Result<usize> {
         if std::mem::take(&mut self.is_answered) {
             self.flight.clear();

@@ -1,19 +1,19 @@
-//! A look at the first datagrams of a handshake before a library sees them: what a client offers, and whether a
-//! server refused us. Nothing here is authenticated; it only chooses among handshakes that are all acceptable.
+//! Inspection of the first datagrams of a handshake before a library sees them: the client's offer, and a server's
+//! refusal. This data is not authenticated; it only chooses among acceptable handshakes.
 
 use std::ops::Range;
 
-/// Length of the header of a record in clear (RFC 6347 §4.1).
+/// Length of the header of a plaintext record (RFC 6347 §4.1).
 const RECORD_HEADER_LEN: usize = 13;
-/// No handshake has this many records in clear, with all its retransmissions.
+/// Bound of plaintext record sequence numbers, which no handshake reaches with all its retransmissions.
 const MAX_PLAINTEXT_RECORDS: u64 = 1 << 16;
-/// Most records of a datagram. A flight of the longest handshake has six, each of which costs the library a lot more than
-/// its few bytes of junk cost an attacker.
+/// Most records of a datagram. A flight of the longest handshake has six; each record costs the library far more than
+/// its bytes cost an attacker.
 const MAX_RECORDS: usize = 16;
-/// Longest ClientHello that is put together, in bytes: it fits in one record (RFC 6347 §4.1). With a post-quantum key
-/// share they have some 2000.
+/// Longest reassembled ClientHello in bytes: it fits in one record (RFC 6347 §4.1). With a post-quantum key share a
+/// ClientHello has about 2000.
 const MAX_CLIENT_HELLO: usize = (1 << 14) - FRAGMENT_HEADER_LEN;
-/// Most stretches of a ClientHello, with holes between them, that are kept. A peer sends a few fragments of 1000 bytes.
+/// Most separate ranges of a ClientHello kept. A peer sends a few fragments of 1000 bytes.
 const MAX_STRETCHES: usize = 64;
 const FRAGMENT_HEADER_LEN: usize = 12;
 
@@ -28,17 +28,17 @@ const EXTENSION_SUPPORTED_VERSIONS: u16 = 43;
 const DTLS_1_2: u16 = 0xfefd;
 const DTLS_1_3: u16 = 0xfefc;
 
-/// Puts a ClientHello together from its fragments, in whatever order they come. A fragment costs its length and at most
-/// [`MAX_STRETCHES`] steps.
+/// Reassembles a ClientHello from fragments in any order. A fragment costs its length and at most [`MAX_STRETCHES`]
+/// steps.
 #[derive(Debug, Default)]
 pub(super) struct ClientHelloBuffer {
-    /// That of the message, which differs from the others that came before.
+    /// Sequence number of the message.
     message_seq: u16,
     /// Length of the whole message.
     length: usize,
-    /// What is known of the message, with zeros in its holes.
+    /// Received bytes of the message, with zeros in the gaps.
     body: Vec<u8>,
-    /// Which bytes of `body` are known: in order, with a hole between each and the next.
+    /// Received ranges of `body`, ascending, with a gap between any two.
     stretches: Vec<Range<usize>>,
     /// Version of the records.
     version: u16,
@@ -47,8 +47,8 @@ pub(super) struct ClientHelloBuffer {
 }
 
 impl ClientHelloBuffer {
-    /// Takes one datagram. Returns what the client offers once all of its ClientHello is here. Anything but a
-    /// part of a ClientHello is ignored.
+    /// Adds one datagram. Returns the client's offer once the ClientHello is complete. Anything but a fragment of a
+    /// ClientHello is ignored.
     pub(super) fn push(&mut self, datagram: &[u8]) -> Option<ClientHello> {
         let mut is_newer = false;
         for (record, part) in fragments(datagram) {
@@ -64,18 +64,18 @@ impl ClientHelloBuffer {
         hello
     }
 
-    /// What the client offers, if all of its ClientHello is here.
+    /// The client's offer, if the ClientHello is complete.
     pub(super) fn hello(&self) -> Option<ClientHello> {
         if self.is_whole() { ClientHello::parse(&self.body) } else { None }
     }
 
-    /// The whole ClientHello as one record, to be given to the library, which is spared the fragments.
+    /// The complete ClientHello as one record for the library.
     pub(super) fn into_record(self) -> Vec<u8> {
         let u24 = |value: usize| (value as u32).to_be_bytes();
         let mut record = Vec::with_capacity(RECORD_HEADER_LEN + FRAGMENT_HEADER_LEN + self.body.len());
         record.push(CONTENT_HANDSHAKE);
         record.extend(self.version.to_be_bytes());
-        // Epoch 0 and a number of 48 bits, so that no later record has it.
+        // Epoch 0 and a 48-bit sequence number, which no later record has.
         record.extend(self.sequence.to_be_bytes());
         record.extend(((FRAGMENT_HEADER_LEN + self.body.len()) as u16).to_be_bytes());
         record.push(HANDSHAKE_CLIENT_HELLO);
@@ -91,14 +91,14 @@ impl ClientHelloBuffer {
         self.length > 0 && self.stretches.first() == Some(&(0..self.length))
     }
 
-    /// Adds a fragment. False if nothing has become of it.
+    /// Adds a fragment. Returns false if it is not usable.
     fn add(&mut self, record: &RecordHeader, part: &Fragment<'_>) -> bool {
         let range = part.offset..part.offset + part.bytes.len();
         if part.message_seq != self.message_seq || part.length != self.length || self.contradicts(part) {
-            // A new ClientHello, or what came before was not one.
+            // A new ClientHello, or an earlier message that was none.
             *self = Self { message_seq: part.message_seq, length: part.length, ..Self::default() };
         }
-        // Those that it touches become one with it.
+        // Ranges that the fragment touches are merged.
         let first = self.stretches.partition_point(|known| known.end < range.start);
         let after = self.stretches.partition_point(|known| known.start <= range.end);
         if first == after && self.stretches.len() == MAX_STRETCHES {
@@ -117,7 +117,7 @@ impl ClientHelloBuffer {
         true
     }
 
-    /// Whether a fragment has other bytes where some are known already.
+    /// True if a fragment contradicts bytes received before.
     fn contradicts(&self, part: &Fragment<'_>) -> bool {
         let end = part.offset + part.bytes.len();
         let first = self.stretches.partition_point(|known| known.end <= part.offset);
@@ -128,12 +128,12 @@ impl ClientHelloBuffer {
     }
 }
 
-/// What a client offers, as far as it decides how to answer it.
+/// The parts of a client's offer that decide the answer.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(super) struct ClientHello {
-    /// It offers DTLS 1.2: by name, or by not naming versions at all.
+    /// True if it offers DTLS 1.2, by name or by naming no versions.
     pub(super) dtls12: bool,
-    /// It offers DTLS 1.3.
+    /// True if it offers DTLS 1.3.
     pub(super) dtls13: bool,
     /// Cipher suites by IANA number.
     pub(super) cipher_suites: Vec<u16>,
@@ -172,8 +172,8 @@ impl ClientHello {
     }
 }
 
-/// Whether a datagram is a sequence of a few whole and plausible DTLS records. The libraries are less careful with what comes
-/// in clear: dimpl lets a wild sequence number move its replay window; libssl gives up on a bad fragment length.
+/// True if a datagram consists of a few whole and plausible DTLS records. The libraries check plaintext less strictly:
+/// dimpl moves its replay window to any sequence number, and libssl fails on a bad fragment length.
 pub fn is_plausible(datagram: &[u8]) -> bool {
     let mut reader = Reader(datagram);
     let mut records = 0;
@@ -201,7 +201,7 @@ pub fn is_plausible(datagram: &[u8]) -> bool {
     !datagram.is_empty()
 }
 
-/// Cuts a datagram into its records, headers included.
+/// Splits a datagram into its records, headers included.
 pub(super) fn records(datagram: &[u8]) -> impl Iterator<Item = &[u8]> {
     let mut rest = datagram;
     std::iter::from_fn(move || {
@@ -213,7 +213,7 @@ pub(super) fn records(datagram: &[u8]) -> impl Iterator<Item = &[u8]> {
     })
 }
 
-/// Whether a plaintext handshake record is a sequence of whole handshake fragments, each within its message.
+/// True if a plaintext handshake record consists of whole handshake fragments, each within its message.
 fn are_fragments(record: &[u8]) -> bool {
     let mut reader = Reader(record);
     while !reader.0.is_empty() {
@@ -224,7 +224,7 @@ fn are_fragments(record: &[u8]) -> bool {
     !record.is_empty()
 }
 
-/// The description of a fatal alert in clear, such as a server's answer to a ClientHello that it can't accept.
+/// The description of a fatal plaintext alert, such as a server's refusal of a ClientHello.
 pub(super) fn fatal_alert(datagram: &[u8]) -> Option<u8> {
     let (header, body) = plaintext_records(datagram).next()?;
     match body {
@@ -263,7 +263,7 @@ fn plaintext_records(datagram: &[u8]) -> impl Iterator<Item = (RecordHeader, &[u
     })
 }
 
-/// What the header of a record in clear says.
+/// Header of a plaintext record.
 #[derive(Clone, Copy)]
 struct RecordHeader {
     kind: u8,

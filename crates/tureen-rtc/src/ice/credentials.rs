@@ -1,5 +1,3 @@
-//! User name fragment and password.
-
 use std::fmt;
 
 use rand::{Rng, RngCore};
@@ -7,15 +5,15 @@ use rand::{Rng, RngCore};
 /// ICE credentials of one side (RFC 8445 §5.3; mediasoup's `IceParameters`).
 #[derive(Clone, PartialEq, Eq)]
 pub struct IceCredentials {
-    /// The ufrag: names a transport to whoever checks it. Contains no colon.
+    /// The ufrag, which identifies a transport to the peer. Contains no colon.
     pub username_fragment: String,
     /// Key of MESSAGE-INTEGRITY. Left out of `Debug`.
     pub password: String,
 }
 
 impl IceCredentials {
-    /// New credentials, each of 32 characters out of `0-9a-z` as mediasoup makes them: 165 bits, where RFC 8445
-    /// asks for 24 and 128. `rng` must be cryptographically secure outside tests.
+    /// Generates credentials of 32 characters each out of `0-9a-z`, as mediasoup does: 165 bits, where RFC 8445
+    /// requires 24 and 128. `rng` must be cryptographically secure outside tests.
     pub fn generate(rng: &mut impl RngCore) -> Self {
         Self { username_fragment: random_string(rng), password: random_string(rng) }
     }

@@ -1,7 +1,7 @@
-//! ICE (RFC 8445) as a lite agent: the engine offers host candidates, answers connectivity checks and never sends any.
+//! ICE (RFC 8445) as a lite agent: it offers host candidates, answers connectivity checks and never sends any.
 //!
-//! [`IceServer`] is the state machine of one transport. [`IceCredentials`] are what its checks are authenticated
-//! with, and [`candidate_priority`] ranks what it offers.
+//! [`IceServer`] is the state machine of one transport. [`IceCredentials`] authenticate its checks, and
+//! [`candidate_priority`] ranks its candidates.
 
 mod credentials;
 mod priority;

@@ -1,17 +1,17 @@
-//! Priorities of the candidates that a transport offers, by mediasoup's numbers.
+//! Candidate priorities, by mediasoup's numbers.
 
 /// Local preference of the first listen info.
 pub(crate) const DEFAULT_LOCAL_PREFERENCE: u16 = 10_000;
 
-/// What each further listen info is preferred less.
+/// Decrement of the local preference for each further listen info.
 pub(crate) const LOCAL_PREFERENCE_DECREMENT: u16 = 100;
 
-/// What candidates of the protocol named by `preferUdp` or `preferTcp` are preferred more. mediasoup applies it to the
-/// listen infos of a WebRtcServer; on a transport with its own sockets their order alone decides.
+/// Increment of the local preference for the protocol of `preferUdp` or `preferTcp`. mediasoup applies it to the
+/// listen infos of a WebRtcServer; on a transport with its own sockets only their order counts.
 pub(crate) const PREFERRED_PROTOCOL_INCREMENT: u16 = 1000;
 
-/// What the candidate of an exposed internal address has less than that of its announced address. Taken from the
-/// priority, not from the local preference.
+/// Decrement of the priority for the candidate of an exposed internal address, relative to its announced address. It
+/// applies to the priority, not to the local preference.
 pub const EXPOSED_INTERNAL_IP_PRIORITY_DECREMENT: u32 = 1000;
 
 /// Local preference of the candidate of listen info number `index` (from 0), raised if its protocol is `preferred`.
@@ -22,15 +22,16 @@ pub fn local_preference(index: usize, preferred: bool) -> u16 {
     DEFAULT_LOCAL_PREFERENCE.saturating_sub(decrement) + increment
 }
 
-/// Priority of a candidate (RFC 8445 §5.1.2.1) with mediasoup's type preference and the only component there is.
+/// Priority of a candidate (RFC 8445 §5.1.2.1) with mediasoup's type preference.
 pub fn candidate_priority(local_preference: u16) -> u32 {
     // RFC 8445 §5.1.2.1: 2^24 * type preference + 2^8 * local preference + 256 - component ID.
     (TYPE_PREFERENCE << 24) + (u32::from(local_preference) << 8) + (256 - COMPONENT)
 }
 
-/// Below the 126 that RFC 8445 recommends for hosts, as mediasoup has it: a peer's own candidates win in its sorting.
+/// Below the 126 that RFC 8445 recommends for host candidates, as in mediasoup, so that the peer's candidates sort
+/// first.
 const TYPE_PREFERENCE: u32 = 64;
-/// RTP, with which RTCP is multiplexed.
+/// Component of RTP and multiplexed RTCP.
 const COMPONENT: u32 = 1;
 
 #[cfg(test)]

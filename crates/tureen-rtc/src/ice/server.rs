@@ -13,11 +13,12 @@ use super::IceCredentials;
 /// Settings of an [`IceServer`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct IceConfig {
-    /// How long a path may be without a valid check before nothing is sent by it any more; without another path the peer
-    /// counts as gone then (RFC 7675; mediasoup's `iceConsentTimeout`). In [`CONSENT_TIMEOUTS`]. `None`: never.
+    /// Time without a valid check after which a path has no consent and is removed. Without another path the peer
+    /// counts as disconnected (RFC 7675; mediasoup's `iceConsentTimeout`). In [`CONSENT_TIMEOUTS`]; `None` disables
+    /// it.
     pub consent_timeout: Option<Duration>,
-    /// How many paths to the peer are known at a time, at least 2. Each costs some 50 bytes here and an entry in the
-    /// transport's table of tuples.
+    /// Most paths to the peer, at least 2. Each costs about 50 bytes here and an entry in the transport's table of
+    /// tuples.
     pub max_tuples: usize,
 }
 
@@ -27,14 +28,14 @@ impl Default for IceConfig {
     }
 }
 
-/// What a consent timeout may be. Peers check every 5 s (RFC 7675 §5.1), so that less would take a few lost checks for
-/// their end.
+/// Valid range of the consent timeout. Peers check every 5 s (RFC 7675 §5.1), so a shorter one would expire after a
+/// few lost checks.
 pub const CONSENT_TIMEOUTS: RangeInclusive<Duration> = Duration::from_secs(10)..=Duration::from_secs(60);
 /// Default of mediasoup, and of RFC 7675 §5.1.
 pub(crate) const DEFAULT_CONSENT_TIMEOUT: Duration = Duration::from_secs(30);
 
-/// The consent timeout of mediasoup's `iceConsentTimeout`: 0 is off, and what is outside of [`CONSENT_TIMEOUTS`] is brought
-/// into it with a warning, as mediasoup does.
+/// Converts mediasoup's `iceConsentTimeout`: 0 disables it, and values outside of [`CONSENT_TIMEOUTS`] are clamped
+/// with a warning.
 pub fn consent_timeout_from_seconds(seconds: u8) -> Option<Duration> {
     let asked = Duration::from_secs(seconds.into());
     if asked.is_zero() || CONSENT_TIMEOUTS.contains(&asked) {
@@ -50,34 +51,34 @@ pub fn consent_timeout_from_seconds(seconds: u8) -> Option<Duration> {
 pub enum IceState {
     /// No valid check yet.
     New,
-    /// There is a selected tuple, which the peer has not nominated.
+    /// A tuple is selected, but the peer has not nominated it.
     Connected,
     /// The peer has nominated a tuple.
     Completed,
-    /// Consent timed out or the last tuple went away. A valid check connects again.
+    /// Consent expired or the last tuple was removed. A valid check reconnects.
     Disconnected,
-    /// The end: nothing is answered any more.
+    /// Closed: no message is answered.
     Closed,
 }
 
-/// What came of a STUN message.
+/// Result of a STUN message.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum IceVerdict {
-    /// A valid check; it was answered and its tuple is known now.
+    /// A valid check. It was answered, and its tuple is known.
     Accepted,
-    /// A valid check that was answered, but its tuple remains with the transport that has it: see
+    /// A valid check that was answered, while its tuple stays with another transport: see
     /// [`IceServer::handle_contested_stun`].
     Answered,
-    /// A Binding indication: a keepalive that proves nothing and changes nothing (RFC 8445 §11).
+    /// A Binding indication: a keepalive without effect (RFC 8445 §11).
     Indication,
-    /// Nothing has changed. There may be an error response all the same.
+    /// The message had no effect. An error response may have been written.
     Discarded(StunDiscard),
 }
 
 /// Why a STUN message was discarded.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum StunDiscard {
-    /// A response, but a lite agent asks nothing.
+    /// A response, although a lite agent sends no requests.
     UnexpectedResponse,
     /// Not the Binding method (400).
     UnknownMethod,
@@ -85,89 +86,89 @@ pub enum StunDiscard {
     MissingFingerprint,
     /// No readable USERNAME or no MESSAGE-INTEGRITY (400).
     MissingCredentials,
-    /// USERNAME begins with another ufrag (401).
+    /// USERNAME has an unknown ufrag (401).
     UnknownUsername,
-    /// MESSAGE-INTEGRITY was made with another password (401).
+    /// MESSAGE-INTEGRITY does not match the password (401).
     WrongIntegrity,
-    /// It has comprehension-required attributes that we don't know (420).
+    /// It has unknown comprehension-required attributes (420).
     UnknownAttributes,
     /// No PRIORITY (400).
     MissingPriority,
-    /// The peer says that it is controlled, which we are always (487).
+    /// The peer claims to be controlled, which a lite agent always is (487).
     RoleConflict,
-    /// A transaction id that came from another tuple before: somebody repeats what was overheard. Not answered.
+    /// Its transaction id came from another tuple before, so it is a replay. Not answered.
     Replayed,
-    /// The caller has left so many events unread that no more are made.
+    /// The caller has left too many events unread.
     EventBacklog,
     /// The agent is closed.
     Closed,
 }
 
-/// What the transport must know, in the order in which it happened.
+/// Events for the transport, in order.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum IceEvent {
-    /// Packets from this tuple are ours from now on.
+    /// Packets of this tuple belong to the transport from now on.
     TupleAdded(Tuple),
-    /// Packets from this tuple are ours no more.
+    /// Packets of this tuple no longer belong to the transport.
     TupleRemoved(Tuple),
-    /// What is sent goes to this tuple from now on.
+    /// Packets are sent to this tuple from now on.
     SelectedTupleChanged(Tuple),
-    /// The state is another.
+    /// The state changed.
     StateChanged(IceState),
-    /// Checks with this local ufrag are ours no more: the peer has followed a restart, or a further restart or the end
-    /// has come.
+    /// This local ufrag is no longer valid: the peer has followed a restart, or another restart or the end has
+    /// replaced it.
     UsernameFragmentRetired(String),
 }
 
-/// How firmly a transport holds a tuple that a check for another transport came from.
+/// Activity of a tuple at the transport that has it, when a check for another transport comes from it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Hold {
-    /// Neither checks nor media came from it for some seconds, or the transport does not have it.
+    /// No check and no media for some seconds, or the tuple is unknown.
     Quiet,
-    /// It was checked lately.
+    /// A recent check.
     Checked,
-    /// Authenticated packets come from it.
+    /// Recent authenticated packets.
     Live,
 }
 
-/// A tuple that a valid check has come from.
+/// A tuple with a valid check.
 #[derive(Clone, Copy, Debug)]
 struct Path {
     tuple: Tuple,
-    /// When its last valid check came: the peer's consent to be sent to is for a path (RFC 7675 §5.1).
+    /// Time of its last valid check. Consent is per path (RFC 7675 §5.1).
     checked: Instant,
 }
 
-/// The ICE-lite agent of one transport: answers connectivity checks, knows the tuples that may carry media and
+/// The ICE-lite agent of one transport: it answers connectivity checks, holds the tuples that may carry media and
 /// selects the one to send to.
 ///
-/// Sans-IO: after each call that takes `&mut self`, drain [`poll_event`](Self::poll_event), and see to it that
-/// [`handle_timeout`](Self::handle_timeout) is called when [`poll_timeout`](Self::poll_timeout) says.
+/// Sans-IO: after each call that takes `&mut self`, the caller drains [`poll_event`](Self::poll_event), and calls
+/// [`handle_timeout`](Self::handle_timeout) at the time of [`poll_timeout`](Self::poll_timeout).
 #[derive(Debug)]
 pub struct IceServer {
     local: IceCredentials,
-    /// What was in force before a restart that the peer has not followed yet.
+    /// Credentials before a restart that the peer has not followed yet.
     old: Option<IceCredentials>,
     config: IceConfig,
     state: IceState,
-    /// The oldest first, no two of one tuple.
+    /// Oldest first, one for each tuple.
     paths: Vec<Path>,
-    /// One of `paths`; there is one exactly in `Connected` and `Completed`.
+    /// One of `paths`; set exactly in `Connected` and `Completed`.
     selected: Option<Tuple>,
-    /// When an authenticated packet last came by the selected tuple, or when it was selected.
+    /// Time of the last authenticated packet on the selected tuple, or of its selection.
     traffic: Option<Instant>,
-    /// Whether such a packet has come by it at all.
+    /// True once an authenticated packet came on the selected tuple.
     has_traffic: bool,
-    /// Transaction ids of the latest valid checks with the tuples that they came from.
+    /// Transaction ids of recent valid checks, with their tuples.
     transactions: VecDeque<(TransactionId, Tuple)>,
-    /// The highest NOMINATION with the credentials that the peer uses, or since a loss of the connection.
+    /// Highest NOMINATION under the current credentials, since the last disconnection.
     nomination: u32,
     consent_deadline: Option<Instant>,
     events: VecDeque<IceEvent>,
 }
 
 impl IceServer {
-    /// A new agent, known to the peer by `local`.
+    /// A new agent with the credentials `local`.
     pub fn new(local: IceCredentials, config: IceConfig) -> Self {
         let config = IceConfig { max_tuples: config.max_tuples.max(2), ..config };
         Self {
@@ -186,38 +187,38 @@ impl IceServer {
         }
     }
 
-    /// What the peer shall use, since the last restart if there was one.
+    /// Current credentials: those of the last restart, if there was one.
     pub fn local_credentials(&self) -> &IceCredentials {
         &self.local
     }
 
-    /// Whether `ufrag` is ours: the current one, or the one before a restart that the peer has not followed yet.
+    /// True for the current ufrag, and for the one before a restart that the peer has not followed yet.
     #[cfg(test)]
     fn matches_ufrag(&self, ufrag: &str) -> bool {
         self.credentials_of(ufrag).is_some()
     }
 
-    /// The state.
+    /// The current state.
     pub fn state(&self) -> IceState {
         self.state
     }
 
-    /// The tuple to send to: there is one in states `Connected` and `Completed`.
+    /// The tuple to send to, in states `Connected` and `Completed`.
     pub fn selected_tuple(&self) -> Option<Tuple> {
         self.selected
     }
 
-    /// All tuples known, the oldest first.
+    /// All known tuples, oldest first.
     pub fn tuples(&self) -> impl Iterator<Item = Tuple> {
         self.paths.iter().map(|path| path.tuple)
     }
 
-    /// Whether DTLS, RTP and RTCP may come from `tuple`: a valid check has.
+    /// True if a valid check came from `tuple`, so that DTLS, RTP and RTCP are accepted.
     pub fn accepts(&self, tuple: &Tuple) -> bool {
         self.selected.as_ref() == Some(tuple) || self.paths.iter().any(|path| path.tuple == *tuple)
     }
 
-    /// How firmly this transport holds `tuple`.
+    /// Activity of `tuple` at this transport.
     pub fn hold(&self, now: Instant, tuple: &Tuple) -> Hold {
         let Some(path) = self.paths.iter().find(|path| path.tuple == *tuple) else { return Hold::Quiet };
         let is_within = |at: Instant, time| now.saturating_duration_since(at) < time;
@@ -230,8 +231,8 @@ impl IceServer {
         if is_within(path.checked, QUIET) { Hold::Checked } else { Hold::Quiet }
     }
 
-    /// Takes a STUN message that came from `tuple`. If there is something to answer, it is appended to `reply` and goes
-    /// back to `tuple`; before the request is authenticated that is never longer than the request.
+    /// Handles a STUN message from `tuple`. A response to `tuple` is appended to `reply`; before authentication it is
+    /// never longer than the request.
     pub fn handle_stun(
         &mut self,
         now: Instant,
@@ -242,12 +243,12 @@ impl IceServer {
         self.handle_contested_stun(now, tuple, Hold::Quiet, message, reply)
     }
 
-    /// Like [`handle_stun`](Self::handle_stun), for a tuple that another transport holds as `held` says: a client with
-    /// one port for several transports, or one that has begun anew. The tuple can carry media of one transport only. A
-    /// check that nominates it takes it, unless authenticated packets of the other transport come from it; any other
-    /// valid check takes a quiet one. Otherwise the verdict is [`IceVerdict::Answered`].
+    /// Like [`handle_stun`](Self::handle_stun), for a tuple that another transport holds with the activity `held`: a
+    /// client uses one port for several transports, or has reconnected. A tuple carries media of one transport only. A
+    /// nominating check takes it over, unless the other transport receives authenticated packets from it; any other
+    /// valid check takes over a quiet tuple. Otherwise the verdict is [`IceVerdict::Answered`].
     ///
-    /// The caller removes the tuple from the other transport if the verdict is [`IceVerdict::Accepted`].
+    /// On [`IceVerdict::Accepted`] the caller removes the tuple from the other transport.
     pub fn handle_contested_stun(
         &mut self,
         now: Instant,
@@ -262,9 +263,12 @@ impl IceServer {
         if self.events.len() > EVENTS_PER_TUPLE * self.config.max_tuples {
             return IceVerdict::Discarded(StunDiscard::EventBacklog);
         }
+        // Only requests can change the state: an indication is unauthenticated, and a lite agent expects no responses.
         match message.class() {
             StunClass::Request => match self.answer(tuple, message, reply) {
                 Ok(generation) => {
+                    // The response is written in any case, because the check is valid. Only the tuple's owner depends
+                    // on its activity.
                     let takes = match held {
                         Hold::Quiet => true,
                         Hold::Checked => asks_to_nominate(message),
@@ -285,17 +289,17 @@ impl IceServer {
         }
     }
 
-    /// Selects `tuple` because the peer's DTLS handshake comes from there, nominated or not (mediasoup's
-    /// MayForceSelectedTuple). Does nothing if it is not known or nothing is connected.
+    /// Selects `tuple` because the peer's DTLS handshake comes from it, nominated or not (mediasoup's
+    /// MayForceSelectedTuple). No effect if it is unknown or nothing is connected.
     pub fn force_selected_tuple(&mut self, now: Instant, tuple: Tuple) {
         if self.selected.is_some() && self.accepts(&tuple) {
             self.select(now, tuple);
         }
     }
 
-    /// An authenticated packet has come by `tuple`. A peer sends by one path at a time, so if it comes by another than
-    /// the selected one, and nothing came by that one for a while, the peer has moved (a NAT gave it another port)
-    /// without saying so. True if `tuple` is selected for that now.
+    /// Handles an authenticated packet from `tuple`. A peer sends on one path at a time, so packets on another path
+    /// while the selected one is silent show that the peer has moved, for example because a NAT changed its port.
+    /// Returns true if `tuple` is selected for that reason.
     #[inline]
     pub fn handle_traffic(&mut self, now: Instant, tuple: &Tuple) -> bool {
         if self.selected.as_ref() == Some(tuple) {
@@ -306,9 +310,8 @@ impl IceServer {
         self.on_other_traffic(now, tuple)
     }
 
-    /// Forgets `tuple`, e.g. because its TCP connection has closed. If it was the selected one, the one that was checked
-    /// last is selected and the peer gets a new consent time to show up there; without another one the state is
-    /// `Disconnected`.
+    /// Removes `tuple`, for example because its TCP connection was closed. If it was selected, the most recently
+    /// checked tuple is selected with a new consent time; without another tuple the state is `Disconnected`.
     pub fn remove_tuple(&mut self, now: Instant, tuple: &Tuple) {
         let Some(at) = self.paths.iter().position(|path| path.tuple == *tuple) else { return };
         self.remove_path(at);
@@ -319,8 +322,8 @@ impl IceServer {
         }
     }
 
-    /// Takes new credentials (mediasoup's `restartIce`). The old ones remain valid until the first check with the new
-    /// ones. State and tuples remain, and the peer gets a new consent time.
+    /// Replaces the credentials (mediasoup's `restartIce`). The old ones stay valid until the first check with the new
+    /// ones. State and tuples stay, and the consent time starts anew.
     pub fn restart(&mut self, now: Instant, new: IceCredentials) {
         if self.state == IceState::Closed {
             return;
@@ -330,7 +333,7 @@ impl IceServer {
         self.renew_consent(now);
     }
 
-    /// Ends it all: removes tuples and ufrags. No message is answered afterwards.
+    /// Closes the agent: removes tuples and ufrags.
     pub fn close(&mut self) {
         if self.state == IceState::Closed {
             return;
@@ -347,18 +350,18 @@ impl IceServer {
         self.events.pop_front()
     }
 
-    /// When the peer's consent ends.
+    /// Time at which consent expires.
     pub fn poll_timeout(&self) -> Option<Instant> {
         self.consent_deadline
     }
 
-    /// Acts on what [`poll_timeout`](Self::poll_timeout) announced, if it is due.
+    /// Expires consent, if due.
     pub fn handle_timeout(&mut self, now: Instant) {
         let Some(timeout) = self.config.consent_timeout else { return };
         if self.consent_deadline.is_none_or(|deadline| deadline > now) {
             return;
         }
-        // RFC 7675 §5.1: without consent, data MUST NOT be sent any more by this path; there may be consent for others.
+        // RFC 7675 §5.1: without consent no data may be sent on a path; other paths may still have consent.
         let has_expired = |path: &Path| path.checked + timeout <= now;
         while let Some(at) = self.paths.iter().position(has_expired) {
             self.remove_path(at);
@@ -385,7 +388,7 @@ impl IceServer {
         if self.transactions.iter().any(|(known, from)| *known == id && *from != tuple) {
             return Err(StunDiscard::Replayed);
         }
-        // A dual-stack socket shows IPv4 peers as ::ffff:a.b.c.d; what the peer compares with is a.b.c.d.
+        // A dual-stack socket reports IPv4 peers as ::ffff:a.b.c.d; the peer compares with a.b.c.d.
         let mut mapped = tuple.remote;
         mapped.set_ip(mapped.ip().to_canonical());
         StunWriter::success_response(reply, request)
@@ -398,7 +401,8 @@ impl IceServer {
         if request.method() != BINDING {
             return Err(StunDiscard::UnknownMethod);
         }
-        // RFC 8489 §7: FINGERPRINT tells STUN from what else comes to the same port; mediasoup insists on it too.
+        // RFC 8489 §7: FINGERPRINT distinguishes STUN from other protocols on the same port; mediasoup requires it
+        // too.
         if !request.has_fingerprint() {
             return Err(StunDiscard::MissingFingerprint);
         }
@@ -429,14 +433,14 @@ impl IceServer {
         generation: Generation,
     ) {
         if generation == Generation::Current && self.old.is_some() {
-            // The peer has followed the restart. Its nominations may begin anew only now: checks with the old
-            // credentials that were still on their way carry old numbers.
+            // The peer has followed the restart. Its NOMINATION values may start anew only now, because late checks
+            // with the old credentials carry old values.
             self.retire_old();
             self.nomination = 0;
         }
         let is_repeated = !self.remember_transaction(request.transaction_id(), tuple);
         self.renew_path(now, tuple);
-        // A repeated check may be an old one that somebody has overheard: it must not undo a later nomination.
+        // A repeated check may be a replay, which must not undo a later nomination.
         if !is_repeated && self.is_nominating(request) {
             self.select(now, tuple);
             self.set_state(IceState::Completed);
@@ -449,7 +453,7 @@ impl IceServer {
         self.update_deadline();
     }
 
-    /// Keeps the id of a valid check. False if it was known.
+    /// Records the transaction id of a valid check. Returns false if it is known.
     fn remember_transaction(&mut self, id: TransactionId, tuple: Tuple) -> bool {
         if self.transactions.iter().any(|(known, _)| *known == id) {
             return false;
@@ -461,7 +465,7 @@ impl IceServer {
         true
     }
 
-    /// Whether neither checks nor authenticated packets come by the selected tuple.
+    /// True if the selected tuple has neither recent checks nor recent packets.
     fn is_selected_quiet(&self, now: Instant) -> bool {
         let heard = self.selected_checked().max(self.traffic);
         heard.is_none_or(|at| now.saturating_duration_since(at) >= QUIET)
@@ -478,11 +482,11 @@ impl IceServer {
         false
     }
 
-    /// Whether the check selects its tuple. A NOMINATION decides alone, and only the highest so far counts: a check
-    /// that was overtaken by a newer nomination must not undo it. Without one, every USE-CANDIDATE counts, so that
-    /// aggressive nomination follows the latest.
+    /// True if the check selects its tuple. With NOMINATION only the highest value so far counts, because a check
+    /// overtaken by a newer nomination must not undo it. Without NOMINATION every USE-CANDIDATE counts, so that
+    /// aggressive nomination selects the latest.
     fn is_nominating(&mut self, request: &StunMessage<'_>) -> bool {
-        // Zero says that the pair is not nominated, as if the attribute were absent.
+        // Zero means "not nominated", as if the attribute were absent.
         match request.nomination().filter(|nomination| *nomination > 0) {
             Some(nomination) if nomination >= self.nomination => {
                 self.nomination = nomination;
@@ -493,7 +497,7 @@ impl IceServer {
         }
     }
 
-    /// A valid check has come from `tuple`.
+    /// Records a valid check from `tuple`.
     fn renew_path(&mut self, now: Instant, tuple: Tuple) {
         if let Some(path) = self.paths.iter_mut().find(|path| path.tuple == tuple) {
             path.checked = now;
@@ -521,7 +525,7 @@ impl IceServer {
         self.events.extend(self.paths.drain(..).map(|path| IceEvent::TupleRemoved(path.tuple)));
     }
 
-    /// Nothing is selected any more: selects the tuple that was checked last.
+    /// Selects the most recently checked tuple after the selected one was removed.
     fn select_latest(&mut self, now: Instant) {
         match self.paths.iter().max_by_key(|path| path.checked).map(|path| path.tuple) {
             Some(next) => self.select(now, next),
@@ -537,7 +541,7 @@ impl IceServer {
         self.traffic = Some(now);
         self.has_traffic = false;
         self.update_deadline();
-        // Of two changes in a row only the second one matters; forced selections can't fill the queue.
+        // Consecutive changes are merged, so that forced selections cannot fill the queue.
         if let Some(IceEvent::SelectedTupleChanged(last)) = self.events.back_mut() {
             *last = tuple;
         } else {
@@ -558,7 +562,7 @@ impl IceServer {
         }
     }
 
-    /// Gives the peer another consent time on the selected tuple, as if a check had come.
+    /// Renews consent on the selected tuple, as a check would.
     fn renew_consent(&mut self, now: Instant) {
         let selected = self.selected;
         if let Some(path) = self.paths.iter_mut().find(|path| Some(path.tuple) == selected) {
@@ -572,7 +576,7 @@ impl IceServer {
             self.selected_checked().zip(self.config.consent_timeout).map(|(at, time)| at + time);
     }
 
-    /// When the selected tuple was last checked.
+    /// Time of the last check on the selected tuple.
     fn selected_checked(&self) -> Option<Instant> {
         self.paths.iter().find(|path| Some(path.tuple) == self.selected).map(|path| path.checked)
     }
@@ -584,24 +588,24 @@ impl IceServer {
     }
 }
 
-/// A path without checks and packets for this long is left for one that is checked. Consent is checked every 4 to 6 s
-/// (RFC 7675 §5.1; libwebrtc 2.5 s, pion 2 s), so that of two living paths neither gets there.
+/// A path without checks and packets for this time is replaced by one that is checked. Peers check every 4 to 6 s (RFC
+/// 7675 §5.1; libwebrtc 2.5 s, pion 2 s), so no living path reaches it.
 const QUIET: Duration = Duration::from_secs(7);
-/// Packets that come by another path than the selected one, and none by that, for this long show that the peer has moved.
-/// More than what is still on its way when a peer changes paths.
+/// Packets on another path, and none on the selected one, for this time show that the peer has moved. It exceeds the
+/// time that packets are in flight when a peer changes paths.
 const MOVED: Duration = Duration::from_secs(2);
 /// Authenticated packets within this time show that a path is in use.
 const LIVE: Duration = Duration::from_secs(1);
 
 type TransactionId = [u8; 12];
-/// How many transaction ids are remembered. At a check every 2.5 s some 160 s.
+/// Transaction ids kept: about 160 s at a check every 2.5 s.
 const MAX_TRANSACTIONS: usize = 64;
 
-/// A check makes at most five events. A caller that drains after each call never has more than that, or than a removal
-/// of all tuples makes; the limit is for one that doesn't.
+/// Event limit for each tuple. A check makes at most five events, and a caller that drains after each call never
+/// reaches the limit.
 const EVENTS_PER_TUPLE: usize = 4;
 
-/// Which credentials a request was made with.
+/// Credentials of a request: current, or those before a restart.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Generation {
     Current,
@@ -624,12 +628,12 @@ impl StunDiscard {
     }
 }
 
-/// Whether the check would select its tuple if nothing newer did.
+/// True if the check asks to select its tuple.
 fn asks_to_nominate(request: &StunMessage<'_>) -> bool {
     request.use_candidate() || request.nomination().is_some_and(|nomination| nomination > 0)
 }
 
-/// What is left to check of a request whose sender is known.
+/// Remaining checks of an authenticated request.
 fn check_authenticated(request: &StunMessage<'_>) -> Result<(), StunDiscard> {
     if request.unknown_comprehension_required().next().is_some() {
         return Err(StunDiscard::UnknownAttributes);
@@ -657,7 +661,8 @@ fn write_error(reply: &mut Vec<u8>, request: &StunMessage<'_>, reason: StunDisca
     }
 }
 
-/// Anyone can send what is answered here with anyone's source address, so the answer must not amplify it.
+/// Writes an error response to an unauthenticated request, whose source address may be forged: the response must not
+/// be longer than the request.
 fn write_unauthenticated_error(reply: &mut Vec<u8>, request: &StunMessage<'_>, reason: StunDiscard) {
     let start = reply.len();
     write_error(reply, request, reason, None);

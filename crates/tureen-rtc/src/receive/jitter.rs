@@ -2,24 +2,24 @@
 
 use std::time::Instant;
 
-/// Estimates the jitter of one stream, in units of its clock rate.
+/// Jitter of one stream, in units of its clock rate.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct JitterEstimator {
     clock_rate: u32,
-    /// Arrival times are measured from the first packet on.
+    /// Origin of arrival times.
     epoch: Option<Instant>,
-    /// Relative transit time of the packet before.
+    /// Relative transit time of the previous packet.
     transit: Option<u32>,
     jitter: f64,
 }
 
 impl JitterEstimator {
-    /// For a stream of `clock_rate` Hz; with zero the jitter stays zero.
+    /// `clock_rate` is in Hz; zero keeps the jitter at zero.
     pub(super) fn new(clock_rate: u32) -> Self {
         Self { clock_rate, epoch: None, transit: None, jitter: 0.0 }
     }
 
-    /// Takes note of a packet that arrived at `now`.
+    /// Updates the jitter with a packet that arrived at `now`.
     pub(super) fn update(&mut self, now: Instant, timestamp: u32) {
         if self.clock_rate == 0 {
             return;
@@ -35,12 +35,12 @@ impl JitterEstimator {
         }
     }
 
-    /// The jitter as reports carry it, in units of the clock rate.
+    /// Jitter for receiver reports, in units of the clock rate.
     pub(super) fn jitter(&self) -> u32 {
         self.jitter as u32
     }
 
-    /// Forgets everything, as after a pause of the stream.
+    /// Resets the state, for example after a pause.
     pub(super) fn reset(&mut self) {
         *self = Self::new(self.clock_rate);
     }

@@ -1,4 +1,4 @@
-//! What a receiver keeps of each RTP stream: reception, jitter, loss, what to ask for again, reports and feedback.
+//! State of received RTP streams: reception, jitter, loss, NACK, reports and feedback.
 
 mod jitter;
 mod nack_answers;

@@ -1,66 +1,66 @@
-//! What the answers to requests for lost packets tell of their sender.
+//! Statistics of a sender's responses to NACKs.
 
 use std::time::Duration;
 
 use crate::seq::RecentSet;
 
-/// The shortest time that is believed; wake-ups and pacers are hardly finer.
+/// Lower bound of the round trip time, because wake-ups and pacers are hardly finer.
 const MIN_RTT: Duration = Duration::from_millis(10);
-/// The longest.
+/// Upper bound of the round trip time.
 const MAX_RTT: Duration = Duration::from_secs(1);
-/// Second answers after which requests are said once for a while.
-const MAX_SECOND_ANSWERS: u8 = 4;
-/// The count of second answers is halved after so many first ones.
-const ANSWERS_TO_FORGET: u8 = 32;
+/// Duplicate retransmissions after which NACKs are not repeated for a while.
+const MAX_DUPLICATES: u8 = 4;
+/// First retransmissions after which the count of duplicates is halved.
+const ANSWERS_TO_HALVE: u8 = 32;
 
-/// How long answers take, and whether a request that is said twice is answered twice.
+/// Response time of the sender, and whether it answers a repeated NACK twice.
 #[derive(Debug, Default)]
 pub(super) struct NackAnswers {
     rtt: Option<Duration>,
-    /// What came after its request was said for the second time.
-    asked_twice: RecentSet,
-    second_answers: u8,
+    /// Packets that arrived after their NACK was repeated.
+    repeated: RecentSet,
+    duplicates: u8,
     answers: u8,
 }
 
 impl NackAnswers {
-    /// The packet `seq` came so long after it was asked for first; `twice` says that this one request was said twice.
+    /// Records a retransmission of `seq`, `took` after its first NACK. `repeated`: this NACK was sent twice.
     ///
-    /// The time counts from the first request also if there were more: were these packets left out (Karn's rule), a
-    /// round trip that is longer than believed would never be noticed. Instead shorter times weigh more, so that packets
-    /// that were lost again change little.
-    pub(super) fn on_answer(&mut self, seq: u64, took: Duration, twice: bool) {
+    /// The time counts from the first NACK also if there were more, because leaving those packets out (Karn's rule)
+    /// would hide a round trip time longer than the estimate. Shorter times weigh more, so that packets lost twice
+    /// change little.
+    pub(super) fn on_answer(&mut self, seq: u64, took: Duration, repeated: bool) {
         let took = took.clamp(MIN_RTT, MAX_RTT);
         self.rtt = Some(match self.rtt {
             None => took,
             Some(rtt) if took < rtt => rtt - (rtt - took) / 4,
             Some(rtt) => rtt + (took - rtt) / 8,
         });
-        if twice {
-            self.asked_twice.insert(seq);
+        if repeated {
+            self.repeated.insert(seq);
         }
         self.answers += 1;
-        if self.answers == ANSWERS_TO_FORGET {
+        if self.answers == ANSWERS_TO_HALVE {
             self.answers = 0;
-            self.second_answers /= 2;
+            self.duplicates /= 2;
         }
     }
 
-    /// A packet came by RTX that was not missing any more.
+    /// Records an RTX packet that was not missing.
     pub(super) fn on_duplicate(&mut self, seq: u64) {
-        if self.asked_twice.contains(seq) {
-            self.second_answers = self.second_answers.saturating_add(1);
+        if self.repeated.contains(seq) {
+            self.duplicates = self.duplicates.saturating_add(1);
         }
     }
 
-    /// How long an answer takes, 10 ms to 1 s, once there was one.
+    /// Response time, 10 ms to 1 s, after the first retransmission.
     pub(super) fn rtt(&self) -> Option<Duration> {
         self.rtt
     }
 
-    /// Whether the sender answers a request again that it has answered just before.
-    pub(super) fn come_twice(&self) -> bool {
-        self.second_answers >= MAX_SECOND_ANSWERS
+    /// True if the sender retransmits again for a repeated NACK.
+    pub(super) fn answers_repetition(&self) -> bool {
+        self.duplicates >= MAX_DUPLICATES
     }
 }
 
@@ -112,14 +112,14 @@ mod tests {
         let mut answers = NackAnswers::default();
         for seq in 0..4 {
             answers.on_duplicate(seq);
-            assert!(!answers.come_twice(), "only said once, or padding");
+            assert!(!answers.answers_repetition(), "only said once, or padding");
             answers.on_answer(seq, ms(100), true);
             answers.on_duplicate(seq);
         }
-        assert!(answers.come_twice());
+        assert!(answers.answers_repetition());
         for seq in 4..64 {
             answers.on_answer(seq, ms(100), false);
         }
-        assert!(!answers.come_twice());
+        assert!(!answers.answers_repetition());
     }
 }

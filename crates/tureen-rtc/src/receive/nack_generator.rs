@@ -1,66 +1,65 @@
-//! Decides which missing packets of an incoming stream to ask for again (mediasoup: `NackGenerator`).
+//! NACK generator of an incoming stream (mediasoup: `NackGenerator`).
 
 use std::collections::VecDeque;
 use std::time::{Duration, Instant};
 
 use super::nack_answers::NackAnswers;
 
-/// Packets this far behind the newest one are no longer asked for (mediasoup: `MaxPacketAge`).
+/// Packets this far behind the newest one are given up (mediasoup: `MaxPacketAge`).
 const MAX_PACKET_AGE: u64 = 10_000;
-/// How many packets may be missing at a time (mediasoup: `MaxNackPackets`).
+/// Most missing packets (mediasoup: `MaxNackPackets`).
 const MAX_MISSING: usize = 1000;
-/// How often one packet is asked for (mediasoup: `MaxNackRetries`).
-const MAX_REQUESTS: u8 = 10;
-/// Round trip time until one is known (mediasoup: `DefaultRttMs`).
+/// NACKs of one packet (mediasoup: `MaxNackRetries`).
+const MAX_NACKS: u8 = 10;
+/// Round trip time before the first measurement (mediasoup: `DefaultRttMs`).
 const DEFAULT_RTT: Duration = Duration::from_millis(100);
-/// The pause between two requests is the round trip time with this factor, and some more. libwebrtc does not answer a
-/// request that comes within its own round trip time and 5 ms after its last answer, which its pacer may have delayed.
+/// Interval between two NACKs, in round trip times, plus [`RETRY_MARGIN`]. libwebrtc ignores a NACK within its own
+/// round trip time and 5 ms after its last retransmission, which its pacer may have delayed.
 const RETRY_RTTS: f64 = 1.1;
 /// See [`RETRY_RTTS`].
 const RETRY_MARGIN: Duration = Duration::from_millis(10);
-/// Requests after which the pause is [`LATE_PAUSE`] at least: a path may be dead for a while, and ten requests of a
-/// near sender would be over in no time.
-const EARLY_REQUESTS: u8 = 3;
-/// See [`EARLY_REQUESTS`]. Ten requests take as long as mediasoup's, which are 40 ms apart.
-const LATE_PAUSE: Duration = Duration::from_millis(50);
-/// A request is said again after this time, as it may be lost itself.
+/// NACKs after which the interval is at least [`LATE_INTERVAL`], because ten NACKs to a near sender would end before a
+/// short outage does.
+const EARLY_NACKS: u8 = 3;
+/// See [`EARLY_NACKS`]. Ten NACKs span as long as mediasoup's, which are 40 ms apart.
+const LATE_INTERVAL: Duration = Duration::from_millis(50);
+/// A NACK is repeated after this time, because it may be lost.
 const REPEAT_AFTER: Duration = Duration::from_millis(15);
-/// Requests of one packet that are said twice.
-const REPEATED_REQUESTS: u8 = 3;
-/// Nearer senders are asked once: a lost request costs little more than to say it again would.
+/// NACKs of one packet that are repeated.
+const REPEATED_NACKS: u8 = 3;
+/// Below this round trip time NACKs are not repeated, because the next NACK follows soon.
 const MIN_REPEATED_RTT: Duration = Duration::from_millis(50);
-/// How many key frames are remembered as places where the list of missing packets can be cut.
+/// Key frames kept as positions at which the list of missing packets can be cut.
 const MAX_KEY_FRAMES: usize = 128;
 
-/// The missing packets of one incoming RTP stream, when to ask for each of them, and when to give up.
+/// Missing packets of one incoming RTP stream, and the times of their NACKs.
 ///
-/// A gap is asked for as soon as the packet after it arrives (or `send_delay` later), then once a round trip
-/// time, ten times at most. When more than 1000 packets are missing, those before the latest key frame are
-/// given up first; if that does not suffice all are, and a key frame is needed instead.
+/// A gap is reported when the packet after it arrives (or `send_delay` later), then once per round trip time, ten
+/// times at most. Above 1000 missing packets those before the latest key frame are given up first; if that does not
+/// suffice all are, and a key frame is requested instead.
 ///
-/// Where a lost request would be felt, at 50 ms there and back and more, it is said again 15 ms later, as long as the
-/// packet does not come. A sender that has heard the first one leaves the second one unanswered (libwebrtc, mediasoup,
-/// Tureen); one that answers both is noticed, and asked once.
+/// From a round trip time of 50 ms on a NACK is repeated after 15 ms, unless the packet arrives, because a lost NACK
+/// would cost a round trip. A sender that has received the first one ignores the second one (libwebrtc, mediasoup,
+/// Tureen). A sender that answers both is detected, and its NACKs are not repeated.
 ///
-/// Drive it like this: after [`handle_packet`](Self::handle_packet), and when the time of
-/// [`poll_timeout`](Self::poll_timeout) has come, call [`poll_nacks`](Self::poll_nacks) and
-/// [`needs_key_frame`](Self::needs_key_frame), then ask for the next wake-up. Sequence numbers are extended ones;
-/// after the sender has restarted its numbering, call [`reset`](Self::reset).
+/// The caller calls [`poll_nacks`](Self::poll_nacks) and [`needs_key_frame`](Self::needs_key_frame) after
+/// [`handle_packet`](Self::handle_packet) and at the time of [`poll_timeout`](Self::poll_timeout). Sequence numbers
+/// are extended ones; [`reset`](Self::reset) follows a restart of the sender's numbering.
 #[derive(Debug)]
 pub struct NackGenerator {
     send_delay: Duration,
-    says_twice: bool,
-    /// As reports tell it.
+    repeat_nack: bool,
+    /// Round trip time by receiver reports.
     measured_rtt: Option<Duration>,
-    /// What requests and their answers tell.
+    /// Response times of the sender.
     answers: NackAnswers,
-    /// Highest sequence number seen.
+    /// Highest sequence number received.
     newest: Option<u64>,
     /// Sorted by sequence number.
     missing: VecDeque<Missing>,
     /// First packets of key frames, sorted.
     key_frames: VecDeque<u64>,
-    /// The first request is not due before.
+    /// Lower bound of the next due time.
     timer: Option<Instant>,
     key_frame_needed: bool,
 }
@@ -68,62 +67,60 @@ pub struct NackGenerator {
 #[derive(Clone, Copy, Debug)]
 struct Missing {
     seq: u64,
-    /// When it is asked for next.
+    /// Time of its next NACK.
     due: Instant,
-    first_asked_at: Option<Instant>,
-    requests: u8,
-    /// What is due is to say the last request again.
-    repeats: bool,
-    /// How often the first request was said.
-    first_said: u8,
+    first_nack_at: Option<Instant>,
+    nacks: u8,
+    /// The next NACK repeat_due the last one.
+    repeat_due: bool,
+    /// How often the first NACK was sent.
+    first_sent: u8,
 }
 
-/// How requests follow each other.
+/// Schedule of NACKs.
 #[derive(Clone, Copy, Debug)]
 struct Pace {
     retry_after: Duration,
-    says_twice: bool,
+    repeat_nack: bool,
 }
 
 impl Missing {
     fn new(seq: u64, due: Instant) -> Self {
-        Self { seq, due, first_asked_at: None, requests: 0, repeats: false, first_said: 0 }
+        Self { seq, due, first_nack_at: None, nacks: 0, repeat_due: false, first_sent: 0 }
     }
 
-    /// It is asked for now. False when that was the last time.
-    fn ask(&mut self, now: Instant, pace: Pace) -> bool {
-        self.first_asked_at.get_or_insert(now);
-        let is_repetition = std::mem::take(&mut self.repeats);
+    /// Records a NACK sent now. Returns false after the last one.
+    fn on_nack(&mut self, now: Instant, pace: Pace) -> bool {
+        self.first_nack_at.get_or_insert(now);
+        let is_repetition = std::mem::take(&mut self.repeat_due);
         if !is_repetition {
-            self.requests += 1;
-            self.repeats = pace.says_twice && self.requests <= REPEATED_REQUESTS;
+            self.nacks += 1;
+            self.repeat_due = pace.repeat_nack && self.nacks <= REPEATED_NACKS;
         }
-        if self.requests == 1 {
-            self.first_said += 1;
+        if self.nacks == 1 {
+            self.first_sent += 1;
         }
         let pause =
-            if self.requests < EARLY_REQUESTS { pace.retry_after } else { pace.retry_after.max(LATE_PAUSE) };
+            if self.nacks < EARLY_NACKS { pace.retry_after } else { pace.retry_after.max(LATE_INTERVAL) };
         self.due = now
-            + match (self.repeats, is_repetition) {
+            + match (self.repeat_due, is_repetition) {
                 (true, _) => REPEAT_AFTER,
-                // Counted from the first saying: should only this one be heard, the next request is early for the sender,
+                // Counted from the first copy. If only the repetition arrived, the next NACK is early for the sender,
                 // but its repetition is in time.
-                (false, true) if self.requests < REPEATED_REQUESTS => pause.saturating_sub(REPEAT_AFTER),
+                (false, true) if self.nacks < REPEATED_NACKS => pause.saturating_sub(REPEAT_AFTER),
                 _ => pause,
             };
-        self.repeats || self.requests < MAX_REQUESTS
+        self.repeat_due || self.nacks < MAX_NACKS
     }
 }
 
 impl NackGenerator {
-    /// A generator that has seen nothing.
-    ///
-    /// `send_delay` is how long a gap may wait for mere reordering before it is asked for (mediasoup:
-    /// `sendNackDelayMs`); it is paid by every lost packet.
+    /// `send_delay`: time that a gap may wait for reordered packets before its first NACK (mediasoup:
+    /// `sendNackDelayMs`). Every retransmission is delayed by it.
     pub fn new(send_delay: Duration) -> Self {
         Self {
             send_delay,
-            says_twice: true,
+            repeat_nack: true,
             measured_rtt: None,
             answers: NackAnswers::default(),
             newest: None,
@@ -134,35 +131,38 @@ impl NackGenerator {
         }
     }
 
-    /// One that says each request once, as browsers do.
-    pub fn saying_once(self) -> Self {
-        Self { says_twice: false, ..self }
+    /// Disables the repetition of NACKs, as in browsers.
+    pub fn without_repetition(self) -> Self {
+        Self { repeat_nack: false, ..self }
     }
 
-    /// Takes note of a packet; `recovered` says that it came by RTX.
+    /// Handles a packet; `recovered`: it came by RTX.
     ///
-    /// Returns whether it was missing, or came by RTX and is newer than all others (a sender may probe with
-    /// RTX packets whose originals never arrived): whether a recovered packet is worth forwarding.
+    /// Returns true if it was missing, or came by RTX and is newer than all others, because a sender may probe with
+    /// RTX packets whose originals never arrived. Such a packet is worth forwarding.
     pub fn handle_packet(&mut self, now: Instant, seq: u64, key_frame: bool, recovered: bool) -> bool {
         let Some(newest) = self.newest else {
             self.newest = Some(seq);
             if key_frame {
-                self.remember_key_frame(seq);
+                self.add_key_frame(seq);
             }
             return false;
         };
+        // Reordered or retransmitted: it only ends the NACKs of its number.
         if seq <= newest {
             let packet = self.remove(seq);
             if recovered {
-                self.note_answer(now, seq, packet);
+                self.on_retransmission(now, seq, packet);
             }
             return packet.is_some();
         }
         if key_frame {
-            self.remember_key_frame(seq);
+            self.add_key_frame(seq);
         }
+        // Old packets and key frames are dropped before the new gap is added, so that they do not count against
+        // MAX_MISSING.
         let oldest = seq.saturating_sub(MAX_PACKET_AGE);
-        self.forget_before(oldest);
+        self.give_up_before(oldest);
         while self.key_frames.front().is_some_and(|&first| first < oldest) {
             self.key_frames.pop_front();
         }
@@ -172,19 +172,20 @@ impl NackGenerator {
         recovered
     }
 
-    /// Appends to `out` the sequence numbers to ask for now, in ascending order, at most 1000.
+    /// Appends to `out` the sequence numbers to NACK now, ascending, at most 1000.
     pub fn poll_nacks(&mut self, now: Instant, out: &mut Vec<u16>) {
         if self.timer.is_none_or(|timer| timer > now) {
             return;
         }
         let rtt = self.rtt();
-        let says_twice = self.says_twice && rtt >= MIN_REPEATED_RTT && !self.answers.come_twice();
-        let pace = Pace { retry_after: rtt.mul_f64(RETRY_RTTS) + RETRY_MARGIN, says_twice };
+        let repeat_nack = self.repeat_nack && rtt >= MIN_REPEATED_RTT && !self.answers.answers_repetition();
+        let pace = Pace { retry_after: rtt.mul_f64(RETRY_RTTS) + RETRY_MARGIN, repeat_nack };
+        // One pass sends due NACKs and finds the next due time.
         let mut next: Option<Instant> = None;
         self.missing.retain_mut(|packet| {
             if packet.due <= now {
                 out.push(packet.seq as u16);
-                if !packet.ask(now, pace) {
+                if !packet.on_nack(now, pace) {
                     return false;
                 }
             }
@@ -194,34 +195,33 @@ impl NackGenerator {
         self.timer = next;
     }
 
-    /// When to call [`poll_nacks`](Self::poll_nacks) next; `None` while nothing is missing.
+    /// Time of the next [`poll_nacks`](Self::poll_nacks); `None` while nothing is missing.
     pub fn poll_timeout(&self) -> Option<Instant> {
         self.timer
     }
 
-    /// Whether too much is missing to be repaired, so that a key frame has to be requested; true once each
-    /// time.
+    /// True once if too many packets are missing, so that a key frame has to be requested.
     pub fn needs_key_frame(&mut self) -> bool {
         std::mem::take(&mut self.key_frame_needed)
     }
 
-    /// Whether there may be something to poll for, now or later.
+    /// True while there is something to poll, now or later.
     pub fn is_busy(&self) -> bool {
         self.timer.is_some() || self.key_frame_needed
     }
 
-    /// Sets the round trip time to the sender, as reports tell it. Zero means unknown: then that counts which answers to
-    /// requests take, and 100 ms until there are any.
+    /// Sets the round trip time of reports. Zero means unknown: the response time of NACKs counts then, and 100 ms
+    /// before the first response.
     pub fn set_rtt(&mut self, rtt: Duration) {
         self.measured_rtt = Some(rtt).filter(|rtt| !rtt.is_zero());
     }
 
-    /// How many packets are missing and not given up.
+    /// Number of missing packets that are not given up.
     pub fn missing_packets(&self) -> usize {
         self.missing.len()
     }
 
-    /// Forgets all packets, as when the producer is paused; keeps the round trip time.
+    /// Forgets all packets, for example when the Producer is paused; keeps the round trip time.
     pub fn reset(&mut self) {
         self.newest = None;
         self.missing.clear();
@@ -234,19 +234,19 @@ impl NackGenerator {
         self.measured_rtt.or(self.answers.rtt()).unwrap_or(DEFAULT_RTT)
     }
 
-    /// A packet came by RTX that was missing, or had come before.
-    fn note_answer(&mut self, now: Instant, seq: u64, packet: Option<Missing>) {
+    /// Records the response time of a retransmission, or a duplicate.
+    fn on_retransmission(&mut self, now: Instant, seq: u64, packet: Option<Missing>) {
         let Some(packet) = packet else { return self.answers.on_duplicate(seq) };
-        if let Some(asked_at) = packet.first_asked_at {
-            self.answers.on_answer(seq, now - asked_at, packet.requests == 1 && packet.first_said == 2);
+        if let Some(nack_at) = packet.first_nack_at {
+            self.answers.on_answer(seq, now - nack_at, packet.nacks == 1 && packet.first_sent == 2);
         }
     }
 
     fn add_missing(&mut self, now: Instant, from: u64, to: u64) {
-        // Compared before any conversion: a gap may be larger than the list could ever be.
+        // Compared before any conversion, because a gap may exceed the list's size.
         let count = to - from;
         while !self.has_room(count) {
-            if !self.forget_until_key_frame() {
+            if !self.give_up_until_key_frame() {
                 self.missing.clear();
                 self.key_frame_needed = true;
                 return;
@@ -263,10 +263,10 @@ impl NackGenerator {
         self.missing.len() as u64 + count <= MAX_MISSING as u64
     }
 
-    /// Gives up what is missing before the oldest key frame that has anything missing before it.
-    fn forget_until_key_frame(&mut self) -> bool {
+    /// Gives up the packets before the oldest key frame with missing packets before it.
+    fn give_up_until_key_frame(&mut self) -> bool {
         while let Some(&key_frame) = self.key_frames.front() {
-            if self.forget_before(key_frame) {
+            if self.give_up_before(key_frame) {
                 return true;
             }
             self.key_frames.pop_front();
@@ -274,13 +274,13 @@ impl NackGenerator {
         false
     }
 
-    fn forget_before(&mut self, seq: u64) -> bool {
+    fn give_up_before(&mut self, seq: u64) -> bool {
         let count = self.missing.partition_point(|packet| packet.seq < seq);
         self.missing.drain(..count);
         count > 0
     }
 
-    fn remember_key_frame(&mut self, seq: u64) {
+    fn add_key_frame(&mut self, seq: u64) {
         if self.key_frames.len() == MAX_KEY_FRAMES {
             self.key_frames.pop_front();
         }
@@ -406,7 +406,7 @@ mod tests {
         d.nacks.set_rtt(Duration::from_millis(200));
         let times = d.request_times();
         assert_eq!(times[..8], [0, 15, 230, 245, 460, 475, 705, 935]);
-        assert_eq!(times.len(), 13, "ten requests");
+        assert_eq!(times.len(), 13, "ten nacks");
         assert_eq!(d.nacks.missing_packets(), 0);
         assert!(!d.nacks.handle_packet(d.now, 11, false, true), "given up");
     }
@@ -414,12 +414,12 @@ mod tests {
     #[test]
     fn browser_like_generator_says_everything_once() {
         let mut d = Driver::new();
-        d.nacks = NackGenerator::new(Duration::ZERO).saying_once();
+        d.nacks = NackGenerator::new(Duration::ZERO).without_repetition();
         d.nacks.set_rtt(Duration::from_millis(200));
         assert_eq!(d.request_times(), [0, 230, 460, 690, 920, 1150, 1380, 1610, 1840, 2070]);
     }
 
-    /// Of each pair of requests, libwebrtc answers the first one that comes later than its round trip time and 5 ms after
+    /// Of each pair of nacks, libwebrtc answers the first one that comes later than its round trip time and 5 ms after
     /// its last answer. Whichever is lost, no request is in vain.
     #[test]
     fn every_request_is_answered_by_a_sender_that_refuses_early_ones() {

@@ -1,26 +1,24 @@
 //! Sequence validation and loss accounting of an incoming RTP stream (RFC 3550 appendix A.1 and A.3).
 
-/// A jump of this much forward is not a gap but another stream (RFC 3550 §A.1: MAX_DROPOUT).
+/// Forward jump from which a packet belongs to another stream (RFC 3550 §A.1: MAX_DROPOUT).
 const MAX_DROPOUT: u16 = 3000;
-/// A packet this late is not reordered but another stream's (RFC 3550 §A.1: MAX_MISORDER; value of
-/// mediasoup).
+/// Backward jump from which a packet belongs to another stream (RFC 3550 §A.1: MAX_MISORDER; mediasoup's value).
 const MAX_MISORDER: u16 = 1500;
 
-/// What to do with a packet, judged by its sequence number.
+/// Verdict on a packet by its sequence number.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum SeqVerdict {
-    /// The packet belongs to the stream. Its sequence number, extended to 64 bits.
+    /// The packet belongs to the stream. The value is its sequence number, extended to 64 bits.
     Accepted(u64),
-    /// The sender has restarted its numbering and this packet begins the new one: whatever was remembered by
-    /// sequence number (missing packets, retransmissions) is void. The extended number is higher than all
-    /// before it.
+    /// The sender has restarted its numbering with this packet: state by sequence number (missing packets,
+    /// retransmissions) is void. The extended number is higher than all before it.
     Restarted(u64),
-    /// The packet is far from all others of the stream: drop it.
+    /// The sequence number does not fit the stream: the packet is dropped.
     Discarded,
 }
 
 impl SeqVerdict {
-    /// The extended sequence number of a packet that is not to be dropped.
+    /// Extended sequence number of a packet that is not dropped.
     pub fn accepted(self) -> Option<u64> {
         match self {
             Self::Accepted(seq) | Self::Restarted(seq) => Some(seq),
@@ -29,23 +27,23 @@ impl SeqVerdict {
     }
 }
 
-/// Validates sequence numbers, extends them and counts how many packets were to be expected.
+/// Validates and extends sequence numbers, and counts expected packets.
 ///
-/// Like [`crate::seq::SeqExtender`], it places the first number one cycle up, so that packets reordered
-/// before it have a position.
+/// Like [`crate::seq::SeqExtender`], it starts in the second cycle, so that packets reordered before the first one
+/// have a number.
 #[derive(Clone, Copy, Debug, Default)]
 pub(crate) struct SeqTracker {
     current: Option<Numbering>,
-    /// Packets expected in numberings before the current one.
+    /// Packets expected in earlier numberings.
     expected_before: u64,
-    /// One after the last number that did not fit.
+    /// Successor of the last number that did not fit.
     bad_seq: Option<u16>,
-    /// Cycle at which the next numbering begins, after a change of source.
+    /// Cycle of the next numbering, after a change of source.
     next_cycle: Option<u64>,
     discarded: u64,
 }
 
-/// The stretch of a stream in which its sender did not restart its numbering.
+/// Part of a stream between two restarts of its numbering.
 #[derive(Clone, Copy, Debug)]
 struct Numbering {
     first: u64,
@@ -53,7 +51,7 @@ struct Numbering {
 }
 
 impl SeqTracker {
-    /// Judges the next packet. Two packets in a row that do not fit, but follow each other, restart the
+    /// Validates the next packet. Two consecutive packets that do not fit, but follow each other, restart the
     /// numbering.
     pub(crate) fn update(&mut self, seq: u16) -> SeqVerdict {
         let Some(current) = &mut self.current else {
@@ -69,7 +67,7 @@ impl SeqTracker {
             // RFC 3550 §A.1: "Two sequential packets -- assume that the other side restarted without telling
             // us".
             self.expected_before += current.expected();
-            // Two cycles up: also what is reordered before it comes after all that was before.
+            // Two cycles up, so that packets reordered before this one follow all earlier packets too.
             let extended = (current.highest / CYCLE + 2) * CYCLE + u64::from(seq);
             *current = Numbering { first: extended, highest: extended };
             self.bad_seq = None;
@@ -80,10 +78,10 @@ impl SeqTracker {
         }
     }
 
-    /// Judges the original packet out of an RTX one.
+    /// Validates the original packet of an RTX packet.
     ///
-    /// Retransmissions may come much later than packets are reordered, several of them in a row; so they
-    /// never restart the numbering, and any position behind is plausible.
+    /// Retransmissions may be much later than reordered packets, several in a row, so they never restart the
+    /// numbering, and any earlier position is plausible.
     pub(crate) fn update_retransmitted(&mut self, seq: u16) -> SeqVerdict {
         let Some(current) = &mut self.current else {
             return self.begin(seq);
@@ -99,30 +97,29 @@ impl SeqTracker {
         }
     }
 
-    /// Whether `extended` is the highest sequence number so far.
+    /// True if `extended` is the highest sequence number so far.
     pub(crate) fn is_highest(&self, extended: u64) -> bool {
         self.current.is_some_and(|current| current.highest == extended)
     }
 
-    /// The highest sequence number received, extended as receiver reports want it: by the cycles since the
-    /// numbering began (RFC 3550 §6.4.1). Zero before the first packet.
+    /// Highest sequence number received, extended by the cycles since the numbering began (RFC 3550 §6.4.1). Zero
+    /// before the first packet.
     pub(crate) fn extended_highest(&self) -> u32 {
         self.current.map_or(0, |c| (c.highest - c.first / CYCLE * CYCLE) as u32)
     }
 
-    /// How many packets the sender has sent as far as sequence numbers tell (RFC 3550 §A.3), over all
-    /// restarts.
+    /// Packets expected by their sequence numbers (RFC 3550 §A.3), over all restarts.
     pub(crate) fn expected(&self) -> u64 {
         self.expected_before + self.current.map_or(0, |current| current.expected())
     }
 
-    /// How many packets were discarded.
+    /// Discarded packets.
     pub(crate) fn discarded(&self) -> u64 {
         self.discarded
     }
 
-    /// Another source goes on with the stream: its numbers begin anew, and what was expected of the one before counts no
-    /// more. Extended numbers stay higher than all before.
+    /// Another source continues the stream: its numbering starts anew, and the previous source's expected packets no
+    /// longer count. Extended numbers stay higher than all before.
     pub(crate) fn change_source(&mut self) {
         let next_cycle = self.current.map(|current| current.highest / CYCLE + 2).or(self.next_cycle);
         *self = Self { next_cycle, discarded: self.discarded, ..Self::default() };
@@ -145,7 +142,7 @@ impl SeqTracker {
 }
 
 impl Numbering {
-    /// How far `seq` is ahead of the highest number and how far behind it, the short way being the true one.
+    /// Distances of `seq` ahead of and behind the highest number; the shorter one applies.
     fn distances(&self, seq: u16) -> (u16, u16) {
         let ahead = seq.wrapping_sub(self.highest as u16);
         (ahead, ahead.wrapping_neg())
@@ -158,7 +155,7 @@ impl Numbering {
 
 const CYCLE: u64 = 1 << 16;
 
-/// Loss as receiver reports state it (RFC 3550 §A.3), fed with running totals at each report.
+/// Loss for receiver reports (RFC 3550 §A.3), from running totals at each report.
 #[derive(Clone, Copy, Debug, Default)]
 pub(crate) struct LossCounter {
     expected_prior: u64,
@@ -171,25 +168,24 @@ pub(crate) struct LossCounter {
 /// The loss fields of one report.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Loss {
-    /// Share of packets lost since the report before, in 1/256; 255 also stands for all.
+    /// Share of packets lost since the previous report, in 1/256; 255 also stands for 256.
     pub fraction_lost: u8,
-    /// Packets lost since the beginning, within the 24 signed bits of the field.
+    /// Total packets lost, within the 24 signed bits of the field.
     pub total_lost: i32,
 }
 
 impl LossCounter {
-    /// Closes the interval since the last report.
+    /// Ends the interval since the last report.
     ///
-    /// `worst_remote_fraction_lost` is the highest fraction lost that a consumer of the stream reports: where
-    /// it exceeds the loss on this side it is reported instead, so that an encoder with in-band FEC protects
-    /// for the worst receiver. Zero for none.
+    /// `worst_remote_fraction_lost`: highest fraction lost that a Consumer of the stream reports, or zero. It is
+    /// reported if it exceeds the local loss, so that an encoder with in-band FEC protects for the worst receiver.
     pub(crate) fn report(&mut self, expected: u64, received: u64, worst_remote_fraction_lost: u8) -> Loss {
         let expected_interval = expected.saturating_sub(self.expected_prior);
         let received_interval = received.saturating_sub(self.received_prior);
         self.expected_prior = expected;
         self.received_prior = received;
 
-        // Duplicates may make more received than expected. As in mediasoup that is no negative loss.
+        // Duplicates may raise the received count above the expected one. As in mediasoup that is no negative loss.
         let lost = expected.saturating_sub(received);
         let newly_lost = lost as i64 - self.lost as i64;
         self.lost = lost;
@@ -206,12 +202,12 @@ impl LossCounter {
         Loss { fraction_lost, total_lost: clamp_to_i24(self.reported_lost) }
     }
 
-    /// Packets lost on this side by the last report.
+    /// Packets lost locally by the last report.
     pub(crate) fn lost(&self) -> u64 {
         self.lost
     }
 
-    /// Share of packets lost on this side in the interval of the last report, in 1/256.
+    /// Share of packets lost locally in the interval of the last report, in 1/256.
     pub(crate) fn fraction_lost(&self) -> u8 {
         self.fraction_lost
     }
@@ -221,7 +217,7 @@ fn fraction_lost(expected: u64, lost: u64) -> u8 {
     if expected == 0 {
         return 0;
     }
-    // Rounded; a whole interval lost would be 256, one more than the field can hold.
+    // Rounded; a completely lost interval would be 256, which exceeds the field.
     ((lost * 256 + expected / 2) / expected).min(255) as u8
 }
 
