@@ -38,6 +38,32 @@ impl SeqExtender {
     }
 }
 
+/// Extends 32-bit RTP timestamps to 64 bits, as [`SeqExtender`] does for sequence numbers.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct TimestampExtender {
+    highest: Option<u64>,
+}
+
+impl TimestampExtender {
+    /// An extender without a timestamp yet.
+    pub const fn new() -> Self {
+        Self { highest: None }
+    }
+
+    /// Extends `timestamp`, and advances the highest one if it is ahead.
+    pub fn extend(&mut self, timestamp: u32) -> u64 {
+        let extended = match self.highest {
+            None => 0x1_0000_0000 + u64::from(timestamp),
+            Some(highest) => {
+                let ahead = timestamp.wrapping_sub(highest as u32) as i32;
+                highest.saturating_add_signed(i64::from(ahead))
+            }
+        };
+        self.highest = Some(self.highest.map_or(extended, |h| h.max(extended)));
+        extended
+    }
+}
+
 /// A set of extended numbers, of which those less than 128 behind the highest one are remembered.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct RecentSet {
@@ -111,6 +137,14 @@ impl SeenWindow {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn timestamps_survive_the_wrap() {
+        let mut e = TimestampExtender::new();
+        assert_eq!(e.extend(u32::MAX - 10), 0x1_0000_0000 + u64::from(u32::MAX - 10));
+        assert_eq!(e.extend(5), 0x2_0000_0005);
+        assert_eq!(e.extend(u32::MAX), 0x1_ffff_ffff);
+    }
 
     #[test]
     fn window_takes_each_number_once() {

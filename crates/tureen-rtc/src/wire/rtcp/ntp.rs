@@ -19,8 +19,7 @@ impl NtpTime {
 
     /// The time since the Unix epoch, to the nanosecond. Values before 1970 in the first NTP era are taken for times
     /// after its end in 2036.
-    #[cfg(test)]
-    fn to_unix(self) -> Duration {
+    pub fn to_unix(self) -> Duration {
         let seconds = self.seconds().wrapping_sub(UNIX_EPOCH);
         Duration::from_secs(u64::from(seconds)) + fraction_to_duration(u64::from(self.fraction()), 32)
     }
