@@ -95,10 +95,10 @@ mod tests {
     /// Seeds whose packets make no frame would test only the parsers.
     #[test]
     fn packets_of_the_seeds_make_frames_of_each_codec() {
-        for codec in 0..CODECS.len() {
+        for (codec, kind) in CODECS.iter().enumerate() {
             let seeds = seeds::frames().into_iter().filter(|seed| usize::from(seed[0]) == codec);
             let frames: usize = seeds.map(|seed| run(&seed)).sum();
-            assert!(frames > 0, "{:?}", CODECS[codec]);
+            assert!(frames > 0, "{kind:?}");
         }
     }
 }
