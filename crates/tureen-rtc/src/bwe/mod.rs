@@ -323,6 +323,7 @@ impl CongestionController {
     /// Handles transport-wide feedback. Returns true when the target changed.
     pub fn on_feedback(&mut self, now: Instant, feedback: &TransportCc<'_>) -> bool {
         let now = self.micros(now);
+        // Taken out and put back, because it keeps its memory from one feedback to the next.
         let mut report = std::mem::take(&mut self.report);
         self.history.resolve(feedback, &mut report);
         let changed = !report.is_empty() && self.on_report(now, &report);
@@ -464,6 +465,7 @@ impl CongestionController {
             self.backoff = RttBackoff::default();
             self.reports.restart(self.target);
         }
+        // The fallback to receiver reports comes first: it restarts them from the current target.
         let estimate = match self.has_feedback {
             true => self.delay_based.estimate(),
             false => self.reports.estimate(now),

@@ -14,12 +14,12 @@ pub struct RtxStreamStats {
     loss: LossCounter,
     packets: u64,
     sender_report: Option<SenderReportTiming>,
-    /// When something of it came last.
+    /// Time of its last packet.
     heard_at: Option<Instant>,
 }
 
 impl RtxStreamStats {
-    /// Statistics of a stream that has not begun.
+    /// Statistics of a stream without packets.
     pub fn new(ssrc: Ssrc) -> Self {
         Self {
             ssrc,
@@ -31,12 +31,12 @@ impl RtxStreamStats {
         }
     }
 
-    /// Something of it came.
+    /// Records the arrival of a packet.
     pub fn on_heard(&mut self, now: Instant) {
         self.heard_at = Some(now);
     }
 
-    /// When something of it came last.
+    /// Time of its last packet.
     pub fn heard_at(&self) -> Option<Instant> {
         self.heard_at
     }
@@ -51,15 +51,14 @@ impl RtxStreamStats {
         verdict
     }
 
-    /// Takes note of a sender report; `ntp` is 32.32 fixed point seconds, zero for a sender without a clock.
+    /// Handles a sender report; `ntp` is 32.32 fixed point seconds, zero for a sender without a clock.
     pub fn handle_sender_report(&mut self, now: Instant, ntp: u64, rtp_timestamp: u32) {
         if ntp != 0 {
             self.sender_report = Some(SenderReportTiming { ntp, rtp_timestamp, received_at: now });
         }
     }
 
-    /// Closes the interval since the last report and returns the next one. RTX has no meaningful jitter:
-    /// zero.
+    /// Ends the interval since the last report and returns the next one. RTX has no meaningful jitter: zero.
     pub fn report(&mut self, now: Instant) -> ReportBlock {
         let loss = self.loss.report(self.seq.expected(), self.packets, 0);
         let (last_sr, delay_since_last_sr) = sender_report_echo(self.sender_report.as_ref(), now);

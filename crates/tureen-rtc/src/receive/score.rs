@@ -1,12 +1,11 @@
-//! The score of an incoming RTP stream: 0 (nothing gets through) to 10 (mediasoup:
-//! `RtpStreamRecv::UpdateScore`).
+//! Score of an incoming RTP stream, from 0 (nothing arrives) to 10 (mediasoup: `RtpStreamRecv::UpdateScore`).
 
 use std::collections::VecDeque;
 
 /// The best score.
 pub const MAX_SCORE: u8 = 10;
 
-/// How many samples the weighted average remembers (mediasoup: `ScoreHistogramLength`).
+/// Samples in the weighted average (mediasoup: `ScoreHistogramLength`).
 const HISTOGRAM_LENGTH: usize = 24;
 
 /// Running totals of a stream's packets. None of them ever decreases.
@@ -14,20 +13,20 @@ const HISTOGRAM_LENGTH: usize = 24;
 pub struct ScoreTotals {
     /// Packets expected by sequence number.
     pub expected: u64,
-    /// Packets received, without what RTX repaired.
+    /// Packets received, without packets repaired by RTX.
     pub received: u64,
-    /// Missing packets that came after all.
+    /// Missing packets that RTX or reordering repaired.
     pub repaired: u64,
-    /// Packets that came again.
+    /// Retransmitted packets received.
     pub retransmitted: u64,
 }
 
-/// A change of score worth telling.
+/// A change of the score.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct ScoreChange {
-    /// The score from now on.
+    /// New score.
     pub score: u8,
-    /// The score until now.
+    /// Previous score.
     pub(crate) previous: u8,
 }
 
@@ -54,10 +53,10 @@ impl Score {
         self.score
     }
 
-    /// Closes the interval since the last update (mediasoup does so at each RTCP sender report) and returns
-    /// the change it made, if any.
+    /// Ends the interval since the last update (mediasoup does so at each RTCP sender report) and returns the change,
+    /// if any.
     ///
-    /// `inactive` says that the stream has stopped: its score was reset and the interval is no sample.
+    /// `inactive`: the stream has stopped, so that its score was reset and the interval is no sample.
     pub fn update(&mut self, totals: ScoreTotals, has_rtx: bool, inactive: bool) -> Option<ScoreChange> {
         let interval = ScoreTotals {
             expected: totals.expected.saturating_sub(self.prior.expected),
@@ -69,7 +68,7 @@ impl Score {
         if inactive { None } else { self.add_sample(interval_score(interval, has_rtx)) }
     }
 
-    /// Adds a sample (0 to 10) and returns the change it made, if any.
+    /// Adds a sample (0 to 10) and returns the change, if any.
     pub(crate) fn add_sample(&mut self, sample: u8) -> Option<ScoreChange> {
         if self.samples.len() == HISTOGRAM_LENGTH {
             self.samples.pop_front();
@@ -78,7 +77,7 @@ impl Score {
         self.change_to(weighted_average(&self.samples))
     }
 
-    /// Forgets all samples and starts over at `score`: 0 when the stream stops, 10 when it comes back.
+    /// Drops all samples and restarts at `score`: 0 when the stream stops, 10 when it resumes.
     pub fn reset(&mut self, score: u8) -> Option<ScoreChange> {
         self.samples.clear();
         self.change_to(score)
@@ -90,8 +89,8 @@ impl Score {
     }
 }
 
-/// The score of one interval by itself: the fourth power of the share of packets delivered, where a repaired
-/// packet counts as delivered the more, the fewer repairs and vain retransmissions it took.
+/// Score of one interval: the fourth power of the share of delivered packets. A repaired packet counts less the more
+/// repairs and useless retransmissions it took.
 pub(crate) fn interval_score(interval: ScoreTotals, has_rtx: bool) -> u8 {
     let ScoreTotals { expected, received, mut repaired, mut retransmitted } = interval;
     if expected == 0 {
@@ -103,7 +102,7 @@ pub(crate) fn interval_score(interval: ScoreTotals, has_rtx: bool) -> u8 {
     let mut lost = expected.saturating_sub(received).min(received);
     if repaired > lost {
         if has_rtx {
-            // What was repaired but not lost in this interval belongs to the one before.
+            // Packets repaired but not lost in this interval belong to the previous one.
             retransmitted = retransmitted.saturating_sub(repaired - lost);
             repaired = lost;
         } else {

@@ -12,32 +12,31 @@ const DELTA_TICK_US: u64 = 250;
 /// Resolution of a feedback's reference time, in microseconds.
 const REFERENCE_TICK_US: u64 = 64_000;
 
-/// Time between feedbacks until a bitrate is known.
+/// Interval of feedback before a bitrate is known.
 const DEFAULT_INTERVAL: Duration = Duration::from_millis(100);
 const MIN_INTERVAL: Duration = Duration::from_millis(50);
 const MAX_INTERVAL: Duration = Duration::from_millis(250);
-/// Bits of a feedback whatever it reports: IPv4 20, UDP 8, SRTP 10 bytes and an average report of 30.
+/// Bits of an average feedback packet: IPv4 20, UDP 8, SRTP 10 bytes and a report of 30.
 const FEEDBACK_BITS: u64 = (20 + 8 + 10 + 30) * 8;
-/// Feedback may take one part in this many of the incoming bitrate (5 %).
+/// Share of the incoming bitrate that feedback may take, as a divisor (5 %).
 const BITRATE_SHARE: u64 = 20;
 
-/// How long arrivals are remembered after they were reported. A late packet repeats the report of those after
-/// it.
+/// Time for which reported arrivals are kept. A late packet repeats the report of those after it.
 const ARRIVAL_WINDOW: Duration = Duration::from_millis(500);
-/// How many arrivals are remembered at most.
+/// Most arrivals kept.
 const MAX_ARRIVALS: usize = 8192;
-/// That many unreported arrivals are reported before the interval is over.
+/// Unreported arrivals that trigger a report before the interval ends.
 const MAX_UNREPORTED: u32 = 1000;
-/// Longest run of missing packets that is reported: what one run length chunk can hold.
+/// Longest run of missing packets in a report: the size of one run length chunk.
 const MAX_GAP: u64 = (1 << 13) - 1;
-/// How many packets, missing ones included, one feedback reports on at most.
+/// Most packets in one feedback, missing ones included.
 const MAX_STATUSES: u64 = 1 << 14;
 
 /// Bound of a serialised feedback in bytes, headers included.
 const MAX_FEEDBACK_SIZE: usize = 1200;
 /// RTCP header, two SSRCs and the fixed part of the feedback control information.
 const FEEDBACK_HEADER_SIZE: usize = 20;
-/// Runs of missing packets from this length on are taken to be written as a run length chunk.
+/// Shortest run of missing packets that is written as a run length chunk.
 const RUN_LENGTH_THRESHOLD: u64 = 14;
 
 /// One feedback message, ready to be serialised.
@@ -55,22 +54,22 @@ pub struct TransportFeedback {
     pub statuses: Vec<Option<i16>>,
 }
 
-/// Records when packets with a transport-wide sequence number arrive and reports it to their sender.
+/// Records arrivals of packets with a transport-wide sequence number, and reports them to their sender.
 ///
-/// Each message fits 1200 bytes if its writer packs statuses seven to a chunk, two bits each, and runs of 14
-/// or more missing packets into run length chunks (or better). A packet that arrives after its number was
-/// reported missing makes the next message start again at it.
+/// Each message fits 1200 bytes if its writer packs statuses seven to a chunk, two bits each, and runs of 14 or more
+/// missing packets into run length chunks (or better). A packet that arrives after its number was reported as missing
+/// makes the next message start again at it.
 ///
-/// After [`handle_packet`](Self::handle_packet) and [`handle_timeout`](Self::handle_timeout), drain
-/// [`poll_feedback`](Self::poll_feedback), then ask [`poll_timeout`](Self::poll_timeout).
+/// After [`handle_packet`](Self::handle_packet) and [`handle_timeout`](Self::handle_timeout) the caller drains
+/// [`poll_feedback`](Self::poll_feedback), then asks [`poll_timeout`](Self::poll_timeout).
 #[derive(Debug)]
 pub struct TwccReceiver {
-    /// Reference times count from the first packet on.
+    /// Origin of reference times: the first packet.
     epoch: Option<Instant>,
     extender: SeqExtender,
     /// Sorted by sequence number.
     arrivals: VecDeque<Arrival>,
-    /// Arrivals below were forgotten: nothing can be said of them any more.
+    /// Arrivals below it were dropped and can no longer be reported.
     floor: u64,
     /// The next feedback starts here.
     next: Option<u64>,
@@ -96,7 +95,7 @@ impl Default for TwccReceiver {
 }
 
 impl TwccReceiver {
-    /// A receiver that has seen nothing and reports each 100 ms.
+    /// A receiver without packets, which reports every 100 ms.
     pub fn new() -> Self {
         Self {
             epoch: None,
@@ -113,7 +112,7 @@ impl TwccReceiver {
         }
     }
 
-    /// Takes note of a packet. Of duplicates only the first arrival counts.
+    /// Records a packet. Only the first of duplicates counts.
     pub fn handle_packet(&mut self, now: Instant, wide_seq: u16) {
         let epoch = *self.epoch.get_or_insert(now);
         let at_us = now.saturating_duration_since(epoch).as_micros() as u64;
@@ -137,8 +136,8 @@ impl TwccReceiver {
         self.timer.get_or_insert(now + self.interval);
     }
 
-    /// Adapts the time between feedbacks to the bitrate that comes in: what feedback costs shall be 5 % of
-    /// it, within 50 to 250 ms. Takes effect after the next feedback.
+    /// Adapts the feedback interval to the incoming bitrate: feedback takes 5 % of it, within 50 to 250 ms. Takes
+    /// effect after the next feedback.
     pub fn set_incoming_bitrate(&mut self, bitrate: Bitrate) {
         let feedback_bps = bitrate.as_bps() / BITRATE_SHARE;
         self.interval = match (FEEDBACK_BITS * 1000).checked_div(feedback_bps) {
@@ -152,7 +151,7 @@ impl TwccReceiver {
         self.timer
     }
 
-    /// Begins to report if it is time.
+    /// Starts a report, if due.
     pub fn handle_timeout(&mut self, now: Instant) {
         self.reporting |= self.timer.is_some_and(|timer| timer <= now);
     }
@@ -185,7 +184,7 @@ impl TwccReceiver {
         Some(&self.feedback)
     }
 
-    /// Forgets arrivals that were reported and are older than the window; none while anything is unreported.
+    /// Drops reported arrivals older than the window; none while arrivals are unreported.
     fn forget_old(&mut self, now_us: u64) {
         let expiry = now_us.saturating_sub(ARRIVAL_WINDOW.as_micros() as u64);
         if self.unreported > 0 {

@@ -1,4 +1,4 @@
-//! An association that is up: what comes in, what goes out, resets of streams, and its end.
+//! An established association: receiver, sender, stream resets and shutdown.
 
 use std::collections::{BTreeSet, VecDeque};
 use std::time::Instant;
@@ -11,10 +11,10 @@ use super::sender::Sender;
 use super::wire::{CHUNK_HEADER_LEN, Chunk, HEADER_LEN, Init, Packet, PacketWriter, Ports, ReConfig, kind};
 use super::{Event, MAX_PACKET, MAX_QUEUED_REPLIES, Message};
 
-/// How often a SHUTDOWN ACK is sent again.
+/// Retransmissions of a SHUTDOWN ACK.
 const MAX_SHUTDOWN_RETRANSMISSIONS: u32 = 8;
 
-/// An association of two sides that have shaken hands.
+/// An association after the handshake.
 #[derive(Debug)]
 pub(super) struct Association {
     ports: Ports,
@@ -23,23 +23,23 @@ pub(super) struct Association {
     sender: Sender,
     incoming_resets: resets::Incoming,
     outgoing_resets: resets::Outgoing,
-    /// The peer can reset streams.
+    /// The peer supports stream resets (RFC 6525).
     can_reset: bool,
-    /// Streams that are in use on this side, so that a reset by the peer is heard of.
+    /// Streams in use locally, so that resets by the peer are reported.
     open: BTreeSet<u16>,
-    /// Answers that wait to be sent.
+    /// Responses to send.
     replies: VecDeque<Bytes>,
     end: End,
 }
 
-/// How far its end has come.
+/// Progress of the shutdown.
 #[derive(Clone, Copy, Debug)]
 enum End {
-    /// It goes on.
+    /// Not shutting down.
     None,
-    /// The peer shuts it down (RFC 9260 §9.2): what was sent has to arrive still.
+    /// SHUTDOWN was received (RFC 9260 §9.2): outstanding data has to be acknowledged first.
     Received,
-    /// SHUTDOWN ACK was sent so often, and is again at that time.
+    /// SHUTDOWN ACK was sent `count` times; time of the next retransmission.
     Acknowledged {
         sent: u32,
         at: Instant,
@@ -64,9 +64,9 @@ impl Association {
         }
     }
 
-    /// Takes the chunks of a packet whose tag is right. Those of the handshake and unknown ones are left out.
+    /// Handles the chunks of a packet with the right verification tag, except those of the handshake and unknown ones.
     pub(super) fn handle_packet(&mut self, now: Instant, packet: &Packet<'_>, out: &mut VecDeque<Event>) {
-        // One of each is all that a packet needs.
+        // Only the first SACK and the first HEARTBEAT of a packet count.
         let (mut has_sack, mut has_heartbeat) = (false, false);
         let buffered = self.sender.buffered_in_all();
         for chunk in packet.chunks() {
@@ -135,7 +135,7 @@ impl Association {
         timeouts.into_iter().flatten().min()
     }
 
-    /// The next packet that may leave now, of [`MAX_PACKET`] at most.
+    /// The next packet to send, of at most [`MAX_PACKET`] bytes.
     pub(super) fn poll_packet(&mut self, now: Instant, out: &mut VecDeque<Event>) -> Option<Bytes> {
         if let Some(reply) = self.replies.pop_front() {
             return Some(reply);
@@ -169,27 +169,27 @@ impl Association {
         (packet.len() > HEADER_LEN).then(|| packet.finish().into())
     }
 
-    /// Whether it has ended.
+    /// True after the shutdown.
     pub(super) fn is_over(&self) -> bool {
         matches!(self.end, End::Over)
     }
 
-    /// Whether the peer lets it end: nothing new may be sent.
+    /// True while the peer shuts the association down: nothing new may be sent.
     pub(super) fn is_ending(&self) -> bool {
         !matches!(self.end, End::None)
     }
 
-    /// Makes a stream known, so that a reset by the peer is heard of before anything was sent on it.
+    /// Registers a stream, so that a reset by the peer is reported even before data is sent on it.
     pub(super) fn open(&mut self, stream: u16) {
         self.open.insert(stream);
     }
 
-    /// Whether a message for this stream can be given to [`Association::send`] now.
+    /// True if [`Association::send`] accepts a message for this stream.
     pub(super) fn is_writable(&self, stream: u16) -> bool {
         !self.outgoing_resets.blocks(stream)
     }
 
-    /// Whether streams that were not writable may be by now.
+    /// True if blocked streams may be writable again.
     pub(super) fn take_unblocked(&mut self) -> bool {
         self.outgoing_resets.take_unblocked()
     }
@@ -208,7 +208,7 @@ impl Association {
         }
     }
 
-    /// What is to be sent.
+    /// The sending direction.
     pub(super) fn sender(&self) -> &Sender {
         &self.sender
     }

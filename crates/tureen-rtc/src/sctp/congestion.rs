@@ -1,14 +1,14 @@
-//! How much may be under way, and when it counts as lost (RFC 9260 §6.3 and §7.2).
+//! Congestion window and retransmission timeout (RFC 9260 §6.3 and §7.2).
 
 use std::time::Duration;
 
 use super::MAX_PACKET;
 
-/// Window that an association begins with, as libwebrtc's.
+/// Initial congestion window, as in libwebrtc.
 const INITIAL_WINDOW: usize = 10 * MAX_PACKET;
 const MIN_WINDOW: usize = 4 * MAX_PACKET;
 const MAX_WINDOW: usize = 8 << 20;
-/// Retransmission timeouts, those of mediasoup and libwebrtc.
+/// Initial, lowest and highest retransmission timeout, as in mediasoup and libwebrtc.
 const INITIAL_TIMEOUT: Duration = Duration::from_millis(500);
 const MIN_TIMEOUT: Duration = Duration::from_millis(400);
 const MAX_TIMEOUT: Duration = Duration::from_secs(60);
@@ -29,17 +29,17 @@ impl Congestion {
         Self { window: INITIAL_WINDOW, slow_start_threshold: peer_window, partial: 0, recovery_end: None }
     }
 
-    /// Bytes that may be under way.
+    /// Bytes that may be in flight.
     pub(super) fn window(&self) -> usize {
         self.window
     }
 
-    /// Whether losses are being repaired (RFC 9260 §7.2.4).
+    /// True during fast recovery (RFC 9260 §7.2.4).
     pub(super) fn recovers(&self) -> bool {
         self.recovery_end.is_some()
     }
 
-    /// The cumulative number has moved to `acknowledged`. `flying` bytes were under way before.
+    /// The cumulative TSN has advanced to `acknowledged`. `flying` bytes were in flight before.
     pub(super) fn on_acknowledged(&mut self, acknowledged: u64, bytes: usize, flying: usize) {
         if let Some(end) = self.recovery_end {
             if acknowledged < end {
@@ -47,7 +47,7 @@ impl Congestion {
             }
             self.recovery_end = None;
         }
-        // A window that is not used is not known to be good.
+        // An unused window does not grow (RFC 9260 §7.2.1).
         if flying + MAX_PACKET < self.window {
             return;
         }
@@ -63,14 +63,14 @@ impl Congestion {
         self.window = self.window.min(MAX_WINDOW);
     }
 
-    /// A chunk was lost; recovery lasts until `end` is acknowledged.
+    /// Starts fast recovery after a loss, until `end` is acknowledged.
     pub(super) fn begin_recovery(&mut self, end: u64) {
         self.halve();
         self.window = self.slow_start_threshold;
         self.recovery_end = Some(end);
     }
 
-    /// Nothing was acknowledged in time.
+    /// Handles an expired retransmission timer.
     pub(super) fn on_timeout(&mut self) {
         self.halve();
         self.window = MAX_PACKET;
@@ -83,7 +83,7 @@ impl Congestion {
     }
 }
 
-/// How long an acknowledgement may take (RFC 9260 §6.3.1).
+/// Retransmission timeout (RFC 9260 §6.3.1).
 #[derive(Debug)]
 pub(super) struct RetransmissionTimeout {
     current: Duration,

@@ -1,5 +1,5 @@
-//! The state cookie (RFC 9260 §5.1.3): what this side would have to remember of an INIT is given to the peer to bring
-//! back, sealed by a MAC, so that INITs cost no memory.
+//! The state cookie (RFC 9260 §5.1.3): the state of an INIT, authenticated by a MAC and returned by the peer, so that
+//! INITs cost no memory.
 
 use std::time::Duration;
 
@@ -10,26 +10,26 @@ use super::wire::{Init, Ports};
 const BODY_LEN: usize = 37;
 const MAC_LEN: usize = 32;
 
-/// What a cookie holds.
+/// Content of a cookie.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Cookie {
-    /// When it was made, since the association's beginning.
+    /// Time of issue, since the association was created.
     pub(super) issued: Duration,
-    /// Which of our identities the peer was told.
+    /// Generation of the local identity sent to the peer.
     pub(super) generation: u32,
     pub(super) local_tag: u32,
     /// The peer's INIT.
     pub(super) peer: Init,
-    /// Ports as we send.
+    /// Ports of outgoing packets.
     pub(super) ports: Ports,
 }
 
 /// Why a cookie is refused.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum CookieError {
-    /// Not ours, or changed.
+    /// The MAC is wrong.
     Forged,
-    /// Ours, but too old.
+    /// The cookie has expired.
     Stale(Cookie),
 }
 
@@ -52,7 +52,7 @@ impl Cookie {
         out
     }
 
-    /// `age` is the time since the association's beginning, `lifetime` how long a cookie may be brought back.
+    /// `age`: time since the association was created; `lifetime`: of a cookie.
     pub(super) fn open(
         bytes: &[u8],
         key: &hmac::Key,

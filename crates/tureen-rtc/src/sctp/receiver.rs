@@ -1,15 +1,16 @@
-//! What comes in: DATA chunks become messages, and SACKs tell the peer which of them came (RFC 9260 §6).
+//! Receiving direction: DATA chunks are reassembled to messages and acknowledged by SACKs (RFC 9260 §6).
 //!
-//! Nothing here grows with what a peer sends, and no chunk costs more than a few look-ups however much waits:
+//! Memory is bounded whatever a peer sends, and each chunk costs a few look-ups:
 //!
-//! - Without interleaving the fragments of a message have consecutive transmission sequence numbers (TSNs), so a fragment
-//!   finds its message by the number before and after its own, and is copied into it. A whole message is one entry.
-//! - Of the numbers beyond a gap only ranges are kept, [`MAX_RANGES`] at most. What would make one more is dropped.
-//! - Bytes that wait are bounded by the receive window, and entries by [`Bounds::pieces`].
-//! - The lowest missing chunk is always taken, so that a bound never stops an association: a chunk that is dropped was
-//!   lost, as on any network, and comes again.
-//! - Once all numbers up to an ordered message came or were given up, it waits for nothing any more. So what waits is
-//!   beyond a gap, but for one message that is still on its way.
+//! - Without interleaving the fragments of a message have consecutive transmission sequence numbers (TSNs), so a
+//!   fragment finds its message by the TSNs beside its own, and is copied into it. A whole message is one entry.
+//! - Of the TSNs beyond a gap only ranges are kept, [`MAX_RANGES`] at most. A chunk that would start another range is
+//!   dropped.
+//! - Buffered bytes are bounded by the receive window, and entries by [`Bounds::pieces`].
+//! - The lowest missing chunk is always accepted, so that a bound never stalls an association: a dropped chunk counts
+//!   as lost and is retransmitted.
+//! - An ordered message is delivered once all TSNs before it have arrived or were skipped. Buffered messages are
+//!   therefore beyond a gap, except for one that is incomplete.
 
 use std::collections::{BTreeMap, VecDeque};
 use std::time::{Duration, Instant};
@@ -19,42 +20,42 @@ use bytes::Bytes;
 use super::Event;
 use super::wire::{DataChunk, FlagsOfData, ForwardTsn};
 
-/// Ranges of numbers beyond gaps.
+/// Ranges of TSNs beyond gaps.
 const MAX_RANGES: usize = 256;
-/// How far a chunk may be ahead of the lowest missing one: as far as a SACK can tell (RFC 9260 §3.3.4).
+/// Distance of a chunk from the lowest missing one: the range of a SACK (RFC 9260 §3.3.4).
 const MAX_DISTANCE: u64 = u16::MAX as u64;
-/// Ranges and duplicates that one SACK tells, as many as libwebrtc tells: an answer stays small beside what it answers.
+/// Ranges and duplicates in one SACK, as in libwebrtc, so that a response stays small.
 const MAX_REPORTED: usize = 20;
-/// The most that packets without many gaps save up for the SACKs of those that have them, bytes.
+/// Bytes of credit that packets without many gaps save for later SACKs.
 const MAX_CREDIT: usize = 4096;
-/// A packet with a SACK that tells no range and no duplicate, bytes.
+/// Bytes of a packet with a SACK without ranges and duplicates.
 const LEAST_SACK: usize = 28;
-/// How long an acknowledgement may wait for another packet (RFC 9260 §6.2).
+/// Delay of a SACK without a second packet (RFC 9260 §6.2).
 const ACK_DELAY: Duration = Duration::from_millis(200);
 
-/// What may wait.
+/// Bounds of the receive buffer.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Bounds {
-    /// Bytes, as the peer is told.
+    /// Receive window in bytes.
     pub(super) window: usize,
-    /// Messages and beginnings of messages.
+    /// Complete and partial messages.
     pub(super) pieces: usize,
-    /// Longest message that is taken.
+    /// Longest message accepted.
     pub(super) message: usize,
-    /// Streams that the peer may send on.
+    /// Incoming streams.
     pub(super) streams: u16,
 }
 
 #[derive(Debug)]
 pub(super) struct Receiver {
     bounds: Bounds,
-    /// All numbers up to it came or were given up. TSNs are extended to 64 bits.
+    /// Cumulative TSN: all TSNs up to it have arrived or were skipped. TSNs are extended to 64 bits.
     cumulative: u64,
-    /// Those beyond it that came: first and last, in order, with gaps between.
+    /// Received ranges beyond it: first and last TSN, ascending.
     ranges: Vec<(u64, u64)>,
-    /// Messages of which fragments are missing, by the number of their first fragment that came.
+    /// Partial messages, by the TSN of their first received fragment.
     partial: BTreeMap<u64, Partial>,
-    /// Ordered messages that are not their stream's next one, by the number of their last fragment.
+    /// Ordered messages ahead of their turn, by the TSN of their last fragment.
     waiting: BTreeMap<u64, Message>,
     /// The same by stream and stream sequence number.
     turns: BTreeMap<(u16, u16), u64>,
@@ -63,13 +64,13 @@ pub(super) struct Receiver {
     /// Bytes of `partial` and `waiting`.
     kept: usize,
     duplicates: Vec<u32>,
-    /// Bytes that came and were not answered: SACKs tell no more than these pay for.
+    /// Bytes received since the last SACK, which bound the length of SACKs.
     credit: usize,
     ack: Ack,
-    /// The packet at hand had chunks to acknowledge, and one of them asks for haste.
+    /// The current packet had chunks to acknowledge; one of them has the I bit.
     touched: bool,
     hasty: bool,
-    /// Chunks that were dropped for a bound since that was last asked for.
+    /// Chunks dropped at a bound since the last query.
     refused: u64,
 }
 
@@ -80,7 +81,7 @@ enum Ack {
     Now,
 }
 
-/// What all fragments of a message have in common.
+/// Common fields of a message's fragments.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 struct Identity {
     stream: u16,
@@ -96,14 +97,14 @@ struct Partial {
     last: u64,
     begins: bool,
     ends: bool,
-    /// `None` if there is more of it than a message may have.
+    /// `None` if the message is too long.
     data: Option<VecDeque<u8>>,
 }
 
 #[derive(Debug)]
 struct Message {
     identity: Identity,
-    /// `None` if it is too long.
+    /// `None` if the message is too long.
     payload: Option<Bytes>,
 }
 
@@ -114,7 +115,7 @@ impl Message {
 }
 
 impl Receiver {
-    /// `first` is the first number of the peer.
+    /// `first`: the peer's first TSN.
     pub(super) fn new(first: u32, bounds: Bounds) -> Self {
         Self {
             bounds,
@@ -134,7 +135,7 @@ impl Receiver {
         }
     }
 
-    /// Takes a DATA chunk (RFC 9260 §6.2).
+    /// Handles a DATA chunk (RFC 9260 §6.2).
     pub(super) fn handle_data(&mut self, chunk: &DataChunk<'_>, out: &mut VecDeque<Event>) {
         if chunk.payload.is_empty() {
             return;
@@ -149,6 +150,7 @@ impl Receiver {
             }
             return;
         }
+        // The lowest missing chunk is accepted even without room, because everything buffered waits for it.
         if tsn != self.cumulative + 1 && !self.has_room(tsn, chunk.payload.len()) {
             self.hasty = true;
             self.refused += 1;
@@ -156,7 +158,7 @@ impl Receiver {
         }
         let before = self.cumulative;
         self.note(tsn);
-        // RFC 9260 §6.5: on a stream that is not there it is acknowledged and dropped.
+        // RFC 9260 §6.5: DATA on an invalid stream is acknowledged and dropped.
         if chunk.stream < self.bounds.streams {
             self.streams.entry(chunk.stream).or_default();
             self.store(tsn, chunk, out);
@@ -166,7 +168,7 @@ impl Receiver {
         }
     }
 
-    /// Takes a FORWARD-TSN chunk (RFC 3758 §3.6).
+    /// Handles a FORWARD-TSN chunk (RFC 3758 §3.6).
     pub(super) fn handle_forward_tsn(&mut self, chunk: &ForwardTsn<'_>, out: &mut VecDeque<Event>) {
         self.touched = true;
         let cumulative = self.extend(chunk.cumulative);
@@ -175,6 +177,7 @@ impl Receiver {
             return;
         }
         self.cumulative = cumulative;
+        // The new cumulative TSN may reach into a received range, which it then takes over.
         self.ranges.retain(|range| range.1 > cumulative);
         if let Some(first) = self.ranges.first().filter(|range| range.0 <= cumulative + 1) {
             self.cumulative = first.1;
@@ -195,7 +198,7 @@ impl Receiver {
         }
     }
 
-    /// Ends what one packet of `len` bytes did: when will it be acknowledged?
+    /// Ends a packet of `len` bytes: schedules its SACK.
     pub(super) fn end_packet(&mut self, now: Instant, len: usize) {
         if !std::mem::take(&mut self.touched) {
             return;
@@ -227,7 +230,8 @@ impl Receiver {
             return None;
         }
         self.ack = Ack::Idle;
-        // All SACKs together are never longer than what they acknowledge. Ranges come first, the lowest one always.
+        // The SACKs together are never longer than the packets they acknowledge. Ranges take precedence over
+        // duplicates, and the lowest range is always included.
         let affordable = (self.credit.saturating_sub(LEAST_SACK) / 4).max(1);
         let ranges = &self.ranges[..self.ranges.len().min(MAX_REPORTED).min(affordable)];
         self.duplicates.truncate(affordable.saturating_sub(ranges.len()));
@@ -252,7 +256,7 @@ impl Receiver {
         self.cumulative as u32
     }
 
-    /// Whether the peer has used a stream.
+    /// True if the peer has used the stream.
     pub(super) fn knows(&self, stream: u16) -> bool {
         self.streams.contains_key(&stream)
     }
@@ -262,28 +266,28 @@ impl Receiver {
         self.streams.keys().copied()
     }
 
-    /// Whether all numbers up to this one came or were given up.
+    /// True if all TSNs up to this one have arrived or were skipped.
     pub(super) fn has_all_up_to(&self, tsn: u32) -> bool {
         self.extend(tsn) <= self.cumulative
     }
 
-    /// The peer begins to count anew on a stream.
+    /// The peer restarts the sequence numbers of a stream.
     pub(super) fn reset(&mut self, stream: u16) {
         self.streams.remove(&stream);
     }
 
-    /// Chunks that were dropped for a bound since this was last asked for.
+    /// Chunks dropped at a bound since the last call.
     pub(super) fn take_refused(&mut self) -> u64 {
         std::mem::take(&mut self.refused)
     }
 
-    /// Bytes, and messages and beginnings of messages, that wait.
+    /// Buffered bytes, and complete and partial messages.
     #[cfg(test)]
     pub(super) fn kept(&self) -> (usize, usize) {
         (self.kept, self.pieces())
     }
 
-    /// Bytes that may come yet.
+    /// Free receive window.
     fn window(&self) -> u32 {
         if self.pieces() >= self.bounds.pieces {
             return 0;
@@ -295,7 +299,7 @@ impl Receiver {
         self.partial.len() + self.waiting.len()
     }
 
-    /// The 64-bit number that is nearest to the cumulative one.
+    /// Extends a TSN to the value nearest to the cumulative one.
     fn extend(&self, tsn: u32) -> u64 {
         let distance = tsn.wrapping_sub(self.cumulative as u32).cast_signed();
         self.cumulative.saturating_add_signed(i64::from(distance))
@@ -306,7 +310,7 @@ impl Receiver {
         self.ranges.get(at).is_some_and(|range| range.0 <= tsn)
     }
 
-    /// Whether a chunk that is not the lowest missing one can be kept.
+    /// True if a chunk beyond the lowest missing one can be buffered.
     fn has_room(&self, tsn: u64, len: usize) -> bool {
         if tsn - self.cumulative > MAX_DISTANCE
             || self.kept + len > self.bounds.window
@@ -320,7 +324,7 @@ impl Receiver {
         }
     }
 
-    /// Notes that a number came that did not before.
+    /// Records a newly received TSN.
     fn note(&mut self, tsn: u64) {
         if tsn == self.cumulative + 1 {
             self.cumulative = tsn;
@@ -394,7 +398,7 @@ impl Receiver {
         self.partial.insert(first, whole);
     }
 
-    /// A message is there as a whole; `kept` counts it.
+    /// Delivers or buffers a complete message that `kept` includes.
     fn complete(&mut self, last: u64, message: Message, out: &mut VecDeque<Event>) {
         let Identity { stream, ssn, unordered, .. } = message.identity;
         if unordered {
@@ -406,7 +410,7 @@ impl Receiver {
             return self.take_turns(stream, out);
         }
         if self.turns.contains_key(&(stream, ssn)) {
-            // The peer contradicts itself.
+            // Two messages claim the same turn: the peer violates the protocol.
             self.kept -= message.len();
             return;
         }
@@ -414,7 +418,7 @@ impl Receiver {
         self.waiting.insert(last, message);
     }
 
-    /// Delivers the messages of a stream whose turn it is.
+    /// Delivers a stream's messages that are next in order.
     fn take_turns(&mut self, stream: u16, out: &mut VecDeque<Event>) {
         while let Some(&next) = self.streams.get(&stream)
             && let Some(last) = self.turns.remove(&(stream, next))
@@ -435,14 +439,14 @@ impl Receiver {
         });
     }
 
-    /// The cumulative number has moved: nothing in front of it comes any more.
+    /// Drops and delivers what the new cumulative TSN decides.
     fn advance(&mut self, out: &mut VecDeque<Event>) {
         while let Some(entry) = self.partial.first_entry()
             && *entry.key() <= self.cumulative
         {
             let fragments = entry.get();
             if fragments.begins && fragments.last >= self.cumulative {
-                // It is on its way still.
+                // Incomplete, with fragments yet to come.
                 break;
             }
             let lost = entry.remove();
@@ -470,8 +474,8 @@ impl Partial {
         }
     }
 
-    /// Adds the fragments behind these, and says how many bytes went. The shorter part is copied, so that a message costs
-    /// the same in whatever order it comes.
+    /// Appends the following fragments, and returns the bytes dropped. The shorter part is copied, so that the order
+    /// of arrival does not change the cost.
     fn join(&mut self, after: Partial) -> usize {
         self.last = after.last;
         self.ends = after.ends;

@@ -1,15 +1,15 @@
-//! Resets of streams (RFC 6525), by which data channels are closed (RFC 8831 §6.7).
+//! Stream resets (RFC 6525), which close data channels (RFC 8831 §6.7).
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::{Duration, Instant};
 
 use super::wire::{ReConfig, ResetRequest, reconfig_response, reset_request};
 
-/// Streams that one request names; the rest waits for the next one.
+/// Streams in one request; others wait for the next one.
 const MAX_STREAMS_IN_REQUEST: usize = 256;
-/// How often a request is sent again.
+/// Retransmissions of a request.
 const MAX_RETRANSMISSIONS: u32 = 10;
-/// How long a stream that was reset waits for the peer to reset its direction too before it is used again.
+/// Time to wait for the peer's reset before a stream is used again.
 const PATIENCE: Duration = Duration::from_secs(2);
 
 /// Results of a request (RFC 6525 §4.4).
@@ -22,25 +22,25 @@ mod result {
     pub(super) const IN_PROGRESS: u32 = 6;
 }
 
-/// What the peer asks of us.
+/// Requests of the peer.
 #[derive(Debug)]
 pub(super) struct Incoming {
-    /// Number of its next request.
+    /// Sequence number of its next request.
     next: u32,
-    /// What came of the one before.
+    /// Result of its last request.
     last_result: Option<u32>,
-    /// A request whose chunks have not all come: the number of the last one, and its streams.
+    /// A request that waits for chunks: its last TSN, and its streams.
     pending: Option<(u32, Vec<u16>)>,
 }
 
 impl Incoming {
-    /// `first` is the first TSN of the peer.
+    /// `first`: the peer's first TSN.
     pub(super) fn new(first: u32) -> Self {
         Self { next: first, last_result: None, pending: None }
     }
 
-    /// Takes a parameter that asks for something. Returns what is answered, and the streams that the peer has reset now;
-    /// none of them means all.
+    /// Handles a request parameter. Returns the response, and the streams that the peer has reset now; an empty list
+    /// means all.
     pub(super) fn handle(
         &mut self,
         request: &ReConfig<'_>,
@@ -63,13 +63,13 @@ impl Incoming {
         has_all_up_to: impl Fn(u32) -> bool,
     ) -> (u32, Option<Vec<u16>>) {
         if request.number.wrapping_add(1) == self.next {
-            // Our answer was lost.
+            // A repeated request, whose response was lost.
             return (self.last_result.unwrap_or(result::BAD_SEQUENCE_NUMBER), None);
         }
         if request.number != self.next {
             return (result::BAD_SEQUENCE_NUMBER, None);
         }
-        // A request that is repeated means what it meant first.
+        // A repeated request keeps its first content.
         let (last, streams) =
             self.pending.take().unwrap_or_else(|| (request.last_tsn, request.streams().collect()));
         if !has_all_up_to(last) {
@@ -81,7 +81,7 @@ impl Incoming {
         (result::PERFORMED, Some(streams))
     }
 
-    /// The answer to a request that waited, and its streams, if all chunks before it have come.
+    /// The response to a waiting request, and its streams, once all its chunks have arrived.
     pub(super) fn poll(&mut self, has_all_up_to: impl Fn(u32) -> bool) -> Option<(Vec<u8>, Vec<u16>)> {
         let (_, streams) = self.pending.take_if(|(last, _)| has_all_up_to(*last))?;
         let response = reconfig_response(self.next, result::PERFORMED);
@@ -90,26 +90,26 @@ impl Incoming {
         Some((response, streams))
     }
 
-    /// Number of the peer's last request.
+    /// Sequence number of the peer's last request.
     fn last(&self) -> u32 {
         self.next.wrapping_sub(1)
     }
 }
 
-/// What we ask of the peer.
+/// Requests to the peer.
 #[derive(Debug)]
 pub(super) struct Outgoing {
     next: u32,
-    /// Streams to be reset, once the peer has all that was sent on them.
+    /// Streams to reset once all their data is acknowledged.
     waiting: BTreeSet<u16>,
-    /// Some of them may be ready.
+    /// True if some of them may be ready.
     look_again: bool,
     active: Option<Request>,
-    /// Streams that wait for the end of their reset.
+    /// Streams whose reset is not complete.
     closing: BTreeMap<u16, Closing>,
-    /// Those of them that wait for the peer's reset, by how long they do.
+    /// Streams that wait for the peer's reset, by deadline.
     expiring: BTreeSet<(Instant, u16)>,
-    /// Some of them may be used again, since that was last asked for.
+    /// True if streams have become usable since the last query.
     unblocked: bool,
 }
 
@@ -118,22 +118,22 @@ struct Request {
     number: u32,
     streams: Vec<u16>,
     parameter: Vec<u8>,
-    /// When it is sent, and how often it was.
+    /// Time of the next transmission, and their number.
     at: Instant,
     sent: u32,
 }
 
 #[derive(Clone, Copy, Debug)]
 struct Closing {
-    /// The peer has reset its direction, or has none.
+    /// The peer's direction is reset or unused.
     theirs: bool,
-    /// Ours is done.
+    /// The local direction is reset.
     ours: bool,
     until: Instant,
 }
 
 impl Outgoing {
-    /// `first` is our first TSN.
+    /// `first`: the local first TSN.
     pub(super) fn new(first: u32) -> Self {
         Self {
             next: first,
@@ -146,7 +146,7 @@ impl Outgoing {
         }
     }
 
-    /// Resets our direction of a stream. `theirs`: the peer has reset its own.
+    /// Resets the local direction of a stream. `theirs`: the peer's direction is reset already.
     pub(super) fn reset(&mut self, now: Instant, stream: u16, theirs: bool) {
         let closing = Closing { theirs, ours: false, until: now + PATIENCE };
         self.closing.insert(stream, closing);
@@ -154,17 +154,17 @@ impl Outgoing {
         self.look_again = true;
     }
 
-    /// The peer has got something that it had not: some streams may be ready.
+    /// New data was acknowledged: some streams may be ready.
     pub(super) fn look_again(&mut self) {
         self.look_again = true;
     }
 
-    /// Whether nothing may be sent on a stream.
+    /// True if nothing may be sent on the stream.
     pub(super) fn blocks(&self, stream: u16) -> bool {
         self.closing.contains_key(&stream)
     }
 
-    /// The peer has reset its direction. Whether ours is being reset, too.
+    /// Records the peer's reset. Returns true if the local direction is being reset too.
     pub(super) fn on_reset_by_peer(&mut self, stream: u16) -> bool {
         let Some(closing) = self.closing.get_mut(&stream) else { return false };
         closing.theirs = true;
@@ -175,14 +175,14 @@ impl Outgoing {
         true
     }
 
-    /// Takes an answer; the streams that it is about, if the peer has done as it was told.
+    /// Handles a response. Returns its streams if the peer has performed the reset.
     pub(super) fn handle_response(&mut self, now: Instant, number: u32, result: u32) -> Vec<u16> {
         let Some(request) = self.active.take_if(|request| request.number == number) else {
             return Vec::new();
         };
         match result {
             result::IN_PROGRESS | result::IN_PROGRESS_ALREADY => {
-                // RFC 6525 §5.2.7, H2: it is asked again, and that counts for nothing.
+                // RFC 6525 §5.2.7, H2: the request is repeated, which is no retransmission.
                 let at = now + PATIENCE / 4;
                 self.active = Some(Request { at, sent: 1, ..request });
                 Vec::new()
@@ -198,8 +198,8 @@ impl Outgoing {
         }
     }
 
-    /// The parameter that is to be sent now. `is_clear`: the peer has all that was sent on a stream. `timeout` is how long
-    /// an answer may take, `last_tsn` the last number that was sent.
+    /// The parameter to send now. `is_clear`: all data of a stream is acknowledged. `timeout`: retransmission timeout;
+    /// `last_tsn`: last TSN sent.
     pub(super) fn poll(
         &mut self,
         now: Instant,
@@ -246,7 +246,7 @@ impl Outgoing {
         expiring.into_iter().chain(self.active.as_ref().map(|request| request.at)).min()
     }
 
-    /// Whether some streams may be used again, since that was last asked for.
+    /// True if streams have become usable since the last call.
     pub(super) fn take_unblocked(&mut self) -> bool {
         std::mem::take(&mut self.unblocked)
     }
@@ -256,7 +256,7 @@ impl Outgoing {
         self.unblocked = true;
     }
 
-    /// A request is answered, or given up: then numbers go on where they are.
+    /// Ends a request that was answered or given up; in the latter case numbering continues.
     fn end(&mut self, streams: &[u16]) {
         self.look_again = true;
         for &stream in streams {

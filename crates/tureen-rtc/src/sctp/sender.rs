@@ -1,8 +1,8 @@
-//! What goes out: messages become DATA chunks, which are sent again until they are acknowledged or given up (RFC 9260
-//! §6 and §7, RFC 3758).
+//! Sending direction: messages become DATA chunks, which are retransmitted until they are acknowledged or abandoned
+//! (RFC 9260 §6 and §7, RFC 3758).
 //!
-//! Chunks under way are a queue by transmission sequence number (TSN), so that one is found by its place. A SACK is
-//! looked at once over what is under way, [`MAX_UNDER_WAY`] chunks at most; what it says of others is left out.
+//! Chunks in flight form a queue by transmission sequence number (TSN), so that a TSN is an index. A SACK costs one
+//! pass over the chunks in flight, [`MAX_UNDER_WAY`] at most; TSNs outside of them are ignored.
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::time::{Duration, Instant};
@@ -15,48 +15,48 @@ use super::{Event, MAX_PACKET, Message};
 
 /// Longest user data of a chunk.
 pub(super) const MAX_PAYLOAD: usize = MAX_PACKET - HEADER_LEN - DATA_CHUNK_HEADER_LEN;
-/// Chunks that may be under way: with full ones 2.3 MB.
+/// Most chunks in flight: 2.3 MB of full ones.
 const MAX_UNDER_WAY: usize = 2048;
-/// Reports of a gap after which a chunk is taken for lost (RFC 9260 §7.2.4).
+/// Miss indications after which a chunk counts as lost (RFC 9260 §7.2.4).
 const MISSED: u8 = 3;
-/// Chunks that one FORWARD-TSN chunk skips, so that the streams it names fit a packet.
+/// TSNs that one FORWARD-TSN chunk skips, so that its streams fit a packet.
 const MAX_SKIPPED: u64 = 200;
 
-/// Payload protocol identifier of the protocol that opens data channels.
+/// Payload protocol identifier of DCEP (RFC 8832), which opens data channels.
 const DCEP: u32 = 50;
 
 #[derive(Debug)]
 pub(super) struct Sender {
-    /// All numbers up to it are acknowledged. TSNs are extended to 64 bits.
+    /// Cumulative TSN: all TSNs up to it are acknowledged. TSNs are extended to 64 bits.
     acknowledged: u64,
-    /// Chunks with the numbers behind it.
+    /// Chunks with the following TSNs.
     under_way: VecDeque<Chunk>,
-    /// Those of them that are to be sent again.
+    /// TSNs to retransmit.
     lost: BTreeSet<u64>,
-    /// Bytes that are on the network, as far as is known.
+    /// Bytes in flight.
     flying: usize,
-    /// Bytes that are neither acknowledged nor given up, of chunks under way.
+    /// Outstanding bytes of chunks in flight: neither acknowledged nor abandoned.
     unacknowledged: usize,
     streams: BTreeMap<u16, Stream>,
-    /// Streams with messages to send, in turn. The first one's first message may be sent in part.
+    /// Streams with messages to send, round robin. The first one's message may be partly sent.
     line: VecDeque<u16>,
-    /// Streams whose newest messages have a life time that has not begun.
+    /// Streams with messages whose lifetime has not started.
     unborn: Vec<u16>,
-    /// Messages that were not sent as a whole.
+    /// Messages that are not completely sent.
     queued: usize,
-    /// Bytes of theirs that were not sent.
+    /// Their unsent bytes.
     unsent: usize,
     next_message: u64,
-    /// Messages before it have had their life time begun.
+    /// Messages before this number have a running lifetime.
     born: u64,
-    /// The window that the peer told last.
+    /// The peer's advertised receiver window.
     peer_window: usize,
     peer_skips: bool,
     congestion: Congestion,
     timeout: RetransmissionTimeout,
-    /// When what is under way is sent again (T3-rtx).
+    /// Time of retransmission (T3-rtx).
     timer: Option<Instant>,
-    /// Up to here all was given up or acknowledged; the peer is to be told.
+    /// Advanced peer ack point (RFC 3758 §3.5): all TSNs up to it are acknowledged or abandoned.
     skipped: u64,
     skip: bool,
     /// The next packet may exceed the congestion window (RFC 9260 §7.2.4).
@@ -67,7 +67,7 @@ pub(super) struct Sender {
 struct Stream {
     next_ssn: u16,
     queue: VecDeque<Queued>,
-    /// Bytes that were not sent yet, and those that were and are neither acknowledged nor given up.
+    /// Unsent bytes, and outstanding ones.
     unsent: usize,
     sent: usize,
     low_threshold: usize,
@@ -78,7 +78,7 @@ struct Queued {
     number: u64,
     ppid: u32,
     payload: Bytes,
-    /// Some of it was sent, under this number.
+    /// Stream sequence number, once a fragment was sent.
     begun: Option<u16>,
     reliability: Reliability,
 }
@@ -116,7 +116,7 @@ enum State {
 }
 
 impl Sender {
-    /// `first` is the first number; `peer_skips`: the peer knows FORWARD-TSN.
+    /// `first`: first TSN; `peer_skips`: the peer supports FORWARD-TSN.
     pub(super) fn new(first: u32, peer_window: u32, peer_skips: bool) -> Self {
         let acknowledged = (1 << 32) + u64::from(first) - 1;
         Self {
@@ -146,7 +146,7 @@ impl Sender {
     /// Queues a message.
     pub(super) fn send(&mut self, message: Message, low_threshold: u32) {
         let Message { parameters, ppid, payload } = message;
-        // RFC 8832 §6: what opens data channels is reliable.
+        // RFC 8832 §6: DCEP messages are reliable.
         let may_be_lost = !parameters.ordered && ppid != DCEP;
         let life_time = parameters.max_packet_life_time.filter(|_| may_be_lost);
         let max_retransmits = parameters.max_retransmits.filter(|_| may_be_lost && life_time.is_none());
@@ -173,8 +173,9 @@ impl Sender {
         stream.queue.push_back(Queued { number, ppid, payload, begun: None, reliability });
     }
 
-    /// Takes a SACK chunk (RFC 9260 §6.2.1).
+    /// Handles a SACK chunk (RFC 9260 §6.2.1).
     pub(super) fn handle_sack(&mut self, now: Instant, sack: &Sack<'_>, out: &mut VecDeque<Event>) {
+        // The cumulative TSN comes first: gap blocks are relative to it.
         let Some(mut news) = self.take_cumulative(now, sack.cumulative, out) else { return };
         let (base, last_sent) = (self.acknowledged, self.next_tsn() - 1);
         let mut at = base + 1;
@@ -189,6 +190,7 @@ impl Sender {
             at = at.max(last + 1);
         }
         self.peer_window = sack.window as usize;
+        // The congestion window grows by the bytes that this SACK acknowledges, before losses reduce it.
         if news.advanced {
             self.congestion.on_acknowledged(self.acknowledged, news.bytes, news.flying_before);
         }
@@ -198,14 +200,14 @@ impl Sender {
         self.skip = self.skipped > self.acknowledged;
     }
 
-    /// Takes the number up to which the peer has everything (of a SHUTDOWN).
+    /// Handles the cumulative TSN of a SHUTDOWN.
     pub(super) fn handle_cumulative(&mut self, now: Instant, tsn: u32, out: &mut VecDeque<Event>) {
         if let Some(news) = self.take_cumulative(now, tsn, out) {
             self.update_timer(now, news.advanced);
         }
     }
 
-    /// What was not acknowledged in time is lost (RFC 9260 §6.3.3).
+    /// Marks unacknowledged chunks as lost when T3-rtx expires (RFC 9260 §6.3.3).
     pub(super) fn handle_timeout(&mut self, now: Instant) {
         if self.timer.is_none_or(|at| at > now) {
             return;
@@ -228,11 +230,12 @@ impl Sender {
         self.timer
     }
 
-    /// Fills a packet with what may leave now.
+    /// Fills a packet with the chunks that may be sent now.
     pub(super) fn fill(&mut self, now: Instant, packet: &mut PacketWriter, out: &mut VecDeque<Event>) {
         self.begin_life_times(now);
         let empty = packet.len();
         loop {
+            // FORWARD-TSN goes first, then retransmissions, then new data (RFC 9260 §6.1).
             if std::mem::take(&mut self.skip) {
                 let skip = self.forward_tsn();
                 packet.append(kind::FORWARD_TSN, 0, &skip);
@@ -249,47 +252,47 @@ impl Sender {
         }
     }
 
-    /// Bytes of a stream that were not sent yet.
+    /// Unsent bytes of a stream.
     pub(super) fn unsent(&self, stream: u16) -> usize {
         self.streams.get(&stream).map_or(0, |stream| stream.unsent)
     }
 
-    /// Bytes of a stream that are neither acknowledged nor given up.
+    /// Buffered amount of a stream: bytes neither acknowledged nor abandoned.
     pub(super) fn buffered(&self, stream: u16) -> usize {
         self.streams.get(&stream).map_or(0, Stream::buffered)
     }
 
-    /// The same of all streams.
+    /// Buffered amount of all streams.
     pub(super) fn buffered_in_all(&self) -> usize {
         self.unsent + self.unacknowledged
     }
 
-    /// Messages that were not sent as a whole.
+    /// Messages that are not completely sent.
     pub(super) fn queued(&self) -> usize {
         self.queued
     }
 
-    /// Whether nothing waits for an acknowledgement, nor to be sent.
+    /// True if nothing is outstanding or queued.
     pub(super) fn is_idle(&self) -> bool {
         self.queued == 0 && self.under_way.is_empty()
     }
 
-    /// Whether the peer has all that was sent on a stream, or it was given up.
+    /// True if all data of a stream is acknowledged or abandoned.
     pub(super) fn is_clear(&self, stream: u16) -> bool {
         self.streams.get(&stream).is_none_or(|stream| stream.queue.is_empty() && stream.sent == 0)
     }
 
-    /// How long an answer may take.
+    /// The retransmission timeout.
     pub(super) fn timeout(&self) -> Duration {
         self.timeout.get()
     }
 
-    /// Number of the last chunk that was sent.
+    /// Last TSN sent.
     pub(super) fn last_tsn(&self) -> u32 {
         (self.next_tsn() - 1) as u32
     }
 
-    /// The peer has taken our reset: numbers of the stream begin anew.
+    /// The peer has performed the reset: the stream's sequence numbers start anew.
     pub(super) fn reset(&mut self, stream: u16) {
         if let Some(stream) = self.streams.get_mut(&stream) {
             stream.next_ssn = 0;
@@ -309,7 +312,7 @@ impl Sender {
         (tsn - self.acknowledged - 1) as usize
     }
 
-    /// `None` if the number is old, or of a chunk that was never sent.
+    /// Handles a cumulative TSN. `None` if it is old, or was never sent.
     fn take_cumulative(&mut self, now: Instant, tsn: u32, out: &mut VecDeque<Event>) -> Option<News> {
         let cumulative = self.extend(tsn);
         if cumulative < self.acknowledged || cumulative >= self.next_tsn() {
@@ -327,7 +330,7 @@ impl Sender {
             if let Some(bytes) = self.acknowledge(tsn, out) {
                 news.bytes += bytes;
                 news.newest = Some(tsn);
-                // RFC 9260 §6.3.1, C5: of what was sent once.
+                // RFC 9260 §6.3.1, C5: retransmitted chunks are no round trip samples.
                 sent_at = self.under_way.front().filter(|chunk| chunk.retransmits == 0).map(|c| c.sent_at);
             }
             self.under_way.pop_front();
@@ -340,7 +343,7 @@ impl Sender {
         Some(news)
     }
 
-    /// A chunk under way has arrived; its bytes, if that is new.
+    /// Acknowledges a chunk. Returns its bytes if that is new.
     fn acknowledge(&mut self, tsn: u64, out: &mut VecDeque<Event>) -> Option<usize> {
         let at = self.index(tsn);
         let chunk = self.under_way.get_mut(at)?;
@@ -355,7 +358,7 @@ impl Sender {
         Some(bytes)
     }
 
-    /// Bytes of a stream wait no more.
+    /// Releases buffered bytes of a stream.
     fn release(&mut self, id: u16, unsent: usize, sent: usize, out: &mut VecDeque<Event>) {
         self.unsent -= unsent;
         self.unacknowledged -= sent;
@@ -368,7 +371,8 @@ impl Sender {
         }
     }
 
-    /// Chunks are lost that were missed often enough (RFC 9260 §7.2.4). `beyond` is behind the highest that the peer has.
+    /// Counts miss indications and marks chunks as lost (RFC 9260 §7.2.4). `beyond`: after the highest TSN that the
+    /// peer has.
     fn count_missed(&mut self, newest: Option<u64>, beyond: u64, advanced: bool) {
         let recovers = self.congestion.recovers();
         let end = match newest {
@@ -403,7 +407,7 @@ impl Sender {
         }
     }
 
-    /// Life times begin when a message is looked at first.
+    /// Starts the lifetimes of messages queued since the last call.
     fn begin_life_times(&mut self, now: Instant) {
         for id in self.unborn.drain(..) {
             let Some(stream) = self.streams.get_mut(&id) else { continue };
@@ -436,7 +440,7 @@ impl Sender {
             self.flying += len;
             chunk.write(tsn, packet);
             if tsn == self.acknowledged + 1 {
-                // RFC 9260 §7.2.4: the lowest one has all of its time again.
+                // RFC 9260 §7.2.4: T3-rtx restarts when the lowest outstanding TSN is retransmitted.
                 self.timer = Some(now + self.timeout.get());
             }
         }
@@ -461,7 +465,7 @@ impl Sender {
                 continue;
             }
             let len = message.payload.len().min(MAX_PAYLOAD);
-            // RFC 9260 §6.1: one chunk may always be under way, however small the window.
+            // RFC 9260 §6.1: one chunk may be in flight whatever the peer's window.
             let may_leave = self.unacknowledged == 0
                 || self.flying < self.congestion.window() && self.unacknowledged + len <= self.peer_window;
             if !may_leave || !packet.has_room(len) || self.under_way.len() >= MAX_UNDER_WAY {
@@ -501,7 +505,7 @@ impl Sender {
         }
     }
 
-    /// The first message in line needs no more; it is another stream's turn.
+    /// Ends the current message: the next stream's turn.
     fn end_message(&mut self) {
         let Some(id) = self.line.pop_front() else { return };
         let Some(stream) = self.streams.get_mut(&id) else { return };
@@ -513,7 +517,7 @@ impl Sender {
         }
     }
 
-    /// Gives up the message that this chunk is of (RFC 3758 §3.5). Its chunks have consecutive numbers.
+    /// Abandons the message of a chunk (RFC 3758 §3.5). Its chunks have consecutive TSNs.
     fn give_up(&mut self, now: Instant, tsn: u64, out: &mut VecDeque<Event>) {
         let at = self.index(tsn);
         let (number, id) = (self.under_way[at].message, self.under_way[at].stream);
@@ -538,8 +542,8 @@ impl Sender {
         self.give_up_rest(now, number, out);
     }
 
-    /// Gives up what was not sent of a message. One number stands for that, so that the peer hears of the message's end
-    /// even if it has all that was sent.
+    /// Abandons the unsent rest of a message. One TSN stands for the rest, so that the peer learns of the abandoned
+    /// message even if it has all sent fragments.
     fn give_up_rest(&mut self, now: Instant, number: u64, out: &mut VecDeque<Event>) {
         let Some(&id) = self.line.front() else { return };
         let Some(message) = self.streams.get(&id).and_then(|stream| stream.queue.front()) else { return };
@@ -563,7 +567,7 @@ impl Sender {
         self.release(id, unsent, 0, out);
     }
 
-    /// Moves on over what was given up, as far as one chunk can tell; whether there was any more of it.
+    /// Advances the peer ack point over abandoned chunks, within one FORWARD-TSN chunk. Returns true if it moved.
     fn skip_ahead(&mut self) -> bool {
         let before = self.skipped;
         while let Some(chunk) = self.under_way.get(self.index(self.skipped + 1))
@@ -578,7 +582,7 @@ impl Sender {
     /// The value of a FORWARD-TSN chunk (RFC 3758 §3.2).
     fn forward_tsn(&self) -> Vec<u8> {
         let skipped = self.under_way.range(..(self.skipped - self.acknowledged) as usize);
-        // RFC 3758 §3.5, C4: the last number of each stream, of ordered messages alone.
+        // RFC 3758 §3.5, C4: the last sequence number of each stream, for ordered messages only.
         let streams: BTreeMap<u16, u16> = skipped
             .filter(|chunk| chunk.reliability.ordered)
             .map(|chunk| (chunk.stream, chunk.ssn))
@@ -593,13 +597,13 @@ impl Sender {
     }
 }
 
-/// What an acknowledgement has brought.
+/// Result of an acknowledgement.
 #[derive(Debug)]
 struct News {
-    /// The cumulative number has moved.
+    /// The cumulative TSN has advanced.
     advanced: bool,
     bytes: usize,
-    /// The highest number that is newly acknowledged.
+    /// The highest newly acknowledged TSN.
     newest: Option<u64>,
     flying_before: usize,
 }
@@ -615,7 +619,7 @@ impl Reliability {
         self.expires.is_some_and(|at| at <= now)
     }
 
-    /// Whether a chunk that was retransmitted so often is not sent again.
+    /// True if a chunk with this many retransmissions is abandoned.
     fn ends(&self, now: Instant, retransmits: u16) -> bool {
         self.has_expired(now) || self.max_retransmits.is_some_and(|most| retransmits >= most)
     }

@@ -7,10 +7,10 @@ use super::kdf::{SessionKeys, Usage};
 use super::{SrtpError, SrtpSuite};
 use crate::units::Ssrc;
 
-/// What of an RTCP packet stays clear: the first header and the sender's SSRC (RFC 3711 §3.4).
+/// Length of the unencrypted start of an RTCP packet: the first header and the sender's SSRC (RFC 3711 §3.4).
 pub(super) const RTCP_HEADER_LEN: usize = 8;
 
-/// Bit of the ESRTCP word that says the packet is encrypted (RFC 3711 §3.4).
+/// Bit of the ESRTCP word for an encrypted packet (RFC 3711 §3.4).
 const E_BIT: u32 = 1 << 31;
 
 /// HMAC bytes on RTCP; RFC 5764 §4.1.2 keeps 80 bits even where RTP has 32.

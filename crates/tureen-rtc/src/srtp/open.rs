@@ -73,6 +73,7 @@ impl SrtpOpener {
         };
         let rtp = &self.rtp;
         let open = |index| rtp.open_rtp(ssrc, index, header_len, packet);
+        // The window checks for replay before decryption and advances only after authentication.
         let (index, len) = self.rtp_windows.open(ssrc, index_after, open)?;
         Ok(OpenedRtp { len, index })
     }

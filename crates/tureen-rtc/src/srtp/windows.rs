@@ -85,6 +85,7 @@ impl<const WORDS: usize> Windows<WORDS> {
             entry.used = self.clock;
             return Ok((index, opened));
         }
+        // An SSRC without a window: its first packet must be newer than all that its evicted window had accepted.
         let highest = self.remembered.get(&ssrc).map(|&(highest, _)| highest);
         let index = index_after(highest)?;
         if highest.is_some_and(|highest| index <= highest) {
