@@ -7,7 +7,7 @@
 //! - [`demux`], [`ice`], [`dtls`], [`srtp`], [`sctp`]: a connection, from the first datagram to messages.
 //! - [`receive`]: the state of each received RTP stream, and its feedback.
 //! - [`bwe`]: congestion control of a sender.
-//! - [`units`], [`seq`], [`rate`], [`tuple`]: types shared by all of them.
+//! - [`units`], [`seq`], [`rate`], [`mod@tuple`]: types shared by all of them.
 #![forbid(unsafe_code)]
 #![warn(missing_debug_implementations, clippy::unwrap_used)]
 

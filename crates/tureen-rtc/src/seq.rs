@@ -38,7 +38,7 @@ impl SeqExtender {
     }
 }
 
-/// Extends 32-bit RTP timestamps to 64 bits, as [`SeqExtender`] does for sequence numbers.
+/// Extends 32-bit RTP timestamps to 64 bits, as `SeqExtender` does for sequence numbers.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct TimestampExtender {
     highest: Option<u64>,

@@ -20,12 +20,12 @@
 //! The method is Google Congestion Control (draft-ietf-rmcat-gcc-02) as in libwebrtc: trendline filter, robust throughput,
 //! `LossBasedBweV2`, probing. It differs where an SFU requires it:
 //! - An SFU cannot raise the bitrate of its media, so it also probes while Consumers want more than the estimate, even if
-//!   the estimate is used ([`probe_policy`]).
+//!   the estimate is used (`probe_policy`).
 //! - Media sent during a probe counts as part of the probe, so that less padding is needed.
-//! - Packets are paced only where the path would queue them ([`pacer`]), so that runs of packets stay together.
-//! - A standing queue after overuse is drained ([`delay_based`]), because the trendline does not show it.
+//! - Packets are paced only where the path would queue them (`pacer`), so that runs of packets stay together.
+//! - A standing queue after overuse is drained (`delay_based`), because the trendline does not show it.
 //!
-//! [`receive_side`] estimates the rate of remote senders without transport-wide feedback.
+//! [`ReceiveSide`] estimates the rate of remote senders without transport-wide feedback.
 
 mod aimd;
 mod alr;

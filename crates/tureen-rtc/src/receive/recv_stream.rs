@@ -225,7 +225,7 @@ impl RecvStreamStats {
 
     /// Closes the interval since the last report and returns the next one.
     ///
-    /// `worst_remote_fraction_lost`: see [`LossCounter::report`]; zero unless the stream uses in-band FEC.
+    /// `worst_remote_fraction_lost`: highest fraction lost that a Consumer reports; zero unless the stream uses in-band FEC.
     pub fn report(&mut self, now: Instant, worst_remote_fraction_lost: u8) -> ReportBlock {
         let loss = self.loss.report(self.seq.expected(), self.media_packets, worst_remote_fraction_lost);
         let (last_sr, delay_since_last_sr) = sender_report_echo(self.sender_report.as_ref(), now);

@@ -83,7 +83,7 @@ impl SrtpSealer {
         Ok(len)
     }
 
-    /// Protects a compound RTCP packet in place; it grows by [`SrtpSuite::rtcp_overhead`].
+    /// Protects a compound RTCP packet in place; it grows by at most 20 bytes.
     ///
     /// Fails with [`SrtpError::TooShort`] below 8 bytes and [`SrtpError::IndexExhausted`] after 2^31 packets.
     pub fn seal_rtcp(&mut self, packet: &mut Vec<u8>) -> Result<(), SrtpError> {

@@ -1,6 +1,6 @@
 //! RTP header extensions: their negotiated ids, the scope of each, and their values.
 //!
-//! [`Extension`] lists the extensions, and [`FORWARDED`] those that are sent on with the packet.
+//! [`Extension`] lists the extensions, and `FORWARDED` those that are sent on with the packet.
 
 use std::num::NonZeroU8;
 use std::ops::{Index, IndexMut};

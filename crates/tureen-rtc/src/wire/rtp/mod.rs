@@ -71,7 +71,7 @@ pub struct RtpHeader {
     pub has_padding: bool,
     /// The payload type.
     pub payload_type: PayloadType,
-    /// The sequence number as sent; see [`crate::seq::SeqExtender`].
+    /// The sequence number as sent: 16 bits, not extended.
     pub sequence_number: u16,
     /// The timestamp in units of the codec's clock rate.
     pub timestamp: u32,
