@@ -1,7 +1,7 @@
 //! Shares what a transport may send among its consumers.
 //!
 //! A consumer forwards what somebody else encoded, so that it cannot take any bitrate, only one of a few steps: nothing, or
-//! one [`OperatingPoint`], at what that costs now. [`share`] picks a step for each (mediasoup: `BitrateAllocator`): first
+//! one operating point, at what that costs now. [`share`] picks a step for each (mediasoup: `BitrateAllocator`): first
 //! each candidate climbs one step, the heaviest first; then the rest is shared by weight.
 //!
 //! The [`Budget`](tureen_rtc::bwe::Budget) tells apart what the path carries and what may be sent at a moment. While a queue

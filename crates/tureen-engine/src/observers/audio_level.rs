@@ -12,7 +12,7 @@ use crate::api::RequestError;
 use crate::keys::ProducerKey;
 use tureen_rtc::wire::rtp::extension::AudioLevel;
 
-/// Settings of an [`AudioLevelObserver`].
+/// Settings of an AudioLevelObserver.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct AudioLevelOptions {
     /// Producers that a report names, at most.
