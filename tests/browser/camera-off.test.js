@@ -1,5 +1,6 @@
 /** A camera that was off for long, while its owner was heard: its picture is back at once. */
 
+import assert from 'node:assert/strict';
 import { after, before, describe, it } from 'node:test';
 import { untilGood } from './lib/attempts.js';
 import { launchChromium } from './lib/browsers.js';
@@ -11,6 +12,9 @@ import { until } from './lib/until.js';
 const OFF_MS = 20_000;
 
 const MAX_BACK_MS = 2000;
+
+/** Within this time viewers without transport-wide feedback starved. */
+const REMB_MS = 24_000;
 
 describe('a camera that was off', () => {
   let server;
@@ -53,6 +57,22 @@ describe('a camera that was off', () => {
       };
       await untilGood(`${name} on`, measure, ({ backMs, rate }) => backMs <= MAX_BACK_MS && rate > 3);
     }
+    bob.assertNoErrors();
+  });
+
+  it('a viewer that knows REMB only keeps its picture', async (t) => {
+    const roomId = 'remb-only';
+    const alice = await Participant.join(chromium, server.url, { roomId, name: 'Alice', height: '360', layers: '3' });
+    const bob = await Participant.joinWithRembOnly(chromium, server.url, { roomId, name: 'Bob', height: '180' });
+    await bob.frameRateFrom('Alice', 5);
+    const before = await bob.receivedFrom('Alice', 'video');
+    await new Promise((resolve) => setTimeout(resolve, REMB_MS));
+    const rate = await bob.frameRateFrom('Alice', 2);
+    const { height } = await bob.receivedFrom('Alice', 'video');
+    t.diagnostic(`${before.height} lines at first, ${height} after ${REMB_MS} ms, ${rate.toFixed(1)} fps`);
+    assert.ok(height >= before.height, `${height} lines after ${before.height}`);
+    assert.ok(rate > 3, `${rate} pictures a second`);
+    await Promise.all([alice, bob].map((participant) => participant.close()));
     bob.assertNoErrors();
   });
 });

@@ -21,6 +21,9 @@ const MAX_LARGEST_MS = 100;
 const VIEWERS = Number(process.env.VIEWERS ?? 3);
 const LINES = 540;
 
+/** Within this time viewers without transport-wide feedback starved. */
+const REMB_MS = 24_000;
+
 describe("by mediasoup's Node library", () => {
   let site;
   let chromium;
@@ -107,6 +110,20 @@ describe("by mediasoup's Node library", () => {
       const isGood = ({ firstMs, heard, louder }) => firstMs <= limit && heard > OFF_MS / 40 && louder;
       await untilGood(`a camera that ${name}`, measure, isGood);
     }
+    await Promise.all([alice, bob].map((page) => page.close()));
+  });
+
+  it('a viewer that knows REMB only keeps the largest picture', { timeout: 120_000 }, async (t) => {
+    const [alice, bob] = [await open(), await open()];
+    const consumer = await bob.call('watch', await alice.call('show'), { rembOnly: true });
+    await seesAll(bob, consumer);
+    const since = await bob.call('now');
+    await new Promise((resolve) => setTimeout(resolve, REMB_MS));
+    const pictures = await bob.call('pictures', consumer, since);
+    const estimate = await library.request('estimate', { transportId: await bob.call('receivingId') });
+    t.diagnostic(`${pictures.length} pictures in ${REMB_MS} ms, an estimate of ${Math.round(estimate / 1000)} kbit/s`);
+    assert.ok(pictures.length > REMB_MS / 100, `only ${pictures.length} pictures`);
+    assert.equal(pictures.at(-1).lines, LINES);
     await Promise.all([alice, bob].map((page) => page.close()));
   });
 

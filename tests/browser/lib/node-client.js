@@ -53,10 +53,11 @@ class Party {
     this.#producers.get(id)[method]();
   }
 
-  /** Receives a producer's media, and notes its pictures. Returns the consumer's id. */
-  async watch(producerId) {
+  /** Receives a producer's media, and notes its pictures; without transport-wide feedback if `rembOnly`. Returns the consumer's id. */
+  async watch(producerId, { rembOnly = false } = {}) {
     const { id: transportId } = this.receiving;
-    const { recvRtpCapabilities: rtpCapabilities } = this.device;
+    const { recvRtpCapabilities } = this.device;
+    const rtpCapabilities = rembOnly ? withoutTransportCc(recvRtpCapabilities) : recvRtpCapabilities;
     const options = await sfu('consume', { transportId, producerId, rtpCapabilities });
     const consumer = await this.receiving.consume(options);
     const element = document.body.appendChild(document.createElement(options.kind));
@@ -107,6 +108,18 @@ class Party {
   receivingId() {
     return this.receiving.id;
   }
+}
+
+/** Capabilities of a client that knows REMB and no transport-wide feedback. */
+function withoutTransportCc({ codecs, headerExtensions, ...rest }) {
+  return {
+    ...rest,
+    codecs: codecs.map((codec) => ({
+      ...codec,
+      rtcpFeedback: codec.rtcpFeedback.filter(({ type }) => type !== 'transport-cc'),
+    })),
+    headerExtensions: headerExtensions.filter(({ uri }) => !uri.includes('transport-wide')),
+  };
 }
 
 Object.assign(window, { Party });

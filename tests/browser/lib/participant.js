@@ -2,6 +2,7 @@
 
 import assert from 'node:assert/strict';
 import { recorder } from './recorder.js';
+import { rembOnly } from './remb-only.js';
 import { until } from './until.js';
 
 /** A user needs longer than that to see the lobby, and to find the button. */
@@ -26,6 +27,11 @@ export class Participant {
     return Participant.#open(browser, serverUrl, { join: '1', ...Object.fromEntries(given) });
   }
 
+  /** As `join`, as a client that knows REMB and no transport-wide feedback: it says so when it joins. */
+  static joinWithRembOnly(browser, serverUrl, parameters) {
+    return Participant.#open(browser, serverUrl, { join: '1', ...parameters }, `(${recorder})(); (${rembOnly})();`);
+  }
+
   /** Opens a page of `browser`, looks at the camera's preview in the lobby for a while and joins by the button there. */
   static async joinByLobby(browser, serverUrl, { roomId, name, height }) {
     const participant = await Participant.#open(browser, serverUrl, { roomId, name, ...(height ? { height } : {}) });
@@ -35,8 +41,8 @@ export class Participant {
     return participant;
   }
 
-  static async #open(browser, serverUrl, parameters) {
-    const page = await browser.newPage({ initScript: recorder });
+  static async #open(browser, serverUrl, parameters, initScript = recorder) {
+    const page = await browser.newPage({ initScript });
     const participant = new Participant(page, parameters.name);
     await page.goto(`${serverUrl}/?${new URLSearchParams(parameters)}`);
     return participant;
