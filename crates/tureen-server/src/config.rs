@@ -260,148 +260,15 @@ impl ServerConfig {
     /// # Errors
     /// The first value that is out of its range.
     pub fn validate(&self) -> Result<(), ConfigError> {
-        let Limits {
-            max_connections,
-            max_rooms,
-            max_peers_per_room,
-            max_transports_per_peer,
-            max_producers_per_peer,
-            max_data_producers_per_peer,
-            max_data_consumers_per_peer,
-            max_broadcasters_per_room,
-            max_broadcasters_per_address,
-            max_broadcasters,
-            max_plain_sockets,
-            max_consumers_per_room,
-            max_consumers_per_worker,
-            max_connections_per_address,
-            max_requests_per_address_per_s,
-            max_consumers_per_broadcaster,
-            max_consumer_replicas: _,
-            max_message_bytes,
-            max_requests_in_flight,
-            max_queued_messages,
-            max_queued_bytes,
-            max_requests_per_s,
-            max_received_bytes_per_s,
-            max_bad_messages,
-            max_name_bytes,
-            max_app_data_bytes,
-            max_parameters_bytes,
-        } = self.limits;
-        for (key, value) in [
-            ("limits.max_connections", max_connections),
-            ("limits.max_rooms", max_rooms),
-            ("limits.max_peers_per_room", max_peers_per_room),
-            ("limits.max_transports_per_peer", max_transports_per_peer),
-            ("limits.max_producers_per_peer", max_producers_per_peer),
-            ("limits.max_data_producers_per_peer", max_data_producers_per_peer),
-            ("limits.max_data_consumers_per_peer", max_data_consumers_per_peer),
-            ("limits.max_broadcasters_per_address", max_broadcasters_per_address),
-            ("limits.max_broadcasters", max_broadcasters),
-            ("limits.max_plain_sockets", max_plain_sockets),
-            ("limits.max_consumers_per_room", max_consumers_per_room),
-            ("limits.max_consumers_per_worker", max_consumers_per_worker),
-            ("limits.max_connections_per_address", max_connections_per_address),
-            ("limits.max_requests_per_address_per_s", max_requests_per_address_per_s as usize),
-            ("limits.max_broadcasters_per_room", max_broadcasters_per_room),
-            ("limits.max_consumers_per_broadcaster", max_consumers_per_broadcaster),
-            ("limits.max_message_bytes", max_message_bytes),
-            ("limits.max_requests_in_flight", max_requests_in_flight),
-            ("limits.max_queued_messages", max_queued_messages),
-            ("limits.max_queued_bytes", max_queued_bytes),
-            ("limits.max_requests_per_s", max_requests_per_s as usize),
-            ("limits.max_received_bytes_per_s", max_received_bytes_per_s as usize),
-            ("limits.max_bad_messages", max_bad_messages as usize),
-            ("limits.max_name_bytes", max_name_bytes),
-            ("limits.max_app_data_bytes", max_app_data_bytes),
-            ("limits.max_parameters_bytes", max_parameters_bytes),
-        ] {
-            check(value > 0, key, value, "must be at least 1")?;
-        }
-        check(
-            max_connections <= tokio::sync::Semaphore::MAX_PERMITS.min(u32::MAX as usize),
-            "limits.max_connections",
-            max_connections,
-            "is more than any machine has",
-        )?;
-        check(
-            max_message_bytes <= 64 << 20,
-            "limits.max_message_bytes",
-            max_message_bytes,
-            "is over 64 MiB",
-        )?;
-        let in_room = max_peers_per_room.saturating_add(max_broadcasters_per_room);
-        check(
-            in_room.saturating_mul(self.limits.described_bytes()) <= max_queued_bytes,
-            "limits.max_queued_bytes",
-            max_queued_bytes,
-            "is less than the answer to join in a full room can take",
-        )?;
-        check(
-            max_parameters_bytes.saturating_add(max_app_data_bytes) <= max_queued_bytes / 4,
-            "limits.max_queued_bytes",
-            max_queued_bytes,
-            "is less than four times max_parameters_bytes and max_app_data_bytes",
-        )?;
-
-        for (key, value) in [
-            ("timeouts.handshake_s", self.timeouts.handshake),
-            ("timeouts.join_s", self.timeouts.join),
-            ("timeouts.request_s", self.timeouts.request),
-            ("timeouts.ping_s", self.timeouts.ping),
-            ("timeouts.sign_of_life_s", self.timeouts.sign_of_life),
-            ("timeouts.broadcaster_s", self.timeouts.broadcaster),
-            ("timeouts.body_s", self.timeouts.body),
-            ("timeouts.write_s", self.timeouts.write),
-            ("timeouts.http_s", self.timeouts.http),
-        ] {
-            check(!value.is_zero(), key, value.as_secs(), "must be at least 1")?;
-        }
-        let consent = self.timeouts.ice_consent;
-        check(
-            ICE_CONSENT.contains(&consent),
-            "timeouts.ice_consent_s",
-            consent.as_secs(),
-            "must be 10 to 60",
-        )?;
-
+        self.limits.validate()?;
+        self.timeouts.validate()?;
         for origin in &self.allowed_origins {
             let valid = origin == "*" || crate::http::origin::parse(origin).is_some();
             check(valid, "allowed_origins", origin, "is no origin, as https://host or https://host:port")?;
         }
-
         let workers = self.worker_count();
         check(workers <= 1024, "workers", workers, "must be at most 1024")?;
-        check(
-            self.rtc.port == 0 || usize::from(self.rtc.port) + workers - 1 <= usize::from(u16::MAX),
-            "rtc.port",
-            self.rtc.port,
-            "leaves no room below 65536 for one port per worker",
-        )?;
-        let plain_ports = &self.rtc.plain_ports;
-        check(
-            !plain_ports.is_empty() && *plain_ports.start() > 0,
-            "rtc.plain_ports",
-            format_args!("{} to {}", plain_ports.start(), plain_ports.end()),
-            "is no range of ports",
-        )?;
-        for ip in &self.rtc.listen {
-            check(
-                !ip.is_unspecified() || self.rtc.announce.is_some(),
-                "rtc.listen",
-                ip,
-                "needs rtc.announce: clients can't be told an unspecified address",
-            )?;
-        }
-        if let Some(announce) = &self.rtc.announce {
-            let plausible =
-                !announce.is_empty() && !announce.contains(|c: char| c.is_whitespace() || c == '/');
-            check(plausible, "rtc.announce", announce, "is neither an address nor a host name")?;
-            if let Ok(ip) = announce.parse() {
-                self.rtc.check_announced(ip)?;
-            }
-        }
+        self.rtc.validate(workers)?;
         match (&self.tls.cert, &self.tls.key) {
             (Some(cert), None) => check(false, "tls.cert", cert.display(), "needs tls.key too"),
             (None, Some(key)) => check(false, "tls.key", key.display(), "needs tls.cert too"),
@@ -464,6 +331,157 @@ impl RtcConfig {
 /// Reason for which an address of this machine can't be announced.
 pub(crate) const NOT_LISTENED: &str =
     "is an address of this machine that rtc.listen does not have, and nobody else takes media there";
+
+impl Limits {
+    fn validate(&self) -> Result<(), ConfigError> {
+        let Limits {
+            max_connections,
+            max_rooms,
+            max_peers_per_room,
+            max_transports_per_peer,
+            max_producers_per_peer,
+            max_data_producers_per_peer,
+            max_data_consumers_per_peer,
+            max_broadcasters_per_room,
+            max_broadcasters_per_address,
+            max_broadcasters,
+            max_plain_sockets,
+            max_consumers_per_room,
+            max_consumers_per_worker,
+            max_connections_per_address,
+            max_requests_per_address_per_s,
+            max_consumers_per_broadcaster,
+            max_consumer_replicas: _,
+            max_message_bytes,
+            max_requests_in_flight,
+            max_queued_messages,
+            max_queued_bytes,
+            max_requests_per_s,
+            max_received_bytes_per_s,
+            max_bad_messages,
+            max_name_bytes,
+            max_app_data_bytes,
+            max_parameters_bytes,
+        } = *self;
+        for (key, value) in [
+            ("limits.max_connections", max_connections),
+            ("limits.max_rooms", max_rooms),
+            ("limits.max_peers_per_room", max_peers_per_room),
+            ("limits.max_transports_per_peer", max_transports_per_peer),
+            ("limits.max_producers_per_peer", max_producers_per_peer),
+            ("limits.max_data_producers_per_peer", max_data_producers_per_peer),
+            ("limits.max_data_consumers_per_peer", max_data_consumers_per_peer),
+            ("limits.max_broadcasters_per_address", max_broadcasters_per_address),
+            ("limits.max_broadcasters", max_broadcasters),
+            ("limits.max_plain_sockets", max_plain_sockets),
+            ("limits.max_consumers_per_room", max_consumers_per_room),
+            ("limits.max_consumers_per_worker", max_consumers_per_worker),
+            ("limits.max_connections_per_address", max_connections_per_address),
+            ("limits.max_requests_per_address_per_s", max_requests_per_address_per_s as usize),
+            ("limits.max_broadcasters_per_room", max_broadcasters_per_room),
+            ("limits.max_consumers_per_broadcaster", max_consumers_per_broadcaster),
+            ("limits.max_message_bytes", max_message_bytes),
+            ("limits.max_requests_in_flight", max_requests_in_flight),
+            ("limits.max_queued_messages", max_queued_messages),
+            ("limits.max_queued_bytes", max_queued_bytes),
+            ("limits.max_requests_per_s", max_requests_per_s as usize),
+            ("limits.max_received_bytes_per_s", max_received_bytes_per_s as usize),
+            ("limits.max_bad_messages", max_bad_messages as usize),
+            ("limits.max_name_bytes", max_name_bytes),
+            ("limits.max_app_data_bytes", max_app_data_bytes),
+            ("limits.max_parameters_bytes", max_parameters_bytes),
+        ] {
+            check(value > 0, key, value, "must be at least 1")?;
+        }
+        check(
+            max_connections <= tokio::sync::Semaphore::MAX_PERMITS.min(u32::MAX as usize),
+            "limits.max_connections",
+            max_connections,
+            "is more than any machine has",
+        )?;
+        check(
+            max_message_bytes <= 64 << 20,
+            "limits.max_message_bytes",
+            max_message_bytes,
+            "is over 64 MiB",
+        )?;
+        let in_room = max_peers_per_room.saturating_add(max_broadcasters_per_room);
+        check(
+            in_room.saturating_mul(self.described_bytes()) <= max_queued_bytes,
+            "limits.max_queued_bytes",
+            max_queued_bytes,
+            "is less than the answer to join in a full room can take",
+        )?;
+        check(
+            max_parameters_bytes.saturating_add(max_app_data_bytes) <= max_queued_bytes / 4,
+            "limits.max_queued_bytes",
+            max_queued_bytes,
+            "is less than four times max_parameters_bytes and max_app_data_bytes",
+        )?;
+        Ok(())
+    }
+}
+
+impl Timeouts {
+    fn validate(&self) -> Result<(), ConfigError> {
+        for (key, value) in [
+            ("timeouts.handshake_s", self.handshake),
+            ("timeouts.join_s", self.join),
+            ("timeouts.request_s", self.request),
+            ("timeouts.ping_s", self.ping),
+            ("timeouts.sign_of_life_s", self.sign_of_life),
+            ("timeouts.broadcaster_s", self.broadcaster),
+            ("timeouts.body_s", self.body),
+            ("timeouts.write_s", self.write),
+            ("timeouts.http_s", self.http),
+        ] {
+            check(!value.is_zero(), key, value.as_secs(), "must be at least 1")?;
+        }
+        let consent = self.ice_consent;
+        check(
+            ICE_CONSENT.contains(&consent),
+            "timeouts.ice_consent_s",
+            consent.as_secs(),
+            "must be 10 to 60",
+        )?;
+        Ok(())
+    }
+}
+
+impl RtcConfig {
+    fn validate(&self, workers: usize) -> Result<(), ConfigError> {
+        check(
+            self.port == 0 || usize::from(self.port) + workers - 1 <= usize::from(u16::MAX),
+            "rtc.port",
+            self.port,
+            "leaves no room below 65536 for one port per worker",
+        )?;
+        let plain_ports = &self.plain_ports;
+        check(
+            !plain_ports.is_empty() && *plain_ports.start() > 0,
+            "rtc.plain_ports",
+            format_args!("{} to {}", plain_ports.start(), plain_ports.end()),
+            "is no range of ports",
+        )?;
+        for ip in &self.listen {
+            check(
+                !ip.is_unspecified() || self.announce.is_some(),
+                "rtc.listen",
+                ip,
+                "needs rtc.announce: clients can't be told an unspecified address",
+            )?;
+        }
+        if let Some(announce) = &self.announce {
+            let plausible =
+                !announce.is_empty() && !announce.contains(|c: char| c.is_whitespace() || c == '/');
+            check(plausible, "rtc.announce", announce, "is neither an address nor a host name")?;
+            if let Ok(ip) = announce.parse() {
+                self.check_announced(ip)?;
+            }
+        }
+        Ok(())
+    }
+}
 
 pub(crate) fn check(
     holds: bool,
