@@ -1,4 +1,4 @@
-//! What a worker holds: one table for each kind of thing.
+//! State of a worker: one table for each kind of entity.
 
 use std::fmt::Display;
 use std::hash::Hash;
@@ -19,7 +19,7 @@ use crate::transport::Transport;
 use crate::worker::control::observers::RtpObserver;
 use crate::worker::control::routers::Router;
 
-/// Routers, and all that is in them.
+/// Routers and everything that belongs to them.
 #[derive(Debug, Default)]
 pub(crate) struct Media {
     pub(crate) routers: HashMap<RouterId, Router>,
@@ -31,16 +31,16 @@ pub(crate) struct Media {
     pub(crate) data_consumers: Table<DataConsumerKey, DataConsumer>,
 }
 
-/// A thing with an identifier of the application's.
+/// Entity with an identifier that the application assigned.
 pub(crate) trait Identified {
     type Id: Clone + Eq + Hash + Display;
-    /// Its name in errors.
+    /// Name of the kind in errors.
     const KIND: &'static str;
 
     fn id(&self) -> &Self::Id;
 }
 
-/// Things of one kind, by key and by identifier.
+/// Entities of one kind, by key and by identifier.
 #[derive(Debug)]
 pub(crate) struct Table<K: Key, T: Identified> {
     things: SlotMap<K, T>,
@@ -61,8 +61,8 @@ impl<K: Key, T: Identified> Table<K, T> {
         Some(thing)
     }
 
-    /// A thing by a key that something here still holds. Closing takes a key out of all places, so that `None` is a bug in
-    /// that: a debug build panics, a release build logs it and goes on.
+    /// Returns the entity of a key that the worker still holds. Closing an entity removes its key everywhere, so `None`
+    /// is a bug: a debug build panics, a release build logs an error and continues.
     #[inline]
     #[track_caller]
     pub(crate) fn live(&self, key: K) -> Option<&T> {
@@ -73,7 +73,7 @@ impl<K: Key, T: Identified> Table<K, T> {
         thing
     }
 
-    /// As [`live`](Self::live).
+    /// Mutable [`live`](Self::live).
     #[inline]
     #[track_caller]
     pub(crate) fn live_mut(&mut self, key: K) -> Option<&mut T> {
@@ -84,12 +84,12 @@ impl<K: Key, T: Identified> Table<K, T> {
         thing
     }
 
-    /// A thing by a key that may have outlived it.
+    /// Returns the entity of a key, or `None` if the entity was closed.
     pub(crate) fn get(&self, key: K) -> Option<&T> {
         self.things.get(key)
     }
 
-    /// As [`get`](Self::get).
+    /// Mutable [`get`](Self::get).
     pub(crate) fn get_mut(&mut self, key: K) -> Option<&mut T> {
         self.things.get_mut(key)
     }
@@ -110,7 +110,7 @@ impl<K: Key, T: Identified> Table<K, T> {
         self.keys.get(id).copied()
     }
 
-    /// The key of what a request names.
+    /// Returns the key of the entity that a request names.
     ///
     /// # Errors
     /// `NotFound` with kind and identifier.
@@ -118,7 +118,7 @@ impl<K: Key, T: Identified> Table<K, T> {
         self.key(id).ok_or_else(|| not_found(T::KIND, id))
     }
 
-    /// What a request names.
+    /// Returns the entity that a request names.
     ///
     /// # Errors
     /// As [`find`](Self::find).
@@ -127,7 +127,7 @@ impl<K: Key, T: Identified> Table<K, T> {
         Ok(&mut self[key])
     }
 
-    /// Whether a new thing may have this identifier.
+    /// Checks that no entity has this identifier.
     ///
     /// # Errors
     /// `Duplicate` with kind and identifier.
@@ -161,7 +161,7 @@ impl<K: Key, T: Identified> Default for Table<K, T> {
     }
 }
 
-/// A key has outlived its thing.
+/// Reports a key that is still in use after its entity was closed.
 #[cold]
 #[track_caller]
 fn stale<T: Identified>() {

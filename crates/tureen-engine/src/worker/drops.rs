@@ -1,24 +1,24 @@
-//! What goes no further, by reason.
+//! Reasons for drops, and their counters.
 
 use crate::keys::TransportKey;
 use crate::transport::protection::Opener;
 use crate::worker::arena::Media;
 use crate::worker::out::Out;
 
-/// Why something that came in went no further.
+/// Reason for a drop.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum DropReason {
-    /// The first bytes are of no protocol that is spoken here.
+    /// The first bytes match no supported protocol.
     UnknownProtocol,
     /// Malformed STUN.
     MalformedStun,
-    /// STUN that ICE refuses: no credentials of ours, wrong integrity, a conflict.
+    /// STUN that ICE refuses: unknown credentials, wrong integrity, or a role conflict.
     RefusedStun,
-    /// A STUN user name that no transport has.
+    /// A STUN USERNAME that belongs to no transport.
     UnknownUfrag,
-    /// DTLS, RTP or RTCP from a path that ICE has not validated.
+    /// DTLS, RTP or RTCP from a tuple that ICE has not validated.
     UnknownTuple,
-    /// Media before DTLS has given keys.
+    /// Media that was received before DTLS has provided keys.
     NoKeys,
     /// Malformed RTP.
     MalformedRtp,
@@ -26,40 +26,41 @@ pub enum DropReason {
     MalformedRtcp,
     /// SRTP authentication failed.
     Unauthentic,
-    /// Seen before, or too old to tell.
+    /// A replayed packet, or one too old for the replay window.
     Replayed,
-    /// A remote side uses more SSRCs than are known at a time: one made room for another. No packet is dropped for that.
+    /// A remote endpoint uses more SSRCs than have SRTP state at a time, so that one of them was evicted. No packet is
+    /// dropped.
     TooManyStreams,
-    /// No Producer for this SSRC, MID or RID, or no DataProducer for this stream.
+    /// No Producer for this SSRC, MID or RID, or no DataProducer for this SCTP stream.
     NoProducer,
-    /// A data message longer than may be sent or taken.
+    /// A data message that is longer than the maximum message size.
     MessageTooLong,
-    /// Another SSRC for a stream that still comes, or that has changed it too often; or a packet that names a Producer but
-    /// none of its streams.
+    /// A new SSRC for a stream that is still active or that has changed its SSRC too often; or a packet that matches a
+    /// Producer but none of its streams.
     UnexpectedSsrc,
-    /// A payload type that was not negotiated. If the packet's SSRC is known its number counts as received.
+    /// A payload type that was not negotiated. The sequence number of a packet with a known SSRC counts as received.
     UndeclaredPayloadType,
-    /// An SCTP chunk beyond what may wait for missing ones; the remote side sends it again.
+    /// An SCTP chunk beyond the number that may wait for missing ones; the remote endpoint retransmits it.
     TooMuchWaits,
-    /// A sequence number out of place, an unrequested retransmission, or a full buffer.
+    /// A sequence number out of range, an unrequested retransmission, or a full buffer.
     Discarded,
-    /// A packet of the application for something that is not on a DirectTransport.
+    /// A packet of the application for an entity that is not on a DirectTransport.
     NotDirect,
-    /// Longer than packets may be.
+    /// A packet that is longer than the maximum packet size.
     TooLong,
-    /// Feedback that names more, or comes more often, than what was sent gives reason to.
+    /// Feedback that names more packets, or is received more often, than the sent packets justify.
     ExcessFeedback,
-    /// A consumer wants key frames more often than it may cause some; the last request is made good later.
+    /// A consumer requests key frames more often than its limit allows; the last request is sent later.
     ExcessKeyFrameRequest,
-    /// A packet that was to be sent again, beyond what may be spent on that.
+    /// A retransmission beyond the transport's retransmission budget.
     OverRetransmissionBudget,
-    /// The remote side sends many times the bitrate that it was told to send at most.
+    /// The remote endpoint sends many times its maximum incoming bitrate.
     IncomingBitrate,
-    /// A STUN, DTLS, RTCP or SCTP datagram to be sent that found [`Limits::control_datagrams`](super::Limits) waiting.
+    /// A STUN, DTLS, RTCP or SCTP datagram beyond [`Limits::control_datagrams`](super::Limits) in the send queue.
     SendQueueFull,
-    /// A retransmission that found [`Limits::pending_retransmissions`](super::Limits) waiting on its transport.
+    /// A retransmission beyond [`Limits::pending_retransmissions`](super::Limits) in the queue of its transport.
     RetransmissionsFull,
-    /// A retransmission that would come too late, because its path keeps what it can't carry yet.
+    /// A retransmission that would arrive too late, because the send queue of its path delays packets.
     LateRetransmission,
 }
 
@@ -94,7 +95,7 @@ impl DropReason {
     ];
 }
 
-/// How much went no further, by reason.
+/// Number of drops, by reason.
 #[derive(Clone, Copy, Debug, Default)]
 pub(crate) struct Drops([u64; DropReason::ALL.len()]);
 
@@ -113,7 +114,7 @@ impl Drops {
     }
 }
 
-/// What went no further since the start, by reason; reasons that never happened are left out.
+/// Number of drops since the start, by reason; reasons without drops are omitted.
 pub(crate) fn all(media: &Media, out: &Out) -> Vec<(&'static str, u64)> {
     let mut drops = out.drops;
     let openers = media.transports.values().filter_map(|transport| transport.opener.as_ref());
@@ -122,7 +123,7 @@ pub(crate) fn all(media: &Media, out: &Out) -> Vec<(&'static str, u64)> {
     drops.named()
 }
 
-/// Keeps what a transport has counted, whose keys are about to go.
+/// Adds the counters of a transport to those of the worker, because its SRTP state is about to be discarded.
 pub(crate) fn keep_counts(media: &mut Media, out: &mut Out, key: TransportKey) {
     if let Some(opener) = media.transports.live(key).and_then(|transport| transport.opener.as_ref()) {
         out.drops.add(DropReason::TooManyStreams, opener.evicted_streams());

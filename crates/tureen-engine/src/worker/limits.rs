@@ -5,84 +5,94 @@ use std::time::Duration;
 use crate::transport::link::Link;
 use tureen_rtc::units::Bitrate;
 
-/// Bounds of a worker. What passes one is refused or dropped, counted and named.
+/// Bounds of a worker. Anything beyond a bound is refused or dropped, and counted under a named reason.
 #[derive(Clone, Copy, Debug)]
 pub struct Limits {
-    /// Paths that one transport keeps (mediasoup: 8).
+    /// Number of tuples that one transport keeps (mediasoup: 8).
     pub tuples_per_transport: usize,
-    /// TCP streams that one listener holds; each costs about 500 bytes here and up to a frame and a send queue in the
-    /// driver.
+    /// Number of TCP streams of one listener. Each stream costs about 500 bytes here, and up to a frame and a send
+    /// queue in the driver.
     pub streams_per_listener: usize,
-    /// TCP streams of one remote address (IPv6: of 64 bits of it) on one listener that have not had a connectivity check
-    /// yet. Those that have are bounded by `tuples_per_transport`.
+    /// Number of TCP streams of one remote address (IPv6: its first 64 bits) on one listener that have not passed a
+    /// connectivity check yet. Streams that have passed one are bounded by `tuples_per_transport`.
     pub unchecked_streams_per_address: usize,
-    /// Such streams of all addresses: beyond it the oldest is closed, so that who has many addresses can't keep clients
-    /// out.
+    /// Number of such streams of all remote addresses on one listener. Beyond this number the oldest one is closed, so
+    /// that an attacker with many addresses cannot lock clients out.
     pub unchecked_streams_per_listener: usize,
-    /// Streams that one client may send on its WebRtcTransport; each costs about 4 KB and its retransmission buffer.
+    /// Number of streams that one client may send on its WebRtcTransport. Each stream costs about 4 KB and its
+    /// retransmission buffer.
     pub streams_per_transport: usize,
-    /// The same for links that the application has made between servers: Pipe-, Plain- and DirectTransports. A pipe carries
-    /// all streams of a room, a gateway those of all its callers (mediasoup has no bound).
+    /// The same for transports between servers: PipeTransport, PlainTransport and DirectTransport. A PipeTransport
+    /// carries all streams of a room, a gateway those of all its callers (mediasoup has no bound).
     pub streams_per_link: usize,
-    /// SSRCs of a remote side whose SRTP state is known at a time, of RTP and apart from them of RTCP, RTX included: some 170
-    /// bytes each, and up to 16 times as many that were known before at 28 bytes. Beyond it the one that has been silent
-    /// longest makes room; should it come back, what was reordered is lost. Twice `streams_per_transport` at least.
+    /// Number of a remote endpoint's SSRCs, RTX included, with SRTP state at a time; RTP and RTCP count separately.
+    /// Each costs about 170 bytes; up to 16 times as many earlier SSRCs are kept at 28 bytes each. Beyond this number
+    /// the SSRC that has been silent for longest is evicted; if its stream resumes, its reordered packets are lost. At
+    /// least twice `streams_per_transport`.
     pub srtp_streams_per_transport: usize,
-    /// As `srtp_streams_per_transport`, for a PipeTransport, which carries what whole rooms send.
+    /// As `srtp_streams_per_transport`, for a PipeTransport, because that carries the streams of whole rooms.
     pub srtp_streams_per_pipe: usize,
-    /// SSRCs that one transport with SRTP may have sent and sends no more. They are remembered, at some 28 bytes each, so
-    /// that a consumer with one of them goes on where it ended: no index may be used twice under one key. Beyond it no
-    /// consumer is made on the transport.
+    /// Number of SSRCs that one transport with SRTP has sent and no longer sends. Their last indices are kept, at about
+    /// 28 bytes each, so that a consumer that reuses such an SSRC continues there, because no SRTP index may be used
+    /// twice under one key. Beyond this number no consumer is created on the transport.
     pub ended_streams_per_transport: usize,
-    /// Bytes of the retransmission buffer of one video stream. At 2.5 Mbit/s the default of 2 MiB holds six seconds.
+    /// Size of the retransmission buffer of one video stream, in bytes. At 2.5 Mbit/s the default of 2 MiB holds six
+    /// seconds.
     pub retransmission_bytes: usize,
-    /// How long a packet can be asked for again (mediasoup: 2 s).
+    /// Time for which a packet can be retransmitted (mediasoup: 2 s).
     pub retransmission_age: Duration,
-    /// How often streams of a Producer may go on with another SSRC at once; once more each second. Each time its consumers
-    /// need a key frame.
+    /// Number of SSRC changes that the streams of a Producer may make in a burst, and one more each second. The
+    /// consumers of the Producer need a key frame after each change.
     pub ssrc_changes: u32,
-    /// Datagrams other than media (STUN, DTLS, RTCP) that wait to be sent.
+    /// Number of queued datagrams other than media (STUN, DTLS, RTCP, SCTP).
     pub control_datagrams: usize,
-    /// Retransmissions that wait on one transport.
+    /// Number of queued retransmissions of one transport.
     pub pending_retransmissions: usize,
-    /// The same on a link between servers, as in `streams_per_link`.
+    /// The same for a transport between servers, as in `streams_per_link`.
     pub pending_retransmissions_per_link: usize,
-    /// Between two key frames that one consumer causes by PLI, FIR, a request of the application or being resumed; the first
-    /// one comes at once. While it keeps asking earlier the interval doubles. A request that another consumer has made
-    /// already costs nothing, and pipe consumers, which speak for many, are not bounded (mediasoup has no such bound).
+    /// Minimum time between two key frames that one consumer causes by PLI, FIR, a request of the application or by
+    /// being resumed; the first one is requested at once. The interval doubles while the consumer requests key frames
+    /// earlier. A request that another consumer has already caused does not count. Pipe consumers are not bounded,
+    /// because each stands for many consumers (mediasoup has no such bound).
     pub key_frame_interval: Duration,
-    /// The longest of such intervals.
+    /// Upper bound of that interval.
     pub key_frame_interval_max: Duration,
-    /// As `key_frame_interval`, for key frames to go over to other layers with.
+    /// As `key_frame_interval`, for key frames that a consumer needs to switch layers.
     pub layer_switch_interval: Duration,
-    /// What one transport may send again in any case, in bits per second; beyond it as much again as it sends of media, and
-    /// 30 % of the estimate where there is one.
+    /// Bitrate up to which one transport may send more retransmissions than media. With congestion control, 30 % of the
+    /// estimate is a further bound.
     pub retransmission_floor: Bitrate,
-    /// Packets that the NACKs of one datagram may name (as many as mediasoup and libwebrtc have missing at a time).
+    /// Number of packets that the NACKs of one datagram may name (mediasoup and libwebrtc track as many missing packets
+    /// at a time).
     pub nacked_packets_per_datagram: usize,
-    /// Packets that a remote side may name in NACKs in one second, besides two for each packet that it is sent. What goes
-    /// beyond is not looked at.
+    /// Number of packets that a remote endpoint may name in NACKs in one second, in addition to two for each packet
+    /// sent to that endpoint. Further ones are ignored.
     pub nacked_packets_per_second: usize,
-    /// Between two report blocks of a remote side about one stream; what comes earlier is not looked at. Each may change a
-    /// score, which is told to the application.
+    /// Minimum time between two report blocks of a remote endpoint about one stream; earlier ones are ignored, because
+    /// each may change a score and cause a notification.
     pub report_block_interval: Duration,
-    /// How long the packets of a video frame may wait for its last one, zero for not at all. A frame that leaves as a whole
-    /// costs little more than one packet; it is late by this much at most, and only if its last packet is lost or late.
+    /// Time for which the packets of a video frame may wait for its last packet; zero disables waiting. A frame that is
+    /// sent as a whole costs little more than one packet. A frame is delayed by at most this time, and only if its last
+    /// packet is lost or late.
     pub frame_gathering: Duration,
-    /// The multiple of a transport's `maxIncomingBitrate` from which on packets of its remote side are dropped, zero for never:
-    /// video first, audio last. mediasoup only tells senders; one that knows nothing of that is not hurt by a large one.
+    /// Multiple of a transport's `maxIncomingBitrate` beyond which packets of its remote endpoint are dropped, video
+    /// first, audio last; zero disables dropping. mediasoup only sends REMB; a large multiple does no harm to a sender
+    /// that ignores REMB.
     pub incoming_bitrate_margin: u32,
-    /// How long a remote side may send more than that allows, twice as much for instance, before packets are dropped.
+    /// Time for which a remote endpoint may send twice the bitrate of `incoming_bitrate_margin` before packets are
+    /// dropped; longer at a smaller excess.
     pub incoming_bitrate_burst: Duration,
-    /// How long a remote side may take to bring an SCTP state cookie back (RFC 9260 §16: 60 s). Whoever overheard one can
-    /// repeat it for so long; a remote side whose round trip takes longer never connects.
+    /// Lifetime of an SCTP state cookie (RFC 9260 §16: 60 s). Anybody who captured a cookie can replay it for this
+    /// time; a remote endpoint with a longer round trip time never connects.
     pub sctp_cookie_lifetime: Duration,
-    /// Data messages and beginnings of messages that may wait, in one association, for what is missing before them; each
-    /// costs some 200 bytes beside its own, which the receive window bounds. A chunk beyond that is dropped and counted,
-    /// and the remote side sends it again: few make small messages slow where packets are lost.
+    /// Number of data messages and first fragments of messages in one association that may wait for missing chunks
+    /// before them. Each costs about 200 bytes in addition to its payload, which the receive window bounds. A chunk
+    /// beyond this number is dropped and counted, and the remote endpoint retransmits it. A low number makes small
+    /// messages slow where packets are lost.
     pub sctp_incoming_pieces: usize,
-    /// Data messages that may wait to be sent in one association, beside `sctpSendBufferSize`; each costs some 100 bytes
-    /// beside its own. What is more is refused as by a full buffer.
+    /// Number of data messages that may be queued in one association, in addition to the bound in bytes,
+    /// `sctpSendBufferSize`. Each costs about 100 bytes in addition to its payload. A message beyond this number is
+    /// refused as if the buffer were full.
     pub sctp_outgoing_messages: usize,
 }
 
@@ -122,13 +132,13 @@ impl Default for Limits {
 }
 
 impl Limits {
-    /// Streams that may come by a link.
+    /// Number of streams that may be received over a link.
     pub(crate) fn streams_by(&self, link: &Link) -> usize {
         if link.is_between_servers() { self.streams_per_link } else { self.streams_per_transport }
     }
 
-    /// SSRCs whose SRTP state is known at a time, where so many streams are declared: a link between servers has room for all
-    /// of them and their retransmissions.
+    /// Number of SSRCs with SRTP state at a time, for `declared` streams. A link between servers has room for all of
+    /// them and their RTX streams.
     pub(crate) fn srtp_streams_by(&self, link: &Link, declared: usize) -> usize {
         match link {
             Link::Pipe(_) => self.srtp_streams_per_pipe.max(2 * declared),
@@ -137,7 +147,7 @@ impl Limits {
         }
     }
 
-    /// Retransmissions that may wait to leave by a link.
+    /// Number of retransmissions that may be queued for a link.
     pub(crate) fn retransmissions_by(&self, link: &Link) -> usize {
         if link.is_between_servers() {
             self.pending_retransmissions_per_link

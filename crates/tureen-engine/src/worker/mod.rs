@@ -2,17 +2,19 @@
 //!
 //! # Contract
 //!
-//! The driver gives input with the current time: datagrams in batches ([`Worker::handle_datagrams`]), requests
-//! ([`Worker::handle_request`]), packets of the application ([`Worker::handle_injection`]), answers to socket commands
-//! ([`Worker::handle_socket_bound`]) and the passing of time ([`Worker::handle_timeout`]). After each input it drains, in this order:
+//! The driver passes in input with the current time: datagrams in batches ([`Worker::handle_datagrams`]), requests
+//! ([`Worker::handle_request`]), packets of the application ([`Worker::handle_injection`]), results of socket commands
+//! ([`Worker::handle_socket_bound`]) and the passing of time ([`Worker::handle_timeout`]). After each input the driver
+//! drains, in this order:
 //!
-//! 1. [`Worker::poll_transmit`] until `None`: datagrams to send. Packets are sealed here, straight into the driver's
-//!    buffer, one destination after the other; what came in with a batch must be drained before the next batch. Packets
-//!    of a video frame may be kept back until the frame is complete ([`Limits::frame_gathering`]).
+//! 1. [`Worker::poll_transmit`] until `None`: datagrams to send. Packets are sealed here, directly into the driver's
+//!    buffer, one destination after the other. The packets of a batch must be drained before the next batch. Packets of
+//!    a video frame may be delayed until the frame is complete ([`Limits::frame_gathering`]).
 //! 2. [`Worker::poll_output`] until `None`: socket commands, responses, notifications.
-//! 3. [`Worker::poll_timeout`] once: when to call `handle_timeout` next.
+//! 3. [`Worker::poll_timeout`] once: time of the next call of `handle_timeout`.
 //!
-//! The same inputs and seed give the same outputs, bit for bit, but for what the DTLS libraries choose themselves.
+//! The same inputs and seed give the same outputs, bit for bit, except for values that the DTLS libraries choose
+//! themselves.
 
 mod arena;
 mod connection;
@@ -63,21 +65,22 @@ pub struct WorkerConfig {
     pub seed: [u8; 32],
 }
 
-/// What a worker says to its driver, apart from datagrams.
+/// Output of a worker for its driver, apart from datagrams.
 #[derive(Debug)]
 pub enum Output {
-    /// Do this with a socket.
+    /// Command for the driver's sockets.
     Socket(SocketCommand),
-    /// The answer to a request.
+    /// Result of a request.
     Response(RequestId, Result<Response, RequestError>),
-    /// An event.
+    /// Event for the application.
     Notification(Notification),
 }
 
-/// One worker: routers with their transports, producers and consumers. See the [module documentation](self) for how it
-/// is driven.
+/// State machine of one worker: routers with their transports, producers and consumers. The [module
+/// documentation](self) describes how a driver uses this type.
 ///
-/// Its parts go by name to the functions that need them, so that a signature says what a function may touch.
+/// Functions take the parts of a worker that they need as separate arguments, so that a signature shows the state that
+/// a function may change.
 #[derive(Debug)]
 pub struct Worker {
     media: Media,
@@ -87,10 +90,10 @@ pub struct Worker {
 }
 
 impl Worker {
-    /// A worker without routers. `unix` is the time since the Unix epoch at `now`.
+    /// Creates a worker without routers. `unix` is the time since the Unix epoch at `now`.
     ///
     /// # Errors
-    /// DTLS options that can't be met.
+    /// DTLS options that cannot be met.
     pub fn new(config: WorkerConfig, now: Instant, unix: Duration) -> Result<Self, DtlsError> {
         Ok(Self {
             media: Media::default(),
@@ -100,7 +103,8 @@ impl Worker {
         })
     }
 
-    /// Takes a request. Its response comes out of [`Worker::poll_output`], at once or when sockets are bound.
+    /// Handles a request. [`Worker::poll_output`] returns the response at once, or after the sockets of the request are
+    /// bound.
     pub fn handle_request(&mut self, now: Instant, id: RequestId, request: Request) {
         let Self { media, paths, out, .. } = self;
         if let Some(result) = control::control(media, paths, out, now, id, request) {
@@ -109,7 +113,7 @@ impl Worker {
         association::flush_sctp(media, out, now);
     }
 
-    /// The driver's answer to every [`SocketCommand`] that opens one: the address bound, or why not.
+    /// Handles the result of a [`SocketCommand`] that opens a socket: the bound address, or the error.
     pub fn handle_socket_bound(
         &mut self,
         now: Instant,
@@ -120,7 +124,7 @@ impl Worker {
         sockets::on_socket_bound(media, paths, out, now, socket, result);
     }
 
-    /// Takes a batch of datagrams, decrypting them in place.
+    /// Handles a batch of datagrams, decrypting them in place.
     pub fn handle_datagrams<'a>(&mut self, now: Instant, batch: impl Iterator<Item = Datagram<'a>>) {
         let Self { media, paths, forward, out } = self;
         ingress::handle_datagrams(media, paths, forward, out, now, batch);
@@ -128,8 +132,8 @@ impl Worker {
         association::flush_sctp(media, out, now);
     }
 
-    /// Takes what the application sends on a DirectTransport. There is no answer; what can't be used is dropped and
-    /// counted. What comes out of it must be drained before the next input, as for a batch of datagrams.
+    /// Handles a packet or message that the application sends on a DirectTransport. No response is sent; an invalid
+    /// packet is dropped and counted. The output must be drained before the next input, as for a batch of datagrams.
     pub fn handle_injection(&mut self, now: Instant, injection: Injection) {
         let Self { media, paths, forward, out } = self;
         injection::handle_injection(media, paths, forward, out, now, injection);
@@ -137,8 +141,9 @@ impl Worker {
         association::flush_sctp(media, out, now);
     }
 
-    /// Somebody has connected to a TCP listener. Returns the stream's name, or `None` if it is to be closed at once: the
-    /// listener is gone, or has as many streams as [`Limits`] allows, in all or of that address.
+    /// Handles a new connection to a TCP listener. Returns the identifier of the stream, or `None` if the driver has to
+    /// close the connection at once, because the listener is closed or because the number of its streams, in total or
+    /// of this remote address, reached its [`Limits`].
     pub fn handle_stream_opened(
         &mut self,
         now: Instant,
@@ -148,20 +153,21 @@ impl Worker {
         tcp::handle_stream_opened(&mut self.paths, &mut self.out, now, listener, remote)
     }
 
-    /// A TCP stream has ended.
+    /// Handles the end of a TCP stream.
     pub fn handle_stream_closed(&mut self, now: Instant, id: SocketId) {
         let Self { media, paths, out, .. } = self;
         tcp::handle_stream_closed(media, paths, out, now, id);
     }
 
-    /// What waits to be sent by a TCP stream is late, or all of it was sent. Until it is, its transport's video waits, so
-    /// that nothing comes late that could not be of use any more, and audio has room; then it goes on with a key frame.
+    /// Handles a change of a TCP stream's send queue: `late` is true if the queue delays packets, false once the queue
+    /// is empty. While the queue delays packets, the transport sends no video, because video would arrive too late to
+    /// be played and would delay audio. Video restarts with a key frame.
     pub fn handle_stream_backlog(&mut self, now: Instant, id: SocketId, late: bool) {
         let Self { media, paths, out, .. } = self;
         tcp::handle_stream_backlog(media, paths, out, now, id, late);
     }
 
-    /// Does what is due.
+    /// Handles all expired timers.
     pub fn handle_timeout(&mut self, now: Instant) {
         let Self { media, paths, forward, out } = self;
         while let Some(timer) = out.timers.pop(now) {
@@ -186,24 +192,24 @@ impl Worker {
         association::flush_sctp(media, out, now);
     }
 
-    /// Writes the next datagrams for one destination into `buffer`, which should hold 64 KiB or a few frames' worth of
-    /// packets; 2 KiB are the least that works. `None` when everything is sent.
+    /// Writes the next datagrams for one destination into `buffer`, which should hold 64 KiB or the packets of a few
+    /// frames; 2 KiB is the minimum. `None` once everything is sent.
     pub fn poll_transmit(&mut self, now: Instant, buffer: &mut [u8]) -> Option<Transmit> {
         let Self { media, paths, forward, out } = self;
         forward::poll_transmit(media, paths, forward, out, now, buffer)
     }
 
-    /// The next thing for the driver to do.
+    /// Returns the next output for the driver.
     pub fn poll_output(&mut self) -> Option<Output> {
         self.out.poll()
     }
 
-    /// When [`Worker::handle_timeout`] should be called next.
+    /// Time of the next call of [`Worker::handle_timeout`].
     pub fn poll_timeout(&mut self) -> Option<Instant> {
         self.out.timers.next_time()
     }
 
-    /// What went no further since the start, by reason; reasons that never happened are left out.
+    /// Number of drops since the start, by reason; reasons without drops are omitted.
     pub fn drops(&self) -> Vec<(&'static str, u64)> {
         drops::all(&self.media, &self.out)
     }

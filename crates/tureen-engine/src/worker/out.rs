@@ -1,5 +1,5 @@
-//! What every concern of a worker may use to act: answers and events, timers, the clock, chance, counters of what is
-//! dropped, and the lines of who has something to send.
+//! State that every function of a worker may use: outputs, timers, the clock, random numbers, drop counters, and the
+//! queues of transports and associations with something to send.
 
 use std::collections::VecDeque;
 use std::time::{Duration, Instant};
@@ -26,7 +26,7 @@ use tureen_rtc::wire::rtcp::{NtpTime, ReportBlock};
 /// See the [module documentation](self).
 #[derive(Debug)]
 pub(crate) struct Out {
-    /// For the driver, in order.
+    /// Outputs for the driver, in order.
     outputs: VecDeque<Output>,
     pub(crate) timers: TimerQueue<Timer>,
     pub(crate) clock: Clock,
@@ -36,9 +36,9 @@ pub(crate) struct Out {
     pub(crate) control: ControlQueue,
     pub(crate) line: Line,
     pub(crate) scratch: Scratch,
-    /// Transports whose associations may have something to say.
+    /// Transports whose SCTP associations may have events.
     pub(crate) queued_sctp: Vec<TransportKey>,
-    /// Transports whose associations may have something to send.
+    /// Transports whose SCTP associations may have packets to send.
     pub(crate) sending_sctp: VecDeque<TransportKey>,
 }
 
@@ -59,7 +59,6 @@ impl Out {
         }
     }
 
-    /// The next thing for the driver to do.
     pub(crate) fn poll(&mut self) -> Option<Output> {
         self.outputs.pop_front()
     }
@@ -104,11 +103,11 @@ impl Out {
     }
 }
 
-/// Finished datagrams that wait to be sent: STUN, DTLS, RTCP and SCTP.
+/// Queue of complete datagrams to send: STUN, DTLS, RTCP and SCTP.
 #[derive(Debug)]
 pub(crate) struct ControlQueue {
     datagrams: VecDeque<(Tuple, Vec<u8>)>,
-    /// Emptied buffers of `datagrams`.
+    /// Emptied buffers of `datagrams`, kept for reuse.
     spare: Vec<Vec<u8>>,
     max: usize,
     refused: u64,
@@ -119,7 +118,7 @@ impl ControlQueue {
         Self { datagrams: VecDeque::new(), spare: Vec::new(), max, refused: 0 }
     }
 
-    /// Puts a finished datagram in line; dropped when too many wait.
+    /// Queues a complete datagram, or drops and counts the datagram if the queue is full.
     pub(crate) fn queue(&mut self, tuple: Tuple, datagram: &[u8]) {
         if self.datagrams.len() >= self.max {
             self.refused += 1;
@@ -131,7 +130,7 @@ impl ControlQueue {
         self.datagrams.push_back((tuple, buffer));
     }
 
-    /// Datagrams that found no room.
+    /// Number of datagrams dropped because the queue was full.
     pub(crate) fn refused(&self) -> u64 {
         self.refused
     }
@@ -151,16 +150,16 @@ impl ControlQueue {
     }
 }
 
-/// Transports with media to send, in the order in which they are drained.
+/// Queue of transports with media to send, in the order in which they are drained.
 #[derive(Debug, Default)]
 pub(crate) struct Line {
     transports: VecDeque<TransportKey>,
-    /// Consumers that begin with what came before, and their transports.
+    /// Consumers that start with a stored key frame, and their transports.
     pub(crate) starting: Vec<(TransportKey, ConsumerKey)>,
 }
 
 impl Line {
-    /// Puts a transport in line, unless it is.
+    /// Queues a transport unless it is queued already.
     #[inline]
     pub(crate) fn queue(&mut self, key: TransportKey, transport: &mut Transport) {
         if !std::mem::replace(&mut transport.queued, true) {
@@ -168,19 +167,19 @@ impl Line {
         }
     }
 
-    /// The transport whose turn it is.
+    /// Removes the transport at the front of the queue.
     pub(crate) fn pop(&mut self) -> Option<TransportKey> {
         self.transports.pop_front()
     }
 
-    /// A consumer of this transport that begins with what came before.
+    /// Removes a consumer of this transport that starts with a stored key frame.
     pub(crate) fn take_starting(&mut self, transport: TransportKey) -> Option<ConsumerKey> {
         let at = self.starting.iter().position(|&(of, _)| of == transport)?;
         Some(self.starting.swap_remove(at).1)
     }
 }
 
-/// Buffers that are kept to be used again.
+/// Buffers that are reused.
 #[derive(Debug, Default)]
 pub(crate) struct Scratch {
     pub(crate) dtls: Vec<u8>,
@@ -192,11 +191,11 @@ pub(crate) struct Scratch {
     pub(crate) blocks: Vec<ReportBlock>,
 }
 
-/// Timers for which it does not matter when exactly they fire do so together, on a grid, so that a worker with hundreds of
+/// Grid of relaxed timers. They fire together at multiples of this interval, so that a worker with hundreds of
 /// transports wakes up once for all of them.
 const RELAXED_GRID: Duration = Duration::from_millis(20);
 
-/// The wall clock at a known instant.
+/// Wall clock, derived from its value at a known instant.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Clock {
     started: Instant,
@@ -220,7 +219,7 @@ impl Clock {
         self.unix(now).as_millis() as u64
     }
 
-    /// The first instant after `at` on the grid of relaxed timers.
+    /// Returns the first instant after `at` on the grid of relaxed timers.
     pub(crate) fn on_grid(&self, at: Instant) -> Instant {
         let since_start = at.saturating_duration_since(self.started).as_millis() as u64;
         let grid = RELAXED_GRID.as_millis() as u64;

@@ -1,38 +1,38 @@
-//! What a worker waits for.
+//! Timers of a worker.
 
 use crate::keys::{ConsumerKey, ObserverKey, ProducerKey, TransportKey};
 use crate::worker::forward::key_frames::KeyFrameCause;
 use tureen_rtc::tuple::SocketId;
 
-/// What a timer is for.
+/// Purpose of a timer.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub(crate) enum Timer {
-    /// The remote side's consent is to be checked (RFC 7675).
+    /// Consent check of the remote endpoint (RFC 7675).
     Ice(TransportKey),
-    /// A TCP stream must have had a connectivity check by now.
+    /// Deadline for the first connectivity check of a TCP stream.
     Stream(SocketId),
-    /// A DTLS flight is to be sent again, or the handshake has taken too long.
+    /// Retransmission of a DTLS flight, or handshake timeout.
     Dtls(TransportKey),
-    /// SCTP is to send again, or has waited long enough.
+    /// Retransmission or timeout of an SCTP association.
     Sctp(TransportKey),
-    /// Sender and receiver reports are due.
+    /// Next sender and receiver reports.
     Reports(TransportKey),
-    /// Transport-wide feedback is due.
+    /// Next transport-wide feedback.
     TransportCc(TransportKey),
-    /// What waits on a transport's path may be gone: its video may go on.
+    /// Check of a transport's backlog: once the backlog is gone, video restarts.
     Backlog(TransportKey),
-    /// The congestion control of a transport is due: its estimate, a probe, or packets that wait.
+    /// Congestion control of a transport: its estimate, a probe, or paced packets.
     Congestion(TransportKey),
-    /// Packets have waited long enough for the rest of their frame.
+    /// End of the time for which packets wait for the rest of their frame.
     Frames,
-    /// Lost packets are to be asked for again.
+    /// Next NACK for lost packets.
     Nack(ProducerKey),
-    /// A key frame did not come, or may be asked for again.
+    /// Timeout of a key frame request, or end of its minimum interval.
     KeyFrame(ProducerKey),
-    /// A consumer may cause a key frame again.
+    /// End of the interval in which a consumer may not cause another key frame.
     KeyFrameAllowed(ConsumerKey, KeyFrameCause),
-    /// Streams and layers of a Producer may have ended.
+    /// Check for streams and layers of a Producer that have become inactive.
     LayerActivity(ProducerKey),
-    /// An interval of an RTP observer has ended.
+    /// End of an interval of an RTP observer.
     Observer(ObserverKey),
 }
