@@ -1,4 +1,4 @@
-//! One allocation: candidates of a transport's consumers, and the layers that their steps stand for.
+//! One allocation: the candidates of a transport's consumers, and the layers of their steps.
 
 use std::time::Instant;
 
@@ -8,42 +8,42 @@ use crate::media::layers::Layers;
 use tureen_rtc::bwe::Budget;
 use tureen_rtc::units::Bitrate;
 
-/// What a stream takes on the link, relative to its own bitrate: headers below RTP, and SRTP's tag.
+/// Bitrate of a stream on the link, relative to its RTP bitrate: headers below RTP, and SRTP's tag.
 const OVERHEAD: f64 = 1.04;
 
-/// See the [module documentation](self). Its memory is used again by the next allocation.
+/// See the [module documentation](self). The next allocation reuses the memory.
 #[derive(Debug, Default)]
 pub(crate) struct Allocation {
     candidates: Vec<Candidate>,
-    /// Consumer of each candidate, and where the operating point of its second step is.
+    /// Consumer of each candidate, and index of the operating point of its second step.
     owners: Vec<(ConsumerKey, usize)>,
     /// Operating points of all candidates.
     points: Vec<OperatingPoint>,
 }
 
-/// What an allocation means for one consumer.
+/// Result of an allocation for one consumer.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Verdict {
     /// Layers to send from now on.
     pub(crate) target: Option<Layers>,
-    /// Layers of the step before and after, not reduced: to be reduced is no step down.
+    /// Layers of the steps before and after, not reduced, because a reduction is not a downgrade.
     pub(crate) before: Option<Layers>,
     pub(crate) after: Option<Layers>,
-    /// It was downgraded although it wants more.
+    /// True if the consumer was downgraded below its highest step.
     pub(crate) in_need: bool,
 }
 
 impl Allocation {
-    /// Begins anew.
+    /// Removes all candidates.
     pub(crate) fn clear(&mut self) {
         self.candidates.clear();
         self.owners.clear();
         self.points.clear();
     }
 
-    /// Adds a consumer without layers to choose from. `bitrate` is that of its Producer, because a consumer that has just
-    /// begun has sent nothing yet, or a few packets at once, which would count as a high rate and leave nothing for others.
-    /// Returns its price.
+    /// Adds a consumer without layers. `bitrate` is that of its Producer, because the consumer's own bitrate is
+    /// misleading after its start: it has sent nothing yet, or a few packets at once, which count as a high bitrate and
+    /// leave nothing for others. Returns the price.
     pub(crate) fn add_fixed(&mut self, key: ConsumerKey, bitrate: Bitrate) -> Bitrate {
         let price = bitrate * OVERHEAD;
         let mut candidate = Candidate::default();
@@ -53,7 +53,7 @@ impl Allocation {
         price
     }
 
-    /// Adds a consumer that can run at the operating points that `list` appends.
+    /// Adds a consumer with the operating points that `list` appends.
     pub(crate) fn add_layered(
         &mut self,
         now: Instant,
@@ -89,28 +89,28 @@ impl Allocation {
         bitrate * OVERHEAD
     }
 
-    /// Shares `budget`; `round` decides which of equal candidates is first.
+    /// Shares `budget`; `round` selects the first of several equal candidates.
     pub(crate) fn share(&mut self, budget: Budget, round: usize) {
         share(budget, &mut self.candidates, round);
     }
 
-    /// Whether any consumer can choose.
+    /// True if any consumer has layers.
     pub(crate) fn has_layers(&self) -> bool {
         self.candidates.iter().any(|candidate| candidate.prices.len() > 1)
     }
 
-    /// Sum of what was allocated.
+    /// Sum of the allocated prices.
     pub(crate) fn given(&self) -> Bitrate {
         let prices = self.candidates.iter().filter_map(|candidate| candidate.prices.get(candidate.step));
         prices.fold(Bitrate::ZERO, |sum, &price| sum + price)
     }
 
-    /// Candidates, in the order in which they were added.
+    /// Returns the candidates in the order in which they were added.
     pub(crate) fn consumers(&self) -> impl Iterator<Item = (usize, ConsumerKey)> {
         self.owners.iter().enumerate().map(|(index, &(key, _))| (index, key))
     }
 
-    /// What the candidate at `index` is to do, if that is another thing than `current`.
+    /// Result for the candidate at `index`, if its layers differ from `current`.
     pub(crate) fn verdict(&self, index: usize, current: Option<Layers>) -> Option<Verdict> {
         let candidate = &self.candidates[index];
         let (_, first) = self.owners[index];
@@ -123,7 +123,7 @@ impl Allocation {
         }
         let before = candidate.current.map_or(current, |step| layers_of(step, false));
         let after = layers_of(candidate.step, false);
-        // A consumer that wants no more was not made to go down.
+        // A consumer at its highest step was not downgraded by the allocation.
         let in_need = after < before && candidate.step + 1 < candidate.prices.len();
         Some(Verdict { target, before, after, in_need })
     }

@@ -1,15 +1,16 @@
-//! Shares what a transport may send among its consumers.
+//! Allocation of a transport's outgoing bitrate to its consumers.
 //!
-//! A consumer forwards what somebody else encoded, so that it cannot take any bitrate, only one of a few steps: nothing, or
-//! one operating point, at what that costs now. [`share`] picks a step for each (mediasoup: `BitrateAllocator`): first
-//! each candidate climbs one step, the heaviest first; then the rest is shared by weight.
+//! A consumer forwards media that another endpoint encoded, so a consumer cannot use any bitrate, only one of a few
+//! steps: nothing, or one operating point at its current price. [`share`] picks a step for each consumer (mediasoup:
+//! `BitrateAllocator`): first each candidate climbs one step, in the order of weights; then the rest is shared by
+//! weight.
 //!
-//! The [`Budget`](tureen_rtc::bwe::Budget) tells apart what the path carries and what may be sent at a moment. While a queue
-//! drains, candidates are *reduced* – their highest temporal layer is left out, which costs no key frame – because they would
-//! climb again at once.
+//! The [`Budget`](tureen_rtc::bwe::Budget) distinguishes the capacity of the path from the bitrate that may be sent at
+//! a moment. While a queue drains, candidates are *reduced* instead of downgraded, because they would climb again at
+//! once: their highest temporal layer is left out, which costs no key frame.
 //!
-//! Two things keep consumers from going up and down: the current step costs less than a step up, and [`UpgradeBackoff`] makes
-//! a consumer wait longer after each upgrade that failed.
+//! Two mechanisms prevent oscillation: the current step costs less than a step up, and [`UpgradeBackoff`] makes a
+//! consumer wait longer after each failed upgrade.
 
 mod allocation;
 mod operating_point;

@@ -1,25 +1,26 @@
-//! Picks a step for each candidate.
+//! Allocation of a step to each candidate.
 
 use smallvec::SmallVec;
 
 use tureen_rtc::bwe::Budget;
 use tureen_rtc::units::Bitrate;
 
-/// Part of its price that a step above the current one costs, because a probe aims a little below the capacity that it finds.
+/// Fraction of its price that a step above the current one costs, because a probe aims a little below the capacity that
+/// it finds.
 const CLIMB: f64 = 0.98;
-/// Part of its price that the current step costs. The estimate backs off this far at an overuse, which alone shall not move
-/// a consumer.
+/// Fraction of its price that the current step costs. The estimate decreases to this fraction at an overuse, which
+/// alone must not cause a downgrade.
 const STAY: f64 = 0.85;
 
 /// Prices of a consumer's steps, least preferred first, usually rising.
 pub type Prices = SmallVec<[Bitrate; 12]>;
 
-/// A consumer that takes part in an allocation.
+/// Consumer that takes part in an allocation.
 #[derive(Clone, Debug, Default)]
 pub struct Candidate {
-    /// Share of what is left, relative to those of others (mediasoup: priority). Zero takes no part.
+    /// Weight relative to other candidates (mediasoup: priority). Zero excludes the candidate.
     pub weight: u8,
-    /// Prices of the steps. The first one is paid in any case.
+    /// Prices of the steps. The first one is always paid.
     pub prices: Prices,
     /// Prices of the steps without their highest temporal layer; equal to `prices` where there is only one.
     pub reduced_prices: Prices,
@@ -29,12 +30,13 @@ pub struct Candidate {
     pub may_climb: bool,
     /// Allocated step.
     pub step: usize,
-    /// Allocated without the highest temporal layer of the step.
+    /// True if the step is allocated without its highest temporal layer.
     pub reduced: bool,
 }
 
 impl Candidate {
-    /// Goes one step up if `bitrate` pays for it. Gives what is left: more than before where the step above is cheaper.
+    /// Climbs one step if `bitrate` covers the price. Returns the rest, which is more than `bitrate` if the next step
+    /// is cheaper.
     fn climb_once(&mut self, bitrate: Bitrate) -> Option<Bitrate> {
         let next = self.step + 1;
         let blocked = !self.may_climb && self.current.is_some_and(|current| next > current);
@@ -48,7 +50,7 @@ impl Candidate {
         })
     }
 
-    /// Climbs as far as `bitrate` goes. Gives what is left of it.
+    /// Climbs as far as `bitrate` permits. Returns the rest.
     fn climb(&mut self, mut bitrate: Bitrate) -> Bitrate {
         while let Some(left) = self.climb_once(bitrate) {
             bitrate = left;
@@ -66,8 +68,9 @@ impl Candidate {
     }
 }
 
-/// Picks a step for each candidate by what the path carries. If that is too much for the moment even with all candidates
-/// reduced, then by the target. Where that leaves nothing for anybody, one is given the first step on trial.
+/// Picks a step for each candidate, by the capacity of the path. If the candidates, even reduced, exceed the bitrate
+/// that may be sent while a queue drains, the steps are picked by the target instead. If no candidate gets more than
+/// nothing, one gets its first step on trial.
 pub fn share(budget: Budget, candidates: &mut [Candidate], round: usize) {
     allocate(budget.carries, candidates, round);
     if budget.draining.is_some_and(|draining| !reduce(draining, candidates)) {
@@ -76,8 +79,8 @@ pub fn share(budget: Budget, candidates: &mut [Candidate], round: usize) {
     try_one(budget.trial, candidates);
 }
 
-/// Gives the heaviest candidate its first step if nobody has got any, the price is no more than `trial`, and it did not go
-/// down for that not long ago. Who sends already keeps it.
+/// Gives the heaviest candidate its first step if no candidate has any, the price is at most `trial`, and no recent
+/// downgrade forbids it. A candidate that already sends takes precedence.
 fn try_one(trial: Bitrate, candidates: &mut [Candidate]) {
     let takes_part = |candidate: &Candidate| candidate.weight > 0 && candidate.prices.len() > 1;
     if candidates.iter().any(|candidate| takes_part(candidate) && candidate.step > 0) {
@@ -89,14 +92,14 @@ fn try_one(trial: Bitrate, candidates: &mut [Candidate]) {
             && (candidate.may_climb || candidate.current != Some(0))
             && candidate.prices[1] <= trial
     });
-    // The first of the best.
+    // `max_by_key` returns the last maximum, so the reversed order gives the first one.
     let best = eligible.rev().max_by_key(|candidate| (sends(candidate), candidate.weight));
     if let Some(best) = best {
         best.step = 1;
     }
 }
 
-/// Picks a step for each candidate. Those of equal weight take turns at being first, by `round`.
+/// Picks a step for each candidate. Candidates of equal weight take turns at being first, by `round`.
 fn allocate(available: Bitrate, candidates: &mut [Candidate], round: usize) {
     let mut left = available;
     let mut order: SmallVec<[usize; 32]> = SmallVec::new();
@@ -126,7 +129,7 @@ fn allocate(available: Bitrate, candidates: &mut [Candidate], round: usize) {
             left = left - share + candidate.climb(share);
         }
         if left == before {
-            // A share may be too small for any step where the whole is not.
+            // A share may be too small for a step that the whole rest covers.
             for &index in &order {
                 left = candidates[index].climb(left);
             }
@@ -137,8 +140,8 @@ fn allocate(available: Bitrate, candidates: &mut [Candidate], round: usize) {
     }
 }
 
-/// Leaves out a temporal layer of each candidate's step, those of the least weight first, until all cost no more than
-/// `available`. False if that is not enough.
+/// Reduces the candidates, in ascending order of weights, until their steps cost no more than `available`. Returns
+/// false if that is not enough.
 fn reduce(available: Bitrate, candidates: &mut [Candidate]) -> bool {
     let full = |candidate: &Candidate| candidate.prices.get(candidate.step).copied().unwrap_or_default();
     let mut cost = candidates.iter().map(full).fold(Bitrate::ZERO, |sum, price| sum + price);

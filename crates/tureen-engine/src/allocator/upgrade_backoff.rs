@@ -1,12 +1,12 @@
-//! When a consumer may be upgraded again.
+//! Delay of upgrades after downgrades.
 
 use std::time::{Duration, Instant};
 
-/// Wait between a downgrade and the next upgrade; doubled when the upgrade before had failed.
+/// Wait between a downgrade and the next upgrade; doubled after each failed upgrade.
 const WAIT: Duration = Duration::from_secs(1);
 const MAX_WAIT: Duration = Duration::from_secs(32);
-/// Longest wait of a consumer that was downgraded to nothing, because no picture at all is worse than one that goes away
-/// again.
+/// Maximum wait of a consumer that was downgraded to nothing, because no picture at all is worse than one that
+/// disappears again.
 const MAX_WAIT_WITHOUT: Duration = Duration::from_secs(4);
 /// A downgrade within this time marks the preceding upgrade as failed.
 const FAILED_UPGRADE: Duration = Duration::from_secs(8);
@@ -20,12 +20,12 @@ pub struct UpgradeBackoff {
 }
 
 impl UpgradeBackoff {
-    /// Whether the consumer may be given a higher step now.
+    /// True if the consumer may be upgraded now.
     pub fn may_upgrade(&self, now: Instant) -> bool {
         self.waited(now, self.wait)
     }
 
-    /// Whether a consumer that is given nothing may be given a step now.
+    /// True if a consumer that is allocated nothing may be allocated a step now.
     pub fn may_start(&self, now: Instant) -> bool {
         self.waited(now, self.wait.min(MAX_WAIT_WITHOUT))
     }
@@ -34,12 +34,12 @@ impl UpgradeBackoff {
         self.downgraded_at.is_none_or(|at| now.saturating_duration_since(at) >= wait)
     }
 
-    /// Whether the consumer was ever downgraded.
+    /// True if the consumer was ever downgraded.
     pub fn was_downgraded(&self) -> bool {
         !self.wait.is_zero()
     }
 
-    /// The consumer was given another step.
+    /// Records a change of the allocated step.
     pub fn on_change<T: PartialOrd>(&mut self, now: Instant, from: T, to: T) {
         if to > from {
             self.upgraded_at = Some(now);

@@ -1,4 +1,4 @@
-//! What begins and ends with a transport's connection: consumers, reports, feedback, data.
+//! Actions on the connection and disconnection of a transport: consumers, reports, feedback, data.
 
 use std::time::Instant;
 
@@ -10,11 +10,12 @@ use crate::worker::out::Out;
 use crate::worker::rtcp::feedback;
 use crate::worker::timer::Timer;
 
-/// Media can flow (again): consumers start with key frames, reports begin.
+/// Starts consumers, reports and feedback, because media can flow (again).
 pub(crate) fn on_transport_connected(media: &mut Media, out: &mut Out, now: Instant, key: TransportKey) {
     out.timers.arm(Timer::Reports(key), now + super::reports::FIRST_INTERVAL);
     let Some(transport) = media.transports.live_mut(key) else { return };
     transport.flowing = true;
+    // Congestion control starts before the consumers, because it allocates their layers.
     bandwidth::may_control_sending(media, out, now, key);
     let Some(transport) = media.transports.live(key) else { return };
     for consumer in transport.consumers.clone() {

@@ -1,4 +1,4 @@
-//! What comes in from the network: which transport and which protocol a datagram is of.
+//! Incoming datagrams: the transport and the protocol that each belongs to.
 
 use std::time::Instant;
 
@@ -17,7 +17,7 @@ use tureen_rtc::demux::{PacketKind, classify};
 use tureen_rtc::tuple::Tuple;
 use tureen_rtc::wire::stun::StunMessage;
 
-/// Takes a batch of datagrams, decrypting them in place.
+/// Handles a batch of datagrams, decrypting them in place.
 pub(crate) fn handle_datagrams<'a>(
     media: &mut Media,
     paths: &mut Paths,
@@ -86,8 +86,8 @@ fn handle_datagram(
     }
 }
 
-/// A datagram from a path that no transport has: a connectivity check, the first packet of a PlainTransport with
-/// `comedia`, or nothing of ours.
+/// Handles a datagram from a tuple that belongs to no transport: a connectivity check, the first packet of a
+/// PlainTransport with `comedia`, or an unrelated datagram.
 fn handle_from_unknown(
     media: &mut Media,
     paths: &mut Paths,

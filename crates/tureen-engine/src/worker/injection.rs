@@ -1,4 +1,4 @@
-//! Packets and messages of the application, by DirectTransports.
+//! Packets and messages of the application, received through DirectTransports.
 
 use std::time::Instant;
 
@@ -16,11 +16,11 @@ use crate::worker::rtp;
 use tureen_rtc::wire::rtcp::RtcpCompound;
 use tureen_rtc::wire::rtp::RtpHeader;
 
-/// Longest RTP or RTCP packet of the application (mediasoup: 2048).
+/// Maximum length of an RTP or RTCP packet of the application (mediasoup: 2048).
 const MAX_PACKET: usize = 2048;
 
-/// Takes what the application sends on a DirectTransport. There is no answer; what can't be used is dropped and
-/// counted. What comes out of it must be drained before the next input, as for a batch of datagrams.
+/// Handles a packet or message that the application sends on a DirectTransport. No response is sent; an invalid packet
+/// is dropped and counted. The output must be drained before the next input, as for a batch of datagrams.
 pub(crate) fn handle_injection(
     media: &mut Media,
     paths: &mut Paths,

@@ -1,4 +1,4 @@
-//! RTP that comes in: opened, held to the limit, handed to its Producer.
+//! Incoming RTP: decryption, bitrate limit, dispatch to the Producer.
 
 use std::time::Instant;
 
@@ -46,7 +46,7 @@ pub(crate) fn handle_rtp(
     take_rtp(media, forward, out, now, key, &header, &data[..len])
 }
 
-/// Finds the Producer of an opened packet and hands it over.
+/// Dispatches a decrypted packet to its Producer.
 pub(crate) fn take_rtp(
     media: &mut Media,
     forward: &mut Forward,
@@ -58,9 +58,11 @@ pub(crate) fn take_rtp(
 ) -> Result<(), DropReason> {
     let transport = media.transports.live_mut(key).ok_or(DropReason::UnknownTuple)?;
     if transport.policer.is_some() {
+        // The limit applies before transport-wide feedback, so that a dropped packet is reported as lost.
         police(media, now, key, header, packet)?;
     }
     let transport = media.transports.live_mut(key).ok_or(DropReason::UnknownTuple)?;
+    // Feedback covers every packet of the transport, so the packet is recorded before its Producer is looked up.
     let mut is_reported = false;
     if let Some(twcc) = &mut transport.twcc
         && let Some(seq) = header
@@ -75,7 +77,8 @@ pub(crate) fn take_rtp(
     let (producer_key, found_by) = match transport.listener.find(header, packet, &transport.recv_ids) {
         Found::Known(key) => (key, FoundBy::Ssrc),
         Found::Named(key) => (key, FoundBy::Name),
-        // Alone on a port: its sender has restarted. Not by a path that may be a stranger's.
+        // The only Producer on the port: its sender has restarted. An unproven tuple may be an attacker's, so its packets
+        // are not matched this way.
         Found::Unnamed if transport.producers.len() == 1 && transport.link.is_proven_plain() => {
             (transport.producers[0], FoundBy::Elimination)
         }
@@ -87,7 +90,8 @@ pub(crate) fn take_rtp(
     produce_rtp(media, forward, out, now, producer_key, found_by, header, packet)
 }
 
-/// Refuses a packet of a remote side that ignores its limit. Feedback tells that it was lost.
+/// Drops a packet of a remote endpoint that ignores its maximum incoming bitrate. Transport-wide feedback reports the
+/// packet as lost.
 #[cold]
 fn police(
     media: &mut Media,
@@ -113,7 +117,7 @@ fn police(
     Err(DropReason::IncomingBitrate)
 }
 
-/// Hands a packet to its Producer.
+/// Passes a packet to its Producer, and handles the resulting changes.
 pub(crate) fn produce_rtp(
     media: &mut Media,
     forward: &mut Forward,
@@ -147,7 +151,7 @@ pub(crate) fn produce_rtp(
     let begun =
         producer.streams.len() > streams_before || (handled.replaced.is_some() && !handled.retransmission);
     if begun && !producer.paused && producer.kind == MediaKind::Video {
-        // What came before the first packet we saw may be the key frame that decoders need.
+        // The first received packet may be preceded by the key frame that decoders need.
         if !handled.taken.is_key_frame() && !producer.consumers.is_empty() {
             producer.request_key_frame(now, header.ssrc, KeyFrameNeed::Begun);
         }
@@ -220,7 +224,7 @@ fn trace_rtp(
     }
 }
 
-/// Opens an RTP packet in place: its header, and its length without what protection added.
+/// Decrypts an RTP packet in place. Returns its header, and its length without the SRTP tag.
 pub(crate) fn open_rtp(
     opener: &mut Option<Opener>,
     data: &mut [u8],

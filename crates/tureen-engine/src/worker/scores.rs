@@ -1,4 +1,4 @@
-//! Scores of Producers and Consumers, as streams, losses and activity change.
+//! Scores of Producers and Consumers, which depend on streams, losses and activity.
 
 use std::time::Instant;
 
@@ -19,7 +19,7 @@ pub(crate) fn update_producer_score(media: &mut Media, out: &mut Out, now: Insta
     }
 }
 
-/// A stream's score changed, as it may have died or come back; or the stream has begun, which tells its first one.
+/// Notifies the application and the consumers of a score that has changed, and of the first score of a new stream.
 pub(crate) fn on_score_changed(media: &mut Media, out: &mut Out, now: Instant, key: ProducerKey) {
     let Some(producer) = media.producers.live(key) else { return };
     let (scores, values) = (producer.scores(), producer.encoding_scores());

@@ -1,4 +1,4 @@
-//! Video that waits while its transport's path has a backlog.
+//! Video that is not sent while the path of its transport has a backlog.
 
 use std::time::{Duration, Instant};
 
@@ -12,7 +12,8 @@ use crate::worker::paths::sockets::SocketKind;
 use crate::worker::timer::Timer;
 use tureen_types::rtp_parameters::MediaKind;
 
-/// By feedback packets wait so long on the way. Matters on TCP streams, where none is lost for it.
+/// Handles the queuing delay that feedback shows. Only relevant for TCP streams, because a TCP stream delays packets
+/// instead of losing them.
 pub(crate) fn on_queue_delay(
     media: &mut Media,
     paths: &mut Paths,
@@ -40,7 +41,7 @@ pub(crate) fn on_backlog_timer(media: &mut Media, out: &mut Out, now: Instant, k
     }
 }
 
-/// The path is another one now, or none.
+/// Discards the backlog state, because the path has changed or is gone.
 pub(crate) fn forget_backlog(media: &mut Media, out: &mut Out, now: Instant, key: TransportKey) {
     let Some(backlog) = media.transports.live_mut(key).and_then(|t| t.backlog.take()) else { return };
     out.timers.disarm(Timer::Backlog(key));

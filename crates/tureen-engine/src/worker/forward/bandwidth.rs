@@ -1,4 +1,4 @@
-//! Congestion control of transports: who gets it, what it hears, and how consumers share what it allows.
+//! Congestion control of transports: its start, its feedback, and the allocation of its estimate to consumers.
 
 use std::time::{Duration, Instant};
 
@@ -22,17 +22,17 @@ use tureen_rtc::wire::rtp::extension::AbsSendTime;
 use tureen_rtc::wire::rtp::{Extension, RtpHeader};
 use tureen_types::rtp_parameters::MediaKind;
 
-/// Between two choices of layers: what they cost changes all the time.
+/// Minimum time between two allocations; the bitrates of layers change all the time.
 const CHOICE_INTERVAL: Duration = Duration::from_millis(200);
 
-/// A target that falls below this part of what layers were chosen for is acted on at once.
+/// Fraction of the target of the last allocation below which a new target is allocated at once.
 const URGENT: f64 = 0.95;
 
-/// Timers are no finer.
+/// Resolution of timers.
 const MIN_WAIT: Duration = Duration::from_millis(1);
 
-/// Gives a transport congestion control if media can flow and a consumer has negotiated something to learn from; a
-/// new consumer joins it.
+/// Starts congestion control on a transport if media can flow and a consumer has negotiated feedback for it; a new
+/// consumer joins the existing one.
 pub(crate) fn may_control_sending(media: &mut Media, out: &mut Out, now: Instant, key: TransportKey) {
     let Some(transport) = media.transports.live(key) else { return };
     if !transport.link.controls_congestion() || !transport.is_connected() {
@@ -67,7 +67,7 @@ pub(crate) fn may_control_sending(media: &mut Media, out: &mut Out, now: Instant
     out.timers.arm(Timer::Congestion(key), now + MIN_WAIT);
 }
 
-/// Media can't flow any more.
+/// Clears the queues of congestion control, because media can no longer flow.
 pub(crate) fn pause_send_control(media: &mut Media, out: &mut Out, key: TransportKey) {
     out.timers.disarm(Timer::Congestion(key));
     if let Some(control) = media.transports.live_mut(key).and_then(|t| t.send_control.as_mut()) {
@@ -123,7 +123,8 @@ pub(crate) fn on_transport_cc(
     arm_congestion(media, out, now, key);
 }
 
-/// Sends again what feedback told to be lost: by now it was asked for, or the request was lost.
+/// Retransmits packets that feedback reports as lost, because a NACK for them would have been received by now unless it
+/// was lost.
 fn retransmit_missing(media: &mut Media, out: &mut Out, now: Instant, key: TransportKey) {
     let Some(transport) = media.transports.live_mut(key) else { return };
     let Some(control) = transport.send_control.as_mut().filter(|control| control.retransmits_proactively())
@@ -149,8 +150,8 @@ fn retransmit_missing(media: &mut Media, out: &mut Out, now: Instant, key: Trans
     }
 }
 
-/// Takes note of a packet whose sender gets no transport-wide feedback, and tells it what it may send. As in mediasoup
-/// audio has no part in that.
+/// Updates the receive-side estimate with a packet whose sender gets no transport-wide feedback, and sends REMB if due.
+/// As in mediasoup, audio is not included.
 pub(crate) fn estimate_incoming(
     media: &mut Media,
     out: &mut Out,
@@ -178,7 +179,7 @@ pub(crate) fn on_remb(media: &mut Media, out: &mut Out, now: Instant, key: Trans
     arm_congestion(media, out, now, key);
 }
 
-/// A receiver report about a consumer's stream told of its losses and of the round trip.
+/// Handles losses and round trip time of a receiver report about a consumer's stream.
 pub(crate) fn on_loss_report(
     media: &mut Media,
     now: Instant,
@@ -198,7 +199,7 @@ pub(crate) fn on_loss_report(
     }
 }
 
-/// Sets bounds of what a transport may send; zero is none.
+/// Sets bounds of a transport's outgoing bitrate; zero means no bound.
 pub(crate) fn set_outgoing_bitrate(
     media: &mut Media,
     out: &mut Out,
@@ -242,7 +243,7 @@ fn on_target_changed(media: &mut Media, out: &mut Out, now: Instant, key: Transp
     out.notify_transport(media, key, TransportEvent::Bwe { timestamp_ms, info });
 }
 
-/// Shares what a transport may send among its consumers (mediasoup `DistributeAvailableOutgoingBitrate`).
+/// Allocates the outgoing bitrate of a transport to its consumers (mediasoup `DistributeAvailableOutgoingBitrate`).
 pub(crate) fn allocate_layers(media: &mut Media, out: &mut Out, now: Instant, key: TransportKey) {
     let Some(transport) = media.transports.live_mut(key) else { return };
     let Some(control) = &mut transport.send_control else { return };
@@ -263,7 +264,7 @@ pub(crate) fn allocate_layers(media: &mut Media, out: &mut Out, now: Instant, ke
     let was_adaptive = std::mem::replace(&mut control.adaptive, allocation.has_layers());
     let becomes_adaptive = control.adaptive && !was_adaptive;
     if control.adaptive {
-        // Probes aim at what is desired, so that it is told first.
+        // The desired bitrate is set before probing starts, because probes aim at it.
         control.controller.set_desired(now, desired);
         control.controller.start_probing(now);
     }
@@ -301,7 +302,7 @@ fn send_control(media: &mut Media, key: TransportKey) -> Option<&mut Box<SendCon
     media.transports.live_mut(key)?.send_control.as_mut()
 }
 
-/// Adds an active consumer. Gives what it would take if there were enough.
+/// Adds an active consumer to the allocation. Returns the price of its desired bitrate.
 fn add_candidate(
     allocation: &mut Allocation,
     now: Instant,

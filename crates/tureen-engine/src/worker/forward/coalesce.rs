@@ -1,5 +1,5 @@
-//! From arrivals to consumers in line. What came of a video frame may wait for the rest of it: a frame that leaves as a
-//! whole is one message of the kernel for each receiver instead of several.
+//! Coalescing of the packets of a video frame: consumers are queued once the frame is complete, because a frame that is
+//! sent as a whole costs one kernel message for each receiver instead of several.
 
 use std::time::Instant;
 
@@ -9,11 +9,12 @@ use crate::worker::forward::Forward;
 use crate::worker::out::Out;
 use crate::worker::timer::Timer;
 
-/// Packets of one Producer that wait at most. With the largest packets more would not fit one message.
+/// Maximum number of packets of one Producer that wait. More of the largest packets would not fit into one message.
 const MAX_WAITING: usize = 48;
 
-/// After a batch: every consumer of a Producer that received something gets in line, unless the Producer waits for
-/// the rest of a frame. The only work per consumer before its transport is drained, and it is done once a batch.
+/// Queues the consumers of every Producer that received packets in this batch, unless the Producer waits for the rest
+/// of a frame. This is the only work for each consumer before its transport is drained, and it is done once for each
+/// batch.
 pub(crate) fn queue_consumers(media: &mut Media, forward: &mut Forward, out: &mut Out, now: Instant) {
     let mut dirty = std::mem::take(&mut forward.dirty_producers);
     dirty.retain(|&key| {
@@ -29,9 +30,9 @@ pub(crate) fn queue_consumers(media: &mut Media, forward: &mut Forward, out: &mu
     forward.dirty_producers = dirty;
 }
 
-/// Whether a Producer waits for the rest of a frame, and sees to it that this ends.
+/// Returns true if a Producer waits for the rest of a frame, and arms the timer that ends this wait.
 fn waits_for_frame(media: &mut Media, out: &mut Out, now: Instant, key: ProducerKey) -> bool {
-    // It may have closed while its packets waited.
+    // The Producer may have been closed while its packets waited.
     let Some(producer) = media.producers.get(key) else { return false };
     let since = producer.streams.iter().filter_map(|stream| stream.waits_since(MAX_WAITING)).min();
     let Some(until) = since.map(|since| since + out.limits.frame_gathering) else { return false };
@@ -44,7 +45,7 @@ fn waits_for_frame(media: &mut Media, out: &mut Out, now: Instant, key: Producer
 
 fn queue_consumers_of(media: &mut Media, forward: &mut Forward, out: &mut Out, key: ProducerKey) {
     let Some(producer) = media.producers.get(key) else { return };
-    // It stays in line until its packets were drained.
+    // A paused Producer is added too, because its batch has to end.
     forward.egress.producer_to_end(key);
     if producer.paused {
         return;

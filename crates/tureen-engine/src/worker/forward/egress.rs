@@ -1,4 +1,4 @@
-//! The plan of the transport whose turn it is: packets and their headers, ready to be sealed.
+//! Plan of the transport that is being drained: packets and their headers, ready to be sealed.
 
 use crate::keys::{ConsumerKey, ProducerKey, TransportKey};
 use crate::media::consumer::Written;
@@ -7,21 +7,21 @@ use crate::transport::link::Path;
 use tureen_rtc::units::Ssrc;
 use tureen_types::data_structures::RtpPacketTraceInfo;
 
-/// Longest header that is written: fixed part, and extensions with a large dependency descriptor.
+/// Maximum length of a written header: the fixed part, and extensions with a large dependency descriptor.
 const MAX_HEADER: usize = 512;
 
-/// What the transport whose turn it is sends.
+/// Packets to send for the transport that is being drained.
 #[derive(Debug, Default)]
 pub(crate) struct Egress {
-    /// What the transport at the front sends, in order.
+    /// Packets in the order in which they are sent.
     pub(crate) plan: Vec<Planned>,
     pub(crate) next: usize,
     pub(crate) planned_for: Option<(TransportKey, Path)>,
-    /// Consumers that want a key frame, and of which stream.
+    /// Consumers that need a key frame, and the stream that they need one of.
     pub(crate) key_frames_wanted: Vec<(ConsumerKey, Ssrc)>,
-    /// Packets of consumers that trace them.
+    /// Packets of consumers with packet traces.
     pub(crate) traces: Vec<(ConsumerKey, RtpPacketTraceInfo)>,
-    /// Puts parts of a payload together, where there are too many to seal them in one pass.
+    /// Buffer for a payload whose parts are too many to be sealed in one pass.
     pub(crate) joined: Vec<u8>,
     /// Headers of the plan.
     pub(crate) headers: HeaderArena,
@@ -29,7 +29,7 @@ pub(crate) struct Egress {
     pub(crate) producers: Vec<ProducerKey>,
 }
 
-/// Written headers, one behind the other; the memory is kept from one transport to the next.
+/// Written headers, one behind the other. The memory is reused by the next transport.
 #[derive(Debug, Default)]
 pub(crate) struct HeaderArena {
     pub(crate) bytes: Vec<u8>,
@@ -37,7 +37,7 @@ pub(crate) struct HeaderArena {
 }
 
 impl HeaderArena {
-    /// Where the next header goes.
+    /// Space for the next header.
     #[inline]
     fn space(&mut self) -> &mut [u8] {
         let end = self.used + MAX_HEADER;
@@ -52,8 +52,8 @@ impl HeaderArena {
         self.bytes.resize(len, 0);
     }
 
-    /// Copies a header to the start of `out`. Short ones, nearly all, are copied by a length known beforehand, which makes
-    /// that two moves; what comes behind the header is not written yet.
+    /// Copies a header to the start of `out`. Short headers, nearly all of them, are copied with a constant length,
+    /// which compiles to two moves; the bytes behind the header are not written yet and may be overwritten.
     #[inline]
     pub(crate) fn copy(&self, at: usize, len: usize, out: &mut [u8]) {
         const SHORT: usize = 32;
@@ -64,12 +64,12 @@ impl HeaderArena {
         }
     }
 
-    /// The header of a planned packet.
+    /// Header of a planned packet.
     pub(crate) fn header(&self, planned: &Planned) -> &[u8] {
         &self.bytes[planned.header_at..planned.header_at + planned.written.header_len]
     }
 
-    /// Keeps the first `len` bytes of the space. Gives where they are.
+    /// Keeps the first `len` bytes of the space. Returns their position.
     fn take(&mut self, len: usize) -> usize {
         let at = self.used;
         self.used += len;
@@ -77,64 +77,64 @@ impl HeaderArena {
     }
 }
 
-/// Whose packet it is.
+/// Origin of a packet.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Origin {
-    /// Who sends it.
+    /// Consumer that sends the packet.
     pub(crate) consumer: ConsumerKey,
-    /// Who received it.
+    /// Producer that received the packet.
     pub(crate) producer: ProducerKey,
-    /// In which of its streams.
+    /// Index of the Producer's stream.
     pub(crate) stream: usize,
-    /// Which of the consumer's streams it becomes part of.
+    /// Index of the consumer's send stream.
     pub(crate) send_stream: usize,
 }
 
-/// A packet about to be sealed.
+/// Packet that is about to be sealed.
 #[derive(Clone, Debug)]
 pub(crate) struct Planned {
     pub(crate) origin: Origin,
-    /// Number of the stored packet whose payload it has; nothing for one that is all header and filler.
+    /// Sequence number of the stored packet with the payload; `None` for padding.
     pub(crate) source: Option<u64>,
-    /// Where its header is, and behind it what comes between that and the payload.
+    /// Position of the header, followed by the bytes between header and payload.
     pub(crate) header_at: usize,
     pub(crate) written: Written,
     pub(crate) payload_len: usize,
-    /// Length without a tag.
+    /// Length without the SRTP tag.
     pub(crate) len: usize,
     pub(crate) purpose: Purpose,
-    /// Its transport-wide sequence number, if it has one of its own.
+    /// Transport-wide sequence number, if the packet has its own.
     pub(crate) transport_seq: Option<u16>,
 }
 
-/// Why a packet is sent.
+/// Purpose of a packet.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Purpose {
-    /// To be played. Should it be lost, an RTX packet repeats it, which is sealed as what it is.
+    /// Media that is never repeated: its retransmissions, if any, are RTX packets, sealed as such.
     Media,
-    /// To be played. Should it be lost, it is sent again itself, bit for bit: it is the same nonce.
+    /// Media without an RTX stream. A retransmission repeats the packet bit for bit, because both have the same nonce.
     RepeatableMedia,
-    /// It was asked for again.
+    /// Retransmission that was requested, or is sent proactively.
     Retransmission,
-    /// To probe the path.
+    /// Probe for bandwidth.
     Probe,
 }
 
 impl Planned {
-    /// Whether it may be padded to the size of others. What is not sealed for the only time must always be the same, and
-    /// its padding is decided on here, by what happens to leave with it.
+    /// True if the packet may be padded to the size of others. A packet that is sealed more than once must have the
+    /// same bytes each time, but the padding depends on the other packets of the run.
     pub(crate) fn can_grow(&self) -> bool {
         self.purpose == Purpose::Media
     }
 }
 
 impl Egress {
-    /// Notes a producer whose batch ends when everything is drained.
+    /// Adds a Producer whose batch ends once everything is drained.
     pub(crate) fn producer_to_end(&mut self, producer: ProducerKey) {
         self.producers.push(producer);
     }
 
-    /// Begins a plan.
+    /// Starts a new plan.
     pub(crate) fn start_plan(&mut self) {
         self.plan.clear();
         self.headers.used = 0;
@@ -142,13 +142,13 @@ impl Egress {
         self.planned_for = None;
     }
 
-    /// Where the next header goes.
+    /// Space for the next header.
     #[inline]
     pub(crate) fn space(&mut self) -> &mut [u8] {
         self.headers.space()
     }
 
-    /// Adds a packet to the plan, unless its header could not be written. Gives its length without a tag.
+    /// Adds a packet to the plan, unless its header could not be written. Returns its length without the SRTP tag.
     #[inline]
     pub(crate) fn push(
         &mut self,

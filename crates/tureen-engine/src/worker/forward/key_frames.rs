@@ -1,4 +1,4 @@
-//! Who may cause a key frame, and when.
+//! Key frame requests, limited for each consumer.
 
 use std::time::Instant;
 
@@ -15,24 +15,24 @@ use crate::worker::rtcp::feedback;
 use crate::worker::timer::Timer;
 use tureen_rtc::units::Ssrc;
 
-/// Why a key frame is asked for.
+/// Cause of a key frame request.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub(crate) enum KeyFrameCause {
-    /// The remote side or the application asks for it, or the consumer was resumed.
+    /// PLI or FIR, a request of the application, or the resumption of the consumer.
     Asked,
-    /// The consumer is to go over to other layers.
+    /// Switch of the consumer to other layers.
     Switch,
 }
 
-/// The remote side needs a key frame, or the Consumer to start: asks for one of what it sends or is about to.
+/// Requests a key frame of the current or target streams of a consumer that is not paused.
 pub(crate) fn request_key_frame(media: &mut Media, out: &mut Out, now: Instant, key: ConsumerKey) {
     if media.consumers.live(key).is_some_and(|consumer| !consumer.paused) {
         prepare_key_frame(media, out, now, key);
     }
 }
 
-/// The application asks for a key frame. That of a paused consumer, which mediasoup does nothing for, will be there when
-/// it is resumed.
+/// Requests a key frame for the application. Unlike in mediasoup the request also applies to a paused consumer, so that
+/// a recent key frame is stored when the consumer is resumed.
 pub(crate) fn prepare_key_frame(media: &mut Media, out: &mut Out, now: Instant, key: ConsumerKey) {
     let Some(consumer) = media.consumers.live(key) else { return };
     let connected = media.transports.live(consumer.transport).is_some_and(Transport::is_connected);
@@ -43,8 +43,8 @@ pub(crate) fn prepare_key_frame(media: &mut Media, out: &mut Out, now: Instant, 
     cause_key_frames(media, out, now, key, KeyFrameCause::Asked, &ssrcs);
 }
 
-/// Requests key frames of the streams that a consumer shows or is to show, as often as it may cause some. What it may
-/// not yet is made good later.
+/// Requests key frames of the current and target streams of a consumer, within its limit. A refused request is repeated
+/// when the limit allows.
 pub(crate) fn cause_key_frames(
     media: &mut Media,
     out: &mut Out,
@@ -55,6 +55,7 @@ pub(crate) fn cause_key_frames(
 ) {
     let Some(consumer) = media.consumers.live_mut(key) else { return };
     let producer_key = consumer.producer;
+    // A request that is already pending costs nothing, so only a new one counts against the limit.
     let Some(producer) = media.producers.live_mut(producer_key) else { return };
     let causes_new = ssrcs.iter().any(|&ssrc| !producer.key_frame_requests.is_under_way(ssrc));
     if causes_new && consumer.has_key_frame_allowance() {
@@ -78,7 +79,7 @@ pub(crate) fn cause_key_frames(
     feedback::poll_producer_feedback(media, out, now, producer_key);
 }
 
-/// A key frame may be asked for that was refused before, if the consumer still wants one.
+/// Repeats a refused key frame request, if the consumer still needs a key frame.
 pub(crate) fn on_key_frame_allowed(
     media: &mut Media,
     out: &mut Out,
@@ -91,7 +92,7 @@ pub(crate) fn on_key_frame_allowed(
     cause_key_frames(media, out, now, key, cause, &ssrcs);
 }
 
-/// SSRCs of which a key frame helps a consumer.
+/// SSRCs whose key frames the consumer can use.
 fn key_frame_ssrcs(media: &Media, consumer: &Consumer) -> SmallVec<[Ssrc; 4]> {
     match media.producers.live(consumer.producer) {
         None => SmallVec::new(),

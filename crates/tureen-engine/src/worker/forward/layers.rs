@@ -1,4 +1,4 @@
-//! Which layers consumers aim at, as streams, reports and pauses come and go.
+//! Target layers of consumers, which depend on active streams, reports and pauses.
 
 use std::time::{Duration, Instant};
 
@@ -13,15 +13,16 @@ use crate::worker::out::Out;
 use crate::worker::scores;
 use crate::worker::timer::Timer;
 
-/// Between looks at which streams and layers of a Producer have ended.
+/// Interval of checks for streams and layers of a Producer that have become inactive.
 const INACTIVITY_CHECK: Duration = Duration::from_millis(500);
 
-/// A stream or a layer of a Producer has come (back), and may go again.
+/// Arms the inactivity check, because a stream or a layer of a Producer has become active.
 pub(crate) fn watch_layers(out: &mut Out, now: Instant, key: ProducerKey) {
     out.arm_relaxed(Timer::LayerActivity(key), now + INACTIVITY_CHECK);
 }
 
-/// Streams of a simulcast that come and go have a score to tell; layers within a stream have none.
+/// Handles a stream or layer that has become active or inactive. Streams of a simulcast have scores, layers within a
+/// stream do not.
 pub(crate) fn on_activity_changed(media: &mut Media, out: &mut Out, now: Instant, key: ProducerKey) {
     match media.producers.live(key).map(|producer| producer.stream_type) {
         Some(StreamType::Simulcast) => scores::on_score_changed(media, out, now, key),
@@ -38,7 +39,7 @@ pub(crate) fn on_layer_activity_timer(media: &mut Media, out: &mut Out, now: Ins
     }
 }
 
-/// Every consumer of a Producer aims at the best of its preferred layers that are there.
+/// Sets the target layers of all consumers of a Producer.
 pub(crate) fn aim_consumers(media: &mut Media, out: &mut Out, now: Instant, key: ProducerKey) {
     let Some(producer) = media.producers.live(key).filter(|producer| producer.has_layers()) else { return };
     for consumer in producer.consumers.clone() {
@@ -46,7 +47,8 @@ pub(crate) fn aim_consumers(media: &mut Media, out: &mut Out, now: Instant, key:
     }
 }
 
-/// A consumer aims at the best of its preferred layers that are there, unless bandwidth decides on them.
+/// Sets the target of a consumer to the best active ones of its preferred layers, unless bandwidth allocation sets the
+/// target.
 pub(crate) fn aim_consumer(media: &mut Media, out: &mut Out, now: Instant, key: ConsumerKey) {
     let Some(consumer) = media.consumers.live_mut(key) else { return };
     let connected = media.transports.live(consumer.transport).is_some_and(Transport::is_connected);
@@ -62,7 +64,7 @@ pub(crate) fn aim_consumer(media: &mut Media, out: &mut Out, now: Instant, key: 
     }
 }
 
-/// A consumer sends nothing any more: it or its Producer was paused, or its transport is disconnected.
+/// Stops sending layers, because the consumer or its Producer was paused, or its transport is disconnected.
 pub(crate) fn stop_layers(media: &mut Media, out: &mut Out, key: ConsumerKey) {
     let Some(layers) = media.consumers.live_mut(key).and_then(|consumer| consumer.layers.as_mut()) else {
         return;
@@ -71,7 +73,7 @@ pub(crate) fn stop_layers(media: &mut Media, out: &mut Out, key: ConsumerKey) {
     notify_layers(media, out, key);
 }
 
-/// Tells of what aiming has changed, and asks for the key frame that it may need.
+/// Notifies the application of new layers, and requests the key frame that a switch to the target needs.
 pub(crate) fn after_aiming(media: &mut Media, out: &mut Out, now: Instant, key: ConsumerKey) {
     notify_layers(media, out, key);
     let Some(consumer) = media.consumers.live_mut(key) else { return };
@@ -102,7 +104,7 @@ pub(crate) fn set_preferred_layers(
     wanted: ConsumerLayers,
 ) -> Result<Response, RequestError> {
     let key = media.consumers.find(id)?;
-    // Simple and pipe consumers have no layers to choose from; mediasoup answers with none.
+    // Simple and pipe consumers have no layers; mediasoup responds with none.
     let Some(layers) = &mut media.consumers[key].layers else {
         return Ok(Response::PreferredLayers(None));
     };

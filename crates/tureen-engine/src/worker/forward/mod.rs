@@ -1,5 +1,5 @@
-//! What goes out: transports with something to send are drained one after the other, each packet sealed once, straight
-//! into the driver's buffer.
+//! Outgoing media: transports with something to send are drained one after the other, and each packet is sealed once,
+//! directly into the driver's buffer.
 
 pub(crate) mod backlog;
 pub(crate) mod bandwidth;
@@ -25,16 +25,16 @@ use crate::worker::forward::egress::Egress;
 use crate::worker::out::Out;
 use crate::worker::paths::Paths;
 
-/// From arrivals to datagrams.
+/// Forwarding state, from received packets to datagrams.
 #[derive(Debug, Default)]
 pub(crate) struct Forward {
-    /// Producers with packets of this batch, or of a frame that is not complete.
+    /// Producers with packets of this batch or of an incomplete frame.
     pub(crate) dirty_producers: Vec<ProducerKey>,
     pub(crate) egress: Egress,
 }
 
-/// Writes the next datagrams for one destination into `buffer`, which should hold 64 KiB or a few frames' worth of
-/// packets; 2 KiB are the least that works. `None` when everything is sent.
+/// Writes the next datagrams for one destination into `buffer`, which should hold 64 KiB or the packets of a few
+/// frames; 2 KiB is the minimum. `None` once everything is sent.
 pub(crate) fn poll_transmit(
     media: &mut Media,
     paths: &mut Paths,
@@ -43,6 +43,7 @@ pub(crate) fn poll_transmit(
     now: Instant,
     buffer: &mut [u8],
 ) -> Option<Transmit> {
+    // Control datagrams are sent before media. Sealing an SCTP packet queues such a datagram.
     loop {
         if let Some(transmit) = out.control.pop(buffer) {
             return Some(transmit);
@@ -63,7 +64,7 @@ pub(crate) fn poll_transmit(
     }
 }
 
-/// Everything of the batch is sent: its packets may give way to new ones.
+/// Ends the batch: everything is sent, so new packets may replace those of the batch in the buffers.
 fn end_batch(media: &mut Media, forward: &mut Forward) {
     for key in forward.egress.producers.drain(..) {
         let Some(producer) = media.producers.get_mut(key) else { continue };

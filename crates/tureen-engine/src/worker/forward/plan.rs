@@ -1,4 +1,4 @@
-//! What a transport in line sends: each of its consumers decides on the packets of the batch and writes their headers.
+//! Plan of a queued transport: each of its consumers decides on the packets of the batch and writes their headers.
 
 use std::time::Instant;
 
@@ -24,7 +24,7 @@ use tureen_rtc::wire::rtp::extension::{AbsSendTime, TransportSequenceNumber};
 use tureen_types::data_structures::TraceEventDirection;
 use tureen_types::rtp_parameters::MediaKind;
 
-/// Values of the packets that one transport sends.
+/// Hop-by-hop header extension values of the packets that one transport sends.
 pub(crate) struct Hops {
     abs_send_time: AbsSendTime,
     next_transport_seq: u16,
@@ -35,7 +35,7 @@ impl Hops {
         Self { abs_send_time: AbsSendTime::from_duration(clock.unix(now)), next_transport_seq }
     }
 
-    /// The values of the next packet, and its transport-wide sequence number if it has one.
+    /// Returns the values of the next packet, and its transport-wide sequence number if the packet has one.
     pub(crate) fn next(&mut self, uses_transport_seq: bool) -> (HopByHopExtensions, Option<u16>) {
         let seq = self.next_transport_seq;
         self.next_transport_seq = seq.wrapping_add(u16::from(uses_transport_seq));
@@ -44,7 +44,7 @@ impl Hops {
     }
 }
 
-/// Lets packets of media pass or makes them wait for the pacer. Without congestion control everything passes.
+/// Pacer of a plan: media packets pass or are queued. Without congestion control every packet passes.
 pub(crate) struct PacerQueue {
     pub(crate) control: Option<Box<SendControl>>,
     allowance: usize,
@@ -59,7 +59,7 @@ impl PacerQueue {
         Self { control, allowance }
     }
 
-    /// Whether a packet of this kind has to wait. Audio never does.
+    /// True if a packet of this kind has to be queued. Audio always passes.
     #[inline]
     fn is_shut(&self, kind: MediaKind) -> bool {
         match &self.control {
@@ -70,24 +70,24 @@ impl PacerQueue {
         }
     }
 
-    /// A packet passes.
+    /// Charges a packet that passes to the allowance.
     #[inline]
     fn pass(&mut self, len: usize) {
         self.allowance = self.allowance.saturating_sub(len);
     }
 }
 
-/// What the packets of one plan share.
+/// State that the packets of one plan share.
 pub(crate) struct Planning<'a> {
     pub(crate) now: Instant,
     pub(crate) egress: &'a mut Egress,
     pub(crate) hops: Hops,
     pub(crate) gate: PacerQueue,
-    /// Whether a packet was remembered that probes can send again.
+    /// True once a packet was recorded that probes can retransmit.
     remembered: bool,
-    /// Whether all packets are, because they may have to be sent again ([`SendControl::is_far_and_lossy`]).
+    /// True if every packet is recorded, because it may have to be retransmitted ([`SendControl::is_far_and_lossy`]).
     remembers_all: bool,
-    /// Whether losses are made good before they are asked for ([`SendControl::retransmits_proactively`]).
+    /// True if lost packets are retransmitted before they are requested ([`SendControl::retransmits_proactively`]).
     pub(crate) retransmits_proactively: bool,
     pub(crate) retransmissions: RetransmissionAllowance<'a>,
 }
@@ -113,10 +113,11 @@ impl<'a> Planning<'a> {
         }
     }
 
-    // From here to the bytes of the header all is one function, so that what is handed on stays in registers: that takes
-    // a fifth off the instructions of planning, and the compiler would not do it by itself.
+    // From here to the bytes of the header everything is inlined into one function, so that arguments stay in
+    // registers. This saves a fifth of the instructions of planning, and the compiler does not inline these functions
+    // by itself.
 
-    /// Plans a packet that was decided on, or makes it wait.
+    /// Plans a packet that is to be forwarded, or queues the packet for the pacer.
     #[inline(always)]
     fn send(
         &mut self,
@@ -162,7 +163,7 @@ impl<'a> Planning<'a> {
             && let Some(control) = &mut self.gate.control
             && control.adaptive
         {
-            // One packet of each plan is enough to choose from.
+            // One packet of each plan is enough for probes.
             self.remembered = true;
             control.remember(retransmission::recent(origin, sent));
         }
@@ -171,8 +172,8 @@ impl<'a> Planning<'a> {
         }
     }
 
-    /// Remembers a packet that is sent, to send it again when feedback tells that it is lost. One that comes late already
-    /// is not risked to be later, and gets a copy.
+    /// Records a sent packet, to retransmit it when feedback reports it as lost. A packet that is already late is
+    /// also duplicated, because a further loss would delay it even more.
     fn prepare_retransmission(
         &mut self,
         consumer: &Consumer,
@@ -190,7 +191,7 @@ impl<'a> Planning<'a> {
     }
 }
 
-/// Decides what the next transport in line sends and writes the headers. False when none is in line.
+/// Plans the packets of the next queued transport and writes their headers. Returns false if no transport is queued.
 pub(crate) fn plan_next_transport(
     media: &mut Media,
     forward: &mut Forward,
@@ -200,7 +201,7 @@ pub(crate) fn plan_next_transport(
     let egress = &mut forward.egress;
     egress.start_plan();
     let Some(key) = out.line.pop() else { return false };
-    // It may have closed since it was put in line.
+    // The transport may have been closed since it was queued.
     let Some(transport) = media.transports.get_mut(key) else { return true };
     transport.queued = false;
     let Some(path) = transport.rtp_path() else {
@@ -227,9 +228,12 @@ pub(crate) fn plan_next_transport(
         !transport.retransmissions.is_empty(),
     );
     let mut planning = Planning::new(now, egress, hops, gate, retransmissions);
+    // Paced packets are planned first, because they precede the packets of this batch.
     plan_held(&mut planning, consumers, producers);
+    // Proactive retransmission is off while packets are held, so this check follows their release.
     planning.retransmits_proactively =
         planning.gate.control.as_ref().is_some_and(|control| control.retransmits_proactively());
+    // A starting consumer sends its stored key frame before the packets of this batch.
     while let Some(consumer_key) = out.line.take_starting(key) {
         let Some(consumer) = consumers.live_mut(consumer_key) else { continue };
         let Some(producer) = producers.live(consumer.producer) else { continue };
@@ -263,10 +267,12 @@ pub(crate) fn plan_next_transport(
     probe::plan_probe(&mut planning, &transport.consumers, consumers, producers);
     out.drops.add(DropReason::OverRetransmissionBudget, planning.retransmissions.refused);
     transport.next_transport_seq = planning.hops.next_transport_seq;
+    // Congestion control is put back first, because the time of its timer depends on the pacer's queue.
     transport.send_control = planning.gate.control;
     if transport.send_control.as_ref().is_some_and(|control| control.is_waiting()) {
         bandwidth::arm_congestion(media, out, now, key);
     }
+    // Key frames are requested after planning, because a request needs all of `media`.
     request_wanted_key_frames(media, forward, out, now);
     emit_packet_traces(media, forward, out, now);
     true
@@ -298,7 +304,7 @@ fn request_wanted_key_frames(media: &mut Media, forward: &mut Forward, out: &mut
     }
 }
 
-/// Plans what waited for the pacer, as far as it may go.
+/// Plans the packets that the pacer has queued, as far as its allowance permits.
 fn plan_held(planning: &mut Planning<'_>, consumers: &mut Consumers, producers: &Producers) {
     while let Some(control) = &mut planning.gate.control
         && let Some(held) = control.release(planning.now, planning.gate.allowance)
@@ -313,7 +319,7 @@ fn plan_held(planning: &mut Planning<'_>, consumers: &mut Consumers, producers: 
     }
 }
 
-/// Plans what a consumer sends of its Producer's arrivals.
+/// Plans the packets that a consumer sends of those that its Producer received in this batch.
 fn plan_consumer(
     planning: &mut Planning<'_>,
     key: ConsumerKey,
@@ -340,8 +346,8 @@ fn plan_consumer(
     }
 }
 
-/// Plans the rest of the frame that a consumer has begun to send, while no other may be begun: without it all of that frame
-/// would be of no use. What of it can't be told from the next one, as with layers, is left out.
+/// Plans the rest of the frame that a consumer has started to send, while no new frame may be started, because an
+/// incomplete frame cannot be decoded. With layers the end of the frame is not known, so the rest is left out.
 fn plan_frame_end(
     planning: &mut Planning<'_>,
     key: ConsumerKey,
@@ -369,7 +375,7 @@ fn plan_frame_end(
     consumer.require_sync();
 }
 
-/// Plans what a consumer that has sent nothing yet begins with: a key frame that came before, and what came since.
+/// Plans the start of a consumer that has sent nothing yet: a stored key frame, and the packets since.
 fn plan_backlog(planning: &mut Planning<'_>, key: ConsumerKey, consumer: &mut Consumer, producer: &Producer) {
     let Some(index) = consumer.awaited_stream(&producer.streams) else { return };
     let stream = &producer.streams[index];
@@ -382,8 +388,8 @@ fn plan_backlog(planning: &mut Planning<'_>, key: ConsumerKey, consumer: &mut Co
     }
 }
 
-/// Tells which layers a consumer sends now, if others than before, and asks for the key frame that it needs to go over to
-/// those it aims at.
+/// Notifies the application of a consumer's new layers, and requests the key frame that a switch to the target layers
+/// needs.
 fn report_layers(
     egress: &mut Egress,
     out: &mut Out,
@@ -403,7 +409,7 @@ fn report_layers(
     }
 }
 
-/// Notes a packet of a consumer that traces packets.
+/// Records a packet of a consumer with packet traces.
 #[cold]
 pub(crate) fn trace(
     egress: &mut Egress,
@@ -419,14 +425,14 @@ pub(crate) fn trace(
     }
 }
 
-/// Plans what a consumer without layers sends of one stream.
+/// Plans the packets that a consumer without layers sends of one stream.
 fn plan_stream(planning: &mut Planning<'_>, consumer: &mut Consumer, producer: &Producer, origin: Origin) {
     let Some(stream) = producer.streams.get(origin.stream) else { return };
     plan_arrivals(stream, |source| plan_packet(planning, consumer, stream, origin, source));
 }
 
-/// Plans what a consumer with layers sends. The stream that it sends now comes first, so that its frame is complete when
-/// a key frame of another stream in the same batch takes over.
+/// Plans the packets of a consumer with layers. The current stream comes first, so that its frame is complete when a
+/// key frame of another stream in the same batch takes over.
 fn plan_layers(planning: &mut Planning<'_>, consumer: &mut Consumer, producer: &Producer, origin: Origin) {
     let source = consumer.layers.as_ref().and_then(|layers| layers.source()).map(usize::from);
     let is_source = |&index: &usize| Some(producer.streams[index].encoding_idx) == source;
@@ -442,11 +448,11 @@ fn plan_layers(planning: &mut Planning<'_>, consumer: &mut Consumer, producer: &
     }
 }
 
-/// Plans the packets of this batch, each by `plan`, which tells whether the consumer starts with it.
+/// Plans the packets of this batch with `plan`, which returns true if the consumer starts with the packet.
 fn plan_arrivals(stream: &ProducerStream, mut plan: impl FnMut(u64) -> bool) {
     for (position, &source) in stream.arrivals.iter().enumerate() {
         if plan(source) {
-            // What of the key frame came before its first packet was left to wait.
+            // Packets of the key frame that were received before its first packet have not been sent yet.
             for overtaker in stream.overtakers(source, &stream.arrivals[position + 1..]) {
                 plan(overtaker);
             }
@@ -454,7 +460,7 @@ fn plan_arrivals(stream: &ProducerStream, mut plan: impl FnMut(u64) -> bool) {
     }
 }
 
-/// Decides on a packet for a consumer without layers. True when its stream starts with it.
+/// Decides on a packet for a consumer without layers. True if its stream starts with this packet.
 fn plan_packet(
     planning: &mut Planning<'_>,
     consumer: &mut Consumer,
@@ -470,7 +476,7 @@ fn plan_packet(
     matches!(verdict, Verdict::Start(_))
 }
 
-/// The same for a consumer with layers.
+/// Decides on a packet for a consumer with layers. True if its stream starts with this packet.
 fn plan_layered_packet(
     planning: &mut Planning<'_>,
     consumer: &mut Consumer,

@@ -1,4 +1,4 @@
-//! Packets that probe a path: sent again, or of padding alone.
+//! Probe packets: retransmissions, or padding only.
 
 use std::num::NonZeroU8;
 
@@ -11,17 +11,18 @@ use crate::worker::forward::plan::Planning;
 use crate::worker::forward::{Consumers, Producers};
 use tureen_rtc::wire::rtp::{Extension, ExtensionIds, RtpFields};
 
-/// Shots of a probe below this are padding: packets sent again would be too large for them.
+/// Minimum size of a probe burst, in bytes, for retransmissions; smaller bursts use padding, because retransmissions
+/// would be too large.
 pub(crate) const MIN_REPEATED: usize = 700;
 
-/// Header and tag of a packet of padding, about.
+/// Approximate size of header and tag of a padding packet.
 const PROBE_OVERHEAD: usize = 48;
 
-/// Longest payload of the probator: its packets are written where headers are.
+/// Maximum payload of the probator, because its packets are written into the space of headers.
 const MAX_PROBATOR: usize = 400;
 
-/// Plans what a probe needs: packets sent not long ago are sent again where that makes large packets; else padding, on a
-/// consumer's stream of retransmissions or as mediasoup's probator.
+/// Plans the packets of a probe: retransmissions of recent packets where these are large enough, otherwise padding, on
+/// a consumer's RTX stream or as mediasoup's probator.
 pub(crate) fn plan_probe(
     planning: &mut Planning<'_>,
     keys: &[ConsumerKey],
@@ -52,7 +53,7 @@ pub(crate) fn plan_probe(
     }
 }
 
-/// Sends a recent packet again. Gives its length, zero if there is none.
+/// Plans a retransmission of a recent packet. Returns its length, zero if there is none.
 fn plan_repeat(planning: &mut Planning<'_>, consumers: &mut Consumers, producers: &Producers) -> usize {
     let Some(recent) = planning.gate.control.as_mut().and_then(|control| control.next_recent()) else {
         return 0;
@@ -76,7 +77,7 @@ fn plan_repeat(planning: &mut Planning<'_>, consumers: &mut Consumers, producers
     planning.egress.push(origin, Some(&packet), written, Purpose::Probe, seq)
 }
 
-/// Sends padding. Gives its length, zero if it can't be sent.
+/// Plans a padding packet. Returns its length, zero if no padding can be sent.
 fn plan_padding(
     planning: &mut Planning<'_>,
     key: ConsumerKey,

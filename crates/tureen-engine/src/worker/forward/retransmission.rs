@@ -1,4 +1,4 @@
-//! What a transport sends again: asked for, lost by feedback, or ahead of time.
+//! Retransmissions of a transport: requested by NACK, reported as lost by feedback, or proactive.
 
 use std::collections::VecDeque;
 use std::time::{Duration, Instant};
@@ -15,7 +15,7 @@ use crate::worker::forward::{Consumers, Producers, plan};
 use tureen_rtc::units::Bitrate;
 use tureen_types::rtp_parameters::MediaKind;
 
-/// What may be sent again.
+/// Retransmission budget of one plan.
 pub(crate) struct RetransmissionAllowance<'a> {
     budget: &'a mut RetransmissionBudget,
     rate: Bitrate,
@@ -23,7 +23,8 @@ pub(crate) struct RetransmissionAllowance<'a> {
 }
 
 impl<'a> RetransmissionAllowance<'a> {
-    /// Of a transport whose `control` is this. That costs nothing while there is nothing to be sent again.
+    /// Creates the allowance of a transport with congestion control `control`. The rate is only computed if there are
+    /// packets to retransmit.
     pub(crate) fn new(
         now: Instant,
         budget: &'a mut RetransmissionBudget,
@@ -49,11 +50,12 @@ impl<'a> RetransmissionAllowance<'a> {
     }
 }
 
-/// What a path has dropped that keeps what it can't carry yet was late then already.
+/// Maximum age of a retransmission on a path with a backlog. The path delays packets instead of losing them, so a
+/// packet that it did drop was already late.
 const MAX_AGE: Duration = Duration::from_millis(500);
 
-/// Drops what such a path is asked for and would come too late: old packets, and video while it waits anyway, because it
-/// goes on with a key frame. Gives how many.
+/// Drops retransmissions that would arrive too late on a path with a backlog: old packets, and video while no video is
+/// sent, because video restarts with a key frame. Returns the number of dropped retransmissions.
 pub(crate) fn drop_late(
     now: Instant,
     holds_video: bool,
@@ -72,7 +74,7 @@ pub(crate) fn drop_late(
     before - retransmissions.len()
 }
 
-/// What to send again of a packet that is sent.
+/// Reference to a sent packet, for its retransmission.
 pub(crate) fn recent(origin: Origin, sent: &SentPacket) -> SentPacketRef {
     let Origin { consumer, stream, send_stream, .. } = origin;
     let (send_stream, stream) = (send_stream as u8, stream as u8);
@@ -82,7 +84,7 @@ pub(crate) fn recent(origin: Origin, sent: &SentPacket) -> SentPacketRef {
     }
 }
 
-/// Plans duplicates of retransmissions, as far as the line still bears them.
+/// Plans duplicate retransmissions while proactive retransmission is on.
 pub(crate) fn plan_duplicates(planning: &mut Planning<'_>, consumers: &mut Consumers, producers: &Producers) {
     while let Some(control) = &mut planning.gate.control
         && let Some(packet) = control.proactive.take_duplicate(planning.now)
@@ -93,7 +95,7 @@ pub(crate) fn plan_duplicates(planning: &mut Planning<'_>, consumers: &mut Consu
     }
 }
 
-/// Plans a packet that is sent again, if it is still there and may be repeated.
+/// Plans a retransmission, if the packet is still in the buffer and within the budget.
 pub(crate) fn plan_retransmission(
     planning: &mut Planning<'_>,
     packet: SentPacketRef,
@@ -122,7 +124,7 @@ pub(crate) fn plan_retransmission(
     }
     let (hop, seq) = planning.hops.next(consumer.uses_transport_seq());
     let written = consumer.write_retransmission_header(&packet, retransmission, hop, planning.egress.space());
-    // Without RTX it is repeated as it was, number and all.
+    // Without RTX the packet is repeated with its original transport-wide sequence number.
     let seq = seq.filter(|_| consumer.has_rtx(retransmission.send_stream));
     let origin = Origin {
         consumer: key,

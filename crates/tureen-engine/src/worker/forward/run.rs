@@ -1,4 +1,4 @@
-//! Sealing a run: packets of equal size to one destination, straight into the driver's buffer.
+//! Sealing of a run: packets of equal size to one destination, directly into the driver's buffer.
 
 use std::time::Instant;
 
@@ -20,11 +20,11 @@ use crate::worker::timer::Timer;
 use tureen_rtc::wire::rtp::RtpHeader;
 use tureen_types::data_structures::RtpPacketTraceInfo;
 
-/// Packets of a run may be padded by this many bytes to the same size. libwebrtc splits a frame into packets that differ
-/// by one byte or two, and segmentation offload wants equal sizes.
+/// Maximum padding of a packet, in bytes, to the size of the others in its run. libwebrtc splits a frame into packets
+/// that differ by one or two bytes, and segmentation offload needs equal sizes.
 const MAX_PADDING: usize = 16;
 
-/// Padding of each length: zeros that end with their count (RFC 3550 §5.1).
+/// Padding of each length: zeros, and the length as the last octet (RFC 3550 §5.1).
 const PADDING: [[u8; MAX_PADDING]; MAX_PADDING + 1] = {
     let mut table = [[0; MAX_PADDING]; MAX_PADDING + 1];
     let mut len = 1;
@@ -35,10 +35,10 @@ const PADDING: [[u8; MAX_PADDING]; MAX_PADDING + 1] = {
     table
 };
 
-/// Datagrams in one run (Linux: UDP_MAX_SEGMENTS is 64 on older kernels).
+/// Maximum number of datagrams in one run (Linux: UDP_MAX_SEGMENTS is 64 on older kernels).
 const MAX_SEGMENTS: usize = 64;
 
-/// Seals as many packets of the plan as make one run: equal sizes, the last one may be shorter.
+/// Seals as many packets of the plan as fit into one run: equal sizes, the last packet may be shorter.
 pub(crate) fn seal_run(
     media: &mut Media,
     paths: &mut Paths,
@@ -52,7 +52,7 @@ pub(crate) fn seal_run(
         egress.planned_for.and_then(|(key, path)| Some((key, media.transports.live_mut(key)?, path)));
     let sealed_by = planned_for.filter(|(_, transport, _)| transport.sealer.is_some());
     let Some((key, transport, path)) = sealed_by else {
-        // It was disconnected after it was planned.
+        // The transport was disconnected after it was planned.
         egress.next = egress.plan.len();
         return None;
     };
@@ -66,7 +66,7 @@ pub(crate) fn seal_run(
     for planned in plan {
         let Some(padding) = run.admit(planned) else { break };
         egress.next += 1;
-        // The payload may have left the buffer since it was planned.
+        // The payload may have been evicted from the buffer since it was planned.
         let Some(payload) = payloads.get(planned) else { continue };
         let sealed = run.seal(planned, payload, padding, &egress.headers, &mut egress.joined);
         let Some(sealed) = sealed else { continue };
@@ -79,7 +79,7 @@ pub(crate) fn seal_run(
         }
     }
     let Run { len, segment_size, .. } = run;
-    // Congestion control and statistics are written once a run.
+    // Congestion control and statistics are updated once for each run.
     if let Some(control) = control {
         control.finish();
     }
@@ -111,30 +111,30 @@ pub(crate) fn seal_run(
     }
 }
 
-/// A run while it is sealed.
+/// Run that is being sealed.
 struct Run<'a> {
     sealer: &'a Sealer,
     tag: usize,
     max_segments: usize,
     segment_size: usize,
     buffer: &'a mut [u8],
-    /// Bytes and packets sealed.
+    /// Number of sealed bytes and packets.
     len: usize,
     count: usize,
-    /// A packet shorter than a segment ends the run.
+    /// True once a packet is shorter than a segment, which ends the run.
     ended: bool,
 }
 
 impl<'a> Run<'a> {
     fn new(sealer: &'a Sealer, path: Path, plan: &[Planned], buffer: &'a mut [u8]) -> Self {
         let tag = sealer.rtp_tag_len();
-        // The application gets packet by packet.
+        // The application receives one packet at a time.
         let max_segments = if path == Path::Application { 1 } else { MAX_SEGMENTS };
         let segment_size = run_segment_size(plan, max_segments, tag, buffer.len());
         Self { sealer, tag, max_segments, segment_size, buffer, len: 0, count: 0, ended: false }
     }
 
-    /// Padding with which a packet joins the run; none if it must be of the next one.
+    /// Padding with which a packet joins the run; `None` if the packet belongs to the next run.
     #[inline(always)]
     fn admit(&mut self, planned: &Planned) -> Option<usize> {
         let natural = planned.len + self.tag;
@@ -150,7 +150,7 @@ impl<'a> Run<'a> {
         Some(if self.ended { 0 } else { missing })
     }
 
-    /// Seals a packet behind those before it. Returns its length; none if SRTP refuses it.
+    /// Seals a packet behind the previous ones. Returns its length; `None` if SRTP refuses the packet.
     #[inline(always)]
     fn seal(
         &mut self,
@@ -182,7 +182,7 @@ impl<'a> Run<'a> {
     }
 }
 
-/// What is told of a packet that probes the path.
+/// Trace event of a probe packet.
 fn probe_trace(planned: &Planned, header: &[u8], size: usize) -> RtpPacketTraceInfo {
     let parsed = RtpHeader::parse(header).ok();
     RtpPacketTraceInfo {
@@ -204,14 +204,14 @@ fn probe_trace(planned: &Planned, header: &[u8], size: usize) -> RtpPacketTraceI
     }
 }
 
-/// Finds payloads of planned packets. Those of a run mostly have one source.
+/// Look-up of the payloads of planned packets. Most packets of a run have the same Producer stream, which is cached.
 struct Payloads<'a> {
     producers: &'a Producers,
     last: Option<(ProducerKey, usize, &'a PacketBuffer)>,
 }
 
 impl<'a> Payloads<'a> {
-    /// The payload of a packet, if it is still there.
+    /// Payload of a packet, if the packet is still in the buffer.
     #[inline]
     fn get(&mut self, planned: &Planned) -> Option<&'a [u8]> {
         let Some(source) = planned.source else { return Some(&[]) };
@@ -228,7 +228,7 @@ impl<'a> Payloads<'a> {
     }
 }
 
-/// The size of a run's segments: the largest of the leading packets that can be padded to one size.
+/// Segment size of a run: the size of the largest of the leading packets that can be padded to one size.
 fn run_segment_size(plan: &[Planned], max_segments: usize, tag: usize, space: usize) -> usize {
     let Some(first) = plan.first() else { return 0 };
     let (mut smallest, mut largest) = (first.len, first.len);
@@ -242,16 +242,16 @@ fn run_segment_size(plan: &[Planned], max_segments: usize, tag: usize, space: us
     (largest + tag).min(space)
 }
 
-/// Adds up what a run holds of one consumer, so that its statistics are written once a run.
+/// Sums of the packets of one send stream in a run, so that its statistics are updated once for each run.
 #[derive(Default)]
 struct Tally {
     send_stream: Option<(ConsumerKey, usize)>,
-    /// Of that send_stream.
+    /// Sums of the current send stream.
     packets: u64,
     bytes: usize,
     payload_bytes: usize,
     timestamp: u32,
-    /// Of the run, as far as the send_streams before it are concerned.
+    /// Sums of the run; of media, only send streams that are finished.
     media_packets: u64,
     media_bytes: usize,
     retransmissions: u64,
@@ -305,7 +305,7 @@ impl Tally {
         }
     }
 
-    /// Writes what was added up for an send_stream.
+    /// Writes the sums of the current send stream to its statistics.
     fn finish(&mut self, consumers: &mut Consumers, now: Instant) {
         let Some(send_stream) = self.send_stream.take() else { return };
         if let Some(send_stream) = send_stream_mut(consumers, send_stream) {
@@ -325,7 +325,7 @@ fn send_stream_mut(
     consumers.live_mut(key)?.send_streams.get_mut(send_stream)
 }
 
-/// The parts of a payload in one piece.
+/// Joins the parts of a payload.
 fn join<'a>(space: &'a mut Vec<u8>, front: &[u8], rest: &[u8]) -> &'a [u8] {
     space.clear();
     space.extend_from_slice(front);

@@ -1,4 +1,4 @@
-//! Where a consumer begins: with a recent key frame, or with a new one.
+//! Start of a consumer: with a stored key frame, or with a new one.
 
 use std::time::Instant;
 
@@ -7,7 +7,7 @@ use crate::worker::arena::Media;
 use crate::worker::forward::{key_frames, layers};
 use crate::worker::out::Out;
 
-/// A Consumer may send from now on: it synchronises with the next packet, for video with a key frame.
+/// Starts a Consumer, which synchronises with the next packet, for video with a key frame.
 pub(crate) fn start_consumer(media: &mut Media, out: &mut Out, now: Instant, key: ConsumerKey) {
     let Some(consumer) = media.consumers.live_mut(key) else { return };
     if !consumer.is_active() {
@@ -20,8 +20,8 @@ pub(crate) fn start_consumer(media: &mut Media, out: &mut Out, now: Instant, key
     }
 }
 
-/// Makes a consumer begin with a key frame that has come before, if it has sent nothing yet and there is one. True if
-/// so: none need be asked for.
+/// Makes a consumer start with a stored key frame, if there is one and the consumer has sent nothing yet. Returns true
+/// if so, because no key frame need be requested then.
 pub(crate) fn catch_up(media: &mut Media, out: &mut Out, now: Instant, key: ConsumerKey) -> bool {
     let Some(consumer) = media.consumers.live(key) else { return false };
     let Some(producer) = media.producers.live(consumer.producer) else { return false };
