@@ -77,8 +77,8 @@ pub(crate) fn take_rtp(
     let (producer_key, found_by) = match transport.listener.find(header, packet, &transport.recv_ids) {
         Found::Known(key) => (key, FoundBy::Ssrc),
         Found::Named(key) => (key, FoundBy::Name),
-        // The only Producer on the port: its sender has restarted. An unproven tuple may be an attacker's, so its packets
-        // are not matched this way.
+        // The only Producer on the port: its sender has restarted. An unproven tuple may be an attacker's, so its
+        // packets are not matched this way.
         Found::Unnamed if transport.producers.len() == 1 && transport.link.is_proven_plain() => {
             (transport.producers[0], FoundBy::Elimination)
         }

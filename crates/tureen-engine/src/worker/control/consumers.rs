@@ -1,4 +1,4 @@
-//! Consumers: making, pausing and closing them.
+//! Requests about Consumers: create, pause, close.
 
 use std::time::Instant;
 

@@ -1,4 +1,4 @@
-//! Requests: each is handed to the file of what it is about.
+//! Dispatch of requests by the entity that they are about.
 
 pub(crate) mod consumers;
 pub(crate) mod observers;
@@ -19,7 +19,7 @@ use crate::worker::{data, drops};
 
 pub(crate) type Answer = Result<Response, RequestError>;
 
-/// Carries out a request. `None` when the answer comes later.
+/// Carries out a request. Returns `None` if the response follows later.
 pub(crate) fn control(
     media: &mut Media,
     paths: &mut Paths,

@@ -1,4 +1,4 @@
-//! RTP observers: their requests, and what producers tell them.
+//! RTP observers: their requests, their input and their events.
 
 use std::time::Instant;
 
@@ -17,7 +17,6 @@ use tureen_rtc::wire::rtp::extension::AudioLevel;
 use tureen_rtc::wire::rtp::{Extension, RtpHeader};
 use tureen_types::rtp_parameters::MediaKind;
 
-/// One RTP observer of a router.
 #[derive(Debug)]
 pub(crate) struct RtpObserver {
     pub(crate) id: RtpObserverId,
@@ -25,14 +24,14 @@ pub(crate) struct RtpObserver {
     kind: Kind,
 }
 
-/// What it looks for.
+/// Kind of an observer, with its state.
 #[derive(Debug)]
 enum Kind {
     AudioLevel(AudioLevelObserver),
     ActiveSpeaker(ActiveSpeakerObserver),
 }
 
-/// What it has found.
+/// Event of an observer.
 enum Report {
     Audio(AudioReport),
     DominantSpeaker(ProducerKey),
@@ -145,7 +144,7 @@ pub(crate) fn on_observed_producer_closed(
     }
 }
 
-/// Shows a packet of a producer to its observers. Called for observed producers only.
+/// Passes the audio level of a packet to the observers of a Producer. Only called for observed Producers.
 pub(crate) fn observe_packet(
     media: &mut Media,
     now: Instant,
@@ -220,7 +219,7 @@ fn notify_report(media: &mut Media, out: &mut Out, key: ObserverKey, report: Opt
     out.notify(notification);
 }
 
-/// An observer and a producer of the same router.
+/// Returns an observer and a Producer of the same router.
 fn find_observed(
     media: &Media,
     observer: &RtpObserverId,
@@ -243,7 +242,7 @@ impl Kind {
         }
     }
 
-    /// False if it was observed already.
+    /// Returns false if the Producer was already observed.
     fn add_producer(&mut self, now: Instant, producer: ProducerKey, paused: bool) -> bool {
         match self {
             Self::AudioLevel(observer) => observer.add_producer(producer),

@@ -1,4 +1,4 @@
-//! RTP parameters of a request: checked, and completed as mediasoup does.
+//! RTP parameters of a request: validated, and completed as in mediasoup.
 
 use crate::api::RequestError;
 use tureen_types::ortc::{check_kind, check_rtp_parameters};
@@ -7,10 +7,10 @@ use tureen_types::rtp_parameters::{
     RtpParameters,
 };
 
-/// Checks codecs and encodings, and names a codec in every encoding that names none: the first media codec.
+/// Validates codecs and encodings, and sets the codec of every encoding without one to the first media codec.
 ///
 /// # Errors
-/// `Invalid` with what is wrong and the value.
+/// `Invalid` with the fault and the value.
 pub(crate) fn complete(kind: MediaKind, parameters: &mut RtpParameters) -> Result<(), RequestError> {
     let invalid = |text: String| Err(RequestError::Invalid(text));
     check_rtp_parameters(parameters).map_err(RequestError::Invalid)?;
@@ -49,7 +49,7 @@ pub(crate) fn complete(kind: MediaKind, parameters: &mut RtpParameters) -> Resul
     Ok(())
 }
 
-/// Whether a codec carries media: all but those that repair or accompany another one.
+/// True for a media codec, false for RTX, FEC and other codecs that accompany one.
 fn is_media(codec: &RtpCodecParameters) -> bool {
     !matches!(
         codec.mime_type(),

@@ -1,4 +1,4 @@
-//! Producers: making, pausing and closing them.
+//! Requests about Producers: create, pause, close.
 
 use std::time::Instant;
 use tureen_rtc::wire::rtp::Extension;
@@ -46,7 +46,7 @@ pub(crate) fn produce(media: &mut Media, out: &mut Out, now: Instant, mut option
     Ok(Response::Produced { stream_type })
 }
 
-/// Streams that the Producers of a transport may send.
+/// Number of streams that the Producers of a transport declare.
 pub(crate) fn declared_streams(media: &Media, key: TransportKey) -> usize {
     let producers = media.transports.live(key).into_iter().flat_map(|transport| &transport.producers);
     producers.map(|&producer| media.producers[producer].rtp_parameters.encodings.len()).sum()

@@ -1,4 +1,4 @@
-//! Routers: the transports whose producers and consumers may be connected.
+//! Routers: groups of transports whose Producers and Consumers can be connected.
 
 use std::time::Instant;
 
@@ -10,7 +10,7 @@ use crate::worker::control::{observers, transports};
 use crate::worker::out::Out;
 use crate::worker::paths::Paths;
 
-/// One Router. What its transports hold belongs to it.
+/// Router. The Producers, Consumers and data entities of its transports belong to it.
 #[derive(Debug, Default)]
 pub(crate) struct Router {
     pub(crate) transports: Vec<TransportKey>,
@@ -33,7 +33,7 @@ pub(crate) fn close_router(
     id: &RouterId,
 ) -> Result<(), RequestError> {
     let router = media.routers.remove(id).ok_or_else(|| arena::not_found("Router", id))?;
-    // Observers first: they have nothing to say about producers that go with them.
+    // Observers are closed first, so that they send no events about Producers that are closed with them.
     for key in router.observers {
         observers::close_observer(media, out, key);
     }

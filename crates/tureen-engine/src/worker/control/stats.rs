@@ -205,7 +205,7 @@ pub(crate) fn consumer_stats(
     let source = consumer.layers.as_ref().map(|layers| layers.source());
     if let Some(producer) = media.producers.live_mut(consumer.producer) {
         let kind = producer.kind;
-        // As mediasoup: the stream that is sent, and of a pipe none.
+        // As in mediasoup: statistics of the Producer stream that is sent; none for a pipe consumer.
         let is_read = |encoding: usize| match source {
             Some(source) => source.map(usize::from) == Some(encoding),
             None => stream_type == StreamType::Simple,
@@ -234,7 +234,7 @@ fn link_stats(sockets: &Sockets, link: &Link) -> LinkStats {
             rtcp_mux: link.rtcp_mux,
             comedia: link.comedia,
             tuple: sockets.tuple_or_local(link.tuple(), link.rtp_socket),
-            // As mediasoup: none before it is known.
+            // As in mediasoup: `None` before the tuple is known.
             rtcp_tuple: link.rtcp_socket.and(link.rtcp_tuple()).map(|tuple| sockets.api_tuple(tuple)),
         }),
         Link::Pipe(link) => LinkStats::Pipe { tuple: sockets.tuple_or_local(link.tuple(), link.socket) },

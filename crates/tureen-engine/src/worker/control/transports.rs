@@ -1,4 +1,4 @@
-//! Transports: making, connecting and closing each kind.
+//! Requests about transports of each kind: create, connect, close.
 
 use std::time::Instant;
 
@@ -73,10 +73,10 @@ pub(crate) fn create_webrtc_transport(
         )
     });
     enter_transport(media, key);
-    // mediasoup heeds them on a WebRtcServer only; with own sockets the order of listen infos decides.
+    // mediasoup applies preferences only on a WebRtcServer; with own sockets the order of listen infos decides.
     let preferring = !matches!(options.listen, Listen::Individual(_));
     let preferences = Preferences {
-        // As mediasoup: with sockets of its own the listen infos alone decide.
+        // As in mediasoup: with own sockets only the listen infos decide.
         enable_udp: options.enable_udp || !on_server,
         enable_tcp: options.enable_tcp || !on_server,
         prefer_udp: options.prefer_udp && preferring,
@@ -116,7 +116,7 @@ pub(crate) fn create_plain_transport(
 ) -> Result<(), RequestError> {
     check_new_transport(media, &options.router_id, &options.id)?;
     let rtcp_info = (!options.rtcp_mux).then(|| {
-        // Two sockets can't have one port.
+        // Two sockets cannot share one port.
         let like_rtp = || ListenInfo { port: None, ..options.listen_info.clone() };
         options.rtcp_listen_info.clone().unwrap_or_else(like_rtp)
     });
@@ -127,7 +127,7 @@ pub(crate) fn create_plain_transport(
     let data = data::data_side(out, now, options.sctp.as_ref(), SctpPurpose::Plain)?;
     let initial_outgoing = options.initial_available_outgoing_bitrate.unwrap_or(Bitrate::ZERO);
     let bitrates = Bitrates { initial_outgoing, ..Bitrates::default() };
-    // Its sockets are opened with its key, so it is there before its link is.
+    // The transport is inserted before its link exists, because its sockets are opened with its key.
     let key = media.transports.insert({
         Transport::new(options.id.clone(), options.router_id.clone(), Link::Direct, bitrates, data)
     });
@@ -199,7 +199,7 @@ pub(crate) fn create_direct_transport(
     Ok(Response::TransportDump(Box::new(stats::dump_transport(media, paths, key))))
 }
 
-/// Every socket is bound: the request that made the transport is answered.
+/// Responds to the request that created a transport, because all its sockets are bound.
 pub(crate) fn finish_transport(
     media: &mut Media,
     paths: &mut Paths,
@@ -274,8 +274,8 @@ pub(crate) fn connect_plain(
     Ok(Response::PlainConnected(connected))
 }
 
-/// A datagram from an unknown path: true if a PlainTransport was told that its remote side is there, and to wait for
-/// its first word. Then the path is the transport's from now on.
+/// Returns true for a datagram from the announced tuple of a PlainTransport that waits for its first datagram. The
+/// tuple then belongs to the transport.
 pub(crate) fn confirm_awaited(
     media: &mut Media,
     paths: &mut Paths,
@@ -444,7 +444,7 @@ fn check_new_transport(media: &Media, router: &RouterId, id: &TransportId) -> Re
     media.transports.check_new(id)
 }
 
-/// Makes a new transport known by its identifier and to its router.
+/// Adds a new transport to its router.
 fn enter_transport(media: &mut Media, key: TransportKey) {
     let transport = &media.transports[key];
     if let Some(router) = media.routers.get_mut(&transport.router) {
@@ -452,7 +452,7 @@ fn enter_transport(media: &mut Media, key: TransportKey) {
     }
 }
 
-/// The request that made a transport is answered once its sockets are bound.
+/// Responds to the request that created a transport once its sockets are bound.
 fn await_sockets(
     media: &mut Media,
     paths: &mut Paths,
@@ -489,7 +489,7 @@ fn candidates(paths: &Paths, link: &WebRtcLink) -> Vec<IceCandidate> {
     candidates
 }
 
-/// Forgets the paths of a transport that is gone, and closes its sockets.
+/// Removes the tuples of a closed transport, and closes its sockets.
 fn close_link(paths: &mut Paths, out: &mut Out, key: TransportKey, link: &Link) {
     let (tuples, sockets): (Vec<Tuple>, Vec<SocketId>) = match link {
         Link::WebRtc(link) => {
@@ -509,7 +509,7 @@ fn close_link(paths: &mut Paths, out: &mut Out, key: TransportKey, link: &Link) 
         Link::Pipe(link) => (link.tuple().into_iter().collect(), vec![link.socket]),
         Link::Direct => (Vec::new(), Vec::new()),
     };
-    // Listeners before the connections that they have accepted, so that none comes in between.
+    // Listeners are closed before their accepted streams, so that no new stream is accepted in between.
     for socket in sockets {
         paths.latching.remove(&socket);
         sockets::close_socket(paths, out, socket);
@@ -534,7 +534,7 @@ fn wrong_kind(id: &TransportId, expected: &str) -> RequestError {
 fn candidate(address: String, protocol: Protocol, port: u16, priority: u32) -> IceCandidate {
     let (foundation, tcp_type) = match protocol {
         Protocol::Udp => ("udpcandidate", None),
-        // RFC 6544 §4.5: the other side opens the connection.
+        // RFC 6544 §4.5: the remote endpoint opens the connection.
         Protocol::Tcp => ("tcpcandidate", Some(IceCandidateTcpType::Passive)),
     };
     IceCandidate {

@@ -1,4 +1,4 @@
-//! SCTP associations of transports: packets in and out, timers, events.
+//! SCTP associations of transports: packets in both directions, timers, events.
 
 use std::time::Instant;
 
@@ -18,7 +18,7 @@ use tureen_rtc::log;
 use tureen_rtc::sctp::{self};
 use tureen_types::data_structures::SctpState;
 
-/// The transport can carry SCTP from now on.
+/// Starts the association, because the transport can carry SCTP from now on.
 pub(crate) fn start_sctp(media: &mut Media, out: &mut Out, now: Instant, key: TransportKey) {
     if let Some(sctp) = media.transports.live_mut(key).and_then(|t| t.data.sctp_mut()) {
         sctp.connect(now);
@@ -26,7 +26,7 @@ pub(crate) fn start_sctp(media: &mut Media, out: &mut Out, now: Instant, key: Tr
     }
 }
 
-/// The transport can carry SCTP no more.
+/// Closes the association, because the transport can no longer carry SCTP.
 pub(crate) fn end_sctp(media: &mut Media, out: &mut Out, key: TransportKey) {
     if let Some(sctp) = media.transports.live_mut(key).and_then(|t| t.data.sctp_mut()) {
         sctp.close();
@@ -34,7 +34,7 @@ pub(crate) fn end_sctp(media: &mut Media, out: &mut Out, key: TransportKey) {
     }
 }
 
-/// Takes an SCTP packet of the remote side.
+/// Handles an SCTP packet of the remote endpoint.
 pub(crate) fn handle_sctp(media: &mut Media, out: &mut Out, now: Instant, key: TransportKey, packet: &[u8]) {
     if let Some(sctp) = media.transports.live_mut(key).and_then(|t| t.data.sctp_mut()) {
         sctp.handle_packet(now, packet);
@@ -49,11 +49,11 @@ pub(crate) fn on_sctp_timer(media: &mut Media, out: &mut Out, now: Instant, key:
     }
 }
 
-/// Acts on what associations have to say, once after every input. What they have to send is sealed when the driver
-/// drains it.
+/// Handles the events of queued associations, once after every input. Their packets are sealed later, when the driver
+/// polls for datagrams.
 pub(crate) fn flush_sctp(media: &mut Media, out: &mut Out, now: Instant) {
     let mut at = 0;
-    // A transport may have closed since it was put in line. Messages put more associations in line.
+    // A transport may have been closed since it was queued. Messages queue further associations, so the list grows.
     while let Some(&key) = out.queued_sctp.get(at) {
         drain_sctp_events(media, out, now, key);
         at += 1;
@@ -67,7 +67,7 @@ pub(crate) fn flush_sctp(media: &mut Media, out: &mut Out, now: Instant) {
     }
 }
 
-/// Seals the next packet of the associations in line. False when none has any.
+/// Seals the next packet of the queued associations. Returns false if none has a packet.
 pub(crate) fn seal_next_sctp(media: &mut Media, out: &mut Out, now: Instant) -> bool {
     while let Some(&key) = out.sending_sctp.front() {
         if seal_sctp(media, out, now, key) {
@@ -112,7 +112,7 @@ fn drain_sctp_events(media: &mut Media, out: &mut Out, now: Instant, key: Transp
             }
             sctp::Event::MessageTooLong(_) => out.drops.count(DropReason::MessageTooLong),
             sctp::Event::StreamReset(stream) => {
-                // As mediasoup does, without a word to the application: its client tells it.
+                // As in mediasoup, the application is not notified, because its client notifies it.
                 if transport.data.has_data_channels()
                     && let Some(&consumer) = transport.data.stream_consumers.get(&stream)
                 {
@@ -134,12 +134,12 @@ fn drain_sctp_events(media: &mut Media, out: &mut Out, now: Instant, key: Transp
     }
 }
 
-/// Puts the next packet of an association in line. False when it has none.
+/// Queues the next packet of an association. Returns false if it has none.
 pub(crate) fn seal_sctp(media: &mut Media, out: &mut Out, now: Instant, key: TransportKey) -> bool {
     let Some(transport) = media.transports.get_mut(key) else { return false };
     let Some(sctp) = transport.data.sctp_mut() else { return false };
     let Some(packet) = sctp.poll_packet(now) else {
-        // What packets were made of may have left room.
+        // Sending may have freed buffer space, which causes events.
         let at = if sctp.has_events() { Some(now) } else { sctp.poll_timeout() };
         if let Some(at) = at {
             out.timers.arm(Timer::Sctp(key), at);
@@ -151,7 +151,7 @@ pub(crate) fn seal_sctp(media: &mut Media, out: &mut Out, now: Instant, key: Tra
             Some(Ok(())) => {
                 dtls::drain_dtls(media, out, now, key);
             }
-            // Lost, as on any network; the association knows what to do.
+            // The packet is lost, as in a network, and the association retransmits it.
             None | Some(Err(DtlsError::NotConnected | DtlsError::SendQueueFull)) => {}
             Some(Err(error)) => {
                 tracing::debug!(target: log::SCTP, %error, "an SCTP packet can't be sent")

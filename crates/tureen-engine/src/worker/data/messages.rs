@@ -1,4 +1,4 @@
-//! Messages: from a DataProducer to its DataConsumers, and to and from the application.
+//! Messages: from a DataProducer to its DataConsumers, and from and to the application.
 
 use std::time::Instant;
 
@@ -19,7 +19,7 @@ use crate::worker::drops::DropReason;
 use crate::worker::out::Out;
 use tureen_rtc::sctp::{Sctp, SendError};
 
-/// Takes a message of the application's own for a DataProducer.
+/// Publishes a message of the application on a DataProducer.
 pub(crate) fn publish(
     media: &mut Media,
     out: &mut Out,
@@ -41,7 +41,7 @@ pub(crate) fn publish(
     Ok(())
 }
 
-/// Sends a message of the application's own.
+/// Sends a message of the application on a DataConsumer.
 pub(crate) fn send_data(
     media: &mut Media,
     out: &mut Out,
@@ -72,7 +72,7 @@ pub(crate) fn send_data(
     }
 }
 
-/// Hands a message of a DataProducer to all DataConsumers that want it.
+/// Distributes a message of a DataProducer to all DataConsumers whose subchannels match.
 pub(crate) fn distribute(
     media: &mut Media,
     out: &mut Out,
@@ -87,6 +87,7 @@ pub(crate) fn distribute(
     if producer.paused {
         return;
     }
+    // The list is taken out, because sending borrows all of `media`.
     let consumers = std::mem::take(&mut producer.consumers);
     for &consumer_key in &consumers {
         let Some(consumer) = media.data_consumers.live(consumer_key) else { continue };
@@ -95,7 +96,7 @@ pub(crate) fn distribute(
         }
         match consumer.stream() {
             Some(_) => {
-                // What can't be sent is told by an event, or goes with its association.
+                // A message that cannot be sent causes an event or ends with its association.
                 let _ = send_message(media, out, consumer_key, ppid, payload.clone(), subchannels);
             }
             None => deliver(media, out, now, consumer_key, ppid, &payload),
@@ -106,7 +107,7 @@ pub(crate) fn distribute(
     }
 }
 
-/// Puts a message into the association of a DataConsumer.
+/// Queues a message in the association of a DataConsumer.
 fn send_message(
     media: &mut Media,
     out: &mut Out,
@@ -123,7 +124,7 @@ fn send_message(
     let transport = media.transports.live_mut(transport_key).ok_or(SendError::Closed)?;
     let sctp = transport.data.sctp_mut().ok_or(SendError::Closed)?;
     let sent = sctp.send(stream, ppid, payload);
-    // mediasoup counts a message that finds the buffer full, too.
+    // As in mediasoup, a message that is refused by a full buffer counts too.
     if matches!(sent, Ok(()) | Err(SendError::BufferFull)) {
         consumer.count(len);
     }
@@ -134,7 +135,7 @@ fn send_message(
     sent
 }
 
-/// Hands a message to the application.
+/// Delivers a message to the application.
 fn deliver(media: &mut Media, out: &mut Out, now: Instant, key: DataConsumerKey, ppid: u32, payload: &Bytes) {
     let Some(consumer) = media.data_consumers.live_mut(key) else { return };
     let Some(transport) = media.transports.live_mut(consumer.transport) else { return };
@@ -159,7 +160,7 @@ pub(crate) fn notify_data_consumer(
     }
 }
 
-/// Bytes that wait on a DataConsumer's stream.
+/// Number of bytes queued on a DataConsumer's stream.
 pub(crate) fn buffered_amount(media: &mut Media, key: DataConsumerKey) -> u32 {
     let stream = media.data_consumers.live(key).and_then(DataConsumer::stream);
     let amount = match (stream, sctp_of(media, key)) {

@@ -1,4 +1,4 @@
-//! Data: requests about DataProducers and DataConsumers, and the way of a message from one to the others.
+//! Data: requests about DataProducers and DataConsumers, and the distribution of messages.
 
 pub(crate) mod association;
 pub(crate) mod messages;
@@ -87,7 +87,7 @@ pub(crate) fn control_data(media: &mut Media, out: &mut Out, now: Instant, reque
     }
 }
 
-/// The data side of a new transport.
+/// Creates the data side of a new transport.
 pub(crate) fn data_side(
     out: &mut Out,
     now: Instant,
@@ -105,7 +105,7 @@ pub(crate) fn data_side(
     Ok(DataSide::new(DataPath::Sctp { sctp, purpose }))
 }
 
-/// Everything of a transport that is about data goes with it.
+/// Closes the DataProducers, DataConsumers and association of a transport.
 pub(crate) fn close_data(media: &mut Media, out: &mut Out, now: Instant, key: TransportKey) {
     let Some(transport) = media.transports.live_mut(key) else { return };
     let data = &mut transport.data;
@@ -113,6 +113,7 @@ pub(crate) fn close_data(media: &mut Media, out: &mut Out, now: Instant, key: Tr
     if let Some(sctp) = data.sctp_mut() {
         sctp.close();
     }
+    // The last packets of the association are sealed while the transport still exists.
     while association::seal_sctp(media, out, now, key) {}
     for producer in producers {
         close_data_producer(media, out, now, producer);
@@ -261,7 +262,7 @@ fn consume_data(media: &mut Media, options: ConsumeData) -> Answer {
 
 fn close_data_consumer(media: &mut Media, out: &mut Out, now: Instant, key: DataConsumerKey) {
     let Some(consumer) = media.data_consumers.remove(key) else { return };
-    // Its DataProducer may be closing.
+    // The DataProducer may have been removed already.
     if let Some(producer) = media.data_producers.get_mut(consumer.data_producer) {
         producer.consumers.retain(|&other| other != key);
     }
@@ -275,8 +276,8 @@ fn close_data_consumer(media: &mut Media, out: &mut Out, now: Instant, key: Data
     }
 }
 
-/// Nobody here uses a stream any more: a data channel is closed by a reset (RFC 8831 §6.7). On other streams
-/// numbers go on where they are, so that one direction's end does not disturb the other's.
+/// Releases a stream that no DataProducer or DataConsumer uses any more. A data channel is closed by a reset (RFC 8831
+/// §6.7). On other streams sequence numbers continue, so that the end of one direction does not disturb the other.
 fn close_stream(media: &mut Media, out: &mut Out, now: Instant, key: TransportKey, stream: u16) {
     let Some(transport) = media.transports.live_mut(key) else { return };
     let resets = transport.data.has_data_channels();
@@ -309,7 +310,7 @@ fn change_subchannels(
     Ok(Response::Subchannels(subchannels.iter().copied().collect()))
 }
 
-/// A DataConsumer of type "sctp" and its stream.
+/// Returns a DataConsumer of type "sctp" and its stream.
 fn find_sctp_data_consumer(
     media: &Media,
     id: &DataConsumerId,
@@ -320,7 +321,7 @@ fn find_sctp_data_consumer(
     Ok((key, stream.stream_id))
 }
 
-/// Refuses what a transport's data side can't carry.
+/// Refuses a path that the transport's data side does not support.
 fn check_path(data: &DataSide, transport: &DataTransport, kind: &str) -> Result<(), RequestError> {
     let text = match (&data.path, transport) {
         (DataPath::Sctp { .. }, DataTransport::Sctp(parameters)) => {

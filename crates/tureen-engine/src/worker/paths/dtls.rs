@@ -1,4 +1,4 @@
-//! DTLS: what it sends, the keys it gives, its end.
+//! DTLS of WebRtcTransports: datagrams, keys, end of the session.
 
 use std::time::Instant;
 
@@ -23,7 +23,7 @@ pub(crate) fn on_dtls_timer(media: &mut Media, out: &mut Out, now: Instant, key:
     drain_dtls(media, out, now, key);
 }
 
-/// DTLS has begun (or failed to).
+/// Notifies the application of the start of DTLS, or of its failure to start.
 pub(crate) fn on_dtls_started(media: &mut Media, out: &mut Out, now: Instant, key: TransportKey) {
     let Some(link) = media.transports.live(key).and_then(|t| t.link.webrtc()) else { return };
     let state = link.dtls_state;
@@ -31,7 +31,7 @@ pub(crate) fn on_dtls_started(media: &mut Media, out: &mut Out, now: Instant, ke
     drain_dtls(media, out, now, key);
 }
 
-/// Acts on what DTLS has to say. True if there was authenticated data.
+/// Handles the output of DTLS. Returns true if authenticated data was received.
 pub(crate) fn drain_dtls(media: &mut Media, out: &mut Out, now: Instant, key: TransportKey) -> bool {
     let mut has_data = false;
     let mut buffer = std::mem::take(&mut out.scratch.dtls);
@@ -54,9 +54,10 @@ pub(crate) fn drain_dtls(media: &mut Media, out: &mut Out, now: Instant, key: Tr
                         transport.opener = Some(opener);
                         DtlsState::Connected
                     }
-                    // A session for data alone.
+                    // The session carries only data.
                     None if transport.data.sctp().is_some() => DtlsState::Connected,
-                    // RFC 5764 §4.1: without a common SRTP profile there is no media, and nothing else is wanted.
+                    // RFC 5764 §4.1: without a common SRTP profile there is no media, and the transport needs media
+                    // only.
                     None | Some(Err(_)) => DtlsState::Failed,
                 };
                 link.dtls_state = state;
@@ -101,6 +102,7 @@ pub(crate) fn drain_dtls(media: &mut Media, out: &mut Out, now: Instant, key: Tr
 }
 
 fn end_dtls(media: &mut Media, out: &mut Out, key: TransportKey, state: DtlsState) {
+    // The counters are kept first, because they are part of the SRTP state that is discarded below.
     drops::keep_counts(media, out, key);
     let Some(transport) = media.transports.live_mut(key) else { return };
     if let Some(link) = transport.link.webrtc_mut() {

@@ -1,4 +1,4 @@
-//! ICE: whose a connectivity check is, and what follows from it.
+//! ICE of WebRtcTransports: dispatch of connectivity checks, and handling of ICE events.
 
 use std::time::Instant;
 
@@ -18,8 +18,8 @@ use tureen_rtc::log;
 use tureen_rtc::tuple::Tuple;
 use tureen_rtc::wire::stun::StunMessage;
 
-/// STUN from a path that `key` has. On a shared socket USERNAME may name another transport all the same: of a client
-/// that has one port for several, or has begun anew.
+/// Handles STUN from a tuple of the transport `key`. On a shared socket USERNAME may still name another transport,
+/// because a client may use one port for several transports or may have restarted.
 pub(crate) fn handle_stun(
     media: &mut Media,
     paths: &mut Paths,
@@ -38,7 +38,7 @@ pub(crate) fn handle_stun(
     }
 }
 
-/// STUN for the transport `key`. If another one has the path, it is the `holder`.
+/// Handles STUN for the transport `key`. `holder` is the other transport that has the tuple, if any.
 pub(crate) fn handle_stun_message(
     media: &mut Media,
     paths: &mut Paths,
@@ -64,7 +64,7 @@ pub(crate) fn handle_stun_message(
     }
     out.scratch.reply = reply;
     drain_ice(media, paths, out, now, key);
-    // Only now that the path is the other transport's, so that a TCP stream stays open.
+    // The other transport has the tuple by now, so a TCP stream is not closed.
     if let Some(holder) = holder.filter(|_| verdict == IceVerdict::Accepted) {
         lose_path(media, paths, out, now, holder, tuple);
     }
@@ -74,7 +74,7 @@ pub(crate) fn handle_stun_message(
     }
 }
 
-/// Another transport has taken over a path.
+/// Removes a tuple that another transport has taken over.
 fn lose_path(
     media: &mut Media,
     paths: &mut Paths,
@@ -95,7 +95,7 @@ fn lose_path(
     drain_ice(media, paths, out, now, key);
 }
 
-/// An authenticated packet has come by this path.
+/// Handles an authenticated packet from this tuple.
 #[inline]
 pub(crate) fn on_authentic(
     media: &mut Media,
@@ -111,8 +111,8 @@ pub(crate) fn on_authentic(
     }
 }
 
-/// The transport that a connectivity check is for: the socket's owner or, on a shared socket, the one whose user name
-/// comes first in USERNAME (RFC 8445 §7.2.2).
+/// Returns the transport of a connectivity check: the owner of the socket or, on a shared socket, the transport whose
+/// ufrag comes first in USERNAME (RFC 8445 §7.2.2).
 pub(crate) fn transport_of_stun(
     paths: &Paths,
     tuple: Tuple,
@@ -127,7 +127,7 @@ pub(crate) fn transport_of_stun(
     }
 }
 
-/// Acts on what ICE has to say.
+/// Handles the events of ICE.
 pub(crate) fn drain_ice(
     media: &mut Media,
     paths: &mut Paths,
@@ -172,7 +172,7 @@ fn on_ice_state(media: &mut Media, out: &mut Out, now: Instant, key: TransportKe
             if transport.link.webrtc_mut().is_some_and(|link| link.may_start_dtls(now)) {
                 dtls::on_dtls_started(media, out, now, key);
             } else if transport.is_connected() && !transport.flowing {
-                // Back after a disconnection.
+                // ICE reconnected after a disconnection.
                 connection::on_transport_connected(media, out, now, key);
             }
         }
@@ -193,7 +193,7 @@ pub(crate) fn on_ice_timer(
     drain_ice(media, paths, out, now, key);
 }
 
-/// Checks with an old user name are this transport's no more.
+/// Removes an old ufrag, whose connectivity checks are no longer accepted.
 pub(crate) fn retire_ufrag(media: &mut Media, paths: &mut Paths, key: TransportKey, ufrag: &str) {
     let Some(link) = media.transports.live(key).and_then(|t| t.link.webrtc()) else { return };
     if let LinkSockets::Server(server) = &link.sockets

@@ -1,5 +1,5 @@
-//! Where the remote side of a PlainTransport with `comedia` is: latched on what it sends, provisionally until a packet proves
-//! to be its own.
+//! Latching of a PlainTransport with `comedia` onto the source of received packets, provisional until a packet proves
+//! to be from the remote endpoint.
 
 use std::time::Instant;
 
@@ -22,9 +22,9 @@ use tureen_rtc::wire::rtcp::RtcpCompound;
 use tureen_rtc::wire::rtp::RtpHeader;
 use tureen_types::data_structures::SctpState;
 
-/// A packet to a PlainTransport with `comedia` that waits for its remote side, from elsewhere than from where it seems
-/// to be. The first valid packet tells where that is, until one proves it: by SRTP, by a Producer or Consumer that it
-/// is for, or by an SCTP association. The path never changes after that.
+/// Handles a packet from an unknown tuple to a PlainTransport with `comedia` whose remote endpoint is not proven yet.
+/// The tuple of the first valid packet is used until a packet proves the remote endpoint: by SRTP, by a Producer or
+/// Consumer that the packet belongs to, or by an SCTP association. The tuple never changes after the proof.
 pub(crate) fn handle_first_packet(
     media: &mut Media,
     paths: &mut Paths,
@@ -61,7 +61,7 @@ pub(crate) fn handle_first_packet(
             latch(media, paths, out, now, key, tuple, received, media_evidence(is_proof))?;
             incoming::take_rtcp(media, paths, out, now, key, &data[..len])
         }
-        // SCTP proves nothing, so it does not tell where SRTP goes.
+        // SCTP proves nothing, so it does not determine the destination of SRTP.
         _ if has_srtp || !link.may_latch(PacketKind::Rtp, tuple.socket) => Err(DropReason::UnknownTuple),
         _ if transport.data.is_for_sctp(data) && sctp::is_valid(data) => {
             latch(media, paths, out, now, key, tuple, received, Evidence::Sctp)?;
@@ -73,8 +73,8 @@ pub(crate) fn handle_first_packet(
     }
 }
 
-/// Makes a path that of a PlainTransport, if the packet that came by it tells better where the remote side is than what
-/// came before.
+/// Latches a PlainTransport onto a tuple, if the packet from that tuple is better evidence of the remote endpoint than
+/// the previous one.
 fn latch(
     media: &mut Media,
     paths: &mut Paths,
@@ -105,7 +105,7 @@ fn latch(
     out.notify_transport(media, key, event);
     if !is_rtcp {
         if former.is_some() {
-            // Consumers begin anew for another receiver.
+            // Consumers restart, because the receiver is another one.
             connection::on_transport_disconnected(media, out, key);
         }
         connection::on_transport_connected(media, out, now, key);
@@ -113,7 +113,7 @@ fn latch(
     Ok(())
 }
 
-/// The path of a PlainTransport has proved to be the remote side's.
+/// Records the proof that a tuple is the remote endpoint's.
 fn prove_path(media: &mut Media, paths: &mut Paths, key: TransportKey, tuple: Tuple) {
     if let Some(Link::Plain(link)) = media.transports.live_mut(key).map(|transport| &mut transport.link) {
         link.prove(tuple.socket);
@@ -128,7 +128,7 @@ pub(crate) fn prove_by_sctp(media: &mut Media, paths: &mut Paths, key: Transport
     }
 }
 
-/// Media by a path of a PlainTransport that was latched without proof: this may be it.
+/// Handles media from a tuple that was latched without proof, which this packet may provide.
 #[cold]
 pub(crate) fn handle_media_without_proof(
     media: &mut Media,
@@ -141,7 +141,7 @@ pub(crate) fn handle_media_without_proof(
     kind: PacketKind,
     data: &mut [u8],
 ) -> Result<(), DropReason> {
-    // Without SRTP, which would be proof, nothing has to be opened.
+    // The packet is not encrypted, because SRTP would have been the proof.
     let transport = media.transports.live(key).ok_or(DropReason::UnknownTuple)?;
     if kind == PacketKind::Rtp {
         let header = RtpHeader::parse(data).map_err(|_| DropReason::MalformedRtp)?;

@@ -1,4 +1,4 @@
-//! How transports reach their remote sides: sockets, and which transport a path belongs to.
+//! Paths between transports and their remote endpoints: sockets, and the tuples of each transport.
 
 pub(crate) mod dtls;
 pub(crate) mod ice;
@@ -24,11 +24,11 @@ pub(crate) struct Paths {
     pub(crate) dtls_config: Arc<DtlsConfig>,
     pub(crate) servers: HashMap<WebRtcServerId, WebRtcServer>,
     pub(crate) sockets: Sockets,
-    /// Transports whose sockets are not all bound yet.
+    /// Transports with sockets that are not bound yet.
     pub(crate) pending_transports: HashMap<TransportKey, Pending>,
-    /// Sockets of PlainTransports with `comedia` that wait for their first packet.
+    /// Sockets of PlainTransports with `comedia` that wait for proof of their remote endpoint.
     pub(crate) latching: HashMap<SocketId, TransportKey>,
-    /// Paths whose transport is known: ICE has validated them, or they were given or latched.
+    /// Tuples of transports: validated by ICE, given by the application, or latched.
     pub(crate) tuples: HashMap<Tuple, TransportKey, foldhash::fast::RandomState>,
 }
 

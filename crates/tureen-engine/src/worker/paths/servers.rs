@@ -1,4 +1,4 @@
-//! WebRtcServers: sockets that many WebRtcTransports share, told apart by ICE user name until their paths are known.
+//! WebRtcServers: sockets that many WebRtcTransports share, distinguished by ICE ufrag until their tuples are known.
 
 use std::time::Instant;
 
@@ -14,18 +14,17 @@ use crate::worker::paths::sockets::SocketOwner;
 use crate::worker::paths::{Paths, sockets};
 use tureen_rtc::tuple::SocketId;
 
-/// One WebRtcServer.
 #[derive(Debug)]
 pub(crate) struct WebRtcServer {
     pub(crate) sockets: Vec<SocketId>,
     pub(crate) transports: Vec<TransportKey>,
-    /// ICE user names, those of a restart in progress included.
+    /// ICE ufrags, including those of an ICE restart in progress.
     pub(crate) ufrags: HashMap<String, TransportKey>,
-    /// The request that waits for sockets to be bound.
+    /// Request that waits until the sockets are bound.
     pub(crate) pending: Option<Pending>,
 }
 
-/// A request that waits for sockets.
+/// Request that waits until its sockets are bound.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Pending {
     pub(crate) request: RequestId,

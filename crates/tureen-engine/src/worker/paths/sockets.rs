@@ -1,4 +1,4 @@
-//! The sockets of a worker: who owns each, and where it is bound.
+//! Sockets of a worker, their owners and local addresses.
 
 use std::net::SocketAddr;
 
@@ -16,14 +16,12 @@ use crate::worker::paths::{Paths, servers, tcp};
 use tureen_rtc::tuple::{SocketId, Tuple};
 use tureen_types::data_structures::{ListenInfo, Protocol, TransportTuple};
 
-/// Table of sockets.
 #[derive(Debug, Default)]
 pub(crate) struct Sockets {
     table: HashMap<SocketId, Socket>,
     next: u32,
 }
 
-/// One socket.
 #[derive(Debug)]
 pub(crate) struct Socket {
     pub(crate) owner: SocketOwner,
@@ -32,7 +30,6 @@ pub(crate) struct Socket {
     pub(crate) kind: SocketKind,
 }
 
-/// What a socket is.
 #[derive(Debug)]
 pub(crate) enum SocketKind {
     Udp,
@@ -40,7 +37,6 @@ pub(crate) enum SocketKind {
     TcpStream(tcp::Stream),
 }
 
-/// Who owns a socket.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum SocketOwner {
     Transport(TransportKey),
@@ -48,7 +44,7 @@ pub(crate) enum SocketOwner {
 }
 
 impl Sockets {
-    /// A new UDP socket or TCP listener, not bound yet.
+    /// Adds a UDP socket or TCP listener that is not bound yet.
     pub(crate) fn open(&mut self, owner: SocketOwner, listen: ListenInfo) -> (SocketId, SocketCommand) {
         let id = self.new_id();
         let (kind, command) = match listen.protocol {
@@ -61,14 +57,14 @@ impl Sockets {
         (id, command)
     }
 
-    /// A pipe in this process, which is no different from a UDP socket once it is open.
+    /// Adds a pipe within this process, which behaves like a UDP socket once it is open.
     pub(crate) fn open_pipe(&mut self, owner: SocketOwner, listen: ListenInfo) -> (SocketId, SocketCommand) {
         let id = self.new_id();
         self.table.insert(id, Socket { owner, listen, local: None, kind: SocketKind::Udp });
         (id, SocketCommand::OpenPipe(id))
     }
 
-    /// A name that no socket has. Streams come and go, so names are used again after 2^32 of them.
+    /// Returns an unused identifier. Identifiers wrap after 2^32 sockets and TCP streams.
     pub(crate) fn new_id(&mut self) -> SocketId {
         loop {
             let id = SocketId(self.next);
@@ -91,7 +87,7 @@ impl Sockets {
         self.table.get(&id)
     }
 
-    /// Whether a UDP socket serves a single transport.
+    /// True if a UDP socket serves a single transport.
     pub(crate) fn is_exclusive(&self, id: SocketId) -> bool {
         self.get(id).is_some_and(|socket| {
             matches!((&socket.owner, &socket.kind), (SocketOwner::Transport(_), SocketKind::Udp))
@@ -102,7 +98,7 @@ impl Sockets {
         self.table.remove(&id)
     }
 
-    /// A path in the words of the API; without a remote side if there is no path yet.
+    /// Returns a tuple for the API; only the local part if there is no tuple yet.
     pub(crate) fn tuple_or_local(&self, tuple: Option<Tuple>, socket: SocketId) -> TransportTuple {
         if let Some(tuple) = tuple {
             return self.api_tuple(tuple);
@@ -111,7 +107,7 @@ impl Sockets {
         TransportTuple::LocalOnly { local_address, local_port, protocol: Protocol::Udp }
     }
 
-    /// A path in the words of the API.
+    /// Returns a tuple for the API.
     pub(crate) fn api_tuple(&self, tuple: Tuple) -> TransportTuple {
         let (local_address, local_port) = self.local_address(tuple.socket);
         TransportTuple::WithRemote {
@@ -123,7 +119,7 @@ impl Sockets {
         }
     }
 
-    /// What the remote side is told of a socket's address, and its port.
+    /// Returns the address that is advertised for a socket, and its port.
     fn local_address(&self, socket: SocketId) -> (String, u16) {
         let socket = self.get(socket);
         let port = socket.and_then(|s| s.local).map_or(0, |local| local.port());
@@ -131,7 +127,7 @@ impl Sockets {
     }
 }
 
-/// The address that remote sides are told.
+/// Returns the address that is advertised to remote endpoints.
 pub(crate) fn advertised(listen: &ListenInfo) -> String {
     listen.announced_address.clone().unwrap_or_else(|| listen.ip.to_string())
 }
@@ -164,7 +160,7 @@ pub(crate) fn open_socket(
     id
 }
 
-/// Opens the pipe that came with the request.
+/// Opens the pipe that the request contains.
 pub(crate) fn open_pipe(
     paths: &mut Paths,
     out: &mut Out,
@@ -176,7 +172,7 @@ pub(crate) fn open_pipe(
     id
 }
 
-/// Closes a socket; a listener with the streams that it accepted and that are no transport's yet.
+/// Closes a socket, and the accepted streams of a TCP listener.
 pub(crate) fn close_socket(paths: &mut Paths, out: &mut Out, id: SocketId) {
     let Some(socket) = paths.sockets.remove(id) else { return };
     out.command(SocketCommand::Close(id));
@@ -255,7 +251,7 @@ fn on_owner_failure(
     }
 }
 
-/// Counts a bound socket; the request once all are.
+/// Counts a bound socket. Returns the request once all its sockets are bound.
 fn one_bound(pending: &mut Option<Pending>) -> Option<RequestId> {
     let waiting = pending.as_mut()?;
     waiting.unbound -= 1;

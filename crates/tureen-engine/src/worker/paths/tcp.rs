@@ -1,4 +1,4 @@
-//! TCP streams: whom a listener lets in, and for how long without a connectivity check.
+//! TCP streams: admission by a listener, and the deadline for their connectivity check.
 
 use std::collections::VecDeque;
 use std::net::{IpAddr, Ipv6Addr, SocketAddr};
@@ -16,25 +16,24 @@ use crate::worker::timer::Timer;
 use tureen_rtc::log;
 use tureen_rtc::tuple::{SocketId, Tuple};
 
-/// A stream must belong to a transport, by a valid connectivity check, this long after it was accepted.
+/// Time after which an accepted stream is closed unless a valid connectivity check has assigned it to a transport.
 const CHECK_TIMEOUT: Duration = Duration::from_secs(10);
 
-/// What a listener has accepted.
+/// Streams that a listener has accepted.
 #[derive(Debug, Default)]
 pub(crate) struct Accepted {
     streams: HashSet<SocketId>,
-    /// How many streams of a remote network no transport has yet.
+    /// Number of streams without a connectivity check, by remote network.
     unchecked: HashMap<IpAddr, usize>,
-    /// Those streams, the oldest first.
+    /// The same streams, the oldest first.
     waiting: VecDeque<SocketId>,
 }
 
-/// A stream.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Stream {
     listener: SocketId,
     remote: SocketAddr,
-    /// ICE has validated it.
+    /// True once ICE has validated the stream.
     checked: bool,
 }
 
@@ -54,7 +53,8 @@ impl Accepted {
     }
 }
 
-/// What counts as one remote side: an IPv4 address, or the 64 bits of an IPv6 address that a subscriber does not choose.
+/// Returns the network that counts as one remote address: an IPv4 address, or the first 64 bits of an IPv6 address,
+/// because a subscriber can choose the others.
 fn network(remote: IpAddr) -> IpAddr {
     match remote.to_canonical() {
         IpAddr::V6(address) => Ipv6Addr::from(u128::from(address) >> 64 << 64).into(),
@@ -62,8 +62,9 @@ fn network(remote: IpAddr) -> IpAddr {
     }
 }
 
-/// Somebody has connected to a TCP listener. Returns the stream's name, or `None` if it is to be closed at once: the
-/// listener is gone, or has as many streams as [`Limits`](super::Limits) allows, in all or of that address.
+/// Handles a new connection to a TCP listener. Returns the identifier of the stream, or `None` if the driver has to
+/// close the connection at once, because the listener is closed or because the number of its streams, in total or of
+/// this remote address, reached its [`Limits`](super::Limits).
 pub(crate) fn handle_stream_opened(
     paths: &mut Paths,
     out: &mut Out,
@@ -93,8 +94,8 @@ pub(crate) fn handle_stream_opened(
     Some(id)
 }
 
-/// Closes the oldest streams that have not been checked, as long as there are too many of them on a listener. A client
-/// sends its first check at once, so that those are not of clients.
+/// Closes the oldest streams without a connectivity check while a listener has too many of them. A client sends its
+/// first check at once, so an old stream without a check is not a client's.
 fn evict_unchecked(paths: &mut Paths, out: &mut Out, listener: SocketId) {
     loop {
         let Some(SocketKind::TcpListener(accepted)) = paths.sockets.get_mut(listener).map(|s| &mut s.kind)
@@ -109,7 +110,7 @@ fn evict_unchecked(paths: &mut Paths, out: &mut Out, listener: SocketId) {
     }
 }
 
-/// A TCP stream has ended.
+/// Handles the end of a TCP stream.
 pub(crate) fn handle_stream_closed(
     media: &mut Media,
     paths: &mut Paths,
@@ -132,8 +133,9 @@ pub(crate) fn handle_stream_closed(
     ice::drain_ice(media, paths, out, now, key);
 }
 
-/// What waits to be sent by a TCP stream is late, or all of it was sent. Until it is, its transport's video waits, so that
-/// nothing comes late that could not be of use any more, and audio has room; then it goes on with a key frame.
+/// Handles a change of a TCP stream's send queue: `late` is true if the queue delays packets, false once the queue is
+/// empty. While the queue delays packets, the transport sends no video, because video would arrive too late to be
+/// played and would delay audio. Video restarts with a key frame.
 pub(crate) fn handle_stream_backlog(
     media: &mut Media,
     paths: &mut Paths,
@@ -154,7 +156,7 @@ pub(crate) fn handle_stream_backlog(
     backlog::arm_backlog(media, out, key);
 }
 
-/// A connectivity check has made this path a transport's. Does nothing to UDP sockets.
+/// Marks a TCP stream as validated by a connectivity check. Does nothing for UDP sockets.
 pub(crate) fn on_path_checked(paths: &mut Paths, out: &mut Out, tuple: Tuple) {
     let Some(SocketKind::TcpStream(stream)) = paths.sockets.get_mut(tuple.socket).map(|s| &mut s.kind) else {
         return;
@@ -170,7 +172,7 @@ pub(crate) fn on_path_checked(paths: &mut Paths, out: &mut Out, tuple: Tuple) {
     }
 }
 
-/// A path is no transport's any more. A TCP stream is closed then: it could not become another's.
+/// Closes the TCP stream of a tuple that no transport has any more, because no other transport can use it.
 pub(crate) fn on_path_removed(paths: &mut Paths, out: &mut Out, tuple: Tuple) {
     let socket = paths.sockets.get(tuple.socket);
     if socket.is_some_and(|socket| matches!(socket.kind, SocketKind::TcpStream(_))) {
@@ -182,7 +184,7 @@ pub(crate) fn on_stream_timer(paths: &mut Paths, out: &mut Out, id: SocketId) {
     sockets::close_socket(paths, out, id);
 }
 
-/// Takes a stream off its listener's books.
+/// Removes a stream from its listener.
 pub(crate) fn forget_stream(paths: &mut Paths, out: &mut Out, id: SocketId, stream: Stream) {
     out.timers.disarm(Timer::Stream(id));
     let listener = paths.sockets.get_mut(stream.listener).map(|socket| &mut socket.kind);

@@ -1,4 +1,4 @@
-//! What remote senders are told at once or on schedule: NACK, PLI, FIR, transport-wide feedback, REMB.
+//! Feedback to remote senders: NACK, PLI, FIR, transport-wide feedback, REMB.
 
 use std::time::Instant;
 
@@ -16,7 +16,7 @@ use tureen_rtc::wire::rtcp::{
 };
 use tureen_types::data_structures::TraceEventDirection;
 
-/// Sends the NACKs and key frame requests that a Producer has ready.
+/// Sends the NACKs and key frame requests of a Producer that are due.
 pub(crate) fn poll_producer_feedback(media: &mut Media, out: &mut Out, now: Instant, key: ProducerKey) {
     let Some(producer) = media.producers.live_mut(key) else { return };
     let transport = producer.transport;
@@ -53,7 +53,7 @@ pub(crate) fn poll_producer_feedback(media: &mut Media, out: &mut Out, now: Inst
         let (traces_pli, traces_fir) = (producer.trace.pli, producer.trace.fir);
         let Some(stream) = producer.stream_by_ssrc(ssrc) else { continue };
         if stream.codec.fir && !stream.codec.pli {
-            // RFC 5104 §4.3.1.1: each command has the next number.
+            // RFC 5104 §4.3.1.1: each command increments the sequence number.
             let entry = FirEntry { ssrc, sequence_number: stream.requests.firs as u8 };
             stream.requests.firs += 1;
             send::with_rtcp(media, out, now, transport, |packet| write_fir(packet, REPORTER, &[entry]));
@@ -116,7 +116,7 @@ pub(crate) fn on_transport_cc_timer(media: &mut Media, out: &mut Out, now: Insta
     }
 }
 
-/// Tells the remote side what it may send, or that there is no limit any more.
+/// Sends the bitrate limit or its removal to the remote endpoint by REMB, if due.
 pub(crate) fn send_remb(media: &mut Media, out: &mut Out, now: Instant, key: TransportKey) {
     let Some(transport) = media.transports.live_mut(key) else { return };
     if !transport.recv_feedback.remb || transport.producers.is_empty() || !transport.is_connected() {

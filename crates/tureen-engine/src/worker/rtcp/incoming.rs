@@ -1,4 +1,4 @@
-//! RTCP that comes in: opened, and each packet of the compound acted on.
+//! Incoming RTCP: decryption, and handling of each packet of the compound.
 
 use std::time::Instant;
 
@@ -33,7 +33,7 @@ pub(crate) fn handle_rtcp(
     take_rtcp(media, paths, out, now, key, &data[..len])
 }
 
-/// Acts on an opened compound packet.
+/// Handles a decrypted compound packet.
 pub(crate) fn take_rtcp(
     media: &mut Media,
     paths: &mut Paths,
@@ -50,7 +50,7 @@ pub(crate) fn take_rtcp(
                 nameable -= on_nack(media, out, now, key, nack.media_ssrc, nack.lost(), nameable);
             }
             Ok(packet) => handle_rtcp_packet(media, paths, out, now, key, &packet),
-            // What comes behind it counts, as far as its length tells where that is.
+            // The packets behind a malformed one are still handled, as far as its length field permits.
             Err(_) => result = Err(DropReason::MalformedRtcp),
         }
     }
@@ -100,7 +100,7 @@ fn on_bye(media: &mut Media, key: TransportKey, ssrc: Ssrc) {
     }
 }
 
-/// Looks at `nameable` of the packets at most, and gives how many it has looked at.
+/// Handles at most `nameable` of the packets that a NACK names. Returns the number of handled ones.
 fn on_nack(
     media: &mut Media,
     out: &mut Out,
@@ -176,12 +176,12 @@ fn trace_consumer(media: &mut Media, out: &mut Out, now: Instant, key: ConsumerK
     out.notify_consumer(media, key, crate::api::ConsumerEvent::Trace(event));
 }
 
-/// The Consumer that sends `ssrc` on a transport.
+/// Returns the Consumer that sends `ssrc` on a transport.
 pub(crate) fn consumer_by_ssrc(media: &Media, key: TransportKey, ssrc: Ssrc) -> Option<ConsumerKey> {
     media.transports.live(key)?.ssrc_consumers.get(&ssrc).copied()
 }
 
-/// Opens a compound RTCP packet in place: its length without what protection added.
+/// Decrypts a compound RTCP packet in place. Returns its length without the SRTCP trailer.
 pub(crate) fn open_rtcp(opener: &mut Option<Opener>, data: &mut [u8]) -> Result<usize, DropReason> {
     opener.as_mut().ok_or(DropReason::NoKeys)?.open_rtcp(data).map_err(rtp::drop_reason)
 }

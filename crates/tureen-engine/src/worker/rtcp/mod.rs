@@ -1,4 +1,4 @@
-//! RTCP of transports, in and out.
+//! RTCP of transports, incoming and outgoing.
 
 pub(crate) mod feedback;
 pub(crate) mod incoming;

@@ -1,4 +1,4 @@
-//! Sender and receiver reports, both ways.
+//! Sender and receiver reports, incoming and outgoing.
 
 use std::time::{Duration, Instant};
 
@@ -22,22 +22,23 @@ use tureen_rtc::wire::rtcp::{
 use tureen_types::data_structures::{SrTraceInfo, TraceEventDirection};
 use tureen_types::rtp_parameters::MediaKind;
 
-/// From the connection to the first report: soon, so that receivers can synchronise audio and video early.
+/// Time from the connection to the first report; short, so that receivers can synchronise audio and video early.
 pub(crate) const FIRST_INTERVAL: Duration = Duration::from_millis(200);
 
-/// Between reports on a transport with video (mediasoup `MaxVideoIntervalMs`); varied by ±50% (RFC 3550 §6.2).
+/// Interval of reports on a transport with video (mediasoup `MaxVideoIntervalMs`); varied by ±50% (RFC 3550 §6.2).
 const VIDEO_INTERVAL: Duration = Duration::from_millis(1000);
 
-/// Between reports on a transport with audio only (mediasoup `MaxAudioIntervalMs`).
+/// Interval of reports on a transport with audio only (mediasoup `MaxAudioIntervalMs`).
 const AUDIO_INTERVAL: Duration = Duration::from_millis(5000);
 
-/// How long media may have been on its way when it comes, in 32.32 fixed point seconds.
+/// Maximum delay between capture and reception of media, in 32.32 fixed point seconds.
 const MAX_CAPTURE_DELAY: i64 = 5 << 32;
 
-/// By how much the capture of media may be later than its arrival: a sender's clock is not known better.
+/// Maximum time by which the capture of media may seem later than its reception, because a sender's clock is not known
+/// more accurately.
 const MAX_CLOCK_ERROR: i64 = 1 << 31;
 
-/// Sender and receiver reports of a transport.
+/// Sends the sender and receiver reports of a transport.
 pub(crate) fn on_reports_timer(media: &mut Media, out: &mut Out, now: Instant, key: TransportKey) {
     let Some(transport) = media.transports.live(key) else { return };
     if !transport.is_connected() {
@@ -92,7 +93,7 @@ fn report_consumer(media: &mut Media, out: &mut Out, now: Instant, key: Consumer
         let Some((timestamp, seen_at)) = stream.stats.highest_timestamp() else { continue };
         let captured = clock.and_then(|clock| clock.captured_at(&stream.stats, timestamp));
         let seen = out.clock.ntp(seen_at);
-        // A sender whose clock was set tells a time that can't be.
+        // A sender whose clock was set may report an impossible capture time.
         let captured = captured.filter(|captured| is_capture_of(*captured, seen)).unwrap_or(seen);
         let captured = (captured, timestamp.wrapping_sub(offset));
         let Some(report) = send_stream.stats.sender_report(now, ntp, captured) else { continue };
@@ -114,7 +115,7 @@ fn report_producer(media: &mut Media, now: Instant, key: ProducerKey, blocks: &m
     let Some(producer) = media.producers.live_mut(key) else { return };
     let consumers = &media.consumers;
     for stream in &mut producer.streams {
-        // As mediasoup: a sender that can protect what it sends learns what its worst receiver loses.
+        // As in mediasoup: a sender with in-band FEC is reported the loss of its worst receiver.
         let worst = match stream.codec.in_band_fec {
             true => worst_remote_loss(consumers, &producer.consumers, stream.encoding_idx),
             false => 0,
@@ -173,7 +174,7 @@ pub(crate) fn on_sender_report(
         out.notify_producer(media, producer_key, ProducerEvent::Trace(event));
     }
     if alignable {
-        // The stream can be aligned with others now.
+        // The stream can now be aligned with others.
         layers::aim_consumers(media, out, now, producer_key);
     }
 }
@@ -224,7 +225,7 @@ pub(crate) fn on_extended_report(
     }
 }
 
-/// The answer to our reference time: how far away the remote sender of a stream is.
+/// Handles the answer to our receiver reference time, which yields the round trip time to the remote sender.
 fn on_dlrr(
     media: &mut Media,
     out: &mut Out,
@@ -255,14 +256,14 @@ fn on_round_trip(media: &mut Media, key: TransportKey, measured: Option<Duration
     }
 }
 
-/// The highest share of an encoding's packets that a receiver reports as lost, in 1/256.
+/// Maximum fraction of an encoding's packets that a receiver reports as lost, in 1/256.
 fn worst_remote_loss(consumers: &Consumers, keys: &[ConsumerKey], encoding: usize) -> u8 {
     let active = keys.iter().filter_map(|&key| consumers.live(key)).filter(|consumer| consumer.is_active());
     active.filter_map(|consumer| consumer.remote_loss(encoding)).max().unwrap_or(0)
 }
 
-/// Whether media that came at an instant can have been captured then: before, and not much longer than encoders, pacers and
-/// networks hold it up. Clocks are known to some 100 ms.
+/// True if media received at `seen` can have been captured at `captured`: before, and at most the delay of encoders,
+/// pacers and networks earlier. Clocks are accurate to about 100 ms.
 fn is_capture_of(captured: NtpTime, seen: NtpTime) -> bool {
     let held_up = seen.since(captured);
     (-MAX_CLOCK_ERROR..=MAX_CAPTURE_DELAY).contains(&held_up)

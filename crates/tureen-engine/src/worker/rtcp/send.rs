@@ -1,4 +1,4 @@
-//! Sending RTCP: sealed, split where it is too long, in line.
+//! Outgoing RTCP: split if too long, encrypted, queued.
 
 use std::time::Instant;
 
@@ -10,13 +10,13 @@ use crate::worker::out::Out;
 use tureen_rtc::units::Ssrc;
 use tureen_rtc::wire::rtcp::CompoundParts;
 
-/// Longest RTCP datagram before encryption: what every path carries.
+/// Maximum length of an RTCP datagram before encryption, which fits every path.
 pub(crate) const MAX_RTCP: usize = 1200;
 
-/// SSRC of reports by which this side, sending nothing itself, speaks (as mediasoup).
+/// Sender SSRC of receiver reports and feedback (as in mediasoup).
 pub(crate) const REPORTER: Ssrc = Ssrc(0);
 
-/// Sends a compound, in several datagrams if it is too long for one.
+/// Sends a compound packet, in several datagrams if it is too long for one.
 pub(crate) fn send_rtcp(
     media: &mut Media,
     out: &mut Out,
@@ -35,7 +35,7 @@ pub(crate) fn send_rtcp(
     out.scratch.rtcp_part = part;
 }
 
-/// Seals an RTCP packet and puts it in line. Dropped while there are no keys or no path.
+/// Encrypts an RTCP packet and queues the datagram. The packet is dropped if there are no keys or no path.
 fn send_datagram(media: &mut Media, out: &mut Out, now: Instant, key: TransportKey, packet: &mut Vec<u8>) {
     let Some(transport) = media.transports.live_mut(key) else { return };
     let Some(path) = transport.link.rtcp_path() else { return };
@@ -50,7 +50,7 @@ fn send_datagram(media: &mut Media, out: &mut Out, now: Instant, key: TransportK
     }
 }
 
-/// Sends one RTCP packet that `write` fills in.
+/// Sends one RTCP packet that `write` writes.
 pub(crate) fn with_rtcp(
     media: &mut Media,
     out: &mut Out,
@@ -65,7 +65,7 @@ pub(crate) fn with_rtcp(
     out.scratch.rtcp = packet;
 }
 
-/// Sends what has gathered if the next report might not fit.
+/// Sends the collected reports if the next one might not fit.
 pub(crate) fn send_full(
     media: &mut Media,
     out: &mut Out,
