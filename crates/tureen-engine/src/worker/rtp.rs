@@ -138,6 +138,7 @@ pub(crate) fn produce_rtp(
         1,
         packet.len(),
     );
+    // The SSRC is registered only after its Producer has accepted the packet as part of one of its streams.
     if found_by != FoundBy::Ssrc {
         if handled.stream.is_none() {
             return Err(DropReason::UnexpectedSsrc);
@@ -156,6 +157,7 @@ pub(crate) fn produce_rtp(
             producer.request_key_frame(now, header.ssrc, KeyFrameNeed::Begun);
         }
     }
+    // The key frame request above is feedback, so this check follows it.
     let feedback_due = producer.has_feedback(handled.stream);
     let Ingest::Stored { key_frame, layers_changed, .. } = handled.taken else {
         if feedback_due {
@@ -169,6 +171,7 @@ pub(crate) fn produce_rtp(
     let layers_changed = layers_changed && producer.has_layers();
     let trace = producer.trace;
     let observed = !producer.observers.is_empty() && !producer.paused;
+    // An undeclared payload type is queued too, because consumers skip its sequence number as they skip padding.
     if !std::mem::replace(&mut producer.queued, true) {
         forward.dirty_producers.push(producer_key);
     }
@@ -184,6 +187,7 @@ pub(crate) fn produce_rtp(
     if layers_changed {
         layers::watch_layers(out, now, producer_key);
     }
+    // A score change also updates the target layers, so a new stream needs no second update.
     if begun {
         scores::on_score_changed(media, out, now, producer_key);
     } else if layers_changed {

@@ -247,6 +247,7 @@ fn on_target_changed(media: &mut Media, out: &mut Out, now: Instant, key: Transp
 pub(crate) fn allocate_layers(media: &mut Media, out: &mut Out, now: Instant, key: TransportKey) {
     let Some(transport) = media.transports.live_mut(key) else { return };
     let Some(control) = &mut transport.send_control else { return };
+    // The allocation is taken out, because applying its verdicts borrows all of `media`.
     let mut allocation = std::mem::take(&mut control.allocation);
     allocation.clear();
     let mut desired = Bitrate::ZERO;
@@ -274,6 +275,7 @@ pub(crate) fn allocate_layers(media: &mut Media, out: &mut Out, now: Instant, ke
         let Some(consumer) = media.consumers.live_mut(consumer_key) else { continue };
         let Some(layers) = &mut consumer.layers else { continue };
         let Some(verdict) = allocation.verdict(index, layers.target()) else { continue };
+        // Only a downgrade by the allocation marks the preceding upgrade as failed.
         if verdict.after > verdict.before || verdict.in_need {
             consumer.upgrade_backoff.on_change(now, verdict.before, verdict.after);
         }

@@ -326,6 +326,7 @@ fn plan_consumer(
     consumer: &mut Consumer,
     producer: &Producer,
 ) {
+    // Restarts are handled before packets, because the sequence numbers of a restarted stream start anew.
     for stream in &producer.streams {
         if stream.restarted_at.is_some_and(|restart| stream.arrivals.contains(&restart)) {
             consumer.on_restart(stream.encoding_idx);

@@ -65,6 +65,7 @@ pub(crate) fn seal_run(
     let mut traced = Vec::new();
     for planned in plan {
         let Some(padding) = run.admit(planned) else { break };
+        // The plan advances even if the packet cannot be sealed.
         egress.next += 1;
         // The payload may have been evicted from the buffer since it was planned.
         let Some(payload) = payloads.get(planned) else { continue };

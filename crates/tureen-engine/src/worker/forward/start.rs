@@ -14,6 +14,7 @@ pub(crate) fn start_consumer(media: &mut Media, out: &mut Out, now: Instant, key
         return;
     }
     consumer.require_sync();
+    // The target layers are set first, because the consumer waits for a key frame of their stream.
     layers::aim_consumer(media, out, now, key);
     if !catch_up(media, out, now, key) {
         key_frames::request_key_frame(media, out, now, key);
