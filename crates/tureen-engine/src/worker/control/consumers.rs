@@ -36,6 +36,7 @@ pub(crate) fn consume(media: &mut Media, out: &mut Out, now: Instant, mut option
     let mut consumer = Consumer::new(options, producer_key, transport_key, paused, random)?;
     let transport = &mut media.transports[transport_key];
     transport.check_new_ssrcs(&consumer, out.limits.ended_streams_per_transport)?;
+    // A reused SSRC continues at its last index, because no SRTP index may be used twice under one key.
     if let Some(sealer) = &transport.sealer {
         consumer.continue_from(|ssrc| sealer.next_index(ssrc));
     }
@@ -47,6 +48,7 @@ pub(crate) fn consume(media: &mut Media, out: &mut Out, now: Instant, mut option
         preferred_layers: consumer.preferred_layers(),
     };
     let ssrcs: Vec<_> = consumer.ssrcs().collect();
+    // Every check is done before the consumer is inserted, so that a refused request changes nothing.
     let key = media.consumers.insert(consumer);
     transport.ssrc_consumers.extend(ssrcs.into_iter().map(|ssrc| (ssrc, key)));
     transport.consumers.push(key);
