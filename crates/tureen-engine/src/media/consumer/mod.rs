@@ -1,8 +1,8 @@
-//! A Consumer: one Producer's media on its way to one remote side.
+//! A Consumer: sends the media of one Producer to one remote endpoint.
 //!
-//! Consumers do nothing while packets come in. After a batch, when its transport is drained, each decides packet by
-//! packet what to do with its Producer's arrivals ([`Consumer::decide`], [`Consumer::decide_layered`]) and writes its
-//! own header in front of the shared payload.
+//! Consumers do nothing while packets are received. When its transport is drained after a batch, each Consumer decides
+//! on its Producer's arrivals packet by packet ([`Consumer::decide`], [`Consumer::decide_layered`]) and writes its own
+//! header in front of the shared payload.
 
 pub(crate) mod headers;
 pub(crate) mod key_frame_allowance;
@@ -43,68 +43,63 @@ use tureen_types::rtp_parameters::{MediaKind, RtpEncodingParameters, RtpParamete
 
 /// One Consumer.
 ///
-/// What each run of packets touches comes last, beside the slot map's own mark, so that it is in few cache lines: with
-/// hundreds of consumers no cache holds all of them from one frame to the next.
+/// The fields that every run of packets touches are last, next to the slot map's version, because they share few cache
+/// lines that way: with hundreds of consumers no cache holds all of them from one frame to the next.
 #[derive(Debug)]
 #[repr(C)]
 pub(crate) struct Consumer {
-    /// Its identifier.
     pub(crate) id: ConsumerId,
-    /// Weight when bandwidth is short.
+    /// Weight in the allocation of scarce bandwidth.
     pub(crate) priority: u8,
-    /// Whether bandwidth lets it go up to better layers.
+    /// Backoff of layer upgrades after upgrades that failed.
     pub(crate) upgrade_backoff: UpgradeBackoff,
-    /// Key frames that its remote side or the application asks for.
+    /// Allowance of key frame requests of the remote endpoint and of the application.
     pub(crate) asked_key_frames: KeyFrameAllowance,
-    /// Key frames to go over to other layers with.
+    /// Allowance of key frame requests for layer switches.
     pub(crate) switch_key_frames: KeyFrameAllowance,
-    /// What is sent.
+    /// RTP parameters of the outgoing streams.
     pub(crate) rtp_parameters: RtpParameters,
     consumable_rtp_encodings: Vec<RtpEncodingParameters>,
     score: ConsumerScore,
     headers: HeaderSettings,
-    /// The outgoing streams: one, and for a pipe consumer one for each encoding.
+    /// Send streams: one for each encoding of a pipe consumer, otherwise one.
     pub(crate) send_streams: SmallVec<[RtpSendStream; 1]>,
-    /// The Producer it reads.
     pub(crate) producer: ProducerKey,
-    /// The transport it sends on.
     pub(crate) transport: TransportKey,
     supported_payload_types: u128,
-    /// Its layers, unless it is simple or a pipe.
+    /// Layer selection; `None` for simple and pipe consumers.
     pub(crate) layers: Option<Box<Layered>>,
-    /// Audio or video.
     pub(crate) kind: MediaKind,
-    /// How it reads its Producer.
     pub(crate) stream_type: StreamType,
-    /// Paused by request.
+    /// True if paused by request.
     pub(crate) paused: bool,
-    /// Its Producer is paused.
+    /// True if the Producer is paused.
     pub(crate) producer_paused: bool,
-    /// Traced events.
+    /// Enabled trace events.
     pub(crate) trace: MediaTrace,
     waits_for_key_frames: bool,
-    /// Leave out Opus packets of discontinuous transmission.
+    /// True if Opus DTX packets are dropped.
     ignore_dtx: bool,
 }
 
-/// What to do with a packet of the Producer that has no layers.
+/// Decision on a packet for a consumer without layers.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Verdict {
-    /// Send it with this extended sequence number: the stream starts, or starts anew, with it.
+    /// Forward the packet with this extended sequence number; the stream starts or resynchronises with the packet.
     Start(u64),
-    /// Send it with this extended sequence number.
+    /// Forward the packet with this extended sequence number.
     Forward(u64),
-    /// Leave it out.
+    /// Drop the packet.
     Drop,
-    /// Leave it out; the stream can only start with a key frame.
+    /// Drop the packet, because the stream can only start with a key frame.
     WaitForKeyFrame,
 }
 
 impl Consumer {
-    /// Makes a Consumer from a request. `random` makes the first sequence numbers unpredictable.
+    /// Creates a Consumer from a request. `random` makes the first sequence numbers unpredictable.
     ///
     /// # Errors
-    /// Parameters without an encoding with an SSRC, or without a media codec; layers that do not fit the Producer's
+    /// The parameters have no encoding with an SSRC, no media codec, or layers that do not match the Producer's
     /// encodings.
     pub(crate) fn new(
         request: Consume,
@@ -187,12 +182,12 @@ impl Consumer {
         })
     }
 
-    /// Whether anything is to be sent, as far as the Consumer itself knows.
+    /// True if neither the Consumer nor its Producer is paused.
     pub(crate) fn is_active(&self) -> bool {
         !self.paused && !self.producer_paused
     }
 
-    /// SSRCs that it sends, retransmissions included.
+    /// SSRCs of the send streams and of their RTX streams.
     pub(crate) fn ssrcs(&self) -> impl Iterator<Item = Ssrc> + '_ {
         self.send_streams
             .iter()
@@ -200,29 +195,29 @@ impl Consumer {
             .flatten()
     }
 
-    /// Goes on where streams with its SSRCs ended: see [`RtpSendStream::continue_from`].
+    /// Continues the SRTP indices of earlier streams with the same SSRCs: see [`RtpSendStream::continue_from`].
     pub(crate) fn continue_from(&mut self, next_index: impl Fn(Ssrc) -> Option<u64>) {
         for send_stream in &mut self.send_streams {
             send_stream.continue_from(&next_index);
         }
     }
 
-    /// SSRCs that were sent, and the SRTP index of the next packet of each.
+    /// SSRCs in use, each with the SRTP index of its next packet.
     pub(crate) fn used_indices(&self) -> impl Iterator<Item = (Ssrc, u64)> {
         self.send_streams.iter().flat_map(RtpSendStream::used_indices)
     }
 
-    /// The outgoing stream with this SSRC; not that of its retransmissions.
+    /// Send stream with this media SSRC; RTX SSRCs do not match.
     pub(crate) fn send_stream_of(&mut self, ssrc: Ssrc) -> Option<&mut RtpSendStream> {
         self.send_streams.iter_mut().find(|send_stream| send_stream.stats.ssrc == ssrc)
     }
 
-    /// Whether there are key frames to be had: it is video that its Producer sends.
+    /// True for video whose Producer is not paused.
     pub(crate) fn has_key_frames(&self) -> bool {
         !self.producer_paused && self.send_streams[0].codec().has_key_frames()
     }
 
-    /// Which of the Producer's streams it waits for a key frame of to begin with, having sent nothing yet.
+    /// Index of the Producer's stream whose key frame starts this consumer, if nothing was sent yet.
     pub(crate) fn awaited_stream(&self, streams: &[ProducerStream]) -> Option<usize> {
         if !self.is_active() || !self.waits_for_key_frames || self.stream_type == StreamType::Pipe {
             return None;
@@ -237,8 +232,7 @@ impl Consumer {
         streams.iter().position(|stream| stream.encoding_idx == usize::from(encoding))
     }
 
-    /// SSRCs of which key frames help the receiver of a consumer with layers that has lost its way, or that is to be
-    /// resumed.
+    /// SSRCs whose key frames let the receiver of a layered consumer resume decoding, or let a paused one start.
     pub(crate) fn key_frame_ssrcs<'a>(
         &'a self,
         streams: &'a [ProducerStream],
@@ -249,13 +243,13 @@ impl Consumer {
         encodings.chain(next).filter_map(|encoding| ssrc_of(streams, encoding))
     }
 
-    /// Whether key frames that it asks for are counted: it shows one remote side what it has begun to. A pipe speaks for all
-    /// who are behind it.
+    /// True if key frame requests are charged to the allowance of this consumer: it has begun to send and is not a
+    /// pipe. A pipe consumer is exempt because it forwards the requests of all endpoints behind it.
     pub(crate) fn has_key_frame_allowance(&self) -> bool {
         self.stream_type != StreamType::Pipe && self.send_streams[0].stats.sent().packets > 0
     }
 
-    /// The next packet starts anew: after a pause, a reconnection, or with a new source stream.
+    /// Makes the next packet a resynchronisation: after a pause, a reconnection or a change of the source stream.
     pub(crate) fn require_sync(&mut self) {
         for send_stream in &mut self.send_streams {
             send_stream.sync_required = true;
@@ -265,7 +259,7 @@ impl Consumer {
         }
     }
 
-    /// One of the Producer's streams has started anew.
+    /// Resynchronises after a restart of one of the Producer's streams.
     pub(crate) fn on_restart(&mut self, encoding: usize) {
         match &mut self.layers {
             Some(layers) => layers.on_restart(encoding as u8, &mut self.send_streams[0].rewriter),
@@ -278,14 +272,14 @@ impl Consumer {
         }
     }
 
-    /// Whether a consumer with layers decides on packets of this encoding.
+    /// True if this layered consumer decides on packets of this encoding.
     pub(crate) fn reads(&self, encoding: usize) -> bool {
         let rewriter = &self.send_streams[0].rewriter;
         self.layers.as_ref().is_some_and(|layers| layers.reads(encoding as u8, rewriter))
     }
 
-    /// Decides what to do with a packet of the Producer, for a consumer without layers. Each packet is decided once, in
-    /// order of arrival.
+    /// Decides on a packet for a consumer without layers. The caller passes each packet once, in order of arrival,
+    /// because the decision advances the outgoing sequence numbers.
     #[inline]
     pub(crate) fn decide(&mut self, send_stream: usize, packet: &StoredPacket<'_>) -> Verdict {
         let supported = self.supports(packet);
@@ -309,14 +303,14 @@ impl Consumer {
             return rewriter.forward(source).map_or(Verdict::Drop, Verdict::Start);
         }
         if packet.payload.is_empty() || (self.ignore_dtx && is_opus_dtx(packet.payload)) {
-            // Padding of the sender's bandwidth probes is of no use further on.
+            // Padding-only packets are the sender's bandwidth probes, which serve no purpose past this hop.
             rewriter.skip(source);
             return Verdict::Drop;
         }
         rewriter.forward(source).map_or(Verdict::Drop, Verdict::Forward)
     }
 
-    /// As [`decide`](Self::decide), for a consumer with layers.
+    /// Like [`decide`](Self::decide), for a consumer with layers.
     pub(crate) fn decide_layered(&mut self, now: Instant, arrival: &Arrival<'_>) -> Decision {
         let supported = self.supports(arrival.packet);
         let Some(layers) = &mut self.layers else { return Decision::Drop };
@@ -328,7 +322,7 @@ impl Consumer {
         layers.decide(now, arrival, rewriter)
     }
 
-    /// Whether it is a packet that is forwarded where no layers are left out.
+    /// True if the packet is forwarded when no layers are dropped.
     fn sends(&self, packet: &StoredPacket<'_>) -> bool {
         let is_dtx = || self.ignore_dtx && is_opus_dtx(packet.payload);
         self.supports(packet) && !packet.payload.is_empty() && !is_dtx()
@@ -338,7 +332,7 @@ impl Consumer {
         self.supported_payload_types >> (packet.info.payload_type & 0x7f) & 1 == 1
     }
 
-    /// Writes the header of a packet on its way out for the first time. `None` if it does not fit.
+    /// Writes the header of a packet that is sent for the first time. `None` if the buffer is too small.
     #[inline(always)]
     pub(crate) fn write_header(
         &mut self,
@@ -351,12 +345,12 @@ impl Consumer {
         self.send_streams[send_stream].write_header(&self.headers, packet, sent, hop, buffer).ok()
     }
 
-    /// Whether events of single packets are traced.
+    /// True if trace events of single packets are enabled.
     pub(crate) fn traces_packets(&self) -> bool {
         self.trace.rtp || self.trace.key_frame
     }
 
-    /// What a trace event says of a packet that is sent.
+    /// Trace event data of a sent packet.
     pub(crate) fn packet_trace(
         &self,
         packet: &StoredPacket<'_>,
@@ -385,8 +379,8 @@ impl Consumer {
         }
     }
 
-    /// Writes the header of a packet that is sent again: as RTX where that was negotiated, else exactly as before.
-    /// `None` when the packet can't be repeated exactly any more.
+    /// Writes the header of a retransmission: RTX if negotiated, otherwise the original header. `None` if the header
+    /// values of the original are no longer known.
     pub(crate) fn write_retransmission_header(
         &mut self,
         packet: &StoredPacket<'_>,
@@ -402,7 +396,7 @@ impl Consumer {
         send_stream.write_retransmission_header(&self.headers, packet, &sent, hop, buffer)
     }
 
-    /// Writes a packet of padding, to probe the path: see [`RtpSendStream::write_padding`].
+    /// Writes a padding-only probe packet: see [`RtpSendStream::write_padding`].
     pub(crate) fn write_padding(
         &mut self,
         padding: NonZeroU8,
@@ -412,42 +406,44 @@ impl Consumer {
         self.send_streams[0].write_padding(&self.headers, padding, hop, buffer)
     }
 
-    /// Whether retransmissions or padding of it can be sent as a probe.
+    /// True if retransmissions or padding of this consumer can serve as probes.
     pub(crate) fn can_probe(&self) -> bool {
         self.is_active() && self.uses_transport_seq() && self.send_streams[0].rtx_ssrc().is_some()
     }
 
-    /// Whether an outgoing stream has one for its retransmissions.
+    /// True if a send stream has an RTX stream.
     pub(crate) fn has_rtx(&self, send_stream: u8) -> bool {
         self.send_streams
             .get(usize::from(send_stream))
             .is_some_and(|send_stream| send_stream.rtx_ssrc().is_some())
     }
 
-    /// Whether packets of an outgoing stream are repeated bit for bit when they are sent again.
+    /// True if retransmissions of a send stream repeat the original packet bit for bit.
     #[inline]
     pub(crate) fn repeats_exactly(&self, send_stream: usize) -> bool {
         self.send_streams[send_stream].repeats_exactly()
     }
 
-    /// Whether a packet of an outgoing stream was sent after some that are behind it: it had to be repaired itself.
+    /// True if a packet of a send stream was sent after packets that follow it in sequence, because it had to be
+    /// recovered first.
     pub(crate) fn is_late(&self, send_stream: usize, sent: &SentPacket) -> bool {
         sent.output < self.send_streams[send_stream].rewriter.highest_output()
     }
 
-    /// Ids of the header extensions that it sends.
+    /// Ids of the header extensions of the outgoing packets.
     pub(crate) fn header_ids(&self) -> &ExtensionIds {
         self.headers.ids()
     }
 
-    /// Whether packets carry a transport-wide sequence number.
+    /// True if packets carry a transport-wide sequence number.
     pub(crate) fn uses_transport_seq(&self) -> bool {
         self.headers.ids()[Extension::TransportWideCcDraft01].is_some()
     }
 
-    /// A NACK of the remote side about `ssrc`: appends what can be sent again. What was sent again less than about a round
-    /// trip ago is left out ([`RecentRetransmissions`](recent_retransmissions::RecentRetransmissions)): the remote side could not know of it yet.
-    /// Gives how many packets were named.
+    /// Handles a NACK for `ssrc`: appends the packets to retransmit and returns the number of packets in the NACK.
+    /// Packets retransmitted less than about one round trip time ago are skipped
+    /// ([`RecentRetransmissions`](recent_retransmissions::RecentRetransmissions)), because the remote endpoint could
+    /// not have received them before it sent the NACK.
     pub(crate) fn on_nack(
         &mut self,
         now: Instant,
@@ -473,11 +469,12 @@ impl Consumer {
             let Some(retransmission) = self.sent_as(index, seq, streams) else { continue };
             let Some(stream) = streams.get(usize::from(retransmission.stream)) else { continue };
             let Some(packet) = stream.buffer.get_recent(now, retransmission.source) else { continue };
-            // Its number was passed over before it came.
+            // The sequence number was skipped before this packet arrived, so the packet was never forwarded.
             if !self.sends(&packet) {
                 continue;
             }
-            // A late packet may have been forwarded after the remote side had missed it: it arrives by itself.
+            // A packet that arrived late may have been forwarded after the remote endpoint sent the NACK: no
+            // retransmission needed.
             let on_its_way = now.saturating_duration_since(packet.received_at) < known_rtt / 2;
             if !on_its_way && self.send_streams[index].retransmissions.admit(now, retransmission.output) {
                 out.push(retransmission);
@@ -487,8 +484,7 @@ impl Consumer {
         named
     }
 
-    /// Whether a packet that was lost may be sent again before the remote side asks for it; if so, it counts as sent again
-    /// now.
+    /// True if a lost packet may be retransmitted before a NACK; the retransmission is then recorded as sent.
     pub(crate) fn may_retransmit(&mut self, now: Instant, retransmission: Retransmission) -> bool {
         let is_active = self.is_active();
         let Some(send_stream) =
@@ -501,7 +497,7 @@ impl Consumer {
         send_stream.retransmissions.admit_unasked(now, retransmission.output)
     }
 
-    /// What was sent with this number.
+    /// Retransmission of the packet that was sent with this sequence number.
     fn sent_as(&self, index: usize, seq: u16, streams: &[ProducerStream]) -> Option<Retransmission> {
         let rewriter = &self.send_streams[index].rewriter;
         if let Some(layers) = &self.layers {
@@ -523,18 +519,18 @@ impl Consumer {
         Some(Retransmission { send_stream: index as u8, stream: stream as u8, source, output })
     }
 
-    /// Current score, from those of the Producer's streams in the order of its encodings.
+    /// Updates the score from the scores of the Producer's streams, in the order of its encodings; `None` if unchanged.
     pub(crate) fn score_with(&mut self, producer: &[u8]) -> Option<ConsumerScore> {
         let source = match &self.layers {
             Some(layers) => layers.source(),
             None => Some(0),
         };
         let producer_score = match self.stream_type {
-            // A pipe hands on every stream there is; mediasoup calls that the best.
+            // A pipe forwards every stream; mediasoup reports the best score for it.
             StreamType::Pipe => 10,
             _ => source.and_then(|source| producer.get(usize::from(source))).copied().unwrap_or(0),
         };
-        // As mediasoup's RtpStreamSend: what was lost beyond repair costs score quadratically.
+        // As mediasoup's RtpStreamSend: the reported loss lowers the score quadratically.
         let own = |send_stream: &RtpSendStream| {
             let lost = f64::from(send_stream.stats.remote_report().fraction_lost) / 256.0;
             (10.0 * (1.0 - lost).powi(2)).round() as u8
@@ -548,7 +544,7 @@ impl Consumer {
         Some(score)
     }
 
-    /// The share of its packets that the receiver reports as lost, in 1/256, where it shows this encoding of the Producer.
+    /// Fraction lost in 1/256, as the receiver reports it, if this consumer sends this encoding of the Producer.
     pub(crate) fn remote_loss(&self, encoding: usize) -> Option<u8> {
         let send_stream = match self.stream_type {
             StreamType::Pipe => self.send_streams.get(encoding)?,
@@ -560,27 +556,26 @@ impl Consumer {
         Some(send_stream.stats.remote_report().fraction_lost)
     }
 
-    /// The last score.
+    /// Score as last updated.
     pub(crate) fn score(&self) -> &ConsumerScore {
         &self.score
     }
 
-    /// Layers wanted: none for a stream without layers.
+    /// Preferred layers; `None` without layers.
     pub(crate) fn preferred_layers(&self) -> Option<ConsumerLayers> {
         self.layers.as_ref().map(|layers| layers.preferred().into())
     }
 
-    /// Layers aimed at.
+    /// Target layers; `None` without layers or without a target.
     pub(crate) fn target_layers(&self) -> Option<ConsumerLayers> {
         self.layers.as_ref()?.target().map(Into::into)
     }
 
-    /// Layers sent now.
+    /// Layers being sent; `None` without layers or while none are sent.
     pub(crate) fn current_layers(&self) -> Option<ConsumerLayers> {
         self.layers.as_ref()?.current().map(Into::into)
     }
 
-    /// Statistics of the outgoing streams.
     pub(crate) fn stats(&mut self, now: Instant, timestamp_ms: u64) -> Vec<RtpStreamStats> {
         let (kind, score) = (self.kind, self.score.score);
         self.send_streams
@@ -589,7 +584,6 @@ impl Consumer {
             .collect()
     }
 
-    /// Description of the Consumer.
     pub(crate) fn dump(&self, producer_id: crate::api::ProducerId) -> ConsumerDump {
         let rtp = &self.rtp_parameters;
         let stream = |(index, send_stream): (usize, &RtpSendStream)| {
@@ -637,7 +631,7 @@ impl Consumer {
         }
     }
 
-    /// Which of the Producer's streams an outgoing stream shows now, and what is subtracted from its timestamps.
+    /// Producer stream that a send stream forwards now, and the offset subtracted from its RTP timestamps.
     pub(crate) fn shown<'a>(
         &self,
         send_stream: usize,
@@ -654,12 +648,13 @@ impl Consumer {
         }
     }
 
-    /// RTCP canonical name of the outgoing streams.
+    /// RTCP canonical name of the send streams.
     pub(crate) fn cname(&self) -> &str {
         self.rtp_parameters.rtcp.cname.as_deref().unwrap_or_default()
     }
 
-    /// A receiver report about one of its streams; the round trip time, if it tells that.
+    /// Handles a report block for one of the send streams; returns the round trip time if the block allows its
+    /// calculation.
     pub(crate) fn on_receiver_report(&mut self, now: NtpTime, block: &ReportBlock) -> Option<Duration> {
         let send_stream = self.send_stream_of(block.ssrc)?;
         send_stream.stats.on_receiver_report(
@@ -673,7 +668,7 @@ impl Consumer {
     }
 }
 
-/// A packet that goes out as it came, but for its number.
+/// A packet that is forwarded unchanged except for its sequence number.
 #[inline]
 pub(crate) fn unchanged(packet: &StoredPacket<'_>, output: u64) -> SentPacket {
     SentPacket {
@@ -686,7 +681,7 @@ pub(crate) fn unchanged(packet: &StoredPacket<'_>, output: u64) -> SentPacket {
     }
 }
 
-/// What a consumer other than a pipe makes of a Producer's encodings, as mediasoup.
+/// Stream type of a consumer that is not a pipe, from the Producer's encodings, as in mediasoup.
 fn stream_type(consumable: &[RtpEncodingParameters]) -> StreamType {
     match consumable {
         [one] => {

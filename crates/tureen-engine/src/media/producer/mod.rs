@@ -1,4 +1,4 @@
-//! Producers: media on its way from one remote side into the router.
+//! A Producer: receives media from one remote endpoint into the router.
 
 pub(crate) mod capture_clock;
 pub(crate) mod codec;
@@ -30,41 +30,36 @@ use tureen_types::data_structures::RtpPacketTraceInfo;
 use tureen_types::ortc::{RtpMapping, RtpMappingEncoding};
 use tureen_types::rtp_parameters::{MediaKind, RtpEncodingParameters, RtpParameters};
 
-/// Why a key frame is requested.
+/// Reason of a key frame request.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum KeyFrameNeed {
-    /// A decoder needs one: of a Consumer, or after losses that no retransmission repaired.
+    /// A decoder needs a key frame: that of a Consumer, or after losses that no retransmission repaired.
     Decoder,
     /// The stream has begun in the middle of a group of pictures.
     Begun,
 }
 
-/// One Producer.
 #[derive(Debug)]
 pub(crate) struct Producer {
-    /// Its identifier.
     pub(crate) id: ProducerId,
-    /// Audio or video.
     pub(crate) kind: MediaKind,
-    /// The transport it receives on.
     pub(crate) transport: TransportKey,
-    /// What the remote side sends.
+    /// RTP parameters of the remote endpoint.
     pub(crate) rtp_parameters: RtpParameters,
-    /// How its streams are structured.
     pub(crate) stream_type: StreamType,
-    /// Paused by request.
+    /// True if paused by request.
     pub(crate) paused: bool,
-    /// Traced events.
+    /// Enabled trace events.
     pub(crate) trace: MediaTrace,
-    /// Who reads it.
+    /// Consumers of this Producer.
     pub(crate) consumers: Vec<ConsumerKey>,
-    /// Who observes it.
+    /// RTP observers of this Producer.
     pub(crate) observers: Vec<ObserverKey>,
-    /// Its streams, in order of their first packet.
+    /// Received streams, in the order of their first packets.
     pub(crate) streams: Vec<ProducerStream>,
-    /// Merges its consumers' key frame requests.
+    /// Merges the key frame requests of the consumers.
     pub(crate) key_frame_requests: KeyFrameRequests,
-    /// Whether packets of this batch wait for the consumers.
+    /// True if packets of this batch are queued for the consumers.
     pub(crate) queued: bool,
     ids: ExtensionIds,
     rtp_mapping: RtpMapping,
@@ -75,10 +70,10 @@ pub(crate) struct Producer {
     ssrc_changes: SsrcChanges,
 }
 
-/// How often streams of a Producer may go on with another SSRC: each time its consumers need a key frame.
+/// Rate limit of SSRC changes of a Producer's streams, because every change requires a key frame for all consumers.
 #[derive(Debug)]
 struct SsrcChanges {
-    /// At once; one more each second.
+    /// Changes allowed at once; one more is allowed each second.
     burst: u32,
     left: u32,
     counted_at: Option<Instant>,
@@ -98,56 +93,55 @@ impl SsrcChanges {
     }
 }
 
-/// How a packet's Producer was found.
+/// Rule by which a packet was assigned to its Producer.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum FoundBy {
-    /// Its SSRC is known.
+    /// The SSRC is known.
     Ssrc,
-    /// It carries the Producer's MID or RID, or the application said so.
+    /// The packet carries the Producer's MID or RID, or the application assigned the packet.
     Name,
-    /// It carries nothing, but the Producer is the only one there.
+    /// The packet carries no identification, but the transport has no other Producer.
     Elimination,
 }
 
-/// What each payload type is.
+/// Role of each payload type.
 #[derive(Debug)]
 struct PayloadRoles {
     roles: [Role; 128],
-    /// How its payload is read; that of what it repeats for retransmissions.
+    /// Codec of the payload; for RTX, the codec of the original payload.
     kinds: [CodecKind; 128],
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Role {
     Unknown,
-    /// Media; the router's payload type.
+    /// Media, with the router's payload type.
     Media(PayloadType),
-    /// Retransmissions of media; the router's payload type of that media.
+    /// Retransmissions, with the router's payload type of the original media.
     Rtx(PayloadType),
 }
 
-/// What became of a packet, and what the worker has to do about it.
+/// Result of handling a packet, with the events the worker acts on.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Handled {
-    /// Which stream; none when it belongs to no encoding.
+    /// Index of the stream; `None` if the packet belongs to no encoding.
     pub(crate) stream: Option<usize>,
-    /// Its fate.
     pub(crate) taken: Ingest,
-    /// Came by RTX.
+    /// True if received on an RTX stream.
     pub(crate) retransmission: bool,
-    /// Its payload type was not negotiated: it counts as received, and no consumer gets it.
+    /// True if the payload type was not negotiated: the packet counts as received and is not forwarded.
     pub(crate) undeclared: bool,
-    /// The stream has another SSRC now; it, or its retransmissions, had this one.
+    /// Previous SSRC, if this packet changed the SSRC of the stream or of its RTX stream.
     pub(crate) replaced: Option<Ssrc>,
-    /// The camera was turned.
+    /// New video orientation, if it changed.
     pub(crate) orientation: Option<VideoOrientation>,
 }
 
 impl Producer {
-    /// Makes a Producer from a request.
+    /// Creates a Producer from a request.
     ///
     /// # Errors
-    /// No encodings, no media codec, or a payload type without mapping.
+    /// The parameters have no encodings, no media codec or a payload type without mapping.
     pub(crate) fn new(
         request: Produce,
         transport: TransportKey,
@@ -214,17 +208,17 @@ impl Producer {
         })
     }
 
-    /// Ids of the header extensions that the remote side uses.
+    /// Ids of the header extensions of the remote endpoint.
     pub(crate) fn extension_ids(&self) -> &ExtensionIds {
         &self.ids
     }
 
-    /// RTCP canonical name of the remote side.
+    /// RTCP canonical name of the remote endpoint.
     pub(crate) fn cname(&self) -> &str {
         self.rtp_parameters.rtcp.cname.as_deref().unwrap_or_default()
     }
 
-    /// Takes a decrypted packet; `clocks` are those of its transport's senders.
+    /// Handles a decrypted packet; `clocks` are the capture clocks of the transport's senders.
     pub(crate) fn handle_rtp(
         &mut self,
         now: Instant,
@@ -267,7 +261,7 @@ impl Producer {
                         return handled;
                     }
                 }
-                // Padding probes of the sender come by RTX without an original packet.
+                // Padding probes of the sender arrive on the RTX stream without an original packet.
                 let Some((seq, payload)) = unwrap_rtx(payload) else { return handled };
                 IncomingPacket {
                     header,
@@ -308,9 +302,9 @@ impl Producer {
         handled
     }
 
-    /// A packet among those of a stream that is no media of it: forward error correction or comfort noise that was not
-    /// negotiated. Its number was used: it is neither asked for again nor missing for the consumers, who leave it out as
-    /// they do padding.
+    /// Handles a packet with an undeclared payload type in a stream, such as forward error correction or comfort noise
+    /// that was not negotiated. The packet's sequence number counts as received, so that it is neither requested by
+    /// NACK nor a gap for the consumers, which skip the packet like padding.
     #[cold]
     fn leave_out(&mut self, now: Instant, header: &RtpHeader, packet: &[u8], handled: &mut Handled) {
         let (ssrc, seq) = (header.ssrc, header.sequence_number);
@@ -335,17 +329,16 @@ impl Producer {
         }
     }
 
-    /// The stream with this SSRC.
+    /// Stream with this media SSRC.
     pub(crate) fn stream_by_ssrc(&mut self, ssrc: Ssrc) -> Option<&mut ProducerStream> {
         self.streams.iter_mut().find(|s| s.stats.ssrc() == ssrc)
     }
 
-    /// Scores of all streams.
     pub(crate) fn scores(&self) -> Vec<ProducerScore> {
         self.streams.iter().map(ProducerStream::producer_score).collect()
     }
 
-    /// Scores in the order of the encodings, 0 where a stream has not begun.
+    /// Scores in the order of the encodings, 0 for a stream that has not begun.
     pub(crate) fn encoding_scores(&self) -> Vec<u8> {
         let mut scores = vec![0; self.rtp_parameters.encodings.len()];
         for stream in &self.streams {
@@ -354,8 +347,8 @@ impl Producer {
         scores
     }
 
-    /// Asks the remote side for a key frame of one stream. Every request of the engine goes through here;
-    /// `keyFrameRequestDelay` delays all but those for a stream that has begun.
+    /// Requests a key frame of one stream from the remote endpoint. All key frame requests of the engine use this
+    /// function; `keyFrameRequestDelay` delays all of them except for a stream that has begun.
     pub(crate) fn request_key_frame(&mut self, now: Instant, ssrc: Ssrc, need: KeyFrameNeed) {
         match need {
             KeyFrameNeed::Decoder => self.key_frame_requests.request(now, ssrc),
@@ -363,11 +356,11 @@ impl Producer {
         }
     }
 
-    /// Notes what has not come for a while. True when a stream or a layer has ended.
+    /// Checks streams and layers for inactivity. True if a stream or a layer has ended.
     pub(crate) fn check_inactivity(&mut self, now: Instant) -> bool {
-        // As mediasoup: the only stream of a Producer may be silent without being dead.
+        // As mediasoup: the only stream of a Producer stays alive while silent.
         let has_others = self.rtp_parameters.encodings.len() > 1;
-        // The two streams of which most came.
+        // The two streams with the most pictures: each stream is compared with the most active of the others.
         let (mut most, mut next) = ((0, usize::MAX), 0);
         for (index, stream) in self.streams.iter().enumerate() {
             let came = stream.pictures_since_check();
@@ -385,33 +378,33 @@ impl Producer {
         ended
     }
 
-    /// Whether some of its streams or layers may come and go.
+    /// True if single streams or layers of the Producer can start and end.
     pub(crate) fn has_layers(&self) -> bool {
         self.stream_type != StreamType::Simple
     }
 
-    /// SSRCs of its streams that have key frames.
+    /// SSRCs of the streams whose codec has key frames.
     pub(crate) fn key_frame_ssrcs(&self) -> impl Iterator<Item = Ssrc> {
         self.streams.iter().filter(|stream| stream.codec.has_key_frames()).map(|stream| stream.stats.ssrc())
     }
 
-    /// When lost packets are to be asked for again.
+    /// Time of the next NACK retry.
     pub(crate) fn nack_timeout(&self) -> Option<Instant> {
         self.streams.iter().filter_map(|s| s.nack.as_ref()?.poll_timeout()).min()
     }
 
-    /// Prepares what is due; it comes out with the next poll for feedback.
+    /// Prepares the key frame requests that are due; the next feedback poll sends them.
     pub(crate) fn handle_timeout(&mut self, now: Instant) {
         self.key_frame_requests.handle_timeout(now);
     }
 
-    /// Whether a stream, after a packet, may have feedback to send: cheap, to be asked for each packet.
+    /// True if the stream may have feedback to send after a packet. The check is cheap enough for every packet.
     pub(crate) fn has_feedback(&self, stream: Option<usize>) -> bool {
         let nack = stream.and_then(|index| self.streams.get(index)?.nack.as_ref());
         nack.is_some_and(|nack| nack.is_busy()) || self.key_frame_requests.has_requests()
     }
 
-    /// What a trace event says of a packet.
+    /// Trace event data of a received packet.
     pub(crate) fn packet_trace(
         &self,
         header: &RtpHeader,
@@ -445,7 +438,6 @@ impl Producer {
         }
     }
 
-    /// Description in the words of the API.
     pub(crate) fn dump(&self) -> ProducerDump {
         let cname = self.cname();
         ProducerDump {
@@ -460,8 +452,8 @@ impl Producer {
         }
     }
 
-    /// The stream that a packet belongs to; makes it with its first packet. If the packet's SSRC takes the place of another
-    /// one, that is told in `replaced`.
+    /// Index of the packet's stream; the first packet creates the stream. `replaced` receives the previous SSRC if the
+    /// packet's SSRC replaces that.
     #[inline]
     fn stream_of(
         &mut self,
@@ -483,7 +475,7 @@ impl Producer {
         if known.is_some() {
             return known;
         }
-        // Media and retransmissions have numbers, and so an SSRC, of their own (RFC 4588 §4).
+        // Media and RTX streams have separate sequence number spaces, and so SSRCs of their own (RFC 4588 §4).
         if self.streams.iter().any(|stream| by_media(stream) || by_rtx(stream)) {
             return None;
         }
@@ -493,7 +485,7 @@ impl Producer {
         }
     }
 
-    /// Media with an SSRC that no stream has: a stream begins, or goes on with it.
+    /// Handles media with an unknown SSRC: the SSRC starts a stream or replaces the SSRC of one.
     #[cold]
     fn new_media(
         &mut self,
@@ -521,7 +513,7 @@ impl Producer {
         Some(index)
     }
 
-    /// Retransmissions with an SSRC that no stream has.
+    /// Handles RTX packets with an unknown SSRC.
     #[cold]
     fn new_rtx(
         &mut self,
@@ -530,7 +522,7 @@ impl Producer {
         packet: &[u8],
         replaced: &mut Option<Ssrc>,
     ) -> Option<usize> {
-        // RFC 8852 §3.2: the repaired RID names the stream that is repaired. Without it, the only stream is.
+        // RFC 8852 §3.2: the repaired RID identifies the repaired stream. Without the RID, the only stream is assumed.
         let rid = header.read::<MediaId<'_>>(packet, self.ids[Extension::RepairRtpStreamId]);
         let index = match rid {
             Some(rid) => self.streams.iter().position(|s| s.rid.as_deref() == Some(rid.0))?,
@@ -559,12 +551,12 @@ impl Producer {
             return encodings.iter().position(|e| e.rid.as_deref() == Some(rid.0));
         }
         let [only] = &encodings[..] else { return None };
-        // MID has led here, or there is but one Producer.
+        // The MID identified this Producer, or the transport has only one.
         let is_free = only.rid.is_none() && (only.ssrc.is_none() || found_by != FoundBy::Ssrc);
         is_free.then_some(0)
     }
 
-    /// The sender of an SSRC said goodbye.
+    /// Handles an RTCP BYE for an SSRC.
     pub(crate) fn on_bye(&mut self, ssrc: Ssrc) {
         if let Some(stream) = self.stream_by_ssrc(ssrc) {
             stream.on_bye();
@@ -619,7 +611,7 @@ impl PayloadRoles {
     }
 }
 
-/// How streams with these encodings are structured.
+/// Stream type of these encodings.
 fn stream_type(encodings: &[RtpEncodingParameters]) -> StreamType {
     let layered = |encoding: &RtpEncodingParameters| {
         let mode = &encoding.scalability_mode;
@@ -632,7 +624,7 @@ fn stream_type(encodings: &[RtpEncodingParameters]) -> StreamType {
     }
 }
 
-/// The header extension elements of a packet that go on to consumers; `capture` is its abs-capture-time as it goes on.
+/// Header extension elements of a packet that are forwarded to consumers; `capture` is the abs-capture-time to forward.
 fn forwarded_elements<'a>(
     header: &'a RtpHeader,
     packet: &'a [u8],

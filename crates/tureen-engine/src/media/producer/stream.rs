@@ -1,4 +1,4 @@
-//! One incoming encoding of a Producer: its statistics, its repair, and the packets that consumers read.
+//! One received encoding of a Producer: statistics, NACK and RTX, and the packets that consumers read.
 
 use std::time::{Duration, Instant};
 
@@ -20,71 +20,70 @@ use tureen_rtc::wire::rtp::extension::AbsCaptureTime;
 use tureen_rtc::wire::rtp::{Extension, RTX_OSN_LEN, RtpHeader, rtx_original_sequence_number};
 use tureen_types::rtp_parameters::{MediaKind, RtpEncodingParameters};
 
-/// Smallest retransmission ring; it grows with the stream's bitrate.
+/// Initial size of the retransmission buffer, which grows with the stream's bitrate.
 const INITIAL_RING_BYTES: usize = 16 << 10;
 
-/// Ring of a stream that is not repaired: it only has to hold a batch.
+/// Buffer size of a stream without NACK, which only has to hold one batch.
 const UNREPAIRED_RING_BYTES: usize = 4 << 10;
 
-/// How far behind the first packet of a key frame packets are looked for that overtook it.
+/// Maximum number of reordered packets searched behind the first packet of a key frame.
 const MAX_OVERTAKERS: usize = 64;
 
-/// How old a key frame may be that a consumer starts with. What came since goes with it at once: the older it is, the
-/// further its receiver lags behind at first.
+/// Maximum age of a key frame with which a consumer starts. The packets received since are sent at once, so the
+/// receiver of an older key frame lags further behind at first.
 const MAX_BACKLOG_AGE: Duration = Duration::from_millis(500);
 
-/// How many packets may go with it.
+/// Maximum number of packets sent with such a key frame.
 const MAX_BACKLOG: u64 = 500;
 
 /// As [`LAYER_INACTIVITY`], for a stream with discontinuous transmission (mediasoup `InactivityCheckIntervalWithDtx`).
 const DTX_INACTIVITY: Duration = Duration::from_secs(5);
 
-/// After this time in which no stream of a Producer came their score is 0, though they may go on any time.
+/// Time without packets on all streams of a Producer after which their score is 0, although they may continue any time.
 const SILENCE: Duration = Duration::from_secs(5);
 
-/// One encoding as it comes in.
+/// One encoding as received.
 #[derive(Debug)]
 pub(crate) struct ProducerStream {
-    /// Which encoding.
     pub(crate) encoding_idx: usize,
-    /// Its RTP stream id.
+    /// RTP stream id.
     pub(crate) rid: Option<String>,
-    /// Its codec.
     pub(crate) codec: StreamCodec,
-    /// SSRC of its retransmissions, signalled or learned.
+    /// RTX stream, with an SSRC that was signalled or learned.
     pub(crate) rtx: Option<RtxStreamStats>,
-    /// Statistics.
     pub(crate) stats: RecvStreamStats,
-    /// Asks for what is lost.
+    /// Requests lost packets.
     pub(crate) nack: Option<NackGenerator>,
-    /// Which packets were taken. A consumer gives each packet one number, so it must come out of here once only, even after
-    /// the buffer has lost it: twice the same number would be twice the same SRTP nonce, with other header values.
+    /// Sequence numbers already ingested. A consumer assigns one output number per packet, so each packet must be
+    /// ingested once only, even after the buffer has dropped it: a second use of the number would repeat the SRTP nonce
+    /// with other header values.
     seen: SeenWindow,
-    /// What consumers read.
+    /// Packets that consumers read.
     pub(crate) buffer: PacketBuffer,
     /// Extended sequence numbers of this batch, in order of arrival.
     pub(crate) arrivals: Vec<u64>,
-    /// When the first packet came of those that wait for the end of their frame.
+    /// Arrival time of the first packet of a frame that is still incomplete.
     frame_since: Option<Instant>,
     /// Highest extended sequence number so far.
     highest: u64,
-    /// First packet of the newest key frame, its timestamp, and when it came.
+    /// First packet of the newest key frame, its timestamp, and its arrival time.
     newest_key_frame: Option<(u64, u32, Instant)>,
-    /// 0 to 10.
+    /// Score, 0 to 10.
     pub(crate) score: Score,
-    /// NACK messages and packets named in them, PLIs and FIRs sent.
+    /// Counts of the NACKs, PLIs and FIRs sent.
     pub(crate) requests: FeedbackCounts,
-    /// Sequence numbering started anew with this packet: consumers must synchronise again.
+    /// Extended sequence number of the packet with which numbering restarted; consumers must resynchronise.
     pub(crate) restarted_at: Option<u64>,
     /// Reads layers and frame numbers.
     pub(crate) frames: FrameReader,
-    /// What each layer takes.
+    /// Bitrate of each layer.
     pub(crate) layers: LayerRates,
-    /// Number of spatial layers within the stream, and of temporal ones, as signalled.
+    /// Signalled numbers of spatial and temporal layers within the stream.
     layer_counts: (u8, u8),
     last_packet_at: Option<Instant>,
     presence: Presence,
-    /// Pictures that came; at the last look for streams that have ended; and of the other streams since the last one came.
+    /// Number of pictures received: in all, at the last inactivity check, and on the other streams since this one's
+    /// last picture.
     pictures: u32,
     pictures_seen: u32,
     pictures_elsewhere: u32,
@@ -92,71 +91,70 @@ pub(crate) struct ProducerStream {
     known_bitrate: Bitrate,
     lacks_clock: bool,
     dtx: bool,
-    /// What is added to the sender's timestamps: another source goes on where the one before ended.
+    /// Offset added to the sender's timestamps, so that a new source continues where the previous one ended.
     timestamp_shift: u32,
     identity: StreamIdentity,
 }
 
-/// Whether a stream comes.
+/// Activity of a stream.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Presence {
     Present,
-    /// Nothing came for a while, nor of the Producer's other streams: it may be a static picture.
+    /// Neither this stream nor the Producer's others received packets for a while: possibly a static picture.
     Silent,
-    /// The other streams go on without it.
+    /// The Producer's other streams continue without this one.
     Ended,
 }
 
-/// Feedback sent for a stream.
 #[derive(Clone, Copy, Debug, Default)]
 pub(crate) struct FeedbackCounts {
-    /// NACK messages.
+    /// Number of NACK messages.
     pub(crate) nacks: u64,
-    /// Packets named in them.
+    /// Number of packets in those NACK messages.
     pub(crate) nacked_packets: u64,
-    /// Picture loss indications.
+    /// Number of picture loss indications.
     pub(crate) plis: u64,
-    /// Full intra requests.
+    /// Number of full intra requests.
     pub(crate) firs: u64,
 }
 
-/// A packet as the stream takes it: RTX already unwrapped.
+/// A packet for the stream, with RTX already unwrapped.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct IncomingPacket<'a> {
-    /// Its header as received.
+    /// RTP header as received.
     pub(crate) header: &'a RtpHeader,
-    /// All its bytes, decrypted.
+    /// Whole packet, decrypted.
     pub(crate) packet: &'a [u8],
-    /// The payload without padding and, for RTX, without the original sequence number.
+    /// Payload without padding and, for RTX, without the original sequence number.
     pub(crate) payload: &'a [u8],
-    /// The (original) sequence number.
+    /// Sequence number; for RTX, the original one.
     pub(crate) seq: u16,
-    /// How its payload is read, by its payload type.
+    /// Codec of the payload, from the payload type.
     pub(crate) kind: CodecKind,
-    /// The media payload type as the router knows it.
+    /// Media payload type of the router.
     pub(crate) mapped_payload_type: PayloadType,
-    /// Came by RTX.
+    /// True if received on an RTX stream.
     pub(crate) retransmission: bool,
 }
 
-/// What became of a packet.
+/// Result of ingesting a packet.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Ingest {
-    /// It is stored and in line for the consumers.
+    /// Stored and queued for the consumers.
     Stored {
-        /// Its extended sequence number.
+        /// Extended sequence number.
         seq: u64,
-        /// A key frame starts with it.
+        /// True if a key frame starts with the packet.
         key_frame: bool,
-        /// A layer or the stream has come (back) with it.
+        /// True if a layer or the stream became active with the packet.
         layers_changed: bool,
     },
-    /// It makes no sense or brings nothing new.
+    /// Invalid or already received.
     Discarded,
 }
 
 impl Ingest {
-    /// Whether a key frame starts with the packet.
+    /// True if a key frame starts with the packet.
     pub(crate) fn is_key_frame(self) -> bool {
         matches!(self, Self::Stored { key_frame: true, .. })
     }
@@ -214,7 +212,7 @@ impl ProducerStream {
         }
     }
 
-    /// Takes a packet of the stream.
+    /// Ingests a packet of the stream.
     pub(crate) fn handle_packet<'e>(
         &mut self,
         now: Instant,
@@ -247,7 +245,7 @@ impl ProducerStream {
         let mut elements_of_descriptor =
             elements.clone().filter(|(kind, _)| *kind == Extension::DependencyDescriptor);
         let descriptor = elements_of_descriptor.next().map(|(_, value)| value);
-        // A payload of another codec, comfort noise for one, tells nothing.
+        // A payload of another codec, such as comfort noise, has no frame description.
         let frame = if incoming.kind == self.codec.kind {
             self.frames.read(incoming.payload, descriptor, seq > self.highest)
         } else {
@@ -258,7 +256,7 @@ impl ProducerStream {
             let repaired = nack.handle_packet(now, seq, key_frame, incoming.retransmission);
             match (repaired, incoming.retransmission) {
                 (true, true) => self.stats.on_rtx_repaired(now, &info),
-                // Nobody asked for it, or it has come already.
+                // Not requested, or already received.
                 (false, true) => return Ingest::Discarded,
                 (true, false) if self.rtx.is_none() => self.stats.on_nacked_packet(),
                 (_, false) => {}
@@ -272,6 +270,7 @@ impl ProducerStream {
             key_frame,
             frame: frame.info,
         };
+        // `seen` is checked before the buffer, because the buffer would accept a number again that it has dropped.
         if !self.seen.insert(seq) || !self.buffer.insert(now, stored, elements, incoming.payload) {
             return Ingest::Discarded;
         }
@@ -283,11 +282,12 @@ impl ProducerStream {
             self.pictures = self.pictures.wrapping_add(is_next.into());
             self.newest_timestamp = stored.timestamp;
         }
+        // `highest` advances after the checks above, because they compare the packet with the highest one before it.
         self.highest = self.highest.max(seq);
         if key_frame {
             self.note_key_frame(now, seq, stored.timestamp);
         }
-        // Padding says nothing of a stream: senders probe with it where they send no media.
+        // Padding does not make a stream active, because senders probe with padding on streams without media.
         let mut layers_changed = false;
         if !incoming.payload.is_empty() {
             layers_changed |= self.last_packet_at.replace(now).is_none();
@@ -300,19 +300,20 @@ impl ProducerStream {
         Ingest::Stored { seq, key_frame, layers_changed }
     }
 
-    /// Whether another SSRC may go on with the stream, now that a packet of it came.
+    /// True if another SSRC, of which a packet arrived, may replace the SSRC of the stream.
     pub(crate) fn may_change_ssrc(&mut self, now: Instant, ssrc: Ssrc, named: bool) -> bool {
         self.identity.may_change(now, ssrc, named)
     }
 
-    /// The stream goes on with another SSRC, of which a packet with this timestamp came. Numbers and timestamps continue;
-    /// consumers need a key frame.
+    /// Replaces the SSRC of the stream, given the timestamp of the new SSRC's packet. Sequence numbers and timestamps
+    /// continue; consumers need a key frame.
     pub(crate) fn change_ssrc(&mut self, now: Instant, ssrc: Ssrc, timestamp: u32) {
         if let Some((highest, at)) = self.stats.highest_timestamp() {
             let passed = now.saturating_duration_since(at).as_micros();
             let ticks = (passed * u128::from(self.codec.clock_rate) / 1_000_000) as u32;
             self.timestamp_shift = highest.wrapping_add(ticks.max(1)).wrapping_sub(timestamp);
         }
+        // The identity records the previous SSRC, so this precedes `change_source`.
         self.identity.change(now, self.stats.ssrc());
         if !self.identity.rtx_is_signalled {
             self.rtx = None;
@@ -321,29 +322,29 @@ impl ProducerStream {
         self.frames = FrameReader::new(self.codec.kind);
     }
 
-    /// The sender of the stream said goodbye (RFC 3550 §6.6).
+    /// Handles an RTCP BYE for the stream (RFC 3550 §6.6).
     pub(crate) fn on_bye(&mut self) {
         self.identity.has_left = true;
     }
 
-    /// Takes note of a sender report; see [`RecvStreamStats::handle_sender_report`].
+    /// Handles a sender report; see [`RecvStreamStats::handle_sender_report`].
     pub(crate) fn handle_sender_report(&mut self, now: Instant, ntp: u64, rtp_timestamp: u32) {
         self.stats.handle_sender_report(now, ntp, rtp_timestamp.wrapping_add(self.timestamp_shift));
     }
 
-    /// Takes note of `abs-capture-time` on a packet with this timestamp.
+    /// Handles the `abs-capture-time` of a packet with this timestamp.
     pub(crate) fn handle_abs_capture_time(&mut self, rtp_timestamp: u32, time: AbsCaptureTime) {
         self.stats.handle_abs_capture_time(rtp_timestamp.wrapping_add(self.timestamp_shift), time);
     }
 
-    /// Pictures that came since the last look for streams that have ended.
+    /// Number of pictures since the last inactivity check.
     pub(crate) fn pictures_since_check(&self) -> u32 {
         self.pictures.wrapping_sub(self.pictures_seen)
     }
 
-    /// Notes which layers have not come for a while although the stream did, and, given how many pictures came of the
-    /// Producer's other streams since the last time, whether those go on without this one. True when something has ended, or
-    /// the stream can be aligned with the others now because its sender has no clock to be waited for.
+    /// Checks the layers and the stream for inactivity; `elsewhere` is the number of pictures on the Producer's other
+    /// streams since the last check. True if a layer or the stream has ended, or if the stream has become alignable
+    /// because its sender reports no clock.
     pub(crate) fn check_inactivity(&mut self, now: Instant, elsewhere: Option<u32>) -> bool {
         let ended = self.layers.check(now, self.pictures);
         let (Some(elsewhere), Some(last)) = (elsewhere, self.last_packet_at) else { return ended };
@@ -369,7 +370,7 @@ impl ProducerStream {
         ended || before != self.presence
     }
 
-    /// Whether its packets come, or would if there was something to show.
+    /// True if the stream has begun and has not ended; while packets arrive, its score must be above 0 too.
     pub(crate) fn is_alive(&self) -> bool {
         self.last_packet_at.is_some()
             && match self.presence {
@@ -379,7 +380,7 @@ impl ProducerStream {
             }
     }
 
-    /// Its bitrate; while it is silent, what it was before.
+    /// Bitrate; for a silent stream the last one measured.
     pub(crate) fn bitrate(&mut self, now: Instant) -> Bitrate {
         let measured = self.stats.bitrate(now);
         if !measured.is_zero() {
@@ -388,25 +389,25 @@ impl ProducerStream {
         self.known_bitrate
     }
 
-    /// Whether it can be told when its newest packet was captured: by the sender's reports or, if those don't tell, by when
-    /// it came.
+    /// True if the capture time of the newest packet is known: from sender reports or, if those carry no clock, from
+    /// the packet's arrival time.
     pub(crate) fn is_alignable(&self) -> bool {
         let newest = self.stats.highest_timestamp();
         newest.is_some_and(|(timestamp, _)| self.stats.capture_ntp(timestamp).is_some())
             || self.stats.lacks_clock()
     }
 
-    /// Number of spatial layers within the stream, as signalled.
+    /// Signalled number of spatial layers within the stream.
     pub(crate) fn spatial_layers(&self) -> u8 {
         self.layer_counts.0
     }
 
-    /// Number of temporal layers, as signalled.
+    /// Signalled number of temporal layers.
     pub(crate) fn temporal_layers(&self) -> u8 {
         self.layer_counts.1
     }
 
-    /// A key frame may have several packets that say so: parameter sets come first.
+    /// Records a key frame. Several packets of one key frame may be marked, because parameter sets precede the picture.
     fn note_key_frame(&mut self, now: Instant, seq: u64, timestamp: u32) {
         let is_news = self.newest_key_frame.is_none_or(|(newest, of, _)| match of == timestamp {
             true => seq < newest,
@@ -425,15 +426,15 @@ impl ProducerStream {
         self.restarted_at = Some(seq);
     }
 
-    /// Packets behind `first` that came before it and are not among `later` arrivals of the batch: a consumer that
-    /// starts with `first` has left them to wait.
+    /// Packets after `first` in sequence that arrived before `first` and are not among the `later` arrivals of the
+    /// batch. A consumer that starts with `first` has not sent them yet.
     pub(crate) fn overtakers<'a>(&'a self, first: u64, later: &'a [u64]) -> impl Iterator<Item = u64> + 'a {
         let ahead = (first + 1..=self.highest).take(MAX_OVERTAKERS);
         ahead.filter(move |seq| !later.contains(seq) && self.buffer.get(*seq).is_some())
     }
 
-    /// First packet of a key frame that came not long ago, if it and what came since is still there: a consumer that has
-    /// sent nothing yet can start with it.
+    /// First packet of a recent key frame, if that packet and those received since are still in the buffer: a consumer
+    /// that has sent nothing yet can start with it.
     pub(crate) fn recent_key_frame(&self, now: Instant) -> Option<u64> {
         let (seq, _, at) = self.newest_key_frame?;
         let is_recent = now.saturating_duration_since(at) <= MAX_BACKLOG_AGE;
@@ -441,20 +442,20 @@ impl ProducerStream {
         (is_recent && is_there).then_some(seq)
     }
 
-    /// Numbers from a recent key frame on, but for those of this batch, which consumers get anyway. Not all of them need
-    /// have come.
+    /// Sequence numbers from a recent key frame on, except those of this batch, which consumers read anyway. Some of
+    /// the packets may be missing.
     pub(crate) fn backlog(&self, now: Instant) -> impl Iterator<Item = u64> + '_ {
         let sources = self.recent_key_frame(now).map(|first| first..=self.highest);
         sources.into_iter().flatten().filter(|seq| !self.arrivals.contains(seq))
     }
 
-    /// Since when its packets wait for the one that ends their frame: the one with the marker bit (RFC 7741 §4.1, RFC
-    /// 9628 §4.1 and others alike). `None` when they do not, or when `limit` of them have come.
+    /// Time since which packets wait for the last packet of their frame, the one with the marker bit (RFC 7741 §4.1,
+    /// RFC 9628 §4.1 and others alike). `None` if no packets wait or if `limit` packets have arrived.
     pub(crate) fn waits_since(&self, limit: usize) -> Option<Instant> {
         self.frame_since.filter(|_| self.arrivals.len() < limit)
     }
 
-    /// A batch was forwarded: its packets may give way to new ones.
+    /// Ends a batch that was forwarded: the buffer may overwrite its packets.
     pub(crate) fn end_batch(&mut self) {
         self.arrivals.clear();
         self.frame_since = None;
@@ -462,13 +463,12 @@ impl ProducerStream {
         self.restarted_at = None;
     }
 
-    /// Brings the score up to date after a report. True when it changed.
+    /// Updates the score after a report. True if the score changed.
     pub(crate) fn update_score(&mut self) -> bool {
         let is_silent = self.presence != Presence::Present;
         self.score.update(self.stats.score_totals(), self.rtx.is_some(), is_silent).is_some()
     }
 
-    /// Score in the words of the API.
     pub(crate) fn producer_score(&self) -> ProducerScore {
         ProducerScore {
             encoding_idx: self.encoding_idx as u32,
@@ -478,7 +478,6 @@ impl ProducerStream {
         }
     }
 
-    /// Statistics in the words of the API.
     pub(crate) fn api_stats(&mut self, now: Instant, timestamp_ms: u64, kind: MediaKind) -> RtpStreamStats {
         let received = self.stats.transmission();
         RtpStreamStats {
@@ -509,7 +508,6 @@ impl ProducerStream {
         }
     }
 
-    /// Description in the words of the API.
     pub(crate) fn dump(&self, cname: &str) -> RtpStreamDump {
         RtpStreamDump {
             encoding_idx: self.encoding_idx as u32,
