@@ -1,4 +1,4 @@
-//! Transports: where media enters and leaves a worker.
+//! Transports: send and receive media over the network or to the application.
 
 pub(crate) mod backlog;
 pub(crate) mod feedback_budget;
@@ -43,94 +43,90 @@ use tureen_rtc::units::{Bitrate, Ssrc};
 use tureen_rtc::wire::rtcp::{DlrrEntry, NtpTime, RtcpCompound, RtcpPacket, duration_to_compact};
 use tureen_rtc::wire::rtp::{ExtensionIds, RtpHeader};
 
-/// One transport: the part that every kind has, and its link.
+/// One transport: the part common to all kinds, and its link.
 ///
-/// What each run of packets touches comes last, as in [`Consumer`] and for the same reason.
+/// The fields that every run of packets touches are last, as in [`Consumer`] and for the same reason.
 #[derive(Debug)]
 #[repr(C)]
 pub(crate) struct Transport {
-    /// Its identifier.
     pub(crate) id: TransportId,
-    /// Its router.
     pub(crate) router: RouterId,
-    /// Its producers.
     pub(crate) producers: Vec<ProducerKey>,
-    /// Its consumers.
     pub(crate) consumers: Vec<ConsumerKey>,
-    /// How incoming packets find their Producer.
+    /// Assigns incoming packets to Producers.
     pub(crate) listener: RtpListener<ProducerKey>,
-    /// Ids of the header extensions that are read.
+    /// Ids of the header extensions of incoming packets.
     pub(crate) recv_ids: ExtensionIds,
-    /// Clocks of the remote senders.
+    /// Capture clocks of the remote senders.
     pub(crate) clocks: CaptureClocks,
     /// Consumers by the SSRCs they send, RTX included.
     pub(crate) ssrc_consumers: HashMap<Ssrc, ConsumerKey>,
-    /// Opens what comes in; there once the keys are, if any are needed.
+    /// Opens incoming packets; `None` until keys are available.
     pub(crate) opener: Option<Opener>,
-    /// What the remote side can be told for its congestion control: all that its producers ever negotiated.
+    /// Congestion control feedback for the remote endpoint: the union of all that its producers ever negotiated.
     pub(crate) recv_feedback: Feedback,
-    /// Feedback for that, once any is negotiated.
+    /// Transport-wide feedback for the remote endpoint, once any congestion control feedback is negotiated.
     pub(crate) twcc: Option<TwccReceiver>,
-    /// Holds the remote side to its limit, if there is one.
+    /// Enforces the maximum incoming bitrate, if there is one.
     pub(crate) policer: Option<Box<Policer>>,
-    /// What a sender of video without such feedback may send, once one has negotiated REMB.
+    /// Bandwidth estimate for a video sender without transport-wide feedback, once one has negotiated REMB.
     pub(crate) receive_side: Option<Box<ReceiveSide>>,
-    /// Data channels.
+    /// SCTP data channels.
     pub(crate) data: DataSide,
-    /// Limits.
+    /// Bitrate limits.
     pub(crate) bitrates: Bitrates,
-    /// When the remote side is told the limit of incoming media.
+    /// Schedule of REMBs with the maximum incoming bitrate.
     pub(crate) remb: RembSchedule,
     /// Round trip time and loss.
     pub(crate) quality: PathQuality,
-    /// What came in and went out.
+    /// Counts and rates of traffic.
     pub(crate) traffic: TransportTraffic,
-    /// Who told its reference time last, which, and when (RFC 3611 §4.4).
+    /// Last reference time received: its SSRC, its value and its arrival time (RFC 3611 §4.4).
     pub(crate) reference_time: Option<(Ssrc, NtpTime, Instant)>,
-    /// What the remote side may name in NACKs.
+    /// Number of packets the remote endpoint may still request by NACK.
     pub(crate) feedback_budget: FeedbackBudget,
-    /// What may be spent on retransmissions.
+    /// Budget of retransmissions.
     pub(crate) retransmission_budget: RetransmissionBudget,
-    /// What was asked for again.
+    /// Requested retransmissions, not sent yet.
     pub(crate) retransmissions: VecDeque<(ConsumerKey, Retransmission)>,
-    /// Consumers with something to send after this batch.
+    /// Consumers with packets to send after this batch.
     pub(crate) dirty: SmallVec<[ConsumerKey; 2]>,
-    /// Congestion control, once consumers have negotiated some and media can flow.
+    /// Congestion control, once consumers have negotiated feedback and media can flow.
     pub(crate) send_control: Option<Box<SendControl>>,
-    /// What waits on its path, if that is a TCP stream on which something was late.
+    /// Backlog of the path, if that is a TCP connection with queued data that is late.
     pub(crate) backlog: Option<Box<Backlog>>,
-    /// What is between it and its remote side.
+    /// Connection to the remote endpoint.
     pub(crate) link: Link,
-    /// Seals what goes out; there once the keys are, if any are needed.
+    /// Seals outgoing packets; `None` until keys are available.
     pub(crate) sealer: Option<Sealer>,
     /// Next transport-wide sequence number.
     pub(crate) next_transport_seq: u16,
-    /// Whether it waits to be drained.
+    /// True if queued to be drained.
     pub(crate) queued: bool,
-    /// Whether media flows: consumers were started since the last disconnection.
+    /// True if media flows: consumers were started since the last disconnection.
     pub(crate) flowing: bool,
-    /// Traced events.
+    /// Enabled trace events.
     pub(crate) trace: TransportTrace,
 }
 
-/// Limits set on a transport; zero is no limit.
+/// Bitrate limits of a transport; zero is no limit.
 #[derive(Clone, Copy, Debug, Default)]
 pub(crate) struct Bitrates {
-    /// Where the outgoing estimate starts.
+    /// Initial estimate of the outgoing bitrate.
     pub(crate) initial_outgoing: Bitrate,
-    /// For the remote side.
+    /// Maximum bitrate from the remote endpoint.
     pub(crate) max_incoming: Bitrate,
-    /// For this side.
+    /// Maximum bitrate to the remote endpoint.
     pub(crate) max_outgoing: Bitrate,
-    /// For this side's estimate.
+    /// Minimum estimate of the outgoing bitrate.
     pub(crate) min_outgoing: Bitrate,
 }
 
 impl Bitrates {
-    /// Limits what is sent.
+    /// Sets the maximum outgoing bitrate.
     ///
     /// # Errors
-    /// `Failed` below the floor.
+    /// `Failed` below the minimum.
     pub(crate) fn set_max_outgoing(&mut self, bitrate: Bitrate) -> Result<(), RequestError> {
         if !bitrate.is_zero() && bitrate < self.min_outgoing {
             let (max, min) = (bitrate.as_bps(), self.min_outgoing.as_bps());
@@ -141,10 +137,10 @@ impl Bitrates {
         Ok(())
     }
 
-    /// Sets the floor of the estimate.
+    /// Sets the minimum estimate of the outgoing bitrate.
     ///
     /// # Errors
-    /// `Failed` above the limit.
+    /// `Failed` above the maximum.
     pub(crate) fn set_min_outgoing(&mut self, bitrate: Bitrate) -> Result<(), RequestError> {
         if !self.max_outgoing.is_zero() && bitrate > self.max_outgoing {
             let (min, max) = (bitrate.as_bps(), self.max_outgoing.as_bps());
@@ -160,21 +156,21 @@ impl Bitrates {
 #[derive(Debug)]
 #[repr(C)]
 pub(crate) struct TransportTraffic {
-    /// All that came in.
+    /// All received packets.
     pub(crate) received: Meter,
-    /// What went out besides media, retransmissions and probes.
+    /// Sent packets that are not media, retransmissions or probes.
     pub(crate) other_sent: Meter,
-    /// Media in.
+    /// Received media.
     pub(crate) rtp_received: Meter,
-    /// Retransmissions in.
+    /// Received retransmissions.
     pub(crate) rtx_received: Meter,
-    /// Retransmissions out.
+    /// Sent retransmissions.
     pub(crate) rtx_sent: Meter,
-    /// Media out.
+    /// Sent media.
     pub(crate) rtp_sent: Meter,
 }
 
-/// A count and a rate.
+/// Packet and byte counts with a rate.
 #[derive(Debug)]
 #[repr(C)]
 pub(crate) struct Meter {
@@ -187,24 +183,24 @@ impl Meter {
         Self { counter: Counter::default(), rate: RateMeter::new(DEFAULT_RATE_WINDOW) }
     }
 
-    /// Counts `packets` with `bytes` in all.
+    /// Counts `packets` with `bytes` in total.
     pub(crate) fn add(&mut self, now: Instant, packets: u64, bytes: usize) {
         self.counter.packets += packets;
         self.counter.bytes += bytes as u64;
         self.rate.add(now, bytes);
     }
 
-    /// Packets so far.
+    /// Number of packets.
     pub(crate) fn packets(&self) -> u64 {
         self.counter.packets
     }
 
-    /// Bits per second now, if they can be told.
+    /// Current bitrate; `None` if unknown.
     pub(crate) fn bitrate(&mut self, now: Instant) -> Option<Bitrate> {
         self.rate.bitrate(now)
     }
 
-    /// Bytes so far and bits per second now.
+    /// Number of bytes and current bitrate.
     pub(crate) fn read(&mut self, now: Instant) -> crate::api::Traffic {
         let bitrate = self.bitrate(now).map_or(0, Bitrate::as_bps);
         crate::api::Traffic { bytes: self.counter.bytes, bitrate }
@@ -225,7 +221,7 @@ impl TransportTraffic {
 }
 
 impl Transport {
-    /// A transport without producers and consumers.
+    /// Creates a transport without producers and consumers.
     pub(crate) fn new(
         id: TransportId,
         router: RouterId,
@@ -268,23 +264,23 @@ impl Transport {
         }
     }
 
-    /// Whether media can flow: there is a path, and there are keys if any are needed.
+    /// True if media can flow: a path exists, and keys if needed.
     pub(crate) fn is_connected(&self) -> bool {
         self.rtp_path().is_some()
     }
 
-    /// Where RTP goes, if it can be sent.
+    /// Path for outgoing RTP, if RTP can be sent.
     pub(crate) fn rtp_path(&self) -> Option<Path> {
         self.link.rtp_path().filter(|_| self.sealer.is_some())
     }
 
-    /// Whether its video has to wait for what is late on its path.
+    /// True if video is held back because data on the path is late.
     pub(crate) fn holds_video(&self) -> bool {
         self.backlog.as_ref().is_some_and(|backlog| backlog.holds())
     }
 
-    /// Whether RTCP without SRTP that came by `tuple` is the remote side's: from where RTP comes, if that is known and has
-    /// a port of its own, or else about something of this transport.
+    /// True if RTCP without SRTP from `tuple` comes from the remote endpoint: `tuple` is the known RTP path and has a
+    /// port of its own, or else the RTCP concerns a stream of this transport.
     pub(crate) fn is_proof(&self, tuple: &Tuple, compound: &[u8]) -> bool {
         let rtp = match &self.link {
             Link::Plain(link) if link.rtcp_socket == Some(tuple.socket) => link.proven_tuple(),
@@ -293,13 +289,13 @@ impl Transport {
         rtp.map_or_else(|| self.concerns(compound), |rtp| rtp.remote.ip() == tuple.remote.ip())
     }
 
-    /// Whether a packet is of a Producer by its SSRC, MID or RID.
+    /// True if the packet's SSRC, MID or RID identifies a Producer.
     pub(crate) fn has_producer_of(&self, header: &RtpHeader, packet: &[u8]) -> bool {
         let found = self.listener.find(header, packet, &self.recv_ids);
         matches!(found, Found::Known(_) | Found::Named(_))
     }
 
-    /// Whether RTCP is of a Producer's sender or for a Consumer.
+    /// True if RTCP comes from the sender of a Producer or concerns a Consumer.
     fn concerns(&self, compound: &[u8]) -> bool {
         let is_sender = |ssrc| self.listener.by_ssrc(ssrc).is_some();
         let is_ours = |ssrc| self.ssrc_consumers.contains_key(&ssrc);
@@ -322,13 +318,13 @@ impl Transport {
         })
     }
 
-    /// Sets how packets are sealed and opened from now on.
+    /// Sets the sealer and the opener for all packets from now on.
     pub(crate) fn set_protection(&mut self, sealer: Sealer, opener: Opener) {
         self.sealer = Some(sealer);
         self.opener = Some(opener);
     }
 
-    /// What a new Producer negotiated to tell its sender stays until the transport closes (mediasoup
+    /// Adds the feedback that a new Producer negotiated, which stays until the transport closes (mediasoup
     /// `MayCreateReceiverTransportCongestionController`).
     pub(crate) fn learn_feedback(&mut self, now: Instant, negotiated: Feedback) {
         if self.link.controls_congestion() {
@@ -343,11 +339,11 @@ impl Transport {
         }
     }
 
-    /// Whether a new Consumer may send its SSRCs here.
+    /// Checks that a new Consumer may send its SSRCs on this transport.
     ///
     /// # Errors
-    /// Another Consumer sends one of them, or it has one twice, or it is that of probes; or too many were sent in this
-    /// transport's life.
+    /// An SSRC belongs to another Consumer, occurs twice or is that of probes; or too many SSRCs were sent since the
+    /// transport was created.
     pub(crate) fn check_new_ssrcs(&self, consumer: &Consumer, max_ended: usize) -> Result<(), RequestError> {
         let failed = |text: String| Err(RequestError::Failed(text));
         if self.sealer.as_ref().is_some_and(|sealer| sealer.ended_streams() >= max_ended) {
@@ -360,7 +356,7 @@ impl Transport {
             if self.ssrc_consumers.contains_key(&ssrc) {
                 return failed(format!("ssrc {ssrc} is already sent on transport {}", self.id));
             }
-            // Two streams of one SSRC would seal different packets with one nonce.
+            // Two streams with the same SSRC would seal different packets with the same nonce.
             if consumer.ssrcs().take(index).any(|other| other == ssrc) {
                 let id = &consumer.id;
                 return Err(RequestError::Invalid(format!("ssrc {ssrc} is twice in consumer {id}")));
@@ -372,19 +368,19 @@ impl Transport {
         Ok(())
     }
 
-    /// The answer to the last reference time (RFC 3611 §4.5).
+    /// Reply to the last reference time (RFC 3611 §4.5).
     pub(crate) fn delay_since_reference_time(&self, now: Instant) -> Option<DlrrEntry> {
         let (ssrc, reference, at) = self.reference_time?;
         let delay = duration_to_compact(now.saturating_duration_since(at));
         Some(DlrrEntry { ssrc, last_reference_time: reference.compact(), delay })
     }
 
-    /// How much the remote side may send, where that is estimated here: it gets no transport-wide feedback.
+    /// Bandwidth estimate for the remote endpoint, if that gets no transport-wide feedback.
     pub(crate) fn incoming_estimate(&self, now: Instant) -> Option<Bitrate> {
         self.receive_side.as_ref().and_then(|side| side.estimate(now))
     }
 
-    /// Ids of a new Producer's header extensions join those that are read (mediasoup: the last Producer's win).
+    /// Adds the header extension ids of a new Producer (mediasoup: the ids of the last Producer take precedence).
     pub(crate) fn learn_extension_ids(&mut self, ids: &ExtensionIds) {
         self.recv_ids.update(ids);
     }

@@ -1,4 +1,4 @@
-//! The link of a PlainTransport: RTP and RTCP over UDP, on one port or two, with SRTP or without.
+//! Link of a PlainTransport: RTP and RTCP over UDP, on one port or two, with SRTP or without.
 
 use rand::RngCore;
 
@@ -8,57 +8,58 @@ use tureen_rtc::demux::PacketKind;
 use tureen_rtc::tuple::{SocketId, Tuple};
 use tureen_types::srtp_parameters::{SrtpCryptoSuite, SrtpParameters};
 
-/// Where a PlainTransport is, and where its remote side is.
+/// Local and remote addresses of a PlainTransport.
 #[derive(Debug)]
 pub(crate) struct PlainLink {
-    /// RTP and RTCP share one port (RFC 5761).
+    /// True if RTP and RTCP share one port (RFC 5761).
     pub(crate) rtcp_mux: bool,
-    /// The remote addresses are those of the first packets that are the remote side's, or seem to be.
+    /// True if the remote addresses are learned from the first packets that come, or seem to come, from the remote
+    /// endpoint.
     pub(crate) comedia: bool,
-    /// Socket of RTP.
+    /// RTP socket.
     pub(crate) rtp_socket: SocketId,
-    /// Socket of RTCP without `rtcp_mux`.
+    /// RTCP socket without `rtcp_mux`.
     pub(crate) rtcp_socket: Option<SocketId>,
     tuple: Option<Tuple>,
-    /// Without `rtcp_mux`.
+    /// Remote RTCP path without `rtcp_mux`.
     rtcp_tuple: Option<Tuple>,
-    /// Paths that were given, and count once a first datagram has come by them.
+    /// Paths given to `connect` that become valid with their first datagram.
     awaited: [Option<Tuple>; 2],
-    /// What the paths were latched on; proof where they were given.
+    /// Evidence for the latched paths; `Proof` for given ones.
     evidence: Evidence,
     rtcp_evidence: Evidence,
-    /// How often a path that was latched without proof was given up for another.
+    /// Number of times that a path latched without proof was replaced.
     moves: u32,
-    /// This side's key, with SRTP.
+    /// Local SRTP key.
     key: Option<MasterKey>,
     connect_called: bool,
 }
 
-/// What shows that a packet by which a path is latched comes from the remote side.
+/// Evidence that the packet by which a path is latched comes from the remote endpoint.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Evidence {
-    /// It is a valid SCTP packet, as anybody can make them.
+    /// Valid SCTP packet, which anybody can forge.
     Sctp,
-    /// It is valid RTP or RTCP, as anybody can make them.
+    /// Valid RTP or RTCP packet, which anybody can forge.
     Media,
-    /// It is authentic, or of a Producer or for a Consumer of the transport, or of its SCTP association.
+    /// Authenticated packet, or one that matches a Producer, a Consumer or the SCTP association of the transport.
     Proof,
 }
 
-/// Paths without proof are given up for others at most this often, so that strangers can't make it a business.
+/// Maximum number of replacements of paths without proof, which bounds the path changes that a third party can cause.
 const MAX_MOVES: u32 = 64;
 
-/// What [`PlainLink::connect`] has settled.
+/// Result of [`PlainLink::connect`].
 #[derive(Debug)]
 pub(crate) struct PlainConnection {
-    /// With SRTP: what packets are sealed and opened with from now on.
+    /// Sealer and opener for all packets from now on, with SRTP.
     pub(crate) protection: Option<(Sealer, Opener)>,
-    /// Paths that are known now; none with `comedia`, or while a first datagram is awaited.
+    /// Known paths; none with `comedia` or while a first datagram is awaited.
     pub(crate) tuples: Vec<Tuple>,
 }
 
 impl PlainLink {
-    /// A link that does not know its remote side.
+    /// Creates a link without a remote address.
     pub(crate) fn new(
         options: &CreatePlainTransport,
         rtp_socket: SocketId,
@@ -81,46 +82,46 @@ impl PlainLink {
         }
     }
 
-    /// Its sockets.
+    /// Sockets of the link.
     pub(crate) fn sockets(&self) -> impl Iterator<Item = SocketId> {
         [Some(self.rtp_socket), self.rtcp_socket].into_iter().flatten()
     }
 
-    /// The path of RTP.
+    /// Remote RTP path.
     pub(crate) fn tuple(&self) -> Option<Tuple> {
         self.tuple
     }
 
-    /// The path of RTP, if it was given or has proved to be the remote side's.
+    /// Remote RTP path, if it was given or is proven to be the remote endpoint's.
     pub(crate) fn proven_tuple(&self) -> Option<Tuple> {
         self.tuple.filter(|_| self.evidence == Evidence::Proof)
     }
 
-    /// The path of RTCP: that of RTP with `rtcp_mux`.
+    /// Remote RTCP path: that of RTP with `rtcp_mux`.
     pub(crate) fn rtcp_tuple(&self) -> Option<Tuple> {
         if self.rtcp_mux { self.tuple } else { self.rtcp_tuple }
     }
 
-    /// Paths that are known.
+    /// Known remote paths.
     pub(crate) fn tuples(&self) -> impl Iterator<Item = Tuple> {
         [self.tuple, self.rtcp_tuple].into_iter().flatten()
     }
 
-    /// Whether it has SRTP.
+    /// True if the link uses SRTP.
     pub(crate) fn has_srtp(&self) -> bool {
         self.key.is_some()
     }
 
-    /// This side's key for the remote side, with SRTP.
+    /// Local SRTP parameters for the remote endpoint.
     pub(crate) fn srtp_parameters(&self) -> Option<SrtpParameters> {
         self.key.as_ref().map(MasterKey::parameters)
     }
 
-    /// Takes the remote side's address and key, as mediasoup's `connect()`: with `comedia` no address is read, and
-    /// the remote side's SRTP suite counts for both directions.
+    /// Sets the remote address and key, as mediasoup's `connect()`: with `comedia` no address is read, and the remote
+    /// SRTP suite applies to both directions.
     ///
     /// # Errors
-    /// Called twice; an address, port or key that is missing, superfluous or wrong. Nothing is changed then.
+    /// Called twice; an address, port or key is missing, superfluous or invalid. Nothing is changed then.
     pub(crate) fn connect(
         &mut self,
         options: &ConnectPlain,
@@ -163,7 +164,8 @@ impl PlainLink {
         Ok(PlainConnection { protection, tuples: self.tuples().collect() })
     }
 
-    /// Whether packets of this kind belong on this path, which is one of ours. Without `rtcp_mux` each has its own.
+    /// True if packets of this kind are expected on this path of the link. Without `rtcp_mux` RTP and RTCP have
+    /// separate paths.
     pub(crate) fn takes(&self, kind: PacketKind, tuple: Tuple) -> bool {
         match kind {
             PacketKind::Rtcp => self.rtcp_tuple() == Some(tuple),
@@ -171,26 +173,25 @@ impl PlainLink {
         }
     }
 
-    /// Whether packets of this kind on this socket may tell where the remote side is.
+    /// True if packets of this kind on this socket may latch the remote address.
     pub(crate) fn may_latch(&self, kind: PacketKind, socket: SocketId) -> bool {
         let expected = if kind == PacketKind::Rtcp { self.rtcp_socket } else { None };
         self.comedia && socket == expected.unwrap_or(self.rtp_socket) && self.is_waiting(socket)
     }
 
-    /// Whether a first datagram by this path tells that the address given is the remote side's.
+    /// True if a first datagram on this path confirms the given address.
     pub(crate) fn awaits(&self, tuple: Tuple) -> bool {
         self.awaited.contains(&Some(tuple)) && self.latched(tuple.socket).0.is_none()
     }
 
-    /// Whether a socket has no path yet, or one without proof.
+    /// True if a socket has no path yet, or one without proof.
     pub(crate) fn is_waiting(&self, socket: SocketId) -> bool {
         let (tuple, evidence) = self.latched(socket);
         tuple.is_none() || evidence != Evidence::Proof
     }
 
-    /// Whether a packet with such evidence, from elsewhere than the path of its socket, tells better where the remote side
-    /// is. Without proof the first media stays, and media and SCTP displace each other, because a transport has one of
-    /// them, or both from one place.
+    /// True if a packet with this evidence replaces the current path of its socket. Without proof the first media path
+    /// stays; media and SCTP replace each other, because a transport has only one of them, or both from one address.
     pub(crate) fn is_better(&self, socket: SocketId, evidence: Evidence) -> bool {
         let (tuple, known) = self.latched(socket);
         match (known, evidence) {
@@ -202,7 +203,7 @@ impl PlainLink {
         }
     }
 
-    /// A packet with such evidence came by this path: it is the remote side's now. Returns the one that was until now.
+    /// Latches the path of a packet with this evidence. Returns the previous path.
     pub(crate) fn latch(&mut self, tuple: Tuple, evidence: Evidence) -> Option<Tuple> {
         let is_rtcp = Some(tuple.socket) == self.rtcp_socket;
         let (known, basis) = if is_rtcp {
@@ -216,7 +217,7 @@ impl PlainLink {
         former
     }
 
-    /// A packet by the path of this socket has proved that it is the remote side's.
+    /// Marks the path of this socket as proven.
     pub(crate) fn prove(&mut self, socket: SocketId) {
         *if Some(socket) == self.rtcp_socket { &mut self.rtcp_evidence } else { &mut self.evidence } =
             Evidence::Proof;
@@ -230,7 +231,7 @@ impl PlainLink {
         }
     }
 
-    /// This side's key; a new one if the remote side has chosen another suite.
+    /// Local key; a new key if the remote endpoint chose another suite.
     fn key_for(&mut self, suite: SrtpCryptoSuite, rng: &mut impl RngCore) -> &MasterKey {
         let key = self.key.take().filter(|key| key.suite() == suite);
         self.key.insert(key.unwrap_or_else(|| MasterKey::generate(suite, rng)))

@@ -1,10 +1,10 @@
-//! What a transport sends again, asked for or not.
+//! Retransmissions of a transport, requested and proactive.
 //!
-//! A picture whose packet is lost stands still for one round trip, which is seldom noticed, unless its repair fails: a
-//! second round is a freeze. So where packets get lost on a long way, but not for want of capacity
-//! ([`SendControl::retransmits_proactively`](super::send_control::SendControl::retransmits_proactively)), the retransmissions are repeated before
-//! anybody can know that they failed: each goes out a second time a little later, and a packet that transport-wide
-//! feedback tells to be lost is not waited for to be asked for. All of it comes out of the transport's [`RetransmissionBudget`].
+//! A lost packet delays its frame by one round trip, which is seldom noticeable; a lost retransmission delays the frame
+//! by a second round trip, which is a visible freeze. On a path with a long round trip time and losses without
+//! congestion ([`SendControl::retransmits_proactively`](super::send_control::SendControl::retransmits_proactively)),
+//! each retransmission is therefore duplicated a little later, and a packet that transport-wide feedback reports as
+//! lost is retransmitted without a NACK. All of them count against the transport's [`RetransmissionBudget`].
 
 use std::collections::VecDeque;
 use std::time::{Duration, Instant};
@@ -13,60 +13,60 @@ use super::send_control::SentPacketRef;
 use crate::keys::ConsumerKey;
 use tureen_rtc::units::Bitrate;
 
-/// From a repair to its copy: long enough to be lost by itself.
+/// Delay of a duplicate: long enough for independent loss.
 const DUPLICATE_AFTER: Duration = Duration::from_millis(10);
-/// Copies that wait at most; no more are made then.
+/// Maximum number of scheduled duplicates; no more are scheduled beyond that.
 const MAX_DUPLICATES: usize = 64;
-/// Sent packets that are remembered by their transport-wide number: what is sent until feedback comes.
+/// Number of sent packets kept by transport-wide number: those sent before their feedback arrives.
 const SENT_PACKETS: usize = 512;
 
-/// Why a packet is sent again.
+/// Cause of a retransmission.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum RetransmissionCause {
-    /// It was lost.
+    /// The packet was lost.
     Lost,
-    /// It was lost, and is of an encoding that is not sent any more. What has begun comes first: the decoder waits for the rest
-    /// of its key frame.
+    /// The lost packet is of an encoding that is no longer sent. The current encoding has precedence, because the
+    /// decoder waits for the rest of its key frame.
     Left,
-    /// Its repair may be lost.
+    /// The previous retransmission may be lost.
     Duplicate,
 }
 
-/// ProactiveRetransmissions of one transport. What each run touches comes last.
+/// Proactive retransmissions of one transport. The fields that every run of packets touches are last.
 #[derive(Debug)]
 #[repr(C)]
 pub(crate) struct ProactiveRetransmissions {
-    /// In a ring by their transport-wide number; empty until something is noted.
+    /// Ring indexed by transport-wide number; empty until the first packet is recorded.
     sent: Vec<Option<(u16, SentPacketRef)>>,
-    /// When they are to be sent, in that order.
+    /// Scheduled duplicates with their times, in ascending order.
     duplicates: VecDeque<(Instant, SentPacketRef)>,
 }
 
 impl ProactiveRetransmissions {
-    /// Nothing was sent yet.
+    /// Creates an empty state.
     pub(crate) fn new() -> Self {
         Self { duplicates: VecDeque::new(), sent: Vec::new() }
     }
 
-    /// A repair was sent: its copy is to follow.
+    /// Schedules a duplicate of a retransmission that was sent.
     pub(crate) fn duplicate_later(&mut self, now: Instant, repair: SentPacketRef) {
         if self.duplicates.len() < MAX_DUPLICATES {
             self.duplicates.push_back((now + DUPLICATE_AFTER, repair));
         }
     }
 
-    /// When the next copy is to be sent.
+    /// Time of the next duplicate.
     pub(crate) fn next_duplicate_at(&self) -> Option<Instant> {
         self.duplicates.front().map(|&(at, _)| at)
     }
 
-    /// Takes a copy that is to be sent now.
+    /// Removes a duplicate that is due.
     pub(crate) fn take_duplicate(&mut self, now: Instant) -> Option<SentPacketRef> {
         self.next_duplicate_at().filter(|&at| at <= now)?;
         self.duplicates.pop_front().map(|(_, repair)| repair)
     }
 
-    /// Remembers what was sent with a transport-wide number.
+    /// Records the packet sent with a transport-wide number.
     pub(crate) fn note_sent(&mut self, transport_seq: u16, packet: SentPacketRef) {
         if self.sent.is_empty() {
             self.sent.resize(SENT_PACKETS, None);
@@ -74,19 +74,19 @@ impl ProactiveRetransmissions {
         self.sent[usize::from(transport_seq) % SENT_PACKETS] = Some((transport_seq, packet));
     }
 
-    /// What was sent with a transport-wide number; each packet once.
+    /// Removes the packet sent with a transport-wide number, so that each is returned once.
     pub(crate) fn take_sent(&mut self, transport_seq: u16) -> Option<SentPacketRef> {
         let slot = self.sent.get_mut(usize::from(transport_seq) % SENT_PACKETS)?;
         slot.take_if(|(seq, _)| *seq == transport_seq).map(|(_, packet)| packet)
     }
 
-    /// Forgets what waits and what was sent.
+    /// Removes all scheduled duplicates and recorded packets.
     pub(crate) fn clear(&mut self) {
         self.duplicates.clear();
         self.sent.fill(None);
     }
 
-    /// Forgets a consumer.
+    /// Removes the packets of a consumer.
     pub(crate) fn forget(&mut self, consumer: ConsumerKey) {
         self.duplicates.retain(|(_, repair)| repair.consumer != consumer);
         for slot in &mut self.sent {
@@ -101,8 +101,9 @@ impl Default for ProactiveRetransmissions {
     }
 }
 
-/// What a transport may spend on retransmissions. When a link gets too small all that it drops is asked for again, which
-/// would keep it full for seconds; and whoever asks for everything again and again shall not be sent that.
+/// Bandwidth budget of a transport's retransmissions. When the capacity of a link drops, the receiver requests all
+/// packets that the link discards, and answering every request would keep the link congested for seconds. The budget
+/// also bounds the cost of a receiver that requests every packet repeatedly.
 #[derive(Debug, Default)]
 pub(crate) struct RetransmissionBudget {
     bytes: f64,
@@ -110,19 +111,21 @@ pub(crate) struct RetransmissionBudget {
 }
 
 impl RetransmissionBudget {
-    /// How long it gathers.
+    /// Time over which unused budget accumulates.
     const WINDOW: Duration = Duration::from_millis(500);
-    /// There is always enough for a few packets.
+    /// Minimum budget, for a few packets.
     const MIN_BYTES: f64 = 6000.0;
 
-    /// What may be spent: a share of the estimate, where congestion control has one, but in any case no more than is sent
-    /// as media, and `floor`: the estimate follows from what the remote side reports, and media does not.
+    /// Rate of the budget: a share of the estimate, if there is one, limited to the bitrate of media plus `floor`. The
+    /// limit does not depend on the estimate, because the remote endpoint's reports determine the estimate but not the
+    /// media.
     pub(crate) fn rate(estimated: Option<Bitrate>, media: Bitrate, floor: Bitrate) -> Bitrate {
         let most = media + floor;
         estimated.map_or(most, |rate| rate.min(most))
     }
 
-    /// Takes `bytes` out of the budget, if they are there. Duplicates, and what was left, leave half of a full one.
+    /// Spends `bytes` of the budget, if available. Duplicates, and retransmissions of an encoding that is no longer
+    /// sent, must leave half of a full budget.
     pub(crate) fn spend(
         &mut self,
         now: Instant,
@@ -249,7 +252,7 @@ mod tests {
         assert!(!budget.spend(later, rate, 1000, RetransmissionCause::Left), "what has begun comes first");
         let asked_for = std::iter::repeat_with(|| budget.spend(later, rate, 1000, RetransmissionCause::Lost));
         assert_eq!(asked_for.take_while(|spent| *spent).count(), 9);
-        // 750 bytes are left, and 37.5 gather each millisecond.
+        // 750 bytes are left, and 37.5 accumulate each millisecond.
         assert!(!budget.spend(later + 6 * MS, rate, 1000, RetransmissionCause::Lost));
         assert!(budget.spend(later + 7 * MS, rate, 1000, RetransmissionCause::Lost));
     }

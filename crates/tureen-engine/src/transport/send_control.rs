@@ -1,4 +1,4 @@
-//! Congestion control of a transport that sends: the controller, and what waits for its word.
+//! Congestion control of a sending transport: the controller, and the packets in its pacer queue.
 
 use std::collections::VecDeque;
 use std::time::{Duration, Instant};
@@ -14,33 +14,33 @@ use tureen_rtc::rate::{DEFAULT_RATE_WINDOW, RateMeter};
 use tureen_rtc::units::{Bitrate, PayloadType, Ssrc};
 use tureen_types::rtp_parameters::{RtcpFeedback, RtpHeaderExtensionUri, RtpParameters};
 
-/// Packets that wait for the pacer at most; what comes on top goes out at once.
+/// Maximum number of packets in the pacer queue; further packets are sent at once.
 const MAX_HELD: usize = 1024;
-/// How long a packet waits at most.
+/// Maximum time of a packet in the pacer queue.
 const MAX_HOLD: Duration = Duration::from_millis(250);
-/// Between looks at an estimate from which nothing follows: see [`SendControl::adaptive`].
+/// Interval of checks of an estimate without consequences: see [`SendControl::adaptive`].
 const IDLE_TICK: Duration = Duration::from_millis(500);
-/// Losses, as a part of what is sent, that are made good ahead of requests. Fewer do no harm, more are more than repeating
-/// could mend, or than chance.
+/// Loss range in which lost packets are retransmitted before they are requested. Below it loss is harmless; above it
+/// the link is congested, and retransmitting makes that worse.
 const LOSSES: std::ops::RangeInclusive<f64> = 0.02..=0.15;
-/// Nearer remote sides ask again soon enough.
+/// Minimum round trip time for proactive retransmissions: below that a NACK and its retransmission are fast enough.
 const MIN_RTT: Duration = Duration::from_millis(50);
-/// Part of the estimate that retransmissions may take.
+/// Share of the estimate for retransmissions.
 const REPAIR_SHARE: f64 = 0.3;
-/// SentPacketRef packets that are remembered to be sent again as padding.
+/// Number of sent packets kept for retransmission as probes.
 const MAX_RECENT: usize = 16;
 
-/// What the receiver of media can tell its sender of what it receives.
+/// Congestion control feedback of a media receiver to its sender.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(crate) struct Feedback {
     /// Transport-wide feedback.
     pub(crate) transport_cc: bool,
-    /// Its own estimate.
+    /// Receiver's estimate (REMB).
     pub(crate) remb: bool,
 }
 
 impl Feedback {
-    /// What was negotiated with a Consumer's or a Producer's parameters, for any of its codecs (mediasoup
+    /// Feedback negotiated in the parameters of a Consumer or Producer, for any of its codecs (mediasoup
     /// `SupportsTransportCc`, `SupportsRemb`).
     pub(crate) fn of(parameters: &RtpParameters) -> Self {
         use RtpHeaderExtensionUri as Uri;
@@ -52,99 +52,94 @@ impl Feedback {
         }
     }
 
-    /// Whether there is any.
+    /// True if any feedback was negotiated.
     pub(crate) fn any(self) -> bool {
         self.transport_cc || self.remb
     }
 
-    /// With what was negotiated besides.
+    /// Union of both.
     pub(crate) fn with(self, other: Self) -> Self {
         Self { transport_cc: self.transport_cc || other.transport_cc, remb: self.remb || other.remb }
     }
 }
 
-/// When congestion control is to be asked again.
+/// Next wake-up of congestion control.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Wake {
-    /// Then: a probe goes on, packets may leave, or a copy is to.
+    /// Exact: a probe continues, the pacer may release packets, or a duplicate is due.
     At(Instant),
-    /// Not long after that.
+    /// Approximate: not long after this time.
     About(Instant),
 }
 
-/// Congestion control of one transport. What each run touches comes first, from the end of `retransmissions` on.
+/// Congestion control of one transport. The fields that every run of packets touches are first, from the end of
+/// `retransmissions` on.
 #[derive(Debug)]
 #[repr(C)]
 pub(crate) struct SendControl {
-    /// What is sent again.
+    /// Proactive retransmissions.
     pub(crate) proactive: ProactiveRetransmissions,
-    /// What it can learn from.
+    /// Negotiated feedback.
     pub(crate) feedback: Feedback,
-    /// Whether a consumer has layers to choose from. Without that no layer follows from the estimate: no probes are sent
-    /// to raise it, and nothing waits for it.
+    /// True if a consumer has layers to select from. Otherwise no selection depends on the estimate, so that no probes
+    /// are sent to raise the estimate and no packets are paced.
     pub(crate) adaptive: bool,
-    /// Bytes that are to be sent as a probe.
+    /// Number of bytes to send as a probe.
     pub(crate) probe_due: usize,
     held: VecDeque<PacedPacket>,
-    /// Decides.
     pub(crate) controller: CongestionController,
-    /// What consumers want in all.
+    /// Total bitrate that the consumers desire.
     pub(crate) desired: Bitrate,
-    /// What they were given: that may be more than the estimate, as what is sent without layers to choose from is, and what
-    /// is sent on trial.
+    /// Total bitrate allocated to the consumers. The total may exceed the estimate because of consumers without layers
+    /// and of trial upgrades.
     pub(crate) given: Bitrate,
-    /// When consumers' layers were chosen last, and for which target.
+    /// Time of the last layer allocation.
     pub(crate) chosen_at: Option<Instant>,
-    /// See [`SendControl::chosen_at`].
+    /// Target bitrate of the last layer allocation.
     pub(crate) chosen_for: Bitrate,
-    /// Choices so far.
+    /// Number of layer allocations.
     pub(crate) rounds: usize,
-    /// Makes packets for probes where nothing can be sent again.
+    /// Creates probe packets if no packet can be retransmitted as a probe.
     pub(crate) probator: Probator,
-    /// Bytes of probes, for statistics.
+    /// Number and rate of probe bytes, for statistics.
     pub(crate) probation: Probation,
-    /// Memory of the last allocation, for the next one.
+    /// State of the last allocation, for the next one.
     pub(crate) allocation: Allocation,
     recent: VecDeque<SentPacketRef>,
 }
 
-/// A packet that was decided on and waits for the pacer.
+/// A packet in the pacer queue, with its decision already taken.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct PacedPacket {
-    /// Who sends it.
     pub(crate) consumer: ConsumerKey,
-    /// Who received it.
     pub(crate) producer: ProducerKey,
-    /// In which of its streams.
+    /// Index of the Producer's stream.
     pub(crate) stream: usize,
-    /// Which of the consumer's streams it becomes part of.
+    /// Index of the consumer's send stream.
     pub(crate) send_stream: usize,
-    /// How it is sent.
+    /// Header values of the outgoing packet.
     pub(crate) sent: SentPacket,
-    /// Since when it waits.
+    /// Time of entry into the queue.
     pub(crate) since: Instant,
 }
 
-/// A packet that was sent and could be sent again.
+/// A sent packet that can be retransmitted.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct SentPacketRef {
-    /// Who sent it.
     pub(crate) consumer: ConsumerKey,
-    /// What to send again.
     pub(crate) retransmission: Retransmission,
 }
 
-/// What was sent as probes.
+/// Sent probes.
 #[derive(Debug)]
 pub(crate) struct Probation {
-    /// Bytes in all.
+    /// Number of bytes.
     pub(crate) bytes: u64,
-    /// Their rate.
     pub(crate) rate: RateMeter,
 }
 
 impl Probation {
-    /// Bytes so far and bits per second now.
+    /// Number of bytes and current bitrate.
     pub(crate) fn read(&mut self, now: Instant) -> Traffic {
         let bitrate = self.rate.bitrate(now).map_or(0, Bitrate::as_bps);
         Traffic { bytes: self.bytes, bitrate }
@@ -152,7 +147,7 @@ impl Probation {
 }
 
 impl SendControl {
-    /// Control of a transport over which media can flow.
+    /// Creates the control of a transport on which media can flow.
     pub(crate) fn new(now: Instant, config: BweConfig, feedback: Feedback, random: u64) -> Box<Self> {
         Box::new(Self {
             controller: CongestionController::new(now, config),
@@ -173,13 +168,14 @@ impl SendControl {
         })
     }
 
-    /// A run of packets leaves now: tell it of each of them.
+    /// Starts a run of packets sent now; the caller adds each packet to the returned value.
     #[inline]
     pub(crate) fn start_run(&mut self, now: Instant) -> SentRun<'_> {
         self.controller.start_run(now, self.feedback.transport_cc)
     }
 
-    /// A run with so many bytes of probes has left. Gives when the next shot of a probe is due.
+    /// Ends a run that contained `probe_bytes` bytes of probes. Returns the time of the next probe burst, if a probe is
+    /// in progress.
     pub(crate) fn on_run_sent(&mut self, now: Instant, probe_bytes: usize) -> Option<Instant> {
         if probe_bytes > 0 {
             self.probation.bytes += probe_bytes as u64;
@@ -188,22 +184,22 @@ impl SendControl {
         self.controller.is_probing().then(|| self.controller.poll_timeout())
     }
 
-    /// Whether the pacer has a say: something may have to wait for it, or does.
+    /// True if the pacer applies: packets may have to be queued, or are.
     pub(crate) fn paces(&self) -> bool {
         self.adaptive || self.has_held()
     }
 
-    /// Whether packets wait for the pacer.
+    /// True if packets are in the pacer queue.
     pub(crate) fn has_held(&self) -> bool {
         !self.held.is_empty()
     }
 
-    /// Whether something waits to be sent: for the pacer, or for its time.
+    /// True if packets are in the pacer queue or duplicates are scheduled.
     pub(crate) fn is_waiting(&self) -> bool {
         self.has_held() || self.proactive.next_duplicate_at().is_some()
     }
 
-    /// Makes a packet wait. False when too many do: it is to be sent at once.
+    /// Adds a packet to the pacer queue. False if the queue is full: the caller sends the packet at once.
     pub(crate) fn hold(&mut self, packet: PacedPacket) -> bool {
         let room = self.held.len() < MAX_HELD;
         if room {
@@ -212,31 +208,32 @@ impl SendControl {
         room
     }
 
-    /// The next packet that waits, if there is allowance for it or it has waited too long.
+    /// Removes the next packet from the pacer queue, if there is allowance for it or if it has reached the maximum
+    /// time.
     pub(crate) fn release(&mut self, now: Instant, allowance: usize) -> Option<PacedPacket> {
         let first = self.held.front()?;
         let overdue = now.saturating_duration_since(first.since) >= MAX_HOLD;
         if allowance > 0 || overdue { self.held.pop_front() } else { None }
     }
 
-    /// What may be spent on retransmissions by the estimate. Where that is less than what is sent anyway, that counts: it may
-    /// be low only because nothing probes it.
+    /// Bitrate of retransmissions. The allocated bitrate replaces a lower estimate, because the estimate may be low
+    /// only for lack of probes.
     pub(crate) fn retransmission_rate(&self) -> Bitrate {
         self.controller.target().max(self.given) * REPAIR_SHARE
     }
 
-    /// Whether the way is long and loses packets.
+    /// True if the path has a long round trip time and a loss rate in the range of random loss.
     pub(crate) fn is_far_and_lossy(&self) -> bool {
         self.controller.rtt().is_some_and(|rtt| rtt >= MIN_RTT) && LOSSES.contains(&self.controller.loss())
     }
 
-    /// Whether losses are made good before they are asked for, and twice: those of a long way that loses packets by
-    /// chance. What is lost for want of capacity must not be made more.
+    /// True if lost packets are retransmitted before they are requested, and twice: on a long path with random loss. On
+    /// a congested path retransmissions would increase the loss.
     pub(crate) fn retransmits_proactively(&self) -> bool {
         self.is_far_and_lossy() && self.controller.has_room() && !self.has_held()
     }
 
-    /// Forgets what waits: it can't be sent.
+    /// Clears all queued packets and cancels pending probes, because the transport cannot send.
     pub(crate) fn clear(&mut self) {
         self.held.clear();
         self.recent.clear();
@@ -245,7 +242,7 @@ impl SendControl {
         self.controller.cancel_probes();
     }
 
-    /// A packet was sent that could be sent again.
+    /// Records a sent packet that can be retransmitted as a probe.
     pub(crate) fn remember(&mut self, recent: SentPacketRef) {
         if self.recent.len() >= MAX_RECENT {
             self.recent.pop_front();
@@ -253,14 +250,14 @@ impl SendControl {
         self.recent.push_back(recent);
     }
 
-    /// The packet to send again for a probe: each in turn.
+    /// Next packet to retransmit as a probe, in rotation.
     pub(crate) fn next_recent(&mut self) -> Option<SentPacketRef> {
         let recent = self.recent.pop_front()?;
         self.recent.push_back(recent);
         Some(recent)
     }
 
-    /// Forgets a consumer.
+    /// Removes the packets of a consumer.
     pub(crate) fn forget(&mut self, consumer: ConsumerKey) {
         self.held.retain(|held| held.consumer != consumer);
         self.recent.retain(|recent| recent.consumer != consumer);
@@ -268,10 +265,10 @@ impl SendControl {
         self.chosen_at = None;
     }
 
-    /// When the controller or the pacer is to be asked again, or a copy is to be sent.
+    /// Time of the next wake-up for the controller, the pacer or a duplicate.
     pub(crate) fn poll_timeout(&mut self, now: Instant) -> Wake {
         let controller = self.controller.poll_timeout();
-        // A pacer that is slow, or waits for long, is not waited for longer than packets may.
+        // The wake-up is no later than the maximum time of the first packet in the queue, even if the pacer is slower.
         let burst = self.held.front().map(|first| first.since + MAX_HOLD);
         let burst = burst.map(|overdue| self.controller.next_burst(now).min(overdue));
         let probe = self.controller.is_probing().then_some(controller);
@@ -306,7 +303,8 @@ impl Probator {
         Self { next_seq: random & 0x7fff, timestamp: (random >> 16) as u32 }
     }
 
-    /// SRTP index, whose low half is the sequence number, and timestamp of the next packet.
+    /// Returns the SRTP index, whose low half is the sequence number, and the timestamp of the next packet, and
+    /// advances both.
     pub(crate) fn advance(&mut self) -> (u64, u32) {
         self.next_seq += 1;
         self.timestamp = self.timestamp.wrapping_add(Self::TIMESTAMP_STEP);

@@ -1,4 +1,4 @@
-//! What a consumer writes into the RTP headers of its packets, and the template from which most of them are made.
+//! RTP header extensions of a consumer's packets, and the template for most of the headers.
 
 use std::num::NonZeroU8;
 
@@ -11,41 +11,41 @@ use tureen_rtc::wire::rtp::{
     Extension, ExtensionIds, ExtensionSlot, RtpFields, RtpHeaderWriter, RtpWriteError,
 };
 
-/// Longest value of a header extension.
+/// Maximum length of a header extension value.
 const MAX_ELEMENT: usize = 255;
 
-/// Header values that differ from send to send.
+/// Header extension values that differ for each transmission of a packet.
 #[derive(Clone, Copy, Debug)]
 pub struct HopByHopExtensions {
-    /// abs-send-time.
+    /// Time of transmission, abs-send-time.
     pub abs_send_time: AbsSendTime,
     /// Transport-wide sequence number.
     pub transport_seq: TransportSequenceNumber,
 }
 
 impl HopByHopExtensions {
-    /// Zeros, to be filled in later.
+    /// Zeros, to be overwritten later.
     pub const NONE: Self =
         Self { abs_send_time: AbsSendTime::from_bits(0), transport_seq: TransportSequenceNumber(0) };
 
-    /// The values for a packet that is sent now.
+    /// Creates the values for a packet that is sent now.
     pub fn new(abs_send_time: AbsSendTime, transport_seq: TransportSequenceNumber) -> Self {
         Self { abs_send_time, transport_seq }
     }
 }
 
-/// What all streams of a consumer write into their headers. It never changes.
+/// Header settings of all streams of a consumer. They never change.
 #[derive(Debug)]
 #[repr(C)]
 pub(crate) struct HeaderSettings {
     mid: Option<(NonZeroU8, Box<[u8]>)>,
     ids: ExtensionIds,
-    /// For packets without extensions of their own, if their headers are short enough.
+    /// Template for packets without forwarded extensions; `None` if their headers are too long.
     template: Option<HeaderTemplate>,
 }
 
 impl HeaderSettings {
-    /// The settings for the negotiated ids, and the MID if there is one.
+    /// Creates the settings from the negotiated ids and the MID, if any.
     pub(crate) fn new(ids: ExtensionIds, mid: Option<&str>) -> Self {
         let mid = ids[Extension::Mid].zip(mid.map(|mid| Box::from(mid.as_bytes())));
         let template = HeaderTemplate::new(&ids, borrowed(&mid));
@@ -57,14 +57,14 @@ impl HeaderSettings {
         &self.ids
     }
 
-    /// The MID and its id.
+    /// Id and value of the MID extension.
     pub(crate) fn mid(&self) -> Option<(NonZeroU8, &[u8])> {
         borrowed(&self.mid)
     }
 
-    /// Writes the header of a packet of the Producer and gives its length: the extensions that came with the packet and
-    /// are forwarded, then those of this hop. Up to [`HeaderTemplate::MAX_LEN`] bytes of the buffer are overwritten,
-    /// also where the header is shorter.
+    /// Writes the header of a Producer's packet and returns its length. Forwarded extensions come first, followed by
+    /// the hop-by-hop ones. Up to [`HeaderTemplate::MAX_LEN`] bytes of the buffer are overwritten, even if the header
+    /// is shorter.
     ///
     /// # Errors
     /// The buffer is too small for the header.
@@ -109,8 +109,8 @@ impl HeaderSettings {
     }
 }
 
-/// The header of a packet that bears only the extensions of this hop, written once by [`RtpHeaderWriter`]. For each
-/// packet it is copied, and what changes is filled in, which is cheaper than to write it anew.
+/// Header of a packet with hop-by-hop extensions only, written once by [`RtpHeaderWriter`]. Each packet copies the
+/// header and overwrites the values that differ, because that is faster than to write the whole header.
 #[derive(Debug)]
 pub struct HeaderTemplate {
     bytes: [u8; Self::MAX_LEN],
@@ -119,11 +119,12 @@ pub struct HeaderTemplate {
 }
 
 impl HeaderTemplate {
-    /// Longest header that is made from a template: enough for a MID of eight characters beside abs-send-time and the
-    /// transport-wide sequence number. All of it is copied, as a length known beforehand makes that two moves.
+    /// Maximum length of a header from a template: enough for a MID of eight characters with abs-send-time and the
+    /// transport-wide sequence number. The copy has this constant length, because the compiler reduces that to two
+    /// moves.
     pub const MAX_LEN: usize = 32;
 
-    /// The template for these extensions; `None` if their header is too long.
+    /// Creates the template for these extensions; `None` if their header is too long.
     pub fn new(ids: &ExtensionIds, mid: Option<(NonZeroU8, &[u8])>) -> Option<Self> {
         let fields = RtpFields {
             marker: false,
@@ -144,14 +145,15 @@ impl HeaderTemplate {
         Some(Self { bytes, len: header.len, slots })
     }
 
-    /// Writes a header and gives its length. [`MAX_LEN`](Self::MAX_LEN) bytes of the buffer are overwritten; `None` if it
-    /// has fewer.
+    /// Writes a header and returns its length. [`MAX_LEN`](Self::MAX_LEN) bytes of the buffer are overwritten; `None`
+    /// if the buffer is shorter than that.
     #[inline(always)]
     pub fn write(&self, fields: &RtpFields, hop: HopByHopExtensions, buffer: &mut [u8]) -> Option<usize> {
         let out: &mut [u8; Self::MAX_LEN] = buffer.first_chunk_mut()?;
         *out = self.bytes;
         fields.write(out.first_chunk_mut()?);
-        // The bit that announces extensions, which the fields know nothing of.
+        // `fields` do not contain the extension bit, so the template's first byte adds that after the fields are
+        // written.
         out[0] |= self.bytes[0];
         if let Some(at) = self.slots.abs_send_time {
             out[at..at + 3].copy_from_slice(&hop.abs_send_time.to_bytes());
@@ -163,14 +165,14 @@ impl HeaderTemplate {
     }
 }
 
-/// Where the [`HopByHopExtensions`] are in a header.
+/// Positions of the [`HopByHopExtensions`] in a header.
 #[derive(Debug)]
 pub(super) struct HopSlots<T> {
     abs_send_time: Option<T>,
     transport_seq: Option<T>,
 }
 
-/// Writes the extensions of this hop, which come last.
+/// Writes the hop-by-hop extensions, which come last.
 pub(super) fn push_hop_by_hop(
     writer: &mut RtpHeaderWriter<'_>,
     ids: &ExtensionIds,
@@ -192,7 +194,7 @@ fn borrowed(mid: &Option<(NonZeroU8, Box<[u8]>)>) -> Option<(NonZeroU8, &[u8])> 
     mid.as_ref().map(|(id, mid)| (*id, &mid[..]))
 }
 
-/// A dependency descriptor as this consumer gets it; as it came if it can't be read.
+/// Rewrites a dependency descriptor for this consumer; returns the original if the descriptor cannot be parsed.
 fn rewritten_dependencies<'a>(value: &'a [u8], rewrite: &DescriptorRewrite, space: &'a mut [u8]) -> &'a [u8] {
     let change = Change { frame_number: rewrite.number, active_targets: rewrite.active_targets };
     dependency_descriptor::rewrite(value, &change, space).unwrap_or(value)
@@ -211,7 +213,7 @@ mod tests {
     use crate::media::producer::packet_buffer::{PacketBuffer, PacketBufferConfig, PacketInfo};
     use tureen_rtc::wire::rtp::RtpHeader;
 
-    /// A buffer with packet 1, which bears these extensions.
+    /// A buffer with packet 1, which has these extensions.
     fn stored(elements: &[(Extension, Vec<u8>)]) -> PacketBuffer {
         let config =
             PacketBufferConfig { initial_bytes: 4096, max_bytes: 65536, retention: Duration::from_secs(1) };

@@ -1,5 +1,5 @@
-//! One outgoing RTP stream of a consumer: its numbers, headers and retransmissions. Pipe consumers have one for each
-//! encoding, all others have one.
+//! One outgoing RTP stream of a consumer: sequence numbers, headers and retransmissions. Pipe consumers have one for
+//! each encoding, all others have one.
 
 use std::num::NonZeroU8;
 
@@ -15,30 +15,30 @@ use tureen_rtc::wire::codecs::{CodecKind, Prefix, vp8, vp9};
 use tureen_rtc::wire::rtp::{ExtensionIds, RtpFields, RtpHeaderWriter, RtpWriteError};
 use tureen_types::rtp_parameters::RtpEncodingParameters;
 
-/// Extended output numbers start one cycle up; SRTP's rollover counter starts at zero (RFC 3711 §3.3.1).
+/// First cycle of the extended output numbers; SRTP's rollover counter starts at zero (RFC 3711 §3.3.1).
 const FIRST_CYCLE: u64 = 0x1_0000;
 
-/// How many sent packets a stream without RTX remembers, to repeat them exactly.
+/// Number of recent packets that a stream without RTX can retransmit bit for bit.
 const REPEATABLE_PACKETS: usize = 128;
 
-/// One outgoing RTP stream. As in [`Consumer`](super::Consumer), what each run touches comes last.
+/// One outgoing RTP stream. The fields that every run of packets touches are last, as in [`Consumer`](super::Consumer).
 #[derive(Debug)]
 #[repr(C)]
 pub(crate) struct RtpSendStream {
     rtx: Option<Rtx>,
-    /// What was sent again of late.
+    /// Recent retransmissions.
     pub(crate) retransmissions: RecentRetransmissions,
-    /// Its statistics and reports.
+    /// Statistics and RTCP reports.
     pub(crate) stats: SendStats,
     repeats: Option<Box<RepeatLog>>,
     codec: StreamCodec,
-    /// The next packet starts anew.
+    /// True if the next packet must resynchronise the stream.
     pub(crate) sync_required: bool,
-    /// Its sequence numbers.
+    /// Maps sequence numbers.
     pub(crate) rewriter: SeqRewriter,
 }
 
-/// Where retransmissions go (RFC 4588).
+/// RTX stream (RFC 4588).
 #[derive(Debug)]
 struct Rtx {
     ssrc: Ssrc,
@@ -47,25 +47,23 @@ struct Rtx {
     next_seq: u64,
 }
 
-/// Hop-by-hop header values of recent packets: without RTX a packet that is sent again must be the same bit for bit,
-/// because its SRTP index, and with it the cipher's nonce, is the same.
+/// Hop-by-hop header values of recent packets. Without RTX a retransmission must repeat the packet bit for bit, because
+/// both have the same SRTP index and with that the same nonce.
 #[derive(Debug)]
 struct RepeatLog {
-    /// With the extended output number of the packet that bore them.
+    /// Header values, each with the extended output number of its packet.
     entries: [(u64, HopByHopExtensions); REPEATABLE_PACKETS],
 }
 
-/// A header that was written, and how the packet is to be sealed.
+/// A written header, with the parameters for sealing the packet.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Written {
-    /// Length of the header.
     pub(crate) header_len: usize,
-    /// Bytes written behind the header that come before the payload: the original sequence number of a retransmission
-    /// and a rewritten payload descriptor.
+    /// Number of bytes written between the header and the payload: the original sequence number of an RTX packet and a
+    /// rewritten payload descriptor.
     pub(crate) front_len: usize,
-    /// Bytes at the start of the payload that are not sent.
+    /// Number of bytes at the start of the payload that are not sent, because a rewritten descriptor replaces them.
     pub(crate) replaced: usize,
-    /// SSRC.
     pub(crate) ssrc: Ssrc,
     /// SRTP packet index.
     pub(crate) index: u64,
@@ -73,21 +71,22 @@ pub(crate) struct Written {
     pub(crate) timestamp: u32,
 }
 
-/// What a NACK asks to be sent again.
+/// Reference to a packet to retransmit.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Retransmission {
-    /// Which of the consumer's streams.
+    /// Index of the consumer's send stream.
     pub(crate) send_stream: u8,
-    /// Which of the Producer's streams.
+    /// Index of the Producer's stream.
     pub(crate) stream: u8,
-    /// Number in the Producer's stream.
+    /// Extended sequence number in the Producer's stream.
     pub(crate) source: u64,
-    /// Number that the remote side knows.
+    /// Extended sequence number towards the remote endpoint.
     pub(crate) output: u64,
 }
 
 impl RtpSendStream {
-    /// The stream of an encoding, which must have an SSRC. `random` makes the first sequence numbers unpredictable.
+    /// Creates the send stream of an encoding; `None` if the encoding has no SSRC. `random` makes the first sequence
+    /// numbers unpredictable.
     pub(crate) fn new(encoding: &RtpEncodingParameters, codec: StreamCodec, random: u64) -> Option<Self> {
         let rtx_ssrc = encoding.rtx.as_ref().map(|rtx| Ssrc(rtx.ssrc));
         let first_seq = FIRST_CYCLE + (random >> 16 & 0x7fff);
@@ -110,8 +109,8 @@ impl RtpSendStream {
         })
     }
 
-    /// Goes on where streams with its SSRCs ended that were sent before under the same SRTP key: `next_index` tells that.
-    /// Nothing was sent yet.
+    /// Continues the SRTP indices of earlier streams with the same SSRCs, because the same SRTP key must not seal two
+    /// packets with one index. `next_index` returns the next index of an SSRC. Must be called before the first packet.
     pub(crate) fn continue_from(&mut self, next_index: impl Fn(Ssrc) -> Option<u64>) {
         if let Some(index) = next_index(self.stats.ssrc) {
             self.rewriter = SeqRewriter::after(FIRST_CYCLE + index - 1);
@@ -123,7 +122,7 @@ impl RtpSendStream {
         }
     }
 
-    /// SSRCs of which packets were numbered, and the SRTP index of the next one of each.
+    /// SSRCs in use, each with the SRTP index of its next packet.
     pub(crate) fn used_indices(&self) -> impl Iterator<Item = (Ssrc, u64)> {
         let media = self.rewriter.has_begun().then(|| (self.stats.ssrc, self.rewriter.highest_output() + 1));
         let rtx = self.rtx.as_ref().filter(|rtx| rtx.next_seq > rtx.first_seq);
@@ -131,28 +130,27 @@ impl RtpSendStream {
         media.into_iter().chain(rtx).map(|(ssrc, next)| (ssrc, next - FIRST_CYCLE))
     }
 
-    /// Its codec.
     pub(crate) fn codec(&self) -> &StreamCodec {
         &self.codec
     }
 
-    /// Whether packets are repeated bit for bit when they are sent again: NACKs were negotiated, and RTX was not.
+    /// True if retransmissions repeat packets bit for bit: NACK was negotiated, and RTX was not.
     #[inline]
     pub(crate) fn repeats_exactly(&self) -> bool {
         self.repeats.is_some()
     }
 
-    /// SSRC of retransmissions.
+    /// SSRC of the RTX stream.
     pub(crate) fn rtx_ssrc(&self) -> Option<Ssrc> {
         self.rtx.as_ref().map(|rtx| rtx.ssrc)
     }
 
-    /// Payload type of retransmissions.
+    /// Payload type of the RTX stream.
     pub(crate) fn rtx_payload_type(&self) -> Option<PayloadType> {
         self.rtx.as_ref().map(|rtx| rtx.payload_type)
     }
 
-    /// Writes the header of a packet on its way out for the first time.
+    /// Writes the header of a packet that is sent for the first time.
     ///
     /// # Errors
     /// The buffer is too small for the header.
@@ -171,8 +169,8 @@ impl RtpSendStream {
         self.write(settings, packet, sent, None, hop, buffer)
     }
 
-    /// Writes the header of a packet that is sent again: as RTX where that was negotiated, else exactly as before.
-    /// `None` when the packet can't be repeated exactly any more.
+    /// Writes the header of a retransmission: RTX if negotiated, otherwise the original header. `None` if the header
+    /// values of the original are no longer known.
     pub(crate) fn write_retransmission_header(
         &mut self,
         settings: &HeaderSettings,
@@ -240,8 +238,8 @@ impl RtpSendStream {
         })
     }
 
-    /// Writes a packet of the stream of retransmissions that is nothing but padding, of `padding` bytes (RFC 3550 §5.1).
-    /// `None` without such a stream.
+    /// Writes a padding-only packet of the RTX stream, with `padding` bytes (RFC 3550 §5.1). `None` without an RTX
+    /// stream.
     pub(crate) fn write_padding(
         &mut self,
         settings: &HeaderSettings,
@@ -267,7 +265,7 @@ impl RtpSendStream {
     }
 }
 
-/// Writes a packet whose payload is `len` zeros. Its index is left to the caller.
+/// Writes a packet whose payload is `len` zeros. The caller sets the index.
 ///
 /// # Errors
 /// The buffer is too small.

@@ -1,8 +1,8 @@
-//! Which frames of a Producer with layers a consumer gets, and how they are made one stream.
+//! Layer selection of a consumer: the frames to forward, and their merge into one RTP stream.
 //!
-//! [`Layered`] serves both kinds of layers. In a simulcast each spatial layer is a stream of its own, and going over to
-//! another one takes a key frame of it; with SVC all layers are in one stream, and a `FrameSelector` leaves frames out.
-//! Both leave out temporal layers the same way. Simple and pipe consumers have none of this.
+//! [`Layered`] serves simulcast and SVC. With simulcast each spatial layer is a stream of its own, and a switch to
+//! another one requires a key frame of that; with SVC one stream contains all layers, and a `FrameSelector` drops
+//! frames. Temporal layers are dropped the same way in both. Simple and pipe consumers have no layer selection.
 
 mod numbers;
 mod selector;
@@ -28,17 +28,17 @@ use crate::media::producer::stream::ProducerStream;
 use tureen_rtc::units::{Bitrate, Ssrc};
 use tureen_rtc::wire::codecs::CodecKind;
 
-/// What a consumer's layers are chosen from.
+/// Numbers of layers available to a consumer.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct LayerCounts {
-    /// Spatial layers, or simulcast encodings.
+    /// Number of spatial layers, or of simulcast encodings.
     pub(crate) spatial: u8,
-    /// Temporal layers.
+    /// Number of temporal layers.
     pub(crate) temporal: u8,
 }
 
 impl LayerCounts {
-    /// Wanted layers as they are taken: not above those there are; without a temporal layer the highest.
+    /// Limits preferred layers to the available ones; without a temporal layer the highest one is preferred.
     pub(crate) fn limit(self, wanted: ConsumerLayers) -> Layers {
         Layers {
             spatial: wanted.spatial_layer.min(self.spatial - 1),
@@ -51,66 +51,66 @@ impl LayerCounts {
     }
 }
 
-/// What to do with a packet.
+/// Decision on a packet.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Decision {
-    /// Send it like this.
+    /// Forward the packet.
     Send {
-        /// The stream starts, or goes over to another source, with it.
+        /// True if the stream starts, or switches to another source, with the packet.
         start: bool,
-        /// How.
+        /// Header values of the outgoing packet.
         sent: SentPacket,
     },
-    /// Leave it out.
+    /// Drop the packet.
     Drop,
-    /// Leave it out; the stream can only start with a key frame.
+    /// Drop the packet, because the stream can only start with a key frame.
     WaitForKeyFrame,
 }
 
-/// The layers of one consumer.
+/// Layer selection of one consumer.
 #[derive(Debug)]
 pub(crate) struct Layered {
     simulcast: bool,
-    /// Spatial layers of SVC depend on each other at key frames only.
+    /// True if the spatial layers of SVC depend on each other at key frames only.
     k_svc: bool,
     counts: LayerCounts,
     preferred: Layers,
     target: Option<Layers>,
-    /// Layers sent now, as last told.
+    /// Layers being sent, as last reported.
     current: Option<Layers>,
-    /// Encoding that is sent.
+    /// Encoding being sent.
     source: Option<u8>,
     sync_required: bool,
-    /// The number with which that encoding was begun.
+    /// First output number sent from that encoding.
     begun_with: u64,
-    /// The link does not carry that encoding: a lower one takes over as soon as a key frame of it comes.
+    /// True if the link cannot carry that encoding: a lower one replaces it with the next key frame.
     leaves: bool,
     selector: FrameSelector,
     numbers: FrameNumbers,
     timeline: Timeline,
     epochs: Epochs,
-    /// What was sent, to be repeated.
+    /// Sent packets, for retransmissions.
     pub(crate) log: SentLog,
-    /// The highest number sent. The rewriter may be ahead of it, where it keeps numbers for what is missing.
+    /// Highest output number sent. The rewriter may be ahead, because it reserves numbers for missing packets.
     newest: u64,
-    /// The packet sent with that number bore the marker: its frame is complete.
+    /// True if the packet with that number had the marker bit, so that its frame is complete.
     frame_complete: bool,
     changed: bool,
     key_frame_wanted: bool,
-    /// Layers are chosen by bandwidth.
+    /// True if the bandwidth allocation selects the layers.
     allocated: bool,
 }
 
-/// How packets of one source are rewritten, from one switch to the next.
+/// Rewriting parameters of one source, from one switch to the next.
 #[derive(Clone, Copy, Debug, Default)]
 struct Epoch {
     id: u16,
     timestamp_offset: u32,
-    /// Timestamp with which the next epoch starts.
+    /// Timestamp at which the next epoch starts.
     end: Option<u32>,
 }
 
-/// The last epochs: late packets belong to earlier ones.
+/// Latest epochs; late packets belong to earlier ones.
 #[derive(Debug, Default)]
 struct Epochs {
     last: [Epoch; 16],
@@ -118,7 +118,7 @@ struct Epochs {
 }
 
 impl Epochs {
-    /// Starts an epoch with a packet of this timestamp, and ends the one before.
+    /// Starts an epoch with a packet of this timestamp and ends the previous epoch.
     fn start(&mut self, epoch: Epoch, timestamp: u32) {
         let before = epoch.id.wrapping_sub(1);
         let count = self.last.len();
@@ -135,14 +135,13 @@ impl Epochs {
     }
 }
 
-/// One packet and where it comes from.
+/// A packet with its source stream.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Arrival<'a> {
     /// Streams of the Producer.
     pub(crate) streams: &'a [ProducerStream],
-    /// Which of them.
+    /// Index of the packet's stream.
     pub(crate) index: usize,
-    /// The packet.
     pub(crate) packet: &'a StoredPacket<'a>,
 }
 
@@ -157,7 +156,7 @@ impl Arrival<'_> {
 }
 
 impl Layered {
-    /// For a consumer of this many layers. `k_svc`: spatial layers depend on each other at key frames only.
+    /// Creates the selection for these layers. `k_svc`: spatial layers depend on each other at key frames only.
     pub(crate) fn new(
         simulcast: bool,
         kind: CodecKind,
@@ -190,59 +189,60 @@ impl Layered {
         }
     }
 
-    /// Layers wanted.
+    /// Preferred layers, limited to the available ones.
     pub(crate) fn preferred(&self) -> Layers {
         self.preferred
     }
 
-    /// Layers aimed at.
+    /// Target layers; `None` while nothing is to be sent.
     pub(crate) fn target(&self) -> Option<Layers> {
         self.target
     }
 
-    /// Layers sent.
+    /// Layers being sent.
     pub(crate) fn current(&self) -> Option<Layers> {
         self.current
     }
 
-    /// Encoding whose packets are sent.
+    /// Encoding being sent.
     pub(crate) fn source(&self) -> Option<u8> {
         self.source
     }
 
-    /// What is subtracted from the RTP timestamps of the encoding that is sent.
+    /// Offset subtracted from the RTP timestamps of the encoding being sent.
     pub(crate) fn timestamp_offset(&self) -> u32 {
         self.epochs.get(self.epochs.newest).map_or(0, |epoch| epoch.timestamp_offset)
     }
 
-    /// Whether what was sent with this number is of little use by now: another encoding was gone over to since, or is about
-    /// to be because the link does not carry this one. A decoder goes on with the key frame of the other one.
+    /// True if a retransmission of this output number is of little use: the consumer has switched to another encoding
+    /// since, or is about to because the link cannot carry this one. The decoder resumes with the key frame of the
+    /// other encoding.
     pub(crate) fn has_left(&self, output: u64) -> bool {
         self.leaves || output < self.begun_with
     }
 
-    /// Chooses the layers wanted.
+    /// Sets the preferred layers and returns them limited to the available ones.
     pub(crate) fn set_preferred(&mut self, layers: ConsumerLayers) -> Layers {
         self.preferred = self.counts.limit(layers);
         self.preferred
     }
 
-    /// From now on bandwidth decides on the layers, by [`Layered::apply`].
+    /// Sets if the bandwidth allocation selects the layers, by [`Layered::apply`].
     pub(crate) fn allocate(&mut self, allocated: bool) {
         self.allocated = allocated;
     }
 
-    /// Whether bandwidth decides on the layers.
+    /// True if the bandwidth allocation selects the layers.
     pub(crate) fn is_allocated(&self) -> bool {
         self.allocated
     }
 
-    /// The next packet starts anew, with a key frame.
+    /// Makes the next packet a resynchronisation, which requires a key frame.
     pub(crate) fn require_sync(&mut self) {
         self.sync_required = true;
     }
 
-    /// A source stream has started anew: its numbers mean nothing any more.
+    /// Handles a restart of a source stream: its earlier sequence numbers are invalid.
     pub(crate) fn on_restart(&mut self, encoding: u8, rewriter: &mut SeqRewriter) {
         rewriter.forget(encoding);
         self.numbers.forget(encoding);
@@ -251,24 +251,24 @@ impl Layered {
         }
     }
 
-    /// Nothing is sent any more: paused or disconnected.
+    /// Stops sending: paused or disconnected.
     pub(crate) fn stop(&mut self) {
         self.set_target(None, false);
     }
 
-    /// Aims at the best of the preferred layers that are there.
+    /// Targets the best available layers up to the preferred ones.
     pub(crate) fn aim(&mut self, streams: &[ProducerStream]) {
         self.set_target(self.best_layers(streams), false);
     }
 
-    /// Aims at these layers, or at none. `in_need`: what is sent now is more than the link carries. A lower encoding can't
-    /// take over before a key frame of it has come; until then the one that is sent goes on with its lowest temporal layer
-    /// alone, so that the link's queue does not grow further.
+    /// Sets the target layers, or none. `in_need`: the layers being sent exceed the link's capacity. A lower encoding
+    /// cannot replace the current one before its next key frame; until then only the lowest temporal layer of the
+    /// current encoding is sent, so that the link's queue stops growing.
     pub(crate) fn apply(&mut self, layers: Option<Layers>, in_need: bool) {
         self.set_target(layers, in_need);
     }
 
-    /// The preferred layers as far as they are there.
+    /// Best available layers up to the preferred ones.
     pub(crate) fn best_layers(&self, streams: &[ProducerStream]) -> Option<Layers> {
         let mut best = None;
         for spatial in 0..self.counts.spatial {
@@ -289,13 +289,13 @@ impl Layered {
         Some(Layers { spatial, temporal: self.preferred.temporal.min(temporal_layers - 1) })
     }
 
-    /// The encoding with those layers.
+    /// Encoding that contains the best available layers.
     pub(crate) fn best_encoding(&self, streams: &[ProducerStream]) -> Option<u8> {
         self.best_layers(streams).map(|best| self.encoding_of(best.spatial))
     }
 
-    /// Appends the points at which the consumer can run, from nothing up to the preferred layers (mediasoup
-    /// `GetBitrateOptions`): temporal layers of the lowest spatial layer there is, then whole spatial layers.
+    /// Appends the operating points of the consumer, in ascending order up to the preferred layers (mediasoup
+    /// `GetBitrateOptions`): the temporal layers of the lowest available spatial layer, then whole spatial layers.
     pub(crate) fn options(
         &self,
         now: Instant,
@@ -326,7 +326,7 @@ impl Layered {
                     if !lowest || temporal > 0 {
                         break;
                     }
-                    // It comes, however seldom.
+                    // The layer is active, but its bitrate is too low to measure.
                     bitrate = Bitrate::bps(1);
                 }
                 if !lowest {
@@ -341,8 +341,8 @@ impl Layered {
         }
     }
 
-    /// What the consumer would take if bandwidth were no matter: the most that one of its spatial layers takes, which is
-    /// not always the highest one while that has just begun.
+    /// Bitrate of the consumer with unlimited bandwidth: the maximum of its spatial layers, because the highest layer
+    /// may have the lower bitrate while it starts.
     pub(crate) fn desired_bitrate(&self, now: Instant, streams: &mut [ProducerStream]) -> Bitrate {
         let most_of = |stream: &mut ProducerStream| {
             let inner = if self.simulcast { 1 } else { self.counts.spatial };
@@ -353,44 +353,46 @@ impl Layered {
         streams.iter_mut().map(most_of).max().unwrap_or(Bitrate::ZERO)
     }
 
-    /// Whether a stream's packets are to be decided on: it is sent, aimed at, or late packets of it may come.
+    /// True if the consumer decides on packets of this encoding: the encoding is being sent, is the target, or may have
+    /// late packets.
     pub(crate) fn reads(&self, encoding: u8, rewriter: &SeqRewriter) -> bool {
         self.source == Some(encoding)
             || self.target_encoding() == Some(encoding)
             || rewriter.remembers(encoding)
     }
 
-    /// Encoding of which a key frame is awaited.
+    /// Encoding whose key frame is awaited.
     pub(crate) fn awaited(&self) -> Option<u8> {
         let target = self.target_encoding()?;
         (self.source != Some(target) || self.sync_required || self.selector.awaits_key_frame())
             .then_some(target)
     }
 
-    /// Encodings of which a decoder that lost its way needs a key frame.
+    /// Encodings whose key frames let a decoder resume.
     pub(crate) fn key_frame_sources(&self) -> impl Iterator<Item = u8> {
         let target = self.target_encoding();
         target.into_iter().chain(self.source.filter(|&source| Some(source) != target))
     }
 
-    /// Layers that changed since the last time, if they did.
+    /// Layers being sent, if they changed since the last poll.
     pub(crate) fn poll_change(&mut self) -> Option<Option<Layers>> {
         std::mem::take(&mut self.changed).then_some(self.current)
     }
 
-    /// Encoding of which a key frame shall be requested, if one shall since the last time.
+    /// Encoding to request a key frame for, if one was needed since the last poll.
     pub(crate) fn poll_key_frame_wanted(&mut self) -> Option<u8> {
         std::mem::take(&mut self.key_frame_wanted).then(|| self.target_encoding()).flatten()
     }
 
-    /// A packet that this consumer's remote side can't take.
+    /// Skips a packet with a payload type that the remote endpoint does not support.
     pub(crate) fn leave_out(&mut self, arrival: &Arrival<'_>, rewriter: &mut SeqRewriter) {
         if self.source == Some(arrival.encoding()) && !self.sync_required {
             rewriter.skip_of(arrival.encoding(), arrival.packet.info.seq);
         }
     }
 
-    /// Decides what to do with a packet. Each packet is decided once, in order of arrival.
+    /// Decides on a packet. The caller passes each packet once, in order of arrival, because the decision advances the
+    /// outgoing sequence numbers.
     pub(crate) fn decide(
         &mut self,
         now: Instant,
@@ -415,7 +417,7 @@ impl Layered {
             return self.decide_late(now, arrival, rewriter);
         }
         if arrival.packet.payload.is_empty() {
-            // Padding of the sender's bandwidth probes is of no use further on.
+            // Padding-only packets are the sender's bandwidth probes, which serve no purpose past this hop.
             rewriter.skip_of(encoding, info.seq);
             return Decision::Drop;
         }
@@ -428,8 +430,8 @@ impl Layered {
         self.send(now, arrival, rewriter, mapped.epoch, selected, false)
     }
 
-    /// A packet that comes after later ones of its source leaves with the number that was left free for it, or gives it
-    /// back.
+    /// Decides on a packet received after later ones of its source: forwards the packet with its reserved number, or
+    /// drops the packet and releases the number.
     fn decide_late(&mut self, now: Instant, arrival: &Arrival<'_>, rewriter: &mut SeqRewriter) -> Decision {
         let (encoding, info) = (arrival.encoding(), &arrival.packet.info);
         let mapped = rewriter.lookup(encoding, info.seq).filter(|mapped| mapped.late);
@@ -448,20 +450,20 @@ impl Layered {
         }
     }
 
-    /// A key frame of the source that is to be sent: the stream starts, or goes over to it.
+    /// Starts the stream, or switches the stream to another source, with a key frame.
     fn start(&mut self, now: Instant, arrival: &Arrival<'_>, rewriter: &mut SeqRewriter) -> Decision {
         let (encoding, info) = (arrival.encoding(), &arrival.packet.info);
         let switches = self.source != Some(encoding);
-        // Frames behind a late one were sent already: to start with it would show them again, and leave two places for
-        // each packet that is still missing.
+        // Frames after a late one were sent already: a start with the late one would send them again and reserve two
+        // numbers for each packet still missing.
         let aligned = if rewriter.has_passed(encoding, info.seq) {
             Err(Misaligned)
         } else {
             self.timeline.align(now, arrival.streams, arrival.index, info.timestamp, switches)
         };
         let Ok(timestamp_offset) = aligned else {
-            // What is sent now goes on; a report or a later key frame will do. This one may have a place in what was
-            // sent before.
+            // The current source continues until a report arrives or a later key frame aligns. This key frame may have
+            // a number reserved before the switch.
             self.key_frame_wanted = true;
             return self.decide_late(now, arrival, rewriter);
         };
@@ -470,11 +472,12 @@ impl Layered {
         let Some(selected) = self.selector.select(arrival.packet, arrival.stream().frames.structure()) else {
             return Decision::Drop;
         };
-        // A frame that was cut off is seen to be incomplete by a number left out.
+        // A skipped number marks the frame as incomplete if the switch cut that frame off.
         let epoch = rewriter.switch(encoding, info.seq, u64::from(!self.frame_complete));
         rewriter.set_limit(info.seq, selected.limit);
         self.numbers.switch(encoding, &info.frame);
         let timestamp = info.timestamp.wrapping_sub(timestamp_offset);
+        // The epoch starts before `send`, because `send` looks the epoch up.
         self.epochs.start(Epoch { id: epoch, timestamp_offset, end: None }, timestamp);
         self.timeline.on_switched(arrival.streams, encoding, timestamp_offset);
         self.source = Some(encoding);
@@ -496,7 +499,7 @@ impl Layered {
             return Decision::Drop;
         };
         let timestamp = info.timestamp.wrapping_sub(timestamp_offset);
-        // The rest of what was sent when the stream went over may come late, but nothing that is newer than the switch.
+        // Late packets of the previous source are forwarded only if they are older than the switch.
         if end.is_some_and(|end| timestamp.wrapping_sub(end).cast_signed() >= 0) {
             return Decision::Drop;
         }
@@ -581,7 +584,7 @@ impl Layered {
     }
 }
 
-/// The stream of an encoding, once it has begun.
+/// Stream of an encoding, if the stream has begun.
 pub(crate) fn stream_of(streams: &[ProducerStream], encoding: u8) -> Option<&ProducerStream> {
     streams.iter().find(|stream| stream.encoding_idx == usize::from(encoding))
 }
