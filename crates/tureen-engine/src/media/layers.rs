@@ -2,12 +2,11 @@
 
 use crate::api::ConsumerLayers;
 
-/// A spatial and a temporal layer, the lowest of each is 0.
+/// A spatial and a temporal layer; the lowest of each is 0.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) struct Layers {
     /// Spatial layer, or simulcast encoding.
     pub(crate) spatial: u8,
-    /// Temporal layer.
     pub(crate) temporal: u8,
 }
 

@@ -1,4 +1,4 @@
-//! Media on its way through a router: from one Producer to many Consumers.
+//! Media in a router: from one Producer to its Consumers.
 
 pub(crate) mod consumer;
 pub(crate) mod layers;

@@ -73,7 +73,7 @@ pub(crate) enum Wake {
 }
 
 /// Congestion control of one transport. The fields that every run of packets touches are first, from the end of
-/// `retransmissions` on.
+/// `proactive` on.
 #[derive(Debug)]
 #[repr(C)]
 pub(crate) struct SendControl {

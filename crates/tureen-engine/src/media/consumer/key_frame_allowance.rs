@@ -1,21 +1,21 @@
-//! How often one consumer may cause key frames.
+//! Rate limit of the key frames that one consumer may cause.
 
 use std::time::{Duration, Instant};
 
-/// A key frame costs the sender's whole line, and every viewer of the stream pays for it; so one of them alone must not be
-/// able to have one after the other. The first request is passed on at once. The next one that would cause another key
-/// frame has to wait, and so long as requests come while they have to wait, the wait doubles: who asks each second is
-/// answered each second, who asks all the time is answered less and less.
+/// Rate limit of key frame requests, because a key frame costs uplink bandwidth of the sender and downlink bandwidth of
+/// every other receiver of the stream. The first request is forwarded at once. The next request that would cause
+/// another key frame is delayed, and the delay doubles as long as requests arrive during a delay: one request per
+/// second is answered every second, while continuous requests are answered less and less often.
 #[derive(Debug, Default)]
 pub(crate) struct KeyFrameAllowance {
     next_at: Option<Instant>,
     wait: Duration,
-    /// A request came that had to wait; it is made good when the wait is over.
+    /// True if a request is delayed; it is forwarded at the end of the delay.
     refused: bool,
 }
 
 impl KeyFrameAllowance {
-    /// Whether a request may be passed on now that would cause a key frame. `wait` is the shortest and the longest time
+    /// True if a request that would cause a key frame may be forwarded now. `shortest` and `longest` bound the delay
     /// between two.
     pub(crate) fn take(&mut self, now: Instant, (shortest, longest): (Duration, Duration)) -> bool {
         if self.next_at.is_some_and(|at| now < at) {
@@ -31,7 +31,7 @@ impl KeyFrameAllowance {
         true
     }
 
-    /// When the request may be passed on that was refused last.
+    /// Time at which the delayed request may be forwarded.
     pub(crate) fn next_at(&self) -> Option<Instant> {
         self.next_at.filter(|_| self.refused)
     }
@@ -44,7 +44,7 @@ mod tests {
 
     const WAIT: (Duration, Duration) = (Duration::from_secs(1), Duration::from_secs(8));
 
-    /// When requests are passed on, in milliseconds, of those that come each `interval`.
+    /// Times in milliseconds at which requests are forwarded, of requests made each `interval`.
     fn passed(interval: u64, until: u64) -> Vec<u64> {
         let start = Instant::now();
         let mut allowance = KeyFrameAllowance::default();
@@ -69,7 +69,7 @@ mod tests {
         let mut allowance = KeyFrameAllowance::default();
         let mut take = |ms| allowance.take(at(ms), WAIT);
         assert_eq!([0, 500, 1000, 2000, 3000].map(&mut take), [true, false, true, false, true]);
-        // Four seconds to wait, in which nothing comes.
+        // A delay of four seconds without requests.
         assert_eq!([7000, 8000].map(&mut take), [true, true]);
     }
 

@@ -1,4 +1,4 @@
-//! Which packets were sent again of late, so that NACKs which cross a retransmission don't cause another one.
+//! Recent retransmissions, so that a NACK sent before a retransmission arrived does not cause another one.
 
 use std::collections::VecDeque;
 use std::time::{Duration, Instant};
@@ -7,39 +7,39 @@ use hashbrown::HashSet;
 
 use tureen_rtc::seq::RecentSet;
 
-/// How many packets may be on their way again at once.
+/// Maximum number of retransmissions in flight.
 const MAX_ENTRIES: usize = 512;
 
-/// Assumed until a receiver report tells the round-trip time.
+/// Round trip time assumed until a receiver report contains a measurement.
 const DEFAULT_RTT: Duration = Duration::from_millis(100);
 
-/// How much of a round trip must have gone by before a further NACK is believed (mediasoup: all of it). Browsers ask
-/// again after a round trip of their own measure, 100 ms where they only receive; to refuse what comes a little early
-/// would cost another round.
+/// Fraction of a round trip time after which a further NACK is answered (mediasoup: 1). Browsers repeat a NACK after
+/// their own round trip time, 100 ms if they only receive; refusing a slightly early one would cost another round trip.
 const PATIENCE: f64 = 0.75;
 
-/// A further NACK is believed after this time at the earliest: no remote side is so near that its request and the answer
-/// can't have crossed, and the round trip that it reports may be made up.
+/// Minimum time before a further NACK is answered, because a NACK and the retransmission may cross on any path and the
+/// reported round trip time may be false.
 const MIN_PATIENCE: Duration = Duration::from_millis(10);
 
-/// And after this time at the latest.
+/// Maximum time before a further NACK is answered.
 const MAX_PATIENCE: Duration = Duration::from_secs(2);
 
-/// Retransmissions that may still be on their way.
+/// Retransmissions that may be in flight.
 #[derive(Debug, Default)]
 pub(crate) struct RecentRetransmissions {
-    /// Output numbers, and when they were sent again, in that order.
+    /// Output numbers with the times of their retransmissions, in ascending order of time.
     entries: VecDeque<(u64, Instant)>,
-    /// The same numbers, to be found at once.
+    /// The same output numbers, for lookup.
     on_their_way: HashSet<u64, foldhash::fast::RandomState>,
-    /// Packets that were sent again, each counted once.
+    /// Number of retransmitted packets, each counted once.
     repaired: u64,
-    /// The last of them.
+    /// Latest packets counted in `repaired`.
     counted: RecentSet,
 }
 
 impl RecentRetransmissions {
-    /// Forgets what must have arrived by now, or was lost again. `rtt` is the measured round-trip time, if there is one.
+    /// Removes retransmissions that must have arrived or been lost by now. `rtt` is the measured round trip time, if
+    /// any.
     pub(crate) fn forget_old(&mut self, now: Instant, rtt: Option<Duration>) {
         let within = rtt.unwrap_or(DEFAULT_RTT).min(MAX_PATIENCE).mul_f64(PATIENCE).max(MIN_PATIENCE);
         while let Some(&(output, at)) = self.entries.front()
@@ -50,7 +50,7 @@ impl RecentRetransmissions {
         }
     }
 
-    /// Whether the packet with this output number may be sent again now; if so, it is noted.
+    /// True if the packet with this output number may be retransmitted now; the retransmission is then recorded.
     pub(crate) fn admit(&mut self, now: Instant, output: u64) -> bool {
         if self.entries.len() >= MAX_ENTRIES || !self.on_their_way.insert(output) {
             return false;
@@ -61,12 +61,12 @@ impl RecentRetransmissions {
         true
     }
 
-    /// As [`admit`](Self::admit), for a packet that nobody asks for: it is not sent again if it was before.
+    /// Like [`admit`](Self::admit), for a proactive retransmission: false if the packet was retransmitted before.
     pub(crate) fn admit_unasked(&mut self, now: Instant, output: u64) -> bool {
         !self.counted.contains(output) && self.admit(now, output)
     }
 
-    /// Packets that were sent again, each counted once (mediasoup `packetsRepaired`).
+    /// Number of retransmitted packets, each counted once (mediasoup `packetsRepaired`).
     pub(crate) fn repaired(&self) -> u64 {
         self.repaired
     }
@@ -77,7 +77,7 @@ impl RecentRetransmissions {
 mod tests {
     use super::*;
 
-    /// Whether a NACK for a packet is answered that comes so long after it was sent again.
+    /// True if a NACK is answered this long after the packet's last retransmission.
     fn answered_after(ms: u64, rtt: Option<u64>) -> bool {
         let (mut retransmissions, start) = (RecentRetransmissions::default(), Instant::now());
         assert!(retransmissions.admit(start, 7));

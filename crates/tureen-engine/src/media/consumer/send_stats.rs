@@ -1,4 +1,4 @@
-//! The outgoing RTP stream of a consumer: what was sent, what the remote side says of it, sender reports.
+//! Statistics of an outgoing RTP stream: sent packets, receiver reports, sender reports.
 
 use std::time::{Duration, Instant};
 
@@ -6,10 +6,10 @@ use tureen_rtc::rate::{Counter, RateMeter};
 use tureen_rtc::units::Ssrc;
 use tureen_rtc::wire::rtcp::NtpTime;
 
-/// Without a packet for so long, nothing is reported (mediasoup `MaxSenderReportReferenceAgeMs`).
+/// Maximum age of the last packet for a sender report (mediasoup `MaxSenderReportReferenceAgeMs`).
 const MAX_REPORTED_SILENCE: Duration = Duration::from_secs(2);
 
-/// Statistics of one outgoing stream (mediasoup RtpStreamSend). What each run touches comes last.
+/// Statistics of one outgoing stream (mediasoup RtpStreamSend). The fields that every run of packets touches are last.
 #[derive(Debug)]
 #[repr(C)]
 pub(crate) struct SendStats {
@@ -17,49 +17,47 @@ pub(crate) struct SendStats {
     report: RemoteReport,
     reported_at: Option<Instant>,
     packets_at_report: u64,
-    /// NACK messages and packets named in them.
+    /// Numbers of NACK messages and of packets in them.
     pub(crate) nacks: (u64, u64),
-    /// Picture loss indications.
+    /// Number of picture loss indications.
     pub(crate) plis: u64,
-    /// Full intra requests.
+    /// Number of full intra requests.
     pub(crate) firs: u64,
     rate: RateMeter,
     sent: Counter,
     payload_bytes: u64,
     last_packet: Option<(Instant, u32)>,
     clock_rate: u32,
-    /// SSRC.
     pub(crate) ssrc: Ssrc,
 }
 
-/// What the remote side's last receiver report says.
+/// Contents of the last receiver report.
 #[derive(Clone, Copy, Debug, Default)]
 pub(crate) struct RemoteReport {
-    /// Part lost since the report before, in 1/256.
+    /// Fraction lost since the previous report, in 1/256.
     pub(crate) fraction_lost: u8,
-    /// Packets lost in all.
+    /// Cumulative number of packets lost.
     pub(crate) packets_lost: i32,
-    /// Timestamp units.
+    /// Interarrival jitter in timestamp units.
     pub(crate) jitter: u32,
-    /// There and back.
     pub(crate) round_trip_time: Option<Duration>,
 }
 
-/// The figures of a sender report (RFC 3550 §6.4.1).
+/// Contents of a sender report (RFC 3550 §6.4.1).
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct SenderReportInfo {
-    /// Wall clock.
+    /// Wall clock time.
     pub(crate) ntp: NtpTime,
-    /// The same instant in the stream's timestamps.
+    /// RTP timestamp of the same instant.
     pub(crate) rtp_timestamp: u32,
-    /// Packets sent.
+    /// Number of packets sent.
     pub(crate) packet_count: u32,
-    /// Payload bytes sent.
+    /// Number of payload bytes sent.
     pub(crate) octet_count: u32,
 }
 
 impl SendStats {
-    /// A stream that sent nothing yet.
+    /// Creates the statistics of a stream that has sent nothing.
     pub(crate) fn new(ssrc: Ssrc, clock_rate: u32) -> Self {
         Self {
             ssrc,
@@ -78,8 +76,8 @@ impl SendStats {
         }
     }
 
-    /// A run of packets left: `packets` with `bytes` in all (headers included) and `payload_bytes`, the last one with
-    /// this timestamp.
+    /// Records a run of `packets` packets with `bytes` in total (headers included), `payload_bytes` of payload, and the
+    /// timestamp of the last packet.
     pub(crate) fn on_sent(
         &mut self,
         now: Instant,
@@ -95,7 +93,7 @@ impl SendStats {
         self.last_packet = Some((now, timestamp));
     }
 
-    /// A packet was sent again.
+    /// Records a retransmission.
     pub(crate) fn on_retransmitted(&mut self, bytes: usize) {
         self.retransmitted.add(bytes);
     }
@@ -105,7 +103,7 @@ impl SendStats {
         self.sent
     }
 
-    /// Packets and bytes sent again.
+    /// Packets and bytes retransmitted.
     pub(crate) fn retransmitted(&self) -> Counter {
         self.retransmitted
     }
@@ -115,23 +113,23 @@ impl SendStats {
         self.last_packet.map_or(0, |(_, timestamp)| timestamp)
     }
 
-    /// Bits per second over the last 2.5 s.
+    /// Bitrate in bit/s over the last 2.5 s.
     pub(crate) fn bitrate(&mut self, now: Instant) -> u64 {
         self.rate.bitrate(now).map_or(0, |rate| rate.as_bps())
     }
 
-    /// What the remote side said last.
+    /// Contents of the last receiver report.
     pub(crate) fn remote_report(&self) -> RemoteReport {
         self.report
     }
 
-    /// Packets lost and sent since the last time, by the last report (RFC 3550 §6.4.1).
+    /// Numbers of packets lost and sent since the previous call, from the last report (RFC 3550 §6.4.1).
     pub(crate) fn take_losses(&mut self) -> (u64, u64) {
         let expected = self.sent.packets - std::mem::replace(&mut self.packets_at_report, self.sent.packets);
         (expected * u64::from(self.report.fraction_lost) / 256, expected)
     }
 
-    /// Whether a report block may count that comes now: the last one that did came `interval` ago at least.
+    /// True if a report block received now is evaluated: the last evaluated one is at least `interval` old.
     pub(crate) fn admit_report(&mut self, now: Instant, interval: Duration) -> bool {
         let admitted = self.reported_at.is_none_or(|at| now.saturating_duration_since(at) >= interval);
         if admitted {
@@ -140,8 +138,8 @@ impl SendStats {
         admitted
     }
 
-    /// Takes in a report block about this stream, and returns the round trip time if it tells that. `lsr` and `dlsr` are in
-    /// units of 1/65536 s.
+    /// Handles a report block about this stream; returns the round trip time if the block allows its calculation. `lsr`
+    /// and `dlsr` are in units of 1/65536 s.
     pub(crate) fn on_receiver_report(
         &mut self,
         now_ntp: NtpTime,
@@ -154,7 +152,7 @@ impl SendStats {
         self.report.fraction_lost = fraction_lost;
         self.report.packets_lost = packets_lost;
         self.report.jitter = jitter;
-        // RFC 3550 §6.4.1: round-trip time is A - LSR - DLSR.
+        // RFC 3550 §6.4.1: the round trip time is A - LSR - DLSR.
         let rtt = now_ntp.compact().wrapping_sub(lsr).wrapping_sub(dlsr);
         if lsr == 0 || rtt >= 0x8000_0000 {
             return None;
@@ -163,8 +161,8 @@ impl SendStats {
         self.report.round_trip_time
     }
 
-    /// The sender report for this instant, when media captured at `captured` bears `timestamp`. Nothing before the first
-    /// packet, and when none was sent of late: the stream may have stopped for good.
+    /// Sender report for this instant, given the capture time `captured` of the media with `timestamp`. `None` before
+    /// the first packet and after a silence, because the stream may have ended.
     pub(crate) fn sender_report(
         &self,
         now: Instant,
@@ -175,7 +173,7 @@ impl SendStats {
         if now.saturating_duration_since(sent_at) > MAX_REPORTED_SILENCE {
             return None;
         }
-        // The capture is an estimate: it may be ahead of now.
+        // The capture time is an estimate and may be later than now.
         let elapsed = i128::from(ntp.since(captured).max(0));
         let ticks = (elapsed * i128::from(self.clock_rate)) >> 32;
         Some(SenderReportInfo {

@@ -1,50 +1,49 @@
-//! What a consumer that rewrites packets has sent: a retransmission repeats exactly that.
+//! Log of the packets that a rewriting consumer has sent, because a retransmission must repeat the rewritten values.
 
 use std::time::{Duration, Instant};
 
-/// Entries at the start; the log grows while an entry would be lost that is younger than packets are kept.
+/// Initial number of entries; the log grows when it would overwrite an entry younger than `RETENTION`.
 const INITIAL_ENTRIES: usize = 64;
-/// Entries at most, 56 bytes each.
+/// Maximum number of entries, 56 bytes each.
 const MAX_ENTRIES: usize = 2048;
-/// How long an entry should stay.
+/// Time that an entry should be kept.
 const RETENTION: Duration = Duration::from_secs(2);
 
-/// One packet as it was sent.
+/// Header values of one sent packet.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct SentPacket {
-    /// Extended number it was sent with.
+    /// Extended sequence number of the sent packet.
     pub(crate) output: u64,
-    /// Its number in the Producer's stream.
+    /// Extended sequence number in the Producer's stream.
     pub(crate) source: u64,
-    /// Which of the Producer's streams.
+    /// Index of the Producer's stream.
     pub(crate) stream: u8,
-    /// Timestamp.
+    /// RTP timestamp.
     pub(crate) timestamp: u32,
-    /// Marker bit.
     pub(crate) marker: bool,
-    /// What was rewritten of the codec's descriptor.
+    /// Rewritten fields of the codec's descriptor.
     pub(crate) descriptor: DescriptorRewrite,
 }
 
-/// What is rewritten of a payload or dependency descriptor; the rest goes on as it came.
+/// Rewritten fields of a payload descriptor or dependency descriptor; all other fields are forwarded unchanged.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(crate) struct DescriptorRewrite {
     /// Picture id or frame number.
     pub(crate) number: Option<u16>,
     /// TL0PICIDX.
     pub(crate) tl0: Option<u8>,
-    /// How many decode targets there are, and which of them are sent.
+    /// Number of decode targets, and a bit mask of those that are sent.
     pub(crate) active_targets: Option<(u8, u32)>,
 }
 
-/// The last packets sent, found by output number.
+/// Ring of the last sent packets, indexed by output number.
 #[derive(Debug, Default)]
 pub(crate) struct SentLog {
     entries: Vec<Option<(SentPacket, Instant)>>,
 }
 
 impl SentLog {
-    /// Notes a packet.
+    /// Records a packet.
     pub(crate) fn push(&mut self, now: Instant, packet: SentPacket) {
         if self.entries.is_empty() {
             self.entries = vec![None; INITIAL_ENTRIES];
@@ -60,7 +59,7 @@ impl SentLog {
         self.entries[slot] = Some((packet, now));
     }
 
-    /// The packet that was sent with this number, if it is remembered.
+    /// Packet sent with this output number, if still in the log.
     pub(crate) fn get(&self, output: u64) -> Option<&SentPacket> {
         let (packet, _) = self.entries.get(self.slot(output))?.as_ref()?;
         (packet.output == output).then_some(packet)

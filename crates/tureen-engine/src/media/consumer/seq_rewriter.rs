@@ -1,34 +1,34 @@
-//! Maps sources' extended numbers to those a consumer's remote side sees, and back.
+//! Maps extended sequence numbers of source streams to those of a consumer's outgoing stream, and back.
 //!
-//! Gaps of the source's network stay gaps, so that the receiver asks for them; what the consumer leaves out on purpose
-//! leaves no gap. Late packets get the number that was left free for them, also when the consumer has gone over to
+//! Gaps caused by the source's network stay gaps, so that the receiver requests the missing packets; packets dropped by
+//! the consumer leave no gap. Late packets use the numbers reserved for them, even if the consumer has switched to
 //! another source stream since.
 
 use std::collections::VecDeque;
 
-/// How many changes of offset are remembered: what is older than that many changes can't be mapped any more. Leaving
-/// out every second frame of 60 a second makes 30 changes a second.
+/// Maximum number of offset changes kept; older packets cannot be mapped. Dropping every second frame at 60 frames a
+/// second causes 30 changes a second.
 const MAX_SEGMENTS: usize = 128;
 
-/// One direction of one consumer stream (mediasoup SeqManager).
+/// Sequence number mapping of one outgoing stream (mediasoup SeqManager).
 #[derive(Debug)]
 #[repr(C)]
 pub struct SeqRewriter {
-    /// Runs before the newest, oldest first.
+    /// Segments before the newest, oldest first.
     older: VecDeque<Segment>,
-    /// The newest run of source numbers with one offset; nearly all packets belong to it.
+    /// Newest segment of source numbers with one offset; nearly all packets belong to it.
     newest: Option<Segment>,
-    /// Of the current source stream: the highest that was forwarded or left out.
+    /// Highest number of the current source stream that was forwarded or skipped.
     highest_source: Option<u64>,
-    /// The highest that was sent.
+    /// Highest output number sent.
     highest_output: u64,
 }
 
 #[derive(Clone, Copy, Debug)]
 struct Segment {
-    /// First source number of the run.
+    /// First source number of the segment.
     start: u64,
-    /// Source number before which the run ends, where another source stream came after it.
+    /// Source number at which the segment ends, if another source stream followed.
     end: u64,
     /// Output number minus source number.
     offset: i64,
@@ -38,59 +38,59 @@ struct Segment {
 }
 
 impl Segment {
-    /// Whether the run goes on: no other source stream came after it.
+    /// True if the segment has no end, because no other source stream followed.
     fn is_open(&self) -> bool {
         self.end == u64::MAX
     }
 
-    /// Whether a packet belongs to the run, which still goes on.
+    /// True if a packet belongs to the segment and the segment has no end.
     fn continues_with(&self, stream: u8, source: u64) -> bool {
         self.stream == stream && self.start <= source && self.is_open()
     }
 }
 
-/// How a source number is mapped.
+/// Mapping of a source number.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Mapped {
-    /// The output number.
+    /// Output number.
     pub output: u64,
-    /// Counts the times that the output went over to another source (or started anew with the same).
+    /// Number of switches of the output to another source, or resynchronisations with the same one.
     pub epoch: u16,
-    /// The layers that were sent then; see [`SeqRewriter::set_limit`].
+    /// Layers sent at that source number; see [`SeqRewriter::set_limit`].
     pub limit: u8,
-    /// A later number was mapped before.
+    /// True if a later number was mapped before.
     pub late: bool,
 }
 
 impl SeqRewriter {
-    /// Output starts right after `initial_output`.
+    /// Creates a mapping whose output starts right after `initial_output`.
     pub fn new(initial_output: u16) -> Self {
-        // One cycle up, so that packets before the first have a number.
+        // The output starts in the second cycle, so that packets before the first one have a number.
         Self::after(0x1_0000 + u64::from(initial_output))
     }
 
-    /// Output goes on right after `highest_output`, an extended number.
+    /// Creates a mapping whose output continues right after `highest_output`, an extended number.
     pub fn after(highest_output: u64) -> Self {
         Self { newest: None, older: VecDeque::new(), highest_source: None, highest_output }
     }
 
-    /// Whether a number was given out.
+    /// True if an output number was assigned.
     pub fn has_begun(&self) -> bool {
         self.highest_source.is_some()
     }
 
-    /// Continues the output with `source` as the next number, whatever came before: after a pause, or when the source
-    /// has started anew. Source numbers below it are refused from now on.
+    /// Maps `source` to the next output number regardless of the previous segments: after a pause or a restart of the
+    /// source. Lower source numbers are refused from now on.
     pub fn sync(&mut self, source: u64) {
         self.newest = None;
         self.older.clear();
         self.switch(0, source, 0);
     }
 
-    /// Continues the output with `source` of another source stream as the next number, after `gap` numbers that are
-    /// left out. Late packets of the stream that was left keep their own numbers.
+    /// Maps `source` of another source stream to the next output number after `gap` skipped ones, and returns the new
+    /// epoch. Late packets of the previous source stream keep their reserved numbers.
     pub fn switch(&mut self, stream: u8, source: u64, gap: u64) -> u16 {
-        // Numbers that are kept for what is missing are not given away.
+        // Numbers reserved for missing packets are not reassigned.
         self.highest_output = self.highest_kept() + gap;
         let last = self.newest.as_mut();
         let epoch = last.as_ref().map_or(0, |segment| segment.epoch.wrapping_add(1));
@@ -105,7 +105,7 @@ impl SeqRewriter {
         epoch
     }
 
-    /// From `source` on packets are mapped with this limit: late ones learn from it which layers were sent then.
+    /// Sets the layer limit of packets from `source` on, by which late packets are selected as when they were due.
     pub fn set_limit(&mut self, source: u64, limit: u8) {
         let Some(last) = &mut self.newest else { return };
         if last.limit == limit {
@@ -119,7 +119,7 @@ impl SeqRewriter {
         }
     }
 
-    /// Numbers of a source stream mean nothing any more: it has started anew.
+    /// Forgets the numbers of a source stream that has restarted.
     pub fn forget(&mut self, stream: u8) {
         self.older.retain(|segment| segment.stream != stream);
         if self.newest.is_some_and(|newest| newest.stream == stream) {
@@ -127,14 +127,13 @@ impl SeqRewriter {
         }
     }
 
-    /// The output number of a packet that is forwarded. `None` when it is older than the stream's start or than what is
-    /// remembered.
+    /// Output number of a packet to forward. `None` if the packet precedes the stream's start or the kept segments.
     #[inline]
     pub fn forward(&mut self, source: u64) -> Option<u64> {
         self.forward_of(0, source)
     }
 
-    /// As [`forward`](Self::forward), of one of several source streams.
+    /// Like [`forward`](Self::forward), for one of several source streams.
     #[inline]
     pub fn forward_of(&mut self, stream: u8, source: u64) -> Option<u64> {
         if let Some(newest) = &self.newest
@@ -158,7 +157,7 @@ impl SeqRewriter {
         Some(mapped.output)
     }
 
-    /// How a source number would be mapped.
+    /// Mapping of a source number, without forwarding the packet.
     pub fn lookup(&self, stream: u8, source: u64) -> Option<Mapped> {
         let segment = self.segments().find(|s| s.start <= source && s.stream == stream)?;
         if source >= segment.end {
@@ -173,8 +172,8 @@ impl SeqRewriter {
         })
     }
 
-    /// Whether numbers of a source stream from `source` on were mapped or left out before. Going over to the stream there
-    /// would map them a second time.
+    /// True if numbers of a source stream from `source` on were mapped or skipped before. A switch to the stream at
+    /// `source` would map them twice.
     pub fn has_passed(&self, stream: u8, source: u64) -> bool {
         let newest = self.segments().find(|segment| segment.stream == stream);
         newest.is_some_and(|segment| {
@@ -182,19 +181,19 @@ impl SeqRewriter {
         })
     }
 
-    /// Whether late packets of a source stream may still have a place.
+    /// True if late packets of a source stream may still have reserved numbers.
     pub fn remembers(&self, stream: u8) -> bool {
         self.segments().any(|segment| segment.stream == stream)
     }
 
-    /// Leaves `source` out, of the only source stream.
+    /// Skips `source` of the only source stream.
     pub fn skip(&mut self, source: u64) {
         self.skip_of(0, source);
     }
 
-    /// Leaves `source` of one of several source streams out: later numbers move up by one. A packet that comes late is
-    /// closed up too, unless a later number was sent already: then its number stays a gap. What was left out before
-    /// changes nothing.
+    /// Skips `source` of one of several source streams, so that later numbers leave no gap. A late packet is skipped
+    /// the same way unless a later number was sent already, in which case its number stays a gap. Skipping a number
+    /// twice has no effect.
     pub fn skip_of(&mut self, stream: u8, source: u64) {
         let Some(newest) = &mut self.newest else { return };
         if newest.stream != stream || !newest.is_open() {
@@ -229,13 +228,13 @@ impl SeqRewriter {
         {
             return;
         }
-        // Those right before the next run, as many as its offset is smaller, were left out.
+        // The numbers before the next segment, as many as the difference of the offsets, were skipped.
         let left_out_from =
             following.map(|next| next.start.saturating_add_signed(next.offset - segment.offset));
         if left_out_from.is_some_and(|from| source >= from) {
             return;
         }
-        // All behind it moves up.
+        // All later segments shift by one.
         let older = self.older.len();
         for later in self.newest.iter_mut().chain(self.older.iter_mut().rev()).take(passed) {
             later.offset -= 1;
@@ -257,7 +256,7 @@ impl SeqRewriter {
         }
     }
 
-    /// The highest number that was sent or is kept for a packet that is missing.
+    /// Highest output number sent or reserved for a missing packet.
     fn highest_kept(&self) -> u64 {
         let kept = match (&self.newest, self.highest_source) {
             (Some(newest), Some(source)) if newest.is_open() => source.wrapping_add_signed(newest.offset),
@@ -266,17 +265,17 @@ impl SeqRewriter {
         self.highest_output.max(kept)
     }
 
-    /// The output number of `source` without forwarding it.
+    /// Output number of `source`, without forwarding the packet.
     pub fn output_of(&self, source: u64) -> Option<u64> {
         self.lookup(0, source).map(|mapped| mapped.output)
     }
 
-    /// The highest output number that was sent.
+    /// Highest output number sent.
     pub fn highest_output(&self) -> u64 {
         self.highest_output
     }
 
-    /// The source number behind the 16-bit output number that a receiver names, where there is one source stream.
+    /// Source number of the 16-bit output number in a NACK, for a single source stream.
     pub fn source_of(&self, output: u16) -> Option<u64> {
         let output = self.extend(output)?;
         let mut end = u64::MAX;
@@ -290,13 +289,13 @@ impl SeqRewriter {
         None
     }
 
-    /// The output number that a receiver names by its lowest 16 bits; `None` when it was not sent yet.
+    /// Extended output number of the 16-bit one in a NACK; `None` if the number was not sent yet.
     pub fn extend(&self, output: u16) -> Option<u64> {
         let behind = (self.highest_output as u16).wrapping_sub(output);
         (behind < 0x8000).then(|| self.highest_output - u64::from(behind))
     }
 
-    /// All runs, newest first.
+    /// All segments, newest first.
     fn segments(&self) -> impl Iterator<Item = &Segment> {
         self.newest.iter().chain(self.older.iter().rev())
     }
@@ -499,7 +498,7 @@ mod tests {
         assert_eq!(r.forward_of(1, 5_003), Some(first + 3));
     }
 
-    /// Moves each item back by up to `by` places.
+    /// Moves each item back by up to `by` positions.
     fn shuffled(items: &[(u64, bool)], by: &[usize]) -> Vec<(u64, bool)> {
         let mut keyed: Vec<(usize, (u64, bool))> =
             items.iter().enumerate().map(|(at, &item)| (at + by[at % by.len()], item)).collect();
@@ -508,8 +507,8 @@ mod tests {
     }
 
     proptest! {
-        /// Whatever is lost, late, duplicated or left out: no two sources share an output number, and what is missing
-        /// from the output is missing from the input.
+        /// For any loss, reordering, duplication and skipping, no two source numbers share an output number, and every
+        /// gap in the output is a gap in the input.
         #[test]
         fn outputs_are_unique_and_close_up(
             steps in proptest::collection::vec((0u64..4, any::<bool>(), 0u64..6), 1..300)
@@ -544,8 +543,8 @@ mod tests {
             }
         }
 
-        /// However packets are reordered and lost: numbers go on in the order of the source, and one is missing only if its
-        /// packet did not come, or came behind a later one that was sent.
+        /// For any reordering and loss, output numbers follow the order of the source, and an output number is missing
+        /// only if its packet was lost or arrived after a later one was sent.
         #[test]
         fn reordered_packets_leave_no_gap_that_the_network_did_not_make(
             start in 65_400u64..65_700,

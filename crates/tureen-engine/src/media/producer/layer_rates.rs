@@ -1,4 +1,4 @@
-//! How much of a stream's bitrate each of its layers takes, and which of them come at all.
+//! Bitrate and activity of each layer of a stream.
 
 use std::time::{Duration, Instant};
 
@@ -6,36 +6,36 @@ use crate::media::producer::frames::FrameInfo;
 use tureen_rtc::rate::RateMeter;
 use tureen_rtc::units::Bitrate;
 
-/// A layer of which nothing came for this long, while others came, is not sent any more (mediasoup
+/// Time without packets of a layer, while others arrive, after which the layer counts as inactive (mediasoup
 /// `InactivityCheckIntervalMs`).
 pub(crate) const LAYER_INACTIVITY: Duration = Duration::from_millis(1500);
 
-/// How many pictures must have come without a layer before it is taken to have ended. Silence alone does not say so: a
-/// static screen or a canvas sends a picture every few seconds, or none at all.
+/// Number of pictures without a layer after which the layer counts as inactive. Time alone is not sufficient, because a
+/// static screen or a canvas sends a picture every few seconds or none at all.
 pub(crate) const MIN_PICTURES_WITHOUT: u32 = 3;
 
-/// Layers that are told apart, at most, in each direction.
+/// Maximum number of spatial and of temporal layers measured.
 const MAX_LAYERS: u8 = 8;
 
-/// Rates and activity of a stream's layers. Streams with a single layer have none.
+/// Bitrates and activity of a stream's layers. Streams with a single layer have none.
 #[derive(Debug)]
 pub(crate) struct LayerRates {
     temporal_layers: u8,
-    /// Spatial layers depend on each other at key frames only.
+    /// True if spatial layers depend on each other at key frames only.
     k_svc: bool,
-    /// By spatial, then temporal layer; 400 bytes each.
+    /// Rate meters by spatial, then temporal layer; 400 bytes each.
     meters: Box<[RateMeter]>,
-    /// The last rates of the same that were measured while the stream was not silent.
+    /// Last bitrates of the same layers, measured while the stream was not silent.
     known: Box<[Bitrate]>,
-    /// When something of a spatial layer came last, and how many pictures had come then.
+    /// Time of the last packet of each spatial layer, and the number of pictures at that time.
     spatial: Box<[Option<(Instant, u32)>]>,
-    /// Spatial layers that come, a bit each.
+    /// Bit mask of active spatial layers.
     active: u8,
 }
 
 impl LayerRates {
-    /// For a stream with this many layers. `k_svc`: spatial layers depend on each other at key frames only, so
-    /// that one of them goes without the lower ones.
+    /// Creates the meters for these layers. `k_svc`: spatial layers depend on each other at key frames only, so that a
+    /// layer is sent without the lower ones.
     pub(crate) fn new(spatial_layers: u8, temporal_layers: u8, k_svc: bool) -> Self {
         let (spatial_layers, temporal_layers) =
             (spatial_layers.clamp(1, MAX_LAYERS), temporal_layers.clamp(1, MAX_LAYERS));
@@ -51,7 +51,7 @@ impl LayerRates {
         }
     }
 
-    /// Counts a packet of the picture with this number. True when its spatial layer was not active before.
+    /// Counts a packet of the picture with this number. True if its spatial layer was not active before.
     pub(crate) fn add(&mut self, now: Instant, frame: &FrameInfo, bytes: usize, picture: u32) -> bool {
         if self.meters.is_empty() {
             return false;
@@ -65,7 +65,8 @@ impl LayerRates {
         self.active != was
     }
 
-    /// Notes which layers have ended; the newest picture has this number. True when one has since the last time.
+    /// Checks the layers for inactivity; the newest picture has this number. True if a layer has ended since the last
+    /// check.
     pub(crate) fn check(&mut self, now: Instant, picture: u32) -> bool {
         let mut ended = 0;
         for (layer, last) in self.spatial.iter().enumerate() {
@@ -80,13 +81,13 @@ impl LayerRates {
         self.active != was
     }
 
-    /// Whether something of a spatial layer comes.
+    /// True if a spatial layer is active.
     pub(crate) fn is_active(&self, spatial: u8) -> bool {
         self.active >> spatial & 1 == 1
     }
 
-    /// What sending up to these layers takes; zero if the topmost is not received. While nothing is received at all it is
-    /// what they took before: a stream may be silent and come back as it was. Without layers there is nothing to tell.
+    /// Bitrate of the layers up to these; zero if the topmost one is not received. While no layer is received, the last
+    /// known bitrate is returned, because a silent stream may continue unchanged. `None` for a single layer.
     pub(crate) fn bitrate(&mut self, now: Instant, spatial: u8, temporal: u8) -> Option<Bitrate> {
         if self.meters.is_empty() {
             return None;
@@ -111,7 +112,7 @@ impl LayerRates {
         Some(sum)
     }
 
-    /// Bits per second of each layer with those it needs, by name (`spatial.temporal`); nothing for a single layer.
+    /// Bitrate in bit/s of each layer with the layers it needs, by name (`spatial.temporal`); empty for a single layer.
     pub(crate) fn by_layer(&mut self, now: Instant) -> Vec<(String, u64)> {
         let mut rates = Vec::new();
         for spatial in 0..self.spatial.len() as u8 {

@@ -1,28 +1,28 @@
-//! Picture ids and frame numbers that go on through switches and have no gap where frames are left out.
+//! Picture ids and frame numbers that continue across source switches and have no gaps where frames are dropped.
 
 use crate::media::consumer::sent_log::DescriptorRewrite;
 use crate::media::consumer::seq_rewriter::SeqRewriter;
 use crate::media::producer::frames::FrameInfo;
 use tureen_rtc::wire::codecs::CodecKind;
 
-/// The frame numbers of one consumer stream.
+/// Frame numbers of one outgoing stream.
 #[derive(Debug)]
 pub(super) struct FrameNumbers {
     rewriter: SeqRewriter,
     mode: Mode,
-    /// What is added to TL0PICIDX in the last epochs of the rewriter.
+    /// Offsets of TL0PICIDX in the last epochs of the rewriter.
     tl0_offsets: [(u16, u8); 16],
-    /// The last TL0PICIDX sent.
+    /// Last TL0PICIDX sent.
     tl0: u8,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Mode {
-    /// Numbers go on as they come.
+    /// Numbers are forwarded unchanged.
     Keep,
-    /// References are told by differences of numbers: gaps must stay.
+    /// Frames refer to others by differences of numbers, so gaps are kept.
     Shift,
-    /// References are guessed from numbers in a row: gaps are closed (VP8).
+    /// Decoders infer references from consecutive numbers, so gaps are closed (VP8).
     Close,
 }
 
@@ -41,7 +41,7 @@ impl FrameNumbers {
         }
     }
 
-    /// The stream goes on with this frame of a source.
+    /// Continues the numbers with this frame of a source.
     pub(super) fn switch(&mut self, source: u8, frame: &FrameInfo) {
         if self.mode == Mode::Keep || !frame.is(FrameInfo::HAS_NUMBER) {
             return;
@@ -51,19 +51,19 @@ impl FrameNumbers {
         self.tl0_offsets[usize::from(epoch) % self.tl0_offsets.len()] = (epoch, offset);
     }
 
-    /// Numbers of a source mean nothing any more.
+    /// Forgets the numbers of a source.
     pub(super) fn forget(&mut self, source: u8) {
         self.rewriter.forget(source);
     }
 
-    /// A frame is left out; each of its packets says so.
+    /// Skips a dropped frame; called for each of its packets.
     pub(super) fn skip(&mut self, source: u8, frame: &FrameInfo) {
         if self.mode == Mode::Close && frame.is(FrameInfo::HAS_NUMBER) {
             self.rewriter.skip_of(source, frame.number.into());
         }
     }
 
-    /// What is to be rewritten of a packet that is sent. `newest`: it is the newest one.
+    /// Rewritten fields of a packet that is sent. `newest`: no later packet was sent before it.
     pub(super) fn rewrite(&mut self, source: u8, frame: &FrameInfo, newest: bool) -> DescriptorRewrite {
         if self.mode == Mode::Keep || !frame.is(FrameInfo::HAS_NUMBER) {
             return DescriptorRewrite::default();
@@ -71,7 +71,7 @@ impl FrameNumbers {
         let number = u64::from(frame.number);
         let mut mapped = self.rewriter.lookup(source, number);
         if mapped.is_none() && newest {
-            // The encoder counts anew.
+            // The encoder has restarted its numbers.
             self.switch(source, frame);
             mapped = self.rewriter.lookup(source, number);
         }
@@ -96,7 +96,7 @@ mod tests {
     use super::*;
     use crate::media::producer::frames::FrameReader;
 
-    /// VP8 frames by picture id, TL0PICIDX and temporal layer, as they come.
+    /// VP8 frames by picture id, TL0PICIDX and temporal layer, as received.
     fn frame(reader: &mut FrameReader, id: u16, tl0: u8, tid: u8) -> FrameInfo {
         let [high, low] = (id | 0x8000).to_be_bytes();
         reader.read(&[0x90, 0xe0, high, low, tl0, tid << 6, 0x01], None, true).info

@@ -1,4 +1,4 @@
-//! Which frames of one stream are sent.
+//! Selection of the frames of one stream to send.
 
 use std::sync::Arc;
 
@@ -8,25 +8,25 @@ use crate::media::producer::frames::FrameInfo;
 use crate::media::producer::packet_buffer::StoredPacket;
 use tureen_rtc::wire::codecs::dependency_descriptor::Structure;
 
-/// Spatial layers within a stream, at most.
+/// Maximum number of spatial layers within a stream.
 const MAX_SPATIAL: usize = 8;
-/// How many frames are remembered to have been left out: some round trips of them.
+/// Number of dropped frames kept, enough for some round trips.
 const MAX_LEFT_OUT: usize = 32;
 
-/// A frame that is sent.
+/// Layers and marker of a frame to send.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Selected {
-    /// Layers that are sent now.
+    /// Layers being sent.
     pub(super) layers: Layers,
-    /// The same in a byte, from which a late packet learns whether it was among them.
+    /// The same layers in one byte, from which the selection of a late packet is repeated.
     pub(super) limit: u8,
-    /// The packet is the last one that is sent of its picture.
+    /// True if the packet is the last one sent of its picture.
     pub(super) last_of_picture: bool,
-    /// How many decode targets there are and which are sent, where that is less than all.
+    /// Number of decode targets and a bit mask of those that are sent, if not all of them are.
     pub(super) active_targets: Option<(u8, u32)>,
 }
 
-/// Chooses frames: by dependency descriptors where there are any, else by layer ids.
+/// Selects frames: by dependency descriptors if present, otherwise by layer ids.
 #[derive(Debug)]
 pub(super) struct FrameSelector {
     ids: IdSelector,
@@ -40,24 +40,24 @@ impl FrameSelector {
         Self { ids: IdSelector::new(k_svc), targets: TargetSelector::default(), by_targets: false }
     }
 
-    /// The next frame is a key frame, from which these layers are sent.
+    /// Restarts with a key frame, from which these layers are sent.
     pub(super) fn restart(&mut self, wanted: Layers) {
         self.ids.restart(wanted);
         self.targets.restart(wanted);
     }
 
-    /// Other layers are wanted.
+    /// Sets the wanted layers.
     pub(super) fn aim(&mut self, wanted: Layers) {
         self.ids.wanted = wanted;
         self.targets.aim(wanted);
     }
 
-    /// Whether the wanted spatial layer can only be sent from a key frame on.
+    /// True if the wanted spatial layer can be sent only from a key frame on.
     pub(super) fn awaits_key_frame(&self) -> bool {
         if self.by_targets { self.targets.awaits_key_frame() } else { self.ids.awaits_key_frame() }
     }
 
-    /// Decides on the next packet in order; `None` leaves it out.
+    /// Decides on the next packet in order; `None` drops the packet.
     pub(super) fn select(
         &mut self,
         packet: &StoredPacket<'_>,
@@ -69,7 +69,7 @@ impl FrameSelector {
         if self.by_targets { self.targets.select(packet, structure) } else { self.ids.select(packet) }
     }
 
-    /// Decides on a late packet by the limit of its time, unless its frame was left out already.
+    /// Decides on a late packet by the limit at its sequence number, unless its frame was dropped already.
     pub(super) fn select_late(&self, packet: &StoredPacket<'_>, limit: u8) -> Option<Selected> {
         if self.by_targets {
             self.targets.select_late(&packet.info.frame, limit)
@@ -79,17 +79,17 @@ impl FrameSelector {
     }
 }
 
-/// Chooses by spatial and temporal layer ids (VP8, VP9, H265, AV1 without dependency descriptor).
+/// Selects frames by spatial and temporal layer ids (VP8, VP9, H265, AV1 without dependency descriptor).
 #[derive(Debug)]
 struct IdSelector {
     k_svc: bool,
     wanted: Layers,
-    /// Layers that are sent.
+    /// Layers being sent.
     current: Layers,
-    /// Timestamp of the picture that is being sent, and whether each layer of it is.
+    /// Timestamp of the picture being sent; `decided` holds the decision on each of its layers.
     picture: Option<u32>,
     decided: [Option<bool>; MAX_SPATIAL],
-    /// The last frames that were left out, by timestamp and spatial layer, from `next_left_out` on oldest first.
+    /// The last dropped frames, by timestamp and spatial layer, oldest first from `next_left_out` on.
     left_out: [Option<(u32, u8)>; MAX_LEFT_OUT],
     next_left_out: usize,
 }
@@ -125,7 +125,7 @@ impl IdSelector {
             self.start_picture();
         }
         if packet.info.key_frame {
-            // All that follows depends on nothing before.
+            // No later frame depends on an earlier one.
             self.current = self.wanted;
         }
         let spatial = usize::from(frame.spatial_layer);
@@ -139,7 +139,7 @@ impl IdSelector {
         selected.then(|| self.selected(frame, self.current))
     }
 
-    /// Layers can be dropped between pictures.
+    /// Starts a picture; layers can be dropped between pictures only.
     fn start_picture(&mut self) {
         if !self.k_svc {
             self.current.spatial = self.current.spatial.min(self.wanted.spatial);
@@ -187,7 +187,7 @@ impl IdSelector {
     }
 }
 
-/// Four bits for each kind of layer; a simulcast stream has all of its spatial layers sent.
+/// Layer limit with four bits for each kind of layer; all spatial layers of a simulcast stream are sent.
 fn limit_of_layers(layers: Layers) -> u8 {
     layers.spatial.min(15) << 4 | layers.temporal.min(15)
 }
@@ -225,7 +225,7 @@ mod tests {
             Self { reader: FrameReader::new(CodecKind::Vp9), buffer, picture: 0, seq: 70_000 }
         }
 
-        /// Spatial layers that are sent of the next picture, and which of them bears the marker.
+        /// Spatial layers of the next picture that are sent, and those with the marker bit.
         fn picture(
             &mut self,
             selector: &mut FrameSelector,

@@ -1,7 +1,7 @@
-//! Which frames are sent of a stream with dependency descriptors (RTP Payload Format For AV1, appendix A).
+//! Selection of the frames of a stream with dependency descriptors (RTP Payload Format For AV1, appendix A).
 //!
-//! The descriptor says for each decode target which frames it needs and at which of them it can be gone over to. That
-//! holds for every scalability mode alike, key and shifted ones included.
+//! The descriptor lists for each decode target the frames it needs and the frames at which a receiver can switch to it.
+//! The rule is the same for every scalability mode, key and shifted ones included.
 
 use std::sync::Arc;
 
@@ -13,27 +13,27 @@ use tureen_rtc::seq::RecentSet;
 use tureen_rtc::wire::codecs::dependency_descriptor::{Descriptor, Structure};
 use tureen_rtc::wire::rtp::Extension;
 
-/// Sends the frames of one decode target.
+/// Selects the frames of one decode target.
 #[derive(Debug, Default)]
 pub(super) struct TargetSelector {
     wanted: Layers,
     structure: Option<Arc<Structure>>,
-    /// The wanted layers' decode target.
+    /// Decode target of the wanted layers.
     wanted_target: u8,
-    /// The decode target that is sent, once a key frame was.
+    /// Decode target being sent, once a key frame of it was sent.
     current: Option<u8>,
-    /// What of `Selected` is the same for all of its frames.
+    /// Fields of `Selected` that are the same for all frames of the target.
     facts: TargetFacts,
-    /// As near to the wanted target as can be gone at once: all that it needs is sent already.
+    /// Decode target nearest to the wanted one that needs no key frame, because all its frames are sent already.
     nearest: u8,
-    /// Timestamp of the picture that is being sent, and whether its last packet was.
+    /// Timestamp of the picture being sent.
     picture: Option<u32>,
     picture_complete: bool,
     decided: RecentSet,
     sent: RecentSet,
 }
 
-/// A decode target's layers, and which targets a receiver of it can rely on, if not on all.
+/// Layers of a decode target, and the targets that remain decodable if not all of them do.
 #[derive(Clone, Copy, Debug, Default)]
 struct TargetFacts {
     layers: Layers,
@@ -91,7 +91,7 @@ impl TargetSelector {
             self.decided.insert(frame.number.into());
             let starts_picture = self.picture.replace(packet.info.timestamp) != Some(packet.info.timestamp);
             self.picture_complete &= !starts_picture;
-            // A picture that was ended with its marker gets no further layer.
+            // A picture that was ended by its marker gets no further layer.
             let may_switch = self.current != Some(self.wanted_target) && !self.picture_complete;
             if may_switch && self.can_switch(packet) {
                 self.go_over(self.wanted_target);
@@ -118,7 +118,8 @@ impl TargetSelector {
         Some(selected(frame, limit, TargetFacts::new(structure, limit & 31)))
     }
 
-    /// Whether the wanted target can be gone over to with this frame: it says so, and all that it refers to was sent.
+    /// True if the wanted target can be switched to with this frame: the frame is a switch point, and all frames that
+    /// it refers to were sent.
     fn can_switch(&self, packet: &StoredPacket<'_>) -> bool {
         let frame = &packet.info.frame;
         if frame.switch >> self.wanted_target & 1 == 0 || !frame.is(FrameInfo::START) {

@@ -1,9 +1,9 @@
-//! One line of RTP timestamps out of those of several streams.
+//! Merges the RTP timestamps of several streams into one timeline.
 //!
-//! Each encoding of a simulcast has timestamps of its own. The one that is sent first is the reference; others are
-//! shifted so that what was captured at the same instant has the same timestamp, by the sender's reports or
-//! `abs-capture-time`. As in mediasoup, a stream that has not reported yet is not gone over to, unless the reference has died.
-//! Where the sender has no clock, or not the same one for both streams, they are aligned by when their packets came.
+//! Each simulcast encoding has its own timestamps. The first one sent is the reference; others are shifted by their
+//! sender reports or `abs-capture-time`, so that media captured at the same instant has the same timestamp. As in
+//! mediasoup, a stream without a report is not switched to unless the reference has ended. If the sender has no clock,
+//! or not the same clock for both streams, they are aligned by the arrival times of their packets.
 
 use std::time::{Duration, Instant};
 
@@ -11,38 +11,38 @@ use super::stream_of;
 use crate::media::producer::stream::ProducerStream;
 use tureen_rtc::receive::recv_stream::RecvStreamStats;
 
-/// The furthest that a switch may put off the picture without asking for another key frame first (mediasoup
+/// Maximum delay of the picture that a switch may cause without another key frame request (mediasoup
 /// `MaxExtraOffsetMs`).
 const MAX_EXTRA_OFFSET: Duration = Duration::from_millis(75);
 
-/// How far reports and arrivals may disagree about where a stream's timestamps belong. Encoders and pacers hold one layer up
-/// for longer than another, but not by more than this for all of the time.
+/// Maximum disagreement between reports and arrival times about the offset of a stream's timestamps. Encoders and
+/// pacers may delay one layer longer than another, but not permanently by more than this.
 const MAX_DISAGREEMENT: Duration = Duration::from_millis(250);
 
-/// The timestamps of one consumer stream.
+/// RTP timeline of one outgoing stream.
 #[derive(Debug, Default)]
 pub(super) struct Timeline {
-    /// Encoding of the stream by which others are aligned, and what is subtracted from its timestamps.
+    /// Encoding of the reference stream, and the offset subtracted from its timestamps.
     reference: Option<(u8, u32)>,
-    /// Highest timestamp sent, and when.
+    /// Highest timestamp sent, and the time it was sent.
     sent: Option<(u32, Instant)>,
-    /// A key frame was asked for because the last one would have put off the picture for too long.
+    /// True if a key frame was requested because the last one would have delayed the picture for too long.
     key_frame_requested: bool,
 }
 
-/// It can't be told where a stream's timestamps belong.
+/// The offset of a stream's timestamps is unknown.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Misaligned;
 
 impl Timeline {
-    /// Another encoding is aimed at. As long as nothing was sent it becomes the reference.
+    /// Handles a new target encoding, which becomes the reference as long as nothing was sent.
     pub(super) fn on_target(&mut self, encoding: u8) {
         if self.sent.is_none() {
             self.reference = Some((encoding, 0));
         }
     }
 
-    /// A packet was sent.
+    /// Records a sent packet.
     pub(super) fn on_sent(&mut self, now: Instant, timestamp: u32) {
         let highest = match self.sent {
             Some((highest, _)) if timestamp.wrapping_sub(highest) as i32 <= 0 => highest,
@@ -51,7 +51,7 @@ impl Timeline {
         self.sent = Some((highest, now));
     }
 
-    /// Whether packets of a stream could be given timestamps.
+    /// True if timestamps of a stream can be aligned.
     pub(super) fn can_align(&self, streams: &[ProducerStream], stream: &ProducerStream) -> bool {
         let Some((reference, _)) = self.reference.filter(|_| self.sent.is_some()) else { return true };
         if usize::from(reference) == stream.encoding_idx {
@@ -62,7 +62,7 @@ impl Timeline {
             || is_dead(streams, reference)
     }
 
-    /// What is to be subtracted from the timestamps of `streams[index]` from the packet with `timestamp` on.
+    /// Offset to subtract from the timestamps of `streams[index]` from the packet with `timestamp` on.
     pub(super) fn align(
         &mut self,
         now: Instant,
@@ -83,7 +83,7 @@ impl Timeline {
             Some((reference, offset)) => match self.distance(streams, stream, timestamp) {
                 Some(distance) => distance.wrapping_add(offset),
                 None if is_dead(streams, reference) => {
-                    // As much later as time has passed is the best guess.
+                    // The elapsed time is the best estimate of the difference.
                     let elapsed =
                         ticks(now.saturating_duration_since(sent_at), clock_rate).clamp(1, i32::MAX as u32);
                     let offset = timestamp.wrapping_sub(highest).wrapping_sub(elapsed);
@@ -96,7 +96,7 @@ impl Timeline {
         };
         let ahead = timestamp.wrapping_sub(offset).wrapping_sub(highest) as i32;
         if switches && ahead <= 0 {
-            // The key frame was captured before what was sent last: it must come after it all the same.
+            // The key frame was captured before the last picture sent, but must have a later timestamp.
             let extra = ahead.unsigned_abs().wrapping_add(1);
             if extra > ticks(MAX_EXTRA_OFFSET, clock_rate) && !self.key_frame_requested {
                 self.key_frame_requested = true;
@@ -108,15 +108,16 @@ impl Timeline {
         Ok(offset)
     }
 
-    /// The stream with this encoding is sent now, shifted by `offset`.
+    /// Handles a switch to the stream with this encoding, shifted by `offset`.
     pub(super) fn on_switched(&mut self, streams: &[ProducerStream], encoding: u8, offset: u32) {
         if self.reference.is_none_or(|(reference, _)| reference != encoding && is_dead(streams, reference)) {
             self.reference = Some((encoding, offset));
         }
     }
 
-    /// How far the timestamps of a stream are ahead of those of the reference for the same instant: as reports tell it, if
-    /// their packets came accordingly. A sender's clock may be set between the reports of two streams, or be none at all.
+    /// Distance of a stream's timestamps from those of the reference for the same instant. Reports determine the
+    /// distance if the arrival times agree, because a sender may set its clock between the reports of two streams, or
+    /// have no clock.
     fn distance(&self, streams: &[ProducerStream], stream: &ProducerStream, timestamp: u32) -> Option<u32> {
         let reference = &stream_of(streams, self.reference?.0)?.stats;
         let by_arrival = distance_by_arrival(reference, &stream.stats);
@@ -135,7 +136,7 @@ impl Timeline {
 
 fn distance_by_reports(reference: &RecvStreamStats, stream: &RecvStreamStats, timestamp: u32) -> Option<u32> {
     let (reference_timestamp, _) = reference.highest_timestamp()?;
-    // Both by the same source: one is more exact than the other.
+    // Both capture times must have the same source, because the sources differ in precision.
     let (reference_captured, captured) = reference
         .capture_ntp_by_extension(reference_timestamp)
         .zip(stream.capture_ntp_by_extension(timestamp))
