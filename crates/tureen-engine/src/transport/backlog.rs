@@ -1,35 +1,35 @@
-//! Whether a transport's video has to wait, because its path keeps all that it can't carry yet instead of losing it: a TCP
-//! stream. What would be lost elsewhere, and asked for again or done without, comes late there, and all that follows, too.
+//! Video suspension on a path that queues data over its capacity instead of losing it: a TCP connection. A packet that
+//! another path would lose, with retransmission or without, arrives late on such a path and delays all later packets.
 
 use std::time::{Duration, Instant};
 
-/// A path on which what is sent now waits longer than this, by the remote side's feedback, is given no more video until it came
-/// through. Shorter queues are left to congestion control. What is sent until feedback tells comes on top.
+/// Maximum queueing delay reported by the remote endpoint's feedback before video is suspended until the queue is sent.
+/// Shorter queues are left to congestion control. Packets sent before the feedback arrives add to the delay.
 const MAX_QUEUE: Duration = Duration::from_millis(500);
-/// How long video waits after the backlog is gone, doubled when it builds up again soon: each time it goes on a key frame is
-/// needed, which costs its sender and all others.
+/// Time of suspension after the backlog is sent, doubled when a backlog builds up again soon: each resumption requires
+/// a key frame, which costs the sender and all other receivers bandwidth.
 const WAIT: Duration = Duration::from_millis(100);
 const MAX_WAIT: Duration = Duration::from_secs(2);
 const SOON: Duration = Duration::from_secs(5);
 
-/// The backlog of one transport's path.
+/// Backlog of one transport's path.
 #[derive(Debug, Default)]
 pub(crate) struct Backlog {
-    /// Something waits here, and is late.
+    /// True if locally queued data is late.
     late: bool,
-    /// Video waits until then at least. Nothing: it does not wait.
+    /// Earliest end of the suspension; `None` while video is not suspended.
     until: Option<Instant>,
     wait: Duration,
     ended_at: Option<Instant>,
 }
 
 impl Backlog {
-    /// Whether video waits.
+    /// True while video is suspended.
     pub(crate) fn holds(&self) -> bool {
         self.until.is_some()
     }
 
-    /// What waits here is late, or all of it was sent.
+    /// Handles the state of the local queue: its data is late, or all of it was sent.
     pub(crate) fn on_stream(&mut self, now: Instant, late: bool) {
         self.late = late;
         match (late, self.until) {
@@ -39,21 +39,21 @@ impl Backlog {
         }
     }
 
-    /// Packets wait so long beyond what is seen here.
+    /// Handles the queueing delay beyond the local queue.
     pub(crate) fn on_queue(&mut self, now: Instant, queue: Duration) {
         if queue > MAX_QUEUE && !self.holds() {
             self.begin(now);
-            // Nothing may come back that tells of its end.
+            // Feedback may never report the end of the queue, so the suspension gets a time limit.
             self.until = Some(now + queue + self.wait);
         }
     }
 
-    /// When it should be asked again.
+    /// Time of the next call of `handle_timeout`.
     pub(crate) fn poll_timeout(&self) -> Option<Instant> {
         self.until.filter(|_| !self.late)
     }
 
-    /// Time passed. True when video goes on.
+    /// Handles the passage of time. True when video resumes.
     pub(crate) fn handle_timeout(&mut self, now: Instant) -> bool {
         let over = self.poll_timeout().is_some_and(|until| until <= now);
         if over {

@@ -1,34 +1,35 @@
-//! How much a remote side may say of what it was sent.
+//! Limit of the feedback that a remote endpoint may send about received packets.
 
 use std::time::Instant;
 
-/// How often each packet that was sent may be named: by libwebrtc ten times at most, but hardly any that often.
+/// Number of NACKs allowed for each packet sent: libwebrtc sends at most ten, but rarely that many.
 const TIMES: u64 = 2;
-/// What gathers at most, besides a second's worth of the floor: the NACKs of an outage, said at once.
+/// Maximum budget besides a second's worth of the floor, enough for the NACKs after an outage.
 const MOST: u64 = 4096;
 
-/// Packets that a remote side may still name in NACKs. Each costs a search, however small the datagram that names it, and
-/// may cost a packet; nobody who was sent little has to name much.
+/// Number of packets that a remote endpoint may still request by NACK, because each requested packet costs a search
+/// regardless of the datagram's size, and may cost a retransmission. A receiver of few packets has few to request.
 #[derive(Debug)]
 pub(crate) struct FeedbackBudget {
     names: u64,
-    /// Packets sent when it was looked at last.
+    /// Number of packets sent at the last update.
     sent: u64,
     updated_at: Option<Instant>,
 }
 
 impl FeedbackBudget {
-    /// A budget that is full.
+    /// Creates a full budget.
     pub(crate) fn new() -> Self {
         Self { names: MOST, sent: 0, updated_at: None }
     }
 
-    /// How many packets may be named now, when `sent` were sent in all; `floor` may be named each second in any case.
+    /// Number of packets that may be requested now, after `sent` packets in total; `floor` packets may be requested
+    /// each second in any case.
     pub(crate) fn available(&mut self, now: Instant, sent: u64, floor: usize) -> usize {
         let floor = floor as u64;
         let elapsed = self.updated_at.map_or(0, |at| now.saturating_duration_since(at).as_micros() as u64);
         let gathered = floor.saturating_mul(elapsed) / 1_000_000;
-        // What is less than one goes on gathering.
+        // Fractions of a packet continue to accumulate.
         if gathered > 0 || self.updated_at.is_none() {
             self.updated_at = Some(now);
         }
@@ -38,7 +39,7 @@ impl FeedbackBudget {
         self.names as usize
     }
 
-    /// So many were named.
+    /// Spends the budget of this many requested packets.
     pub(crate) fn spend(&mut self, names: usize) {
         self.names = self.names.saturating_sub(names as u64);
     }
@@ -57,7 +58,7 @@ mod tests {
 
     use super::*;
 
-    /// What can be named in a second of requests without end, `sent` packets having been sent in it.
+    /// Number of packets requested in a second of continuous requests, with `sent` packets sent in it.
     fn named_in_a_second(sent: u64, floor: usize) -> usize {
         let start = Instant::now();
         let mut budget = FeedbackBudget::new();

@@ -1,11 +1,10 @@
-//! What is between a transport and its remote side: one variant for each kind of transport.
+//! Link of a transport to its remote endpoint, by kind of transport.
 
 use super::pipe::PipeLink;
 use super::plain::PlainLink;
 use super::webrtc::WebRtcLink;
 use tureen_rtc::tuple::{SocketId, Tuple};
 
-/// The link of a transport.
 #[derive(Debug)]
 pub(crate) enum Link {
     /// ICE and DTLS.
@@ -14,11 +13,11 @@ pub(crate) enum Link {
     Plain(Box<PlainLink>),
     /// UDP to another router.
     Pipe(Box<PipeLink>),
-    /// The application in this process.
+    /// Calls to the application in this process.
     Direct,
 }
 
-/// Where packets of a transport go.
+/// Destination of a transport's packets.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Path {
     /// To the network.
@@ -28,7 +27,7 @@ pub(crate) enum Path {
 }
 
 impl Link {
-    /// Where RTP goes, if that is known.
+    /// Path of outgoing RTP, if known.
     pub(crate) fn rtp_path(&self) -> Option<Path> {
         match self {
             Self::WebRtc(link) => link.selected_tuple().map(Path::Network),
@@ -38,7 +37,7 @@ impl Link {
         }
     }
 
-    /// Where RTCP goes, if that is known.
+    /// Path of outgoing RTCP, if known.
     pub(crate) fn rtcp_path(&self) -> Option<Path> {
         match self {
             Self::Plain(link) => link.rtcp_tuple().map(Path::Network),
@@ -46,23 +45,23 @@ impl Link {
         }
     }
 
-    /// Whether the path of a socket is that of a PlainTransport with `comedia`, latched without proof.
+    /// True if the path of a socket belongs to a PlainTransport with `comedia` and was latched without proof.
     #[inline]
     pub(crate) fn is_waiting(&self, socket: SocketId) -> bool {
         matches!(self, Self::Plain(link) if link.is_waiting(socket))
     }
 
-    /// Whether it is a PlainTransport's whose remote side is known for sure.
+    /// True for a PlainTransport whose remote endpoint is proven.
     pub(crate) fn is_proven_plain(&self) -> bool {
         matches!(self, Self::Plain(link) if link.proven_tuple().is_some())
     }
 
-    /// Whether senders at either end adapt to the path (mediasoup `IsCongestionControlSupported`).
+    /// True if the senders at both ends adapt to the path (mediasoup `IsCongestionControlSupported`).
     pub(crate) fn controls_congestion(&self) -> bool {
         matches!(self, Self::WebRtc(_) | Self::Plain(_))
     }
 
-    /// Whether the application has made it between servers, or to itself: it is trusted, and carries what many clients send.
+    /// True for a link between servers or to the application, which is trusted and carries the media of many clients.
     pub(crate) fn is_between_servers(&self) -> bool {
         !matches!(self, Self::WebRtc(_))
     }

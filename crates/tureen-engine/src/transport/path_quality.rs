@@ -1,38 +1,38 @@
-//! How good the way to the remote side is, as statistics tell it.
+//! Round trip time and loss of the path to the remote endpoint, for statistics.
 
 use std::time::Duration;
 
-/// What a measurement counts against those before it (mediasoup `WeightFactor`).
+/// Weight of a new measurement (mediasoup `WeightFactor`).
 const ROUND_TRIP_WEIGHT: f32 = 0.3;
 
-/// What is left of a feedback's share in the loss when the next one comes; they come some ten times a second.
+/// Factor by which each feedback, received some ten times a second, reduces the weight of earlier ones in the loss.
 const LOSS_MEMORY: f64 = 0.9;
 
-/// Round trip time and loss of a transport, smoothed.
+/// Smoothed round trip time and loss of a transport.
 #[derive(Debug, Default)]
 pub(crate) struct PathQuality {
     round_trip_ms: Option<f32>,
-    /// Of the remote side's packets, by the transport-wide numbers that came.
+    /// Loss of received packets, by their transport-wide sequence numbers.
     pub(crate) loss_received: LossShare,
-    /// Of ours, by the remote side's transport-wide feedback.
+    /// Loss of sent packets, by the remote endpoint's transport-wide feedback.
     pub(crate) loss_sent: LossShare,
 }
 
 impl PathQuality {
-    /// A report told the round trip time.
+    /// Adds a round trip time from a report.
     pub(crate) fn add_round_trip(&mut self, measured: Duration) {
         let measured = measured.as_secs_f32() * 1000.0;
         let before = self.round_trip_ms.unwrap_or(measured);
         self.round_trip_ms = Some(before + (measured - before) * ROUND_TRIP_WEIGHT);
     }
 
-    /// Milliseconds there and back, once measured.
+    /// Round trip time in ms, once measured.
     pub(crate) fn round_trip_ms(&self) -> Option<f32> {
         self.round_trip_ms
     }
 }
 
-/// Part of recent packets that was lost.
+/// Fraction of recent packets lost.
 #[derive(Debug, Default)]
 pub(crate) struct LossShare {
     lost: f64,
@@ -40,13 +40,13 @@ pub(crate) struct LossShare {
 }
 
 impl LossShare {
-    /// Of `sent` packets in a row, `arrived` did.
+    /// Adds a sequence of `sent` packets, of which `arrived` were received.
     pub(crate) fn add(&mut self, sent: usize, arrived: usize) {
         self.sent = self.sent * LOSS_MEMORY + sent as f64;
         self.lost = self.lost * LOSS_MEMORY + sent.saturating_sub(arrived) as f64;
     }
 
-    /// 0 to 1; nothing before the first feedback.
+    /// Fraction lost, 0 to 1; `None` before the first feedback.
     pub(crate) fn read(&self) -> Option<f64> {
         (self.sent > 0.0).then(|| self.lost / self.sent)
     }

@@ -1,4 +1,4 @@
-//! The link of a PipeTransport: RTP and RTCP over UDP to another router, with SRTP or without.
+//! Link of a PipeTransport: RTP and RTCP over UDP to another router, with SRTP or without.
 
 use rand::RngCore;
 
@@ -8,23 +8,22 @@ use crate::api::{ConnectPipe, RequestError};
 use tureen_rtc::tuple::{SocketId, Tuple};
 use tureen_types::srtp_parameters::{SrtpCryptoSuite, SrtpParameters};
 
-/// The suite of pipes in mediasoup since 3.9.
+/// SRTP suite of pipes in mediasoup since 3.9.
 pub const PIPE_SUITE: SrtpCryptoSuite = SrtpCryptoSuite::AeadAes256Gcm;
 
-/// Where a PipeTransport is, and where the other router's is.
+/// Local and remote addresses of a PipeTransport.
 #[derive(Debug)]
 pub(crate) struct PipeLink {
-    /// Its socket.
     pub(crate) socket: SocketId,
-    /// Lost packets are sent again.
+    /// True if lost packets are retransmitted by RTX.
     pub(crate) rtx: bool,
     tuple: Option<Tuple>,
-    /// This side's key, with SRTP.
+    /// Local SRTP key.
     key: Option<MasterKey>,
 }
 
 impl PipeLink {
-    /// A link that does not know its other end.
+    /// Creates a link without a remote address.
     pub(crate) fn new(
         socket: SocketId,
         rtx: bool,
@@ -35,25 +34,25 @@ impl PipeLink {
         Self { socket, rtx, tuple: None, key }
     }
 
-    /// The path.
+    /// Path to the remote router.
     pub(crate) fn tuple(&self) -> Option<Tuple> {
         self.tuple
     }
 
-    /// Whether it has SRTP.
+    /// True if the link uses SRTP.
     pub(crate) fn has_srtp(&self) -> bool {
         self.key.is_some()
     }
 
-    /// This side's key for the other one, with SRTP.
+    /// Local SRTP parameters for the remote router.
     pub(crate) fn srtp_parameters(&self) -> Option<SrtpParameters> {
         self.key.as_ref().map(MasterKey::parameters)
     }
 
-    /// Takes the other side's address and key. Returns the path and, with SRTP, what packets are sealed and opened with.
+    /// Sets the remote address and key. Returns the path and, with SRTP, the sealer and the opener.
     ///
     /// # Errors
-    /// Called twice; a key that is missing, superfluous or wrong. Nothing is changed then.
+    /// Called twice; a key is missing, superfluous or invalid. Nothing is changed then.
     pub(crate) fn connect(
         &mut self,
         options: &ConnectPipe,

@@ -1,30 +1,30 @@
-//! Holds a remote side to the bitrate that it is told it may send at most, if it ignores that for long.
+//! Enforces the maximum bitrate of a remote endpoint that ignores the signalled limit for long.
 
 use std::time::{Duration, Instant};
 
 use tureen_rtc::units::Bitrate;
 use tureen_types::rtp_parameters::MediaKind;
 
-/// The part of the bucket that only audio may take.
+/// Share of the bucket reserved for audio.
 const AUDIO_SHARE: f64 = 0.1;
-/// Between messages that name a transport.
+/// Interval of log messages about a transport.
 const REPORT_INTERVAL: Duration = Duration::from_secs(10);
 
-/// A bucket of bytes that is filled at a multiple of the bitrate that was told, and holds that of some seconds: key frames,
-/// probes, the start of a call, and senders that are late to follow or follow only about never come to its ground.
+/// Token bucket filled at a multiple of the signalled bitrate. The bucket holds several seconds' worth, so that key
+/// frames, probes, the start of a call and slow or imprecise senders do not empty it.
 #[derive(Debug)]
 pub(crate) struct Policer {
     bytes_per_second: f64,
     capacity: f64,
     left: f64,
     filled_at: Instant,
-    /// Bytes that were refused since the last report.
+    /// Number of bytes dropped since the last report.
     refused: u64,
     reported_at: Option<Instant>,
 }
 
 impl Policer {
-    /// A full bucket for a bitrate, with `burst` of it. `None` if there is nothing to hold anybody to.
+    /// Creates a full bucket for a bitrate, holding `burst` of it. `None` if there is no limit to enforce.
     pub(crate) fn new(now: Instant, told: Bitrate, margin: u32, burst: Duration) -> Option<Self> {
         if told.is_zero() || margin == 0 {
             return None;
@@ -41,7 +41,7 @@ impl Policer {
         })
     }
 
-    /// Takes a packet out of the bucket. False if it is to be dropped.
+    /// Takes a packet out of the bucket. False if the packet must be dropped.
     #[inline]
     pub(crate) fn admits(&mut self, now: Instant, kind: MediaKind, bytes: usize) -> bool {
         if now > self.filled_at {
@@ -59,7 +59,7 @@ impl Policer {
         admitted
     }
 
-    /// How many bytes were refused since the last time, if that is to be told now.
+    /// Number of bytes dropped since the last report, if a report is due.
     pub(crate) fn take_report(&mut self, now: Instant) -> Option<u64> {
         let due = self.reported_at.is_none_or(|at| now.saturating_duration_since(at) >= REPORT_INTERVAL);
         if !due || self.refused == 0 {
@@ -81,7 +81,8 @@ mod tests {
         Policer::new(now, Bitrate::mbps(1), 4, 5 * SECOND).expect("there is a limit")
     }
 
-    /// Sends packets of 1250 bytes at a rate for a while, and 32 kbit/s of audio. Gives what was admitted of both, in bit/s.
+    /// Sends packets of 1250 bytes at a rate for a while, and 32 kbit/s of audio. Returns the admitted bitrates of both
+    /// in bit/s.
     fn send(policer: &mut Policer, from: Instant, seconds: u32, mbps: u32) -> (f64, f64) {
         let (mut video, mut audio) = (0, 0);
         for i in 0..seconds * 100 {

@@ -1,4 +1,4 @@
-//! How a transport protects its packets: by SRTP, or not at all.
+//! Protection of a transport's packets: SRTP or none.
 
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD as BASE64;
@@ -9,37 +9,37 @@ use tureen_rtc::srtp::{NonceGuard, SrtpError, SrtpOpener, SrtpSealer, SrtpSuite}
 use tureen_rtc::units::Ssrc;
 use tureen_types::srtp_parameters::{SrtpCryptoSuite, SrtpParameters};
 
-/// How many SSRCs of a remote side are known at a time, until the transport says what its limits allow.
+/// Default maximum number of remote SSRCs at a time, until the transport sets its own limit.
 const DEFAULT_STREAMS: usize = 256;
 
-/// Prepares what goes out.
+/// Protects outgoing packets.
 #[derive(Debug)]
 pub enum Sealer {
     /// Encrypts and authenticates.
     Srtp(SrtpSealer),
-    /// Copies: a transport without SRTP.
+    /// Copies packets, on a transport without SRTP.
     Plain,
 }
 
-/// Checks what comes in.
+/// Verifies incoming packets.
 #[derive(Debug)]
 pub enum Opener {
     /// Authenticates and decrypts.
     Srtp(Box<SrtpOpener>),
-    /// Takes everything: a transport without SRTP.
+    /// Accepts all packets, on a transport without SRTP.
     Plain,
 }
 
-/// The SRTP master key and salt of one direction of a transport without DTLS.
+/// SRTP master key and salt of one direction of a transport without DTLS.
 pub struct MasterKey {
     suite: SrtpSuite,
     bytes: Vec<u8>,
-    /// Of all its sealers.
+    /// Nonce guard shared by all sealers of the key.
     guard: NonceGuard,
 }
 
 impl Sealer {
-    /// How many bytes protection adds to an RTP packet.
+    /// Number of bytes that protection adds to an RTP packet.
     pub fn rtp_tag_len(&self) -> usize {
         match self {
             Self::Srtp(srtp) => srtp.suite().rtp_tag_len(),
@@ -51,7 +51,7 @@ impl Sealer {
     /// [`SrtpSealer::seal_rtp_after_header`].
     ///
     /// # Errors
-    /// `out` is too small, or what SRTP refuses.
+    /// `out` is too small, or SRTP sealing fails.
     #[inline]
     pub fn seal_rtp_after_header(
         &self,
@@ -77,14 +77,14 @@ impl Sealer {
         }
     }
 
-    /// Notes that a stream has ended; see [`SrtpSealer::end_stream`].
+    /// Records the end of a stream; see [`SrtpSealer::end_stream`].
     pub fn end_stream(&mut self, ssrc: Ssrc, next_index: u64) {
         if let Self::Srtp(srtp) = self {
             srtp.end_stream(ssrc, next_index);
         }
     }
 
-    /// Where a new stream has to go on; see [`SrtpSealer::next_index`].
+    /// First SRTP index for a new stream with this SSRC; see [`SrtpSealer::next_index`].
     pub fn next_index(&self, ssrc: Ssrc) -> Option<u64> {
         match self {
             Self::Srtp(srtp) => srtp.next_index(ssrc),
@@ -92,7 +92,7 @@ impl Sealer {
         }
     }
 
-    /// How many SSRCs were used by streams that have ended and whose indices must not be used again.
+    /// Number of SSRCs of ended streams whose indices must not be used again.
     pub fn ended_streams(&self) -> usize {
         match self {
             Self::Srtp(srtp) => srtp.ended_streams(),
@@ -103,7 +103,7 @@ impl Sealer {
     /// Completes a compound RTCP packet in place.
     ///
     /// # Errors
-    /// What SRTP refuses.
+    /// SRTP sealing fails.
     pub fn seal_rtcp(&mut self, packet: &mut Vec<u8>) -> Result<(), SrtpError> {
         match self {
             Self::Srtp(srtp) => srtp.seal_rtcp(packet),
@@ -113,10 +113,10 @@ impl Sealer {
 }
 
 impl Opener {
-    /// An opener under the remote side's key.
+    /// Creates an opener for the remote endpoint's key.
     ///
     /// # Errors
-    /// Key or salt is not as long as `suite` demands.
+    /// The key or the salt has not the length that `suite` requires.
     pub fn srtp(suite: SrtpSuite, key: &[u8], salt: &[u8]) -> Result<Self, SrtpError> {
         Ok(Self::Srtp(Box::new(SrtpOpener::new(suite, key, salt, DEFAULT_STREAMS)?)))
     }
@@ -124,7 +124,7 @@ impl Opener {
     /// Opens an RTP packet in place and returns its length; see [`SrtpOpener::open_rtp`].
     ///
     /// # Errors
-    /// What SRTP refuses.
+    /// SRTP opening fails.
     pub fn open_rtp(
         &mut self,
         packet: &mut [u8],
@@ -141,7 +141,7 @@ impl Opener {
     /// Opens a compound RTCP packet in place and returns its length.
     ///
     /// # Errors
-    /// What SRTP refuses.
+    /// SRTP opening fails.
     pub fn open_rtcp(&mut self, packet: &mut [u8]) -> Result<usize, SrtpError> {
         match self {
             Self::Srtp(srtp) => srtp.open_rtcp(packet),
@@ -149,21 +149,21 @@ impl Opener {
         }
     }
 
-    /// Notes that an SSRC's Producer is gone; see [`SrtpOpener::end_stream`].
+    /// Records that the Producer of an SSRC was closed; see [`SrtpOpener::end_stream`].
     pub fn end_stream(&mut self, ssrc: Ssrc) {
         if let Self::Srtp(srtp) = self {
             srtp.end_stream(ssrc);
         }
     }
 
-    /// Changes how many SSRCs are known at a time.
+    /// Sets the maximum number of remote SSRCs at a time.
     pub fn set_max_streams(&mut self, max_streams: usize) {
         if let Self::Srtp(srtp) = self {
             srtp.set_max_streams(max_streams);
         }
     }
 
-    /// How often an SSRC has made room for another one.
+    /// Number of SSRCs evicted in favour of others.
     pub fn evicted_streams(&self) -> u64 {
         match self {
             Self::Srtp(srtp) => srtp.evicted_streams(),
@@ -173,7 +173,7 @@ impl Opener {
 }
 
 impl MasterKey {
-    /// A new key of this side.
+    /// Generates a local key.
     pub fn generate(suite: SrtpCryptoSuite, rng: &mut impl RngCore) -> Self {
         let suite = srtp_suite(suite);
         let mut bytes = vec![0; suite.key_len() + suite.salt_len()];
@@ -181,10 +181,10 @@ impl MasterKey {
         Self { suite, bytes, guard: NonceGuard::default() }
     }
 
-    /// The remote side's key.
+    /// Parses the remote endpoint's key.
     ///
     /// # Errors
-    /// Not Base64, or not as long as the suite demands.
+    /// The key is not Base64, or has not the length that the suite requires.
     pub fn parse(parameters: &SrtpParameters) -> Result<Self, RequestError> {
         let suite = srtp_suite(parameters.crypto_suite);
         let bytes = BASE64
@@ -201,11 +201,11 @@ impl MasterKey {
         Ok(Self { suite, bytes, guard: NonceGuard::default() })
     }
 
-    /// This key again, as the remote side's: it would protect both directions, and whatever has one SSRC and index in both
-    /// would be sealed with one nonce; what was sent there could be sent back, too.
+    /// Checks that the remote endpoint's key differs from this one. One key for both directions would seal packets of
+    /// the same SSRC and index with the same nonce, and sent packets could be replayed to their sender.
     ///
     /// # Errors
-    /// It is the same.
+    /// The keys are equal.
     pub fn check_differs(&self, remote: &Self) -> Result<(), RequestError> {
         if self.suite != remote.suite || self.bytes != remote.bytes {
             return Ok(());
@@ -215,24 +215,24 @@ impl MasterKey {
         Err(RequestError::Invalid(text.to_owned()))
     }
 
-    /// The key as the remote side is told it.
+    /// SRTP parameters of the key for the remote endpoint.
     pub fn parameters(&self) -> SrtpParameters {
         SrtpParameters { crypto_suite: api_suite(self.suite), key_base64: BASE64.encode(&self.bytes) }
     }
 
-    /// Its suite.
+    /// SRTP suite of the key.
     pub fn suite(&self) -> SrtpCryptoSuite {
         api_suite(self.suite)
     }
 
-    /// Seals with this key.
+    /// Creates a sealer with this key.
     pub fn sealer(&self) -> Sealer {
         let (key, salt) = self.split();
         let sealer = SrtpSealer::new(self.suite, key, salt).expect(LENGTH);
         Sealer::Srtp(sealer.with_guard(self.guard.clone()))
     }
 
-    /// Opens what was sealed with this key.
+    /// Creates an opener for packets sealed with this key.
     pub fn opener(&self) -> Opener {
         let (key, salt) = self.split();
         Opener::srtp(self.suite, key, salt).expect(LENGTH)

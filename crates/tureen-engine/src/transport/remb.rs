@@ -1,42 +1,42 @@
-//! When the remote side is told how much it may send.
+//! Schedule of REMBs to the remote endpoint.
 
 use std::time::{Duration, Instant};
 
 use tureen_rtc::units::Bitrate;
 
-/// What a transport's remote side may send, as REMBs carry it (mediasoup `RembGenerator`): the limit that was set, the
-/// estimate where there is one, the lower of both.
+/// REMBs with the bitrate allowed for a transport's remote endpoint (mediasoup `RembGenerator`): the limit, the
+/// estimate, or the lower of both.
 ///
-/// A limit is told when it is set and again as long as it holds; an estimate a few times a second, and at once when it
-/// falls. That there is no limit any more is told several times, unless an estimate takes its place: a sender that missed
-/// the only message would stay limited for ever. A limit that was never told has no end to tell of.
+/// A limit is sent when set and repeated as long as it is set; an estimate is sent a few times a second, and at once
+/// when it drops. The end of a limit is sent several times, unless an estimate replaces the limit, because a sender
+/// that lost the only message would stay limited for ever. The end of a limit that was never sent is not sent.
 #[derive(Debug, Default)]
 pub(crate) struct RembSchedule {
-    /// Zero is none.
+    /// Limit; zero for none.
     limit: Bitrate,
     sent_at: Option<Instant>,
-    /// What was told last.
+    /// Bitrate sent last.
     last: Bitrate,
-    /// The remote side was told a limit, and not yet often enough of its end.
+    /// True if a limit was sent and its end not often enough.
     told: bool,
-    /// Messages that the remote side has yet to be sent about the end of the last limit.
+    /// Remaining messages about the end of the last limit.
     farewells: u8,
 }
 
-/// Between repetitions of a limit (mediasoup `LimitationRembIntervalMs`).
+/// Interval of repetitions of a limit (mediasoup `LimitationRembIntervalMs`).
 const INTERVAL: Duration = Duration::from_millis(1500);
 
-/// Between estimates (mediasoup `RembSendIntervalMs`).
+/// Interval of estimates (mediasoup `RembSendIntervalMs`).
 const ESTIMATE_INTERVAL: Duration = Duration::from_millis(200);
 
-/// An estimate below this part of what was told last is told at once (mediasoup `SendThresholdPercent`).
+/// Fraction of the last bitrate below which an estimate is sent at once (mediasoup `SendThresholdPercent`).
 const URGENT: f64 = 0.97;
 
-/// Messages that say that there is no limit any more (mediasoup `UnlimitedRembNumPackets`).
+/// Number of messages about the end of a limit (mediasoup `UnlimitedRembNumPackets`).
 const FAREWELLS: u8 = 4;
 
 impl RembSchedule {
-    /// Sets the limit; zero lifts it. What is to be told about it is due at once.
+    /// Sets the limit; zero removes it. Its message is due at once.
     pub(crate) fn set_limit(&mut self, limit: Bitrate) {
         let lifted = limit.is_zero() && !self.limit.is_zero() && self.told;
         if lifted {
@@ -50,7 +50,7 @@ impl RembSchedule {
         self.limit = limit;
     }
 
-    /// The bitrate to tell the remote side now, if it is time to; zero says that there is no limit.
+    /// Bitrate to send to the remote endpoint, if a message is due; zero for no limit.
     pub(crate) fn poll(&mut self, now: Instant, estimate: Option<Bitrate>) -> Option<Bitrate> {
         let bitrate = match estimate {
             Some(estimate) if self.limit.is_zero() => estimate,
@@ -88,7 +88,7 @@ mod tests {
         Instant::now()
     }
 
-    /// What is told within ten seconds, and when.
+    /// Bitrates sent within ten seconds, with their times.
     fn told(changes: &[(u64, Bitrate)]) -> Vec<(u64, Bitrate)> {
         let (mut schedule, start) = (RembSchedule::default(), origin());
         let mut told = Vec::new();

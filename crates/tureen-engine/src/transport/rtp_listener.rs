@@ -1,7 +1,7 @@
-//! Which Producer an incoming RTP packet belongs to: by SSRC, then MID, then RID (mediasoup RtpListener).
+//! Assignment of incoming RTP packets to Producers: by SSRC, then MID, then RID (mediasoup RtpListener).
 //!
-//! A weaker identifier never decides against a stronger one that the packet carries: an SSRC that was learned gives way to
-//! another MID (RFC 8843 §9.2), and an unknown MID is not made good by a RID.
+//! A weaker identifier never overrides a stronger one in the packet: a learned SSRC is superseded by another MID (RFC
+//! 8843 §9.2), and an unknown MID is not replaced by a RID.
 
 use hashbrown::HashMap;
 use smallvec::SmallVec;
@@ -12,11 +12,11 @@ use tureen_rtc::wire::rtp::extension::MediaId;
 use tureen_rtc::wire::rtp::{Extension, ExtensionIds, RtpHeader};
 use tureen_types::rtp_parameters::RtpParameters;
 
-/// How many SSRCs a transport learns from MID and RID beyond those that were signalled. Those whose stream goes on with
-/// another SSRC are forgotten.
+/// Maximum number of SSRCs that a transport learns from MID and RID, in addition to the signalled ones. An SSRC is
+/// removed when another one replaces it.
 pub(crate) const MAX_LEARNED_SSRCS: usize = 512;
 
-/// The tables of one transport. `K` names a Producer.
+/// Identifier tables of one transport. `K` is the key of a Producer.
 #[derive(Debug)]
 pub(crate) struct RtpListener<K> {
     ssrcs: HashMap<Ssrc, Entry<K>>,
@@ -25,45 +25,45 @@ pub(crate) struct RtpListener<K> {
     learned: usize,
 }
 
-/// Whose an SSRC is.
+/// Producer of an SSRC.
 #[derive(Clone, Copy, Debug)]
 struct Entry<K> {
     producer: K,
-    /// By MID or RID; else it was signalled.
+    /// True if learned by MID or RID, false if signalled.
     learned: bool,
     has_mid: bool,
 }
 
-/// A Producer with a RID, and whether it has a MID, too.
+/// A Producer with a RID; true if the Producer has a MID, too.
 #[derive(Clone, Copy, Debug)]
 struct Named<K> {
     producer: K,
     has_mid: bool,
 }
 
-/// How a packet names its Producer.
+/// Result of a Producer look-up.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Found<K> {
-    /// By an SSRC that is known.
+    /// Found by a known SSRC.
     Known(K),
-    /// By MID or RID, with an SSRC that is not known.
+    /// Found by MID or RID; the SSRC is unknown.
     Named(K),
-    /// Not at all: an unknown SSRC alone.
+    /// The SSRC is unknown, and the packet carries no MID or RID.
     Unnamed,
-    /// It names one that is not there, or several.
+    /// The MID or RID belongs to no Producer, or to several.
     Unknown,
 }
 
 impl<K: Copy + PartialEq> RtpListener<K> {
-    /// No producers.
+    /// Creates empty tables.
     pub(crate) fn new() -> Self {
         Self { ssrcs: HashMap::new(), mids: HashMap::new(), rids: HashMap::new(), learned: 0 }
     }
 
-    /// Enters a Producer; on error nothing is entered.
+    /// Adds a Producer; nothing is added on error.
     ///
     /// # Errors
-    /// An SSRC or MID that another Producer of the transport has, or a RID without MID that another has.
+    /// Another Producer of the transport has the same SSRC or MID, or the same RID without MID.
     pub(crate) fn add(&mut self, producer: K, parameters: &RtpParameters) -> Result<(), RequestError> {
         let ssrcs = || {
             let rtx = parameters.encodings.iter().filter_map(|e| e.rtx.as_ref()).map(|rtx| rtx.ssrc);
@@ -87,7 +87,7 @@ impl<K: Copy + PartialEq> RtpListener<K> {
             return Err(RequestError::Failed(text));
         }
         let has_mid = mid.is_some();
-        // One that was only learned was somebody else's before.
+        // A signalled SSRC replaces a learned one of another Producer.
         self.ssrcs.extend(ssrcs().map(|ssrc| (Ssrc(ssrc), Entry { producer, learned: false, has_mid })));
         self.learned = self.ssrcs.values().filter(|entry| entry.learned).count();
         if let Some(mid) = mid {
@@ -99,7 +99,7 @@ impl<K: Copy + PartialEq> RtpListener<K> {
         Ok(())
     }
 
-    /// Forgets a Producer.
+    /// Removes a Producer.
     pub(crate) fn remove(&mut self, producer: K) {
         self.ssrcs.retain(|_, entry| entry.producer != producer);
         self.mids.retain(|_, k| *k != producer);
@@ -110,7 +110,7 @@ impl<K: Copy + PartialEq> RtpListener<K> {
         self.learned = self.ssrcs.values().filter(|entry| entry.learned).count();
     }
 
-    /// How a packet names its Producer.
+    /// Finds the Producer of a packet.
     #[inline]
     pub(crate) fn find(&self, header: &RtpHeader, packet: &[u8], ids: &ExtensionIds) -> Found<K> {
         match self.ssrcs.get(&header.ssrc) {
@@ -138,7 +138,7 @@ impl<K: Copy + PartialEq> RtpListener<K> {
         let Some(rid) = rid else {
             return if mid.is_none() { Found::Unnamed } else { Found::Unknown };
         };
-        // A Producer without MID does not mind which one its packets carry.
+        // A Producer without MID accepts packets with any MID.
         let named = self.rids.get(rid).map(SmallVec::as_slice).unwrap_or_default();
         let mut candidates = named.iter().filter(|named| mid.is_none() || !named.has_mid);
         match (candidates.next(), candidates.next()) {
@@ -147,8 +147,8 @@ impl<K: Copy + PartialEq> RtpListener<K> {
         }
     }
 
-    /// Remembers the SSRC of a packet that named its Producer, so that later packets, which don't name it any more, are
-    /// found. One that was signalled for another Producer stays that one's.
+    /// Learns the SSRC of a packet with MID or RID, because later packets carry the SSRC only. An SSRC signalled for
+    /// another Producer is not changed.
     pub(crate) fn learn(&mut self, ssrc: Ssrc, producer: K) {
         let has_mid = self.mids.values().any(|k| *k == producer);
         let entry = Entry { producer, learned: true, has_mid };
@@ -163,7 +163,7 @@ impl<K: Copy + PartialEq> RtpListener<K> {
         }
     }
 
-    /// A stream of the Producer goes on with another SSRC. One that was signalled stays known.
+    /// Removes a learned SSRC that another one replaced. Signalled SSRCs stay.
     pub(crate) fn forget(&mut self, ssrc: Ssrc, producer: K) {
         if self.ssrcs.get(&ssrc).is_some_and(|entry| entry.learned && entry.producer == producer) {
             self.ssrcs.remove(&ssrc);
@@ -171,7 +171,7 @@ impl<K: Copy + PartialEq> RtpListener<K> {
         }
     }
 
-    /// The Producer that an SSRC is known to belong to.
+    /// Producer of a known SSRC.
     pub(crate) fn by_ssrc(&self, ssrc: Ssrc) -> Option<K> {
         self.ssrcs.get(&ssrc).map(|entry| entry.producer)
     }

@@ -1,4 +1,4 @@
-//! The link of a WebRtcTransport: ICE-lite, then DTLS in the role that was agreed on.
+//! Link of a WebRtcTransport: ICE-lite, then DTLS in the negotiated role.
 
 use std::fmt;
 use std::sync::Arc;
@@ -16,48 +16,45 @@ use tureen_types::data_structures as types;
 
 /// ICE and DTLS of one WebRtcTransport.
 pub(crate) struct WebRtcLink {
-    /// The ICE-lite agent.
+    /// ICE-lite agent.
     pub(crate) ice: IceServer,
-    /// The DTLS association, once it runs.
+    /// DTLS association, once started.
     pub(crate) dtls: Option<Dtls>,
-    /// What was last said of DTLS.
+    /// DTLS state last reported.
     pub(crate) dtls_state: types::DtlsState,
-    /// Where the remote side can reach this transport.
+    /// Local ICE candidates.
     pub(crate) candidates: Vec<types::IceCandidate>,
-    /// Who owns the sockets.
     pub(crate) sockets: LinkSockets,
-    /// Which candidates are offered.
+    /// Selection and priority of the candidates.
     pub(crate) preferences: Preferences,
     config: Arc<DtlsConfig>,
     remote: Option<(Role, RemoteFingerprints)>,
-    /// What came before `connect`.
+    /// DTLS datagrams received before `connect`.
     early: EarlyDatagrams,
 }
 
 /// Sockets of a WebRtcTransport.
 #[derive(Debug)]
 pub(crate) enum LinkSockets {
-    /// Its own.
+    /// Sockets of the transport.
     Own(Vec<SocketId>),
-    /// Those of a WebRtcServer.
+    /// Sockets of a WebRtcServer.
     Server(WebRtcServerId),
 }
 
-/// Which candidates a transport offers, and which it likes best.
+/// Protocols of the offered candidates, and the preferred one.
 #[derive(Clone, Copy, Debug, Default)]
 pub(crate) struct Preferences {
-    /// Offer UDP candidates.
     pub(crate) enable_udp: bool,
-    /// Offer TCP candidates.
     pub(crate) enable_tcp: bool,
-    /// Give UDP candidates the higher priority.
+    /// True if UDP candidates have the higher priority.
     pub(crate) prefer_udp: bool,
-    /// Give TCP candidates the higher priority.
+    /// True if TCP candidates have the higher priority.
     pub(crate) prefer_tcp: bool,
 }
 
 impl Preferences {
-    /// Whether candidates of this protocol are offered.
+    /// True if candidates of this protocol are offered.
     pub(crate) fn enables(&self, protocol: types::Protocol) -> bool {
         match protocol {
             types::Protocol::Udp => self.enable_udp,
@@ -65,7 +62,7 @@ impl Preferences {
         }
     }
 
-    /// Whether candidates of this protocol have the higher priority.
+    /// True if candidates of this protocol have the higher priority.
     pub(crate) fn prefers(&self, protocol: types::Protocol) -> bool {
         match protocol {
             types::Protocol::Udp => self.prefer_udp,
@@ -81,7 +78,7 @@ impl fmt::Debug for WebRtcLink {
 }
 
 impl WebRtcLink {
-    /// A link that waits for its remote side.
+    /// Creates a link without remote parameters.
     pub(crate) fn new(ice: IceServer, config: Arc<DtlsConfig>, sockets: LinkSockets) -> Self {
         Self {
             ice,
@@ -96,13 +93,13 @@ impl WebRtcLink {
         }
     }
 
-    /// Where media goes.
+    /// Path of outgoing media.
     pub(crate) fn selected_tuple(&self) -> Option<Tuple> {
         self.ice.selected_tuple()
     }
 
-    /// Takes the remote side's DTLS parameters and settles this side's role (mediasoup: a remote `auto` is taken as
-    /// the server's, so this side becomes the client).
+    /// Sets the remote DTLS parameters and determines the local role (mediasoup: a remote `auto` is taken as the
+    /// server's, so the local side becomes the client).
     ///
     /// # Errors
     /// Called twice, or no usable fingerprint.
@@ -121,7 +118,7 @@ impl WebRtcLink {
         Ok(role)
     }
 
-    /// Starts DTLS if the remote side is known and ICE has a path. True when it started now.
+    /// Starts DTLS if the remote parameters are known and ICE has a path. True if DTLS was started now.
     pub(crate) fn may_start_dtls(&mut self, now: Instant) -> bool {
         if self.dtls.is_some() || self.dtls_state != types::DtlsState::New || self.selected_tuple().is_none()
         {
@@ -142,7 +139,8 @@ impl WebRtcLink {
         true
     }
 
-    /// A DTLS datagram from a path that ICE has validated. Until the handshake is complete, its answers go there.
+    /// Handles a DTLS datagram from a path that ICE has validated. Until the handshake is complete, replies use the
+    /// same path.
     pub(crate) fn handle_dtls(&mut self, now: Instant, tuple: Tuple, datagram: &[u8]) {
         if !self.dtls.as_ref().is_some_and(Dtls::is_connected) && dtls::is_plausible(datagram) {
             self.ice.force_selected_tuple(now, tuple);
@@ -154,12 +152,12 @@ impl WebRtcLink {
         }
     }
 
-    /// ICE state in the words of the API.
+    /// ICE state as an API type.
     pub(crate) fn ice_state(&self) -> types::IceState {
         ice_state(self.ice.state())
     }
 
-    /// ICE credentials in the words of the API.
+    /// ICE credentials as an API type.
     pub(crate) fn ice_parameters(&self) -> types::IceParameters {
         let credentials = self.ice.local_credentials();
         types::IceParameters {
@@ -169,7 +167,7 @@ impl WebRtcLink {
         }
     }
 
-    /// DTLS fingerprints and role in the words of the API.
+    /// DTLS fingerprints and role as an API type.
     pub(crate) fn dtls_parameters(&self) -> types::DtlsParameters {
         let role = match self.remote {
             None => types::DtlsRole::Auto,
@@ -180,7 +178,7 @@ impl WebRtcLink {
         types::DtlsParameters { role, fingerprints }
     }
 
-    /// The link's part of a dump. `tuple` puts a path in the words of the API.
+    /// Dump of the link. `tuple` converts a path to its API type.
     pub(crate) fn dump(&self, tuple: impl Fn(Tuple) -> types::TransportTuple) -> WebRtcTransportDump {
         WebRtcTransportDump {
             ice_role: types::IceRole::Controlled,
@@ -194,7 +192,7 @@ impl WebRtcLink {
     }
 }
 
-/// ICE state in the words of the API, which has none for a closed agent: it goes away with its transport.
+/// ICE state as an API type, which has no value for a closed agent because the agent is closed with its transport.
 pub(crate) fn ice_state(state: IceState) -> types::IceState {
     match state {
         IceState::New => types::IceState::New,

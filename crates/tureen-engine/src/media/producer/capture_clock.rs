@@ -1,9 +1,9 @@
-//! When media was captured: the wall clocks of remote senders, against ours.
+//! Capture time of media: offsets of the remote senders' wall clocks from the local one.
 //!
-//! A packet comes some time after its media was captured: encoders and pacers hold video up for longer than audio.
-//! Sender reports that were built on the time of arrival would carry that difference on to receivers, who play audio and
-//! video out by them. So ours tell the time of capture, which the sender's own reports or `abs-capture-time` give in the
-//! sender's clock.
+//! A packet arrives some time after its media was captured, because encoders and pacers delay video more than audio.
+//! Sender reports with arrival times would pass that difference on to receivers, which synchronise audio and video by
+//! the reports. Local sender reports therefore contain the capture time, from the sender's reports or
+//! `abs-capture-time`, converted from the sender's clock.
 
 use std::time::{Duration, Instant};
 
@@ -13,40 +13,39 @@ use tureen_rtc::receive::recv_stream::RecvStreamStats;
 use tureen_rtc::wire::rtcp::NtpTime;
 use tureen_rtc::wire::rtp::extension::AbsCaptureTime;
 
-/// Sender reports of which the median is taken (mediasoup `WindowSize`).
+/// Number of sender reports for the median (mediasoup `WindowSize`).
 const SAMPLES: usize = 7;
 
-/// Sender reports before the clock is known (mediasoup `MinSampleCount`).
+/// Minimum number of sender reports for a known clock (mediasoup `MinSampleCount`).
 const MIN_SAMPLES: usize = 3;
 
-/// How long a sender may report without the `abs-capture-time` that it negotiated, before its reports are taken instead
-/// (mediasoup `AbsCaptureTimeTimeoutMs`).
+/// Time without the negotiated `abs-capture-time` after which a sender's reports are used instead (mediasoup
+/// `AbsCaptureTimeTimeoutMs`).
 const EXTENSION_TIMEOUT: Duration = Duration::from_secs(5);
 
-/// The wall clock of one remote sender, which all streams with its CNAME share (mediasoup
-/// `RemoteCaptureTimeEstimator`).
+/// Wall clock of one remote sender, shared by all streams with its CNAME (mediasoup `RemoteCaptureTimeEstimator`).
 #[derive(Debug)]
 pub(crate) struct CaptureClock {
-    /// Our clock minus the sender's by its last reports: 32.32 fixed point seconds, unordered.
+    /// Local clock minus the sender's clock at its last reports: 32.32 fixed point seconds, unordered.
     samples: [i64; SAMPLES],
     taken: usize,
     last_report: Option<Instant>,
-    /// Their median.
+    /// Median of the samples.
     offset: Option<i64>,
     source: Source,
 }
 
-/// What tells the time of capture: the same for all streams of a sender, because the sources are not equally exact.
+/// Source of capture times: the same for all streams of a sender, because the sources differ in precision.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Source {
-    /// `abs-capture-time` was negotiated but has not come yet; the first report came then.
+    /// `abs-capture-time` was negotiated but not received yet; contains the time of the first sender report.
     ExtensionAwaited(Option<Instant>),
     Extension,
     SenderReports,
 }
 
 impl CaptureClock {
-    /// A clock of which nothing is known.
+    /// Creates an unknown clock.
     fn new() -> Self {
         Self {
             samples: [0; SAMPLES],
@@ -57,12 +56,12 @@ impl CaptureClock {
         }
     }
 
-    /// A Producer of this sender did not negotiate `abs-capture-time`: from now on reports tell the time of capture.
+    /// Uses sender reports from now on, because a Producer of this sender did not negotiate `abs-capture-time`.
     fn use_sender_reports(&mut self) {
         self.source = Source::SenderReports;
     }
 
-    /// A sender report of one of the sender's streams was taken in; `ntp_now` is our clock.
+    /// Handles a sender report of one of the sender's streams; `ntp_now` is the local clock.
     pub(crate) fn on_sender_report(&mut self, now: Instant, ntp_now: NtpTime, stream: &RecvStreamStats) {
         let Some(report) = stream.sender_report() else { return };
         if let Source::ExtensionAwaited(since) = &mut self.source {
@@ -71,7 +70,7 @@ impl CaptureClock {
                 self.source = Source::SenderReports;
             }
         }
-        // Reports of one compound packet are one sample: they took the same way.
+        // The reports of one compound packet count as one sample, because they had the same transit time.
         if self.last_report.replace(now) == Some(now) {
             return;
         }
@@ -86,7 +85,7 @@ impl CaptureClock {
         }
     }
 
-    /// The instant by our clock at which the media with this RTP timestamp was captured. `None` while that can't be told.
+    /// Capture time, by the local clock, of the media with this RTP timestamp. `None` if unknown.
     pub(crate) fn captured_at(&self, stream: &RecvStreamStats, rtp_timestamp: u32) -> Option<NtpTime> {
         let captured = match self.source {
             Source::SenderReports => stream.capture_ntp(rtp_timestamp),
@@ -95,9 +94,9 @@ impl CaptureClock {
         Some(NtpTime(captured?).shifted(self.offset?))
     }
 
-    /// `abs-capture-time` as it goes on, in its long form: with us as the sender, its offset is the one between the
-    /// capturer's clock and ours. While the sender's clock is not known it is taken for equal to ours (as mediasoup). `None`
-    /// when the offset can't be expressed.
+    /// `abs-capture-time` to forward, in the extended form: the offset is the one between the capturer's clock and the
+    /// local clock. An unknown sender's clock is assumed to equal the local clock (as mediasoup). `None` if the offset
+    /// is out of range.
     pub(crate) fn forwarded(&mut self, received: AbsCaptureTime) -> Option<AbsCaptureTime> {
         if matches!(self.source, Source::ExtensionAwaited(_)) {
             self.source = Source::Extension;
@@ -107,12 +106,12 @@ impl CaptureClock {
     }
 }
 
-/// The clocks of all senders on a transport, by CNAME.
+/// Clocks of all senders on a transport, by CNAME.
 #[derive(Debug, Default)]
 pub(crate) struct CaptureClocks(HashMap<Box<str>, CaptureClock>);
 
 impl CaptureClocks {
-    /// A Producer with this CNAME comes; `extension` says that it negotiated `abs-capture-time`.
+    /// Adds the CNAME of a Producer; `extension` is true if the Producer negotiated `abs-capture-time`.
     pub(crate) fn add(&mut self, cname: &str, extension: bool) {
         let clock = self.0.entry_ref(cname).or_insert_with(CaptureClock::new);
         if !extension {
@@ -120,23 +119,23 @@ impl CaptureClocks {
         }
     }
 
-    /// The last Producer with this CNAME has gone.
+    /// Removes a CNAME, after its last Producer was closed.
     pub(crate) fn remove(&mut self, cname: &str) {
         self.0.remove(cname);
     }
 
-    /// The clock of the sender with this CNAME.
+    /// Clock of the sender with this CNAME.
     pub(crate) fn get(&self, cname: &str) -> Option<&CaptureClock> {
         self.0.get(cname)
     }
 
-    /// As [`get`](Self::get).
+    /// Like [`get`](Self::get), mutable.
     pub(crate) fn get_mut(&mut self, cname: &str) -> Option<&mut CaptureClock> {
         self.0.get_mut(cname)
     }
 }
 
-/// As 32.32 fixed point seconds.
+/// Converts to 32.32 fixed point seconds.
 fn to_fixed(duration: Duration) -> i64 {
     i64::try_from((duration.as_nanos() << 32) / 1_000_000_000).unwrap_or(i64::MAX)
 }
@@ -149,7 +148,7 @@ mod tests {
 
     const SECOND: i64 = 1 << 32;
 
-    /// A sender whose clock is 1000 s ahead of ours, with reports that take `delays`, in ms.
+    /// Clock of a sender 1000 s ahead of the local one, after reports with these transit times in ms.
     fn clock_after(extension: bool, delays: &[u64]) -> (CaptureClock, RecvStreamStats, Instant) {
         let start = Instant::now();
         let mut clocks = CaptureClocks::default();
@@ -221,7 +220,7 @@ mod tests {
             let received = AbsCaptureTime { estimated_clock_offset, ..received };
             clock.forwarded(received).map(|forwarded| forwarded.estimated_clock_offset)
         };
-        // capturer = sender + 5 s = ours + 1000 s + 5 s
+        // capturer = sender + 5 s = local + 1000 s + 5 s
         assert_eq!(offset(&mut clock, Some(5 * SECOND)), Some(Some(1005 * SECOND)));
         assert_eq!(offset(&mut clock, Some(i64::MAX)), None, "can't be expressed");
     }

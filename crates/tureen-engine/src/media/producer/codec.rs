@@ -1,4 +1,4 @@
-//! What the engine has to know of a negotiated codec.
+//! Parameters of a negotiated codec.
 
 use tureen_rtc::units::PayloadType;
 use tureen_rtc::wire::codecs::{self, CodecKind};
@@ -7,33 +7,31 @@ use tureen_types::rtp_parameters::{
     RtpCodecParametersParametersValue, RtpEncodingParameters, RtpParameters,
 };
 
-/// One media codec of an RTP stream.
+/// Media codec of one RTP stream.
 #[derive(Clone, Debug)]
 pub(crate) struct StreamCodec {
-    /// Its payload type.
     pub(crate) payload_type: PayloadType,
-    /// Payload type of its retransmissions.
+    /// Payload type of the RTX stream.
     pub(crate) rtx_payload_type: Option<PayloadType>,
-    /// Its name.
     pub(crate) mime_type: MimeType,
-    /// How its payload is read.
+    /// Payload format.
     pub(crate) kind: CodecKind,
-    /// Hz.
+    /// Clock rate in Hz.
     pub(crate) clock_rate: u32,
-    /// Lost packets are asked for.
+    /// True if lost packets are requested by NACK.
     pub(crate) nack: bool,
-    /// Key frames are asked for by PLI.
+    /// True if key frames are requested by PLI.
     pub(crate) pli: bool,
-    /// Key frames are asked for by FIR.
+    /// True if key frames are requested by FIR.
     pub(crate) fir: bool,
-    /// In-band forward error correction (Opus).
+    /// True with in-band forward error correction (Opus).
     pub(crate) in_band_fec: bool,
-    /// Discontinuous transmission (Opus).
+    /// True with discontinuous transmission (Opus).
     pub(crate) dtx: bool,
 }
 
 impl StreamCodec {
-    /// The media codec of an encoding: the one it names, else the first.
+    /// Media codec of an encoding: the one of its payload type, otherwise the first.
     pub(crate) fn of_encoding(
         parameters: &RtpParameters,
         encoding: Option<&RtpEncodingParameters>,
@@ -70,23 +68,23 @@ impl StreamCodec {
         }
     }
 
-    /// Whether its streams can have layers or be several encodings of one picture.
+    /// True if streams of the codec can have layers or several simulcast encodings.
     pub(crate) fn has_layers(&self) -> bool {
         codecs::can_be_key_frame(self.kind)
     }
 
-    /// Whether key frames can be asked for.
+    /// True if key frames can be requested.
     pub(crate) fn has_key_frames(&self) -> bool {
         mime_kind(&self.mime_type) == MediaKind::Video
     }
 }
 
-/// Whether a codec is retransmission (RFC 4588).
+/// True for RTX (RFC 4588).
 pub(crate) fn is_rtx(mime_type: &MimeType) -> bool {
     matches!(mime_type, MimeType::Audio(MimeTypeAudio::Rtx) | MimeType::Video(MimeTypeVideo::Rtx))
 }
 
-/// The media payload type that retransmissions with this payload type stand for.
+/// Media payload type of an RTX payload type (RFC 4588 `apt`).
 pub(crate) fn apt_of(parameters: &RtpParameters, rtx_payload_type: PayloadType) -> Option<PayloadType> {
     let codec = parameters
         .codecs
@@ -114,7 +112,7 @@ fn mime_kind(mime_type: &MimeType) -> MediaKind {
     }
 }
 
-/// How payloads of this payload type are read.
+/// Payload format of a payload type.
 pub(crate) fn codec_kind_of(parameters: &RtpParameters, payload_type: PayloadType) -> CodecKind {
     let codec = parameters.codecs.iter().find(|c| c.payload_type() == payload_type.0);
     codec.map_or(CodecKind::Other, |codec| codec_kind(&codec.mime_type()))

@@ -1,21 +1,22 @@
-//! What a stream's packets say of the frames they belong to: layers, numbers, where they begin and end.
+//! Frame information of a stream's packets: layers, frame numbers, first and last packets.
 //!
-//! Read once when a packet comes in and kept with it, so that no consumer looks into a payload to decide.
+//! The information is read once when a packet is received and stored with it, so that no consumer parses a payload for
+//! its decision.
 
 use std::sync::Arc;
 
 use tureen_rtc::wire::codecs::dependency_descriptor::{Descriptor, Structure};
 use tureen_rtc::wire::codecs::{self, CodecKind, av1, h265, vp8, vp9};
 
-/// A packet's part in its frame.
+/// Layers and numbers of a packet's frame.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct FrameInfo {
-    /// The frame's number as the codec counts (picture id, or frame number of the dependency descriptor), extended.
-    /// Packets of a frame have the same one; see [`FrameInfo::HAS_NUMBER`].
+    /// Extended frame number of the codec (picture id, or frame number of the dependency descriptor), the same for all
+    /// packets of a frame; see [`FrameInfo::HAS_NUMBER`].
     pub number: u32,
-    /// Decode targets that the frame is part of, a bit each; see [`FrameInfo::HAS_TARGETS`].
+    /// Bit mask of decode targets that contain the frame; see [`FrameInfo::HAS_TARGETS`].
     pub present: u32,
-    /// Decode targets that can be switched to with this frame.
+    /// Bit mask of decode targets that can be switched to with this frame.
     pub switch: u32,
     /// Spatial layer within the stream.
     pub spatial_layer: u8,
@@ -27,22 +28,22 @@ pub struct FrameInfo {
 }
 
 impl FrameInfo {
-    /// The packet is the first of its frame, as far as the codec tells.
+    /// Set if the packet is the first of its frame, as far as the codec signals that.
     pub const START: u8 = 1;
-    /// The packet is the last of its frame, as far as the codec tells.
+    /// Set if the packet is the last of its frame, as far as the codec signals that.
     pub const END: u8 = 1 << 1;
-    /// A receiver of lower temporal layers can go on with this one.
+    /// Set if a receiver of lower temporal layers can switch up with this frame.
     pub const SWITCH_UP: u8 = 1 << 2;
-    /// The frame refers to earlier pictures.
+    /// Set if the frame refers to earlier pictures.
     pub const INTER_PICTURE: u8 = 1 << 3;
-    /// `number` is one.
+    /// Set if `number` is valid.
     pub const HAS_NUMBER: u8 = 1 << 4;
-    /// `tl0` is one.
+    /// Set if `tl0` is valid.
     pub const HAS_TL0: u8 = 1 << 5;
-    /// A dependency descriptor told decode targets.
+    /// Set if `present` and `switch` are valid, from a dependency descriptor.
     pub const HAS_TARGETS: u8 = 1 << 6;
 
-    /// Whether a flag is set.
+    /// True if a flag is set.
     pub const fn is(&self, flag: u8) -> bool {
         self.flags & flag != 0
     }
@@ -54,7 +55,7 @@ impl FrameInfo {
     }
 }
 
-/// Reads the packets of one stream.
+/// Reads the frame information of one stream's packets.
 #[derive(Debug)]
 pub(crate) struct FrameReader {
     kind: CodecKind,
@@ -62,35 +63,35 @@ pub(crate) struct FrameReader {
     structure: Option<Arc<Structure>>,
 }
 
-/// What was read of one packet.
+/// Frame information read from one packet.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(crate) struct ReadFrame {
-    /// Its part in its frame.
+    /// Layers and numbers of the packet's frame.
     pub info: FrameInfo,
-    /// A key frame begins with it.
+    /// True if a key frame starts with the packet.
     pub key_frame: bool,
 }
 
 impl ReadFrame {
-    /// Of a packet in which nothing can be read.
+    /// Frame information of a packet that cannot be parsed.
     pub(crate) fn other() -> Self {
         plain(false)
     }
 }
 
 impl FrameReader {
-    /// A reader of a stream that has not begun.
+    /// Creates a reader for a stream that has not begun.
     pub(crate) fn new(kind: CodecKind) -> Self {
         Self { kind, numbers: NumberExtender::default(), structure: None }
     }
 
-    /// The structure by which dependency descriptors are read, once there is one.
+    /// Structure of the dependency descriptors, once received.
     pub(crate) fn structure(&self) -> Option<&Arc<Structure>> {
         self.structure.as_ref()
     }
 
-    /// Reads a payload, with the value of the dependency descriptor if there is one. `newest`: no later packet came
-    /// before it.
+    /// Reads a payload and the value of its dependency descriptor, if any. `newest`: no later packet was received
+    /// before.
     pub(crate) fn read(&mut self, payload: &[u8], descriptor: Option<&[u8]>, newest: bool) -> ReadFrame {
         match self.kind {
             CodecKind::Vp8 => self.read_vp8(payload),
@@ -142,7 +143,7 @@ impl FrameReader {
         ReadFrame { info, key_frame: d.key_frame }
     }
 
-    /// The descriptor alone decides: the payload may be encrypted end to end.
+    /// Reads the descriptor only, because the payload may be encrypted end to end.
     fn read_descriptor(&mut self, value: &[u8], payload: &[u8], newest: bool) -> ReadFrame {
         let Some(d) = Descriptor::parse(value, self.structure.as_deref()) else {
             return plain(self.kind == CodecKind::H264 && codecs::is_key_frame(self.kind, payload));
@@ -173,7 +174,7 @@ impl FrameReader {
     }
 }
 
-/// A stream that tells nothing of its layers: one of each kind.
+/// Frame information of a stream without layer information: one layer of each kind.
 fn plain(key_frame: bool) -> ReadFrame {
     let mut info = FrameInfo::default();
     info.set(FrameInfo::START, true);
@@ -182,7 +183,7 @@ fn plain(key_frame: bool) -> ReadFrame {
     ReadFrame { info, key_frame }
 }
 
-/// Without dependency descriptor the OBU headers tell the layers, but not how they depend on each other.
+/// Reads OBU headers; without dependency descriptor they contain the layers, but not the dependencies between frames.
 fn read_av1(payload: &[u8]) -> ReadFrame {
     let Some(d) = av1::parse(payload) else { return plain(false) };
     let (temporal_layer, spatial_layer) = d.layers.unwrap_or((0, 0));
@@ -197,14 +198,14 @@ fn read_h265(payload: &[u8]) -> ReadFrame {
     let Some(d) = h265::parse(payload) else { return plain(false) };
     let mut info = FrameInfo { temporal_layer: d.temporal_layer, ..FrameInfo::default() };
     info.set(FrameInfo::START, d.nal_unit_start);
-    // RFC 7798 §1.1.4: a temporal sub-layer access picture can be switched up to.
+    // RFC 7798 §1.1.4: a temporal sub-layer access picture is a switching point to higher temporal layers.
     info.set(FrameInfo::SWITCH_UP, matches!(d.nal_unit_type, 2..=5));
     info.set(FrameInfo::INTER_PICTURE, !d.key_frame);
     ReadFrame { info, key_frame: d.key_frame }
 }
 
-/// Extends numbers of 7, 15 or 16 bits; the first one is placed one cycle of 16 bits up, so that what was reordered
-/// before it still has a place.
+/// Extends numbers of 7, 15 or 16 bits. The first number is placed in the second cycle of 16 bits, so that earlier
+/// numbers received later stay positive.
 #[derive(Clone, Copy, Debug, Default)]
 struct NumberExtender {
     highest: Option<u32>,

@@ -1,4 +1,4 @@
-//! Merges the key frame requests of many consumers into few towards the sender (mediasoup:
+//! Merges the key frame requests of many consumers into few requests to the sender (mediasoup:
 //! `KeyFrameRequestManager`).
 
 use std::collections::VecDeque;
@@ -6,24 +6,23 @@ use std::time::{Duration, Instant};
 
 use tureen_rtc::units::Ssrc;
 
-/// How long a requested key frame is waited for (mediasoup: `KeyFrameRetransmissionWaitMs`).
+/// Time that a requested key frame is awaited (mediasoup: `KeyFrameRetransmissionWaitMs`).
 const KEY_FRAME_WAIT: Duration = Duration::from_millis(1000);
 
-/// A request that was not answered is first repeated after this. libwebrtc answers none within 300 ms of the last one that
-/// it answered, so a request may be ignored though it came; who repeats it after that is answered.
+/// Time after which an unanswered request is repeated first. libwebrtc ignores requests within 300 ms of the last one
+/// that it answered, so a request may be received and ignored; a repetition after that time is answered.
 const FIRST_WAIT: Duration = Duration::from_millis(350);
 
-/// The key frame requests of one producer, for each of its streams.
+/// Key frame requests of one producer, for each of its streams.
 ///
-/// While a requested key frame is awaited (1 s) further requests are merged into its retries: one after 350 ms, or two
-/// round trips if that is more, and one at the end. They are sent if the key frame has not come by then: the request may
-/// have been lost or ignored. A `delay` (mediasoup: `keyFrameRequestDelay`) moreover keeps at least that
-/// time between two requests and before the first retry, whether or not key frames arrive in between: it protects a sender whose
-/// consumers come and go, at the price of a later first picture for some of them.
+/// While a requested key frame is awaited (1 s), further requests are merged into its two retries: one after 350 ms, or
+/// two round trips if that is more, and one at the end. A retry is sent if the key frame has not arrived by then,
+/// because the request may have been lost or ignored. A `delay` (mediasoup: `keyFrameRequestDelay`) also keeps at least
+/// that time between two requests and before the first retry, even if key frames arrive in between: it protects a
+/// sender from consumers that are created and closed often, at the price of a later first picture for some of them.
 ///
-/// After any call, drain [`poll_request`](Self::poll_request) and ask [`poll_timeout`](Self::poll_timeout).
-/// It holds one entry for each SSRC with a request under way; callers pass only SSRCs of the producer's own
-/// streams.
+/// After any call, drain [`poll_request`](Self::poll_request) and call [`poll_timeout`](Self::poll_timeout). One entry
+/// is kept for each SSRC with a pending request; callers pass only SSRCs of the producer's own streams.
 #[derive(Debug)]
 pub(crate) struct KeyFrameRequests {
     delay: Duration,
@@ -39,17 +38,17 @@ struct Stream {
     delayed: Option<Delayed>,
 }
 
-/// A key frame was requested and has not come yet.
+/// A key frame was requested and has not arrived yet.
 #[derive(Debug)]
 struct Awaited {
     until: Instant,
-    /// After the first retry it is awaited until then.
+    /// End of the wait after the first retry.
     last_until: Option<Instant>,
     retry: bool,
 }
 
 impl Awaited {
-    /// A request is sent now, of which the first retry comes after `first_wait`.
+    /// State of a request sent now, with its first retry after `first_wait`.
     fn new(now: Instant, first_wait: Duration) -> Self {
         let last_until = now + KEY_FRAME_WAIT;
         if first_wait < KEY_FRAME_WAIT {
@@ -60,7 +59,7 @@ impl Awaited {
     }
 }
 
-/// A request was sent so recently that another has to wait.
+/// A request was sent recently, so that the next one is delayed.
 #[derive(Debug)]
 struct Delayed {
     until: Instant,
@@ -68,17 +67,17 @@ struct Delayed {
 }
 
 impl KeyFrameRequests {
-    /// With `delay` as the least time between two requests for one stream; zero for none.
+    /// Creates the state with `delay` as the minimum time between two requests for one stream; zero for none.
     pub(crate) fn new(delay: Duration) -> Self {
         Self { delay, round_trip: Duration::ZERO, streams: Vec::new(), ready: VecDeque::new() }
     }
 
-    /// How far away the sender is: its answer takes that long at least.
+    /// Sets the round trip time to the sender, the minimum time of its answer.
     pub(crate) fn set_round_trip(&mut self, round_trip: Duration) {
         self.round_trip = round_trip;
     }
 
-    /// A consumer needs a key frame of `ssrc`.
+    /// Requests a key frame of `ssrc` for a consumer.
     pub(crate) fn request(&mut self, now: Instant, ssrc: Ssrc) {
         let (delay, first_wait) = (self.delay, self.first_wait());
         let stream = self.stream(ssrc);
@@ -97,7 +96,7 @@ impl KeyFrameRequests {
         self.send(ssrc);
     }
 
-    /// Requests a key frame of `ssrc` now, whatever is under way.
+    /// Requests a key frame of `ssrc` at once, even if one is awaited or delayed.
     pub(crate) fn force(&mut self, now: Instant, ssrc: Ssrc) {
         let (delay, first_wait) = (self.delay, self.first_wait());
         let stream = self.stream(ssrc);
@@ -108,7 +107,7 @@ impl KeyFrameRequests {
         self.send(ssrc);
     }
 
-    /// A key frame of `ssrc` has arrived: nothing is awaited any more. Requests held back by the delay stay.
+    /// Handles a key frame of `ssrc`: none is awaited any more. Requests held back by the delay stay.
     pub(crate) fn key_frame_received(&mut self, ssrc: Ssrc) {
         if let Some(stream) = self.streams.iter_mut().find(|stream| stream.ssrc == ssrc) {
             stream.awaited = None;
@@ -116,22 +115,22 @@ impl KeyFrameRequests {
         }
     }
 
-    /// The next stream to request a key frame of (by PLI or FIR), if any.
+    /// Next stream for which to send a key frame request (PLI or FIR), if any.
     pub(crate) fn poll_request(&mut self) -> Option<Ssrc> {
         self.ready.pop_front()
     }
 
-    /// Whether a request for a key frame of `ssrc` is under way, so that another one is merged into it.
+    /// True if a key frame request for `ssrc` is pending, so that another one is merged into it.
     pub(crate) fn is_under_way(&self, ssrc: Ssrc) -> bool {
         self.streams.iter().any(|stream| stream.ssrc == ssrc)
     }
 
-    /// Whether there is a request to poll.
+    /// True if there is a request to poll.
     pub(crate) fn has_requests(&self) -> bool {
         !self.ready.is_empty()
     }
 
-    /// When to call [`handle_timeout`](Self::handle_timeout) next.
+    /// Time of the next call of [`handle_timeout`](Self::handle_timeout).
     pub(crate) fn poll_timeout(&self) -> Option<Instant> {
         self.streams
             .iter()
@@ -140,7 +139,7 @@ impl KeyFrameRequests {
             .min()
     }
 
-    /// Repeats requests that were not answered and sends those that were held back.
+    /// Repeats unanswered requests and sends delayed ones.
     pub(crate) fn handle_timeout(&mut self, now: Instant) {
         for index in 0..self.streams.len() {
             let stream = &mut self.streams[index];
@@ -154,7 +153,7 @@ impl KeyFrameRequests {
             if let Some(awaited) = stream.awaited.take_if(|awaited| awaited.until <= now)
                 && awaited.retry
             {
-                // Best effort; after the last retry it is not repeated by itself another time.
+                // Best effort: no repetition after the last retry.
                 let again = awaited.last_until.filter(|until| *until > now);
                 let until = again.unwrap_or(now + KEY_FRAME_WAIT);
                 stream.awaited = Some(Awaited { until, last_until: None, retry: again.is_some() });
@@ -203,7 +202,7 @@ mod tests {
         std::iter::from_fn(|| requests.poll_request()).collect()
     }
 
-    /// Jumps from wake-up to wake-up until `end`; what was sent and when, in ms after `start`.
+    /// Advances from wake-up to wake-up until `end`; returns the requests sent, with their times in ms after `start`.
     fn run(requests: &mut KeyFrameRequests, start: Instant, end: Duration) -> Vec<(u128, Ssrc)> {
         let mut log = Vec::new();
         while let Some(at) = requests.poll_timeout().filter(|at| *at <= start + end) {

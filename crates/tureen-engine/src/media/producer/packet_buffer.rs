@@ -1,31 +1,31 @@
-//! The plaintext of a stream's recent packets, kept once however many consumers read it.
+//! Decrypted recent packets of a stream, stored once for all consumers.
 //!
-//! Consumers seal straight out of this buffer, and retransmissions are served from it. It holds exact bytes in one ring,
-//! so a packet costs its own size and a 64-byte slot, and no receive buffer is ever pinned.
+//! Consumers seal packets directly from this buffer, and retransmissions read from it. The packets are stored without
+//! gaps in one ring, so that each one costs its own size and a 64-byte slot, and no receive buffer is kept alive.
 
 use std::time::{Duration, Instant};
 
 use crate::media::producer::frames::FrameInfo;
 use tureen_rtc::wire::rtp::Extension;
 
-/// Bounds of a [`PacketBuffer`].
+/// Limits of a [`PacketBuffer`].
 #[derive(Clone, Copy, Debug)]
 pub struct PacketBufferConfig {
-    /// Bytes at the start. The ring grows from here while a lap takes less than `retention`.
+    /// Initial size in bytes. The ring grows from here while a lap takes less than `retention`.
     pub initial_bytes: usize,
-    /// Bytes at most: what a stream may cost in memory.
+    /// Maximum size in bytes, which bounds the memory of a stream.
     pub max_bytes: usize,
-    /// How long a packet should stay, and the age beyond which it is not retransmitted. Zero: only as long as the
-    /// batch it came in.
+    /// Time that a packet should be kept, and maximum age of a retransmitted packet. Zero keeps packets for their batch
+    /// only.
     pub retention: Duration,
 }
 
-/// Ring of recent packets, found by extended sequence number.
+/// Ring of recent packets, indexed by extended sequence number.
 #[derive(Debug)]
 pub struct PacketBuffer {
     config: PacketBufferConfig,
     bytes: Vec<u8>,
-    /// Position after the last byte written, counted since the start; modulo the ring's size it is an index.
+    /// Position after the last byte written, counted from the start; modulo the ring's size it is an index.
     head: u64,
     /// Position below which bytes belong to earlier batches and may be overwritten.
     batch_floor: u64,
@@ -33,32 +33,32 @@ pub struct PacketBuffer {
     slots: Vec<Slot>,
 }
 
-/// What identifies and describes a packet to be stored.
+/// Description of a packet to store.
 #[derive(Clone, Copy, Debug)]
 pub struct PacketInfo {
     /// Extended sequence number.
     pub seq: u64,
     /// RTP timestamp.
     pub timestamp: u32,
-    /// Marker bit.
+    /// Marker bit of the RTP header.
     pub marker: bool,
     /// Payload type as received.
     pub payload_type: u8,
-    /// Whether a key frame starts here.
+    /// True if a key frame starts with the packet.
     pub key_frame: bool,
-    /// Its part in its frame.
+    /// Layers and numbers of the packet's frame.
     pub frame: FrameInfo,
 }
 
-/// A stored packet.
+/// A packet in the buffer.
 #[derive(Clone, Copy, Debug)]
 pub struct StoredPacket<'a> {
-    /// What it is.
+    /// Description of the packet.
     pub info: &'a PacketInfo,
-    /// When it came.
+    /// Arrival time.
     pub received_at: Instant,
     elements: &'a [u8],
-    /// Its payload, without padding.
+    /// Payload without padding.
     pub payload: &'a [u8],
 }
 
@@ -66,7 +66,7 @@ pub struct StoredPacket<'a> {
 struct Slot {
     info: PacketInfo,
     position: u64,
-    /// Where that is in the ring.
+    /// Position in the ring.
     start: u32,
     elements_len: u16,
     payload_len: u16,
@@ -77,25 +77,25 @@ const INITIAL_SLOTS: usize = 16;
 const MAX_SLOTS: usize = 8192;
 
 impl PacketBuffer {
-    /// An empty buffer; memory is taken with the first packet.
+    /// Creates an empty buffer, which allocates memory with the first packet.
     pub fn new(config: PacketBufferConfig) -> Self {
-        // Slots say in 32 bits where their packet is.
+        // Slots have 32-bit positions.
         let config = PacketBufferConfig { max_bytes: config.max_bytes.min(u32::MAX as usize), ..config };
         Self { config, bytes: Vec::new(), head: 0, batch_floor: 0, lap_started: None, slots: Vec::new() }
     }
 
-    /// Packets stored from here on stay at least until the next call.
+    /// Starts a batch: packets stored from now on are kept at least until the next call.
     pub fn start_batch(&mut self) {
         self.batch_floor = self.head;
     }
 
-    /// Bytes of memory held.
+    /// Allocated memory in bytes.
     pub fn memory(&self) -> usize {
         self.bytes.capacity() + self.slots.capacity() * size_of::<Slot>()
     }
 
-    /// Stores a packet. False when it can't be kept without giving up one of the same batch at the size limit, or when
-    /// it is there already.
+    /// Stores a packet. False if the packet is stored already, or if it would overwrite one of the same batch in a
+    /// buffer of maximum size.
     pub fn insert<'e>(
         &mut self,
         now: Instant,
@@ -134,10 +134,10 @@ impl PacketBuffer {
         true
     }
 
-    /// The packet with this extended sequence number, if it is still there.
+    /// Packet with this extended sequence number, if still stored.
     #[inline]
     pub fn get(&self, seq: u64) -> Option<StoredPacket<'_>> {
-        // Without any slots there is none to be found.
+        // Without slots the index is out of range, so the look-up returns `None`.
         let slot = self.slots.get(seq as usize & self.slots.len().wrapping_sub(1))?;
         if slot.info.seq != seq || !self.holds(slot) {
             return None;
@@ -148,7 +148,7 @@ impl PacketBuffer {
         Some(StoredPacket { info: &slot.info, received_at: slot.received_at, elements, payload })
     }
 
-    /// The packet, unless it is older than the retention time.
+    /// Packet with this extended sequence number, if still stored and not older than the retention time.
     pub fn get_recent(&self, now: Instant, seq: u64) -> Option<StoredPacket<'_>> {
         self.get(seq).filter(|p| now.saturating_duration_since(p.received_at) <= self.config.retention)
     }
@@ -165,7 +165,7 @@ impl PacketBuffer {
         slot.payload_len != u16::MAX && slot.position + self.bytes.len() as u64 >= self.head
     }
 
-    /// Moves the head to where `needed` bytes fit in one piece, growing the ring where the configuration wants it.
+    /// Moves the head to where `needed` contiguous bytes fit, and grows the ring if the configuration requires it.
     fn make_room(&mut self, now: Instant, needed: usize) -> bool {
         if self.bytes.is_empty() {
             let size = self.config.initial_bytes.max(needed).min(self.config.max_bytes).max(1);
@@ -221,7 +221,7 @@ impl PacketBuffer {
         }
     }
 
-    /// Makes sure that the slot of `seq` may be taken.
+    /// True if the slot of `seq` is available.
     fn make_slot(&mut self, now: Instant, seq: u64) -> bool {
         if self.slots.is_empty() {
             self.slots = vec![Self::vacant(now); INITIAL_SLOTS];
@@ -266,7 +266,7 @@ impl PacketBuffer {
 }
 
 impl<'a> StoredPacket<'a> {
-    /// The header extension elements that are forwarded, in order.
+    /// Forwarded header extension elements, in order.
     pub fn elements(&self) -> impl Iterator<Item = (Extension, &'a [u8])> + use<'a> {
         let mut rest = self.elements;
         std::iter::from_fn(move || {
@@ -395,7 +395,7 @@ mod tests {
             insert(&mut buffer, start + Duration::from_secs(i), i, 900);
         }
         assert_eq!(buffer.bytes.len(), 2048);
-        // … then a burst makes it grow; what the ring held stays readable or is gone, never wrong.
+        // … then a burst makes the ring grow; each packet is either unchanged or gone.
         for i in 6..12 {
             buffer.start_batch();
             insert(&mut buffer, start + Duration::from_secs(5) + Duration::from_millis(i), i, 900);

@@ -1,6 +1,7 @@
-//! When another SSRC may go on with a stream: its sender has restarted, or its SSRC collided (RFC 3550 §8.2).
+//! Changes of a stream's SSRC: its sender has restarted, or its SSRC collided (RFC 3550 §8.2).
 //!
-//! Whoever sends two SSRCs for one encoding at a time, or changes them to and fro, gains nothing: the first one stays.
+//! A sender with two SSRCs for one encoding at a time, or with alternating SSRCs, cannot force changes: the first SSRC
+//! stays.
 
 use std::time::{Duration, Instant};
 
@@ -8,43 +9,44 @@ use smallvec::SmallVec;
 
 use tureen_rtc::units::Ssrc;
 
-/// A new SSRC that names its stream goes on with it once the old one was silent for this long.
+/// Silence of the old SSRC after which a new SSRC replaces it, if the new one's packets carry the MID or RID.
 const SILENCE: Duration = Duration::from_secs(1);
-/// The same if the old one was silent for all the time that the new one came, for this long.
+/// Time for which a new SSRC has been received alone after which it replaces the old one earlier.
 const OVERLAP: Duration = Duration::from_millis(100);
-/// One that does not name its stream, or that was given up before, has to wait for the silence of this time.
+/// Silence required for a new SSRC without MID or RID, or for one that was replaced before.
 pub(crate) const LONG_SILENCE: Duration = Duration::from_secs(2);
-/// SSRCs that are remembered to have been given up.
+/// Number of replaced SSRCs kept.
 const MAX_RETIRED: usize = 4;
 
-/// Under which SSRCs a stream came.
+/// SSRC history of a stream.
 #[derive(Debug)]
 pub(crate) struct StreamIdentity {
-    /// The SSRC of retransmissions was signalled.
+    /// True if the SSRC of the RTX stream was signalled.
     pub(crate) rtx_is_signalled: bool,
-    /// The SSRC that the stream has now said goodbye.
+    /// True if an RTCP BYE was received for the current SSRC.
     pub(crate) has_left: bool,
-    /// When something of it came last.
+    /// Arrival time of the last packet with the current SSRC.
     heard_at: Option<Instant>,
-    /// Another SSRC, and since when it has come alone.
+    /// Another SSRC, and the time since which only that one has been received.
     candidate: Option<(Ssrc, Instant)>,
     retired: SmallVec<[Ssrc; MAX_RETIRED]>,
 }
 
 impl StreamIdentity {
-    /// Of a stream that has not begun.
+    /// Creates the history of a stream that has not begun.
     pub(crate) fn new(rtx_is_signalled: bool) -> Self {
         Self { rtx_is_signalled, has_left: false, heard_at: None, candidate: None, retired: SmallVec::new() }
     }
 
-    /// A packet with the stream's SSRC came.
+    /// Handles a packet with the stream's SSRC.
     #[inline]
     pub(crate) fn on_heard(&mut self, now: Instant) {
         self.heard_at = Some(now);
         self.has_left = false;
     }
 
-    /// A packet with another SSRC came: whether it goes on with the stream. `named`: it carries the MID or RID.
+    /// Handles a packet with another SSRC: true if that SSRC replaces the stream's. `named`: the packet carries the MID
+    /// or RID.
     pub(crate) fn may_change(&mut self, now: Instant, ssrc: Ssrc, named: bool) -> bool {
         let Some(heard_at) = self.heard_at else { return true };
         let silence = now.saturating_duration_since(heard_at);
@@ -62,7 +64,7 @@ impl StreamIdentity {
         silence >= SILENCE || now.saturating_duration_since(since) >= OVERLAP
     }
 
-    /// The stream has another SSRC now; it had this one.
+    /// Records a change of the stream's SSRC; `before` is the previous one.
     pub(crate) fn change(&mut self, now: Instant, before: Ssrc) {
         if self.retired.len() == MAX_RETIRED {
             self.retired.remove(0);
