@@ -109,6 +109,7 @@ impl PacketBuffer {
         else {
             return false;
         };
+        // Room is made before the slot, because the head that it moves decides which slots are still occupied.
         if !self.make_room(now, needed) || !self.make_slot(now, info.seq) {
             return false;
         }
@@ -221,7 +222,7 @@ impl PacketBuffer {
         }
     }
 
-    /// True if the slot of `seq` is available.
+    /// True if the slot of `seq` may be overwritten. The slot table grows if that slot holds a packet to keep.
     fn make_slot(&mut self, now: Instant, seq: u64) -> bool {
         if self.slots.is_empty() {
             self.slots = vec![Self::vacant(now); INITIAL_SLOTS];

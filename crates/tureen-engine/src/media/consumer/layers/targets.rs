@@ -82,6 +82,7 @@ impl TargetSelector {
             return None;
         }
         if packet.info.key_frame {
+            // The structure is set before `aim`, because `aim` looks the decode target up in the structure.
             self.structure = structure.cloned();
             self.aim(self.wanted);
             self.go_over(self.wanted_target);

@@ -1,4 +1,4 @@
-//! What a consumer with layers sends, whatever comes and in whatever order.
+//! Layered consumers, with packets lost, reordered and late in any combination.
 
 mod key_shift;
 mod source;
@@ -26,19 +26,19 @@ use tureen_types::rtp_parameters::{MediaKind, RtpParameters};
 
 const FRAME_INTERVAL: Duration = Duration::from_millis(33);
 
-/// A consumer and the streams it reads.
+/// A consumer and the streams of its Producer.
 struct Bench {
     start: Instant,
     now: Instant,
     streams: Vec<ProducerStream>,
     consumer: Consumer,
     sent: Vec<Sent>,
-    /// What was aimed at, picture by picture.
+    /// Target layers by picture.
     targets: Vec<(Duration, Option<super::Layers>)>,
     restarts: usize,
 }
 
-/// A packet that was sent.
+/// A sent packet.
 #[derive(Clone, Copy, Debug)]
 struct Sent {
     packet: SentPacket,
@@ -135,7 +135,7 @@ impl Bench {
         }
     }
 
-    /// Reports of all senders: their clocks are one.
+    /// Delivers sender reports of all sources, which share one clock.
     fn report(&mut self, sources: &[Source]) {
         let since_start = self.since_start();
         let ntp = (1u64 << 62) + ((since_start.as_millis() as u64) << 32) / 1000;
@@ -146,7 +146,7 @@ impl Bench {
         self.aim();
     }
 
-    /// One packet of each source, and a report.
+    /// Delivers one packet of each source, and a report.
     fn next_pictures(&mut self, sources: &mut [Source]) -> Vec<Packet> {
         self.now += FRAME_INTERVAL;
         let since_start = self.since_start();
@@ -165,7 +165,7 @@ impl Bench {
         self.aim();
     }
 
-    /// Bandwidth wants other layers.
+    /// Applies a change of the bandwidth allocation.
     fn allocate(&mut self, spatial: u8, temporal: u8, in_need: bool) {
         let layers = self.consumer.layers.as_mut().unwrap();
         let limits = layers.best_layers(&self.streams);
@@ -180,7 +180,7 @@ impl Bench {
         self.consumer.layers.as_mut().unwrap().poll_key_frame_wanted().map(usize::from)
     }
 
-    /// Sends what came, as the worker does after a batch.
+    /// Forwards the received packets, as the worker does after a batch.
     fn end_batch(&mut self) {
         let target = self.consumer.layers.as_ref().unwrap().target();
         self.targets.push((self.since_start(), target));
@@ -226,28 +226,28 @@ impl Bench {
     }
 }
 
-/// What happens to packets on their way to the server.
+/// Impairments of packets on the network to the server.
 #[derive(Clone, Copy, Debug)]
 struct Accidents {
-    /// Lost for good, of 1000.
+    /// Number of packets lost for good, of 1000.
     lost: u32,
-    /// Come up to this many pictures later, one of 20.
+    /// Maximum delay in pictures, of one packet in 20.
     late: usize,
-    /// Layers are chosen anew at one of so many pictures.
+    /// Interval, in pictures, of target layer changes (on average).
     change: u32,
-    /// By bandwidth, for want of it.
+    /// True if the changes are made because the link cannot carry the current layers.
     in_need: bool,
 }
 
 const NONE: Accidents = Accidents { lost: 0, late: 0, change: 15, in_need: false };
 
-/// What a run was made of.
+/// Input and output of a run.
 struct Run {
     form: Form,
     bench: Bench,
-    /// Packets that came, by stream and sequence number; those that came late.
+    /// Lost and late packets by stream and sequence number; true for late ones.
     late: HashMap<(usize, u16), bool>,
-    /// How many pictures after a key frame those of the first source are, by timestamp.
+    /// Position after a key frame of the first source's pictures, by timestamp.
     positions: HashMap<u32, usize>,
 }
 
@@ -266,7 +266,7 @@ fn run(form: Form, encodings: usize, seed: u64, pictures: usize, accidents: Acci
             let parts = rng.random_range(1..=3);
             for packet in source.next_picture(bench.now - bench.start, parts) {
                 let key = (packet.stream, packet.seq);
-                // The first packets make the streams known.
+                // The first packets are never lost, because they start the streams.
                 if picture > 2 && rng.random_range(0..1000) < accidents.lost {
                     late.insert(key, false);
                 } else if picture > 2 && accidents.late > 0 && rng.random_range(0..20) == 0 {
@@ -300,7 +300,7 @@ fn run(form: Form, encodings: usize, seed: u64, pictures: usize, accidents: Acci
 }
 
 impl Run {
-    /// Asserts what holds for every consumer with layers, whatever came.
+    /// Asserts the invariants of every layered consumer.
     fn check(&self) -> Result<(), TestCaseError> {
         let sent = self.bench.by_output();
         prop_assert_eq!(sent.len(), self.bench.sent.len(), "a number was used twice");
@@ -310,14 +310,14 @@ impl Run {
             let (a, b) = (before.packet, one.packet);
             let ahead = b.timestamp.wrapping_sub(a.timestamp) as i32;
             prop_assert!(ahead >= 0, "timestamp goes back by {}: {:?} {:?}", -ahead, before, one);
-            // A VP8 decoder tells pictures apart by their ids.
+            // A VP8 decoder distinguishes pictures by their ids.
             let numbers =
                 [a, b].map(|packet| packet.descriptor.number).into_iter().collect::<Option<Vec<_>>>();
             if let (Some(numbers), Form::Vp8) = (numbers, self.form) {
                 prop_assert_eq!(numbers[0] == numbers[1], ahead == 0, "{:?} {:?}", before, one);
             }
             if one.start {
-                // The rest of a frame that was cut off may have come after the switch.
+                // The rest of a frame that a switch cut off may have arrived after the switch.
                 let cut_off = u64::from(!a.marker || !self.late.is_empty());
                 prop_assert!(b.output - a.output <= 1 + cut_off + self.missing(&before, u64::MAX));
                 continue;
@@ -335,25 +335,25 @@ impl Run {
         Ok(())
     }
 
-    /// Packets of the same source behind one and before `end` that did not come in order.
+    /// Number of packets of the same source after one and before `end` that were lost or late.
     fn missing(&self, from: &Sent, end: u64) -> u64 {
         let end = end.min(from.packet.source + 1000);
         let behind = from.packet.source + 1..end;
         behind.filter(|seq| self.late.contains_key(&(from.encoding, *seq as u16))).count() as u64
     }
 
-    /// Asserts that no packet left that was above the layers aimed at within `slack` before it. Until a key frame of
-    /// another encoding comes, the one that is sent stays as it is.
+    /// Asserts that no packet was sent above the target layers of the last `slack`. Until a key frame of another
+    /// encoding arrives, the current encoding is sent unchanged.
     fn check_layers(&self, slack: Duration) -> Result<(), TestCaseError> {
         let simulcast = self.bench.streams.len() > 1;
         let is_target =
             |one: &&Sent| one.target.is_some_and(|t| !simulcast || usize::from(t.spatial) == one.encoding);
-        // What comes late is judged by the layers that were sent when its number was left free for it.
+        // Late packets are selected by the layers sent when their numbers were reserved.
         let in_order = |one: &&Sent| !self.late.contains_key(&(one.encoding, one.packet.source as u16));
         for one in self.bench.sent.iter().filter(is_target).filter(in_order) {
             let recent = self.bench.targets.iter().filter(|(at, _)| *at <= one.at && one.at - *at <= slack);
             let mut recent = recent.filter_map(|(_, target)| target.as_ref());
-            // While another encoding was aimed at, all of this one went on.
+            // While another encoding was the target, all layers of this one were sent.
             if simulcast && recent.clone().any(|target| usize::from(target.spatial) != one.encoding) {
                 continue;
             }
@@ -363,7 +363,7 @@ impl Run {
         Ok(())
     }
 
-    /// Asserts that late packets of frames that every consumer gets have left with their own number.
+    /// Asserts that late packets of frames that every consumer receives were sent with their reserved numbers.
     fn check_late(&self) -> Result<(), TestCaseError> {
         let sent = self.bench.by_output();
         let sources: HashMap<_, _> =
@@ -515,7 +515,7 @@ fn start_behind_a_late_packet_comes_after_it() {
     bench.prefer(1, 2);
     sources[1].key_frame = true;
     let pictures = bench.next_pictures(&mut sources);
-    // Padding behind the picture overtakes it, and is left out; the key frame is of the same instant.
+    // Padding after the picture overtakes it and is dropped; the key frame was captured at the same instant.
     let padding = Packet { seq: pictures[0].seq.wrapping_add(1), payload: Vec::new(), ..pictures[0].clone() };
     for packet in [&padding, &pictures[0], &pictures[1]] {
         bench.receive(packet);
@@ -590,7 +590,7 @@ fn late_key_frame_that_newer_frames_overtook_is_not_started_with() {
     let (late, sent_before) = (late.expect("held back"), bench.sent.len());
     bench.prefer(0, 2);
     bench.wanted_key_frame();
-    // So little late that its timestamp alone would not keep it from being started with.
+    // The delay is so short that the timestamp alone would allow a start with this packet.
     bench.receive(&late);
     bench.end_batch();
     let filled = bench.sent[sent_before..].iter().map(|s| (s.packet.source as u16, s.start));
@@ -604,7 +604,7 @@ fn late_key_frame_that_newer_frames_overtook_is_not_started_with() {
     assert!(bench.sent.last().is_some_and(|sent| sent.start && sent.encoding == 0));
 }
 
-/// Each was bad once.
+/// Seeds of runs that failed before.
 #[test]
 fn known_bad_runs_are_one_stream() {
     let forms = [Form::Vp8, Form::Vp9(1), Form::Av1(1)];
@@ -625,7 +625,7 @@ fn stream_without_a_report_is_not_gone_over_to() {
     for round in 0..30 {
         bench.now += FRAME_INTERVAL;
         for source in &mut sources {
-            // The first encoding comes first.
+            // The first encoding starts first.
             if source.stream == 0 || round > 2 {
                 source.key_frame |= round % 5 == 0;
                 for packet in source.next_picture(bench.now - bench.start, 2) {

@@ -6,13 +6,13 @@ use super::*;
 
 const FORMS: [Form; 2] = [Form::Vp9Shift, Form::Av1Shift];
 
-/// How many pictures before a frame the one is that it refers to, of the same spatial layer; none for key frames, and
-/// the upper layer of theirs.
+/// Distance in pictures from a frame to the frame of the same spatial layer that it refers to; none for key frames, and
+/// for the upper layer of their pictures.
 fn reference(form: Form, position: usize, spatial: u8) -> Option<usize> {
     (1..=position).find(|back| form.temporal_layer(position - back, spatial).0 == 0)
 }
 
-/// Asserts that every frame that was sent can be decoded, and that it is one of the layers sent then.
+/// Asserts that every frame sent is decodable and belongs to the layers being sent.
 fn assert_decodable(form: Form, run: &Run) {
     let interval = CLOCK * FRAME_INTERVAL.as_millis() as u32 / 1000;
     let mut sent = HashSet::new();
@@ -30,8 +30,8 @@ fn assert_decodable(form: Form, run: &Run) {
     }
 }
 
-/// Plays pictures that are lost nowhere, with these layers wanted, and returns the layers of each picture from the next
-/// key frame on.
+/// Sends pictures without loss with these preferred layers, and returns the layers of each picture from the next key
+/// frame on.
 fn layers_sent(form: Form, spatial: u8, temporal: u8) -> Vec<Vec<(u8, u8)>> {
     let mut bench = Bench::new(form, 1, 1);
     let mut sources = [Source::new(form, 0, &mut StdRng::seed_from_u64(1))];

@@ -1,4 +1,4 @@
-//! Encoders: what the streams of a Producer look like.
+//! Simulated encoders of a Producer's streams.
 
 use std::time::Duration;
 
@@ -9,9 +9,9 @@ use tureen_rtc::wire::codecs::dependency_descriptor::writer::{
     WrittenTemplate, frame_descriptor, key_frame_descriptor, structure_descriptor,
 };
 
-/// Temporal layers of frames in a row, and whether a receiver can switch up to them.
+/// Temporal layers of consecutive frames, each with true if a receiver can switch up with the frame.
 const PATTERN: [(u8, bool); 4] = [(0, false), (2, true), (1, true), (2, false)];
-/// Of all sources.
+/// Clock rate of all sources.
 pub(super) const CLOCK: u32 = 90_000;
 
 /// One packet of a source.
@@ -25,17 +25,17 @@ pub(super) struct Packet {
     pub(super) descriptor: Option<Vec<u8>>,
 }
 
-/// How a source's frames look.
+/// Codec and structure of a source's frames.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Form {
     Vp8,
-    /// VP9 of so many spatial layers, not in flexible mode.
+    /// VP9 with this number of spatial layers, not in flexible mode.
     Vp9(u8),
-    /// Encrypted payloads with dependency descriptors of so many spatial layers.
+    /// Encrypted payloads with dependency descriptors, with this number of spatial layers.
     Av1(u8),
     /// VP9 in mode L2T2_KEY_SHIFT.
     Vp9Shift,
-    /// AV1 in that mode.
+    /// AV1 in mode L2T2_KEY_SHIFT.
     Av1Shift,
 }
 
@@ -59,11 +59,11 @@ impl Form {
         matches!(self, Self::Vp9Shift | Self::Av1Shift)
     }
 
-    /// Temporal layer of a frame, so many pictures after a key frame, and whether a receiver of lower ones can go on with
-    /// it.
+    /// Temporal layer of the frame at this position after a key frame; true if a receiver of lower layers can switch up
+    /// with the frame.
     pub(super) fn temporal_layer(self, position: usize, spatial: u8) -> (u8, bool) {
         if self.is_shifted() {
-            // While one spatial layer has its base layer, the other one has not.
+            // The spatial layers have their base layers in different pictures.
             let is_base = position == 0 || position % 2 != usize::from(spatial);
             return (u8::from(!is_base), true);
         }
@@ -75,8 +75,8 @@ impl Form {
     }
 }
 
-/// What the frames of a shifted mode refer to, as libwebrtc's `ScalabilityStructureL2T2KeyShift`. Targets are S0T0, S0T1,
-/// S1T0 and S1T1.
+/// Templates of a shifted mode, as in libwebrtc's `ScalabilityStructureL2T2KeyShift`. Targets are S0T0, S0T1, S1T0 and
+/// S1T1.
 fn shifted_templates() -> [WrittenTemplate<'static>; 7] {
     let (no, discardable, switch) = (0, 1, 2);
     [
@@ -90,7 +90,7 @@ fn shifted_templates() -> [WrittenTemplate<'static>; 7] {
     ]
 }
 
-/// Which of these templates a frame has, so many pictures after a key frame.
+/// Template index of the frame at this position after a key frame.
 fn shifted_template(position: usize, spatial: u8) -> u8 {
     match (position, spatial) {
         (0, 0) => 0,
@@ -112,7 +112,7 @@ pub(super) struct Source {
     first_timestamp: u32,
     frame: u32,
     tl0: u8,
-    /// Of the next picture, since the last key frame.
+    /// Position of the next picture after the last key frame.
     pub(super) position: usize,
     pub(super) key_frame: bool,
 }
@@ -135,7 +135,7 @@ impl Source {
         self.first_timestamp.wrapping_add((since_start.as_millis() * u128::from(CLOCK) / 1000) as u32)
     }
 
-    /// The packets of the next picture, `per_frame` of each layer frame.
+    /// Packets of the next picture, `per_frame` for each layer frame.
     pub(super) fn next_picture(&mut self, since_start: Duration, per_frame: usize) -> Vec<Packet> {
         let key = std::mem::take(&mut self.key_frame);
         if key {
@@ -199,7 +199,7 @@ impl Source {
             }
             Form::Vp9(_) | Form::Vp9Shift => {
                 let flags = 0xa0 | bit(!key, 6) | bit(first, 3) | bit(last, 2);
-                // Modes with keys refer to the layer below at key frames only.
+                // Frames of key modes refer to the layer below at key frames only.
                 let inter_layer = spatial > 0 && (key || !self.form.is_shifted());
                 let layer =
                     temporal << 5 | bit(switch || temporal == 0, 4) | spatial << 1 | bit(inter_layer, 0);
