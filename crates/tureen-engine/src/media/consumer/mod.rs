@@ -462,6 +462,7 @@ impl Consumer {
         let measured_rtt = self.send_streams[index].stats.remote_report().round_trip_time;
         let known_rtt = measured_rtt.unwrap_or(Duration::ZERO);
         self.send_streams[index].stats.nacks.0 += 1;
+        // Expired retransmissions are removed first, because `admit` refuses packets that are in flight.
         self.send_streams[index].retransmissions.forget_old(now, measured_rtt);
         let mut named = 0;
         for seq in lost {

@@ -105,7 +105,8 @@ impl SeqRewriter {
         epoch
     }
 
-    /// Sets the layer limit of packets from `source` on, by which late packets are selected as when they were due.
+    /// Sets the layer limit of packets from `source` on, so that a late packet is selected by the limit that applied at
+    /// its number.
     pub fn set_limit(&mut self, source: u64, limit: u8) {
         let Some(last) = &mut self.newest else { return };
         if last.limit == limit {

@@ -11,7 +11,7 @@ use tureen_rtc::units::Ssrc;
 
 /// Silence of the old SSRC after which a new SSRC replaces it, if the new one's packets carry the MID or RID.
 const SILENCE: Duration = Duration::from_secs(1);
-/// Time for which a new SSRC has been received alone after which it replaces the old one earlier.
+/// Time after which a new SSRC replaces the old one before `SILENCE`, if only the new one was received meanwhile.
 const OVERLAP: Duration = Duration::from_millis(100);
 /// Silence required for a new SSRC without MID or RID, or for one that was replaced before.
 pub(crate) const LONG_SILENCE: Duration = Duration::from_secs(2);

@@ -227,7 +227,7 @@ impl Layered {
         self.preferred
     }
 
-    /// Sets if the bandwidth allocation selects the layers, by [`Layered::apply`].
+    /// Enables or disables layer selection by the bandwidth allocation, with [`Layered::apply`].
     pub(crate) fn allocate(&mut self, allocated: bool) {
         self.allocated = allocated;
     }
