@@ -116,7 +116,7 @@ impl Opener {
     /// Creates an opener for the remote endpoint's key.
     ///
     /// # Errors
-    /// The key or the salt has not the length that `suite` requires.
+    /// The key or the salt does not have the length that `suite` requires.
     pub fn srtp(suite: SrtpSuite, key: &[u8], salt: &[u8]) -> Result<Self, SrtpError> {
         Ok(Self::Srtp(Box::new(SrtpOpener::new(suite, key, salt, DEFAULT_STREAMS)?)))
     }
@@ -184,7 +184,7 @@ impl MasterKey {
     /// Parses the remote endpoint's key.
     ///
     /// # Errors
-    /// The key is not Base64, or has not the length that the suite requires.
+    /// The key is not Base64, or does not have the length that the suite requires.
     pub fn parse(parameters: &SrtpParameters) -> Result<Self, RequestError> {
         let suite = srtp_suite(parameters.crypto_suite);
         let bytes = BASE64

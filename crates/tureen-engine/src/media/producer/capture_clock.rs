@@ -1,9 +1,9 @@
 //! Capture time of media: offsets of the remote senders' wall clocks from the local one.
 //!
-//! A packet arrives some time after its media was captured, because encoders and pacers delay video more than audio.
-//! Sender reports with arrival times would pass that difference on to receivers, which synchronise audio and video by
-//! the reports. Local sender reports therefore contain the capture time, from the sender's reports or
-//! `abs-capture-time`, converted from the sender's clock.
+//! A packet arrives some time after its media was captured, later for video than for audio, because encoders and pacers
+//! delay video longer. Sender reports with arrival times would pass that difference on to receivers, which synchronise
+//! audio and video by the reports. Local sender reports therefore contain the capture time, from the sender's reports
+//! or `abs-capture-time`, converted from the sender's clock.
 
 use std::time::{Duration, Instant};
 
