@@ -11,23 +11,23 @@ use super::cipher::{RTCP_HEADER_LEN, xor};
 use super::kdf::AUTH_KEY_LEN;
 use crate::units::Ssrc;
 
-/// The key stream of one packet; borrows the key schedule, which is computed once a session.
+/// Key stream of one packet; borrows the key schedule, which is computed once a session.
 type KeyStream<'a> = StreamCipherCoreWrapper<CtrCore<&'a Aes128Enc, Ctr128BE>>;
 
-/// AES-128 in counter mode and HMAC-SHA1 as RFC 3711 §4 uses them, under one set of session keys.
+/// AES-128 in counter mode and HMAC-SHA1 of RFC 3711 §4 under one set of session keys.
 ///
-/// The RustCrypto ciphers measure faster than aws-lc-rs here: they encrypt out of place, and their HMAC state is a plain
-/// copy where the other is rebuilt for every packet.
+/// RustCrypto is used because it measures faster than aws-lc-rs here: it encrypts out of place, and copies its HMAC
+/// state where aws-lc-rs rebuilds that state for every packet.
 pub(super) struct AesCm {
     aes: Aes128Enc,
     salt: [u8; 14],
-    /// HMAC state after the key; cloned for each packet.
+    /// HMAC state after the key is absorbed; cloned for each packet.
     hmac: Hmac<Sha1>,
     tag_len: usize,
 }
 
 impl AesCm {
-    /// `tag_len`: bytes of the HMAC that are sent, at most 20.
+    /// `tag_len` is the number of HMAC bytes sent, at most 20.
     pub(super) fn new(
         key: &[u8],
         salt: [u8; 14],

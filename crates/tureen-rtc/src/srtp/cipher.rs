@@ -1,5 +1,5 @@
-//! One interface over the transforms. Lengths are checked by the callers, [`seal`](super::seal) and
-//! [`open`](super::open), as far as a transform would otherwise write out of its place.
+//! One interface over the transforms. The callers, [`seal`](super::seal) and [`open`](super::open), check the lengths
+//! that keep a transform within its buffer.
 
 use super::aes_cm::AesCm;
 use super::aes_gcm::AesGcm;
@@ -16,10 +16,10 @@ const E_BIT: u32 = 1 << 31;
 /// HMAC bytes on RTCP; RFC 5764 §4.1.2 keeps 80 bits even where RTP has 32.
 const RTCP_HMAC_LEN: usize = 10;
 
-/// The transform of one direction and one [`Usage`].
+/// Transform of one direction and one [`Usage`].
 pub(super) enum Cipher {
     Gcm(AesGcm),
-    /// Boxed: its key schedule makes it 20 times as large.
+    /// Boxed because the key schedule makes this variant 20 times as large.
     Cm(Box<AesCm>),
 }
 
@@ -41,7 +41,7 @@ impl Cipher {
         }
     }
 
-    /// Writes the encrypted `descriptor || rest` and the tag after the header in `out`, which is exactly as long as the
+    /// Writes the encrypted `descriptor || rest` and the tag after the header in `out`, whose length is that of the
     /// protected packet.
     #[inline]
     pub(super) fn seal_rtp(
@@ -90,7 +90,7 @@ impl Cipher {
         }
     }
 
-    /// The E bit and the index of a protected RTCP packet; `None` when it is too short to have them.
+    /// E bit and index of a protected RTCP packet; `None` when the packet is too short.
     pub(super) fn rtcp_index(&self, packet: &[u8]) -> Option<(bool, u32)> {
         let after_word = match self {
             Self::Gcm(_) => 0,
@@ -109,7 +109,7 @@ pub(super) fn xor(target: &mut [u8], mask: &[u8]) {
     }
 }
 
-/// The sender's SSRC of an RTCP packet, protected or not; `None` when it is shorter than that.
+/// Sender SSRC of an RTCP packet, protected or not; `None` when the packet is too short.
 pub(super) fn rtcp_sender(packet: &[u8]) -> Option<Ssrc> {
     let ssrc = packet.get(4..RTCP_HEADER_LEN)?.first_chunk()?;
     Some(Ssrc(u32::from_be_bytes(*ssrc)))
@@ -117,7 +117,7 @@ pub(super) fn rtcp_sender(packet: &[u8]) -> Option<Ssrc> {
 
 #[cfg(test)]
 pub(super) mod tests {
-    /// Bytes from hexadecimal digits; white space is skipped.
+    /// Decodes hexadecimal digits; white space is skipped.
     pub(in crate::srtp) fn hex(digits: &str) -> Vec<u8> {
         let nibbles: Vec<u8> = digits.chars().filter_map(|c| c.to_digit(16)).map(|n| n as u8).collect();
         assert_eq!(nibbles.len() % 2, 0);

@@ -9,27 +9,27 @@ use super::{SrtpError, SrtpSuite};
 /// Length of the HMAC-SHA1 session key in bytes (RFC 3711 §5.2: n_a = 160).
 pub(super) const AUTH_KEY_LEN: usize = 20;
 
-/// What a session cipher protects; the two never share a key.
+/// Kind of packet that a session cipher protects. The two kinds never share a key.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub(super) enum Usage {
     Rtp,
     Rtcp,
 }
 
-/// The keys of one direction and one [`Usage`]. Suites use a prefix of each field.
+/// Session keys of one direction and one [`Usage`]. Suites use a prefix of each field.
 pub(super) struct SessionKeys {
-    /// AES key; `suite.key_len()` bytes count.
+    /// AES key, of which `suite.key_len()` bytes are used.
     pub(super) key: [u8; 32],
-    /// Salt; `suite.salt_len()` bytes count, the rest is zero.
+    /// Salt, of which `suite.salt_len()` bytes are used; the rest is zero.
     pub(super) salt: [u8; 14],
     /// HMAC-SHA1 key; unused with AES-GCM.
     pub(super) auth: [u8; AUTH_KEY_LEN],
 }
 
 impl SessionKeys {
-    /// Derives the session keys with key derivation rate 0, that is once for the life of the master key.
+    /// Derives the session keys with key derivation rate 0, once for the lifetime of the master key.
     ///
-    /// Fails with [`SrtpError::BadKeyLength`] when `key` or `salt` is not as long as `suite` demands.
+    /// Fails with [`SrtpError::BadKeyLength`] when the length of `key` or `salt` is not that of `suite`.
     pub(super) fn derive(suite: SrtpSuite, usage: Usage, key: &[u8], salt: &[u8]) -> Result<Self, SrtpError> {
         if key.len() != suite.key_len() || salt.len() != suite.salt_len() {
             return Err(SrtpError::BadKeyLength);
@@ -56,13 +56,13 @@ impl SessionKeys {
     }
 }
 
-/// The pseudo-random function of RFC 3711 §4.3.3: AES in counter mode over a block made of label and salt.
+/// Pseudo-random function of RFC 3711 §4.3.3: AES in counter mode over a block made of label and salt.
 struct Prf<C> {
     aes: C,
     salt: [u8; 14],
 }
 
-/// AES with a key of some length.
+/// AES with one of the supported key lengths.
 trait PrfCipher: BlockEncrypt + BlockSizeUser<BlockSize = U16> + KeyInit {}
 
 impl PrfCipher for Aes128Enc {}

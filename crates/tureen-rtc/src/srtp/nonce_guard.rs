@@ -1,15 +1,15 @@
-//! Watches, in builds with debug assertions, that no nonce ever seals two contents.
+//! Checks, in builds with debug assertions, that no nonce ever seals two contents.
 //!
 //! The nonce of a packet is its SSRC and index under the key of a direction (RFC 3711 §4.1.1, RFC 7714 §8.1 and §9.1).
-//! Two contents under one nonce give away their difference, with AES-GCM also the key that authenticates (RFC 7714
-//! §17.2: "can result in a complete loss of security"). What a nonce has sealed is decided all over the engine, by
-//! whoever numbers, pads, stamps and repeats packets, and no test of one part alone could see that it is kept. So every
-//! test and simulation runs with this guard, which knows nothing but the sealed bytes.
+//! Two contents under one nonce reveal their difference, and with AES-GCM the authentication key too (RFC 7714 §17.2:
+//! "can result in a complete loss of security"). The content of a nonce depends on every part of the engine that
+//! numbers, pads, stamps or retransmits packets, so no test of a single part can show that nonces are not reused.
+//! Therefore every test and simulation runs with this guard, which depends on nothing but the sealed bytes.
 
 #[cfg(debug_assertions)]
 pub use watching::NonceGuard;
 
-/// Nothing: what a nonce seals is watched in builds with debug assertions only.
+/// Empty, because nonces are checked in builds with debug assertions only.
 #[cfg(not(debug_assertions))]
 #[derive(Clone, Debug, Default)]
 pub struct NonceGuard;
@@ -32,11 +32,11 @@ mod watching {
     use crate::srtp::kdf::Usage;
     use crate::units::Ssrc;
 
-    /// Contents remembered of each stream. What is older can't be told from a reuse, and counts as one: nothing is sent
-    /// again after so many packets.
+    /// Number of contents remembered per stream. An older index counts as a reuse because its content is unknown; no
+    /// packet is retransmitted after so many packets.
     const REMEMBERED: usize = 1 << 16;
 
-    /// The contents that were sealed under one master key, by whichever sealers share the guard.
+    /// Contents sealed under one master key by all sealers that share the guard.
     #[derive(Clone, Default)]
     pub struct NonceGuard {
         streams: Arc<Mutex<HashMap<(Usage, Ssrc), Sealed>>>,
@@ -46,19 +46,21 @@ mod watching {
     struct Sealed {
         /// Digests by index.
         contents: BTreeMap<u64, [u8; 16]>,
-        /// Indices below were forgotten.
+        /// Lowest index that is still remembered.
         floor: u64,
     }
 
     impl NonceGuard {
-        /// Takes note of what is about to be sealed: a header and the parts of a payload.
+        /// Records the content about to be sealed: a header and the parts of a payload.
         ///
         /// # Panics
-        /// The nonce has sealed something else.
+        ///
+        /// The nonce has already sealed another content.
         pub(in crate::srtp) fn check(&self, usage: Usage, ssrc: Ssrc, index: u64, parts: [&[u8]; 3]) {
             let [header, front, rest] = parts;
             let mut context = Context::new(&SHA256);
-            // The boundary between header and payload counts, that between the payload's parts does not.
+            // The digest includes the boundary between header and payload, but not those between the parts of the
+            // payload.
             context.update(&header.len().to_be_bytes());
             [header, front, rest].into_iter().for_each(|part| context.update(part));
             let mut digest = [0; 16];

@@ -6,8 +6,8 @@ use super::windows::Windows;
 use super::{SrtpError, SrtpSuite};
 use crate::units::Ssrc;
 
-/// How many packets behind the newest one of its SSRC an RTP packet may arrive (mediasoup's libsrtp setting).
-/// Costs an eighth of a byte each and SSRC.
+/// Number of packets by which an RTP packet may lag behind the newest one of its SSRC (mediasoup's libsrtp setting).
+/// Each costs one bit per SSRC.
 pub(crate) const RTP_REPLAY_WINDOW: usize = 1024;
 
 /// As [`RTP_REPLAY_WINDOW`], for RTCP.
@@ -16,16 +16,16 @@ pub(crate) const RTCP_REPLAY_WINDOW: usize = 128;
 /// An authenticated and decrypted RTP packet.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct OpenedRtp {
-    /// Length of header and payload; the tag behind them is void.
+    /// Length of header and payload. The bytes of the tag behind them are not valid.
     pub len: usize,
-    /// The packet's 48-bit index: rollover counter << 16 | sequence number.
+    /// The 48-bit packet index: rollover counter << 16 | sequence number.
     pub index: u64,
 }
 
-/// Authenticates and decrypts what the peer of a transport sends.
+/// Authenticates and decrypts the packets that a transport receives.
 ///
-/// State of an SSRC begins with its first authentic packet and moves with authentic packets only. There is a bound of
-/// SSRCs, of RTP and apart from them of RTCP; beyond it the one that has been silent longest makes room.
+/// The state of an SSRC is created by its first authentic packet and updated by authentic packets only. The number of
+/// SSRCs is bounded, separately for RTP and RTCP; beyond the bound the SSRC that has been silent longest is evicted.
 pub struct SrtpOpener {
     suite: SrtpSuite,
     rtp: Cipher,
@@ -35,26 +35,27 @@ pub struct SrtpOpener {
 }
 
 impl SrtpOpener {
-    /// An opener under the peer's master key and salt.
+    /// Creates an opener from the peer's master key and salt.
     ///
-    /// `max_streams` bounds the SSRCs of RTP and, apart from them, of RTCP, that are known at a time; each costs some 170
-    /// bytes, and up to 16 that were known before some 28.
-    /// Fails with [`SrtpError::BadKeyLength`] when key or salt is not as long as `suite` demands.
+    /// `max_streams` bounds the number of SSRCs with a replay window, separately for RTP and RTCP. Each costs some 170
+    /// bytes, and each of up to 16 evicted SSRCs per window some 28.
+    ///
+    /// Fails with [`SrtpError::BadKeyLength`] when the length of key or salt is not that of `suite`.
     pub fn new(suite: SrtpSuite, key: &[u8], salt: &[u8], max_streams: usize) -> Result<Self, SrtpError> {
         let rtp = SessionKeys::derive(suite, Usage::Rtp, key, salt)?;
         let rtcp = SessionKeys::derive(suite, Usage::Rtcp, key, salt)?;
         Self::from_session_keys(suite, &rtp, &rtcp, max_streams)
     }
 
-    /// The suite.
+    /// Crypto suite of the session.
     pub fn suite(&self) -> SrtpSuite {
         self.suite
     }
 
     /// Opens an RTP packet in place. `ssrc`, `seq` and `header_len` (with CSRCs and extension) are those of its header.
     ///
-    /// Replayed and too old packets fail before any cryptography. After [`SrtpError::AuthenticationFailed`] the
-    /// payload is void; after any other error the packet is unchanged.
+    /// Replayed and too old packets are rejected before any cryptography. After [`SrtpError::AuthenticationFailed`] the
+    /// payload is not valid; after any other error the packet is unchanged.
     pub fn open_rtp(
         &mut self,
         packet: &mut [u8],
@@ -78,9 +79,9 @@ impl SrtpOpener {
         Ok(OpenedRtp { len, index })
     }
 
-    /// Opens a compound RTCP packet in place and returns its length without what protection added.
+    /// Opens a compound RTCP packet in place and returns its length without tag and ESRTCP word.
     ///
-    /// The same rules as for [`open_rtp`](Self::open_rtp); besides, the E bit must be set.
+    /// The rules are those of [`open_rtp`](Self::open_rtp); in addition the E bit must be set.
     pub fn open_rtcp(&mut self, packet: &mut [u8]) -> Result<usize, SrtpError> {
         if packet.len() < RTCP_HEADER_LEN + self.suite.rtcp_overhead() {
             return Err(SrtpError::TooShort);
@@ -96,20 +97,21 @@ impl SrtpOpener {
         opened.map(|(_, len)| len)
     }
 
-    /// Changes how many SSRCs may be known from now on.
+    /// Changes the maximum number of SSRCs.
     pub fn set_max_streams(&mut self, max_streams: usize) {
         self.rtp_windows.set_max(max_streams);
         self.rtcp_windows.set_max(max_streams);
     }
 
-    /// A stream with this SSRC has ended: its state makes room for others first. It is kept until then, because the SSRC may
-    /// be used again, and its rollover counter goes on (RFC 3711 §3.2.3: it belongs to SSRC and key).
+    /// Marks the stream with this SSRC as ended, so that its state is evicted before that of other streams. The state
+    /// is kept until then because the SSRC may be used again, and its rollover counter continues (RFC 3711 §3.2.3: it
+    /// belongs to SSRC and key).
     pub fn end_stream(&mut self, ssrc: Ssrc) {
         self.rtp_windows.end(ssrc);
         self.rtcp_windows.end(ssrc);
     }
 
-    /// How often an SSRC has made room for another one.
+    /// Number of evictions of an SSRC in favour of another one.
     pub fn evicted_streams(&self) -> u64 {
         self.rtp_windows.evicted() + self.rtcp_windows.evicted()
     }
@@ -140,12 +142,12 @@ impl fmt::Debug for SrtpOpener {
     }
 }
 
-/// The index that `seq` most likely stands for, next to the highest authentic one (RFC 3711 §3.3.1 and appendix A).
+/// Estimates the index of `seq` from the highest authentic one (RFC 3711 §3.3.1 and appendix A).
 fn estimate_index(highest: u64, seq: u16) -> Result<u64, SrtpError> {
     let (roc, last) = (highest >> 16, i32::from(highest as u16));
     let ahead = i32::from(seq) - last;
     let roc = if last < 0x8000 && ahead > 0x8000 {
-        // Nothing comes before cycle 0; there a long jump forward is the only reading left.
+        // No cycle precedes cycle 0, so there a long jump can only be a jump forward.
         roc.saturating_sub(1)
     } else if last >= 0x8000 && ahead < -0x8000 {
         roc + 1
@@ -190,7 +192,7 @@ mod tests {
         out[..len.unwrap()].to_vec()
     }
 
-    /// Seals the packet of `index` and has it opened: the index found, or the error.
+    /// Seals the packet of `index`, opens it, and returns the estimated index or the error.
     fn deliver(sealer: &SrtpSealer, opener: &mut SrtpOpener, index: u64) -> Result<u64, SrtpError> {
         let mut packet = sealed(sealer, SSRC, index);
         let opened = opener.open_rtp(&mut packet, SSRC, index as u16, 12)?;
@@ -382,7 +384,7 @@ mod tests {
             let other =
                 SrtpSealer::new(suite, &vec![9; suite.key_len()], &vec![9; suite.salt_len()]).unwrap();
             assert_eq!(opener.open_rtp(&mut sealed(&other, SSRC, 5), SSRC, 5, 12), fail);
-            // AES-CM authenticates the SSRC as part of the header, so only AES-GCM sees what the caller says.
+            // AES-CM authenticates the SSRC as part of the header, so only AES-GCM uses the caller's `ssrc` argument.
             if matches!(suite, SrtpSuite::AeadAes128Gcm | SrtpSuite::AeadAes256Gcm) {
                 assert_eq!(opener.open_rtp(&mut sealed(&sealer, SSRC, 5), Ssrc(1), 5, 12), fail);
             }

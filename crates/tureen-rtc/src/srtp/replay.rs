@@ -1,8 +1,8 @@
 use super::SrtpError;
 
-/// Which of the last `WORDS * 64` packet indices were received (RFC 3711 §3.3.2).
+/// Set of the received indices among the last `WORDS * 64` (RFC 3711 §3.3.2).
 ///
-/// A ring of bits: index `i` has bit `i % (WORDS * 64)`. [`check`](Self::check) never changes it;
+/// The set is a ring of bits: index `i` has bit `i % (WORDS * 64)`. [`check`](Self::check) never changes the ring;
 /// [`accept`](Self::accept) is for authenticated packets only.
 #[derive(Clone, Debug)]
 pub(super) struct ReplayWindow<const WORDS: usize> {
@@ -11,27 +11,27 @@ pub(super) struct ReplayWindow<const WORDS: usize> {
 }
 
 impl<const WORDS: usize> ReplayWindow<WORDS> {
-    /// How many indices the window spans, the highest included.
+    /// Number of indices that the window spans, including the highest one.
     pub(super) const SIZE: u64 = WORDS as u64 * 64;
 
-    /// A window whose first and only packet is `index`.
+    /// Creates a window in which only `index` was received.
     pub(super) fn starting_at(index: u64) -> Self {
         let mut window = Self { highest: index, seen: [0; WORDS] };
         window.mark(index);
         window
     }
 
-    /// A window in which everything up to `highest` was seen.
+    /// Creates a window in which all indices up to `highest` were received.
     pub(super) fn full_up_to(highest: u64) -> Self {
         Self { highest, seen: [u64::MAX; WORDS] }
     }
 
-    /// The highest index accepted.
+    /// Highest index accepted.
     pub(super) fn highest(&self) -> u64 {
         self.highest
     }
 
-    /// Whether a packet of `index` may be new: fails with `Replayed` or `TooOld`.
+    /// Checks that a packet of `index` may be new; fails with `Replayed` or `TooOld`.
     pub(super) fn check(&self, index: u64) -> Result<(), SrtpError> {
         if index > self.highest {
             Ok(())

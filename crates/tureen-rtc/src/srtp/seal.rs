@@ -11,34 +11,34 @@ use crate::units::Ssrc;
 /// The highest SRTCP index (RFC 3711 §3.4: 31 bits).
 const MAX_RTCP_INDEX: u32 = (1 << 31) - 1;
 
-/// Protects what a transport sends.
+/// Protects the packets that a transport sends.
 ///
-/// The caller numbers its RTP packets. One index of one SSRC must only ever protect one content; to send the same bytes
-/// again is harmless, but two different packets under one index give the key stream away, and with AES-GCM the
-/// authentication key too. In builds with debug assertions a sealer panics rather than do that. Who ends a stream tells so
-/// by [`end_stream`](Self::end_stream), because the SSRC may be used again under the same key.
+/// The caller numbers its RTP packets. One index of one SSRC must only ever protect one content: sealing the same bytes
+/// again is harmless, but two different packets under one index reveal the key stream, and with AES-GCM the
+/// authentication key too. In builds with debug assertions a sealer panics in that case. The caller reports the end of
+/// a stream by [`end_stream`](Self::end_stream), because the SSRC may be used again under the same key.
 pub struct SrtpSealer {
     suite: SrtpSuite,
     rtp: Cipher,
     rtcp: Cipher,
-    /// Index of the next SRTCP packet, whatever its sender SSRC; past the highest when used up.
+    /// Index of the next SRTCP packet for all sender SSRCs; above the highest index when exhausted.
     next_rtcp_index: u32,
-    /// The first unused index of streams that have ended.
+    /// First unused index of each stream that has ended.
     ended: HashMap<Ssrc, u64>,
     guard: NonceGuard,
 }
 
 impl SrtpSealer {
-    /// A sealer under a master key and salt, as DTLS-SRTP or SDES gives them for one direction.
+    /// Creates a sealer from a master key and salt, as DTLS-SRTP or SDES provides them for one direction.
     ///
-    /// Fails with [`SrtpError::BadKeyLength`] when they are not as long as `suite` demands.
+    /// Fails with [`SrtpError::BadKeyLength`] when the length of either is not that of `suite`.
     pub fn new(suite: SrtpSuite, key: &[u8], salt: &[u8]) -> Result<Self, SrtpError> {
         let rtp = SessionKeys::derive(suite, Usage::Rtp, key, salt)?;
         let rtcp = SessionKeys::derive(suite, Usage::Rtcp, key, salt)?;
         Self::from_session_keys(suite, &rtp, &rtcp)
     }
 
-    /// The suite.
+    /// Crypto suite of the session.
     pub fn suite(&self) -> SrtpSuite {
         self.suite
     }
@@ -99,28 +99,29 @@ impl SrtpSealer {
         Ok(())
     }
 
-    /// Notes that a stream has ended whose next packet would have had this index.
+    /// Records that a stream has ended whose next packet would have had this index.
     ///
-    /// It is remembered for the life of the key, at some 28 bytes an SSRC: to forget one would let its indices be used
-    /// again. The caller bounds how many there are, by [`ended_streams`](Self::ended_streams).
+    /// The record is kept for the lifetime of the key, at some 28 bytes per SSRC, because forgetting it would allow its
+    /// indices to be reused. The caller bounds the number of records by [`ended_streams`](Self::ended_streams).
     pub fn end_stream(&mut self, ssrc: Ssrc, next_index: u64) {
         let next = self.ended.entry(ssrc).or_default();
         *next = next_index.max(*next);
     }
 
-    /// Where a new stream has to go on whose SSRC was used before under this key; `None` if it was not.
+    /// First index of a new stream whose SSRC was used before under this key; `None` if it was not used.
     ///
-    /// The receiver goes on there too: its rollover counter belongs to SSRC and key (RFC 3711 §3.2.3).
+    /// The receiver continues at the same index, because its rollover counter belongs to SSRC and key (RFC 3711
+    /// §3.2.3).
     pub fn next_index(&self, ssrc: Ssrc) -> Option<u64> {
         self.ended.get(&ssrc).copied()
     }
 
-    /// How many SSRCs were used under this key by streams that have ended.
+    /// Number of SSRCs of streams that have ended under this key.
     pub fn ended_streams(&self) -> usize {
         self.ended.len()
     }
 
-    /// Shares what is known of used nonces with other sealers of the same master key.
+    /// Shares the record of used nonces with other sealers of the same master key.
     pub fn with_guard(self, guard: NonceGuard) -> Self {
         Self { guard, ..self }
     }
@@ -130,7 +131,8 @@ impl SrtpSealer {
             suite,
             rtp: Cipher::new(suite, Usage::Rtp, rtp)?,
             rtcp: Cipher::new(suite, Usage::Rtcp, rtcp)?,
-            // RFC 3711 §3.4 lets the index begin at 0; libsrtp counts before it sends, and 1 is what receivers know.
+            // RFC 3711 §3.4 allows the index to begin at 0. This sealer begins at 1 because libsrtp increments it
+            // before sending.
             next_rtcp_index: 1,
             ended: HashMap::new(),
             guard: NonceGuard::default(),
@@ -155,7 +157,7 @@ mod tests {
     const RTCP: &str = "81c8000d4d617273 4e5450314e545032525450200000042a0000e9304c756e61
                         deadbeefdeadbeefdeadbeefdeadbeefdeadbeef";
 
-    /// A sealer with the session (not master) keys of RFC 7714 §16 and §17.
+    /// Creates a sealer with the session (not master) keys of RFC 7714 §16 and §17.
     fn rfc7714(suite: SrtpSuite) -> SrtpSealer {
         let mut keys = SessionKeys { key: [0; 32], salt: [0; 14], auth: [0; 20] };
         keys.key.copy_from_slice(&hex("000102030405060708090a0b0c0d0e0f101112131415161718191a1b1c1d1e1f"));
@@ -210,7 +212,7 @@ mod tests {
         }
     }
 
-    /// Reference packets of libsrtp's own tests; they begin with master keys and so cover key derivation too.
+    /// Reference packets of libsrtp's own tests, which start from master keys and thus cover key derivation too.
     #[test]
     fn libsrtp_reference_packets() {
         let rtp = hex("800f1234decafbadcafebabe abababababababababababababababab");

@@ -15,7 +15,7 @@ pub enum SrtpSuite {
 }
 
 impl SrtpSuite {
-    /// Every suite; the strongest first.
+    /// All suites, the strongest first.
     pub const ALL: [Self; 4] =
         [Self::AeadAes256Gcm, Self::AeadAes128Gcm, Self::AesCm128HmacSha1_80, Self::AesCm128HmacSha1_32];
 
@@ -35,7 +35,7 @@ impl SrtpSuite {
         }
     }
 
-    /// How many bytes protection adds to an RTP packet.
+    /// Number of bytes that protection adds to an RTP packet.
     pub const fn rtp_tag_len(self) -> usize {
         match self {
             Self::AeadAes256Gcm | Self::AeadAes128Gcm => 16,
@@ -44,7 +44,7 @@ impl SrtpSuite {
         }
     }
 
-    /// How many bytes protection adds to an RTCP packet: its tag and the word with the E bit and the index.
+    /// Number of bytes that protection adds to an RTCP packet: its tag and the word with the E bit and the index.
     pub(crate) const fn rtcp_overhead(self) -> usize {
         match self {
             Self::AeadAes256Gcm | Self::AeadAes128Gcm => 16 + 4,
@@ -80,7 +80,7 @@ impl FromStr for SrtpSuite {
     }
 }
 
-/// A name that no [`SrtpSuite`] has.
+/// Error for a name that no [`SrtpSuite`] has.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("unknown SRTP crypto suite {0:?}")]
 pub struct UnknownSrtpSuite(pub String);

@@ -1,4 +1,5 @@
-//! Replay windows of the SSRCs that a remote side uses: bounded, and with a way out for the silent ones.
+//! Replay windows of the SSRCs that a remote endpoint uses, bounded by eviction of the SSRC that has been silent
+//! longest.
 
 use std::collections::VecDeque;
 
@@ -8,27 +9,28 @@ use super::SrtpError;
 use super::replay::ReplayWindow;
 use crate::units::Ssrc;
 
-/// How many SSRCs without a window are remembered by their highest index, for each SSRC that has one.
+/// Number of evicted SSRCs whose highest index is remembered, per SSRC with a window.
 const REMEMBERED: usize = 16;
 
-/// The windows of one direction and kind of packet.
+/// Replay windows of one direction and kind of packet.
 ///
-/// When there are as many as there may be, the SSRC that has been silent longest gives its window to a new one; streams
-/// that have ended go first. Of those its highest index is kept (12 bytes), because the rollover counter belongs to SSRC
-/// and key (RFC 3711 §3.2.3): should the SSRC come back, it goes on in the right cycle, and nothing that came before is
-/// taken for new. Sixteen times as many SSRCs are remembered so; the one that was given up first is forgotten then. Should
-/// a remote side that has used so many SSRCs since come back to it, its packets are taken from the first cycle on again,
-/// and whoever recorded packets of that cycle can replay them, once each. Nothing else follows from it: what is sealed
-/// never depends on what is here.
+/// At the maximum number of windows the SSRC that has been silent longest is evicted in favour of a new one; ended
+/// streams are evicted first. The highest index of an evicted SSRC is kept (12 bytes), because the rollover counter
+/// belongs to SSRC and key (RFC 3711 §3.2.3): if the SSRC is used again, its packets are placed in the right cycle, and
+/// no earlier packet is accepted as new. Sixteen times as many evicted SSRCs are remembered as there are windows;
+/// beyond that the one evicted first is forgotten. If the remote endpoint then uses a forgotten SSRC again, its packets
+/// start at the first cycle, and an attacker with recorded packets of that cycle can replay each of them once. Sealing
+/// is not affected, because it never depends on these windows.
 #[derive(Debug)]
 pub(super) struct Windows<const WORDS: usize> {
     max: usize,
     windows: HashMap<Ssrc, Entry<WORDS>>,
-    /// Highest index, and when it was given up.
+    /// Highest index, and the clock value of the eviction.
     remembered: HashMap<Ssrc, (u64, u64)>,
-    /// In the order in which they were given up, and when; those that came back are in here still.
+    /// Evicted SSRCs in the order of eviction, with its clock value. SSRCs that were used again since are still
+    /// included.
     given_up: VecDeque<(Ssrc, u64)>,
-    /// Counts what happens to windows.
+    /// Number of calls of `open`, used as the clock of accepted packets and evictions.
     clock: u64,
     evicted: u64,
 }
@@ -36,12 +38,12 @@ pub(super) struct Windows<const WORDS: usize> {
 #[derive(Debug)]
 struct Entry<const WORDS: usize> {
     window: ReplayWindow<WORDS>,
-    /// When a packet was accepted last; zero for a stream that has ended.
+    /// Clock value of the packet accepted last; zero for a stream that has ended.
     used: u64,
 }
 
 impl<const WORDS: usize> Windows<WORDS> {
-    /// With `max` windows at most.
+    /// Creates an empty set of at most `max` windows.
     pub(super) fn new(max: usize) -> Self {
         Self {
             max: max.max(1),
@@ -53,23 +55,23 @@ impl<const WORDS: usize> Windows<WORDS> {
         }
     }
 
-    /// Changes how many there may be. None is given up at once.
+    /// Changes the maximum. Surplus windows are not evicted at once.
     pub(super) fn set_max(&mut self, max: usize) {
         self.max = max.max(1);
     }
 
-    /// How many there are.
+    /// Number of windows.
     pub(super) fn len(&self) -> usize {
         self.windows.len()
     }
 
-    /// How many were given to other SSRCs.
+    /// Number of windows evicted in favour of other SSRCs.
     pub(super) fn evicted(&self) -> u64 {
         self.evicted
     }
 
-    /// Opens a packet by `open`, which gets its index, and moves the window only if that succeeds. `index_after` tells the
-    /// index from the highest one so far, if there is one.
+    /// Opens a packet by `open`, which is passed the packet index, and advances the window only if that succeeds.
+    /// `index_after` estimates the index from the highest one so far, if there is one.
     pub(super) fn open<T>(
         &mut self,
         ssrc: Ssrc,
@@ -85,7 +87,7 @@ impl<const WORDS: usize> Windows<WORDS> {
             entry.used = self.clock;
             return Ok((index, opened));
         }
-        // An SSRC without a window: its first packet must be newer than all that its evicted window had accepted.
+        // The first packet of an SSRC without a window must be newer than all packets accepted by its evicted window.
         let highest = self.remembered.get(&ssrc).map(|&(highest, _)| highest);
         let index = index_after(highest)?;
         if highest.is_some_and(|highest| index <= highest) {
@@ -96,7 +98,7 @@ impl<const WORDS: usize> Windows<WORDS> {
         Ok((index, opened))
     }
 
-    /// A stream has ended: it makes room before others do.
+    /// Marks a stream as ended, so that it is evicted before other streams.
     pub(super) fn end(&mut self, ssrc: Ssrc) {
         if let Some(entry) = self.windows.get_mut(&ssrc) {
             entry.used = 0;
