@@ -1,11 +1,10 @@
 //! The sans-IO engine of one Tureen worker thread.
 //!
 //! This crate turns datagrams, requests and the passing of time into datagrams, responses and notifications. It owns no
-//! socket, reads no clock, spawns no thread and contains no unsafe code. Everything it needs to know about the world
-//! comes in as an argument.
+//! socket, reads no clock, spawns no thread and contains no unsafe code: all input is passed as an argument.
 //!
-//! Start reading at [`worker::Worker`], whose documentation states the driving contract, then [`api`] for the
-//! vocabulary that all control faces share, then [`io`] for what goes in and out on the network side.
+//! Start reading at [`worker::Worker`], whose documentation defines the driving contract, then [`api`], the vocabulary
+//! shared by all control interfaces, then [`io`], the input and output on the network side.
 #![forbid(unsafe_code)]
 #![warn(missing_debug_implementations, clippy::unwrap_used)]
 
@@ -23,7 +22,7 @@ mod transport;
 
 pub use transport::protection;
 
-/// Parts of a packet's way, for the benches of this crate.
+/// Parts of the packet path, for the benchmarks of this crate.
 #[doc(hidden)]
 pub mod internals {
     pub use crate::media::consumer::HopByHopExtensions;
@@ -33,5 +32,5 @@ pub mod internals {
     pub use crate::media::producer::packet_buffer::{PacketBuffer, PacketBufferConfig, PacketInfo};
 }
 
-/// The version of mediasoup that this engine behaves like.
+/// Version of mediasoup whose behaviour this engine implements.
 pub const MEDIASOUP_VERSION: &str = "3.27.1";

@@ -1,4 +1,4 @@
-//! One queue of timers for a worker. A timer costs nothing while it is not due.
+//! Timer queue of a worker. A timer costs nothing until it is due.
 
 use std::cmp::Ordering;
 use std::collections::BinaryHeap;
@@ -7,17 +7,17 @@ use std::time::Instant;
 
 use hashbrown::HashMap;
 
-/// Timers by their time. Each timer has at most one time; arming it for an earlier one replaces it, arming it for a
-/// later one does nothing: its owner looks again when it fires.
+/// Timers ordered by time. Each timer has at most one time: arming it for an earlier one replaces it, and arming it for
+/// a later one does nothing, because its owner arms it again when it fires.
 #[derive(Debug)]
 pub(crate) struct TimerQueue<T> {
-    /// Also what was replaced or disarmed since: such an entry is not the one in `armed`.
+    /// Includes replaced and disarmed entries, which differ from those in `armed` and are dropped on reaching the top.
     heap: BinaryHeap<Entry<T>>,
     armed: HashMap<T, (Instant, u64)>,
     next_id: u64,
 }
 
-/// A timer in the heap, which gives the latest first: its order is by time, reversed, and by age.
+/// Entry of the heap. Its order is reversed by time and then by age, because the heap returns the greatest entry first.
 #[derive(Clone, Copy, Debug)]
 struct Entry<T> {
     at: Instant,
@@ -26,12 +26,11 @@ struct Entry<T> {
 }
 
 impl<T: Copy + Eq + Hash> TimerQueue<T> {
-    /// An empty queue.
     pub(crate) fn new() -> Self {
         Self { heap: BinaryHeap::new(), armed: HashMap::new(), next_id: 0 }
     }
 
-    /// Makes `timer` fire at `at` or before.
+    /// Makes `timer` fire at `at` or earlier.
     pub(crate) fn arm(&mut self, timer: T, at: Instant) {
         if self.armed.get(&timer).is_some_and(|&(armed, _)| armed <= at) {
             return;
@@ -42,12 +41,12 @@ impl<T: Copy + Eq + Hash> TimerQueue<T> {
         self.heap.push(Entry { at, id, timer });
     }
 
-    /// Forgets `timer`.
+    /// Cancels `timer`. Its heap entry is dropped later.
     pub(crate) fn disarm(&mut self, timer: T) {
         self.armed.remove(&timer);
     }
 
-    /// When the next timer fires.
+    /// Time at which the next timer fires.
     pub(crate) fn next_time(&mut self) -> Option<Instant> {
         while let Some(entry) = self.heap.peek() {
             if self.armed.get(&entry.timer).is_some_and(|&(_, id)| id == entry.id) {
@@ -58,7 +57,7 @@ impl<T: Copy + Eq + Hash> TimerQueue<T> {
         None
     }
 
-    /// Takes a timer that is due.
+    /// Removes and returns a timer that is due.
     pub(crate) fn pop(&mut self, now: Instant) -> Option<T> {
         if self.next_time()? > now {
             return None;

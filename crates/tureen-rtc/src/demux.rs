@@ -15,8 +15,8 @@ pub enum PacketKind {
     Unknown,
 }
 
-/// Tells what `datagram` is (RFC 7983 §7). Looks at the first two bytes and the length only, so a positive answer
-/// means "parse it as this", not "it is valid".
+/// Classifies `datagram` (RFC 7983 §7) by its first two bytes and its length only, so a result other than `Unknown`
+/// selects the parser and does not mean that the datagram is valid.
 ///
 /// ```text
 ///                  +----------------+
@@ -39,7 +39,7 @@ pub fn classify(datagram: &[u8]) -> PacketKind {
     let (kind, minimum) = match first {
         0..=3 => (PacketKind::Stun, STUN_HEADER_LEN),
         20..=63 => (PacketKind::Dtls, DTLS_HEADER_LEN),
-        // RFC 5761 §4: RTCP packet types are in 192..=223, which RTP payload types with the marker bit must avoid.
+        // RFC 5761 §4: RTCP packet types are in 192..=223, so RTP payload types with the marker bit must not be.
         128..=191 if (192..=223).contains(&second) => (PacketKind::Rtcp, RTCP_HEADER_LEN),
         128..=191 => (PacketKind::Rtp, RTP_HEADER_LEN),
         _ => return PacketKind::Unknown,
@@ -48,10 +48,10 @@ pub fn classify(datagram: &[u8]) -> PacketKind {
 }
 
 const STUN_HEADER_LEN: usize = 20;
-/// A DTLS 1.3 record can have a unified header of two bytes, but even that one carries at least a 16-byte tag.
+/// A DTLS 1.3 record may have a unified header of two bytes, but even then carries a tag of at least 16 bytes.
 const DTLS_HEADER_LEN: usize = 13;
 const RTP_HEADER_LEN: usize = 12;
-/// The common header alone: reduced-size RTCP (RFC 5506) may begin with any packet type.
+/// Length of the common header alone, because reduced-size RTCP (RFC 5506) may begin with any packet type.
 const RTCP_HEADER_LEN: usize = 4;
 
 #[cfg(test)]

@@ -7,15 +7,15 @@ use crate::units::Bitrate;
 /// Default window of a rate (mediasoup: `DefaultWindowSizeMs`).
 pub const DEFAULT_RATE_WINDOW: Duration = Duration::from_millis(2500);
 
-/// Most slots of a window, which bounds the memory of a [`RateMeter`].
+/// Maximum number of slots of a window, which bounds the memory of a [`RateMeter`].
 const MAX_SLOTS: usize = 25;
 
-/// Total packets and bytes.
+/// Total of packets and bytes.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Counter {
-    /// Packets.
+    /// Number of packets.
     pub packets: u64,
-    /// Bytes.
+    /// Number of bytes.
     pub bytes: u64,
 }
 
@@ -30,16 +30,17 @@ impl Counter {
 /// Rate of bytes and packets within a sliding window (mediasoup: `RateCalculator`).
 ///
 /// Memory is fixed (25 slots, 200 bytes); recording a packet costs O(1) amortised and at most one pass over the slots.
-/// A rate refers to the time that the data in the window spans, so a young stream is not reported as a fraction of its
-/// rate. There is no rate without a time span: no packet in the window, all of them in one millisecond, or a single
+/// A rate is relative to the time that the data in the window spans, so that a young stream is not reported below its
+/// rate. No rate is reported without a time span: when no packet is in the window, when all of them are in one
+/// millisecond, or when there is a single one before the window has filled.
 /// one before the window has filled.
 #[derive(Clone, Debug)]
 #[repr(C)]
 pub struct RateMeter {
-    /// The window without the newest slot.
+    /// Slots of the window other than the newest one.
     slots: [Slot; MAX_SLOTS],
     first: Option<Sample>,
-    // The fields that each call needs fill one cache line, because with hundreds of streams none stays cached between
+    // The fields that each call uses fill one cache line, because with hundreds of streams none stays cached between
     // packets.
     /// Sums of `slots`.
     bytes_before: u64,
@@ -50,7 +51,7 @@ pub struct RateMeter {
     slot_ms: u32,
     /// Bytes and packets since `newest_start`.
     newest_slot: Slot,
-    /// When the newest slot starts; `None` before the first packet.
+    /// Start of the newest slot; `None` before the first packet.
     newest_start: Option<Instant>,
     last_at: Option<Instant>,
 }
@@ -75,9 +76,9 @@ impl Default for RateMeter {
 }
 
 impl RateMeter {
-    /// A meter with a window of at least 1 ms and at most 49 days, in whole milliseconds.
+    /// Creates a meter with a window of at least 1 ms and at most 49 days, in whole milliseconds.
     ///
-    /// A longer window smooths more and notices the end of a stream later; it costs no more memory.
+    /// A longer window smooths more and reacts later to the end of a stream; it costs no more memory.
     pub fn new(window: Duration) -> Self {
         let window_ms = u32::try_from(window.as_millis()).unwrap_or(u32::MAX).max(1);
         let slot_ms = window_ms.div_ceil(MAX_SLOTS as u32);
@@ -96,13 +97,14 @@ impl RateMeter {
         }
     }
 
-    /// Records one packet of `bytes`. An instant before the newest slot counts in that slot.
+    /// Records one packet of `bytes`. A packet with an instant before the newest slot is counted in that slot.
     pub fn add(&mut self, now: Instant, bytes: usize) {
         let was_empty = self.packets_in_window() == 0;
         self.slide(now);
 
         if self.packets_in_window() == 0 {
-            // A stream that sends less often than the window keeps its period; after a real pause a new period starts.
+            // A stream that sends less often than the window keeps its period; after a pause of 1.5 windows a new
+            // period starts.
             let is_over = |last: Instant| ms(now, last) >= u64::from(self.window_ms) * 3 / 2;
             let continues = !was_empty && !self.last_at.is_none_or(is_over);
             if self.first.is_none() || !continues {
@@ -125,7 +127,7 @@ impl RateMeter {
         Some(Bitrate::bps(per_second(bytes * 8, period.millis).round() as u64))
     }
 
-    /// Forgets everything.
+    /// Removes all packets from the window.
     pub fn reset(&mut self) {
         *self = Self::new(Duration::from_millis(self.window_ms.into()));
     }
@@ -140,7 +142,7 @@ impl RateMeter {
         if self.packets_in_window() == 0 {
             return None;
         }
-        // The first packet's millisecond counts, so that the period is never zero.
+        // The millisecond of the first packet is included, so that the period is never zero.
         let window_ms = u64::from(self.window_ms);
         let millis = (ms(now, first.at) + 1).min(window_ms);
         let full = millis == window_ms;

@@ -1,22 +1,22 @@
-//! Wrap-around arithmetic: sequence numbers and timestamps are extended to 64 bits at the edge of the engine, so that
-//! the inside compares plain integers.
+//! Wrap-around arithmetic. Sequence numbers and timestamps are extended to 64 bits where they enter the engine, so that
+//! all other code compares plain integers.
 
 /// Extends 16-bit RTP sequence numbers to 64 bits.
 ///
-/// The first number seen is placed one cycle up (`65536 + n`), so that packets reordered before it still have a
-/// position. RFC 3550 §A.1 calls the high bits "cycles"; RFC 3711 §3.3.1 calls them the rollover counter.
+/// The first number is placed one cycle up (`65536 + n`), so that packets reordered before it still have a position.
+/// RFC 3550 §A.1 calls the high bits "cycles"; RFC 3711 §3.3.1 calls them the rollover counter.
 #[derive(Clone, Copy, Debug, Default)]
 pub(crate) struct SeqExtender {
     highest: Option<u64>,
 }
 
 impl SeqExtender {
-    /// An extender that has seen nothing.
+    /// Creates an extender without a sequence number yet.
     pub(crate) const fn new() -> Self {
         Self { highest: None }
     }
 
-    /// The extended form of `seq` next to the highest one seen; does not move the state.
+    /// Extends `seq` relative to the highest number so far, without updating that.
     pub(crate) fn peek(&self, seq: u16) -> u64 {
         let Some(highest) = self.highest else {
             return 0x1_0000 + u64::from(seq);
@@ -25,14 +25,14 @@ impl SeqExtender {
         highest.saturating_add_signed(i64::from(ahead))
     }
 
-    /// Extends `seq` and moves the highest number seen forward when it is ahead.
+    /// Extends `seq`, and advances the highest number if `seq` is ahead.
     pub(crate) fn extend(&mut self, seq: u16) -> u64 {
         let extended = self.peek(seq);
         self.highest = Some(self.highest.map_or(extended, |h| h.max(extended)));
         extended
     }
 
-    /// The highest extended number seen.
+    /// Highest extended number so far.
     pub(crate) fn highest(&self) -> Option<u64> {
         self.highest
     }
@@ -45,12 +45,12 @@ pub struct TimestampExtender {
 }
 
 impl TimestampExtender {
-    /// An extender without a timestamp yet.
+    /// Creates an extender without a timestamp yet.
     pub const fn new() -> Self {
         Self { highest: None }
     }
 
-    /// Extends `timestamp`, and advances the highest one if it is ahead.
+    /// Extends `timestamp`, and advances the highest one if `timestamp` is ahead.
     pub fn extend(&mut self, timestamp: u32) -> u64 {
         let extended = match self.highest {
             None => 0x1_0000_0000 + u64::from(timestamp),
@@ -64,22 +64,22 @@ impl TimestampExtender {
     }
 }
 
-/// A set of extended numbers, of which those less than 128 behind the highest one are remembered.
+/// Set of extended numbers that remembers those less than 128 behind the highest one.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct RecentSet {
     highest: u64,
-    /// Bit n stands for `highest - n`.
+    /// Bit n represents `highest - n`.
     bits: u128,
 }
 
 impl RecentSet {
-    /// Whether a number is among those remembered.
+    /// True if the number is remembered.
     pub fn contains(&self, number: u64) -> bool {
         let behind = self.highest.wrapping_sub(number);
         behind < u128::BITS.into() && self.bits >> behind & 1 == 1
     }
 
-    /// Adds a number, unless it is too far behind.
+    /// Adds a number unless it is 128 or more behind the highest one.
     pub fn insert(&mut self, number: u64) {
         let shifted =
             |bits: u128, by: u64| u32::try_from(by).ok().and_then(|by| bits.checked_shl(by)).unwrap_or(0);
@@ -92,7 +92,7 @@ impl RecentSet {
     }
 }
 
-/// Which of the last [`SeenWindow::LEN`] extended numbers were seen.
+/// Set of the numbers seen among the last [`SeenWindow::LEN`] extended ones.
 #[derive(Debug)]
 pub struct SeenWindow {
     /// One above the highest number seen.
@@ -107,10 +107,10 @@ impl Default for SeenWindow {
 }
 
 impl SeenWindow {
-    /// Numbers in the window; an eighth of a byte each.
+    /// Size of the window in numbers; each takes one bit.
     pub const LEN: u64 = 4096;
 
-    /// Whether `seq` is new; what lies behind the window counts as seen.
+    /// Adds `seq` and returns true if it is new. A number behind the window counts as seen.
     pub fn insert(&mut self, seq: u64) -> bool {
         if self.end == 0 || seq >= self.end + Self::LEN {
             *self = Self { end: seq, ..Self::default() };

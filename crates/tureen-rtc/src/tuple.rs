@@ -1,8 +1,9 @@
-//! Names of network paths.
+//! Identifiers of network paths.
 
 use std::net::SocketAddr;
 
-/// A local socket: a UDP socket, a TCP listener or one accepted TCP connection. Whoever drives the sockets names them.
+/// A local socket: a UDP socket, a TCP listener or one accepted TCP connection. The driver of the sockets assigns the
+/// ids.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct SocketId(pub u32);
 
@@ -11,6 +12,6 @@ pub struct SocketId(pub u32);
 pub struct Tuple {
     /// The local socket.
     pub socket: SocketId,
-    /// The far end.
+    /// The remote address.
     pub remote: SocketAddr,
 }

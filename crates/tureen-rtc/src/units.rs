@@ -22,35 +22,35 @@ pub struct PayloadType(pub u8);
 pub struct Bitrate(u64);
 
 impl Bitrate {
-    /// No bits at all; in settings that name a limit, "no limit".
+    /// Zero; in settings that set a limit, "no limit".
     pub const ZERO: Bitrate = Bitrate(0);
 
-    /// From bits per second.
+    /// Creates a bitrate from bits per second.
     pub const fn bps(bps: u64) -> Self {
         Self(bps)
     }
 
-    /// From thousands of bits per second.
+    /// Creates a bitrate from thousands of bits per second.
     pub const fn kbps(kbps: u64) -> Self {
         Self(kbps * 1000)
     }
 
-    /// From millions of bits per second.
+    /// Creates a bitrate from millions of bits per second.
     pub const fn mbps(mbps: u64) -> Self {
         Self(mbps * 1_000_000)
     }
 
-    /// Bits per second.
+    /// Value in bits per second.
     pub const fn as_bps(self) -> u64 {
         self.0
     }
 
-    /// Whether this is zero.
+    /// True if the bitrate is zero.
     pub const fn is_zero(self) -> bool {
         self.0 == 0
     }
 
-    /// How many whole bytes pass at this rate in `time`.
+    /// Number of whole bytes that are transmitted at this rate in `time`.
     pub fn bytes_in(self, time: Duration) -> u64 {
         (self.0 as u128 * time.as_micros() / 8_000_000) as u64
     }

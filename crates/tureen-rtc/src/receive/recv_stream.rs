@@ -1,4 +1,4 @@
-//! Statistics of one incoming RTP stream and what its receiver reports say (mediasoup: `RtpStreamRecv`).
+//! Reception statistics and receiver reports of one incoming RTP stream (mediasoup: `RtpStreamRecv`).
 
 use std::time::{Duration, Instant};
 
@@ -10,69 +10,69 @@ use crate::units::{Bitrate, Ssrc};
 use crate::wire::rtcp::NtpTime;
 use crate::wire::rtp::extension::AbsCaptureTime;
 
-/// Rate window of a stream that may be silent (DTX), in which packets come seconds apart.
+/// Rate window of a stream that uses DTX, because its packets may be seconds apart.
 const DTX_RATE_WINDOW: Duration = Duration::from_millis(6000);
-/// How far from the last sender report its clock mapping is trusted (mediasoup:
+/// Distance from the last sender report within which its clock mapping is used (mediasoup:
 /// `MaxSenderReportInterpolationMs`).
 const MAX_INTERPOLATION: Duration = Duration::from_millis(10_000);
-/// How far from the last `abs-capture-time` (mediasoup: `MaxAbsCaptureTimeInterpolationMs`).
+/// Distance from the last `abs-capture-time` within which it is used (mediasoup: `MaxAbsCaptureTimeInterpolationMs`).
 const MAX_EXTENSION_INTERPOLATION: Duration = Duration::from_millis(5_000);
-/// A sender whose reports did not say its clock for this long has none to tell: it sends none, or they are lost.
+/// Time without a clock mapping after which none is expected: the sender sends no sender reports, or they are lost.
 const CLOCK_PATIENCE: Duration = Duration::from_secs(5);
-/// How long the packet is kept by which arrivals are told: the clocks of sender and receiver drift apart.
+/// Lifetime of the earliest arrival. It is limited because the clocks of sender and receiver drift apart.
 const ARRIVAL_LIFETIME: Duration = Duration::from_secs(10);
-/// The largest round trip time believed. A sender that tells a longer one has a clock that was set in between.
+/// Maximum round trip time accepted. A longer one means that the sender's clock was set in the meantime.
 const MAX_RTT: Duration = Duration::from_secs(10);
-/// The smallest round trip time believed (mediasoup and libwebrtc).
+/// Minimum round trip time reported (mediasoup and libwebrtc).
 const MIN_RTT: Duration = Duration::from_millis(1);
 
-/// What the statistics need to know of a packet. For an RTX packet: of the original in it.
+/// Properties of a packet that the statistics use; of an RTX packet, those of the original packet in it.
 #[derive(Clone, Copy, Debug)]
 pub struct PacketInfo {
     /// Sequence number.
     pub seq: u16,
     /// RTP timestamp.
     pub timestamp: u32,
-    /// Bytes of the whole RTP packet.
+    /// Size of the whole RTP packet in bytes.
     pub size: usize,
-    /// Bytes of its payload without padding; zero for a padding-only packet.
+    /// Size of its payload without padding in bytes; zero for a padding-only packet.
     pub payload_len: usize,
 }
 
 /// One report block about an incoming stream (RFC 3550 §6.4.1).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct ReportBlock {
-    /// The stream reported on.
+    /// SSRC of the stream that the report is about.
     pub ssrc: Ssrc,
-    /// Share of packets lost since the report before, in 1/256.
+    /// Fraction of packets lost since the previous report, in 1/256.
     pub fraction_lost: u8,
-    /// Packets lost in total, within 24 signed bits.
+    /// Total number of packets lost, limited to 24 signed bits.
     pub total_lost: i32,
-    /// Highest sequence number received, with the count of cycles above it.
+    /// Highest sequence number received, with the number of cycles in the upper 16 bits.
     pub extended_highest_seq: u32,
     /// Interarrival jitter in units of the clock rate.
     pub jitter: u32,
     /// Middle 32 bits of the NTP timestamp of the last sender report; zero if there was none.
     pub last_sr: u32,
-    /// Time since then in 1/65536 s; zero if there was none.
+    /// Time since the last sender report in 1/65536 s; zero if there was none.
     pub delay_since_last_sr: u32,
 }
 
-/// The last sender report: how the sender's wall clock and RTP clock relate.
+/// The last sender report: the relation of the sender's wall clock to its RTP clock.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct SenderReportTiming {
-    /// The sender's NTP timestamp, 32.32 fixed point seconds.
+    /// NTP timestamp of the sender, 32.32 fixed point seconds.
     pub ntp: u64,
-    /// The RTP timestamp of the same instant.
+    /// RTP timestamp of the same instant.
     pub rtp_timestamp: u32,
-    /// When the report arrived.
+    /// Time of arrival of the report.
     pub received_at: Instant,
 }
 
 /// Reception statistics of one incoming RTP stream.
 ///
-/// The owner calls [`handle_packet`](Self::handle_packet) for each packet and obeys its verdict; runs the
-/// NACK generator with the extended sequence number it gives; and tells the outcome with
+/// The owner calls [`handle_packet`](Self::handle_packet) for each packet and applies its verdict, runs the NACK
+/// generator with the extended sequence number of the verdict, and reports the generator's result by
 /// [`on_nacked_packet`](Self::on_nacked_packet) or [`on_rtx_repaired`](Self::on_rtx_repaired).
 #[derive(Debug)]
 pub struct RecvStreamStats {
@@ -82,27 +82,27 @@ pub struct RecvStreamStats {
     loss: LossCounter,
     jitter: JitterEstimator,
     highest_timestamp: Option<(u32, Instant)>,
-    /// The packet that came earliest by its timestamp, of late.
+    /// Timestamp and arrival time of the packet with the least relative delay within `ARRIVAL_LIFETIME`.
     earliest: Option<(u32, Instant)>,
-    /// When the stream began, or its sender last told its clock.
+    /// Time of the last clock mapping from the sender, initially the start of the stream.
     clock_told_at: Option<Instant>,
-    /// The last report told no time.
+    /// True if the NTP timestamp of the last sender report was zero.
     without_clock: bool,
-    /// Everything that was of use: media and repaired packets.
+    /// Media packets and packets repaired by RTX.
     transmission: Counter,
     transmission_rate: RateMeter,
-    /// Media without what RTX repaired: what loss is computed from.
+    /// Media packets without those repaired by RTX, because loss is computed from these.
     media_packets: u64,
     retransmitted: u64,
     repaired: u64,
     sender_report: Option<SenderReportTiming>,
-    /// The last RTP timestamp of which `abs-capture-time` told the capture, and when that was by the sender's clock.
+    /// RTP timestamp of the last packet with `abs-capture-time`, and its capture time by the sender's clock.
     abs_capture: Option<(u32, u64)>,
     rtt: Option<Duration>,
 }
 
 impl RecvStreamStats {
-    /// Statistics of a stream that has not begun; `dtx` says that it may be silent for seconds.
+    /// Creates the statistics of a stream without packets yet. `dtx` is true if the stream uses DTX.
     pub fn new(ssrc: Ssrc, clock_rate: u32, dtx: bool) -> Self {
         Self {
             ssrc,
@@ -125,7 +125,7 @@ impl RecvStreamStats {
         }
     }
 
-    /// Validates and counts a packet of the stream's own SSRC. A discarded packet must be dropped.
+    /// Validates and counts a packet of the stream's own SSRC. The caller drops a discarded packet.
     pub fn handle_packet(&mut self, now: Instant, packet: &PacketInfo) -> SeqVerdict {
         let verdict = self.seq.update(packet.seq);
         self.note_timestamp(now, packet, verdict);
@@ -137,7 +137,8 @@ impl RecvStreamStats {
         verdict
     }
 
-    /// Validates the original packet out of an RTX one. Unless discarded, ask the NACK generator next.
+    /// Validates the original packet in an RTX packet. Unless it is discarded, the caller passes it to the NACK
+    /// generator next.
     pub fn handle_rtx_packet(&mut self, now: Instant, original: &PacketInfo) -> SeqVerdict {
         let verdict = self.seq.update_retransmitted(original.seq);
         self.note_timestamp(now, original, verdict);
@@ -147,21 +148,22 @@ impl RecvStreamStats {
         verdict
     }
 
-    /// The NACK generator says of a packet given to [`handle_rtx_packet`](Self::handle_rtx_packet) that it
-    /// repairs.
+    /// Counts a packet that was given to [`handle_rtx_packet`](Self::handle_rtx_packet) and that, by the NACK
+    /// generator, repairs a loss.
     pub fn on_rtx_repaired(&mut self, now: Instant, original: &PacketInfo) {
         self.repaired += 1;
         self.count_transmission(now, original);
     }
 
-    /// The NACK generator says of a packet given to [`handle_packet`](Self::handle_packet) that it was
-    /// missing. Only for streams without RTX: with it, such a packet was merely reordered.
+    /// Counts a packet that was given to [`handle_packet`](Self::handle_packet) and that, by the NACK generator, was
+    /// missing. The caller counts these only for streams without RTX, because with RTX such a packet was merely
+    /// reordered.
     pub fn on_nacked_packet(&mut self) {
         self.retransmitted += 1;
         self.repaired += 1;
     }
 
-    /// Another source goes on with the stream, under this SSRC. Reports begin anew; totals go on.
+    /// Continues the stream with another source under this SSRC. Reports start anew; totals continue.
     pub fn change_source(&mut self, ssrc: Ssrc) {
         self.ssrc = ssrc;
         self.seq.change_source();
@@ -172,10 +174,10 @@ impl RecvStreamStats {
         (self.earliest, self.clock_told_at, self.without_clock) = (None, None, false);
     }
 
-    /// Takes note of a sender report; `ntp` is 32.32 fixed point seconds.
+    /// Handles a sender report; `ntp` is in 32.32 fixed point seconds.
     ///
-    /// RFC 3550 §6.4.1: a sender without a wall clock may set the NTP timestamp to zero; such a report says
-    /// nothing.
+    /// RFC 3550 §6.4.1: a sender without a wall clock may set the NTP timestamp to zero; such a report contains no
+    /// clock mapping.
     pub fn handle_sender_report(&mut self, now: Instant, ntp: u64, rtp_timestamp: u32) {
         self.without_clock = ntp == 0;
         if ntp != 0 {
@@ -184,28 +186,28 @@ impl RecvStreamStats {
         }
     }
 
-    /// Whether it is vain to wait for a report that tells the sender's clock.
+    /// True if no sender report with a clock mapping is to be expected.
     pub fn lacks_clock(&self) -> bool {
         let Some((_, newest)) = self.highest_timestamp else { return false };
         let since = self.clock_told_at.map(|at| newest.saturating_duration_since(at));
         self.without_clock || since.is_some_and(|since| since >= CLOCK_PATIENCE)
     }
 
-    /// Takes note of `abs-capture-time` on a packet with this timestamp. A time of zero says nothing.
+    /// Handles `abs-capture-time` of a packet with this timestamp. A time of zero is ignored.
     pub fn handle_abs_capture_time(&mut self, rtp_timestamp: u32, time: AbsCaptureTime) {
         if time.timestamp != NtpTime(0) {
-            // The offset is that of the capturer's clock against the sender's.
+            // The offset is added to the sender's clock to get the capturer's, so subtracting it gives the sender's.
             let captured = time.timestamp.shifted(time.estimated_clock_offset.unwrap_or(0).wrapping_neg());
             self.abs_capture = Some((rtp_timestamp, captured.0));
         }
     }
 
-    /// Takes note of an extended report's DLRR item about us (RFC 3611 §4.5) and returns the round trip time,
-    /// at least 1 ms. One of more than 10 s is not believed.
+    /// Handles the DLRR item about this receiver in an extended report (RFC 3611 §4.5) and returns the round trip time,
+    /// at least 1 ms. A round trip time of more than 10 s is ignored.
     ///
-    /// `compact_ntp` is the middle 32 bits of our NTP clock when it arrived, the clock of our receiver
-    /// reference times; `last_rr` and `delay_since_last_rr` come from the item. There is no result while the
-    /// sender has seen no reference time.
+    /// `compact_ntp` is the middle 32 bits of the local NTP clock, which is also the clock of the receiver reference
+    /// times, when the report arrived; `last_rr` and `delay_since_last_rr` are those of the item. Returns `None` if the
+    /// sender has received no reference time.
     pub fn handle_dlrr(
         &mut self,
         compact_ntp: u32,
@@ -223,9 +225,10 @@ impl RecvStreamStats {
         self.rtt
     }
 
-    /// Closes the interval since the last report and returns the next one.
+    /// Closes the interval since the last report and returns its report block.
     ///
-    /// `worst_remote_fraction_lost`: highest fraction lost that a Consumer reports; zero unless the stream uses in-band FEC.
+    /// `worst_remote_fraction_lost` is the highest fraction lost that a Consumer reports; zero unless the stream uses
+    /// in-band FEC.
     pub fn report(&mut self, now: Instant, worst_remote_fraction_lost: u8) -> ReportBlock {
         let loss = self.loss.report(self.seq.expected(), self.media_packets, worst_remote_fraction_lost);
         let (last_sr, delay_since_last_sr) = sender_report_echo(self.sender_report.as_ref(), now);
@@ -240,24 +243,24 @@ impl RecvStreamStats {
         }
     }
 
-    /// Forgets the jitter: the stream is paused.
+    /// Resets the jitter because the stream is paused.
     pub fn pause(&mut self) {
         self.jitter.reset();
     }
 
-    /// The sender's wall clock at `rtp_timestamp` (32.32 fixed point NTP seconds), by its last sender report.
-    /// `None` without one, or further than 10 s from it.
+    /// Wall clock time of the sender at `rtp_timestamp` (32.32 fixed point NTP seconds), by its last sender report.
+    /// `None` without a report, or more than 10 s from it.
     pub fn capture_ntp(&self, rtp_timestamp: u32) -> Option<u64> {
         let SenderReportTiming { ntp, rtp_timestamp: reported, .. } = self.sender_report?;
         self.interpolate((reported, ntp), rtp_timestamp, MAX_INTERPOLATION)
     }
 
-    /// As [`capture_ntp`](Self::capture_ntp), by its last `abs-capture-time`. `None` further than 5 s from it.
+    /// As [`capture_ntp`](Self::capture_ntp), by the last `abs-capture-time`. `None` more than 5 s from it.
     pub fn capture_ntp_by_extension(&self, rtp_timestamp: u32) -> Option<u64> {
         self.interpolate(self.abs_capture?, rtp_timestamp, MAX_EXTENSION_INTERPOLATION)
     }
 
-    /// The wall clock at `rtp_timestamp`, from the one at another timestamp not further than `max` away.
+    /// Wall clock time at `rtp_timestamp`, extrapolated from a known one at most `max` away.
     fn interpolate(&self, (known, ntp): (u32, u64), rtp_timestamp: u32, max: Duration) -> Option<u64> {
         if self.clock_rate == 0 {
             return None;
@@ -275,7 +278,7 @@ impl RecvStreamStats {
         self.sender_report.as_ref()
     }
 
-    /// The running totals that the score is computed from.
+    /// Running totals from which the score is computed.
     pub fn score_totals(&self) -> ScoreTotals {
         ScoreTotals {
             expected: self.seq.expected(),
@@ -295,37 +298,37 @@ impl RecvStreamStats {
         self.clock_rate
     }
 
-    /// Packets and bytes of media and repaired packets. Padding-only packets count as packets without bytes.
+    /// Packets and bytes of media and repaired packets. A padding-only packet counts as a packet without bytes.
     pub fn transmission(&self) -> Counter {
         self.transmission
     }
 
-    /// Bitrate of media and repaired packets; zero while there is nothing to measure.
+    /// Bitrate of media and repaired packets; zero if there is no measurement.
     pub fn bitrate(&mut self, now: Instant) -> Bitrate {
         self.transmission_rate.bitrate(now).unwrap_or(Bitrate::ZERO)
     }
 
-    /// Packets lost by the last report, on this side.
+    /// Number of packets lost by the last report of this receiver.
     pub fn packets_lost(&self) -> u64 {
         self.loss.lost()
     }
 
-    /// Share of packets lost in the interval of the last report, in 1/256, on this side.
+    /// Fraction of packets lost in the interval of the last report of this receiver, in 1/256.
     pub fn fraction_lost(&self) -> u8 {
         self.loss.fraction_lost()
     }
 
-    /// Packets dropped because their sequence number did not fit.
+    /// Number of packets dropped because of their sequence number.
     pub fn packets_discarded(&self) -> u64 {
         self.seq.discarded()
     }
 
-    /// Packets that came again, whether or not they were still missing.
+    /// Number of packets that were received again or after their NACK.
     pub fn packets_retransmitted(&self) -> u64 {
         self.retransmitted
     }
 
-    /// Missing packets that came after all.
+    /// Number of missing packets received later.
     pub fn packets_repaired(&self) -> u64 {
         self.repaired
     }
@@ -340,12 +343,13 @@ impl RecvStreamStats {
         self.rtt
     }
 
-    /// The newest RTP timestamp and when it was first seen.
+    /// Newest RTP timestamp and the time of its first packet.
     pub fn highest_timestamp(&self) -> Option<(u32, Instant)> {
         self.highest_timestamp
     }
 
-    /// A timestamp and when it came, by which other streams of the sender can be compared: of late none came earlier.
+    /// Timestamp and arrival time of the recent packet with the least relative delay, used to compare the streams of a
+    /// sender.
     pub fn earliest_arrival(&self) -> Option<(u32, Instant)> {
         self.earliest
     }
@@ -370,7 +374,7 @@ impl RecvStreamStats {
             None => true,
             Some((highest, _)) => {
                 let ahead = packet.timestamp.wrapping_sub(highest) as i32;
-                // The newest packet decides even if its timestamp is behind: after a long pause it may be.
+                // The newest packet is used even if its timestamp is behind, because after a long pause it may be.
                 ahead > 0 || (ahead < 0 && self.seq.is_highest(seq))
             }
         };
@@ -398,8 +402,7 @@ pub(super) fn sender_report_echo(report: Option<&SenderReportTiming>, now: Insta
     ((report.ntp >> 16) as u32, u32::try_from(delay).unwrap_or(u32::MAX))
 }
 
-/// A difference of two compact NTP timestamps; clocks that disagree may make it negative, which counts as
-/// zero.
+/// Converts a difference of two compact NTP timestamps. A negative one, from clocks that disagree, counts as zero.
 fn compact_ntp_interval(interval: u32) -> Duration {
     if interval > 1 << 31 {
         return Duration::ZERO;

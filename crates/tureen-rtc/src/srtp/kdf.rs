@@ -79,7 +79,7 @@ impl<C: PrfCipher> Prf<C> {
 
     /// Fills `out` with the key of `label`.
     fn fill(&self, label: u8, out: &mut [u8]) {
-        // RFC 3711 §4.3.1: x = key_id XOR master_salt, key_id = label || r with r = 0 of 48 bits; §4.3.3: IV = x * 2^16.
+        // RFC 3711 §4.3.1: x = key_id XOR master_salt, key_id = label || r, r is 48 zero bits. §4.3.3: IV = x * 2^16.
         let mut input = [0; 16];
         input[..14].copy_from_slice(&self.salt);
         input[7] ^= label;
