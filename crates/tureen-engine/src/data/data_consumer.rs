@@ -1,4 +1,4 @@
-//! A DataConsumer: messages of a DataProducer that go out, and which of them.
+//! A DataConsumer: forwards messages of a DataProducer, selected by subchannel.
 
 use std::collections::BTreeSet;
 
@@ -9,22 +9,18 @@ use crate::api::{
 use crate::keys::{DataProducerKey, TransportKey};
 use tureen_types::sctp_parameters::SctpStreamParameters;
 
-/// One DataConsumer.
 #[derive(Debug)]
 pub(crate) struct DataConsumer {
-    /// Its identifier.
     pub(crate) id: DataConsumerId,
-    /// The transport it sends on.
+    /// Transport on which it sends.
     pub(crate) transport: TransportKey,
-    /// The DataProducer it reads.
+    /// DataProducer whose messages it forwards.
     pub(crate) data_producer: DataProducerKey,
-    /// Whether it was paused.
     pub(crate) paused: bool,
-    /// Whether its DataProducer is paused.
     pub(crate) data_producer_paused: bool,
-    /// Subchannels it is subscribed to.
+    /// Subchannels to which it is subscribed.
     pub(crate) subchannels: BTreeSet<u16>,
-    /// Whether it leads to another router.
+    /// True if it forwards to another router.
     pub(crate) pipe: bool,
     data_producer_id: DataProducerId,
     path: DataTransport,
@@ -35,7 +31,7 @@ pub(crate) struct DataConsumer {
 }
 
 impl DataConsumer {
-    /// A DataConsumer of a DataProducer that is paused or not; on a PipeTransport it is a `pipe`.
+    /// `data_producer_paused` is the initial state of its DataProducer; `pipe` is true on a PipeTransport.
     pub(crate) fn new(
         options: ConsumeData,
         transport: TransportKey,
@@ -60,7 +56,7 @@ impl DataConsumer {
         }
     }
 
-    /// Its stream, unless its messages go to the application.
+    /// SCTP stream parameters; `None` if its messages are passed to the application.
     pub(crate) fn stream(&self) -> Option<SctpStreamParameters> {
         match self.path {
             DataTransport::Sctp(parameters) => Some(parameters),
@@ -68,15 +64,14 @@ impl DataConsumer {
         }
     }
 
-    /// Whether neither it nor its DataProducer is paused.
+    /// True if neither it nor its DataProducer is paused.
     pub(crate) fn is_active(&self) -> bool {
         !self.paused && !self.data_producer_paused
     }
 
-    /// Whether a message that is for `subchannels` is for it.
+    /// True if a message for `subchannels` is forwarded to it.
     pub(crate) fn wants(&self, subchannels: &Subchannels) -> bool {
-        // One that leads to another router and has no subchannels of its own takes everything: who wants it is decided
-        // there.
+        // On a pipe without subchannels every message is forwarded, because the other router selects the receivers.
         if self.pipe && self.subchannels.is_empty() {
             return true;
         }
@@ -86,13 +81,13 @@ impl DataConsumer {
             && (subchannels.any_of.is_empty() || subchannels.any_of.iter().any(subscribed))
     }
 
-    /// Counts a message that went out.
+    /// Counts a sent message.
     pub(crate) fn count(&mut self, bytes: usize) {
         self.messages += 1;
         self.bytes += bytes as u64;
     }
 
-    /// Describes it. What waits to be sent, and the threshold, are the association's business.
+    /// The SCTP association provides the buffered amount and its threshold.
     pub(crate) fn dump(&self, buffered_amount: u32, buffered_amount_low_threshold: u32) -> DataConsumerDump {
         DataConsumerDump {
             id: self.id.clone(),
@@ -108,7 +103,6 @@ impl DataConsumer {
         }
     }
 
-    /// Its statistics.
     pub(crate) fn stats(&self, timestamp_ms: u64, buffered_amount: u32) -> DataConsumerStats {
         DataConsumerStats {
             timestamp_ms,

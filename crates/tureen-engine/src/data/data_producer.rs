@@ -1,19 +1,17 @@
-//! A DataProducer: messages that come in, to be handed to its DataConsumers.
+//! A DataProducer: receives messages and passes them to its DataConsumers.
 
 use crate::api::{DataProducerDump, DataProducerId, DataProducerStats, DataTransport, ProduceData};
 use crate::keys::{DataConsumerKey, TransportKey};
 use tureen_types::sctp_parameters::SctpStreamParameters;
 
-/// One DataProducer.
 #[derive(Debug)]
 pub(crate) struct DataProducer {
-    /// Its identifier.
     pub(crate) id: DataProducerId,
-    /// The transport it receives on.
+    /// Transport on which it receives.
     pub(crate) transport: TransportKey,
-    /// Its DataConsumers, in the order they were made.
+    /// Its DataConsumers in the order of their creation.
     pub(crate) consumers: Vec<DataConsumerKey>,
-    /// Whether its messages are kept back.
+    /// True if its messages are not forwarded.
     pub(crate) paused: bool,
     path: DataTransport,
     label: String,
@@ -23,7 +21,7 @@ pub(crate) struct DataProducer {
 }
 
 impl DataProducer {
-    /// A DataProducer without DataConsumers.
+    /// Creates a DataProducer without DataConsumers.
     pub(crate) fn new(options: ProduceData, transport: TransportKey) -> Self {
         Self {
             id: options.id,
@@ -38,7 +36,7 @@ impl DataProducer {
         }
     }
 
-    /// Its stream, unless its messages come from the application.
+    /// SCTP stream parameters; `None` if its messages are sent by the application.
     pub(crate) fn stream(&self) -> Option<SctpStreamParameters> {
         match self.path {
             DataTransport::Sctp(parameters) => Some(parameters),
@@ -46,13 +44,12 @@ impl DataProducer {
         }
     }
 
-    /// Counts a message that came in.
+    /// Counts a received message.
     pub(crate) fn count(&mut self, bytes: usize) {
         self.messages += 1;
         self.bytes += bytes as u64;
     }
 
-    /// Describes it.
     pub(crate) fn dump(&self) -> DataProducerDump {
         DataProducerDump {
             id: self.id.clone(),
@@ -63,7 +60,6 @@ impl DataProducer {
         }
     }
 
-    /// Its statistics.
     pub(crate) fn stats(&self, timestamp_ms: u64) -> DataProducerStats {
         DataProducerStats {
             timestamp_ms,

@@ -1,4 +1,4 @@
-//! Data channels: DataProducers and DataConsumers, and what a transport knows of them.
+//! Data channels: DataProducers, DataConsumers and the data state of a transport.
 
 mod data_consumer;
 mod data_producer;
@@ -19,57 +19,51 @@ pub(crate) const MAX_STREAM_ID: u16 = 65_534;
 /// Smallest receive window (mediasoup's `SctpReceiverWindowBufferMinSize`), in bytes.
 const MIN_RECEIVE_WINDOW: u32 = 65_536;
 
-/// The data side of a transport.
+/// Data state of a transport.
 #[derive(Debug)]
 pub(crate) struct DataSide {
-    /// How messages travel.
     pub(crate) path: DataPath,
-    /// Its DataProducers.
     pub(crate) producers: Vec<DataProducerKey>,
-    /// Its DataConsumers.
     pub(crate) consumers: Vec<DataConsumerKey>,
-    /// Who receives on which stream.
+    /// DataProducer of each incoming SCTP stream.
     pub(crate) stream_producers: HashMap<u16, DataProducerKey>,
-    /// Who sends on which stream.
+    /// DataConsumer of each outgoing SCTP stream.
     pub(crate) stream_consumers: HashMap<u16, DataConsumerKey>,
-    /// Its association may have something to say.
+    /// True if the association is queued for its events.
     pub(crate) queued: bool,
-    /// Its association may have something to send.
+    /// True if the association is queued for its packets to be sent.
     pub(crate) sending: bool,
 }
 
-/// How the data messages of a transport travel.
+/// Path of the data messages of a transport.
 #[derive(Debug)]
 pub(crate) enum DataPath {
-    /// Not at all.
+    /// No data messages.
     None,
-    /// By SCTP.
+    /// Over SCTP.
     Sctp {
-        /// The association.
         sctp: Box<Sctp>,
-        /// What runs on it.
         purpose: SctpPurpose,
     },
-    /// By the application.
+    /// From and to the application.
     Direct {
-        /// Longest message, in bytes.
+        /// Longest message in bytes.
         max_message_size: u32,
     },
 }
 
-/// What an association is there for.
+/// Purpose of an SCTP association.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum SctpPurpose {
     /// WebRTC data channels (mediasoup's `isDataChannel`): closing one resets its stream.
     DataChannels,
-    /// Streams of an SCTP endpoint that is no browser.
+    /// Streams of an SCTP endpoint other than a browser.
     Plain,
-    /// Another router: a message carries its subchannels.
+    /// Another router: each message carries its subchannels.
     Pipe,
 }
 
 impl DataSide {
-    /// With a path for data.
     pub(crate) fn new(path: DataPath) -> Self {
         Self {
             path,
@@ -82,7 +76,6 @@ impl DataSide {
         }
     }
 
-    /// Its association.
     pub(crate) fn sctp(&self) -> Option<&Sctp> {
         match &self.path {
             DataPath::Sctp { sctp, .. } => Some(sctp),
@@ -90,7 +83,6 @@ impl DataSide {
         }
     }
 
-    /// Its association.
     pub(crate) fn sctp_mut(&mut self) -> Option<&mut Sctp> {
         match &mut self.path {
             DataPath::Sctp { sctp, .. } => Some(sctp),
@@ -98,22 +90,22 @@ impl DataSide {
         }
     }
 
-    /// Whether a datagram that is neither RTP nor RTCP is for its association: by the destination port.
+    /// True if a datagram that is neither RTP nor RTCP belongs to its association, by the destination port.
     pub(crate) fn is_for_sctp(&self, datagram: &[u8]) -> bool {
         self.sctp().is_some() && datagram.get(2..4) == Some(&sctp::PORT.to_be_bytes())
     }
 
-    /// Whether it leads to another router.
+    /// True if the path is an association with another router.
     pub(crate) fn is_pipe(&self) -> bool {
         matches!(self.path, DataPath::Sctp { purpose: SctpPurpose::Pipe, .. })
     }
 
-    /// Whether its streams are WebRTC data channels.
+    /// True if the streams are WebRTC data channels.
     pub(crate) fn has_data_channels(&self) -> bool {
         matches!(self.path, DataPath::Sctp { purpose: SctpPurpose::DataChannels, .. })
     }
 
-    /// Largest message that is sent, and that is taken, in bytes.
+    /// Maximum message sizes for sending and for receiving, in bytes.
     pub(crate) fn max_message_sizes(&self) -> (u32, u32) {
         match &self.path {
             DataPath::None => (0, 0),
@@ -125,10 +117,10 @@ impl DataSide {
     }
 }
 
-/// Refuses options that no association can have.
+/// Checks the options of an SCTP association.
 ///
 /// # Errors
-/// The text names the value.
+/// The text contains the option and its minimum.
 pub(crate) fn check_sctp_options(options: &SctpOptions) -> Result<(), RequestError> {
     if options.max_receiver_window_buffer_size < MIN_RECEIVE_WINDOW {
         let text = format!("sctpMaxReceiverWindowBufferSize must be at least {MIN_RECEIVE_WINDOW}");
@@ -137,10 +129,10 @@ pub(crate) fn check_sctp_options(options: &SctpOptions) -> Result<(), RequestErr
     Ok(())
 }
 
-/// Refuses stream parameters that contradict themselves.
+/// Checks that the parameters of an SCTP stream are consistent.
 ///
 /// # Errors
-/// The text names what is wrong.
+/// The text contains the inconsistency.
 pub(crate) fn check_stream_parameters(parameters: &SctpStreamParameters) -> Result<(), RequestError> {
     let limited = parameters.max_packet_life_time.is_some() || parameters.max_retransmits.is_some();
     let text = if parameters.stream_id > MAX_STREAM_ID {

@@ -1,8 +1,8 @@
-//! For whom a message is, and how that travels between routers (mediasoup's `SubchannelsCodec`).
+//! Receivers of a data message by subchannel, and their encoding between routers (mediasoup's `SubchannelsCodec`).
 //!
-//! Over a pipe a message begins with a header, unless it is for everyone: a magic of eight bytes whose two lowest bits
-//! say whether there is a required and an ignored subchannel, the number of subchannels, these, the required and the
-//! ignored one; all but the magic are 16 bits, big endian.
+//! On a pipe a message that is not for all DataConsumers begins with a header: a magic of eight bytes whose two lowest
+//! bits are set if there is a required and an ignored subchannel, the number of subchannels, the subchannels, the
+//! required one and the ignored one. All fields but the magic are 16 bits, big endian.
 
 use std::collections::BTreeSet;
 
@@ -12,19 +12,19 @@ const MAGIC: u64 = 0xa5f0_9cb3_d6e1_f28c;
 const REQUIRED: u64 = 2;
 const IGNORED: u64 = 1;
 
-/// For whom a message is.
+/// Receivers of a data message by subchannel.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(crate) struct Subchannels {
-    /// Subscribers of one of these; empty: everyone.
+    /// Subchannels of which a receiver must be subscribed to at least one; empty for no such condition.
     pub(crate) any_of: Vec<u16>,
-    /// Only subscribers of this one.
+    /// Subchannel to which a receiver must be subscribed.
     pub(crate) required: Option<u16>,
-    /// No subscribers of this one.
+    /// Subchannel to which a receiver must not be subscribed.
     pub(crate) ignored: Option<u16>,
 }
 
 impl Subchannels {
-    /// The message for a pipe. A pipe that is subscribed to some subchannels carries only these.
+    /// Encodes the message for a pipe. A pipe that is subscribed to some subchannels carries only those.
     pub(crate) fn encode(&self, subscribed: &BTreeSet<u16>, payload: &Bytes) -> Bytes {
         let carried = |subchannel: &&u16| subscribed.is_empty() || subscribed.contains(*subchannel);
         let any_of: Vec<u16> = self.any_of.iter().filter(carried).copied().collect();
@@ -44,7 +44,7 @@ impl Subchannels {
         out.into()
     }
 
-    /// Takes the header off a message from a pipe. What has none is for everyone.
+    /// Removes the header from a message of a pipe. A message without a header is for all DataConsumers.
     pub(crate) fn decode(message: Bytes) -> (Self, Bytes) {
         match Self::parse(&message) {
             Some((subchannels, len)) => (subchannels, message.slice(len..)),

@@ -1,9 +1,9 @@
-//! Who speaks: an observer that determines the dominant speaker (mediasoup `ActiveSpeakerObserver`).
+//! Observer that determines the dominant speaker (mediasoup `ActiveSpeakerObserver`).
 //!
 //! The method is that of Volfin and Cohen, "Dominant speaker identification for multipoint videoconferencing", Computer
-//! Speech & Language 27 (2013), with audio levels of a header extension (RFC 6464) as its input. It looks at three times
-//! at once: now, the last tenth of a second, and the last second. So it follows a change of speakers quickly, but takes
-//! no notice of a cough.
+//! Speech & Language 27 (2013), with audio levels of a header extension (RFC 6464) as its input. The method evaluates
+//! three time spans: the present, the last tenth of a second, and the last second. Therefore it follows a change of
+//! speakers quickly and ignores short sounds such as a cough.
 //!
 //! ```text
 //! levels      50 of 20 ms       ▁▁▂▇▇█▆▇▁▁▇▇█▇▆▁▁…   the background noise taken off
@@ -12,8 +12,8 @@
 //! long         1, 0 to 10       how many of ten medium ones are loud throughout
 //! ```
 //!
-//! The newest value of each becomes a score: how much likelier it is that of speech than that of noise. A speaker takes
-//! over from another one whose scores it exceeds by certain factors.
+//! The newest value of each time span becomes a score: the ratio of its likelihood as speech to its likelihood as
+//! noise. A speaker replaces the dominant one if its scores exceed those of the dominant one by certain factors.
 
 use std::array;
 use std::time::{Duration, Instant};
@@ -24,16 +24,16 @@ use crate::api::ActiveSpeakerOptions;
 use crate::keys::ProducerKey;
 use tureen_rtc::wire::rtp::extension::AudioLevel;
 
-/// Determines the dominant speaker among its producers, again and again until paused.
+/// Determines the dominant speaker among its producers at intervals until it is paused.
 ///
-/// Packets go in by [`handle_packet`](Self::handle_packet), another dominant speaker comes out of
-/// [`handle_timeout`](Self::handle_timeout), which is to be called at [`poll_timeout`](Self::poll_timeout).
+/// Packets are passed to [`handle_packet`](Self::handle_packet); a new dominant speaker is returned by
+/// [`handle_timeout`](Self::handle_timeout), which must be called at [`poll_timeout`](Self::poll_timeout).
 #[derive(Debug)]
 pub(crate) struct ActiveSpeakerObserver {
     interval: Duration,
     speakers: HashMap<ProducerKey, Speaker>,
     dominant: Option<ProducerKey>,
-    /// When the dominant speaker is determined again; none while paused.
+    /// Time of the next decision; `None` while paused.
     due_at: Option<Instant>,
 }
 
@@ -43,23 +43,23 @@ impl ActiveSpeakerObserver {
     /// Longest time between two decisions.
     pub(crate) const MAX_INTERVAL: Duration = Duration::from_secs(5);
 
-    /// An observer without producers. The interval is cut to [`Self::MIN_INTERVAL`] and [`Self::MAX_INTERVAL`].
+    /// Creates an observer without producers. The interval is limited to [`Self::MIN_INTERVAL`] and
+    /// [`Self::MAX_INTERVAL`].
     pub(crate) fn new(now: Instant, options: ActiveSpeakerOptions) -> Self {
         let interval = options.interval.clamp(Self::MIN_INTERVAL, Self::MAX_INTERVAL);
         Self { interval, speakers: HashMap::new(), dominant: None, due_at: Some(now + interval) }
     }
 
-    /// The producers that are observed.
     pub(crate) fn producers(&self) -> impl Iterator<Item = ProducerKey> {
         self.speakers.keys().copied()
     }
 
-    /// Observes a producer. False if it was observed already.
+    /// Observes a producer. Returns false if it was observed already.
     pub(crate) fn add_producer(&mut self, now: Instant, producer: ProducerKey, paused: bool) -> bool {
         self.speakers.try_insert(producer, Speaker::new(now, paused)).is_ok()
     }
 
-    /// Forgets a producer. If it was the dominant speaker, returns its successor.
+    /// Removes a producer. If it was the dominant speaker, returns its successor.
     pub(crate) fn remove_producer(&mut self, now: Instant, producer: ProducerKey) -> Option<ProducerKey> {
         self.speakers.remove(&producer);
         if self.dominant != Some(producer) {
@@ -69,21 +69,20 @@ impl ActiveSpeakerObserver {
         self.decide(now)
     }
 
-    /// A producer was paused: it can't become the dominant speaker, but stay so.
+    /// Handles the pause of a producer, which then cannot become the dominant speaker but may remain so.
     pub(crate) fn producer_paused(&mut self, producer: ProducerKey) {
         if let Some(speaker) = self.speakers.get_mut(&producer) {
             speaker.paused = true;
         }
     }
 
-    /// A producer was resumed.
     pub(crate) fn producer_resumed(&mut self, producer: ProducerKey) {
         if let Some(speaker) = self.speakers.get_mut(&producer) {
             speaker.paused = false;
         }
     }
 
-    /// Takes the level of a packet.
+    /// Adds the level of a packet.
     pub(crate) fn handle_packet(&mut self, now: Instant, producer: ProducerKey, level: AudioLevel) {
         if self.is_paused() {
             return;
@@ -93,13 +92,13 @@ impl ActiveSpeakerObserver {
         }
     }
 
-    /// When the dominant speaker is determined next; none while paused.
+    /// Time of the next decision; `None` while paused.
     pub(crate) fn poll_timeout(&self) -> Option<Instant> {
         self.due_at
     }
 
-    /// Determines the dominant speaker if it is time, and returns it if it is another one than before. There is one as
-    /// soon as there are producers, and until there are none.
+    /// Determines the dominant speaker if the interval has ended, and returns it if it has changed. There is a dominant
+    /// speaker as long as there are producers.
     pub(crate) fn handle_timeout(&mut self, now: Instant) -> Option<ProducerKey> {
         if self.due_at.is_none_or(|at| now < at) {
             return None;
@@ -108,26 +107,26 @@ impl ActiveSpeakerObserver {
         self.decide(now)
     }
 
-    /// Whether it is paused.
     pub(crate) fn is_paused(&self) -> bool {
         self.due_at.is_none()
     }
 
-    /// Hears nothing until it is resumed.
+    /// Ignores all levels until the observer is resumed.
     pub(crate) fn pause(&mut self) {
         self.due_at = None;
     }
 
-    /// Begins a new interval, if it was paused.
+    /// Begins a new interval if the observer is paused.
     pub(crate) fn resume(&mut self, now: Instant) {
         self.due_at.get_or_insert(now + self.interval);
     }
 
     fn decide(&mut self, now: Instant) -> Option<ProducerKey> {
+        // The gaps of all producers are filled first, because the scores depend on volumes up to `now`.
         for speaker in self.speakers.values_mut() {
             speaker.fill_gap(now);
         }
-        // Somebody is always dominant. By key, that the same input gives the same output.
+        // A producer is always dominant. The least key is used first, so that the same input gives the same output.
         let incumbent = self.dominant.or_else(|| self.speakers.keys().min().copied())?;
         let scores = self.speakers.get(&incumbent)?.scores();
         let lead = |(&key, speaker): (&ProducerKey, &Speaker)| {
@@ -144,7 +143,7 @@ impl ActiveSpeakerObserver {
     }
 }
 
-/// A producer, and what was heard of it in the last second.
+/// A producer and its volumes in the last second.
 #[derive(Debug)]
 struct Speaker {
     paused: bool,
@@ -153,11 +152,11 @@ struct Speaker {
     heard_at: Instant,
 }
 
-/// Loudest volume. Volumes are 127 − (−dBov), so that 0 is silence.
+/// Maximum volume. Volumes are 127 − (−dBov), so that 0 is silence.
 const MAX_VOLUME: u8 = 127;
-/// Time that one volume stands for.
+/// Time represented by one volume.
 const VOLUME_TIME_MS: u128 = 20;
-/// Without a packet for longer a producer is silent, as with discontinuous transmission.
+/// Time without a packet after which a producer counts as silent, for discontinuous transmission.
 const SILENT_AFTER: Duration = Duration::from_millis(40);
 
 impl Speaker {
@@ -165,7 +164,7 @@ impl Speaker {
         Self { paused, volumes: Volumes::default(), noise: NoiseFloor::default(), heard_at: now }
     }
 
-    /// Takes the volume since the last call.
+    /// Adds the volume for the time since the last call.
     fn handle_volume(&mut self, now: Instant, volume: u8) {
         let elapsed = now.saturating_duration_since(self.heard_at).as_millis();
         self.heard_at = self.heard_at.max(now);
@@ -199,7 +198,7 @@ impl Speaker {
     }
 }
 
-/// The last volumes, a ring.
+/// Ring of the last volumes.
 #[derive(Debug)]
 struct Volumes {
     ring: [u8; Self::COUNT],
@@ -207,7 +206,7 @@ struct Volumes {
 }
 
 impl Volumes {
-    /// One second.
+    /// Number of volumes in one second.
     const COUNT: usize = Scores::MEDIUM_COUNT * Scores::IMMEDIATE_PER_MEDIUM;
 
     fn push(&mut self, volume: u8) {
@@ -215,7 +214,7 @@ impl Volumes {
         self.next = (self.next + 1) % Self::COUNT;
     }
 
-    /// The volume that many before the newest one.
+    /// Volume that was added `count` volumes before the newest one.
     fn ago(&self, count: usize) -> u8 {
         self.ring[(self.next + Self::COUNT - 1 - count) % Self::COUNT]
     }
@@ -227,18 +226,18 @@ impl Default for Volumes {
     }
 }
 
-/// The volume of a speaker's surroundings: the least one heard. It falls at once and rises slowly.
+/// Background noise: the minimum volume. It falls at once and rises slowly.
 #[derive(Debug, Default)]
 struct NoiseFloor {
-    /// 0 before anything was heard.
+    /// 0 before the first volume.
     volume: u8,
-    /// The least volume of this window, which is not below `volume`.
+    /// Minimum volume of this window, which is not below `volume`.
     next: Option<u8>,
     window: u32,
 }
 
 impl NoiseFloor {
-    /// Volumes after which it may rise: 15 s.
+    /// Number of volumes after which the noise floor may rise: 15 s.
     const WINDOW: u32 = 750;
 
     fn handle_volume(&mut self, volume: u8) {
@@ -261,7 +260,7 @@ impl NoiseFloor {
     }
 }
 
-/// How much likelier a producer's sound is speech than noise, over three times. Never below [`MIN_SCORE`].
+/// Likelihood of a producer's sound as speech relative to noise, over three time spans. Never below [`MIN_SCORE`].
 #[derive(Clone, Copy, Debug, PartialEq)]
 struct Scores {
     immediate: f64,
@@ -272,17 +271,17 @@ struct Scores {
 const MIN_SCORE: f64 = 1e-10;
 
 impl Scores {
-    /// Volumes are counted in steps of this size.
+    /// Step in which volumes are counted.
     const STEP: u8 = MAX_VOLUME.div_ceil(13);
     const IMMEDIATE_PER_MEDIUM: usize = 5;
     const MEDIUM_COUNT: usize = 10;
-    /// An immediate value above this one counts in its medium one.
+    /// Immediate values above this one are counted in the medium value.
     const LOUD_IMMEDIATE: u8 = 7;
-    /// A medium value above this one counts in the long one.
+    /// Medium values above this one are counted in the long value.
     const LOUD_MEDIUM: u8 = 4;
 
-    /// How far these are ahead of the scores of the dominant speaker over the medium time, if they are ahead far enough
-    /// in all to take over: by C1, C2 and C3 of the paper.
+    /// Lead of these scores over those of the dominant speaker in the medium time span, if all three leads exceed the
+    /// thresholds C1, C2 and C3 of the paper.
     fn lead_over(&self, dominant: &Self) -> Option<f64> {
         let immediate = (self.immediate / dominant.immediate).ln();
         let medium = (self.medium / dominant.medium).ln();
@@ -291,19 +290,19 @@ impl Scores {
     }
 }
 
-/// The logarithm of the likelihood of `value` by chance (binomial with p = ½ of `max`) over that of speech (exponential
-/// with `lambda`).
+/// Logarithm of the likelihood of `value` by chance (binomial with p = ½ of `max`) relative to that of speech
+/// (exponential with `lambda`).
 fn score(value: u8, max: u8, lambda: f64) -> f64 {
     let chance = binomial(max, value).ln() + f64::from(max) * 0.5_f64.ln();
     (chance - lambda.ln() + lambda * f64::from(value)).max(MIN_SCORE)
 }
 
-/// n over k.
+/// Binomial coefficient, n over k.
 fn binomial(n: u8, k: u8) -> f64 {
     (1..=k).fold(1.0, |product, i| product * f64::from(n - k + i) / f64::from(i))
 }
 
-/// How many of these immediate values are loud.
+/// Number of loud values among these immediate ones.
 fn medium(immediates: [u8; Scores::IMMEDIATE_PER_MEDIUM]) -> u8 {
     immediates.iter().fold(0, |count, &value| count + u8::from(value > Scores::LOUD_IMMEDIATE))
 }
@@ -325,7 +324,7 @@ mod tests {
         observer: ActiveSpeakerObserver,
         members: [ProducerKey; 3],
         now: Instant,
-        /// Said by the observer.
+        /// Dominant speakers returned by the observer.
         dominant: Vec<ProducerKey>,
     }
 
@@ -341,7 +340,7 @@ mod tests {
             Self { observer, members, now, dominant: Vec::new() }
         }
 
-        /// Everybody sends a packet every 20 ms with the given levels; none is sent where there is no level.
+        /// Sends a packet of each member every 20 ms with the given levels; `None` sends no packet.
         fn hear(&mut self, time: Duration, levels: [Option<u8>; 3]) -> Vec<ProducerKey> {
             let known = self.dominant.len();
             let end = self.now + time;
@@ -411,7 +410,7 @@ mod tests {
     #[test]
     fn constant_noise_is_not_speech() {
         let mut meeting = Meeting::new();
-        // A fan, at once as loud as a voice; and a microphone that sends silence.
+        // A fan, immediately as loud as a voice, and a microphone that sends silence.
         assert_eq!(meeting.hear(20 * SECOND, [Some(127), Some(VOICE), Some(127)]), [meeting.members[0]]);
     }
 
@@ -420,7 +419,7 @@ mod tests {
         let mut meeting = Meeting::new();
         meeting.be_quiet(SECOND);
         meeting.speak(SECOND, 1);
-        // No packet any more: the other one takes over as from somebody who is silent.
+        // The dominant speaker sends no packets any more, so the other one takes over as from a silent speaker.
         assert_eq!(meeting.hear(2 * SECOND, [Some(ROOM), None, Some(VOICE)]), [meeting.members[2]]);
     }
 

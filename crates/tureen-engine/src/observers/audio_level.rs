@@ -1,6 +1,6 @@
-//! Who is loud: an observer of audio levels (mediasoup `AudioLevelObserver`).
+//! Observer of audio levels (mediasoup `AudioLevelObserver`).
 //!
-//! Levels come from a header extension (RFC 6464) that senders write; nothing is decoded.
+//! The levels are those of a header extension (RFC 6464) written by the senders; nothing is decoded.
 
 use std::cmp::Reverse;
 use std::num::NonZeroU16;
@@ -12,14 +12,15 @@ use crate::api::RequestError;
 use crate::keys::ProducerKey;
 use tureen_rtc::wire::rtp::extension::AudioLevel;
 
-/// Settings of an AudioLevelObserver.
+/// Options of an AudioLevelObserver.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct AudioLevelOptions {
-    /// Producers that a report names, at most.
+    /// Maximum number of producers in a report.
     pub max_entries: NonZeroU16,
-    /// Least average level that counts as sound, −127 to 0 dBov.
+    /// Minimum average level that is reported, −127 to 0 dBov.
     pub threshold: i8,
-    /// Time between two reports; cut to [`AudioLevelOptions::MIN_INTERVAL`] and [`AudioLevelOptions::MAX_INTERVAL`].
+    /// Time between two reports; limited to [`AudioLevelOptions::MIN_INTERVAL`] and
+    /// [`AudioLevelOptions::MAX_INTERVAL`].
     pub interval: Duration,
 }
 
@@ -30,41 +31,41 @@ impl AudioLevelOptions {
     pub const MAX_INTERVAL: Duration = Duration::from_secs(5);
 }
 
-/// What an interval sounded like.
+/// Report on one interval.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum AudioReport {
     /// The loudest producers with their average levels in dBov, −127 to 0, the loudest first. Never empty.
     Volumes(Vec<(ProducerKey, i8)>),
-    /// Nobody is loud enough any more. Said once, until somebody is again.
+    /// No producer has reached the threshold. Reported once, until a producer reaches the threshold again.
     Silence,
 }
 
-/// Averages the audio levels of its producers over an interval, again and again until paused.
+/// Averages the audio levels of its producers over successive intervals until it is paused.
 ///
-/// Packets go in by [`handle_packet`](Self::handle_packet), reports come out of
-/// [`handle_timeout`](Self::handle_timeout), which is to be called at [`poll_timeout`](Self::poll_timeout).
+/// Packets are passed to [`handle_packet`](Self::handle_packet); reports are returned by
+/// [`handle_timeout`](Self::handle_timeout), which must be called at [`poll_timeout`](Self::poll_timeout).
 #[derive(Debug)]
 pub(crate) struct AudioLevelObserver {
     options: AudioLevelOptions,
     producers: HashMap<ProducerKey, Levels>,
     silent: bool,
-    /// When the interval ends; none while paused.
+    /// End of the interval; `None` while paused.
     ends_at: Option<Instant>,
 }
 
-/// What was heard of one producer in this interval.
+/// Levels of one producer in this interval.
 #[derive(Debug, Default)]
 struct Levels {
-    /// Of the extension's values: −dBov.
+    /// Sum of the values of the extension, which are −dBov.
     sum: u64,
     count: u64,
 }
 
-/// With fewer packets in an interval a producer is not heard.
+/// Minimum number of packets of a producer in an interval. A producer with fewer is left out of the report.
 const MIN_PACKETS: u64 = 10;
 
 impl AudioLevelObserver {
-    /// An observer without producers, whose first interval begins now.
+    /// Creates an observer without producers; the first interval begins now.
     ///
     /// # Errors
     /// A threshold above 0 dBov.
@@ -78,29 +79,28 @@ impl AudioLevelObserver {
         Ok(Self { options, producers: HashMap::new(), silent: true, ends_at: Some(now + interval) })
     }
 
-    /// The producers that are observed.
     pub(crate) fn producers(&self) -> impl Iterator<Item = ProducerKey> {
         self.producers.keys().copied()
     }
 
-    /// Observes a producer. False if it was observed already.
+    /// Observes a producer. Returns false if it was observed already.
     pub(crate) fn add_producer(&mut self, producer: ProducerKey) -> bool {
         self.producers.try_insert(producer, Levels::default()).is_ok()
     }
 
-    /// Forgets a producer and what was heard of it.
+    /// Removes a producer and its levels.
     pub(crate) fn remove_producer(&mut self, producer: ProducerKey) {
         self.producers.remove(&producer);
     }
 
-    /// A producer was paused: what was heard of it in this interval does not count.
+    /// Discards the levels of a producer in this interval because it was paused.
     pub(crate) fn producer_paused(&mut self, producer: ProducerKey) {
         if let Some(levels) = self.producers.get_mut(&producer) {
             *levels = Levels::default();
         }
     }
 
-    /// Takes the level of a packet.
+    /// Adds the level of a packet.
     pub(crate) fn handle_packet(&mut self, producer: ProducerKey, level: AudioLevel) {
         if self.is_paused() {
             return;
@@ -111,12 +111,12 @@ impl AudioLevelObserver {
         }
     }
 
-    /// When the interval ends; none while paused.
+    /// End of the interval; `None` while paused.
     pub(crate) fn poll_timeout(&self) -> Option<Instant> {
         self.ends_at
     }
 
-    /// Reports on the interval if it has ended, and begins the next one.
+    /// Returns the report on the interval if it has ended, and begins the next one.
     pub(crate) fn handle_timeout(&mut self, now: Instant) -> Option<AudioReport> {
         if self.ends_at.is_none_or(|at| now < at) {
             return None;
@@ -128,30 +128,30 @@ impl AudioLevelObserver {
             .filter_map(|(&key, levels)| Some((key, levels.average()?)))
             .filter(|&(_, volume)| volume >= self.options.threshold)
             .collect();
+        // Reset before the return below, because each interval starts without levels.
         self.forget_levels();
         if volumes.is_empty() {
             return self.fall_silent();
         }
-        // By key too: the same input gives the same output.
+        // The key is compared too, so that the same input gives the same output.
         volumes.sort_unstable_by_key(|&(key, volume)| (Reverse(volume), key));
         volumes.truncate(usize::from(self.options.max_entries.get()));
         self.silent = false;
         Some(AudioReport::Volumes(volumes))
     }
 
-    /// Whether it is paused.
     pub(crate) fn is_paused(&self) -> bool {
         self.ends_at.is_none()
     }
 
-    /// Hears nothing until it is resumed, which is silence.
+    /// Pauses the observer, which reports silence if a producer was reported before.
     pub(crate) fn pause(&mut self) -> Option<AudioReport> {
         self.ends_at = None;
         self.forget_levels();
         self.fall_silent()
     }
 
-    /// Begins a new interval, if it was paused.
+    /// Begins a new interval if the observer is paused.
     pub(crate) fn resume(&mut self, now: Instant) {
         self.ends_at.get_or_insert(now + self.options.interval);
     }
@@ -168,7 +168,7 @@ impl AudioLevelObserver {
 }
 
 impl Levels {
-    /// In dBov, rounded towards 0 as mediasoup does. None where there is too little to tell.
+    /// Average level in dBov, rounded towards 0 as in mediasoup. `None` for too few packets.
     fn average(&self) -> Option<i8> {
         let level = (self.count >= MIN_PACKETS).then(|| self.sum / self.count)?;
         Some(-i8::try_from(level).expect("levels are at most 127"))

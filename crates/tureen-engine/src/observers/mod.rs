@@ -1,4 +1,4 @@
-//! RTP observers: what is learnt from the media of a set of producers, without decoding it.
+//! RTP observers: they derive events from the packets of a set of producers, without decoding the media.
 
 pub(crate) mod active_speaker;
 pub(crate) mod audio_level;

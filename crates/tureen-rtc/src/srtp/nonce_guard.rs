@@ -54,7 +54,6 @@ mod watching {
         /// Records the content about to be sealed: a header and the parts of a payload.
         ///
         /// # Panics
-        ///
         /// The nonce has already sealed another content.
         pub(in crate::srtp) fn check(&self, usage: Usage, ssrc: Ssrc, index: u64, parts: [&[u8]; 3]) {
             let [header, front, rest] = parts;
