@@ -1,4 +1,4 @@
-//! Descriptions of objects, for `dump()`.
+//! State of objects, as `dump()` returns it.
 
 use super::{
     ConsumerId, ConsumerLayers, DataConsumerId, DataProducerId, DataTransport, MediaTrace, ProducerId,
@@ -13,227 +13,227 @@ use tureen_types::rtp_parameters::{MediaKind, RtpEncodingParameters, RtpParamete
 use tureen_types::sctp_parameters::{SctpNegotiatedCapabilities, SctpParameters};
 use tureen_types::srtp_parameters::SrtpParameters;
 
-/// A worker.
+/// State of a worker.
 #[derive(Clone, Debug, Default)]
 pub struct WorkerDump {
     /// Its WebRtcServers.
     pub webrtc_server_ids: Vec<WebRtcServerId>,
     /// Its routers.
     pub router_ids: Vec<RouterId>,
-    /// All transports of all routers.
+    /// Transports of all routers.
     pub transport_ids: Vec<TransportId>,
-    /// All producers.
+    /// Producers of all routers.
     pub producer_ids: Vec<ProducerId>,
-    /// All consumers.
+    /// Consumers of all routers.
     pub consumer_ids: Vec<ConsumerId>,
-    /// All RTP observers.
+    /// RTP observers of all routers.
     pub rtp_observer_ids: Vec<RtpObserverId>,
-    /// All DataProducers.
+    /// DataProducers of all routers.
     pub data_producer_ids: Vec<DataProducerId>,
-    /// All DataConsumers.
+    /// DataConsumers of all routers.
     pub data_consumer_ids: Vec<DataConsumerId>,
 }
 
-/// A local address.
+/// Local address and port.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct IpPort {
-    /// Address.
+    /// IP address.
     pub ip: std::net::IpAddr,
     /// Port.
     pub port: u16,
 }
 
-/// A WebRtcServer.
+/// State of a WebRtcServer.
 #[derive(Clone, Debug)]
 pub struct WebRtcServerDump {
-    /// Its identifier.
+    /// Identifier of the WebRtcServer.
     pub id: WebRtcServerId,
     /// Its UDP sockets.
     pub udp_sockets: Vec<IpPort>,
     /// Its TCP listeners.
     pub tcp_servers: Vec<IpPort>,
-    /// The transports on it.
+    /// Transports that use its sockets.
     pub webrtc_transport_ids: Vec<TransportId>,
-    /// Which ICE user name belongs to which transport.
+    /// Transport of each local ICE username fragment.
     pub local_ice_username_fragments: Vec<(String, TransportId)>,
 }
 
-/// A Router.
+/// State of a Router.
 #[derive(Clone, Debug)]
 pub struct RouterDump {
-    /// Its identifier.
+    /// Identifier of the Router.
     pub id: RouterId,
     /// Its transports.
     pub transport_ids: Vec<TransportId>,
-    /// Which consumers read which producer.
+    /// Consumers of each Producer.
     pub producer_consumers: Vec<(ProducerId, Vec<ConsumerId>)>,
     /// Its RTP observers.
     pub rtp_observer_ids: Vec<RtpObserverId>,
-    /// Which RTP observers observe which producer.
+    /// RTP observers of each Producer.
     pub producer_observers: Vec<(ProducerId, Vec<RtpObserverId>)>,
-    /// Which DataConsumers read which DataProducer.
+    /// DataConsumers of each DataProducer.
     pub data_producer_consumers: Vec<(DataProducerId, Vec<DataConsumerId>)>,
 }
 
-/// A transport.
+/// State of a transport.
 #[derive(Clone, Debug)]
 pub struct TransportDump {
-    /// Its identifier.
+    /// Identifier of the transport.
     pub id: TransportId,
     /// Its producers.
     pub producer_ids: Vec<ProducerId>,
     /// Its consumers.
     pub consumer_ids: Vec<ConsumerId>,
-    /// Which Consumer sends which SSRC.
+    /// Consumer of each sent SSRC.
     pub ssrc_consumers: Vec<(u32, ConsumerId)>,
-    /// Which Consumer sends which RTX SSRC.
+    /// Consumer of each sent RTX SSRC.
     pub rtx_ssrc_consumers: Vec<(u32, ConsumerId)>,
-    /// Negotiated ids of the header extensions that are read.
+    /// Negotiated ids of the header extensions of received packets.
     pub recv_rtp_header_extensions: ExtensionIds,
-    /// How incoming packets find their Producer.
+    /// Assignment of received packets to producers.
     pub rtp_listener: RtpListenerDump,
     /// Its DataProducers.
     pub data_producer_ids: Vec<DataProducerId>,
     /// Its DataConsumers.
     pub data_consumer_ids: Vec<DataConsumerId>,
-    /// Largest data message that is sent, in bytes.
+    /// Largest data message that may be sent, in bytes.
     pub max_send_message_size: u32,
-    /// Largest data message that is taken, in bytes.
+    /// Largest data message that is accepted, in bytes.
     pub max_receive_message_size: u32,
     /// Its SCTP association.
     pub sctp: Option<SctpDump>,
-    /// Traced events.
+    /// Enabled trace events.
     pub trace: TransportTrace,
-    /// What only its kind of transport has.
+    /// State specific to the kind of transport.
     pub link: LinkDump,
 }
 
-/// An SCTP association.
+/// State of an SCTP association.
 #[derive(Clone, Debug)]
 pub struct SctpDump {
     /// Ports, sizes and numbers of streams.
     pub parameters: SctpParameters,
     /// Its state.
     pub state: SctpState,
-    /// What both sides agreed on, once connected.
+    /// Capabilities negotiated with the peer, once connected.
     pub negotiated_capabilities: Option<SctpNegotiatedCapabilities>,
-    /// Which DataProducer receives on which stream.
+    /// DataProducer of each incoming stream.
     pub stream_ids: Vec<(u16, DataProducerId)>,
 }
 
-/// The part of a dump that only one kind of transport has.
+/// State specific to one kind of transport.
 #[derive(Clone, Debug)]
 pub enum LinkDump {
-    /// Of a WebRtcTransport.
+    /// State of a WebRtcTransport.
     WebRtc(WebRtcTransportDump),
-    /// Of a PlainTransport.
+    /// State of a PlainTransport.
     Plain(PlainTransportDump),
-    /// Of a PipeTransport.
+    /// State of a PipeTransport.
     Pipe(PipeTransportDump),
-    /// Of a DirectTransport: nothing.
+    /// A DirectTransport, which has none.
     Direct,
 }
 
-/// How incoming packets find their Producer.
+/// Assignment of received packets to producers.
 #[derive(Clone, Debug, Default)]
 pub struct RtpListenerDump {
-    /// By SSRC.
+    /// Producer by SSRC.
     pub ssrc_table: Vec<(u32, ProducerId)>,
-    /// By MID.
+    /// Producer by MID.
     pub mid_table: Vec<(String, ProducerId)>,
-    /// By RID.
+    /// Producer by RID.
     pub rid_table: Vec<(String, ProducerId)>,
 }
 
-/// The part of a dump that only a WebRtcTransport has.
+/// State specific to a WebRtcTransport.
 #[derive(Clone, Debug)]
 pub struct WebRtcTransportDump {
-    /// Always controlled.
+    /// ICE role, always controlled.
     pub ice_role: IceRole,
-    /// Its credentials.
+    /// Local ICE credentials.
     pub ice_parameters: IceParameters,
-    /// Its candidates.
+    /// Local ICE candidates.
     pub ice_candidates: Vec<IceCandidate>,
     /// ICE state.
     pub ice_state: IceState,
-    /// Where media goes.
+    /// Selected tuple, to which media is sent.
     pub ice_selected_tuple: Option<TransportTuple>,
-    /// Fingerprints and role.
+    /// Local fingerprints and role.
     pub dtls_parameters: DtlsParameters,
     /// DTLS state.
     pub dtls_state: DtlsState,
 }
 
-/// The part of a dump that only a PlainTransport has.
+/// State specific to a PlainTransport.
 #[derive(Clone, Debug)]
 pub struct PlainTransportDump {
-    /// RTP and RTCP share one port.
+    /// True if RTP and RTCP share one port.
     pub rtcp_mux: bool,
-    /// The remote address is that of the first packet.
+    /// True if the remote address is taken from the first packet.
     pub comedia: bool,
-    /// Path of RTP.
+    /// Local and remote address of RTP.
     pub tuple: TransportTuple,
-    /// Path of RTCP without `rtcp_mux`.
+    /// Local and remote address of RTCP without `rtcp_mux`.
     pub rtcp_tuple: Option<TransportTuple>,
-    /// This side's keys, with SRTP.
+    /// Local SRTP keys, if SRTP is used.
     pub srtp_parameters: Option<SrtpParameters>,
 }
 
-/// The part of a dump that only a PipeTransport has.
+/// State specific to a PipeTransport.
 #[derive(Clone, Debug)]
 pub struct PipeTransportDump {
-    /// The path.
+    /// Local and remote address.
     pub tuple: TransportTuple,
-    /// Lost packets are sent again.
+    /// True if lost packets are retransmitted.
     pub rtx: bool,
-    /// This side's keys, with SRTP.
+    /// Local SRTP keys, if SRTP is used.
     pub srtp_parameters: Option<SrtpParameters>,
 }
 
-/// A DataProducer.
+/// State of a DataProducer.
 #[derive(Clone, Debug)]
 pub struct DataProducerDump {
-    /// Its identifier.
+    /// Identifier of the DataProducer.
     pub id: DataProducerId,
-    /// How its messages come in.
+    /// Path on which its messages are received.
     pub transport: DataTransport,
     /// Label of the data channel.
     pub label: String,
     /// Subprotocol of the data channel.
     pub protocol: String,
-    /// Whether it is paused.
+    /// True if it is paused.
     pub paused: bool,
 }
 
-/// A DataConsumer.
+/// State of a DataConsumer.
 #[derive(Clone, Debug)]
 pub struct DataConsumerDump {
-    /// Its identifier.
+    /// Identifier of the DataConsumer.
     pub id: DataConsumerId,
-    /// The DataProducer it reads.
+    /// DataProducer whose messages it forwards.
     pub data_producer_id: DataProducerId,
-    /// How its messages go out.
+    /// Path on which its messages are sent.
     pub transport: DataTransport,
     /// Label of the data channel.
     pub label: String,
     /// Subprotocol of the data channel.
     pub protocol: String,
-    /// Bytes that wait to be sent.
+    /// Number of bytes queued for sending.
     pub buffered_amount: u32,
-    /// Below how many waiting bytes it says so.
+    /// Number of queued bytes at or below which a notification is sent.
     pub buffered_amount_low_threshold: u32,
-    /// Whether it is paused.
+    /// True if it is paused.
     pub paused: bool,
-    /// Whether its DataProducer is paused.
+    /// True if its DataProducer is paused.
     pub data_producer_paused: bool,
-    /// Subchannels it is subscribed to.
+    /// Subchannels to which it is subscribed.
     pub subchannels: Vec<u16>,
 }
 
 /// Parameters of one RTP stream.
 #[derive(Clone, Debug)]
 pub struct RtpStreamDump {
-    /// Which encoding.
+    /// Index of the encoding.
     pub encoding_idx: u32,
     /// SSRC.
     pub ssrc: u32,
@@ -241,86 +241,86 @@ pub struct RtpStreamDump {
     pub payload_type: u8,
     /// MIME type, such as `video/VP8`.
     pub mime_type: String,
-    /// Hz.
+    /// Clock rate in Hz.
     pub clock_rate: u32,
     /// RTP stream id.
     pub rid: Option<String>,
     /// RTCP canonical name.
     pub cname: String,
-    /// SSRC of its retransmissions.
+    /// SSRC of its RTX stream.
     pub rtx_ssrc: Option<u32>,
-    /// Payload type of its retransmissions.
+    /// Payload type of its RTX stream.
     pub rtx_payload_type: Option<u8>,
-    /// Lost packets are asked for.
+    /// True if lost packets are requested by NACK.
     pub use_nack: bool,
-    /// Key frames are asked for by PLI.
+    /// True if key frames are requested by PLI.
     pub use_pli: bool,
-    /// Key frames are asked for by FIR.
+    /// True if key frames are requested by FIR.
     pub use_fir: bool,
-    /// In-band forward error correction.
+    /// True if in-band forward error correction is used.
     pub use_in_band_fec: bool,
-    /// Discontinuous transmission.
+    /// True if discontinuous transmission is used.
     pub use_dtx: bool,
     /// Number of spatial layers.
     pub spatial_layers: u8,
     /// Number of temporal layers.
     pub temporal_layers: u8,
-    /// 0 to 10.
+    /// Score, 0 to 10.
     pub score: u8,
 }
 
-/// A Producer.
+/// State of a Producer.
 #[derive(Clone, Debug)]
 pub struct ProducerDump {
-    /// Its identifier.
+    /// Identifier of the Producer.
     pub id: ProducerId,
     /// Audio or video.
     pub kind: MediaKind,
-    /// How its streams are structured.
+    /// Structure of its streams.
     pub stream_type: StreamType,
-    /// What the remote side sends.
+    /// RTP parameters of the remote endpoint.
     pub rtp_parameters: RtpParameters,
-    /// How that maps to the router.
+    /// Mapping of the RTP parameters to those of the router.
     pub rtp_mapping: RtpMapping,
-    /// Streams seen so far.
+    /// Streams received so far.
     pub rtp_streams: Vec<RtpStreamDump>,
-    /// Traced events.
+    /// Enabled trace events.
     pub trace: MediaTrace,
-    /// Whether it is paused.
+    /// True if it is paused.
     pub paused: bool,
 }
 
-/// A Consumer.
+/// State of a Consumer.
 #[derive(Clone, Debug)]
 pub struct ConsumerDump {
-    /// Its identifier.
+    /// Identifier of the Consumer.
     pub id: ConsumerId,
-    /// How it reads its Producer.
+    /// Handling of the streams of its Producer.
     pub stream_type: StreamType,
-    /// The Producer it reads.
+    /// Producer whose media it forwards.
     pub producer_id: ProducerId,
     /// Audio or video.
     pub kind: MediaKind,
-    /// What is sent.
+    /// RTP parameters of the sent streams.
     pub rtp_parameters: RtpParameters,
-    /// The Producer's encodings.
+    /// Encodings of the Producer.
     pub consumable_rtp_encodings: Vec<RtpEncodingParameters>,
-    /// Payload types that it forwards.
+    /// Payload types that are forwarded.
     pub supported_codec_payload_types: Vec<u8>,
     /// Its streams.
     pub rtp_streams: Vec<RtpStreamDump>,
-    /// Traced events.
+    /// Enabled trace events.
     pub trace: MediaTrace,
-    /// Whether it is paused.
+    /// True if it is paused.
     pub paused: bool,
-    /// Whether its Producer is paused.
+    /// True if its Producer is paused.
     pub producer_paused: bool,
-    /// 1 to 255.
+    /// Priority, 1 to 255.
     pub priority: u8,
-    /// Layers wanted.
+    /// Layers preferred by the application.
     pub preferred_layers: Option<ConsumerLayers>,
-    /// Layers aimed at.
+    /// Layers that the Consumer is switching to.
     pub target_layers: Option<ConsumerLayers>,
-    /// Layers sent.
+    /// Layers that are sent.
     pub current_layers: Option<ConsumerLayers>,
 }

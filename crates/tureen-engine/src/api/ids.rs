@@ -1,4 +1,4 @@
-//! Identifiers that the control side chooses: opaque texts, UUIDs in practice.
+//! Identifiers chosen by the control side: opaque strings, UUIDs in practice.
 
 use std::borrow::Borrow;
 use std::fmt;
@@ -14,7 +14,7 @@ macro_rules! id {
         pub struct $name(Arc<str>);
 
         impl $name {
-            /// The identifier as text.
+            /// Identifier as a string.
             pub fn as_str(&self) -> &str {
                 &self.0
             }
@@ -91,6 +91,6 @@ id!(
     RtpObserverId
 );
 
-/// Pairs a response with its request; chosen by the control side.
+/// Identifier that pairs a response with its request; chosen by the control side.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct RequestId(pub u64);

@@ -1,9 +1,10 @@
-//! The one vocabulary of all control faces: what the Rust library, the worker process and the room server say to a
-//! worker, and what it answers.
+//! The vocabulary shared by all control interfaces: requests, responses and notifications exchanged between a worker
+//! and the Rust library, the worker process or the room server.
 //!
-//! It stands at the level of mediasoup's worker channel: a produce request carries its RTP mapping, a consume request
-//! its final RTP parameters. Capability matching happens above it ([`tureen_types::ortc`] in the Rust library, mediasoup's own
-//! code in Node). Codec layers translate between a wire form and these types and hold no behaviour.
+//! The vocabulary has the level of mediasoup's worker channel: a produce request contains its RTP mapping, and a
+//! consume request its final RTP parameters. Capabilities are matched above it ([`tureen_types::ortc`] in the Rust
+//! library, mediasoup's own code in Node). Codecs of the channel translate between a wire format and these types and
+//! contain no behaviour.
 
 mod dump;
 mod ids;

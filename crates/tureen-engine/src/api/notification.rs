@@ -1,4 +1,4 @@
-//! What a worker says by itself.
+//! Notifications of a worker.
 
 use super::{
     ConsumerId, ConsumerLayers, ConsumerScore, DataConsumerId, DataMessage, ProducerId, ProducerScore,
@@ -10,7 +10,7 @@ use tureen_types::data_structures::{
 };
 use tureen_types::sctp_parameters::SctpNegotiatedCapabilities;
 
-/// An event of one object. A response to the request that made the object always comes first.
+/// An event of one object. The response to the request that created the object always precedes its events.
 #[derive(Clone, Debug)]
 pub enum Notification {
     /// An event of a transport.
@@ -28,81 +28,81 @@ pub enum Notification {
 /// Events of a transport.
 #[derive(Clone, Debug)]
 pub enum TransportEvent {
-    /// ICE changed state.
+    /// The ICE state changed.
     IceState(IceState),
-    /// Media now goes to another address.
+    /// The selected tuple changed.
     IceSelectedTuple(TransportTuple),
-    /// DTLS changed state. With `Connected` comes the remote certificate in PEM.
+    /// The DTLS state changed. `Connected` includes the remote certificate in PEM.
     DtlsState {
-        /// The new state.
+        /// New state.
         state: DtlsState,
-        /// The remote certificate in PEM, once known.
+        /// Remote certificate in PEM, once received.
         remote_certificate: Option<String>,
     },
-    /// The WebRtcServer under the transport was closed, and the transport with it.
+    /// The WebRtcServer of the transport was closed, and the transport with it.
     ListenServerClosed,
-    /// RTP of a PlainTransport with `comedia` comes from here.
+    /// The remote RTP address of a PlainTransport with `comedia` was learned.
     Tuple(TransportTuple),
-    /// RTCP of a PlainTransport with `comedia` comes from here.
+    /// The remote RTCP address of a PlainTransport with `comedia` was learned.
     RtcpTuple(TransportTuple),
-    /// SCTP changed state.
+    /// The SCTP state changed.
     SctpState(SctpState),
-    /// What both SCTP sides agreed on.
+    /// The SCTP capabilities were negotiated.
     SctpNegotiatedCapabilities(SctpNegotiatedCapabilities),
-    /// An RTCP packet for the application at the far end of a DirectTransport.
+    /// An RTCP packet for the application on a DirectTransport.
     Rtcp(Vec<u8>),
     /// A probation packet was sent (trace `probation`).
     Probation {
-        /// Milliseconds of the worker's clock.
+        /// Time of the worker's clock in milliseconds.
         timestamp_ms: u64,
-        /// The packet.
+        /// Traced packet.
         info: RtpPacketTraceInfo,
     },
     /// The outgoing estimate changed (trace `bwe`).
     Bwe {
-        /// Milliseconds of the worker's clock.
+        /// Time of the worker's clock in milliseconds.
         timestamp_ms: u64,
-        /// The figures.
+        /// Estimate and limits.
         info: BweInfo,
     },
 }
 
-/// What the sending side's congestion control thinks. All figures are in bits per second.
+/// State of the congestion control for sending. All values are in bits per second.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct BweInfo {
-    /// Where its knowledge comes from.
+    /// Feedback that the estimate is made from.
     pub source: BweSource,
-    /// What the consumers would like to send.
+    /// Bitrate that the consumers would use without a limit.
     pub desired_bitrate: u64,
-    /// The same, smoothed (mediasoup's "effective desired bitrate").
+    /// The desired bitrate, smoothed (mediasoup's "effective desired bitrate").
     pub effective_desired_bitrate: u64,
-    /// Floor.
+    /// Lower limit.
     pub min_bitrate: u64,
-    /// Ceiling.
+    /// Upper limit.
     pub max_bitrate: u64,
-    /// Where it began.
+    /// Initial estimate.
     pub start_bitrate: u64,
-    /// Most that is spent on padding.
+    /// Maximum bitrate of padding.
     pub max_padding_bitrate: u64,
     /// The estimate.
     pub available_bitrate: u64,
 }
 
-/// What congestion control learns from.
+/// Feedback that congestion control uses.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum BweSource {
     /// Transport-wide feedback.
     TransportCc,
-    /// The receiver's own estimate (REMB).
+    /// The receiver's estimate (REMB).
     Remb,
 }
 
 /// Events of a Producer.
 #[derive(Clone, Debug)]
 pub enum ProducerEvent {
-    /// A stream's score changed.
+    /// The score of a stream changed.
     Score(Vec<ProducerScore>),
-    /// The camera was turned.
+    /// The video orientation changed.
     VideoOrientation(VideoOrientation),
     /// A traced event.
     Trace(MediaTraceEvent),
@@ -117,13 +117,13 @@ pub enum ConsumerEvent {
     ProducerResume,
     /// Its Producer was closed, and the Consumer with it.
     ProducerClose,
-    /// Its or its Producer's score changed.
+    /// The score of the Consumer or its Producer changed.
     Score(ConsumerScore),
-    /// Other layers are sent now; `None` is nothing.
+    /// The layers that are sent changed; `None` means that none are sent.
     LayersChange(Option<ConsumerLayers>),
     /// A traced event.
     Trace(MediaTraceEvent),
-    /// An RTP packet for the application at the far end of a DirectTransport.
+    /// An RTP packet for the application on a DirectTransport.
     Rtp(Vec<u8>),
 }
 
@@ -136,11 +136,11 @@ pub enum DataConsumerEvent {
     DataProducerResume,
     /// Its DataProducer was closed, and the DataConsumer with it.
     DataProducerClose,
-    /// A message was dropped because too much waits to be sent.
+    /// A message was dropped because the send buffer is full.
     SctpSendBufferFull,
-    /// The bytes that wait to be sent fell to the threshold or below.
+    /// The number of buffered bytes fell to the threshold or below.
     BufferedAmountLow(u32),
-    /// A message for the application at the far end of a DirectTransport.
+    /// A message for the application on a DirectTransport.
     Message(DataMessage),
 }
 
@@ -149,24 +149,24 @@ pub enum DataConsumerEvent {
 pub enum RtpObserverEvent {
     /// The loudest producers with their average levels in dBov, −127 to 0, the loudest first (AudioLevelObserver).
     Volumes(Vec<(ProducerId, i8)>),
-    /// Nobody is loud enough any more (AudioLevelObserver).
+    /// No producer reaches the threshold any more (AudioLevelObserver).
     Silence,
-    /// Who speaks now (ActiveSpeakerObserver).
+    /// The dominant speaker changed (ActiveSpeakerObserver).
     DominantSpeaker(ProducerId),
 }
 
 /// One traced event of a Producer or Consumer.
 #[derive(Clone, Debug)]
 pub struct MediaTraceEvent {
-    /// Milliseconds of the worker's clock.
+    /// Time of the worker's clock in milliseconds.
     pub timestamp_ms: u64,
-    /// In from the network or out to it.
+    /// Direction of the packet or message.
     pub direction: TraceEventDirection,
-    /// What happened.
+    /// Kind of the event and its data.
     pub data: MediaTraceData,
 }
 
-/// What a trace event of media is about.
+/// Kind of a trace event and its data.
 #[derive(Clone, Debug)]
 pub enum MediaTraceData {
     /// An RTP packet.

@@ -1,4 +1,4 @@
-//! Answers to requests.
+//! Responses to requests.
 
 use super::{
     ConsumerDump, ConsumerLayers, ConsumerScore, DataConsumerDump, DataConsumerStats, DataProducerDump,
@@ -8,116 +8,116 @@ use super::{
 use tureen_types::data_structures::{DtlsRole, IceParameters, TransportTuple};
 use tureen_types::srtp_parameters::SrtpParameters;
 
-/// What a request that was accepted returns.
+/// Result of an accepted request.
 #[derive(Clone, Debug)]
 pub enum Response {
-    /// Done; there is nothing to say.
+    /// Response without data.
     Done,
-    /// Answer to `DumpWorker`.
+    /// Response to `DumpWorker`.
     WorkerDump(WorkerDump),
-    /// Answer to `WorkerDrops`; reasons that never happened are left out.
+    /// Response to `WorkerDrops`; reasons with a count of zero are left out.
     WorkerDrops(Vec<(&'static str, u64)>),
-    /// Answer to `DumpWebRtcServer`.
+    /// Response to `DumpWebRtcServer`.
     WebRtcServerDump(WebRtcServerDump),
-    /// Answer to `DumpRouter`.
+    /// Response to `DumpRouter`.
     RouterDump(RouterDump),
-    /// Answer to `ConnectWebRtcTransport`: the DTLS role taken.
+    /// Response to `ConnectWebRtcTransport`.
     Connected {
-        /// This side's role.
+        /// Local DTLS role.
         dtls_local_role: DtlsRole,
     },
-    /// Answer to `ConnectPlainTransport`.
+    /// Response to `ConnectPlainTransport`.
     PlainConnected(PlainConnected),
-    /// Answer to `ConnectPipeTransport`: the path.
+    /// Response to `ConnectPipeTransport`.
     PipeConnected {
-        /// From here to the other router's transport.
+        /// Local address and that of the other router's transport.
         tuple: TransportTuple,
     },
-    /// Answer to `RestartIce`: the new credentials.
+    /// Response to `RestartIce`: the new credentials.
     IceParameters(IceParameters),
-    /// Answer to `DumpTransport` and to every request that makes a transport.
+    /// Response to `DumpTransport` and to every request that creates a transport.
     TransportDump(Box<TransportDump>),
-    /// Answer to `TransportStats`.
+    /// Response to `TransportStats`.
     TransportStats(Box<TransportStats>),
-    /// Answer to `Produce`.
+    /// Response to `Produce`.
     Produced {
-        /// How its streams are structured.
+        /// Structure of its streams.
         stream_type: StreamType,
     },
-    /// Answer to `DumpProducer`.
+    /// Response to `DumpProducer`.
     ProducerDump(Box<ProducerDump>),
-    /// Answer to `ProducerStats` and `ConsumerStats`: one entry for each stream. A Consumer's own stream comes first,
-    /// then that of its Producer.
+    /// Response to `ProducerStats` and `ConsumerStats`: one entry for each stream. A Consumer's own stream is listed
+    /// first, then that of its Producer.
     RtpStreamStats(Vec<RtpStreamStats>),
-    /// Answer to `Consume`.
+    /// Response to `Consume`.
     Consumed(Consumed),
-    /// Answer to `DumpConsumer`.
+    /// Response to `DumpConsumer`.
     ConsumerDump(Box<ConsumerDump>),
-    /// Answer to `SetPreferredLayers`: the layers as they are taken; none for a type without layers.
+    /// Response to `SetPreferredLayers`: the layers in effect; `None` for a type without layers.
     PreferredLayers(Option<ConsumerLayers>),
-    /// Answer to `SetPriority`.
+    /// Response to `SetPriority`.
     Priority(u8),
-    /// Answer to `DumpDataProducer` and `ProduceData`.
+    /// Response to `DumpDataProducer` and `ProduceData`.
     DataProducerDump(Box<DataProducerDump>),
-    /// Answer to `DataProducerStats`.
+    /// Response to `DataProducerStats`.
     DataProducerStats(DataProducerStats),
-    /// Answer to `DumpDataConsumer` and `ConsumeData`.
+    /// Response to `DumpDataConsumer` and `ConsumeData`.
     DataConsumerDump(Box<DataConsumerDump>),
-    /// Answer to `DataConsumerStats`.
+    /// Response to `DataConsumerStats`.
     DataConsumerStats(DataConsumerStats),
-    /// Answer to `BufferedAmount` and `SendData`: how many bytes wait now.
+    /// Response to `BufferedAmount` and `SendData`: the number of bytes queued for sending.
     BufferedAmount(u32),
-    /// Answer to `SetSubchannels`, `AddSubchannel` and `RemoveSubchannel`: those subscribed to now.
+    /// Response to `SetSubchannels`, `AddSubchannel` and `RemoveSubchannel`: the current subscriptions.
     Subchannels(Vec<u16>),
 }
 
-/// A PlainTransport that knows its remote side.
+/// Addresses and keys of a connected PlainTransport.
 #[derive(Clone, Debug)]
 pub struct PlainConnected {
-    /// Path of RTP; without a remote side while `comedia` waits for the first packet.
+    /// Local and remote address of RTP; without the remote one while `comedia` waits for the first packet.
     pub tuple: TransportTuple,
-    /// Path of RTCP without `rtcp_mux`.
+    /// Local and remote address of RTCP without `rtcp_mux`.
     pub rtcp_tuple: Option<TransportTuple>,
-    /// This side's keys, with SRTP.
+    /// Local SRTP keys, if SRTP is used.
     pub srtp_parameters: Option<SrtpParameters>,
 }
 
-/// A Consumer as it was made.
+/// Initial state of a Consumer.
 #[derive(Clone, Debug)]
 pub struct Consumed {
-    /// Whether it was made paused.
+    /// True if it was created paused.
     pub paused: bool,
-    /// Whether its Producer is paused.
+    /// True if its Producer is paused.
     pub producer_paused: bool,
-    /// Its first score.
+    /// Initial score.
     pub score: ConsumerScore,
-    /// The layers as they are taken.
+    /// Preferred layers in effect.
     pub preferred_layers: Option<ConsumerLayers>,
 }
 
-/// Why a request was refused. Each text names the thing and the value.
+/// Reason why a request was rejected. Each text contains the object and the value.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum RequestError {
-    /// No such object.
+    /// No object has the identifier.
     #[error("{kind} not found [id:{id}]")]
     NotFound {
-        /// What kind of object.
+        /// Kind of object.
         kind: &'static str,
-        /// The identifier asked for.
+        /// Identifier in the request.
         id: String,
     },
-    /// The identifier is taken.
+    /// Another object has the identifier.
     #[error("{kind} already exists [id:{id}]")]
     Duplicate {
-        /// What kind of object.
+        /// Kind of object.
         kind: &'static str,
-        /// The identifier given.
+        /// Identifier in the request.
         id: String,
     },
-    /// A value that can't be right; the caller's fault (mediasoup `TypeError`).
+    /// An invalid value; the caller's fault (mediasoup `TypeError`).
     #[error("{0}")]
     Invalid(String),
-    /// The state forbids it, or a limit or the operating system does (mediasoup `Error`).
+    /// Rejected because of the state of an object, a limit or the operating system (mediasoup `Error`).
     #[error("{0}")]
     Failed(String),
 }

@@ -4,128 +4,127 @@ use super::TransportId;
 use tureen_types::data_structures::{DtlsState, IceRole, IceState, SctpState, TransportTuple};
 use tureen_types::rtp_parameters::MediaKind;
 
-/// Statistics of a transport. Rates are in bits per second, over the last 2.5 s.
+/// Statistics of a transport. Rates are in bits per second over the last 2.5 s.
 #[derive(Clone, Debug)]
 pub struct TransportStats {
-    /// Its identifier.
+    /// Identifier of the transport.
     pub transport_id: TransportId,
-    /// Milliseconds of the worker's clock.
+    /// Time of the worker's clock in milliseconds.
     pub timestamp_ms: u64,
-    /// All that came in and was for this transport.
+    /// All traffic received on the transport.
     pub received: Traffic,
-    /// All that went out.
+    /// All traffic sent on the transport.
     pub sent: Traffic,
-    /// Media that came in.
+    /// RTP received, without retransmissions.
     pub rtp_received: Traffic,
-    /// Media that went out.
+    /// RTP sent, without retransmissions.
     pub rtp_sent: Traffic,
-    /// Retransmissions that came in.
+    /// Retransmissions received.
     pub rtx_received: Traffic,
-    /// Retransmissions that went out.
+    /// Retransmissions sent.
     pub rtx_sent: Traffic,
-    /// Bandwidth probes that went out.
+    /// Bandwidth probes sent.
     pub probation_sent: Traffic,
-    /// Outgoing estimate.
+    /// Estimate of the outgoing bandwidth.
     pub available_outgoing_bitrate: Option<u64>,
-    /// Estimate of what the remote side can send, where it is made here: for senders of video that are told by REMBs, and
-    /// get no transport-wide feedback.
+    /// Estimate of the incoming bandwidth, made for senders of video that use REMB and get no transport-wide feedback.
     pub available_incoming_bitrate: Option<u64>,
-    /// Limit set.
+    /// Limit set for the incoming bitrate.
     pub max_incoming_bitrate: Option<u64>,
-    /// Limit set.
+    /// Upper limit set for the outgoing bitrate.
     pub max_outgoing_bitrate: Option<u64>,
-    /// Limit set.
+    /// Lower limit set for the outgoing bitrate.
     pub min_outgoing_bitrate: Option<u64>,
-    /// Milliseconds there and back, as the remote side's reports tell.
+    /// Round trip time in milliseconds, by the reports of the remote endpoint.
     pub round_trip_time_ms: Option<f32>,
-    /// Part of the remote side's packets that was lost, 0 to 1, by transport-wide sequence numbers.
+    /// Fraction of the remote endpoint's packets that were lost, 0 to 1, by transport-wide sequence numbers.
     pub rtp_packet_loss_received: Option<f64>,
-    /// Part of our packets that the remote side says it lost, 0 to 1.
+    /// Fraction of the sent packets that the remote endpoint reports as lost, 0 to 1.
     pub rtp_packet_loss_sent: Option<f64>,
-    /// State of its SCTP association, if it has one.
+    /// State of its SCTP association, if there is one.
     pub sctp_state: Option<SctpState>,
-    /// What only its kind of transport has.
+    /// Statistics specific to the kind of transport.
     pub link: LinkStats,
 }
 
-/// The part of a transport's statistics that only one kind of transport has.
+/// Statistics specific to one kind of transport.
 #[derive(Clone, Debug)]
 pub enum LinkStats {
-    /// Of a WebRtcTransport.
+    /// Statistics of a WebRtcTransport.
     WebRtc(WebRtcTransportStats),
-    /// Of a PlainTransport.
+    /// Statistics of a PlainTransport.
     Plain(PlainTransportStats),
-    /// Of a PipeTransport.
+    /// Statistics of a PipeTransport.
     Pipe {
-        /// The path.
+        /// Local and remote address.
         tuple: TransportTuple,
     },
-    /// Of a DirectTransport: nothing.
+    /// A DirectTransport, which has none.
     Direct,
 }
 
-/// The part of a transport's statistics that only a WebRtcTransport has.
+/// Statistics specific to a WebRtcTransport.
 #[derive(Clone, Debug)]
 pub struct WebRtcTransportStats {
-    /// Always controlled.
+    /// ICE role, always controlled.
     pub ice_role: IceRole,
     /// ICE state.
     pub ice_state: IceState,
-    /// Where media goes.
+    /// Selected tuple, to which media is sent.
     pub ice_selected_tuple: Option<TransportTuple>,
     /// DTLS state.
     pub dtls_state: DtlsState,
 }
 
-/// The part of a transport's statistics that only a PlainTransport has.
+/// Statistics specific to a PlainTransport.
 #[derive(Clone, Debug)]
 pub struct PlainTransportStats {
-    /// RTP and RTCP share one port.
+    /// True if RTP and RTCP share one port.
     pub rtcp_mux: bool,
-    /// The remote address is that of the first packet.
+    /// True if the remote address is taken from the first packet.
     pub comedia: bool,
-    /// Path of RTP.
+    /// Local and remote address of RTP.
     pub tuple: TransportTuple,
-    /// Path of RTCP without `rtcp_mux`.
+    /// Local and remote address of RTCP without `rtcp_mux`.
     pub rtcp_tuple: Option<TransportTuple>,
 }
 
 /// Statistics of a DataProducer.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct DataProducerStats {
-    /// Milliseconds of the worker's clock.
+    /// Time of the worker's clock in milliseconds.
     pub timestamp_ms: u64,
     /// Label of the data channel.
     pub label: String,
     /// Subprotocol of the data channel.
     pub protocol: String,
-    /// Messages that came in.
+    /// Number of messages received.
     pub messages_received: u64,
-    /// Their bytes.
+    /// Number of bytes received.
     pub bytes_received: u64,
 }
 
 /// Statistics of a DataConsumer.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct DataConsumerStats {
-    /// Milliseconds of the worker's clock.
+    /// Time of the worker's clock in milliseconds.
     pub timestamp_ms: u64,
     /// Label of the data channel.
     pub label: String,
     /// Subprotocol of the data channel.
     pub protocol: String,
-    /// Messages that went out.
+    /// Number of messages sent.
     pub messages_sent: u64,
-    /// Their bytes.
+    /// Number of bytes sent.
     pub bytes_sent: u64,
-    /// Bytes that wait to be sent.
+    /// Number of bytes queued for sending.
     pub buffered_amount: u32,
 }
 
-/// Bytes since the start, and bits per second now.
+/// Total of bytes and current bitrate.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Traffic {
-    /// Bytes since the start.
+    /// Number of bytes since the start.
     pub bytes: u64,
     /// Bits per second.
     pub bitrate: u64,
@@ -139,25 +138,25 @@ impl std::ops::Add for Traffic {
     }
 }
 
-/// Which way a stream flows, as seen by the worker.
+/// Direction of a stream as seen by the worker.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum StreamDirection {
-    /// From a Producer's remote side (`inbound-rtp`).
+    /// Received from the remote endpoint of a Producer (`inbound-rtp`).
     Inbound,
-    /// To a Consumer's remote side (`outbound-rtp`).
+    /// Sent to the remote endpoint of a Consumer (`outbound-rtp`).
     Outbound,
 }
 
 /// Statistics of one RTP stream.
 #[derive(Clone, Debug)]
 pub struct RtpStreamStats {
-    /// Which way it flows.
+    /// Direction of the stream.
     pub direction: StreamDirection,
-    /// Milliseconds of the worker's clock.
+    /// Time of the worker's clock in milliseconds.
     pub timestamp_ms: u64,
     /// SSRC.
     pub ssrc: u32,
-    /// SSRC of its retransmissions.
+    /// SSRC of its RTX stream.
     pub rtx_ssrc: Option<u32>,
     /// RTP stream id.
     pub rid: Option<String>,
@@ -165,62 +164,62 @@ pub struct RtpStreamStats {
     pub kind: MediaKind,
     /// MIME type.
     pub mime_type: String,
-    /// Packets lost; negative where duplicates outnumber losses (RFC 3550 §6.4.1).
+    /// Number of packets lost; negative if there are more duplicates than losses (RFC 3550 §6.4.1).
     pub packets_lost: i32,
-    /// Part lost between the last two reports, in 1/256.
+    /// Fraction of packets lost between the last two reports, in 1/256.
     pub fraction_lost: u8,
-    /// Inter-arrival jitter in timestamp units.
+    /// Interarrival jitter in units of the RTP timestamp.
     pub jitter: u32,
-    /// Packets that came too late or made no sense.
+    /// Number of packets dropped because they were too late or invalid.
     pub packets_discarded: u64,
-    /// Packets sent again.
+    /// Number of packets retransmitted.
     pub packets_retransmitted: u64,
-    /// Lost packets that a retransmission brought.
+    /// Number of lost packets repaired by a retransmission.
     pub packets_repaired: u64,
-    /// NACK messages.
+    /// Number of NACK messages.
     pub nack_count: u64,
-    /// Packets named in NACK messages.
+    /// Number of packets listed in NACK messages.
     pub nack_packet_count: u64,
-    /// Picture loss indications.
+    /// Number of picture loss indications.
     pub pli_count: u64,
-    /// Full intra requests.
+    /// Number of full intra requests.
     pub fir_count: u64,
-    /// Packets.
+    /// Number of packets.
     pub packet_count: u64,
-    /// Bytes, headers included.
+    /// Number of bytes, headers included.
     pub byte_count: u64,
     /// Bits per second.
     pub bitrate: u64,
-    /// Bits per second of each layer, by name (`spatial.temporal`).
+    /// Bits per second of each layer, by its name (`spatial.temporal`).
     pub bitrate_by_layer: Vec<(String, u64)>,
-    /// Retransmissions that brought nothing new.
+    /// Number of retransmissions of packets that were not missing.
     pub rtx_packets_discarded: Option<u64>,
-    /// Milliseconds there and back.
+    /// Round trip time in milliseconds.
     pub round_trip_time_ms: Option<f32>,
-    /// 0 to 10.
+    /// Score, 0 to 10.
     pub score: u8,
 }
 
 /// Score of one stream of a Producer.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ProducerScore {
-    /// Which encoding.
+    /// Index of the encoding.
     pub encoding_idx: u32,
     /// SSRC.
     pub ssrc: u32,
     /// RTP stream id.
     pub rid: Option<String>,
-    /// 0 to 10.
+    /// Score, 0 to 10.
     pub score: u8,
 }
 
 /// Score of a Consumer.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct ConsumerScore {
-    /// What reaches the Consumer's remote side, 0 to 10.
+    /// Score of the stream sent by the Consumer, 0 to 10.
     pub score: u8,
-    /// The Producer stream that is sent now, 0 to 10.
+    /// Score of the Producer stream that is forwarded now, 0 to 10.
     pub producer_score: u8,
-    /// All streams of the Producer.
+    /// Scores of all streams of the Producer.
     pub producer_scores: Vec<u8>,
 }
