@@ -16,27 +16,27 @@ use tureen_types::rtp_parameters::{MediaKind, RtpEncodingParameters, RtpParamete
 use tureen_types::sctp_parameters::SctpStreamParameters;
 use tureen_types::srtp_parameters::{SrtpCryptoSuite, SrtpParameters};
 
-/// Media or data that the application itself puts into a worker. It is not answered.
+/// Media or data that the application sends into a worker. There is no response.
 #[derive(Clone, Debug)]
 pub enum Injection {
     /// An RTP packet for a Producer on a DirectTransport.
     Rtp(ProducerId, Vec<u8>),
-    /// An RTCP packet from the application at the far end of a DirectTransport.
+    /// An RTCP packet from the application on a DirectTransport.
     Rtcp(TransportId, Vec<u8>),
     /// A message for a DataProducer on a DirectTransport.
     Data(DataProducerId, Publication),
 }
 
-/// A message of a DataProducer, and who shall have it.
+/// A message of a DataProducer and its receivers.
 #[derive(Clone, Debug)]
 pub struct Publication {
-    /// The message.
+    /// Message to forward.
     pub message: DataMessage,
-    /// Only DataConsumers that are subscribed to one of these get it; empty: all do.
+    /// The message is forwarded only to DataConsumers subscribed to one of these; if empty, there is no such condition.
     pub subchannels: Vec<u16>,
-    /// Only DataConsumers that are subscribed to this one get it.
+    /// The message is forwarded only to DataConsumers subscribed to this one.
     pub required_subchannel: Option<u16>,
-    /// DataConsumers that are subscribed to this one don't get it.
+    /// The message is not forwarded to DataConsumers subscribed to this one.
     pub ignored_subchannel: Option<u16>,
 }
 
@@ -45,60 +45,61 @@ pub struct Publication {
 pub struct DataMessage {
     /// SCTP payload protocol identifier (RFC 8831 §8): 51 string, 53 binary, 56 empty string, 57 empty binary.
     pub ppid: u32,
-    /// Its bytes; one zero byte for an empty message.
+    /// Payload of the message; one zero byte for an empty message.
     pub payload: Vec<u8>,
 }
 
-/// Something that the control side wants of a worker.
+/// A request of the control side to a worker.
 #[derive(Clone, Debug)]
 pub enum Request {
     /// Describe the worker (mediasoup `worker.dump()`).
     DumpWorker,
-    /// Tell how many datagrams the worker has dropped, by reason.
+    /// Report the number of dropped datagrams by reason.
     WorkerDrops,
-    /// Open sockets that many WebRtcTransports share.
+    /// Open sockets that several WebRtcTransports share.
     CreateWebRtcServer(CreateWebRtcServer),
     /// Close a WebRtcServer and every transport on it.
     CloseWebRtcServer(WebRtcServerId),
     /// Describe a WebRtcServer.
     DumpWebRtcServer(WebRtcServerId),
-    /// Make a Router.
+    /// Create a Router.
     CreateRouter(RouterId),
-    /// Close a Router with all that is in it.
+    /// Close a Router with all objects in it.
     CloseRouter(RouterId),
     /// Describe a Router.
     DumpRouter(RouterId),
-    /// Make a WebRtcTransport on sockets of its own or on a WebRtcServer.
+    /// Create a WebRtcTransport on sockets of its own or on a WebRtcServer.
     CreateWebRtcTransport(CreateWebRtcTransport),
-    /// Make a PlainTransport.
+    /// Create a PlainTransport.
     CreatePlainTransport(CreatePlainTransport),
-    /// Make a PipeTransport.
+    /// Create a PipeTransport.
     CreatePipeTransport(CreatePipeTransport),
-    /// Make a DirectTransport.
+    /// Create a DirectTransport.
     CreateDirectTransport(CreateDirectTransport),
-    /// Give a WebRtcTransport the remote DTLS parameters, which starts it.
+    /// Set the remote DTLS parameters of a WebRtcTransport, which starts DTLS.
     ConnectWebRtcTransport(TransportId, DtlsParameters),
-    /// Tell a PlainTransport where its remote side is, or with what keys it speaks.
+    /// Set the remote address or the remote SRTP keys of a PlainTransport.
     ConnectPlainTransport(TransportId, ConnectPlain),
-    /// Tell a PipeTransport where the other router's is.
+    /// Set the remote address of a PipeTransport, that of the other router's.
     ConnectPipeTransport(TransportId, ConnectPipe),
-    /// One of the three, by the kind of the transport: mediasoup's library names the kind only since 3.13.
+    /// One of the three requests above, by the kind of the transport, because mediasoup's library sends the kind only
+    /// since 3.13.
     ConnectTransport(TransportId, ConnectAny),
-    /// New ICE credentials for a WebRtcTransport.
+    /// Create new ICE credentials for a WebRtcTransport.
     RestartIce(TransportId),
     /// Close a transport with its producers and consumers.
     CloseTransport(TransportId),
     /// Describe a transport.
     DumpTransport(TransportId),
-    /// Statistics of a transport.
+    /// Report the statistics of a transport.
     TransportStats(TransportId),
-    /// Limit what the remote side may send. Zero lifts the limit.
+    /// Limit the bitrate that the remote endpoint may send. Zero removes the limit.
     SetMaxIncomingBitrate(TransportId, Bitrate),
-    /// Limit what is sent to the remote side. Zero lifts the limit.
+    /// Limit the bitrate that is sent to the remote endpoint. Zero removes the limit.
     SetMaxOutgoingBitrate(TransportId, Bitrate),
-    /// Floor of the outgoing estimate. Zero lifts it.
+    /// Set the lower limit of the outgoing estimate. Zero removes the limit.
     SetMinOutgoingBitrate(TransportId, Bitrate),
-    /// Choose the trace events of a transport.
+    /// Select the trace events of a transport.
     EnableTransportTrace(TransportId, TransportTrace),
     /// Receive media on a transport.
     Produce(Produce),
@@ -106,33 +107,33 @@ pub enum Request {
     CloseProducer(ProducerId),
     /// Describe a Producer.
     DumpProducer(ProducerId),
-    /// Statistics of a Producer's streams.
+    /// Report the statistics of a Producer's streams.
     ProducerStats(ProducerId),
-    /// Stop forwarding from a Producer.
+    /// Pause a Producer, so that its media is not forwarded.
     PauseProducer(ProducerId),
-    /// Forward from a Producer again.
+    /// Resume a Producer.
     ResumeProducer(ProducerId),
-    /// Choose the trace events of a Producer.
+    /// Select the trace events of a Producer.
     EnableProducerTrace(ProducerId, MediaTrace),
-    /// Send a Producer's media on a transport.
+    /// Forward a Producer's media on a transport.
     Consume(Box<Consume>),
     /// Close a Consumer.
     CloseConsumer(ConsumerId),
     /// Describe a Consumer.
     DumpConsumer(ConsumerId),
-    /// Statistics of a Consumer's stream and of what it reads.
+    /// Report the statistics of a Consumer's stream and of the Producer stream that it forwards.
     ConsumerStats(ConsumerId),
-    /// Stop sending to a Consumer.
+    /// Pause a Consumer, so that it sends nothing.
     PauseConsumer(ConsumerId),
-    /// Send to a Consumer again, from the next key frame on for video.
+    /// Resume a Consumer, for video from the next key frame on.
     ResumeConsumer(ConsumerId),
-    /// Choose the layers a Consumer would like.
+    /// Set the preferred layers of a Consumer.
     SetPreferredLayers(ConsumerId, ConsumerLayers),
-    /// Weight of a Consumer when bandwidth is short, 1 (lowest) to 255.
+    /// Set the priority of a Consumer when bandwidth is short, 1 (lowest) to 255.
     SetPriority(ConsumerId, u8),
-    /// Ask the producing side for a key frame.
+    /// Request a key frame from the Producer's endpoint.
     RequestKeyFrame(ConsumerId),
-    /// Choose the trace events of a Consumer.
+    /// Select the trace events of a Consumer.
     EnableConsumerTrace(ConsumerId, MediaTrace),
     /// Receive data messages on a transport.
     ProduceData(ProduceData),
@@ -140,80 +141,81 @@ pub enum Request {
     CloseDataProducer(DataProducerId),
     /// Describe a DataProducer.
     DumpDataProducer(DataProducerId),
-    /// Statistics of a DataProducer.
+    /// Report the statistics of a DataProducer.
     DataProducerStats(DataProducerId),
-    /// Stop forwarding from a DataProducer.
+    /// Pause a DataProducer, so that its messages are not forwarded.
     PauseDataProducer(DataProducerId),
-    /// Forward from a DataProducer again.
+    /// Resume a DataProducer.
     ResumeDataProducer(DataProducerId),
-    /// Send a DataProducer's messages on a transport.
+    /// Forward a DataProducer's messages on a transport.
     ConsumeData(ConsumeData),
     /// Close a DataConsumer.
     CloseDataConsumer(DataConsumerId),
     /// Describe a DataConsumer.
     DumpDataConsumer(DataConsumerId),
-    /// Statistics of a DataConsumer.
+    /// Report the statistics of a DataConsumer.
     DataConsumerStats(DataConsumerId),
-    /// Stop sending to a DataConsumer.
+    /// Pause a DataConsumer, so that it sends nothing.
     PauseDataConsumer(DataConsumerId),
-    /// Send to a DataConsumer again.
+    /// Resume a DataConsumer.
     ResumeDataConsumer(DataConsumerId),
-    /// How many bytes wait to be sent to a DataConsumer.
+    /// Report the number of bytes queued for a DataConsumer.
     BufferedAmount(DataConsumerId),
-    /// Below how many waiting bytes a DataConsumer says so.
+    /// Set the number of queued bytes at or below which a DataConsumer sends a notification.
     SetBufferedAmountLowThreshold(DataConsumerId, u32),
-    /// Send a message of the application's own to a DataConsumer.
+    /// Send a message of the application to a DataConsumer.
     SendData(DataConsumerId, DataMessage),
-    /// Replace the subchannels that a DataConsumer is subscribed to.
+    /// Replace the subchannels to which a DataConsumer is subscribed.
     SetSubchannels(DataConsumerId, Vec<u16>),
     /// Subscribe a DataConsumer to a subchannel.
     AddSubchannel(DataConsumerId, u16),
-    /// End a DataConsumer's subscription to a subchannel.
+    /// Unsubscribe a DataConsumer from a subchannel.
     RemoveSubchannel(DataConsumerId, u16),
-    /// Make an observer of who speaks.
+    /// Create an ActiveSpeakerObserver.
     CreateActiveSpeakerObserver(CreateActiveSpeakerObserver),
-    /// Make an observer of audio levels.
+    /// Create an AudioLevelObserver.
     CreateAudioLevelObserver(CreateAudioLevelObserver),
     /// Close an RTP observer.
     CloseRtpObserver(RtpObserverId),
-    /// Stop observing.
+    /// Pause an RTP observer.
     PauseRtpObserver(RtpObserverId),
-    /// Observe again.
+    /// Resume an RTP observer.
     ResumeRtpObserver(RtpObserverId),
-    /// Observe a Producer of the same router. An observer of audio takes no others.
+    /// Add a Producer of the same router to an RTP observer. Observers of audio accept audio producers only.
     RtpObserverAddProducer(RtpObserverId, ProducerId),
-    /// Observe a Producer no more.
+    /// Remove a Producer from an RTP observer.
     RtpObserverRemoveProducer(RtpObserverId, ProducerId),
 }
 
 /// Options of a WebRtcServer.
 #[derive(Clone, Debug)]
 pub struct CreateWebRtcServer {
-    /// Its identifier.
+    /// Identifier of the WebRtcServer.
     pub id: WebRtcServerId,
-    /// One socket for each.
+    /// Addresses to listen on, with one socket for each.
     pub listen_infos: Vec<ListenInfo>,
 }
 
-/// Where a WebRtcTransport listens.
+/// Sockets of a WebRtcTransport.
 #[derive(Clone, Debug)]
 pub enum Listen {
-    /// On sockets of its own, one for each entry.
+    /// Sockets of its own, one for each entry.
     Individual(Vec<ListenInfo>),
-    /// Likewise, but `prefer_udp` and `prefer_tcp` are heeded as on a WebRtcServer: mediasoup before it had listen infos.
+    /// As `Individual`, but with `prefer_udp` and `prefer_tcp` applied as on a WebRtcServer: mediasoup's option before
+    /// listen infos.
     Addresses(Vec<ListenInfo>),
-    /// On the shared sockets of a WebRtcServer.
+    /// Shared sockets of a WebRtcServer.
     Server(WebRtcServerId),
 }
 
 /// Options of a WebRtcTransport.
 #[derive(Clone, Debug)]
 pub struct CreateWebRtcTransport {
-    /// Its router.
+    /// Router of the transport.
     pub router_id: RouterId,
-    /// Its identifier.
+    /// Identifier of the transport.
     pub id: TransportId,
-    /// Its sockets.
+    /// Sockets of the transport.
     pub listen: Listen,
     /// Offer UDP candidates.
     pub enable_udp: bool,
@@ -223,136 +225,139 @@ pub struct CreateWebRtcTransport {
     pub prefer_udp: bool,
     /// Give TCP candidates the higher priority.
     pub prefer_tcp: bool,
-    /// Without a consent check for this long the transport is disconnected (RFC 7675): 10 to 60 s
-    /// ([`CONSENT_TIMEOUTS`](tureen_rtc::ice::CONSENT_TIMEOUTS)), anything else is refused. `None` disables the check.
+    /// Time without a consent check after which the transport is disconnected (RFC 7675): 10 to 60 s
+    /// ([`CONSENT_TIMEOUTS`](tureen_rtc::ice::CONSENT_TIMEOUTS)); any other value is rejected. `None` disables the
+    /// check.
     pub ice_consent_timeout: Option<Duration>,
-    /// Where the outgoing estimate starts.
+    /// Initial outgoing estimate.
     pub initial_available_outgoing_bitrate: Bitrate,
-    /// Data channels; `None` disables them.
+    /// SCTP options for data channels; `None` disables data channels.
     pub sctp: Option<SctpOptions>,
 }
 
 /// Options of a PlainTransport.
 #[derive(Clone, Debug)]
 pub struct CreatePlainTransport {
-    /// Its router.
+    /// Router of the transport.
     pub router_id: RouterId,
-    /// Its identifier.
+    /// Identifier of the transport.
     pub id: TransportId,
-    /// Its socket, for RTP, and for RTCP too with `rtcp_mux`.
+    /// Socket for RTP, and with `rtcp_mux` for RTCP too.
     pub listen_info: ListenInfo,
-    /// Socket for RTCP without `rtcp_mux`; `None`: like `listen_info`, on another port.
+    /// Socket for RTCP without `rtcp_mux`; `None` means as `listen_info`, on another port.
     pub rtcp_listen_info: Option<ListenInfo>,
-    /// RTP and RTCP share one port (RFC 5761).
+    /// True if RTP and RTCP share one port (RFC 5761).
     pub rtcp_mux: bool,
-    /// The remote address is that of the first packet.
+    /// True if the remote address is taken from the first packet.
     pub comedia: bool,
-    /// Encrypt with this suite.
+    /// SRTP crypto suite; `None` disables SRTP.
     pub srtp: Option<SrtpCryptoSuite>,
-    /// Where the outgoing estimate starts.
+    /// Initial outgoing estimate.
     pub initial_available_outgoing_bitrate: Option<Bitrate>,
-    /// Data channels without DTLS; `None` disables them.
+    /// SCTP options for data messages without DTLS; `None` disables data messages.
     pub sctp: Option<SctpOptions>,
 }
 
 /// Options of a PipeTransport.
 #[derive(Clone, Debug)]
 pub struct CreatePipeTransport {
-    /// Its router.
+    /// Router of the transport.
     pub router_id: RouterId,
-    /// Its identifier.
+    /// Identifier of the transport.
     pub id: TransportId,
-    /// Its socket.
+    /// Socket of the transport.
     pub listen_info: ListenInfo,
-    /// The other router is in this process: instead of a socket it has the end of a pipe, which the driver gets with this
-    /// request. Of `listen_info` only the address counts then, as the one that is told.
+    /// True if the other router is in this process. Then the transport has the end of a pipe instead of a socket, which
+    /// is passed to the driver with this request, and only the address of `listen_info` is used, as the one that is
+    /// reported.
     pub in_process: bool,
-    /// Lost packets are sent again.
+    /// Retransmit lost packets.
     pub enable_rtx: bool,
-    /// Encrypt with this suite, [`PIPE_SUITE`](crate::transport::pipe::PIPE_SUITE) in mediasoup since 3.9.
+    /// SRTP crypto suite, [`PIPE_SUITE`](crate::transport::pipe::PIPE_SUITE) in mediasoup since 3.9; `None` disables
+    /// SRTP.
     pub srtp: Option<SrtpCryptoSuite>,
-    /// Data channels without DTLS; `None` disables them.
+    /// SCTP options for data messages without DTLS; `None` disables data messages.
     pub sctp: Option<SctpOptions>,
 }
 
 /// Options of a DirectTransport.
 #[derive(Clone, Debug)]
 pub struct CreateDirectTransport {
-    /// Its router.
+    /// Router of the transport.
     pub router_id: RouterId,
-    /// Its identifier.
+    /// Identifier of the transport.
     pub id: TransportId,
-    /// Largest data message, in bytes.
+    /// Largest data message in bytes.
     pub max_message_size: u32,
 }
 
-/// The remote side of a PlainTransport.
+/// Remote parameters of a PlainTransport.
 #[derive(Clone, Debug, Default)]
 pub struct ConnectPlain {
-    /// Where it is; required without `comedia`.
+    /// Remote address; required without `comedia`.
     pub ip: Option<IpAddr>,
-    /// Its RTP port; required without `comedia`.
+    /// Remote RTP port; required without `comedia`.
     pub port: Option<u16>,
-    /// Its RTCP port; required without `comedia` and `rtcp_mux`.
+    /// Remote RTCP port; required without `comedia` and `rtcp_mux`.
     pub rtcp_port: Option<u16>,
-    /// Its keys; required with SRTP.
+    /// Remote SRTP keys; required with SRTP.
     pub srtp_parameters: Option<SrtpParameters>,
-    /// Nothing is sent to an address before a first datagram has come from it: for control sides that take addresses
-    /// from strangers. mediasoup trusts them, and knows no such thing.
+    /// True if nothing may be sent to a remote address before a datagram was received from it, for control sides that
+    /// accept addresses from untrusted endpoints. mediasoup has no such option, because it trusts the addresses.
     pub await_datagram: bool,
 }
 
-/// The remote side of a PipeTransport.
+/// Remote parameters of a PipeTransport.
 #[derive(Clone, Debug)]
 pub struct ConnectPipe {
-    /// Where it is.
+    /// Remote address.
     pub ip: IpAddr,
-    /// Its port.
+    /// Remote port.
     pub port: u16,
-    /// Its keys; required with SRTP.
+    /// Remote SRTP keys; required with SRTP.
     pub srtp_parameters: Option<SrtpParameters>,
 }
 
-/// The remote side of a transport whose kind the control side does not tell.
+/// Remote parameters of a transport whose kind is not in the request.
 #[derive(Clone, Debug, Default)]
 pub struct ConnectAny {
-    /// What a WebRtcTransport needs.
+    /// Parameters for a WebRtcTransport.
     pub dtls_parameters: Option<DtlsParameters>,
-    /// What a PlainTransport needs, or a PipeTransport.
+    /// Parameters for a PlainTransport or a PipeTransport.
     pub plain: ConnectPlain,
 }
 
 /// Options of a Producer.
 #[derive(Clone, Debug)]
 pub struct Produce {
-    /// The transport it receives on.
+    /// Transport on which the Producer receives.
     pub transport_id: TransportId,
-    /// Its identifier.
+    /// Identifier of the Producer.
     pub id: ProducerId,
     /// Audio or video.
     pub kind: MediaKind,
-    /// What the remote side sends.
+    /// RTP parameters of the remote endpoint.
     pub rtp_parameters: RtpParameters,
-    /// How payload types and encodings map to those of the router.
+    /// Mapping of payload types and encodings to those of the router.
     pub rtp_mapping: RtpMapping,
-    /// Start without forwarding.
+    /// Create the Producer paused.
     pub paused: bool,
-    /// Shortest time between two key frame requests for one stream. Zero: no limit.
+    /// Shortest time between two key frame requests for one stream. Zero sets no limit.
     pub key_frame_request_delay: Duration,
-    /// Add mediasoup's packet id header extension to what is forwarded.
+    /// Add mediasoup's packet id header extension to forwarded packets.
     pub enable_packet_id: bool,
 }
 
 /// Spatial and temporal layer, counted from 0, the lowest.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct ConsumerLayers {
-    /// Spatial layer, or simulcast encoding.
+    /// Spatial layer or simulcast encoding.
     pub spatial_layer: u8,
-    /// Temporal layer; `None` is the highest there is.
+    /// Temporal layer; `None` means the highest one.
     pub temporal_layer: Option<u8>,
 }
 
-/// How a Producer's streams are structured, and how a Consumer treats them.
+/// Structure of a Producer's streams, and their handling by a Consumer.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum StreamType {
     /// One stream without spatial layers.
@@ -361,112 +366,112 @@ pub enum StreamType {
     Simulcast,
     /// Several spatial or temporal layers in one stream.
     Svc,
-    /// Every stream of the Producer is forwarded as it is.
+    /// All streams of the Producer, forwarded unchanged.
     Pipe,
 }
 
 /// Options of a Consumer.
 #[derive(Clone, Debug)]
 pub struct Consume {
-    /// The transport it sends on.
+    /// Transport on which the Consumer sends.
     pub transport_id: TransportId,
-    /// The Producer it reads, of the same router.
+    /// Producer, of the same router, whose media is forwarded.
     pub producer_id: ProducerId,
-    /// Its identifier.
+    /// Identifier of the Consumer.
     pub id: ConsumerId,
     /// Audio or video.
     pub kind: MediaKind,
-    /// What is sent to the remote side.
+    /// RTP parameters of the sent streams.
     pub rtp_parameters: RtpParameters,
-    /// How it reads its Producer.
+    /// Handling of the streams of its Producer.
     pub stream_type: StreamType,
-    /// The Producer's encodings as the router knows them.
+    /// Encodings of the Producer in the terms of the router.
     pub consumable_rtp_encodings: Vec<RtpEncodingParameters>,
-    /// Start without sending.
+    /// Create the Consumer paused.
     pub paused: bool,
-    /// Layers wanted at the start.
+    /// Initial preferred layers.
     pub preferred_layers: Option<ConsumerLayers>,
-    /// Leave out the packets of discontinuous transmission (Opus DTX).
+    /// Drop the packets of discontinuous transmission (Opus DTX).
     pub ignore_dtx: bool,
 }
 
-/// How messages of a DataProducer or DataConsumer travel.
+/// Path of the messages of a DataProducer or DataConsumer.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum DataTransport {
-    /// On an SCTP stream.
+    /// An SCTP stream.
     Sctp(SctpStreamParameters),
-    /// By the application, on a DirectTransport.
+    /// The application, on a DirectTransport.
     Direct,
 }
 
 /// Options of a DataProducer.
 #[derive(Clone, Debug)]
 pub struct ProduceData {
-    /// The transport it receives on.
+    /// Transport on which the DataProducer receives.
     pub transport_id: TransportId,
-    /// Its identifier.
+    /// Identifier of the DataProducer.
     pub id: DataProducerId,
-    /// How its messages come in.
+    /// Path on which its messages are received.
     pub transport: DataTransport,
     /// Label of the data channel.
     pub label: String,
     /// Subprotocol of the data channel.
     pub protocol: String,
-    /// Start without forwarding.
+    /// Create the DataProducer paused.
     pub paused: bool,
 }
 
 /// Options of a DataConsumer.
 #[derive(Clone, Debug)]
 pub struct ConsumeData {
-    /// The transport it sends on.
+    /// Transport on which the DataConsumer sends.
     pub transport_id: TransportId,
-    /// The DataProducer it reads, of the same router.
+    /// DataProducer, of the same router, whose messages are forwarded.
     pub data_producer_id: DataProducerId,
-    /// Its identifier.
+    /// Identifier of the DataConsumer.
     pub id: DataConsumerId,
-    /// How its messages go out.
+    /// Path on which its messages are sent.
     pub transport: DataTransport,
     /// Label of the data channel.
     pub label: String,
     /// Subprotocol of the data channel.
     pub protocol: String,
-    /// Start without sending.
+    /// Create the DataConsumer paused.
     pub paused: bool,
-    /// Subchannels it is subscribed to.
+    /// Subchannels to which it is subscribed.
     pub subchannels: Vec<u16>,
 }
 
-/// Options of an ActiveSpeakerObserver.
+/// Settings of an ActiveSpeakerObserver.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct ActiveSpeakerOptions {
-    /// How often the dominant speaker is determined.
+    /// Time between two decisions on the dominant speaker.
     pub interval: Duration,
 }
 
 /// Options of an ActiveSpeakerObserver.
 #[derive(Clone, Debug)]
 pub struct CreateActiveSpeakerObserver {
-    /// Its router.
+    /// Router of the observer.
     pub router_id: RouterId,
-    /// Its identifier.
+    /// Identifier of the observer.
     pub id: RtpObserverId,
-    /// How it observes.
+    /// Settings of the observer.
     pub options: ActiveSpeakerOptions,
 }
 
 /// Options of an AudioLevelObserver.
 #[derive(Clone, Debug)]
 pub struct CreateAudioLevelObserver {
-    /// Its router.
+    /// Router of the observer.
     pub router_id: RouterId,
-    /// Its identifier.
+    /// Identifier of the observer.
     pub id: RtpObserverId,
-    /// What it reports, and how often.
+    /// Settings of the observer.
     pub options: AudioLevelOptions,
 }
 
-/// Which trace events a transport emits.
+/// Trace events that a transport emits.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct TransportTrace {
     /// Probation packets sent.
@@ -475,7 +480,7 @@ pub struct TransportTrace {
     pub bwe: bool,
 }
 
-/// Which trace events a Producer or Consumer emits.
+/// Trace events that a Producer or Consumer emits.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct MediaTrace {
     /// Every RTP packet.
@@ -493,7 +498,7 @@ pub struct MediaTrace {
 }
 
 impl MediaTrace {
-    /// Whether nothing is traced.
+    /// True if no trace event is enabled.
     pub fn is_empty(&self) -> bool {
         *self == Self::default()
     }
