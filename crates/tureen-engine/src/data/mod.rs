@@ -43,6 +43,7 @@ pub(crate) enum DataPath {
     /// Over SCTP.
     Sctp {
         sctp: Box<Sctp>,
+        /// Data channels, plain streams or a pipe.
         purpose: SctpPurpose,
     },
     /// From and to the application.
