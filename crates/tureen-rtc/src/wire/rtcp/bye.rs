@@ -6,12 +6,12 @@ use crate::units::Ssrc;
 
 const MAX_SSRCS: usize = 31;
 
-/// Goodbye: sources that end.
+/// Goodbye of sources.
 #[derive(Clone, Copy, Debug)]
 pub struct Bye<'a> {
-    /// The sources, at most 31.
+    /// SSRCs of the sources, at most 31.
     pub ssrcs: WireList<'a, Ssrc>,
-    /// Why they end, at most 255 bytes, meant to be UTF-8 but not checked. A reason that is cut short counts as none.
+    /// Reason for leaving, at most 255 bytes, intended to be UTF-8 but not checked. A truncated reason counts as none.
     pub reason: Option<&'a [u8]>,
 }
 
@@ -23,7 +23,7 @@ impl<'a> Bye<'a> {
     }
 }
 
-/// Appends a goodbye without reason; more than 31 sources take several. Nothing is written for no source.
+/// Appends a goodbye without reason; more than 31 sources take several packets. Nothing is written without a source.
 pub fn write_bye(out: &mut Vec<u8>, ssrcs: &[Ssrc]) {
     for ssrcs in ssrcs.chunks(MAX_SSRCS) {
         let mut packet = PacketWriter::new(out, packet_type::BYE, ssrcs.len() as u8);

@@ -5,35 +5,35 @@ use super::writer::PacketWriter;
 use super::{WireList, WireRecord, packet_type, psfb, split_feedback};
 use crate::units::Ssrc;
 
-/// Entries in one written FIR: it stays near a kilobyte, below every MTU.
+/// Maximum number of entries in one written FIR, which keeps the packet near a kilobyte and below every MTU.
 const MAX_FIR_ENTRIES: usize = 128;
 
 /// Picture loss indication: the receiver cannot decode the stream any more.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Pli {
-    /// Who asks.
+    /// SSRC of the sender of the request.
     pub sender_ssrc: Ssrc,
-    /// The stream.
+    /// SSRC of the stream.
     pub media_ssrc: Ssrc,
 }
 
 /// Full intra request: the receiver needs a decoder refresh point.
 #[derive(Clone, Copy, Debug)]
 pub struct Fir<'a> {
-    /// Who asks.
+    /// SSRC of the sender of the request.
     pub sender_ssrc: Ssrc,
-    /// Unused; RFC 5104 §4.3.1.2 wants 0. The streams are in the entries.
+    /// Unused; RFC 5104 §4.3.1.2 requires 0. The entries contain the streams.
     pub media_ssrc: Ssrc,
-    /// The streams.
+    /// Streams of which a key frame is requested.
     pub entries: WireList<'a, FirEntry>,
 }
 
-/// A stream of which a key frame is asked.
+/// Stream of which a key frame is requested.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct FirEntry {
-    /// The stream.
+    /// SSRC of the stream.
     pub ssrc: Ssrc,
-    /// Counts the commands to this stream; a repetition of a command repeats its number.
+    /// Counter of the commands to this stream; the repetition of a command has the same number.
     pub sequence_number: u8,
 }
 
@@ -64,7 +64,7 @@ pub fn write_pli(out: &mut Vec<u8>, sender: Ssrc, media: Ssrc) {
     PacketWriter::feedback(out, packet_type::PSFB, psfb::PLI, sender, media).finish();
 }
 
-/// Appends a full intra request; more than 128 entries take several. Nothing is written for no entry.
+/// Appends a full intra request; more than 128 entries take several packets. Nothing is written without an entry.
 pub fn write_fir(out: &mut Vec<u8>, sender: Ssrc, entries: &[FirEntry]) {
     for entries in entries.chunks(MAX_FIR_ENTRIES) {
         // RFC 5104 §4.3.1.2: "the 'SSRC of media source' is not used and SHALL be set to 0".

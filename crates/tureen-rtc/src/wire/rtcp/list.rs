@@ -1,16 +1,16 @@
-//! Lists of records of one size, read from the wire on demand.
+//! Lists of records of equal size, read from the wire on demand.
 
 use std::fmt;
 use std::marker::PhantomData;
 
 use crate::units::Ssrc;
 
-/// A value with a fixed size on the wire.
+/// Value with a fixed size on the wire.
 pub trait WireRecord: Sized {
-    /// Its size in bytes.
+    /// Size of the record in bytes.
     const LEN: usize;
 
-    /// Reads it from exactly [`Self::LEN`] bytes.
+    /// Reads the record from exactly [`Self::LEN`] bytes.
     fn read(bytes: &[u8]) -> Self;
 }
 
@@ -22,34 +22,34 @@ impl WireRecord for Ssrc {
     }
 }
 
-/// A borrowed list of records.
+/// Borrowed list of records.
 pub struct WireList<'a, T> {
     bytes: &'a [u8],
     record: PhantomData<T>,
 }
 
 impl<'a, T: WireRecord> WireList<'a, T> {
-    /// How many records there are.
+    /// Number of records.
     pub fn len(&self) -> usize {
         self.bytes.len() / T::LEN
     }
 
-    /// Whether there is none.
+    /// True if there are no records.
     pub fn is_empty(&self) -> bool {
         self.bytes.is_empty()
     }
 
-    /// The records in the order of the packet.
+    /// Records in the order of the packet.
     pub fn iter(&self) -> WireListIter<'a, T> {
         WireListIter { chunks: self.bytes.chunks_exact(T::LEN), record: PhantomData }
     }
 
-    /// All of `bytes`, when that is a whole number of records.
+    /// List of all of `bytes`, if that is a whole number of records.
     pub(super) fn new(bytes: &'a [u8]) -> Option<Self> {
         bytes.len().is_multiple_of(T::LEN).then_some(Self { bytes, record: PhantomData })
     }
 
-    /// `count` records at the start of `bytes`, and what follows them.
+    /// List of `count` records at the start of `bytes`, and the bytes after it.
     pub(super) fn split(bytes: &'a [u8], count: u8) -> Option<(Self, &'a [u8])> {
         let (bytes, rest) = bytes.split_at_checked(usize::from(count) * T::LEN)?;
         Some((Self { bytes, record: PhantomData }, rest))
@@ -109,7 +109,7 @@ impl<T: WireRecord> Iterator for WireListIter<'_, T> {
 
 impl<T: WireRecord> ExactSizeIterator for WireListIter<'_, T> {}
 
-/// The big-endian number at `offset`, which the caller knows to be inside.
+/// Big-endian number at `offset`, which must be inside `bytes`.
 pub(super) fn u16_at(bytes: &[u8], offset: usize) -> u16 {
     u16::from_be_bytes([bytes[offset], bytes[offset + 1]])
 }

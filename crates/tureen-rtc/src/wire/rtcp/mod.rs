@@ -1,8 +1,8 @@
 //! RTCP packets (RFC 3550 §6, 4585, 5104, 3611 and the REMB and transport-wide congestion control drafts).
 //!
-//! [`RtcpCompound`] walks the packets of a decrypted datagram and gives a borrowed view of each; nothing is copied or
-//! allocated. The `write_*` functions append whole packets to the caller's buffer. They split what does not fit one
-//! packet over several; [`CompoundParts`] cuts what does not fit one datagram.
+//! [`RtcpCompound`] iterates over the packets of a decrypted datagram and returns a borrowed view of each; nothing is
+//! copied or allocated. The `write_*` functions append whole packets to the caller's buffer and use several packets for
+//! contents that do not fit one; [`CompoundParts`] splits a compound that does not fit one datagram.
 
 mod bye;
 mod key_frame;
@@ -63,7 +63,7 @@ mod psfb {
     pub(super) const AFB: u8 = 15;
 }
 
-/// Why a compound, or a packet in it, cannot be read. Always the sender's fault.
+/// Reason why a compound, or a packet in it, cannot be parsed. Always the sender's fault.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Error)]
 pub enum RtcpError {
     /// The compound ends inside the common header of a packet.
@@ -72,10 +72,10 @@ pub enum RtcpError {
     /// The version field is not 2.
     #[error("RTCP version is {0}, expected 2")]
     Version(u8),
-    /// A packet's length passes the end of the compound.
+    /// The length of a packet exceeds the rest of the compound.
     #[error("RTCP packet of {announced} bytes, {available} are left")]
     Length {
-        /// Length of the packet by its header.
+        /// Length in the header of the packet.
         announced: usize,
         /// Bytes left in the compound.
         available: usize,
@@ -83,12 +83,12 @@ pub enum RtcpError {
     /// The padding count is zero or larger than the packet.
     #[error("RTCP padding of {padding} bytes does not fit a body of {available}")]
     Padding {
-        /// The announced count.
+        /// Padding count in the packet.
         padding: usize,
         /// Bytes after the common header.
         available: usize,
     },
-    /// The contents of one packet contradict its type or count. The packets after it can still be read.
+    /// The contents of one packet contradict its type or count. The packets after it can still be parsed.
     #[error("malformed RTCP packet: {0}")]
     Malformed(&'static str),
 }
@@ -122,22 +122,22 @@ pub enum RtcpPacket<'a> {
         packet_type: u8,
         /// The five bits after the padding bit: a count, a subtype or a feedback message type.
         count: u8,
-        /// What follows the common header, padding stripped.
+        /// Contents after the common header, without padding.
         body: &'a [u8],
     },
 }
 
-/// Iterator over the packets of a compound; also takes reduced-size RTCP (RFC 5506).
+/// Iterator over the packets of a compound; accepts reduced-size RTCP (RFC 5506) too.
 ///
-/// A packet that is malformed gives the error that says so, and the iteration goes on behind it. Where its length passes
-/// the end of the compound that is the last item.
+/// A malformed packet yields an error, and the iteration continues after it. A packet whose length exceeds the rest of
+/// the compound is the last item.
 #[derive(Clone, Debug)]
 pub struct RtcpCompound<'a> {
     rest: &'a [u8],
 }
 
 impl<'a> RtcpCompound<'a> {
-    /// Over the packets in `datagram`, which is decrypted and without authentication tag.
+    /// Iterates over the packets in `datagram`, which must be decrypted and without authentication tag.
     pub fn new(datagram: &'a [u8]) -> Self {
         Self { rest: datagram }
     }
@@ -158,7 +158,7 @@ impl<'a> Iterator for RtcpCompound<'a> {
 
 impl std::iter::FusedIterator for RtcpCompound<'_> {}
 
-/// A packet cut out of the compound: the common header, and a body without padding.
+/// Packet of the compound: the common header, and a body without padding.
 struct Frame<'a> {
     packet_type: u8,
     count: u8,
@@ -166,7 +166,7 @@ struct Frame<'a> {
 }
 
 impl<'a> Frame<'a> {
-    /// The first packet, or what is wrong with it, and what comes behind it: nothing where its length does not tell.
+    /// Splits off the first packet or its error, and the rest of the compound, which is empty if the length is invalid.
     fn split(compound: &'a [u8]) -> (Result<Frame<'a>, RtcpError>, &'a [u8]) {
         let available = compound.len();
         let Some(header) = compound.first_chunk::<HEADER_LEN>() else {
@@ -232,7 +232,7 @@ fn split_ssrc(body: &[u8]) -> Option<(Ssrc, &[u8])> {
     Some((Ssrc(u32::from_be_bytes(*ssrc)), rest))
 }
 
-/// The only packet of `compound`, for the tests of the packet types.
+/// Returns the only packet of `compound`, for the tests of the packet types.
 #[cfg(test)]
 fn parse_one(compound: &[u8]) -> Result<RtcpPacket<'_>, RtcpError> {
     let mut packets = RtcpCompound::new(compound);
@@ -337,7 +337,7 @@ mod tests {
         assert!(matches!(parse_one(&not_remb), Ok(RtcpPacket::Unknown { packet_type: 206, count: 15, .. })));
     }
 
-    /// Walks everything that can be reached from a compound; the number of items, to bound the work.
+    /// Walks everything that can be reached from a compound and returns the number of items, to bound the work.
     fn walk(compound: &[u8]) -> usize {
         RtcpCompound::new(compound).flatten().map(|packet| 1 + walk_packet(packet)).sum()
     }
@@ -386,7 +386,7 @@ mod tests {
         ) {
             let (count, packet_type) = kind;
             if small {
-                // Small numbers make lengths and counts that fit more often.
+                // Small numbers make valid lengths and counts more frequent.
                 words.as_flattened_mut().iter_mut().for_each(|byte| *byte &= 0x07);
             }
             if packet_type == 206 && count == 15 && words.len() > 2 {

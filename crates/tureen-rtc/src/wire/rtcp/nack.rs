@@ -5,31 +5,31 @@ use super::writer::PacketWriter;
 use super::{WireList, WireRecord, packet_type, rtpfb, split_feedback};
 use crate::units::Ssrc;
 
-/// Items in one written packet: it stays near a kilobyte, below every MTU.
+/// Maximum number of items in one written packet, which keeps the packet near a kilobyte and below every MTU.
 const MAX_ITEMS: usize = 256;
 
-/// Request for lost packets of one stream.
+/// Request to retransmit lost packets of one stream.
 #[derive(Clone, Copy, Debug)]
 pub struct Nack<'a> {
-    /// Who asks.
+    /// SSRC of the sender of the request.
     pub sender_ssrc: Ssrc,
-    /// The stream.
+    /// SSRC of the stream.
     pub media_ssrc: Ssrc,
-    /// What was lost, up to 17 packets each.
+    /// Lost packets, up to 17 in each item.
     pub items: WireList<'a, NackItem>,
 }
 
-/// A lost packet and which of the 16 packets after it are lost too.
+/// A lost packet, and a bitmask of lost packets among the 16 after it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct NackItem {
-    /// The lost packet's sequence number (PID).
+    /// Sequence number of the lost packet (PID).
     pub(crate) packet_id: u16,
-    /// Bit `i` is set when packet `packet_id + i + 1` is lost (BLP).
+    /// Bit `i` is set if packet `packet_id + i + 1` is lost (BLP).
     pub(crate) lost_bitmask: u16,
 }
 
 impl<'a> Nack<'a> {
-    /// The sequence numbers of all lost packets, in the order of the packet.
+    /// Sequence numbers of all lost packets, in the order of the packet.
     pub fn lost(&self) -> impl Iterator<Item = u16> + use<'a> {
         self.items.iter().flat_map(NackItem::lost)
     }
@@ -41,14 +41,14 @@ impl<'a> Nack<'a> {
 }
 
 impl NackItem {
-    /// The sequence numbers of its lost packets, 1 to 17.
+    /// Sequence numbers of its lost packets, 1 to 17.
     pub fn lost(self) -> impl Iterator<Item = u16> {
         let NackItem { packet_id, lost_bitmask } = self;
         let following = (0..16).filter(move |bit| lost_bitmask >> bit & 1 == 1);
         std::iter::once(packet_id).chain(following.map(move |bit| packet_id.wrapping_add(bit + 1)))
     }
 
-    /// Takes `sequence_number` in if it lies within the 17 packets of this item.
+    /// Adds `sequence_number` if it lies within the 17 packets of this item. Returns false otherwise.
     fn cover(&mut self, sequence_number: u16) -> bool {
         match sequence_number.wrapping_sub(self.packet_id) {
             0 => true,
@@ -70,7 +70,7 @@ impl WireRecord for NackItem {
 }
 
 /// Appends a request for the `lost` packets, whose sequence numbers ascend (across the wrap); in another order the
-/// request is right but longer. More than 256 items take several packets. Nothing is written for no lost packet.
+/// request is valid but longer. More than 256 items take several packets. Nothing is written without a lost packet.
 pub fn write_nack(out: &mut Vec<u8>, sender: Ssrc, media: Ssrc, lost: &[u16]) {
     let mut lost = lost.iter().copied().peekable();
     while lost.peek().is_some() {

@@ -10,53 +10,54 @@ const UNIX_EPOCH: u32 = 2_208_988_800;
 pub struct NtpTime(pub u64);
 
 impl NtpTime {
-    /// From the time since the Unix epoch, rounded to the nearest 1/2³² of a second.
+    /// Converts the time since the Unix epoch, rounded to the nearest 1/2³² of a second.
     pub fn from_unix(time: Duration) -> Self {
         let seconds = (time.as_secs() as u32).wrapping_add(UNIX_EPOCH);
         let fraction = ((u64::from(time.subsec_nanos()) << 32) + 500_000_000) / 1_000_000_000;
         Self(u64::from(seconds) << 32 | fraction)
     }
 
-    /// The time since the Unix epoch, to the nanosecond. Values before 1970 in the first NTP era are taken for times
-    /// after its end in 2036.
+    /// Time since the Unix epoch, to the nanosecond. Values before 1970 in the first NTP era are interpreted as times
+    /// after the end of that era in 2036.
     pub fn to_unix(self) -> Duration {
         let seconds = self.seconds().wrapping_sub(UNIX_EPOCH);
         Duration::from_secs(u64::from(seconds)) + fraction_to_duration(u64::from(self.fraction()), 32)
     }
 
-    /// How much later this time is than another one: 32.32 fixed point seconds, exact up to 68 years.
+    /// Difference between this time and an earlier one: 32.32 fixed point seconds, exact up to 68 years.
     pub const fn since(self, other: Self) -> i64 {
         self.0.wrapping_sub(other.0).cast_signed()
     }
 
-    /// This time and so many 32.32 fixed point seconds.
+    /// Sum of this time and `by`, 32.32 fixed point seconds.
     pub const fn shifted(self, by: i64) -> Self {
         Self(self.0.wrapping_add_signed(by))
     }
 
-    /// The whole seconds since 1900.
+    /// Whole seconds since 1900.
     pub const fn seconds(self) -> u32 {
         (self.0 >> 32) as u32
     }
 
-    /// The fraction of a second, in 1/2³².
+    /// Fraction of a second, in 1/2³².
     pub const fn fraction(self) -> u32 {
         self.0 as u32
     }
 
-    /// The middle 32 bits, in which LSR and LRR repeat a timestamp (RFC 3550 §6.4.1): 16.16 fixed point seconds.
+    /// Middle 32 bits of the timestamp, 16.16 fixed point seconds, as LSR and LRR contain it (RFC 3550 §6.4.1).
     pub const fn compact(self) -> u32 {
         (self.0 >> 16) as u32
     }
 }
 
-/// A duration in compact form, 1/65536 of a second (DLSR, DLRR), rounded to nearest; longer ones saturate at 18 hours.
+/// Converts a duration to compact form, 1/65536 of a second (DLSR, DLRR), rounded to nearest; durations saturate at 18
+/// hours.
 pub fn duration_to_compact(duration: Duration) -> u32 {
     let ticks = ((duration.as_nanos() << 16) + 500_000_000) / 1_000_000_000;
     u32::try_from(ticks).unwrap_or(u32::MAX)
 }
 
-/// The duration that a difference of compact timestamps, a DLSR or a DLRR stands for.
+/// Converts a difference of compact timestamps, a DLSR or a DLRR to a duration.
 pub fn compact_to_duration(compact: u32) -> Duration {
     fraction_to_duration(u64::from(compact), 16)
 }

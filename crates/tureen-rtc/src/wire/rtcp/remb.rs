@@ -7,26 +7,26 @@ use crate::units::{Bitrate, Ssrc};
 const IDENTIFIER: &[u8; 4] = b"REMB";
 const MANTISSA_BITS: u32 = 18;
 
-/// The bitrate that a receiver believes the path from the sender carries.
+/// Estimate by a receiver of the bitrate available on the path from the sender.
 #[derive(Clone, Copy, Debug)]
 pub struct Remb<'a> {
-    /// Who estimates.
+    /// SSRC of the sender of the estimate.
     pub sender_ssrc: Ssrc,
     /// Unused, 0.
     pub media_ssrc: Ssrc,
-    /// The estimate.
+    /// Estimated bitrate.
     pub bitrate: Bitrate,
-    /// The streams that share it, at most 255.
+    /// Streams that the estimate covers, at most 255.
     pub ssrcs: WireList<'a, Ssrc>,
 }
 
 impl<'a> Remb<'a> {
-    /// Whether application layer feedback with this body is a REMB.
+    /// True if application layer feedback with this body is a REMB.
     pub(super) fn is_remb(body: &[u8]) -> bool {
         split_feedback(body).is_some_and(|(_, _, rest)| rest.starts_with(IDENTIFIER))
     }
 
-    /// Fails for bitrates that take more than 64 bits.
+    /// Fails for bitrates of more than 64 bits.
     pub(super) fn parse(body: &'a [u8]) -> Option<Self> {
         let (sender_ssrc, media_ssrc, body) = split_feedback(body)?;
         let (&[count, high, middle, low], body) = body.strip_prefix(IDENTIFIER)?.split_first_chunk()?;
@@ -40,8 +40,8 @@ impl<'a> Remb<'a> {
     }
 }
 
-/// Appends an estimate for `ssrcs`, of which those past 255 are left out. The bitrate loses what does not fit an 18-bit
-/// mantissa: it is rounded down by less than 1 in 2¹⁷.
+/// Appends an estimate for the first 255 of `ssrcs`. The bitrate is rounded down to an 18-bit mantissa, by less than 1
+/// in 2¹⁷.
 pub fn write_remb(out: &mut Vec<u8>, sender: Ssrc, bitrate: Bitrate, ssrcs: &[Ssrc]) {
     let ssrcs = &ssrcs[..ssrcs.len().min(usize::from(u8::MAX))];
     let significant_bits = u64::BITS - bitrate.as_bps().leading_zeros();

@@ -5,58 +5,59 @@ use super::writer::PacketWriter;
 use super::{NtpTime, WireList, WireRecord, packet_type, split_ssrc};
 use crate::units::Ssrc;
 
-/// Report blocks that fit one packet: the count has five bits.
+/// Maximum number of report blocks in one packet, because the count has five bits.
 const MAX_BLOCKS: usize = 31;
 
-/// Sender report: what a sender sent so far, and what it received of others.
+/// Sender report: statistics of the packets sent, and of the streams received.
 #[derive(Clone, Copy, Debug)]
 pub struct SenderReport<'a> {
-    /// Who reports.
+    /// SSRC of the reporter.
     pub sender_ssrc: Ssrc,
-    /// What it sent.
+    /// Statistics of the packets sent.
     pub info: SenderInfo,
-    /// What it received, at most 31.
+    /// Statistics of the streams received, at most 31.
     pub reports: WireList<'a, ReportBlock>,
 }
 
-/// Receiver report: what a receiver received of others.
+/// Receiver report: statistics of the streams received.
 #[derive(Clone, Copy, Debug)]
 pub struct ReceiverReport<'a> {
-    /// Who reports.
+    /// SSRC of the reporter.
     pub sender_ssrc: Ssrc,
-    /// What it received, at most 31.
+    /// Statistics of the streams received, at most 31.
     pub reports: WireList<'a, ReportBlock>,
 }
 
-/// The sender's half of a sender report.
+/// Sender information of a sender report.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct SenderInfo {
-    /// When the report was sent.
+    /// Time at which the report was sent.
     pub ntp_time: NtpTime,
-    /// The same instant in the clock of the stream's RTP timestamps.
+    /// RTP timestamp of the same instant.
     pub rtp_timestamp: u32,
-    /// RTP packets sent since the start of the stream.
+    /// Number of RTP packets sent since the start of the stream.
     pub packet_count: u32,
-    /// Payload bytes sent since the start of the stream, without headers and padding.
+    /// Number of payload bytes sent since the start of the stream, without headers and padding.
     pub octet_count: u32,
 }
 
 /// Reception statistics of one stream.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct ReportBlock {
-    /// The stream reported on.
+    /// SSRC of the stream that the block reports on.
     pub ssrc: Ssrc,
-    /// Share of packets lost since the previous report, in 1/256.
+    /// Fraction of packets lost since the previous report, in 1/256.
     pub fraction_lost: u8,
-    /// Packets lost since the start, negative when duplicates prevail; 24 bits on the wire, where it saturates.
+    /// Number of packets lost since the start, negative if there are more duplicates than losses; saturates at 24 bits
+    /// on the wire.
     pub total_lost: i32,
     /// Highest sequence number received, extended by 16 bits of cycles.
     pub highest_sequence_number: u32,
     /// Interarrival jitter in units of the RTP timestamp.
     pub jitter: u32,
-    /// Compact NTP time of the last sender report, 0 if none came (LSR).
+    /// Compact NTP time of the last sender report, 0 if none was received (LSR).
     pub last_sender_report: u32,
-    /// Delay since it came, in 1/65536 s (DLSR).
+    /// Delay since the arrival of that report, in 1/65536 s (DLSR).
     pub delay_since_last_sender_report: u32,
 }
 
@@ -70,7 +71,7 @@ impl<'a> SenderReport<'a> {
             packet_count: u32_at(info, 12),
             octet_count: u32_at(info, 16),
         };
-        // What follows the blocks is a profile-specific extension.
+        // The rest after the blocks is a profile-specific extension.
         let (reports, _extension) = WireList::split(body, count)?;
         Some(Self { sender_ssrc, info, reports })
     }
@@ -112,7 +113,7 @@ impl ReportBlock {
     }
 }
 
-/// Appends a sender report. More than 31 blocks go on in receiver reports behind it (RFC 3550 §6.1).
+/// Appends a sender report. More than 31 blocks continue in receiver reports after it (RFC 3550 §6.1).
 pub fn write_sender_report(out: &mut Vec<u8>, sender: Ssrc, info: &SenderInfo, reports: &[ReportBlock]) {
     let (first, rest) = reports.split_at(reports.len().min(MAX_BLOCKS));
     let mut packet = PacketWriter::new(out, packet_type::SR, first.len() as u8);
@@ -128,7 +129,7 @@ pub fn write_sender_report(out: &mut Vec<u8>, sender: Ssrc, info: &SenderInfo, r
     }
 }
 
-/// Appends a receiver report, also an empty one; more than 31 blocks take several.
+/// Appends a receiver report, which may be empty; more than 31 blocks take several packets.
 pub fn write_receiver_report(out: &mut Vec<u8>, sender: Ssrc, mut reports: &[ReportBlock]) {
     loop {
         let (first, rest) = reports.split_at(reports.len().min(MAX_BLOCKS));

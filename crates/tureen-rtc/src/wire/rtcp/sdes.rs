@@ -14,10 +14,10 @@ pub struct Sdes<'a> {
     count: u8,
 }
 
-/// What a source description says of one source.
+/// Source description of one source.
 #[derive(Clone, Copy, Debug)]
 pub struct SdesChunk<'a> {
-    /// The source.
+    /// SSRC of the source.
     pub ssrc: Ssrc,
     items: &'a [u8],
 }
@@ -25,14 +25,14 @@ pub struct SdesChunk<'a> {
 /// One item of a chunk.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct SdesItem<'a> {
-    /// Its type: 1 is CNAME.
+    /// Type of the item: 1 is CNAME.
     pub(crate) item_type: u8,
-    /// Its text, at most 255 bytes, meant to be UTF-8 but not checked.
+    /// Text of the item, at most 255 bytes, intended to be UTF-8 but not checked.
     pub text: &'a [u8],
 }
 
 impl<'a> Sdes<'a> {
-    /// The chunks, at most 31.
+    /// Chunks of the packet, at most 31.
     pub fn chunks(&self) -> impl Iterator<Item = SdesChunk<'a>> + use<'a> {
         let mut rest = self.body;
         (0..self.count).map_while(move |_| {
@@ -49,7 +49,7 @@ impl<'a> Sdes<'a> {
 }
 
 impl<'a> SdesChunk<'a> {
-    /// The items.
+    /// Items of the chunk.
     pub fn items(&self) -> impl Iterator<Item = SdesItem<'a>> + use<'a> {
         let mut rest = self.items;
         std::iter::from_fn(move || {
@@ -59,14 +59,14 @@ impl<'a> SdesChunk<'a> {
         })
     }
 
-    /// The canonical name: the first item of that type.
+    /// Canonical name: the first item of that type.
     pub fn cname(&self) -> Option<&'a [u8]> {
         self.items().find(|item| item.item_type == CNAME).map(|item| item.text)
     }
 }
 
-/// Appends source descriptions that give each source its canonical name, cut to 255 bytes; more than 31 sources take
-/// several packets. Nothing is written for no source.
+/// Appends source descriptions with the canonical name of each source, cut to 255 bytes; more than 31 sources take
+/// several packets. Nothing is written without a source.
 pub fn write_sdes_cname(out: &mut Vec<u8>, sources: &[(Ssrc, &[u8])]) {
     for sources in sources.chunks(MAX_CHUNKS) {
         let mut packet = PacketWriter::new(out, packet_type::SDES, sources.len() as u8);
@@ -84,7 +84,7 @@ pub fn write_sdes_cname(out: &mut Vec<u8>, sources: &[(Ssrc, &[u8])]) {
     }
 }
 
-/// The first chunk, and what follows it. A list of items may also end with the packet.
+/// Splits off the first chunk. A list of items may also end at the end of the packet.
 fn split_chunk(bytes: &[u8]) -> Option<(SdesChunk<'_>, &[u8])> {
     let (ssrc, list) = split_ssrc(bytes)?;
     let mut rest = list;
@@ -99,7 +99,7 @@ fn split_chunk(bytes: &[u8]) -> Option<(SdesChunk<'_>, &[u8])> {
     Some((SdesChunk { ssrc, items: &list[..len] }, &list[padded..]))
 }
 
-/// The first item, and what follows it; nothing at the end of the list and for an item that passes the end.
+/// Splits off the first item; `None` at the end of the list and for an item longer than the rest.
 fn split_item(bytes: &[u8]) -> Option<(SdesItem<'_>, &[u8])> {
     let (&[item_type, len], rest) = bytes.split_first_chunk()?;
     if item_type == 0 {

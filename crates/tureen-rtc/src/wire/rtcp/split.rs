@@ -1,25 +1,25 @@
-//! Cuts compounds to the size of a datagram.
+//! Splits compounds to the size of a datagram.
 
 use super::packet_type;
 use super::{HEADER_LEN, write_receiver_report};
 use crate::units::Ssrc;
 
-/// Cuts a compound of ours between its packets, so that no part is longer than `max` bytes. Only a packet that is longer by
-/// itself makes a longer part.
+/// Splits a locally written compound between its packets, so that no part is longer than `max` bytes. Only a single
+/// packet longer than that makes a longer part.
 ///
-/// RFC 3550 §6.1: "The first RTCP packet in the compound packet MUST always be a report packet". So each part of a compound
-/// that begins with one does; where it was cut elsewhere an empty receiver report comes first. A compound that is
-/// feedback alone (RFC 5506) stays that.
+/// RFC 3550 §6.1: "The first RTCP packet in the compound packet MUST always be a report packet". Therefore each part of
+/// a compound that begins with a report begins with one too, with an empty receiver report if necessary. A compound of
+/// feedback alone (RFC 5506) is split without reports.
 #[derive(Clone, Debug)]
 pub struct CompoundParts<'a> {
     rest: &'a [u8],
     max: usize,
-    /// Who reports, in a compound that begins with a report.
+    /// SSRC of the reporter, in a compound that begins with a report.
     reporter: Option<Ssrc>,
 }
 
 impl<'a> CompoundParts<'a> {
-    /// The parts of `compound`, whose framing is right.
+    /// Splits `compound`, whose framing must be valid.
     pub fn new(compound: &'a [u8], max: usize) -> Self {
         let reporter = match compound.first_chunk::<8>() {
             Some(&[_, packet_type::SR | packet_type::RR, _, _, a, b, c, d]) => {
@@ -30,12 +30,13 @@ impl<'a> CompoundParts<'a> {
         Self { rest: compound, max, reporter }
     }
 
-    /// Replaces `out` by the next part. False when there is none.
+    /// Replaces the contents of `out` by the next part. Returns false if there is none.
     pub fn next_into(&mut self, out: &mut Vec<u8>) -> bool {
         out.clear();
         if self.rest.is_empty() {
             return false;
         }
+        // Written before the parts are chosen, because the report counts towards `max`.
         if let Some(reporter) = self.reporter
             && !matches!(self.rest.get(1), Some(&(packet_type::SR | packet_type::RR)))
         {
@@ -54,7 +55,7 @@ impl<'a> CompoundParts<'a> {
     }
 }
 
-/// Length of the first packet; nothing behind the last one.
+/// Length of the first packet; `None` after the last one.
 fn packet_len(compound: &[u8]) -> Option<usize> {
     let header = compound.first_chunk::<HEADER_LEN>()?;
     let words = usize::from(u16::from_be_bytes([header[2], header[3]]));

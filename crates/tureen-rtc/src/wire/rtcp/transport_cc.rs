@@ -15,12 +15,12 @@ const CHUNK_LEN: usize = 2;
 /// Offset of the packet status count in the packet.
 const STATUS_COUNT_OFFSET: usize = 14;
 
-/// Which packets of a transport arrived, and when.
+/// Feedback on the arrival of the packets of a transport.
 #[derive(Clone, Copy, Debug)]
 pub struct TransportCc<'a> {
-    /// What comes before the statuses.
+    /// Fixed part in front of the statuses.
     pub header: TransportCcHeader,
-    /// How many packets are reported on.
+    /// Number of packets reported on.
     pub packet_status_count: u16,
     chunks: &'a [u8],
     deltas: &'a [u8],
@@ -29,16 +29,16 @@ pub struct TransportCc<'a> {
 /// The fixed part of transport-wide feedback.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct TransportCcHeader {
-    /// Who reports.
+    /// SSRC of the sender of the feedback.
     pub sender_ssrc: Ssrc,
-    /// Any stream of the transport.
+    /// SSRC of any stream of the transport.
     pub media_ssrc: Ssrc,
     /// Transport-wide sequence number of the first packet reported on.
     pub base_sequence_number: u16,
-    /// The instant from which the first delta counts, in units of [`TransportCcHeader::REFERENCE_TIME_UNIT`]: signed 24
+    /// Instant from which the first delta is counted, in units of [`TransportCcHeader::REFERENCE_TIME_UNIT`]: signed 24
     /// bits, wrapping.
     pub reference_time: i32,
-    /// Counts the feedback packets, wrapping, to detect lost ones.
+    /// Counter of the feedback packets, wrapping, to detect lost ones.
     pub feedback_count: u8,
 }
 
@@ -47,13 +47,13 @@ impl TransportCcHeader {
     pub const REFERENCE_TIME_UNIT: Duration = Duration::from_millis(64);
 }
 
-/// What feedback says of one packet.
+/// Status of one packet in feedback.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct PacketStatus {
-    /// Its transport-wide sequence number.
+    /// Transport-wide sequence number of the packet.
     pub sequence_number: u16,
-    /// If it arrived: time since the arrival of the arrived packet before it in the feedback, or since the reference
-    /// time, in units of [`PacketStatus::DELTA_UNIT`].
+    /// For a received packet, the time since the arrival of the previous received packet in the feedback, or since the
+    /// reference time, in units of [`PacketStatus::DELTA_UNIT`].
     pub delta: Option<i16>,
 }
 
@@ -63,7 +63,7 @@ impl PacketStatus {
 }
 
 impl<'a> TransportCc<'a> {
-    /// The status of each packet, in the order of sequence numbers: exactly `packet_status_count` items.
+    /// Status of each packet in the order of sequence numbers: exactly `packet_status_count` items.
     pub fn statuses(&self) -> PacketStatuses<'a> {
         PacketStatuses {
             sequence_number: self.header.base_sequence_number,
@@ -75,9 +75,9 @@ impl<'a> TransportCc<'a> {
         }
     }
 
-    /// The sequence number and delta of each packet that arrived. Unlike [`Self::statuses`] this skips runs of lost
-    /// packets at once, so that the work is bounded by the size of the feedback: a few bytes can report 65535 packets
-    /// lost.
+    /// Sequence number and delta of each received packet. Unlike [`Self::statuses`] the iterator skips a run of lost
+    /// packets in one step, so that the work is bounded by the size of the feedback, because a few bytes can report
+    /// 65535 lost packets.
     pub fn received(&self) -> impl Iterator<Item = (u16, i16)> + use<'a> {
         let mut statuses = self.statuses();
         std::iter::from_fn(move || {
@@ -91,7 +91,8 @@ impl<'a> TransportCc<'a> {
         })
     }
 
-    /// Checks that chunks and deltas are complete; the work is bounded by the bytes of the chunks, not by the count.
+    /// Checks that chunks and deltas are complete. The work is bounded by the bytes of the chunks, not by the status
+    /// count.
     pub(super) fn parse(body: &'a [u8]) -> Option<Self> {
         let (sender_ssrc, media_ssrc, body) = split_feedback(body)?;
         let (fixed, content) = body.split_first_chunk::<8>()?;
@@ -110,7 +111,7 @@ impl<'a> TransportCc<'a> {
         while left > 0 {
             let (bits, after) = rest.split_first_chunk()?;
             let chunk = Chunk::parse(u16::from_be_bytes(*bits))?;
-            // The last chunk may have room for more statuses than there are.
+            // The last chunk may have room for more statuses than the status count.
             let used = chunk.len().min(left);
             deltas_len += chunk.deltas_len(used)?;
             left -= used;
@@ -133,7 +134,7 @@ pub struct PacketStatuses<'a> {
 }
 
 impl PacketStatuses<'_> {
-    /// Passes what is left of the current chunk if that is a run of lost packets.
+    /// Skips the rest of the current chunk if that is a run of lost packets.
     fn skip_lost_run(&mut self) {
         if let Chunk::Run(Symbol::NotReceived, len) = self.chunk {
             let skipped = (usize::from(len) - self.position).min(self.left);
@@ -184,11 +185,12 @@ impl Iterator for PacketStatuses<'_> {
 
 impl ExactSizeIterator for PacketStatuses<'_> {}
 
-/// Appends feedback on the packets from `header.base_sequence_number` on, one entry of `statuses` each: the delta to
-/// the arrived packet before it (to the reference time for the first), or nothing if the packet did not arrive.
+/// Appends feedback on the packets from `header.base_sequence_number` on, with one entry of `statuses` for each: the
+/// delta to the previous received packet (for the first one, to the reference time), or `None` for a packet not
+/// received.
 ///
-/// Returns how many statuses were written: as many as keep the packet within `max_len` bytes, and at most 65535.
-/// Nothing is written when that is none.
+/// Returns the number of statuses written: as many as keep the packet within `max_len` bytes, and at most 65535.
+/// Nothing is written if that number is zero.
 pub fn write_transport_cc(
     out: &mut Vec<u8>,
     header: &TransportCcHeader,
@@ -209,7 +211,7 @@ pub fn write_transport_cc(
     for &status in &statuses[..statuses.len().min(MAX_STATUSES)] {
         let symbol = Symbol::of(status);
         let fits = encoder.can_add(symbol);
-        // One chunk for what the encoder holds, one more if it has to give one up first.
+        // One chunk for the symbols in the encoder, and one more if the encoder must emit a chunk first.
         let chunks_len = if fits { CHUNK_LEN } else { 2 * CHUNK_LEN };
         let len = packet.len() + chunks_len + deltas_len + symbol.delta_len();
         if len.next_multiple_of(4) > max_len {
@@ -239,7 +241,7 @@ pub fn write_transport_cc(
     written
 }
 
-/// The status of one packet in a chunk.
+/// Status of one packet in a chunk.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Default)]
 enum Symbol {
     #[default]
@@ -257,7 +259,7 @@ impl Symbol {
         }
     }
 
-    /// Nothing for the reserved value 3.
+    /// Returns `None` for the reserved value 3.
     fn from_bits(bits: u16) -> Option<Self> {
         match bits & 3 {
             0 => Some(Symbol::NotReceived),
@@ -275,7 +277,7 @@ impl Symbol {
 /// A packet status chunk.
 #[derive(Clone, Copy, Debug)]
 enum Chunk {
-    /// One symbol, so many times.
+    /// A number of equal symbols.
     Run(Symbol, u16),
     /// 14 symbols of one bit.
     OneBit(u16),
@@ -300,7 +302,7 @@ impl Chunk {
         }
     }
 
-    /// The symbol at `position`, which is below the length; nothing if it is the reserved one.
+    /// Symbol at `position`, which is below the length; `None` for the reserved one.
     fn symbol(self, position: usize) -> Option<Symbol> {
         match self {
             Chunk::Run(symbol, _) => Some(symbol),
@@ -309,7 +311,7 @@ impl Chunk {
         }
     }
 
-    /// Bytes of the deltas of the first `used` symbols; nothing if one of them is the reserved one.
+    /// Bytes of the deltas of the first `used` symbols; `None` if one of them is the reserved one.
     fn deltas_len(self, used: usize) -> Option<usize> {
         match self {
             Chunk::Run(symbol, _) => Some(used * symbol.delta_len()),
@@ -329,7 +331,7 @@ struct ChunkEncoder {
 }
 
 impl ChunkEncoder {
-    /// Whether one chunk can hold `symbol` too.
+    /// True if the symbol fits in the current chunk.
     fn can_add(&self, symbol: Symbol) -> bool {
         self.len < TWO_BIT_CAPACITY
             || self.len < ONE_BIT_CAPACITY && !self.has_large && symbol != Symbol::LargeDelta
@@ -346,7 +348,7 @@ impl ChunkEncoder {
         self.has_large |= symbol == Symbol::LargeDelta;
     }
 
-    /// Gives up a full chunk to make room. Afterwards any symbol can be added.
+    /// Returns a full chunk and removes its symbols. Afterwards any symbol can be added.
     fn emit(&mut self) -> u16 {
         if !self.mixed {
             let chunk = self.run();
@@ -365,7 +367,7 @@ impl ChunkEncoder {
         chunk
     }
 
-    /// The chunk of what is left, at least one symbol.
+    /// Returns the chunk of the remaining symbols, at least one.
     fn emit_last(&self) -> u16 {
         if !self.mixed {
             self.run()
@@ -495,7 +497,7 @@ mod tests {
         let mut statuses = [small; 14];
         statuses[13] = lost;
         assert_eq!(chunks(&write(&statuses)), [0x8000 | 0x3ffe], "full one-bit vector");
-        // The large delta forces the first seven out; what is left goes together with it.
+        // The large delta forces out the first seven symbols; the rest goes into one chunk with it.
         let statuses = [small, lost, small, lost, small, lost, small, lost, small, large];
         assert_eq!(chunks(&write(&statuses)), [0xc000 | 0b01_00_01_00_01_00_01, 0xc000 | 0b00_01_10 << 8]);
     }
@@ -587,7 +589,7 @@ mod tests {
             let received = feedback.statuses().filter_map(|s| s.delta.map(|delta| (s.sequence_number, delta)));
             prop_assert!(feedback.received().eq(received));
 
-            // With exactly that size everything fits, with a word less something is left out.
+            // With exactly that size all statuses fit; with one word less, some are left out.
             let mut limited = Vec::new();
             prop_assert_eq!(write_transport_cc(&mut limited, &header, &statuses, out.len()), statuses.len());
             limited.clear();

@@ -3,7 +3,7 @@
 use super::{HEADER_LEN, VERSION};
 use crate::units::Ssrc;
 
-/// A packet being appended to a buffer. [`PacketWriter::finish`] pads it and fills in its length.
+/// A packet that is being appended to a buffer. [`PacketWriter::finish`] pads the packet and sets its length.
 pub(super) struct PacketWriter<'a> {
     out: &'a mut Vec<u8>,
     start: usize,
@@ -32,7 +32,7 @@ impl<'a> PacketWriter<'a> {
         packet
     }
 
-    /// Bytes written, the common header included.
+    /// Number of bytes written, including the common header.
     pub(super) fn len(&self) -> usize {
         self.out.len() - self.start
     }
@@ -62,7 +62,7 @@ impl<'a> PacketWriter<'a> {
         self.out[self.start + offset..][..2].copy_from_slice(&value.to_be_bytes());
     }
 
-    /// Fills up the current 32-bit word with zeros.
+    /// Fills the current 32-bit word with zeros.
     pub(super) fn align(&mut self) {
         while !self.len().is_multiple_of(4) {
             self.out.push(0);
@@ -76,7 +76,7 @@ impl<'a> PacketWriter<'a> {
         self.patch_u16(2, words);
     }
 
-    /// Takes everything back.
+    /// Removes the packet from the buffer.
     pub(super) fn abandon(self) {
         self.out.truncate(self.start);
     }

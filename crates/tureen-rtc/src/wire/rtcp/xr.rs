@@ -1,4 +1,4 @@
-//! Extended reports (RFC 3611): receiver reference time and delay since it, the round-trip time of receivers.
+//! Extended reports (RFC 3611): receiver reference time and the delay since it, for the round trip time of receivers.
 
 use super::list::u32_at;
 use super::writer::PacketWriter;
@@ -8,13 +8,13 @@ use crate::units::Ssrc;
 const RRTR: u8 = 4;
 const DLRR: u8 = 5;
 const RRTR_WORDS: u16 = 2;
-/// Entries in one written packet: it stays below a kilobyte.
+/// Maximum number of entries in one written packet, which keeps the packet below a kilobyte.
 const MAX_DLRR_ENTRIES: usize = 64;
 
 /// Extended report.
 #[derive(Clone, Copy, Debug)]
 pub struct Xr<'a> {
-    /// Who reports.
+    /// SSRC of the sender of the report.
     pub sender_ssrc: Ssrc,
     body: &'a [u8],
 }
@@ -22,27 +22,27 @@ pub struct Xr<'a> {
 /// A report block of an extended report.
 #[derive(Clone, Copy, Debug)]
 pub enum XrBlock<'a> {
-    /// When a receiver sent the report (RFC 3611 §4.4).
+    /// Time at which a receiver sent the report (RFC 3611 §4.4).
     ReceiverReferenceTime(NtpTime),
-    /// The answer to earlier reference times (RFC 3611 §4.5).
+    /// Response to earlier reference times (RFC 3611 §4.5).
     DelaySinceLastRr(WireList<'a, DlrrEntry>),
     /// Any other block.
     Unknown {
-        /// The block type.
+        /// Block type.
         block_type: u8,
-        /// What follows the block header.
+        /// Contents after the block header.
         contents: &'a [u8],
     },
 }
 
-/// The answer to one receiver's reference time.
+/// Response to the reference time of one receiver.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct DlrrEntry {
-    /// The receiver.
+    /// SSRC of the receiver.
     pub ssrc: Ssrc,
-    /// Compact NTP time of its last reference time, 0 if none came (LRR).
+    /// Compact NTP time of the last reference time from the receiver, 0 if there was none (LRR).
     pub last_reference_time: u32,
-    /// Delay since it came, in 1/65536 s (DLRR).
+    /// Delay since its arrival, in 1/65536 s (DLRR).
     pub delay: u32,
 }
 
@@ -53,7 +53,7 @@ pub struct XrBlocks<'a> {
 }
 
 impl<'a> Xr<'a> {
-    /// The report blocks, in the order of the packet.
+    /// Report blocks in the order of the packet.
     pub fn blocks(&self) -> XrBlocks<'a> {
         XrBlocks { rest: self.body }
     }
@@ -92,7 +92,7 @@ impl WireRecord for DlrrEntry {
     }
 }
 
-/// Appends an extended report with the time at which this receiver sends it.
+/// Appends an extended report with the time at which this receiver sends the report.
 pub fn write_xr_rrtr(out: &mut Vec<u8>, sender: Ssrc, now: NtpTime) {
     let mut packet = PacketWriter::new(out, packet_type::XR, 0);
     packet.u32(sender.0);
@@ -103,8 +103,8 @@ pub fn write_xr_rrtr(out: &mut Vec<u8>, sender: Ssrc, now: NtpTime) {
     packet.finish();
 }
 
-/// Appends an extended report that answers receivers' reference times; more than 64 take several packets. Nothing is
-/// written for no entry.
+/// Appends an extended report that responds to reference times of receivers; more than 64 entries take several packets.
+/// Nothing is written without an entry.
 pub fn write_xr_dlrr(out: &mut Vec<u8>, sender: Ssrc, entries: &[DlrrEntry]) {
     for entries in entries.chunks(MAX_DLRR_ENTRIES) {
         let mut packet = PacketWriter::new(out, packet_type::XR, 0);

@@ -15,12 +15,12 @@ use super::{
 #[must_use = "a message ends with finish or finish_with_integrity"]
 pub struct StunWriter<'b> {
     out: &'b mut Vec<u8>,
-    /// Where in `out` the message begins.
+    /// Offset of the message in `out`.
     start: usize,
 }
 
 impl<'b> StunWriter<'b> {
-    /// Begins a message after what `out` already holds. Of `method`, 12 bits count.
+    /// Begins a message after the existing contents of `out`. Only the lowest 12 bits of `method` are used.
     pub fn new(out: &'b mut Vec<u8>, class: StunClass, method: u16, transaction_id: [u8; 12]) -> Self {
         let start = out.len();
         out.extend_from_slice(&join_type(class, method).to_be_bytes());
@@ -35,8 +35,7 @@ impl<'b> StunWriter<'b> {
         Self::new(out, StunClass::SuccessResponse, request.method(), request.transaction_id())
     }
 
-    /// Begins the error response to `request`, with ERROR-CODE. `code` is 300–699; of `reason`, 763 bytes are sent at
-    /// most.
+    /// Begins the error response to `request`, with ERROR-CODE. `code` is 300–699; `reason` is cut to 763 bytes.
     pub fn error_response(out: &'b mut Vec<u8>, request: &StunMessage<'_>, code: u16, reason: &str) -> Self {
         Self::new(out, StunClass::ErrorResponse, request.method(), request.transaction_id())
             .error_code(code, reason)
@@ -50,7 +49,7 @@ impl<'b> StunWriter<'b> {
         Ok(self.attribute(attribute::USERNAME, &[username.as_bytes()]))
     }
 
-    /// PRIORITY that a peer-reflexive candidate learned from this check shall have.
+    /// PRIORITY of the peer-reflexive candidate that is learned from this check.
     pub fn priority(self, priority: u32) -> Self {
         self.attribute(attribute::PRIORITY, &[&priority.to_be_bytes()])
     }
@@ -70,7 +69,7 @@ impl<'b> StunWriter<'b> {
         self.attribute(attribute::ICE_CONTROLLED, &[&tie_breaker.to_be_bytes()])
     }
 
-    /// NOMINATION under both of its types. The receiver must understand the first one (0x0030), so send it only to
+    /// NOMINATION under both of its types. The first one (0x0030) is comprehension-required, so it must be sent only to
     /// a peer that announced the ICE option `renomination`.
     pub fn nomination(self, nomination: u32) -> Self {
         let value = nomination.to_be_bytes();
@@ -98,13 +97,13 @@ impl<'b> StunWriter<'b> {
         }
     }
 
-    /// ERROR-CODE; `code` is 300–699, of `reason` 763 bytes are sent at most.
+    /// ERROR-CODE; `code` is 300–699, and `reason` is cut to 763 bytes.
     pub fn error_code(self, code: u16, reason: &str) -> Self {
         let [class, number] = [(code / 100) as u8 & 0x07, (code % 100) as u8];
         self.attribute(attribute::ERROR_CODE, &[&[0, 0, class, number], truncated(reason).as_bytes()])
     }
 
-    /// UNKNOWN-ATTRIBUTES, which goes with the error 420. At most 16 are listed.
+    /// UNKNOWN-ATTRIBUTES, which accompanies the error 420. At most 16 are listed.
     pub fn unknown_attributes(self, kinds: impl IntoIterator<Item = u16>) -> Self {
         let mut list = [0; 2 * MAX_UNKNOWN_ATTRIBUTES];
         let mut len = 0;
@@ -115,7 +114,7 @@ impl<'b> StunWriter<'b> {
         self.attribute(attribute::UNKNOWN_ATTRIBUTES, &[&list[..len]])
     }
 
-    /// SOFTWARE, a free text; 763 bytes of it are sent at most.
+    /// SOFTWARE, a free text that is cut to 763 bytes.
     pub fn software(self, software: &str) -> Self {
         self.attribute(attribute::SOFTWARE, &[truncated(software).as_bytes()])
     }
@@ -128,14 +127,14 @@ impl<'b> StunWriter<'b> {
         let _ = self.attribute(attribute::FINGERPRINT, &[&crc.to_be_bytes()]);
     }
 
-    /// Ends the message with MESSAGE-INTEGRITY, made with the short-term `password`, and FINGERPRINT.
+    /// Ends the message with MESSAGE-INTEGRITY, computed with the short-term `password`, and FINGERPRINT.
     pub fn finish_with_integrity(self, password: &[u8]) {
         let tag: [u8; INTEGRITY_LEN] =
             integrity(&self.out[self.start..], password).finalize().into_bytes().into();
         self.attribute(attribute::MESSAGE_INTEGRITY, &[&tag]).finish();
     }
 
-    /// Appends an attribute whose value is all `parts`, pads it with zeroes and updates the length field.
+    /// Appends an attribute whose value consists of `parts`, pads it with zeroes and updates the length field.
     fn attribute(mut self, kind: u16, parts: &[&[u8]]) -> Self {
         let len: usize = parts.iter().map(|part| part.len()).sum();
         self.out.extend_from_slice(&kind.to_be_bytes());
@@ -148,7 +147,7 @@ impl<'b> StunWriter<'b> {
         self
     }
 
-    /// Sets the length field to what the message has plus `more` bytes.
+    /// Sets the length field to the current length of the message plus `more` bytes.
     fn set_length(&mut self, more: usize) {
         let length = self.out.len() - self.start - HEADER_LEN + more;
         let length = u16::try_from(length).expect("all attributes together, each once, are below 4 KiB");
@@ -168,7 +167,7 @@ fn join_type(class: StunClass, method: u16) -> u16 {
     class | method & 0x000f | (method & 0x0070) << 1 | (method & 0x0f80) << 2
 }
 
-/// The longest prefix that [`TEXT_MAX_LEN`] bytes hold.
+/// Longest prefix of at most [`TEXT_MAX_LEN`] bytes.
 fn truncated(text: &str) -> &str {
     let mut end = text.len().min(TEXT_MAX_LEN);
     while !text.is_char_boundary(end) {
@@ -290,7 +289,7 @@ mod tests {
                 .nomination(nomination)
                 .finish_with_integrity(&password);
             let message = StunMessage::parse(&out).unwrap();
-            // Flow label and scope of an IPv6 socket address do not travel.
+            // Flow label and scope of an IPv6 socket address are not encoded.
             let address = SocketAddr::new(address.ip(), address.port());
             prop_assert_eq!(message.xor_mapped_address(), Some(address));
             prop_assert_eq!(message.username(), Some(&*username));
