@@ -1,4 +1,4 @@
-//! Parse and write wire formats, nothing else: no state, no time, no policy.
+//! Parsers and writers of wire formats, without state, time or policy.
 
 pub mod codecs;
 pub mod rtcp;

@@ -1,4 +1,4 @@
-//! STUN messages as ICE uses them (RFC 8489, RFC 8445): a parsed view and, in [`StunWriter`], the way to write them.
+//! STUN messages of ICE (RFC 8489, RFC 8445): a parsed view, and [`StunWriter`] to write them.
 
 mod writer;
 
@@ -16,54 +16,54 @@ pub const BINDING: u16 = 0x001;
 /// Class of a message (RFC 8489 §5).
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum StunClass {
-    /// Wants a response.
+    /// A request, to which a response is expected.
     Request,
-    /// Wants none.
+    /// An indication, to which no response is expected.
     Indication,
-    /// Answers a request that succeeded.
+    /// The response to a request that succeeded.
     SuccessResponse,
-    /// Answers a request that failed.
+    /// The response to a request that failed.
     ErrorResponse,
 }
 
-/// Why bytes are not a valid STUN message, or why a value does not fit in one.
+/// Reason why bytes are not a valid STUN message, or why a value does not fit in one.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Error)]
 pub enum StunError {
     /// The first two bits are not zero or the magic cookie is missing.
     #[error("not a STUN message")]
     NotStun,
-    /// Shorter than a header, or its length field names another length, or one that is no multiple of four.
+    /// The datagram is shorter than a header, or its length field is wrong or not a multiple of four.
     #[error("STUN message of {len} bytes has a wrong length field")]
     Length {
-        /// Bytes given.
+        /// Length of the datagram in bytes.
         len: usize,
     },
-    /// An attribute says that it is longer than the rest of the message.
+    /// The length of an attribute exceeds the rest of the message.
     #[error("STUN attribute {kind:#06x} runs past the end of the message")]
     AttributeOverrun {
-        /// Its type.
+        /// Type of the attribute.
         kind: u16,
     },
-    /// A known attribute has a value of a length or form that it can't have.
+    /// The value of a known attribute has an invalid length or form.
     #[error("STUN attribute {kind:#06x} is malformed ({len} bytes)")]
     MalformedAttribute {
-        /// Its type.
+        /// Type of the attribute.
         kind: u16,
-        /// Length of its value in bytes.
+        /// Length of the value in bytes.
         len: usize,
     },
     /// FINGERPRINT is not the last attribute.
     #[error("STUN message goes on after FINGERPRINT")]
     AfterFingerprint,
-    /// FINGERPRINT is not that of the message.
+    /// FINGERPRINT does not match the message.
     #[error("wrong STUN FINGERPRINT")]
     WrongFingerprint,
 }
 
-/// A view of a valid STUN message: header, length, attribute bounds and FINGERPRINT (if present) have been checked,
+/// A view of a valid STUN message. Header, length, attribute bounds and FINGERPRINT (if present) have been checked;
 /// MESSAGE-INTEGRITY has not: see [`check_integrity`](Self::check_integrity).
 ///
-/// Of an attribute that comes more than once, the first one counts (RFC 8489 §14).
+/// If an attribute occurs more than once, the first one is used (RFC 8489 §14).
 #[derive(Clone, Debug)]
 pub struct StunMessage<'a> {
     bytes: &'a [u8],
@@ -131,47 +131,47 @@ impl<'a> StunMessage<'a> {
         Ok(message)
     }
 
-    /// The whole message.
+    /// Bytes of the whole message.
     pub fn as_bytes(&self) -> &'a [u8] {
         self.bytes
     }
 
-    /// Its class.
+    /// Class of the message.
     pub fn class(&self) -> StunClass {
         self.class
     }
 
-    /// Its method, 12 bits; see [`BINDING`].
+    /// Method of the message, 12 bits; see [`BINDING`].
     pub fn method(&self) -> u16 {
         self.method
     }
 
-    /// What ties a response to its request.
+    /// Identifier that pairs a response with its request.
     pub fn transaction_id(&self) -> [u8; 12] {
         self.transaction_id
     }
 
-    /// USERNAME, if present and UTF-8. In ICE: the receiver's ufrag, a colon, the sender's ufrag.
+    /// USERNAME, if present and UTF-8. In ICE it is the receiver's ufrag, a colon and the sender's ufrag.
     pub fn username(&self) -> Option<&'a str> {
         std::str::from_utf8(self.username?).ok()
     }
 
-    /// PRIORITY that a peer-reflexive candidate would get (RFC 8445 §7.1.1).
+    /// PRIORITY of the peer-reflexive candidate that would be learned (RFC 8445 §7.1.1).
     pub fn priority(&self) -> Option<u32> {
         self.priority
     }
 
-    /// Whether USE-CANDIDATE is there (RFC 8445 §7.1.2).
+    /// True if USE-CANDIDATE is present (RFC 8445 §7.1.2).
     pub fn use_candidate(&self) -> bool {
         self.use_candidate
     }
 
-    /// Tie-breaker of a sender that is controlling (RFC 8445 §7.1.3).
+    /// Tie-breaker of a controlling sender (RFC 8445 §7.1.3).
     pub fn ice_controlling(&self) -> Option<u64> {
         self.ice_controlling
     }
 
-    /// Tie-breaker of a sender that is controlled.
+    /// Tie-breaker of a controlled sender.
     pub fn ice_controlled(&self) -> Option<u64> {
         self.ice_controlled
     }
@@ -181,13 +181,13 @@ impl<'a> StunMessage<'a> {
         self.nomination.or(self.nomination_libwebrtc)
     }
 
-    /// ERROR-CODE: the number, 300–699 from a sane peer, and the reason (empty if it is not UTF-8).
+    /// ERROR-CODE: the number, 300–699 from a conforming peer, and the reason (empty if it is not UTF-8).
     pub fn error_code(&self) -> Option<(u16, &'a str)> {
         let (code, reason) = self.error_code?;
         Some((code, std::str::from_utf8(reason).unwrap_or_default()))
     }
 
-    /// Attribute types listed in UNKNOWN-ATTRIBUTES; empty if there is none.
+    /// Attribute types listed in UNKNOWN-ATTRIBUTES; empty if that is absent.
     pub fn unknown_attributes(&self) -> impl Iterator<Item = u16> + use<'a> {
         self.unknown_attributes
             .unwrap_or_default()
@@ -205,26 +205,26 @@ impl<'a> StunMessage<'a> {
         std::str::from_utf8(self.software?).ok()
     }
 
-    /// Whether there is a FINGERPRINT; a wrong one does not get past [`parse`](Self::parse).
+    /// True if FINGERPRINT is present; [`parse`](Self::parse) rejects a wrong one.
     pub fn has_fingerprint(&self) -> bool {
         self.has_fingerprint
     }
 
-    /// Whether there is a MESSAGE-INTEGRITY, right or wrong.
+    /// True if MESSAGE-INTEGRITY is present, even if it is wrong.
     pub fn has_integrity(&self) -> bool {
         self.integrity_at.is_some()
     }
 
-    /// Whether MESSAGE-INTEGRITY is there and made with `password` (short-term credentials, RFC 8489 §9.1). Takes
-    /// the same time wherever the difference is.
+    /// True if MESSAGE-INTEGRITY is present and was computed with `password` (short-term credentials, RFC 8489 §9.1).
+    /// The comparison takes constant time.
     pub fn check_integrity(&self, password: &[u8]) -> bool {
         let Some(at) = self.integrity_at else { return false };
         let expected = &self.bytes[at + ATTRIBUTE_HEADER_LEN..][..INTEGRITY_LEN];
         integrity(&self.bytes[..at], password).verify_slice(expected).is_ok()
     }
 
-    /// Types of the attributes in 0x0000–0x7FFF that this parser does not know and that stand where they count, i.e.
-    /// before MESSAGE-INTEGRITY (RFC 8489 §6.3.1: a request with such is answered with 420).
+    /// Types of the comprehension-required attributes (0x0000–0x7FFF) before MESSAGE-INTEGRITY that this parser does
+    /// not support (RFC 8489 §6.3.1: the response to a request with such attributes is the error 420).
     pub fn unknown_comprehension_required(&self) -> impl Iterator<Item = u16> + use<'a> {
         let end = self.integrity_at.unwrap_or(self.bytes.len());
         let mut rest = &self.bytes[HEADER_LEN..end];
@@ -311,14 +311,14 @@ mod attribute {
     pub(super) const FINGERPRINT: u16 = 0x8028;
     pub(super) const ICE_CONTROLLED: u16 = 0x8029;
     pub(super) const ICE_CONTROLLING: u16 = 0x802a;
-    /// What libwebrtc took for NOMINATION before a number was assigned.
+    /// Type that libwebrtc used for NOMINATION before a number was assigned.
     pub(super) const NOMINATION_LIBWEBRTC: u16 = 0xc001;
 
     const MAPPED_ADDRESS: u16 = 0x0001;
     const REALM: u16 = 0x0014;
     const NONCE: u16 = 0x0015;
 
-    /// The comprehension-required ones that a peer may send us without being told 420.
+    /// Comprehension-required attributes that are accepted from a peer without the error 420.
     pub(super) const COMPREHENDED: [u16; 11] = [
         MAPPED_ADDRESS,
         USERNAME,
@@ -338,14 +338,15 @@ const HEADER_LEN: usize = 20;
 const ATTRIBUTE_HEADER_LEN: usize = 4;
 const MAGIC_COOKIE: [u8; 4] = [0x21, 0x12, 0xa4, 0x42];
 const INTEGRITY_LEN: usize = 20;
-/// Two ufrags of 256 characters (RFC 8839 §5.4) and a colon.
+/// Maximum length of USERNAME: two ufrags of 256 characters (RFC 8839 §5.4) and a colon.
 const USERNAME_MAX_LEN: usize = 513;
-/// SOFTWARE and reason phrases: fewer than 128 characters, which can be as long as 763 bytes (RFC 8489 §14.8, §14.14).
+/// Maximum length of SOFTWARE and reason phrases: fewer than 128 characters, which take up to 763 bytes (RFC 8489
+/// §14.8, §14.14).
 const TEXT_MAX_LEN: usize = 763;
 const FAMILY_IPV4: u8 = 0x01;
 const FAMILY_IPV6: u8 = 0x02;
 
-/// RFC 8489 §5, figure 3: the class bits C1 and C0 stand at bits 8 and 4, between those of the method.
+/// RFC 8489 §5, figure 3: the class bits C1 and C0 are bits 8 and 4, between those of the method.
 fn split_type(kind: u16) -> (StunClass, u16) {
     let class = match kind & 0x0110 {
         0x0000 => StunClass::Request,
@@ -356,7 +357,8 @@ fn split_type(kind: u16) -> (StunClass, u16) {
     (class, kind & 0x000f | (kind & 0x00e0) >> 1 | (kind & 0x3e00) >> 2)
 }
 
-/// The first attribute of `bytes`: type, value, and what follows its padding. `bytes` is a multiple of four long.
+/// Splits off the first attribute of `bytes`: type, value, and the rest after its padding. The length of `bytes` is a
+/// multiple of four.
 fn split_attribute(bytes: &[u8]) -> Result<(u16, &[u8], &[u8]), StunError> {
     let (&[k0, k1, l0, l1], rest) =
         bytes.split_first_chunk::<ATTRIBUTE_HEADER_LEN>().ok_or(StunError::AttributeOverrun { kind: 0 })?;
@@ -401,7 +403,7 @@ fn xor_address(octets: &mut [u8], transaction_id: &[u8; 12]) {
     }
 }
 
-/// RFC 8489 §14.5: the HMAC goes over the message up to the attribute, with a length field that ends after it.
+/// RFC 8489 §14.5: the HMAC covers the message up to the attribute, with a length field that includes the attribute.
 fn integrity(before: &[u8], password: &[u8]) -> Hmac<Sha1> {
     let length = (before.len() - HEADER_LEN + ATTRIBUTE_HEADER_LEN + INTEGRITY_LEN) as u16;
     let mut hmac = Hmac::<Sha1>::new_from_slice(password).expect("HMAC takes a key of any length");
@@ -411,7 +413,8 @@ fn integrity(before: &[u8], password: &[u8]) -> Hmac<Sha1> {
     hmac
 }
 
-/// RFC 8489 §14.7: CRC-32 of the message up to the attribute, XOR'ed with "STUN". The length field counts it already.
+/// RFC 8489 §14.7: CRC-32 of the message up to the attribute, XOR'ed with "STUN". The length field already includes the
+/// attribute.
 fn fingerprint(before: &[u8]) -> u32 {
     crc32fast::hash(before) ^ 0x5354_554e
 }
@@ -442,7 +445,7 @@ mod tests {
         (0..text.len()).step_by(2).map(|at| u8::from_str_radix(&text[at..at + 2], 16).unwrap()).collect()
     }
 
-    /// A Binding request with these attributes and a right length field.
+    /// A Binding request with these attributes and a valid length field.
     fn request(attributes: &[(u16, &[u8])]) -> Vec<u8> {
         let mut bytes = hex("000100002112a442b7e7a701bc34d686fa87dfae");
         for (kind, value) in attributes {

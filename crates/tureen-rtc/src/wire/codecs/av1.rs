@@ -13,27 +13,27 @@ const OBU_SEQUENCE_HEADER: u8 = 1;
 const OBU_FRAME_HEADER: u8 = 3;
 const OBU_FRAME: u8 = 6;
 
-/// What an AV1 payload shows without decoding it.
+/// Properties of an AV1 payload that are visible without decoding.
 ///
-/// Layers of a scalable stream are better read from the dependency descriptor header extension.
+/// The layers of a scalable stream should be read from the dependency descriptor header extension.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Descriptor {
-    /// The first OBU element continues one of the packet before (Z).
+    /// True if the first OBU element continues one of the previous packet (Z).
     pub continues_previous: bool,
-    /// The last OBU element goes on in the next packet (Y).
+    /// True if the last OBU element continues in the next packet (Y).
     pub continues_in_next: bool,
-    /// The packet is the first of a coded video sequence (N).
+    /// True if the packet is the first of a coded video sequence (N).
     pub sequence_start: bool,
-    /// A sequence header OBU starts in the packet.
+    /// True if a sequence header OBU starts in the packet.
     pub(crate) sequence_header: bool,
-    /// Temporal and spatial layer of the first OBU that states them.
+    /// Temporal and spatial layer of the first OBU that contains them.
     pub layers: Option<(u8, u8)>,
-    /// The packet starts a key frame: it says that it begins a coded video sequence (N), or brings a sequence header and a
-    /// key frame that is shown. Encoders may repeat sequence headers before inter frames, too.
+    /// True if the packet starts a key frame: it begins a coded video sequence (N), or contains a sequence header and a
+    /// shown key frame. Both are required because encoders may repeat sequence headers before inter frames.
     pub key_frame: bool,
 }
 
-/// Reads the aggregation header and the header of each OBU that starts in the packet.
+/// Parses the aggregation header and the header of each OBU that starts in the packet.
 pub fn parse(payload: &[u8]) -> Option<Descriptor> {
     let mut cursor = Cursor::new(payload);
     let header = cursor.u8()?;
@@ -65,7 +65,7 @@ pub fn parse(payload: &[u8]) -> Option<Descriptor> {
             shown_key_frame = shown_key_frame.or(obu.shown_key_frame);
         }
         if index == u8::MAX {
-            // More elements than a packet of one temporal unit ever has.
+            // A packet of one temporal unit never has as many elements.
             return None;
         }
     }
@@ -85,11 +85,11 @@ pub fn parse(payload: &[u8]) -> Option<Descriptor> {
 struct ObuHeader {
     kind: u8,
     layers: Option<(u8, u8)>,
-    /// Of a frame header: whether the frame is a key frame and shown at once.
+    /// For a frame header, true if the frame is a key frame and shown at once.
     shown_key_frame: Option<bool>,
 }
 
-/// The header of an OBU element, `Some(None)` for an empty element, `None` if it is malformed (AV1 §5.3.2).
+/// Parses the header of an OBU element; `Some(None)` for an empty element, `None` for a malformed one (AV1 §5.3.2).
 fn parse_obu_header(element: &[u8]) -> Option<Option<ObuHeader>> {
     let Some(&first) = element.first() else { return Some(None) };
     let forbidden = first & 0x80 != 0;
@@ -109,8 +109,8 @@ fn parse_obu_header(element: &[u8]) -> Option<Option<ObuHeader>> {
     Some(Some(ObuHeader { kind, layers, shown_key_frame }))
 }
 
-/// AV1 §5.9.2: |show_existing_frame|frame_type (2)|show_frame|; frame type 0 is a key frame. `None` if the packet ends before
-/// that.
+/// AV1 §5.9.2: |show_existing_frame|frame_type (2)|show_frame|; frame type 0 is a key frame. `None` if the packet ends
+/// before these fields.
 fn is_shown_key_frame(element: &[u8]) -> Option<bool> {
     let [has_extension, has_size] = [0x04, 0x02].map(|bit| element[0] & bit != 0);
     let mut cursor = Cursor::new(element);

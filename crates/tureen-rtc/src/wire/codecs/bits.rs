@@ -1,4 +1,4 @@
-//! Reading and writing of single bits, the highest one first.
+//! Reading and writing of bits, the most significant one first.
 
 /// Reads bits from a slice.
 #[derive(Clone, Debug)]
@@ -12,12 +12,12 @@ impl<'a> BitReader<'a> {
         Self { bytes, position: 0 }
     }
 
-    /// How many bits were read.
+    /// Number of bits read.
     pub(super) fn position(&self) -> usize {
         self.position
     }
 
-    /// The next `count` bits, at most 32.
+    /// Reads the next `count` bits, at most 32.
     pub(super) fn read(&mut self, count: u32) -> Option<u32> {
         let end = self.position + count as usize;
         if end > self.bytes.len() * 8 {
@@ -35,7 +35,7 @@ impl<'a> BitReader<'a> {
         Some(value as u32)
     }
 
-    /// A value below `n`, which takes fewer bits the lower it is (AV1 §4.10.7 "ns(n)"). `n` is not 0.
+    /// Reads a value below `n`, of which lower ones take fewer bits (AV1 §4.10.7 "ns(n)"). `n` must not be 0.
     pub(super) fn read_non_symmetric(&mut self, n: u32) -> Option<u32> {
         let width = 32 - n.leading_zeros();
         let short_values = (1u64 << width) as u32 - n;
@@ -68,7 +68,7 @@ impl<'a> BitWriter<'a> {
         Self { bytes, position: 0 }
     }
 
-    /// Writes the lowest `count` bits of `value`, at most 32. `None` when they don't fit.
+    /// Writes the lowest `count` bits of `value`, at most 32. `None` if they do not fit.
     pub(super) fn write(&mut self, value: u32, count: u32) -> Option<()> {
         if self.position + count as usize > self.bytes.len() * 8 {
             return None;
@@ -82,7 +82,7 @@ impl<'a> BitWriter<'a> {
         Some(())
     }
 
-    /// Fills the last byte with zeros; how many bytes were written.
+    /// Fills the last byte with zeros and returns the number of bytes written.
     pub(super) fn finish(self) -> usize {
         let len = self.position.div_ceil(8);
         if !self.position.is_multiple_of(8) {

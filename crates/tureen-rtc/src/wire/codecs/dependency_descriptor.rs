@@ -1,42 +1,42 @@
 //! The dependency descriptor header extension (RTP Payload Format For AV1, AOMedia, appendix A).
 //!
-//! It tells of each frame its layers and which decode targets need it, outside of the payload: what is forwarded can be
-//! chosen although the payload is encrypted end to end. Most frames name a template of a structure that came with the
-//! last key frame.
+//! The descriptor of a frame contains its layers and the decode targets that need it, outside of the payload, so that
+//! layers can be selected even if the payload is encrypted end to end. Most frames refer to a template of a structure
+//! that was sent with the last key frame.
 
 use super::bits::{BitReader, BitWriter};
 
-/// Templates of one structure: their ids have six bits.
+/// Maximum number of templates in one structure, because their ids have six bits.
 const MAX_TEMPLATES: usize = 64;
-/// Frames that one frame may refer to.
+/// Maximum number of frames to which one frame refers.
 const MAX_DEPENDENCIES: usize = 8;
-/// Bits of the mandatory fields.
+/// Number of bits of the mandatory fields.
 const MANDATORY_BITS: usize = 24;
-/// Bits of the flags behind them.
+/// Number of bits of the flags after them.
 const FLAG_BITS: u32 = 5;
 
-/// What the descriptor of one packet says of its frame.
+/// Dependency descriptor of one packet.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Descriptor {
-    /// The packet is the first of the frame.
+    /// True if the packet is the first of the frame.
     pub start_of_frame: bool,
-    /// The packet is the last of the frame.
+    /// True if the packet is the last of the frame.
     pub end_of_frame: bool,
-    /// Counts frames.
+    /// Counter of frames.
     pub frame_number: u16,
     /// Spatial layer.
     pub spatial_layer: u8,
     /// Temporal layer.
     pub temporal_layer: u8,
-    /// Decode targets that the frame is part of, a bit each.
+    /// Bitmask of the decode targets that include the frame.
     pub present: u32,
-    /// Decode targets that a receiver can switch to with this frame, a bit each.
+    /// Bitmask of the decode targets to which a receiver can switch at this frame.
     pub switch: u32,
-    /// How far behind the frames are that this one refers to.
+    /// Frame number differences to the frames to which this one refers.
     pub dependencies: Dependencies,
-    /// The structure that comes with a key frame.
+    /// Structure, sent with a key frame.
     pub structure: Option<Structure>,
-    /// Decode targets that are sent from here on, a bit each, if told.
+    /// Bitmask of the decode targets that are sent from here on, if present.
     pub(crate) active_decode_targets: Option<u32>,
 }
 
@@ -48,7 +48,7 @@ pub struct Dependencies {
 }
 
 impl Dependencies {
-    /// One after the other.
+    /// Iterates over the differences.
     pub fn iter(&self) -> impl Iterator<Item = u16> + '_ {
         self.differences[..usize::from(self.len)].iter().copied()
     }
@@ -60,7 +60,7 @@ impl Dependencies {
     }
 }
 
-/// The templates of a coded video sequence.
+/// Templates of a coded video sequence.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Structure {
     template_id_offset: u8,
@@ -82,7 +82,7 @@ const NOT_PRESENT: u32 = 0;
 const SWITCH: u32 = 2;
 
 impl Structure {
-    /// How many decode targets there are, 1–32.
+    /// Number of decode targets, 1–32.
     pub fn decode_targets(&self) -> u8 {
         self.decode_targets
     }
@@ -93,7 +93,8 @@ impl Structure {
         part.fold((0, 0), |(s, t), template| (s.max(template.spatial_layer), t.max(template.temporal_layer)))
     }
 
-    /// The decode target with the highest layers of which none is above the given ones; else the lowest one.
+    /// Decode target with the highest layers of those with no layer above the given ones; if there is none, the lowest
+    /// one.
     pub fn target_for(&self, spatial: u8, temporal: u8) -> u8 {
         let layered = (0..self.decode_targets).map(|target| (self.layers_of(target), target));
         let fitting = layered.filter(|&((s, t), _)| s <= spatial && t <= temporal);
@@ -103,7 +104,7 @@ impl Structure {
             .map_or_else(lowest, |(_, t)| t)
     }
 
-    /// Decode targets with no layer above those of `target`, a bit each: what a receiver of `target` can rely on.
+    /// Bitmask of the decode targets with no layer above those of `target`, on which a receiver of `target` can rely.
     pub fn targets_within(&self, target: u8) -> u32 {
         let (spatial, temporal) = self.layers_of(target);
         let within = |&other: &u8| {
@@ -113,7 +114,8 @@ impl Structure {
         (0..self.decode_targets).filter(within).fold(0, |mask, other| mask | 1 << other)
     }
 
-    /// Whether a receiver of `other` gets every frame that one of `target` needs, so that it can be given less at once.
+    /// True if every frame of `target` is also part of `other`, so that a receiver of `other` can be downgraded at
+    /// once.
     pub fn is_part_of(&self, target: u8, other: u8) -> bool {
         self.templates.iter().all(|t| t.present >> target & 1 == 0 || t.present >> other & 1 == 1)
     }
@@ -184,8 +186,8 @@ impl Structure {
 }
 
 impl Descriptor {
-    /// Reads the value of the header extension. `known` is the structure of the last key frame; without one, a
-    /// descriptor that brings none can't be read.
+    /// Parses the value of the header extension. `known` is the structure of the last key frame; without `known`, a
+    /// descriptor without a structure cannot be parsed.
     pub fn parse(value: &[u8], known: Option<&Structure>) -> Option<Self> {
         let mut bits = BitReader::new(value);
         let start_of_frame = bits.read(1)? == 1;
@@ -227,17 +229,17 @@ impl Descriptor {
     }
 }
 
-/// What is changed of a descriptor on its way to a receiver.
+/// Changes to a descriptor when it is forwarded to a receiver.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Change {
-    /// Another frame number.
+    /// New frame number.
     pub frame_number: Option<u16>,
-    /// How many decode targets there are, and which of them are sent, a bit each: of those that the sender sends.
+    /// Number of decode targets, and a bitmask of those that are forwarded among the ones sent by the sender.
     pub active_targets: Option<(u8, u32)>,
 }
 
-/// Writes the descriptor `value` again with a change; all else stays as it is. `None` if it is malformed or `out` too
-/// short: six bytes more than `value` are enough.
+/// Rewrites the descriptor `value` with a change; all other fields are kept. `None` if `value` is malformed or `out`
+/// too short: six bytes more than `value` are sufficient.
 pub fn rewrite<'b>(value: &[u8], change: &Change, out: &'b mut [u8]) -> Option<&'b [u8]> {
     let mut source = BitReader::new(value);
     let mut writer = BitWriter::new(out);
@@ -275,7 +277,7 @@ fn copy_bits(source: &mut BitReader<'_>, writer: &mut BitWriter<'_>, mut count: 
     Some(())
 }
 
-/// Decode targets that a frame is part of, and those that can be switched to with it.
+/// Decode targets that include a frame, and those to which a receiver can switch at the frame.
 fn parse_indications(bits: &mut BitReader<'_>, decode_targets: u8) -> Option<(u32, u32)> {
     let (mut present, mut switch) = (0, 0);
     for target in 0..decode_targets {

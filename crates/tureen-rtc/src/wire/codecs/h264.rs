@@ -9,21 +9,21 @@ const STAP_A: u8 = 24;
 const FU_A: u8 = 28;
 const FU_B: u8 = 29;
 
-/// What an H264 payload shows without decoding it.
+/// Properties of an H264 payload that are visible without decoding.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Descriptor {
     /// NAL unit type of the packet: 1–23 for a single NAL unit, else an aggregation or fragmentation type.
     pub(crate) packet_type: u8,
-    /// NAL unit type of what is inside: of the single or fragmented NAL unit, or the first one of a STAP-A.
+    /// NAL unit type of the contents: of the single or fragmented NAL unit, or of the first one of a STAP-A.
     pub nal_unit_type: u8,
-    /// The packet starts a NAL unit; false only for a fragment that is not the first.
+    /// True if the packet starts a NAL unit; false only for a fragment other than the first.
     pub nal_unit_start: bool,
-    /// The packet carries the start of a sequence parameter set, which comes before every key frame (as in
-    /// mediasoup, a bare IDR slice does not count), and not one that is repeated before a slice of another picture.
+    /// True if the packet contains the start of a sequence parameter set, which precedes every key frame (as in
+    /// mediasoup, a bare IDR slice does not count), unless the set is repeated before a slice of another picture.
     pub key_frame: bool,
 }
 
-/// Reads the start of an RTP payload, and all NAL unit headers of a STAP-A.
+/// Parses the start of an RTP payload, and all NAL unit headers of a STAP-A.
 pub fn parse(payload: &[u8]) -> Option<Descriptor> {
     let mut cursor = Cursor::new(payload);
     let packet_type = cursor.u8()? & 0x1f;
@@ -40,11 +40,11 @@ pub fn parse(payload: &[u8]) -> Option<Descriptor> {
     Some(Descriptor { packet_type, nal_unit_type, nal_unit_start, key_frame })
 }
 
-/// Type of the first NAL unit, that it starts, and whether there is a sequence parameter set.
+/// Type of the first NAL unit, true because it starts in the packet, and true if there is a sequence parameter set.
 fn parse_stap_a(cursor: &mut Cursor<'_>) -> Option<(u8, bool, bool)> {
     let mut first = None;
     let mut kinds = 0u32;
-    // What is cut off at the end does not hide what comes before it.
+    // A truncated last NAL unit does not invalidate those before it.
     while let Some(size) = cursor.u16() {
         let Some(header) = cursor.rest().first() else { break };
         let kind = header & 0x1f;
@@ -55,7 +55,7 @@ fn parse_stap_a(cursor: &mut Cursor<'_>) -> Option<(u8, bool, bool)> {
         }
     }
     let has = |kind: u8| kinds >> kind & 1 == 1;
-    // Supplemental information may say that decoders can begin without an IDR picture.
+    // With supplemental enhancement information (recovery point) decoders may begin without an IDR picture.
     let inter_only = (1..IDR).any(has) && !has(IDR) && !has(SEI);
     Some((first?, true, has(SPS) && !inter_only))
 }

@@ -1,9 +1,8 @@
-//! H265 payload structure (RFC 7798 §4.4), without decoding order numbers (`sprop-max-don-diff` 0, as WebRTC
-//! uses it).
+//! H265 payload structure (RFC 7798 §4.4), without decoding order numbers, because WebRTC uses `sprop-max-don-diff` 0.
 
 use super::Cursor;
 
-/// Slices of pictures that are no random access points.
+/// Slices of pictures other than random access points.
 const INTER: std::ops::Range<u8> = 0..16;
 const IRAP: std::ops::RangeInclusive<u8> = 16..=23;
 const VPS: u8 = 32;
@@ -11,28 +10,27 @@ const SPS: u8 = 33;
 const AGGREGATION: u8 = 48;
 const FRAGMENTATION: u8 = 49;
 
-/// What an H265 payload shows without decoding it.
+/// Properties of an H265 payload that are visible without decoding.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Descriptor {
     /// NAL unit type of the packet: 0–47 for a single NAL unit, 48 aggregation, 49 fragmentation, 50 PACI.
     pub(crate) packet_type: u8,
-    /// NAL unit type of what is inside: of the single or fragmented NAL unit, or the first one of an
-    /// aggregation.
+    /// NAL unit type of the contents: of the single or fragmented NAL unit, or of the first one of an aggregation.
     pub nal_unit_type: u8,
-    /// The packet starts a NAL unit; false only for a fragment that is not the first.
+    /// True if the packet starts a NAL unit; false only for a fragment other than the first.
     pub nal_unit_start: bool,
-    /// The layer id, 0–63; 0 without scalability or 3D extensions.
+    /// Layer id, 0–63; 0 without scalability or 3D extensions.
     pub(crate) layer_id: u8,
-    /// The temporal layer, 0–6.
+    /// Temporal layer, 0–6.
     pub temporal_layer: u8,
-    /// The packet carries the start of a video or sequence parameter set or of an intra random access
-    /// picture, and not one of those sets repeated before a slice of another picture.
+    /// True if the packet contains the start of a video or sequence parameter set or of an intra random access picture,
+    /// unless such a set is repeated before a slice of another picture.
     ///
-    /// Parameter sets may come in packets of their own before the picture: a receiver must get them too.
+    /// Parameter sets may be sent in packets of their own before the picture, and a receiver needs these packets too.
     pub key_frame: bool,
 }
 
-/// Reads the start of an RTP payload, and all NAL unit headers of an aggregation packet.
+/// Parses the start of an RTP payload, and all NAL unit headers of an aggregation packet.
 pub fn parse(payload: &[u8]) -> Option<Descriptor> {
     let mut cursor = Cursor::new(payload);
     // RFC 7798 §1.1.4: |F| Type (6) | LayerId (6) | TID (3) |.
@@ -60,11 +58,11 @@ pub fn parse(payload: &[u8]) -> Option<Descriptor> {
     })
 }
 
-/// Type of the first NAL unit, that it starts, and whether any of them begins a key frame.
+/// Type of the first NAL unit, true because it starts in the packet, and true if any NAL unit begins a key frame.
 fn parse_aggregation(cursor: &mut Cursor<'_>) -> Option<(u8, bool, bool)> {
     let mut first = None;
     let (mut key_frame, mut has_inter, mut has_irap) = (false, false, false);
-    // What is cut off at the end does not hide what comes before it.
+    // A truncated last NAL unit does not invalidate those before it.
     while let Some(size) = cursor.u16() {
         let Some(header) = cursor.rest().first() else { break };
         let kind = header >> 1 & 0x3f;
@@ -80,8 +78,8 @@ fn parse_aggregation(cursor: &mut Cursor<'_>) -> Option<(u8, bool, bool)> {
     Some((first?, true, key_frame && (has_irap || !has_inter)))
 }
 
-/// Whether a NAL unit with this content behind its header begins a key frame. Of the slices of a picture only the first one
-/// does: H.265 §7.3.6.1, first_slice_segment_in_pic_flag.
+/// True if a NAL unit with this content after its header begins a key frame. Of the slices of a picture only the first
+/// one does: H.265 §7.3.6.1, first_slice_segment_in_pic_flag.
 fn begins_key_frame(nal_unit_type: u8, content: &[u8]) -> bool {
     let is_first_slice = || content.first().is_some_and(|byte| byte & 0x80 != 0);
     (IRAP.contains(&nal_unit_type) && is_first_slice()) || matches!(nal_unit_type, VPS | SPS)

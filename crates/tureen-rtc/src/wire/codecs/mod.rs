@@ -1,4 +1,4 @@
-//! RTP payload descriptors: what the engine must read of (or rewrite in) a codec payload.
+//! RTP payload descriptors: the parts of a codec payload that the engine reads or rewrites.
 //!
 //! Each parser takes the payload of one RTP packet without padding and returns `None` if it is malformed.
 
@@ -11,7 +11,7 @@ pub mod opus;
 pub mod vp8;
 pub mod vp9;
 
-/// The codecs whose payload the engine understands.
+/// Codecs whose payload the engine parses.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum CodecKind {
     /// video/VP8.
@@ -26,14 +26,14 @@ pub enum CodecKind {
     Av1,
     /// audio/opus and audio/multiopus.
     Opus,
-    /// Any other: forwarded without a look inside.
+    /// Any other codec, forwarded without parsing.
     Other,
 }
 
-/// Whether `payload` belongs to the start of a key frame, from which a receiver can begin to decode.
+/// True if `payload` belongs to the start of a key frame, from which a receiver can begin to decode.
 ///
-/// For H264, H265 and AV1 a dependency descriptor header extension, where there is one, says it better: it is
-/// in the clear even if the payload is encrypted end to end.
+/// For H264, H265 and AV1 a dependency descriptor header extension, if present, is more reliable, because it is
+/// readable even if the payload is encrypted end to end.
 pub fn is_key_frame(kind: CodecKind, payload: &[u8]) -> bool {
     match kind {
         CodecKind::Vp8 => vp8::parse(payload).is_some_and(|d| d.key_frame),
@@ -45,7 +45,7 @@ pub fn is_key_frame(kind: CodecKind, payload: &[u8]) -> bool {
     }
 }
 
-/// Whether [`is_key_frame`] can ever be true, so that it makes sense to wait for a key frame.
+/// True if [`is_key_frame`] can ever be true, so that waiting for a key frame is useful.
 pub fn can_be_key_frame(kind: CodecKind) -> bool {
     match kind {
         CodecKind::Vp8 | CodecKind::Vp9 | CodecKind::H264 | CodecKind::H265 | CodecKind::Av1 => true,
@@ -53,18 +53,18 @@ pub fn can_be_key_frame(kind: CodecKind) -> bool {
     }
 }
 
-/// A picture id within a VP8 or VP9 payload descriptor.
+/// Picture id within a VP8 or VP9 payload descriptor.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct PictureId {
-    /// Its value, 7 or 15 bits.
+    /// Value of the picture id, 7 or 15 bits.
     pub value: u16,
-    /// Whether it has 15 bits and takes two bytes, the first one with its highest bit set.
+    /// True if the picture id has 15 bits and takes two bytes, the first one with its highest bit set.
     pub long: bool,
     /// Offset of its first byte in the payload.
     pub offset: usize,
 }
 
-/// The start of a payload written anew: a few bytes, and how many of the payload they stand for.
+/// Rewritten start of a payload: its bytes, and the number of payload bytes that they replace.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Prefix {
     bytes: [u8; 8],
@@ -73,12 +73,12 @@ pub struct Prefix {
 }
 
 impl Prefix {
-    /// What is sent instead of the payload's first [`replaced`](Self::replaced) bytes.
+    /// Bytes that replace the first [`replaced`](Self::replaced) bytes of the payload.
     pub fn bytes(&self) -> &[u8] {
         &self.bytes[..usize::from(self.len)]
     }
 
-    /// How many bytes of the payload are not sent.
+    /// Number of payload bytes that are replaced.
     pub fn replaced(&self) -> usize {
         self.replaced.into()
     }
@@ -88,7 +88,7 @@ impl Prefix {
         self.len += 1;
     }
 
-    /// Numbers that are rewritten have 15 bits, whatever they had before.
+    /// A rewritten picture id always has 15 bits.
     fn push_picture_id(&mut self, number: u16) {
         let [high, low] = (number | 0x8000).to_be_bytes();
         self.push(high);
@@ -96,7 +96,7 @@ impl Prefix {
     }
 }
 
-/// Reads a payload byte by byte.
+/// Cursor that reads a payload byte by byte.
 struct Cursor<'a> {
     payload: &'a [u8],
     offset: usize,
@@ -127,7 +127,7 @@ impl<'a> Cursor<'a> {
         self.payload.get(self.offset..).unwrap_or_default()
     }
 
-    /// RFC 7741 §4.2 and RFC 9628 §4.2: the M bit says that the picture id has 15 bits.
+    /// RFC 7741 §4.2 and RFC 9628 §4.2: the picture id has 15 bits if the M bit is set.
     fn picture_id(&mut self) -> Option<PictureId> {
         let offset = self.offset;
         let first = self.u8()?;

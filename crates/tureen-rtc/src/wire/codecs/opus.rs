@@ -1,25 +1,25 @@
 //! Opus packet structure (RFC 6716 §3).
 
-/// What the first bytes of an Opus packet say.
+/// Fields of the first bytes of an Opus packet.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Descriptor {
     /// Mode, bandwidth and frame size, 0–31.
     pub config: u8,
-    /// Two channels.
+    /// True for two channels.
     pub stereo: bool,
-    /// How many frames the packet holds: 0 one, 1 two of equal size, 2 two of different sizes, 3 any number.
+    /// Frame count code: 0 one frame, 1 two of equal size, 2 two of different sizes, 3 any number.
     pub code: u8,
-    /// The packet holds no audio: discontinuous transmission (RFC 6716 §2.1.9).
+    /// True if the packet contains no audio: discontinuous transmission (RFC 6716 §2.1.9).
     pub dtx: bool,
 }
 
-/// Reads the TOC byte of an RTP payload.
+/// Parses the TOC byte of an RTP payload.
 pub fn parse(payload: &[u8]) -> Option<Descriptor> {
     let &toc = payload.first()?;
     let code = toc & 0x03;
     let dtx = match (code, payload.len()) {
         (0 | 1, len) => len == 1,
-        // RFC 6716 §3.2.4: a code 2 packet has at least a length byte; if that is all, both frames are empty.
+        // RFC 6716 §3.2.4: a code 2 packet has at least a length byte; without more bytes both frames are empty.
         (2, 1) => return None,
         (2, len) => len == 2,
         // RFC 6716 §3.2.5: a code 3 packet has at least a frame count byte.

@@ -13,41 +13,41 @@
 
 use super::{Cursor, PictureId, Prefix};
 
-/// What a VP8 payload descriptor says.
+/// VP8 payload descriptor.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Descriptor {
-    /// The frame is not used as a reference (N).
+    /// True if the frame is not used as a reference (N).
     pub(crate) non_reference: bool,
-    /// The packet starts a partition (S).
+    /// True if the packet starts a partition (S).
     pub partition_start: bool,
-    /// The partition (PID).
+    /// Partition index (PID).
     pub partition: u8,
-    /// The frame's picture id (I).
+    /// Picture id of the frame (I).
     pub picture_id: Option<PictureId>,
-    /// The running index of base layer frames (L).
+    /// Running index of base layer frames (L).
     pub tl0_pic_idx: Option<Tl0PicIdx>,
-    /// The temporal layer, 0–3 (T).
+    /// Temporal layer, 0–3 (T).
     pub temporal_layer: Option<u8>,
-    /// The frame depends only on the base layer, so that a receiver may switch up to its layer (Y).
+    /// True if the frame depends only on the base layer, so that a receiver may switch up to its layer (Y).
     pub layer_sync: bool,
-    /// The temporal key frame index, 0–31 (K).
+    /// Temporal key frame index, 0–31 (K).
     pub(crate) key_idx: Option<u8>,
-    /// The packet starts a key frame.
+    /// True if the packet starts a key frame.
     pub key_frame: bool,
-    /// How many bytes the descriptor takes.
+    /// Length of the descriptor in bytes.
     pub len: usize,
 }
 
-/// TL0PICIDX and where it is.
+/// TL0PICIDX and its offset.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Tl0PicIdx {
-    /// Its value.
+    /// Value of the field.
     pub value: u8,
-    /// Offset of its byte in the payload.
+    /// Offset of the field in the payload.
     pub offset: usize,
 }
 
-/// Reads the descriptor at the start of an RTP payload.
+/// Parses the descriptor at the start of an RTP payload.
 pub fn parse(payload: &[u8]) -> Option<Descriptor> {
     let mut cursor = Cursor::new(payload);
     let first = cursor.u8()?;
@@ -82,8 +82,8 @@ pub fn parse(payload: &[u8]) -> Option<Descriptor> {
     })
 }
 
-/// The descriptor of `payload` with another picture id and, if given, another TL0PICIDX. `None` where it has no picture
-/// id: there is nothing to write anew.
+/// Rewrites the descriptor of `payload` with another picture id and, if given, another TL0PICIDX. `None` for a
+/// descriptor without picture id, because there is nothing to rewrite.
 pub fn rewrite(payload: &[u8], picture_id: u16, tl0_pic_idx: Option<u8>) -> Option<Prefix> {
     let descriptor = parse(payload)?;
     let id = descriptor.picture_id?;

@@ -14,77 +14,77 @@
 
 use super::{Cursor, PictureId, Prefix};
 
-/// Spatial layers a scalability structure can describe.
+/// Maximum number of spatial layers in a scalability structure.
 const MAX_SPATIAL_LAYERS: usize = 8;
-/// Reference indices of a frame or of a picture in a group.
+/// Maximum number of reference indices of a frame or of a picture in a group.
 const MAX_REFERENCES: usize = 3;
 
-/// What a VP9 payload descriptor says.
+/// VP9 payload descriptor.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Descriptor {
-    /// The picture id (I).
+    /// Picture id (I).
     pub picture_id: Option<PictureId>,
-    /// The frame is predicted from earlier pictures (P).
+    /// True if the frame is predicted from earlier pictures (P).
     pub inter_picture: bool,
-    /// The stream says for each frame what it refers to (F).
+    /// True in flexible mode, in which each frame lists its references (F).
     pub flexible: bool,
-    /// The packet is the first of a layer frame (B).
+    /// True if the packet is the first of a layer frame (B).
     pub frame_start: bool,
-    /// The packet is the last of a layer frame (E).
+    /// True if the packet is the last of a layer frame (E).
     pub frame_end: bool,
-    /// No frame of a higher spatial layer refers to this one (Z).
+    /// True if no frame of a higher spatial layer refers to this one (Z).
     pub(crate) not_reference_for_upper_spatial_layers: bool,
-    /// The layer of the frame (L).
+    /// Layer of the frame (L).
     pub layer: Option<LayerIndices>,
-    /// The picture's scalability structure (V).
+    /// Scalability structure of the picture (V).
     pub structure: Option<ScalabilityStructure>,
-    /// The packet starts a key picture: not predicted, and of the lowest spatial layer.
+    /// True if the packet starts a key picture: not predicted, and of the lowest spatial layer.
     pub key_frame: bool,
-    /// How many bytes the descriptor takes.
+    /// Length of the descriptor in bytes.
     pub len: usize,
 }
 
 impl Descriptor {
-    /// The spatial layer, 0 in a stream without layers.
+    /// Spatial layer, 0 in a stream without layers.
     pub fn spatial_layer(&self) -> u8 {
         self.layer.map_or(0, |layer| layer.spatial_layer)
     }
 
-    /// The temporal layer, 0 in a stream without layers.
+    /// Temporal layer, 0 in a stream without layers.
     pub fn temporal_layer(&self) -> u8 {
         self.layer.map_or(0, |layer| layer.temporal_layer)
     }
 }
 
-/// The layer of a frame.
+/// Layer of a frame.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct LayerIndices {
-    /// The temporal layer, 0–7 (TID).
+    /// Temporal layer, 0–7 (TID).
     pub temporal_layer: u8,
-    /// A receiver may switch up to any higher temporal layer after this frame (U).
+    /// True if a receiver may switch up to any higher temporal layer after this frame (U).
     pub switching_up_point: bool,
-    /// The spatial layer, 0–7 (SID).
+    /// Spatial layer, 0–7 (SID).
     pub spatial_layer: u8,
-    /// The frame is predicted from the spatial layer below (D).
+    /// True if the frame is predicted from the spatial layer below (D).
     pub inter_layer: bool,
-    /// The running index of base layer pictures; only in non-flexible mode (TL0PICIDX).
+    /// Running index of base layer pictures; only in non-flexible mode (TL0PICIDX).
     pub tl0_pic_idx: Option<u8>,
 }
 
-/// The spatial layers of a stream and its repeating pattern (SS, RFC 9628 §4.2.1).
+/// Spatial layers of a stream and its repeating pattern (SS, RFC 9628 §4.2.1).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct ScalabilityStructure {
-    /// How many spatial layers there are, 1–8.
+    /// Number of spatial layers, 1–8.
     pub spatial_layers: u8,
-    /// Width and height of each of them, if given.
+    /// Width and height of each layer, if present.
     pub(crate) resolutions: Option<[(u16, u16); MAX_SPATIAL_LAYERS]>,
-    /// Pictures in the repeating pattern, if given.
+    /// Number of pictures in the repeating pattern, zero if absent.
     pub(crate) pictures_in_group: u8,
-    /// The highest temporal layer in that pattern.
+    /// Highest temporal layer in that pattern.
     pub(crate) highest_temporal_layer: u8,
 }
 
-/// Reads the descriptor at the start of an RTP payload.
+/// Parses the descriptor at the start of an RTP payload.
 pub fn parse(payload: &[u8]) -> Option<Descriptor> {
     let mut cursor = Cursor::new(payload);
     let first = cursor.u8()?;
@@ -121,8 +121,8 @@ pub fn parse(payload: &[u8]) -> Option<Descriptor> {
     })
 }
 
-/// The start of `payload` with another picture id and, if given, another TL0PICIDX; references by difference stay true.
-/// `None` where it has no picture id: there is nothing to write anew.
+/// Rewrites the start of `payload` with another picture id and, if given, another TL0PICIDX. Reference indices are
+/// kept, because they are differences. `None` for a descriptor without picture id, because there is nothing to rewrite.
 pub fn rewrite(payload: &[u8], picture_id: u16, tl0_pic_idx: Option<u8>) -> Option<Prefix> {
     let descriptor = parse(payload)?;
     let id = descriptor.picture_id?;
@@ -150,7 +150,7 @@ fn parse_layer(cursor: &mut Cursor<'_>, flexible: bool) -> Option<LayerIndices> 
     })
 }
 
-/// RFC 9628 §4.2: "a maximum of 3" reference indices; the N bit says that another one follows.
+/// RFC 9628 §4.2: "a maximum of 3" reference indices; the N bit is set if another one follows.
 fn skip_references(cursor: &mut Cursor<'_>) -> Option<()> {
     for _ in 0..MAX_REFERENCES {
         if cursor.u8()? & 0x01 == 0 {

@@ -1,6 +1,6 @@
-//! RTP header extensions: their negotiated ids, the scope of each, and their values.
+//! RTP header extensions: their negotiated ids, scopes and values.
 //!
-//! [`Extension`] lists the extensions, and `FORWARDED` those that are sent on with the packet.
+//! [`Extension`] lists all extensions, and `FORWARDED` those that are forwarded with the packet.
 
 use std::num::NonZeroU8;
 use std::ops::{Index, IndexMut};
@@ -11,7 +11,7 @@ pub use tureen_types::rtp_parameters::RtpHeaderExtensionUri as Extension;
 
 use crate::wire::rtcp::NtpTime;
 
-/// Extensions that are forwarded with the packet. The others describe one hop, and each sender writes its own.
+/// Extensions that are forwarded with the packet. The others describe one hop, and are written by each sender.
 pub(crate) const FORWARDED: [Extension; 7] = [
     Extension::SsrcAudioLevel,
     Extension::VideoOrientation,
@@ -22,13 +22,13 @@ pub(crate) const FORWARDED: [Extension; 7] = [
     Extension::MediasoupPacketId,
 ];
 
-/// Negotiated ids of one stream or transport, by extension (mediasoup's `HeaderExtensionIds`). `None` stands for an
+/// Negotiated ids of one stream or transport, by extension (mediasoup's `HeaderExtensionIds`). `None` represents an
 /// extension that was not negotiated.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct ExtensionIds([Option<NonZeroU8>; Extension::ALL.len()]);
 
 impl ExtensionIds {
-    /// Ids of the header extensions among RTP parameters. Ids that RFC 8285 does not allow (0, above 255) count as not
+    /// Ids of the header extensions in RTP parameters. Ids that RFC 8285 does not allow (0, above 255) count as not
     /// negotiated.
     pub fn new(extensions: &[RtpHeaderExtensionParameters]) -> Self {
         let mut ids = Self::default();
@@ -38,21 +38,21 @@ impl ExtensionIds {
         ids
     }
 
-    /// The same ids, but for one extension.
+    /// Returns the same ids with that of one extension replaced.
     #[must_use]
     pub const fn with(mut self, extension: Extension, id: Option<NonZeroU8>) -> Self {
         self.0[extension as usize] = id;
         self
     }
 
-    /// Replaces the ids that `newer` has.
+    /// Replaces the ids of the extensions that are negotiated in `newer`.
     pub fn update(&mut self, newer: &Self) {
         for (id, newer) in self.0.iter_mut().zip(newer.0) {
             *id = newer.or(*id);
         }
     }
 
-    /// The forwarded extension with this id.
+    /// Forwarded extension with this id.
     #[inline]
     pub fn forwarded(&self, id: NonZeroU8) -> Option<Extension> {
         FORWARDED.iter().copied().find(|&extension| self[extension] == Some(id))
@@ -74,9 +74,9 @@ impl IndexMut<Extension> for ExtensionIds {
     }
 }
 
-/// A value that can be read from an extension element; see [`super::RtpHeader::read`].
+/// Value of an extension element; see [`super::RtpHeader::read`].
 pub trait ExtensionValue<'a>: Sized {
-    /// The value in `bytes`, or nothing when their length or content is not that of such a value.
+    /// Parses the value; `None` if the length or content of `bytes` is invalid.
     fn read(bytes: &'a [u8]) -> Option<Self>;
 }
 
@@ -85,7 +85,7 @@ pub trait ExtensionValue<'a>: Sized {
 pub struct MediaId<'a>(pub &'a str);
 
 impl<'a> ExtensionValue<'a> for MediaId<'a> {
-    /// Everything from the first NUL on is ignored: some senders pad with them to keep a constant length.
+    /// The bytes from the first NUL on are ignored, because some senders pad with NULs to keep a constant length.
     fn read(bytes: &'a [u8]) -> Option<Self> {
         let text = bytes.split(|&byte| byte == 0).next()?;
         if text.is_empty() || !text.iter().all(u8::is_ascii_graphic) {
@@ -95,34 +95,34 @@ impl<'a> ExtensionValue<'a> for MediaId<'a> {
     }
 }
 
-/// The time at which a packet left its sender: seconds as 6.18 fixed point, so it wraps every 64 seconds.
+/// Time at which a packet left its sender: seconds as 6.18 fixed point, so that the value wraps every 64 seconds.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct AbsSendTime(u32);
 
 impl AbsSendTime {
-    /// From a raw 24-bit value; higher bits are cut off.
+    /// Creates the time from a raw 24-bit value; higher bits are cut off.
     pub const fn from_bits(bits: u32) -> Self {
         Self(bits & 0x00ff_ffff)
     }
 
-    /// The raw 24-bit value.
+    /// Raw 24-bit value.
     pub const fn bits(self) -> u32 {
         self.0
     }
 
-    /// From the time since any fixed instant, rounded to the nearest 1/2¹⁸ of a second.
+    /// Converts the time since any fixed instant, rounded to the nearest 1/2¹⁸ of a second.
     pub fn from_duration(time: Duration) -> Self {
         let ticks = ((time.as_nanos() << 18) + 500_000_000) / 1_000_000_000;
         Self::from_bits(ticks as u32)
     }
 
-    /// The time within the current period of 64 seconds.
+    /// Time within the current period of 64 seconds.
     #[cfg(test)]
     fn to_duration(self) -> Duration {
         Duration::from_nanos((u64::from(self.0) * 1_000_000_000 + (1 << 17)) >> 18)
     }
 
-    /// The extension value.
+    /// Extension value.
     pub fn to_bytes(self) -> [u8; 3] {
         let [_, bytes @ ..] = self.0.to_be_bytes();
         bytes
@@ -141,7 +141,7 @@ impl ExtensionValue<'_> for AbsSendTime {
 pub struct TransportSequenceNumber(pub u16);
 
 impl TransportSequenceNumber {
-    /// The extension value.
+    /// Extension value.
     pub fn to_bytes(self) -> [u8; 2] {
         self.0.to_be_bytes()
     }
@@ -162,12 +162,12 @@ impl ExtensionValue<'_> for TransportSequenceNumber {
 pub struct AudioLevel {
     /// −dBov: 0 is the loudest, 127 is silence.
     pub level: u8,
-    /// Whether the sender believes that there is voice.
+    /// True if the sender has detected voice.
     pub voice: bool,
 }
 
 impl AudioLevel {
-    /// The extension value; levels above 127 are cut to 127.
+    /// Extension value; levels above 127 are cut to 127.
     pub fn to_bytes(self) -> [u8; 1] {
         [u8::from(self.voice) << 7 | self.level.min(127)]
     }
@@ -181,24 +181,24 @@ impl ExtensionValue<'_> for AudioLevel {
     }
 }
 
-/// How a receiver turns the picture before display (CVO, 3GPP TS 26.114 §7.4.5).
+/// Orientation by which a receiver rotates the picture before display (CVO, 3GPP TS 26.114 §7.4.5).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct VideoOrientation {
-    /// Taken by a back-facing camera; false for a front-facing or unknown one.
+    /// True for a back-facing camera; false for a front-facing or unknown one.
     pub back_camera: bool,
-    /// Mirrored horizontally.
+    /// True if the picture is mirrored horizontally.
     pub flip: bool,
     /// Clockwise rotation as the extension counts it: quarter turns, 0–3.
     pub quarter_turns: u8,
 }
 
 impl VideoOrientation {
-    /// The rotation in degrees: 0, 90, 180 or 270.
+    /// Rotation in degrees: 0, 90, 180 or 270.
     pub fn rotation(self) -> u16 {
         u16::from(self.quarter_turns & 3) * 90
     }
 
-    /// The extension value.
+    /// Extension value.
     pub fn to_bytes(self) -> [u8; 1] {
         [u8::from(self.back_camera) << 3 | u8::from(self.flip) << 2 | self.quarter_turns & 3]
     }
@@ -216,7 +216,7 @@ impl ExtensionValue<'_> for VideoOrientation {
 pub struct TimeOffset(pub i32);
 
 impl TimeOffset {
-    /// The extension value: the low 24 bits.
+    /// Extension value: the low 24 bits.
     pub fn to_bytes(self) -> [u8; 3] {
         let [_, bytes @ ..] = self.0.to_be_bytes();
         bytes
@@ -230,12 +230,12 @@ impl ExtensionValue<'_> for TimeOffset {
     }
 }
 
-/// When the media was captured, by the capturer's clock (abs-capture-time).
+/// Time at which the media was captured, by the capturer's clock (abs-capture-time).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct AbsCaptureTime {
-    /// The capture time.
+    /// Capture time.
     pub timestamp: NtpTime,
-    /// What a mixer adds to its own clock to get the capturer's: signed 32.32 fixed point seconds.
+    /// Offset that a mixer adds to its own clock to get the capturer's: signed 32.32 fixed point seconds.
     pub estimated_clock_offset: Option<i64>,
 }
 
@@ -259,20 +259,20 @@ impl ExtensionValue<'_> for AbsCaptureTime {
     }
 }
 
-/// Limits of the playout delay that the sender asks for.
+/// Limits of the playout delay requested by the sender.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct PlayoutDelay {
-    /// At least this.
+    /// Minimum delay.
     pub min: Duration,
-    /// At most this.
+    /// Maximum delay.
     pub max: Duration,
 }
 
 impl PlayoutDelay {
-    /// The largest delay the extension can express: 40.95 seconds.
+    /// Largest delay that the extension can express: 40.95 seconds.
     pub const MAX: Duration = Duration::from_millis(4095 * 10);
 
-    /// The extension value: 12 bits each, in steps of 10 ms; longer delays are cut to [`Self::MAX`].
+    /// Extension value: 12 bits for each limit, in steps of 10 ms; longer delays are cut to [`Self::MAX`].
     pub fn to_bytes(self) -> [u8; 3] {
         let steps = |delay: Duration| (delay.min(Self::MAX).as_millis() / 10) as u32;
         let [_, bytes @ ..] = (steps(self.min) << 12 | steps(self.max)).to_be_bytes();
@@ -281,7 +281,7 @@ impl PlayoutDelay {
 }
 
 impl ExtensionValue<'_> for PlayoutDelay {
-    /// A minimum above the maximum is not a value.
+    /// A minimum above the maximum is invalid.
     fn read(bytes: &[u8]) -> Option<Self> {
         let &[high, middle, low] = bytes else { return None };
         let bits = u64::from(u32::from_be_bytes([0, high, middle, low]));

@@ -1,8 +1,8 @@
-//! RTP packets (RFC 3550 §5): reading the header of a received datagram and writing the header of a sent one.
+//! RTP packets (RFC 3550 §5): parsing the header of a received datagram and writing the header of a sent one.
 //!
-//! [`RtpHeader`] holds offsets, not borrows: SRTP decrypts the datagram in place after the header was parsed, and the
-//! header stays valid. Header extensions (RFC 8285) are read through [`RtpHeader::extension`] and the typed values of
-//! [`extension`]. [`RtpHeaderWriter`] writes a complete header in one pass.
+//! [`RtpHeader`] holds offsets instead of borrows, so that it stays valid when SRTP decrypts the datagram in place
+//! after the header was parsed. Header extensions (RFC 8285) are read by [`RtpHeader::extension`] and the typed values
+//! of [`extension`]. [`RtpHeaderWriter`] writes a complete header in one pass.
 
 pub mod extension;
 mod writer;
@@ -16,7 +16,7 @@ pub use self::extension::{Extension, ExtensionIds, ExtensionValue};
 pub use self::writer::{ExtensionSlot, RtpFields, RtpHeaderWriter, RtpWriteError, WrittenHeader};
 use crate::units::{PayloadType, Ssrc};
 
-/// Length of the part of the header that every packet has.
+/// Length of the fixed part of the header.
 pub const FIXED_HEADER_LEN: usize = 12;
 
 /// Length of the original sequence number at the start of an RTX payload (RFC 4588 §4).
@@ -27,15 +27,15 @@ const EXTENSION_HEADER_LEN: usize = 4;
 const ONE_BYTE_PROFILE: u16 = 0xbede;
 const TWO_BYTE_PROFILE: u16 = 0x1000;
 
-/// Why a datagram is not an RTP packet. Always the sender's fault.
+/// Reason why a datagram is not an RTP packet. Always the sender's fault.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Error)]
 pub enum RtpError {
     /// The datagram ends inside its own header.
     #[error("RTP header needs {needed} bytes, the packet has {available}")]
     Truncated {
-        /// Bytes that the header announces.
+        /// Number of bytes that the header requires.
         needed: usize,
-        /// Bytes that there are.
+        /// Number of bytes in the packet.
         available: usize,
     },
     /// The version field is not 2.
@@ -44,40 +44,40 @@ pub enum RtpError {
     /// The padding count is zero, larger than the payload, or missing.
     #[error("RTP padding of {padding} bytes does not fit a payload of {available}")]
     Padding {
-        /// The announced count, its own byte included.
+        /// Padding count in the packet, which includes its own byte.
         padding: usize,
-        /// Bytes after the header.
+        /// Number of bytes after the header.
         available: usize,
     },
 }
 
-/// How the elements of a header extension block are laid out (RFC 8285 §4).
+/// Layout of the elements in a header extension block (RFC 8285 §4).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum ExtensionForm {
     /// Profile 0xBEDE: ids 1–14, values of 1–16 bytes.
     OneByte,
     /// Profile 0x100X: ids 1–255, values of 0–255 bytes.
     TwoByte,
-    /// Some other profile, whose contents are opaque.
+    /// Any other profile, whose contents are opaque.
     Opaque,
 }
 
-/// The header of an RTP packet, parsed once and valid for as long as the header bytes stay where they are.
+/// Header of an RTP packet, parsed once and valid as long as the header bytes are not moved.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct RtpHeader {
-    /// The marker bit: last packet of a video frame, first of a talk spurt.
+    /// Marker bit: last packet of a video frame, first packet of a talk spurt.
     pub marker: bool,
-    /// The payload ends in padding, whose count is in the last byte of the (decrypted) packet.
+    /// True if the payload ends in padding, whose count is in the last byte of the (decrypted) packet.
     pub has_padding: bool,
     /// The payload type.
     pub payload_type: PayloadType,
-    /// The sequence number as sent: 16 bits, not extended.
+    /// Sequence number as sent: 16 bits, not extended.
     pub sequence_number: u16,
-    /// The timestamp in units of the codec's clock rate.
+    /// RTP timestamp in units of the codec's clock rate.
     pub timestamp: u32,
-    /// The stream's synchronization source.
+    /// Synchronization source of the stream.
     pub ssrc: Ssrc,
-    /// How many contributing sources follow the fixed header, 0–15.
+    /// Number of contributing sources after the fixed header, 0–15.
     pub csrc_count: u8,
     /// The 16 "defined by profile" bits of the extension block, if there is one.
     pub(crate) extension_profile: Option<u16>,
@@ -85,10 +85,10 @@ pub struct RtpHeader {
 }
 
 impl RtpHeader {
-    /// Parses the header of `packet`, which may still be encrypted: neither payload nor padding is looked at.
+    /// Parses the header of `packet`, which may still be encrypted, because payload and padding are not read.
     ///
-    /// Fails when the version is not 2 or when the CSRC list or the extension block passes the end of the packet.
-    /// The elements inside the block are not checked.
+    /// Fails when the version is not 2 or when the CSRC list or the extension block exceeds the packet. The elements
+    /// inside the block are not checked.
     pub fn parse(packet: &[u8]) -> Result<RtpHeader, RtpError> {
         let truncated = |needed| RtpError::Truncated { needed, available: packet.len() };
         let fixed = packet.first_chunk::<FIXED_HEADER_LEN>().ok_or(truncated(FIXED_HEADER_LEN))?;
@@ -131,10 +131,10 @@ impl RtpHeader {
         self.len as usize
     }
 
-    /// Where the payload lies in the decrypted packet, padding stripped. Empty for a packet that is padding only (a
-    /// bandwidth probe) or has no payload.
+    /// Range of the payload in the decrypted packet, without padding. Empty for a padding-only packet (a bandwidth
+    /// probe) and for a packet without payload.
     ///
-    /// Fails when the padding count is zero or larger than what follows the header, and when `packet` is shorter than
+    /// Fails when the padding count is zero or larger than the rest after the header, and when `packet` is shorter than
     /// the header.
     pub fn payload_range(&self, packet: &[u8]) -> Result<Range<usize>, RtpError> {
         let start = self.len();
@@ -153,7 +153,7 @@ impl RtpHeader {
         Ok(start..packet.len() - padding)
     }
 
-    /// The layout of the extension block, if there is one.
+    /// Layout of the extension block, if there is one.
     pub(crate) fn extension_form(&self) -> Option<ExtensionForm> {
         Some(match self.extension_profile? {
             ONE_BYTE_PROFILE => ExtensionForm::OneByte,
@@ -162,20 +162,20 @@ impl RtpHeader {
         })
     }
 
-    /// The value of the first extension element with this id. Nothing for ids that no element can have (0, and 15 in
-    /// the one-byte form).
+    /// Value of the first extension element with this id. `None` for ids that are invalid (0, and 15 in the one-byte
+    /// form).
     pub fn extension<'a>(&self, packet: &'a [u8], id: u8) -> Option<&'a [u8]> {
         self.extensions(packet).find_map(|(found, value)| (found == id).then_some(value))
     }
 
-    /// The typed value of the extension with this negotiated id: nothing when it was not negotiated, is absent, or
-    /// does not have the form of a `V`.
+    /// Typed value of the extension with this negotiated id. `None` if the extension was not negotiated, is absent, or
+    /// is not a valid `V`.
     pub fn read<'a, V: ExtensionValue<'a>>(&self, packet: &'a [u8], id: Option<NonZeroU8>) -> Option<V> {
         V::read(self.extension(packet, id?.get())?)
     }
 
-    /// All extension elements as (id, value), in the order of the packet; padding is skipped. A malformed element
-    /// ends the iteration: those before it stay readable.
+    /// Extension elements as (id, value), in the order of the packet; padding is skipped. A malformed element ends the
+    /// iteration after the elements before it.
     pub fn extensions<'a>(&self, packet: &'a [u8]) -> ExtensionIter<'a> {
         let rest = packet.get(self.extension_range()).unwrap_or_default();
         match self.extension_form() {
@@ -184,13 +184,13 @@ impl RtpHeader {
         }
     }
 
-    /// The contributing sources, in the order of the packet.
+    /// Contributing sources in the order of the packet.
     pub fn csrcs<'a>(&self, packet: &'a [u8]) -> impl Iterator<Item = Ssrc> + use<'a> {
         let list = packet.get(FIXED_HEADER_LEN..self.csrc_end()).unwrap_or_default();
         list.as_chunks().0.iter().map(|&csrc| Ssrc(u32::from_be_bytes(csrc)))
     }
 
-    /// The fields that [`RtpHeaderWriter`] takes, to be changed and written again.
+    /// Fields for [`RtpHeaderWriter`], to be changed and written again.
     pub fn fields(&self) -> RtpFields {
         RtpFields {
             marker: self.marker,
@@ -245,8 +245,8 @@ impl<'a> Iterator for ExtensionIter<'a> {
 
 impl std::iter::FusedIterator for ExtensionIter<'_> {}
 
-/// The original sequence number at the start of the payload of an RTX packet (RFC 4588 §4). Nothing when the payload
-/// is too short: padding-only probes on the RTX stream have none.
+/// Original sequence number at the start of the payload of an RTX packet (RFC 4588 §4). `None` for a payload that is
+/// too short, because padding-only probes on the RTX stream have no original sequence number.
 pub fn rtx_original_sequence_number(payload: &[u8]) -> Option<u16> {
     payload.first_chunk().map(|osn| u16::from_be_bytes(*osn))
 }

@@ -5,25 +5,25 @@ use thiserror::Error;
 use super::{EXTENSION_HEADER_LEN, FIXED_HEADER_LEN, ONE_BYTE_PROFILE, TWO_BYTE_PROFILE, VERSION};
 use crate::units::{PayloadType, Ssrc};
 
-/// What every RTP header says.
+/// Fields of the fixed RTP header.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct RtpFields {
-    /// The marker bit.
+    /// Marker bit.
     pub marker: bool,
-    /// The padding bit; the writer of the payload appends the padding itself.
+    /// Padding bit; the writer of the payload appends the padding.
     pub has_padding: bool,
-    /// The payload type; its top bit is ignored.
+    /// Payload type; its top bit is ignored.
     pub payload_type: PayloadType,
-    /// The sequence number.
+    /// Sequence number.
     pub sequence_number: u16,
-    /// The timestamp.
+    /// RTP timestamp.
     pub timestamp: u32,
-    /// The synchronization source.
+    /// Synchronization source.
     pub ssrc: Ssrc,
 }
 
 impl RtpFields {
-    /// Writes the fixed part of a header that has neither contributing sources nor extensions.
+    /// Writes the fixed part of a header without contributing sources and extensions.
     pub fn write(&self, fixed: &mut [u8; FIXED_HEADER_LEN]) {
         fixed[0] = VERSION << 6 | u8::from(self.has_padding) << 5;
         fixed[1] = u8::from(self.marker) << 7 | self.payload_type.0 & 0x7f;
@@ -33,7 +33,7 @@ impl RtpFields {
     }
 }
 
-/// Why a header could not be written: the caller's fault.
+/// Reason why a header could not be written: the caller's fault.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Error)]
 pub enum RtpWriteError {
     /// The buffer is too small.
@@ -50,16 +50,16 @@ pub enum RtpWriteError {
     Csrc,
 }
 
-/// Writes one RTP header front to back: fields, contributing sources, then extension elements.
+/// Writes one RTP header from front to back: fields, contributing sources, then extension elements.
 ///
 /// The extension block has the one-byte form as long as every id is at most 14 and every value has 1–16 bytes. The
-/// first element that needs more turns the block into the two-byte form, which moves the elements already written by
-/// one byte each. RFC 8285 §4.1.2 wants one form throughout a stream unless the receiver is known to take both
-/// (`extmap-allow-mixed`); the caller sees to that by the ids and values it pushes.
+/// first element beyond these limits changes the block to the two-byte form, which moves the previous elements by one
+/// byte each. RFC 8285 §4.1.2 requires one form throughout a stream unless the receiver supports mixed forms
+/// (`extmap-allow-mixed`); the caller ensures that by the ids and values it pushes.
 ///
 /// Cost: each byte of the header is written once and nothing is allocated; for a usual packet with four small elements
-/// that is about 40 bytes. Only the change of form, which callers avoid by pushing the large element (the dependency
-/// descriptor) first, copies the block written so far.
+/// that is about 40 bytes. Only the change of form copies the block written so far; callers avoid the copy by pushing
+/// the large element (the dependency descriptor) first.
 #[derive(Debug)]
 pub struct RtpHeaderWriter<'a> {
     buffer: &'a mut [u8],
@@ -73,11 +73,11 @@ struct Block {
     start: usize,
     elements: u32,
     two_byte: bool,
-    /// How many elements were written in the one-byte form and moved when the form changed.
+    /// Number of elements that were written in the one-byte form and moved when the form changed.
     moved: u32,
 }
 
-/// An extension element that was pushed; [`WrittenHeader::offset_of`] tells where its value ended up.
+/// An extension element that was pushed; [`WrittenHeader::offset_of`] returns the final offset of its value.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct ExtensionSlot {
     ordinal: u32,
@@ -87,7 +87,7 @@ pub struct ExtensionSlot {
 /// A finished header.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct WrittenHeader {
-    /// Its length: the offset of the payload.
+    /// Length of the header, which is the offset of the payload.
     pub len: usize,
     moved: u32,
 }
@@ -110,7 +110,7 @@ impl<'a> RtpHeaderWriter<'a> {
         Ok(Self { buffer, len: FIXED_HEADER_LEN, block: None })
     }
 
-    /// Adds a contributing source. Fails after 15, or once an extension was pushed.
+    /// Adds a contributing source. Fails after 15 of them, or after the first extension element.
     pub fn push_csrc(&mut self, csrc: Ssrc) -> Result<(), RtpWriteError> {
         if self.block.is_some() || self.buffer[0] & 0x0f == 15 {
             return Err(RtpWriteError::Csrc);
@@ -122,7 +122,7 @@ impl<'a> RtpHeaderWriter<'a> {
 
     /// Adds an extension element. Ids are 1–255, values at most 255 bytes; the caller keeps ids unique.
     ///
-    /// After an error the header is unfinished and to be given up.
+    /// After an error the header is unfinished and must be discarded.
     pub fn push(&mut self, id: u8, value: &[u8]) -> Result<ExtensionSlot, RtpWriteError> {
         if id == 0 {
             return Err(RtpWriteError::ReservedId);
@@ -148,7 +148,7 @@ impl<'a> RtpHeaderWriter<'a> {
         Ok(slot)
     }
 
-    /// Pads the extension block to whole 32-bit words, fills in its header and returns where everything is.
+    /// Pads the extension block to whole 32-bit words, writes its header and returns the length and offsets.
     pub fn finish(mut self) -> Result<WrittenHeader, RtpWriteError> {
         let Some(block) = self.block else {
             return Ok(WrittenHeader { len: self.len, moved: 0 });
@@ -171,7 +171,7 @@ impl<'a> RtpHeaderWriter<'a> {
         Ok(block)
     }
 
-    /// Rewrites the elements so far, which have the one-byte form, in the two-byte form.
+    /// Rewrites the previous elements, which have the one-byte form, in the two-byte form.
     fn widen(&mut self, block: &mut Block) -> Result<(), RtpWriteError> {
         let mut read = block.start;
         let old_end = self.len;
@@ -179,8 +179,8 @@ impl<'a> RtpHeaderWriter<'a> {
         if old_end + growth > self.buffer.len() {
             return Err(self.no_space());
         }
-        // Move the block up by the room it gains, then expand each element downwards: the write position never
-        // passes the read position.
+        // The block is first moved up by the additional length, then each element is expanded downwards, because then
+        // the write position never passes the read position.
         self.buffer.copy_within(read..old_end, read + growth);
         let mut write = read;
         read += growth;

@@ -2,11 +2,11 @@
 
 use crate::wire::codecs::bits::BitWriter;
 
-/// A template to be written: spatial and temporal layer, an indication for each decode target (A.8.3.5), and how far
-/// back the frames are that it refers to.
+/// Template to write: spatial and temporal layer, an indication for each decode target (A.8.3.5), and the frame number
+/// differences to the frames to which it refers.
 pub type WrittenTemplate<'a> = (u8, u8, Vec<u32>, &'a [u32]);
 
-/// Writes the descriptor of a key frame with its structure; the frame is of the first template. Templates are in
+/// Writes the descriptor of a key frame with its structure; the frame uses the first template. Templates must be in the
 /// order of their layers.
 pub fn structure_descriptor(frame_number: u16, templates: &[WrittenTemplate<'_>]) -> Vec<u8> {
     let mut out = vec![0; 255];
@@ -43,7 +43,7 @@ pub fn structure_descriptor(frame_number: u16, templates: &[WrittenTemplate<'_>]
     out
 }
 
-/// As [`structure_descriptor`], of `spatial` × `temporal` layers in which every target needs all lower layers, with
+/// As [`structure_descriptor`], for `spatial` × `temporal` layers in which every target needs all lower layers, with
 /// one template for each layer.
 pub fn key_frame_descriptor(spatial: u8, temporal: u8, frame_number: u16) -> Vec<u8> {
     let layers = || (0..spatial).flat_map(|s| (0..temporal).map(move |t| (s, t)));
@@ -52,7 +52,7 @@ pub fn key_frame_descriptor(spatial: u8, temporal: u8, frame_number: u16) -> Vec
         true => 3,
         false => 0,
     };
-    // The frame before of the same spatial layer, and that of the spatial layer below.
+    // References to the previous frame of the same spatial layer and to that of the spatial layer below.
     let dependencies = [u32::from(spatial), 1];
     let template = |layer: (u8, u8)| {
         let indications = layers().map(|target| indication(layer, target)).collect();
@@ -61,7 +61,7 @@ pub fn key_frame_descriptor(spatial: u8, temporal: u8, frame_number: u16) -> Vec
     structure_descriptor(frame_number, &layers().map(template).collect::<Vec<_>>())
 }
 
-/// A later frame, by the template's place in the structure.
+/// Writes the descriptor of a later frame that uses the template with this index in the structure.
 pub fn frame_descriptor(template: u8, frame_number: u16, start: bool, end: bool) -> Vec<u8> {
     let [high, low] = frame_number.to_be_bytes();
     vec![u8::from(start) << 7 | u8::from(end) << 6 | template, high, low]
