@@ -8,7 +8,7 @@ use serde_json::{Value, json};
 
 use super::*;
 
-/// Both crates read `json`, agree on what they write, and each reads what the other wrote.
+/// Checks that both crates read `json`, write the same, and read the output of each other.
 #[track_caller]
 fn assert_same<Ours, Theirs>(json: Value)
 where
@@ -24,7 +24,7 @@ where
     assert_eq!(format!("{ours:?}"), format!("{theirs:?}"));
 }
 
-/// Neither crate reads `json`.
+/// Checks that neither crate reads `json`.
 #[track_caller]
 fn assert_both_refuse<Ours, Theirs>(json: Value)
 where
@@ -134,7 +134,7 @@ fn media_types_have_the_same_json() {
 fn codec_types_have_the_same_json() {
     same!(rtp_parameters::RtpCodecParametersParametersValue: "42e01f", 1, "");
     refused!(rtp_parameters::RtpCodecParametersParametersValue: null);
-    // Node's library takes these, the crate does not.
+    // The Node library accepts these values; the crate does not.
     for other in [json!(-1.0), json!(1.5), json!(true), json!([1, -2])] {
         let ours: rtp_parameters::RtpCodecParametersParametersValue =
             serde_json::from_value(other.clone()).unwrap();

@@ -1,8 +1,9 @@
 //! Parameters that applications share with the engine – transport, RTP, SCTP, SRTP – and their matching ([`ortc`]).
 //!
-//! Names, fields and JSON are those of the `mediasoup-types` crate 0.10, so that an application moves over by renaming
-//! its dependency and keeps its stored or signalled JSON. Two things differ, both on purpose: [`rtp_parameters::MimeTypeVideo`]
-//! knows H265, and fields that the mediasoup documentation calls optional may be left out of the JSON that is read.
+//! Names, fields and JSON are those of the `mediasoup-types` crate 0.10, so that an application migrates by renaming
+//! its dependency and keeps its stored or signalled JSON. There are two intended differences:
+//! [`rtp_parameters::MimeTypeVideo`] includes H265, and fields that the mediasoup documentation calls optional may be
+//! absent in parsed JSON.
 #![forbid(unsafe_code)]
 
 pub mod data_structures;

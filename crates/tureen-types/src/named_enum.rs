@@ -1,6 +1,7 @@
 //! A macro for enums whose variants are fixed strings on the wire.
 
-/// Declares an enum together with the wire name of each variant: `as_str`, `ALL` and `Serialize` come from the one list.
+/// Declares an enum together with the wire name of each variant: `as_str`, `ALL` and `Serialize` are generated from one
+/// list.
 macro_rules! named_enum {
     (
         $(#[$attribute:meta])*

@@ -1,4 +1,4 @@
-//! Scalability modes: how many spatial and temporal layers a stream has.
+//! Scalability modes: the numbers of spatial and temporal layers of a stream.
 
 use std::fmt;
 use std::num::NonZeroU8;
@@ -10,15 +10,15 @@ use thiserror::Error;
 /// Declares [`ScalabilityMode`] with the names of the standard modes.
 macro_rules! scalability_modes {
     ($($variant:ident = $name:literal,)+) => {
-        /// Layers of an encoded stream, as in [webrtc-svc](https://w3c.github.io/webrtc-svc/#scalabilitymodes*) or of the
-        /// same form.
+        /// Layers of an encoded stream, as in [webrtc-svc](https://w3c.github.io/webrtc-svc/#scalabilitymodes*) or of
+        /// the same form.
         #[derive(Debug, Clone, Eq, PartialEq, Ord, PartialOrd, Hash, Default)]
         pub enum ScalabilityMode {
             /// One spatial and one temporal layer (`S1T1`).
             #[default]
             None,
             $(#[doc = concat!("`", $name, "`.")] $variant,)+
-            /// A mode of the same form that webrtc-svc does not name.
+            /// A mode of the same form that is not in webrtc-svc.
             Custom {
                 /// The mode as written.
                 scalability_mode: String,
@@ -26,7 +26,7 @@ macro_rules! scalability_modes {
                 spatial_layers: NonZeroU8,
                 /// Number of temporal layers.
                 temporal_layers: NonZeroU8,
-                /// Whether spatial layers depend on each other at key frames only.
+                /// True if spatial layers depend on each other at key frames only.
                 ksvc: bool,
             },
         }
@@ -88,16 +88,16 @@ scalability_modes! {
     S3T3h = "S3T3h",
 }
 
-/// Why a string is not a [`ScalabilityMode`].
+/// Error of parsing a [`ScalabilityMode`].
 #[derive(Debug, Error, Eq, PartialEq)]
 pub enum ParseScalabilityModeError {
-    /// It does not start with `L` or `S`, 1–99, `T`, 1–99.
+    /// The string does not start with `L` or `S`, 1–99, `T`, 1–99.
     #[error("Invalid Scalability Mode input string")]
     InvalidInput,
 }
 
 impl ScalabilityMode {
-    /// Whether there is just one layer.
+    /// True if there is one layer only.
     pub fn is_none(&self) -> bool {
         matches!(self, Self::None)
     }
@@ -112,7 +112,7 @@ impl ScalabilityMode {
         self.layers().temporal
     }
 
-    /// Whether spatial layers depend on each other at key frames only (K-SVC).
+    /// True if spatial layers depend on each other at key frames only (K-SVC).
     pub fn ksvc(&self) -> bool {
         self.layers().ksvc
     }
@@ -162,7 +162,7 @@ impl<'de> Deserialize<'de> for ScalabilityMode {
     }
 }
 
-/// What a mode's name says.
+/// Properties in the name of a mode.
 struct Layers {
     spatial: NonZeroU8,
     temporal: NonZeroU8,
@@ -170,7 +170,8 @@ struct Layers {
 }
 
 impl Layers {
-    /// Reads `L` or `S`, a number, `T`, a number and perhaps `_KEY`; what follows is for the encoder alone.
+    /// Parses `L` or `S`, a number, `T`, a number and an optional `_KEY`; the rest of the name concerns the encoder
+    /// only.
     fn parse(name: &str) -> Option<Self> {
         let (spatial, rest) = layer_count(name.strip_prefix(['L', 'S'])?)?;
         let (temporal, rest) = layer_count(rest.strip_prefix('T')?)?;
@@ -178,7 +179,7 @@ impl Layers {
     }
 }
 
-/// Splits a number of one or two digits, without leading zero, off the front of `text`.
+/// Splits a number of one or two digits without leading zero off the start of `text`.
 fn layer_count(text: &str) -> Option<(NonZeroU8, &str)> {
     if text.starts_with('0') {
         return None;

@@ -12,74 +12,74 @@ pub struct SctpParameters {
     pub max_send_message_size: u32,
     /// Largest message that is accepted, in bytes.
     pub max_receive_message_size: u32,
-    /// Bytes that may wait to be sent, over all streams.
+    /// Maximum number of bytes queued for sending, over all streams.
     pub send_buffer_size: u32,
-    /// Bytes that may wait to be sent on one stream.
+    /// Maximum number of bytes queued for sending on one stream.
     pub per_stream_send_queue_limit: u32,
-    /// Bytes of receive window announced to the peer.
+    /// Receive window announced to the peer, in bytes.
     pub max_receiver_window_buffer_size: u32,
-    /// Whether the association carries WebRTC data channels (RFC 8831).
+    /// True if the association carries WebRTC data channels (RFC 8831).
     pub is_data_channel: bool,
-    /// Outgoing streams. Kept for clients of older versions.
+    /// Number of outgoing streams. Kept for clients of older versions.
     #[serde(rename = "OS")]
     pub os: u16,
-    /// Maximum incoming streams. Kept for clients of older versions.
+    /// Maximum number of incoming streams. Kept for clients of older versions.
     #[serde(rename = "MIS")]
     pub mis: u16,
     /// Largest message in bytes. Kept for clients of older versions.
     pub max_message_size: u32,
 }
 
-/// What the two ends of an SCTP association agreed on; known once it is connected.
+/// Capabilities negotiated between the two endpoints of an SCTP association, once it is connected.
 #[derive(Debug, Copy, Clone, Ord, PartialOrd, Eq, PartialEq, Hash, Deserialize, Serialize)]
 #[serde(rename_all = "camelCase")]
 pub struct SctpNegotiatedCapabilities {
-    /// Streams this end may send on.
+    /// Number of streams on which this endpoint may send.
     pub negotiated_max_outbound_streams: u16,
-    /// Streams the peer may send on.
+    /// Number of streams on which the peer may send.
     pub negotiated_max_inbound_streams: u16,
 }
 
-/// Error detection that replaces the CRC32c of SCTP packets (RFC 9653). It is left out only if both ends announce the
-/// same method.
+/// Error detection that replaces the CRC32c of SCTP packets (RFC 9653). The checksum is omitted only if both endpoints
+/// announce the same method.
 #[derive(Debug, Copy, Clone, Ord, PartialOrd, Eq, PartialEq, Hash, Deserialize, Serialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum SctpZeroChecksum {
-    /// DTLS below SCTP already authenticates every packet.
+    /// DTLS, which already authenticates every packet below SCTP.
     SctpOverDtls,
-    /// The network between two SFUs is trusted. A private method without an IANA number.
+    /// A trusted network between two SFUs. A private method without an IANA number.
     TrustedNetwork,
-    /// Checksums are always sent and verified.
+    /// No replacement: checksums are always sent and verified.
     None,
 }
 
 /// Reliability and ordering of one SCTP stream.
 ///
-/// An ordered stream is reliable, so at most one of `max_packet_life_time` and `max_retransmits` may be set, and only
-/// when `ordered` is false. The constructors keep to that.
+/// At most one of `max_packet_life_time` and `max_retransmits` may be set, and only if `ordered` is false, because an
+/// ordered stream is reliable. The constructors ensure that.
 #[derive(Debug, Copy, Clone, Ord, PartialOrd, Eq, PartialEq, Hash, Deserialize, Serialize)]
 #[serde(rename_all = "camelCase")]
 pub struct SctpStreamParameters {
     /// SCTP stream id.
     pub stream_id: u16,
-    /// Whether messages arrive in the order they were sent, reliably.
+    /// True if messages are delivered reliably and in the order in which they were sent.
     pub ordered: bool,
     /// Milliseconds after which an unordered message is no longer retransmitted.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub max_packet_life_time: Option<u16>,
-    /// How often an unordered message is retransmitted at most.
+    /// Maximum number of retransmissions of an unordered message.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub max_retransmits: Option<u16>,
 }
 
 impl SctpStreamParameters {
-    /// A reliable stream that keeps the order of messages.
+    /// Creates a reliable stream that keeps the order of messages.
     #[must_use]
     pub fn new_ordered(stream_id: u16) -> Self {
         Self { stream_id, ordered: true, max_packet_life_time: None, max_retransmits: None }
     }
 
-    /// An unordered stream that gives a message up after `max_packet_life_time` milliseconds.
+    /// Creates an unordered stream that abandons a message after `max_packet_life_time` milliseconds.
     #[must_use]
     pub fn new_unordered_with_life_time(stream_id: u16, max_packet_life_time: u16) -> Self {
         Self {
@@ -90,7 +90,7 @@ impl SctpStreamParameters {
         }
     }
 
-    /// An unordered stream that gives a message up after `max_retransmits` retransmissions.
+    /// Creates an unordered stream that abandons a message after `max_retransmits` retransmissions.
     #[must_use]
     pub fn new_unordered_with_retransmits(stream_id: u16, max_retransmits: u16) -> Self {
         Self { stream_id, ordered: false, max_packet_life_time: None, max_retransmits: Some(max_retransmits) }
@@ -102,7 +102,7 @@ impl SctpStreamParameters {
         self.stream_id
     }
 
-    /// Whether messages arrive in the order they were sent, reliably.
+    /// True if messages are delivered reliably and in the order in which they were sent.
     #[must_use]
     pub fn ordered(&self) -> bool {
         self.ordered
@@ -114,7 +114,7 @@ impl SctpStreamParameters {
         self.max_packet_life_time
     }
 
-    /// How often an unordered message is retransmitted at most.
+    /// Maximum number of retransmissions of an unordered message.
     #[must_use]
     pub fn max_retransmits(&self) -> Option<u16> {
         self.max_retransmits

@@ -163,7 +163,7 @@ impl RecvStreamStats {
         self.repaired += 1;
     }
 
-    /// Continues the stream with another source under this SSRC. Reports start anew; totals continue.
+    /// Continues the stream with another source under this SSRC. Reports are reset; totals continue.
     pub fn change_source(&mut self, ssrc: Ssrc) {
         self.ssrc = ssrc;
         self.seq.change_source();

@@ -9,41 +9,41 @@ use serde::{Deserialize, Deserializer, Serialize};
 pub enum DtlsFingerprint {
     /// SHA-1.
     Sha1 {
-        /// The hash.
+        /// Hash value.
         value: [u8; 20],
     },
     /// SHA-224.
     Sha224 {
-        /// The hash.
+        /// Hash value.
         value: [u8; 28],
     },
     /// SHA-256.
     Sha256 {
-        /// The hash.
+        /// Hash value.
         value: [u8; 32],
     },
     /// SHA-384.
     Sha384 {
-        /// The hash.
+        /// Hash value.
         value: [u8; 48],
     },
     /// SHA-512.
     Sha512 {
-        /// The hash.
+        /// Hash value.
         value: [u8; 64],
     },
 }
 
 impl DtlsFingerprint {
-    /// Reads an algorithm, such as `sha-256`, and pairs of hexadecimal digits with colons between them.
+    /// Parses an algorithm, such as `sha-256`, and pairs of hexadecimal digits separated by colons.
     ///
     /// # Errors
-    /// A text that names what is wrong.
+    /// The text contains the invalid part.
     pub fn parse(algorithm: &str, value: &str) -> Result<Self, String> {
         AlgorithmAndValue { algorithm: algorithm.to_owned(), value: value.to_owned() }.try_into()
     }
 
-    /// The hash as in SDP: upper case hexadecimal bytes with colons between them.
+    /// Hash value as in SDP: upper case hexadecimal bytes separated by colons.
     pub fn value_string(&self) -> String {
         let value = self.value();
         let mut text = String::with_capacity(value.len() * 3);
@@ -106,7 +106,7 @@ impl TryFrom<AlgorithmAndValue> for DtlsFingerprint {
     type Error = String;
 
     fn try_from(AlgorithmAndValue { algorithm, value }: AlgorithmAndValue) -> Result<Self, Self::Error> {
-        // RFC 8122 §5: hash functions are compared without regard to case.
+        // RFC 8122 §5: names of hash functions are case-insensitive.
         let parsed = match algorithm.to_ascii_lowercase().as_str() {
             "sha-1" => parse_bytes(&value).map(|value| Self::Sha1 { value }),
             "sha-224" => parse_bytes(&value).map(|value| Self::Sha224 { value }),
@@ -119,7 +119,7 @@ impl TryFrom<AlgorithmAndValue> for DtlsFingerprint {
     }
 }
 
-/// Reads fingerprints of which some may be of hashes that are not known: RFC 8122 §5 asks to ignore those if there are
+/// Deserializes fingerprints and drops those with unsupported hashes: RFC 8122 §5 requires ignoring them if there are
 /// others.
 pub fn deserialize_known<'de, D: Deserializer<'de>>(from: D) -> Result<Vec<DtlsFingerprint>, D::Error> {
     let all = Vec::<AlgorithmAndValue>::deserialize(from)?;
@@ -132,7 +132,7 @@ pub fn deserialize_known<'de, D: Deserializer<'de>>(from: D) -> Result<Vec<DtlsF
 
 const KNOWN: [&str; 5] = ["sha-1", "sha-224", "sha-256", "sha-384", "sha-512"];
 
-/// Reads exactly `N` bytes of two hexadecimal digits each with colons between them.
+/// Parses exactly `N` bytes of two hexadecimal digits each, separated by colons.
 fn parse_bytes<const N: usize>(text: &str) -> Option<[u8; N]> {
     let mut bytes = [0; N];
     let mut parts = text.split(':');

@@ -1,28 +1,28 @@
 use std::borrow::Cow;
 
-/// A data channel message as direct transports exchange it.
+/// A data channel message on direct transports.
 #[derive(Debug, Clone)]
 pub enum WebRtcMessage<'a> {
-    /// Text in UTF-8, not empty.
+    /// Non-empty text in UTF-8.
     String(Cow<'a, [u8]>),
-    /// Bytes, not empty.
+    /// Non-empty binary data.
     Binary(Cow<'a, [u8]>),
-    /// Text of no characters.
+    /// Empty text.
     EmptyString,
-    /// No bytes.
+    /// Empty binary data.
     EmptyBinary,
 }
 
 /// A [`WebRtcMessage`] that owns its bytes.
 #[derive(Debug, Clone)]
 pub enum OwnedWebRtcMessage {
-    /// Text in UTF-8, not empty.
+    /// Non-empty text in UTF-8.
     String(Vec<u8>),
-    /// Bytes, not empty.
+    /// Non-empty binary data.
     Binary(Vec<u8>),
-    /// Text of no characters.
+    /// Empty text.
     EmptyString,
-    /// No bytes.
+    /// Empty binary data.
     EmptyBinary,
 }
 
@@ -33,7 +33,8 @@ const PPID_STRING_EMPTY: u32 = 56;
 const PPID_BINARY_EMPTY: u32 = 57;
 
 impl<'a> WebRtcMessage<'a> {
-    /// From an SCTP payload protocol identifier and payload. An unknown identifier is returned as the error.
+    /// Creates a message from an SCTP payload protocol identifier and payload. An unknown identifier is returned as the
+    /// error.
     pub fn new(ppid: u32, payload: Cow<'a, [u8]>) -> Result<Self, u32> {
         match ppid {
             PPID_STRING => Ok(Self::String(payload)),
@@ -44,9 +45,9 @@ impl<'a> WebRtcMessage<'a> {
         }
     }
 
-    /// The SCTP payload protocol identifier and payload to send.
+    /// SCTP payload protocol identifier and payload of the message.
     pub fn into_ppid_and_payload(self) -> (u32, Cow<'a, [u8]>) {
-        // RFC 8831 §6.6: SCTP can't send an empty message, so it is one zero byte under an identifier of its own.
+        // RFC 8831 §6.6: SCTP cannot send an empty message, so it is sent as one zero byte under a separate identifier.
         const EMPTY: Cow<'static, [u8]> = Cow::Borrowed(&[0]);
         match self {
             Self::String(payload) => (PPID_STRING, payload),

@@ -1,4 +1,4 @@
-//! Addresses, ICE, DTLS and what else transports are described with.
+//! Addresses, ICE, DTLS and other parameters of transports.
 
 mod fingerprint;
 mod message;
@@ -15,12 +15,12 @@ pub use self::fingerprint::{DtlsFingerprint, deserialize_known as deserialize_kn
 pub use self::message::{OwnedWebRtcMessage, WebRtcMessage};
 pub use self::trace::{BweTraceInfo, RtpPacketTraceInfo, SrTraceInfo, SsrcTraceInfo, TraceEventDirection};
 
-/// Whatever the application wants to attach to a worker, router, transport, producer or consumer.
+/// Application data attached to a worker, router, transport, producer or consumer.
 #[derive(Debug, Clone)]
 pub struct AppData(Arc<dyn Any + Send + Sync>);
 
 impl AppData {
-    /// Wraps a value; `downcast_ref` gives it back.
+    /// Wraps a value; `downcast_ref` returns it.
     pub fn new<T: Any + Send + Sync>(app_data: T) -> Self {
         Self(Arc::new(app_data))
     }
@@ -46,9 +46,9 @@ impl DerefMut for AppData {
     }
 }
 
-/// Where to listen: protocol, address, port and socket options.
+/// Listening parameters: protocol, address, port and socket options.
 ///
-/// On `0.0.0.0` or `::` an `announced_address` is needed, as those can't be told to a peer.
+/// `0.0.0.0` and `::` require an `announced_address`, because they cannot be announced to a peer.
 #[derive(Debug, Clone, Eq, PartialEq, Hash, Deserialize, Serialize)]
 #[serde(rename_all = "camelCase")]
 pub struct ListenInfo {
@@ -56,25 +56,25 @@ pub struct ListenInfo {
     pub protocol: Protocol,
     /// Address to bind to.
     pub ip: IpAddr,
-    /// Address or host name to tell peers instead, for a host behind NAT.
+    /// Address or host name that is announced to peers instead, for a host behind NAT.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub announced_address: Option<String>,
-    /// Whether to tell peers `ip` too when `announced_address` is given.
+    /// True if `ip` is announced to peers too when `announced_address` is given.
     #[serde(default)]
     pub expose_internal_ip: bool,
-    /// Port to bind to; a free one of the worker's range if not given.
+    /// Port to bind to; if not given, a free one of the worker's range.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub port: Option<u16>,
-    /// Ports to choose from. `port` is then ignored.
+    /// Range of ports from which one is chosen. `port` is ignored then.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub port_range: Option<RangeInclusive<u16>>,
     /// Socket flags.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub flags: Option<SocketFlags>,
-    /// Send buffer of the socket in bytes; the system's default if not given.
+    /// Size of the socket's send buffer in bytes; if not given, the system's default.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub send_buffer_size: Option<u32>,
-    /// Receive buffer of the socket in bytes; the system's default if not given.
+    /// Size of the socket's receive buffer in bytes; if not given, the system's default.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub recv_buffer_size: Option<u32>,
 }
@@ -83,9 +83,10 @@ pub struct ListenInfo {
 #[derive(Default, Debug, Copy, Clone, Ord, PartialOrd, Eq, PartialEq, Hash, Deserialize, Serialize)]
 #[serde(rename_all = "camelCase")]
 pub struct SocketFlags {
-    /// An IPv6 socket does not take IPv4 too.
+    /// True if an IPv6 socket does not accept IPv4 too.
     pub ipv6_only: bool,
-    /// Several UDP sockets may bind the same address and port (`SO_REUSEPORT`), as multicast to plain transports needs.
+    /// True if several UDP sockets may bind the same address and port (`SO_REUSEPORT`), as multicast to plain
+    /// transports requires.
     pub udp_reuse_port: bool,
 }
 
@@ -103,13 +104,13 @@ pub enum Protocol {
 #[derive(Debug, Copy, Clone, Ord, PartialOrd, Eq, PartialEq, Hash, Deserialize, Serialize)]
 #[serde(rename_all = "camelCase")]
 pub enum IceRole {
-    /// The peer selects the path.
+    /// Controlled: the peer nominates the candidate pair.
     Controlled,
-    /// This end selects the path.
+    /// Controlling: this endpoint nominates the candidate pair.
     Controlling,
 }
 
-/// ICE credentials of one end.
+/// ICE credentials of one endpoint.
 #[derive(Debug, Clone, Ord, PartialOrd, Eq, PartialEq, Hash, Deserialize, Serialize)]
 #[serde(rename_all = "camelCase")]
 pub struct IceParameters {
@@ -117,7 +118,7 @@ pub struct IceParameters {
     pub username_fragment: String,
     /// Password.
     pub password: String,
-    /// Whether this end is an ICE lite implementation (RFC 8445 §2.5).
+    /// True if this endpoint is an ICE lite implementation (RFC 8445 §2.5).
     pub ice_lite: Option<bool>,
 }
 
@@ -127,11 +128,11 @@ pub struct IceParameters {
 pub enum IceCandidateType {
     /// An address of the endpoint itself.
     Host,
-    /// The endpoint's address as a STUN server sees it.
+    /// Server-reflexive: the endpoint's address as seen by a STUN server.
     Srflx,
-    /// The endpoint's address as its peer sees it.
+    /// Peer-reflexive: the endpoint's address as seen by its peer.
     Prflx,
-    /// An address on a TURN server.
+    /// Relayed: an address on a TURN server.
     Relay,
 }
 
@@ -157,9 +158,9 @@ pub struct IceCandidate {
     pub protocol: Protocol,
     /// Port.
     pub port: u16,
-    /// Kind; the SFU's own are all of kind host.
+    /// Kind of the candidate; those of the SFU are host candidates.
     pub r#type: IceCandidateType,
-    /// Kind of TCP candidate; the SFU's own are passive.
+    /// Kind of TCP candidate; those of the SFU are passive.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub tcp_type: Option<IceCandidateTcpType>,
 }
@@ -168,38 +169,38 @@ pub struct IceCandidate {
 #[derive(Debug, Copy, Clone, Ord, PartialOrd, Eq, PartialEq, Hash, Deserialize, Serialize)]
 #[serde(rename_all = "camelCase")]
 pub enum IceState {
-    /// No binding request has come in yet.
+    /// No Binding request has been received yet.
     New,
-    /// A valid binding request has come in, but none with USE-CANDIDATE.
+    /// A valid Binding request has been received, but none with USE-CANDIDATE.
     Connected,
-    /// The peer has selected a path.
+    /// The peer has nominated a candidate pair.
     Completed,
     /// The path was lost, because its TCP connection closed or consent expired.
     Disconnected,
 }
 
-/// A transport's local address and, once known, its peer's.
+/// Local address of a transport and, once known, that of its peer.
 ///
-/// The peer of a WebRTC transport is learned by ICE, that of plain and pipe transports is given to `connect`, or, with
-/// `comedia`, learned from the first packet.
+/// The peer address of a WebRTC transport is learned by ICE; that of plain and pipe transports is passed to `connect`
+/// or, with `comedia`, learned from the first packet.
 #[derive(Debug, Clone, Ord, PartialOrd, Eq, PartialEq, Hash, Deserialize, Serialize)]
 #[serde(untagged)]
 pub enum TransportTuple {
-    /// Both ends are known.
+    /// Both addresses are known.
     #[serde(rename_all = "camelCase")]
     WithRemote {
         /// Local address or announced host name.
         local_address: String,
         /// Local port.
         local_port: u16,
-        /// The peer's address.
+        /// Address of the peer.
         remote_ip: IpAddr,
-        /// The peer's port.
+        /// Port of the peer.
         remote_port: u16,
         /// UDP or TCP.
         protocol: Protocol,
     },
-    /// Only the local end is known.
+    /// Only the local address is known.
     #[serde(rename_all = "camelCase")]
     LocalOnly {
         /// Local address or announced host name.
@@ -230,7 +231,7 @@ impl TransportTuple {
         *protocol
     }
 
-    /// The peer's address.
+    /// Address of the peer.
     pub fn remote_ip(&self) -> Option<IpAddr> {
         match self {
             Self::WithRemote { remote_ip, .. } => Some(*remote_ip),
@@ -238,7 +239,7 @@ impl TransportTuple {
         }
     }
 
-    /// The peer's port.
+    /// Port of the peer.
     pub fn remote_port(&self) -> Option<u16> {
         match self {
             Self::WithRemote { remote_port, .. } => Some(*remote_port),
@@ -255,11 +256,11 @@ pub enum DtlsState {
     New,
     /// Handshake in progress.
     Connecting,
-    /// Handshake done, SRTP keys known.
+    /// Handshake completed, SRTP keys available.
     Connected,
     /// Handshake failed.
     Failed,
-    /// Closed by either end.
+    /// Closed by either endpoint.
     Closed,
 }
 
@@ -275,7 +276,7 @@ pub enum SctpState {
     Connected,
     /// Association could not be set up.
     Failed,
-    /// Closed by either end.
+    /// Closed by either endpoint.
     Closed,
 }
 
@@ -283,7 +284,7 @@ pub enum SctpState {
 #[derive(Debug, Copy, Clone, Ord, PartialOrd, Eq, PartialEq, Hash, Deserialize, Serialize, Default)]
 #[serde(rename_all = "camelCase")]
 pub enum DtlsRole {
-    /// Chosen by the ICE role: the controlled end is the DTLS client.
+    /// Determined by the ICE role: the controlled endpoint is the DTLS client.
     #[default]
     Auto,
     /// Client.
@@ -292,12 +293,12 @@ pub enum DtlsRole {
     Server,
 }
 
-/// DTLS role and certificate fingerprints of one end.
+/// DTLS role and certificate fingerprints of one endpoint.
 #[derive(Debug, Clone, PartialOrd, Eq, PartialEq, Deserialize, Serialize)]
 pub struct DtlsParameters {
     /// DTLS role.
     pub role: DtlsRole,
-    /// Fingerprints of its certificate: any of those with the strongest hash may match (RFC 8122 §5).
+    /// Fingerprints of the certificate: any of those with the strongest hash may match (RFC 8122 §5).
     #[serde(deserialize_with = "deserialize_known_fingerprints")]
     pub fingerprints: Vec<DtlsFingerprint>,
 }

@@ -1,6 +1,6 @@
 use serde::{Deserialize, Serialize};
 
-/// Which way a traced packet goes, as seen from the SFU.
+/// Direction of a traced packet as seen from the SFU.
 #[derive(Debug, Copy, Clone, Deserialize, Serialize)]
 #[serde(rename_all = "lowercase")]
 pub enum TraceEventDirection {
@@ -24,25 +24,25 @@ pub struct RtpPacketTraceInfo {
     pub marker: bool,
     /// SSRC.
     pub ssrc: u32,
-    /// Whether it belongs to a key frame.
+    /// True if the packet belongs to a key frame.
     pub is_key_frame: bool,
-    /// Bytes of the packet.
+    /// Size of the packet in bytes.
     pub size: u32,
-    /// Bytes of the payload.
+    /// Size of the payload in bytes.
     pub payload_size: u32,
     /// Spatial layer, counted from 0.
     pub spatial_layer: u8,
     /// Temporal layer, counted from 0.
     pub temporal_layer: u8,
-    /// MID header extension.
+    /// Value of the MID header extension.
     pub mid: Option<String>,
-    /// RTP stream id header extension.
+    /// Value of the RTP stream id header extension.
     pub rid: Option<String>,
-    /// Repaired RTP stream id header extension.
+    /// Value of the repaired RTP stream id header extension.
     pub rrid: Option<String>,
-    /// Transport-wide sequence number header extension.
+    /// Value of the transport-wide sequence number header extension.
     pub wide_sequence_number: Option<u16>,
-    /// Whether it is a retransmission.
+    /// True if the packet is a retransmission.
     #[serde(default)]
     pub is_rtx: bool,
 }
@@ -58,13 +58,13 @@ pub struct SsrcTraceInfo {
 #[derive(Debug, Copy, Clone, Deserialize, Serialize)]
 #[serde(rename_all = "camelCase")]
 pub struct BweTraceInfo {
-    /// What the consumers would like.
+    /// Bitrate that the consumers would use without a limit.
     pub desired_bitrate: u64,
-    /// Lower bound.
+    /// Lower limit of the estimate.
     pub min_bitrate: u64,
-    /// Upper bound.
+    /// Upper limit of the estimate.
     pub max_bitrate: u64,
-    /// The estimate.
+    /// Estimated available bitrate.
     pub available_bitrate: u64,
 }
 
@@ -74,14 +74,14 @@ pub struct BweTraceInfo {
 pub struct SrTraceInfo {
     /// SSRC of the sender.
     pub ssrc: u32,
-    /// NTP time, seconds.
+    /// Seconds of the NTP time.
     pub ntp_sec: u32,
-    /// NTP time, fraction of a second in units of 2^-32.
+    /// Fraction of a second of the NTP time, in units of 2^-32.
     pub ntp_frac: u32,
-    /// RTP time of the same moment.
+    /// RTP timestamp of the same instant.
     pub rtp_ts: u32,
-    /// Packets sent.
+    /// Number of packets sent.
     pub packet_count: u32,
-    /// Payload bytes sent.
+    /// Number of payload bytes sent.
     pub octet_count: u32,
 }

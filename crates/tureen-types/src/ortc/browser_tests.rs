@@ -1,4 +1,4 @@
-//! A Chromium endpoint against a router of every kind of codec.
+//! A Chromium endpoint and a router with every kind of codec.
 
 use rand::SeedableRng;
 use rand::rngs::SmallRng;
@@ -7,7 +7,7 @@ use serde_json::{Value, json};
 use super::*;
 use crate::rtp_parameters::{MediaKind, RtpCapabilities, RtpCodecParameters, RtpParameters};
 
-/// What a Chromium can receive, in its own payload types and in the header extension ids of [`router`].
+/// Capabilities of a Chromium receiver, in its own payload types and in the header extension ids of [`router`].
 fn chromium() -> RtpCapabilities {
     let mut codecs = vec![json!({
         "kind": "audio", "mimeType": "audio/opus", "clockRate": 48000, "channels": 2, "preferredPayloadType": 111,
@@ -92,7 +92,7 @@ fn router() -> RtpCapabilitiesFinalized {
     generate_router_rtp_capabilities(serde_json::from_value(media_codecs).unwrap()).unwrap()
 }
 
-/// What another Chromium sends of `codecs`, as consumers see it.
+/// Parameters of `codecs` sent by another Chromium, as consumable in the router.
 fn consumable(kind: MediaKind, codecs: Value) -> RtpParameters {
     let mut rng = SmallRng::seed_from_u64(1);
     let parameters: RtpParameters =

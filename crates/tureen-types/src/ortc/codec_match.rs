@@ -1,4 +1,4 @@
-//! When two codecs are the same.
+//! Matching of codecs.
 
 use std::borrow::Cow;
 use std::num::{NonZeroU8, NonZeroU32};
@@ -9,7 +9,7 @@ use crate::rtp_parameters::{
     RtpCodecParameters, RtpCodecParametersParameters, RtpCodecParametersParametersValue,
 };
 
-/// What [`is_same_codec`] and [`match_codecs`] compare, borrowed from a codec among capabilities or parameters.
+/// Properties that [`is_same_codec`] and [`match_codecs`] compare, borrowed from a codec in capabilities or parameters.
 #[derive(Debug, Copy, Clone)]
 pub struct CodecToMatch<'a> {
     mime_type: MimeType,
@@ -18,14 +18,14 @@ pub struct CodecToMatch<'a> {
     parameters: &'a RtpCodecParametersParameters,
 }
 
-/// Two codecs that can talk to each other.
+/// Result of matching two codecs.
 #[derive(Debug, Copy, Clone, Eq, PartialEq)]
 pub struct CodecMatch {
-    /// For H264, the profile and level that the first codec answers the second with; `None` if neither names one.
+    /// For H264, the profile and level with which the first codec answers the second; `None` if neither specifies them.
     pub profile_level_id: Option<ProfileLevelId>,
 }
 
-/// Whether two codecs are of one type, whatever their profiles ("not strict" in mediasoup).
+/// True if two codecs are of one type, independent of their profiles ("not strict" in mediasoup).
 pub fn is_same_codec<'a, 'b>(a: impl Into<CodecToMatch<'a>>, b: impl Into<CodecToMatch<'b>>) -> bool {
     let (a, b) = (a.into(), b.into());
     let same = |name| text(a.parameters, name) == text(b.parameters, name);
@@ -36,7 +36,7 @@ pub fn is_same_codec<'a, 'b>(a: impl Into<CodecToMatch<'a>>, b: impl Into<CodecT
             || same("num_streams") && same("coupled_streams"))
 }
 
-/// Whether two codecs are of one type and profile ("strict" in mediasoup).
+/// Matches two codecs of one type and profile ("strict" in mediasoup).
 pub fn match_codecs<'a, 'b>(
     a: impl Into<CodecToMatch<'a>>,
     b: impl Into<CodecToMatch<'b>>,
@@ -54,14 +54,14 @@ pub fn match_codecs<'a, 'b>(
         .then_some(CodecMatch { profile_level_id: None })
 }
 
-/// Parameters that must be equal for two codecs to be of one profile, each with its value if not given.
+/// Parameters that must be equal for two codecs to be of one profile, each with its default value.
 fn profile_parameters(mime_type: MimeType) -> &'static [(&'static str, &'static str)] {
     match mime_type {
         // RFC 9628 §6.1.
         MimeType::Video(MimeTypeVideo::Vp9) => &[("profile-id", "0")],
         // RTP payload format for AV1, §7.2.
         MimeType::Video(MimeTypeVideo::AV1) => &[("profile", "0")],
-        // RFC 7798 §7.1. The level is left to the sender, which knows what its receivers can decode.
+        // RFC 7798 §7.1. The level is left to the sender, because it depends on the receivers.
         MimeType::Video(MimeTypeVideo::H265) => {
             &[("profile-space", "0"), ("profile-id", "1"), ("tier-flag", "0"), ("tx-mode", "SRST")]
         }
@@ -80,7 +80,7 @@ fn match_h264(a: &RtpCodecParametersParameters, b: &RtpCodecParametersParameters
     Some(CodecMatch { profile_level_id: is_given.then_some(answer) })
 }
 
-/// The profile and level named or, if none are, meant. `None` if they are not understood.
+/// Profile and level in the parameters or, if absent, the default. `None` if they are invalid.
 fn h264_profile_level_id(parameters: &RtpCodecParametersParameters) -> Option<ProfileLevelId> {
     match text(parameters, "profile-level-id") {
         Some(text) => text.parse().ok(),
@@ -88,7 +88,7 @@ fn h264_profile_level_id(parameters: &RtpCodecParametersParameters) -> Option<Pr
     }
 }
 
-/// A parameter as written in SDP. Numbers and strings are the same there, and parsers of SDP take `640032` for a number.
+/// Value of a parameter as in SDP, in which numbers and strings are equal; SDP parsers convert `640032` to a number.
 fn text<'a>(parameters: &'a RtpCodecParametersParameters, name: &str) -> Option<Cow<'a, str>> {
     parameters.get(name).map(|value| match value {
         RtpCodecParametersParametersValue::String(text) => Cow::Borrowed(text.as_ref()),

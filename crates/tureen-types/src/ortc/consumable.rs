@@ -6,9 +6,9 @@ use crate::rtp_parameters::{
     RtpHeaderExtensionParameters, RtpHeaderExtensionUri, RtpParameters,
 };
 
-/// What consumers of a producer may choose from: its RTP parameters in the terms of its router.
+/// RTP parameters from which consumers of a producer may select: those of the producer in the terms of its router.
 ///
-/// `rtp_mapping` is that of the same parameters and capabilities; codecs it does not name are left out.
+/// `rtp_mapping` must be that of the same parameters and capabilities; codecs not listed in it are left out.
 pub fn get_consumable_rtp_parameters(
     kind: MediaKind,
     params: &RtpParameters,
@@ -45,7 +45,7 @@ pub fn get_consumable_rtp_parameters(
     }
 }
 
-/// Each media codec of the producer, followed by its RTX codec whether or not the producer has one.
+/// Each media codec of the producer, followed by its RTX codec even if the producer has none.
 fn consumable_codecs(
     params: &RtpParameters,
     caps: &RtpCapabilitiesFinalized,
@@ -60,7 +60,7 @@ fn consumable_codecs(
                 },
             );
         let Some(capability) = capability else { continue };
-        // The producer's own parameters say what it really sends.
+        // The producer's own parameters are used, because they describe the stream that is sent.
         codecs.push(to_codec_parameters(capability, codec.parameters().clone()));
         if let Some(rtx) = find_rtx_codec(caps, capability.preferred_payload_type()) {
             codecs.push(to_codec_parameters(rtx, rtx.parameters().clone()));
@@ -110,7 +110,7 @@ fn is_consumable(extension: &RtpHeaderExtension, kind: MediaKind, params: &RtpPa
         extension.direction,
         RtpHeaderExtensionDirection::SendRecv | RtpHeaderExtensionDirection::SendOnly
     );
-    // The capture time is only passed on, so a consumer has it only if the producer does.
+    // The capture time is forwarded only, so a consumer has it only if the producer does.
     let is_available = extension.uri != RtpHeaderExtensionUri::AbsCaptureTime
         || params.header_extensions.iter().any(|produced| produced.uri == extension.uri);
     extension.kind == kind && is_sent && is_available

@@ -10,18 +10,18 @@ use crate::rtp_parameters::{
 };
 use crate::scalability_modes::ScalabilityMode;
 
-/// Why an endpoint can't consume a producer.
+/// Reason why an endpoint cannot consume a producer.
 #[derive(Debug, Error, Eq, PartialEq)]
 pub enum ConsumerRtpParametersError {
-    /// Its capabilities are malformed.
+    /// The capabilities of the endpoint are malformed.
     #[error("Invalid capabilities: {0}")]
     InvalidCapabilities(RtpCapabilitiesError),
-    /// It does not have the producer's codec.
+    /// The endpoint does not support the producer's codec.
     #[error("No compatible media codecs")]
     NoCompatibleMediaCodecs,
 }
 
-/// Whether an endpoint with these capabilities can consume the producer that has these consumable RTP parameters.
+/// True if an endpoint with these capabilities can consume the producer with these consumable RTP parameters.
 pub fn can_consume(
     consumable_params: &RtpParameters,
     caps: &RtpCapabilities,
@@ -34,10 +34,10 @@ pub fn can_consume(
     Ok(first_match.is_some_and(|codec| !codec.is_rtx()))
 }
 
-/// RTP parameters of a consumer: the consumable ones reduced to what the endpoint has, with one encoding.
+/// RTP parameters of a consumer: the consumable ones reduced to the capabilities of the endpoint, with one encoding.
 ///
-/// With `pipe` all encodings are kept, as the streams are forwarded as they are. Without `enable_rtx` there is neither
-/// RTX nor NACK, without `enable_bwe` nothing that serves bandwidth estimation. The caller sets the MID.
+/// With `pipe` all encodings are kept, because all streams are forwarded unchanged. Without `enable_rtx` RTX and NACK
+/// are removed, without `enable_bwe` all that serves bandwidth estimation. The caller sets the MID.
 pub fn get_consumer_rtp_parameters(
     consumable_rtp_parameters: &RtpParameters,
     remote_rtp_capabilities: &RtpCapabilities,
@@ -75,8 +75,8 @@ pub fn get_consumer_rtp_parameters(
 
 /// RTP parameters of a consumer that forwards all encodings to another router.
 ///
-/// Bandwidth estimation and the MID are the business of each transport, so they go; without `enable_rtx`, so do RTX and
-/// NACK.
+/// Bandwidth estimation and the MID are removed, because they are specific to each transport. Without `enable_rtx` RTX
+/// and NACK are removed too.
 pub fn get_pipe_consumer_rtp_parameters(
     consumable_rtp_parameters: &RtpParameters,
     enable_rtx: bool,
@@ -95,13 +95,14 @@ pub fn get_pipe_consumer_rtp_parameters(
     params
 }
 
-/// Removes all that serves bandwidth estimation, for a transport that does none.
+/// Removes all that serves bandwidth estimation, for a transport without it.
 pub fn disable_bwe_in_rtp_parameters(rtp_parameters: &mut RtpParameters) {
     rtp_parameters.header_extensions.retain(|extension| !is_bwe_extension(extension.uri));
     reduce_bwe_feedback(&mut rtp_parameters.codecs, &rtp_parameters.header_extensions);
 }
 
-/// The consumable codecs that the endpoint has, with the RTCP feedback it gives. RTX codecs of others are left out.
+/// Consumable codecs that the endpoint supports, with the RTCP feedback of the endpoint. RTX codecs of other codecs are
+/// removed.
 fn common_codecs(
     consumable: &RtpParameters,
     remote: &RtpCapabilities,
@@ -134,8 +135,8 @@ fn common_codecs(
     codecs
 }
 
-/// The consumable header extensions that the endpoint has under the same id. Like mediasoup, this does not ask for which
-/// media kind the endpoint listed them.
+/// Consumable header extensions that the endpoint has under the same id. As in mediasoup, the media kind for which the
+/// endpoint listed them is ignored.
 fn common_header_extensions(
     consumable: &RtpParameters,
     remote: &RtpCapabilities,
@@ -155,7 +156,8 @@ fn common_header_extensions(
         .collect()
 }
 
-/// Leaves one kind of bandwidth estimation feedback: transport-cc if its header extension is there, else REMB if its is.
+/// Keeps one kind of bandwidth estimation feedback: transport-cc if its header extension is present, else REMB if its
+/// own is.
 fn reduce_bwe_feedback(codecs: &mut [RtpCodecParameters], extensions: &[RtpHeaderExtensionParameters]) {
     let has = |uri| extensions.iter().any(|extension| extension.uri == uri);
     let transport_cc = has(RtpHeaderExtensionUri::TransportWideCcDraft01);
@@ -169,7 +171,7 @@ fn reduce_bwe_feedback(codecs: &mut [RtpCodecParameters], extensions: &[RtpHeade
     }
 }
 
-/// The one encoding of a consumer, which stands for all `encodings` of its producer.
+/// The single encoding of a consumer, which represents all `encodings` of its producer.
 fn encoding(
     encodings: &[RtpEncodingParameters],
     has_rtx: bool,
@@ -185,7 +187,7 @@ fn encoding(
     }
 }
 
-/// Layers that a consumer may choose among: a simulcast's encodings are its spatial layers.
+/// Layers among which a consumer may select: the encodings of a simulcast are its spatial layers.
 fn scalability_mode(encodings: &[RtpEncodingParameters]) -> ScalabilityMode {
     let mode = encodings
         .iter()
@@ -195,12 +197,12 @@ fn scalability_mode(encodings: &[RtpEncodingParameters]) -> ScalabilityMode {
     if encodings.len() <= 1 {
         return mode.clone();
     }
-    // No mode has a name beyond 99 layers.
+    // Names of modes have at most 99 layers.
     let (spatial, temporal) = (encodings.len().min(99), mode.temporal_layers().get().min(99));
     format!("L{spatial}T{temporal}").parse().expect("1 to 99 layers of each kind have the form of a mode")
 }
 
-/// All encodings with SSRCs of their own: those of the media streams, then those of their RTX streams.
+/// All encodings with SSRCs of their own: first those of the media streams, then those of their RTX streams.
 fn pipe_encodings(
     encodings: &[RtpEncodingParameters],
     has_rtx: bool,

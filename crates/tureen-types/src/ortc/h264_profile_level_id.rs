@@ -1,4 +1,4 @@
-//! `profile-level-id` of H264 (RFC 6184 §8.1): what it says and what to answer to an offer.
+//! `profile-level-id` of H264 (RFC 6184 §8.1): parsing, and the answer to an offer.
 
 use std::fmt;
 use std::str::FromStr;
@@ -24,7 +24,7 @@ pub enum Profile {
     PredictiveHigh444,
 }
 
-/// H264 level, in order of what a decoder must be capable of.
+/// H264 level, ordered by the required decoder capability.
 #[derive(Debug, Copy, Clone, Eq, PartialEq, Ord, PartialOrd, Hash)]
 #[expect(missing_docs, reason = "the names of the standard")]
 pub enum Level {
@@ -47,16 +47,16 @@ pub enum Level {
     Level52,
 }
 
-/// Why a string is not a [`ProfileLevelId`].
+/// Error of parsing a [`ProfileLevelId`].
 #[derive(Debug, Error, Copy, Clone, Eq, PartialEq)]
 pub enum ParseProfileLevelIdError {
-    /// Not three bytes in hexadecimal.
+    /// The string is not three bytes in hexadecimal.
     #[error("profile-level-id is not three bytes in hexadecimal")]
     NotHexadecimal,
-    /// The last byte is no level.
+    /// The last byte is not a level.
     #[error("unknown H264 level_idc {0}")]
     UnknownLevel(u8),
-    /// The first two bytes are no profile that is used with WebRTC.
+    /// The first two bytes are not a profile that WebRTC uses.
     #[error("unknown H264 profile_idc {idc:#04x} with profile_iop {iop:#04x}")]
     UnknownProfile {
         /// First byte.
@@ -77,7 +77,8 @@ impl ProfileLevelId {
         self.level
     }
 
-    /// What to answer with when `self` is our own and `offered` the peer's. `None` if the profiles differ.
+    /// Profile and level of the answer if `self` is the local one and `offered` the peer's. `None` if the profiles
+    /// differ.
     ///
     /// RFC 6184 §8.2.2: unless both sides allow asymmetry, the level of an answer is at most the one offered.
     #[must_use]
@@ -90,19 +91,19 @@ impl ProfileLevelId {
     }
 }
 
-/// What a codec without `profile-level-id` means to browsers: Constrained Baseline, level 3.1.
+/// Profile and level of a codec without `profile-level-id` in browsers: Constrained Baseline, level 3.1.
 ///
-/// RFC 6184 §8.1 says Baseline, level 1, but libwebrtc never did.
+/// RFC 6184 §8.1 specifies Baseline, level 1, which libwebrtc has never used.
 impl Default for ProfileLevelId {
     fn default() -> Self {
         Self { profile: Profile::ConstrainedBaseline, level: Level::Level31 }
     }
 }
 
-/// Set for level 1b where level_idc alone would mean 1.1.
+/// Flag of level 1b, whose level_idc alone means level 1.1.
 const CONSTRAINT_SET3: u8 = 0x10;
 
-/// RFC 6184 §8.1, table 5: profile_idc, mask and value of profile_iop, the profile they mean.
+/// RFC 6184 §8.1, table 5: profile_idc, mask and value of profile_iop, and the profile.
 const PROFILES: [(u8, u8, u8, Profile); 9] = [
     (0x42, 0x4F, 0x40, Profile::ConstrainedBaseline),
     (0x4D, 0x8F, 0x80, Profile::ConstrainedBaseline),
@@ -115,7 +116,7 @@ const PROFILES: [(u8, u8, u8, Profile); 9] = [
     (0xF4, 0xFF, 0x00, Profile::PredictiveHigh444),
 ];
 
-/// level_idc of each level but 1b.
+/// level_idc of each level except 1b.
 const LEVELS: [(u8, Level); 16] = [
     (10, Level::Level1),
     (11, Level::Level11),
@@ -158,7 +159,7 @@ impl FromStr for ProfileLevelId {
     }
 }
 
-/// The usual spelling, in lower case hexadecimal.
+/// Formats the value in lower case hexadecimal, as usual.
 impl fmt::Display for ProfileLevelId {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let (idc, iop) = match self.profile {

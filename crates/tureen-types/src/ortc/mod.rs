@@ -1,18 +1,19 @@
-//! Capability matching (ORTC): which codecs, header extensions and streams a router, a producer and a consumer use.
+//! Capability matching (ORTC): codecs, header extensions and streams of a router, a producer and a consumer.
 //!
-//! Pure functions over [`crate`]. The engine calls none of them but the checks of parameters: the `tureen` library and
-//! the client's device do, and hand the engine final parameters. The order of events:
+//! All functions are pure functions over [`crate`]. The engine calls only the checks of parameters; the `tureen`
+//! library and the client's device call the other functions and pass final parameters to the engine. The order of
+//! calls:
 //!
-//! 1. A router is made of media codecs: [`generate_router_rtp_capabilities`].
-//! 2. An endpoint produces: [`validate_rtp_parameters`], then [`get_producer_rtp_parameters_mapping`] gives what its
-//!    payload types and streams are called inside the router, and [`get_consumable_rtp_parameters`] what consumers may
-//!    choose from.
+//! 1. A router is created from media codecs: [`generate_router_rtp_capabilities`].
+//! 2. An endpoint produces: [`validate_rtp_parameters`], then [`get_producer_rtp_parameters_mapping`] maps its payload
+//!    types and streams to those of the router, and [`get_consumable_rtp_parameters`] returns the parameters from which
+//!    consumers may select.
 //! 3. An endpoint consumes: [`validate_rtp_capabilities`], [`can_consume`], then [`get_consumer_rtp_parameters`], or
-//!    [`get_pipe_consumer_rtp_parameters`] towards another router.
+//!    [`get_pipe_consumer_rtp_parameters`] for another router.
 //!
 //! Names and rules are those of mediasoup 3.27 with these differences: H265 is a codec; H265 and AV1 profiles must
-//! match; the dependency descriptor header extension is forwarded to consumers; SSRCs come from the caller's random
-//! source.
+//! match; the dependency descriptor header extension is forwarded to consumers; SSRCs are generated from the caller's
+//! random source.
 
 pub mod codec_match;
 pub mod h264_profile_level_id;
@@ -51,12 +52,12 @@ use crate::rtp_parameters::{
     RtpCodecParametersParametersValue, RtpHeaderExtensionUri,
 };
 
-/// A random SSRC of nine digits, with room above it for a stream's other SSRCs.
+/// Random SSRC of nine digits, which leaves values above it for the other SSRCs of the stream.
 fn generate_ssrc(rng: &mut impl RngCore) -> u32 {
     rng.random_range(100_000_000..1_000_000_000)
 }
 
-/// The payload type that an RTX codec repairs (RFC 4588 §8.6).
+/// Payload type that an RTX codec retransmits (RFC 4588 §8.6).
 fn associated_payload_type(parameters: &RtpCodecParametersParameters) -> Option<u8> {
     match parameters.get("apt") {
         Some(RtpCodecParametersParametersValue::Number(apt)) => u8::try_from(*apt).ok(),
@@ -64,14 +65,14 @@ fn associated_payload_type(parameters: &RtpCodecParametersParameters) -> Option<
     }
 }
 
-/// The router's RTX codec for its media codec of `payload_type`.
+/// RTX codec of the router for its media codec of `payload_type`.
 fn find_rtx_codec(caps: &RtpCapabilitiesFinalized, payload_type: u8) -> Option<&RtpCodecCapabilityFinalized> {
     caps.codecs
         .iter()
         .find(|codec| codec.is_rtx() && associated_payload_type(codec.parameters()) == Some(payload_type))
 }
 
-/// Whether a header extension only serves bandwidth estimation.
+/// True if a header extension serves bandwidth estimation only.
 fn is_bwe_extension(uri: RtpHeaderExtensionUri) -> bool {
     matches!(uri, RtpHeaderExtensionUri::AbsSendTime | RtpHeaderExtensionUri::TransportWideCcDraft01)
 }

@@ -7,12 +7,12 @@ use super::{associated_payload_type, find_rtx_codec, generate_ssrc};
 use crate::rtp_parameters::{MimeType, RtpCapabilitiesFinalized, RtpParameters};
 use crate::scalability_modes::ScalabilityMode;
 
-/// What a producer's payload types and streams are called inside its router.
+/// Mapping of a producer's payload types and streams to those of its router.
 #[derive(Debug, Default, Clone, Ord, PartialOrd, Eq, PartialEq, Deserialize, Serialize)]
 pub struct RtpMapping {
-    /// A mapping for each codec of the producer: media codecs first, then RTX.
+    /// Mapping of each codec of the producer: media codecs first, then RTX.
     pub codecs: Vec<RtpMappingCodec>,
-    /// A mapping for each encoding of the producer, in the same order.
+    /// Mapping of each encoding of the producer, in the same order.
     pub encodings: Vec<RtpMappingEncoding>,
 }
 
@@ -20,7 +20,7 @@ pub struct RtpMapping {
 #[derive(Debug, Default, Copy, Clone, Ord, PartialOrd, Eq, PartialEq, Deserialize, Serialize)]
 #[serde(rename_all = "camelCase")]
 pub struct RtpMappingCodec {
-    /// Payload type the endpoint sends.
+    /// Payload type sent by the endpoint.
     pub payload_type: u8,
     /// Payload type of the same codec in the router.
     pub mapped_payload_type: u8,
@@ -30,10 +30,10 @@ pub struct RtpMappingCodec {
 #[derive(Debug, Default, Clone, Ord, PartialOrd, Eq, PartialEq, Deserialize, Serialize)]
 #[serde(rename_all = "camelCase")]
 pub struct RtpMappingEncoding {
-    /// RTP stream id the endpoint sends.
+    /// RTP stream id sent by the endpoint.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub rid: Option<String>,
-    /// SSRC the endpoint sends.
+    /// SSRC sent by the endpoint.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub ssrc: Option<u32>,
     /// Layers of the stream.
@@ -43,24 +43,24 @@ pub struct RtpMappingEncoding {
     pub mapped_ssrc: u32,
 }
 
-/// Why a router can't route a producer with these RTP parameters.
+/// Reason why a router cannot route a producer with these RTP parameters.
 #[derive(Debug, Error, Eq, PartialEq)]
 pub enum RtpParametersMappingError {
-    /// The router does not have this codec with these parameters.
+    /// The router does not support the codec with these parameters.
     #[error("Unsupported codec [mime_type:{mime_type:?}, payloadType:{payload_type}]")]
     UnsupportedCodec {
-        /// The codec.
+        /// MIME type of the codec.
         mime_type: MimeType,
-        /// Its payload type in the RTP parameters.
+        /// Payload type of the codec in the RTP parameters.
         payload_type: u8,
     },
-    /// There is an RTX codec, but the router has none for that media codec.
+    /// The RTP parameters have an RTX codec for a media codec for which the router has none.
     #[error("No RTX codec for capability codec PT {preferred_payload_type}")]
     UnsupportedRtxCodec {
         /// Payload type of the media codec in the router.
         preferred_payload_type: u8,
     },
-    /// An RTX codec belongs to no media codec of the RTP parameters.
+    /// An RTX codec is not associated with a media codec of the RTP parameters.
     #[error("Missing media codec found for RTX PT {payload_type}")]
     MissingMediaCodecForRtx {
         /// Payload type of the RTX codec.
@@ -68,7 +68,7 @@ pub enum RtpParametersMappingError {
     },
 }
 
-/// Finds the router's codec for each codec of a producer, and gives each of its encodings an SSRC for use in the router.
+/// Finds the router's codec for each codec of a producer, and assigns an SSRC in the router to each of its encodings.
 pub fn get_producer_rtp_parameters_mapping(
     rtp_parameters: &RtpParameters,
     rtp_capabilities: &RtpCapabilitiesFinalized,

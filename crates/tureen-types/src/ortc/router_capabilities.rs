@@ -10,8 +10,8 @@ use crate::rtp_parameters::{
 
 /// Capabilities of a router that routes `media_codecs`.
 ///
-/// Each codec keeps its preferred payload type or gets a dynamic one, and each video codec is followed by its RTX codec.
-/// RTCP feedback and header extensions are always all that the SFU supports.
+/// Each codec keeps its preferred payload type or gets a dynamic one, and each video codec is followed by its RTX
+/// codec. RTCP feedback and header extensions are always all that the SFU supports.
 pub fn generate_router_rtp_capabilities(
     media_codecs: Vec<RtpCodecCapability>,
 ) -> Result<RtpCapabilitiesFinalized, RtpCapabilitiesError> {
@@ -43,7 +43,7 @@ pub fn generate_router_rtp_capabilities(
     Ok(RtpCapabilitiesFinalized { codecs, header_extensions: supported.header_extensions })
 }
 
-/// Dynamic payload types (RFC 3551 §6) that are still free, in the order in which they are given out.
+/// Dynamic payload types (RFC 3551 §6) that are still free, in the order of their assignment.
 struct PayloadTypes(VecDeque<u8>);
 
 impl Default for PayloadTypes {
@@ -53,7 +53,7 @@ impl Default for PayloadTypes {
 }
 
 impl PayloadTypes {
-    /// The one the application wants, else the static one of the codec, else the next dynamic one.
+    /// Payload type preferred by the application, else the static one of the codec, else the next dynamic one.
     fn choose(
         &mut self,
         media_codec: &RtpCodecCapability,
@@ -71,7 +71,7 @@ impl PayloadTypes {
     }
 }
 
-/// The supported codec with the application's parameters on top of its own.
+/// Combines the supported codec with the parameters of the application, which take precedence.
 fn finalize(
     supported_codec: &RtpCodecCapability,
     mut media_codec: RtpCodecCapability,

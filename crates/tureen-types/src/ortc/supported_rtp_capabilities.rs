@@ -1,4 +1,4 @@
-//! What the SFU can route.
+//! Capabilities of the SFU.
 
 use std::num::{NonZeroU8, NonZeroU32};
 
@@ -9,8 +9,8 @@ use crate::rtp_parameters::{
 
 /// All codecs and header extensions that a router may have.
 ///
-/// These are not what a client's device is loaded with: those are the capabilities of a router, which has some of these
-/// codecs with payload types of its own.
+/// A client's device is not loaded with these but with the capabilities of a router, which has some of these codecs
+/// with payload types of its own.
 #[must_use]
 pub fn get_supported_rtp_capabilities() -> RtpCapabilities {
     RtpCapabilities {
@@ -39,7 +39,7 @@ fn audio_codecs() -> impl Iterator<Item = RtpCodecCapability> {
         multichannel_opus(6, "0,4,1,2,3,5", 4, 2),
         multichannel_opus(8, "0,6,1,2,3,4,5,7", 5, 3),
     ];
-    // Static payload types are those of RFC 3551 §6.
+    // Static payload types of RFC 3551 §6.
     let mono = [
         (Pcmu, Some(0), 8000, OTHER),
         (Pcma, Some(8), 8000, OTHER),

@@ -1,4 +1,4 @@
-//! The way from a router's media codecs to a consumer's RTP parameters.
+//! From the media codecs of a router to the RTP parameters of a consumer.
 
 use rand::SeedableRng;
 use rand::rngs::SmallRng;

@@ -7,7 +7,7 @@ use crate::rtp_parameters::{
     RtpCodecParametersParameters, RtpCodecParametersParametersValue, RtpHeaderExtensionUri, RtpParameters,
 };
 
-/// What is wrong with RTP parameters by themselves.
+/// Error in RTP parameters, independent of a router.
 #[derive(Debug, Error, Eq, PartialEq)]
 pub enum RtpParametersError {
     /// The `apt` of an RTX codec is not a number.
@@ -15,13 +15,13 @@ pub enum RtpParametersError {
     InvalidAptParameter(Cow<'static, str>),
 }
 
-/// What is wrong with RTP capabilities, or with the media codecs a router shall have.
+/// Error in RTP capabilities or in the media codecs of a router.
 #[derive(Debug, Error, Eq, PartialEq)]
 pub enum RtpCapabilitiesError {
-    /// The SFU can't route this codec with these parameters.
+    /// The SFU does not support the codec with these parameters.
     #[error("Media codec not supported [mime_type:{mime_type:?}]")]
     UnsupportedCodec {
-        /// The codec.
+        /// MIME type of the codec.
         mime_type: MimeType,
     },
     /// There are more codecs than dynamic payload types.
@@ -35,33 +35,34 @@ pub enum RtpCapabilitiesError {
     DuplicatedPreferredPayloadType(u8),
 }
 
-/// Bounds of what a remote side may say of its media. Real clients stay far below them.
+/// Limits for the parameters of a remote endpoint. Real clients stay far below them.
 pub mod bounds {
-    /// Longest MID, RID, CNAME and msid, in bytes: the length is one byte in SDES items (RFC 3550 §6.5) and header
-    /// extensions (RFC 8285 §4.3).
+    /// Maximum length of MID, RID, CNAME and msid in bytes, because the length is one byte in SDES items (RFC 3550
+    /// §6.5) and header extensions (RFC 8285 §4.3).
     pub const NAME_BYTES: usize = 255;
-    /// Greatest payload type: the field has seven bits (RFC 3550 §5.1).
+    /// Maximum payload type, because the field has seven bits (RFC 3550 §5.1).
     pub const PAYLOAD_TYPE: u8 = 127;
-    /// Greatest id of a header extension (RFC 8285 §4.3). The least is 1.
+    /// Maximum id of a header extension (RFC 8285 §4.3). The minimum is 1.
     pub const EXTENSION_ID: u16 = 255;
-    /// Most encodings of one producer.
+    /// Maximum number of encodings of one producer.
     pub const ENCODINGS: usize = 32;
-    /// Most codecs of RTP parameters.
+    /// Maximum number of codecs in RTP parameters.
     pub const PARAMETERS_CODECS: usize = 64;
-    /// Most codecs of RTP capabilities. Browsers list up to 60.
+    /// Maximum number of codecs in RTP capabilities. Browsers list up to 60.
     pub const CAPABILITIES_CODECS: usize = 256;
-    /// Most header extensions of RTP parameters or capabilities. Browsers list up to 30.
+    /// Maximum number of header extensions in RTP parameters or capabilities. Browsers list up to 30.
     pub const EXTENSIONS: usize = 256;
-    /// Most kinds of RTCP feedback of one codec.
+    /// Maximum number of kinds of RTCP feedback of one codec.
     pub const FEEDBACK: usize = 64;
-    /// Most bytes of format parameters, names and values of all codecs together.
+    /// Maximum number of bytes of format parameters, names and values of all codecs together.
     pub const FORMAT_BYTES: usize = 64 << 10;
 }
 
-/// Checks ranges, lengths, counts and duplicates of what a remote side sends, with work that is bounded whatever it says.
+/// Checks ranges, lengths, counts and duplicates in the parameters of a remote endpoint; the work is bounded for any
+/// input.
 ///
 /// # Errors
-/// The text names the thing and the value.
+/// The text contains the parameter and its value.
 pub fn check_rtp_parameters(rtp_parameters: &RtpParameters) -> Result<(), String> {
     let RtpParameters { mid, codecs, header_extensions, encodings, rtcp, msid } = rtp_parameters;
     check_name("mid", mid.as_deref())?;
@@ -82,7 +83,7 @@ pub fn check_rtp_parameters(rtp_parameters: &RtpParameters) -> Result<(), String
     check_format(format_bytes)?;
 
     check_count("headerExtensions", header_extensions.len(), bounds::EXTENSIONS)?;
-    // Bounded by the number of extensions that there are.
+    // The search is bounded by the number of known extensions.
     let mut ids = Vec::<(RtpHeaderExtensionUri, u16)>::new();
     for extension in header_extensions {
         let (uri, id) = (extension.uri, extension.id);
@@ -124,7 +125,7 @@ pub fn check_rtp_parameters(rtp_parameters: &RtpParameters) -> Result<(), String
 /// Checks that all codecs are of one kind.
 ///
 /// # Errors
-/// The text names the codec and the kind.
+/// The text contains the codec and the kind.
 pub fn check_kind(kind: MediaKind, rtp_parameters: &RtpParameters) -> Result<(), String> {
     let of_other_kind = rtp_parameters.codecs.iter().find(|codec| match codec {
         RtpCodecParameters::Audio { .. } => kind != MediaKind::Audio,
@@ -139,10 +140,10 @@ pub fn check_kind(kind: MediaKind, rtp_parameters: &RtpParameters) -> Result<(),
     }
 }
 
-/// The same ranges and counts for what an endpoint says that it can receive.
+/// Checks ranges and counts in the capabilities of a remote endpoint.
 ///
 /// # Errors
-/// The text names the thing and the value.
+/// The text contains the parameter and its value.
 pub fn check_rtp_capabilities(capabilities: &RtpCapabilities) -> Result<(), String> {
     let RtpCapabilities { codecs, header_extensions } = capabilities;
     check_count("codecs", codecs.len(), bounds::CAPABILITIES_CODECS)?;
@@ -206,14 +207,14 @@ fn format_size(parameters: &RtpCodecParametersParameters) -> usize {
     parameters.iter().map(|(name, value)| name.len() + value_size(value)).sum()
 }
 
-/// Checks what the JSON schema of RTP parameters does not.
+/// Checks the constraints that the JSON schema of RTP parameters does not express.
 pub fn validate_rtp_parameters(rtp_parameters: &RtpParameters) -> Result<(), RtpParametersError> {
     rtp_parameters.codecs.iter().try_for_each(|codec| {
         validate_apt(codec.parameters()).map_err(RtpParametersError::InvalidAptParameter)
     })
 }
 
-/// Checks what the JSON schema of RTP capabilities does not.
+/// Checks the constraints that the JSON schema of RTP capabilities does not express.
 pub fn validate_rtp_capabilities(caps: &RtpCapabilities) -> Result<(), RtpCapabilitiesError> {
     caps.codecs.iter().try_for_each(validate_rtp_codec_capability)
 }
@@ -264,7 +265,7 @@ mod tests {
         }
     }
 
-    /// Parameters of a camera with RTX, with `change`s.
+    /// Parameters of a camera with RTX, after `change`.
     fn camera(change: impl FnOnce(&mut serde_json::Value)) -> RtpParameters {
         let mut parameters = json!({
             "mid": "0",
@@ -290,7 +291,7 @@ mod tests {
     #[test]
     fn real_parameters_are_within_the_bounds() {
         assert_eq!(check_rtp_parameters(&camera(|_| ())), Ok(()));
-        // The same said twice contradicts nothing.
+        // A duplicate entry is not a contradiction.
         let twice = camera(|p| p["headerExtensions"][1] = p["headerExtensions"][0].clone());
         assert_eq!(check_rtp_parameters(&twice), Ok(()));
     }

@@ -7,7 +7,7 @@ use super::{
     MimeType, MimeTypeAudio, MimeTypeVideo, RtcpFeedback, RtpCodecParametersParameters, RtpHeaderExtension,
 };
 
-/// What an endpoint can receive.
+/// Capabilities of an endpoint for receiving.
 #[derive(Debug, Default, Clone, Eq, PartialEq, Ord, PartialOrd, Hash, Deserialize, Serialize)]
 #[serde(rename_all = "camelCase")]
 pub struct RtpCapabilities {
@@ -19,7 +19,7 @@ pub struct RtpCapabilities {
     pub header_extensions: Vec<RtpHeaderExtension>,
 }
 
-/// What a router can receive and send; each codec has its payload type.
+/// Capabilities of a router for receiving and sending; each codec has its payload type.
 #[derive(Debug, Default, Clone, Eq, PartialEq, Ord, PartialOrd, Hash, Deserialize, Serialize)]
 #[serde(rename_all = "camelCase")]
 pub struct RtpCapabilitiesFinalized {
@@ -29,7 +29,7 @@ pub struct RtpCapabilitiesFinalized {
     pub header_extensions: Vec<RtpHeaderExtension>,
 }
 
-/// A codec among an endpoint's capabilities or a router's configured media codecs.
+/// A codec in an endpoint's capabilities or in a router's configured media codecs.
 ///
 /// There is one entry for each set of parameters that needs a payload type of its own, such as each pair of
 /// `profile-level-id` and `packetization-mode` of H264 and each `profile-id` of VP9.
@@ -39,9 +39,9 @@ pub enum RtpCodecCapability {
     /// An audio codec.
     #[serde(rename_all = "camelCase")]
     Audio {
-        /// Which codec.
+        /// MIME type of the codec.
         mime_type: MimeTypeAudio,
-        /// Preferred RTP payload type; a router chooses one if it is not given.
+        /// Preferred RTP payload type; if not given, the router chooses one.
         #[serde(skip_serializing_if = "Option::is_none")]
         preferred_payload_type: Option<u8>,
         /// Clock rate in Hertz.
@@ -59,9 +59,9 @@ pub enum RtpCodecCapability {
     /// A video codec.
     #[serde(rename_all = "camelCase")]
     Video {
-        /// Which codec.
+        /// MIME type of the codec.
         mime_type: MimeTypeVideo,
-        /// Preferred RTP payload type; a router chooses one if it is not given.
+        /// Preferred RTP payload type; if not given, the router chooses one.
         #[serde(skip_serializing_if = "Option::is_none")]
         preferred_payload_type: Option<u8>,
         /// Clock rate in Hertz.
@@ -75,14 +75,14 @@ pub enum RtpCodecCapability {
     },
 }
 
-/// A codec among a router's capabilities: a [`RtpCodecCapability`] that certainly has a payload type.
+/// A codec in a router's capabilities: a [`RtpCodecCapability`] that always has a payload type.
 #[derive(Debug, Clone, Eq, PartialEq, Ord, PartialOrd, Hash, Deserialize, Serialize)]
 #[serde(tag = "kind", rename_all = "lowercase")]
 pub enum RtpCodecCapabilityFinalized {
     /// An audio codec.
     #[serde(rename_all = "camelCase")]
     Audio {
-        /// Which codec.
+        /// MIME type of the codec.
         mime_type: MimeTypeAudio,
         /// RTP payload type.
         preferred_payload_type: u8,
@@ -101,7 +101,7 @@ pub enum RtpCodecCapabilityFinalized {
     /// A video codec.
     #[serde(rename_all = "camelCase")]
     Video {
-        /// Which codec.
+        /// MIME type of the codec.
         mime_type: MimeTypeVideo,
         /// RTP payload type.
         preferred_payload_type: u8,
@@ -117,7 +117,7 @@ pub enum RtpCodecCapabilityFinalized {
 }
 
 impl RtpCodecCapability {
-    /// Which codec.
+    /// MIME type of the codec.
     pub fn mime_type(&self) -> MimeType {
         match self {
             Self::Audio { mime_type, .. } => MimeType::Audio(*mime_type),
@@ -131,7 +131,7 @@ impl RtpCodecCapability {
         parameters
     }
 
-    /// Format parameters, to change them.
+    /// Mutable format parameters.
     pub fn parameters_mut(&mut self) -> &mut RtpCodecParametersParameters {
         let (Self::Audio { parameters, .. } | Self::Video { parameters, .. }) = self;
         parameters
@@ -151,7 +151,7 @@ impl RtpCodecCapability {
 }
 
 impl RtpCodecCapabilityFinalized {
-    /// Whether this is the RTX "codec" of another one.
+    /// True if this is the RTX "codec" of another codec.
     pub fn is_rtx(&self) -> bool {
         matches!(
             self,
@@ -172,7 +172,7 @@ impl RtpCodecCapabilityFinalized {
         parameters
     }
 
-    /// Format parameters, to change them.
+    /// Mutable format parameters.
     pub fn parameters_mut(&mut self) -> &mut RtpCodecParametersParameters {
         let (Self::Audio { parameters, .. } | Self::Video { parameters, .. }) = self;
         parameters

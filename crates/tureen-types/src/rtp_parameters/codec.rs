@@ -11,7 +11,7 @@ use super::{MimeType, MimeTypeAudio, MimeTypeVideo, RtcpFeedback};
 
 /// Format parameters of a codec (SDP `fmtp`), ordered by name.
 ///
-/// Some decide whether two codecs match at all: `profile-level-id` and `packetization-mode` of H264, `profile-id` of
+/// Some of them determine if two codecs match: `profile-level-id` and `packetization-mode` of H264, `profile-id` of
 /// VP9.
 #[derive(Debug, Default, Clone, Eq, PartialEq, Ord, PartialOrd, Hash, Deserialize, Serialize)]
 pub struct RtpCodecParametersParameters(BTreeMap<Cow<'static, str>, RtpCodecParametersParametersValue>);
@@ -24,12 +24,12 @@ pub enum RtpCodecParametersParametersValue {
     String(Cow<'static, str>),
     /// A number.
     Number(u32),
-    /// What Node applications may also give. It matters to no codec and is kept as it is.
+    /// A value of another type that the Node library accepts. No codec uses it, and it is kept unchanged.
     #[doc(hidden)]
     Other(OtherParameterValue),
 }
 
-/// A value that no codec is known to use.
+/// A value of a type that no codec uses.
 #[derive(Debug, Clone, Deserialize, Serialize)]
 #[serde(untagged)]
 pub enum OtherParameterValue {
@@ -41,14 +41,14 @@ pub enum OtherParameterValue {
     Integers(Vec<i32>),
 }
 
-/// A codec in use: what an RTP stream carries under one payload type.
+/// A codec in use, which an RTP stream carries under one payload type.
 #[derive(Debug, Clone, Eq, PartialEq, Ord, PartialOrd, Hash, Deserialize, Serialize)]
 #[serde(untagged, try_from = "CodecJson")]
 pub enum RtpCodecParameters {
     /// An audio codec.
     #[serde(rename_all = "camelCase")]
     Audio {
-        /// Which codec.
+        /// MIME type of the codec.
         mime_type: MimeTypeAudio,
         /// RTP payload type, unique in the RTP parameters.
         payload_type: u8,
@@ -60,14 +60,14 @@ pub enum RtpCodecParameters {
         /// Format parameters.
         #[serde(default)]
         parameters: RtpCodecParametersParameters,
-        /// RTCP feedback that may be sent about this codec.
+        /// RTCP feedback that may be sent for this codec.
         #[serde(default)]
         rtcp_feedback: Vec<RtcpFeedback>,
     },
     /// A video codec.
     #[serde(rename_all = "camelCase")]
     Video {
-        /// Which codec.
+        /// MIME type of the codec.
         mime_type: MimeTypeVideo,
         /// RTP payload type, unique in the RTP parameters.
         payload_type: u8,
@@ -76,13 +76,13 @@ pub enum RtpCodecParameters {
         /// Format parameters.
         #[serde(default)]
         parameters: RtpCodecParametersParameters,
-        /// RTCP feedback that may be sent about this codec.
+        /// RTCP feedback that may be sent for this codec.
         #[serde(default)]
         rtcp_feedback: Vec<RtcpFeedback>,
     },
 }
 
-/// The JSON form, whose MIME type says of which kind it is. Read as one struct, so that errors name what is wrong.
+/// JSON form, whose MIME type determines the kind. It is parsed as one struct, so that errors name the invalid field.
 #[derive(Deserialize)]
 #[serde(rename_all = "camelCase")]
 struct CodecJson {
@@ -118,7 +118,7 @@ impl TryFrom<CodecJson> for RtpCodecParameters {
 }
 
 impl RtpCodecParametersParameters {
-    /// Sets a parameter, replacing the value it had.
+    /// Sets a parameter and replaces its previous value.
     pub fn insert<K, V>(&mut self, key: K, value: V) -> &mut Self
     where
         K: Into<Cow<'static, str>>,
@@ -128,12 +128,12 @@ impl RtpCodecParametersParameters {
         self
     }
 
-    /// The parameters in the order of their names.
+    /// Parameters in the order of their names.
     pub fn iter(&self) -> btree_map::Iter<'_, Cow<'static, str>, RtpCodecParametersParametersValue> {
         self.0.iter()
     }
 
-    /// The value of a parameter.
+    /// Value of a parameter.
     #[must_use]
     pub fn get(&self, key: &str) -> Option<&RtpCodecParametersParametersValue> {
         self.0.get(key)
@@ -141,7 +141,7 @@ impl RtpCodecParametersParameters {
 }
 
 impl RtpCodecParameters {
-    /// Whether this is the RTX "codec" of another one.
+    /// True if this is the RTX "codec" of another codec.
     pub fn is_rtx(&self) -> bool {
         matches!(
             self,
@@ -150,7 +150,7 @@ impl RtpCodecParameters {
         )
     }
 
-    /// Which codec.
+    /// MIME type of the codec.
     pub fn mime_type(&self) -> MimeType {
         match self {
             Self::Audio { mime_type, .. } => MimeType::Audio(*mime_type),
@@ -176,13 +176,13 @@ impl RtpCodecParameters {
         parameters
     }
 
-    /// RTCP feedback that may be sent about this codec.
+    /// RTCP feedback that may be sent for this codec.
     pub fn rtcp_feedback(&self) -> &[RtcpFeedback] {
         let (Self::Audio { rtcp_feedback, .. } | Self::Video { rtcp_feedback, .. }) = self;
         rtcp_feedback
     }
 
-    /// RTCP feedback that may be sent about this codec, to change it.
+    /// Mutable RTCP feedback that may be sent for this codec.
     pub fn rtcp_feedback_mut(&mut self) -> &mut Vec<RtcpFeedback> {
         let (Self::Audio { rtcp_feedback, .. } | Self::Video { rtcp_feedback, .. }) = self;
         rtcp_feedback

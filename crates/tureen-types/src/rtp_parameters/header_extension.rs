@@ -7,72 +7,72 @@ use super::MediaKind;
 use crate::named_enum::named_enum;
 
 named_enum! {
-    /// RTP header extensions that the SFU knows.
+    /// RTP header extensions that the SFU supports.
     pub enum RtpHeaderExtensionUri {
-        /// Id of the SDP media section a packet belongs to (RFC 8843).
+        /// Id of the SDP media section of the packet (RFC 8843).
         Mid = "urn:ietf:params:rtp-hdrext:sdes:mid",
-        /// RTP stream id, which names an encoding of a simulcast (RFC 8852).
+        /// RTP stream id, which identifies an encoding of a simulcast (RFC 8852).
         RtpStreamId = "urn:ietf:params:rtp-hdrext:sdes:rtp-stream-id",
-        /// RTP stream id of the stream that an RTX stream repairs (RFC 8852).
+        /// RTP stream id of the stream that an RTX stream retransmits (RFC 8852).
         RepairRtpStreamId = "urn:ietf:params:rtp-hdrext:sdes:repaired-rtp-stream-id",
-        /// Absolute send time, for REMB.
+        /// Absolute send time, used for REMB.
         AbsSendTime = "http://www.webrtc.org/experiments/rtp-hdrext/abs-send-time",
         /// Transport-wide sequence number.
         TransportWideCcDraft01 = "http://www.ietf.org/id/draft-holmer-rmcat-transport-wide-cc-extensions-01",
-        /// Audio level from the client (RFC 6464).
+        /// Audio level measured by the client (RFC 6464).
         SsrcAudioLevel = "urn:ietf:params:rtp-hdrext:ssrc-audio-level",
         /// Dependency descriptor: layers and references of a frame.
         DependencyDescriptor = "https://aomediacodec.github.io/av1-rtp-spec/#dependency-descriptor-rtp-header-extension",
         /// Coordination of video orientation (3GPP TS 26.114).
         VideoOrientation = "urn:3gpp:video-orientation",
-        /// Offset of the sending time from the timestamp (RFC 5450).
+        /// Offset of the transmission time from the timestamp (RFC 5450).
         TimeOffset = "urn:ietf:params:rtp-hdrext:toffset",
         /// Absolute capture time.
         AbsCaptureTime = "http://www.webrtc.org/experiments/rtp-hdrext/abs-capture-time",
         /// Bounds of the receiver's playout delay.
         PlayoutDelay = "http://www.webrtc.org/experiments/rtp-hdrext/playout-delay",
-        /// A packet's id on the way between SFUs.
+        /// Id of a packet between SFUs.
         MediasoupPacketId = "urn:mediasoup:params:rtp-hdrext:packet-id",
     }
 }
 
-/// Why a string is not a [`RtpHeaderExtensionUri`].
+/// Error of parsing a [`RtpHeaderExtensionUri`].
 #[derive(Debug, Error, Eq, PartialEq)]
 pub enum RtpHeaderExtensionUriParseError {
-    /// An extension without a variant here.
+    /// The extension is not supported.
     #[error("Unsupported RTP header extension URI: {0}")]
     Unsupported(String),
 }
 
-/// Which way a header extension may go, as seen from the SFU.
+/// Direction of a header extension as seen from the SFU.
 #[derive(Debug, Copy, Clone, Eq, PartialEq, Ord, PartialOrd, Hash, Deserialize, Serialize, Default)]
 #[serde(rename_all = "lowercase")]
 pub enum RtpHeaderExtensionDirection {
-    /// It is read from producers and written to consumers.
+    /// The extension is read from producers and written to consumers.
     #[default]
     SendRecv,
-    /// It is written to consumers only.
+    /// The extension is written to consumers only.
     SendOnly,
-    /// It is read from producers only.
+    /// The extension is read from producers only.
     RecvOnly,
-    /// It is neither read nor written.
+    /// The extension is neither read nor written.
     Inactive,
 }
 
-/// A header extension among RTP capabilities.
+/// A header extension in RTP capabilities.
 #[derive(Debug, Copy, Clone, Eq, PartialEq, Ord, PartialOrd, Hash, Deserialize, Serialize)]
 #[serde(rename_all = "camelCase")]
 pub struct RtpHeaderExtension {
-    /// Media kind it applies to.
+    /// Media kind to which the extension applies.
     pub kind: MediaKind,
-    /// Which extension.
+    /// URI of the extension.
     pub uri: RtpHeaderExtensionUri,
     /// Preferred id in the packet (RFC 8285), unique among the extensions of one kind.
     pub preferred_id: u16,
-    /// Whether the value should be encrypted (RFC 6904), which the SFU does not do.
+    /// True if the value should be encrypted (RFC 6904), which the SFU does not support.
     #[serde(default)]
     pub preferred_encrypt: bool,
-    /// Which way it may go. Only meaningful in a router's capabilities.
+    /// Direction of the extension. Only meaningful in a router's capabilities.
     #[serde(default)]
     pub direction: RtpHeaderExtensionDirection,
 }
@@ -80,17 +80,17 @@ pub struct RtpHeaderExtension {
 /// A header extension in use.
 #[derive(Debug, Clone, Eq, PartialEq, Ord, PartialOrd, Hash, Deserialize, Serialize)]
 pub struct RtpHeaderExtensionParameters {
-    /// Which extension.
+    /// URI of the extension.
     pub uri: RtpHeaderExtensionUri,
-    /// Its id in the packet (RFC 8285), unique in the RTP parameters.
+    /// Id of the extension in the packet (RFC 8285), unique in the RTP parameters.
     pub id: u16,
-    /// Whether the value is encrypted (RFC 6904), which the SFU does not do.
+    /// True if the value is encrypted (RFC 6904), which the SFU does not support.
     #[serde(default)]
     pub encrypt: bool,
 }
 
 impl RtpHeaderExtensionUri {
-    /// The URI.
+    /// URI of the extension.
     #[must_use]
     pub fn as_str(self) -> &'static str {
         self.name()

@@ -77,13 +77,13 @@ named_enum! {
     }
 }
 
-/// Why a string is not a [`MimeType`].
+/// Error of parsing a [`MimeType`].
 #[derive(Debug, Error, Eq, PartialEq)]
 pub enum ParseMimeTypeError {
-    /// Neither `audio/` nor `video/`, or not the one that was asked for.
+    /// The type is neither `audio/` nor `video/`, or not the expected one.
     #[error("Invalid MIME type input string")]
     InvalidInput,
-    /// A codec without a variant here.
+    /// The codec is not supported.
     #[error("Unknown MIME type")]
     UnknownMimeType,
 }

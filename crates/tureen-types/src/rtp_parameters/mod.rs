@@ -22,10 +22,11 @@ pub use self::mime_type::{MediaKind, MimeType, MimeTypeAudio, MimeTypeVideo, Par
 pub use self::rtcp_feedback::{RtcpFeedback, RtcpFeedbackFromTypeParameterError};
 use super::scalability_modes::ScalabilityMode;
 
-/// One media source as it is sent: by an endpoint to a producer, or by a consumer to an endpoint.
+/// One media source as sent by an endpoint to a producer, or by a consumer to an endpoint.
 ///
-/// A producer may have several encodings (simulcast), each with an `ssrc` or a `rid`. A consumer has exactly one with
-/// SSRCs that the SFU chose, whatever its producer sends; only a consumer of a pipe transport keeps all encodings.
+/// A producer may have several encodings (simulcast), each with an `ssrc` or a `rid`. A consumer has exactly one
+/// encoding with SSRCs chosen by the SFU, independent of its producer; only a consumer of a pipe transport keeps all
+/// encodings.
 #[derive(Debug, Default, Clone, PartialEq, PartialOrd, Deserialize, Serialize)]
 #[serde(rename_all = "camelCase")]
 pub struct RtpParameters {
@@ -58,13 +59,14 @@ pub struct RtpEncodingParameters {
     /// RTP stream id (RFC 8852), unique among the encodings.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub rid: Option<String>,
-    /// Payload type of the codec it uses; the first media codec if not given.
+    /// Payload type of its codec; if not given, that of the first media codec.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub codec_payload_type: Option<u8>,
-    /// Its RTX stream.
+    /// RTX stream of the encoding.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub rtx: Option<RtpEncodingParametersRtx>,
-    /// Whether the sender stops while there is nothing to send (silence, a still screen); inactivity then says nothing.
+    /// True if the sender stops sending when there is nothing to send (silence, a still screen), so that inactivity is
+    /// not a failure.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub dtx: Option<bool>,
     /// Spatial and temporal layers.
@@ -89,7 +91,7 @@ pub struct RtcpParameters {
     /// Canonical name in RTCP SDES (RFC 3550 §6.5.1). A producer without one gets a random one.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub cname: Option<String>,
-    /// Whether RTCP may be of reduced size (RFC 5506), which the SFU takes for granted.
+    /// True if RTCP may be of reduced size (RFC 5506), which the SFU always assumes.
     pub reduced_size: bool,
 }
 

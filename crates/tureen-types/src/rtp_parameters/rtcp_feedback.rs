@@ -19,21 +19,21 @@ pub enum RtcpFeedback {
     GoogRemb,
     /// Transport-wide congestion control feedback.
     TransportCc,
-    /// Feedback that is read but not understood.
+    /// Unsupported feedback, which is accepted and ignored.
     #[doc(hidden)]
     Unsupported,
 }
 
-/// Why a type and parameter are not a [`RtcpFeedback`].
+/// Error of parsing a [`RtcpFeedback`].
 #[derive(Debug, Error, Eq, PartialEq)]
 pub enum RtcpFeedbackFromTypeParameterError {
-    /// Feedback without a variant here.
+    /// The feedback is not supported.
     #[error("Unsupported")]
     Unsupported,
 }
 
 impl RtcpFeedback {
-    /// From the two parts of an SDP `rtcp-fb` attribute, e.g. `nack` and `pli`.
+    /// Creates the feedback from the two parts of an SDP `rtcp-fb` attribute, e.g. `nack` and `pli`.
     pub fn from_type_parameter(
         r#type: &str,
         parameter: &str,
@@ -45,7 +45,7 @@ impl RtcpFeedback {
             .ok_or(RtcpFeedbackFromTypeParameterError::Unsupported)
     }
 
-    /// The two parts of an SDP `rtcp-fb` attribute; the second may be empty.
+    /// Both parts of an SDP `rtcp-fb` attribute; the second may be empty.
     pub fn as_type_parameter(&self) -> (&'static str, &'static str) {
         match self {
             Self::Nack => ("nack", ""),
