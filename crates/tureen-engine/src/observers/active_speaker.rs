@@ -6,10 +6,10 @@
 //! speakers quickly and ignores short sounds such as a cough.
 //!
 //! ```text
-//! levels      50 of 20 ms       ▁▁▂▇▇█▆▇▁▁▇▇█▇▆▁▁…   the background noise taken off
+//! levels      50 of 20 ms       ▁▁▂▇▇█▆▇▁▁▇▇█▇▆▁▁…   without the background noise
 //! immediate   50, 0 to 12       level in steps of 10
-//! medium      10, 0 to  5       how many of five immediate ones are loud
-//! long         1, 0 to 10       how many of ten medium ones are loud throughout
+//! medium      10, 0 to  5       number of loud ones of five immediate values
+//! long         1, 0 to 10       number of loud ones of ten medium values
 //! ```
 //!
 //! The newest value of each time span becomes a score: the ratio of its likelihood as speech to its likelihood as
@@ -65,6 +65,7 @@ impl ActiveSpeakerObserver {
         if self.dominant != Some(producer) {
             return None;
         }
+        // Cleared before the decision, because the incumbent is compared with all other producers.
         self.dominant = None;
         self.decide(now)
     }

@@ -50,6 +50,7 @@ impl<const WORDS: usize> ReplayWindow<WORDS> {
             if index - self.highest >= Self::SIZE {
                 self.seen = [0; WORDS];
             } else {
+                // Cleared because the ring still has the bits of the indices one window size before.
                 for skipped in self.highest + 1..index {
                     self.seen[Self::word(skipped)] &= !Self::bit(skipped);
                 }

@@ -131,6 +131,7 @@ impl<'b> StunWriter<'b> {
     pub fn finish_with_integrity(self, password: &[u8]) {
         let tag: [u8; INTEGRITY_LEN] =
             integrity(&self.out[self.start..], password).finalize().into_bytes().into();
+        // FINGERPRINT is appended last, because its CRC covers MESSAGE-INTEGRITY (RFC 8489 §14.7).
         self.attribute(attribute::MESSAGE_INTEGRITY, &[&tag]).finish();
     }
 
