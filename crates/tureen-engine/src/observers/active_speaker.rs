@@ -65,7 +65,7 @@ impl ActiveSpeakerObserver {
         if self.dominant != Some(producer) {
             return None;
         }
-        // Cleared before the decision, because the incumbent is compared with all other producers.
+        // Cleared before the decision, because the removed producer cannot be the incumbent.
         self.dominant = None;
         self.decide(now)
     }
