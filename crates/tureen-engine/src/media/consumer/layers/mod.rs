@@ -543,6 +543,7 @@ impl Layered {
         if self.target == target {
             return;
         }
+        let leaves_for = self.target_encoding().filter(|_| self.leaves);
         self.target = target;
         self.leaves = false;
         let Some(layers) = target else {
@@ -554,7 +555,9 @@ impl Layered {
         let encoding = self.encoding_of(layers.spatial);
         self.timeline.on_target(encoding);
         if let Some(source) = self.source {
-            self.leaves = in_need && source > encoding;
+            // Other layers of the encoding that the consumer downgrades to are part of the same downgrade.
+            let is_downgrade = in_need || leaves_for.is_some_and(|former| encoding <= former);
+            self.leaves = is_downgrade && source > encoding;
             let temporal = if self.leaves { 0 } else { layers.temporal };
             self.selector.aim(if self.simulcast { Layers { spatial: u8::MAX, temporal } } else { layers });
         }

@@ -494,6 +494,9 @@ fn encoding_that_is_too_much_is_reduced_until_the_lower_one_takes_over() {
         let newest = bench.sent.last().unwrap().packet.output;
         let has_left = |bench: &Bench, output| bench.consumer.layers.as_ref().unwrap().has_left(output);
         assert_eq!(has_left(&bench, newest), in_need, "it is about to be left");
+        bench.allocate(0, 1, false);
+        assert_eq!(has_left(&bench, newest), in_need, "the lower encoding with fewer layers");
+        assert_eq!(play(&mut bench) == reduced, in_need);
         bench.allocate(1, 2, false);
         assert!(!has_left(&bench, newest), "not any more");
         assert_eq!(play(&mut bench), BTreeSet::from([(1, 0), (1, 1), (1, 2)]), "as before");
