@@ -49,9 +49,9 @@ impl ProactiveRetransmissions {
     }
 
     /// Schedules a duplicate of a retransmission that was sent.
-    pub(crate) fn duplicate_later(&mut self, now: Instant, repair: SentPacketRef) {
+    pub(crate) fn duplicate_later(&mut self, now: Instant, packet: SentPacketRef) {
         if self.duplicates.len() < MAX_DUPLICATES {
-            self.duplicates.push_back((now + DUPLICATE_AFTER, repair));
+            self.duplicates.push_back((now + DUPLICATE_AFTER, packet));
         }
     }
 
@@ -63,7 +63,7 @@ impl ProactiveRetransmissions {
     /// Removes a duplicate that is due.
     pub(crate) fn take_duplicate(&mut self, now: Instant) -> Option<SentPacketRef> {
         self.next_duplicate_at().filter(|&at| at <= now)?;
-        self.duplicates.pop_front().map(|(_, repair)| repair)
+        self.duplicates.pop_front().map(|(_, packet)| packet)
     }
 
     /// Records the packet sent with a transport-wide number.
@@ -88,7 +88,7 @@ impl ProactiveRetransmissions {
 
     /// Removes the packets of a consumer.
     pub(crate) fn forget(&mut self, consumer: ConsumerKey) {
-        self.duplicates.retain(|(_, repair)| repair.consumer != consumer);
+        self.duplicates.retain(|(_, packet)| packet.consumer != consumer);
         for slot in &mut self.sent {
             slot.take_if(|(_, packet)| packet.consumer == consumer);
         }
@@ -131,9 +131,9 @@ impl RetransmissionBudget {
         now: Instant,
         rate: Bitrate,
         bytes: usize,
-        repair: RetransmissionCause,
+        cause: RetransmissionCause,
     ) -> bool {
-        let reserve = match repair {
+        let reserve = match cause {
             RetransmissionCause::Lost => 0.0,
             RetransmissionCause::Left | RetransmissionCause::Duplicate => 0.5,
         };
@@ -163,15 +163,15 @@ mod tests {
 
     const MS: Duration = Duration::from_millis(1);
 
-    fn repair(consumer: ConsumerKey, output: u64) -> SentPacketRef {
+    fn packet(consumer: ConsumerKey, output: u64) -> SentPacketRef {
         SentPacketRef {
             consumer,
             retransmission: Retransmission { send_stream: 0, stream: 0, source: output, output },
         }
     }
 
-    fn output(repair: Option<SentPacketRef>) -> Option<u64> {
-        repair.map(|repair| repair.retransmission.output)
+    fn output(packet: Option<SentPacketRef>) -> Option<u64> {
+        packet.map(|packet| packet.retransmission.output)
     }
 
     #[test]
@@ -179,8 +179,8 @@ mod tests {
         let now = Instant::now();
         let mut retransmissions = ProactiveRetransmissions::new();
         assert_eq!(retransmissions.next_duplicate_at(), None);
-        retransmissions.duplicate_later(now, repair(ConsumerKey::default(), 7));
-        retransmissions.duplicate_later(now + 4 * MS, repair(ConsumerKey::default(), 8));
+        retransmissions.duplicate_later(now, packet(ConsumerKey::default(), 7));
+        retransmissions.duplicate_later(now + 4 * MS, packet(ConsumerKey::default(), 8));
         assert_eq!(retransmissions.next_duplicate_at(), Some(now + 10 * MS));
         assert_eq!(output(retransmissions.take_duplicate(now + 9 * MS)), None);
         assert_eq!(output(retransmissions.take_duplicate(now + 10 * MS)), Some(7));
@@ -194,7 +194,7 @@ mod tests {
         let now = Instant::now();
         let mut retransmissions = ProactiveRetransmissions::new();
         for output in 0..1000 {
-            retransmissions.duplicate_later(now, repair(ConsumerKey::default(), output));
+            retransmissions.duplicate_later(now, packet(ConsumerKey::default(), output));
         }
         let sent = std::iter::from_fn(|| retransmissions.take_duplicate(now + 10 * MS));
         assert_eq!(sent.count(), MAX_DUPLICATES);
@@ -205,7 +205,7 @@ mod tests {
         let mut retransmissions = ProactiveRetransmissions::new();
         assert_eq!(output(retransmissions.take_sent(5)), None, "nothing was noted");
         for seq in 0xfff0..0x1_0010u64 {
-            retransmissions.note_sent(seq as u16, repair(ConsumerKey::default(), seq));
+            retransmissions.note_sent(seq as u16, packet(ConsumerKey::default(), seq));
         }
         assert_eq!(output(retransmissions.take_sent(0xffff)), Some(0xffff));
         assert_eq!(output(retransmissions.take_sent(0xffff)), None);
@@ -215,7 +215,7 @@ mod tests {
             None,
             "another packet in its place"
         );
-        retransmissions.note_sent(4 + SENT_PACKETS as u16, repair(ConsumerKey::default(), 1));
+        retransmissions.note_sent(4 + SENT_PACKETS as u16, packet(ConsumerKey::default(), 1));
         assert_eq!(output(retransmissions.take_sent(4)), None, "its place was taken");
     }
 
@@ -226,14 +226,14 @@ mod tests {
         let (closed, other) = (keys.insert(()), keys.insert(()));
         let mut retransmissions = ProactiveRetransmissions::new();
         for (seq, consumer) in [(1, closed), (2, other)] {
-            retransmissions.duplicate_later(now, repair(consumer, seq));
-            retransmissions.note_sent(seq as u16, repair(consumer, seq));
+            retransmissions.duplicate_later(now, packet(consumer, seq));
+            retransmissions.note_sent(seq as u16, packet(consumer, seq));
         }
         retransmissions.forget(closed);
         assert_eq!(output(retransmissions.take_sent(1)), None);
         assert_eq!(output(retransmissions.take_sent(2)), Some(2));
         assert_eq!(output(retransmissions.take_duplicate(now + 10 * MS)), Some(2));
-        retransmissions.duplicate_later(now, repair(other, 3));
+        retransmissions.duplicate_later(now, packet(other, 3));
         retransmissions.clear();
         assert_eq!(retransmissions.next_duplicate_at(), None);
     }

@@ -3,6 +3,8 @@
 use std::fmt::Display;
 use std::hash::Hash;
 use std::ops::{Index, IndexMut};
+use std::panic::Location;
+use std::sync::atomic::{AtomicU64, Ordering};
 
 use hashbrown::HashMap;
 use slotmap::{Key, SlotMap};
@@ -102,10 +104,6 @@ impl<K: Key, T: Identified> Table<K, T> {
         self.keys.keys()
     }
 
-    pub(crate) fn contains(&self, id: &T::Id) -> bool {
-        self.keys.contains_key(id)
-    }
-
     pub(crate) fn key(&self, id: &T::Id) -> Option<K> {
         self.keys.get(id).copied()
     }
@@ -132,9 +130,9 @@ impl<K: Key, T: Identified> Table<K, T> {
     /// # Errors
     /// `Duplicate` with kind and identifier.
     pub(crate) fn check_new(&self, id: &T::Id) -> Result<(), RequestError> {
-        match self.contains(id) {
-            true => Err(RequestError::Duplicate { kind: T::KIND, id: id.to_string() }),
-            false => Ok(()),
+        match self.key(id) {
+            Some(_) => Err(RequestError::Duplicate { kind: T::KIND, id: id.to_string() }),
+            None => Ok(()),
         }
     }
 }
@@ -165,9 +163,17 @@ impl<K: Key, T: Identified> Default for Table<K, T> {
 #[cold]
 #[track_caller]
 fn stale<T: Identified>() {
-    tracing::error!("a key of a closed {} is still in use", T::KIND);
     debug_assert!(false, "a key of a closed {} is still in use", T::KIND);
+    // Each packet may use such a key.
+    if STALE_KEYS.fetch_add(1, Ordering::Relaxed) < MAX_STALE_LINES {
+        let place = Location::caller();
+        tracing::error!(%place, "a key of a closed {} is still in use", T::KIND);
+    }
 }
+
+/// Stale keys of this process, for the bound of their log lines.
+static STALE_KEYS: AtomicU64 = AtomicU64::new(0);
+const MAX_STALE_LINES: u64 = 16;
 
 macro_rules! identified {
     ($($kind:ident: $id:ident),* $(,)?) => {

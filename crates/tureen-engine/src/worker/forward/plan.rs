@@ -82,7 +82,7 @@ pub(crate) struct Planning<'a> {
     pub(crate) now: Instant,
     pub(crate) egress: &'a mut Egress,
     pub(crate) hops: Hops,
-    pub(crate) gate: PacerQueue,
+    pub(crate) pacer: PacerQueue,
     /// True once a packet was recorded that probes can retransmit.
     remembered: bool,
     /// True if every packet is recorded, because it may have to be retransmitted ([`SendControl::is_far_and_lossy`]).
@@ -97,15 +97,15 @@ impl<'a> Planning<'a> {
         now: Instant,
         egress: &'a mut Egress,
         hops: Hops,
-        gate: PacerQueue,
+        pacer: PacerQueue,
         retransmissions: RetransmissionAllowance<'a>,
     ) -> Self {
-        let remembers_all = gate.control.as_ref().is_some_and(|control| control.is_far_and_lossy());
+        let remembers_all = pacer.control.as_ref().is_some_and(|control| control.is_far_and_lossy());
         Self {
             now,
             egress,
             hops,
-            gate,
+            pacer,
             remembered: false,
             remembers_all,
             retransmits_proactively: false,
@@ -126,8 +126,8 @@ impl<'a> Planning<'a> {
         packet: &StoredPacket<'_>,
         sent: &SentPacket,
     ) {
-        if self.gate.is_shut(consumer.kind)
-            && let Some(control) = &mut self.gate.control
+        if self.pacer.is_shut(consumer.kind)
+            && let Some(control) = &mut self.pacer.control
         {
             let Origin { consumer: key, producer, stream, send_stream } = origin;
             let held =
@@ -157,15 +157,15 @@ impl<'a> Planning<'a> {
             false => Purpose::Media,
         };
         let len = self.egress.push(origin, Some(packet), written, purpose, seq);
-        self.gate.pass(len);
+        self.pacer.pass(len);
         if len >= MIN_REPEATED
             && !self.remembered
-            && let Some(control) = &mut self.gate.control
+            && let Some(control) = &mut self.pacer.control
             && control.adaptive
         {
             // One packet of each plan is enough for probes.
             self.remembered = true;
-            control.remember(retransmission::recent(origin, sent));
+            control.remember(retransmission::sent_packet_ref(origin, sent));
         }
         if self.remembers_all && consumer.has_rtx(origin.send_stream as u8) {
             self.prepare_retransmission(consumer, origin, sent, seq);
@@ -181,12 +181,12 @@ impl<'a> Planning<'a> {
         sent: &SentPacket,
         transport_seq: Option<u16>,
     ) {
-        let Some(control) = &mut self.gate.control else { return };
+        let Some(control) = &mut self.pacer.control else { return };
         if let Some(seq) = transport_seq {
-            control.proactive.note_sent(seq, retransmission::recent(origin, sent));
+            control.proactive.note_sent(seq, retransmission::sent_packet_ref(origin, sent));
         }
         if self.retransmits_proactively && consumer.is_late(origin.send_stream, sent) {
-            control.proactive.duplicate_later(self.now, retransmission::recent(origin, sent));
+            control.proactive.duplicate_later(self.now, retransmission::sent_packet_ref(origin, sent));
         }
     }
 }
@@ -212,7 +212,7 @@ pub(crate) fn plan_next_transport(
     egress.planned_for = Some((key, path));
     let (consumers, producers) = (&mut media.consumers, &media.producers);
     let hops = Hops::new(&out.clock, now, transport.next_transport_seq);
-    let gate = PacerQueue::new(now, transport.send_control.take());
+    let pacer = PacerQueue::new(now, transport.send_control.take());
     let holds_video = transport.holds_video();
     if transport.backlog.is_some() {
         let late =
@@ -222,17 +222,17 @@ pub(crate) fn plan_next_transport(
     let retransmissions = RetransmissionAllowance::new(
         now,
         &mut transport.retransmission_budget,
-        gate.control.as_deref(),
+        pacer.control.as_deref(),
         &mut transport.traffic.rtp_sent,
         out.limits.retransmission_floor,
         !transport.retransmissions.is_empty(),
     );
-    let mut planning = Planning::new(now, egress, hops, gate, retransmissions);
+    let mut planning = Planning::new(now, egress, hops, pacer, retransmissions);
     // Paced packets are planned first, because they precede the packets of this batch.
-    plan_held(&mut planning, consumers, producers);
+    plan_paced(&mut planning, consumers, producers);
     // Proactive retransmission is off while packets are held, so this check follows their release.
     planning.retransmits_proactively =
-        planning.gate.control.as_ref().is_some_and(|control| control.retransmits_proactively());
+        planning.pacer.control.as_ref().is_some_and(|control| control.retransmits_proactively());
     // A starting consumer sends its stored key frame before the packets of this batch.
     while let Some(consumer_key) = out.line.take_starting(key) {
         let Some(consumer) = consumers.live_mut(consumer_key) else { continue };
@@ -261,14 +261,14 @@ pub(crate) fn plan_next_transport(
         );
     }
     retransmission::plan_duplicates(&mut planning, consumers, producers);
-    if holds_video && let Some(control) = &mut planning.gate.control {
+    if holds_video && let Some(control) = &mut planning.pacer.control {
         control.probe_due = 0;
     }
     probe::plan_probe(&mut planning, &transport.consumers, consumers, producers);
     out.drops.add(DropReason::OverRetransmissionBudget, planning.retransmissions.refused);
     transport.next_transport_seq = planning.hops.next_transport_seq;
     // Congestion control is put back first, because the time of its timer depends on the pacer's queue.
-    transport.send_control = planning.gate.control;
+    transport.send_control = planning.pacer.control;
     if transport.send_control.as_ref().is_some_and(|control| control.is_waiting()) {
         bandwidth::arm_congestion(media, out, now, key);
     }
@@ -305,9 +305,9 @@ fn request_wanted_key_frames(media: &mut Media, forward: &mut Forward, out: &mut
 }
 
 /// Plans the packets that the pacer has queued, as far as its allowance permits.
-fn plan_held(planning: &mut Planning<'_>, consumers: &mut Consumers, producers: &Producers) {
-    while let Some(control) = &mut planning.gate.control
-        && let Some(held) = control.release(planning.now, planning.gate.allowance)
+fn plan_paced(planning: &mut Planning<'_>, consumers: &mut Consumers, producers: &Producers) {
+    while let Some(control) = &mut planning.pacer.control
+        && let Some(held) = control.release(planning.now, planning.pacer.allowance)
     {
         let Some(consumer) = consumers.live_mut(held.consumer) else { continue };
         let Some(stream) = producers.live(held.producer).and_then(|p| p.streams.get(held.stream)) else {

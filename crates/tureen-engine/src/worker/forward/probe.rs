@@ -29,7 +29,7 @@ pub(crate) fn plan_probe(
     consumers: &mut Consumers,
     producers: &Producers,
 ) {
-    let Some(control) = &mut planning.gate.control else { return };
+    let Some(control) = &mut planning.pacer.control else { return };
     let mut due = std::mem::take(&mut control.probe_due);
     if due == 0 {
         return;
@@ -55,7 +55,7 @@ pub(crate) fn plan_probe(
 
 /// Plans a retransmission of a recent packet. Returns its length, zero if there is none.
 fn plan_repeat(planning: &mut Planning<'_>, consumers: &mut Consumers, producers: &Producers) -> usize {
-    let Some(recent) = planning.gate.control.as_mut().and_then(|control| control.next_recent()) else {
+    let Some(recent) = planning.pacer.control.as_mut().and_then(|control| control.next_recent()) else {
         return 0;
     };
     let retransmission = recent.retransmission;
@@ -92,7 +92,7 @@ fn plan_padding(
         let padding = NonZeroU8::new(len.clamp(1, 255) as u8).unwrap_or(NonZeroU8::MIN);
         consumer.write_padding(padding, hop, planning.egress.space())
     } else {
-        let Some(control) = &mut planning.gate.control else { return 0 };
+        let Some(control) = &mut planning.pacer.control else { return 0 };
         let ids = consumer.header_ids();
         let len = len.clamp(1, MAX_PROBATOR);
         write_probator(&mut control.probator, ids, hop, len, planning.egress.space())

@@ -43,9 +43,9 @@ impl<'a> RetransmissionAllowance<'a> {
         Self { budget, rate, refused: 0 }
     }
 
-    fn spend(&mut self, now: Instant, bytes: usize, repair: RetransmissionCause) -> bool {
-        let spent = self.budget.spend(now, self.rate, bytes, repair);
-        self.refused += u64::from(!spent && repair != RetransmissionCause::Duplicate);
+    fn spend(&mut self, now: Instant, bytes: usize, cause: RetransmissionCause) -> bool {
+        let spent = self.budget.spend(now, self.rate, bytes, cause);
+        self.refused += u64::from(!spent && cause != RetransmissionCause::Duplicate);
         spent
     }
 }
@@ -75,7 +75,7 @@ pub(crate) fn drop_late(
 }
 
 /// Reference to a sent packet, for its retransmission.
-pub(crate) fn recent(origin: Origin, sent: &SentPacket) -> SentPacketRef {
+pub(crate) fn sent_packet_ref(origin: Origin, sent: &SentPacket) -> SentPacketRef {
     let Origin { consumer, stream, send_stream, .. } = origin;
     let (send_stream, stream) = (send_stream as u8, stream as u8);
     SentPacketRef {
@@ -86,7 +86,7 @@ pub(crate) fn recent(origin: Origin, sent: &SentPacket) -> SentPacketRef {
 
 /// Plans duplicate retransmissions while proactive retransmission is on.
 pub(crate) fn plan_duplicates(planning: &mut Planning<'_>, consumers: &mut Consumers, producers: &Producers) {
-    while let Some(control) = &mut planning.gate.control
+    while let Some(control) = &mut planning.pacer.control
         && let Some(packet) = control.proactive.take_duplicate(planning.now)
     {
         if planning.retransmits_proactively {
@@ -99,7 +99,7 @@ pub(crate) fn plan_duplicates(planning: &mut Planning<'_>, consumers: &mut Consu
 pub(crate) fn plan_retransmission(
     planning: &mut Planning<'_>,
     packet: SentPacketRef,
-    repair: RetransmissionCause,
+    cause: RetransmissionCause,
     consumers: &mut Consumers,
     producers: &Producers,
 ) {
@@ -110,13 +110,12 @@ pub(crate) fn plan_retransmission(
     let Some(packet) = stream.buffer.get_recent(planning.now, retransmission.source) else { return };
     let now = planning.now;
     let is_left = consumer.layers.as_ref().is_some_and(|layers| layers.has_left(retransmission.output));
-    let repair =
-        if repair == RetransmissionCause::Lost && is_left { RetransmissionCause::Left } else { repair };
-    if !planning.retransmissions.spend(now, packet.payload.len(), repair) {
+    let cause = if cause == RetransmissionCause::Lost && is_left { RetransmissionCause::Left } else { cause };
+    if !planning.retransmissions.spend(now, packet.payload.len(), cause) {
         return;
     }
-    if let Some(control) = &mut planning.gate.control
-        && repair == RetransmissionCause::Lost
+    if let Some(control) = &mut planning.pacer.control
+        && cause == RetransmissionCause::Lost
         && planning.retransmits_proactively
         && consumer.has_rtx(retransmission.send_stream)
     {

@@ -122,7 +122,7 @@ struct Run<'a> {
     /// Number of sealed bytes and packets.
     len: usize,
     count: usize,
-    /// True once a packet is shorter than a segment, which ends the run.
+    /// True if the last packet is shorter than a segment, which ends the run.
     ended: bool,
 }
 
@@ -137,7 +137,7 @@ impl<'a> Run<'a> {
 
     /// Padding with which a packet joins the run; `None` if the packet belongs to the next run.
     #[inline(always)]
-    fn admit(&mut self, planned: &Planned) -> Option<usize> {
+    fn admit(&self, planned: &Planned) -> Option<usize> {
         let natural = planned.len + self.tag;
         if self.ended
             || self.count == self.max_segments
@@ -147,8 +147,8 @@ impl<'a> Run<'a> {
             return None;
         }
         let missing = self.segment_size.saturating_sub(natural);
-        self.ended = missing > 0 && (missing > MAX_PADDING || !planned.can_grow());
-        Some(if self.ended { 0 } else { missing })
+        let can_grow = missing <= MAX_PADDING && planned.can_grow();
+        Some(if can_grow { missing } else { 0 })
     }
 
     /// Seals a packet behind the previous ones. Returns its length; `None` if SRTP refuses the packet.
@@ -179,6 +179,7 @@ impl<'a> Run<'a> {
         debug_assert_eq!(sealed, planned.len + self.tag + padding, "runs are planned by exact lengths");
         self.len += sealed;
         self.count += 1;
+        self.ended = sealed < self.segment_size;
         Some(sealed)
     }
 }
