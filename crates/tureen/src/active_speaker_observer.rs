@@ -96,6 +96,10 @@ impl ActiveSpeakerObserver {
 impl_rtp_observer!(ActiveSpeakerObserver, WeakActiveSpeakerObserver);
 
 impl Sink<RtpObserverEvent> for Inner {
+    fn is_closed(&self) -> bool {
+        self.base.object().closed()
+    }
+
     fn on_event(&self, event: RtpObserverEvent) {
         let RtpObserverEvent::DominantSpeaker(id) = event else { return };
         if let Some(producer) = self.base.router().producer(&id.into()) {

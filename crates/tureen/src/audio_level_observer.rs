@@ -106,6 +106,10 @@ impl AudioLevelObserver {
 impl_rtp_observer!(AudioLevelObserver, WeakAudioLevelObserver);
 
 impl Sink<RtpObserverEvent> for Inner {
+    fn is_closed(&self) -> bool {
+        self.base.object().closed()
+    }
+
     fn on_event(&self, event: RtpObserverEvent) {
         match event {
             RtpObserverEvent::Volumes(volumes) => {

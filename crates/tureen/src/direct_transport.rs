@@ -104,6 +104,10 @@ impl DirectTransport {
 impl_transport!(DirectTransport, WeakDirectTransport, DirectTransportDump, DirectTransportStat);
 
 impl Sink<TransportEvent> for Inner {
+    fn is_closed(&self) -> bool {
+        self.base.object().closed()
+    }
+
     fn on_event(&self, event: TransportEvent) {
         match event {
             TransportEvent::Rtcp(packet) => self.rtcp.call(|callback| callback(&packet)),

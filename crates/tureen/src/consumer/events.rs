@@ -86,6 +86,10 @@ impl Inner {
 }
 
 impl Sink<ConsumerEvent> for Inner {
+    fn is_closed(&self) -> bool {
+        self.object.closed()
+    }
+
     fn on_event(&self, event: ConsumerEvent) {
         match event {
             ConsumerEvent::ProducerPause => {

@@ -86,6 +86,10 @@ impl Inner {
 }
 
 impl Sink<DataConsumerEvent> for Inner {
+    fn is_closed(&self) -> bool {
+        self.object.closed()
+    }
+
     fn on_event(&self, event: DataConsumerEvent) {
         match event {
             DataConsumerEvent::DataProducerPause => {

@@ -169,6 +169,10 @@ impl_transport!(PipeTransport, WeakPipeTransport, PipeTransportDump, PipeTranspo
 impl_sctp_transport!(PipeTransport);
 
 impl Sink<TransportEvent> for Inner {
+    fn is_closed(&self) -> bool {
+        self.base.object().closed()
+    }
+
     fn on_event(&self, event: TransportEvent) {
         self.base.on_event(event);
     }

@@ -244,6 +244,10 @@ impl_transport!(PlainTransport, WeakPlainTransport, PlainTransportDump, PlainTra
 impl_sctp_transport!(PlainTransport);
 
 impl Sink<TransportEvent> for Inner {
+    fn is_closed(&self) -> bool {
+        self.base.object().closed()
+    }
+
     fn on_event(&self, event: TransportEvent) {
         match event {
             TransportEvent::Tuple(tuple) => {

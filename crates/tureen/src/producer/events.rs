@@ -49,6 +49,10 @@ impl Producer {
 }
 
 impl Sink<ProducerEvent> for Inner {
+    fn is_closed(&self) -> bool {
+        self.object.closed()
+    }
+
     fn on_event(&self, event: ProducerEvent) {
         match event {
             ProducerEvent::Score(scores) => {

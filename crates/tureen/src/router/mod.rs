@@ -216,6 +216,10 @@ impl Router {
 
     pub(crate) fn add_producer(&self, producer: &Producer) {
         self.inner.producers.write().insert(producer.id(), producer.downgrade());
+        // Its transport may have closed it before it was in the table.
+        if producer.closed() {
+            self.remove_producer(producer.id());
+        }
     }
 
     pub(crate) fn remove_producer(&self, id: ProducerId) {
@@ -228,6 +232,10 @@ impl Router {
 
     pub(crate) fn add_data_producer(&self, data_producer: &DataProducer) {
         self.inner.data_producers.write().insert(data_producer.id(), data_producer.downgrade());
+        // As for a producer.
+        if data_producer.closed() {
+            self.remove_data_producer(data_producer.id());
+        }
     }
 
     pub(crate) fn remove_data_producer(&self, id: DataProducerId) {

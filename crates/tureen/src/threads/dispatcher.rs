@@ -3,7 +3,6 @@
 use std::collections::{HashMap, VecDeque};
 use std::hash::Hash;
 use std::panic::{AssertUnwindSafe, catch_unwind};
-use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Weak};
 
 use parking_lot::{Condvar, Mutex};
@@ -18,6 +17,9 @@ use crate::worker::ExitError;
 pub(crate) trait Sink<Event>: Send + Sync {
     /// Handles one event and calls the application's callbacks.
     fn on_event(&self, event: Event);
+
+    /// True if the object is closed.
+    fn is_closed(&self) -> bool;
 }
 
 /// Called with the result of the worker thread, last of all on the dispatcher thread.
@@ -33,8 +35,6 @@ pub(crate) struct Dispatcher {
 struct Shared {
     queue: Mutex<Queue>,
     ready: Condvar,
-    /// Holds so far.
-    holds: AtomicU64,
 }
 
 /// Two queues that are read as one, in the order of the numbers of their messages. With the lossy messages apart, the
@@ -63,21 +63,17 @@ pub(crate) enum Message {
 
 /// Change of one object's subscription, or an event for it.
 pub(crate) enum Change<Event> {
-    /// An object is being created: hold its events. Without effect if an object with this identifier has events already,
-    /// because the worker will refuse the new one.
-    Hold(HoldId),
-    /// Deliver the events of this hold to this receiver, and all later ones.
-    Deliver(HoldId, Weak<dyn Sink<Event>>),
-    /// The object of this hold was not created.
-    Withdraw(HoldId),
-    /// The object is closed: discard its events.
+    /// An object is being created: hold its events, unless an open object with this identifier gets them.
+    Hold,
+    /// The worker has created the object: deliver the held events to this receiver, and all later ones.
+    Deliver(Weak<dyn Sink<Event>>),
+    /// The object was not created.
+    Withdraw,
+    /// An object with this identifier is closed: discard its events.
     Forget,
     /// Event of the object.
     Event(Event),
 }
-
-/// Tells apart the holds of one identifier.
-type HoldId = u64;
 
 /// Identifier of a kind of object that has events.
 pub(crate) trait HasEvents: Clone {
@@ -143,21 +139,14 @@ impl Dispatcher {
             dropped: 0,
             open: true,
         };
-        Self {
-            shared: Arc::new(Shared {
-                queue: Mutex::new(queue),
-                ready: Condvar::new(),
-                holds: AtomicU64::new(0),
-            }),
-        }
+        Self { shared: Arc::new(Shared { queue: Mutex::new(queue), ready: Condvar::new() }) }
     }
 
     /// Holds the events of an object until [`HeldEvents::deliver_to`]. Call this before the request that creates the
     /// object is sent.
     pub(crate) fn hold<Id: HasEvents>(&self, id: Id) -> HeldEvents<'_, Id> {
-        let hold = self.shared.holds.fetch_add(1, Ordering::Relaxed);
-        self.post(id.clone().message(Change::Hold(hold)));
-        HeldEvents { dispatcher: self, hold, id: Some(id) }
+        self.post(id.clone().message(Change::Hold));
+        HeldEvents { dispatcher: self, id: Some(id) }
     }
 
     /// Discards the events of an object, because it is closed.
@@ -245,7 +234,6 @@ impl Message {
 #[derive(Debug)]
 pub(crate) struct HeldEvents<'a, Id: HasEvents> {
     dispatcher: &'a Dispatcher,
-    hold: HoldId,
     id: Option<Id>,
 }
 
@@ -253,7 +241,7 @@ impl<Id: HasEvents> HeldEvents<'_, Id> {
     /// Delivers the held events to `sink` in order, and all later ones. The sink is not kept alive.
     pub(crate) fn deliver_to(mut self, sink: Weak<dyn Sink<Id::Event>>) {
         if let Some(id) = self.id.take() {
-            self.dispatcher.post(id.message(Change::Deliver(self.hold, sink)));
+            self.dispatcher.post(id.message(Change::Deliver(sink)));
         }
     }
 }
@@ -261,7 +249,7 @@ impl<Id: HasEvents> HeldEvents<'_, Id> {
 impl<Id: HasEvents> Drop for HeldEvents<'_, Id> {
     fn drop(&mut self) {
         if let Some(id) = self.id.take() {
-            self.dispatcher.post(id.message(Change::Withdraw(self.hold)));
+            self.dispatcher.post(id.message(Change::Withdraw));
         }
     }
 }
@@ -292,58 +280,76 @@ pub(super) fn run(dispatcher: &Dispatcher, held_events: usize, on_exit: OnExit) 
 
 /// Subscriptions to the events of one kind of object.
 struct Registry<Id, Event> {
-    subscribers: HashMap<Id, (HoldId, Subscriber<Event>)>,
+    subscriptions: HashMap<Id, Subscription<Event>>,
     held_events: usize,
 }
 
-enum Subscriber<Event> {
-    Pending(VecDeque<Event>),
-    Ready(Weak<dyn Sink<Event>>),
+/// Subscription of one identifier. An application may create several objects with one identifier at a time, of which the
+/// worker accepts one.
+struct Subscription<Event> {
+    /// Receiver of the object that the worker has created.
+    sink: Option<Weak<dyn Sink<Event>>>,
+    /// Objects that are being created.
+    holds: usize,
+    held: VecDeque<Event>,
 }
 
 impl<Id: Eq + Hash, Event: Lossy> Registry<Id, Event> {
     fn new(held_events: usize) -> Self {
-        Self { subscribers: HashMap::new(), held_events }
+        Self { subscriptions: HashMap::new(), held_events }
     }
 
     fn apply(&mut self, id: Id, change: Change<Event>) {
+        if let Change::Hold = change {
+            let new = || Subscription { sink: None, holds: 0, held: VecDeque::new() };
+            self.subscriptions.entry(id).or_insert_with(new).holds += 1;
+            return;
+        }
+        let Some(subscription) = self.subscriptions.get_mut(&id) else { return };
         match change {
-            Change::Hold(hold) => {
-                self.subscribers.entry(id).or_insert_with(|| (hold, Subscriber::Pending(VecDeque::new())));
-            }
-            Change::Deliver(hold, sink) => {
-                // An object that was closed meanwhile stays unsubscribed.
-                let Some((owner, subscriber)) = self.subscribers.get_mut(&id) else { return };
-                if *owner != hold {
-                    return;
-                }
-                let held = std::mem::replace(subscriber, Subscriber::Ready(sink.clone()));
-                if let Subscriber::Pending(events) = held {
-                    events.into_iter().for_each(|event| deliver(&sink, event));
+            Change::Hold => {}
+            Change::Deliver(sink) => {
+                subscription.holds -= 1;
+                // Replaces the receiver of an earlier object, which the worker has closed, because it has created this
+                // one. An object that was closed meanwhile stays unsubscribed.
+                if is_open(&sink) {
+                    std::mem::take(&mut subscription.held)
+                        .into_iter()
+                        .for_each(|event| deliver(&sink, event));
+                    subscription.sink = Some(sink);
                 }
             }
-            Change::Withdraw(hold) => {
-                if self.subscribers.get(&id).is_some_and(|(owner, _)| *owner == hold) {
-                    self.subscribers.remove(&id);
-                }
-            }
+            Change::Withdraw => subscription.holds -= 1,
             Change::Forget => {
-                self.subscribers.remove(&id);
-            }
-            Change::Event(event) => match self.subscribers.get_mut(&id).map(|(_, subscriber)| subscriber) {
-                Some(Subscriber::Ready(sink)) => deliver(sink, event),
-                Some(Subscriber::Pending(events)) => {
-                    if events.len() >= self.held_events
-                        && let Some(oldest) = events.iter().position(Lossy::may_be_lost)
-                    {
-                        events.remove(oldest);
-                    }
-                    events.push_back(event);
+                // The closed object may be an earlier one.
+                if !subscription.sink.as_ref().is_some_and(is_open) {
+                    subscription.sink = None;
                 }
-                None => {}
+            }
+            Change::Event(event) => match &subscription.sink {
+                Some(sink) => deliver(sink, event),
+                None => subscription.hold(event, self.held_events),
             },
         }
+        if subscription.sink.is_none() && subscription.holds == 0 {
+            self.subscriptions.remove(&id);
+        }
     }
+}
+
+impl<Event: Lossy> Subscription<Event> {
+    fn hold(&mut self, event: Event, max: usize) {
+        if self.held.len() >= max
+            && let Some(oldest) = self.held.iter().position(Lossy::may_be_lost)
+        {
+            self.held.remove(oldest);
+        }
+        self.held.push_back(event);
+    }
+}
+
+fn is_open<Event>(sink: &Weak<dyn Sink<Event>>) -> bool {
+    sink.upgrade().is_some_and(|sink| !sink.is_closed())
 }
 
 fn deliver<Event>(sink: &Weak<dyn Sink<Event>>, event: Event) {
@@ -363,9 +369,9 @@ fn shielded(callback: impl FnOnce()) {
 impl<Event> std::fmt::Debug for Change<Event> {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.write_str(match self {
-            Self::Hold(_) => "Hold",
-            Self::Deliver(..) => "Deliver",
-            Self::Withdraw(_) => "Withdraw",
+            Self::Hold => "Hold",
+            Self::Deliver(_) => "Deliver",
+            Self::Withdraw => "Withdraw",
             Self::Forget => "Forget",
             Self::Event(_) => "Event",
         })
@@ -374,13 +380,14 @@ impl<Event> std::fmt::Debug for Change<Event> {
 
 #[cfg(test)]
 mod tests {
+    use std::sync::atomic::{AtomicBool, Ordering};
     use std::sync::mpsc;
     use std::thread;
 
     use super::*;
     use tureen_engine::api::ProducerScore;
 
-    struct Recorder(mpsc::Sender<String>);
+    struct Recorder(mpsc::Sender<String>, AtomicBool);
 
     impl Sink<ProducerEvent> for Recorder {
         fn on_event(&self, event: ProducerEvent) {
@@ -390,6 +397,10 @@ mod tests {
                 ProducerEvent::Trace(_) => panic!("a callback that panics"),
             };
             self.0.send(text).unwrap();
+        }
+
+        fn is_closed(&self) -> bool {
+            self.1.load(Ordering::SeqCst)
         }
     }
 
@@ -431,9 +442,80 @@ mod tests {
 
     fn recorder() -> (Arc<Recorder>, Weak<dyn Sink<ProducerEvent>>, mpsc::Receiver<String>) {
         let (sender, events) = mpsc::channel();
-        let recorder = Arc::new(Recorder(sender));
+        let recorder = Arc::new(Recorder(sender, AtomicBool::new(false)));
         let weak: Weak<Recorder> = Arc::downgrade(&recorder);
         (recorder, weak, events)
+    }
+
+    /// A registry, and what it does with a change of the one producer.
+    fn registry() -> impl FnMut(Change<ProducerEvent>) -> usize {
+        let mut registry = Registry::<ProducerId, ProducerEvent>::new(4);
+        move |change| {
+            registry.apply("producer".into(), change);
+            registry.subscriptions.len()
+        }
+    }
+
+    fn event(quarter_turns: u8) -> Change<ProducerEvent> {
+        match turned(quarter_turns) {
+            Notification::Producer(_, event) => Change::Event(event),
+            other => panic!("{other:?}"),
+        }
+    }
+
+    #[test]
+    fn object_that_the_worker_has_created_gets_the_events_of_its_identifier() {
+        for forgotten_first in [true, false] {
+            let mut apply = registry();
+            let (old, old_sink, old_events) = recorder();
+            let (_new, sink, events) = recorder();
+            apply(Change::Hold);
+            apply(Change::Deliver(old_sink));
+            apply(Change::Hold);
+            old.1.store(true, Ordering::SeqCst);
+            let deliver = Change::Deliver(sink);
+            if forgotten_first {
+                apply(Change::Forget);
+                apply(event(1));
+                apply(deliver);
+            } else {
+                apply(deliver);
+                apply(event(1));
+                apply(Change::Forget);
+            }
+            apply(event(2));
+            assert_eq!(
+                (events.try_iter().count(), old_events.try_iter().count()),
+                (2, 0),
+                "{forgotten_first}"
+            );
+        }
+    }
+
+    #[test]
+    fn of_two_creations_at_once_the_accepted_one_gets_the_events() {
+        let mut apply = registry();
+        let (recorder, sink, events) = recorder();
+        apply(Change::Hold);
+        apply(Change::Hold);
+        apply(Change::Withdraw);
+        apply(event(1));
+        apply(Change::Deliver(sink));
+        assert_eq!(events.try_iter().count(), 1);
+        recorder.1.store(true, Ordering::SeqCst);
+        assert_eq!(apply(Change::Forget), 0, "nothing is kept");
+    }
+
+    #[test]
+    fn object_that_was_closed_before_its_events_were_delivered_is_not_kept() {
+        let mut apply = registry();
+        let (recorder, sink, events) = recorder();
+        apply(Change::Hold);
+        recorder.1.store(true, Ordering::SeqCst);
+        apply(Change::Forget);
+        assert_eq!(apply(Change::Deliver(sink)), 0);
+        apply(event(1));
+        assert_eq!(events.try_iter().count(), 0);
     }
 
     #[test]
@@ -483,8 +565,6 @@ mod tests {
         drop(held);
         dispatcher.hold(ProducerId::from("producer")).deliver_to(sink);
         dispatcher.notify(score(2));
-        dispatcher.forget(ProducerId::from("producer"));
-        dispatcher.notify(score(3));
         assert_eq!(finish(&dispatcher, events, recorder), ["score 2"]);
     }
 

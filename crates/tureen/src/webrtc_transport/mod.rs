@@ -298,6 +298,10 @@ impl Inner {
 }
 
 impl Sink<TransportEvent> for Inner {
+    fn is_closed(&self) -> bool {
+        self.base.object().closed()
+    }
+
     fn on_event(&self, event: TransportEvent) {
         match event {
             TransportEvent::IceState(ice_state) => {
