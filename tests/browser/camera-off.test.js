@@ -66,6 +66,7 @@ describe('a camera that was off', () => {
     const bob = await Participant.joinWithRembOnly(chromium, server.url, { roomId, name: 'Bob', height: '180' });
     await bob.frameRateFrom('Alice', 5);
     const before = await bob.receivedFrom('Alice', 'video');
+    assert.ok(!(await bob.headerExtensions(before.consumerId)).some((uri) => uri.includes('transport-wide')));
     await new Promise((resolve) => setTimeout(resolve, REMB_MS));
     const rate = await bob.frameRateFrom('Alice', 2);
     const { height } = await bob.receivedFrom('Alice', 'video');

@@ -59,6 +59,7 @@ class Party {
     const { recvRtpCapabilities } = this.device;
     const rtpCapabilities = rembOnly ? withoutTransportCc(recvRtpCapabilities) : recvRtpCapabilities;
     const options = await sfu('consume', { transportId, producerId, rtpCapabilities });
+    if (rembOnly && sendsTransportCc(options)) throw new Error('transport-wide feedback was negotiated');
     const consumer = await this.receiving.consume(options);
     const element = document.body.appendChild(document.createElement(options.kind));
     element.srcObject = new MediaStream([consumer.track]);
@@ -109,6 +110,9 @@ class Party {
     return this.receiving.id;
   }
 }
+
+const sendsTransportCc = ({ rtpParameters }) =>
+  rtpParameters.headerExtensions.some(({ uri }) => uri.includes('transport-wide'));
 
 /** Capabilities of a client that knows REMB and no transport-wide feedback. */
 function withoutTransportCc({ codecs, headerExtensions, ...rest }) {

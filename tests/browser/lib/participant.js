@@ -112,6 +112,14 @@ export class Participant {
     });
   }
 
+  /** Header extensions of a consumer. */
+  headerExtensions(consumerId) {
+    return this.#page.evaluate(
+      (id) => window.tureen.room.consumers.get(id).rtpParameters.headerExtensions.map(({ uri }) => uri),
+      consumerId,
+    );
+  }
+
   /** What is received of one kind from one peer, or nothing yet. */
   async receivedFrom(peer, kind) {
     return (await this.received()).find((row) => row.peer === peer && row.kind === kind);
