@@ -239,12 +239,18 @@ impl RecvStream {
         if let Some(time) = received.header.read::<AbsCaptureTime>(received.packet, id) {
             self.reception.handle_abs_capture_time(received.timestamp, time);
         }
+        // What else comes under the SSRC, as comfort noise or telephone events do, takes up a number and is no frame.
+        let expected = match self.config.rtx {
+            Some(rtx) if received.retransmitted => rtx.payload_type,
+            _ => self.config.payload_type,
+        };
+        let is_media = received.header.payload_type.0 == expected;
         let packet = JitterPacket {
             seq: received.seq,
             timestamp: received.timestamp,
             marker: received.marker,
             capture_time: None,
-            payload: received.payload,
+            payload: if is_media { received.payload } else { &[] },
         };
         frames.buffer.insert(now, &packet);
         frames.due_at = frames.buffer.poll_timeout();

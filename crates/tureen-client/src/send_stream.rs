@@ -20,6 +20,9 @@ pub const MAX_PAYLOAD: usize = 1400;
 /// What a packet that is sent again may take longer than a round trip.
 const RESEND_MARGIN: Duration = Duration::from_millis(5);
 
+/// Packets of video that are buffered.
+const VIDEO_PACKETS: usize = 512;
+
 /// Longest MID or RID.
 pub const MAX_MEDIA_ID: usize = 32;
 
@@ -71,14 +74,16 @@ impl SendStreamConfig {
         }
     }
 
-    /// Takes whole frames of this codec.
+    /// Takes whole frames of this codec, and for video buffers at least 512 packets: a key frame may take more than 64.
     pub fn with_frames(self, codec: CodecKind) -> Self {
-        Self { codec, ..self }
+        let is_video = !matches!(codec, CodecKind::Opus | CodecKind::Other);
+        let buffered_packets = self.buffered_packets.max(if is_video { VIDEO_PACKETS } else { 0 });
+        Self { codec, buffered_packets, ..self }
     }
 
     /// Repairs the stream by RTX and buffers 512 packets: 3 s of video at 1.5 Mbit/s.
     pub fn with_rtx(self, ssrc: u32, payload_type: u8) -> Self {
-        Self { rtx: Some(Rtx { ssrc, payload_type }), buffered_packets: 512, ..self }
+        Self { rtx: Some(Rtx { ssrc, payload_type }), buffered_packets: VIDEO_PACKETS, ..self }
     }
 }
 
@@ -241,7 +246,11 @@ impl SendStream {
         if let Some(len) = payloads.iter().map(|(payload, _)| payload.len()).find(|&len| len > MAX_PAYLOAD) {
             return Err(SessionError::PayloadTooLong(len));
         }
-        if self.unsent + payloads.len() > self.ring.len() {
+        let (packets, buffered) = (payloads.len(), self.ring.len());
+        if packets > buffered {
+            return Err(SessionError::FrameTooLong { packets, buffered });
+        }
+        if self.unsent + packets > buffered {
             return Err(SessionError::Backlog);
         }
         Ok(info)

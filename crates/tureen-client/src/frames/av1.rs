@@ -1,8 +1,8 @@
 //! AV1 temporal units (RTP Payload Format For AV1, AOMedia, §4 and §5).
 
-use tureen_rtc::wire::codecs::{CodecKind, av1};
+use tureen_rtc::wire::codecs::{CodecKind, Cursor, av1};
 
-use super::bytes::{leb128_len, push_leb128, take, take_leb128, take_u8};
+use super::leb128::{leb128_len, push_leb128};
 use super::packetizer::Payloads;
 use super::{FrameError, FrameInfo, Start};
 
@@ -28,14 +28,14 @@ struct Obu<'a> {
 
 impl<'a> Obu<'a> {
     /// Reads the first one of a low overhead stream; one without a size takes all of it.
-    fn take(stream: &mut &'a [u8]) -> Option<Self> {
-        let header = take_u8(stream)?;
+    fn take(stream: &mut Cursor<'a>) -> Option<Self> {
+        let header = stream.u8()?;
         if header & 0x80 != 0 {
             return None;
         }
-        let extension = if header & HAS_EXTENSION != 0 { Some(take_u8(stream)?) } else { None };
-        let len = if header & HAS_SIZE != 0 { take_leb128(stream)? } else { stream.len() };
-        Some(Self { header, extension, payload: take(stream, len)? })
+        let extension = if header & HAS_EXTENSION != 0 { Some(stream.u8()?) } else { None };
+        let len = if header & HAS_SIZE != 0 { stream.leb128()? } else { stream.rest().len() };
+        Some(Self { header, extension, payload: stream.bytes(len)? })
     }
 
     fn kind(&self) -> u8 {
@@ -121,24 +121,25 @@ pub(super) fn assemble<'a>(
     obu.clear();
     let mut content = Content::default();
     let mut continued = false;
-    for mut rest in payloads {
-        let header = take_u8(&mut rest)?;
+    for payload in payloads {
+        let mut cursor = Cursor::new(payload);
+        let header = cursor.u8()?;
         let (continues, goes_on, count) = (header & 0x80 != 0, header & 0x40 != 0, header >> 4 & 0x03);
-        if continues != continued || rest.is_empty() {
+        if continues != continued || cursor.rest().is_empty() {
             return None;
         }
         let mut index = 0;
-        while !rest.is_empty() {
+        while !cursor.rest().is_empty() {
             index += 1;
             let is_last_by_count = count != 0 && index == count;
             // §4.4: with W, the last element has no length.
-            let len = if is_last_by_count { rest.len() } else { take_leb128(&mut rest)? };
-            obu.extend_from_slice(take(&mut rest, len)?);
-            if rest.is_empty() && goes_on {
+            let len = if is_last_by_count { cursor.rest().len() } else { cursor.leb128()? };
+            obu.extend_from_slice(cursor.bytes(len)?);
+            if cursor.rest().is_empty() && goes_on {
                 break;
             }
             finish_obu(obu, &mut content, out)?;
-            if is_last_by_count && !rest.is_empty() {
+            if is_last_by_count && !cursor.rest().is_empty() {
                 return None;
             }
             index = index.min(u8::MAX - 1);
@@ -154,7 +155,7 @@ pub(super) fn assemble<'a>(
 /// Appends a whole OBU with its size to `out` and empties `obu`.
 fn finish_obu(obu: &mut Vec<u8>, content: &mut Content, out: &mut Vec<u8>) -> Option<()> {
     if !obu.is_empty() {
-        let whole = Obu::take(&mut &obu[..])?;
+        let whole = Obu::take(&mut Cursor::new(obu))?;
         if whole.is_sent() {
             if out.is_empty() {
                 out.extend_from_slice(&DELIMITER);
@@ -176,9 +177,9 @@ pub(super) fn packetize(
     let bad = |what| FrameError::BadFrame { codec, what };
     let mut content = Content::default();
     let mut obus = Vec::new();
-    let mut rest = frame;
-    while !rest.is_empty() {
-        let obu = Obu::take(&mut rest).ok_or(bad("an OBU that is cut off, or a size that is none"))?;
+    let mut stream = Cursor::new(frame);
+    while !stream.rest().is_empty() {
+        let obu = Obu::take(&mut stream).ok_or(bad("an OBU that is cut off, or a size that is none"))?;
         if obu.is_sent() {
             content.add(&obu);
             obus.push(obu);

@@ -1,9 +1,8 @@
 //! H264 access units in packetisation mode 1 (RFC 6184 §6.3): single NAL units, STAP-A and FU-A.
 
-use tureen_rtc::wire::codecs::{CodecKind, h264};
+use tureen_rtc::wire::codecs::{CodecKind, Cursor, h264};
 
-use super::bytes::{take, take_u8, take_u16};
-use super::packetizer::{Payloads, shares};
+use super::packetizer::Payloads;
 use super::{FrameError, FrameInfo, Start, nal};
 
 const IDR: u8 = 5;
@@ -31,21 +30,21 @@ pub(super) fn assemble<'a>(payloads: impl Iterator<Item = &'a [u8]>, out: &mut V
     // Header of the NAL unit whose fragments are to come.
     let mut fragmented = None;
     for payload in payloads {
-        let mut rest = payload;
-        let header = take_u8(&mut rest)?;
+        let mut cursor = Cursor::new(payload);
+        let header = cursor.u8()?;
         if fragmented.is_some() && header & 0x1f != FU_A {
             return None;
         }
         match header & 0x1f {
             1..=23 => push_unit(payload, &mut kinds, out)?,
             STAP_A => {
-                while !rest.is_empty() {
-                    let len = take_u16(&mut rest)?;
-                    push_unit(take(&mut rest, len.into())?, &mut kinds, out)?;
+                while !cursor.rest().is_empty() {
+                    let len = cursor.u16()?;
+                    push_unit(cursor.bytes(len.into())?, &mut kinds, out)?;
                 }
             }
             FU_A => {
-                let fragment = take_u8(&mut rest)?;
+                let fragment = cursor.u8()?;
                 let (start, end) = (fragment & 0x80 != 0, fragment & 0x40 != 0);
                 let unit = header & 0xe0 | fragment & 0x1f;
                 if start {
@@ -59,7 +58,7 @@ pub(super) fn assemble<'a>(payloads: impl Iterator<Item = &'a [u8]>, out: &mut V
                     return None;
                 }
                 fragmented = (!end).then_some(unit & 0x1f);
-                out.extend_from_slice(rest);
+                out.extend_from_slice(cursor.rest());
             }
             // Interleaved modes, which are not negotiated.
             _ => return None,
@@ -99,47 +98,18 @@ pub(super) fn packetize(
     if units.iter().any(|unit| !(1..=23).contains(&(unit[0] & 0x1f))) {
         return Err(bad("a NAL unit type that is none of 1 to 23"));
     }
-    let mut rest = &units[..];
-    while let Some((&unit, after)) = rest.split_first() {
-        match nal::aggregated(rest, 1, max_payload) {
-            0 => {
-                fragment(unit, max_payload, out);
-                rest = after;
-            }
-            1 => {
-                out.open().extend_from_slice(unit);
-                out.close();
-                rest = after;
-            }
-            count => {
-                let (together, after) = rest.split_at(count);
-                rest = after;
-                // RFC 6184 §5.7: F is set if any has it, NRI is the highest.
-                let highest = together.iter().map(|unit| unit[0] & 0x60).max().unwrap_or(0);
-                let forbidden = together.iter().fold(0, |bit, unit| bit | unit[0] & 0x80);
-                out.open().push(forbidden | highest | STAP_A);
-                for unit in together {
-                    out.open().extend_from_slice(&(unit.len() as u16).to_be_bytes());
-                    out.open().extend_from_slice(unit);
-                }
-                out.close();
-            }
-        }
-    }
+    nal::packetize(&units, max_payload, aggregation_header, fragment_header, out);
     Ok(info(units.iter().fold(0, |kinds, unit| kinds | 1 << (unit[0] & 0x1f))))
 }
 
+/// RFC 6184 §5.7: F is set if any has it, NRI is the highest.
+fn aggregation_header(units: &[&[u8]]) -> [u8; 1] {
+    let highest = units.iter().map(|unit| unit[0] & 0x60).max().unwrap_or(0);
+    let forbidden = units.iter().fold(0, |bit, unit| bit | unit[0] & 0x80);
+    [forbidden | highest | STAP_A]
+}
+
 /// RFC 6184 §5.8: the FU indicator is |F|NRI|28|, the FU header |S|E|R|Type|.
-fn fragment(unit: &[u8], max_payload: usize, out: &mut Payloads) {
-    let (header, mut rest) = (unit[0], &unit[1..]);
-    let mut pieces = shares(rest.len(), max_payload - 2).enumerate().peekable();
-    while let Some((at, share)) = pieces.next() {
-        let (piece, after) = rest.split_at(share);
-        rest = after;
-        let (start, end) = (at == 0, pieces.peek().is_none());
-        out.open().push(header & 0xe0 | FU_A);
-        out.open().push(u8::from(start) << 7 | u8::from(end) << 6 | header & 0x1f);
-        out.open().extend_from_slice(piece);
-        out.close();
-    }
+fn fragment_header([header]: [u8; 1]) -> ([u8; 1], u8) {
+    ([header & 0xe0 | FU_A], header & 0x1f)
 }

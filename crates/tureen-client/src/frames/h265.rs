@@ -1,10 +1,9 @@
 //! H265 access units (RFC 7798 §4.4) without decoding order numbers: single NAL units, aggregation and fragmentation
 //! packets.
 
-use tureen_rtc::wire::codecs::{CodecKind, h265};
+use tureen_rtc::wire::codecs::{CodecKind, Cursor, h265};
 
-use super::bytes::{take, take_u8, take_u16};
-use super::packetizer::{Payloads, shares};
+use super::packetizer::Payloads;
 use super::{FrameError, FrameInfo, Start, nal};
 
 /// Intra random access pictures.
@@ -38,8 +37,8 @@ impl Header {
     }
 
     /// That of a unit that is not an aggregation or a fragment.
-    fn of_unit(mut unit: &[u8]) -> Option<Self> {
-        let header = Self(take_u16(&mut unit)?);
+    fn of_unit(unit: &[u8]) -> Option<Self> {
+        let header = Self(Cursor::new(unit).u16()?);
         (header.kind() < AGGREGATION && header.tid() != 0).then_some(header)
     }
 }
@@ -77,21 +76,21 @@ pub(super) fn assemble<'a>(payloads: impl Iterator<Item = &'a [u8]>, out: &mut V
     // Type of the NAL unit whose fragments are to come.
     let mut fragmented = None;
     for payload in payloads {
-        let mut rest = payload;
-        let header = Header(take_u16(&mut rest)?);
+        let mut cursor = Cursor::new(payload);
+        let header = Header(cursor.u16()?);
         if header.tid() == 0 || (fragmented.is_some() && header.kind() != FRAGMENTATION) {
             return None;
         }
         match header.kind() {
             0..AGGREGATION => push_unit(payload, &mut content, out)?,
             AGGREGATION => {
-                while !rest.is_empty() {
-                    let len = take_u16(&mut rest)?;
-                    push_unit(take(&mut rest, len.into())?, &mut content, out)?;
+                while !cursor.rest().is_empty() {
+                    let len = cursor.u16()?;
+                    push_unit(cursor.bytes(len.into())?, &mut content, out)?;
                 }
             }
             FRAGMENTATION => {
-                let fragment = take_u8(&mut rest)?;
+                let fragment = cursor.u8()?;
                 let (start, end, kind) = (fragment & 0x80 != 0, fragment & 0x40 != 0, fragment & 0x3f);
                 if start {
                     if fragmented.is_some() || kind >= AGGREGATION {
@@ -105,7 +104,7 @@ pub(super) fn assemble<'a>(payloads: impl Iterator<Item = &'a [u8]>, out: &mut V
                     return None;
                 }
                 fragmented = (!end).then_some(kind);
-                out.extend_from_slice(rest);
+                out.extend_from_slice(cursor.rest());
             }
             _ => return None,
         }
@@ -135,54 +134,21 @@ pub(super) fn packetize(
     for unit in &units {
         content.add(Header::of_unit(unit).ok_or(bad("a NAL unit header that is none"))?);
     }
-    let mut rest = &units[..];
-    while let Some((&unit, after)) = rest.split_first() {
-        match nal::aggregated(rest, 2, max_payload) {
-            0 => {
-                fragment(unit, max_payload, out);
-                rest = after;
-            }
-            1 => {
-                out.open().extend_from_slice(unit);
-                out.close();
-                rest = after;
-            }
-            count => {
-                let (together, after) = rest.split_at(count);
-                rest = after;
-                out.open().extend_from_slice(&aggregation_header(together).to_be_bytes());
-                for unit in together {
-                    out.open().extend_from_slice(&(unit.len() as u16).to_be_bytes());
-                    out.open().extend_from_slice(unit);
-                }
-                out.close();
-            }
-        }
-    }
+    nal::packetize(&units, max_payload, aggregation_header, fragment_header, out);
     Ok(content.info())
 }
 
 /// RFC 7798 §4.4.2: F is set if any has it, layer id and TID are the lowest.
-fn aggregation_header(units: &[&[u8]]) -> u16 {
+fn aggregation_header(units: &[&[u8]]) -> [u8; 2] {
     let headers = || units.iter().filter_map(|unit| Header::of_unit(unit));
     let forbidden = headers().fold(0, |bit, header| bit | header.0 & 0x8000);
     let layer_id = headers().map(Header::layer_id).min().unwrap_or(0);
     let tid = headers().map(Header::tid).min().unwrap_or(1);
-    forbidden | u16::from(AGGREGATION) << 9 | layer_id << 3 | tid
+    (forbidden | u16::from(AGGREGATION) << 9 | layer_id << 3 | tid).to_be_bytes()
 }
 
 /// RFC 7798 §4.4.3: the payload header with type 49, then |S|E| FuType |.
-fn fragment(unit: &[u8], max_payload: usize, out: &mut Payloads) {
-    let Some((&header, mut rest)) = unit.split_first_chunk() else { return };
+fn fragment_header(header: [u8; 2]) -> ([u8; 2], u8) {
     let header = Header(u16::from_be_bytes(header));
-    let mut pieces = shares(rest.len(), max_payload - 3).enumerate().peekable();
-    while let Some((at, share)) = pieces.next() {
-        let (piece, after) = rest.split_at(share);
-        rest = after;
-        let (start, end) = (at == 0, pieces.peek().is_none());
-        out.open().extend_from_slice(&header.with_kind(FRAGMENTATION).0.to_be_bytes());
-        out.open().push(u8::from(start) << 7 | u8::from(end) << 6 | header.kind());
-        out.open().extend_from_slice(piece);
-        out.close();
-    }
+    (header.with_kind(FRAGMENTATION).0.to_be_bytes(), header.kind())
 }

@@ -16,9 +16,9 @@
 //! | Opus | one packet (RFC 6716) |
 
 mod av1;
-mod bytes;
 mod h264;
 mod h265;
+mod leb128;
 mod nal;
 mod packetizer;
 #[cfg(test)]

@@ -1,4 +1,6 @@
-//! NAL units in the byte stream format (H.264 annex B, H.265 annex B).
+//! NAL units in the byte stream format (H.264 annex B, H.265 annex B), and packets of them.
+
+use super::packetizer::{Payloads, shares};
 
 /// Start code in front of each NAL unit of a received frame.
 const START_CODE: [u8; 4] = [0, 0, 0, 1];
@@ -62,6 +64,63 @@ pub(super) fn aggregated(units: &[&[u8]], header: usize, max_payload: usize) -> 
     match fitting.count() {
         0 => usize::from(units.first().is_some_and(|unit| unit.len() <= max_payload)),
         count => count,
+    }
+}
+
+/// Appends the packets of an access unit: units that go together or alone, and fragments. `HEADER` is the length of a unit's
+/// header, at most [`MIN_MAX_PAYLOAD`](super::MIN_MAX_PAYLOAD) - 2; no unit is shorter than it.
+///
+/// `aggregation_header` is that of a packet with these units; `fragment_header` makes of a unit's header that of its
+/// fragments, and the type in the byte behind it, whose two highest bits mark the first and the last fragment.
+pub(super) fn packetize<const HEADER: usize>(
+    mut units: &[&[u8]],
+    max_payload: usize,
+    aggregation_header: impl Fn(&[&[u8]]) -> [u8; HEADER],
+    fragment_header: impl Fn([u8; HEADER]) -> ([u8; HEADER], u8),
+    out: &mut Payloads,
+) {
+    while let Some((&unit, after)) = units.split_first() {
+        let count = aggregated(units, HEADER, max_payload);
+        let (together, behind) = units.split_at(count);
+        units = behind;
+        match count {
+            0 => {
+                units = after;
+                fragment(unit, max_payload, &fragment_header, out);
+            }
+            1 => {
+                out.open().extend_from_slice(unit);
+                out.close();
+            }
+            _ => {
+                out.open().extend_from_slice(&aggregation_header(together));
+                for unit in together {
+                    out.open().extend_from_slice(&(unit.len() as u16).to_be_bytes());
+                    out.open().extend_from_slice(unit);
+                }
+                out.close();
+            }
+        }
+    }
+}
+
+fn fragment<const HEADER: usize>(
+    unit: &[u8],
+    max_payload: usize,
+    header: impl Fn([u8; HEADER]) -> ([u8; HEADER], u8),
+    out: &mut Payloads,
+) {
+    let Some((&unit_header, mut rest)) = unit.split_first_chunk() else { return };
+    let (header, kind) = header(unit_header);
+    let mut pieces = shares(rest.len(), max_payload - HEADER - 1).enumerate().peekable();
+    while let Some((at, share)) = pieces.next() {
+        let (piece, after) = rest.split_at(share);
+        rest = after;
+        let (start, end) = (at == 0, pieces.peek().is_none());
+        out.open().extend_from_slice(&header);
+        out.open().push(u8::from(start) << 7 | u8::from(end) << 6 | kind);
+        out.open().extend_from_slice(piece);
+        out.close();
     }
 }
 

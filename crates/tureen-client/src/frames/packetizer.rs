@@ -10,6 +10,8 @@ use super::{FrameError, FrameInfo, av1, h264, h265, vp8, vp9};
 pub const DEFAULT_MAX_PAYLOAD: usize = 1100;
 /// The smallest payload size that can be asked for, in bytes: it holds the largest descriptor and some of the frame.
 pub const MIN_MAX_PAYLOAD: usize = 32;
+/// The largest one: no datagram is longer, and lengths in aggregation packets have 16 bits.
+const MAX_MAX_PAYLOAD: usize = u16::MAX as usize;
 
 /// A frame to send.
 #[derive(Clone, Copy, Debug, Default)]
@@ -103,8 +105,8 @@ enum State {
 }
 
 impl Packetizer {
-    /// Of a codec. `max_payload` is the longest payload in bytes; less than [`MIN_MAX_PAYLOAD`] counts as that. Opus packets
-    /// are never cut.
+    /// Of a codec. `max_payload` is the longest payload in bytes, from [`MIN_MAX_PAYLOAD`] to 65535; others are taken for the
+    /// nearest. Opus packets are never cut.
     ///
     /// `first_picture_id` is that of the first frame of VP8 and VP9, 15 bits; random, so that two streams behind one another
     /// can be told apart (RFC 7741 §4.2).
@@ -121,7 +123,7 @@ impl Packetizer {
             CodecKind::Opus => State::Opus,
             CodecKind::Other => return Err(FrameError::UnsupportedCodec(codec)),
         };
-        Ok(Self { max_payload: max_payload.max(MIN_MAX_PAYLOAD), state })
+        Ok(Self { max_payload: max_payload.clamp(MIN_MAX_PAYLOAD, MAX_MAX_PAYLOAD), state })
     }
 
     /// Replaces `out` by the payloads of a frame and says whether it is a key frame.

@@ -47,7 +47,7 @@ fn with_start_codes(units: &[Vec<u8>]) -> Vec<u8> {
 fn obu(kind: u8, extension: Option<u8>, payload: &[u8]) -> Vec<u8> {
     let mut out = vec![kind << 3 | 2 | u8::from(extension.is_some()) << 2];
     out.extend(extension);
-    bytes::push_leb128(&mut out, payload.len());
+    leb128::push_leb128(&mut out, payload.len());
     out.extend_from_slice(payload);
     out
 }
@@ -96,6 +96,17 @@ fn packets_of_a_frame_are_of_nearly_equal_size() {
     let mut packetizer = Packetizer::new(CodecKind::Vp8, 1104, 0).unwrap();
     let (_, payloads) = packetize(&mut packetizer, &OutgoingFrame::new(&data, 0)).unwrap();
     assert_eq!(payloads.iter().map(Vec::len).collect::<Vec<_>>(), [771, 771, 771]);
+}
+
+#[test]
+fn payloads_are_never_longer_than_their_lengths_can_say() {
+    for codec in ALL.into_iter().filter(|codec| *codec != CodecKind::Opus) {
+        let mut packetizer = Packetizer::new(codec, usize::MAX, 0).unwrap();
+        let data = frame(codec, true, 200_000);
+        let (_, payloads) = packetize(&mut packetizer, &OutgoingFrame::new(&data, 0)).unwrap();
+        assert!(payloads.iter().all(|payload| payload.len() <= 65_535), "{codec:?}");
+        assert_eq!(assemble(codec, &payloads).unwrap().1, data);
+    }
 }
 
 #[test]

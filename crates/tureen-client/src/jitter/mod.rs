@@ -30,7 +30,7 @@ pub struct JitterConfig {
     /// The longest time that a frame is held back, for jitter as for packets that are missing. Zero hands out each frame as
     /// soon as it is whole, and gives up what is missing when something later is whole. At most one minute. Default 1 s.
     pub max_delay: Duration,
-    /// The span of sequence numbers that is kept, at most 32768. Default 2048: 3 s at 8 Mbit/s.
+    /// The span of sequence numbers that is kept, from 16 to 4096. Default 2048: 3 s at 8 Mbit/s.
     pub max_packets: usize,
     /// Bytes of payloads and frames that are kept. Default 8 MiB.
     pub max_bytes: usize,
@@ -111,6 +111,8 @@ pub struct JitterBuffer {
     frames: VecDeque<Frame>,
     frame_bytes: usize,
     spare: Vec<Vec<u8>>,
+    /// The length of the largest frame, less the longer ago it was.
+    usual_len: usize,
     delay: Delay,
     order: Order,
     /// The packet behind the last one that was handed out or given up.
@@ -149,8 +151,11 @@ const MAX_SEQ: u64 = 1 << 62;
 const KEY_FRAME_RETRY: Duration = Duration::from_millis(500);
 /// Buffers of frames that are kept to be used again.
 const MAX_SPARE: usize = 4;
-/// More sequence numbers than this can't be told from those before.
-const MAX_SPAN: usize = 1 << 15;
+/// A spare buffer of this size is kept whatever the size of the frames.
+const MIN_SPARE_CAPACITY: usize = 16 << 10;
+/// The work for one packet grows with the span: a sender that leaves gaps or sends backwards makes each packet look through
+/// all of it. 4096 packets of 1200 bytes are 4 s at 10 Mbit/s.
+const MAX_SPAN: usize = 4096;
 
 impl JitterBuffer {
     /// An empty buffer.
@@ -165,6 +170,7 @@ impl JitterBuffer {
             frames: VecDeque::new(),
             frame_bytes: 0,
             spare: Vec::new(),
+            usual_len: 0,
             delay: Delay::new(config.clock_rate, config.max_delay),
             order: Order::new(config.codec),
             next: None,
@@ -217,6 +223,8 @@ impl JitterBuffer {
         while let Some(seqs) = self.packets.poll_complete() {
             self.assemble(now, seqs);
         }
+        // Frames can be larger than their payloads.
+        self.keep_bytes(0);
         if self.packets.is_leftover(packet.seq)
             && let Some(frame) = self.frames.iter_mut().find(|frame| frame.seqs.start == packet.seq + 1)
         {
@@ -264,6 +272,7 @@ impl JitterBuffer {
         self.frames.clear();
         self.frame_bytes = 0;
         self.next = None;
+        self.order = Order::new(self.config.codec);
         self.lose(true);
     }
 
@@ -280,12 +289,18 @@ impl JitterBuffer {
                 (Action::GiveUp(end), arrived_at + self.config.max_delay)
             });
         let Some(first) = first else { return unfinished };
+        // Behind a base layer frame that waits, only a key frame can be decoded: the index may have come round.
+        let mut base_waits = false;
         let decodable = self.frames.iter().enumerate().find_map(|(at, frame)| match self.verdict(frame) {
+            Verdict::Decodable if base_waits && !frame.frame.info.key_frame => None,
             Verdict::Decodable => {
                 Some((Action::HandOut(at), self.delay.due(frame.media_time, frame.frame.received_at)))
             }
             Verdict::Useless => Some((Action::Drop, frame.frame.received_at)),
-            Verdict::Waits => None,
+            Verdict::Waits => {
+                base_waits |= frame.frame.info.temporal_layer == 0;
+                None
+            }
         });
         let received_at = first.frame.received_at;
         let action = decodable.unwrap_or_else(|| {
@@ -308,6 +323,7 @@ impl JitterBuffer {
         for dropped in self.frames.drain(..at) {
             self.stats.frames_dropped += 1;
             self.frame_bytes -= dropped.data.len();
+            self.order.drop_frame(&dropped.frame.info);
         }
         let frame = self.frames.pop_front()?;
         self.frame_bytes -= frame.data.len();
@@ -325,6 +341,7 @@ impl JitterBuffer {
         self.recycle(old);
         Some(ReceivedFrame { after_loss: std::mem::take(&mut self.after_loss), ..frame.frame })
     }
+
     /// Joins packets to a frame.
     fn assemble(&mut self, now: Instant, seqs: Range<u64>) {
         let Some(timestamp) = self.packets.timestamp(seqs.start) else { return };
@@ -334,7 +351,7 @@ impl JitterBuffer {
         self.packets.take(seqs.clone());
         let Ok(info) = result else {
             self.stats.malformed += 1;
-            self.spare.push(data);
+            self.recycle(data);
             if self.next == Some(seqs.start) {
                 self.give_up_before(seqs.end, true);
             }
@@ -343,6 +360,7 @@ impl JitterBuffer {
         let media_time = self.delay.media_time(timestamp);
         self.delay.observe(now, media_time);
         self.frame_bytes += data.len();
+        self.usual_len = data.len().max(self.usual_len - self.usual_len / 64);
         let frame = ReceivedFrame { info, timestamp, capture_time, received_at: now, after_loss: false };
         let at = self.frames.partition_point(|frame| frame.seqs.start < seqs.start);
         self.frames.insert(at, Frame { seqs, media_time, frame, data });
@@ -355,6 +373,7 @@ impl JitterBuffer {
         self.stats.frames_dropped += 1;
         let is_next = self.next == Some(frame.seqs.start);
         if self.order.verdict(&frame.frame.info, is_next) == Verdict::Waits {
+            self.order.drop_frame(&frame.frame.info);
             self.lose(is_next);
         }
         self.move_to(frame.seqs.end, true);
@@ -366,6 +385,7 @@ impl JitterBuffer {
         for frame in self.frames.drain(..count) {
             self.frame_bytes -= frame.data.len();
             self.stats.frames_dropped += 1;
+            self.order.drop_frame(&frame.frame.info);
         }
         self.lose(false);
         self.move_to(seq, at_boundary);
@@ -401,7 +421,12 @@ impl JitterBuffer {
                 self.give_up_before(end.map_or(start, |seqs| seqs.end), false);
             }
         }
-        while self.bytes() + packet.payload.len() > self.config.max_bytes {
+        self.keep_bytes(packet.payload.len()) && self.next.is_none_or(|next| packet.seq >= next)
+    }
+
+    /// Gives up what is oldest until there is room for so many bytes more. False if there never is.
+    fn keep_bytes(&mut self, more: usize) -> bool {
+        while self.bytes() + more > self.config.max_bytes {
             self.stats.overflows += 1;
             let first = self.frames.front().map(|frame| frame.seqs.clone());
             let oldest = self.packets.oldest().map(|(seqs, _)| seqs);
@@ -410,11 +435,14 @@ impl JitterBuffer {
             };
             self.give_up_before(seqs.end, false);
         }
-        self.next.is_none_or(|next| packet.seq >= next)
+        true
     }
 
+    /// Keeps a buffer to be used again, unless it is far larger than frames are.
     fn recycle(&mut self, data: Vec<u8>) {
-        if self.spare.len() < MAX_SPARE {
+        let max_capacity = (4 * self.usual_len).max(MIN_SPARE_CAPACITY);
+        self.spare.retain(|spare| spare.capacity() <= max_capacity);
+        if self.spare.len() < MAX_SPARE && data.capacity() <= max_capacity {
             self.spare.push(data);
         }
     }

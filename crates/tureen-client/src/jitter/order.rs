@@ -82,6 +82,14 @@ impl Order {
         self.tl0_pic_idx = info.tl0_pic_idx.or(self.tl0_pic_idx);
     }
 
+    /// A whole frame is dropped. Behind one of the base layer its index tells nothing until the next key frame: it comes
+    /// round after 256 of them.
+    pub(super) fn drop_frame(&mut self, info: &FrameInfo) {
+        if info.temporal_layer == 0 {
+            self.tl0_pic_idx = None;
+        }
+    }
+
     /// Packets are given up, or a frame that others may depend on.
     pub(super) fn lose(&mut self) {
         self.intact = false;

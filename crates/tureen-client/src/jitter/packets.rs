@@ -10,6 +10,8 @@ use crate::frames::Start;
 const MIN_SLOTS: usize = 64;
 /// Payload buffers that are kept to be used again.
 const MAX_SPARE: usize = 64;
+/// Larger ones are not: packets that were not fragmented on their way fit.
+const MAX_SPARE_CAPACITY: usize = 2048;
 
 /// A window of packets by sequence number.
 #[derive(Debug)]
@@ -245,10 +247,16 @@ impl Packets {
     fn recycle(&mut self, content: Content) {
         if let Content::Payload { bytes, .. } = content {
             self.bytes -= bytes.len();
-            if self.spare.len() < MAX_SPARE {
+            if self.spare.len() < MAX_SPARE && bytes.capacity() <= MAX_SPARE_CAPACITY {
                 self.spare.push(bytes);
             }
         }
+    }
+
+    /// Bytes that spare buffers take up.
+    #[cfg(test)]
+    pub(super) fn spare_capacity(&self) -> usize {
+        self.spare.iter().map(Vec::capacity).sum()
     }
 
     /// Makes the window reach `seq`.

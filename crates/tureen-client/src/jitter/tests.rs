@@ -366,6 +366,96 @@ fn reset_begins_with_a_key_frame() {
     receiver.insert(66, &again.frame(true, 150, None));
     receiver.run_until(2000);
     assert_eq!(receiver.data(), [&sender.frames[0], &again.frames[1]]);
+
+    // The sender counts base layer frames anew as well.
+    let (mut sender, mut receiver) = (Sender::new(CodecKind::Vp8), Receiver::of(CodecKind::Vp8));
+    receiver.insert(0, &sender.frame(true, 50, Some((0, false))));
+    receiver.buffer.reset();
+    let mut again = Sender::new(CodecKind::Vp8);
+    for at in 1..=257 {
+        receiver.insert(at * 33, &again.frame(false, 50, Some((0, false))));
+    }
+    receiver.run_until(10_000);
+    assert_eq!(receiver.data(), [&sender.frames[0]]);
+    receiver.insert(10_000, &again.frame(true, 50, Some((0, false))));
+    receiver.run_until(12_000);
+    assert_eq!(receiver.data(), [&sender.frames[0], &again.frames[257]]);
+}
+
+#[test]
+fn base_layer_index_that_comes_round_does_not_hide_a_loss() {
+    for max_delay in [DEFAULT_MAX_DELAY, Duration::from_secs(60)] {
+        let config = JitterConfig { max_delay, ..JitterConfig::new(CodecKind::Vp8, 90_000) };
+        let (mut sender, mut receiver) = (Sender::new(CodecKind::Vp8), Receiver::new(config));
+        receiver.insert(0, &sender.frame(true, 50, Some((0, false))));
+        drop(sender.frame(false, 50, Some((0, false))));
+        for at in 2..=300 {
+            receiver.run_until(at * 33);
+            receiver.insert(at * 33, &sender.frame(false, 50, Some((0, false))));
+        }
+        receiver.run_until(80_000);
+        assert_eq!(receiver.data(), [&sender.frames[0]], "{max_delay:?}");
+        assert_eq!(receiver.buffer.stats().frames_dropped, 299);
+    }
+}
+
+#[test]
+fn frames_larger_than_their_payloads_keep_the_limit() {
+    let config = JitterConfig { max_bytes: 5000, ..JitterConfig::new(CodecKind::H264, 90_000) };
+    let mut receiver = Receiver::new(config);
+    // STAP-A with units of one byte, each of which takes a start code of four.
+    let payload = [vec![0x78], [0, 1, 0x67].repeat(600)].concat();
+    for at in 0..3 {
+        let packet = JitterPacket {
+            seq: 100 + at,
+            timestamp: at as u32 * 3000,
+            marker: true,
+            capture_time: None,
+            payload: &payload,
+        };
+        receiver.buffer.insert(receiver.t0, &packet);
+        assert_eq!(receiver.buffer.bytes(), 3000, "one frame");
+    }
+    assert_eq!(receiver.buffer.stats().overflows, 2);
+}
+
+#[test]
+fn spare_buffers_are_not_far_larger_than_frames() {
+    let (mut sender, mut receiver) = (Sender::new(CodecKind::Vp8), Receiver::of(CodecKind::Vp8));
+    let mut data = Vec::with_capacity(1 << 20);
+    for at in 0..400 {
+        let len = if at < 4 { 30_000 } else { 50 };
+        for packet in sender.frame(at == 0, len, None) {
+            let Packet { seq, timestamp, marker, payload } = &packet;
+            let (seq, timestamp, marker) = (*seq, *timestamp, *marker);
+            let packet = JitterPacket { seq, timestamp, marker, capture_time: None, payload };
+            receiver.buffer.insert(receiver.at(at * 34), &packet);
+        }
+        while receiver.buffer.poll_frame(receiver.at(at * 34 + 33), &mut data).is_some() {}
+        let capacity = receiver.buffer.spare.iter().map(Vec::capacity).max();
+        assert!(capacity < Some(1 << 20), "the caller's buffer is kept");
+    }
+    assert_eq!(receiver.buffer.stats().frames, 400);
+    let capacity: usize = receiver.buffer.spare.iter().map(Vec::capacity).sum();
+    assert!(capacity <= MAX_SPARE * MIN_SPARE_CAPACITY, "{capacity} bytes");
+
+    let huge =
+        JitterPacket { seq: 1 << 30, timestamp: 0, marker: true, capture_time: None, payload: &[1; 60_000] };
+    receiver.buffer.insert(receiver.t0, &huge);
+    receiver.buffer.reset();
+    assert!(receiver.buffer.packets.spare_capacity() <= 64 * 2048);
+}
+
+#[test]
+fn span_is_bounded_whatever_is_asked_for() {
+    let config = JitterConfig { max_packets: usize::MAX, ..JitterConfig::new(CodecKind::Vp8, 90_000) };
+    let mut receiver = Receiver::new(config);
+    // The first packet of a frame whose others are missing.
+    let packet = |seq| Packet { seq, timestamp: seq as u32, marker: false, payload: vec![0x10, 0x10, 1] };
+    receiver.insert(0, &[packet(100), packet(100 + 4095)]);
+    assert_eq!(receiver.buffer.stats().overflows, 0);
+    receiver.insert(0, &[packet(100 + 4096)]);
+    assert_eq!(receiver.buffer.stats().overflows, 1);
 }
 
 proptest! {

@@ -81,6 +81,14 @@ pub enum SessionError {
     /// As many packets wait to be sent as the stream buffers: the output is not drained.
     #[error("too many packets wait to be sent")]
     Backlog,
+    /// A frame takes more packets than the stream buffers: it can never be sent.
+    #[error("a frame of {packets} packets, the stream buffers {buffered}")]
+    FrameTooLong {
+        /// Packets of the frame.
+        packets: usize,
+        /// Packets that the stream buffers.
+        buffered: usize,
+    },
     /// A frame can't be sent, or the codec has none that are known.
     #[error(transparent)]
     Frame(#[from] FrameError),

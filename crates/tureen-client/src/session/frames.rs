@@ -19,8 +19,8 @@ impl Session {
     ///
     /// # Errors
     /// [`SessionError::NotConnected`], [`SessionError::NoStream`], [`SessionError::Frame`],
-    /// [`SessionError::PayloadTooLong`] for an Opus packet that fits no datagram, or [`SessionError::Backlog`]: the frame is
-    /// lost for the receivers, and the next one should be a key frame.
+    /// [`SessionError::PayloadTooLong`] for an Opus packet that fits no datagram, [`SessionError::FrameTooLong`], or
+    /// [`SessionError::Backlog`]: the frame is lost for the receivers, and the next one should be a key frame.
     pub fn send_frame(
         &mut self,
         now: Instant,

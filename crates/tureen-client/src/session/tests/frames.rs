@@ -10,10 +10,14 @@ use crate::jitter::ReceivedFrame;
 
 impl Peer {
     fn send_media(&mut self, index: u64, timestamp: u32, marker: bool, payload: &[u8]) {
+        self.send_media_of(96, index, timestamp, marker, payload);
+    }
+
+    fn send_media_of(&mut self, payload_type: u8, index: u64, timestamp: u32, marker: bool, payload: &[u8]) {
         let fields = RtpFields {
             marker,
             has_padding: false,
-            payload_type: PayloadType(96),
+            payload_type: PayloadType(payload_type),
             sequence_number: index as u16,
             timestamp,
             ssrc: Ssrc(SSRC),
@@ -37,6 +41,12 @@ impl Peer {
         let frames = frames.collect();
         self.exchange();
         frames
+    }
+
+    /// The frames that are due after some time.
+    fn run_frames(&mut self, time: Duration) -> Vec<(ReceivedFrame, Vec<u8>)> {
+        self.run(time);
+        self.poll_frames()
     }
 
     fn took_pli(&mut self) -> bool {
@@ -75,12 +85,40 @@ fn frame_that_does_not_fit_is_not_sent_in_part() {
     peer.session.add_send_stream(config).unwrap();
     let [small, large] = [&[0x11; 900][..], &[0x11; 1700]];
     let mut send = |data| peer.session.send_frame(peer.now, SSRC, &OutgoingFrame::new(data, 0)).map(|_| ());
-    assert_eq!(send(large), Err(SessionError::Backlog));
+    assert_eq!(send(large), Err(SessionError::FrameTooLong { packets: 18, buffered: 16 }));
     assert_eq!(send(small), Ok(()));
     assert_eq!(send(small), Err(SessionError::Backlog));
     assert_eq!(send(&[]), Err(FrameError::Empty(CodecKind::Vp8).into()));
     peer.exchange();
     assert_eq!(peer.rtp.len(), 10);
+}
+
+#[test]
+fn video_frame_of_many_packets_is_sent_without_rtx() {
+    let mut peer = Peer::connected(Role::Client);
+    let config = SendStreamConfig::new(SSRC, 96, 90_000).with_frames(CodecKind::Vp8);
+    assert_eq!(config.clone().with_frames(CodecKind::Opus).buffered_packets, 512, "never lowered");
+    assert_eq!(SendStreamConfig::new(1, 96, 48_000).with_frames(CodecKind::Opus).buffered_packets, 64);
+    peer.session.add_send_stream(config).unwrap();
+    let data = vec![0x10; 100_000];
+    peer.session.send_frame(peer.now, SSRC, &OutgoingFrame::new(&data, 0)).unwrap();
+    peer.exchange();
+    assert_eq!(peer.rtp.len(), 92);
+}
+
+#[test]
+fn packets_of_another_payload_type_are_no_frames() {
+    let mut peer = Peer::connected(Role::Client);
+    let config = RecvStreamConfig::new(SSRC, 96, 48_000).with_frames(CodecKind::Opus);
+    peer.session.add_recv_stream(config).unwrap();
+    peer.send_media(100, 960, true, &[0x78, 1]);
+    peer.send_media_of(13, 101, 1920, true, &[0x78, 2]);
+    peer.send_media(102, 2880, true, &[0x78, 3]);
+    let frames = peer.run_frames(Duration::from_secs(2));
+    let data: Vec<&[u8]> = frames.iter().map(|(_, data)| data.as_slice()).collect();
+    assert_eq!(data, [[0x78, 1], [0x78, 3]]);
+    assert!(!frames[1].0.after_loss, "nothing is missing");
+    assert_eq!(peer.session.frame_stats(SSRC).unwrap().malformed, 0);
 }
 
 #[test]

@@ -55,7 +55,7 @@ pub fn parse(payload: &[u8]) -> Option<Descriptor> {
             // §4.4: with W set, the last element has no length field.
             cursor.bytes(cursor.rest().len())?
         } else {
-            let len = leb128(&mut cursor)?;
+            let len = cursor.leb128()?;
             cursor.bytes(len)?
         };
         let fragment = index == 1 && continues_previous;
@@ -116,22 +116,9 @@ fn is_shown_key_frame(element: &[u8]) -> Option<bool> {
     let mut cursor = Cursor::new(element);
     cursor.bytes(1 + usize::from(has_extension))?;
     if has_size {
-        leb128(&mut cursor)?;
+        cursor.leb128()?;
     }
     Some(cursor.u8()? >> 4 == 0b0001)
-}
-
-/// AV1 §4.10.5: little endian, seven bits a byte, at most eight bytes; no larger than 32 bits.
-fn leb128(cursor: &mut Cursor<'_>) -> Option<usize> {
-    let mut value = 0u64;
-    for shift in (0..56).step_by(7) {
-        let byte = cursor.u8()?;
-        value |= u64::from(byte & 0x7f) << shift;
-        if byte & 0x80 == 0 {
-            return u32::try_from(value).ok().map(|len| len as usize);
-        }
-    }
-    None
 }
 
 #[cfg(test)]

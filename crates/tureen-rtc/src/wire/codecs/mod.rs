@@ -96,35 +96,54 @@ impl Prefix {
     }
 }
 
-/// Cursor that reads a payload byte by byte.
-struct Cursor<'a> {
+/// Cursor that reads a payload byte by byte. What does not fit into the rest of it is `None`.
+#[derive(Clone, Debug)]
+pub struct Cursor<'a> {
     payload: &'a [u8],
     offset: usize,
 }
 
 impl<'a> Cursor<'a> {
-    fn new(payload: &'a [u8]) -> Self {
+    /// At the start of a payload.
+    pub fn new(payload: &'a [u8]) -> Self {
         Self { payload, offset: 0 }
     }
 
-    fn u8(&mut self) -> Option<u8> {
+    /// The next byte.
+    pub fn u8(&mut self) -> Option<u8> {
         let byte = *self.payload.get(self.offset)?;
         self.offset += 1;
         Some(byte)
     }
 
-    fn u16(&mut self) -> Option<u16> {
+    /// The next two bytes, big endian.
+    pub fn u16(&mut self) -> Option<u16> {
         Some(u16::from_be_bytes([self.u8()?, self.u8()?]))
     }
 
-    fn bytes(&mut self, len: usize) -> Option<&'a [u8]> {
+    /// The next `len` bytes.
+    pub fn bytes(&mut self, len: usize) -> Option<&'a [u8]> {
         let bytes = self.rest().get(..len)?;
         self.offset += len;
         Some(bytes)
     }
 
-    fn rest(&self) -> &'a [u8] {
+    /// What was not read yet.
+    pub fn rest(&self) -> &'a [u8] {
         self.payload.get(self.offset..).unwrap_or_default()
+    }
+
+    /// AV1 §4.10.5: little endian, seven bits a byte, at most eight bytes; no larger than 32 bits.
+    pub fn leb128(&mut self) -> Option<usize> {
+        let mut value = 0u64;
+        for shift in (0..56).step_by(7) {
+            let byte = self.u8()?;
+            value |= u64::from(byte & 0x7f) << shift;
+            if byte & 0x80 == 0 {
+                return u32::try_from(value).ok().map(|value| value as usize);
+            }
+        }
+        None
     }
 
     /// RFC 7741 §4.2 and RFC 9628 §4.2: the picture id has 15 bits if the M bit is set.
