@@ -52,3 +52,28 @@ fn video(mime_type: MimeTypeVideo, mut parameters: RtpCodecParametersParameters)
         rtcp_feedback: vec![],
     }
 }
+
+#[cfg(test)]
+pub(crate) mod testing {
+    use serde_json::json;
+    use tureen::prelude::*;
+
+    /// Capabilities of a client that supports all that a router does.
+    pub(crate) fn all_of(router: RtpCapabilitiesFinalized) -> RtpCapabilities {
+        serde_json::from_value(serde_json::to_value(router).unwrap()).unwrap()
+    }
+
+    /// RTP parameters of a microphone.
+    pub(crate) fn microphone() -> RtpParameters {
+        let parameters = json!({
+            "codecs": [{
+                "kind": "audio", "mimeType": "audio/opus", "payloadType": 111, "clockRate": 48000, "channels": 2,
+                "parameters": {}, "rtcpFeedback": [],
+            }],
+            "headerExtensions": [],
+            "encodings": [{ "ssrc": 1 }],
+            "rtcp": { "cname": "c", "reducedSize": true },
+        });
+        serde_json::from_value(parameters).unwrap()
+    }
+}

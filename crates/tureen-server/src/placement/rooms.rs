@@ -57,7 +57,7 @@ impl Rooms {
 
     /// Brings a peer into the room that it is granted, which is made if there is none.
     pub(crate) async fn enter(
-        &self,
+        self: &Arc<Self>,
         mut grant: Grant,
         secret: Option<&str>,
         consumer_replicas: u8,
@@ -128,15 +128,20 @@ impl Rooms {
         room.ok_or_else(|| Error::not_found(Thing::Room, &grant.room))?.broadcaster(grant)
     }
 
-    /// Takes a broadcaster out of its room, which ends if nobody else is in it.
+    /// Takes a broadcaster out of its room, which ends if nobody else is in it. Returns when its ports and SSRCs are free.
     pub(crate) async fn remove_broadcaster(&self, broadcaster: &Participant) -> Result<(), Error> {
-        broadcaster.leave_and_close().await?;
+        let closing = broadcaster.leave_and_close()?;
+        // Before anything is awaited: this future is dropped when the client that asked goes away.
         self.forget_if_ended(broadcaster.room());
+        closing.await;
         Ok(())
     }
 
     /// RTP capabilities of the room `room_id`. A room that is made for this alone ends with it.
-    pub(crate) async fn rtp_capabilities(&self, room_id: &str) -> Result<RtpCapabilitiesFinalized, Error> {
+    pub(crate) async fn rtp_capabilities(
+        self: &Arc<Self>,
+        room_id: &str,
+    ) -> Result<RtpCapabilitiesFinalized, Error> {
         let room = self.room(room_id, 0).await?;
         let capabilities = room.router().rtp_capabilities();
         room.end_if_empty();
@@ -162,7 +167,7 @@ impl Rooms {
         self.workers.stop();
     }
 
-    async fn room(&self, room_id: &str, consumer_replicas: u8) -> Result<Arc<Room>, Error> {
+    async fn room(self: &Arc<Self>, room_id: &str, consumer_replicas: u8) -> Result<Arc<Room>, Error> {
         let cell = {
             let mut state = self.lock();
             if state.stopped {
@@ -186,7 +191,7 @@ impl Rooms {
         Ok(Arc::clone(room))
     }
 
-    async fn make(&self, room_id: &str, consumer_replicas: u8) -> Result<Arc<Room>, Error> {
+    async fn make(self: &Arc<Self>, room_id: &str, consumer_replicas: u8) -> Result<Arc<Room>, Error> {
         let Some(worker) = self.workers.least_loaded() else {
             if self.tally.may_log() {
                 error!(room = %Shown(room_id), "no media worker is alive");
@@ -201,6 +206,7 @@ impl Rooms {
         let room = Room::make(room_id, worker, media_codecs(), consumer_replicas, shared).await;
         match room {
             Ok(room) => {
+                self.end_with_worker(&room);
                 if self.tally.may_log() {
                     info!(room = %Shown(room_id), "room made");
                 }
@@ -212,6 +218,24 @@ impl Rooms {
                 }
                 Err(Error::NoRoom)
             }
+        }
+    }
+
+    /// Ends `room` when its worker dies, and frees its place: it may have no peer that does so by leaving.
+    fn end_with_worker(self: &Arc<Self>, room: &Arc<Room>) {
+        let (rooms, weak) = (Arc::downgrade(self), Arc::downgrade(room));
+        let on_worker_close = move || {
+            let Some(room) = weak.upgrade() else { return };
+            room.end(EndReason::WorkerDied);
+            // A room that is not in its place yet is found ended by whoever made it.
+            if let Some(rooms) = rooms.upgrade() {
+                rooms.forget_if_ended(&room);
+            }
+        };
+        room.router().on_worker_close(on_worker_close).detach();
+        if room.router().closed() {
+            // The worker died before the callback was there.
+            room.end(EndReason::WorkerDied);
         }
     }
 
@@ -277,5 +301,56 @@ impl Drop for Attempt<'_> {
                 Arc::ptr_eq(cell, &self.cell) && cell.get().is_none() && Arc::strong_count(cell) == 2
             });
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use futures_util::FutureExt;
+
+    use super::*;
+    use crate::{config::RtcConfig, room::WebRtcRequest};
+
+    async fn rooms() -> Arc<Rooms> {
+        let rtc = RtcConfig { port: 0, listen: vec!["127.0.0.1".parse().unwrap()], ..RtcConfig::default() };
+        let workers = WorkerPool::start(1, &rtc).await.unwrap();
+        let config = Arc::new(ServerConfig { rtc, ..ServerConfig::default() });
+        Arc::new(Rooms::new(config, workers, 2, Tally::for_test()))
+    }
+
+    /// Adds a broadcaster with a transport to a room of its own.
+    async fn broadcaster(rooms: &Arc<Rooms>) -> Participant {
+        let grant = || Grant::for_test("r", "cam");
+        rooms.add_broadcaster(grant(), Profile::for_test("cam")).await.unwrap();
+        let broadcaster = rooms.broadcaster(&grant()).unwrap();
+        drop(broadcaster.create_webrtc_transport(WebRtcRequest::default()).await.unwrap());
+        assert_eq!(rooms.lock().rooms.len(), 1);
+        broadcaster
+    }
+
+    #[tokio::test]
+    async fn a_removal_that_is_given_up_leaves_no_ended_room() {
+        let rooms = rooms().await;
+        let broadcaster = broadcaster(&rooms).await;
+        // Polled once, as by a handler whose client goes away.
+        drop(rooms.remove_broadcaster(&broadcaster).now_or_never());
+        assert!(broadcaster.room().ended());
+        assert!(rooms.lock().rooms.is_empty());
+    }
+
+    #[tokio::test]
+    async fn a_room_without_peers_goes_with_its_worker() {
+        let rooms = rooms().await;
+        let broadcaster = broadcaster(&rooms).await;
+        rooms.workers()[0].panic();
+        let gone = async {
+            while !rooms.lock().rooms.is_empty() {
+                tokio::time::sleep(Duration::from_millis(1)).await;
+            }
+        };
+        tokio::time::timeout(Duration::from_secs(30), gone).await.unwrap();
+        assert!(broadcaster.room().ended());
     }
 }

@@ -181,6 +181,10 @@ impl Participant {
         let id = consumer.id();
         // Whoever joins a big room is told of hundreds.
         subscriber.has_room().await;
+        if consumer.closed() {
+            // It was told as closed already; a client that hears of it only now would keep it.
+            return;
+        }
         let producer_paused = consumer.producer_paused();
         let announcement =
             RoomEvent::NewConsumer(NewConsumer { publication, consumer: consumer.clone(), producer_paused });
@@ -207,6 +211,10 @@ impl Participant {
                 return self.tell(RoomEvent::ConsumerClosed(id));
             }
         };
+        if consumer.closed() {
+            // Clients ignore what they are told of a consumer before they have set it up.
+            return self.tell(RoomEvent::ConsumerClosed(id));
+        }
         // While it is paused: to change layers later takes a key frame of another layer.
         if let Some(layers) = accepted.preferred_layers
             && let Err(error) = consumer.set_preferred_layers(layers).await
@@ -262,7 +270,64 @@ impl Participant {
 
     /// Closes a consumer, even while others hold handles of it; false if it is gone already.
     fn close_consumer(&self, id: ConsumerId) -> bool {
-        let removed = self.take_consumer(id);
+        let removed = self.with_member(|member| member.consumers.remove(&id)).ok().flatten();
         removed.inspect(|entry| drop(entry.consumer.close())).is_some()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{
+        admission::Grant,
+        room::{
+            EndReason,
+            events::testing::Slow,
+            testing::{join, publish, room, until},
+        },
+    };
+
+    fn is_new(event: &RoomEvent) -> bool {
+        matches!(event, RoomEvent::NewConsumer(_))
+    }
+
+    fn is_closed(event: &RoomEvent) -> bool {
+        matches!(event, RoomEvent::ConsumerClosed(_))
+    }
+
+    #[tokio::test]
+    async fn a_consumer_that_closes_before_it_is_announced_is_not_announced() {
+        let room = room().await;
+        let (publisher, producer, _) = publish(&room).await;
+        let slow = Arc::new(Slow::new());
+        let (peer, _) = join(&room, &mut Grant::for_test("r", "peer"), slow.clone()).await;
+        until(|| peer.with_member(|member| member.consumers.len()).unwrap() == 1).await;
+
+        publisher.close_producer(producer).await.unwrap();
+        until(|| slow.told.has(is_closed)).await;
+        // For the consumer and the data consumers, of which the announcements of the others are seen.
+        slow.has_room.add_permits(3);
+        until(|| slow.has_room.available_permits() == 0).await;
+        let is_data = |event: &RoomEvent| matches!(event, RoomEvent::NewDataConsumer(_));
+        until(|| slow.told.has(is_data)).await;
+        assert!(!slow.told.has(is_new));
+        room.end(EndReason::Shutdown);
+    }
+
+    #[tokio::test]
+    async fn a_client_is_told_of_a_consumer_that_closed_while_it_was_set_up() {
+        let room = room().await;
+        let (publisher, producer, _) = publish(&room).await;
+        let slow = Arc::new(Slow::new());
+        slow.has_room.add_permits(3);
+        join(&room, &mut Grant::for_test("r", "peer"), slow.clone()).await;
+        until(|| slow.told.has(is_new)).await;
+
+        publisher.close_producer(producer).await.unwrap();
+        until(|| slow.told.has(is_closed)).await;
+        slow.told.take();
+        slow.sets_up.add_permits(3);
+        until(|| slow.told.has(is_closed)).await;
+        room.end(EndReason::Shutdown);
     }
 }

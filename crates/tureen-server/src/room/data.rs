@@ -113,9 +113,15 @@ impl Participant {
         let me = self.clone();
         let most = self.limits().max_data_consumers_per_peer;
         member.spawn(async move {
+            let check = |member: &Member| {
+                if member.data_consumers.len() < most {
+                    return Ok(());
+                }
+                me.room.tally().count(Denied::DataConsumer);
+                Err(Error::ParticipantLimit { what: Thing::DataConsumer, most })
+            };
             for publication in publications {
-                if !matches!(me.with_member(|member| member.data_consumers.len() < most), Ok(true)) {
-                    me.room.tally().count(Denied::DataConsumer);
+                if !matches!(me.with_member(|member| check(member)), Ok(Ok(()))) {
                     continue;
                 }
                 let data_producer = publication.data_producer_id;
@@ -124,6 +130,8 @@ impl Participant {
                         let subscriber = Arc::clone(&subscriber);
                         me.spawn(me.clone().announce_data(subscriber, data_consumer, publication));
                     }
+                    // Counted, and no news.
+                    Err(Error::ParticipantLimit { .. }) => {}
                     Err(error) => {
                         if me.room.tally().may_log() {
                             warn!(peer = &*me.name, %data_producer, %error, "data consumer can't be made");
@@ -207,19 +215,107 @@ impl Participant {
         let Some(sctp_stream_parameters) = data_consumer.sctp_stream_parameters() else { return };
         let announcement = RoomEvent::NewDataConsumer(NewDataConsumer {
             publication,
-            data_consumer,
+            data_consumer: data_consumer.clone(),
             sctp_stream_parameters,
         });
         subscriber.has_room().await;
+        if data_consumer.closed() {
+            // It was told as closed already; a client that hears of it only now would keep it.
+            return;
+        }
         if let Err(failure) = subscriber.announce(&announcement).await {
             debug!(peer = &*self.name, data_consumer = %id, %failure, "data consumer given up");
             self.close_data_consumer(id);
+        }
+        if data_consumer.closed() {
+            // Clients ignore what they are told of a data consumer before they have set it up.
+            self.tell(RoomEvent::DataConsumerClosed(id));
         }
     }
 
     /// Closes a data consumer, even while others hold handles of it; false if it is gone already.
     fn close_data_consumer(&self, id: DataConsumerId) -> bool {
-        let removed = self.take_data_consumer(id);
+        let removed = self.with_member(|member| member.data_consumers.remove(&id)).ok().flatten();
         removed.inspect(|entry| drop(entry.data_consumer.close())).is_some()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::room::{
+        EndReason, Grant,
+        events::testing::{Recorder, Slow},
+        testing::{join, publish, room, room_with, until},
+    };
+
+    fn is_closed(event: &RoomEvent) -> bool {
+        matches!(event, RoomEvent::DataConsumerClosed(_))
+    }
+
+    fn is_new(event: &RoomEvent) -> bool {
+        matches!(event, RoomEvent::NewDataConsumer(new) if new.publication.label == CHAT)
+    }
+
+    async fn close(publisher: &Participant, id: DataProducerId) {
+        let entry = publisher.with_member(|member| member.data_producers.remove(&id)).unwrap().unwrap();
+        entry.data_producer.close().await;
+    }
+
+    #[tokio::test]
+    async fn a_data_consumer_that_closes_before_it_is_announced_is_not_announced() {
+        let room = room().await;
+        let (publisher, _, chat) = publish(&room).await;
+        let slow = Arc::new(Slow::new());
+        let (peer, _) = join(&room, &mut Grant::for_test("r", "peer"), slow.clone()).await;
+        until(|| peer.with_member(|member| member.data_consumers.len()).unwrap() == 2).await;
+
+        close(&publisher, chat).await;
+        until(|| slow.told.has(is_closed)).await;
+        // For the consumer, the bot and the chat.
+        slow.has_room.add_permits(3);
+        until(|| slow.has_room.available_permits() == 0).await;
+        let is_bot = |event: &RoomEvent| matches!(event, RoomEvent::NewDataConsumer(new) if new.publication.label == BOT);
+        until(|| slow.told.has(is_bot)).await;
+        assert!(!slow.told.has(is_new));
+        room.end(EndReason::Shutdown);
+    }
+
+    #[tokio::test]
+    async fn a_client_is_told_of_a_data_consumer_that_closed_while_it_was_set_up() {
+        let room = room().await;
+        let (publisher, _, chat) = publish(&room).await;
+        let slow = Arc::new(Slow::new());
+        slow.has_room.add_permits(3);
+        join(&room, &mut Grant::for_test("r", "peer"), slow.clone()).await;
+        until(|| slow.told.has(is_new)).await;
+
+        close(&publisher, chat).await;
+        until(|| slow.told.has(is_closed)).await;
+        slow.told.take();
+        slow.sets_up.add_permits(3);
+        until(|| slow.told.has(is_closed)).await;
+        room.end(EndReason::Shutdown);
+    }
+
+    #[tokio::test]
+    async fn data_consumers_made_at_the_same_time_do_not_pass_the_limit() {
+        let room = room_with(|config| config.limits.max_data_consumers_per_peer = 2).await;
+        // The bot is the first.
+        let recorder = Arc::new(Recorder::default());
+        let (peer, _) = join(&room, &mut Grant::for_test("r", "peer"), recorder.clone()).await;
+        let count = || peer.with_member(|member| member.data_consumers.len()).unwrap();
+        until(|| count() == 1).await;
+
+        let publication = room.bot.publication();
+        peer.with_member(|member| {
+            for _ in 0..2 {
+                peer.consume_all_data(member, vec![publication.clone()]);
+            }
+        })
+        .unwrap();
+        until(|| count() + room.tally().counted(Denied::DataConsumer) as usize == 3).await;
+        assert_eq!(count(), 2);
+        room.end(EndReason::Shutdown);
     }
 }

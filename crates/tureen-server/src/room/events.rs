@@ -211,8 +211,50 @@ pub(super) mod testing {
     use std::sync::Mutex;
 
     use futures_util::future::FutureExt;
+    use tokio::sync::Semaphore;
 
     use super::*;
+
+    /// A client that is slow: it has room when there is a permit, and sets up a consumer when there is another.
+    #[derive(Debug)]
+    pub(crate) struct Slow {
+        pub(crate) has_room: Semaphore,
+        pub(crate) sets_up: Semaphore,
+        pub(crate) told: Recorder,
+    }
+
+    impl Slow {
+        pub(crate) fn new() -> Self {
+            Self { has_room: Semaphore::new(0), sets_up: Semaphore::new(0), told: Recorder::default() }
+        }
+    }
+
+    impl Subscriber for Slow {
+        fn notify(&self, notice: &Notice) {
+            self.told.notify(notice);
+        }
+
+        fn announce<'a>(&'a self, event: &'a RoomEvent) -> BoxFuture<'a, Result<Acceptance, NotAccepted>> {
+            async {
+                let accepted = self.told.announce(event).await;
+                self.sets_up.acquire().await.unwrap().forget();
+                accepted
+            }
+            .boxed()
+        }
+
+        fn has_room(&self) -> BoxFuture<'_, ()> {
+            async { self.has_room.acquire().await.unwrap().forget() }.boxed()
+        }
+
+        fn is_alive(&self, within: Duration) -> BoxFuture<'_, bool> {
+            self.told.is_alive(within)
+        }
+
+        fn end(&self, why: EndReason) -> bool {
+            self.told.end(why)
+        }
+    }
 
     /// A subscriber that records what it is told.
     #[derive(Debug, Default)]
@@ -222,6 +264,11 @@ pub(super) mod testing {
         /// Events since the last call.
         pub(crate) fn take(&self) -> Vec<RoomEvent> {
             std::mem::take(&mut self.0.lock().unwrap())
+        }
+
+        /// True if it was told an event of which `is_it` is true, since the last [`Recorder::take`].
+        pub(crate) fn has(&self, is_it: impl Fn(&RoomEvent) -> bool) -> bool {
+            self.0.lock().unwrap().iter().any(is_it)
         }
     }
 

@@ -4,7 +4,7 @@ use std::{
     collections::{HashMap, HashSet},
     sync::{
         Arc,
-        atomic::{AtomicUsize, Ordering},
+        atomic::{AtomicU64, AtomicUsize, Ordering},
     },
 };
 
@@ -31,13 +31,16 @@ use crate::{
     tally::Shown,
 };
 
+/// Number of stays so far. All rooms count together, so that no claim on a stay is good in a later room of the same id.
+static STAYS: AtomicU64 = AtomicU64::new(0);
+
 /// The room's record of a participant. Dropping it closes all its media and ends its tasks, even while others hold
 /// handles of its media.
 pub(super) struct Member {
     pub(super) id: Arc<str>,
     /// Room and id, for log lines.
     pub(super) name: Arc<str>,
-    /// Number of the stay.
+    /// Number of the stay, which tells it from all others.
     pub(super) stay: u64,
     presence: Presence,
     pub(super) may: May,
@@ -126,11 +129,11 @@ impl Drop for ConsumerPlace {
 }
 
 impl Member {
-    pub(super) fn new(stay: u64, presence: Presence, grant: &mut Grant) -> Self {
+    pub(super) fn new(presence: Presence, grant: &mut Grant) -> Self {
         Self {
             id: grant.identity.as_str().into(),
             name: format!("{}/{}", Shown(&grant.room), Shown(&grant.identity)).into(),
-            stay,
+            stay: STAYS.fetch_add(1, Ordering::Relaxed),
             presence,
             may: grant.may,
             profile: None,
@@ -189,9 +192,9 @@ impl Member {
         self.tasks.spawn(task);
     }
 
-    /// Closes all transports, and with them all media. Done when the worker has closed them.
-    pub(super) async fn close(&self) {
-        join_all(self.transports.values().map(|entry| entry.transport.close())).await;
+    /// Closes all transports, and with them all media. The future is done when the worker has closed them.
+    pub(super) fn close(&self) -> impl Future<Output = ()> + Send + use<> {
+        join_all(self.transports.values().map(|entry| entry.transport.close())).map(drop)
     }
 }
 
@@ -245,7 +248,7 @@ pub(super) mod testing {
     /// A peer that has not joined.
     pub(crate) fn peer(id: &str, subscriber: Arc<dyn Subscriber>) -> Member {
         let presence = Presence::Connection { subscriber, secret: Secret::generate() };
-        Member::new(0, presence, &mut Grant::for_test("room", id))
+        Member::new(presence, &mut Grant::for_test("room", id))
     }
 
     impl Profile {

@@ -18,7 +18,7 @@ mod speakers;
 mod state;
 mod transports;
 
-use std::sync::{Arc, Weak, atomic::AtomicUsize};
+use std::sync::{Arc, atomic::AtomicUsize};
 
 use tokio::{sync::Semaphore, time::Instant};
 use tracing::info;
@@ -116,7 +116,7 @@ pub(crate) enum MakeRoomError {
 }
 
 impl Room {
-    /// Makes a room on `worker`.
+    /// Makes a room on `worker`. The caller ends it when the worker dies.
     pub(crate) async fn make(
         id: &str,
         worker: MediaWorker,
@@ -141,19 +141,7 @@ impl Room {
             state: SharedState::default(),
             _load: load,
         });
-        let weak: Weak<Self> = Arc::downgrade(&room);
-        room.router
-            .on_worker_close(move || {
-                if let Some(room) = weak.upgrade() {
-                    room.end(EndReason::WorkerDied);
-                }
-            })
-            .detach();
         room.tell_who_speaks();
-        if room.router.closed() {
-            // The worker died before the callback was there.
-            room.end(EndReason::WorkerDied);
-        }
         Ok(room)
     }
 
@@ -214,7 +202,7 @@ impl Room {
         }
         let presence =
             Presence::Connection { subscriber: Arc::clone(subscriber), secret: Secret::generate() };
-        let mut member = Member::new(state.next_stay(), presence, grant);
+        let mut member = Member::new(presence, grant);
         let participant = Participant::new(self, &member);
         member.spawn(participant.clone().join_in_time());
         state.members.insert(id, member);
@@ -246,7 +234,7 @@ impl Room {
         if state.members.contains_key(&id) {
             return refuse(Error::IdTaken(id));
         }
-        let mut member = Member::new(state.next_stay(), Presence::Requests { last: Instant::now() }, grant);
+        let mut member = Member::new(Presence::Requests { last: Instant::now() }, grant);
         let participant = Participant::new(self, &member);
         member.profile = profile.take();
         let peers = match member.rtp_capabilities() {
@@ -332,23 +320,88 @@ impl Room {
 }
 
 #[cfg(test)]
-mod tests {
+mod testing {
+    use std::time::Duration;
+
     use super::*;
     use crate::{
-        codecs::media_codecs, config::RtcConfig, opaque::Opaque, placement::workers::WorkerPool,
+        codecs::{self, media_codecs},
+        config::RtcConfig,
+        opaque::Opaque,
+        placement::workers::WorkerPool,
         room::events::testing::Recorder,
     };
 
-    async fn room() -> Arc<Room> {
+    pub(super) async fn room() -> Arc<Room> {
+        room_with(|_| {}).await
+    }
+
+    pub(super) async fn room_with(configure: impl FnOnce(&mut ServerConfig)) -> Arc<Room> {
         let rtc = RtcConfig { port: 0, listen: vec!["127.0.0.1".parse().unwrap()], ..RtcConfig::default() };
         let worker = WorkerPool::start(1, &rtc).await.unwrap().least_loaded().unwrap();
+        let mut config = ServerConfig { rtc, ..ServerConfig::default() };
+        configure(&mut config);
         let shared = Shared {
-            config: Arc::new(ServerConfig { rtc, ..ServerConfig::default() }),
+            config: Arc::new(config),
             tally: Tally::for_test(),
             plain_sockets: Arc::new(Semaphore::new(2)),
         };
         Room::make("r", worker, media_codecs(), 0, shared).await.unwrap()
     }
+
+    /// Lets a peer in that wants all media and data, with a transport for what it receives and sends.
+    pub(super) async fn join(
+        room: &Arc<Room>,
+        grant: &mut Grant,
+        subscriber: Arc<dyn Subscriber>,
+    ) -> (Participant, TransportId) {
+        let peer = room.enter(grant, Claim::default(), &subscriber).unwrap();
+        let asked = WebRtcRequest { with_sctp: true, consuming: true, ..WebRtcRequest::default() };
+        let transport_id = peer.create_webrtc_transport(asked).await.unwrap().id();
+        let mut profile = Profile::for_test(&grant.identity);
+        profile.rtp_capabilities = Some(codecs::testing::all_of(room.router.rtp_capabilities()));
+        profile.wants_data = true;
+        peer.join(profile).unwrap();
+        (peer, transport_id)
+    }
+
+    /// Joins, and sends a microphone's audio and chat.
+    pub(super) async fn publish(room: &Arc<Room>) -> (Participant, ProducerId, DataProducerId) {
+        let mut grant = Grant::for_test("r", "publisher");
+        let (publisher, transport_id) = join(room, &mut grant, Arc::new(Recorder::default())).await;
+        let rtp_parameters = codecs::testing::microphone();
+        let app_data = Opaque::default();
+        let produce = Produce { transport_id, kind: MediaKind::Audio, rtp_parameters, app_data };
+        let producer = publisher.produce(produce).await.unwrap();
+        let data_producer = publisher.produce_data(produce_data(transport_id)).await.unwrap();
+        (publisher, producer, data_producer)
+    }
+
+    pub(super) fn produce_data(transport_id: TransportId) -> ProduceData {
+        ProduceData {
+            transport_id,
+            sctp_stream_parameters: SctpStreamParameters::new_ordered(0),
+            label: "chat".to_owned(),
+            protocol: String::new(),
+            app_data: Opaque::default(),
+        }
+    }
+
+    /// Waits until `is_so`.
+    pub(super) async fn until(mut is_so: impl FnMut() -> bool) {
+        let wait = async {
+            while !is_so() {
+                tokio::time::sleep(Duration::from_millis(1)).await;
+            }
+        };
+        tokio::time::timeout(Duration::from_secs(30), wait).await.unwrap();
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{testing::*, *};
+    use crate::{opaque::Opaque, room::events::testing::Recorder};
 
     #[tokio::test]
     async fn a_participant_does_no_more_than_its_grant_lets_it() {
@@ -357,11 +410,9 @@ mod tests {
         grant.may.publish = false;
         grant.may.publish_data = false;
         grant.may.subscribe = false;
-        let subscriber: Arc<dyn Subscriber> = Arc::new(Recorder::default());
-        let viewer = room.enter(&mut grant, Claim::default(), &subscriber).unwrap();
-        viewer.join(Profile::for_test("viewer")).unwrap();
-        let asked = WebRtcRequest { with_sctp: true, ..WebRtcRequest::default() };
-        let transport_id = viewer.create_webrtc_transport(asked).await.unwrap().id();
+        publish(&room).await;
+        let recorder = Arc::new(Recorder::default());
+        let (viewer, transport_id) = join(&room, &mut grant, recorder.clone()).await;
 
         let rtp_parameters = RtpParameters::default();
         let app_data = Opaque::default();
@@ -369,19 +420,25 @@ mod tests {
         let error = viewer.produce(produce).await.unwrap_err();
         assert!(matches!(error, Error::NotGranted("publish")), "{error}");
 
-        let produce_data = ProduceData {
-            transport_id,
-            sctp_stream_parameters: SctpStreamParameters::new_ordered(0),
-            label: String::new(),
-            protocol: String::new(),
-            app_data: Opaque::default(),
-        };
-        let error = viewer.produce_data(produce_data).await.unwrap_err();
+        let error = viewer.produce_data(produce_data(transport_id)).await.unwrap_err();
         assert!(matches!(error, Error::NotGranted("publish data")), "{error}");
 
         let producer = "00000000-0000-0000-0000-000000000001".parse().unwrap();
         let error = viewer.consume(transport_id, producer).await.unwrap_err();
         assert!(matches!(error, Error::NotGranted("subscribe")), "{error}");
+
+        // Another one, who comes later, consumes audio, chat and the bot.
+        let witness =
+            join(&room, &mut Grant::for_test("r", "witness"), Arc::new(Recorder::default())).await.0;
+        let count = |of: &Participant| {
+            of.with_member(|member| (member.consumers.len(), member.data_consumers.len())).unwrap()
+        };
+        until(|| count(&witness) == (1, 2)).await;
+        assert_eq!(count(&viewer), (0, 0));
+        let told = recorder.take();
+        let is_consumer =
+            |event: &RoomEvent| matches!(event, RoomEvent::NewConsumer(_) | RoomEvent::NewDataConsumer(_));
+        assert!(!told.iter().any(is_consumer), "{told:?}");
         room.end(EndReason::Shutdown);
     }
 
@@ -410,5 +467,25 @@ mod tests {
         let error = room.broadcaster(&Grant::for_test("r", "peer")).unwrap_err();
         assert_eq!(error.to_string(), "broadcaster with id \"peer\" not found");
         room.end(EndReason::Shutdown);
+    }
+
+    #[tokio::test]
+    async fn a_claim_on_a_silent_peer_is_good_in_its_own_room_only() {
+        let subscriber: Arc<dyn Subscriber> = Arc::new(Recorder::default());
+        let mut grant = Grant::for_test("r", "peer");
+        let (first, second) = (room().await, room().await);
+        for room in [&first, &second] {
+            room.enter(&mut grant, Claim::default(), &subscriber).unwrap();
+        }
+        let Err(EnterError::Taken { stay, .. }) = first.enter(&mut grant, Claim::default(), &subscriber)
+        else {
+            panic!("the place is taken");
+        };
+        let claim = Claim { silent: Some(stay), ..Claim::default() };
+        let refused = second.enter(&mut grant, claim, &subscriber).unwrap_err();
+        assert!(matches!(refused, EnterError::Taken { .. }), "{refused:?}");
+        first.enter(&mut grant, claim, &subscriber).unwrap();
+        first.end(EndReason::Shutdown);
+        second.end(EndReason::Shutdown);
     }
 }

@@ -2,6 +2,7 @@
 
 use std::{fmt, sync::Arc};
 
+use futures_util::future::join_all;
 use tokio::time::Instant;
 use tracing::info;
 use tureen::{consumer::Consumer, data_consumer::DataConsumer, data_producer::DataProducer, prelude::*};
@@ -10,7 +11,7 @@ use super::{
     Room,
     events::{Description, EndReason, Notice, RoomEvent, Subscriber},
     lengths::{check_device, check_name, check_parameters},
-    member::{ConsumerEntry, DataConsumerEntry, MediaTransport, Member, Profile},
+    member::{MediaTransport, Member, Profile},
     secret::Secret,
     state::State,
 };
@@ -169,20 +170,22 @@ impl Participant {
         let _removed = self.room.remove(self);
     }
 
-    /// Ends the stay, and returns when its ports and SSRCs are free again.
-    pub(crate) async fn leave_and_close(&self) -> Result<(), Error> {
+    /// Ends the stay at once. The future is done when its ports and SSRCs are free again; nothing depends on it being
+    /// awaited.
+    pub(crate) fn leave_and_close(&self) -> Result<impl Future<Output = ()> + Send + use<>, Error> {
         let removed = self.room.remove(self);
         if removed.is_empty() {
             return Err(Error::not_found(Thing::Broadcaster, &self.id));
         }
-        for member in &removed {
-            member.close().await;
-        }
-        drop(removed);
-        if self.room.tally().may_log() {
-            info!(broadcaster = &*self.name, "broadcaster removed");
-        }
-        Ok(())
+        let closing = join_all(removed.iter().map(Member::close));
+        let me = self.clone();
+        Ok(async move {
+            closing.await;
+            drop(removed);
+            if me.room.tally().may_log() {
+                info!(broadcaster = &*me.name, "broadcaster removed");
+            }
+        })
     }
 
     pub(crate) fn transport(&self, id: TransportId) -> Result<MediaTransport, Error> {
@@ -254,16 +257,6 @@ impl Participant {
     /// The same with the lock held by the caller.
     pub(super) fn member_in<'a>(&self, state: &'a mut State) -> Result<&'a mut Member, Error> {
         state.members.get_mut(&*self.id).filter(|member| member.stay == self.stay).ok_or(Error::Left)
-    }
-
-    /// Takes a consumer out of the participant's table; the caller closes it.
-    pub(super) fn take_consumer(&self, id: ConsumerId) -> Option<ConsumerEntry> {
-        self.with_member(|member| member.consumers.remove(&id)).ok().flatten()
-    }
-
-    /// Takes a data consumer out of the participant's table; the caller closes it.
-    pub(super) fn take_data_consumer(&self, id: DataConsumerId) -> Option<DataConsumerEntry> {
-        self.with_member(|member| member.data_consumers.remove(&id)).ok().flatten()
     }
 }
 
