@@ -2,10 +2,12 @@
 //!
 //! [`Session`] is the far end of one WebRtcTransport, sans-IO: ICE, DTLS, SRTP, RTP and RTCP. Start there; its
 //! documentation states how it is driven. It takes and gives RTP packets, or whole encoded frames ([`frames`]), in order
-//! and in time ([`jitter`]); it holds no codec. [`media`] makes packets that servers take for VP8 and Opus.
+//! and in time ([`jitter`]); it holds no codec. [`device`] matches the client's capabilities with a router's. [`media`] makes
+//! packets that servers take for VP8 and Opus.
 #![forbid(unsafe_code)]
 #![warn(missing_debug_implementations, clippy::unwrap_used)]
 
+pub mod device;
 pub mod frames;
 pub mod ice;
 pub mod jitter;

@@ -11,6 +11,10 @@
 //! 3. An endpoint consumes: [`validate_rtp_capabilities`], [`can_consume`], then [`get_consumer_rtp_parameters`], or
 //!    [`get_pipe_consumer_rtp_parameters`] for another router.
 //!
+//! A client matches its own with the router's capabilities by [`get_extended_rtp_capabilities`]. From these follow
+//! [`get_recv_rtp_capabilities`], with which it consumes, and [`get_sending_rtp_parameters`] with [`reduce_codecs`], with
+//! which it produces.
+//!
 //! Names and rules are those of mediasoup 3.27 with these differences: H265 is a codec; H265 and AV1 profiles must
 //! match; the dependency descriptor header extension is forwarded to consumers; SSRCs are generated from the caller's
 //! random source.
@@ -19,6 +23,7 @@ pub mod codec_match;
 pub mod h264_profile_level_id;
 pub mod supported_rtp_capabilities;
 
+mod client;
 mod consumable;
 mod consumer;
 mod producer_mapping;
@@ -28,8 +33,15 @@ mod validation;
 #[cfg(test)]
 mod browser_tests;
 #[cfg(test)]
+mod client_tests;
+#[cfg(test)]
 mod tests;
 
+pub use self::client::{
+    ExtendedCodec, ExtendedHeaderExtension, ExtendedRtpCapabilities, ExtendedRtx, ReduceCodecsError,
+    can_receive, can_send, get_extended_rtp_capabilities, get_recv_rtp_capabilities,
+    get_sending_rtp_parameters, reduce_codecs,
+};
 pub use self::consumable::get_consumable_rtp_parameters;
 pub use self::consumer::{
     ConsumerRtpParametersError, can_consume, disable_bwe_in_rtp_parameters, get_consumer_rtp_parameters,

@@ -1,10 +1,12 @@
 use std::num::{NonZeroU8, NonZeroU32};
 
 use serde::{Deserialize, Serialize};
+use serde_json::Value;
 
 use super::codec::one_channel;
 use super::{
     MimeType, MimeTypeAudio, MimeTypeVideo, RtcpFeedback, RtpCodecParametersParameters, RtpHeaderExtension,
+    RtpHeaderExtensionUri,
 };
 
 /// Capabilities of an endpoint for receiving.
@@ -117,6 +119,15 @@ pub enum RtpCodecCapabilityFinalized {
 }
 
 impl RtpCodecCapability {
+    /// True if this is the RTX "codec" of another codec.
+    pub fn is_rtx(&self) -> bool {
+        matches!(
+            self,
+            Self::Audio { mime_type: MimeTypeAudio::Rtx, .. }
+                | Self::Video { mime_type: MimeTypeVideo::Rtx, .. }
+        )
+    }
+
     /// MIME type of the codec.
     pub fn mime_type(&self) -> MimeType {
         match self {
@@ -182,5 +193,87 @@ impl RtpCodecCapabilityFinalized {
     pub fn preferred_payload_type(&self) -> u8 {
         let (Self::Audio { preferred_payload_type, .. } | Self::Video { preferred_payload_type, .. }) = self;
         *preferred_payload_type
+    }
+
+    /// RTCP feedback.
+    pub fn rtcp_feedback(&self) -> &[RtcpFeedback] {
+        let (Self::Audio { rtcp_feedback, .. } | Self::Video { rtcp_feedback, .. }) = self;
+        rtcp_feedback
+    }
+}
+
+impl From<RtpCapabilitiesFinalized> for RtpCapabilities {
+    fn from(finalized: RtpCapabilitiesFinalized) -> Self {
+        let RtpCapabilitiesFinalized { codecs, header_extensions } = finalized;
+        Self { codecs: codecs.into_iter().map(RtpCodecCapability::from).collect(), header_extensions }
+    }
+}
+
+impl From<RtpCodecCapabilityFinalized> for RtpCodecCapability {
+    fn from(finalized: RtpCodecCapabilityFinalized) -> Self {
+        match finalized {
+            RtpCodecCapabilityFinalized::Audio {
+                mime_type,
+                preferred_payload_type,
+                clock_rate,
+                channels,
+                parameters,
+                rtcp_feedback,
+            } => Self::Audio {
+                mime_type,
+                preferred_payload_type: Some(preferred_payload_type),
+                clock_rate,
+                channels,
+                parameters,
+                rtcp_feedback,
+            },
+            RtpCodecCapabilityFinalized::Video {
+                mime_type,
+                preferred_payload_type,
+                clock_rate,
+                parameters,
+                rtcp_feedback,
+            } => Self::Video {
+                mime_type,
+                preferred_payload_type: Some(preferred_payload_type),
+                clock_rate,
+                parameters,
+                rtcp_feedback,
+            },
+        }
+    }
+}
+
+/// Removes codecs and header extensions with unknown names from the JSON of capabilities, which other endpoints list. The
+/// kind of a codec is taken from its MIME type; an extension without a kind is one of audio, because in a client's
+/// capabilities the kind does not matter.
+///
+/// What is malformed is left as it is, so that reading the JSON names the fault.
+pub fn leave_out_unknown(capabilities: &mut Value) {
+    if let Some(Value::Array(codecs)) = capabilities.get_mut("codecs") {
+        codecs.retain_mut(|codec| {
+            let Some(mime_type) = codec.get("mimeType").and_then(Value::as_str) else { return true };
+            let (kind, subtype) = mime_type.split_once('/').unwrap_or_default();
+            let kind = kind.to_ascii_lowercase();
+            let is_media = (kind == "audio" || kind == "video") && !subtype.is_empty();
+            let is_known = mime_type.parse::<MimeType>().is_ok();
+            if is_media && let Some(codec) = codec.as_object_mut() {
+                codec.insert("kind".to_owned(), kind.into());
+            }
+            // What is no MIME type of media at all is an error.
+            is_known || !is_media
+        });
+    }
+    if let Some(Value::Array(extensions)) = capabilities.get_mut("headerExtensions") {
+        extensions.retain_mut(|extension| {
+            let Some(uri) = extension.get("uri").and_then(Value::as_str) else { return true };
+            let is_known = uri.parse::<RtpHeaderExtensionUri>().is_ok();
+            if let Some(extension) = extension.as_object_mut()
+                && extension.get("kind").is_none_or(|kind| kind == "")
+            {
+                extension.insert("kind".to_owned(), "audio".into());
+            }
+            is_known
+        });
     }
 }

@@ -176,6 +176,12 @@ impl RtpCodecParameters {
         parameters
     }
 
+    /// Mutable format parameters.
+    pub fn parameters_mut(&mut self) -> &mut RtpCodecParametersParameters {
+        let (Self::Audio { parameters, .. } | Self::Video { parameters, .. }) = self;
+        parameters
+    }
+
     /// RTCP feedback that may be sent for this codec.
     pub fn rtcp_feedback(&self) -> &[RtcpFeedback] {
         let (Self::Audio { rtcp_feedback, .. } | Self::Video { rtcp_feedback, .. }) = self;

@@ -96,6 +96,14 @@ impl MimeType {
             Self::Video(mime_type) => mime_type.as_str(),
         }
     }
+
+    /// Audio or video.
+    pub fn kind(&self) -> MediaKind {
+        match self {
+            Self::Audio(_) => MediaKind::Audio,
+            Self::Video(_) => MediaKind::Video,
+        }
+    }
 }
 
 impl MimeTypeAudio {

@@ -10,6 +10,7 @@ use serde::{Deserialize, Serialize};
 
 pub use self::capabilities::{
     RtpCapabilities, RtpCapabilitiesFinalized, RtpCodecCapability, RtpCodecCapabilityFinalized,
+    leave_out_unknown,
 };
 #[doc(hidden)]
 pub use self::codec::OtherParameterValue;
