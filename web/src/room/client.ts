@@ -8,6 +8,7 @@ import type { types } from 'mediasoup-client';
 import { ConnectionLostError, SignalingClient, signalingUrl } from '../signaling/client';
 import type { SignalingConnection } from '../signaling/client';
 import type { ServerNotification, ServerRequest } from '../signaling/protocol';
+import { isShare } from './app-data';
 import type { Recipient } from './chat';
 import type { VideoOptions } from './codecs';
 import { askBrowser } from './device';
@@ -184,6 +185,7 @@ export class RoomClient {
       });
       if (connection.lost) return;
       this.#joinedOnce = true;
+      session.videoDemand.begin();
       this.#dispatch({ type: 'joined', peers });
       // Browsers set up one connection after the other, and a joiner wants to see before being seen.
       if (peers.length > 0) await session.receiving(LISTEN_FIRST_MS);
@@ -243,6 +245,7 @@ export class RoomClient {
         producerId: data.producerId,
         kind: data.kind,
         type: data.type,
+        share: isShare(data.appData),
         track: made.consumer.track,
         paused: made.paused,
       },

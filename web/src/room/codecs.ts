@@ -27,9 +27,50 @@ const MAX_BITRATES: Record<number, number[]> = {
   3: [100_000, 400_000, 1_200_000],
 };
 
+/**
+ * A shared screen has two encodings: half its lines with all pictures, and all its lines, sharp as soon as it is at
+ * rest, with few pictures of what moves.
+ */
+const SCREEN_ENCODINGS: types.RtpEncodingParameters[] = [
+  { scaleResolutionDownBy: 2, maxBitrate: 250_000, maxFramerate: 30 },
+  { maxBitrate: 1_500_000, maxFramerate: 15 },
+];
+
+/** Below that a shared window has one encoding: half of it would be unreadable. */
+const LEAST_LINES_TO_HALVE = 480;
+
+/** Bits per second of a screen's sound: music, in stereo. */
+const SCREEN_SOUND_BITRATE = 96_000;
+
 /** The codec options of the microphone. */
 export function soundOptions(): EncodingOptions {
   return { codecOptions: { opusStereo: false, opusDtx: true, opusFec: true, opusNack: true } };
+}
+
+/** The codec options of a shared screen's sound. */
+export function screenSoundOptions(): EncodingOptions {
+  return {
+    codecOptions: { opusStereo: true, opusDtx: false, opusNack: true, opusMaxAverageBitrate: SCREEN_SOUND_BITRATE },
+  };
+}
+
+/** The encoding options of a shared screen with `height` lines; throws if the browser can't send the codec. */
+export function screenOptions(
+  { codec: name, maxLayers }: VideoOptions,
+  height: number,
+  sendRtpCapabilities: types.RtpCapabilities,
+): EncodingOptions {
+  const halved = !isOneStream(name) && maxLayers > 1 && height >= LEAST_LINES_TO_HALVE;
+  return {
+    codec: codecOf(name, sendRtpCapabilities),
+    codecOptions: { videoGoogleStartBitrate: 1000 },
+    // The camera of the one who presents gives way.
+    encodings: SCREEN_ENCODINGS.slice(halved ? 0 : 1).map((encoding) => ({
+      ...encoding,
+      scalabilityMode: 'L1T3',
+      priority: 'high',
+    })),
+  };
 }
 
 /**
@@ -41,18 +82,26 @@ export function videoOptions(
   height: number,
   sendRtpCapabilities: types.RtpCapabilities,
 ): EncodingOptions {
-  const mimeType = `video/${name}`;
-  const codec = sendRtpCapabilities.codecs?.find((c) => c.mimeType.toLowerCase() === mimeType);
-  if (!codec) throw new Error(`this browser or room cannot send ${name.toUpperCase()} video`);
   const layers = Math.min(maxLayers, layersFor(height));
-  const inOneStream = name === 'vp9' || name === 'av1';
   return {
-    codec,
+    codec: codecOf(name, sendRtpCapabilities),
     codecOptions: { videoGoogleStartBitrate: 1000 },
-    encodings: inOneStream
+    encodings: isOneStream(name)
       ? [svcEncoding(scalabilityMode ?? svcMode(layers))]
       : simulcastEncodings(layers, scalabilityMode),
   };
+}
+
+function codecOf(name: VideoCodec, { codecs }: types.RtpCapabilities): types.RtpCodecCapability {
+  const mimeType = `video/${name}`;
+  const codec = codecs?.find((c) => c.mimeType.toLowerCase() === mimeType);
+  if (!codec) throw new Error(`this browser or room cannot send ${name.toUpperCase()} video`);
+  return codec;
+}
+
+/** Whether all layers of a picture are one stream (SVC), and not a stream each (simulcast). */
+function isOneStream(name: VideoCodec): boolean {
+  return name === 'vp9' || name === 'av1';
 }
 
 /** How often the picture can be halved with a use: 180 lines are the least. */

@@ -1,17 +1,24 @@
 /**
- * The microphone and the camera of this side: which devices, whether on, and what went wrong.
- * It knows nothing of rooms; a preview and a call share one.
+ * The microphone, the camera and the shared screen of this side: which devices, whether on, and what
+ * went wrong. It knows nothing of rooms; a preview and a call share one.
  *
  * A microphone that is switched off keeps its track (disabled), to come back at once. A camera that
  * is switched off is released, so that its light goes out.
  */
 
+import { captureScreen } from './screen-capture';
 import { Store } from './store';
 import type { ReadableStore } from './store';
 
-export type MediaSource = 'mic' | 'camera';
+/** What has a device to choose. */
+export type DeviceSource = 'mic' | 'camera';
 
-export const SOURCES: readonly MediaSource[] = ['mic', 'camera'];
+/** What can be sent. A shared screen has sound where the browser gives it. */
+export type MediaSource = DeviceSource | 'screen' | 'screenSound';
+
+const DEVICE_SOURCES: readonly DeviceSource[] = ['mic', 'camera'];
+
+export const SOURCES: readonly MediaSource[] = [...DEVICE_SOURCES, 'screen', 'screenSound'];
 
 export type MediaProblem =
   /** The page is not on https or localhost: the browser offers no devices at all. */
@@ -40,28 +47,26 @@ export interface DeviceOption {
   label: string;
 }
 
-export interface LocalMediaState {
-  mic: SourceState;
-  camera: SourceState;
-  devices: Record<MediaSource, DeviceOption[]>;
+export interface LocalMediaState extends Record<MediaSource, SourceState> {
+  devices: Record<DeviceSource, DeviceOption[]>;
 }
 
 export class LocalMedia {
   readonly #store: Store<LocalMediaState>;
   /** Counts the openings of a source: only the last one's track is kept. */
-  readonly #opening: Record<MediaSource, number> = { mic: 0, camera: 0 };
+  readonly #opening: Record<MediaSource, number> = { mic: 0, camera: 0, screen: 0, screenSound: 0 };
 
-  #suspended: MediaSource[] = [];
+  #suspended: DeviceSource[] = [];
 
   /**
    * `preferred` are the ids of the devices to open first, if they are there; `videoHeight` the lines
    * of the camera's picture.
    */
   constructor(
-    preferred: Partial<Record<MediaSource, string>> = {},
+    preferred: Partial<Record<DeviceSource, string>> = {},
     readonly videoHeight = 720,
   ) {
-    const source = (deviceId: string | undefined): SourceState => ({
+    const source = (deviceId?: string): SourceState => ({
       enabled: false,
       starting: false,
       track: null,
@@ -71,6 +76,8 @@ export class LocalMedia {
     this.#store = new Store<LocalMediaState>({
       mic: source(preferred.mic),
       camera: source(preferred.camera),
+      screen: source(),
+      screenSound: source(),
       devices: { mic: [], camera: [] },
     });
     navigator.mediaDevices?.addEventListener('devicechange', () => void this.#listDevices());
@@ -81,8 +88,8 @@ export class LocalMedia {
   }
 
   /** Opens the given sources with one permission prompt, if the browser allows that. */
-  async start(sources: MediaSource[]): Promise<void> {
-    const permitted: MediaSource[] = [];
+  async start(sources: DeviceSource[]): Promise<void> {
+    const permitted: DeviceSource[] = [];
     for (const source of sources) {
       if (await isDenied(source)) this.#change(source, { problem: 'denied' });
       else permitted.push(source);
@@ -91,7 +98,7 @@ export class LocalMedia {
     await this.#listDevices();
   }
 
-  async setEnabled(source: MediaSource, enabled: boolean): Promise<void> {
+  async setEnabled(source: DeviceSource, enabled: boolean): Promise<void> {
     const { track } = this.#store.get()[source];
     if (enabled && !track) return this.start([source]);
     if (track && source === 'mic') {
@@ -102,7 +109,7 @@ export class LocalMedia {
     }
   }
 
-  async setDevice(source: MediaSource, deviceId: string): Promise<void> {
+  async setDevice(source: DeviceSource, deviceId: string): Promise<void> {
     const { enabled } = this.#store.get()[source];
     this.#change(source, { deviceId });
     if (enabled) await this.#open([source]);
@@ -110,27 +117,52 @@ export class LocalMedia {
     else this.#release(source, {});
   }
 
-  /** Releases both devices, until `resume`. */
-  suspend(): void {
-    const state = this.#store.get();
-    this.#suspended = SOURCES.filter((source) => state[source].enabled || state[source].starting);
-    for (const source of SOURCES) this.#release(source, { enabled: false });
+  /** Asks the user for a screen to share. Rejects never; `screen` tells how it goes. */
+  async share(): Promise<void> {
+    const opening = ++this.#opening.screen;
+    this.#change('screen', { starting: true, problem: null });
+    try {
+      const tracks = await captureScreen();
+      if (opening !== this.#opening.screen) {
+        tracks?.picture.stop();
+        tracks?.sound?.stop();
+      } else if (tracks) {
+        this.#adopt('screen', tracks.picture);
+        if (tracks.sound) this.#adopt('screenSound', tracks.sound);
+      } else {
+        this.#change('screen', { starting: false });
+      }
+    } catch (error) {
+      if (opening === this.#opening.screen) this.#release('screen', { enabled: false, problem: problemOf(error) });
+    }
   }
 
-  /** Opens again what was on at `suspend`. */
+  stopSharing(): void {
+    for (const source of ['screen', 'screenSound'] as const) this.#release(source, { enabled: false, problem: null });
+  }
+
+  /** Releases everything, until `resume`. */
+  suspend(): void {
+    const state = this.#store.get();
+    this.#suspended = DEVICE_SOURCES.filter((source) => state[source].enabled || state[source].starting);
+    for (const source of DEVICE_SOURCES) this.#release(source, { enabled: false });
+    this.stopSharing();
+  }
+
+  /** Opens the devices again that were on at `suspend`. */
   async resume(): Promise<void> {
     await this.start(this.#suspended);
   }
 
-  async #open(sources: MediaSource[]): Promise<void> {
-    const opening = new Map<MediaSource, number>();
+  async #open(sources: DeviceSource[]): Promise<void> {
+    const opening = new Map<DeviceSource, number>();
     for (const source of sources) {
       // Many phones can't have two cameras open: the old one goes first.
       this.#store.get()[source].track?.stop();
       opening.set(source, ++this.#opening[source]);
       this.#change(source, { starting: true, problem: null });
     }
-    const isCurrent = (source: MediaSource) => opening.get(source) === this.#opening[source];
+    const isCurrent = (source: DeviceSource) => opening.get(source) === this.#opening[source];
 
     try {
       const { mic, camera } = this.#store.get();
@@ -155,12 +187,17 @@ export class LocalMedia {
 
   #adopt(source: MediaSource, track: MediaStreamTrack): void {
     track.addEventListener('ended', () => {
-      if (this.#store.get()[source].track === track) {
-        this.#release(source, { enabled: false, problem: 'lost' });
-      }
+      if (this.#store.get()[source].track === track) this.#lost(source);
     });
     const deviceId = track.getSettings().deviceId ?? null;
     this.#change(source, { enabled: true, starting: false, track, deviceId, problem: null });
+  }
+
+  #lost(source: MediaSource): void {
+    // That is how sharing is stopped in the browser's own bar.
+    if (source === 'screen') this.stopSharing();
+    else if (source === 'screenSound') this.#release(source, { enabled: false });
+    else this.#release(source, { enabled: false, problem: 'lost' });
   }
 
   #release(source: MediaSource, change: Partial<SourceState>): void {
@@ -186,11 +223,11 @@ export class LocalMedia {
   }
 }
 
-type DeviceIds = Partial<Record<MediaSource, string | null>>;
+type DeviceIds = Partial<Record<DeviceSource, string | null>>;
 
 /** Opens exactly the devices named; where one of them is gone, whichever the browser prefers. */
 async function getUserMedia(
-  sources: MediaSource[],
+  sources: DeviceSource[],
   ids: DeviceIds,
   videoHeight: number,
 ): Promise<MediaStream> {
@@ -229,7 +266,7 @@ function cameraConstraints(
 }
 
 /** Whether asking would fail without a prompt. Browsers that can't tell are asked. */
-async function isDenied(source: MediaSource): Promise<boolean> {
+async function isDenied(source: DeviceSource): Promise<boolean> {
   const name = source === 'mic' ? 'microphone' : 'camera';
   try {
     const status = await navigator.permissions.query({ name: name as PermissionName });

@@ -6,9 +6,10 @@
 import type { types } from 'mediasoup-client';
 import type { SignalingConnection } from '../signaling/client';
 import type { NewConsumerAnswer, ServerRequests } from '../signaling/protocol';
+import { appDataOf, isShare } from './app-data';
 import { Chat } from './chat';
 import type { ChatHandlers } from './chat';
-import { soundOptions, videoOptions } from './codecs';
+import { screenOptions, screenSoundOptions, soundOptions, videoOptions } from './codecs';
 import type { VideoOptions } from './codecs';
 import { loadDevice } from './device';
 import { addressesOf, obstacleOf } from './obstacle';
@@ -83,6 +84,8 @@ export class MediaSession {
   readonly #syncing: Record<MediaSource, Promise<void>> = {
     mic: Promise.resolve(),
     camera: Promise.resolve(),
+    screen: Promise.resolve(),
+    screenSound: Promise.resolve(),
   };
 
   /** Loads the device and makes both transports; rejects if the browser or the server can't. */
@@ -193,7 +196,7 @@ export class MediaSession {
         kind,
         rtpParameters,
         // One stream for the tracks of a peer's microphone and camera keeps the lips in sync.
-        streamId: `${peerId}-${appData['share'] ? 'share' : 'main'}`,
+        streamId: `${peerId}-${isShare(appData) ? 'share' : 'main'}`,
         appData: { ...appData, peerId },
       });
       if (pending.closed) {
@@ -206,7 +209,7 @@ export class MediaSession {
       const answer: NewConsumerAnswer = {};
       if (kind === 'video') {
         const scalabilityMode = rtpParameters.encodings?.[0]?.scalabilityMode;
-        answer.preferredLayers = this.videoDemand.add(id, scalabilityMode, appData['height']);
+        answer.preferredLayers = this.videoDemand.add(id, scalabilityMode, appData['height'], isShare(appData));
       }
       return { consumer, paused: pending.paused, answer };
     } finally {
@@ -355,13 +358,18 @@ export class MediaSession {
     track: MediaStreamTrack,
     video: VideoOptions,
   ): types.ProducerOptions {
-    if (name === 'mic') return { appData: { source: name }, ...soundOptions() };
-    // Receivers choose their layers by the height.
     const { height = 0 } = track.getSettings();
-    return {
-      appData: { source: name, height },
-      ...videoOptions(video, height, this.device.sendRtpCapabilities),
-    };
+    const { sendRtpCapabilities } = this.device;
+    switch (name) {
+      case 'mic':
+        return { appData: appDataOf(name), ...soundOptions() };
+      case 'camera':
+        return { appData: appDataOf(name, height), ...videoOptions(video, height, sendRtpCapabilities) };
+      case 'screen':
+        return { appData: appDataOf(name, height), ...screenOptions(video, height, sendRtpCapabilities) };
+      case 'screenSound':
+        return { appData: appDataOf(name), ...screenSoundOptions() };
+    }
   }
 
   async #setProducerPaused(producer: types.Producer, paused: boolean): Promise<void> {

@@ -197,6 +197,7 @@ function consumerAdded(id: string, peerId: string): RoomEvent {
       producerId: `p-${id}`,
       kind: 'video',
       type: 'simple',
+      share: false,
       track,
       paused: false,
     },

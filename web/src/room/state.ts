@@ -47,6 +47,8 @@ export interface ConsumerState {
   producerId: string;
   kind: types.MediaKind;
   type: ConsumerType;
+  /** Of a shared screen. */
+  share: boolean;
   track: MediaStreamTrack;
   /** The producing peer paused it. */
   paused: boolean;
@@ -114,7 +116,7 @@ export const initialRoomState: RoomState = {
   activeSpeaker: null,
   downlink: null,
   transports: { send: 'new', recv: 'new' },
-  sendErrors: { mic: null, camera: null },
+  sendErrors: { mic: null, camera: null, screen: null, screenSound: null },
   obstacle: null,
   serverVersion: null,
   chat: { open: null, messages: [] },

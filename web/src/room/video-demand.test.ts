@@ -45,6 +45,27 @@ describe('the server', () => {
     expect(asked).toEqual(['setConsumerPreferredLayers 0']);
   });
 
+  it('does not send what has no tile, once tiles are on the screen', async () => {
+    demand.add('early', 'L3T3', 720);
+    await vi.runAllTimersAsync();
+    expect(asked).toEqual([]);
+    demand.begin();
+    demand.add('late', 'L3T3', 720);
+    demand.add('seen', 'L3T3', 720);
+    demand.show('seen', 700);
+    await vi.runAllTimersAsync();
+    expect(asked).toEqual(['pauseConsumer', 'pauseConsumer']);
+    demand.show('late', 700);
+    await vi.runAllTimersAsync();
+    expect(asked.slice(2)).toEqual(['resumeConsumer']);
+  });
+
+  it('sends all of a shared screen from the start', () => {
+    demand.expect(100);
+    expect(demand.add('screen', 'L2T3', 1080, true)).toEqual({ spatialLayer: 1, temporalLayer: 2 });
+    expect(demand.add('camera', 'L2T3', 1080)).toEqual({ spatialLayer: 0, temporalLayer: 2 });
+  });
+
   it('knows the first layers before the first picture', async () => {
     demand.expect(350);
     const answers = ['L3T3', 'L1T3', undefined].map((mode, index) => demand.add(`${index}`, mode, 720));

@@ -53,6 +53,8 @@ export class VideoDemand {
   readonly #ask: Ask;
   readonly #demands = new Map<string, Demand>();
   #expected: Lines = Infinity;
+  /** See `begin`. */
+  #begun = false;
 
   constructor(ask: Ask) {
     this.#ask = ask;
@@ -63,16 +65,26 @@ export class VideoDemand {
     this.#expected = lines;
   }
 
-  /** A video has come. Gives the layers that the server is to send from the start, if it has any. */
+  /** Tiles are on the screen now: from here on a video that none of them shows is paused, too. */
+  begin(): void {
+    this.#begun = true;
+    for (const [id, demand] of this.#demands) if (demand.settling === undefined) this.#settle(id, demand);
+  }
+
+  /**
+   * A video has come. Gives the layers that the server is to send from the start, if it has any; of a shared screen
+   * that is everything.
+   */
   add(
     consumerId: string,
     scalabilityMode: string | undefined,
     sourceHeight: unknown,
+    share = false,
   ): PreferredLayers | undefined {
     const layers = layersOf(scalabilityMode);
     const sourceLines = typeof sourceHeight === 'number' && sourceHeight > 0 ? sourceHeight : USUAL_HEIGHT;
-    const preferred = preferredLayers(layers, sourceLines, this.#expected);
-    this.#demands.set(consumerId, {
+    const preferred = preferredLayers(layers, sourceLines, share ? Infinity : this.#expected);
+    const demand: Demand = {
       layers,
       sourceLines,
       shown: null,
@@ -80,7 +92,9 @@ export class VideoDemand {
       settling: undefined,
       told: { paused: false, spatialLayer: preferred.spatialLayer, priority: PRIORITY.usual },
       telling: false,
-    });
+    };
+    this.#demands.set(consumerId, demand);
+    if (this.#begun) this.#settle(consumerId, demand);
     return layers.spatial > 1 ? preferred : undefined;
   }
 
@@ -94,18 +108,22 @@ export class VideoDemand {
     const demand = this.#demands.get(consumerId);
     if (!demand) return;
     demand.shown = lines;
-    demand.settled = false;
-    clearTimeout(demand.settling);
-    demand.settling = setTimeout(() => {
-      demand.settled = true;
-      void this.#tell(consumerId, demand);
-    }, LESS_AFTER_MS);
+    this.#settle(consumerId, demand);
     // The size of one decides on the priority of all.
     for (const [id, other] of this.#demands) if (other.shown !== null) void this.#tell(id, other);
   }
 
   close(): void {
     for (const id of [...this.#demands.keys()]) this.remove(id);
+  }
+
+  #settle(consumerId: string, demand: Demand): void {
+    demand.settled = false;
+    clearTimeout(demand.settling);
+    demand.settling = setTimeout(() => {
+      demand.settled = true;
+      void this.#tell(consumerId, demand);
+    }, LESS_AFTER_MS);
   }
 
   /** A video is large when it is about as large as the largest, and another one is smaller. */

@@ -5,7 +5,7 @@ import { exposeConsoleHandle } from '../console';
 import { RoomClient } from '../room/client';
 import { askBrowser } from '../room/device';
 import { LocalMedia } from '../room/local-media';
-import type { MediaSource } from '../room/local-media';
+import type { DeviceSource } from '../room/local-media';
 import { Call } from './call';
 import { Ended } from './ended';
 import { useStore } from './hooks';
@@ -73,7 +73,7 @@ export function App({ config }: { config: PageConfig }) {
   };
 
   useEffect(() => {
-    const sources: MediaSource[] = [];
+    const sources: DeviceSource[] = [];
     if (config.mic) sources.push('mic');
     if (config.camera) sources.push('camera');
     void media.start(sources);

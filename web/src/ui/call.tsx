@@ -7,17 +7,22 @@ import { ChatPanel } from './chat-panel';
 import { ConnectionNote } from './connection-note';
 import { CopyLink } from './copy-link';
 import { DeviceMenu } from './device-menu';
-import { useStore, useUnread } from './hooks';
+import { useFlash, useSpoke, useStore, useUnread } from './hooks';
 import { ChartIcon, ChatIcon, LeaveIcon, LogoIcon, PeopleIcon } from './icons';
 import { MediaButton } from './media-button';
 import { Notes } from './notes';
 import { RemoteAudio } from './remote-audio';
+import { ShareButton } from './share-button';
 import { Stage } from './stage';
 import { StageMessage } from './stage-message';
 import { CallSummary } from './stats/call-summary';
 import { useCallStats } from './stats/use-call-stats';
 import { tilesOf } from './tiles';
 import { ToggleButton } from './toggle-button';
+import { useView } from './use-view';
+
+/** How long a passing notice stands. */
+const NOTICE_MS = 6000;
 
 interface CallProps {
   client: RoomClient;
@@ -36,6 +41,9 @@ export function Call({ client, room, media, displayName, stats, link }: CallProp
   const [showStats, setShowStats] = useState(stats);
   const [showChat, setShowChat] = useState(false);
   const unread = useUnread(room.chat.messages, showChat);
+  const [view, changeView] = useView();
+  const spoke = useSpoke(room.activeSpeaker?.peerId, client.peerId);
+  const [cannotShare, tellCannotShare] = useFlash(NOTICE_MS);
   const callStats = useCallStats(client, showStats);
   const self = { peerId: client.peerId, name: displayName };
   const tiles = useMemo(
@@ -61,12 +69,21 @@ export function Call({ client, room, media, displayName, stats, link }: CallProp
         <div class={`stage-area ${room.phase.name}`}>
           <Stage
             tiles={tiles}
+            view={view}
+            spoke={spoke}
+            onView={changeView}
             stats={callStats}
+            onStopSharing={() => media.stopSharing()}
             onVideoShown={(consumerId, lines) => client.showVideo(consumerId, lines)}
             onVideoExpected={(lines) => client.expectVideo(lines)}
           />
           <Notes room={room} local={local} />
           <StageMessage room={room} />
+          {cannotShare && (
+            <p class="stage-message" role="status">
+              This browser can’t share a screen. Join from a computer to do so.
+            </p>
+          )}
           <RemoteAudio consumers={audio} />
         </div>
         {showChat && (
@@ -81,6 +98,7 @@ export function Call({ client, room, media, displayName, stats, link }: CallProp
       <footer class="controls">
         <MediaButton source="mic" state={local.mic} media={media} />
         <MediaButton source="camera" state={local.camera} media={media} />
+        <ShareButton state={local.screen} media={media} onImpossible={tellCannotShare} />
         <DeviceMenu local={local} media={media} />
         {room.chat.open !== null && (
           <ToggleButton

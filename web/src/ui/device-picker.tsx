@@ -1,10 +1,10 @@
 import { useId } from 'preact/hooks';
-import type { LocalMedia, LocalMediaState, MediaSource } from '../room/local-media';
+import type { LocalMedia, LocalMediaState, DeviceSource } from '../room/local-media';
 
-const LABELS: Record<MediaSource, string> = { mic: 'Microphone', camera: 'Camera' };
+const LABELS: Record<DeviceSource, string> = { mic: 'Microphone', camera: 'Camera' };
 
 interface DevicePickerProps {
-  source: MediaSource;
+  source: DeviceSource;
   state: LocalMediaState;
   media: LocalMedia;
 }

@@ -87,6 +87,12 @@ describe('videoFit', () => {
     expect(videoFit(9 / 16, 16 / 9)).toBe('contain');
     expect(videoFit(16 / 9, 9 / 16)).toBe('contain');
   });
+
+  it('cuts off little of the camera that is looked at, and nothing of a screen', () => {
+    expect(videoFit(16 / 9, 1.95, 'large')).toBe('cover');
+    expect(videoFit(16 / 9, 4 / 3, 'large')).toBe('contain');
+    expect(videoFit(16 / 9, 1.78, 'screen')).toBe('contain');
+  });
 });
 
 it('knows how high a picture is drawn', () => {

@@ -20,8 +20,17 @@ const WIDEST = 16 / 9;
 const NARROWEST = 4 / 3;
 const NARROWEST_UPRIGHT = 4 / 5;
 
+/** What a tile shows decides on how much of it may be cut off. */
+export type PictureKind =
+  /** A camera in a tile of many. */
+  | 'small'
+  /** The camera that is looked at. */
+  | 'large'
+  /** Text, of which nothing may be cut off. */
+  | 'screen';
+
 /** Filling a tile may not cut off more than leaves this share of the picture. */
-const LEAST_VISIBLE = 0.4;
+const LEAST_VISIBLE: Record<PictureKind, number> = { small: 0.4, large: 0.8, screen: 1 };
 
 /**
  * Fits equal tiles into the area, as large as they get, rows centred. Of all column counts the one
@@ -76,14 +85,18 @@ function place(
  * How a video goes into its tile: filling it (`cover`) as long as enough of the picture stays in
  * view, whole (`contain`) otherwise, as for a phone held upright.
  */
-export function videoFit(videoRatio: number, tileRatio: number): 'cover' | 'contain' {
+export function videoFit(videoRatio: number, tileRatio: number, kind: PictureKind = 'small'): 'cover' | 'contain' {
   const visible = Math.min(videoRatio / tileRatio, tileRatio / videoRatio);
-  return visible > LEAST_VISIBLE ? 'cover' : 'contain';
+  return visible > LEAST_VISIBLE[kind] ? 'cover' : 'contain';
 }
 
 /** The height at which a whole video is drawn in its tile, in the tile's pixels; more than it for `cover`. */
-export function pictureHeight(videoRatio: number, tile: { width: number; height: number }): number {
+export function pictureHeight(
+  videoRatio: number,
+  tile: { width: number; height: number },
+  kind: PictureKind = 'small',
+): number {
   const heights = [tile.height, tile.width / videoRatio];
-  const fit = videoFit(videoRatio, tile.width / tile.height);
+  const fit = videoFit(videoRatio, tile.width / tile.height, kind);
   return fit === 'cover' ? Math.max(...heights) : Math.min(...heights);
 }

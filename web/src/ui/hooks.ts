@@ -90,3 +90,18 @@ export function useFlash(durationMs: number): [boolean, () => void] {
   }, [on, durationMs]);
   return [on, () => setOn(true)];
 }
+
+/** Peer ids of those who spoke, the last one first; without `selfId`. */
+export function useSpoke(speaking: string | undefined, selfId: string): readonly string[] {
+  const [spoke, setSpoke] = useState<readonly string[]>([]);
+  useEffect(() => {
+    if (speaking === undefined || speaking === selfId) return;
+    setSpoke((before) =>
+      before[0] === speaking ? before : [speaking, ...before.filter((id) => id !== speaking)].slice(0, MAX_SPOKE),
+    );
+  }, [speaking, selfId]);
+  return spoke;
+}
+
+/** More than there are tiles on a page. */
+const MAX_SPOKE = 50;

@@ -125,3 +125,34 @@ export const WarningIcon = () => (
     <path d="M12 4 2.8 19.5h18.4L12 4ZM12 10v4.5M12 17.2v.1" />
   </Icon>
 );
+
+export const ScreenIcon = () => (
+  <Icon>
+    <rect x="3" y="4.5" width="18" height="12" rx="2" />
+    <path d="M9 20h6M12 13.5v-6M9.3 10 12 7.3l2.7 2.7" />
+  </Icon>
+);
+
+export const PinIcon = () => (
+  <Icon>
+    <path d="M8.5 3.5h7M9.5 3.5v6L6.5 13v1.5h11V13l-3-3.5v-6M12 14.5v6" />
+  </Icon>
+);
+
+export const MoveIcon = () => (
+  <Icon>
+    <path d="M12 3.5v17M3.5 12h17M9.5 6 12 3.5 14.5 6M9.5 18l2.5 2.5 2.5-2.5M6 9.5 3.5 12 6 14.5M18 9.5l2.5 2.5-2.5 2.5" />
+  </Icon>
+);
+
+export const PreviousIcon = () => (
+  <Icon>
+    <path d="m14.5 6-6 6 6 6" />
+  </Icon>
+);
+
+export const NextIcon = () => (
+  <Icon>
+    <path d="m9.5 6 6 6-6 6" />
+  </Icon>
+);

@@ -1,4 +1,4 @@
-import type { LocalMedia, MediaSource, SourceState } from '../room/local-media';
+import type { LocalMedia, DeviceSource, SourceState } from '../room/local-media';
 import { useShortcut } from './hooks';
 import { CameraIcon, CameraOffIcon, MicIcon, MicOffIcon } from './icons';
 
@@ -8,7 +8,7 @@ const KINDS = {
 };
 
 interface MediaButtonProps {
-  source: MediaSource;
+  source: DeviceSource;
   state: SourceState;
   media: LocalMedia;
 }

@@ -3,6 +3,9 @@ export interface Preferences {
   displayName: string;
   mic: string;
   camera: string;
+  layout: string;
+  selfView: string;
+  corner: string;
 }
 
 const PREFIX = 'tureen.';

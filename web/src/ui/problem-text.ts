@@ -1,11 +1,11 @@
 import type { LocalMediaState, MediaProblem } from '../room/local-media';
 
-/** What is wrong with microphone and camera and what helps, one sentence or two for each problem. */
-export function problemTexts({ mic, camera }: LocalMediaState): string[] {
+/** What is wrong with microphone, camera and shared screen and what helps, one sentence or two for each problem. */
+export function problemTexts({ mic, camera, screen }: LocalMediaState): string[] {
+  const texts = screen.problem ? [screenProblemText(screen.problem)] : [];
   if (mic.problem && mic.problem === camera.problem) {
-    return [problemText('microphone and camera', true, mic.problem)];
+    return [...texts, problemText('microphone and camera', true, mic.problem)];
   }
-  const texts: string[] = [];
   if (mic.problem) texts.push(problemText('microphone', false, mic.problem));
   if (camera.problem) texts.push(problemText('camera', false, camera.problem));
   return texts;
@@ -27,4 +27,10 @@ function problemText(name: string, both: boolean, problem: MediaProblem): string
     case 'failed':
       return `Your ${name} could not be started.`;
   }
+}
+
+function screenProblemText(problem: MediaProblem): string {
+  return problem === 'denied'
+    ? 'The system does not let the browser record the screen. Its privacy settings can allow it.'
+    : 'The screen could not be shared.';
 }

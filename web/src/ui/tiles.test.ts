@@ -30,6 +30,29 @@ it('gives each further video of a peer a tile of its own', () => {
   expect(tiles.map((tile) => tile.key)).toEqual(['ada', 'ada/v2', 'me']);
 });
 
+it('puts shared screens first, under the names of their owners, and gives their sound no say', () => {
+  const screen = { ...consumer('s', 'video', false), share: true };
+  const sound = { ...consumer('t', 'audio', false), share: true };
+  const tiles = tilesOf({ ...room('bob', 'ada'), consumers: consumers(screen, sound) }, media(), self);
+  expect(tiles.map(({ key, kind, name }) => [key, kind, name])).toEqual([
+    ['ada/p-s', 'screen', 'ada'], ['bob', 'camera', 'bob'], ['ada', 'camera', 'ada'], ['me', 'camera', 'Me'],
+  ]);
+  expect(tiles[0]?.streams).toEqual({ video: 's', audio: 't' });
+  expect(tiles[2]).toMatchObject({ muted: true, video: null });
+});
+
+it('has no tile for a share that is paused, or whose owner is not known yet', () => {
+  const shares = [consumer('s', 'video', true), { ...consumer('u', 'video', false), peerId: 'eve' }];
+  const state = { ...room('ada'), consumers: consumers(...shares.map((one) => ({ ...one, share: true }))) };
+  expect(tilesOf(state, media(), self).map((tile) => tile.key)).toEqual(['ada', 'me']);
+});
+
+it('shows oneself what one shares', () => {
+  const local = media();
+  local.screen = { ...local.screen, enabled: true, track: {} as MediaStreamTrack };
+  expect(tilesOf(room('ada'), local, self).map((tile) => tile.key)).toEqual(['ada', 'me/screen', 'me']);
+});
+
 it('marks the speaker, oneself too unless muted', () => {
   const speaking = (peerId: string, micOn: boolean) => {
     const state: RoomState = {
@@ -67,6 +90,7 @@ function consumer(id: string, kind: 'audio' | 'video', paused: boolean): Consume
     producerId: `p-${id}`,
     kind,
     type: 'simple',
+    share: false,
     track: {} as MediaStreamTrack,
     paused,
     score: null,
@@ -82,5 +106,11 @@ function media(micOn = true): LocalMediaState {
     deviceId: null,
     problem: null,
   });
-  return { mic: source(micOn), camera: source(false), devices: { mic: [], camera: [] } };
+  return {
+    mic: source(micOn),
+    camera: source(false),
+    screen: source(false),
+    screenSound: source(false),
+    devices: { mic: [], camera: [] },
+  };
 }

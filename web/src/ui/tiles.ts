@@ -4,8 +4,10 @@ import type { LocalMediaState } from '../room/local-media';
 import type { ConsumerState, PeerState, RoomState } from '../room/state';
 
 export interface TileModel {
-  /** Stable while the tile lasts. */
+  /** Stable while the tile lasts, and the same after a reconnection for a peer's first camera. */
   key: string;
+  /** A shared screen is never cropped. */
+  kind: 'camera' | 'screen';
   peerId: string;
   name: string;
   isSelf: boolean;
@@ -22,8 +24,8 @@ export interface TileModel {
 }
 
 /**
- * One tile for each peer, or more for a peer that sends several videos; oneself comes last, where
- * new arrivals don't move the others.
+ * Shared screens first, oldest first; then one tile for each peer, or more for a peer that sends several cameras;
+ * oneself comes last, where new arrivals don't move the others.
  */
 export function tilesOf(
   room: RoomState,
@@ -32,22 +34,65 @@ export function tilesOf(
 ): TileModel[] {
   const consumers = [...room.consumers.values()];
   const speaker = room.activeSpeaker?.peerId;
-  const tiles = [...room.peers.values()].flatMap((peer) =>
-    peerTiles(
+  const cameras = [...room.peers.values()].flatMap((peer) =>
+    cameraTiles(
       peer,
-      consumers.filter((consumer) => consumer.peerId === peer.id),
+      consumers.filter((consumer) => consumer.peerId === peer.id && !consumer.share),
       speaker === peer.id,
     ),
   );
-  return [...tiles, selfTile(media, self, speaker === self.peerId)];
+  return [
+    ...screenTiles(room.peers, consumers),
+    ...cameras,
+    ...(media.screen.track ? [ownScreenTile(media.screen.track, self)] : []),
+    selfTile(media, self, speaker === self.peerId),
+  ];
 }
 
-function peerTiles(peer: PeerState, consumers: ConsumerState[], speaking: boolean): TileModel[] {
+function screenTiles(peers: RoomState['peers'], consumers: ConsumerState[]): TileModel[] {
+  const shared = consumers.filter(({ share, paused }) => share && !paused);
+  return shared.flatMap((video): TileModel[] => {
+    const peer = peers.get(video.peerId);
+    if (!peer || video.kind !== 'video') return [];
+    const sound = shared.find(({ kind, peerId }) => kind === 'audio' && peerId === peer.id);
+    return [
+      {
+        ...screenTile(`${peer.id}/${video.producerId}`, peer.id, peer.displayName, video.track),
+        streams: { video: video.id, audio: sound?.id ?? null },
+        layers: layersText(video),
+      },
+    ];
+  });
+}
+
+function ownScreenTile(track: MediaStreamTrack, self: { peerId: string; name: string }): TileModel {
+  const streams = { video: 'screen', audio: 'screenSound' };
+  return { ...screenTile(`${self.peerId}/screen`, self.peerId, self.name, track), isSelf: true, streams };
+}
+
+function screenTile(key: string, peerId: string, name: string, video: MediaStreamTrack): TileModel {
+  return {
+    key,
+    kind: 'screen',
+    peerId,
+    name,
+    isSelf: false,
+    isBroadcaster: false,
+    video,
+    streams: { video: null, audio: null },
+    layers: null,
+    muted: false,
+    speaking: false,
+  };
+}
+
+function cameraTiles(peer: PeerState, consumers: ConsumerState[], speaking: boolean): TileModel[] {
   const audio = consumers.filter((consumer) => consumer.kind === 'audio');
   const videos = consumers.filter((consumer) => consumer.kind === 'video');
   const muted = audio.every((consumer) => consumer.paused);
   const tile = (key: string, video: ConsumerState | undefined): TileModel => ({
     key,
+    kind: 'camera',
     peerId: peer.id,
     name: peer.displayName,
     isSelf: false,
@@ -69,6 +114,7 @@ function selfTile(
 ): TileModel {
   return {
     key: self.peerId,
+    kind: 'camera',
     peerId: self.peerId,
     name: self.name,
     isSelf: true,

@@ -1,5 +1,6 @@
 import { useEffect, useLayoutEffect, useRef, useState } from 'preact/hooks';
 import { pictureHeight, videoFit } from './grid-layout';
+import type { PictureKind } from './grid-layout';
 import { useVisible } from './hooks';
 
 interface VideoViewProps {
@@ -7,6 +8,7 @@ interface VideoViewProps {
   mirrored: boolean;
   /** What it is shown in, in CSS pixels. */
   box: { width: number; height: number };
+  kind?: PictureKind;
   /** Called with the picture's lines on the screen in device pixels; null while it can't be seen. */
   onShown?: (lines: number | null) => void;
 }
@@ -18,16 +20,17 @@ const USUAL_RATIO = 16 / 9;
 const MAX_PIXEL_RATIO = 2;
 
 /** The lines of a picture on the screen, in device pixels, when it is shown in a box of CSS pixels. */
-export function shownLines(box: VideoViewProps['box'], ratio = USUAL_RATIO): number {
-  return Math.round(pictureHeight(ratio, box) * Math.min(devicePixelRatio, MAX_PIXEL_RATIO));
+export function shownLines(box: VideoViewProps['box'], ratio = USUAL_RATIO, kind?: PictureKind): number {
+  return Math.round(pictureHeight(ratio, box, kind) * Math.min(devicePixelRatio, MAX_PIXEL_RATIO));
 }
 
 /** A video track, invisible until its first picture. */
-export function VideoView({ track, mirrored, box, onShown }: VideoViewProps) {
+export function VideoView({ track, mirrored, box, kind, onShown }: VideoViewProps) {
   const ref = useRef<HTMLVideoElement>(null);
   const [ratio, setRatio] = useState<number | null>(null);
-  const visible = useVisible(ref);
-  const lines = shownLines(box, ratio ?? undefined);
+  const [inOwnWindow, setInOwnWindow] = useState(false);
+  const visible = useVisible(ref) || inOwnWindow;
+  const lines = shownLines(box, ratio ?? undefined, kind);
 
   useLayoutEffect(() => {
     const video = ref.current;
@@ -51,11 +54,12 @@ export function VideoView({ track, mirrored, box, onShown }: VideoViewProps) {
     <video
       ref={ref}
       class={`video ${mirrored ? 'mirrored' : ''} ${ratio ? 'live' : ''}`}
-      style={{ objectFit: ratio ? videoFit(ratio, box.width / box.height) : 'cover' }}
+      style={{ objectFit: ratio ? videoFit(ratio, box.width / box.height, kind) : 'cover' }}
       autoPlay
       playsInline
       muted
-      disablePictureInPicture
+      onEnterPictureInPicture={() => setInOwnWindow(true)}
+      onLeavePictureInPicture={() => setInOwnWindow(false)}
       onLoadedData={onPicture}
       onResize={onPicture}
     />
