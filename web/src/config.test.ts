@@ -33,7 +33,7 @@ it('reads how the camera is encoded, also as mediasoup-demo has it', () => {
 
 it('takes only sensible heights of the picture', () => {
   const heights = ['', 'height=x', 'height=2', 'height=9999', 'height=180'].map((q) => readConfig(`?${q}`).videoHeight);
-  expect(heights).toEqual([720, 720, 720, 720, 180]);
+  expect(heights).toEqual([null, null, null, null, 180]);
 });
 
 it('takes a fresh peer id for each page', () => {

@@ -4,7 +4,9 @@ import { VIDEO_CODECS } from './room/codecs';
 import type { VideoOptions } from './room/codecs';
 import type { SessionOptions } from './room/session';
 
-const DEFAULT_VIDEO_HEIGHT = 720;
+/** The heights of the camera's picture that the settings offer. */
+export const VIDEO_HEIGHTS = [180, 360, 720, 1080] as const;
+export const DEFAULT_VIDEO_HEIGHT = 720;
 const DEFAULT_LAYERS = 3;
 
 export interface PageConfig {
@@ -20,8 +22,11 @@ export interface PageConfig {
   joinAtOnce: boolean;
   /** How the camera is encoded: see `readVideoOptions`. */
   video: VideoOptions;
-  /** `height=180…1080`: lines of the camera's picture; fewer cost less bandwidth and CPU. */
-  videoHeight: number;
+  /**
+   * `height=180…1080`: lines of the camera's picture; fewer cost less bandwidth and CPU. Null takes the
+   * remembered ones.
+   */
+  videoHeight: number | null;
   /** `mic=0`, `camera=0`: start with it off. */
   mic: boolean;
   camera: boolean;
@@ -86,9 +91,10 @@ function isOn(params: URLSearchParams, name: string): boolean {
   return ['1', 'true'].includes(params.get(name) ?? '');
 }
 
-function heightOf(text: string | null): number {
-  const height = Number(text ?? DEFAULT_VIDEO_HEIGHT);
-  return height >= 180 && height <= 1080 ? Math.round(height) : DEFAULT_VIDEO_HEIGHT;
+/** Null for what is no height that can be asked for. */
+export function heightOf(text: string | null | undefined): number | null {
+  const height = Number(text ?? NaN);
+  return height >= 180 && height <= 1080 ? Math.round(height) : null;
 }
 
 function randomId(): string {

@@ -5,8 +5,10 @@ import './ui/styles/base.css';
 import './ui/styles/controls.css';
 import './ui/styles/lobby.css';
 import './ui/styles/call.css';
-import './ui/styles/stats.css';
+import './ui/styles/menus.css';
+import './ui/styles/panels.css';
 import './ui/styles/chat.css';
+import './ui/styles/stats.css';
 
 // In a task of its own: the server's requests are answered first, and with the answers the pictures start to come.
 options.debounceRendering = (draw) => setTimeout(draw);

@@ -6,6 +6,8 @@
 import type { types } from 'mediasoup-client';
 import type { SignalingConnection } from '../signaling/client';
 import type { ServerRequests } from '../signaling/protocol';
+import { decodeSignal, encodeSignal } from './signals';
+import type { Signal } from './signals';
 
 /** Whom a text is for. */
 export type Recipient = 'chat' | 'bot';
@@ -15,6 +17,7 @@ export interface ChatHandlers {
   onOpen(open: boolean): void;
   /** A text came; from the bot where `peerId` is null. */
   onMessage(peerId: string | null, text: string): void;
+  onSignal(peerId: string, signal: Signal): void;
 }
 
 type NewDataConsumer = ServerRequests['newDataConsumer'];
@@ -65,6 +68,12 @@ export class Chat {
     return true;
   }
 
+  /** Tells everybody; nobody where the channel is not open. */
+  signal(signal: Signal): void {
+    const producer = this.#producers.get('chat');
+    if (producer?.readyState === 'open') producer.send(encodeSignal(signal));
+  }
+
   async consume(request: NewDataConsumer): Promise<void> {
     const { id, dataProducerId, peerId, sctpStreamParameters, label, protocol, appData } = request;
     const consumer = await this.#recvTransport.consumeData({
@@ -77,8 +86,11 @@ export class Chat {
     });
     this.consumers.set(id, consumer);
     if (label !== 'chat' && label !== 'bot') return;
+    consumer.binaryType = 'arraybuffer';
     consumer.on('message', (data: unknown) => {
       if (typeof data === 'string') this.#handlers.onMessage(peerId, data);
+      const signal = data instanceof ArrayBuffer ? decodeSignal(new Uint8Array(data)) : null;
+      if (signal && peerId !== null) this.#handlers.onSignal(peerId, signal);
     });
   }
 

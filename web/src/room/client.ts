@@ -18,6 +18,7 @@ import type { LocalMedia, MediaSource } from './local-media';
 import { Rejoining } from './rejoin';
 import { MediaSession } from './session';
 import type { SessionHandlers, SessionOptions, TransportDirection } from './session';
+import type { Reaction, Signal } from './signals';
 import { initialRoomState, reduce } from './state';
 import type { EndReason, RoomEvent, RoomState } from './state';
 import { Store } from './store';
@@ -34,6 +35,12 @@ export interface RoomOptions {
   /** With how many lines (device pixels) a video will be shown in a call with so many others. */
   linesAmong: (peers: number) => number;
 }
+
+/** How often a hand that is up is told of again, for those who have come meanwhile. */
+const HAND_REPEATED_MS = 4000;
+
+/** Media that has not come about after this time is taken for blocked, until it comes. */
+const SLOW_MEDIA_MS = 6000;
 
 /** How long a joiner's own camera and microphone wait for the media of those who were there first. */
 const LISTEN_FIRST_MS = 500;
@@ -56,6 +63,8 @@ export class RoomClient {
   #maySend = false;
   readonly #rejoining = new Rejoining();
   #rejoinTimer: ReturnType<typeof setTimeout> | undefined;
+  #slowMediaTimer: ReturnType<typeof setTimeout> | undefined;
+  #handTimer: ReturnType<typeof setInterval> | undefined;
   /** See `expectVideo`. */
   #expectedLines = Infinity;
   /** Whose media has been announced before this side has joined. */
@@ -143,8 +152,28 @@ export class RoomClient {
     return said;
   }
 
+  /** Raises this side's hand, or takes it down. */
+  raiseHand(up: boolean): void {
+    clearInterval(this.#handTimer);
+    const since = Date.now();
+    const tell = () => {
+      const signal: Signal = { type: 'hand', upMs: up ? Date.now() - since : null };
+      this.#session?.chat?.signal(signal);
+      this.#dispatch({ type: 'signal', peerId: this.peerId, signal, at: Date.now() });
+    };
+    tell();
+    if (up) this.#handTimer = setInterval(tell, HAND_REPEATED_MS);
+  }
+
+  react(reaction: Reaction): void {
+    const signal: Signal = { type: 'reaction', reaction };
+    this.#session?.chat?.signal(signal);
+    this.#dispatch({ type: 'signal', peerId: this.peerId, signal, at: Date.now() });
+  }
+
   leave(): void {
-    this.#end({ why: 'left' });
+    const stale = [...this.peers.values()].filter((peer) => peer.stale).length;
+    this.#end({ why: 'left', others: this.peers.size - stale });
   }
 
   async #enter(connection: SignalingConnection): Promise<void> {
@@ -154,6 +183,7 @@ export class RoomClient {
         onTransportState: (direction, state) => {
           if (this.#session !== session) return;
           this.#dispatch({ type: 'transportState', direction, state });
+          if (state === 'connecting') this.#explainSlowMedia(session);
           if (state === 'connected') {
             this.#rejoining.connected(performance.now());
             session.wasConnected.add(direction);
@@ -168,6 +198,7 @@ export class RoomClient {
           if (this.#session === session) this.#dispatch({ type: 'chatOpen', open });
         },
         onMessage: (peerId, text) => this.#addMessage(peerId, text),
+        onSignal: (peerId, signal) => this.#dispatch({ type: 'signal', peerId, signal, at: Date.now() }),
       };
       const session = await MediaSession.open(connection, handlers, this.#options.session);
       if (connection.lost) return session.close();
@@ -294,14 +325,29 @@ export class RoomClient {
     }
   }
 
-  async #mediaFailed(session: MediaSession, direction: TransportDirection): Promise<void> {
+  /** Browsers take half a minute to call a transport failed; users want to know earlier. */
+  #explainSlowMedia(session: MediaSession): void {
+    clearTimeout(this.#slowMediaTimer);
+    this.#slowMediaTimer = setTimeout(() => {
+      const slow = [session.recvTransport, session.sendTransport].find(
+        ({ connectionState }) => connectionState === 'connecting',
+      );
+      if (this.#session === session && slow) void this.#explain(session, slow.direction);
+    }, SLOW_MEDIA_MS);
+  }
+
+  /** Tells what keeps media from the server, if anything says so. */
+  async #explain(session: MediaSession, direction: TransportDirection): Promise<void> {
     try {
       const obstacle = await session.obstacle(direction);
-      if (this.#session !== session) return;
-      this.#dispatch({ type: 'blocked', obstacle });
+      if (this.#session === session) this.#dispatch({ type: 'blocked', obstacle });
     } catch (error) {
       console.debug('nothing tells why media failed', error);
     }
+  }
+
+  async #mediaFailed(session: MediaSession, direction: TransportDirection): Promise<void> {
+    await this.#explain(session, direction);
     if (this.#session === session) this.#rejoin({ oneNever: !session.wasConnected.has(direction) });
   }
 
@@ -333,6 +379,7 @@ export class RoomClient {
 
   #end(reason: EndReason): void {
     this.#stopWatchingMedia();
+    clearInterval(this.#handTimer);
     this.#signaling.close();
     this.#closeSession();
     this.#dispatch({ type: 'ended', reason });
@@ -340,6 +387,7 @@ export class RoomClient {
 
   #closeSession(): void {
     clearTimeout(this.#rejoinTimer);
+    clearTimeout(this.#slowMediaTimer);
     const session = this.#session;
     this.#session = null;
     session?.close();

@@ -30,6 +30,8 @@ export type MediaProblem =
   | 'busy'
   /** It was unplugged, or the system took it away. */
   | 'lost'
+  /** The same, and another device is used now. */
+  | 'replaced'
   | 'failed';
 
 export interface SourceState {
@@ -40,6 +42,8 @@ export interface SourceState {
   track: MediaStreamTrack | null;
   deviceId: string | null;
   problem: MediaProblem | null;
+  /** It is on, but the system or another program keeps its sound or picture back. */
+  interrupted: boolean;
 }
 
 export interface DeviceOption {
@@ -47,8 +51,29 @@ export interface DeviceOption {
   label: string;
 }
 
+/** What the browser does to the microphone's sound. */
+export interface Processing {
+  echoCancellation: boolean;
+  noiseSuppression: boolean;
+  autoGainControl: boolean;
+}
+
 export interface LocalMediaState extends Record<MediaSource, SourceState> {
-  devices: Record<DeviceSource, DeviceOption[]>;
+  devices: Record<DeviceSource | 'speaker', DeviceOption[]>;
+  /** What plays the others' sound; null for the system's choice. */
+  speakerId: string | null;
+  processing: Processing;
+  /** Lines of the camera's picture. */
+  videoHeight: number;
+}
+
+/** What was chosen before. Devices are opened first, if they are there. */
+export interface LocalMediaChoice {
+  mic?: string | undefined;
+  camera?: string | undefined;
+  speaker?: string | undefined;
+  processing?: Partial<Processing>;
+  videoHeight?: number;
 }
 
 export class LocalMedia {
@@ -58,27 +83,24 @@ export class LocalMedia {
 
   #suspended: DeviceSource[] = [];
 
-  /**
-   * `preferred` are the ids of the devices to open first, if they are there; `videoHeight` the lines
-   * of the camera's picture.
-   */
-  constructor(
-    preferred: Partial<Record<DeviceSource, string>> = {},
-    readonly videoHeight = 720,
-  ) {
+  constructor(chosen: LocalMediaChoice = {}) {
     const source = (deviceId?: string): SourceState => ({
       enabled: false,
       starting: false,
       track: null,
       deviceId: deviceId ?? null,
       problem: null,
+      interrupted: false,
     });
     this.#store = new Store<LocalMediaState>({
-      mic: source(preferred.mic),
-      camera: source(preferred.camera),
+      mic: source(chosen.mic),
+      camera: source(chosen.camera),
       screen: source(),
       screenSound: source(),
-      devices: { mic: [], camera: [] },
+      devices: { mic: [], camera: [], speaker: [] },
+      speakerId: chosen.speaker ?? null,
+      processing: { echoCancellation: true, noiseSuppression: true, autoGainControl: true, ...chosen.processing },
+      videoHeight: chosen.videoHeight ?? 720,
     });
     navigator.mediaDevices?.addEventListener('devicechange', () => void this.#listDevices());
   }
@@ -110,11 +132,23 @@ export class LocalMedia {
   }
 
   async setDevice(source: DeviceSource, deviceId: string): Promise<void> {
-    const { enabled } = this.#store.get()[source];
     this.#change(source, { deviceId });
-    if (enabled) await this.#open([source]);
-    // A muted microphone's old track is no longer the right one.
-    else this.#release(source, {});
+    await this.#reopen(source);
+  }
+
+  setSpeaker(speakerId: string): void {
+    this.#store.set({ ...this.#store.get(), speakerId });
+  }
+
+  async setProcessing(change: Partial<Processing>): Promise<void> {
+    const state = this.#store.get();
+    this.#store.set({ ...state, processing: { ...state.processing, ...change } });
+    await this.#reopen('mic');
+  }
+
+  async setVideoHeight(videoHeight: number): Promise<void> {
+    this.#store.set({ ...this.#store.get(), videoHeight });
+    await this.#reopen('camera');
   }
 
   /** Asks the user for a screen to share. Rejects never; `screen` tells how it goes. */
@@ -154,6 +188,13 @@ export class LocalMedia {
     await this.start(this.#suspended);
   }
 
+  /** Other settings take another track. */
+  async #reopen(source: DeviceSource): Promise<void> {
+    if (this.#store.get()[source].enabled) await this.#open([source]);
+    // That of a muted microphone comes with its next use.
+    else this.#release(source, {});
+  }
+
   async #open(sources: DeviceSource[]): Promise<void> {
     const opening = new Map<DeviceSource, number>();
     for (const source of sources) {
@@ -165,8 +206,7 @@ export class LocalMedia {
     const isCurrent = (source: DeviceSource) => opening.get(source) === this.#opening[source];
 
     try {
-      const { mic, camera } = this.#store.get();
-      const stream = await getUserMedia(sources, { mic: mic.deviceId, camera: camera.deviceId }, this.videoHeight);
+      const stream = await getUserMedia(sources, this.#store.get());
       for (const track of stream.getTracks()) {
         const source = track.kind === 'audio' ? 'mic' : 'camera';
         if (isCurrent(source)) this.#adopt(source, track);
@@ -189,21 +229,38 @@ export class LocalMedia {
     track.addEventListener('ended', () => {
       if (this.#store.get()[source].track === track) this.#lost(source);
     });
+    const interrupted = () => {
+      if (this.#store.get()[source].track === track) this.#change(source, { interrupted: track.muted });
+    };
+    track.addEventListener('mute', interrupted);
+    track.addEventListener('unmute', interrupted);
     const deviceId = track.getSettings().deviceId ?? null;
-    this.#change(source, { enabled: true, starting: false, track, deviceId, problem: null });
+    this.#change(source, { enabled: true, starting: false, track, deviceId, problem: null, interrupted: track.muted });
   }
 
   #lost(source: MediaSource): void {
     // That is how sharing is stopped in the browser's own bar.
     if (source === 'screen') this.stopSharing();
     else if (source === 'screenSound') this.#release(source, { enabled: false });
-    else this.#release(source, { enabled: false, problem: 'lost' });
+    else void this.#replace(source);
+  }
+
+  /** A device is gone: another one takes its place, if it was on and there is one. */
+  async #replace(source: DeviceSource): Promise<void> {
+    const { enabled } = this.#store.get()[source];
+    this.#release(source, { enabled: false, deviceId: null, problem: 'lost' });
+    await this.#listDevices();
+    const left = this.#store.get().devices[source].length > 0;
+    if (!enabled || !left || this.#store.get()[source].starting) return;
+    await this.#open([source]);
+    if (this.#store.get()[source].track) this.#change(source, { problem: 'replaced' });
+    else this.#change(source, { problem: 'lost' });
   }
 
   #release(source: MediaSource, change: Partial<SourceState>): void {
     ++this.#opening[source];
     this.#store.get()[source].track?.stop();
-    this.#change(source, { starting: false, track: null, ...change });
+    this.#change(source, { starting: false, track: null, interrupted: false, ...change });
   }
 
   #change(source: MediaSource, change: Partial<SourceState>): void {
@@ -218,45 +275,34 @@ export class LocalMedia {
       all
         .filter((device) => device.kind === kind && device.deviceId !== '')
         .map(({ deviceId, label }, index) => ({ id: deviceId, label: label || `Device ${index + 1}` }));
-    const devices = { mic: options('audioinput'), camera: options('videoinput') };
+    const devices = {
+      mic: options('audioinput'),
+      camera: options('videoinput'),
+      speaker: options('audiooutput'),
+    };
     this.#store.set({ ...this.#store.get(), devices });
   }
 }
 
-type DeviceIds = Partial<Record<DeviceSource, string | null>>;
-
-/** Opens exactly the devices named; where one of them is gone, whichever the browser prefers. */
+/** Opens exactly the devices chosen; where one of them is gone, whichever the browser prefers. */
 async function getUserMedia(
   sources: DeviceSource[],
-  ids: DeviceIds,
-  videoHeight: number,
+  { mic, camera, processing, videoHeight }: LocalMediaState,
 ): Promise<MediaStream> {
   if (!navigator.mediaDevices) throw new DOMException('needs https', 'SecurityError');
-  const constraints = ({ mic, camera }: DeviceIds): MediaStreamConstraints => ({
-    audio: sources.includes('mic') && micConstraints(mic),
-    video: sources.includes('camera') && cameraConstraints(camera, videoHeight),
+  const constraints = (micId: string | null, cameraId: string | null): MediaStreamConstraints => ({
+    audio: sources.includes('mic') && { ...(micId ? { deviceId: { exact: micId } } : {}), ...processing },
+    video: sources.includes('camera') && cameraConstraints(cameraId, videoHeight),
   });
   try {
-    return await navigator.mediaDevices.getUserMedia(constraints(ids));
+    return await navigator.mediaDevices.getUserMedia(constraints(mic.deviceId, camera.deviceId));
   } catch (error) {
     if (nameOf(error) !== 'OverconstrainedError') throw error;
-    return navigator.mediaDevices.getUserMedia(constraints({}));
+    return navigator.mediaDevices.getUserMedia(constraints(null, null));
   }
 }
 
-function micConstraints(deviceId: string | null | undefined): MediaTrackConstraints {
-  return {
-    ...(deviceId ? { deviceId: { exact: deviceId } } : {}),
-    echoCancellation: true,
-    noiseSuppression: true,
-    autoGainControl: true,
-  };
-}
-
-function cameraConstraints(
-  deviceId: string | null | undefined,
-  height: number,
-): MediaTrackConstraints {
+function cameraConstraints(deviceId: string | null, height: number): MediaTrackConstraints {
   return {
     ...(deviceId ? { deviceId: { exact: deviceId } } : { facingMode: 'user' }),
     width: { ideal: Math.round((height * 16) / 9) },

@@ -332,10 +332,11 @@ export class MediaSession {
     // While a device is being opened, what was sent before stays.
     if (this.sendTransport.closed || source.starting) return;
     let producer = this.producers.get(name);
-    if (!source.track) {
-      if (producer) await this.#closeProducer(name, producer);
-      return;
+    if (producer && (!source.track || isOfOtherSize(producer, name, source.track))) {
+      await this.#closeProducer(name, producer);
+      producer = undefined;
     }
+    if (!source.track) return;
     if (!producer) {
       // A muted microphone is not offered before its first use.
       if (!source.enabled) return;
@@ -389,6 +390,12 @@ export class MediaSession {
     producer.close();
     await this.#connection.request('closeProducer', { producerId: producer.id });
   }
+}
+
+/** Receivers choose layers by the height that they were told, and the encodings are made for it. */
+function isOfOtherSize(producer: types.Producer, name: MediaSource, track: MediaStreamTrack): boolean {
+  const { height } = track.getSettings();
+  return name === 'camera' && producer.track !== track && producer.appData['height'] !== height;
 }
 
 /** Resolves when a track has a picture to show. It says that it is no longer muted long before that. */

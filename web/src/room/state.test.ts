@@ -163,6 +163,32 @@ describe('the active speaker', () => {
   });
 });
 
+describe('a raised hand', () => {
+  const hand = (peerId: string, upMs: number | null, at: number): RoomEvent => ({
+    type: 'signal', peerId, signal: { type: 'hand', upMs }, at,
+  });
+
+  it('is up since it was raised, however often that is repeated', () => {
+    const state = run(joined(ada, bob), hand('bob', 0, 5000), hand('ada', 3000, 6000), hand('bob', 4100, 9000));
+    expect([...state.hands]).toEqual([['bob', 5000], ['ada', 3000]]);
+  });
+
+  it('goes down, and goes with its peer', () => {
+    const left = notification({ method: 'peerClosed', data: { peerId: 'ada' } });
+    expect(run(joined(ada), hand('ada', 0, 1), hand('ada', null, 2)).hands.size).toBe(0);
+    expect(run(joined(ada), hand('ada', 0, 1), left).hands.size).toBe(0);
+    const rejoined = run(joined(ada, bob), hand('ada', 0, 1), hand('me', 0, 1), { type: 'lost' }, joined(bob));
+    expect([...rejoined.hands.keys()]).toEqual(['me']);
+  });
+});
+
+it('keeps the last reactions', () => {
+  const reaction: RoomEvent = { type: 'signal', peerId: 'ada', signal: { type: 'reaction', reaction: '👍' }, at: 0 };
+  const { reactions } = run(joined(ada), ...Array.from({ length: 50 }, () => reaction));
+  expect(reactions).toHaveLength(20);
+  expect(reactions.at(-1)).toEqual({ id: 50, peerId: 'ada', reaction: '👍' });
+});
+
 it('renames a peer', () => {
   const data = { peerId: 'ada', displayName: 'Countess', oldDisplayName: 'Ada' };
   const state = run(joined(ada), notification({ method: 'peerDisplayNameChanged', data }));

@@ -15,6 +15,7 @@ import type {
 import type { MediaSource } from './local-media';
 import type { Obstacle } from './obstacle';
 import type { TransportDirection } from './session';
+import type { Reaction, Signal } from './signals';
 
 export type Phase =
   /** The first connection is being made. */
@@ -25,7 +26,8 @@ export type Phase =
   | { name: 'ended'; reason: EndReason };
 
 export type EndReason =
-  | { why: 'left' }
+  /** `others`: how many were still there. */
+  | { why: 'left'; others: number }
   /** The same peer joined from somewhere else. */
   | { why: 'replaced' }
   | { why: 'unsupported-browser' }
@@ -76,6 +78,14 @@ export interface ChatState {
   messages: readonly ChatMessage[];
 }
 
+export interface ReactionState {
+  /** Counts up. */
+  id: number;
+  /** Perhaps oneself. */
+  peerId: string;
+  reaction: Reaction;
+}
+
 export interface RoomState {
   phase: Phase;
   /** In order of arrival. */
@@ -93,6 +103,10 @@ export interface RoomState {
   obstacle: Obstacle | null;
   serverVersion: string | null;
   chat: ChatState;
+  /** Since when hands are up, by peer, oneself included: milliseconds since the epoch, here. */
+  hands: ReadonlyMap<string, number>;
+  /** The last ones, oldest first. */
+  reactions: readonly ReactionState[];
 }
 
 export type RoomEvent =
@@ -106,6 +120,7 @@ export type RoomEvent =
   | { type: 'sendError'; source: MediaSource; message: string | null }
   | { type: 'chatOpen'; open: boolean }
   | { type: 'message'; peerId: string | null; text: string; at: number }
+  | { type: 'signal'; peerId: string; signal: Signal; at: number }
   | { type: 'notification'; notification: ServerNotification };
 
 export const initialRoomState: RoomState = {
@@ -120,6 +135,8 @@ export const initialRoomState: RoomState = {
   obstacle: null,
   serverVersion: null,
   chat: { open: null, messages: [] },
+  hands: new Map(),
+  reactions: [],
 };
 
 /**
@@ -137,6 +154,9 @@ export function mediaState({ transports }: RoomState): 'none' | 'connecting' | '
 const MAX_MESSAGES = 500;
 const MAX_MESSAGE_LENGTH = 10_000;
 
+/** How many reactions are kept: as many as can be seen at a time. */
+const MAX_REACTIONS = 20;
+
 /** The state after an event; the same object when the event changes nothing. */
 export function reduce(state: RoomState, event: RoomEvent): RoomState {
   switch (event.type) {
@@ -144,8 +164,11 @@ export function reduce(state: RoomState, event: RoomEvent): RoomState {
       return 'failedAttempts' in state.phase
         ? { ...state, phase: { ...state.phase, failedAttempts: event.attempt } }
         : state;
-    case 'joined':
-      return { ...state, phase: { name: 'joined' }, peers: confirmPeers(state.peers, event.peers) };
+    case 'joined': {
+      const peers = confirmPeers(state.peers, event.peers);
+      const gone = [...state.peers.keys()].filter((id) => !peers.has(id));
+      return { ...state, phase: { name: 'joined' }, peers, hands: gone.reduce(without, state.hands) };
+    }
     case 'lost':
       return lose(state);
     case 'blocked':
@@ -174,6 +197,8 @@ export function reduce(state: RoomState, event: RoomEvent): RoomState {
       return { ...state, chat: { ...state.chat, open: event.open } };
     case 'message':
       return addMessage(state, event);
+    case 'signal':
+      return signalled(state, event);
     case 'notification':
       return notified(state, event.notification);
   }
@@ -217,6 +242,25 @@ function notified(state: RoomState, { method, data }: ServerNotification): RoomS
     default:
       // A newer server may tell more than this app knows of.
       return state;
+  }
+}
+
+function signalled(
+  state: RoomState,
+  { peerId, signal, at }: Extract<RoomEvent, { type: 'signal' }>,
+): RoomState {
+  switch (signal.type) {
+    case 'hand':
+      if (signal.upMs === null) return { ...state, hands: without(state.hands, peerId) };
+      // Repetitions don't change the order.
+      return state.hands.has(peerId)
+        ? state
+        : { ...state, hands: withEntry(state.hands, peerId, at - signal.upMs) };
+    case 'reaction': {
+      const id = (state.reactions.at(-1)?.id ?? 0) + 1;
+      const reactions = [...state.reactions, { id, peerId, reaction: signal.reaction }];
+      return { ...state, reactions: reactions.slice(-MAX_REACTIONS) };
+    }
   }
 }
 
@@ -278,6 +322,7 @@ function removePeer(state: RoomState, peerId: string): RoomState {
   return {
     ...state,
     peers: without(state.peers, peerId),
+    hands: without(state.hands, peerId),
     consumers: new Map([...state.consumers].filter(([, consumer]) => consumer.peerId !== peerId)),
     activeSpeaker: state.activeSpeaker?.peerId === peerId ? null : state.activeSpeaker,
   };

@@ -1,23 +1,26 @@
 import { useEffect, useRef, useState } from 'preact/hooks';
-import type { PeerState, RoomState } from '../room/state';
+import type { RoomState } from '../room/state';
+import { announcementsOf } from './announcements';
 
-/** Says to screen readers who came and who went. */
-export function Announcer({ peers }: { peers: RoomState['peers'] }) {
-  const before = useRef(peers);
+interface AnnouncerProps {
+  room: RoomState;
+  selfId: string;
+  /** Then messages are read by the chat itself. */
+  chatShown: boolean;
+}
+
+/** Says to screen readers what happens out of sight. */
+export function Announcer({ room, selfId, chatShown }: AnnouncerProps) {
+  const before = useRef(room);
   const [text, setText] = useState('');
   useEffect(() => {
-    const came = missingIn(before.current, peers).map((peer) => `${peer.displayName} joined`);
-    const went = missingIn(peers, before.current).map((peer) => `${peer.displayName} left`);
-    before.current = peers;
-    if (came.length + went.length > 0) setText([...came, ...went].join(', '));
-  }, [peers]);
+    const news = announcementsOf(before.current, room, { selfId, chatShown });
+    before.current = room;
+    if (news.length > 0) setText(news.join(', '));
+  }, [room]);
   return (
     <p class="visually-hidden" role="status">
       {text}
     </p>
   );
-}
-
-function missingIn(all: RoomState['peers'], of: RoomState['peers']): PeerState[] {
-  return [...of.values()].filter((peer) => !all.has(peer.id));
 }

@@ -10,7 +10,10 @@ import { Call } from './call';
 import { Ended } from './ended';
 import { useStore } from './hooks';
 import { Lobby } from './lobby';
+import { chosenMedia, rememberMedia } from './media-choice';
 import { readPreference, rememberPreference } from './preferences';
+import { useSettings } from './settings';
+import type { Settings } from './settings';
 import { expectedLines } from './stage';
 
 export interface JoinChoice {
@@ -27,16 +30,10 @@ interface Visit extends JoinChoice {
 
 /** The lobby, then a call, then what it ended with, and from there a call again. */
 export function App({ config }: { config: PageConfig }) {
-  const media = useMemo(
-    () =>
-      new LocalMedia(
-        { mic: readPreference('mic'), camera: readPreference('camera') },
-        config.videoHeight,
-      ),
-    [],
-  );
+  const media = useMemo(() => new LocalMedia(chosenMedia(config.videoHeight)), []);
   const [visit, setVisit] = useState<Visit | null>(null);
   const ready = useRef<RoomClient | null>(null);
+  const [settings, changeSettings] = useSettings();
 
   const connect = (roomId: string) => {
     const { peerId, video, session } = config;
@@ -84,10 +81,7 @@ export function App({ config }: { config: PageConfig }) {
     } else if (config.roomId && !config.peerIdIsGiven) {
       getReady(config.roomId);
     }
-    return media.state.subscribe(({ mic, camera }) => {
-      if (mic.track && mic.deviceId) rememberPreference('mic', mic.deviceId);
-      if (camera.track && camera.deviceId) rememberPreference('camera', camera.deviceId);
-    });
+    return media.state.subscribe((state) => rememberMedia(state, config.videoHeight));
   }, []);
 
   if (!visit) {
@@ -98,7 +92,16 @@ export function App({ config }: { config: PageConfig }) {
     };
     return <Lobby config={config} media={media} onJoin={onJoin} />;
   }
-  return <VisitView visit={visit} media={media} stats={config.stats} onRejoin={() => join(visit)} />;
+  return (
+    <VisitView
+      visit={visit}
+      media={media}
+      stats={config.stats}
+      settings={settings}
+      onSettings={changeSettings}
+      onRejoin={() => join(visit)}
+    />
+  );
 }
 
 interface VisitViewProps {
@@ -106,10 +109,12 @@ interface VisitViewProps {
   media: LocalMedia;
   /** Whether statistics are shown from the start. */
   stats: boolean;
+  settings: Settings;
+  onSettings: (change: Partial<Settings>) => void;
   onRejoin: () => void;
 }
 
-function VisitView({ visit, media, stats, onRejoin }: VisitViewProps) {
+function VisitView({ visit, media, stats, settings, onSettings, onRejoin }: VisitViewProps) {
   const room = useStore(visit.client.state);
   const ended = room.phase.name === 'ended';
 
@@ -135,6 +140,8 @@ function VisitView({ visit, media, stats, onRejoin }: VisitViewProps) {
       displayName={visit.displayName}
       stats={stats}
       link={roomUrl(location.origin, visit.roomId)}
+      settings={settings}
+      onSettings={onSettings}
     />
   );
 }

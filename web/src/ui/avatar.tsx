@@ -1,8 +1,10 @@
+import { PersonIcon } from './icons';
+
 /** The initials of a name, on a colour that stays with the id. */
 export function Avatar({ id, name }: { id: string; name: string }) {
   return (
     <div class="avatar" style={{ '--hue': hueOf(id) }} aria-hidden="true">
-      {initialsOf(name)}
+      {initialsOf(name) || <PersonIcon />}
     </div>
   );
 }
@@ -12,7 +14,7 @@ function initialsOf(name: string): string {
   const letters = [words[0], words.length > 1 ? words.at(-1) : ''].map(
     (word) => Array.from(word ?? '')[0] ?? '',
   );
-  return letters.join('').toUpperCase() || '?';
+  return letters.join('').toUpperCase();
 }
 
 function hueOf(id: string): number {

@@ -1,25 +1,32 @@
 import { useMemo, useState } from 'preact/hooks';
 import type { RoomClient } from '../room/client';
 import type { LocalMedia } from '../room/local-media';
+import { canShareScreen } from '../room/screen-capture';
 import type { RoomState } from '../room/state';
 import { Announcer } from './announcer';
+import { CallHeader } from './call-header';
 import { ChatPanel } from './chat-panel';
-import { ConnectionNote } from './connection-note';
-import { CopyLink } from './copy-link';
-import { DeviceMenu } from './device-menu';
+import { Controls } from './controls';
+import type { OpenDialog, SidePanel } from './controls';
 import { useFlash, useSpoke, useStore, useUnread } from './hooks';
-import { ChartIcon, ChatIcon, LeaveIcon, LogoIcon, PeopleIcon } from './icons';
-import { MediaButton } from './media-button';
 import { Notes } from './notes';
+import { onDemand } from './on-demand';
+import { peopleOf } from './people';
 import { RemoteAudio } from './remote-audio';
-import { ShareButton } from './share-button';
+import { useWakeLock } from './screen-modes';
+import { linesWanted } from './settings';
+import type { Settings } from './settings';
 import { Stage } from './stage';
 import { StageMessage } from './stage-message';
-import { CallSummary } from './stats/call-summary';
 import { useCallStats } from './stats/use-call-stats';
-import { tilesOf } from './tiles';
-import { ToggleButton } from './toggle-button';
+import { useTalkingMuted } from './talking-muted';
+import { tilesOf, withoutCamera } from './tiles';
 import { useView } from './use-view';
+
+const PeoplePanel = onDemand(() => import('./people-panel').then((module) => module.default));
+const SettingsDialog = onDemand(() => import('./settings-dialog').then((module) => module.default));
+const HelpDialog = onDemand(() => import('./help-dialog').then((module) => module.default));
+const CallSummary = onDemand(() => import('./stats/call-summary').then((module) => module.CallSummary));
 
 /** How long a passing notice stands. */
 const NOTICE_MS = 6000;
@@ -33,37 +40,40 @@ interface CallProps {
   stats: boolean;
   /** What brings others here. */
   link: string;
+  settings: Settings;
+  onSettings: (change: Partial<Settings>) => void;
 }
 
-/** A call as it goes on: everyone on the stage, the chat beside it, the controls below. */
-export function Call({ client, room, media, displayName, stats, link }: CallProps) {
+/** A call as it goes on: everyone on the stage, chat or people beside it, the controls below. */
+export function Call({ client, room, media, displayName, stats, link, settings, onSettings }: CallProps) {
   const local = useStore(media.state);
   const [showStats, setShowStats] = useState(stats);
-  const [showChat, setShowChat] = useState(false);
-  const unread = useUnread(room.chat.messages, showChat);
+  const [panel, setPanel] = useState<SidePanel | null>(null);
+  const [dialog, setDialog] = useState<OpenDialog | null>(null);
   const [view, changeView] = useView();
-  const spoke = useSpoke(room.activeSpeaker?.peerId, client.peerId);
   const [cannotShare, tellCannotShare] = useFlash(NOTICE_MS);
+  const unread = useUnread(room.chat.messages, panel === 'chat');
+  const spoke = useSpoke(room.activeSpeaker?.peerId, client.peerId);
+  const talkingMuted = useTalkingMuted(local.mic);
   const callStats = useCallStats(client, showStats);
+  useWakeLock();
   const self = { peerId: client.peerId, name: displayName };
+  const { receive } = settings;
   const tiles = useMemo(
-    () => tilesOf(room, local, self),
-    [room, local, self.peerId, self.name],
+    () => tilesOf(room, local, self).map((tile) => (receive === 'none' ? withoutCamera(tile) : tile)),
+    [room, local, self.peerId, self.name, receive],
   );
   const audio = [...room.consumers.values()].filter((consumer) => consumer.kind === 'audio');
+  /** The browser tells late that a dialog was closed: another one may be open by then. */
+  const close = (closed: OpenDialog) => () => setDialog((open) => (open === closed ? null : open));
+  const share = () => {
+    if (local.screen.enabled) media.stopSharing();
+    else if (canShareScreen()) void media.share();
+    else tellCannotShare();
+  };
   return (
     <main class="call">
-      <header class="call-header">
-        <LogoIcon />
-        <h1>{client.roomId}</h1>
-        <ConnectionNote room={room} />
-        <span class="spacer" />
-        <span class="people" title="Participants">
-          <PeopleIcon />
-          <span aria-label={`${room.peers.size + 1} participants`}>{room.peers.size + 1}</span>
-        </span>
-        <CopyLink link={link} />
-      </header>
+      <CallHeader roomId={client.roomId} room={room} link={link} panel={panel} onPanel={setPanel} />
       {callStats && <CallSummary stats={callStats} />}
       <div class="call-body">
         <div class={`stage-area ${room.phase.name}`}>
@@ -71,58 +81,61 @@ export function Call({ client, room, media, displayName, stats, link }: CallProp
             tiles={tiles}
             view={view}
             spoke={spoke}
+            hands={room.hands}
+            reactions={room.reactions}
             onView={changeView}
             stats={callStats}
             onStopSharing={() => media.stopSharing()}
-            onVideoShown={(consumerId, lines) => client.showVideo(consumerId, lines)}
-            onVideoExpected={(lines) => client.expectVideo(lines)}
+            onVideoShown={(consumerId, lines) => {
+              const whole = room.consumers.get(consumerId)?.share;
+              client.showVideo(consumerId, whole ? lines : linesWanted(lines, receive));
+            }}
+            onVideoExpected={(lines) => client.expectVideo(linesWanted(lines, receive) ?? 0)}
           />
           <Notes room={room} local={local} />
-          <StageMessage room={room} />
-          {cannotShare && (
-            <p class="stage-message" role="status">
-              This browser can’t share a screen. Join from a computer to do so.
-            </p>
-          )}
-          <RemoteAudio consumers={audio} />
+          <StageMessage
+            room={room}
+            cannotShare={cannotShare}
+            onUnmute={talkingMuted ? () => void media.setEnabled('mic', true) : null}
+          />
+          <RemoteAudio consumers={audio} speakerId={local.speakerId} />
         </div>
-        {showChat && (
+        {panel === 'chat' && (
           <ChatPanel
             chat={room.chat}
             selfId={client.peerId}
             onSay={(to, text) => client.say(to, text)}
-            onClose={() => setShowChat(false)}
+            onClose={() => setPanel(null)}
           />
         )}
+        {panel === 'people' && <PeoplePanel people={peopleOf(room, local, self)} onClose={() => setPanel(null)} />}
       </div>
-      <footer class="controls">
-        <MediaButton source="mic" state={local.mic} media={media} />
-        <MediaButton source="camera" state={local.camera} media={media} />
-        <ShareButton state={local.screen} media={media} onImpossible={tellCannotShare} />
-        <DeviceMenu local={local} media={media} />
-        {room.chat.open !== null && (
-          <ToggleButton
-            label={unread ? 'Chat, new messages' : 'Chat'}
-            on={showChat}
-            mark={unread}
-            onToggle={setShowChat}
-          >
-            <ChatIcon />
-          </ToggleButton>
-        )}
-        <ToggleButton label="Statistics" on={showStats} onToggle={setShowStats}>
-          <ChartIcon />
-        </ToggleButton>
-        <button
-          class="round leave"
-          aria-label="Leave the call"
-          title="Leave the call"
-          onClick={() => client.leave()}
-        >
-          <LeaveIcon />
-        </button>
-      </footer>
-      <Announcer peers={room.peers} />
+      <Controls
+        client={client}
+        room={room}
+        local={local}
+        media={media}
+        view={view}
+        onView={changeView}
+        panel={panel}
+        onPanel={setPanel}
+        unread={unread}
+        stats={showStats}
+        onStats={setShowStats}
+        onShare={share}
+        onDialog={setDialog}
+      />
+      {dialog === 'settings' && (
+        <SettingsDialog
+          local={local}
+          media={media}
+          settings={settings}
+          onSettings={onSettings}
+          onClose={close('settings')}
+        />
+      )}
+      {dialog === 'help' && <HelpDialog onClose={close('help')} />}
+      <Announcer room={room} selfId={client.peerId} chatShown={panel === 'chat'} />
     </main>
   );
 }

@@ -1,7 +1,9 @@
 import { useEffect, useLayoutEffect, useRef, useState } from 'preact/hooks';
 import type { Recipient } from '../room/chat';
 import type { ChatMessage, ChatState } from '../room/state';
-import { CloseIcon, SendIcon } from './icons';
+import { SendIcon } from './icons';
+import { linkify } from './linkify';
+import { Panel } from './panel';
 
 interface ChatPanelProps {
   chat: ChatState;
@@ -42,13 +44,7 @@ export function ChatPanel({ chat, selfId, onSay, onClose }: ChatPanelProps) {
     if (sent) setText('');
   };
   return (
-    <aside class="chat" aria-label="Chat">
-      <header>
-        <h2>Chat</h2>
-        <button class="button small" aria-label="Close the chat" onClick={onClose}>
-          <CloseIcon />
-        </button>
-      </header>
+    <Panel title="Chat" class="chat" onClose={onClose}>
       <div class="chat-log" ref={list} onScroll={onScroll} role="log" tabIndex={0}>
         {chat.messages.length === 0 && (
           <p class="hint">
@@ -79,7 +75,7 @@ export function ChatPanel({ chat, selfId, onSay, onClose }: ChatPanelProps) {
           <SendIcon />
         </button>
       </form>
-    </aside>
+    </Panel>
   );
 }
 
@@ -99,7 +95,17 @@ function Message({ message: { peerId, name, text, at }, isSelf, continued }: Mes
           {sender} <time dateTime={new Date(at).toISOString()}>{timeText(at)}</time>
         </p>
       )}
-      <p class="text">{text}</p>
+      <p class="text">
+        {linkify(text).map((part) =>
+          part.href ? (
+            <a href={part.href} target="_blank" rel="noopener noreferrer">
+              {part.text}
+            </a>
+          ) : (
+            part.text
+          ),
+        )}
+      </p>
     </div>
   );
 }

@@ -1,17 +1,17 @@
 import { mediaState } from '../room/state';
 import type { RoomState } from '../room/state';
 
-/** How the connection is, in words, with a dot. */
+/** What is amiss with the connection, in words, with a dot. While nothing is, it is for screen readers only. */
 export function ConnectionNote({ room }: { room: RoomState }) {
   const { text, tone } = describeConnection(room);
   return (
-    <span class={`connection ${tone}`} role="status">
-      <span>{text}</span>
+    <span class={`connection ${tone} ${tone === 'good' ? 'visually-hidden' : ''}`} role="status">
+      {text}
     </span>
   );
 }
 
-function describeConnection(room: RoomState): { text: string; tone: string } {
+function describeConnection(room: RoomState): { text: string; tone: 'good' | 'busy' | 'bad' } {
   const { phase, obstacle } = room;
   switch (phase.name) {
     case 'connecting':

@@ -13,7 +13,11 @@ export function CopyLink({ link }: { link: string }) {
     }
   };
   return (
-    <button class="button small copy" onClick={() => void copy()} aria-label="Copy the room’s link">
+    <button
+      class="button small copy"
+      aria-label={copied ? 'Copied' : 'Copy link to this room'}
+      onClick={() => void copy()}
+    >
       {copied ? <CheckIcon /> : <LinkIcon />}
       <span aria-live="polite">{copied ? 'Copied' : 'Copy link'}</span>
     </button>

@@ -13,10 +13,10 @@ type CornerTileProps = {
   corner: Corner;
   onCorner: (corner: Corner) => void;
   onHide: () => void;
-} & Pick<TileProps, 'tile' | 'onVideoShown'>;
+} & Pick<TileProps, 'tile' | 'handUp' | 'reactions' | 'onVideoShown'>;
 
 /** One's own camera over a corner of the stage. It is moved to another one by dragging, or by arrow keys. */
-export function CornerTile({ tile, rect, stage, corner, onCorner, onHide, onVideoShown }: CornerTileProps) {
+export function CornerTile({ rect, stage, corner, onCorner, onHide, ...common }: CornerTileProps) {
   const start = useRef({ x: 0, y: 0 });
   const [offset, setOffset] = useState<{ x: number; y: number } | null>(null);
 
@@ -44,11 +44,10 @@ export function CornerTile({ tile, rect, stage, corner, onCorner, onHide, onVide
   const at = offset ? { ...rect, x: rect.x + offset.x, y: rect.y + offset.y } : rect;
   return (
     <TileFrame
-      tile={tile}
       rect={at}
       large={false}
       class={`corner ${offset ? 'dragged' : ''}`}
-      onVideoShown={onVideoShown}
+      {...common}
       onPointerDown={onPointerDown}
       onPointerMove={onPointerMove}
       onPointerUp={onPointerUp}

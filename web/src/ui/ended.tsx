@@ -35,7 +35,11 @@ export function Ended({ reason, roomId, onRejoin }: EndedProps) {
 function describe(reason: EndReason, roomId: string) {
   switch (reason.why) {
     case 'left':
-      return { title: 'You left', text: `The room ${roomId} goes on without you.`, action: 'Rejoin' };
+      return {
+        title: 'You left',
+        text: reason.others > 0 ? `The room ${roomId} goes on without you.` : `Nobody else is in the room ${roomId}.`,
+        action: 'Rejoin',
+      };
     case 'replaced':
       return {
         title: 'In the room already',

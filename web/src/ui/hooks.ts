@@ -1,5 +1,6 @@
 import { useEffect, useLayoutEffect, useReducer, useRef, useState } from 'preact/hooks';
 import type { RefObject } from 'preact';
+import type { ChatMessage } from '../room/state';
 import type { ReadableStore } from '../room/store';
 
 /** The store's value; renders again when it changes. */
@@ -54,30 +55,15 @@ export function useVisible(ref: RefObject<Element | null>): boolean {
   return onScreen && inFront;
 }
 
-/** Calls back on Ctrl+key (Cmd+key on a Mac) instead of what the browser does there. */
-export function useShortcut(key: string, action: () => void): void {
-  const latest = useRef(action);
-  latest.current = action;
-  useEffect(() => {
-    const onKeyDown = (event: KeyboardEvent) => {
-      const plain = !event.shiftKey && !event.altKey && (event.ctrlKey || event.metaKey);
-      if (!plain || event.key.toLowerCase() !== key) return;
-      event.preventDefault();
-      if (!event.repeat) latest.current();
-    };
-    window.addEventListener('keydown', onKeyDown);
-    return () => window.removeEventListener('keydown', onKeyDown);
-  }, [key]);
-}
-
-/** Whether items came while they were not looked at. */
-export function useUnread(items: readonly { id: number }[], looking: boolean): boolean {
-  const newest = items.at(-1)?.id ?? 0;
+/** How many messages of others came while they were not looked at. */
+export function useUnread(messages: readonly ChatMessage[], looking: boolean): number {
+  const newest = messages.at(-1)?.id ?? 0;
   const [seen, setSeen] = useState(newest);
   useEffect(() => {
     if (looking) setSeen(newest);
   }, [looking, newest]);
-  return !looking && newest > seen;
+  // Those of this side were written while looking.
+  return looking ? 0 : messages.filter(({ id }) => id > seen).length;
 }
 
 /** True for a while after `flash()`. */

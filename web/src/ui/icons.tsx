@@ -156,3 +156,86 @@ export const NextIcon = () => (
     <path d="m9.5 6 6 6-6 6" />
   </Icon>
 );
+
+export const HandIcon = () => (
+  <Icon>
+    <path d="M7.5 12.5V6.8a1.4 1.4 0 0 1 2.8 0v4.4M10.3 11V4.9a1.4 1.4 0 0 1 2.8 0V11M13.1 11V6a1.4 1.4 0 0 1 2.8 0v5.6M15.9 11.6V8.8a1.4 1.4 0 0 1 2.8 0v5.4c0 3.8-2.3 6.3-5.9 6.3-2.8 0-4.4-1.2-5.8-3.6l-2.3-4a1.4 1.4 0 0 1 2.3-1.5l.5.7" />
+  </Icon>
+);
+
+export const SmileIcon = () => (
+  <Icon>
+    <circle cx="12" cy="12" r="8.5" />
+    <path d="M8.3 14a4.3 4.3 0 0 0 7.4 0M9 9.6v.1M15 9.6v.1" />
+  </Icon>
+);
+
+export const MoreIcon = () => (
+  <Icon>
+    <path d="M5.5 12v.1M12 12v.1M18.5 12v.1" stroke-width="3" />
+  </Icon>
+);
+
+export const UpIcon = () => (
+  <Icon>
+    <path d="m6.5 14.5 5.5-5.5 5.5 5.5" />
+  </Icon>
+);
+
+export const FullScreenIcon = () => (
+  <Icon>
+    <path d="M4 9V4h5M20 9V4h-5M4 15v5h5M20 15v5h-5" />
+  </Icon>
+);
+
+export const PictureInPictureIcon = () => (
+  <Icon>
+    <rect x="3" y="5" width="18" height="14" rx="2" />
+    <path d="M12.5 12.5h5.5v3.5h-5.5z" />
+  </Icon>
+);
+
+export const KeyboardIcon = () => (
+  <Icon>
+    <rect x="2.5" y="6" width="19" height="12" rx="2" />
+    <path d="M6.5 10v.1M10 10v.1M13.5 10v.1M17 10v.1M8 14h8" />
+  </Icon>
+);
+
+export const AutoLayoutIcon = () => (
+  <Icon>
+    <rect x="3" y="5" width="18" height="14" rx="2" />
+    <path d="m9 15 3-6.5 3 6.5M10 13h4" />
+  </Icon>
+);
+
+export const GridIcon = () => (
+  <Icon>
+    <rect x="3" y="5" width="8" height="6" rx="1.2" />
+    <rect x="13" y="5" width="8" height="6" rx="1.2" />
+    <rect x="3" y="13" width="8" height="6" rx="1.2" />
+    <rect x="13" y="13" width="8" height="6" rx="1.2" />
+  </Icon>
+);
+
+export const SpeakerLayoutIcon = () => (
+  <Icon>
+    <rect x="3" y="5" width="18" height="14" rx="2" />
+    <circle cx="12" cy="10.5" r="2.2" />
+    <path d="M7.8 19c.3-3 1.9-4.4 4.2-4.4s3.9 1.4 4.2 4.4" />
+  </Icon>
+);
+
+export const SidebarIcon = () => (
+  <Icon>
+    <rect x="3" y="5" width="12" height="14" rx="1.5" />
+    <path d="M18 6h3M18 10h3M18 14h3M18 18h3" stroke-width="2.4" />
+  </Icon>
+);
+
+export const PersonIcon = () => (
+  <Icon>
+    <circle cx="12" cy="8.5" r="3.7" />
+    <path d="M5 19.5c.6-3.8 3.2-5.7 7-5.7s6.4 1.9 7 5.7" />
+  </Icon>
+);

@@ -75,8 +75,8 @@ export function Lobby({ config, media, onJoin }: LobbyProps) {
             autocomplete="name"
           />
         </div>
-        <DevicePicker source="mic" state={state} media={media} />
-        <DevicePicker source="camera" state={state} media={media} />
+        <DevicePicker kind="mic" state={state} media={media} />
+        <DevicePicker kind="camera" state={state} media={media} />
         <button class="button primary large" type="submit">
           Join{joinNote(state)}
         </button>

@@ -1,10 +1,10 @@
-import type { LocalMedia, DeviceSource, SourceState } from '../room/local-media';
-import { useShortcut } from './hooks';
+import type { DeviceSource, LocalMedia, SourceState } from '../room/local-media';
 import { CameraIcon, CameraOffIcon, MicIcon, MicOffIcon } from './icons';
+import { SHORTCUTS, ariaKeysOf, keysOf, useShortcut } from './shortcuts';
 
 const KINDS = {
-  mic: { name: 'microphone', key: 'd', On: MicIcon, Off: MicOffIcon },
-  camera: { name: 'camera', key: 'e', On: CameraIcon, Off: CameraOffIcon },
+  mic: { name: 'microphone', On: MicIcon, Off: MicOffIcon },
+  camera: { name: 'camera', On: CameraIcon, Off: CameraOffIcon },
 };
 
 interface MediaButtonProps {
@@ -15,17 +15,19 @@ interface MediaButtonProps {
 
 /** Switches the microphone or the camera on and off; Ctrl+D and Ctrl+E do the same. */
 export function MediaButton({ source, state, media }: MediaButtonProps) {
-  const { name, key, On, Off } = KINDS[source];
+  const { name, On, Off } = KINDS[source];
+  const shortcut = SHORTCUTS[source];
   const toggle = () => void media.setEnabled(source, !(state.enabled || state.starting));
-  useShortcut(key, toggle);
+  useShortcut(source, toggle);
   const label = `Turn ${state.enabled ? 'off' : 'on'} ${name}`;
+  const amiss = state.interrupted || (state.problem !== null && state.problem !== 'replaced');
   return (
     <button
       type="button"
-      class={`round ${state.enabled ? '' : 'off'} ${state.problem ? 'problem' : ''}`}
+      class={`round ${state.enabled ? '' : 'off'} ${amiss ? 'problem' : ''}`}
       aria-label={label}
-      aria-keyshortcuts={`Control+${key.toUpperCase()} Meta+${key.toUpperCase()}`}
-      title={`${label} (Ctrl+${key.toUpperCase()})`}
+      aria-keyshortcuts={ariaKeysOf(shortcut)}
+      title={`${label} (${keysOf(shortcut)})`}
       aria-busy={state.starting}
       onClick={toggle}
     >

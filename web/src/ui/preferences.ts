@@ -3,6 +3,14 @@ export interface Preferences {
   displayName: string;
   mic: string;
   camera: string;
+  speaker: string;
+  /** Lines of the camera's picture. */
+  videoHeight: string;
+  /** What is done to the microphone's sound, as JSON. */
+  processing: string;
+  /** What is received of cameras. */
+  receive: string;
+  theme: string;
   layout: string;
   selfView: string;
   corner: string;

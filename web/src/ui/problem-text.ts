@@ -8,6 +8,8 @@ export function problemTexts({ mic, camera, screen }: LocalMediaState): string[]
   }
   if (mic.problem) texts.push(problemText('microphone', false, mic.problem));
   if (camera.problem) texts.push(problemText('camera', false, camera.problem));
+  if (mic.interrupted) texts.push('Your microphone gives no sound: the system or another program holds it back.');
+  if (camera.interrupted) texts.push('Your camera gives no picture: the system or another program holds it back.');
   return texts;
 }
 
@@ -17,13 +19,15 @@ function problemText(name: string, both: boolean, problem: MediaProblem): string
     case 'insecure':
       return `The browser offers ${name} only on a secure (https) page.`;
     case 'denied':
-      return `Your ${name} ${is} blocked. The browser’s site settings can allow ${it}.`;
+      return `Your ${name} ${is} blocked. Click the symbol beside the page’s address, allow ${it}, and turn ${it} on here. If the browser has allowed ${it}, the system’s privacy settings may not.`;
     case 'not-found':
-      return `No ${name} found.`;
+      return `No ${name} found. Plug one in, or check that it is switched on.`;
     case 'busy':
-      return `Your ${name} ${is} in use by another program.`;
+      return `Your ${name} ${is} in use by another program. Close that one, and turn ${it} on here.`;
     case 'lost':
-      return `Your ${name} ${was} disconnected.`;
+      return `Your ${name} ${was} disconnected. Plug ${it} in again, or choose another one in the settings.`;
+    case 'replaced':
+      return `Your ${name} ${was} disconnected. Another one is used now.`;
     case 'failed':
       return `Your ${name} could not be started.`;
   }

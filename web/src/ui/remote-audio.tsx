@@ -1,11 +1,18 @@
 import { useEffect, useRef, useState } from 'preact/hooks';
 import type { ConsumerState } from '../room/state';
+import { playBy } from './speaker';
+
+interface RemoteAudioProps {
+  consumers: ConsumerState[];
+  /** Null for the system's choice. */
+  speakerId: string | null;
+}
 
 /**
  * Plays everyone's sound, independent of what is on screen. A browser that wants a click first gets
  * a button for it.
  */
-export function RemoteAudio({ consumers }: { consumers: ConsumerState[] }) {
+export function RemoteAudio({ consumers, speakerId }: RemoteAudioProps) {
   const [blocked, setBlocked] = useState(false);
   const container = useRef<HTMLDivElement>(null);
 
@@ -19,7 +26,12 @@ export function RemoteAudio({ consumers }: { consumers: ConsumerState[] }) {
     <>
       <div ref={container} hidden>
         {consumers.map((consumer) => (
-          <AudioView key={consumer.id} track={consumer.track} onBlocked={() => setBlocked(true)} />
+          <AudioView
+            key={consumer.id}
+            track={consumer.track}
+            speakerId={speakerId}
+            onBlocked={() => setBlocked(true)}
+          />
         ))}
       </div>
       {blocked && (
@@ -31,8 +43,17 @@ export function RemoteAudio({ consumers }: { consumers: ConsumerState[] }) {
   );
 }
 
-function AudioView({ track, onBlocked }: { track: MediaStreamTrack; onBlocked: () => void }) {
+interface AudioViewProps {
+  track: MediaStreamTrack;
+  speakerId: string | null;
+  onBlocked: () => void;
+}
+
+function AudioView({ track, speakerId, onBlocked }: AudioViewProps) {
   const ref = useRef<HTMLAudioElement>(null);
+  useEffect(() => {
+    if (ref.current && speakerId !== null) void playBy(ref.current, speakerId);
+  }, [speakerId]);
   useEffect(() => {
     const audio = ref.current;
     if (!audio) return;

@@ -1,29 +1,23 @@
-import type { LocalMedia, SourceState } from '../room/local-media';
-import { canShareScreen } from '../room/screen-capture';
+import type { SourceState } from '../room/local-media';
 import { ScreenIcon } from './icons';
+import { SHORTCUTS, ariaKeysOf, keysOf } from './shortcuts';
 
 interface ShareButtonProps {
   state: SourceState;
-  media: LocalMedia;
-  /** Called where the browser has no way to share. */
-  onImpossible: () => void;
+  /** Shares the screen, or stops. */
+  onShare: () => void;
 }
 
-/** Shares the screen, or stops sharing it. */
-export function ShareButton({ state, media, onImpossible }: ShareButtonProps) {
+export function ShareButton({ state, onShare }: ShareButtonProps) {
   const label = state.enabled ? 'Stop sharing your screen' : 'Share your screen';
-  const toggle = () => {
-    if (state.enabled) media.stopSharing();
-    else if (canShareScreen()) void media.share();
-    else onImpossible();
-  };
   return (
     <button
-      class={`round ${state.enabled ? 'on' : ''}`}
+      class={`round share ${state.enabled ? 'on' : ''}`}
       aria-label={label}
-      title={label}
+      aria-keyshortcuts={ariaKeysOf(SHORTCUTS.share)}
+      title={`${label} (${keysOf(SHORTCUTS.share)})`}
       aria-busy={state.starting}
-      onClick={toggle}
+      onClick={onShare}
     >
       <ScreenIcon />
     </button>

@@ -1,4 +1,5 @@
 import { useLayoutEffect, useMemo, useRef, useState } from 'preact/hooks';
+import type { ReactionState } from '../room/state';
 import { arrange, inOrderOf, pageOf, withSpeakerInFront } from './arrangement';
 import type { Arrangement, Capacity } from './arrangement';
 import { CornerTile } from './corner-tile';
@@ -36,13 +37,16 @@ type StageProps = {
   view: ViewChoice;
   /** Peer ids of the others who spoke, the last one first. */
   spoke: readonly string[];
+  /** See `RoomState`. */
+  hands: ReadonlyMap<string, number>;
+  reactions: readonly ReactionState[];
   onView: (change: Partial<ViewChoice>) => void;
   /** See `RoomClient.expectVideo`. */
   onVideoExpected: (lines: number) => void;
 } & Pick<TileProps, 'stats' | 'onVideoShown' | 'onStopSharing'>;
 
 /** The tiles of a call, without scrolling: what does not fit is on further pages. */
-export function Stage({ tiles, view, spoke, onView, onVideoExpected, ...common }: StageProps) {
+export function Stage({ tiles, view, spoke, hands, reactions, onView, onVideoExpected, ...common }: StageProps) {
   const [ref, size] = useElementSize<HTMLDivElement>();
   const [page, setPage] = useState(0);
   const arranged = useArrangement(tiles, view, spoke, size);
@@ -52,36 +56,51 @@ export function Stage({ tiles, view, spoke, onView, onVideoExpected, ...common }
   const height = size.height - (shown.count > 1 ? PAGE_CONTROL_HEIGHT : 0);
   const area = useMemo(() => ({ width: size.width, height }), [size.width, height]);
   const rects = useMemo(
-    () => layoutStage(area, focus !== null, count, gapFor(count)),
-    [area, focus !== null, count],
+    () => layoutStage(area, focus !== null, count, gapFor(tiles.length)),
+    [area, focus !== null, count, gapFor(tiles.length)],
   );
   useLayoutEffect(() => {
     const [rect = rects.focus] = rects.tiles;
     if (rect) onVideoExpected(shownLines(rect));
   }, [rects]);
 
-  const pin = ({ key }: TileModel) => onView({ pinned: view.pinned === key ? null : key });
-  const tileOf = (tile: TileModel, rect: Rect | null | undefined, large: boolean) =>
-    rect && (
-      <Tile
-        key={tile.key}
-        tile={tile}
-        rect={rect}
-        large={large}
-        pinned={view.pinned === tile.key}
-        onPin={() => pin(tile)}
-        {...common}
-      />
-    );
+  const places = new Map<string, Rect>();
+  if (focus && rects.focus) places.set(focus.key, rects.focus);
+  for (const [index, { key }] of shown.items.entries()) {
+    const rect = rects.tiles[index];
+    if (rect) places.set(key, rect);
+  }
+  const gesturesOf = ({ kind, peerId }: TileModel) => ({
+    handUp: kind === 'camera' && hands.has(peerId),
+    reactions: kind === 'camera' ? reactions.filter((reaction) => reaction.peerId === peerId) : [],
+  });
   return (
     <div class="stage" ref={ref}>
       <ul aria-label="Participants">
-        {focus && tileOf(focus, rects.focus, true)}
-        {shown.items.map((tile, index) => tileOf(tile, rects.tiles[index], false))}
+        {/* In the order of the room, wherever they are: elements that stay in place keep their picture. */}
+        {tiles.map((tile) => {
+          const rect = places.get(tile.key);
+          const pinned = view.pinned === tile.key;
+          return (
+            rect && (
+              <Tile
+                key={tile.key}
+                tile={tile}
+                rect={rect}
+                large={tile === focus}
+                pinned={pinned}
+                onPin={() => onView({ pinned: pinned ? null : tile.key })}
+                {...gesturesOf(tile)}
+                {...common}
+              />
+            )
+          );
+        })}
         {corner && size.width > 0 && (
           <CornerTile
             key={corner.key}
             tile={corner}
+            {...gesturesOf(corner)}
             stage={area}
             rect={layoutCorner(area, view.corner)}
             corner={view.corner}

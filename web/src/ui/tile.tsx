@@ -1,8 +1,10 @@
 import type { ComponentChildren, HTMLAttributes } from 'preact';
+import type { ReactionState } from '../room/state';
 import type { CallStats } from '../stats/monitor';
 import type { Rect } from './grid-layout';
 import { Avatar } from './avatar';
-import { BroadcastIcon, MicOffIcon, PinIcon, ScreenIcon } from './icons';
+import { BroadcastIcon, HandIcon, MicOffIcon, PinIcon, ScreenIcon } from './icons';
+import { Reactions } from './reactions';
 import { TileStats } from './stats/tile-stats';
 import type { TileModel } from './tiles';
 import { VideoView } from './video-view';
@@ -13,6 +15,9 @@ export interface TileProps {
   /** Whether it is the one that is looked at. */
   large: boolean;
   pinned: boolean;
+  handUp: boolean;
+  /** Those of its owner, old ones included. */
+  reactions: readonly ReactionState[];
   onPin: () => void;
   /** Null where they are not wanted. */
   stats: CallStats | null;
@@ -22,7 +27,8 @@ export interface TileProps {
 }
 
 /** One participant, or one shared screen. A click pins it: it is the large one then, until the next click. */
-export function Tile({ tile, rect, large, pinned, onPin, stats, onStopSharing, onVideoShown }: TileProps) {
+export function Tile({ pinned, onPin, stats, onStopSharing, ...frame }: TileProps) {
+  const { tile } = frame;
   const isOwnScreen = tile.isSelf && tile.kind === 'screen';
   const stop = (event: Event) => {
     event.stopPropagation();
@@ -30,7 +36,7 @@ export function Tile({ tile, rect, large, pinned, onPin, stats, onStopSharing, o
   };
   const pinLabel = `${pinned ? 'Unpin' : 'Pin'} ${titleOf(tile)}`;
   return (
-    <TileFrame tile={tile} rect={rect} large={large} onVideoShown={onVideoShown} onClick={onPin}>
+    <TileFrame {...frame} onClick={onPin}>
       {stats && <TileStats tile={tile} stats={stats} />}
       <div class="tile-actions">
         {isOwnScreen && (
@@ -46,13 +52,14 @@ export function Tile({ tile, rect, large, pinned, onPin, stats, onStopSharing, o
   );
 }
 
-type TileFrameProps = Pick<TileProps, 'tile' | 'rect' | 'large' | 'onVideoShown'> & {
+type TileFrameProps = Pick<TileProps, 'tile' | 'rect' | 'large' | 'handUp' | 'reactions' | 'onVideoShown'> & {
   class?: string;
   children?: ComponentChildren;
 } & Omit<HTMLAttributes<HTMLLIElement>, 'class' | 'style' | 'children'>;
 
 /** The picture of a tile with its name, in its place. */
-export function TileFrame({ tile, rect, large, onVideoShown, class: kind = '', children, ...events }: TileFrameProps) {
+export function TileFrame(props: TileFrameProps) {
+  const { tile, rect, large, handUp, reactions, onVideoShown, class: kind = '', children, ...events } = props;
   const { peerId, name, isSelf, video, speaking } = tile;
   const isScreen = tile.kind === 'screen';
   const style = {
@@ -64,7 +71,7 @@ export function TileFrame({ tile, rect, large, onVideoShown, class: kind = '', c
     <li
       class={`tile ${isScreen ? 'screen' : ''} ${large ? 'large' : ''} ${speaking ? 'speaking' : ''} ${kind}`}
       style={style}
-      aria-label={labelOf(tile)}
+      aria-label={labelOf(tile, handUp)}
       {...events}
     >
       {!isScreen && <Avatar id={peerId} name={name} />}
@@ -77,16 +84,18 @@ export function TileFrame({ tile, rect, large, onVideoShown, class: kind = '', c
           onShown={isSelf ? undefined : (lines) => onVideoShown(tile.streams.video ?? '', lines)}
         />
       )}
-      <TileName tile={tile} />
+      <Reactions all={reactions} />
+      <TileName tile={tile} handUp={handUp} />
       {children}
     </li>
   );
 }
 
-function TileName({ tile }: { tile: TileModel }) {
+function TileName({ tile, handUp }: { tile: TileModel; handUp: boolean }) {
   const { kind, name, isSelf, isBroadcaster, muted } = tile;
   return (
-    <div class={`tile-name ${isBroadcaster || kind === 'screen' ? 'accented' : ''}`} aria-hidden="true">
+    <div class={`tile-name ${isBroadcaster || kind === 'screen' ? 'accented' : ''} ${handUp ? 'hand-up' : ''}`} aria-hidden="true">
+      {handUp && <HandIcon />}
       {kind === 'screen' ? <ScreenIcon /> : isBroadcaster ? <BroadcastIcon /> : muted && <MicOffIcon />}
       <span>{kind === 'screen' ? (isSelf ? 'Your screen' : `${name}’s screen`) : isSelf ? 'You' : name}</span>
     </div>
@@ -98,7 +107,8 @@ function titleOf({ kind, name, isSelf }: TileModel): string {
   return isSelf ? 'yourself' : name;
 }
 
-function labelOf({ kind, name, isSelf, isBroadcaster, muted, video, speaking }: TileModel): string {
+function labelOf(tile: TileModel, handUp: boolean): string {
+  const { kind, name, isSelf, isBroadcaster, muted, video, speaking } = tile;
   if (kind === 'screen') return isSelf ? 'Your screen' : `Screen of ${name}`;
   const parts = [
     isSelf ? `${name} (you)` : name,
@@ -106,6 +116,7 @@ function labelOf({ kind, name, isSelf, isBroadcaster, muted, video, speaking }: 
     muted && !isBroadcaster && 'muted',
     !video && 'camera off',
     speaking && 'speaking',
+    handUp && 'hand raised',
   ];
   return parts.filter(Boolean).join(', ');
 }

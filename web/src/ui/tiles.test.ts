@@ -105,12 +105,16 @@ function media(micOn = true): LocalMediaState {
     track: null,
     deviceId: null,
     problem: null,
+    interrupted: false,
   });
   return {
     mic: source(micOn),
     camera: source(false),
     screen: source(false),
     screenSound: source(false),
-    devices: { mic: [], camera: [] },
+    devices: { mic: [], camera: [], speaker: [] },
+    speakerId: null,
+    processing: { echoCancellation: true, noiseSuppression: true, autoGainControl: true },
+    videoHeight: 720,
   };
 }

@@ -49,6 +49,11 @@ export function tilesOf(
   ];
 }
 
+/** The tile as long as cameras of others are not wanted. */
+export function withoutCamera(tile: TileModel): TileModel {
+  return tile.kind === 'camera' && !tile.isSelf ? { ...tile, video: null } : tile;
+}
+
 function screenTiles(peers: RoomState['peers'], consumers: ConsumerState[]): TileModel[] {
   const shared = consumers.filter(({ share, paused }) => share && !paused);
   return shared.flatMap((video): TileModel[] => {

@@ -1,25 +1,35 @@
 import type { ComponentChildren } from 'preact';
+import { SHORTCUTS, ariaKeysOf, keysOf } from './shortcuts';
+import type { ShortcutName } from './shortcuts';
 
 interface ToggleButtonProps {
   label: string;
+  class?: string;
+  shortcut: ShortcutName;
   on: boolean;
-  /** A dot: there is something new. */
-  mark?: boolean;
+  /** How much is new. */
+  count?: number;
   onToggle: (on: boolean) => void;
   children: ComponentChildren;
 }
 
 /** A control that shows or hides a part of the call. */
-export function ToggleButton({ label, on, mark = false, onToggle, children }: ToggleButtonProps) {
+export function ToggleButton({ label, class: kind = 'round', shortcut, on, count = 0, onToggle, children }: ToggleButtonProps) {
   return (
     <button
-      class={`round ${on ? 'on' : ''} ${mark ? 'marked' : ''}`}
+      class={`${kind} ${on ? 'on' : ''}`}
       aria-label={label}
-      title={label}
+      aria-keyshortcuts={ariaKeysOf(SHORTCUTS[shortcut])}
+      title={`${label} (${keysOf(SHORTCUTS[shortcut])})`}
       aria-pressed={on}
       onClick={() => onToggle(!on)}
     >
       {children}
+      {count > 0 && (
+        <span class="badge" aria-hidden="true">
+          {count > 99 ? '99+' : count}
+        </span>
+      )}
     </button>
   );
 }
