@@ -84,7 +84,7 @@ describe('layers', () => {
     const alice = await Participant.join(chromium, server.url, { roomId, name: 'Alice', layers: '3' });
     await alice.ids();
     const bob = await Participant.join(chromium, server.url, { roomId, name: 'Bob', height: '180' });
-    for (const [width, height, lines] of [[1900, 1000, 720], [420, 400, 180], [1000, 600, 360]]) {
+    for (const [width, height, lines] of [[1900, 1000, 720], [300, 300, 180], [700, 480, 360]]) {
       await bob.resize(width, height);
       await until(`Bob sees ${lines} lines`, async () => (await bob.video('Alice')).lines === lines);
     }

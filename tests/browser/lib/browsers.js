@@ -9,9 +9,10 @@ const FIREFOX = process.env.FIREFOX_BIN ?? '/usr/bin/firefox-esr';
 /**
  * Chromium, whose fake camera gives 30 pictures a second.
  *
+ * @param {{ sharedTab?: string }} options `sharedTab`: the title of the tab that is chosen where a page wants to share.
  * @returns {Promise<{ newPage: () => Promise<Page>, close: () => Promise<void> }>}
  */
-export async function launchChromium() {
+export async function launchChromium({ sharedTab } = {}) {
   const browser = await chromium.launch({
     executablePath: CHROMIUM,
     args: [
@@ -23,13 +24,15 @@ export async function launchChromium() {
       '--use-fake-ui-for-media-stream',
       '--autoplay-policy=no-user-gesture-required',
       '--allow-loopback-in-peer-connection',
+      ...(sharedTab ? [`--auto-select-tab-capture-source-by-title=${sharedTab}`] : []),
     ],
   });
   return {
-    async newPage({ initScript } = {}) {
+    async newPage({ initScript, ...options } = {}) {
       const context = await browser.newContext({
         ignoreHTTPSErrors: true,
         viewport: { width: 1280, height: 720 },
+        ...options,
       });
       const page = await context.newPage();
       if (initScript) await page.addInitScript(initScript);

@@ -309,6 +309,101 @@ export class Participant {
     return this.#page.evaluate(() => window.tureenTest.collected);
   }
 
+  /** Shares the screen by its button; the browser chooses the tab. */
+  async share() {
+    await this.#page.click('button[aria-label="Share your screen"]');
+    await this.#page.waitForSelector('button[aria-label="Stop sharing your screen"]');
+  }
+
+  stopSharing() {
+    return this.#page.click('button[aria-label="Stop sharing your screen"]');
+  }
+
+  /** Waits until nothing is shared by this side any more. */
+  offersToShare() {
+    return this.#page.waitForSelector('button[aria-label="Share your screen"]');
+  }
+
+  /** Waits for the tile of a screen: how large picture and tile are, and how the one goes into the other. */
+  seesScreenOf(peer) {
+    return this.#until(`sees the screen of ${peer}`, () =>
+      this.#page.evaluate((label) => {
+        const video = document.querySelector(`.tile[aria-label="${label}"] video`);
+        if (!video?.videoHeight) return null;
+        const { width, height } = video.getBoundingClientRect();
+        const box = { width: Math.round(width), height: Math.round(height) };
+        return { width: video.videoWidth, height: video.videoHeight, box, fit: getComputedStyle(video).objectFit };
+      }, `Screen of ${peer}`),
+    );
+  }
+
+  seesNoScreen() {
+    return this.#until('sees no screen', async () => (await this.#page.locator('.tile.screen').count()) === 0);
+  }
+
+  /** How much the picture of a shared screen differs from a PNG: see `recorder.js`. */
+  differenceOfScreen(peer, png) {
+    return this.#page.evaluate(([label, png]) => {
+      const video = document.querySelector(`.tile[aria-label="${label}"] video`);
+      return window.tureenTest.difference(video, png);
+    }, [`Screen of ${peer}`, png]);
+  }
+
+  /** The tiles on the stage, in order: `[{ label, large }]`. */
+  tiles() {
+    return this.#page.evaluate(() =>
+      [...document.querySelectorAll('.tile')].map((tile) => ({
+        label: tile.ariaLabel,
+        large: tile.classList.contains('large'),
+      })),
+    );
+  }
+
+  /** The videos of others on the stage: `[{ consumerId, peer }]`. */
+  shownVideos() {
+    return this.#page.evaluate(() => {
+      const { consumers, peers } = window.tureen.room;
+      const shown = [...document.querySelectorAll('.tile video')].map(({ srcObject }) => srcObject?.getVideoTracks()[0]);
+      return [...consumers.values()]
+        .filter(({ track }) => shown.includes(track))
+        .map(({ id, appData }) => ({ consumerId: id, peer: peers.get(appData.peerId)?.displayName }));
+    });
+  }
+
+  clicksTile(name) {
+    return this.#page.click(`.tile[aria-label^="${name}"] .video`);
+  }
+
+  /** Presses a key on the control of that label. */
+  presses(label, key) {
+    return this.#page.press(`[aria-label="${label}"]`, key);
+  }
+
+  turnsPage(label) {
+    return this.#page.click(`button[aria-label="${label}"]`);
+  }
+
+  /** Sends a further video with this app data, as another client may. */
+  produceVideo(appData) {
+    return this.#page.evaluate(async (appData) => {
+      const canvas = document.createElement('canvas');
+      [canvas.width, canvas.height] = [640, 360];
+      const context = canvas.getContext('2d');
+      const [track] = canvas.captureStream(10).getVideoTracks();
+      setInterval(() => context.fillRect(Math.random() * 600, 0, 9, 360), 100);
+      window.tureenTest.further = await window.tureen.room.sendTransport.produce({ track, appData });
+    }, appData);
+  }
+
+  /** Takes back what `produceVideo` made. */
+  async closeVideo() {
+    const producerId = await this.#page.evaluate(() => {
+      window.tureenTest.further.close();
+      return window.tureenTest.further.id;
+    });
+    await this.request('closeProducer', { producerId });
+  }
+
   resize(width, height) {
     return this.#page.setViewportSize({ width, height });
   }

@@ -126,7 +126,32 @@ export function recorder() {
     return Array.from({ length }, (_, index) => String.fromCharCode(97 + ((index * 7) % 26))).join('');
   }
 
+  /**
+   * How much a video differs from a PNG of its size: the mean difference of brightness, of 255, and whether the corners
+   * of the video have the colour of those of the PNG.
+   */
+  async function difference(video, png) {
+    const bytes = Uint8Array.from(atob(png), (letter) => letter.charCodeAt(0));
+    const picture = await createImageBitmap(new Blob([bytes], { type: 'image/png' }));
+    const { width, height } = picture;
+    const pixelsOf = (source) => {
+      const context = new OffscreenCanvas(width, height).getContext('2d', { willReadFrequently: true });
+      context.drawImage(source, 0, 0, width, height);
+      return context.getImageData(0, 0, width, height).data;
+    };
+    const [seen, expected] = [pixelsOf(video), pixelsOf(picture)];
+    const brightness = (data, at) => 0.3 * data[at] + 0.59 * data[at + 1] + 0.11 * data[at + 2];
+    let sum = 0;
+    for (let at = 0; at < seen.length; at += 4) sum += Math.abs(brightness(seen, at) - brightness(expected, at));
+    const corners = [[8, 8], [width - 9, 8], [8, height - 9], [width - 9, height - 9]].map(([x, y]) => {
+      const at = 4 * (y * width + x);
+      return [0, 1, 2].every((channel) => Math.abs(seen[at + channel] - expected[at + channel]) < 40);
+    });
+    return { mean: sum / (width * height), corners };
+  }
+
   window.tureenTest = {
+    difference,
     letters,
     timeline,
     video,
