@@ -6,7 +6,7 @@ import { RoomClient } from '../room/client';
 import { askBrowser } from '../room/device';
 import { LocalMedia } from '../room/local-media';
 import type { DeviceSource } from '../room/local-media';
-import { Call } from './call';
+import { Call } from './call/call';
 import { Ended } from './ended';
 import { useStore } from './hooks';
 import { Lobby } from './lobby';
@@ -14,7 +14,7 @@ import { chosenMedia, rememberMedia } from './media-choice';
 import { readPreference, rememberPreference } from './preferences';
 import { useSettings } from './settings';
 import type { Settings } from './settings';
-import { expectedLines } from './stage';
+import { expectedLines } from './stage/stage';
 
 export interface JoinChoice {
   roomId: string;

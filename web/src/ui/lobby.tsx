@@ -4,14 +4,14 @@ import type { PageConfig } from '../config';
 import type { LocalMedia, LocalMediaState } from '../room/local-media';
 import type { JoinChoice } from './app';
 import { Avatar } from './avatar';
-import { DevicePicker } from './device-picker';
+import { DevicePicker } from './controls/device-picker';
 import { useStore } from './hooks';
 import { LogoIcon, WarningIcon } from './icons';
-import { MediaButton } from './media-button';
+import { MediaButton } from './controls/media-button';
 import { MicLevel } from './mic-level';
 import { readPreference } from './preferences';
 import { problemTexts } from './problem-text';
-import { VideoView } from './video-view';
+import { VideoView } from './stage/video-view';
 
 interface LobbyProps {
   config: PageConfig;

@@ -1,7 +1,7 @@
 import { HISTORY } from '../../stats/monitor';
 import type { CallStats } from '../../stats/monitor';
 import type { StreamFigures } from '../../stats/report';
-import type { TileModel } from '../tiles';
+import type { TileModel } from '../stage/tiles';
 import { bitrateText, lossText, millisecondsText } from './format';
 import { Sparkline } from './sparkline';
 
