@@ -1,6 +1,6 @@
 import type { types } from 'mediasoup-client';
-import { describe, expect, it } from 'vitest';
-import { screenOptions, videoOptions } from './codecs';
+import { expect, it } from 'vitest';
+import { VIDEO_CODECS, screenOptions, videoOptions } from './codecs';
 import type { VideoOptions } from './codecs';
 
 it('halves the picture twice at most, and not below 180 lines', () => {
@@ -31,27 +31,13 @@ it('names the codec that can not be sent', () => {
   expect(() => videoOptions({ ...defaults, codec: 'av1' }, 720, { codecs: [] })).toThrow(/AV1/);
 });
 
-describe('a shared screen', () => {
-  const screen = (options: Partial<VideoOptions>, height: number) =>
-    screenOptions({ ...defaults, ...options }, height, { codecs }).encodings ?? [];
-
-  it('has all its lines with fewer pictures, and half of them with all pictures', () => {
-    const [half, whole] = screen({}, 1080);
-    expect([half?.scaleResolutionDownBy, whole?.scaleResolutionDownBy]).toEqual([2, undefined]);
-    expect(half?.maxFramerate).toBeGreaterThan(whole?.maxFramerate ?? Infinity);
-  });
-
-  it('is one stream where it is small, or where the codec or the user wants one', () => {
-    for (const encodings of [screen({}, 400), screen({ maxLayers: 1 }, 1080), screen({ codec: 'av1' }, 1080)]) {
-      expect(encodings).toHaveLength(1);
-      expect(encodings[0]?.scaleResolutionDownBy).toBeUndefined();
-    }
-  });
-
-  it('goes before the camera', () => {
-    expect(screen({}, 1080).every(({ priority }) => priority === 'high')).toBe(true);
-    expect(encodings({}, 720).some(({ priority }) => priority === 'high')).toBe(false);
-  });
+it('sends a shared screen with all its lines, before the camera', () => {
+  for (const codec of VIDEO_CODECS) {
+    const screen = screenOptions({ ...defaults, codec }, { codecs }).encodings;
+    expect(screen).toMatchObject([{ scalabilityMode: 'L1T3', priority: 'high' }]);
+    expect(screen?.[0]?.scaleResolutionDownBy).toBeUndefined();
+  }
+  expect(encodings({}, 720).some(({ priority }) => priority === 'high')).toBe(false);
 });
 
 const defaults: VideoOptions = { codec: 'vp8', maxLayers: 3, scalabilityMode: null };

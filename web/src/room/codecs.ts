@@ -28,16 +28,15 @@ const MAX_BITRATES: Record<number, number[]> = {
 };
 
 /**
- * A shared screen has two encodings: half its lines with all pictures, and all its lines, sharp as soon as it is at
- * rest, with few pictures of what moves.
+ * A shared screen has one encoding: where bits are short it has fewer pictures, by its temporal layers, rather than
+ * fewer lines, because small text is no text. The camera of the one who presents gives way to it.
  */
-const SCREEN_ENCODINGS: types.RtpEncodingParameters[] = [
-  { scaleResolutionDownBy: 2, maxBitrate: 250_000, maxFramerate: 30 },
-  { maxBitrate: 1_500_000, maxFramerate: 15 },
-];
-
-/** Below that a shared window has one encoding: half of it would be unreadable. */
-const LEAST_LINES_TO_HALVE = 480;
+const SCREEN_ENCODING: types.RtpEncodingParameters = {
+  maxBitrate: 1_500_000,
+  maxFramerate: 30,
+  scalabilityMode: 'L1T3',
+  priority: 'high',
+};
 
 /** Bits per second of a screen's sound: music, in stereo. */
 const SCREEN_SOUND_BITRATE = 96_000;
@@ -54,22 +53,15 @@ export function screenSoundOptions(): EncodingOptions {
   };
 }
 
-/** The encoding options of a shared screen with `height` lines; throws if the browser can't send the codec. */
+/** The encoding options of a shared screen; throws if the browser can't send the codec. */
 export function screenOptions(
-  { codec: name, maxLayers }: VideoOptions,
-  height: number,
+  { codec: name }: VideoOptions,
   sendRtpCapabilities: types.RtpCapabilities,
 ): EncodingOptions {
-  const halved = !isOneStream(name) && maxLayers > 1 && height >= LEAST_LINES_TO_HALVE;
   return {
     codec: codecOf(name, sendRtpCapabilities),
     codecOptions: { videoGoogleStartBitrate: 1000 },
-    // The camera of the one who presents gives way.
-    encodings: SCREEN_ENCODINGS.slice(halved ? 0 : 1).map((encoding) => ({
-      ...encoding,
-      scalabilityMode: 'L1T3',
-      priority: 'high',
-    })),
+    encodings: [{ ...SCREEN_ENCODING }],
   };
 }
 
@@ -83,10 +75,11 @@ export function videoOptions(
   sendRtpCapabilities: types.RtpCapabilities,
 ): EncodingOptions {
   const layers = Math.min(maxLayers, layersFor(height));
+  const inOneStream = name === 'vp9' || name === 'av1';
   return {
     codec: codecOf(name, sendRtpCapabilities),
     codecOptions: { videoGoogleStartBitrate: 1000 },
-    encodings: isOneStream(name)
+    encodings: inOneStream
       ? [svcEncoding(scalabilityMode ?? svcMode(layers))]
       : simulcastEncodings(layers, scalabilityMode),
   };
@@ -97,11 +90,6 @@ function codecOf(name: VideoCodec, { codecs }: types.RtpCapabilities): types.Rtp
   const codec = codecs?.find((c) => c.mimeType.toLowerCase() === mimeType);
   if (!codec) throw new Error(`this browser or room cannot send ${name.toUpperCase()} video`);
   return codec;
-}
-
-/** Whether all layers of a picture are one stream (SVC), and not a stream each (simulcast). */
-function isOneStream(name: VideoCodec): boolean {
-  return name === 'vp9' || name === 'av1';
 }
 
 /** How often the picture can be halved with a use: 180 lines are the least. */

@@ -367,7 +367,7 @@ export class MediaSession {
       case 'camera':
         return { appData: appDataOf(name, height), ...videoOptions(video, height, sendRtpCapabilities) };
       case 'screen':
-        return { appData: appDataOf(name, height), ...screenOptions(video, height, sendRtpCapabilities) };
+        return { appData: appDataOf(name, height), ...screenOptions(video, sendRtpCapabilities) };
       case 'screenSound':
         return { appData: appDataOf(name), ...screenSoundOptions() };
     }
