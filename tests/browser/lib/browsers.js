@@ -21,16 +21,17 @@ export async function launchChromium({ sharedTab } = {}) {
       '--disable-background-networking',
       '--disable-component-update',
       '--use-fake-device-for-media-stream=fps=30',
-      '--use-fake-ui-for-media-stream',
+      // The fake UI would give a fake screen, too.
+      sharedTab ? `--auto-select-tab-capture-source-by-title=${sharedTab}` : '--use-fake-ui-for-media-stream',
       '--autoplay-policy=no-user-gesture-required',
       '--allow-loopback-in-peer-connection',
-      ...(sharedTab ? [`--auto-select-tab-capture-source-by-title=${sharedTab}`] : []),
     ],
   });
   return {
     async newPage({ initScript, ...options } = {}) {
       const context = await browser.newContext({
         ignoreHTTPSErrors: true,
+        permissions: ['camera', 'microphone'],
         viewport: { width: 1280, height: 720 },
         ...options,
       });

@@ -127,8 +127,8 @@ export function recorder() {
   }
 
   /**
-   * How much a video differs from a PNG of its size: the mean difference of brightness, of 255, and whether the corners
-   * of the video have the colour of those of the PNG.
+   * How much a video differs from a PNG of its size: the mean difference of brightness, of 255; that of the PNG with half
+   * its lines, which can no longer be read; and whether the corners of the video have the colour of those of the PNG.
    */
   async function difference(video, png) {
     const bytes = Uint8Array.from(atob(png), (letter) => letter.charCodeAt(0));
@@ -139,15 +139,20 @@ export function recorder() {
       context.drawImage(source, 0, 0, width, height);
       return context.getImageData(0, 0, width, height).data;
     };
-    const [seen, expected] = [pixelsOf(video), pixelsOf(picture)];
+    const half = new OffscreenCanvas(width / 2, height / 2);
+    half.getContext('2d').drawImage(picture, 0, 0, width / 2, height / 2);
+    const [seen, expected, halved] = [video, picture, half].map(pixelsOf);
     const brightness = (data, at) => 0.3 * data[at] + 0.59 * data[at + 1] + 0.11 * data[at + 2];
-    let sum = 0;
-    for (let at = 0; at < seen.length; at += 4) sum += Math.abs(brightness(seen, at) - brightness(expected, at));
+    const meanOf = (data) => {
+      let sum = 0;
+      for (let at = 0; at < data.length; at += 4) sum += Math.abs(brightness(data, at) - brightness(expected, at));
+      return sum / (width * height);
+    };
     const corners = [[8, 8], [width - 9, 8], [8, height - 9], [width - 9, height - 9]].map(([x, y]) => {
       const at = 4 * (y * width + x);
       return [0, 1, 2].every((channel) => Math.abs(seen[at + channel] - expected[at + channel]) < 40);
     });
-    return { mean: sum / (width * height), corners };
+    return { mean: meanOf(seen), halved: meanOf(halved), corners };
   }
 
   window.tureenTest = {
