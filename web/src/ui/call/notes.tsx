@@ -8,9 +8,10 @@ import { problemTexts } from '../problem-text';
 export function Notes({ room, local }: { room: RoomState; local: LocalMediaState }) {
   const { mic, camera, screen } = room.sendErrors;
   const notes = problemTexts(local);
-  if (mic) notes.push(`Your sound is not being sent: ${mic}.`);
-  if (camera) notes.push(`Your picture is not being sent: ${camera}.`);
-  if (screen) notes.push(`Your screen is not being sent: ${screen}.`);
+  const unsent = { sound: mic, picture: camera, screen };
+  for (const [what, why] of Object.entries(unsent)) {
+    if (why) notes.push(`Your ${what} is not being sent: ${why.replace(/\.$/, '')}.`);
+  }
   const key = notes.join('\n');
   const [dismissed, setDismissed] = useState('');
   if (notes.length === 0 || dismissed === key) return null;

@@ -10,10 +10,11 @@ interface Size {
   height: number;
 }
 
-/** Small tiles beside the large one. */
-const SMALL_RATIO = 16 / 9;
+const CAMERA_RATIO = 16 / 9;
+
+/** Small tiles beside the large one: their width in a column, and the sides of squares in a row, of which more fit. */
 const SMALL_WIDTH = { least: 132, share: 0.2, most: 264 };
-const SMALL_HEIGHT = { least: 76, share: 0.16, most: 130 };
+const SMALL_SIDE = { least: 76, share: 0.15, most: 130 };
 
 /** Faces in smaller tiles are no longer recognised. */
 const LEAST_IN_GRID = { width: 150, height: 104 };
@@ -53,10 +54,8 @@ interface Strip {
 /** What fits beside a large tile: at the side of wide areas, below it in upright ones. */
 function stripOf({ width, height }: Size, gap: number): Strip {
   const column = width > height;
-  const tileWidth = column
-    ? clamp(width * SMALL_WIDTH.share, SMALL_WIDTH)
-    : clamp(height * SMALL_HEIGHT.share, SMALL_HEIGHT) * SMALL_RATIO;
-  const tile = { width: tileWidth, height: tileWidth / SMALL_RATIO };
+  const side = column ? clamp(width * SMALL_WIDTH.share, SMALL_WIDTH) : clamp(height * SMALL_SIDE.share, SMALL_SIDE);
+  const tile = { width: side, height: column ? side / CAMERA_RATIO : side };
   const [room, size] = column ? [height, tile.height] : [width, tile.width];
   return { capacity: Math.max(1, Math.floor((room + gap) / (size + gap))), column, tile };
 }
@@ -83,11 +82,11 @@ function layoutFocus(area: Size, count: number, gap: number): StageRects {
 export const CORNERS = ['top-left', 'top-right', 'bottom-left', 'bottom-right'] as const;
 export type Corner = (typeof CORNERS)[number];
 
-/** The self view over a corner of the stage: in the ratio of a camera, upright where the stage is. */
+/** The self view over a corner of an area: in the ratio of a camera, upright where the area is. */
 export function layoutCorner(area: Size, corner: Corner): Rect {
   const upright = area.height > area.width;
   const width = upright ? Math.min(104, area.width * 0.3) : Math.min(224, Math.max(120, area.width * 0.18));
-  const height = upright ? (width * 4) / 3 : width / SMALL_RATIO;
+  const height = upright ? (width * 4) / 3 : width / CAMERA_RATIO;
   return {
     x: corner.endsWith('left') ? CORNER_MARGIN : area.width - width - CORNER_MARGIN,
     y: corner.startsWith('top') ? CORNER_MARGIN : area.height - height - CORNER_MARGIN,

@@ -64,6 +64,8 @@ export function Stage({ tiles, view, spoke, hands, reactions, onView, onVideoExp
     if (rect) onVideoExpected(shownLines(rect));
   }, [rects]);
 
+  // Over the large tile, beside which it hides nobody.
+  const cornerArea = rects.focus ?? area;
   const places = new Map<string, Rect>();
   if (focus && rects.focus) places.set(focus.key, rects.focus);
   for (const [index, { key }] of shown.items.entries()) {
@@ -101,8 +103,8 @@ export function Stage({ tiles, view, spoke, hands, reactions, onView, onVideoExp
             key={corner.key}
             tile={corner}
             {...gesturesOf(corner)}
-            stage={area}
-            rect={layoutCorner(area, view.corner)}
+            stage={cornerArea}
+            rect={layoutCorner(cornerArea, view.corner)}
             corner={view.corner}
             onCorner={(corner) => onView({ corner })}
             onHide={() => onView({ selfView: 'hidden' })}

@@ -54,7 +54,7 @@ export function VideoView({ track, mirrored, box, kind, onShown }: VideoViewProp
     <video
       ref={ref}
       class={`video ${mirrored ? 'mirrored' : ''} ${ratio ? 'live' : ''}`}
-      style={{ objectFit: ratio ? videoFit(ratio, box.width / box.height, kind) : 'cover' }}
+      style={{ objectFit: videoFit(ratio ?? USUAL_RATIO, box.width / box.height, kind) }}
       autoPlay
       playsInline
       muted
