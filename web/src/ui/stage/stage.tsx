@@ -128,7 +128,13 @@ function useArrangement(
 ): Arranged {
   const order = useRef<string[]>([]);
   return useMemo(() => {
-    const capacity = capacityOf({ width, height: height - PAGE_CONTROL_HEIGHT }, gapFor(tiles.length));
+    const gap = gapFor(tiles.length);
+    const whole = capacityOf({ width, height }, gap);
+    const paged = capacityOf({ width, height: height - PAGE_CONTROL_HEIGHT }, gap);
+    const capacity = {
+      grid: tiles.length <= whole.grid ? whole.grid : paged.grid,
+      beside: tiles.length - 1 <= whole.beside ? whole.beside : paged.beside,
+    };
     const chosen = { ...view, speaker: spoke[0] ?? null };
     const { focus, tiles: inside, corner } = arrange(tiles, chosen, capacity);
     const size = focus ? capacity.beside : capacity.grid;
