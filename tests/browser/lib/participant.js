@@ -223,6 +223,24 @@ export class Participant {
     await this.#page.press('.chat input', 'Enter');
   }
 
+  /** Opens the reactions and presses the button of that name. */
+  async reacts(name) {
+    await this.#page.click('button[aria-label^="Reactions"]');
+    await this.#page.getByRole('dialog').getByRole('button', { name }).click();
+    await this.#page.keyboard.press('Escape');
+  }
+
+  /** Waits until there is such an element. */
+  sees(selector) {
+    return this.#until(`sees ${selector}`, async () => (await this.#page.locator(selector).count()) > 0);
+  }
+
+  linksOfChat() {
+    return this.#page.evaluate(() =>
+      [...document.querySelectorAll('.chat a')].map(({ href, target, rel }) => ({ href, target, rel })),
+    );
+  }
+
   /** Waits until a message is shown. */
   reads({ from, text }) {
     return this.#until(`reads "${text}" of ${from}`, () =>
