@@ -230,6 +230,26 @@ export class Participant {
     await this.#page.keyboard.press('Escape');
   }
 
+  async opensSettings() {
+    await this.#page.click('button[aria-label="More options"]');
+    await this.#page.click('.menu button:has-text("Settings")');
+    await this.#page.waitForSelector('dialog');
+  }
+
+  /** Chooses an option by its value in the settings. */
+  chooses(label, value) {
+    return this.#page.getByLabel(label).selectOption(value);
+  }
+
+  unchecks(label) {
+    return this.#page.getByLabel(label).uncheck();
+  }
+
+  /** What the browser says of the microphone that is sent. */
+  microphone() {
+    return this.#page.evaluate(() => window.tureen.room.producers.get('mic')?.track?.getSettings());
+  }
+
   /** Waits until there is such an element. */
   sees(selector) {
     return this.#until(`sees ${selector}`, async () => (await this.#page.locator(selector).count()) > 0);
