@@ -1,10 +1,11 @@
-//! Fuzz entry points: one for each wire parser, one for the client's frames, one for SRTP, one for DTLS, one for SCTP, one for a whole worker, and
-//! one for the channel of the worker process.
+//! Fuzz entry points: one for each wire parser, one for the client's frames, one for each format of media files, one for
+//! SRTP, one for DTLS, one for SCTP, one for a whole worker, and one for the channel of the worker process.
 //!
 //! Each takes any bytes and panics where the engine breaks a promise. `fuzz_targets/` hands them to libFuzzer;
 //! `smoke.rs` runs them for a few seconds each on stable Rust, over mutations of valid packets ([`seeds`]).
 
 mod channel;
+mod containers;
 mod dtls;
 mod frames;
 mod script;
@@ -19,6 +20,7 @@ mod worker;
 use std::time::Instant;
 
 pub use channel::{fuzz_channel, fuzz_channel_json};
+pub use containers::{fuzz_annexb, fuzz_ivf, fuzz_matroska, fuzz_mp4, fuzz_ogg};
 pub use dtls::fuzz_dtls_datagram;
 pub use frames::fuzz_frames;
 pub use sctp::fuzz_sctp;

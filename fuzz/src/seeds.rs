@@ -133,6 +133,52 @@ pub fn frames() -> Vec<Vec<u8>> {
     scripts.collect()
 }
 
+/// Seeds for [`fuzz_ivf`](crate::fuzz_ivf).
+pub fn ivf() -> Vec<Vec<u8>> {
+    vec![
+        include_bytes!("../../crates/tureen-containers/tests/files/vp8.ivf").to_vec(),
+        include_bytes!("../../crates/tureen-containers/tests/files/vp9.ivf").to_vec(),
+        include_bytes!("../../crates/tureen-containers/tests/files/av1.ivf").to_vec(),
+    ]
+}
+
+/// Seeds for [`fuzz_ogg`](crate::fuzz_ogg).
+pub fn ogg() -> Vec<Vec<u8>> {
+    vec![
+        include_bytes!("../../crates/tureen-containers/tests/files/opus.ogg").to_vec(),
+    ]
+}
+
+/// Seeds for [`fuzz_annexb`](crate::fuzz_annexb).
+pub fn annexb() -> Vec<Vec<u8>> {
+    vec![
+        include_bytes!("../../crates/tureen-containers/tests/files/h264.h264").to_vec(),
+        include_bytes!("../../crates/tureen-containers/tests/files/h265.h265").to_vec(),
+    ]
+}
+
+/// Seeds for [`fuzz_matroska`](crate::fuzz_matroska).
+pub fn matroska() -> Vec<Vec<u8>> {
+    vec![
+        include_bytes!("../../crates/tureen-containers/tests/files/vp8-opus.webm").to_vec(),
+        include_bytes!("../../crates/tureen-containers/tests/files/av1.mkv").to_vec(),
+        include_bytes!("../../crates/tureen-containers/tests/files/h264-opus.mkv").to_vec(),
+        include_bytes!("../../crates/tureen-containers/tests/files/h265.mkv").to_vec(),
+        include_bytes!("../../crates/tureen-containers/tests/files/b-frames.mkv").to_vec(),
+    ]
+}
+
+/// Seeds for [`fuzz_mp4`](crate::fuzz_mp4).
+pub fn mp4() -> Vec<Vec<u8>> {
+    vec![
+        include_bytes!("../../crates/tureen-containers/tests/files/h264-opus.mp4").to_vec(),
+        include_bytes!("../../crates/tureen-containers/tests/files/h264-opus-fragmented.mp4").to_vec(),
+        include_bytes!("../../crates/tureen-containers/tests/files/h265.mp4").to_vec(),
+        include_bytes!("../../crates/tureen-containers/tests/files/av1.mp4").to_vec(),
+        include_bytes!("../../crates/tureen-containers/tests/files/b-frames.mp4").to_vec(),
+    ]
+}
+
 /// Seeds for [`fuzz_srtp`](crate::fuzz_srtp).
 pub fn srtp() -> Vec<Vec<u8>> {
     let packets = [rtp(), rtcp()].concat();

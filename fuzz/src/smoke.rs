@@ -38,6 +38,31 @@ fn frames() {
 }
 
 #[test]
+fn ivf() {
+    run("ivf", crate::fuzz_ivf, seeds::ivf());
+}
+
+#[test]
+fn ogg() {
+    run("ogg", crate::fuzz_ogg, seeds::ogg());
+}
+
+#[test]
+fn annexb() {
+    run("annexb", crate::fuzz_annexb, seeds::annexb());
+}
+
+#[test]
+fn matroska() {
+    run("matroska", crate::fuzz_matroska, seeds::matroska());
+}
+
+#[test]
+fn mp4() {
+    run("mp4", crate::fuzz_mp4, seeds::mp4());
+}
+
+#[test]
 fn srtp() {
     run("srtp", crate::fuzz_srtp, seeds::srtp());
 }
