@@ -144,9 +144,7 @@ pub fn ivf() -> Vec<Vec<u8>> {
 
 /// Seeds for [`fuzz_ogg`](crate::fuzz_ogg).
 pub fn ogg() -> Vec<Vec<u8>> {
-    vec![
-        include_bytes!("../../crates/tureen-containers/tests/files/opus.ogg").to_vec(),
-    ]
+    vec![include_bytes!("../../crates/tureen-containers/tests/files/opus.ogg").to_vec()]
 }
 
 /// Seeds for [`fuzz_annexb`](crate::fuzz_annexb).
