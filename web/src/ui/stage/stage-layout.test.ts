@@ -43,6 +43,14 @@ describe.each(AREAS)('on a $name', (area) => {
   });
 });
 
+it('leaves most of a small tile in view below the self view', () => {
+  const area = { width: 1256, height: 640 };
+  const [tile] = layoutStage(area, false, 25, GAP).tiles;
+  const { width, height } = layoutCorner(area, 'bottom-right', tile?.width);
+  expect(width * height).toBeLessThan((tile?.width ?? 0) * (tile?.height ?? 0) * 0.4);
+  expect(layoutCorner(area, 'bottom-right').width).toBeGreaterThan(width);
+});
+
 it('has pages of 25 at most, and of fewer where faces would be too small', () => {
   expect(capacityOf({ width: 2500, height: 1400 }, GAP).grid).toBe(25);
   expect(capacityOf({ width: 374, height: 690 }, GAP).grid).toBe(12);

@@ -22,6 +22,9 @@ const LEAST_IN_GRID = { width: 150, height: 104 };
 /** The self view in its corner. */
 const CORNER_MARGIN = 12;
 
+/** Of the width of a small tile. */
+const MOST_COVERED = 0.6;
+
 /** How many tiles fit into an area. */
 export function capacityOf(area: Size, gap: number): Capacity {
   const columns = Math.floor(area.width / LEAST_IN_GRID.width);
@@ -82,10 +85,14 @@ function layoutFocus(area: Size, count: number, gap: number): StageRects {
 export const CORNERS = ['top-left', 'top-right', 'bottom-left', 'bottom-right'] as const;
 export type Corner = (typeof CORNERS)[number];
 
-/** The self view over a corner of an area: in the ratio of a camera, upright where the area is. */
-export function layoutCorner(area: Size, corner: Corner): Rect {
+/**
+ * The self view over a corner of an area: in the ratio of a camera, upright where the area is. `under` is the width of
+ * the tiles that it lies on, of which it leaves the most in view.
+ */
+export function layoutCorner(area: Size, corner: Corner, under = Infinity): Rect {
   const upright = area.height > area.width;
-  const width = upright ? Math.min(104, area.width * 0.3) : Math.min(224, Math.max(120, area.width * 0.18));
+  const usual = upright ? Math.min(104, area.width * 0.3) : Math.min(224, Math.max(120, area.width * 0.18));
+  const width = Math.min(usual, under * MOST_COVERED);
   const height = upright ? (width * 4) / 3 : width / CAMERA_RATIO;
   return {
     x: corner.endsWith('left') ? CORNER_MARGIN : area.width - width - CORNER_MARGIN,

@@ -104,7 +104,7 @@ export function Stage({ tiles, view, spoke, hands, reactions, onView, onVideoExp
             tile={corner}
             {...gesturesOf(corner)}
             stage={cornerArea}
-            rect={layoutCorner(cornerArea, view.corner)}
+            rect={layoutCorner(cornerArea, view.corner, focus ? undefined : rects.tiles[0]?.width)}
             corner={view.corner}
             onCorner={(corner) => onView({ corner })}
             onHide={() => onView({ selfView: 'hidden' })}
