@@ -11,6 +11,7 @@ pub mod device;
 pub mod frames;
 pub mod ice;
 pub mod jitter;
+pub mod link;
 pub mod media;
 mod recv_stream;
 mod send_stream;

@@ -95,6 +95,8 @@ pub struct ReceivedRtp<'a> {
 /// Counters of an incoming stream.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct RecvStats {
+    /// Packets that should have come, by their sequence numbers; more than were delivered if some are missing or lost.
+    pub expected: u64,
     /// Packets delivered, each once.
     pub packets: u64,
     /// Payload bytes of these.
@@ -163,7 +165,7 @@ impl RecvStream {
 
     pub(crate) fn stats(&self) -> RecvStats {
         let missing = self.nack.as_ref().map_or(0, NackGenerator::missing_packets) as u64;
-        RecvStats { missing, ..self.stats }
+        RecvStats { missing, expected: self.reception.score_totals().expected, ..self.stats }
     }
 
     /// Takes a decrypted packet of the stream or of its retransmissions. Nothing comes of duplicates, probes and what

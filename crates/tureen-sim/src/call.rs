@@ -9,9 +9,9 @@ use rand::SeedableRng;
 use rand::rngs::StdRng;
 use serde_json::{Value, json};
 
-use crate::link::LinkConfig;
 use crate::network::{Network, NodeId};
 use crate::source::{AudioConfig, Source, VideoConfig};
+use tureen_client::link::LinkConfig;
 use tureen_client::media::{OPUS_CLOCK_RATE, VIDEO_CLOCK_RATE};
 use tureen_client::{Event, Identity, RecvStreamConfig, Rtx, SendStreamConfig, SessionConfig};
 use tureen_engine::api::AudioLevelOptions;

@@ -1,4 +1,4 @@
-//! Virtual clock and lossy links for Tureen's simulations.
+//! Virtual clock and network for Tureen's simulations.
 //!
 //! A [`Network`] connects one engine with any number of client sessions over [`Link`]s. Time is virtual: it jumps to the
 //! next thing that happens, so that a minute of a call takes well under a second, and nothing sleeps. What the links do
@@ -10,13 +10,12 @@
 
 mod call;
 pub mod congestion;
-mod link;
 mod network;
 mod source;
 mod trace;
 
 pub use call::{Call, Consumption, Produced, Production, ROUTER};
-pub use link::{Link, LinkConfig, LinkStats, Loss};
 pub use network::{Network, NodeId, Observed, UNIX};
 pub use source::{AudioConfig, VideoConfig};
 pub use trace::Trace;
+pub use tureen_client::link::{Link, LinkConfig, LinkStats, Loss};

@@ -14,9 +14,9 @@ use tureen_rtc::dtls::{Backend, Certificate, DtlsOptions};
 use tureen_rtc::tuple::{SocketId, Tuple};
 use tureen_rtc::wire::codecs::vp8;
 
-use crate::link::{Link, LinkConfig, LinkStats};
 use crate::source::Source;
 use crate::trace::Trace;
+use tureen_client::link::{Link, LinkConfig, LinkStats};
 
 /// A session of a [`Network`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]

@@ -1,5 +1,12 @@
-//! Synthetic media: payloads that servers take for VP8 and Opus and that carry a [`Stamp`], so that a receiver can
-//! check what arrived.
+//! Synthetic media that servers take for VP8 and Opus.
+//!
+//! [`Vp8Source`] and [`OpusSource`] make the payloads of packets, with a [`Stamp`] by which a receiver can check what
+//! arrived. [`SyntheticVideo`] and [`SyntheticAudio`] make whole frames of a given bitrate, with a [`FrameStamp`] that holds
+//! the time of their making; data messages can bear one too.
+
+mod frames;
+
+pub use self::frames::{FrameStamp, SyntheticAudio, SyntheticFrame, SyntheticVideo, VideoSettings};
 
 /// What each synthetic payload carries behind its codec header.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]

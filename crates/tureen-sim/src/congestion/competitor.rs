@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 
 use tureen_rtc::units::Bitrate;
 
-use crate::link::Link;
+use tureen_client::link::Link;
 
 const PACKET: usize = 1240;
 

@@ -12,7 +12,7 @@ use tureen_rtc::units::{Bitrate, Ssrc};
 use tureen_rtc::wire::rtcp::{RtcpCompound, RtcpPacket, TransportCcHeader, write_transport_cc};
 
 use super::controller::{Algorithm, Controller};
-use crate::link::Link;
+use tureen_client::link::Link;
 
 /// Bytes of a packet below RTP: UDP over IPv4.
 const OVERHEAD: usize = 28;

@@ -18,12 +18,12 @@ use std::time::{Duration, Instant};
 
 use tureen_rtc::units::Bitrate;
 
-use crate::link::{Link, LinkConfig, Loss};
 use competitor::{Constant, Tcp};
 pub use controller::Algorithm;
 pub use flow::{ConsumerSource, Source};
 use flow::{Flow, FlowStats};
 pub use scenarios::scenarios;
+use tureen_client::link::{Link, LinkConfig, Loss};
 
 /// Time between samples of an [`Outcome`].
 pub const SAMPLE: Duration = Duration::from_millis(200);

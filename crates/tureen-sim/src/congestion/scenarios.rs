@@ -6,7 +6,7 @@ use tureen_rtc::units::Bitrate;
 
 use super::flow::{ConsumerSource, Source};
 use super::{Competition, Scenario};
-use crate::link::{LinkConfig, Loss};
+use tureen_client::link::{LinkConfig, Loss};
 
 const DELAY: Duration = Duration::from_millis(25);
 

@@ -1,10 +1,16 @@
-//! One direction of a network path.
+//! Faulty network paths: loss, delay, jitter, bitrate and a queue, from a seed.
+//!
+//! A [`Link`] says when datagrams arrive; a [`Shaper`] holds them until then.
+
+mod shaper;
 
 use std::time::{Duration, Instant};
 
 use rand::rngs::StdRng;
 use rand::{Rng, SeedableRng};
 use tureen_rtc::units::Bitrate;
+
+pub use self::shaper::{MAX_HELD, Shaper};
 
 /// What a [`Link`] does to datagrams.
 #[derive(Clone, Debug)]
