@@ -7,7 +7,10 @@ use std::{
 
 use tureen::prelude::*;
 
-use crate::config::{ConfigError, NOT_LISTENED, RtcConfig, check};
+use crate::{
+    config::{ConfigError, NOT_LISTENED, RtcConfig, check},
+    networks,
+};
 
 /// This machine's address in its network: the one from which it would reach the internet. Sends nothing.
 ///
@@ -18,6 +21,14 @@ pub fn lan_address() -> Option<IpAddr> {
     socket.connect(SocketAddr::from((Ipv4Addr::new(192, 0, 2, 1), 9))).ok()?;
     let ip = socket.local_addr().ok()?.ip();
     (!ip.is_unspecified()).then_some(ip)
+}
+
+/// The public address at which a server can be reached that listens at `listen`, as far as this machine knows: one of its
+/// own, or the one that is announced for it.
+pub(crate) fn public_address(rtc: &RtcConfig, listen: IpAddr) -> Option<IpAddr> {
+    let own = if listen.is_unspecified() { lan_address() } else { Some(listen) };
+    let announced = rtc.announce.as_ref().and_then(|announce| announce.parse().ok());
+    [own, announced].into_iter().flatten().find(|ip| networks::is_public(*ip))
 }
 
 /// True if `ip` is an address of this machine: a socket can be bound to it.

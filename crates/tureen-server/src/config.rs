@@ -10,7 +10,7 @@ use std::{
 
 use serde::{Deserialize, Serialize};
 
-use crate::{addresses, networks::Network};
+use crate::{access::AuthConfig, addresses, networks::Network};
 
 /// Range of the ICE consent time-out, as in mediasoup.
 const ICE_CONSENT: RangeInclusive<Duration> = Duration::from_secs(10)..=Duration::from_secs(60);
@@ -36,6 +36,9 @@ pub struct ServerConfig {
     /// Networks of proxies in front of this server (`10.0.0.0/8`, `127.0.0.1`): what they say in `X-Forwarded-For` counts as the
     /// client's address, and their own connections have no limit for each address. Default: none.
     pub trusted_proxies: Vec<Network>,
+    /// Keys of access tokens. Default: none, so that everybody may enter every room.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub auth: Option<AuthConfig>,
     /// Certificate of the web server.
     pub tls: TlsConfig,
     /// Addresses and bit rates of the media transports.
@@ -262,6 +265,9 @@ impl ServerConfig {
     pub fn validate(&self) -> Result<(), ConfigError> {
         self.limits.validate()?;
         self.timeouts.validate()?;
+        if let Some(auth) = &self.auth {
+            auth.validate()?;
+        }
         for origin in &self.allowed_origins {
             let valid = origin == "*" || crate::http::origin::parse(origin).is_some();
             check(valid, "allowed_origins", origin, "is no origin, as https://host or https://host:port")?;
@@ -500,6 +506,7 @@ impl Default for ServerConfig {
             state_dir: None,
             allowed_origins: Vec::new(),
             trusted_proxies: Vec::new(),
+            auth: None,
             tls: TlsConfig::default(),
             rtc: RtcConfig::default(),
             limits: Limits::default(),
@@ -581,16 +588,16 @@ impl Default for Timeouts {
 }
 
 /// Durations as whole seconds.
-mod seconds {
+pub(crate) mod seconds {
     use std::time::Duration;
 
     use serde::{Deserialize, Deserializer, Serializer};
 
-    pub(super) fn serialize<S: Serializer>(duration: &Duration, serializer: S) -> Result<S::Ok, S::Error> {
+    pub(crate) fn serialize<S: Serializer>(duration: &Duration, serializer: S) -> Result<S::Ok, S::Error> {
         serializer.serialize_u64(duration.as_secs())
     }
 
-    pub(super) fn deserialize<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Duration, D::Error> {
+    pub(crate) fn deserialize<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Duration, D::Error> {
         u32::deserialize(deserializer).map(|seconds| Duration::from_secs(seconds.into()))
     }
 }

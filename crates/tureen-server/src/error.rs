@@ -4,6 +4,8 @@ use std::{fmt, net::IpAddr};
 
 use tureen::{prelude::*, worker::RequestError};
 
+use crate::access::TokenError;
+
 /// Reason for which a request to a room is refused or fails.
 ///
 /// The text names the thing and the value; clients get it as it is.
@@ -33,9 +35,24 @@ pub(crate) enum Error {
     NotJoined,
     #[error("the peer has joined already")]
     JoinedAlready,
+    /// The access token is no good.
+    #[error(transparent)]
+    Token(TokenError),
+    #[error("the access token is for the room \"{0}\"")]
+    OtherRoom(String),
+    #[error("the access token is for the identity \"{0}\", which must be the participant's id")]
+    OtherIdentity(String),
     /// The grant of the participant excludes this.
     #[error("this participant may not {0}")]
     NotGranted(&'static str),
+    #[error("this participant may not publish the source {0}")]
+    NotGrantedSource(&'static str),
+    #[error("a moderator has muted this")]
+    Muted,
+    #[error("waiting to be let in")]
+    Waiting,
+    #[error("the room is locked")]
+    RoomLocked,
     /// A bound of what one participant may have.
     #[error("a participant has at most {most} {}", what.plural())]
     ParticipantLimit { what: Thing, most: usize },
@@ -107,6 +124,7 @@ pub(crate) enum WrongText {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Thing {
     Room,
+    Participant,
     Broadcaster,
     Transport,
     Producer,
@@ -125,6 +143,7 @@ impl fmt::Display for Thing {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {
             Self::Room => "room",
+            Self::Participant => "participant",
             Self::Broadcaster => "broadcaster",
             Self::Transport => "transport",
             Self::Producer => "producer",

@@ -1,9 +1,10 @@
 //! Video rooms: signalling, HTTP API and the web app.
 //!
 //! [`Server::start`] runs everything from one [`ServerConfig`]. Inside, from a client to its media: `http` (TCP, TLS,
-//! routes) → `admission` (who may enter) → `signaling` (messages, their order, JSON) → `placement` (rooms by id, media
+//! routes) → `admission` (who may enter, by the tokens of `access`) → `signaling` (messages, their order, JSON) → `placement` (rooms by id, media
 //! workers) → `room` (participants and what they ask for). Events go back from `room` to `signaling`, which writes them.
 
+pub mod access;
 mod addresses;
 mod admission;
 mod bucket;

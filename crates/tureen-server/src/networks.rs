@@ -86,6 +86,17 @@ pub(crate) fn why_special(address: IpAddr) -> Option<&'static str> {
     }
 }
 
+/// True for an address that the whole internet can reach.
+pub(crate) fn is_public(address: IpAddr) -> bool {
+    let address = address.to_canonical();
+    let private = match address {
+        // 100.64.0.0/10 is for the NAT of providers (RFC 6598).
+        IpAddr::V4(v4) => v4.is_private() || v4.octets()[0] == 100 && v4.octets()[1] & 0xc0 == 64,
+        IpAddr::V6(v6) => v6.is_unique_local(),
+    };
+    !address.is_loopback() && !private && why_special(address).is_none()
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -114,6 +125,26 @@ mod tests {
             assert!(wrong.parse::<Network>().is_err(), "{wrong}");
         }
         assert_eq!(network("10.0.0.1").to_string(), "10.0.0.1/32");
+    }
+
+    #[test]
+    fn public_addresses_are_those_of_the_internet() {
+        for public in ["203.0.113.1", "2001:db8::1", "100.128.0.1", "172.32.0.1"] {
+            assert!(is_public(ip(public)), "{public}");
+        }
+        for other in [
+            "127.0.0.1",
+            "10.0.0.1",
+            "172.16.0.1",
+            "192.168.1.1",
+            "100.64.0.1",
+            "0.0.0.0",
+            "::1",
+            "fd00::1",
+            "fe80::1",
+        ] {
+            assert!(!is_public(ip(other)), "{other}");
+        }
     }
 
     #[test]

@@ -43,6 +43,15 @@ impl Paces {
         }
         buckets.entry(host_of(address)).or_insert(full).try_take(cost.into(), now)
     }
+
+    /// Takes `cost` from the rate of `address` for what it has done already, into debt if need be.
+    pub(crate) fn charge(&self, address: IpAddr, cost: u32) {
+        let mut buckets = self.buckets.lock().unwrap_or_else(PoisonError::into_inner);
+        // It has asked, so that it is remembered, unless too many are.
+        if let Some(bucket) = buckets.get_mut(&host_of(address)) {
+            bucket.take(cost.into(), Instant::now());
+        }
+    }
 }
 
 /// Counts what the addresses of clients hold. An IPv6 address stands for its network of 64 bits, which is what one host gets.
@@ -150,6 +159,19 @@ mod tests {
         assert_eq!(asked("10.0.0.2", 5), 20);
         tokio::time::sleep(std::time::Duration::from_secs(1)).await;
         assert_eq!(asked("10.0.0.1", 1), 10);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn what_an_address_is_charged_for_later_it_waits_for() {
+        let paces = Paces::new(10);
+        let attempts = |count: usize| {
+            let attempt =
+                |_: &usize| paces.may(ip("10.0.0.1"), 1).then(|| paces.charge(ip("10.0.0.1"), 5)).is_some();
+            (0..count).filter(attempt).count()
+        };
+        assert_eq!(attempts(1000), 17, "a hundred at once, by six");
+        tokio::time::sleep(std::time::Duration::from_secs(6)).await;
+        assert_eq!(attempts(1000), 10);
     }
 
     #[tokio::test(start_paused = true)]

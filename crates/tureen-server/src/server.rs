@@ -2,7 +2,7 @@
 
 use std::{
     fmt, io,
-    net::SocketAddr,
+    net::{IpAddr, SocketAddr},
     path::{Path, PathBuf},
     sync::Arc,
 };
@@ -17,6 +17,7 @@ use tracing::{info, warn};
 use tureen::worker::Worker;
 
 use crate::{
+    access::{AuthError, Revocations},
     addresses::{self, MediaAddress, plain_listen_info},
     admission::Admission,
     config::{ConfigError, ServerConfig},
@@ -62,6 +63,9 @@ pub enum StartError {
     /// A setting is wrong.
     #[error(transparent)]
     Config(#[from] ConfigError),
+    /// A key of access tokens can't be used.
+    #[error(transparent)]
+    Auth(#[from] AuthError),
     /// The certificate can't be used.
     #[error(transparent)]
     Tls(#[from] TlsError),
@@ -87,6 +91,10 @@ impl Server {
         config.validate()?;
         config.resolve_addresses()?;
         let config = Arc::new(config);
+        let tally = Tally::start();
+        // Before anything that a mistake in the keys would leave behind.
+        let revocations = Arc::new(Revocations::default());
+        let admission = Admission::start(&config, Arc::clone(&revocations), Arc::clone(&tally))?;
         let mut self_signed_cert = None;
         let mut acceptor = None;
         if config.tls.enabled {
@@ -101,9 +109,13 @@ impl Server {
 
         let workers = WorkerPool::start(config.worker_count(), &config.rtc).await?;
         let media_addresses = addresses::describe(&config.rtc, &workers.ports());
-        let tally = Tally::start();
-        let rooms =
-            Arc::new(Rooms::new(Arc::clone(&config), workers, budget.plain_sockets, Arc::clone(&tally)));
+        let rooms = Arc::new(Rooms::new(
+            Arc::clone(&config),
+            workers,
+            budget.plain_sockets,
+            revocations,
+            Arc::clone(&tally),
+        ));
         let connections = Arc::new(Semaphore::new(budget.connections));
         let addresses = PerAddress::new(config.limits.max_connections_per_address, budget.connections);
         let (stop, stopped) = watch::channel(false);
@@ -111,7 +123,7 @@ impl Server {
             Listener {
                 site: site(App {
                     config: Arc::clone(&config),
-                    admission: Arc::new(Admission::new(&config.limits, Arc::clone(&tally))),
+                    admission: Arc::new(admission),
                     rooms: Arc::clone(&rooms),
                     addresses: Arc::clone(&addresses),
                     paces: Arc::new(Paces::new(config.limits.max_requests_per_address_per_s)),
@@ -135,6 +147,9 @@ impl Server {
         let announced = plain.announced_address.unwrap_or_else(|| plain.ip.to_string());
         let (first, last) = (config.rtc.plain_ports.start(), config.rtc.plain_ports.end());
         info!("plain RTP is received on {}, UDP ports {first} to {last}, announced as {announced}", plain.ip);
+        if config.auth.is_none() {
+            warn_of_open_doors(&config, address.ip());
+        }
         if address.ip().is_loopback() && config.rtc.listen.iter().any(|ip| !ip.is_loopback()) {
             warn!(
                 "the web server is open to this machine only, but media to the network too; rtc.listen (--rtc-listen) \
@@ -190,6 +205,17 @@ impl Server {
             warn!("some connections did not end in time");
         }
         info!("stopped");
+    }
+}
+
+/// Says that everybody may enter, loudly where everybody can come.
+fn warn_of_open_doors(config: &ServerConfig, listen: IpAddr) {
+    match addresses::public_address(&config.rtc, listen) {
+        Some(address) => warn!(
+            "NO [auth] IS CONFIGURED, and {address} is a public address: everybody on the internet may enter every room, \
+             and send and receive there. docs/access.md says how to require access tokens"
+        ),
+        None => info!("no [auth] is configured: whoever reaches this server may enter every room"),
     }
 }
 

@@ -43,6 +43,24 @@ denied! {
     PlaceKept => "places_kept",
     /// `Origin` of a page that may not use the server.
     Origin => "foreign_origins",
+    /// With `[auth]`: no access token.
+    TokenMissing => "tokens_missing",
+    /// No JWT, or longer than `auth.max_token_bytes`.
+    TokenUnreadable => "tokens_unreadable",
+    /// A token by an algorithm that no key here is for.
+    TokenAlgorithm => "tokens_by_other_algorithms",
+    /// A token by a key that is not known.
+    TokenKey => "tokens_by_unknown_keys",
+    TokenSignature => "tokens_with_wrong_signature",
+    /// A token that has expired, or never does, or is not valid yet.
+    TokenTime => "tokens_out_of_time",
+    /// A token with wrong claims, or of another issuer or audience.
+    TokenClaims => "tokens_with_wrong_claims",
+    TokenRevoked => "tokens_revoked",
+    /// A good token for something else: another room or identity, or without the right that was needed.
+    TokenScope => "tokens_for_something_else",
+    /// A right that the participant's token does not give.
+    Right => "rights_refused",
     /// `limits.max_broadcasters`, `limits.max_broadcasters_per_address`.
     Broadcaster => "broadcasters_refused",
     /// `timeouts.broadcaster_s`: nothing was heard of a broadcaster.

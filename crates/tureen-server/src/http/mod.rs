@@ -4,7 +4,7 @@ pub(crate) mod client;
 pub(crate) mod descriptors;
 pub(crate) mod listener;
 pub(crate) mod origin;
-mod ownership;
+pub(crate) mod ownership;
 mod patience;
 pub(crate) mod site;
 pub(crate) mod tls;

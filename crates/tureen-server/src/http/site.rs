@@ -1,6 +1,6 @@
 //! Routes: signalling (WebSocket), the rooms' API, the web app.
 
-use std::sync::Arc;
+use std::{net::IpAddr, sync::Arc};
 
 use axum::{
     Router,
@@ -18,6 +18,7 @@ use super::{
 use crate::{
     admission::Admission,
     config::ServerConfig,
+    error::Error,
     per_address::{Paces, PerAddress},
     placement::rooms::Rooms,
     signaling::{broadcaster_http, protoo},
@@ -33,6 +34,15 @@ pub(crate) struct App {
     pub(crate) addresses: Arc<PerAddress>,
     pub(crate) paces: Arc<Paces>,
     pub(crate) tally: Arc<Tally>,
+}
+
+impl App {
+    /// Charges the client for a token that was refused, so that whoever tries many is soon asked to wait.
+    pub(crate) fn charge_refusal(&self, client: IpAddr, error: &Error) {
+        if matches!(error, Error::Token(_)) {
+            self.paces.charge(client, DEAR);
+        }
+    }
 }
 
 /// The whole site.

@@ -14,6 +14,7 @@ use tureen::prelude::*;
 
 use super::workers::WorkerPool;
 use crate::{
+    access::Revocations,
     admission::Grant,
     codecs::media_codecs,
     config::ServerConfig,
@@ -26,6 +27,7 @@ use crate::{
 pub(crate) struct Rooms {
     config: Arc<ServerConfig>,
     workers: WorkerPool,
+    revocations: Arc<Revocations>,
     tally: Arc<Tally>,
     /// One permit for each socket of a plain transport.
     plain_sockets: Arc<Semaphore>,
@@ -44,11 +46,13 @@ impl Rooms {
         config: Arc<ServerConfig>,
         workers: WorkerPool,
         plain_sockets: usize,
+        revocations: Arc<Revocations>,
         tally: Arc<Tally>,
     ) -> Self {
         Self {
             config,
             workers,
+            revocations,
             tally,
             plain_sockets: Arc::new(Semaphore::new(plain_sockets)),
             state: Mutex::default(),
@@ -200,6 +204,7 @@ impl Rooms {
         };
         let shared = Shared {
             config: Arc::clone(&self.config),
+            revocations: Arc::clone(&self.revocations),
             tally: Arc::clone(&self.tally),
             plain_sockets: Arc::clone(&self.plain_sockets),
         };
@@ -317,7 +322,7 @@ mod tests {
         let rtc = RtcConfig { port: 0, listen: vec!["127.0.0.1".parse().unwrap()], ..RtcConfig::default() };
         let workers = WorkerPool::start(1, &rtc).await.unwrap();
         let config = Arc::new(ServerConfig { rtc, ..ServerConfig::default() });
-        Arc::new(Rooms::new(config, workers, 2, Tally::for_test()))
+        Arc::new(Rooms::new(config, workers, 2, Arc::default(), Tally::for_test()))
     }
 
     /// Adds a broadcaster with a transport to a room of its own.

@@ -97,8 +97,14 @@ impl Participant {
             debug!(peer = &*self.name, %producer, "peer can't consume this");
             return None;
         }
-        match self.make_consumer(transport, options, |_| Ok(())).await {
+        // The right may be taken away meanwhile.
+        let check = |member: &Member| match member.may.subscribe {
+            true => Ok(()),
+            false => Err(Error::NotGranted("subscribe")),
+        };
+        match self.make_consumer(transport, options, check).await {
             Ok(consumer) => Some(consumer),
+            Err(Error::NotGranted(_)) => None,
             // Counted, and no news: a big room has many.
             Err(Error::ConsumersBusy) => None,
             Err(error) => {
@@ -149,7 +155,7 @@ impl Participant {
         let most = self.limits().max_consumers_per_broadcaster;
         let check = |member: &Member| {
             if !member.may.subscribe {
-                return Err(Error::NotGranted("subscribe"));
+                return Err(self.refused(Error::NotGranted("subscribe")));
             }
             self.check_share(Thing::Consumer, most, member.consumers.len())?;
             // A transport sends everything once, however often it is asked for.

@@ -64,10 +64,11 @@ impl Participant {
         check_name(self.limits(), "protocol", &protocol)?;
         check_app_data(self.limits(), &app_data)?;
         self.check_joined()?;
-        self.with_member(|member| match member.may.publish_data {
+        let check = |member: &Member| match member.may.publish_data {
             true => self.check_data_producers(member.data_producers.len()),
-            false => Err(Error::NotGranted("publish data")),
-        })??;
+            false => Err(self.refused(Error::NotGranted("publish data"))),
+        };
+        self.with_member(|member| check(member))??;
         let transport = self.transport(transport_id)?;
         let mut options = DataProducerOptions::new_sctp(sctp_stream_parameters);
         options.label = label.clone();
@@ -90,8 +91,8 @@ impl Participant {
         // Declared after `entry`, so that an early return unlocks before it drops the data producer.
         let mut state = self.room.lock();
         let member = self.member_in(&mut state)?;
-        // Others may have been made meanwhile.
-        self.check_data_producers(member.data_producers.len())?;
+        // Others may have been made meanwhile, or the right taken away.
+        check(member)?;
         member.data_producers.insert(id, entry);
         self.room.offer_data(&mut state, &publication);
         Ok(id)
@@ -114,6 +115,10 @@ impl Participant {
         let most = self.limits().max_data_consumers_per_peer;
         member.spawn(async move {
             let check = |member: &Member| {
+                if !member.may.subscribe {
+                    // The right was taken away meanwhile.
+                    return Err(Error::NotGranted("subscribe"));
+                }
                 if member.data_consumers.len() < most {
                     return Ok(());
                 }
@@ -125,13 +130,13 @@ impl Participant {
                     continue;
                 }
                 let data_producer = publication.data_producer_id;
-                match me.make_data_consumer(&transport, data_producer, |_| Ok(())).await {
+                match me.make_data_consumer(&transport, data_producer, check).await {
                     Ok(data_consumer) => {
                         let subscriber = Arc::clone(&subscriber);
                         me.spawn(me.clone().announce_data(subscriber, data_consumer, publication));
                     }
                     // Counted, and no news.
-                    Err(Error::ParticipantLimit { .. }) => {}
+                    Err(Error::ParticipantLimit { .. } | Error::NotGranted(_)) => {}
                     Err(error) => {
                         if me.room.tally().may_log() {
                             warn!(peer = &*me.name, %data_producer, %error, "data consumer can't be made");
@@ -186,7 +191,7 @@ impl Participant {
         let most = self.limits().max_consumers_per_broadcaster;
         let check = |member: &Member| {
             if !member.may.subscribe {
-                return Err(Error::NotGranted("subscribe"));
+                return Err(self.refused(Error::NotGranted("subscribe")));
             }
             self.check_share(Thing::DataConsumer, most, member.data_consumers.len())?;
             let mut there = member.data_consumers.values();

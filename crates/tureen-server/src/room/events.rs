@@ -13,7 +13,7 @@ use tureen::{
     types::data_structures::BweTraceInfo,
 };
 
-use crate::opaque::Opaque;
+use crate::{admission::May, opaque::Opaque};
 
 /// An event that participants are told.
 #[derive(Clone, Debug)]
@@ -47,6 +47,30 @@ pub(crate) enum RoomEvent {
         producer_id: ProducerId,
         score: Vec<ProducerScore>,
     },
+    /// The participant's rights have changed.
+    RightsChanged(May),
+    /// A producer of the participant was closed, because it may no longer publish it.
+    ProducerClosed(ProducerId),
+    DataProducerClosed(DataProducerId),
+    /// A moderator has muted a producer of the participant.
+    ProducerMuted {
+        producer_id: ProducerId,
+        kind: MediaKind,
+        source: &'static str,
+    },
+    /// A moderator asks the participant to unmute what it sends of this kind.
+    UnmuteRequested(MediaKind),
+    /// A moderator has removed the participant.
+    Removed {
+        banned_until: Option<i64>,
+    },
+    /// Somebody waits in the lobby.
+    PeerWaiting {
+        peer_id: String,
+        display_name: String,
+    },
+    /// The participant need not wait any more.
+    Admitted,
     /// Bandwidth estimate of one of the participant's transports, towards the participant.
     DownlinkEstimate(BweTraceInfo),
 }
@@ -111,6 +135,8 @@ pub(crate) enum EndReason {
     /// Another connection came with the id, and this one showed no sign of life.
     Silent,
     NotJoined,
+    /// By a moderator.
+    Kicked,
     /// ICE or DTLS of a transport ended.
     TransportLost,
     WorkerDied,

@@ -21,9 +21,11 @@ use tureen::{
 
 use super::{
     events::{DataPublication, Description, Subscriber},
+    rules::Standing,
     secret::Secret,
 };
 use crate::{
+    access::{Muted, Source},
     admission::{Grant, May},
     opaque::Opaque,
     per_address::Slot,
@@ -44,6 +46,14 @@ pub(super) struct Member {
     pub(super) stay: u64,
     presence: Presence,
     pub(super) may: May,
+    /// Sources that a moderator has muted.
+    pub(super) muted: Muted,
+    /// It waits in the lobby.
+    pub(super) waits: bool,
+    /// Display name that it gave when it asked to join while it waited.
+    pub(super) knocked: Option<String>,
+    /// Display name that its token gives.
+    given_name: Option<String>,
     /// Set when it joins.
     pub(super) profile: Option<Profile>,
     /// True once it has joined, for consumers that were made before.
@@ -96,6 +106,7 @@ pub(super) struct TransportEntry {
 
 pub(super) struct ProducerEntry {
     pub(super) producer: Producer,
+    pub(super) source: Source,
     pub(super) app_data: Opaque,
 }
 
@@ -136,6 +147,10 @@ impl Member {
             stay: STAYS.fetch_add(1, Ordering::Relaxed),
             presence,
             may: grant.may,
+            muted: Muted::default(),
+            waits: false,
+            knocked: None,
+            given_name: grant.name.take(),
             profile: None,
             has_joined: watch::Sender::new(false),
             prepared: None,
@@ -176,6 +191,32 @@ impl Member {
             Presence::Connection { .. } => None,
             Presence::Requests { last } => Some(last),
         }
+    }
+
+    /// True for one that has joined and is not hidden.
+    pub(super) fn is_seen(&self) -> bool {
+        self.profile.is_some() && !self.may.hidden
+    }
+
+    /// Takes over what moderators decided about it at an earlier stay. Moderators keep their rights.
+    pub(super) fn take_standing(&mut self, standing: Standing) {
+        self.muted = standing.muted;
+        if let Some(may) = standing.may {
+            self.may = May { moderate: self.may.moderate, ..may };
+        }
+    }
+
+    /// Name of its token, where it may not choose one.
+    pub(super) fn given_name(&self) -> Option<&str> {
+        self.given_name.as_deref().filter(|_| !self.may.rename)
+    }
+
+    /// Takes how the participant describes itself. The name is that of its token, unless it may choose one.
+    pub(super) fn set_profile(&mut self, mut profile: Profile) -> &Profile {
+        if let Some(name) = self.given_name() {
+            profile.display_name = name.to_owned();
+        }
+        self.profile.insert(profile)
     }
 
     /// RTP capabilities, once it has told them.

@@ -11,8 +11,11 @@ mod events;
 mod lengths;
 mod media_log;
 mod member;
+mod moderation;
 mod participant;
 mod publishing;
+mod rights;
+mod rules;
 mod secret;
 mod speakers;
 mod state;
@@ -45,6 +48,7 @@ pub(crate) use self::{
     transports::{PlainRequest, WebRtcRequest},
 };
 use crate::{
+    access::Revocations,
     admission::Grant,
     config::ServerConfig,
     error::{Error, Thing},
@@ -71,6 +75,7 @@ pub(crate) struct Room {
 /// State that all rooms of a server share.
 pub(crate) struct Shared {
     pub(crate) config: Arc<ServerConfig>,
+    pub(crate) revocations: Arc<Revocations>,
     pub(crate) tally: Arc<Tally>,
     /// One permit for each socket of a plain transport.
     pub(crate) plain_sockets: Arc<Semaphore>,
@@ -187,7 +192,7 @@ impl Room {
                 // A broadcaster keeps its id.
                 return Err(EnterError::Refused(Error::IdTaken(id)));
             };
-            let has_secret = claim.secret.is_some_and(|claimed| secret.is(claimed));
+            let has_secret = grant.is_proven || claim.secret.is_some_and(|claimed| secret.is(claimed));
             if !has_secret && claim.silent != Some(there.stay) {
                 let subscriber = Arc::clone(connection);
                 return Err(EnterError::Taken { stay: there.stay, subscriber });
@@ -196,13 +201,19 @@ impl Room {
                 why = EndReason::Silent;
             }
         }
+        // Before the place is taken, so that a refusal changes nothing.
+        state.rules.check_enter(grant).map_err(EnterError::Refused)?;
         replaced = state.remove(&id);
-        if state.peers().count() >= self.config().limits.max_peers_per_room {
+        let most = self.config().limits.max_peers_per_room;
+        if state.peers().count() >= state.rules.max_peers.map_or(most, |of_room| of_room.min(most)) {
             return Err(EnterError::Refused(Error::RoomFull));
         }
         let presence =
             Presence::Connection { subscriber: Arc::clone(subscriber), secret: Secret::generate() };
+        let waits = state.rules.waits(grant);
         let mut member = Member::new(presence, grant);
+        member.waits = waits;
+        member.take_standing(state.rules.standing(&id));
         let participant = Participant::new(self, &member);
         member.spawn(participant.clone().join_in_time());
         state.members.insert(id, member);
@@ -234,9 +245,17 @@ impl Room {
         if state.members.contains_key(&id) {
             return refuse(Error::IdTaken(id));
         }
+        state.rules.check_enter(grant).map_err(EnterError::Refused)?;
+        if state.rules.waits(grant) {
+            // A broadcaster has nothing to wait on.
+            return refuse(Error::Waiting);
+        }
         let mut member = Member::new(Presence::Requests { last: Instant::now() }, grant);
+        member.take_standing(state.rules.standing(&id));
         let participant = Participant::new(self, &member);
-        member.profile = profile.take();
+        if let Some(profile) = profile.take() {
+            member.set_profile(profile);
+        }
         let peers = match member.rtp_capabilities() {
             Some(rtp_capabilities) => self.consumable_peers(&state, rtp_capabilities),
             None => Vec::new(),
@@ -247,7 +266,9 @@ impl Room {
                 let name = Shown(&profile.display_name);
                 info!(broadcaster = &*participant.name, %name, "broadcaster added");
             }
-            state.broadcast(&id, RoomEvent::PeerJoined(described));
+            if !member.may.hidden {
+                state.broadcast(&id, RoomEvent::PeerJoined(described));
+            }
         }
         state.members.insert(id, member);
         Ok((participant, peers))
@@ -265,8 +286,9 @@ impl Room {
 
     /// The joined peers with those of their producers that fit `rtp_capabilities`.
     fn consumable_peers(&self, state: &State, rtp_capabilities: &RtpCapabilities) -> Vec<ConsumablePeer> {
-        let joined =
-            state.peers().filter_map(|(id, member)| Some((member, member.profile.as_ref()?.describe(id))));
+        let joined = state
+            .seen_peers()
+            .filter_map(|(id, member)| Some((member, member.profile.as_ref()?.describe(id))));
         joined
             .map(|(member, description)| {
                 let producers = member.producers.values().map(|entry| &entry.producer);
@@ -343,6 +365,7 @@ mod testing {
         configure(&mut config);
         let shared = Shared {
             config: Arc::new(config),
+            revocations: Arc::default(),
             tally: Tally::for_test(),
             plain_sockets: Arc::new(Semaphore::new(2)),
         };

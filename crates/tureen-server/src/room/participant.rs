@@ -69,16 +69,24 @@ impl Participant {
     /// the producer if the peer had joined.
     pub(crate) fn join(&self, profile: Profile) -> Result<Vec<Description>, Error> {
         profile.check(self.limits())?;
-        let name = profile.display_name.clone();
         let mut state = self.room.lock();
         let me = self.member_in(&mut state)?;
         if me.profile.is_some() {
             return Err(Error::JoinedAlready);
         }
-        let described = profile.describe(&self.id);
-        me.profile = Some(profile);
+        if me.waits {
+            let name = me.given_name().unwrap_or(&profile.display_name).to_owned();
+            me.knocked = Some(name.clone());
+            let peer_id = self.id.to_string();
+            state.tell_moderators(RoomEvent::PeerWaiting { peer_id, display_name: name });
+            return Err(Error::Waiting);
+        }
+        let described = me.set_profile(profile).describe(&self.id);
+        let name = described.display_name.clone();
         me.has_joined.send_replace(true);
-        state.broadcast(&self.id, RoomEvent::PeerJoined(described));
+        if me.is_seen() {
+            state.broadcast(&self.id, RoomEvent::PeerJoined(described));
+        }
         let others = state.others(&self.id).map(|(described, _)| described).collect();
         let mut data = vec![self.room.bot.publication()];
         data.extend(state.data_publications_for(&self.id));
@@ -104,6 +112,10 @@ impl Participant {
         if me.profile.is_some() {
             return Err(Error::JoinedAlready);
         }
+        if me.waits {
+            // It must not learn what is sent in the room.
+            return Err(Error::Waiting);
+        }
         me.prepared = Some(rtp_capabilities);
         self.consume_all(me, publications);
         Ok(())
@@ -123,10 +135,17 @@ impl Participant {
         check_name(self.limits(), "displayName", &display_name)?;
         let mut state = self.room.lock();
         let me = self.member_in(&mut state)?;
+        let (may_rename, is_seen) = (me.may.rename, me.is_seen());
         let profile = me.profile.as_mut().ok_or(Error::NotJoined)?;
+        if !may_rename {
+            return Err(self.refused(Error::NotGranted("change its name")));
+        }
         let old_display_name = std::mem::replace(&mut profile.display_name, display_name.clone());
         let peer_id = self.id.to_string();
-        state.broadcast(&self.id, RoomEvent::DisplayNameChanged { peer_id, display_name, old_display_name });
+        if is_seen {
+            let event = RoomEvent::DisplayNameChanged { peer_id, display_name, old_display_name };
+            state.broadcast(&self.id, event);
+        }
         Ok(())
     }
 
@@ -227,6 +246,12 @@ impl Participant {
 
     pub(super) fn limits(&self) -> &Limits {
         &self.room.config().limits
+    }
+
+    /// Counts a right that the participant's token does not give.
+    pub(super) fn refused(&self, error: Error) -> Error {
+        self.room.tally().count(Denied::Right);
+        error
     }
 
     /// Refuses one more `what` to a participant that has `count` of at most `most`.

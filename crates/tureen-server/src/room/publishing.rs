@@ -6,10 +6,11 @@ use super::{
     events::{Notice, Publication, RoomEvent},
     lengths::{check_app_data, check_parameters},
     media_log::watch_producer,
-    member::ProducerEntry,
+    member::{Member, ProducerEntry},
     participant::Participant,
 };
 use crate::{
+    access::Source,
     error::{Error, Thing},
     opaque::Opaque,
 };
@@ -23,18 +24,21 @@ pub(crate) struct Produce {
 }
 
 impl Participant {
-    /// Makes a producer, and offers it to all other peers.
+    /// Makes a producer, and offers it to all other peers. It begins paused if a moderator has muted its source.
     pub(crate) async fn produce(&self, asked: Produce) -> Result<ProducerId, Error> {
         let Produce { transport_id, kind, rtp_parameters, app_data } = asked;
         check_parameters(self.limits(), "rtpParameters", &rtp_parameters)?;
         check_app_data(self.limits(), &app_data)?;
         self.check_joined()?;
-        self.with_member(|member| match member.may.publish {
-            true => self.check_producers(member.producers.len()),
-            false => Err(Error::NotGranted("publish")),
+        let source = Source::of(kind, &app_data);
+        let begins_muted = self.with_member(|member| {
+            self.check_publish(member, source)?;
+            Ok::<_, Error>(member.muted.has(kind, source))
         })??;
         let transport = self.transport(transport_id)?;
-        let producer = transport.as_transport().produce(ProducerOptions::new(kind, rtp_parameters)).await?;
+        let mut options = ProducerOptions::new(kind, rtp_parameters);
+        options.paused = begins_muted;
+        let producer = transport.as_transport().produce(options).await?;
         let id = producer.id();
         watch_producer(&self.name, &producer);
         if let Some(subscriber) = self.subscriber.clone() {
@@ -46,22 +50,36 @@ impl Participant {
         }
         self.room.measure_level(&producer).await;
 
+        let is_muted = self.publish(ProducerEntry { producer: producer.clone(), source, app_data })?;
+        if is_muted {
+            self.tell(RoomEvent::ProducerMuted { producer_id: id, kind, source: source.name() });
+            if !begins_muted {
+                // A moderator has muted it meanwhile.
+                producer.pause().await?;
+            }
+        }
+        Ok(id)
+    }
+
+    /// Enters a producer in the participant's table, and offers it; true if a moderator has muted it.
+    fn publish(&self, entry: ProducerEntry) -> Result<bool, Error> {
+        let (id, kind, source) = (entry.producer.id(), entry.producer.kind(), entry.source);
         let publication = Publication {
             publisher: self.id.to_string(),
             is_of_peer: self.subscriber.is_some(),
             producer_id: id,
-            app_data: app_data.clone(),
+            app_data: entry.app_data.clone(),
         };
-        let entry = ProducerEntry { producer, app_data };
         // Declared after `entry`, so that an early return unlocks before it drops the producer.
         let mut state = self.room.lock();
         let member = self.member_in(&mut state)?;
-        // Others may have been made meanwhile.
-        self.check_producers(member.producers.len())?;
+        // Others may have been made meanwhile, or the right taken away.
+        self.check_publish(member, source)?;
+        let is_muted = member.muted.has(kind, source);
         member.producers.insert(id, entry);
         // Under the same lock: whoever joins later finds the producer in the table.
         self.room.offer(&mut state, &publication);
-        Ok(id)
+        Ok(is_muted)
     }
 
     /// Closes a producer, and returns when its MID and SSRCs are free again.
@@ -74,7 +92,9 @@ impl Participant {
         Ok(())
     }
 
-    fn check_producers(&self, count: usize) -> Result<(), Error> {
-        self.check_share(Thing::Producer, self.limits().max_producers_per_peer, count)
+    fn check_publish(&self, member: &Member, source: Source) -> Result<(), Error> {
+        member.may.check_publish(source).map_err(|error| self.refused(error))?;
+        let most = self.limits().max_producers_per_peer;
+        self.check_share(Thing::Producer, most, member.producers.len())
     }
 }

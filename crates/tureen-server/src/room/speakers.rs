@@ -78,6 +78,7 @@ mod tests {
 
     use super::*;
     use crate::{
+        access::Source,
         codecs::media_codecs,
         opaque::Opaque,
         room::{
@@ -134,7 +135,7 @@ mod tests {
         let carol = enter(&state, "carol", false);
         let producer = microphone().await;
         let id = producer.id();
-        let entry = ProducerEntry { producer, app_data: Opaque::default() };
+        let entry = ProducerEntry { producer, source: Source::Microphone, app_data: Opaque::default() };
         state.lock().members.get_mut("bob").unwrap().producers.insert(id, entry);
 
         state.lock().tell_speaker(id, -30);

@@ -12,7 +12,9 @@ use super::{
     data::is_for_all,
     events::{DataPublication, Delivery, Description, Publication, RoomEvent},
     member::Member,
+    rules::Rules,
 };
+use crate::error::{Error, Thing};
 
 /// The lock of a room's facts.
 #[derive(Default)]
@@ -28,6 +30,7 @@ pub(super) struct SharedState {
 pub(super) struct State {
     pub(super) members: BTreeMap<String, Member>,
     pub(super) ended: bool,
+    pub(super) rules: Rules,
     /// Events that happened since the lock was taken.
     outbox: Vec<Delivery>,
 }
@@ -82,6 +85,18 @@ impl Drop for Locked<'_> {
 }
 
 impl State {
+    /// A participant, for somebody who names it.
+    pub(super) fn member(&mut self, id: &str) -> Result<&mut Member, Error> {
+        self.members.get_mut(id).ok_or_else(|| Error::not_found(Thing::Participant, id))
+    }
+
+    /// Tells all moderators who have joined, after unlocking.
+    pub(super) fn tell_moderators(&mut self, event: RoomEvent) {
+        let joined = self.members.values().filter(|member| member.may.moderate && member.profile.is_some());
+        let receivers = joined.filter_map(|member| member.subscriber().cloned()).collect();
+        self.outbox.push(Delivery { receivers, event });
+    }
+
     /// Those whose connection holds the room open.
     pub(super) fn peers(&self) -> impl Iterator<Item = (&String, &Member)> {
         self.members.iter().filter(|(_, member)| member.is_peer())
@@ -95,16 +110,22 @@ impl State {
     #[must_use = "a member is dropped after unlocking"]
     pub(super) fn remove(&mut self, id: &str) -> Option<Member> {
         let member = self.members.remove(id)?;
-        if member.profile.is_some() {
+        if member.is_seen() {
             self.broadcast(id, RoomEvent::PeerLeft { peer_id: id.to_owned() });
         }
         Some(member)
     }
 
-    /// All joined members but `id`: peers first.
+    /// Peers that are not hidden.
+    pub(super) fn seen_peers(&self) -> impl Iterator<Item = (&String, &Member)> {
+        self.peers().filter(|(_, member)| !member.may.hidden)
+    }
+
+    /// All joined members but `id` that are not hidden: peers first.
     pub(super) fn others<'a>(&'a self, id: &'a str) -> impl Iterator<Item = (Description, &'a Member)> {
         self.peers()
             .chain(self.broadcasters())
+            .filter(|(_, member)| !member.may.hidden)
             .filter(move |(other, _)| *other != id)
             .filter_map(|(other, member)| Some((member.profile.as_ref()?.describe(other), member)))
     }

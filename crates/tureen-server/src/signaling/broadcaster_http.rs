@@ -1,11 +1,13 @@
 //! The HTTP API for broadcasters: participants that send (and receive) media without a signalling connection, as
 //! FFmpeg and GStreamer do. Bodies are JSON, errors plain text.
 
+use std::net::IpAddr;
+
 use axum::{
     Json, Router,
     body::Bytes,
-    extract::{DefaultBodyLimit, FromRequest, Path, Query, Request, State},
-    http::StatusCode,
+    extract::{DefaultBodyLimit, FromRequest, FromRequestParts, Path, Query, Request, State},
+    http::{HeaderValue, StatusCode, header, request::Parts},
     response::{IntoResponse, Response},
     routing::{delete, get, post},
 };
@@ -28,6 +30,7 @@ use super::{
     protoo::Refusal,
 };
 use crate::{
+    admission::token_of,
     error::Error,
     http::{client::ClientAddress, site::App},
     opaque::Opaque,
@@ -215,43 +218,49 @@ type Reply = Result<Json<Value>, Failure>;
 async fn room_capabilities(
     State(app): State<App>,
     Path(room_id): Path<String>,
+    credentials: Credentials,
 ) -> Result<Json<RtpCapabilitiesFinalized>, Failure> {
-    app.admission.look(&room_id)?;
+    credentials.checked(&app, app.admission.look(&room_id, credentials.token()))?;
     Ok(Json(app.rooms.rtp_capabilities(&room_id).await?))
 }
 
 async fn add(
     State(app): State<App>,
     Path(room_id): Path<String>,
-    client: ClientAddress,
+    credentials: Credentials,
     Body(body): Body,
 ) -> Reply {
-    // A wrong room id is named before a wrong body.
-    app.admission.look(&room_id)?;
+    // A wrong room id or token is named before a wrong body.
+    credentials.checked(&app, app.admission.look(&room_id, credentials.token()))?;
     let AddBroadcaster { id, display_name, device, rtp_capabilities } = read(&body)?;
-    let grant = app.admission.broadcaster(&room_id, &id, client.0)?;
+    let grant = app.admission.broadcaster(&room_id, &id, credentials.token(), credentials.client)?;
     let profile = Profile { display_name, device: device.into(), rtp_capabilities, wants_data: false };
     let peers = app.rooms.add_broadcaster(grant, profile).await?;
     let peers: Vec<_> = peers.iter().map(consumable_peer).collect();
     Ok(Json(json!({ "peers": peers })))
 }
 
-async fn remove(State(app): State<App>, Path(named): Path<OfBroadcaster>) -> Result<&'static str, Failure> {
-    app.rooms.remove_broadcaster(&named.find(&app)?).await?;
+async fn remove(
+    State(app): State<App>,
+    Path(named): Path<OfBroadcaster>,
+    by: Credentials,
+) -> Result<&'static str, Failure> {
+    app.rooms.remove_broadcaster(&named.find(&app, &by)?).await?;
     Ok("broadcaster deleted\n")
 }
 
 /// Describes a broadcaster. Like every request about it, this keeps it in the room.
-async fn renew(State(app): State<App>, Path(named): Path<OfBroadcaster>) -> Reply {
-    Ok(Json(describe(&named.find(&app)?.describe()?)))
+async fn renew(State(app): State<App>, Path(named): Path<OfBroadcaster>, by: Credentials) -> Reply {
+    Ok(Json(describe(&named.find(&app, &by)?.describe()?)))
 }
 
 async fn create_transport(
     State(app): State<App>,
     Path(named): Path<OfBroadcaster>,
+    by: Credentials,
     Body(body): Body,
 ) -> Reply {
-    let broadcaster = named.find(&app)?;
+    let broadcaster = named.find(&app, &by)?;
     let CreateTransport { r#type, rtcp_mux, comedia, sctp_capabilities } = read(&body)?;
     let with_sctp = sctp_capabilities.is_some();
     Ok(Json(match r#type {
@@ -271,15 +280,21 @@ async fn create_transport(
 async fn connect(
     State(app): State<App>,
     Path(path): Path<OfTransport>,
+    by: Credentials,
     Body(body): Body,
 ) -> Result<(), Failure> {
-    let broadcaster = path.broadcaster(&app)?;
+    let broadcaster = path.broadcaster(&app, &by)?;
     let ConnectTransport { dtls_parameters } = read(&body)?;
     Ok(broadcaster.connect(path.transport_id, dtls_parameters).await?)
 }
 
-async fn plain_connect(State(app): State<App>, Path(path): Path<OfTransport>, Body(body): Body) -> Reply {
-    let broadcaster = path.broadcaster(&app)?;
+async fn plain_connect(
+    State(app): State<App>,
+    Path(path): Path<OfTransport>,
+    by: Credentials,
+    Body(body): Body,
+) -> Reply {
+    let broadcaster = path.broadcaster(&app, &by)?;
     let remote: PlainTransportRemoteParameters = read(&body)?;
     let transport = broadcaster.connect_plain(path.transport_id, remote).await?;
     Ok(Json(write(&ConnectedPlainTransport {
@@ -289,8 +304,13 @@ async fn plain_connect(State(app): State<App>, Path(path): Path<OfTransport>, Bo
     })?))
 }
 
-async fn produce(State(app): State<App>, Path(path): Path<OfTransport>, Body(body): Body) -> Reply {
-    let broadcaster = path.broadcaster(&app)?;
+async fn produce(
+    State(app): State<App>,
+    Path(path): Path<OfTransport>,
+    by: Credentials,
+    Body(body): Body,
+) -> Reply {
+    let broadcaster = path.broadcaster(&app, &by)?;
     let ProduceBody { kind, rtp_parameters } = read(&body)?;
     let transport_id = path.transport_id;
     let app_data = Opaque::default();
@@ -301,9 +321,10 @@ async fn produce(State(app): State<App>, Path(path): Path<OfTransport>, Body(bod
 async fn consume(
     State(app): State<App>,
     Path(path): Path<OfTransport>,
+    by: Credentials,
     Query(Consume { producer_id }): Query<Consume>,
 ) -> Reply {
-    let consumer = path.broadcaster(&app)?.consume(path.transport_id, producer_id).await?;
+    let consumer = path.broadcaster(&app, &by)?.consume(path.transport_id, producer_id).await?;
     Ok(Json(write(&CreatedConsumer {
         id: consumer.id(),
         producer_id,
@@ -313,8 +334,13 @@ async fn consume(
     })?))
 }
 
-async fn produce_data(State(app): State<App>, Path(path): Path<OfTransport>, Body(body): Body) -> Reply {
-    let broadcaster = path.broadcaster(&app)?;
+async fn produce_data(
+    State(app): State<App>,
+    Path(path): Path<OfTransport>,
+    by: Credentials,
+    Body(body): Body,
+) -> Reply {
+    let broadcaster = path.broadcaster(&app, &by)?;
     let ProduceDataBody { sctp_stream_parameters, label, protocol, app_data } = read(&body)?;
     let asked = ProduceData {
         transport_id: path.transport_id,
@@ -326,8 +352,13 @@ async fn produce_data(State(app): State<App>, Path(path): Path<OfTransport>, Bod
     Ok(Json(json!({ "id": broadcaster.produce_data(asked).await? })))
 }
 
-async fn consume_data(State(app): State<App>, Path(path): Path<OfTransport>, Body(body): Body) -> Reply {
-    let broadcaster = path.broadcaster(&app)?;
+async fn consume_data(
+    State(app): State<App>,
+    Path(path): Path<OfTransport>,
+    by: Credentials,
+    Body(body): Body,
+) -> Reply {
+    let broadcaster = path.broadcaster(&app, &by)?;
     let ConsumeData { data_producer_id } = read(&body)?;
     let consumer = broadcaster.consume_data(path.transport_id, data_producer_id).await?;
     let stream_id = consumer.sctp_stream_parameters().map(|parameters| parameters.stream_id());
@@ -342,14 +373,51 @@ fn consumable_peer(peer: &ConsumablePeer) -> Value {
 }
 
 impl OfBroadcaster {
-    fn find(&self, app: &App) -> Result<Participant, Error> {
-        app.rooms.broadcaster(&app.admission.control(&self.room_id, &self.broadcaster_id)?)
+    fn find(&self, app: &App, by: &Credentials) -> Result<Participant, Error> {
+        by.find(app, &self.room_id, &self.broadcaster_id)
     }
 }
 
 impl OfTransport {
-    fn broadcaster(&self, app: &App) -> Result<Participant, Error> {
-        app.rooms.broadcaster(&app.admission.control(&self.room_id, &self.broadcaster_id)?)
+    fn broadcaster(&self, app: &App, by: &Credentials) -> Result<Participant, Error> {
+        by.find(app, &self.room_id, &self.broadcaster_id)
+    }
+}
+
+/// The token of a request, and the address that pays for a bad one.
+struct Credentials {
+    token: Option<String>,
+    client: IpAddr,
+}
+
+impl Credentials {
+    fn token(&self) -> Option<&str> {
+        self.token.as_deref()
+    }
+
+    /// Passes a decision of admission on; a bad token costs.
+    fn checked<T>(&self, app: &App, decided: Result<T, Error>) -> Result<T, Error> {
+        decided.inspect_err(|error| app.charge_refusal(self.client, error))
+    }
+
+    fn find(&self, app: &App, room_id: &str, broadcaster_id: &str) -> Result<Participant, Error> {
+        let grant = self.checked(app, app.admission.control(room_id, broadcaster_id, self.token()))?;
+        app.rooms.broadcaster(&grant)
+    }
+}
+
+impl FromRequestParts<App> for Credentials {
+    type Rejection = Response;
+
+    async fn from_request_parts(parts: &mut Parts, app: &App) -> Result<Self, Response> {
+        #[derive(Deserialize)]
+        struct InQuery {
+            access_token: Option<String>,
+        }
+        let ClientAddress(client) = ClientAddress::from_request_parts(parts, app).await?;
+        let in_query = Query::<InQuery>::try_from_uri(&parts.uri).ok().and_then(|query| query.0.access_token);
+        let token = token_of(&parts.headers, in_query.as_deref()).map(str::to_owned);
+        Ok(Self { token, client })
     }
 }
 
@@ -393,6 +461,11 @@ impl IntoResponse for Failure {
         let status = StatusCode::from_u16(status(&self.0)).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
         // As long as protoo clients are told.
         let reason = Refusal::from(&self.0).reason;
-        (status, format!("{reason}\n")).into_response()
+        let mut response = (status, format!("{reason}\n")).into_response();
+        if status == StatusCode::UNAUTHORIZED {
+            // RFC 6750 §3.
+            response.headers_mut().insert(header::WWW_AUTHENTICATE, HeaderValue::from_static("Bearer"));
+        }
+        response
     }
 }

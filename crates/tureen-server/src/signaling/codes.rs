@@ -2,7 +2,7 @@
 //! WebSocket. No other place decides them.
 
 use super::protoo::{Close, Refusal};
-use crate::{error::Error, room::EndReason};
+use crate::{access::TokenError, error::Error, room::EndReason};
 
 use tureen::worker::RequestError;
 
@@ -23,9 +23,19 @@ pub(crate) fn status(error: &Error) -> u16 {
         | Error::ProduceData(_)
         | Error::ConsumeData(_) => 400,
 
+        Error::Token(TokenError::NoKeysYet) => 503,
+        Error::Token(TokenError::Banned { .. }) => 403,
+        Error::Token(_) => 401,
+
         Error::NotJoined
         | Error::JoinedAlready
+        | Error::OtherRoom(_)
+        | Error::OtherIdentity(_)
         | Error::NotGranted(_)
+        | Error::NotGrantedSource(_)
+        | Error::Muted
+        | Error::Waiting
+        | Error::RoomLocked
         | Error::ParticipantLimit { .. }
         | Error::BroadcastersOfRoom(_)
         | Error::BroadcastersOfAddress
@@ -63,6 +73,7 @@ impl From<&Error> for Close {
             // protoo-client does not reconnect after 4000 alone.
             Error::IdTaken(_) => Self { code: 4000, reason: "this peerId is taken" },
             Error::RoomFull => Self { code: 1013, reason: "room is full" },
+            Error::RoomLocked => Self { code: 1013, reason: "room is locked" },
             Error::TooManyRooms => Self { code: 1013, reason: "too many rooms" },
             Error::ShuttingDown => EndReason::Shutdown.into(),
             _ => Self { code: 1011, reason: "room can't be made" },
@@ -75,6 +86,8 @@ impl From<EndReason> for Close {
         let (code, reason) = match why {
             EndReason::Replaced => (4000, "another connection with this peerId"),
             EndReason::Silent => (4000, "no sign of life, and another connection with this peerId"),
+            // protoo-client does not reconnect after this code.
+            EndReason::Kicked => (4000, "removed by a moderator"),
             EndReason::TransportLost => (4001, "media transport lost"),
             EndReason::Shutdown => (1001, "server is shutting down"),
             EndReason::NotJoined => (1008, "did not join in time"),

@@ -50,8 +50,12 @@ pub(crate) struct Client {
 
 impl Client {
     pub(crate) async fn connect(server: &Server, room: &str, peer: &str) -> Self {
-        let url = format!("/?roomId={room}&peerId={peer}");
-        let mut client = Self::try_connect(server.local_addr(), &url, Some("protoo")).await.unwrap();
+        Self::connect_to(server, &format!("/?roomId={room}&peerId={peer}")).await
+    }
+
+    /// Connects to a path with everything in its query.
+    pub(crate) async fn connect_to(server: &Server, path: &str) -> Self {
+        let mut client = Self::try_connect(server.local_addr(), path, Some("protoo")).await.unwrap();
         let hello = client.notification("mediasoup-version").await;
         client.session_secret = hello["sessionSecret"].as_str().unwrap().to_owned();
         client
@@ -251,6 +255,12 @@ pub(crate) async fn post(server: &Server, path: &str, body: &str) -> Response {
 pub(crate) async fn post_from(server: &Server, path: &str, body: &str, origin: &str) -> Response {
     let stream = TcpStream::connect(server.local_addr()).await.unwrap();
     exchange_body(stream, "POST", path, &format!("Origin: {origin}\r\n"), body).await
+}
+
+/// A request with headers, each `Name: value\r\n`.
+pub(crate) async fn call(server: &Server, method: &str, path: &str, headers: &str, body: &str) -> Response {
+    let stream = TcpStream::connect(server.local_addr()).await.unwrap();
+    exchange_body(stream, method, path, headers, body).await
 }
 
 pub(crate) async fn delete(server: &Server, path: &str) -> Response {

@@ -17,7 +17,7 @@ use super::{
     requests::handle,
 };
 use crate::{
-    admission::Grant,
+    admission::{Grant, token_of},
     config::ServerConfig,
     http::{
         client::{Connection, client_address},
@@ -44,16 +44,19 @@ pub(crate) async fn open(app: App, parts: &mut Parts) -> Result<Response, Respon
     if !speaks_protoo {
         return Err((StatusCode::FORBIDDEN, "WebSocket subprotocol protoo is missing\n").into_response());
     }
-    let target = JoinTarget::parse(parts.uri.query().unwrap_or_default(), &app.config)
+    let mut target = JoinTarget::parse(parts.uri.query().unwrap_or_default(), &app.config)
         .ok_or_else(|| (StatusCode::BAD_REQUEST, "the URL's query cannot be read\n").into_response())?;
-    let grant = app
-        .admission
-        .peer(&target.room_id, &target.peer_id)
-        .map_err(|error| Failure::from(error).into_response())?;
     let connection = ConnectInfo::<Connection>::from_request_parts(parts, &())
         .await
         .map_err(IntoResponse::into_response)?
         .0;
+    let token = token_of(&parts.headers, target.access_token.as_deref());
+    let grant = app.admission.peer(&target.room_id, &target.peer_id, token).map_err(|error| {
+        let client = client_address(&app.config.trusted_proxies, connection.address.ip(), &parts.headers);
+        app.charge_refusal(client, &error);
+        Failure::from(error).into_response()
+    })?;
+    target.access_token = None;
     let mut of_client = None;
     if connection.of_proxy {
         let client = client_address(&app.config.trusted_proxies, connection.address.ip(), &parts.headers);
@@ -96,7 +99,7 @@ async fn run(app: App, grant: Grant, target: JoinTarget, connection: Connection,
         max_queued_bytes: limits.max_queued_bytes,
         request_timeout: app.config.timeouts.request,
     };
-    let name = format!("{}/{}", Shown(&target.room_id), Shown(&target.peer_id));
+    let name = format!("{}/{}", Shown(&grant.room), Shown(&grant.identity));
     let (link, queue) = Link::new(name, link_options, Arc::clone(&app.tally));
     let subscriber: Arc<dyn Subscriber> = Arc::new(link.clone());
 
@@ -138,6 +141,7 @@ struct JoinTarget {
     room_id: String,
     peer_id: String,
     session_secret: Option<String>,
+    access_token: Option<String>,
     consumer_replicas: u8,
 }
 
@@ -152,14 +156,17 @@ impl JoinTarget {
             #[serde(default)]
             peer_id: String,
             session_secret: Option<String>,
+            // Not in camel case: the name is that of RFC 6750.
+            #[serde(rename = "access_token")]
+            access_token: Option<String>,
             consumer_replicas: Option<String>,
         }
         let uri = axum::http::Uri::try_from(format!("/?{query}")).ok()?;
         let axum::extract::Query(query) = axum::extract::Query::<Query>::try_from_uri(&uri).ok()?;
-        let Query { room_id, peer_id, session_secret, consumer_replicas } = query;
+        let Query { room_id, peer_id, session_secret, access_token, consumer_replicas } = query;
         let wanted = consumer_replicas.and_then(|text| text.parse::<u32>().ok()).unwrap_or(0);
         let most = config.limits.max_consumer_replicas;
         let consumer_replicas = u8::try_from(wanted).unwrap_or(most).min(most);
-        Some(Self { room_id, peer_id, session_secret, consumer_replicas })
+        Some(Self { room_id, peer_id, session_secret, access_token, consumer_replicas })
     }
 }

@@ -11,6 +11,7 @@ use tracing::error;
 use super::{
     link::Link,
     message,
+    moderation::Permissions,
     schema::{
         ActiveSpeaker, AppDataOfPeer, ConsumerAccepted, ConsumerLayersChanged, ConsumerScores, DownlinkBwe,
         NewConsumerData, NewDataConsumerData, ProducerScores,
@@ -81,6 +82,14 @@ fn method(event: &RoomEvent) -> &'static str {
         RoomEvent::DataConsumerClosed(_) => "dataConsumerClosed",
         RoomEvent::ProducerScore { .. } => "producerScore",
         RoomEvent::DownlinkEstimate(_) => "downlinkBwe",
+        RoomEvent::RightsChanged(_) => "permissionsChanged",
+        RoomEvent::ProducerClosed(_) => "producerClosed",
+        RoomEvent::DataProducerClosed(_) => "dataProducerClosed",
+        RoomEvent::ProducerMuted { .. } => "producerMuted",
+        RoomEvent::UnmuteRequested(_) => "unmuteRequested",
+        RoomEvent::Removed { .. } => "removedFromRoom",
+        RoomEvent::PeerWaiting { .. } => "peerWaiting",
+        RoomEvent::Admitted => "admitted",
     }
 }
 
@@ -118,6 +127,20 @@ impl Serialize for EventData<'_> {
                 ProducerScores { producer_id: *producer_id, score }.serialize(serializer)
             }
             RoomEvent::DownlinkEstimate(info) => DownlinkBwe::from(info).serialize(serializer),
+            RoomEvent::RightsChanged(may) => Permissions::from(*may).serialize(serializer),
+            RoomEvent::ProducerClosed(id) => json!({ "producerId": id }).serialize(serializer),
+            RoomEvent::DataProducerClosed(id) => json!({ "dataProducerId": id }).serialize(serializer),
+            RoomEvent::ProducerMuted { producer_id, kind, source } => {
+                json!({ "producerId": producer_id, "kind": kind, "source": source }).serialize(serializer)
+            }
+            RoomEvent::UnmuteRequested(kind) => json!({ "kind": kind }).serialize(serializer),
+            RoomEvent::Removed { banned_until } => {
+                json!({ "bannedUntil": banned_until }).serialize(serializer)
+            }
+            RoomEvent::PeerWaiting { peer_id, display_name } => {
+                json!({ "peerId": peer_id, "displayName": display_name }).serialize(serializer)
+            }
+            RoomEvent::Admitted => json!({}).serialize(serializer),
         }
     }
 }

@@ -5,6 +5,8 @@ use std::fmt;
 use serde::Serialize;
 use serde_json::{Map, Value};
 
+use super::moderation;
+
 /// A message from a client.
 #[derive(Debug, PartialEq)]
 pub(crate) enum Message {
@@ -81,6 +83,7 @@ impl Request {
             | "resumeProducer"
             | "changeDisplayName"
             | "restartIce" => DEAR,
+            method if moderation::is_one(method) => DEAR,
             _ => 1,
         }
     }

@@ -5,6 +5,7 @@ mod entrance;
 mod events;
 mod link;
 mod message;
+mod moderation;
 mod ordering;
 mod requests;
 mod schema;

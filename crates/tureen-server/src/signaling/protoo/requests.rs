@@ -5,6 +5,7 @@ use tureen::prelude::*;
 
 use super::{
     message::{Refusal, Request},
+    moderation,
     schema::{
         ConnectTransport, CreateTransport, DisplayName, Join, OfConsumer, OfDataConsumer, OfDataProducer,
         OfProducer, OfTransport, PreferredLayers, Prepare, Priority, Produce, ProduceData,
@@ -66,7 +67,7 @@ async fn carry_out(peer: &Participant, request: Request) -> Result<Value, Error>
         }
         "resumeProducer" => {
             let OfProducer { producer_id } = read(data)?;
-            peer.joined_producer(producer_id)?.resume().await?;
+            peer.resume_producer(producer_id).await?;
         }
         "pauseConsumer" => {
             let OfConsumer { consumer_id } = read(data)?;
@@ -94,6 +95,7 @@ async fn carry_out(peer: &Participant, request: Request) -> Result<Value, Error>
         }
         // mediasoup-demo throttles the server's network for clients that know its secret; this server has none.
         "applyNetworkThrottle" | "resetNetworkThrottle" => return Err(Error::NoThrottling(method)),
+        method if moderation::is_one(method) => return moderation::carry_out(peer, method, data).await,
         method => return statistics(peer, method, data).await,
     }
     Ok(json!({}))
