@@ -1,6 +1,7 @@
 //! The `tureen` command.
 
 mod serve;
+mod token;
 
 use std::{io::IsTerminal, process::ExitCode};
 
@@ -20,6 +21,9 @@ enum Command {
     /// Run the room server and its web app
     #[command(long_about = serve::ABOUT, after_long_help = serve::EXAMPLES, after_help = serve::EXAMPLES)]
     Serve(Box<serve::Args>),
+    /// Make and explain access tokens
+    #[command(subcommand, after_long_help = token::EXAMPLES, after_help = token::EXAMPLES)]
+    Token(token::Command),
 }
 
 fn main() -> ExitCode {
@@ -30,6 +34,7 @@ fn main() -> ExitCode {
 
     let result = match command {
         Command::Serve(args) => serve::run(*args),
+        Command::Token(command) => token::run(command),
     };
     match result {
         Ok(()) => ExitCode::SUCCESS,
