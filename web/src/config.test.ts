@@ -6,6 +6,7 @@ it('reads what the URL asks for', () => {
   expect(readConfig(search)).toEqual({
     roomId: 'soup',
     peerId: 'p1',
+    accessToken: null,
     peerIdIsGiven: true,
     displayName: 'Ada L',
     joinAtOnce: true,

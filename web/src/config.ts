@@ -1,5 +1,6 @@
 /** What the page's URL asks for. */
 
+import { claimsOf } from './access';
 import { VIDEO_CODECS } from './room/codecs';
 import type { VideoOptions } from './room/codecs';
 import type { SessionOptions } from './room/session';
@@ -12,7 +13,9 @@ const DEFAULT_LAYERS = 3;
 export interface PageConfig {
   /** `roomId`: the room; null lets the user choose. */
   roomId: string | null;
-  /** `peerId`: this participant's id in the room; random unless given. */
+  /** `access_token`: the token that lets this participant in; null without one. */
+  accessToken: string | null;
+  /** `peerId`, or the identity of the token: this participant's id in the room; random unless given. */
   peerId: string;
   /** Then somebody with this id may be in the room, whose place is taken by connecting. */
   peerIdIsGiven: boolean;
@@ -36,14 +39,17 @@ export interface PageConfig {
   stats: boolean;
 }
 
-export function readConfig(search: string): PageConfig {
+export function readConfig(search: string, accessToken: string | null = null): PageConfig {
   const params = new URLSearchParams(search);
-  const peerId = params.get('peerId')?.trim();
+  const claims = accessToken ? claimsOf(accessToken) : null;
+  const peerId = claims?.identity ?? params.get('peerId')?.trim();
   return {
-    roomId: params.get('roomId')?.trim() || null,
+    roomId: params.get('roomId')?.trim() || claims?.roomId || null,
+    accessToken,
     peerId: peerId || randomId(),
     peerIdIsGiven: Boolean(peerId),
-    displayName: (params.get('name') ?? params.get('displayName'))?.trim() || null,
+    displayName:
+      (params.get('name') ?? params.get('displayName'))?.trim() || claims?.displayName || null,
     joinAtOnce: params.get('join') === '1',
     video: readVideoOptions(params),
     videoHeight: heightOf(params.get('height')),

@@ -1,4 +1,5 @@
 import { options, render } from 'preact';
+import { takeToken } from './access';
 import { readConfig } from './config';
 import { App } from './ui/app';
 import './ui/styles/base.css';
@@ -14,4 +15,6 @@ import './ui/styles/stats.css';
 options.debounceRendering = (draw) => setTimeout(draw);
 
 const root = document.getElementById('app');
-if (root) render(<App config={readConfig(location.search)} />, root);
+// Taken first, because that may put the room into the URL.
+const accessToken = takeToken(window);
+if (root) render(<App config={readConfig(location.search, accessToken)} />, root);

@@ -5,6 +5,7 @@
  */
 
 import type { types } from 'mediasoup-client';
+import { whyRefused } from '../access';
 import { ConnectionLostError, SignalingClient, signalingUrl } from '../signaling/client';
 import type { SignalingConnection } from '../signaling/client';
 import type { ServerNotification, ServerRequest } from '../signaling/protocol';
@@ -29,6 +30,8 @@ export interface RoomOptions {
   origin: string;
   roomId: string;
   peerId: string;
+  /** Lets the peer in where the server asks for one. */
+  accessToken: string | null;
   video: VideoOptions;
   session: SessionOptions;
   media: LocalMedia;
@@ -84,10 +87,13 @@ export class RoomClient {
     void askBrowser();
     this.#stopWatchingMedia = options.media.state.subscribe(() => this.#syncProducers());
     this.#signaling = new SignalingClient(
-      signalingUrl(options.origin, options.roomId, options.peerId),
+      signalingUrl(options.origin, options.roomId, options.peerId, options.accessToken),
       {
         onOpen: (connection) => void this.#enter(connection),
-        onAttemptFailed: (attempt) => this.#dispatch({ type: 'attemptFailed', attempt }),
+        onAttemptFailed: (attempt) => {
+          this.#dispatch({ type: 'attemptFailed', attempt });
+          if (attempt === 1) void this.#endIfRefused();
+        },
         onLost: () => this.#lost(),
         onReplaced: () => this.#end({ why: 'replaced' }),
         onRequest: (request) => this.#handleRequest(request),
@@ -174,6 +180,13 @@ export class RoomClient {
   leave(): void {
     const stale = [...this.peers.values()].filter((peer) => peer.stale).length;
     this.#end({ why: 'left', others: this.peers.size - stale });
+  }
+
+  /** Ends where the server says that it never lets this peer in: further attempts would be in vain. */
+  async #endIfRefused(): Promise<void> {
+    const { origin, roomId, accessToken } = this.#options;
+    const message = await whyRefused(origin, roomId, accessToken);
+    if (message !== null) this.#end({ why: 'failed', message });
   }
 
   async #enter(connection: SignalingConnection): Promise<void> {
@@ -295,6 +308,25 @@ export class RoomClient {
       case 'consumerResumed':
         this.#session?.setConsumerPaused(notification.data.consumerId, false);
         break;
+      case 'producerClosed':
+        this.#session?.closeProducer(notification.data.producerId);
+        // Where it may not be sent any more the next attempt says so.
+        this.#syncProducers();
+        break;
+      case 'permissionsChanged':
+        this.#syncProducers();
+        break;
+      case 'producerMuted': {
+        const source = this.#session?.sourceOf(notification.data.producerId);
+        if (source === 'mic' || source === 'camera') {
+          void this.#options.media.setEnabled(source, false);
+        } else if (source) {
+          this.#options.media.stopSharing();
+        }
+        break;
+      }
+      case 'removedFromRoom':
+        return this.#end({ why: 'failed', message: 'a moderator has removed you from the room' });
       case 'dataConsumerClosed':
         this.#session?.chat?.closeConsumer(notification.data.dataConsumerId);
         break;

@@ -328,6 +328,20 @@ export class MediaSession {
     }
   }
 
+  /** The source of a producer, if it has one still. */
+  sourceOf(producerId: string): MediaSource | null {
+    const found = [...this.producers].find(([, producer]) => producer.id === producerId);
+    return found ? found[0] : null;
+  }
+
+  /** Closes a producer that the server has closed. */
+  closeProducer(producerId: string): void {
+    const name = this.sourceOf(producerId);
+    if (name === null) return;
+    this.producers.get(name)?.close();
+    this.producers.delete(name);
+  }
+
   async #sync(name: MediaSource, source: SourceState, video: VideoOptions): Promise<void> {
     // While a device is being opened, what was sent before stays.
     if (this.sendTransport.closed || source.starting) return;
@@ -381,7 +395,13 @@ export class MediaSession {
       await this.#connection.request('pauseProducer', { producerId });
     } else {
       producer.resume();
-      await this.#connection.request('resumeProducer', { producerId });
+      try {
+        await this.#connection.request('resumeProducer', { producerId });
+      } catch (error) {
+        // A moderator has muted it: the next attempt must ask again.
+        producer.pause();
+        throw error;
+      }
     }
   }
 

@@ -162,6 +162,9 @@ describe('a request of the server', () => {
 });
 
 it('finds the signalling on the page’s own server', () => {
+  expect(signalingUrl('https://host:4443', 'r', 'p1', 'a.b.c')).toBe(
+    'wss://host:4443/?roomId=r&peerId=p1&access_token=a.b.c',
+  );
   expect(signalingUrl('https://host:4443', 'a&b', 'p1')).toBe(
     'wss://host:4443/?roomId=a%26b&peerId=p1',
   );

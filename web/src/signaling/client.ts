@@ -162,9 +162,16 @@ function withSecret(url: string, secret: string | null): string {
 }
 
 /** The URL of a room's signalling on the server that served the page. */
-export function signalingUrl(origin: string, roomId: string, peerId: string): string {
+export function signalingUrl(
+  origin: string,
+  roomId: string,
+  peerId: string,
+  accessToken: string | null = null,
+): string {
   const url = new URL('/', origin);
   url.protocol = url.protocol === 'http:' ? 'ws:' : 'wss:';
-  url.search = new URLSearchParams({ roomId, peerId }).toString();
+  const query = new URLSearchParams({ roomId, peerId });
+  if (accessToken !== null) query.set('access_token', accessToken);
+  url.search = query.toString();
   return url.href;
 }

@@ -157,6 +157,14 @@ export interface ServerNotifications {
     temporalLayer: number | null;
   };
   dataConsumerClosed: { dataConsumerId: string };
+  /** This peer may no longer send it. */
+  producerClosed: { producerId: string };
+  /** A moderator has muted it. */
+  producerMuted: { producerId: string; kind: 'audio' | 'video'; source: string };
+  /** This peer may send more, or less. */
+  permissionsChanged: object;
+  /** A moderator has removed this peer. */
+  removedFromRoom: { bannedUntil: number | null };
   activeSpeaker: { peerId?: string | null; volume?: number };
   downlinkBwe: {
     desiredBitrate: number;

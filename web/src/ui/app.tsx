@@ -36,11 +36,12 @@ export function App({ config }: { config: PageConfig }) {
   const [settings, changeSettings] = useSettings();
 
   const connect = (roomId: string) => {
-    const { peerId, video, session } = config;
+    const { accessToken, peerId, video, session } = config;
     return new RoomClient({
       origin: location.origin,
       roomId,
       peerId,
+      accessToken,
       video,
       session,
       media,
