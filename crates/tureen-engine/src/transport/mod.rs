@@ -35,13 +35,15 @@ use crate::data::DataSide;
 use crate::keys::{ConsumerKey, ProducerKey};
 use crate::media::consumer::{Consumer, Retransmission};
 use crate::media::producer::capture_clock::CaptureClocks;
+use crate::worker::Limits;
 use tureen_rtc::bwe::ReceiveSide;
 use tureen_rtc::rate::{Counter, DEFAULT_RATE_WINDOW, RateMeter};
 use tureen_rtc::receive::twcc_receiver::TwccReceiver;
 use tureen_rtc::tuple::Tuple;
 use tureen_rtc::units::{Bitrate, Ssrc};
 use tureen_rtc::wire::rtcp::{DlrrEntry, NtpTime, RtcpCompound, RtcpPacket, duration_to_compact};
-use tureen_rtc::wire::rtp::{ExtensionIds, RtpHeader};
+use tureen_rtc::wire::rtp::extension::AbsSendTime;
+use tureen_rtc::wire::rtp::{Extension, ExtensionIds, RtpHeader};
 
 /// One transport: the part common to all kinds, and its link.
 ///
@@ -60,29 +62,29 @@ pub(crate) struct Transport {
     /// Capture clocks of the remote senders.
     pub(crate) clocks: CaptureClocks,
     /// Consumers by the SSRCs they send, RTX included.
-    pub(crate) ssrc_consumers: HashMap<Ssrc, ConsumerKey>,
+    ssrc_consumers: HashMap<Ssrc, ConsumerKey>,
     /// Opens incoming packets; `None` until keys are available.
     pub(crate) opener: Option<Opener>,
     /// Congestion control feedback for the remote endpoint: the union of all that its producers ever negotiated.
-    pub(crate) recv_feedback: Feedback,
+    recv_feedback: Feedback,
     /// Transport-wide feedback for the remote endpoint, once any congestion control feedback is negotiated.
     pub(crate) twcc: Option<TwccReceiver>,
     /// Enforces the maximum incoming bitrate, if there is one.
-    pub(crate) policer: Option<Box<Policer>>,
+    policer: Option<Box<Policer>>,
     /// Bandwidth estimate for a video sender without transport-wide feedback, once one has negotiated REMB.
-    pub(crate) receive_side: Option<Box<ReceiveSide>>,
+    receive_side: Option<Box<ReceiveSide>>,
     /// SCTP data channels.
     pub(crate) data: DataSide,
     /// Bitrate limits.
     pub(crate) bitrates: Bitrates,
     /// Schedule of REMBs with the maximum incoming bitrate.
-    pub(crate) remb: RembSchedule,
+    remb: RembSchedule,
     /// Round trip time and loss.
     pub(crate) quality: PathQuality,
     /// Counts and rates of traffic.
     pub(crate) traffic: TransportTraffic,
     /// Last reference time received: its SSRC, its value and its arrival time (RFC 3611 §4.4).
-    pub(crate) reference_time: Option<(Ssrc, NtpTime, Instant)>,
+    reference_time: Option<(Ssrc, NtpTime, Instant)>,
     /// Number of packets the remote endpoint may still request by NACK.
     pub(crate) feedback_budget: FeedbackBudget,
     /// Budget of retransmissions.
@@ -318,6 +320,80 @@ impl Transport {
         })
     }
 
+    /// Consumer that sends `ssrc`, RTX included.
+    pub(crate) fn consumer_of(&self, ssrc: Ssrc) -> Option<ConsumerKey> {
+        self.ssrc_consumers.get(&ssrc).copied()
+    }
+
+    /// Adds a consumer that sends `ssrcs`.
+    pub(crate) fn add_consumer(&mut self, key: ConsumerKey, ssrcs: impl IntoIterator<Item = Ssrc>) {
+        self.ssrc_consumers.extend(ssrcs.into_iter().map(|ssrc| (ssrc, key)));
+        self.consumers.push(key);
+    }
+
+    /// Removes a consumer, its requested retransmissions and its packets in queues. The sealer goes on knowing which
+    /// indices of its streams are used.
+    pub(crate) fn remove_consumer(&mut self, key: ConsumerKey, consumer: &Consumer) {
+        self.consumers.retain(|&other| other != key);
+        self.ssrc_consumers.retain(|_, &mut other| other != key);
+        self.dirty.retain(|other| *other != key);
+        self.retransmissions.retain(|&(other, _)| other != key);
+        if let Some(sealer) = &mut self.sealer {
+            consumer.used_indices().for_each(|(ssrc, next)| sealer.end_stream(ssrc, next));
+        }
+        if let Some(control) = &mut self.send_control {
+            control.forget(key);
+        }
+    }
+
+    /// Sets the maximum incoming bitrate, of which REMB tells the remote endpoint; zero removes it. It is enforced
+    /// where congestion is controlled, with the margin and the burst of `limits`.
+    pub(crate) fn set_max_incoming(&mut self, now: Instant, bitrate: Bitrate, limits: &Limits) {
+        self.bitrates.max_incoming = bitrate;
+        self.remb.set_limit(bitrate);
+        if self.link.controls_congestion() {
+            let (margin, burst) = (limits.incoming_bitrate_margin, limits.incoming_bitrate_burst);
+            self.policer = Policer::new(now, bitrate, margin, burst).map(Box::new);
+        }
+    }
+
+    /// Enforcement of the maximum incoming bitrate, if there is one.
+    #[inline]
+    pub(crate) fn policer(&mut self) -> Option<&mut Policer> {
+        self.policer.as_deref_mut()
+    }
+
+    /// Bitrate to send by REMB now: a change of the limit or of the estimate. `None` if nothing is due, or the remote
+    /// endpoint sends nothing or has not negotiated REMB.
+    pub(crate) fn poll_remb(&mut self, now: Instant) -> Option<Bitrate> {
+        if !self.recv_feedback.remb || self.producers.is_empty() || !self.is_connected() {
+            return None;
+        }
+        let estimate = self.incoming_estimate(now);
+        self.remb.poll(now, estimate)
+    }
+
+    /// True if the incoming bandwidth is estimated here, because a video sender gets no transport-wide feedback.
+    #[inline]
+    pub(crate) fn estimates_incoming(&self) -> bool {
+        self.receive_side.is_some()
+    }
+
+    /// Updates the estimate of the incoming bandwidth with a packet. True if it has changed by much.
+    pub(crate) fn update_incoming_estimate(
+        &mut self,
+        now: Instant,
+        header: &RtpHeader,
+        packet: &[u8],
+    ) -> bool {
+        let id = self.recv_ids[Extension::AbsSendTime];
+        self.receive_side.as_mut().is_some_and(|side| {
+            header
+                .read::<AbsSendTime>(packet, id)
+                .is_some_and(|sent| side.handle_packet(now, sent, packet.len()))
+        })
+    }
+
     /// Sets the sealer and the opener for all packets from now on.
     pub(crate) fn set_protection(&mut self, sealer: Sealer, opener: Opener) {
         self.sealer = Some(sealer);
@@ -366,6 +442,11 @@ impl Transport {
             }
         }
         Ok(())
+    }
+
+    /// Records a reference time that has arrived (RFC 3611 §4.4).
+    pub(crate) fn on_reference_time(&mut self, now: Instant, sender: Ssrc, time: NtpTime) {
+        self.reference_time = Some((sender, time, now));
     }
 
     /// Reply to the last reference time (RFC 3611 §4.5).

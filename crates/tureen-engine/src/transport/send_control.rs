@@ -5,13 +5,14 @@ use std::time::{Duration, Instant};
 
 use super::retransmission::ProactiveRetransmissions;
 use crate::allocator::Allocation;
-use crate::api::Traffic;
+use crate::api::{BweInfo, BweSource, Traffic};
 use crate::keys::{ConsumerKey, ProducerKey};
 use crate::media::consumer::Retransmission;
 use crate::media::consumer::sent_log::SentPacket;
 use tureen_rtc::bwe::{BweConfig, CongestionController, SentRun};
 use tureen_rtc::rate::{DEFAULT_RATE_WINDOW, RateMeter};
 use tureen_rtc::units::{Bitrate, PayloadType, Ssrc};
+use tureen_rtc::wire::rtcp::TransportCc;
 use tureen_types::rtp_parameters::{RtcpFeedback, RtpHeaderExtensionUri, RtpParameters};
 
 /// Maximum number of packets in the pacer queue; further packets are sent at once.
@@ -27,6 +28,12 @@ const LOSSES: std::ops::RangeInclusive<f64> = 0.02..=0.15;
 const MIN_RTT: Duration = Duration::from_millis(50);
 /// Share of the estimate for retransmissions.
 const REPAIR_SHARE: f64 = 0.3;
+/// Minimum time between two allocations; the bitrates of layers change all the time.
+const CHOICE_INTERVAL: Duration = Duration::from_millis(200);
+
+/// Fraction of the target of the last allocation below which a new target is allocated at once.
+const URGENT: f64 = 0.95;
+
 /// Number of sent packets kept for retransmission as probes.
 const MAX_RECENT: usize = 16;
 
@@ -78,33 +85,33 @@ pub(crate) enum Wake {
 #[repr(C)]
 pub(crate) struct SendControl {
     /// Proactive retransmissions.
-    pub(crate) proactive: ProactiveRetransmissions,
+    proactive: ProactiveRetransmissions,
     /// Negotiated feedback.
-    pub(crate) feedback: Feedback,
+    feedback: Feedback,
     /// True if a consumer has layers to select from. Otherwise no selection depends on the estimate, so that no probes
     /// are sent to raise the estimate and no packets are paced.
-    pub(crate) adaptive: bool,
+    adaptive: bool,
     /// Number of bytes to send as a probe.
-    pub(crate) probe_due: usize,
+    probe_due: usize,
     held: VecDeque<PacedPacket>,
-    pub(crate) controller: CongestionController,
+    controller: CongestionController,
     /// Total bitrate that the consumers desire.
-    pub(crate) desired: Bitrate,
+    desired: Bitrate,
     /// Total bitrate allocated to the consumers. The total may exceed the estimate because of consumers without layers
     /// and of trial upgrades.
-    pub(crate) given: Bitrate,
+    given: Bitrate,
     /// Time of the last layer allocation.
-    pub(crate) chosen_at: Option<Instant>,
+    chosen_at: Option<Instant>,
     /// Target bitrate of the last layer allocation.
-    pub(crate) chosen_for: Bitrate,
+    chosen_for: Bitrate,
     /// Number of layer allocations.
-    pub(crate) rounds: usize,
+    rounds: usize,
     /// Creates probe packets if no packet can be retransmitted as a probe.
-    pub(crate) probator: Probator,
+    probator: Probator,
     /// Number and rate of probe bytes, for statistics.
-    pub(crate) probation: Probation,
+    probation: Probation,
     /// State of the last allocation, for the next one.
-    pub(crate) allocation: Allocation,
+    allocation: Allocation,
     recent: VecDeque<SentPacketRef>,
 }
 
@@ -132,15 +139,14 @@ pub(crate) struct SentPacketRef {
 
 /// Sent probes.
 #[derive(Debug)]
-pub(crate) struct Probation {
+struct Probation {
     /// Number of bytes.
-    pub(crate) bytes: u64,
-    pub(crate) rate: RateMeter,
+    bytes: u64,
+    rate: RateMeter,
 }
 
 impl Probation {
-    /// Number of bytes and current bitrate.
-    pub(crate) fn read(&mut self, now: Instant) -> Traffic {
+    fn read(&mut self, now: Instant) -> Traffic {
         let bitrate = self.rate.bitrate(now).map_or(0, Bitrate::as_bps);
         Traffic { bytes: self.bytes, bitrate }
     }
@@ -168,6 +174,155 @@ impl SendControl {
         })
     }
 
+    /// Replaces the feedback that the consumers have negotiated.
+    pub(crate) fn set_feedback(&mut self, feedback: Feedback) {
+        self.feedback = feedback;
+    }
+
+    /// True if transport-wide feedback is negotiated.
+    pub(crate) fn uses_transport_cc(&self) -> bool {
+        self.feedback.transport_cc
+    }
+
+    /// True if REMB is negotiated.
+    pub(crate) fn uses_remb(&self) -> bool {
+        self.feedback.remb
+    }
+
+    /// True if a consumer has layers to select from, so that video is paced and probes are sent.
+    #[inline]
+    pub(crate) fn is_adaptive(&self) -> bool {
+        self.adaptive
+    }
+
+    /// Estimated bitrate that the transport can send.
+    pub(crate) fn target(&self) -> Bitrate {
+        self.controller.target()
+    }
+
+    /// Sets bounds of the estimate; zero means no bound.
+    pub(crate) fn set_limits(&mut self, now: Instant, min: Bitrate, max: Bitrate) {
+        self.controller.set_limits(now, min, max);
+    }
+
+    /// Updates the estimate as time passes. True if it has changed.
+    pub(crate) fn handle_timeout(&mut self, now: Instant) -> bool {
+        self.controller.handle_timeout(now)
+    }
+
+    /// Updates the estimate with transport-wide feedback. True if it has changed.
+    pub(crate) fn on_feedback(&mut self, now: Instant, feedback: &TransportCc<'_>) -> bool {
+        self.controller.on_feedback(now, feedback)
+    }
+
+    /// Updates the estimate with the receiver's own. True if it has changed.
+    pub(crate) fn on_remb(&mut self, now: Instant, bitrate: Bitrate) -> bool {
+        self.controller.on_remb(now, bitrate)
+    }
+
+    /// Updates the estimate with the losses of a receiver report, and with its round trip time.
+    pub(crate) fn on_loss_report(&mut self, now: Instant, lost: u64, expected: u64, rtt: Option<Duration>) {
+        self.controller.on_loss_report(now, lost, expected);
+        if let Some(rtt) = rtt {
+            self.controller.on_rtt(rtt);
+        }
+    }
+
+    /// Delay of the queue that the last feedback shows, if it is long.
+    pub(crate) fn long_queue(&self) -> Option<Duration> {
+        self.controller.long_queue()
+    }
+
+    /// Packets that the last feedback reports as lost and that can be retransmitted.
+    pub(crate) fn take_missing(&mut self) -> impl Iterator<Item = SentPacketRef> {
+        let Self { controller, proactive, .. } = self;
+        controller.missing().iter().filter_map(|missing| proactive.take_sent(missing.seq))
+    }
+
+    /// Probe bytes sent, for statistics.
+    pub(crate) fn probe_traffic(&mut self, now: Instant) -> Traffic {
+        self.probation.read(now)
+    }
+
+    /// Values of the trace event `bwe`.
+    pub(crate) fn bwe_info(&self) -> BweInfo {
+        let config = self.controller.config();
+        BweInfo {
+            source: if self.feedback.transport_cc { BweSource::TransportCc } else { BweSource::Remb },
+            desired_bitrate: self.desired.as_bps(),
+            effective_desired_bitrate: self.desired.as_bps(),
+            min_bitrate: config.min.as_bps(),
+            max_bitrate: config.max.as_bps(),
+            start_bitrate: config.initial.as_bps(),
+            max_padding_bitrate: 0,
+            available_bitrate: self.target().as_bps(),
+        }
+    }
+
+    /// True if the last allocation is old enough for another one.
+    pub(crate) fn is_allocation_due(&self, now: Instant) -> bool {
+        self.chosen_at.is_none_or(|at| now.saturating_duration_since(at) >= CHOICE_INTERVAL)
+    }
+
+    /// True if the estimate has fallen so far since the last allocation that the next one can't wait.
+    pub(crate) fn is_allocation_urgent(&self) -> bool {
+        self.target() < self.chosen_for * URGENT
+    }
+
+    /// Starts an allocation: the candidates are added to the returned value, which keeps the state of the last one.
+    /// [`share`](Self::share) and [`end_allocation`](Self::end_allocation) follow.
+    pub(crate) fn start_allocation(&mut self) -> Allocation {
+        let mut allocation = std::mem::take(&mut self.allocation);
+        allocation.clear();
+        allocation
+    }
+
+    /// Shares the estimate among the candidates, which desire `desired` in all. True if layers can be selected from now
+    /// on and could not before.
+    pub(crate) fn share(&mut self, now: Instant, allocation: &mut Allocation, desired: Bitrate) -> bool {
+        let budget = self.controller.budget(now);
+        allocation.share(budget, self.rounds);
+        (self.desired, self.given) = (desired, allocation.given());
+        let was_adaptive = std::mem::replace(&mut self.adaptive, allocation.has_layers());
+        if self.adaptive {
+            // The desired bitrate is set before probing starts, because probes aim at it.
+            self.controller.set_desired(now, desired);
+            self.controller.start_probing(now);
+        }
+        (self.chosen_at, self.chosen_for) = (Some(now), budget.target);
+        self.adaptive && !was_adaptive
+    }
+
+    /// Ends an allocation whose verdicts are applied. `changed` says that one of them changed layers.
+    pub(crate) fn end_allocation(&mut self, allocation: Allocation, changed: bool) {
+        self.rounds += usize::from(changed);
+        self.allocation = allocation;
+    }
+
+    /// Polls for a probe. True if a probe, a packet of the pacer queue or a duplicate is to be sent now.
+    pub(crate) fn poll_send(&mut self, now: Instant) -> bool {
+        if let Some(shot) = self.controller.poll_probe(now) {
+            self.probe_due = shot.bytes;
+        }
+        let has_duplicates = self.proactive.next_duplicate_at().is_some_and(|at| at <= now);
+        self.probe_due > 0 || self.has_held() || has_duplicates
+    }
+
+    /// Takes the number of bytes to send as a probe.
+    pub(crate) fn take_probe(&mut self) -> usize {
+        std::mem::take(&mut self.probe_due)
+    }
+
+    /// Numbers of packets that are probes and nothing else.
+    pub(crate) fn probator(&mut self) -> &mut Probator {
+        &mut self.probator
+    }
+
+    /// Number of bytes of video that may be sent now: all, unless the pacer applies.
+    pub(crate) fn allowance(&mut self, now: Instant) -> usize {
+        if self.paces() { self.controller.allowance(now) } else { usize::MAX }
+    }
+
     /// Starts a run of packets sent now; the caller adds each packet to the returned value.
     #[inline]
     pub(crate) fn start_run(&mut self, now: Instant) -> SentRun<'_> {
@@ -185,7 +340,7 @@ impl SendControl {
     }
 
     /// True if the pacer applies: packets may have to be queued, or are.
-    pub(crate) fn paces(&self) -> bool {
+    fn paces(&self) -> bool {
         self.adaptive || self.has_held()
     }
 
@@ -194,9 +349,29 @@ impl SendControl {
         !self.held.is_empty()
     }
 
+    /// True if duplicates are scheduled.
+    pub(crate) fn has_duplicates(&self) -> bool {
+        self.proactive.next_duplicate_at().is_some()
+    }
+
     /// True if packets are in the pacer queue or duplicates are scheduled.
     pub(crate) fn is_waiting(&self) -> bool {
-        self.has_held() || self.proactive.next_duplicate_at().is_some()
+        self.has_held() || self.has_duplicates()
+    }
+
+    /// Schedules a duplicate of a retransmitted packet.
+    pub(crate) fn duplicate_later(&mut self, now: Instant, packet: SentPacketRef) {
+        self.proactive.duplicate_later(now, packet);
+    }
+
+    /// Takes the next duplicate that is due.
+    pub(crate) fn take_duplicate(&mut self, now: Instant) -> Option<SentPacketRef> {
+        self.proactive.take_duplicate(now)
+    }
+
+    /// Records a packet by its transport-wide sequence number, to retransmit it when feedback reports it as lost.
+    pub(crate) fn note_sent(&mut self, transport_seq: u16, packet: SentPacketRef) {
+        self.proactive.note_sent(transport_seq, packet);
     }
 
     /// Adds a packet to the pacer queue. False if the queue is full: the caller sends the packet at once.

@@ -57,7 +57,7 @@ pub(crate) fn take_rtp(
     packet: &[u8],
 ) -> Result<(), DropReason> {
     let transport = media.transports.live_mut(key).ok_or(DropReason::UnknownTuple)?;
-    if transport.policer.is_some() {
+    if transport.policer().is_some() {
         // The limit applies before transport-wide feedback, so that a dropped packet is reported as lost.
         police(media, now, key, header, packet)?;
     }
@@ -84,7 +84,7 @@ pub(crate) fn take_rtp(
         }
         Found::Unnamed | Found::Unknown => return Err(DropReason::NoProducer),
     };
-    if !is_reported && transport.receive_side.is_some() {
+    if !is_reported && transport.estimates_incoming() {
         bandwidth::estimate_incoming(media, out, now, key, producer_key, header, packet);
     }
     produce_rtp(media, forward, out, now, producer_key, found_by, header, packet)
@@ -101,9 +101,9 @@ fn police(
     packet: &[u8],
 ) -> Result<(), DropReason> {
     let transport = media.transports.live_mut(key).ok_or(DropReason::UnknownTuple)?;
-    let Some(policer) = &mut transport.policer else { return Ok(()) };
     let producer = transport.listener.by_ssrc(header.ssrc).and_then(|key| media.producers.live(key));
     let kind = producer.map_or(MediaKind::Video, |producer| producer.kind);
+    let Some(policer) = transport.policer() else { return Ok(()) };
     if policer.admits(now, kind, packet.len()) {
         return Ok(());
     }

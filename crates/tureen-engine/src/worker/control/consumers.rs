@@ -50,8 +50,7 @@ pub(crate) fn consume(media: &mut Media, out: &mut Out, now: Instant, mut option
     let ssrcs: Vec<_> = consumer.ssrcs().collect();
     // Every check is done before the consumer is inserted, so that a refused request changes nothing.
     let key = media.consumers.insert(consumer);
-    transport.ssrc_consumers.extend(ssrcs.into_iter().map(|ssrc| (ssrc, key)));
-    transport.consumers.push(key);
+    transport.add_consumer(key, ssrcs);
     media.producers[producer_key].consumers.push(key);
     bandwidth::may_control_sending(media, out, now, transport_key);
     start::start_consumer(media, out, now, key);
@@ -67,17 +66,8 @@ pub(crate) fn close_consumer(media: &mut Media, out: &mut Out, key: ConsumerKey)
         producer.consumers.retain(|&other| other != key);
     }
     if let Some(transport) = media.transports.live_mut(consumer.transport) {
-        transport.consumers.retain(|&other| other != key);
-        transport.ssrc_consumers.retain(|_, &mut other| other != key);
-        transport.dirty.retain(|other| *other != key);
+        transport.remove_consumer(key, &consumer);
         out.line.starting.retain(|&(_, other)| other != key);
-        transport.retransmissions.retain(|&(other, _)| other != key);
-        if let Some(sealer) = &mut transport.sealer {
-            consumer.used_indices().for_each(|(ssrc, next)| sealer.end_stream(ssrc, next));
-        }
-        if let Some(control) = &mut transport.send_control {
-            control.forget(key);
-        }
     }
 }
 

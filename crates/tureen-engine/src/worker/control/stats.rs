@@ -131,7 +131,7 @@ pub(crate) fn transport_stats(
     let limit = |rate: Bitrate| (!rate.is_zero()).then_some(rate.as_bps());
     let control = transport.send_control.as_mut();
     let (available_outgoing_bitrate, probation_sent) = match control {
-        Some(control) => (Some(control.controller.target().as_bps()), control.probation.read(now)),
+        Some(control) => (Some(control.target().as_bps()), control.probe_traffic(now)),
         None => (None, crate::api::Traffic::default()),
     };
     let traffic = &mut transport.traffic;

@@ -12,7 +12,6 @@ use crate::keys::TransportKey;
 use crate::transport::link::Link;
 use crate::transport::pipe::PipeLink;
 use crate::transport::plain::{Evidence, PlainLink};
-use crate::transport::policer::Policer;
 use crate::transport::protection::{Opener, Sealer};
 use crate::transport::webrtc::{LinkSockets, Preferences, WebRtcLink};
 use crate::transport::{Bitrates, Transport};
@@ -426,13 +425,7 @@ pub(crate) fn set_max_incoming_bitrate(
 ) -> Result<(), RequestError> {
     let key = media.transports.find(id)?;
     let transport = &mut media.transports[key];
-    transport.bitrates.max_incoming = bitrate;
-    transport.remb.set_limit(bitrate);
-    if transport.link.controls_congestion() {
-        let limits = &out.limits;
-        let (margin, burst) = (limits.incoming_bitrate_margin, limits.incoming_bitrate_burst);
-        transport.policer = Policer::new(now, bitrate, margin, burst).map(Box::new);
-    }
+    transport.set_max_incoming(now, bitrate, &out.limits);
     feedback::send_remb(media, out, now, key);
     Ok(())
 }

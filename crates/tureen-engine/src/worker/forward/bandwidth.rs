@@ -3,7 +3,7 @@
 use std::time::{Duration, Instant};
 
 use crate::allocator::Allocation;
-use crate::api::{BweInfo, BweSource, RequestError, TransportEvent, TransportId};
+use crate::api::{RequestError, TransportEvent, TransportId};
 use crate::keys::{ConsumerKey, ProducerKey, TransportKey};
 use crate::media::consumer::Consumer;
 use crate::media::producer::Producer;
@@ -18,15 +18,8 @@ use crate::worker::timer::Timer;
 use tureen_rtc::bwe::BweConfig;
 use tureen_rtc::units::{Bitrate, Ssrc};
 use tureen_rtc::wire::rtcp::TransportCc;
-use tureen_rtc::wire::rtp::extension::AbsSendTime;
-use tureen_rtc::wire::rtp::{Extension, RtpHeader};
+use tureen_rtc::wire::rtp::RtpHeader;
 use tureen_types::rtp_parameters::MediaKind;
-
-/// Minimum time between two allocations; the bitrates of layers change all the time.
-const CHOICE_INTERVAL: Duration = Duration::from_millis(200);
-
-/// Fraction of the target of the last allocation below which a new target is allocated at once.
-const URGENT: f64 = 0.95;
 
 /// Resolution of timers.
 const MIN_WAIT: Duration = Duration::from_millis(1);
@@ -58,7 +51,7 @@ pub(crate) fn may_control_sending(media: &mut Media, out: &mut Out, now: Instant
         };
         SendControl::new(now, config, feedback, random)
     });
-    control.feedback = feedback;
+    control.set_feedback(feedback);
     for consumer in &transport.consumers {
         if let Some(layers) = media.consumers.live_mut(*consumer).and_then(|c| c.layers.as_mut()) {
             layers.allocate(true);
@@ -77,22 +70,15 @@ pub(crate) fn pause_send_control(media: &mut Media, out: &mut Out, key: Transpor
 
 pub(crate) fn on_congestion_timer(media: &mut Media, out: &mut Out, now: Instant, key: TransportKey) {
     let Some(control) = send_control(media, key) else { return };
-    if control.controller.handle_timeout(now) {
+    if control.handle_timeout(now) {
         on_target_changed(media, out, now, key);
     }
     let Some(control) = send_control(media, key) else { return };
-    let since_choice = control.chosen_at.map(|at| now.saturating_duration_since(at));
-    if since_choice.is_none_or(|time| time >= CHOICE_INTERVAL) {
+    if control.is_allocation_due(now) {
         allocate_layers(media, out, now, key);
     }
     let Some(transport) = media.transports.live_mut(key) else { return };
-    let Some(control) = &mut transport.send_control else { return };
-    if let Some(shot) = control.controller.poll_probe(now) {
-        control.probe_due = shot.bytes;
-    }
-    let has_duplicates = control.proactive.next_duplicate_at().is_some_and(|at| at <= now);
-    let is_due = control.probe_due > 0 || control.has_held() || has_duplicates;
-    if is_due {
+    if transport.send_control.as_mut().is_some_and(|control| control.poll_send(now)) {
         out.line.queue(key, transport);
     }
     arm_congestion(media, out, now, key);
@@ -109,11 +95,11 @@ pub(crate) fn on_transport_cc(
     let all = feedback.packet_status_count;
     let Some(transport) = media.transports.live_mut(key) else { return };
     transport.quality.loss_sent.add(all.into(), feedback.received().count());
-    let Some(control) = transport.send_control.as_mut().filter(|c| c.feedback.transport_cc) else {
+    let Some(control) = transport.send_control.as_mut().filter(|control| control.uses_transport_cc()) else {
         return;
     };
-    let changed = control.controller.on_feedback(now, feedback);
-    if let Some(queue) = control.controller.long_queue() {
+    let changed = control.on_feedback(now, feedback);
+    if let Some(queue) = control.long_queue() {
         backlog::on_queue_delay(media, paths, out, now, key, queue);
     }
     retransmit_missing(media, out, now, key);
@@ -133,12 +119,7 @@ fn retransmit_missing(media: &mut Media, out: &mut Out, now: Instant, key: Trans
     };
     let mut room =
         out.limits.retransmissions_by(&transport.link).saturating_sub(transport.retransmissions.len());
-    for missing in control.controller.missing() {
-        let Some(SentPacketRef { consumer: consumer_key, retransmission }) =
-            control.proactive.take_sent(missing.seq)
-        else {
-            continue;
-        };
+    for SentPacketRef { consumer: consumer_key, retransmission } in control.take_missing() {
         let Some(consumer) = media.consumers.live_mut(consumer_key) else { continue };
         if room > 0 && consumer.may_retransmit(now, retransmission) {
             room -= 1;
@@ -163,17 +144,14 @@ pub(crate) fn estimate_incoming(
 ) {
     let is_video = media.producers.live(producer).is_some_and(|p| p.kind == MediaKind::Video);
     let Some(transport) = media.transports.live_mut(key).filter(|_| is_video) else { return };
-    if let Some(receive_side) = &mut transport.receive_side
-        && let Some(sent) = header.read::<AbsSendTime>(packet, transport.recv_ids[Extension::AbsSendTime])
-        && receive_side.handle_packet(now, sent, packet.len())
-    {
+    if transport.update_incoming_estimate(now, header, packet) {
         feedback::send_remb(media, out, now, key);
     }
 }
 
 pub(crate) fn on_remb(media: &mut Media, out: &mut Out, now: Instant, key: TransportKey, bitrate: Bitrate) {
-    let Some(control) = send_control(media, key).filter(|control| control.feedback.remb) else { return };
-    if control.controller.on_remb(now, bitrate) {
+    let Some(control) = send_control(media, key).filter(|control| control.uses_remb()) else { return };
+    if control.on_remb(now, bitrate) {
         on_target_changed(media, out, now, key);
     }
     arm_congestion(media, out, now, key);
@@ -192,10 +170,8 @@ pub(crate) fn on_loss_report(
     };
     let (lost, expected) = send_stream.stats.take_losses();
     let rtt = send_stream.stats.remote_report().round_trip_time;
-    let Some(control) = send_control(media, key) else { return };
-    control.controller.on_loss_report(now, lost, expected);
-    if let Some(rtt) = rtt {
-        control.controller.on_rtt(rtt);
+    if let Some(control) = send_control(media, key) {
+        control.on_loss_report(now, lost, expected, rtt);
     }
 }
 
@@ -212,7 +188,7 @@ pub(crate) fn set_outgoing_bitrate(
     set(transport)?;
     let limits = transport.bitrates;
     if let Some(control) = &mut transport.send_control {
-        control.controller.set_limits(now, limits.min_outgoing, limits.max_outgoing);
+        control.set_limits(now, limits.min_outgoing, limits.max_outgoing);
         on_target_changed(media, out, now, key);
         arm_congestion(media, out, now, key);
     }
@@ -221,7 +197,7 @@ pub(crate) fn set_outgoing_bitrate(
 
 fn on_target_changed(media: &mut Media, out: &mut Out, now: Instant, key: TransportKey) {
     let Some(control) = send_control(media, key) else { return };
-    if control.controller.target() < control.chosen_for * URGENT {
+    if control.is_allocation_urgent() {
         allocate_layers(media, out, now, key);
     }
     let timestamp_ms = out.clock.unix_ms(now);
@@ -229,17 +205,7 @@ fn on_target_changed(media: &mut Media, out: &mut Out, now: Instant, key: Transp
         return;
     };
     let Some(control) = &transport.send_control else { return };
-    let config = control.controller.config();
-    let info = BweInfo {
-        source: if control.feedback.transport_cc { BweSource::TransportCc } else { BweSource::Remb },
-        desired_bitrate: control.desired.as_bps(),
-        effective_desired_bitrate: control.desired.as_bps(),
-        min_bitrate: config.min.as_bps(),
-        max_bitrate: config.max.as_bps(),
-        start_bitrate: config.initial.as_bps(),
-        max_padding_bitrate: 0,
-        available_bitrate: control.controller.target().as_bps(),
-    };
+    let info = control.bwe_info();
     out.notify_transport(media, key, TransportEvent::Bwe { timestamp_ms, info });
 }
 
@@ -248,8 +214,7 @@ pub(crate) fn allocate_layers(media: &mut Media, out: &mut Out, now: Instant, ke
     let Some(transport) = media.transports.live_mut(key) else { return };
     let Some(control) = &mut transport.send_control else { return };
     // The allocation is taken out, because applying its verdicts borrows all of `media`.
-    let mut allocation = std::mem::take(&mut control.allocation);
-    allocation.clear();
+    let mut allocation = control.start_allocation();
     let mut desired = Bitrate::ZERO;
     for &consumer_key in &transport.consumers {
         let Some(consumer) = media.consumers.live(consumer_key).filter(|c| c.is_active()) else {
@@ -258,18 +223,7 @@ pub(crate) fn allocate_layers(media: &mut Media, out: &mut Out, now: Instant, ke
         let Some(producer) = media.producers.live_mut(consumer.producer) else { continue };
         desired = desired + add_candidate(&mut allocation, now, consumer_key, consumer, producer);
     }
-    let budget = control.controller.budget(now);
-    allocation.share(budget, control.rounds);
-
-    (control.desired, control.given) = (desired, allocation.given());
-    let was_adaptive = std::mem::replace(&mut control.adaptive, allocation.has_layers());
-    let becomes_adaptive = control.adaptive && !was_adaptive;
-    if control.adaptive {
-        // The desired bitrate is set before probing starts, because probes aim at it.
-        control.controller.set_desired(now, desired);
-        control.controller.start_probing(now);
-    }
-    (control.chosen_at, control.chosen_for) = (Some(now), budget.target);
+    let becomes_adaptive = control.share(now, &mut allocation, desired);
     let mut changed = false;
     for (index, consumer_key) in allocation.consumers() {
         let Some(consumer) = media.consumers.live_mut(consumer_key) else { continue };
@@ -284,8 +238,7 @@ pub(crate) fn allocate_layers(media: &mut Media, out: &mut Out, now: Instant, ke
         changed = true;
     }
     if let Some(control) = send_control(media, key) {
-        control.rounds += usize::from(changed);
-        control.allocation = allocation;
+        control.end_allocation(allocation, changed);
     }
     if becomes_adaptive {
         arm_congestion(media, out, now, key);

@@ -52,10 +52,7 @@ pub(crate) struct PacerQueue {
 
 impl PacerQueue {
     pub(crate) fn new(now: Instant, mut control: Option<Box<SendControl>>) -> Self {
-        let allowance = match &mut control {
-            Some(control) if control.paces() => control.controller.allowance(now),
-            _ => usize::MAX,
-        };
+        let allowance = control.as_mut().map_or(usize::MAX, |control| control.allowance(now));
         Self { control, allowance }
     }
 
@@ -65,7 +62,9 @@ impl PacerQueue {
         match &self.control {
             None => false,
             Some(control) => {
-                control.adaptive && kind == MediaKind::Video && (self.allowance == 0 || control.has_held())
+                control.is_adaptive()
+                    && kind == MediaKind::Video
+                    && (self.allowance == 0 || control.has_held())
             }
         }
     }
@@ -161,7 +160,7 @@ impl<'a> Planning<'a> {
         if len >= MIN_REPEATED
             && !self.remembered
             && let Some(control) = &mut self.pacer.control
-            && control.adaptive
+            && control.is_adaptive()
         {
             // One packet of each plan is enough for probes.
             self.remembered = true;
@@ -183,10 +182,10 @@ impl<'a> Planning<'a> {
     ) {
         let Some(control) = &mut self.pacer.control else { return };
         if let Some(seq) = transport_seq {
-            control.proactive.note_sent(seq, retransmission::sent_packet_ref(origin, sent));
+            control.note_sent(seq, retransmission::sent_packet_ref(origin, sent));
         }
         if self.retransmits_proactively && consumer.is_late(origin.send_stream, sent) {
-            control.proactive.duplicate_later(self.now, retransmission::sent_packet_ref(origin, sent));
+            control.duplicate_later(self.now, retransmission::sent_packet_ref(origin, sent));
         }
     }
 }
@@ -262,7 +261,7 @@ pub(crate) fn plan_next_transport(
     }
     retransmission::plan_duplicates(&mut planning, consumers, producers);
     if holds_video && let Some(control) = &mut planning.pacer.control {
-        control.probe_due = 0;
+        control.take_probe();
     }
     probe::plan_probe(&mut planning, &transport.consumers, consumers, producers);
     out.drops.add(DropReason::OverRetransmissionBudget, planning.retransmissions.refused);

@@ -30,7 +30,7 @@ pub(crate) fn plan_probe(
     producers: &Producers,
 ) {
     let Some(control) = &mut planning.pacer.control else { return };
-    let mut due = std::mem::take(&mut control.probe_due);
+    let mut due = control.take_probe();
     if due == 0 {
         return;
     }
@@ -95,7 +95,7 @@ fn plan_padding(
         let Some(control) = &mut planning.pacer.control else { return 0 };
         let ids = consumer.header_ids();
         let len = len.clamp(1, MAX_PROBATOR);
-        write_probator(&mut control.probator, ids, hop, len, planning.egress.space())
+        write_probator(control.probator(), ids, hop, len, planning.egress.space())
     };
     planning.egress.push(origin, None, written, Purpose::Probe, seq)
 }

@@ -33,7 +33,7 @@ impl<'a> RetransmissionAllowance<'a> {
         floor: Bitrate,
         is_asked: bool,
     ) -> Self {
-        let has_duplicates = control.is_some_and(|control| control.proactive.next_duplicate_at().is_some());
+        let has_duplicates = control.is_some_and(SendControl::has_duplicates);
         let rate = if is_asked || has_duplicates {
             let media = media.bitrate(now).unwrap_or(Bitrate::ZERO);
             RetransmissionBudget::rate(control.map(SendControl::retransmission_rate), media, floor)
@@ -87,7 +87,7 @@ pub(crate) fn sent_packet_ref(origin: Origin, sent: &SentPacket) -> SentPacketRe
 /// Plans duplicate retransmissions while proactive retransmission is on.
 pub(crate) fn plan_duplicates(planning: &mut Planning<'_>, consumers: &mut Consumers, producers: &Producers) {
     while let Some(control) = &mut planning.pacer.control
-        && let Some(packet) = control.proactive.take_duplicate(planning.now)
+        && let Some(packet) = control.take_duplicate(planning.now)
     {
         if planning.retransmits_proactively {
             plan_retransmission(planning, packet, RetransmissionCause::Duplicate, consumers, producers);
@@ -119,7 +119,7 @@ pub(crate) fn plan_retransmission(
         && planning.retransmits_proactively
         && consumer.has_rtx(retransmission.send_stream)
     {
-        control.proactive.duplicate_later(now, SentPacketRef { consumer: key, retransmission });
+        control.duplicate_later(now, SentPacketRef { consumer: key, retransmission });
     }
     let (hop, seq) = planning.hops.next(consumer.uses_transport_seq());
     let written = consumer.write_retransmission_header(&packet, retransmission, hop, planning.egress.space());

@@ -119,11 +119,7 @@ pub(crate) fn on_transport_cc_timer(media: &mut Media, out: &mut Out, now: Insta
 /// Sends the bitrate limit or its removal to the remote endpoint by REMB, if due.
 pub(crate) fn send_remb(media: &mut Media, out: &mut Out, now: Instant, key: TransportKey) {
     let Some(transport) = media.transports.live_mut(key) else { return };
-    if !transport.recv_feedback.remb || transport.producers.is_empty() || !transport.is_connected() {
-        return;
-    }
-    let estimate = transport.incoming_estimate(now);
-    let Some(limit) = transport.remb.poll(now, estimate) else { return };
+    let Some(limit) = transport.poll_remb(now) else { return };
     let ssrcs: Vec<Ssrc> = transport.listener.ssrcs().map(|(ssrc, _)| ssrc).collect();
     send::with_rtcp(media, out, now, key, |packet| write_remb(packet, REPORTER, limit, &ssrcs));
 }

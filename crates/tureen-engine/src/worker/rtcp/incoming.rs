@@ -178,7 +178,7 @@ fn trace_consumer(media: &mut Media, out: &mut Out, now: Instant, key: ConsumerK
 
 /// Returns the Consumer that sends `ssrc` on a transport.
 pub(crate) fn consumer_by_ssrc(media: &Media, key: TransportKey, ssrc: Ssrc) -> Option<ConsumerKey> {
-    media.transports.live(key)?.ssrc_consumers.get(&ssrc).copied()
+    media.transports.live(key)?.consumer_of(ssrc)
 }
 
 /// Decrypts a compound RTCP packet in place. Returns its length without the SRTCP trailer.

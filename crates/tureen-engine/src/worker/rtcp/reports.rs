@@ -212,7 +212,7 @@ pub(crate) fn on_extended_report(
         match block {
             XrBlock::ReceiverReferenceTime(ntp) => {
                 if let Some(transport) = media.transports.live_mut(key) {
-                    transport.reference_time = Some((report.sender_ssrc, ntp, now));
+                    transport.on_reference_time(now, report.sender_ssrc, ntp);
                 }
             }
             XrBlock::DelaySinceLastRr(entries) => {
