@@ -1,4 +1,4 @@
-//! What a session is made from.
+//! Settings, identity and errors of a session.
 
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -17,7 +17,7 @@ use tureen_types::data_structures::{DtlsFingerprint, DtlsParameters, DtlsRole, I
 use crate::frames::FrameError;
 use crate::send_stream::{MAX_MEDIA_ID, MAX_PAYLOAD};
 
-/// A certificate and the DTLS settings that go with it. Cheap to clone, to be shared by many sessions.
+/// A certificate and its DTLS settings. Cloning is cheap, so that many sessions can share one identity.
 #[derive(Clone)]
 pub struct Identity {
     certificate: Certificate,
@@ -27,58 +27,58 @@ pub struct Identity {
 /// Settings of a [`Session`](crate::Session).
 #[derive(Clone, Debug)]
 pub struct SessionConfig {
-    /// Our certificate.
+    /// Certificate of the client.
     pub identity: Identity,
-    /// Who sends the ClientHello: we as [`Role::Client`], or the server.
+    /// DTLS role of the client. [`Role::Client`] sends the ClientHello.
     pub dtls_role: Role,
     /// The server's ICE credentials.
     pub remote_ice: IceParameters,
-    /// Where the server can be reached, best first.
+    /// Addresses of the server, in order of preference.
     pub candidates: Vec<SocketAddr>,
-    /// The server's fingerprints, of which the strongest is checked. Its role is not looked at.
+    /// Fingerprints of the server's certificate, of which the strongest is checked. The role is ignored.
     pub remote_dtls: DtlsParameters,
     /// RTCP canonical name (RFC 7022).
     pub cname: String,
-    /// Data channels; `None` disables them.
+    /// Settings of data channels; `None` disables them.
     pub sctp: Option<SctpOptions>,
-    /// Seed of the random generator: ICE credentials, first sequence numbers. Must be secret and unique outside tests.
+    /// Seed of the random numbers, including the ICE password. It must be secret and unique outside tests.
     pub seed: [u8; 32],
 }
 
-/// Why a session can't be made or can't send: the caller's fault, or that of the server's parameters.
+/// Error of creating a session or of sending; the caller or the server's parameters are at fault.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum SessionError {
-    /// The server offers no address.
+    /// The server offers no ICE candidate.
     #[error("the server offers no ICE candidate that can be used")]
     NoCandidates,
-    /// The server's ICE parameters can't be used.
+    /// The server's ICE parameters are invalid.
     #[error("the server's ICE parameters can't be used: {0}")]
     Ice(#[from] StunError),
-    /// The server offers no fingerprint.
+    /// The server offers no certificate fingerprint.
     #[error("the server's dtlsParameters hold no fingerprint")]
     NoFingerprint,
-    /// The session has ended.
+    /// The session was closed or has failed.
     #[error("the session has ended")]
     Ended,
-    /// DTLS is not done yet, or the server can't be reached.
+    /// DTLS is not connected, or no path to the server is known.
     #[error("the session is not connected")]
     NotConnected,
-    /// An SSRC is taken by another stream of the session.
+    /// The SSRC is used by another stream of the session.
     #[error("SSRC {0} is taken")]
     SsrcTaken(u32),
-    /// No such stream.
+    /// The session has no stream with this SSRC.
     #[error("no stream with SSRC {0}")]
     NoStream(u32),
-    /// Too many streams.
+    /// The limit of incoming SSRCs or of SSRCs sent over the session's lifetime is reached.
     #[error("at most {0} SSRCs can be received")]
     TooManyStreams(usize),
-    /// MID or RID is empty, too long or not printable.
+    /// The MID or RID is empty, too long or not printable.
     #[error("MID or RID {0:?} is not 1 to {MAX_MEDIA_ID} printable characters")]
     BadMediaId(String),
-    /// The payload does not fit a datagram.
+    /// The payload does not fit into a datagram.
     #[error("payload of {0} bytes, at most {MAX_PAYLOAD} are possible")]
     PayloadTooLong(usize),
-    /// As many packets wait to be sent as the stream buffers: the output is not drained.
+    /// The buffer of the stream is full of unsent packets, because the output is not drained.
     #[error("too many packets wait to be sent")]
     Backlog,
     /// A frame takes more packets than the stream buffers: it can never be sent.
@@ -92,25 +92,26 @@ pub enum SessionError {
     /// A frame can't be sent, or the codec has none that are known.
     #[error(transparent)]
     Frame(#[from] FrameError),
-    /// A data message can't be sent.
+    /// The data message cannot be sent.
     #[error(transparent)]
     Data(#[from] SendError),
-    /// An RTCP packet can't be protected.
+    /// The RTCP packet cannot be encrypted.
     #[error(transparent)]
     Srtp(#[from] SrtpError),
 }
 
 impl Identity {
-    /// Of an existing certificate.
+    /// Uses an existing certificate.
     ///
     /// # Errors
-    /// DTLS options that can't be met.
+    /// The DTLS options are invalid.
     pub fn new(certificate: Certificate, options: DtlsOptions) -> Result<Self, DtlsError> {
         Ok(Self { dtls: Arc::new(DtlsConfig::new(certificate.clone(), options)?), certificate })
     }
 
-    /// A new self-signed certificate with the default DTLS options, but always dimpl: a session is driven by the caller's
-    /// time, and OpenSSL, which the build may have for servers, retransmits by the system's clock.
+    /// Creates a self-signed certificate with the default DTLS options and the backend dimpl. OpenSSL, which the build
+    /// may use for servers, is not used, because it retransmits by the system's clock, while a session is driven by the
+    /// caller's time.
     ///
     /// # Errors
     /// The system's random source fails.
@@ -120,7 +121,7 @@ impl Identity {
         Ok(Self::new(certificate, options).expect("the default options suit an ECDSA certificate"))
     }
 
-    /// The certificate's fingerprints, strongest last, with `role`.
+    /// Fingerprints of the certificate, in order of increasing strength, with `role`.
     pub fn dtls_parameters(&self, role: Role) -> DtlsParameters {
         DtlsParameters {
             role: match role {
@@ -143,7 +144,7 @@ impl std::fmt::Debug for Identity {
     }
 }
 
-/// The fingerprint by the strongest hash. The others say nothing more.
+/// Returns the fingerprint of the strongest hash. The others add no security.
 pub(super) fn strongest_fingerprint(parameters: &DtlsParameters) -> Result<Fingerprint, SessionError> {
     let fingerprints = parameters.fingerprints.iter().map(from_api);
     fingerprints.max_by_key(|fingerprint| fingerprint.algorithm()).ok_or(SessionError::NoFingerprint)

@@ -9,19 +9,19 @@ use tureen_types::sctp_parameters::SctpStreamParameters;
 use super::{Event, Session, SessionError};
 
 impl Session {
-    /// Opens a data channel whose stream both sides have agreed on (`negotiated` in browsers). Messages can be sent
-    /// without it; it is needed to hear that the server closes a channel on which nothing was sent.
+    /// Opens a data channel whose stream id both sides have agreed on (`negotiated` in browsers). Messages can be sent
+    /// without this call. It is needed for [`Event::StreamReset`] on a channel on which nothing was sent.
     pub fn open_stream(&mut self, stream: u16) {
         if let Some(sctp) = &mut self.sctp {
             sctp.open_stream(stream);
         }
     }
 
-    /// Sends a message on a data channel; before SCTP is connected it waits for that.
+    /// Sends a message on a data channel. Before SCTP is connected the message is queued.
     ///
     /// # Errors
-    /// [`SessionError::NotConnected`] without data channels or after the end, [`SessionError::Data`] if the message can't
-    /// be sent.
+    /// [`SessionError::NotConnected`] without data channels or after the end of the session, [`SessionError::Data`] if
+    /// the message cannot be sent.
     pub fn send_message(
         &mut self,
         now: Instant,
@@ -36,7 +36,7 @@ impl Session {
         Ok(())
     }
 
-    /// Closes a data channel once what was sent on it has arrived (RFC 8831 §6.7).
+    /// Closes a data channel after its queued messages were delivered (RFC 8831 §6.7).
     pub fn close_stream(&mut self, now: Instant, stream: u16) {
         self.now = now;
         if let Some(sctp) = &mut self.sctp {
@@ -45,16 +45,16 @@ impl Session {
         self.drain_sctp();
     }
 
-    /// Bytes of a stream that wait to be sent or acknowledged.
+    /// Bytes of a stream that are queued or not acknowledged yet.
     pub fn buffered_amount(&mut self, stream: u16) -> usize {
         self.sctp.as_mut().map_or(0, |sctp| sctp.buffered_amount(stream))
     }
 
-    /// Sends data over DTLS that is no packet of this session's: for those who bring an SCTP of their own to a session
-    /// without one, as a hostile peer does.
+    /// Sends application data over DTLS. For tests that bring their own SCTP implementation to a session without SCTP,
+    /// as a hostile peer does.
     ///
     /// # Errors
-    /// [`SessionError::NotConnected`] before DTLS is connected, or if it takes no more.
+    /// [`SessionError::NotConnected`] if DTLS is not connected or refuses the data.
     #[doc(hidden)]
     pub fn send_application_data(&mut self, now: Instant, data: &[u8]) -> Result<(), SessionError> {
         self.now = now;
@@ -64,7 +64,7 @@ impl Session {
         Ok(())
     }
 
-    /// What came over DTLS to a session without SCTP.
+    /// Next application data that a session without SCTP received over DTLS.
     #[doc(hidden)]
     pub fn poll_application_data(&mut self) -> Option<Vec<u8>> {
         self.application_data.pop_front()
@@ -84,7 +84,7 @@ impl Session {
         while self.queue_sctp_packet() {}
     }
 
-    /// Acts on what SCTP has to say.
+    /// Turns SCTP's events into events of the session.
     pub(super) fn drain_sctp(&mut self) {
         while let Some(event) = self.sctp.as_mut().and_then(|sctp| sctp.poll_event()) {
             self.events.extend(match event {
@@ -99,13 +99,13 @@ impl Session {
         }
     }
 
-    /// Puts the next packet of SCTP in line, if there is one.
+    /// Queues the next SCTP packet. Returns false if there is none.
     pub(super) fn queue_sctp_packet(&mut self) -> bool {
         let Some(packet) = self.sctp.as_mut().and_then(|sctp| sctp.poll_packet(self.now)) else {
             self.drain_sctp();
             return false;
         };
-        // A packet that can't be sent is lost, as on any network.
+        // A packet that DTLS refuses counts as lost; SCTP retransmits it.
         if self.dtls.as_mut().is_some_and(|dtls| dtls.send(&packet).is_ok()) {
             self.drain_dtls();
         }

@@ -1,4 +1,4 @@
-//! Whole frames out and in.
+//! Sending and receiving of whole frames.
 
 use std::time::Instant;
 
@@ -11,11 +11,12 @@ use crate::recv_stream::RecvStream;
 use crate::send_stream::OutgoingRtp;
 
 impl Session {
-    /// Puts the packets of a frame in line, for an outgoing stream with a codec. All of them or none: they must fit what
-    /// the stream buffers ([`SendStreamConfig::buffered_packets`](crate::SendStreamConfig::buffered_packets)).
+    /// Queues the packets of a frame, on an outgoing stream with a codec. A frame is queued as a whole or not at all:
+    /// it must fit into the free part of the stream's buffer
+    /// ([`SendStreamConfig::buffered_packets`](crate::SendStreamConfig::buffered_packets)).
     ///
-    /// A key frame is wanted at first, and whenever
-    /// [`Event::KeyFrameRequested`](crate::Event::KeyFrameRequested) says so.
+    /// The first frame must be a key frame, as must the next one after
+    /// [`Event::KeyFrameRequested`](crate::Event::KeyFrameRequested).
     ///
     /// # Errors
     /// [`SessionError::NotConnected`], [`SessionError::NoStream`], [`SessionError::Frame`],
@@ -43,13 +44,13 @@ impl Session {
         Ok(info)
     }
 
-    /// Replaces `data` by the next frame that is due, of any incoming stream with
-    /// [`max_frame_delay`](crate::RecvStreamConfig::max_frame_delay), and returns the stream's SSRC. The former buffer of
-    /// `data` is used for a later frame.
+    /// Replaces `data` by the next due frame of any incoming stream with
+    /// [`max_frame_delay`](crate::RecvStreamConfig::max_frame_delay), and returns the stream's SSRC. The previous
+    /// buffer of `data` is reused for a later frame.
     ///
-    /// Call it after [`handle_datagram`](Self::handle_datagram) and [`handle_timeout`](Self::handle_timeout) until there is
-    /// none, before [`poll_transmit`](Self::poll_transmit): it asks the server for key frames by PLI when frames are dropped
-    /// that need one.
+    /// Call it until it returns `None`, after [`handle_datagram`](Self::handle_datagram) and
+    /// [`handle_timeout`](Self::handle_timeout) and before [`poll_transmit`](Self::poll_transmit), because it requests
+    /// key frames by PLI when dropped frames make that necessary.
     pub fn poll_frame(&mut self, now: Instant, data: &mut Vec<u8>) -> Option<(u32, ReceivedFrame)> {
         self.now = now;
         for at in 0..self.recv.len() {
@@ -60,7 +61,7 @@ impl Session {
             let ssrc = stream.ssrc().0;
             let frame = stream.poll_frame(now, data);
             if stream.poll_key_frame_request(now) {
-                // The stream is there, and without keys no packet can have come.
+                // Cannot fail: the stream exists, and packets were received only because SRTP has keys.
                 let _ = self.request_key_frame(now, ssrc);
             }
             if let Some(frame) = frame {
@@ -70,7 +71,7 @@ impl Session {
         None
     }
 
-    /// Counters of the frames of an incoming stream, if it hands them out.
+    /// Frame counters of an incoming stream; `None` if the stream delivers packets only.
     pub fn frame_stats(&self, ssrc: u32) -> Option<JitterStats> {
         self.recv.iter().find(|stream| stream.ssrc().0 == ssrc).and_then(RecvStream::frame_stats)
     }

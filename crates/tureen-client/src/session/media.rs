@@ -1,4 +1,4 @@
-//! Streams, and the way of RTP and RTCP in and out.
+//! Streams of a session, and the handling of RTP and RTCP in both directions.
 
 use std::time::Instant;
 
@@ -13,21 +13,22 @@ use super::{Event, MAX_STREAMS, Received, Session, SessionError};
 use crate::recv_stream::{RecvStats, RecvStream, RecvStreamConfig};
 use crate::send_stream::{HopValues, OutgoingRtp, SendStats, SendStream, SendStreamConfig};
 
-/// SSRCs that were sent and are no more: they are remembered, so that one that is sent again goes on where it ended.
+/// Number of SSRCs of removed outgoing streams whose next SRTP index is kept, so that a stream added with the same SSRC
+/// continues it.
 const MAX_ENDED_STREAMS: usize = 1 << 16;
-/// Retransmissions that wait to be sent.
+/// Number of retransmissions that can be queued.
 const MAX_RESENDS: usize = 512;
-/// The highest random first sequence number (RFC 3711 §3.3.1: a wrap among the first packets may be missed).
+/// Highest random first sequence number. RFC 3711 §3.3.1: receivers may miss a wrap among the first packets.
 const MAX_FIRST_SEQ: u16 = 0x7fff;
 /// Picture ids have 15 bits (RFC 7741 §4.2, RFC 9628 §4.2).
 const MAX_PICTURE_ID: u16 = 0x7fff;
 
 impl Session {
-    /// Adds an outgoing stream.
+    /// Adds an outgoing stream. A stream with an SSRC that was sent before continues its sequence numbers, whatever the
+    /// settings say, because both use the same SRTP key.
     ///
     /// # Errors
-    /// An SSRC is taken, MID or RID can't be sent, or too many streams were sent in the session's life. One of an SSRC that
-    /// was sent before goes on with its numbers, whatever the settings say: its packets have the same SRTP key.
+    /// An SSRC is in use, MID or RID is invalid, or too many SSRCs were sent over the session's lifetime.
     pub fn add_send_stream(&mut self, config: SendStreamConfig) -> Result<(), SessionError> {
         for ssrc in [Some(config.ssrc), config.rtx.map(|rtx| rtx.ssrc)].into_iter().flatten() {
             if self.send.iter().any(|stream| stream.has_ssrc(Ssrc(ssrc))) {
@@ -42,7 +43,7 @@ impl Session {
             return Err(SessionError::TooManyStreams(MAX_ENDED_STREAMS));
         }
         let [first, first_rtx] = std::array::from_fn(|_| self.rng.random_range(1..=MAX_FIRST_SEQ));
-        // Only streams of frames take of the random numbers for it.
+        // Only streams with a codec draw a random number here, so that others keep their sequence of random numbers.
         let first_picture_id =
             if config.codec == CodecKind::Other { 0 } else { self.rng.random_range(0..=MAX_PICTURE_ID) };
         let mut stream = SendStream::new(config, first, first_rtx, first_picture_id)?;
@@ -53,7 +54,7 @@ impl Session {
         Ok(())
     }
 
-    /// Removes an outgoing stream with what waits to be sent.
+    /// Removes an outgoing stream and its queued packets.
     ///
     /// # Errors
     /// [`SessionError::NoStream`].
@@ -68,10 +69,10 @@ impl Session {
         Ok(())
     }
 
-    /// Adds an incoming stream. What comes of SSRCs that belong to none is dropped.
+    /// Adds an incoming stream. Packets of SSRCs without a stream are dropped.
     ///
     /// # Errors
-    /// An SSRC is taken, there are too many, or the codec has no frames to hand out.
+    /// An SSRC is in use, there are too many, or frames of the codec are not supported.
     pub fn add_recv_stream(&mut self, config: RecvStreamConfig) -> Result<(), SessionError> {
         let twcc_id = config.extension_ids[Extension::TransportWideCcDraft01];
         let stream = RecvStream::new(config)?;
@@ -116,7 +117,7 @@ impl Session {
         self.recv.iter().find(|stream| stream.ssrc().0 == ssrc).map(RecvStream::stats)
     }
 
-    /// Puts a packet of an outgoing stream in line and returns its sequence number.
+    /// Queues a packet on an outgoing stream and returns its sequence number.
     ///
     /// # Errors
     /// [`SessionError::NotConnected`], [`SessionError::NoStream`], [`SessionError::PayloadTooLong`] or
@@ -137,7 +138,7 @@ impl Session {
         Ok(index as u16)
     }
 
-    /// Asks for a key frame of an incoming stream by PLI.
+    /// Requests a key frame of an incoming stream by PLI.
     ///
     /// # Errors
     /// [`SessionError::NotConnected`] or [`SessionError::NoStream`].
@@ -152,16 +153,16 @@ impl Session {
         self.with_rtcp(|_, out| write_pli(out, reporter, Ssrc(ssrc)))
     }
 
-    /// Seals and sends `packet`, a whole compound RTCP packet, as it is.
+    /// Encrypts and sends `packet`, a whole compound RTCP packet, without changes.
     ///
     /// # Errors
-    /// [`SessionError::NotConnected`], or [`SessionError::Srtp`] if it is shorter than 8 bytes.
+    /// [`SessionError::NotConnected`], or [`SessionError::Srtp`] if the packet is shorter than 8 bytes.
     pub fn send_raw_rtcp(&mut self, now: Instant, packet: &[u8]) -> Result<(), SessionError> {
         self.now = now;
         self.with_rtcp(|_, out| out.extend_from_slice(packet))
     }
 
-    /// Seals and sends what `write` writes, if that is something.
+    /// Encrypts and queues the compound packet that `write` writes, unless it is empty.
     pub(super) fn with_rtcp(
         &mut self,
         write: impl FnOnce(&mut Self, &mut Vec<u8>),
@@ -184,12 +185,12 @@ impl Session {
         Ok(())
     }
 
-    /// The SSRC by which we report.
+    /// SSRC of the sender of this session's RTCP packets.
     pub(super) fn rtcp_sender(&self) -> Ssrc {
         self.send.first().map_or(self.reporter, SendStream::ssrc)
     }
 
-    /// Replaces `out` by the next media packet; false when there is none.
+    /// Replaces `out` by the next media packet. Returns false if there is none.
     pub(super) fn write_media(&mut self, out: &mut Vec<u8>) -> bool {
         loop {
             let (resend, next) = match self.queue.pop_front() {
@@ -230,11 +231,11 @@ impl Session {
         let at = *self.recv_index.get(&header.ssrc)?;
         let received = self.recv[at].handle_packet(self.now, &header, packet);
         self.ask_for_missing(at);
-        // The stream has counted what it discards.
+        // A discarded packet was counted by its stream.
         Some(received.map_or(Received::Nothing, Received::Rtp))
     }
 
-    /// Sends the NACKs and the key frame request that a stream has ready.
+    /// Sends a stream's NACKs and its pending key frame request.
     pub(super) fn ask_for_missing(&mut self, at: usize) {
         let mut seqs = std::mem::take(&mut self.scratch.seqs);
         seqs.clear();
@@ -246,7 +247,7 @@ impl Session {
         }
         if needs_key_frame || !seqs.is_empty() {
             let reporter = self.rtcp_sender();
-            // Without keys no packet can have come.
+            // Cannot fail: packets were received only because SRTP has keys.
             let _ = self.with_rtcp(|_, out| {
                 write_nack(out, reporter, ssrc, &seqs);
                 if needs_key_frame {
@@ -308,7 +309,7 @@ impl Session {
         let Some(stream) = self.send.iter_mut().find(|stream| stream.ssrc() == ssrc) else { return };
         stream.on_key_frame_request();
         let event = Event::KeyFrameRequested { ssrc: ssrc.0 };
-        // A caller who does not read events finds one of each, not one for each request.
+        // The event is queued once for each stream, so that the queue stays bounded if the caller does not poll events.
         if !self.events.contains(&event) {
             self.events.push_back(event);
         }

@@ -1,4 +1,4 @@
-//! The client side of one WebRTC transport.
+//! Client side of one WebRTC transport.
 
 mod config;
 mod data;
@@ -35,15 +35,16 @@ use crate::ice::{IceAgent, IceAgentState};
 use crate::recv_stream::{ReceivedRtp, RecvStream};
 use crate::send_stream::SendStream;
 
-/// The far end of one WebRtcTransport.
+/// Remote endpoint of one WebRtcTransport.
 ///
-/// Sans-IO: give it datagrams ([`handle_datagram`](Self::handle_datagram)) and the passing of time
-/// ([`handle_timeout`](Self::handle_timeout)). After these, and after anything that sends, drain
-/// [`poll_frame`](Self::poll_frame), [`poll_transmit`](Self::poll_transmit) and [`poll_event`](Self::poll_event), then ask
-/// [`poll_timeout`](Self::poll_timeout).
+/// Sans-IO: pass datagrams to [`handle_datagram`](Self::handle_datagram), and call
+/// [`handle_timeout`](Self::handle_timeout) when a timeout has expired. After both, and after every call that sends,
+/// drain [`poll_frame`](Self::poll_frame), [`poll_transmit`](Self::poll_transmit) and [`poll_event`](Self::poll_event),
+/// then call [`poll_timeout`](Self::poll_timeout) for the next timeout.
 ///
-/// ICE begins at once. [`Event::Connected`] says that streams flow; they may be added before. In steady state neither
-/// sending nor receiving packets allocates; sending a frame of H264, H265 or AV1 allocates a list of its parts.
+/// ICE starts in [`new`](Self::new). Media flows after [`Event::Connected`]; streams can be added earlier. In steady
+/// state neither sending nor receiving packets allocates; sending a frame of H264, H265 or AV1 allocates a list of its
+/// parts.
 #[derive(Debug)]
 pub struct Session {
     now: Instant,
@@ -59,18 +60,18 @@ pub struct Session {
     dtls_timeout: Option<Instant>,
     srtp: Option<Srtp>,
     sctp: Option<Sctp>,
-    /// What came over DTLS without it.
+    /// Application data received over DTLS by a session without SCTP.
     application_data: VecDeque<Vec<u8>>,
     ended: bool,
-    /// SSRC by which a session without outgoing streams speaks.
+    /// SSRC of RTCP packets of a session without outgoing streams.
     reporter: Ssrc,
     send: Vec<SendStream>,
     recv: Vec<RecvStream>,
-    /// Which of `recv` takes an SSRC.
+    /// Index in `recv` of the stream of each SSRC.
     recv_index: HashMap<Ssrc, usize>,
-    /// Media in line: SSRC of the stream, index of the packet.
+    /// Queued media packets: SSRC of the stream, index of the packet.
     queue: VecDeque<(Ssrc, u64)>,
-    /// Retransmissions in line.
+    /// Queued retransmissions, in the same form.
     resends: VecDeque<(Ssrc, u64)>,
     next_transport_seq: u16,
     twcc: TwccReceiver,
@@ -78,7 +79,7 @@ pub struct Session {
     reports_at: Option<Instant>,
     reference_time: Option<ReferenceTime>,
     rtt: Option<Duration>,
-    /// What the server wants to receive at most; zero is no limit.
+    /// Limit of the server's last REMB; zero is no limit.
     remb: Bitrate,
     control: ControlQueue,
     events: VecDeque<Event>,
@@ -86,23 +87,24 @@ pub struct Session {
     scratch: Scratch,
 }
 
-/// What happened to a session.
+/// Event of a session.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Event {
-    /// The server has answered from this address; DTLS goes there now. Comes again after a restart.
+    /// The server has answered an ICE check from this address, to which all packets are sent from now on. Repeated
+    /// after an ICE restart.
     IceConnected(SocketAddr),
-    /// The server's consent has expired (RFC 7675): nothing is sent until [`Session::restart_ice`].
+    /// The server's consent has expired (RFC 7675). Nothing is sent until [`Session::restart_ice`].
     IceDisconnected,
-    /// DTLS is done: media flows.
+    /// DTLS is connected, and media flows.
     Connected(SrtpSuite),
-    /// The server wants a key frame of this outgoing stream.
+    /// The server requests a key frame of this outgoing stream.
     KeyFrameRequested {
         /// Its SSRC.
         ssrc: u32,
     },
-    /// SCTP is in another state; data channels work while it is connected.
+    /// SCTP has changed its state. Data channels work while it is connected.
     Sctp(SctpState),
-    /// A message came on a data channel.
+    /// A message was received on a data channel.
     Message {
         /// Its stream.
         stream: u16,
@@ -111,49 +113,49 @@ pub enum Event {
         /// Its bytes.
         payload: Bytes,
     },
-    /// The server closes the data channel of this stream.
+    /// The server has closed the data channel of this stream.
     StreamReset(u16),
-    /// What waits on this stream fell to its threshold or below.
+    /// The buffered amount of this stream has fallen to its threshold or below.
     BufferedAmountLow(u16),
-    /// The end, and why.
+    /// The session has failed and ended.
     Failed(FailureReason),
-    /// The end: the server has closed DTLS, or [`Session::close`] was called.
+    /// The session has ended, because the server closed DTLS or [`Session::close`] was called.
     Closed,
 }
 
-/// Why a session came to its end.
+/// Reason of a failed session.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum FailureReason {
-    /// No candidate has answered.
+    /// No ICE candidate has answered.
     #[error("no ICE candidate of the server has answered")]
     Ice,
     /// DTLS failed.
     #[error(transparent)]
     Dtls(#[from] DtlsError),
-    /// The server does not speak SRTP.
+    /// The server negotiated no SRTP protection profile.
     #[error("the server negotiated no SRTP protection profile")]
     NoSrtp,
-    /// The negotiated SRTP keys are of no use.
+    /// The negotiated SRTP keys are invalid.
     #[error(transparent)]
     Srtp(#[from] SrtpError),
 }
 
-/// What a datagram brought for the caller.
+/// Content of a received datagram, as far as the caller needs it.
 #[derive(Debug)]
 pub enum Received<'a> {
-    /// Nothing, or something that the session has dealt with.
+    /// Nothing for the caller: the session has handled the datagram or dropped it.
     Nothing,
     /// A media packet.
     Rtp(ReceivedRtp<'a>),
-    /// RTCP, decrypted. The session has acted on it; this is for those who want to know more.
+    /// Decrypted RTCP, for callers that need more than the session. The session has handled it already.
     Rtcp(RtcpCompound<'a>),
 }
 
-/// Incoming SSRCs, those of retransmissions included.
+/// Number of incoming SSRCs, including those of retransmissions.
 const MAX_STREAMS: usize = 1024;
-/// Packets over DTLS that wait for [`Session::poll_application_data`].
+/// Number of received DTLS messages that wait for [`Session::poll_application_data`].
 const MAX_APPLICATION_DATA: usize = 256;
-/// STUN, DTLS and RTCP datagrams that wait to be sent.
+/// Number of STUN, DTLS and RTCP datagrams that can be queued.
 const MAX_CONTROL: usize = 256;
 
 #[derive(Debug)]
@@ -162,7 +164,7 @@ struct Srtp {
     sealer: SrtpSealer,
 }
 
-/// The wall clock at a known instant.
+/// Conversion of instants to wall clock time.
 #[derive(Clone, Copy, Debug)]
 struct Clock {
     started: Instant,
@@ -179,7 +181,7 @@ impl Clock {
     }
 }
 
-/// Finished datagrams in line, whose buffers are used again.
+/// Queue of complete datagrams; its buffers are reused.
 #[derive(Debug, Default)]
 struct ControlQueue {
     waiting: VecDeque<Vec<u8>>,
@@ -187,7 +189,7 @@ struct ControlQueue {
 }
 
 impl ControlQueue {
-    /// Puts a datagram in line; false when too many wait.
+    /// Queues a datagram. Returns false if the queue is full.
     fn push(&mut self, datagram: &[u8]) -> bool {
         if self.waiting.len() == MAX_CONTROL {
             return false;
@@ -199,7 +201,7 @@ impl ControlQueue {
         true
     }
 
-    /// Replaces `out` by the next one.
+    /// Replaces `out` by the next datagram. Returns false if there is none.
     fn pop(&mut self, out: &mut Vec<u8>) -> bool {
         let Some(next) = self.waiting.pop_front() else { return false };
         self.spare.push(std::mem::replace(out, next));
@@ -207,7 +209,7 @@ impl ControlQueue {
     }
 }
 
-/// Buffers that are kept to be used again.
+/// Buffers that are reused.
 #[derive(Debug, Default)]
 struct Scratch {
     dtls: Vec<u8>,
@@ -218,10 +220,10 @@ struct Scratch {
 }
 
 impl Session {
-    /// A session that begins to connect. `unix` is the time since the Unix epoch at `now`.
+    /// Creates a session and starts ICE. `unix` is the time since the Unix epoch at `now`.
     ///
     /// # Errors
-    /// Parameters of the server that can't be used; the text names them.
+    /// The server's parameters are invalid; the error names them.
     pub fn new(config: SessionConfig, now: Instant, unix: Duration) -> Result<Self, SessionError> {
         let mut rng = StdRng::from_seed(config.seed);
         let remote_fingerprint = config::strongest_fingerprint(&config.remote_dtls)?;
@@ -267,50 +269,50 @@ impl Session {
             rng,
         };
         if session.dtls_role == Role::Server {
-            // The server may begin as soon as it has our check, which can be before we have its answer.
+            // The server may send its ClientHello as soon as it has received a check, before its answer arrives here.
             session.start_dtls();
         }
         Ok(session)
     }
 
-    /// Our ICE credentials.
+    /// Local ICE parameters, for the server's transport.
     pub fn ice_parameters(&self) -> IceParameters {
         parameters(self.ice.local_credentials())
     }
 
-    /// Our certificate's fingerprints and our role: what the server's transport is connected with.
+    /// Local fingerprints and role, for `connect` of the server's transport.
     pub fn dtls_parameters(&self) -> DtlsParameters {
         self.identity.dtls_parameters(self.dtls_role)
     }
 
-    /// Whether media flows: DTLS is done, and the server can be reached.
+    /// True if DTLS is connected and a path to the server is known, so that media flows.
     pub fn is_connected(&self) -> bool {
         !self.ended && self.srtp.is_some() && self.ice.selected().is_some()
     }
 
-    /// Round trip time to the server by the last reports, once known.
+    /// Round trip time to the server by the last reports; `None` before the first one.
     pub fn rtt(&self) -> Option<Duration> {
         self.rtt
     }
 
-    /// How much the server wants to receive at most, by its last REMB (draft-alvestrand-rmcat-remb). `None`: it has set
-    /// no limit, or has lifted it by a REMB of zero, as libwebrtc reads that.
+    /// Highest bitrate that the server wants to receive, by its last REMB (draft-alvestrand-rmcat-remb). `None` if it
+    /// has set no limit, or has lifted it by a REMB of zero, which libwebrtc reads the same way.
     ///
-    /// The session does not enforce it: what is sent is the caller's choice.
+    /// The session does not enforce the limit; the caller adapts its bitrate.
     pub fn max_outgoing_bitrate(&self) -> Option<Bitrate> {
         (!self.remb.is_zero()).then_some(self.remb)
     }
 
-    /// How many datagrams were of no use: malformed, unauthentic, from an unknown stream or address.
+    /// Number of dropped datagrams: malformed, unauthentic, of an unknown stream or from an unknown address.
     pub fn dropped(&self) -> u64 {
         self.dropped
     }
 
-    /// Takes the server's new ICE parameters after it restarted ICE. Media goes on over the old path until the new one
-    /// answers; [`Session::ice_parameters`] are new too.
+    /// Restarts ICE with the server's new ICE parameters. Media uses the old path until a new one answers.
+    /// [`Session::ice_parameters`] changes too.
     ///
     /// # Errors
-    /// [`SessionError::NoCandidates`], [`SessionError::Ice`] or, after the end, [`SessionError::Ended`].
+    /// [`SessionError::NoCandidates`], [`SessionError::Ice`] or, after the end of the session, [`SessionError::Ended`].
     pub fn restart_ice(
         &mut self,
         now: Instant,
@@ -330,7 +332,7 @@ impl Session {
         Ok(())
     }
 
-    /// Takes a datagram, decrypting it in place.
+    /// Handles a received datagram, which is decrypted in place.
     pub fn handle_datagram<'a>(
         &mut self,
         now: Instant,
@@ -352,7 +354,7 @@ impl Session {
         })
     }
 
-    /// Does what is due.
+    /// Handles all timeouts that have expired at `now`.
     pub fn handle_timeout(&mut self, now: Instant) {
         self.now = now;
         if self.ended {
@@ -376,7 +378,7 @@ impl Session {
         self.handle_media_timeout();
     }
 
-    /// When to call [`handle_timeout`](Self::handle_timeout) next; never after the end.
+    /// Time of the next [`handle_timeout`](Self::handle_timeout); `None` after the end of the session.
     pub fn poll_timeout(&self) -> Option<Instant> {
         if self.ended {
             return None;
@@ -386,13 +388,14 @@ impl Session {
         timeouts.into_iter().flatten().min()
     }
 
-    /// Replaces `out` by the next datagram to send and returns where it goes.
+    /// Replaces `out` by the next datagram to send and returns its destination.
     pub fn poll_transmit(&mut self, out: &mut Vec<u8>) -> Option<SocketAddr> {
         if let Some(to) = self.ice.poll_transmit(out) {
             return Some(to);
         }
         let Some(to) = self.ice.selected() else {
-            // A handshake that the server began waits for its path. Later nothing is worth keeping.
+            // A DTLS handshake that the server started waits for a path. With SRTP connected, everything queued is
+            // discarded, because it would be outdated.
             while self.srtp.is_some() && (self.control.pop(out) || self.write_media(out)) {}
             return None;
         };
@@ -406,13 +409,13 @@ impl Session {
         }
     }
 
-    /// What happened since the last call; until `None`.
+    /// Next event; `None` if there is none.
     pub fn poll_event(&mut self) -> Option<Event> {
         self.events.pop_front()
     }
 
-    /// Ends the session. The server is told if DTLS is connected: drain [`poll_transmit`](Self::poll_transmit) once
-    /// more.
+    /// Ends the session. A connected DTLS sends an alert to the server, so [`poll_transmit`](Self::poll_transmit) must
+    /// be drained once more.
     pub fn close(&mut self, now: Instant) {
         self.now = now;
         if self.ended {
@@ -433,7 +436,7 @@ impl Session {
         of_use.then_some(())
     }
 
-    /// Acts on a new state of ICE.
+    /// Reports changes of the ICE state, and starts DTLS when a path is known.
     fn follow_ice(&mut self) {
         let (old, new) = (self.ice_state, self.ice.state());
         self.ice_state = new;
@@ -465,7 +468,7 @@ impl Session {
     }
 
     fn handle_dtls(&mut self, from: SocketAddr, data: &[u8]) -> Option<()> {
-        // The server's address need not have answered a check of ours yet.
+        // DTLS may come from a candidate that has not answered a check yet.
         if !self.ice.is_candidate(from) && self.ice.selected() != Some(from) {
             return None;
         }
@@ -476,7 +479,7 @@ impl Session {
         Some(())
     }
 
-    /// Acts on what DTLS has to say.
+    /// Sends DTLS's datagrams, and handles its other outputs.
     fn drain_dtls(&mut self) {
         let mut buffer = std::mem::take(&mut self.scratch.dtls);
         while let Some(dtls) = &mut self.dtls {
@@ -513,7 +516,7 @@ impl Session {
         self.scratch.dtls = buffer;
     }
 
-    /// The end. What is in line of alerts is still sent.
+    /// Ends the session. Queued DTLS alerts are still sent.
     fn end(&mut self, event: Event) {
         if self.ended {
             return;

@@ -1,4 +1,4 @@
-//! RTCP on schedule: sender and receiver reports, reference times, transport-wide feedback.
+//! Timed RTCP: sender and receiver reports, reference times, transport-wide feedback.
 
 use std::time::{Duration, Instant};
 
@@ -15,11 +15,11 @@ use crate::recv_stream::RecvStream;
 
 /// Time between reports, varied by ±50 % (RFC 3550 §6.2).
 const REPORT_INTERVAL: Duration = Duration::from_secs(1);
-/// From the connection to the first report.
+/// Time between the connection and the first report.
 const FIRST_REPORT: Duration = Duration::from_millis(100);
-/// Longest RTCP packet before encryption.
+/// Size of an RTCP packet before encryption, in bytes.
 const MAX_RTCP: usize = 1200;
-/// A round trip longer than this comes from clocks that jumped.
+/// A longer round trip time is discarded as the result of a clock that has jumped.
 const MAX_RTT: Duration = Duration::from_secs(10);
 
 /// The server's last receiver reference time (RFC 3611 §4.4).
@@ -38,7 +38,7 @@ impl Session {
     pub(super) fn media_timeout(&self) -> Option<Instant> {
         self.srtp.as_ref()?;
         let streams = self.recv.iter().filter_map(RecvStream::poll_timeout);
-        // A frame that is due waits for its caller, not for time.
+        // A frame that is already due waits for the caller's poll and needs no timeout.
         let frames = self.recv.iter().filter_map(RecvStream::frame_due_at).filter(|&at| at > self.now);
         streams.chain(frames).chain(self.reports_at).chain(self.twcc.poll_timeout()).min()
     }
@@ -89,7 +89,8 @@ impl Session {
         }
     }
 
-    /// Takes a round trip time from the echo of a time of ours, zero for none (RFC 3550 §6.4.1, RFC 3611 §4.5).
+    /// Computes the round trip time from a timestamp that the server echoes; zero means none (RFC 3550 §6.4.1, RFC 3611
+    /// §4.5).
     fn note_rtt(&mut self, echoed: u32, delay: u32) {
         if echoed == 0 {
             return;
@@ -102,8 +103,8 @@ impl Session {
         }
     }
 
-    /// One compound for each outgoing stream, the first of which reports on what comes in; without outgoing streams a
-    /// receiver report. Nothing while there is nothing to say.
+    /// Sends one compound for each outgoing stream, the first of which contains the report blocks of incoming streams.
+    /// Without outgoing streams it is a receiver report. Sends nothing if no stream has sent or received packets.
     fn send_reports(&mut self) {
         let mut blocks = std::mem::take(&mut self.scratch.blocks);
         blocks.clear();
@@ -117,7 +118,7 @@ impl Session {
             let ssrc = stream.ssrc();
             let (now_reported, rest) = unreported.split_at(unreported.len().min(MAX_BLOCKS));
             unreported = rest;
-            // Without keys there are no reports.
+            // Fails without SRTP keys only; a report is not needed then.
             let _ = self.with_rtcp(|session, out| {
                 write_sender_report(out, ssrc, &info, now_reported);
                 write_sdes_cname(out, &[(ssrc, session.cname.as_bytes())]);
@@ -162,7 +163,7 @@ impl Session {
     }
 }
 
-/// Report blocks in one compound: 24 bytes each, the rest for names.
+/// Report blocks in one compound of [`MAX_RTCP`] bytes: 24 bytes each, the rest for the CNAME.
 const MAX_BLOCKS: usize = 31;
 
 impl ReferenceTime {

@@ -1,4 +1,4 @@
-//! A session against the engine's protocol parts, put together by hand.
+//! A session against a server that is made of the protocol parts of `tureen-rtc`.
 #![expect(clippy::disallowed_methods, reason = "tests may read the clock")]
 
 mod frames;
@@ -21,7 +21,7 @@ const UNIX: Duration = Duration::from_secs(1_800_000_000);
 const SSRC: u32 = 1000;
 const RTX_SSRC: u32 = 1001;
 
-/// The server's end of the transport, over a network without loss or delay.
+/// Server side of the transport, over a network without loss or delay.
 struct Peer {
     session: Session,
     now: Instant,
@@ -41,7 +41,7 @@ impl Peer {
         Self::with_fingerprints(session_role, |parameters| parameters)
     }
 
-    /// `change` makes the session expect something else than the peer's fingerprints.
+    /// `change` alters the fingerprints that the session expects of the peer.
     fn with_fingerprints(session_role: Role, change: impl Fn(DtlsParameters) -> DtlsParameters) -> Self {
         let now = Instant::now();
         let identity = Identity::generate().unwrap();
@@ -86,7 +86,7 @@ impl Peer {
         peer
     }
 
-    /// Carries datagrams to and fro until there are none.
+    /// Delivers datagrams in both directions until there are none.
     fn exchange(&mut self) {
         let mut datagram = Vec::new();
         loop {
@@ -133,7 +133,7 @@ impl Peer {
         }
     }
 
-    /// True if something was sent.
+    /// Returns true if something was sent.
     fn poll_dtls(&mut self) -> bool {
         let mut buffer = Vec::new();
         let mut sent = false;
@@ -160,7 +160,7 @@ impl Peer {
         sent
     }
 
-    /// Lets time pass, with all that happens in it.
+    /// Advances time and handles every timeout.
     fn run(&mut self, time: Duration) {
         let end = self.now + time;
         while let Some(at) = self.session.poll_timeout().filter(|&at| at <= end) {
@@ -171,7 +171,7 @@ impl Peer {
         self.now = end;
     }
 
-    /// Seals an RTP packet to the session and hands it over; what came of it.
+    /// Encrypts an RTP packet and delivers it to the session. Returns the received sequence number and payload.
     fn send_rtp(
         &mut self,
         ssrc: u32,
@@ -212,7 +212,7 @@ impl Peer {
         self.exchange();
     }
 
-    /// Whether one of the RTCP packets from the session is as wanted; forgets them.
+    /// Returns true if one of the session's RTCP packets matches. Clears them.
     fn take_rtcp(&mut self, wanted: impl Fn(&RtcpPacket<'_>) -> bool) -> bool {
         let compounds = std::mem::take(&mut self.rtcp);
         compounds.iter().any(|compound| RtcpCompound::new(compound).any(|packet| wanted(&packet.unwrap())))
@@ -265,12 +265,12 @@ fn wrong_fingerprint_of_the_server_is_refused() {
         };
         assert!(events.iter().any(wrong), "{role:?}: {events:?}");
         assert!(!peer.session.is_connected());
-        assert_eq!(peer.session.poll_timeout(), None, "nothing comes after the end");
+        assert_eq!(peer.session.poll_timeout(), None, "no timeout after the end");
     }
 }
 
 #[test]
-fn close_tells_the_server() {
+fn close_sends_an_alert_to_the_server() {
     let mut peer = Peer::connected(Role::Client);
     peer.session.close(peer.now);
     assert_eq!(events(&mut peer.session), [Event::Closed]);
@@ -288,7 +288,7 @@ fn server_closing_ends_the_session() {
 }
 
 #[test]
-fn media_goes_out_numbered_and_with_its_extensions() {
+fn media_is_sent_with_sequence_numbers_and_extensions() {
     let mut peer = Peer::connected(Role::Client);
     let ids = ExtensionIds::default()
         .with(Extension::Mid, NonZeroU8::new(1))
@@ -342,7 +342,7 @@ fn mid_is_left_out_once_the_server_has_reported_on_the_stream() {
 }
 
 #[test]
-fn nacked_packet_is_sent_again_by_rtx_as_long_as_it_is_buffered() {
+fn nacked_packet_is_retransmitted_by_rtx_while_it_is_buffered() {
     let mut peer = Peer::connected(Role::Client);
     let config = SendStreamConfig {
         first_sequence_number: Some(65_534),
@@ -355,7 +355,7 @@ fn nacked_packet_is_sent_again_by_rtx_as_long_as_it_is_buffered() {
         peer.exchange();
     }
     peer.rtp.clear();
-    // The first one has left the buffer; 3 was sent as the sixth; 50 never was.
+    // 65534 has left the buffer, 3 is the sixth packet, and 50 was never sent.
     peer.send_rtcp(|out| write_nack(out, Ssrc(1), Ssrc(SSRC), &[65_534, 3, 50]));
     let [(header, packet)] = &peer.rtp[..] else { panic!("{:?}", peer.rtp) };
     assert_eq!((header.ssrc.0, header.payload_type.0), (RTX_SSRC, 97));
@@ -386,7 +386,7 @@ fn undrained_output_is_bounded() {
 }
 
 #[test]
-fn lost_packets_are_asked_for_and_taken_by_rtx_once() {
+fn lost_packets_are_nacked_and_accepted_once_by_rtx() {
     let mut peer = Peer::connected(Role::Server);
     peer.session.add_recv_stream(RecvStreamConfig::new(SSRC, 96, 90_000).with_rtx(RTX_SSRC, 97)).unwrap();
     let first = peer.send_rtp(SSRC, 96, 200, b"first").unwrap();
@@ -398,7 +398,7 @@ fn lost_packets_are_asked_for_and_taken_by_rtx_once() {
         _ => false,
     }));
     assert_eq!(peer.send_rtp(RTX_SSRC, 97, 9, b"\x00\xc9second"), Some((0x1_0000 + 201, b"second".to_vec())));
-    assert_eq!(peer.send_rtp(RTX_SSRC, 97, 10, b"\x00\xc9second"), None, "came already");
+    assert_eq!(peer.send_rtp(RTX_SSRC, 97, 10, b"\x00\xc9second"), None, "received already");
     assert_eq!(peer.send_rtp(SSRC, 96, 201, b"second"), None, "late original");
     assert_eq!(peer.send_rtp(SSRC, 96, 199, b"earlier").unwrap().0, 0x1_0000 + 199, "before the first");
     peer.run(Duration::from_millis(150));
@@ -421,7 +421,7 @@ fn unknown_and_unauthentic_packets_are_dropped_and_counted() {
 }
 
 #[test]
-fn key_frame_requests_come_in_and_go_out() {
+fn key_frame_requests_are_sent_and_received() {
     let mut peer = Peer::connected(Role::Client);
     peer.session.add_send_stream(SendStreamConfig::new(SSRC, 96, 90_000)).unwrap();
     peer.session.add_recv_stream(RecvStreamConfig::new(77, 96, 90_000)).unwrap();
@@ -437,7 +437,7 @@ fn key_frame_requests_come_in_and_go_out() {
 }
 
 #[test]
-fn reports_go_out_about_both_directions() {
+fn reports_cover_both_directions() {
     let mut peer = Peer::connected(Role::Client);
     peer.session.add_send_stream(SendStreamConfig::new(SSRC, 96, 90_000)).unwrap();
     peer.session.add_recv_stream(RecvStreamConfig::new(77, 96, 90_000)).unwrap();
@@ -477,7 +477,7 @@ fn reports_go_out_about_both_directions() {
 }
 
 #[test]
-fn transport_wide_feedback_names_what_arrived() {
+fn transport_wide_feedback_lists_received_packets() {
     let mut peer = Peer::connected(Role::Client);
     let ids = ExtensionIds::default().with(Extension::TransportWideCcDraft01, NonZeroU8::new(5));
     let config = RecvStreamConfig { extension_ids: ids, ..RecvStreamConfig::new(77, 96, 90_000) };
@@ -525,7 +525,7 @@ fn streams_can_be_removed() {
     assert_eq!(peer.session.add_recv_stream(taken), Err(SessionError::SsrcTaken(31)));
     peer.session.remove_recv_stream(10).unwrap();
     assert_eq!(peer.send_rtp(10, 96, 1, b"x"), None);
-    assert!(peer.send_rtp(30, 96, 1, b"x").is_some(), "moved within the table");
+    assert!(peer.send_rtp(30, 96, 1, b"x").is_some(), "its index in the table has changed");
     peer.session.remove_recv_stream(30).unwrap();
     assert!(peer.send_rtp(20, 96, 1, b"x").is_some());
 
@@ -538,7 +538,7 @@ fn streams_can_be_removed() {
 }
 
 #[test]
-fn raw_rtcp_is_sealed_as_it_is() {
+fn raw_rtcp_is_encrypted_unchanged() {
     let mut peer = Peer::connected(Role::Client);
     let raw = [0x80, 201, 0, 1, 1, 2, 3, 4];
     peer.session.send_raw_rtcp(peer.now, &raw).unwrap();

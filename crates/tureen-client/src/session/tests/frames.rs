@@ -1,4 +1,4 @@
-//! Whole frames in and out of a session.
+//! Sending and receiving of whole frames by a session.
 
 use tureen_rtc::units::PayloadType;
 use tureen_rtc::wire::codecs::CodecKind;
@@ -55,7 +55,7 @@ impl Peer {
 }
 
 #[test]
-fn frame_goes_out_in_packets_with_one_marker() {
+fn frame_is_sent_in_packets_with_one_marker_bit() {
     let mut peer = Peer::connected(Role::Client);
     let config = SendStreamConfig {
         max_frame_payload: 200,
@@ -135,7 +135,7 @@ fn streams_without_a_codec_have_no_frames() {
 }
 
 #[test]
-fn received_frames_are_whole_and_know_their_capture_time() {
+fn received_frames_are_whole_and_have_a_capture_time() {
     let mut peer = Peer::connected(Role::Client);
     let config = RecvStreamConfig::new(SSRC, 96, 90_000).with_frames(CodecKind::Vp8);
     peer.session.add_recv_stream(config).unwrap();
@@ -155,7 +155,7 @@ fn received_frames_are_whole_and_know_their_capture_time() {
 }
 
 #[test]
-fn frames_without_a_key_frame_make_the_session_ask_for_one() {
+fn frames_without_a_key_frame_cause_a_key_frame_request() {
     let mut peer = Peer::connected(Role::Client);
     let config = RecvStreamConfig::new(SSRC, 96, 90_000).with_frames(CodecKind::Vp8);
     peer.session.add_recv_stream(config).unwrap();
@@ -165,12 +165,12 @@ fn frames_without_a_key_frame_make_the_session_ask_for_one() {
     assert!(peer.took_pli());
     peer.send_media(101, 12_000, true, &[0x90, 0x80, 2, 0x11, 5]);
     assert_eq!(peer.poll_frames(), []);
-    assert!(!peer.took_pli(), "asked a moment ago");
+    assert!(!peer.took_pli(), "the last request is too recent");
     assert_eq!(peer.session.recv_stats(SSRC).unwrap().plis, 1);
 }
 
 #[test]
-fn frame_that_nobody_takes_does_not_wake_up_for_nothing() {
+fn due_frame_that_is_not_polled_needs_no_timeout() {
     let mut peer = Peer::connected(Role::Client);
     let config = RecvStreamConfig::new(SSRC, 96, 48_000).with_frames(CodecKind::Opus);
     peer.session.add_recv_stream(config).unwrap();
@@ -178,7 +178,7 @@ fn frame_that_nobody_takes_does_not_wake_up_for_nothing() {
     assert!(peer.session.poll_timeout().unwrap() > peer.now);
     peer.run(Duration::from_secs(2));
     assert_eq!(peer.poll_frames().len(), 1);
-    // The stream can go with frames in it.
+    // A stream can be removed while it holds frames.
     peer.send_media(101, 9960, true, &[0x78, 5]);
     peer.session.remove_recv_stream(SSRC).unwrap();
     assert_eq!(peer.poll_frames(), []);
