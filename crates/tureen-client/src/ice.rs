@@ -1,4 +1,4 @@
-//! The controlling ICE agent towards an ICE-lite server (RFC 8445), and consent to send (RFC 7675).
+//! Controlling ICE agent for an ICE-lite server (RFC 8445), with consent checks (RFC 7675).
 
 use std::collections::VecDeque;
 use std::net::SocketAddr;
@@ -8,7 +8,7 @@ use rand::{Rng, RngCore};
 use tureen_rtc::ice::IceCredentials;
 use tureen_rtc::wire::stun::{BINDING, StunClass, StunError, StunMessage, StunWriter};
 
-/// How many remote candidates are checked; further ones are ignored.
+/// Number of remote candidates that are checked; further ones are ignored.
 pub const MAX_CANDIDATES: usize = 16;
 
 /// State of an [`IceAgent`].
@@ -16,24 +16,24 @@ pub const MAX_CANDIDATES: usize = 16;
 pub enum IceAgentState {
     /// No candidate has answered since the start or the last restart.
     Checking,
-    /// A candidate has answered, the nomination has not been.
+    /// A candidate has answered, but not the nomination yet.
     Connected,
-    /// The server knows which path we use.
+    /// The server has confirmed the nominated path.
     Completed,
-    /// The server's consent has expired: nothing may be sent until a [restart](IceAgent::restart).
+    /// The server's consent has expired. Nothing may be sent until a [restart](IceAgent::restart).
     Disconnected,
-    /// No candidate has answered in time; only a [restart](IceAgent::restart) helps.
+    /// No candidate has answered in time. Only a [restart](IceAgent::restart) can reconnect.
     Failed,
 }
 
-/// The controlling side of one ICE session with a lite peer: it sends all the checks and gets all the answers.
+/// Controlling agent of an ICE session with a lite agent, which answers checks and sends none.
 ///
-/// Candidates are checked in the order given, one more each 50 ms; the first one to answer is nominated. From then on
-/// a check every 4 to 6 seconds asks for consent, which expires 30 seconds after the last answer.
+/// Candidates are checked in the given order, one every 50 ms, and the first one that answers is nominated. After that,
+/// consent is checked every 4 to 6 seconds; it expires 30 seconds after the last answer.
 ///
 /// Sans-IO: after [`handle_stun`](Self::handle_stun) and [`handle_timeout`](Self::handle_timeout), drain
-/// [`poll_transmit`](Self::poll_transmit) and look at [`state`](Self::state); then ask
-/// [`poll_timeout`](Self::poll_timeout).
+/// [`poll_transmit`](Self::poll_transmit), read [`state`](Self::state), and call [`poll_timeout`](Self::poll_timeout)
+/// for the next timeout.
 #[derive(Debug)]
 pub struct IceAgent {
     local: IceCredentials,
@@ -41,13 +41,13 @@ pub struct IceAgent {
     tie_breaker: u64,
     state: IceAgentState,
     candidates: Vec<Candidate>,
-    /// When the next waiting candidate may be checked.
+    /// Time from which on the next waiting candidate may be checked.
     next_check: Option<Instant>,
     selected: Option<SocketAddr>,
-    /// When to ask for consent next.
+    /// Time of the next consent check.
     next_consent_check: Option<Instant>,
     consent_expires: Option<Instant>,
-    /// Consent checks that may still be answered, the oldest first.
+    /// Consent checks without an answer yet, the oldest first.
     consent_checks: VecDeque<TransactionId>,
     outgoing: VecDeque<Outgoing>,
 }
@@ -60,7 +60,7 @@ struct Candidate {
     check: Check,
 }
 
-/// Where the check of a candidate stands.
+/// Progress of a candidate's check.
 #[derive(Debug)]
 enum Check {
     Waiting,
@@ -68,14 +68,14 @@ enum Check {
     Done,
 }
 
-/// A request that is sent again until it is answered.
+/// Request that is retransmitted until it is answered.
 #[derive(Clone, Copy, Debug)]
 struct Transaction {
     id: TransactionId,
     nominates: bool,
     requests: u32,
     sent_at: Instant,
-    /// When to send it again or, after the last time, to give it up.
+    /// Time of the next retransmission or, after the last one, of giving up.
     due: Instant,
 }
 
@@ -86,25 +86,26 @@ struct Outgoing {
     nominates: bool,
 }
 
-/// RFC 8445 §14.2: Ta, the pace of new checks.
+/// RFC 8445 §14.2: Ta, the interval between new checks.
 const PACE: Duration = Duration::from_millis(50);
 /// RFC 8489 §6.2.1: initial retransmission time-out.
 const INITIAL_RTO: Duration = Duration::from_millis(500);
-/// RFC 8489 §6.2.1: Rc, how often a request is sent.
+/// RFC 8489 §6.2.1: Rc, the number of transmissions of a request.
 const MAX_REQUESTS: u32 = 7;
-/// RFC 8489 §6.2.1: Rm, the initial time-outs to wait after the last request.
+/// RFC 8489 §6.2.1: Rm, the wait after the last transmission in initial time-outs.
 const LAST_WAIT: u32 = 16;
-/// RFC 7675 §5.1: the mean interval of consent checks.
+/// RFC 7675 §5.1: mean interval of consent checks.
 const CONSENT_INTERVAL: Duration = Duration::from_secs(5);
 /// RFC 7675 §5.1: "consent expires after 30 seconds".
 const CONSENT_TIMEOUT: Duration = Duration::from_secs(30);
-/// As many checks as are sent before consent expires.
+/// Number of consent checks whose answers are accepted: all that are sent before consent expires.
 const MAX_CONSENT_CHECKS: usize = 8;
 /// RFC 8445 §5.1.2.1 with a peer-reflexive type preference of 110, the highest local preference and component 1.
 const PRIORITY: u32 = (110 << 24) + (65_535 << 8) + 255;
 
 impl IceAgent {
-    /// An agent that begins to check `candidates`, best first, of which it takes [`MAX_CANDIDATES`].
+    /// Creates an agent and starts to check the first [`MAX_CANDIDATES`] of `candidates`, which are in order of
+    /// preference.
     ///
     /// # Errors
     /// [`StunError::MalformedAttribute`] if both user name fragments together are longer than 512 bytes.
@@ -142,17 +143,17 @@ impl IceAgent {
         self.state
     }
 
-    /// Where to send: known from the first answer on, kept through a restart, gone when consent has expired.
+    /// Address to send to: known from the first answer, kept during a restart, and lost when consent expires.
     pub fn selected(&self) -> Option<SocketAddr> {
         self.selected
     }
 
-    /// Whether `address` is one of the server's candidates.
+    /// True if `address` is one of the server's candidates.
     pub fn is_candidate(&self, address: SocketAddr) -> bool {
         self.candidates.iter().any(|candidate| candidate.address == address)
     }
 
-    /// Starts anew with new credentials on both sides (RFC 8445 §9). The selected path stays in use until another one
+    /// Restarts ICE with new credentials on both sides (RFC 8445 §9). The selected path stays in use until another one
     /// answers.
     ///
     /// # Errors
@@ -169,7 +170,7 @@ impl IceAgent {
         self.start_checks(candidates, now, rng).inspect_err(|_| (self.local, self.remote) = old)
     }
 
-    /// Takes a STUN message from `from` and returns whether it was of use: the authentic answer to an open check.
+    /// Handles a STUN message. Returns true if it is the authentic answer to a pending check.
     pub fn handle_stun(
         &mut self,
         now: Instant,
@@ -180,16 +181,16 @@ impl IceAgent {
         let success = match message.class() {
             StunClass::SuccessResponse => true,
             StunClass::ErrorResponse => false,
-            // A lite agent sends no requests.
+            // A lite agent sends no checks.
             StunClass::Request | StunClass::Indication => return false,
         };
-        // RFC 8489 §9.1.4: an answer without MESSAGE-INTEGRITY is as if it had never come.
+        // RFC 8489 §9.1.4: an answer without valid MESSAGE-INTEGRITY is ignored.
         if message.method() != BINDING || !message.check_integrity(self.remote.password.as_bytes()) {
             return false;
         }
         let id = message.transaction_id();
         if let Some(at) = self.consent_checks.iter().position(|check| *check == id) {
-            // RFC 7675 §5.1: consent is renewed by a valid response from the address that was asked.
+            // RFC 7675 §5.1: consent is renewed only by a valid response from the selected address.
             if !success || self.selected != Some(from) {
                 return false;
             }
@@ -197,7 +198,7 @@ impl IceAgent {
             self.consent_expires = Some(now + CONSENT_TIMEOUT);
             return true;
         }
-        // RFC 8445 §7.2.5.2.1: the response must come from where the request went.
+        // RFC 8445 §7.2.5.2.1: the response must come from the address to which the request was sent.
         let Some(at) = self.candidates.iter().position(|c| c.address == from && c.check.is_open(id)) else {
             return false;
         };
@@ -207,13 +208,13 @@ impl IceAgent {
         if success {
             self.on_success(at, check.nominates, now, rng);
         } else {
-            self.fail_if_nothing_is_left();
+            self.fail_if_all_checks_are_done();
         }
         true
     }
 
-    /// Takes note that something else than STUN has come from `from`. If we still wait for its answer, that was lost:
-    /// the check is repeated at once, though not more often than each 50 ms.
+    /// Handles the arrival of a datagram other than STUN from `from`. If the check of this address is still pending,
+    /// its answer was lost, so that the request is retransmitted at once, but at most every 50 ms.
     pub fn handle_traffic(&mut self, now: Instant, from: SocketAddr) {
         let Some(candidate) = self.candidates.iter_mut().find(|c| c.address == from) else { return };
         if let Check::InProgress(check) = &mut candidate.check
@@ -224,22 +225,22 @@ impl IceAgent {
         }
     }
 
-    /// Starts, repeats and gives up checks that are due.
+    /// Starts, retransmits and gives up checks that are due.
     pub fn handle_timeout(&mut self, now: Instant, rng: &mut impl RngCore) {
         self.repeat_checks(now);
         if self.next_check.is_some_and(|at| at <= now) {
             self.start_next_check(now, rng);
         }
-        self.fail_if_nothing_is_left();
+        self.fail_if_all_checks_are_done();
         if self.consent_expires.is_some_and(|at| at <= now) {
             self.expire();
         }
         if self.next_consent_check.is_some_and(|at| at <= now) {
-            self.ask_for_consent(now, rng);
+            self.send_consent_check(now, rng);
         }
     }
 
-    /// When to call [`handle_timeout`](Self::handle_timeout) next.
+    /// Time of the next [`handle_timeout`](Self::handle_timeout).
     pub fn poll_timeout(&self) -> Option<Instant> {
         let checks = self.candidates.iter().filter_map(|candidate| match candidate.check {
             Check::InProgress(check) => Some(check.due),
@@ -248,7 +249,7 @@ impl IceAgent {
         checks.chain(self.next_check).chain(self.next_consent_check).chain(self.consent_expires).min()
     }
 
-    /// Replaces `out` by the next request to send and returns where it goes.
+    /// Replaces `out` by the next request to send and returns its destination.
     pub fn poll_transmit(&mut self, out: &mut Vec<u8>) -> Option<SocketAddr> {
         let Outgoing { to, id, nominates } = self.outgoing.pop_front()?;
         out.clear();
@@ -284,7 +285,7 @@ impl IceAgent {
     }
 
     fn username(&self) -> String {
-        // RFC 8445 §7.2.2: the peer's user name fragment, a colon, our own.
+        // RFC 8445 §7.2.2: the peer's user name fragment, a colon, the local one.
         format!("{}:{}", self.remote.username_fragment, self.local.username_fragment)
     }
 
@@ -294,7 +295,7 @@ impl IceAgent {
         self.next_check = None;
         self.consent_expires = Some(now + CONSENT_TIMEOUT);
         self.next_consent_check.get_or_insert_with(|| now + consent_interval(rng));
-        // The first path to answer is taken: no other one is checked any more.
+        // The first path that answers is selected, and all other checks end.
         for candidate in &mut self.candidates {
             candidate.check = Check::Done;
         }
@@ -311,7 +312,8 @@ impl IceAgent {
         let waiting = self.candidates.iter().position(|candidate| matches!(candidate.check, Check::Waiting));
         self.next_check = waiting.map(|_| now + PACE);
         if let Some(at) = waiting {
-            // RFC 8445 §8.1.1: a nomination is a check with USE-CANDIDATE. An only candidate needs no second one.
+            // RFC 8445 §8.1.1: a check with USE-CANDIDATE nominates. A single candidate is nominated by its first
+            // check.
             let nominates = self.candidates.len() == 1;
             self.start_check(at, nominates, now, rng);
         }
@@ -349,7 +351,7 @@ impl IceAgent {
         }
     }
 
-    fn fail_if_nothing_is_left(&mut self) {
+    fn fail_if_all_checks_are_done(&mut self) {
         let over = self.candidates.iter().all(|candidate| matches!(candidate.check, Check::Done));
         if over && self.state == IceAgentState::Checking {
             self.state = IceAgentState::Failed;
@@ -357,7 +359,7 @@ impl IceAgent {
         }
     }
 
-    fn ask_for_consent(&mut self, now: Instant, rng: &mut impl RngCore) {
+    fn send_consent_check(&mut self, now: Instant, rng: &mut impl RngCore) {
         self.next_consent_check = self.selected.map(|_| now + consent_interval(rng));
         let Some(to) = self.selected else { return };
         let id = rng.random();
@@ -365,7 +367,7 @@ impl IceAgent {
             self.consent_checks.pop_front();
         }
         self.consent_checks.push_back(id);
-        // With the nomination a server follows us at once to a new address of ours, behind a NAT that forgot us.
+        // USE-CANDIDATE makes a server follow at once to a new local address, as after the loss of a NAT binding.
         self.outgoing.push_back(Outgoing { to, id, nominates: true });
     }
 
@@ -409,9 +411,9 @@ mod tests {
         server: IceServer,
         rng: StdRng,
         now: Instant,
-        /// Servers that answer.
+        /// Addresses of servers that answer.
         alive: Vec<SocketAddr>,
-        /// Requests that went out: destination and whether they nominate.
+        /// Sent requests: destination, and true for a nomination.
         sent: Vec<(SocketAddr, bool)>,
     }
 
@@ -425,7 +427,7 @@ mod tests {
             Self { agent, server, rng, now, alive: alive.to_vec(), sent: Vec::new() }
         }
 
-        /// Carries what the agent has to send to the servers alive, and their answers back.
+        /// Delivers the agent's requests to the servers that answer, and their answers to the agent.
         fn exchange(&mut self) {
             let mut request = Vec::new();
             while let Some(to) = self.agent.poll_transmit(&mut request) {
@@ -442,7 +444,7 @@ mod tests {
             while self.server.poll_event().is_some() {}
         }
 
-        /// Runs for `time`.
+        /// Advances time by `time` and handles every timeout.
         fn run(&mut self, time: Duration) {
             let end = self.now + time;
             self.exchange();
@@ -479,7 +481,7 @@ mod tests {
     }
 
     #[test]
-    fn unanswered_checks_are_repeated_with_growing_pauses_then_given_up() {
+    fn unanswered_checks_are_retransmitted_with_backoff_then_given_up() {
         let mut bench = Bench::new(&[address(1)], &[]);
         let start = bench.now;
         let mut times = Vec::new();
@@ -492,14 +494,14 @@ mod tests {
             bench.now = at;
             bench.agent.handle_timeout(at, &mut bench.rng);
         }
-        // RFC 8489 §6.2.1 gives these very times.
+        // RFC 8489 §6.2.1 lists these times.
         assert_eq!(times, [0, 500, 1500, 3500, 7500, 15_500, 31_500]);
         assert_eq!(bench.now.duration_since(start).as_millis(), 39_500);
         assert_eq!(bench.agent.state(), IceAgentState::Failed);
     }
 
     #[test]
-    fn consent_is_asked_for_at_random_intervals_and_expires() {
+    fn consent_is_checked_at_random_intervals_and_expires() {
         let mut bench = Bench::new(&[address(1)], &[address(1)]);
         bench.run(Duration::from_secs(60));
         let checks = bench.sent.len();
@@ -591,7 +593,7 @@ mod tests {
     }
 
     #[test]
-    fn traffic_of_the_server_hastens_the_check_whose_answer_was_lost() {
+    fn traffic_of_the_server_triggers_a_retransmission_of_its_check() {
         let mut bench = Bench::new(&[address(1)], &[]);
         bench.exchange();
         bench.alive.push(address(1));

@@ -1,4 +1,4 @@
-//! One incoming RTP stream: what was received, what is missing, what to report.
+//! Incoming RTP stream: reception, NACK, frames and reports.
 
 use std::time::{Duration, Instant};
 
@@ -22,27 +22,28 @@ use crate::send_stream::Rtx;
 /// Settings of an incoming stream.
 #[derive(Clone, Debug)]
 pub struct RecvStreamConfig {
-    /// SSRC.
+    /// SSRC of the media packets.
     pub ssrc: u32,
-    /// Payload type.
+    /// Payload type of the media packets.
     pub payload_type: u8,
-    /// SSRC and payload type of its retransmissions, if the server sends such.
+    /// SSRC and payload type of retransmissions, if they were negotiated.
     pub rtx: Option<Rtx>,
-    /// Ask for lost packets.
+    /// True if lost packets are requested by NACK.
     pub nack: bool,
-    /// Hz.
+    /// Clock rate in Hz.
     pub clock_rate: u32,
-    /// The codec, to know key frames by, and how frames are packetised.
+    /// Codec, by which key frames are recognised and frames are assembled.
     pub codec: CodecKind,
-    /// Hand out whole frames by [`Session::poll_frame`](crate::Session::poll_frame), held back at most this long for jitter
-    /// and for packets that are missing; at most one minute. `None`: packets only. Needs a codec whose payload format is known.
+    /// Longest delay of frames that [`Session::poll_frame`](crate::Session::poll_frame) returns, because of jitter or
+    /// of missing packets; at most one minute. `None` delivers packets only. Frames need a codec with a supported
+    /// payload format.
     pub max_frame_delay: Option<Duration>,
-    /// Negotiated ids of the header extensions that are read.
+    /// Negotiated ids of the header extensions to read.
     pub extension_ids: ExtensionIds,
 }
 
 impl RecvStreamConfig {
-    /// A stream without repair and extensions, whose codec is not looked into.
+    /// Creates settings of a stream without NACK, RTX and extensions, whose payload is not parsed.
     pub fn new(ssrc: u32, payload_type: u8, clock_rate: u32) -> Self {
         Self {
             ssrc,
@@ -56,23 +57,23 @@ impl RecvStreamConfig {
         }
     }
 
-    /// Hands out whole frames of this codec, held back at most 1 s.
+    /// Enables whole frames of this codec, delayed by at most 1 s.
     pub fn with_frames(self, codec: CodecKind) -> Self {
         Self { codec, max_frame_delay: Some(DEFAULT_MAX_DELAY), ..self }
     }
 
-    /// Asks for lost packets and takes them by RTX.
+    /// Enables NACK and retransmissions by RTX.
     pub fn with_rtx(self, ssrc: u32, payload_type: u8) -> Self {
         Self { rtx: Some(Rtx { ssrc, payload_type }), nack: true, ..self }
     }
 }
 
-/// A media packet that has come in: authentic, and for the first time.
+/// Received media packet, authentic and not a duplicate.
 #[derive(Clone, Copy, Debug)]
 pub struct ReceivedRtp<'a> {
-    /// SSRC of its stream, also for a packet that came by RTX.
+    /// SSRC of the media stream, also of a retransmitted packet.
     pub ssrc: u32,
-    /// Its sequence number, extended; the first cycle is 1, so that packets before the first one have a number.
+    /// Extended sequence number. The first cycle is 1, so that packets before the first received one have a number.
     pub seq: u64,
     /// RTP timestamp.
     pub timestamp: u32,
@@ -80,15 +81,15 @@ pub struct ReceivedRtp<'a> {
     pub marker: bool,
     /// Payload type.
     pub payload_type: u8,
-    /// Whether it came by RTX.
+    /// True if the packet was received as a retransmission by RTX.
     pub retransmitted: bool,
-    /// Whether a key frame starts with it.
+    /// True if a key frame starts with this packet.
     pub key_frame: bool,
-    /// Its payload, empty for a packet that is padding only.
+    /// Payload; empty for a packet that consists of padding.
     pub payload: &'a [u8],
-    /// Its header as it came, for the extensions; of the RTX packet if it came by RTX.
+    /// Header with its extensions; that of the RTX packet if the packet was retransmitted.
     pub header: RtpHeader,
-    /// The bytes that `header` was read from.
+    /// Whole packet, from which `header` was parsed.
     pub packet: &'a [u8],
 }
 
@@ -99,40 +100,40 @@ pub struct RecvStats {
     pub expected: u64,
     /// Packets delivered, each once.
     pub packets: u64,
-    /// Payload bytes of these.
+    /// Payload bytes of delivered packets.
     pub bytes: u64,
-    /// Packets among these that came by RTX.
+    /// Delivered packets that were received by RTX.
     pub repaired: u64,
-    /// Packets that had come before, or made no sense.
+    /// Packets that were duplicates or malformed.
     pub discarded: u64,
-    /// Packets missing and not given up.
+    /// Packets that are missing and not given up.
     pub missing: u64,
     /// NACK messages sent.
     pub nacks: u64,
-    /// Packets named in them.
+    /// Packets requested by NACK, counted each time.
     pub nacked_packets: u64,
     /// PLIs sent.
     pub plis: u64,
 }
 
-/// An incoming stream.
+/// State of an incoming stream.
 #[derive(Debug)]
 pub(crate) struct RecvStream {
     config: RecvStreamConfig,
     reception: RecvStreamStats,
     rtx: Option<RtxStreamStats>,
     nack: Option<NackGenerator>,
-    /// SRTP keeps out copies of a packet, but not a packet that comes late after its retransmission.
+    /// Rejects a packet that arrives after its retransmission. SRTP rejects only copies of the same packet.
     seen: SeenWindow,
     frames: Option<Box<Frames>>,
     stats: RecvStats,
 }
 
-/// Whole frames of a stream.
+/// Frames of a stream.
 #[derive(Debug)]
 struct Frames {
     buffer: JitterBuffer,
-    /// When the buffer has something to do.
+    /// Next timeout of the jitter buffer.
     due_at: Option<Instant>,
 }
 
@@ -146,7 +147,7 @@ impl RecvStream {
         Ok(Self {
             reception: RecvStreamStats::new(Ssrc(config.ssrc), config.clock_rate, false),
             rtx: config.rtx.map(|rtx| RtxStreamStats::new(Ssrc(rtx.ssrc))),
-            // As browsers do.
+            // Without repetition of a NACK, as in browsers.
             nack: config.nack.then(|| NackGenerator::new(Duration::ZERO).without_repetition()),
             seen: SeenWindow::default(),
             frames: frames.map(|buffer| Box::new(Frames { buffer, due_at: None })),
@@ -168,8 +169,8 @@ impl RecvStream {
         RecvStats { missing, expected: self.reception.score_totals().expected, ..self.stats }
     }
 
-    /// Takes a decrypted packet of the stream or of its retransmissions. Nothing comes of duplicates, probes and what
-    /// makes no sense.
+    /// Handles a decrypted packet of the stream or of its retransmissions. Returns `None` for duplicates, probes and
+    /// malformed packets.
     pub(crate) fn handle_packet<'a>(
         &mut self,
         now: Instant,
@@ -234,7 +235,7 @@ impl RecvStream {
         })
     }
 
-    /// Gives a packet to the jitter buffer.
+    /// Passes a packet to the jitter buffer.
     fn frame_packet(&mut self, now: Instant, received: &ReceivedRtp<'_>) {
         let Some(frames) = &mut self.frames else { return };
         let id = self.config.extension_ids[Extension::AbsCaptureTime];
@@ -258,7 +259,7 @@ impl RecvStream {
         frames.due_at = frames.buffer.poll_timeout();
     }
 
-    /// Replaces `data` by the next frame that is due.
+    /// Replaces `data` by the next due frame.
     pub(crate) fn poll_frame(&mut self, now: Instant, data: &mut Vec<u8>) -> Option<ReceivedFrame> {
         let frames = self.frames.as_mut().filter(|frames| frames.due_at.is_some_and(|at| at <= now))?;
         let mut frame = frames.buffer.poll_frame(now, data);
@@ -271,22 +272,23 @@ impl RecvStream {
         frame
     }
 
-    /// When [`poll_frame`](Self::poll_frame) has something to do.
+    /// Time of the next useful [`poll_frame`](Self::poll_frame).
     pub(crate) fn frame_due_at(&self) -> Option<Instant> {
         self.frames.as_ref()?.due_at
     }
 
-    /// Whether its frames need a key frame now.
+    /// True if the jitter buffer needs a key frame now.
     pub(crate) fn poll_key_frame_request(&mut self, now: Instant) -> bool {
         self.frames.as_mut().is_some_and(|frames| frames.buffer.poll_key_frame_request(now))
     }
 
-    /// Counters of its frames.
+    /// Frame counters; `None` if the stream delivers packets only.
     pub(crate) fn frame_stats(&self) -> Option<JitterStats> {
         self.frames.as_ref().map(|frames| frames.buffer.stats())
     }
 
-    /// Appends to `out` the sequence numbers to ask for now. True if so much is missing that a key frame is needed.
+    /// Appends to `out` the sequence numbers of the next NACK. Returns true if so many packets are missing that a key
+    /// frame is needed.
     pub(crate) fn poll_nacks(&mut self, now: Instant, out: &mut Vec<u16>) -> bool {
         let Some(nack) = &mut self.nack else { return false };
         nack.poll_nacks(now, out);
@@ -317,7 +319,7 @@ impl RecvStream {
         self.nack.iter_mut().for_each(|nack| nack.set_rtt(rtt));
     }
 
-    /// Appends its report block, and that of its retransmissions if there were any.
+    /// Appends the stream's report block, and that of its retransmissions if any were received.
     pub(crate) fn report(&mut self, now: Instant, out: &mut Vec<ReportBlock>) {
         if self.stats.packets == 0 {
             return;

@@ -1,4 +1,4 @@
-//! One outgoing RTP stream and its retransmissions.
+//! Outgoing RTP stream and its retransmissions.
 
 use std::time::{Duration, Instant};
 
@@ -14,10 +14,10 @@ use tureen_rtc::wire::rtp::{
 use crate::frames::{DEFAULT_MAX_PAYLOAD, FrameError, FrameInfo, OutgoingFrame, Packetizer, Payloads};
 use crate::session::SessionError;
 
-/// Longest payload that [`Session::send_rtp`](crate::Session::send_rtp) takes.
+/// Longest payload of [`Session::send_rtp`](crate::Session::send_rtp), in bytes.
 pub const MAX_PAYLOAD: usize = 1400;
 
-/// What a packet that is sent again may take longer than a round trip.
+/// Time in addition to a round trip within which a repeated NACK is ignored.
 const RESEND_MARGIN: Duration = Duration::from_millis(5);
 
 /// Packets of video that are buffered.
@@ -29,35 +29,36 @@ pub const MAX_MEDIA_ID: usize = 32;
 /// Settings of an outgoing stream.
 #[derive(Clone, Debug)]
 pub struct SendStreamConfig {
-    /// SSRC.
+    /// SSRC of the media packets.
     pub ssrc: u32,
-    /// Payload type.
+    /// Payload type of the media packets.
     pub payload_type: u8,
-    /// How it is repaired. Without, NACKs are ignored.
+    /// Retransmissions by RTX. `None` ignores NACKs.
     pub rtx: Option<Rtx>,
-    /// Hz.
+    /// Clock rate in Hz.
     pub clock_rate: u32,
-    /// The codec, to send whole frames by [`Session::send_frame`](crate::Session::send_frame); [`CodecKind::Other`] to send
-    /// packets only.
+    /// Codec of the frames of [`Session::send_frame`](crate::Session::send_frame). [`CodecKind::Other`] allows packets
+    /// only.
     pub codec: CodecKind,
-    /// The longest payload that frames are cut into, from 32 to [`MAX_PAYLOAD`] bytes; others are taken for the nearest.
+    /// Longest payload of a frame's packets, clamped to 32 to [`MAX_PAYLOAD`] bytes.
     pub max_frame_payload: usize,
-    /// Negotiated ids of the header extensions that are written.
+    /// Negotiated ids of the header extensions to write.
     pub extension_ids: ExtensionIds,
-    /// MID, at most [`MAX_MEDIA_ID`] printable characters. It is sent until the server has reported on the stream, and
-    /// with retransmissions until it has reported on those.
+    /// MID, at most [`MAX_MEDIA_ID`] printable characters. Packets contain it until the server has reported on the
+    /// stream, and retransmissions until it has reported on these.
     pub mid: Option<String>,
-    /// RTP stream id, as for `mid`.
+    /// RTP stream id, with the limits of `mid`.
     pub rid: Option<String>,
-    /// The first sequence number. `None`: a random one below 32768, so that no packet lost at the start can make the
-    /// server miss a wrap (RFC 3711 §3.3.1).
+    /// First sequence number. `None` draws a random one below 32768, so that losses at the start cannot make the server
+    /// miss a wrap (RFC 3711 §3.3.1).
     pub first_sequence_number: Option<u16>,
-    /// Packets that are kept to be sent, or to be sent again; each costs the size of its payload. At least 16.
+    /// Number of packets that are stored until they are sent and for retransmission, at least 16. Each costs the size
+    /// of its payload.
     pub buffered_packets: usize,
 }
 
 impl SendStreamConfig {
-    /// A stream without retransmissions, extensions or names, which buffers 64 packets.
+    /// Creates settings of a stream without RTX, extensions, MID and RID, with a buffer of 64 packets.
     pub fn new(ssrc: u32, payload_type: u8, clock_rate: u32) -> Self {
         Self {
             ssrc,
@@ -81,7 +82,7 @@ impl SendStreamConfig {
         Self { codec, buffered_packets, ..self }
     }
 
-    /// Repairs the stream by RTX and buffers 512 packets: 3 s of video at 1.5 Mbit/s.
+    /// Enables retransmissions by RTX, with a buffer of 512 packets: 3 s of video at 1.5 Mbit/s.
     pub fn with_rtx(self, ssrc: u32, payload_type: u8) -> Self {
         Self { rtx: Some(Rtx { ssrc, payload_type }), buffered_packets: VIDEO_PACKETS, ..self }
     }
@@ -90,47 +91,47 @@ impl SendStreamConfig {
 /// SSRC and payload type of retransmissions (RFC 4588).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Rtx {
-    /// SSRC.
+    /// SSRC of the retransmissions.
     pub ssrc: u32,
-    /// Payload type.
+    /// Payload type of the retransmissions.
     pub payload_type: u8,
 }
 
-/// What to send in one RTP packet.
+/// Content of an outgoing RTP packet.
 #[derive(Clone, Copy, Debug)]
 pub struct OutgoingRtp<'a> {
-    /// The payload, at most [`MAX_PAYLOAD`] bytes.
+    /// Payload, at most [`MAX_PAYLOAD`] bytes.
     pub payload: &'a [u8],
     /// RTP timestamp.
     pub timestamp: u32,
     /// Marker bit.
     pub marker: bool,
-    /// Loudness, sent if the extension was negotiated.
+    /// Audio level, sent if the extension was negotiated.
     pub audio_level: Option<AudioLevel>,
 }
 
 /// Counters of an outgoing stream.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct SendStats {
-    /// Packets sent, retransmissions not counted.
+    /// Packets sent, without retransmissions.
     pub packets: u64,
-    /// Payload bytes of these.
+    /// Payload bytes of these packets.
     pub bytes: u64,
-    /// Packets sent again.
+    /// Packets retransmitted.
     pub retransmitted: u64,
     /// NACK messages received.
     pub nacks: u64,
-    /// Packets asked for that were no longer buffered.
+    /// Packets named by a NACK that were no longer buffered.
     pub nacked_too_late: u64,
     /// PLI and FIR messages received.
     pub key_frame_requests: u64,
-    /// Share of packets lost by the last report, in 1/256.
+    /// Fraction of lost packets in the last report, in 1/256.
     pub fraction_lost: u8,
-    /// Packets lost by the last report.
+    /// Cumulative number of lost packets in the last report.
     pub lost: i32,
 }
 
-/// An outgoing stream: numbers packets, buffers their payloads and writes them as SRTP.
+/// State of an outgoing stream, which numbers, stores and encrypts packets.
 #[derive(Debug)]
 pub(crate) struct SendStream {
     config: SendStreamConfig,
@@ -138,15 +139,15 @@ pub(crate) struct SendStream {
     /// SRTP index of the next packet: rollover counter << 16 | sequence number.
     next_index: u64,
     next_rtx_index: u64,
-    /// Slot `index % len` holds packet `index`, as long as no later packet has taken it.
+    /// Slot `index % len` contains packet `index` until a later packet overwrites it.
     ring: Box<[Slot]>,
-    /// Packets in the ring that were not sent for the first time yet.
+    /// Number of stored packets that were not sent yet.
     unsent: usize,
-    /// RTP timestamp of the newest packet and when it was given.
+    /// RTP timestamp of the newest packet, and the time of its `push`.
     newest: Option<(u32, Instant)>,
-    /// The server has reported on the stream: it knows its MID and RID.
+    /// True after a report on the stream, by which the server confirms that it knows MID and RID.
     known_to_server: bool,
-    /// The same for its retransmissions.
+    /// True after a report on the retransmissions.
     rtx_known_to_server: bool,
     stats: SendStats,
 }
@@ -161,18 +162,18 @@ struct Slot {
     payload: Vec<u8>,
 }
 
-/// What is different each time a packet is sent.
+/// Header extension values that differ at each sending.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct HopValues {
     pub(crate) abs_send_time: AbsSendTime,
     pub(crate) transport_seq: TransportSequenceNumber,
 }
 
-/// All extensions that are written, at most: two names and 6 bytes of values, each with two bytes of header.
+/// Size of a header with all extensions: MID, RID and 6 bytes of values, each with two bytes of extension header.
 const MAX_HEADER: usize = FIXED_HEADER_LEN + 4 + 2 * (2 + MAX_MEDIA_ID) + 3 * 2 + 6 + 3;
 
 impl SendStream {
-    /// `first_index` is taken where the settings name no first sequence number.
+    /// `first_index` is used if the settings contain no first sequence number.
     pub(crate) fn new(
         config: SendStreamConfig,
         first_index: u16,
@@ -203,7 +204,7 @@ impl SendStream {
         })
     }
 
-    /// Goes on where streams with its SSRCs ended under the same SRTP key.
+    /// Continues the SRTP indices of earlier streams with the same SSRCs, because the SRTP key is the same.
     pub(crate) fn continue_from(&mut self, next_index: impl Fn(Ssrc) -> Option<u64>) {
         if let Some(next) = next_index(self.ssrc()) {
             self.next_index = next;
@@ -213,7 +214,7 @@ impl SendStream {
         }
     }
 
-    /// Its SSRCs, and the SRTP index of the next packet of each.
+    /// SSRCs of the stream, each with the SRTP index of its next packet.
     pub(crate) fn next_indices(&self) -> impl Iterator<Item = (Ssrc, u64)> {
         let rtx = self.config.rtx.map(|rtx| (Ssrc(rtx.ssrc), self.next_rtx_index));
         [(self.ssrc(), self.next_index)].into_iter().chain(rtx)
@@ -235,7 +236,7 @@ impl SendStream {
         self.config.extension_ids[Extension::TransportWideCcDraft01].is_some()
     }
 
-    /// Cuts a frame into `payloads`, all of which can be pushed.
+    /// Splits a frame into `payloads`. Afterwards `push` succeeds for all of them.
     pub(crate) fn packetize(
         &mut self,
         frame: &OutgoingFrame<'_>,
@@ -256,7 +257,7 @@ impl SendStream {
         Ok(info)
     }
 
-    /// Takes a packet in and returns its index.
+    /// Stores a packet and returns its index.
     pub(crate) fn push(&mut self, now: Instant, packet: &OutgoingRtp<'_>) -> Result<u64, SessionError> {
         if packet.payload.len() > MAX_PAYLOAD {
             return Err(SessionError::PayloadTooLong(packet.payload.len()));
@@ -280,11 +281,11 @@ impl SendStream {
         Ok(index)
     }
 
-    /// Takes a NACK for one packet and returns the index to send again, if that can be done and was not done within
-    /// the last `rtt` and 5 ms (as libwebrtc).
+    /// Handles the NACK of one packet. Returns its index if the packet is still stored and was not retransmitted within
+    /// the last `rtt` plus 5 ms (as in libwebrtc).
     pub(crate) fn on_nack(&mut self, now: Instant, seq: u16, rtt: Duration) -> Option<u64> {
         self.config.rtx?;
-        // The packet with this number that is nearest behind the newest one.
+        // Index of the newest packet with this sequence number.
         let newest = self.next_index.checked_sub(1)?;
         let index = newest.checked_sub(u64::from((newest as u16).wrapping_sub(seq)))?;
         let at = self.slot_of(index);
@@ -318,7 +319,7 @@ impl SendStream {
         self.stats.lost = lost;
     }
 
-    /// Replaces `out` by packet `index`, sealed; false if it is no longer there.
+    /// Replaces `out` by the encrypted packet `index`. Returns false if the packet is no longer stored.
     pub(crate) fn write(
         &mut self,
         index: u64,
@@ -338,7 +339,7 @@ impl SendStream {
         len > 0
     }
 
-    /// As [`write`](Self::write), inside an RTX packet.
+    /// Like [`write`](Self::write), but as an RTX packet.
     pub(crate) fn write_rtx(
         &mut self,
         index: u64,
@@ -355,7 +356,7 @@ impl SendStream {
         len > 0
     }
 
-    /// The sender's half of a sender report; nothing before the first packet.
+    /// Sender info of a sender report; `None` before the first packet.
     pub(crate) fn sender_info(&self, now: Instant, ntp_time: NtpTime) -> Option<SenderInfo> {
         let (timestamp, at) = self.newest?;
         let since =
@@ -368,7 +369,7 @@ impl SendStream {
         })
     }
 
-    /// Writes a packet to the start of `out` and returns its length, zero if it can't be sealed.
+    /// Encrypts a packet to the start of `out` and returns its length; zero if encryption fails.
     fn seal(
         &self,
         slot: &Slot,

@@ -13,9 +13,10 @@ const FRAME: u8 = 6;
 const TILE_LIST: u8 = 8;
 const HAS_SIZE: u8 = 0x02;
 const HAS_EXTENSION: u8 = 0x04;
-/// A temporal delimiter as it stands in front of a temporal unit: an OBU of no bytes.
+/// Temporal delimiter OBU, which starts a temporal unit and has no payload.
 const DELIMITER: [u8; 2] = [TEMPORAL_DELIMITER << 3 | HAS_SIZE, 0];
-/// The shortest piece of an OBU that is worth an element: it shows header, extension, size and what makes a key frame.
+/// Shortest fragment of an OBU, in bytes. It contains header, extension and size, and the bits by which key frames are
+/// recognised.
 const MIN_PIECE: usize = 8;
 
 /// An OBU (AV1 §5.3).
@@ -42,12 +43,12 @@ impl<'a> Obu<'a> {
         self.header >> 3 & 0x0f
     }
 
-    /// §5: "The temporal delimiter OBU, if present, MUST be removed"; tile lists are not for RTP.
+    /// §5: "The temporal delimiter OBU, if present, MUST be removed"; tile lists are not allowed in RTP.
     fn is_sent(&self) -> bool {
         !matches!(self.kind(), TEMPORAL_DELIMITER | TILE_LIST)
     }
 
-    /// Whether it is a frame header, and if so of a key frame that is shown (AV1 §5.9.2).
+    /// `None` if the OBU is no frame header; true if it is the header of a shown key frame (AV1 §5.9.2).
     fn shown_key_frame(&self) -> Option<bool> {
         matches!(self.kind(), FRAME | FRAME_HEADER)
             .then(|| self.payload.first().is_some_and(|first| first >> 4 == 0b0001))
@@ -57,12 +58,12 @@ impl<'a> Obu<'a> {
         1 + usize::from(self.extension.is_some())
     }
 
-    /// Its length as an element: without a size.
+    /// Length as an OBU element, which has no size field.
     fn len(&self) -> usize {
         self.header_len() + self.payload.len()
     }
 
-    /// Appends bytes `from..to` of the element.
+    /// Appends bytes `from..to` of the OBU element.
     fn push_piece(&self, from: usize, to: usize, out: &mut Vec<u8>) {
         let head = [self.header & !HAS_SIZE, self.extension.unwrap_or(0)];
         let head_len = self.header_len();
@@ -70,7 +71,7 @@ impl<'a> Obu<'a> {
         out.extend_from_slice(&self.payload[from.saturating_sub(head_len)..to.saturating_sub(head_len)]);
     }
 
-    /// Appends it with its size.
+    /// Appends the OBU with a size field.
     fn push(&self, out: &mut Vec<u8>) {
         out.push(self.header | HAS_SIZE);
         out.extend(self.extension);
@@ -79,7 +80,7 @@ impl<'a> Obu<'a> {
     }
 }
 
-/// What the OBUs of a temporal unit say.
+/// Properties of a temporal unit, collected from its OBUs.
 #[derive(Default)]
 struct Content {
     sequence_header: bool,
@@ -152,7 +153,7 @@ pub(super) fn assemble<'a>(
     (!continued).then(|| content.info())
 }
 
-/// Appends a whole OBU with its size to `out` and empties `obu`.
+/// Appends a complete OBU with its size to `out` and clears `obu`.
 fn finish_obu(obu: &mut Vec<u8>, content: &mut Content, out: &mut Vec<u8>) -> Option<()> {
     if !obu.is_empty() {
         let whole = Obu::take(&mut Cursor::new(obu))?;
@@ -191,7 +192,7 @@ pub(super) fn packetize(
     let info = content.info();
     let mut packet = Packet { pieces: Vec::new(), len: 1, first_of_sequence: info.key_frame };
     for obu in &obus {
-        // §5: OBUs of different layers are not in one packet.
+        // §5: a packet must not contain OBUs of different layers.
         if packet.pieces.last().is_some_and(|piece| {
             piece.obu.extension != obu.extension && obu.extension.is_some() && piece.obu.extension.is_some()
         }) {
@@ -200,7 +201,7 @@ pub(super) fn packetize(
         let mut from = 0;
         while from < obu.len() {
             let left = obu.len() - from;
-            // Room behind a length of as many bytes as any length that fits takes.
+            // The length field of the next element is assumed to be as long as that of the largest element.
             let room = max_payload.saturating_sub(packet.len + leb128_len(max_payload));
             if room < left.min(MIN_PIECE) {
                 packet.write(out);
@@ -216,27 +217,28 @@ pub(super) fn packetize(
     Ok(info)
 }
 
-/// Part of an OBU in a packet.
+/// Part of an OBU in one packet.
 struct Piece<'o, 'a> {
     obu: &'o Obu<'a>,
     from: usize,
     to: usize,
 }
 
-/// A packet that is being filled.
+/// Packet under construction.
 struct Packet<'o, 'a> {
     pieces: Vec<Piece<'o, 'a>>,
-    /// With a length for each piece.
+    /// Length in bytes if every piece has a length field.
     len: usize,
-    /// It is the first one of a coded video sequence.
+    /// True for the first packet of a coded video sequence.
     first_of_sequence: bool,
 }
 
 impl Packet<'_, '_> {
-    /// Writes it and begins the next one.
+    /// Writes the packet and starts the next one.
     fn write(&mut self, out: &mut Payloads) {
         let (Some(first), Some(last)) = (self.pieces.first(), self.pieces.last()) else { return };
-        // §4.4: W counts up to three elements, the last of which has no length; 0 is any number, all with one.
+        // §4.4: W is the number of elements up to three, of which the last has no length. 0 means any number, all with
+        // lengths.
         let count = if self.pieces.len() <= 3 { self.pieces.len() as u8 } else { 0 };
         let flags = [first.from > 0, last.to < last.obu.len()];
         let [continues, goes_on] = flags.map(u8::from);

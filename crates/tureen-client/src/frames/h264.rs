@@ -14,7 +14,7 @@ const FU_A: u8 = 28;
 
 pub(super) fn frame_start(payload: &[u8]) -> Option<Start> {
     if let &[header] = payload {
-        // The end of a sequence or of the stream, which the engine does not look at.
+        // End of sequence and end of stream, which the engine does not parse.
         return (1..=23).contains(&(header & 0x1f)).then_some(Start::Maybe);
     }
     let descriptor = h264::parse(payload)?;
@@ -27,7 +27,7 @@ pub(super) fn frame_start(payload: &[u8]) -> Option<Start> {
 
 pub(super) fn assemble<'a>(payloads: impl Iterator<Item = &'a [u8]>, out: &mut Vec<u8>) -> Option<FrameInfo> {
     let mut kinds = 0;
-    // Header of the NAL unit whose fragments are to come.
+    // Header of the NAL unit whose fragments are being joined.
     let mut fragmented = None;
     for payload in payloads {
         let mut cursor = Cursor::new(payload);
@@ -60,7 +60,7 @@ pub(super) fn assemble<'a>(payloads: impl Iterator<Item = &'a [u8]>, out: &mut V
                 fragmented = (!end).then_some(unit & 0x1f);
                 out.extend_from_slice(cursor.rest());
             }
-            // Interleaved modes, which are not negotiated.
+            // Interleaved modes are never negotiated.
             _ => return None,
         }
     }
@@ -78,7 +78,7 @@ fn push_unit(unit: &[u8], kinds: &mut u32, out: &mut Vec<u8>) -> Option<()> {
     Some(())
 }
 
-/// Of a frame with NAL units of these types.
+/// Properties of a frame that contains NAL units of these types.
 fn info(kinds: u32) -> FrameInfo {
     let has = |kind: u8| kinds >> kind & 1 == 1;
     FrameInfo { key_frame: has(IDR) || (has(SPS) && has(SEI)), ..FrameInfo::default() }

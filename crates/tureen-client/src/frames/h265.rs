@@ -1,12 +1,12 @@
-//! H265 access units (RFC 7798 §4.4) without decoding order numbers: single NAL units, aggregation and fragmentation
-//! packets.
+//! H265 access units (RFC 7798 §4.4) as single NAL units, aggregation and fragmentation packets, without decoding order
+//! numbers.
 
 use tureen_rtc::wire::codecs::{CodecKind, Cursor, h265};
 
 use super::packetizer::Payloads;
 use super::{FrameError, FrameInfo, Start, nal};
 
-/// Intra random access pictures.
+/// NAL unit types of intra random access pictures.
 const IRAP: std::ops::RangeInclusive<u8> = 16..=23;
 const VPS: u8 = 32;
 const SPS: u8 = 33;
@@ -14,7 +14,7 @@ const AUD: u8 = 35;
 const AGGREGATION: u8 = 48;
 const FRAGMENTATION: u8 = 49;
 
-/// The header of a NAL unit: |F| Type (6) | LayerId (6) | TID (3) |.
+/// Header of a NAL unit: |F| Type (6) | LayerId (6) | TID (3) |.
 #[derive(Clone, Copy)]
 struct Header(u16);
 
@@ -27,7 +27,7 @@ impl Header {
         self.0 >> 3 & 0x3f
     }
 
-    /// The temporal id plus one, which is not zero.
+    /// Temporal id plus one, which is never zero.
     fn tid(self) -> u16 {
         self.0 & 0x07
     }
@@ -52,7 +52,7 @@ pub(super) fn frame_start(payload: &[u8]) -> Option<Start> {
     })
 }
 
-/// What the NAL units of a frame say.
+/// Properties of a frame, collected from its NAL units.
 #[derive(Default)]
 struct Content {
     irap: bool,
@@ -73,7 +73,7 @@ impl Content {
 
 pub(super) fn assemble<'a>(payloads: impl Iterator<Item = &'a [u8]>, out: &mut Vec<u8>) -> Option<FrameInfo> {
     let mut content = Content::default();
-    // Type of the NAL unit whose fragments are to come.
+    // Type of the NAL unit whose fragments are being joined.
     let mut fragmented = None;
     for payload in payloads {
         let mut cursor = Cursor::new(payload);

@@ -30,60 +30,60 @@ use tureen_rtc::wire::codecs::{CodecKind, opus};
 
 pub use self::packetizer::{DEFAULT_MAX_PAYLOAD, MIN_MAX_PAYLOAD, OutgoingFrame, Packetizer, Payloads};
 
-/// What is known of a frame besides its bytes.
+/// Properties of a frame, read from its bytes or descriptors.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct FrameInfo {
-    /// A decoder can begin with it. True for each frame of audio.
+    /// True if a decoder can start with this frame, which is the case for every audio frame.
     ///
-    /// H264: there is an IDR slice, or a sequence parameter set with supplemental information (a recovery point) before
-    /// other slices. H265: there is an intra random access picture. AV1: there is a sequence header, and the first frame is a
-    /// key frame that is shown.
+    /// H264: the frame contains an IDR slice, or a sequence parameter set and supplemental enhancement information (a
+    /// recovery point) before other slices. H265: it contains an intra random access picture. AV1: it contains a
+    /// sequence header, and its first frame is a shown key frame.
     pub key_frame: bool,
-    /// The highest spatial layer in it; 0 in streams without.
+    /// Highest spatial layer in the frame; 0 in streams without spatial layers.
     pub spatial_layer: u8,
-    /// Its temporal layer; 0 in streams without. H264 does not tell it.
+    /// Temporal layer; 0 in streams without temporal layers, and for H264, whose packets do not contain it.
     pub temporal_layer: u8,
-    /// Running index of base layer frames, where the stream has one (VP8, VP9).
+    /// TL0PICIDX, the running index of base layer frames (VP8, VP9), if the stream has it.
     pub tl0_pic_idx: Option<u8>,
-    /// VP8: the frame depends on the base layer alone (Y). VP9: later frames of higher temporal layers depend on none that
-    /// is older than this one (U).
+    /// VP8: the frame depends on the base layer only (Y bit). VP9: no later frame of a higher temporal layer depends on
+    /// a frame before this one (U bit).
     pub layer_switch: bool,
 }
 
-/// Why a frame can't be cut, or payloads make no frame.
+/// Error of packetising or assembling a frame.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum FrameError {
-    /// The payload format of the codec is not known.
+    /// The codec's payload format is not supported.
     #[error("frames of {0:?} can't be packetised")]
     UnsupportedCodec(CodecKind),
-    /// The frame has no bytes, or nothing that is sent.
+    /// The frame is empty, or none of its parts is sent by RTP.
     #[error("the {0:?} frame is empty")]
     Empty(CodecKind),
-    /// The frame to send is not what [`frames`](self) says of its codec.
+    /// The frame does not have the format that [`frames`](self) states for its codec.
     #[error("the {codec:?} frame is malformed: {what}")]
     BadFrame {
         /// Its codec.
         codec: CodecKind,
-        /// What is wrong with it.
+        /// The violated rule.
         what: &'static str,
     },
-    /// A payload does not hold to the codec's payload format, or does not fit behind the one before.
+    /// A payload is malformed, or does not continue the previous one.
     #[error("the {0:?} payloads make no frame")]
     BadPayload(CodecKind),
 }
 
-/// Whether a packet is the first of its frame, by its payload alone.
+/// Position of a packet at the start of a frame, as far as its payload shows it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Start {
-    /// It is.
+    /// The packet is the first of its frame.
     Yes,
-    /// It is if the packet before it belongs to another frame.
+    /// The packet is the first of its frame if the previous packet belongs to another frame.
     Maybe,
-    /// It is not.
+    /// The packet continues a frame.
     No,
 }
 
-/// Whether a packet with this payload starts a frame. `None` if it is malformed.
+/// Returns whether a payload starts a frame; `None` if the payload is malformed.
 pub fn frame_start(codec: CodecKind, payload: &[u8]) -> Option<Start> {
     match codec {
         CodecKind::Vp8 => vp8::frame_start(payload),
@@ -96,16 +96,16 @@ pub fn frame_start(codec: CodecKind, payload: &[u8]) -> Option<Start> {
     }
 }
 
-/// Joins payloads to frames. One can serve any number of streams of its codec, one frame after the other.
+/// Joins payloads into frames. One assembler can serve several streams of the codec, one frame at a time.
 #[derive(Debug)]
 pub struct FrameAssembler {
     codec: CodecKind,
-    /// An OBU whose length is not known yet.
+    /// OBU whose end has not been read yet.
     obu: Vec<u8>,
 }
 
 impl FrameAssembler {
-    /// Of a codec.
+    /// Creates an assembler of a codec's frames.
     ///
     /// # Errors
     /// [`FrameError::UnsupportedCodec`] for [`CodecKind::Other`].
@@ -121,12 +121,12 @@ impl FrameAssembler {
         self.codec
     }
 
-    /// Replaces `out` by the frame that the payloads make: all of the packets of one RTP timestamp, in order of their
-    /// sequence numbers, without padding. `out` is no longer than the payloads together, four bytes more for each NAL unit
-    /// and eight more for each OBU.
+    /// Replaces `out` by the frame that consists of `payloads`: those of all packets with one RTP timestamp, in order
+    /// of sequence numbers, without padding. `out` becomes at most as long as all payloads, plus four bytes for each
+    /// NAL unit and eight for each OBU.
     ///
     /// # Errors
-    /// [`FrameError::BadPayload`] or [`FrameError::Empty`]; what `out` holds then is of no use.
+    /// [`FrameError::BadPayload`] or [`FrameError::Empty`]; the content of `out` is unspecified then.
     pub fn assemble<'a>(
         &mut self,
         payloads: impl IntoIterator<Item = &'a [u8]>,

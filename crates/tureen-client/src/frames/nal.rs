@@ -2,16 +2,15 @@
 
 use super::packetizer::{Payloads, shares};
 
-/// Start code in front of each NAL unit of a received frame.
+/// Start code before each NAL unit of a received frame.
 const START_CODE: [u8; 4] = [0, 0, 0, 1];
 
-/// Appends a start code.
 pub(super) fn push_start_code(out: &mut Vec<u8>) {
     out.extend_from_slice(&START_CODE);
 }
 
-/// The NAL units of a byte stream, without start codes of three or four bytes and the zeros behind a unit. `None` if it does
-/// not begin with a start code.
+/// Returns the NAL units of a byte stream, without start codes (three or four bytes) and trailing zeros. `None` if the
+/// stream does not begin with a start code.
 pub(super) fn units(stream: &[u8]) -> Option<impl Iterator<Item = &[u8]>> {
     let first = find_start_code(stream)?;
     if stream[..first].iter().any(|&byte| byte != 0) {
@@ -31,14 +30,14 @@ pub(super) fn units(stream: &[u8]) -> Option<impl Iterator<Item = &[u8]>> {
             done = true;
             rest
         };
-        // A NAL unit never ends with a zero byte (H.264 §7.4.1): those are of the stream.
+        // A NAL unit never ends with a zero byte (H.264 §7.4.1), so that trailing zeros belong to the stream.
         let len = unit.iter().rposition(|&byte| byte != 0).map_or(0, |at| at + 1);
         Some(&unit[..len])
     });
     Some(all.filter(|unit| !unit.is_empty()))
 }
 
-/// Where the first `00 00 01` begins.
+/// Position of the first `00 00 01`.
 fn find_start_code(stream: &[u8]) -> Option<usize> {
     let mut at = 2;
     while let Some(&byte) = stream.get(at) {
@@ -51,10 +50,8 @@ fn find_start_code(stream: &[u8]) -> Option<usize> {
     None
 }
 
-/// Which units go together into a packet: `units` starts with one that is not sent yet.
-///
-/// How many of them fit an aggregation packet with `header` bytes in front and two for each length: 1 for a unit that goes
-/// alone, 0 for one that must be cut.
+/// Number of `units`, from the first one, that fit into one aggregation packet with a header of `header` bytes and a
+/// length of two bytes before each unit. 1 if the first unit is sent alone, 0 if it must be fragmented.
 pub(super) fn aggregated(units: &[&[u8]], header: usize, max_payload: usize) -> usize {
     let mut len = header;
     let fitting = units.iter().take_while(|unit| {
@@ -139,7 +136,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_no_byte_stream_is_refused() {
+    fn data_without_a_leading_start_code_is_refused() {
         assert_eq!(all(&[]), None);
         assert_eq!(all(&[0, 0, 2, 0x67]), None, "no start code");
         assert_eq!(all(&[9, 0, 0, 1, 0x67]), None, "something in front");

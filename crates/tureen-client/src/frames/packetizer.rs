@@ -1,47 +1,47 @@
-//! Cuts frames into RTP payloads.
+//! Splitting of frames into RTP payloads.
 
 use tureen_rtc::wire::codecs::{CodecKind, opus};
 use tureen_rtc::wire::rtp::extension::AudioLevel;
 
 use super::{FrameError, FrameInfo, av1, h264, h265, vp8, vp9};
 
-/// Payload size of frames unless another one is asked for, in bytes: it leaves room in a datagram of 1200 bytes, which
-/// browsers send too, for headers, extensions, SRTP and a retransmission's sequence number.
+/// Default of the maximum payload size, in bytes. With headers, extensions, SRTP tag and the sequence number of a
+/// retransmission the datagram stays within 1200 bytes, as in browsers.
 pub const DEFAULT_MAX_PAYLOAD: usize = 1100;
-/// The smallest payload size that can be asked for, in bytes: it holds the largest descriptor and some of the frame.
+/// Smallest maximum payload size, in bytes. It has room for the largest descriptor and a part of the frame.
 pub const MIN_MAX_PAYLOAD: usize = 32;
 /// The largest one: no datagram is longer, and lengths in aggregation packets have 16 bits.
 const MAX_MAX_PAYLOAD: usize = u16::MAX as usize;
 
-/// A frame to send.
+/// Frame to send.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct OutgoingFrame<'a> {
-    /// Its bytes, as [`frames`](super) says of its codec. Whether it is a key frame is read from them.
+    /// Encoded frame, in the format that [`frames`](super) states for its codec. The key frame flag is read from it.
     pub data: &'a [u8],
-    /// RTP timestamp: the capture time in units of the stream's clock rate, with any offset.
+    /// RTP timestamp: capture time in units of the stream's clock rate, with an arbitrary offset.
     pub timestamp: u32,
-    /// Its temporal layer, 0–3 for VP8 and 0–7 for VP9; the same for all frames or for none of a stream. H265 and AV1 say it
-    /// in their bytes, H264 nowhere.
+    /// Temporal layer, 0–3 for VP8 and 0–7 for VP9. A stream has it in all frames or in none. Frames of H265 and AV1
+    /// contain their temporal layer, H264 does not signal it.
     pub temporal_layer: Option<u8>,
-    /// With a temporal layer above 0: the frame depends on the base layer alone (VP8's Y bit).
+    /// True if a frame of a temporal layer above 0 depends on the base layer only (VP8's Y bit).
     pub layer_sync: bool,
-    /// VP9 with spatial layers: the layer of this layer frame, 0–7. Layer frames of a picture have the same timestamp and
-    /// come lowest first.
+    /// Spatial layer of a VP9 layer frame, 0–7. Layer frames of one picture have the same timestamp and are sent in
+    /// ascending order.
     pub spatial_layer: Option<u8>,
-    /// With a spatial layer: more layer frames of the picture follow.
+    /// True if further layer frames of the same picture follow.
     pub more_layers: bool,
-    /// Loudness of audio, sent if the extension was negotiated (RFC 6464).
+    /// Audio level (RFC 6464), sent if the extension was negotiated.
     pub audio_level: Option<AudioLevel>,
 }
 
 impl<'a> OutgoingFrame<'a> {
-    /// A frame of a stream without layers.
+    /// Creates a frame of a stream without layers.
     pub fn new(data: &'a [u8], timestamp: u32) -> Self {
         Self { data, timestamp, ..Self::default() }
     }
 }
 
-/// The payloads of one frame. Keep it for the next frame: its buffer is used again.
+/// Payloads of one frame. Reusing the value for the next frame saves an allocation.
 #[derive(Clone, Debug, Default)]
 pub struct Payloads {
     bytes: Vec<u8>,
@@ -50,17 +50,17 @@ pub struct Payloads {
 }
 
 impl Payloads {
-    /// How many packets the frame takes.
+    /// Number of packets of the frame.
     pub fn len(&self) -> usize {
         self.ends.len()
     }
 
-    /// Whether there is none.
+    /// True if there are no payloads.
     pub fn is_empty(&self) -> bool {
         self.ends.is_empty()
     }
 
-    /// Each payload in order, and whether its packet bears the marker bit.
+    /// Iterates over the payloads in order, each with its packet's marker bit.
     pub fn iter(&self) -> impl Iterator<Item = (&[u8], bool)> {
         let starts = std::iter::once(0).chain(self.ends.iter().copied());
         let last = self.ends.len().saturating_sub(1);
@@ -76,18 +76,18 @@ impl Payloads {
         self.more_layers = false;
     }
 
-    /// Where the payload that is being written is appended to.
+    /// Buffer to which the current payload is appended.
     pub(super) fn open(&mut self) -> &mut Vec<u8> {
         &mut self.bytes
     }
 
-    /// Ends the payload that is being written.
+    /// Ends the current payload.
     pub(super) fn close(&mut self) {
         self.ends.push(self.bytes.len());
     }
 }
 
-/// Cuts the frames of one stream into payloads.
+/// Splits the frames of one stream into payloads.
 #[derive(Clone, Debug)]
 pub struct Packetizer {
     max_payload: usize,
@@ -108,8 +108,8 @@ impl Packetizer {
     /// Of a codec. `max_payload` is the longest payload in bytes, from [`MIN_MAX_PAYLOAD`] to 65535; others are taken for the
     /// nearest. Opus packets are never cut.
     ///
-    /// `first_picture_id` is that of the first frame of VP8 and VP9, 15 bits; random, so that two streams behind one another
-    /// can be told apart (RFC 7741 §4.2).
+    /// `first_picture_id` is the picture id of the first frame of VP8 and VP9, 15 bits. It should be random, so that a
+    /// receiver can distinguish the streams of successive sources (RFC 7741 §4.2).
     ///
     /// # Errors
     /// [`FrameError::UnsupportedCodec`] for [`CodecKind::Other`].
@@ -126,10 +126,10 @@ impl Packetizer {
         Ok(Self { max_payload: max_payload.clamp(MIN_MAX_PAYLOAD, MAX_MAX_PAYLOAD), state })
     }
 
-    /// Replaces `out` by the payloads of a frame and says whether it is a key frame.
+    /// Replaces `out` by the payloads of a frame and returns the frame's properties.
     ///
     /// # Errors
-    /// [`FrameError::Empty`] or [`FrameError::BadFrame`]. The stream can go on with the next frame.
+    /// [`FrameError::Empty`] or [`FrameError::BadFrame`]. The stream can continue with the next frame.
     pub fn packetize(
         &mut self,
         frame: &OutgoingFrame<'_>,
@@ -165,8 +165,8 @@ fn packetize_opus(data: &[u8], out: &mut Payloads) -> Result<FrameInfo, FrameErr
     Ok(FrameInfo { key_frame: true, ..FrameInfo::default() })
 }
 
-/// Sizes of the pieces of `len` bytes, each at most `max` and nearly equal, so that the last packet is as likely to be lost
-/// as the others and no longer than they are.
+/// Splits `len` bytes into pieces of nearly equal size, each at most `max` bytes. A small last packet would cost as
+/// much as a full one.
 pub(super) fn shares(len: usize, max: usize) -> impl Iterator<Item = usize> {
     let pieces = len.div_ceil(max).max(1);
     let (share, larger) = (len / pieces, len % pieces);

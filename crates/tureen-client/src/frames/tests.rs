@@ -5,7 +5,7 @@ use super::*;
 const ALL: [CodecKind; 6] =
     [CodecKind::Vp8, CodecKind::Vp9, CodecKind::H264, CodecKind::H265, CodecKind::Av1, CodecKind::Opus];
 
-/// The payloads of a frame, each with its marker bit.
+/// Payloads of a frame, after a check of their marker bits.
 fn packetize(
     packetizer: &mut Packetizer,
     frame: &OutgoingFrame<'_>,
@@ -25,7 +25,7 @@ fn assemble(codec: CodecKind, payloads: &[Vec<u8>]) -> Result<(FrameInfo, Vec<u8
     Ok((info, out))
 }
 
-/// Sends a frame in packets of at most `max` bytes and checks what comes out.
+/// Packetises a frame with at most `max` bytes in each packet, assembles it again and compares it with `expected`.
 fn round_trip(codec: CodecKind, max: usize, frame: &OutgoingFrame<'_>, expected: &[u8]) -> FrameInfo {
     let mut packetizer = Packetizer::new(codec, max, 0x7fff).unwrap();
     let (sent, payloads) = packetize(&mut packetizer, frame).unwrap();
@@ -43,7 +43,7 @@ fn with_start_codes(units: &[Vec<u8>]) -> Vec<u8> {
     units.iter().flat_map(|unit| [&[0, 0, 0, 1], unit.as_slice()].concat()).collect()
 }
 
-/// An OBU with its size.
+/// OBU with a size field.
 fn obu(kind: u8, extension: Option<u8>, payload: &[u8]) -> Vec<u8> {
     let mut out = vec![kind << 3 | 2 | u8::from(extension.is_some()) << 2];
     out.extend(extension);
@@ -56,7 +56,7 @@ fn temporal_unit(obus: &[Vec<u8>]) -> Vec<u8> {
     [vec![0x12, 0], obus.concat()].concat()
 }
 
-/// A frame of `len` bytes or a little more, as each codec's encoder might make it.
+/// Frame of at least `len` bytes in each codec's format.
 fn frame(codec: CodecKind, key: bool, len: usize) -> Vec<u8> {
     let body: Vec<u8> = (0..len.max(4)).map(|at| (at % 250) as u8 + 1).collect();
     match codec {
@@ -80,7 +80,7 @@ fn frame(codec: CodecKind, key: bool, len: usize) -> Vec<u8> {
 }
 
 #[test]
-fn frames_of_each_codec_come_out_as_they_went_in() {
+fn frames_of_each_codec_are_reassembled_unchanged() {
     for codec in ALL {
         for (key, len, max) in [(true, 5000, 1100), (false, 5000, 32), (false, 1, 1100), (true, 1, 32)] {
             let data = frame(codec, key, len);
@@ -119,18 +119,18 @@ fn frames_without_a_first_or_last_packet_are_refused() {
         let refused = Err(FrameError::BadPayload(codec));
         assert_eq!(assemble(codec, &payloads[1..]), refused, "first");
         if codec != CodecKind::Vp8 {
-            // VP8 knows the end by the marker bit alone.
+            // VP8 signals the end of a frame by the marker bit only.
             assert_eq!(assemble(codec, &payloads[..payloads.len() - 1]), refused, "last");
         }
         let twice = [&payloads[..3], &payloads[..]].concat();
-        assert_eq!(assemble(codec, &twice), refused, "started again");
+        assert_eq!(assemble(codec, &twice), refused, "first packets repeated");
         assert!(assemble(codec, &[]).is_err(), "nothing");
     }
     assert!(assemble(CodecKind::Opus, &[vec![0x78, 1], vec![0x78, 2]]).is_err(), "two packets");
 }
 
 #[test]
-fn frames_that_are_none_are_not_sent() {
+fn malformed_frames_are_not_sent() {
     let cases: [(CodecKind, &[u8]); 10] = [
         (CodecKind::Vp9, &[0x00, 1]),
         (CodecKind::H264, &[0x67, 1]),
@@ -209,13 +209,13 @@ fn vp9_layer_frames_make_a_picture() {
         .iter()
         .map(|payload| tureen_rtc::wire::codecs::vp9::parse(payload).unwrap().picture_id.unwrap().value)
         .collect();
-    assert_eq!(ids, [5; 6], "one picture");
+    assert_eq!(ids, [5; 6], "all layer frames have one picture id");
     let upper = OutgoingFrame { spatial_layer: Some(1), ..OutgoingFrame::new(&[0x86, 1], 6000) };
     assert!(packetize(&mut packetizer, &upper).is_err(), "without its base layer");
 }
 
 #[test]
-fn vp9_pictures_refer_to_the_last_one_of_no_higher_layer() {
+fn vp9_pictures_reference_the_last_one_of_the_same_or_a_lower_layer() {
     let mut packetizer = Packetizer::new(CodecKind::Vp9, 100, 5).unwrap();
     let mut references = Vec::new();
     for (at, layer) in [0, 2, 1, 2, 0, 2].into_iter().enumerate() {
@@ -244,7 +244,7 @@ fn h264_small_units_are_aggregated_and_large_ones_cut() {
 }
 
 #[test]
-fn h265_aggregation_has_the_lowest_layer() {
+fn h265_aggregation_packet_has_the_lowest_layer() {
     let data = with_start_codes(&[vec![1 << 1, 3, 1], vec![1 << 1, 2, 2]]);
     let mut packetizer = Packetizer::new(CodecKind::H265, 40, 0).unwrap();
     let (info, payloads) = packetize(&mut packetizer, &OutgoingFrame::new(&data, 0)).unwrap();
@@ -257,9 +257,9 @@ fn av1_units_are_sent_without_delimiter_and_sizes() {
     let unit = temporal_unit(&[obu(1, None, &[1, 2]), obu(6, None, &[0x10, 3, 4])]);
     let mut packetizer = Packetizer::new(CodecKind::Av1, 1100, 0).unwrap();
     let (_, payloads) = packetize(&mut packetizer, &OutgoingFrame::new(&unit, 0)).unwrap();
-    // W = 2, N; the last element has no length.
+    // W = 2, N = 1; the last element has no length.
     assert_eq!(payloads, [vec![0x28, 3, 1 << 3, 1, 2, 6 << 3, 0x10, 3, 4]]);
-    // W = 0 with lengths, a delimiter, sizes kept: allowed too.
+    // W = 0, a delimiter and sizes in the OBUs are allowed too.
     let other = vec![0x08, 2, 0x12, 0, 4, 1 << 3 | 2, 2, 1, 2, 4, 6 << 3, 0x10, 3, 4];
     assert_eq!(assemble(CodecKind::Av1, &[other]).unwrap().1, unit);
     assert!(assemble(CodecKind::Av1, &[vec![0x10, 6 << 3 | 2, 9, 1]]).is_err(), "size beyond the element");
@@ -282,20 +282,20 @@ prop_compose! {
 
 proptest! {
     #[test]
-    fn any_vp8_frame_survives(data in body(3000), max in 32usize..1400, layer in prop::option::of(0u8..4)) {
+    fn any_vp8_frame_is_reassembled(data in body(3000), max in 32usize..1400, layer in prop::option::of(0u8..4)) {
         let frame = OutgoingFrame { temporal_layer: layer, ..OutgoingFrame::new(&data, 0) };
         round_trip(CodecKind::Vp8, max, &frame, &data);
     }
 
     #[test]
-    fn any_vp9_frame_survives(mut data in body(3000), max in 32usize..1400, layer in prop::option::of(0u8..8)) {
+    fn any_vp9_frame_is_reassembled(mut data in body(3000), max in 32usize..1400, layer in prop::option::of(0u8..8)) {
         data[0] = data[0] & 0x3f | 0x80;
         let frame = OutgoingFrame { temporal_layer: layer, ..OutgoingFrame::new(&data, 0) };
         round_trip(CodecKind::Vp9, max, &frame, &data);
     }
 
     #[test]
-    fn any_h264_frame_survives(
+    fn any_h264_frame_is_reassembled(
         units in prop::collection::vec((0u8..8, 1u8..24, body(700)), 1..9),
         max in 32usize..1400,
     ) {
@@ -306,7 +306,7 @@ proptest! {
     }
 
     #[test]
-    fn any_h265_frame_survives(
+    fn any_h265_frame_is_reassembled(
         units in prop::collection::vec((0u8..48, 0u8..64, 1u8..8, body(700)), 1..9),
         max in 32usize..1400,
     ) {
@@ -318,7 +318,7 @@ proptest! {
     }
 
     #[test]
-    fn any_av1_unit_survives(
+    fn any_av1_unit_is_reassembled(
         obus in prop::collection::vec(
             (prop::sample::select(vec![1u8, 3, 4, 5, 6, 7, 15]), prop::option::of(any::<u8>()),
              prop::collection::vec(any::<u8>(), 0..600)),
@@ -332,7 +332,7 @@ proptest! {
     }
 
     #[test]
-    fn any_payloads_are_read_without_panic(
+    fn arbitrary_payloads_do_not_panic(
         payloads in prop::collection::vec(prop::collection::vec(any::<u8>(), 0..40), 0..6),
     ) {
         for codec in ALL {
@@ -344,7 +344,7 @@ proptest! {
     }
 
     #[test]
-    fn any_bytes_are_sent_whole_or_refused(data in prop::collection::vec(any::<u8>(), 0..200)) {
+    fn arbitrary_bytes_are_sent_unchanged_or_refused(data in prop::collection::vec(any::<u8>(), 0..200)) {
         for codec in ALL {
             let mut packetizer = Packetizer::new(codec, 40, 0).unwrap();
             if let Ok((info, payloads)) = packetize(&mut packetizer, &OutgoingFrame::new(&data, 0)) {

@@ -5,7 +5,7 @@ use tureen_rtc::wire::codecs::{CodecKind, vp8};
 use super::packetizer::{OutgoingFrame, Payloads, shares};
 use super::{FrameError, FrameInfo, Start};
 
-/// What is counted over the frames of a stream.
+/// Counters of a stream: picture id and TL0PICIDX.
 #[derive(Clone, Debug)]
 pub(super) struct Numbers {
     picture_id: u16,
@@ -44,7 +44,7 @@ pub(super) fn assemble<'a>(payloads: impl Iterator<Item = &'a [u8]>, out: &mut V
     info
 }
 
-/// The whole frame goes as the first partition: RFC 7741 §4.4 lets packets end anywhere.
+/// The whole frame is sent as the first partition, because RFC 7741 §4.4 does not require packets to end at partitions.
 pub(super) fn packetize(
     numbers: &mut Numbers,
     frame: &OutgoingFrame<'_>,
@@ -70,7 +70,7 @@ pub(super) fn packetize(
         let (piece, after) = rest.split_at(share);
         rest = after;
         let open = out.open();
-        // X, and S on the first packet; I, L and T.
+        // X and, on the first packet, S; then I, L and T.
         open.push(0x80 | u8::from(at == 0) << 4);
         open.push(if frame.temporal_layer.is_some() { 0xe0 } else { 0x80 });
         open.extend_from_slice(&(0x8000 | picture_id).to_be_bytes());

@@ -5,13 +5,13 @@ use tureen_rtc::wire::codecs::{CodecKind, vp9};
 use super::packetizer::{OutgoingFrame, Payloads, shares};
 use super::{FrameError, FrameInfo, Start};
 
-/// Pictures since the last one of each temporal layer, and the picture id.
+/// Counters of a stream: picture id, and the distance to earlier pictures.
 #[derive(Clone, Debug)]
 pub(super) struct Numbers {
     picture_id: u16,
-    /// How many pictures ago the last one of each temporal layer was; nothing if there was none.
+    /// Distance in pictures to the last picture of each temporal layer; `None` if there is none.
     ago: [Option<u8>; 8],
-    /// The picture whose further layer frames are to come.
+    /// Picture of which further layer frames follow.
     open: Option<OpenPicture>,
 }
 
@@ -27,7 +27,7 @@ impl Numbers {
         Self { picture_id: first_picture_id & 0x7fff, ago: [None; 8], open: None }
     }
 
-    /// How many pictures back the one is that a picture of `layer` refers to: the last one of no higher layer.
+    /// Distance to the picture that a picture of `layer` references: the last one of the same or a lower layer.
     fn reference(&self, layer: u8, sync: bool) -> u8 {
         let highest = if sync { 0 } else { usize::from(layer) };
         self.ago[..=highest].iter().flatten().copied().min().unwrap_or(1)
@@ -64,7 +64,7 @@ pub(super) fn assemble<'a>(payloads: impl Iterator<Item = &'a [u8]>, out: &mut V
         }
         inside_layer_frame = !descriptor.frame_end;
         let info = info.get_or_insert(FrameInfo {
-            // Servers may begin with a higher layer, from which a decoder can't.
+            // A server may start a picture at a higher layer, at which a decoder cannot start.
             key_frame: descriptor.key_frame,
             spatial_layer: 0,
             temporal_layer: descriptor.temporal_layer(),
@@ -77,7 +77,7 @@ pub(super) fn assemble<'a>(payloads: impl Iterator<Item = &'a [u8]>, out: &mut V
     info.filter(|_| !inside_layer_frame)
 }
 
-/// In flexible mode (F), which needs no description of the stream's pattern.
+/// Uses flexible mode (F), which needs no scalability structure.
 pub(super) fn packetize(
     numbers: &mut Numbers,
     frame: &OutgoingFrame<'_>,
@@ -145,8 +145,8 @@ pub(super) fn packetize(
     })
 }
 
-/// VP9 bitstream §6.2: frame marker (2), two bits of the profile, one more that is reserved for profile 3,
-/// show_existing_frame, frame_type: 0 is a key frame.
+/// VP9 bitstream §6.2: frame marker (2 bits), profile (2 bits, one more reserved bit for profile 3),
+/// show_existing_frame, frame_type. A frame_type of 0 is a key frame.
 fn is_key_frame(first: u8) -> bool {
     let header = if first & 0x30 == 0x30 { first << 1 } else { first };
     header & 0x0c == 0

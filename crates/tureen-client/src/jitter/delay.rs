@@ -1,35 +1,36 @@
-//! How long frames are held back, so that they come out as evenly as they were captured.
+//! Playout delay of frames, which restores the intervals at which they were captured.
 
 use std::time::{Duration, Instant};
 
 use tureen_rtc::seq::TimestampExtender;
 
-/// Frames by which the delay is set: 8 s of video, 5 s of audio.
+/// Number of frames in the measurement window: 8 s of video, 5 s of audio.
 const WINDOW: usize = 256;
-/// How many of the frames of a full window may come later than the delay allows for: 2 %.
+/// Number of frames in a full window that may arrive later than the delay covers: 2 %.
 const LATE: usize = WINDOW / 50;
-/// A transit time that differs by this much is of another timeline: the source's timestamps have jumped.
+/// Change of the transit time, in microseconds, from which on the source's timestamps are taken to have jumped.
 const JUMP: i64 = 10_000_000;
 
-/// Measures by how much frames come late, and turns RTP timestamps into times to hand them out.
+/// Measures the lateness of frames, and converts RTP timestamps into playout times.
 ///
-/// The transit time of a frame is from its capture, by its timestamp, to the arrival of its last packet; only differences
-/// between transit times mean something. A frame is due when all but the latest 2 % of the last 256 frames would be here.
+/// The transit time of a frame is the time from its capture, by its timestamp, to the arrival of its last packet. Only
+/// differences of transit times have a meaning, because the clocks differ. The delay covers all but the latest 2 % of
+/// the last 256 frames.
 #[derive(Debug)]
 pub(super) struct Delay {
     clock_rate: u32,
     max: Duration,
-    /// Arrival times are measured from the first packet on.
+    /// Origin of arrival times: the first packet.
     epoch: Option<Instant>,
     timestamps: TimestampExtender,
-    /// Microseconds; a ring.
+    /// Transit times in microseconds; a ring buffer.
     transits: Vec<i64>,
     oldest: usize,
-    /// The same, in order.
+    /// Transit times in ascending order.
     sorted: Vec<i64>,
 }
 
-/// A capture time in microseconds of the source's clock, with any offset.
+/// Capture time in microseconds of the source's clock, with an arbitrary offset.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(super) struct MediaTime(i64);
 
@@ -52,7 +53,7 @@ impl Delay {
         MediaTime(i64::try_from(micros).unwrap_or(i64::MAX))
     }
 
-    /// Takes note of a frame that was whole at `now`, or of a packet that came too late for its frame.
+    /// Records that a frame became complete at `now`, or that a packet arrived too late for its frame.
     pub(super) fn observe(&mut self, now: Instant, at: MediaTime) {
         let epoch = *self.epoch.get_or_insert(now);
         let elapsed = now.saturating_duration_since(epoch).as_micros() as i64;
@@ -76,14 +77,15 @@ impl Delay {
         self.sorted.insert(at, transit);
     }
 
-    /// How much longer than the fastest frame each frame is underway, with its time in the buffer.
+    /// Delay of the fastest frame in the buffer that makes nearly all frames arrive in time.
     pub(super) fn target(&self) -> Duration {
         let Some(fastest) = self.sorted.first() else { return Duration::ZERO };
         let slow = self.sorted[self.sorted.len() - 1 - LATE * self.sorted.len() / WINDOW];
         Duration::from_micros((slow - fastest) as u64).min(self.max)
     }
 
-    /// When a frame is to be handed out that was whole at `ready_at`: never before, and at most the longest delay after that.
+    /// Playout time of a frame that became complete at `ready_at`: never before that, and at most the longest delay
+    /// after it.
     pub(super) fn due(&self, at: MediaTime, ready_at: Instant) -> Instant {
         let (Some(epoch), Some(fastest)) = (self.epoch, self.sorted.first()) else { return ready_at };
         let due = at.0.saturating_add(*fastest).saturating_add(self.target().as_micros() as i64);
@@ -97,7 +99,7 @@ impl Delay {
 mod tests {
     use super::*;
 
-    /// Frames of 20 ms that come late by these milliseconds.
+    /// Measures frames of 20 ms that are late by these numbers of milliseconds.
     fn after(late: impl IntoIterator<Item = u64>) -> (Delay, Instant) {
         let t0 = Instant::now();
         let mut delay = Delay::new(48_000, Duration::from_secs(1));
@@ -109,7 +111,7 @@ mod tests {
     }
 
     #[test]
-    fn even_arrival_needs_no_delay() {
+    fn regular_arrival_needs_no_delay() {
         let (mut delay, t0) = after((0..300).map(|_| 50));
         assert_eq!(delay.target(), Duration::ZERO);
         let ready = t0 + Duration::from_millis(300 * 20 + 50);
@@ -142,7 +144,7 @@ mod tests {
     }
 
     #[test]
-    fn any_timestamps_and_clock_rates_can_be_measured() {
+    fn arbitrary_timestamps_and_clock_rates_do_not_panic() {
         let t0 = Instant::now();
         for clock_rate in [0, 1, 90_000, u32::MAX] {
             let mut delay = Delay::new(clock_rate, Duration::from_secs(1));
@@ -157,7 +159,7 @@ mod tests {
     }
 
     #[test]
-    fn jump_of_timestamps_begins_anew() {
+    fn jump_of_timestamps_restarts_the_measurement() {
         let (mut delay, t0) = after((0..300).map(|_| 0));
         let media = delay.media_time(100_000_000);
         let now = t0 + Duration::from_secs(6);

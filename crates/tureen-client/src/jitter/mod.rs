@@ -1,4 +1,4 @@
-//! Finds the frames in the packets of a stream and hands them out in order and in time.
+//! Jitter buffer: assembles the frames of a stream and returns them in order and at regular intervals.
 
 mod delay;
 mod order;
@@ -17,97 +17,100 @@ use self::order::{Order, Verdict};
 use self::packets::Packets;
 use crate::frames::{FrameAssembler, FrameError, FrameInfo, Start, frame_start};
 
-/// The longest time that frames are held back unless another one is asked for.
+/// Default of [`JitterConfig::max_delay`].
 pub const DEFAULT_MAX_DELAY: Duration = Duration::from_secs(1);
 
 /// Settings of a [`JitterBuffer`].
 #[derive(Clone, Debug)]
 pub struct JitterConfig {
-    /// The stream's codec.
+    /// Codec of the stream.
     pub codec: CodecKind,
-    /// Hz of its RTP timestamps.
+    /// Clock rate of the RTP timestamps in Hz.
     pub clock_rate: u32,
-    /// The longest time that a frame is held back, for jitter as for packets that are missing. Zero hands out each frame as
-    /// soon as it is whole, and gives up what is missing when something later is whole. At most one minute. Default 1 s.
+    /// Longest time that a frame is delayed, because of jitter or of missing packets. At most one minute; default 1 s.
+    /// With zero, each frame is returned as soon as it is complete, and missing packets are given up as soon as
+    /// something after them is complete.
     pub max_delay: Duration,
     /// The span of sequence numbers that is kept, from 16 to 4096. Default 2048: 3 s at 8 Mbit/s.
     pub max_packets: usize,
-    /// Bytes of payloads and frames that are kept. Default 8 MiB.
+    /// Limit of stored payloads and frames, in bytes. Default 8 MiB.
     pub max_bytes: usize,
 }
 
 impl JitterConfig {
-    /// The defaults for a codec.
+    /// Default settings for a codec.
     pub fn new(codec: CodecKind, clock_rate: u32) -> Self {
         Self { codec, clock_rate, max_delay: Duration::from_secs(1), max_packets: 2048, max_bytes: 8 << 20 }
     }
 }
 
-/// A packet for a [`JitterBuffer`].
+/// Packet for a [`JitterBuffer`].
 #[derive(Clone, Copy, Debug)]
 pub struct JitterPacket<'a> {
-    /// Its sequence number, extended to 64 bits; below 2⁶².
+    /// Sequence number, extended to 64 bits; below 2⁶².
     pub seq: u64,
     /// RTP timestamp.
     pub timestamp: u32,
     /// Marker bit.
     pub marker: bool,
-    /// Since the Unix epoch by the sender's clock, if known.
+    /// Capture time since the Unix epoch by the sender's clock, if known.
     pub capture_time: Option<Duration>,
-    /// Without padding; empty for a packet that has nothing else.
+    /// Payload without padding; empty if the packet contains nothing else.
     pub payload: &'a [u8],
 }
 
-/// A frame that is handed out, besides its bytes.
+/// Properties of a returned frame.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct ReceivedFrame {
-    /// Key frame, layers.
+    /// Key frame flag and layers.
     pub info: FrameInfo,
     /// RTP timestamp.
     pub timestamp: u32,
-    /// When it was captured, since the Unix epoch by the sender's clock, if known.
+    /// Capture time since the Unix epoch by the sender's clock, if known.
     pub capture_time: Option<Duration>,
-    /// When the last of its packets came.
+    /// Arrival time of the frame's last packet.
     pub received_at: Instant,
-    /// Frames are missing between the one before and this one. A decoder of video can take it all the same.
+    /// True if frames are missing between the previous frame and this one. A video decoder can decode this frame
+    /// nevertheless.
     pub after_loss: bool,
 }
 
 /// Counters of a [`JitterBuffer`].
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct JitterStats {
-    /// Frames handed out.
+    /// Frames returned.
     pub frames: u64,
-    /// Key frames among them; all of them with audio.
+    /// Key frames among them; for audio all frames.
     pub key_frames: u64,
-    /// Whole frames that no decoder could have taken.
+    /// Complete frames that were dropped because no decoder could decode them.
     pub frames_dropped: u64,
-    /// Times that missing packets were given up.
+    /// Number of times that missing packets were given up.
     pub losses: u64,
-    /// Packets that came too late, or twice.
+    /// Packets that arrived too late or repeatedly.
     pub late_packets: u64,
-    /// Packets and frames that do not hold to the payload format.
+    /// Packets and frames that violate the payload format.
     pub malformed: u64,
-    /// Times that what was kept passed a limit.
+    /// Number of times that the stored packets exceeded a limit.
     pub overflows: u64,
-    /// The delay that frames are held back to now.
+    /// Current playout delay.
     pub target_delay: Duration,
 }
 
-/// Finds the frames in the packets of one stream and hands them out in order, each as late as the measured jitter demands.
+/// Assembles the frames of one stream and returns them in order, each with a delay that covers the measured jitter.
 ///
-/// Sans-IO: [`insert`](Self::insert) packets in any order, then [`poll_frame`](Self::poll_frame) until there is none, and
-/// ask [`poll_key_frame_request`](Self::poll_key_frame_request); again when [`poll_timeout`](Self::poll_timeout) has come.
+/// Sans-IO: [`insert`](Self::insert) packets in any order, call [`poll_frame`](Self::poll_frame) until it returns
+/// `None`, then [`poll_key_frame_request`](Self::poll_key_frame_request). Call both again at
+/// [`poll_timeout`](Self::poll_timeout).
 ///
-/// What is missing is waited for until a later frame that can be decoded without it is due, or else for the longest delay.
-/// Then the buffer goes on with the next frame that a decoder can take: with video a key frame, or with VP8 and VP9 a frame
-/// whose temporal layer needs none of the frames that are missing.
+/// Missing packets are waited for until a later frame that does not depend on them is due, but not longer than the
+/// longest delay. Then the buffer continues with the next decodable frame: in video a key frame, or in VP8 and VP9 a
+/// frame of a temporal layer that depends on none of the missing frames.
 #[derive(Debug)]
 pub struct JitterBuffer {
     config: JitterConfig,
     assembler: FrameAssembler,
     packets: Packets,
-    /// Whole frames, in order.
+    /// Complete frames, in order.
     frames: VecDeque<Frame>,
     frame_bytes: usize,
     spare: Vec<Vec<u8>>,
@@ -115,9 +118,9 @@ pub struct JitterBuffer {
     usual_len: usize,
     delay: Delay,
     order: Order,
-    /// The packet behind the last one that was handed out or given up.
+    /// Sequence number after the last packet that was returned or given up.
     next: Option<u64>,
-    /// Something was given up since the last frame.
+    /// True if packets were given up since the last frame.
     after_loss: bool,
     wants_key_frame: bool,
     key_frame_requested_at: Option<Instant>,
@@ -132,24 +135,24 @@ struct Frame {
     data: Vec<u8>,
 }
 
-/// What is to be done next.
+/// Next action.
 #[derive(Debug)]
 enum Action {
-    /// Hand out this frame; what is before it is given up.
+    /// Return this frame, and give up everything before it.
     HandOut(usize),
     /// Drop the first frame.
     Drop,
-    /// Give up what is before this packet.
+    /// Give up the missing packets before this one.
     GiveUp(u64),
 }
 
-/// The longest delay that can be asked for.
+/// Upper limit of [`JitterConfig::max_delay`].
 const MAX_DELAY: Duration = Duration::from_secs(60);
-/// No stream lives so long that its numbers get here.
+/// Limit of sequence numbers, which no stream reaches in its lifetime.
 const MAX_SEQ: u64 = 1 << 62;
-/// Time between two requests for a key frame.
+/// Minimum time between two key frame requests.
 const KEY_FRAME_RETRY: Duration = Duration::from_millis(500);
-/// Buffers of frames that are kept to be used again.
+/// Number of frame buffers that are kept for reuse.
 const MAX_SPARE: usize = 4;
 /// A spare buffer of this size is kept whatever the size of the frames.
 const MIN_SPARE_CAPACITY: usize = 16 << 10;
@@ -158,10 +161,10 @@ const MIN_SPARE_CAPACITY: usize = 16 << 10;
 const MAX_SPAN: usize = 4096;
 
 impl JitterBuffer {
-    /// An empty buffer.
+    /// Creates an empty buffer.
     ///
     /// # Errors
-    /// [`FrameError::UnsupportedCodec`].
+    /// [`FrameError::UnsupportedCodec`] for [`CodecKind::Other`].
     pub fn new(config: JitterConfig) -> Result<Self, FrameError> {
         let config = JitterConfig { max_delay: config.max_delay.min(MAX_DELAY), ..config };
         Ok(Self {
@@ -187,12 +190,12 @@ impl JitterBuffer {
         JitterStats { target_delay: self.delay.target(), ..self.stats }
     }
 
-    /// Bytes of payloads and frames in it.
+    /// Bytes of stored payloads and frames.
     pub fn bytes(&self) -> usize {
         self.packets.bytes() + self.frame_bytes
     }
 
-    /// Takes a packet, decrypted and not padded. Copies are dropped.
+    /// Stores a decrypted packet without padding. Duplicates are dropped.
     pub fn insert(&mut self, now: Instant, packet: &JitterPacket<'_>) {
         if packet.seq >= MAX_SEQ {
             self.stats.malformed += 1;
@@ -202,7 +205,7 @@ impl JitterBuffer {
         if is_late || self.packets.contains(packet.seq) {
             self.stats.late_packets += 1;
             if is_late && !packet.payload.is_empty() {
-                // The delay grows, so that the next packet that is as late is in time.
+                // A late packet raises the delay, so that the next packet that is equally late arrives in time.
                 let media_time = self.delay.media_time(packet.timestamp);
                 self.delay.observe(now, media_time);
             }
@@ -234,7 +237,7 @@ impl JitterBuffer {
         self.next = self.next.map(|_| self.packets.window().start);
     }
 
-    /// Replaces `data` by the next frame that is due. Its former buffer is used for a later one.
+    /// Replaces `data` by the next due frame. The previous buffer of `data` is reused for a later frame.
     pub fn poll_frame(&mut self, now: Instant, data: &mut Vec<u8>) -> Option<ReceivedFrame> {
         while let Some((action, at)) = self.next_action() {
             if at > now {
@@ -249,12 +252,13 @@ impl JitterBuffer {
         None
     }
 
-    /// When [`poll_frame`](Self::poll_frame) may have another frame although no packet has come.
+    /// Time at which [`poll_frame`](Self::poll_frame) may return a frame without further packets.
     pub fn poll_timeout(&self) -> Option<Instant> {
         self.next_action().map(|(_, at)| at)
     }
 
-    /// Whether a key frame is to be asked for now: frames were dropped that need it, and the last time was 500 ms ago.
+    /// True if a key frame has to be requested now: dropped frames made it necessary, and the last request was at least
+    /// 500 ms ago.
     pub fn poll_key_frame_request(&mut self, now: Instant) -> bool {
         let waits =
             self.key_frame_requested_at.is_some_and(|at| now.saturating_duration_since(at) < KEY_FRAME_RETRY);
@@ -266,7 +270,8 @@ impl JitterBuffer {
         true
     }
 
-    /// Forgets all packets and frames, as when the sender began to count anew. Video goes on with a key frame.
+    /// Drops all packets and frames, for a sender that has restarted its sequence numbers. Video continues with a key
+    /// frame.
     pub fn reset(&mut self) {
         self.packets.clear();
         self.frames.clear();
@@ -276,7 +281,7 @@ impl JitterBuffer {
         self.lose(true);
     }
 
-    /// What is to be done next, and when.
+    /// Returns the next action and its time.
     fn next_action(&self) -> Option<(Action, Instant)> {
         let window = self.packets.window();
         let first = self.frames.front();
@@ -379,7 +384,7 @@ impl JitterBuffer {
         self.move_to(frame.seqs.end, true);
     }
 
-    /// Gives up what is missing before `seq`, with the frames that are there.
+    /// Gives up the missing packets before `seq`, and drops the frames before it.
     fn give_up_before(&mut self, seq: u64, at_boundary: bool) {
         let count = self.frames.partition_point(|frame| frame.seqs.start < seq);
         for frame in self.frames.drain(..count) {
@@ -391,7 +396,7 @@ impl JitterBuffer {
         self.move_to(seq, at_boundary);
     }
 
-    /// What comes next can't be decoded, unless it is a key frame or says that it can.
+    /// Records a loss: the next frame cannot be decoded unless it is a key frame or does not depend on the lost one.
     fn lose(&mut self, is_next: bool) {
         self.order.lose();
         self.after_loss = true;
@@ -404,7 +409,7 @@ impl JitterBuffer {
         self.next = Some(self.packets.window().start);
     }
 
-    /// Keeps the limits with one packet more. False if it can't be taken.
+    /// Makes room for one more packet within the limits. Returns false if the packet cannot be stored.
     fn make_room(&mut self, packet: &JitterPacket<'_>) -> bool {
         let window = self.packets.window();
         let max_span = self.config.max_packets.clamp(16, MAX_SPAN) as u64;

@@ -1,32 +1,32 @@
-//! Which frame a decoder can take next.
+//! Choice of the next frame that a decoder can decode.
 
 use tureen_rtc::wire::codecs::CodecKind;
 
 use crate::frames::FrameInfo;
 
-/// What has been handed out, as far as later frames depend on it.
+/// State of the decoder's references, from the frames that were returned.
 #[derive(Debug)]
 pub(super) struct Order {
-    /// Each frame can be decoded without others.
+    /// True if no frame depends on another one (audio).
     independent: bool,
     codec: CodecKind,
-    /// A key frame was handed out.
+    /// True after the first key frame.
     started: bool,
-    /// Nothing is missing since the last frame handed out.
+    /// True if nothing was lost since the last returned frame.
     intact: bool,
     tl0_pic_idx: Option<u8>,
-    /// The highest temporal layer whose earlier frames were all handed out.
+    /// Highest temporal layer of which no earlier frame was lost.
     usable_layer: u8,
 }
 
-/// What to do with a whole frame.
+/// Decision on a complete frame.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Verdict {
-    /// A decoder can take it.
+    /// The decoder has all references of the frame.
     Decodable,
-    /// A decoder never can, and what comes later does not need it.
+    /// The frame can never be decoded, and later frames do not depend on it.
     Useless,
-    /// A decoder can't, unless what is missing comes.
+    /// The frame can be decoded only if missing packets arrive.
     Waits,
 }
 
@@ -42,7 +42,7 @@ impl Order {
         }
     }
 
-    /// Of a frame; `is_next` says that no packet is missing between it and the frame before.
+    /// Decides on a frame. `is_next` is true if no packet is missing between it and the previous frame.
     pub(super) fn verdict(&self, info: &FrameInfo, is_next: bool) -> Verdict {
         if self.independent || info.key_frame {
             return Verdict::Decodable;
@@ -54,8 +54,8 @@ impl Order {
         if is_next && info.temporal_layer <= self.usable_layer {
             return Verdict::Decodable;
         }
-        // RFC 7741 §4.2, RFC 9628 §4.2: the index of a base layer frame is one more than that of the one before, which is
-        // all that it depends on; other frames have the index of the base layer frame below them.
+        // RFC 7741 §4.2, RFC 9628 §4.2: the index of a base layer frame is that of its only reference, the previous
+        // base layer frame, plus one. Other frames have the index of the base layer frame below them.
         if let (Some(last), Some(index)) = (self.tl0_pic_idx, info.tl0_pic_idx) {
             let depends_on_base = self.codec == CodecKind::Vp8 && info.layer_switch;
             let decodable = match info.temporal_layer {
@@ -69,7 +69,7 @@ impl Order {
         if is_next { Verdict::Useless } else { Verdict::Waits }
     }
 
-    /// A frame is handed out.
+    /// Records that a frame was returned.
     pub(super) fn hand_out(&mut self, info: &FrameInfo, is_next: bool) {
         let jumped = !(is_next && self.intact);
         if info.key_frame || (self.codec == CodecKind::Vp9 && info.layer_switch) {
@@ -112,7 +112,7 @@ mod tests {
     }
 
     #[test]
-    fn frames_follow_one_another_until_one_is_missing() {
+    fn frames_are_decodable_in_sequence_until_one_is_missing() {
         let mut order = started(CodecKind::H264);
         let plain = FrameInfo::default();
         assert_eq!(order.verdict(&plain, true), Verdict::Decodable);
@@ -133,7 +133,7 @@ mod tests {
             "a base layer frame is missing"
         );
         order.hand_out(&base, false);
-        assert_eq!(order.verdict(&frame(2, 2, false), true), Verdict::Useless, "refers to what is missing");
+        assert_eq!(order.verdict(&frame(2, 2, false), true), Verdict::Useless, "references a missing frame");
         assert_eq!(order.verdict(&frame(1, 2, true), true), Verdict::Decodable, "depends on the base layer");
         order.hand_out(&frame(1, 2, true), true);
         assert_eq!(order.verdict(&frame(1, 2, false), true), Verdict::Decodable);
@@ -141,7 +141,7 @@ mod tests {
     }
 
     #[test]
-    fn vp9_goes_up_behind_a_switching_point() {
+    fn vp9_uses_higher_layers_after_a_switching_point() {
         let mut order = started(CodecKind::Vp9);
         order.hand_out(&frame(0, 2, false), false);
         assert_eq!(order.verdict(&frame(1, 2, true), true), Verdict::Useless);

@@ -1,4 +1,4 @@
-//! Packets of a stream until they make a frame.
+//! Packets of a stream that are not part of a complete frame yet.
 
 use std::ops::Range;
 use std::time::{Duration, Instant};
@@ -6,9 +6,9 @@ use std::time::{Duration, Instant};
 use super::JitterPacket;
 use crate::frames::Start;
 
-/// Slots to begin with.
+/// Initial number of slots.
 const MIN_SLOTS: usize = 64;
-/// Payload buffers that are kept to be used again.
+/// Number of payload buffers that are kept for reuse.
 const MAX_SPARE: usize = 64;
 /// Larger ones are not: packets that were not fragmented on their way fit.
 const MAX_SPARE_CAPACITY: usize = 2048;
@@ -16,10 +16,10 @@ const MAX_SPARE_CAPACITY: usize = 2048;
 /// A window of packets by sequence number.
 #[derive(Debug)]
 pub(super) struct Packets {
-    /// Packet `seq` is in slot `seq % len`; the length is a power of two.
+    /// Packet `seq` is stored in slot `seq % len`; the length is a power of two.
     slots: Vec<Slot>,
     window: Range<u64>,
-    /// Whether a frame ended right before the window.
+    /// True if a frame ended right before the window.
     at_boundary: bool,
     bytes: usize,
     spare: Vec<Vec<u8>>,
@@ -33,22 +33,22 @@ struct Slot {
     marker: bool,
     start: Start,
     capture_time: Option<Duration>,
-    /// First packet of its frame, if all packets from there on are here.
+    /// First packet of its frame, if no packet between them is missing.
     first: Option<u64>,
     content: Content,
 }
 
 #[derive(Debug)]
 enum Content {
-    /// Nothing: a packet that only took up bandwidth.
+    /// Packet without payload, which is part of no frame.
     Padding,
     Payload {
         bytes: Vec<u8>,
         arrived_at: Instant,
     },
-    /// It was joined to a frame.
+    /// The packet was joined into a frame.
     Taken,
-    /// No packet: it was not received, or is out of the window.
+    /// No packet: it was not received, or has left the window.
     Missing,
 }
 
@@ -64,18 +64,17 @@ impl Packets {
         }
     }
 
-    /// Bytes of the payloads in it.
+    /// Bytes of the stored payloads.
     pub(super) fn bytes(&self) -> usize {
         self.bytes
     }
 
-    /// From the first packet that is waited for to behind the highest one received.
+    /// Sequence numbers from the first packet that is waited for to the highest received one.
     pub(super) fn window(&self) -> Range<u64> {
         self.window.clone()
     }
 
-    /// The oldest packet that is in no whole frame: its number, the number behind those of the same timestamp, and when it
-    /// came.
+    /// Oldest packet that is part of no complete frame: the range of packets with its timestamp, and its arrival time.
     pub(super) fn oldest(&self) -> Option<(Range<u64>, Instant)> {
         if self.bytes == 0 {
             return None;
@@ -87,17 +86,18 @@ impl Packets {
         })?;
         let same =
             seqs.take_while(|&seq| self.slot(seq).is_none_or(|slot| slot.timestamp == first.timestamp));
-        // Missing packets at the end may be of another frame.
+        // Missing packets at the end may belong to another frame.
         let last = same.filter(|&seq| self.slot(seq).is_some()).last().unwrap_or(first.seq);
         Some((first.seq..last + 1, arrived_at))
     }
 
-    /// Whether a packet was received and is not forgotten.
+    /// True if a packet was received and is still in the window.
     pub(super) fn contains(&self, seq: u64) -> bool {
         self.slot(seq).is_some()
     }
 
-    /// Takes a packet that is not in it and not too far ahead; then [`poll_complete`](Self::poll_complete).
+    /// Stores a packet that is not in the window yet and not too far ahead. To be followed by
+    /// [`poll_complete`](Self::poll_complete).
     pub(super) fn insert(&mut self, now: Instant, packet: &JitterPacket<'_>, start: Start) {
         let seq = packet.seq;
         self.widen(seq);
@@ -120,7 +120,7 @@ impl Packets {
             first: None,
             content,
         };
-        // A frame without a marker bit ends where the next timestamp begins.
+        // A frame without marker bit ends where the next timestamp begins.
         if let Some(before) =
             self.before(seq).filter(|slot| !slot.marker && slot.timestamp != packet.timestamp)
             && let (Some(first), Content::Payload { .. }) = (before.first, &before.content)
@@ -131,17 +131,16 @@ impl Packets {
         self.skip_padding();
     }
 
-    /// The packets of a frame that has become whole.
+    /// Returns the packets of the next frame that has become complete.
     pub(super) fn poll_complete(&mut self) -> Option<Range<u64>> {
         self.complete.pop()
     }
 
-    /// The RTP timestamp of a packet.
     pub(super) fn timestamp(&self, seq: u64) -> Option<u32> {
         self.slot(seq).map(|slot| slot.timestamp)
     }
 
-    /// Finds out which packets from `seq` on have all of their frame before them.
+    /// Propagates the first packet of the frame to `seq` and the packets after it.
     fn follow(&mut self, mut seq: u64) {
         while let Some(slot) = self.slot(seq) {
             match slot.content {
@@ -166,7 +165,7 @@ impl Packets {
         }
     }
 
-    /// The first packet of the frame that `slot` belongs to, if all packets in between are here.
+    /// First packet of the frame of `slot`, if no packet between them is missing.
     fn first_of_frame(&self, slot: &Slot) -> Option<u64> {
         let before = self.before(slot.seq);
         let continued = before.filter(|before| {
@@ -182,19 +181,18 @@ impl Packets {
             Start::No => continued?.first,
             Start::Maybe if ended => Some(slot.seq),
             Start::Maybe => continued?.first,
-            // What stands before it in its frame may be missing, and is not needed.
+            // Earlier packets of the same frame may be missing, because they are not needed.
             Start::Yes => continued.and_then(|before| before.first).or(Some(slot.seq)),
         }
     }
 
-    /// Whether a frame that was whole without packet `seq` begins with it all the same: what stands before a parameter set
-    /// is not needed, and came late.
+    /// True if packet `seq` belongs to the start of a frame that was complete without it. Packets before a parameter
+    /// set are not needed and may arrive late.
     pub(super) fn is_leftover(&self, seq: u64) -> bool {
         let (Some(slot), Some(next)) = (self.slot(seq), self.slot(seq + 1)) else { return false };
         !slot.marker && slot.timestamp == next.timestamp && matches!(next.content, Content::Taken)
     }
 
-    /// The payloads of packets.
     pub(super) fn payloads(&self, seqs: Range<u64>) -> impl Iterator<Item = &[u8]> {
         seqs.filter_map(|seq| match &self.slot(seq)?.content {
             Content::Payload { bytes, .. } => Some(bytes.as_slice()),
@@ -202,12 +200,12 @@ impl Packets {
         })
     }
 
-    /// The first capture time that one of the packets bears.
+    /// First capture time among these packets.
     pub(super) fn capture_time(&self, mut seqs: Range<u64>) -> Option<Duration> {
         seqs.find_map(|seq| self.slot(seq)?.capture_time)
     }
 
-    /// Frees payloads; their packets still count as received.
+    /// Frees the payloads of packets, which still count as received.
     pub(super) fn take(&mut self, seqs: Range<u64>) {
         for seq in seqs {
             let at = self.at(seq);
@@ -216,7 +214,7 @@ impl Packets {
         }
     }
 
-    /// Moves the start of the window to `seq`. `at_boundary` says that a frame ended right before it.
+    /// Moves the start of the window to `seq`. `at_boundary` is true if a frame ended right before it.
     pub(super) fn forget_before(&mut self, seq: u64, at_boundary: bool) {
         for old in self.window.start..seq.min(self.window.end) {
             let at = self.at(old);
@@ -228,7 +226,7 @@ impl Packets {
         self.skip_padding();
     }
 
-    /// Padding belongs to no frame.
+    /// Moves the start of the window over padding, which is part of no frame.
     fn skip_padding(&mut self) {
         while self.slot(self.window.start).is_some_and(|slot| matches!(slot.content, Content::Padding)) {
             let at = self.at(self.window.start);
@@ -238,7 +236,6 @@ impl Packets {
         }
     }
 
-    /// Forgets everything.
     pub(super) fn clear(&mut self) {
         self.forget_before(self.window.end, false);
         self.window = 0..0;

@@ -16,7 +16,7 @@ struct Packet {
     payload: Vec<u8>,
 }
 
-/// A sender of VP8 or another codec whose frames need no more than a first byte.
+/// Sender of VP8, or of another codec whose frames need only a valid first byte.
 struct Sender {
     packetizer: Packetizer,
     codec: CodecKind,
@@ -30,7 +30,7 @@ impl Sender {
     fn new(codec: CodecKind) -> Self {
         let step = if codec == CodecKind::Opus { 960 } else { 3000 };
         let packetizer = Packetizer::new(codec, 100, 0).unwrap();
-        // Both wrap soon.
+        // Both wrap around early in a test.
         Self { packetizer, codec, seq: 65_530, timestamp: u32::MAX - 10_000, step, frames: Vec::new() }
     }
 
@@ -89,7 +89,7 @@ impl Receiver {
             self.frames.push((frame, data.clone()));
         }
         self.key_frame_requests += usize::from(self.buffer.poll_key_frame_request(now));
-        assert!(self.buffer.poll_timeout().is_none_or(|at| at > now), "what is due was done");
+        assert!(self.buffer.poll_timeout().is_none_or(|at| at > now), "the next timeout is in the future");
     }
 
     fn insert(&mut self, ms: u64, packets: &[Packet]) {
@@ -108,7 +108,7 @@ impl Receiver {
         self.poll(now);
     }
 
-    /// Lets time pass from wake-up to wake-up.
+    /// Advances time from timeout to timeout.
     fn run_until(&mut self, ms: u64) {
         let end = self.at(ms);
         while let Some(at) = self.buffer.poll_timeout().filter(|at| *at <= end) {
@@ -142,7 +142,7 @@ fn reordered_packets_make_whole_frames_in_order() {
 }
 
 #[test]
-fn lost_packet_holds_frames_back_until_it_is_given_up() {
+fn lost_packet_delays_frames_until_it_is_given_up() {
     let (mut sender, mut receiver) = (Sender::new(CodecKind::Vp8), Receiver::of(CodecKind::Vp8));
     receiver.insert(0, &sender.frame(true, 300, None));
     let mut lossy = sender.frame(false, 300, None);
@@ -153,7 +153,7 @@ fn lost_packet_holds_frames_back_until_it_is_given_up() {
     }
     assert_eq!((receiver.frames.len(), receiver.key_frame_requests), (1, 0));
     receiver.run_until(1032);
-    assert_eq!(receiver.key_frame_requests, 0, "still waited for");
+    assert_eq!(receiver.key_frame_requests, 0, "the packet is still waited for");
     receiver.run_until(1067);
     assert_eq!((receiver.frames.len(), receiver.key_frame_requests), (1, 1));
     receiver.insert(1100, &sender.frame(true, 300, None));
@@ -164,7 +164,7 @@ fn lost_packet_holds_frames_back_until_it_is_given_up() {
 }
 
 #[test]
-fn retransmission_in_time_repairs() {
+fn retransmission_in_time_fills_the_gap() {
     let (mut sender, mut receiver) = (Sender::new(CodecKind::Vp8), Receiver::of(CodecKind::Vp8));
     receiver.insert(0, &sender.frame(true, 300, None));
     let mut lossy = sender.frame(false, 300, None);
@@ -180,7 +180,7 @@ fn retransmission_in_time_repairs() {
 }
 
 #[test]
-fn key_frame_behind_a_gap_is_taken_when_due() {
+fn key_frame_after_a_gap_is_returned_when_due() {
     let (mut sender, mut receiver) = (Sender::new(CodecKind::H264), Receiver::of(CodecKind::H264));
     receiver.insert(0, &sender.frame(true, 300, None));
     drop(sender.frame(false, 300, None));
@@ -197,7 +197,7 @@ fn lost_upper_layer_costs_only_itself() {
     let pattern = [(0, false), (2, true), (1, true), (2, false)];
     for at in 0..40 {
         let packets = sender.frame(at == 0, 150, Some(pattern[at % 4]));
-        // The frame of layer 1 at 6: the one of layer 2 behind it refers to it.
+        // Frame 6 of layer 1 is lost; the next frame, of layer 2, references it.
         if at != 6 {
             receiver.insert(at as u64 * 33, &packets);
         }
@@ -210,7 +210,7 @@ fn lost_upper_layer_costs_only_itself() {
 }
 
 #[test]
-fn lost_audio_is_passed_over_when_the_next_is_due() {
+fn lost_audio_is_skipped_when_the_next_frame_is_due() {
     let (mut sender, mut receiver) = (Sender::new(CodecKind::Opus), Receiver::of(CodecKind::Opus));
     for at in 0..50 {
         let packets = sender.frame(false, 60, None);
@@ -246,7 +246,7 @@ fn delay_grows_until_late_audio_is_in_time() {
 }
 
 #[test]
-fn frames_come_out_evenly() {
+fn frames_are_returned_at_regular_intervals() {
     let mut rng = StdRng::seed_from_u64(3);
     let (mut sender, mut receiver) = (Sender::new(CodecKind::Vp8), Receiver::of(CodecKind::Vp8));
     let mut handed_out = Vec::new();
@@ -295,7 +295,7 @@ fn frame_without_a_marker_ends_where_the_next_begins() {
 }
 
 #[test]
-fn packet_in_front_of_a_parameter_set_may_come_late() {
+fn packet_before_a_parameter_set_may_arrive_late() {
     let (mut sender, mut receiver) = (Sender::new(CodecKind::H264), Receiver::of(CodecKind::H264));
     receiver.insert(0, &sender.frame(true, 10, None));
     let delimiter =
@@ -309,7 +309,7 @@ fn packet_in_front_of_a_parameter_set_may_come_late() {
 }
 
 #[test]
-fn stream_without_a_key_frame_asks_again_and_again() {
+fn key_frame_request_is_repeated_until_there_is_a_key_frame() {
     let (mut sender, mut receiver) = (Sender::new(CodecKind::Vp8), Receiver::of(CodecKind::Vp8));
     for at in 0..60 {
         receiver.insert(at * 33, &sender.frame(false, 150, None));
@@ -320,7 +320,7 @@ fn stream_without_a_key_frame_asks_again_and_again() {
 }
 
 #[test]
-fn limits_hold_when_nobody_polls() {
+fn limits_hold_without_polling() {
     let config =
         JitterConfig { max_packets: 64, max_bytes: 4000, ..JitterConfig::new(CodecKind::Vp8, 90_000) };
     let (mut sender, mut receiver) = (Sender::new(CodecKind::Vp8), Receiver::new(config));
@@ -345,7 +345,7 @@ fn limits_hold_when_nobody_polls() {
 }
 
 #[test]
-fn extreme_numbers_and_delays_are_taken() {
+fn extreme_numbers_and_delays_do_not_panic() {
     let config = JitterConfig { max_delay: Duration::MAX, ..JitterConfig::new(CodecKind::Opus, 0) };
     let mut receiver = Receiver::new(config);
     for seq in [5, u64::MAX, 0, 1 << 61, u64::MAX - 1, 6] {
@@ -356,7 +356,7 @@ fn extreme_numbers_and_delays_are_taken() {
 }
 
 #[test]
-fn reset_begins_with_a_key_frame() {
+fn stream_starts_with_a_key_frame_after_a_reset() {
     let (mut sender, mut receiver) = (Sender::new(CodecKind::Vp8), Receiver::of(CodecKind::Vp8));
     receiver.insert(0, &sender.frame(true, 150, None));
     receiver.buffer.reset();
@@ -460,7 +460,7 @@ fn span_is_bounded_whatever_is_asked_for() {
 
 proptest! {
     #[test]
-    fn any_packets_are_taken_within_the_limits(
+    fn arbitrary_packets_stay_within_the_limits(
         packets in prop::collection::vec(
             (0u64..300, 0u32..12, any::<bool>(), prop::collection::vec(any::<u8>(), 0..12), 0u64..60), 0..200),
         codec in prop::sample::select(vec![
@@ -477,6 +477,6 @@ proptest! {
             prop_assert!(receiver.buffer.bytes() <= 400);
         }
         receiver.run_until(ms + 10_000);
-        prop_assert_eq!(receiver.buffer.bytes(), 0, "nothing stays");
+        prop_assert_eq!(receiver.buffer.bytes(), 0, "the buffer is empty at the end");
     }
 }

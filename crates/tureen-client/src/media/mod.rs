@@ -8,16 +8,16 @@ mod frames;
 
 pub use self::frames::{FrameStamp, SyntheticAudio, SyntheticFrame, SyntheticVideo, VideoSettings};
 
-/// What each synthetic payload carries behind its codec header.
+/// Identification of a synthetic payload, which follows its codec header.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct Stamp {
-    /// Counts frames.
+    /// Number of the frame, from 0.
     pub frame: u32,
-    /// Counts the packets of a frame, from 0.
+    /// Number of the packet within the frame, from 0.
     pub packet: u16,
-    /// How many packets the frame has.
+    /// Number of packets of the frame.
     pub packets: u16,
-    /// Which of a simulcast's encodings it is.
+    /// Index of the simulcast encoding.
     pub encoding: u8,
     /// Its temporal layer.
     pub temporal_layer: u8,
@@ -27,13 +27,13 @@ impl Stamp {
     const LEN: usize = 12;
     const MARK: [u8; 2] = *b"tr";
 
-    /// The stamp of a VP8 payload made by [`Vp8Source`]; nothing if a byte of it is not as it was made.
+    /// Reads the stamp of a VP8 payload of [`Vp8Source`]; `None` if any byte has been changed.
     pub fn of_vp8(payload: &[u8]) -> Option<Self> {
         let (body, _) = vp8_body(payload)?;
         Self::read(body)
     }
 
-    /// The stamp of an Opus payload made by [`OpusSource`]; nothing if a byte of it is not as it was made.
+    /// Reads the stamp of an Opus payload of [`OpusSource`]; `None` if any byte has been changed.
     pub fn of_opus(payload: &[u8]) -> Option<Self> {
         Self::read(payload.strip_prefix(&[OPUS_TOC])?)
     }
@@ -51,7 +51,7 @@ impl Stamp {
         filling.iter().enumerate().all(|(at, byte)| *byte == stamp.filling(at)).then_some(stamp)
     }
 
-    /// Appends the stamp and a filling that makes `out` `len` bytes long.
+    /// Appends the stamp, and filler until `out` is `len` bytes long.
     fn write(self, out: &mut Vec<u8>, len: usize) {
         out.extend_from_slice(&Self::MARK);
         out.extend_from_slice(&self.frame.to_be_bytes());
@@ -67,15 +67,15 @@ impl Stamp {
     }
 }
 
-/// RTP clock rate of video.
+/// RTP clock rate of video in Hz.
 pub const VIDEO_CLOCK_RATE: u32 = 90_000;
-/// RTP clock rate of Opus.
+/// RTP clock rate of Opus in Hz.
 pub const OPUS_CLOCK_RATE: u32 = 48_000;
 
-/// Smallest payload of a packet: it holds descriptor, key frame header and stamp.
+/// Smallest payload of a packet in bytes, with room for descriptor, key frame header and stamp.
 pub const MIN_PAYLOAD: usize = 32;
 
-/// Makes the payloads of a VP8 stream: picture ids of 15 bits, and three temporal layers if wanted (RFC 7741).
+/// Generates the payloads of a VP8 stream with 15-bit picture ids and, optionally, three temporal layers (RFC 7741).
 #[derive(Clone, Debug, Default)]
 pub struct Vp8Source {
     frame: u32,
@@ -83,17 +83,17 @@ pub struct Vp8Source {
     layers: Option<TemporalLayers>,
 }
 
-/// Where a stream of three temporal layers is in their pattern.
+/// Position in the pattern of three temporal layers.
 #[derive(Clone, Copy, Debug, Default)]
 struct TemporalLayers {
     position: usize,
     tl0_pic_idx: u8,
 }
 
-/// Temporal layers of frames in a row, and whether the frame depends on the base layer alone.
+/// Temporal layer of successive frames, and true if the frame depends on the base layer only.
 const TEMPORAL_PATTERN: [(u8, bool); 4] = [(0, false), (2, true), (1, true), (2, false)];
 
-/// One frame of a [`Vp8Source`], to be written packet by packet.
+/// Frame of a [`Vp8Source`], from which packets are written.
 #[derive(Clone, Copy, Debug)]
 pub struct Vp8Frame {
     number: u32,
@@ -106,13 +106,14 @@ pub struct Vp8Frame {
 }
 
 impl Vp8Source {
-    /// One encoding of a simulcast, with three temporal layers.
+    /// Creates an encoding of a simulcast, with three temporal layers.
     pub fn of_simulcast(encoding: u8) -> Self {
         Self { encoding, layers: Some(TemporalLayers::default()), ..Self::default() }
     }
 
-    /// The next frame: `bytes` of payload in packets of at most `max_payload` bytes and nearly equal size.
-    /// `max_payload` is at least [`MIN_PAYLOAD`]; frames are made as large as they must be, at most 65535 packets.
+    /// Creates the next frame: `bytes` of payload in packets of nearly equal size and at most `max_payload` bytes.
+    /// `max_payload` is at least [`MIN_PAYLOAD`]. Frames that are too small for their headers are enlarged; a frame has
+    /// at most 65535 packets.
     pub fn next_frame(&mut self, key_frame: bool, bytes: usize, max_payload: usize) -> Vp8Frame {
         let number = self.frame;
         self.frame = self.frame.wrapping_add(1);
@@ -131,22 +132,22 @@ impl Vp8Source {
 }
 
 impl Vp8Frame {
-    /// Its number, as in the [`Stamp`].
+    /// Number of the frame, as in its [`Stamp`].
     pub fn number(&self) -> u32 {
         self.number
     }
 
-    /// How many packets it has.
+    /// Number of packets.
     pub fn packets(&self) -> u16 {
         self.packets
     }
 
-    /// Whether `packet` is the last one, which bears the marker bit.
+    /// True for the last packet of the frame, which has the marker bit.
     pub fn is_last(&self, packet: u16) -> bool {
         packet + 1 == self.packets
     }
 
-    /// Replaces `out` by the payload of `packet`, counted from 0.
+    /// Replaces `out` by the payload of `packet`, from 0.
     pub fn write_packet(&self, packet: u16, out: &mut Vec<u8>) {
         out.clear();
         let first = packet == 0;
@@ -174,17 +175,17 @@ impl Vp8Frame {
     }
 }
 
-/// What follows the first byte of a VP8 descriptor: which fields there are.
+/// Second byte of a VP8 descriptor, which lists its fields.
 const WITHOUT_LAYERS: u8 = 0x80;
 const WITH_LAYERS: u8 = 0xe0;
 
-/// Whether a VP8 payload starts a key frame.
+/// True if a VP8 payload starts a key frame.
 pub fn is_vp8_key_frame(payload: &[u8]) -> bool {
     vp8_body(payload).is_some_and(|(_, key_frame)| key_frame)
 }
 
-/// What follows the headers that [`Vp8Frame::write_packet`] writes, and whether a key frame starts. The picture id may
-/// be another one: servers rewrite it.
+/// Returns the bytes after the headers that [`Vp8Frame::write_packet`] writes, and true if a key frame starts. The
+/// picture id is not checked, because servers rewrite it.
 fn vp8_body(payload: &[u8]) -> Option<(&[u8], bool)> {
     let (&[descriptor, extension, _, _], rest) = payload.split_first_chunk()?;
     let rest = match extension {
@@ -209,17 +210,17 @@ fn vp8_body(payload: &[u8]) -> Option<(&[u8], bool)> {
 /// RFC 6716 §3.1: CELT, fullband, 20 ms, mono, one frame.
 const OPUS_TOC: u8 = 31 << 3;
 
-/// Makes the payloads of an Opus stream with packets of 20 ms.
+/// Generates the payloads of an Opus stream with packets of 20 ms.
 #[derive(Clone, Debug, Default)]
 pub struct OpusSource {
     frame: u32,
 }
 
 impl OpusSource {
-    /// RTP timestamp units of one packet.
+    /// Duration of a packet in RTP timestamp units.
     pub const SAMPLES: u32 = OPUS_CLOCK_RATE / 50;
 
-    /// Replaces `out` by the next payload, `bytes` long but at least as long as its stamp.
+    /// Replaces `out` by the next payload. It is `bytes` long, but never shorter than its stamp.
     pub fn write_next(&mut self, bytes: usize, out: &mut Vec<u8>) {
         out.clear();
         out.push(OPUS_TOC);
@@ -251,7 +252,7 @@ mod tests {
                 assert_eq!(Stamp::of_vp8(&payload), Some(stamp));
                 assert_eq!(is_vp8_key_frame(&payload), key_frame && packet == 0);
                 let descriptor = vp8::parse(&payload).unwrap();
-                assert_eq!(descriptor.key_frame, key_frame && packet == 0, "as servers see it");
+                assert_eq!(descriptor.key_frame, key_frame && packet == 0, "as a server's parser reads it");
                 assert_eq!(u32::from(descriptor.picture_id.unwrap().value), frame.number());
             }
             assert_eq!(sizes, [1001, 1000, 1000]);
@@ -302,7 +303,7 @@ mod tests {
     }
 
     #[test]
-    fn any_changed_byte_voids_the_stamp() {
+    fn stamp_of_a_changed_payload_is_invalid() {
         let mut payload = Vec::new();
         OpusSource::default().write_next(40, &mut payload);
         for at in (0..40).filter(|at| !(3..13).contains(at)) {
