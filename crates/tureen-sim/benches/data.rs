@@ -1,7 +1,7 @@
-//! What a data channel message costs: through a worker over loopback UDP, and in SCTP alone.
+//! Cost of a data channel message: through a worker over loopback UDP, and in SCTP alone.
 //!
-//! Everything runs on one thread, so that the time spent in the engine can be told from that of the two sessions and of
-//! the system. Run it by `cargo bench -p tureen-sim --bench data`.
+//! Everything runs on one thread, so that the time of the engine can be separated from that of the sessions and of the
+//! system. Run it by `cargo bench -p tureen-sim --bench data`.
 #![expect(clippy::disallowed_methods, reason = "a benchmark reads the clock")]
 
 use std::net::{Ipv4Addr, SocketAddr, UdpSocket};
@@ -35,7 +35,7 @@ const OPTIONS: SctpOptions = SctpOptions {
     outbound_streams: tureen_rtc::sctp::MAX_STREAMS,
     inbound_streams: tureen_rtc::sctp::MAX_STREAMS,
 };
-/// The sender keeps this much waiting, so that sockets are not flooded.
+/// Bytes that the sender keeps queued. The limit prevents a flood of the sockets.
 const BACKLOG: usize = 64 * MESSAGE;
 
 fn main() {
@@ -53,7 +53,7 @@ fn print(what: &str, messages: u64, time: Duration) {
     println!("{what:<58} {nanos:>7.0} ns a message  {:>8.0} messages/s  {mbit:>6.0} Mbit/s", 1e9 / nanos);
 }
 
-/// Two associations, whose packets are handed over at once.
+/// Two SCTP associations whose packets are delivered at once.
 fn sctp_alone() -> (Duration, u64) {
     let now = Instant::now();
     let mut ends = [Sctp::new(OPTIONS, &[1; 32], now), Sctp::new(OPTIONS, &[2; 32], now)];
@@ -64,7 +64,7 @@ fn sctp_alone() -> (Duration, u64) {
     while received < MESSAGES {
         let now = Instant::now();
         while sent < MESSAGES && ends[0].buffered_amount(0) < BACKLOG {
-            ends[0].send(stream, 53, payload.clone()).expect("there is room");
+            ends[0].send(stream, 53, payload.clone()).expect("the send buffer is not full");
             sent += 1;
         }
         for from in 0..2 {
@@ -88,7 +88,7 @@ struct Routed {
     worker: Duration,
 }
 
-/// A worker on one socket, and two sessions each on its own.
+/// A worker with one socket, and two sessions, each with a socket of its own.
 struct Bench {
     worker: Worker,
     sockets: Vec<UdpSocket>,
@@ -156,7 +156,9 @@ impl Bench {
         while received < MESSAGES {
             let sender = &mut self.peers[0].0;
             while sent < MESSAGES && sender.buffered_amount(0) < BACKLOG {
-                sender.send_message(Instant::now(), stream, 53, payload.clone()).expect("there is room");
+                sender
+                    .send_message(Instant::now(), stream, 53, payload.clone())
+                    .expect("the send buffer is not full");
                 sent += 1;
             }
             received += self.turn(|event| matches!(event, Event::Message { .. }));
@@ -214,7 +216,7 @@ impl Bench {
         self.responses.pop().expect("an answer comes once sockets are bound")
     }
 
-    /// Moves what can be moved. Returns how many events `counts`.
+    /// Delivers all waiting datagrams. Returns the number of events for which `counts` is true.
     fn turn(&mut self, counts: impl Fn(&Event) -> bool) -> u64 {
         let mut counted = 0;
         let mut datagram = Vec::new();
@@ -229,7 +231,7 @@ impl Bench {
                 counted += u64::from(counts(&event));
             }
             while let Some(to) = session.poll_transmit(&mut datagram) {
-                // A full socket loses datagrams, as networks do.
+                // A datagram that does not fit into the socket's buffer is lost, as on a network.
                 let _ = socket.send_to(&datagram, to);
             }
         }

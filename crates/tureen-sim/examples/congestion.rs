@@ -1,9 +1,9 @@
-//! Simulates the congestion control on all links, prints the table and, given a directory, writes it there as
-//! `congestion-control.md` between two marks, with its plots:
-//! `cargo run --release -p tureen-sim --example congestion -- docs`.
+//! Simulates the congestion control in all scenarios and prints the table. Given a directory, it also writes the table
+//! between two marks of `congestion-control.md` there, and the plots: `cargo run --release -p tureen-sim --example
+//! congestion -- docs`.
 //!
-//! With `--reference target/reference-gcc`, which `scripts/reference-gcc` builds, it also compares it with libwebrtc's own,
-//! in a table between two marks of its own.
+//! With `--reference target/reference-gcc`, which `scripts/reference-gcc` builds, it also writes a table that compares
+//! Tureen's congestion control with libwebrtc's.
 #![allow(clippy::disallowed_methods, reason = "virtual time begins now")]
 
 use std::path::{Path, PathBuf};
@@ -13,7 +13,7 @@ use std::{env, fs, io};
 use tureen_sim::congestion::{Algorithm, report, run, run_with, scenarios};
 
 const SEED: u64 = 7;
-/// The comparison has medians over these.
+/// Seeds of the comparison, which contains medians over them.
 const SEEDS: std::ops::RangeInclusive<u64> = 1..=5;
 const BEGIN: &str = "<!-- written by the example \"congestion\" of tureen-sim -->\n";
 const BEGIN_COMPARISON: &str = "<!-- written by the same example with --reference -->\n";
@@ -54,7 +54,7 @@ fn main() -> io::Result<()> {
     }
 }
 
-/// The directory, and the program to compare with.
+/// Directory and program, from the command line.
 fn arguments() -> io::Result<(Option<PathBuf>, Option<PathBuf>)> {
     let (mut directory, mut reference) = (None, None);
     let mut arguments = env::args_os().skip(1);
@@ -69,7 +69,7 @@ fn arguments() -> io::Result<(Option<PathBuf>, Option<PathBuf>)> {
     Ok((directory, reference))
 }
 
-/// The table of ours and the program's.
+/// Runs all scenarios with both congestion controls and returns the table.
 fn compare(start: Instant, program: PathBuf) -> io::Result<String> {
     let algorithms = [Algorithm::Tureen, Algorithm::Reference(program)];
     let mut rows = Vec::new();
@@ -85,7 +85,7 @@ fn compare(start: Instant, program: PathBuf) -> io::Result<String> {
     Ok(report::comparison(&rows))
 }
 
-/// Writes what is between a mark and the end after it.
+/// Replaces the text between a mark and the following end mark.
 fn replace(path: &Path, begin: &str, content: &str) -> io::Result<()> {
     let text = fs::read_to_string(path)?;
     let missing = || io::Error::other("the page has no marks");

@@ -1,7 +1,8 @@
-//! Calls whose instructions are counted by `scripts/count-instructions`: the engine alone, without sockets.
+//! Calls whose instructions `scripts/count-instructions` counts: the engine without sockets.
 //!
-//! `forwarding SCENARIO SECONDS` simulates the call for so long after everybody is connected, and prints how many packets
-//! the receivers got in that time. Between the counts of two lengths is what the packets of the difference took.
+//! `forwarding SCENARIO SECONDS` simulates the call for that time after all members are connected, and prints the
+//! number of packets that the receivers got in it. The difference of the counts of two durations is the cost of the
+//! packets in between.
 
 use std::net::SocketAddr;
 use std::time::Duration;
@@ -27,12 +28,12 @@ fn main() {
     println!("{}", scene.received());
 }
 
-/// A call, and who receives what in it.
+/// A call and its Consumers.
 struct Scene {
     call: Call,
     nodes: Vec<NodeId>,
     consumptions: Vec<Consumption>,
-    /// Addresses of plain transports.
+    /// Remote addresses of plain transports.
     addresses: Vec<SocketAddr>,
 }
 
@@ -72,29 +73,29 @@ impl Scene {
             }
             "clear" => {
                 let production = scene.call.produce_video(scene.nodes[0], video);
-                (0..RECEIVERS).for_each(|number| scene.consume_in_the_clear(&production, number));
+                (0..RECEIVERS).for_each(|number| scene.consume_without_srtp(&production, number));
             }
             _ => return None,
         }
         Some(scene)
     }
 
-    /// Lets everybody but the sender consume.
+    /// Creates a Consumer for each member but the sender.
     fn consume(&mut self, production: &tureen_sim::Production, sender: usize) {
         for (_, node) in self.nodes.iter().enumerate().filter(|(at, _)| *at != sender) {
             self.consumptions.push(self.call.consume(*node, production));
         }
     }
 
-    /// Makes a plain transport without SRTP, with a consumer: what is left of a packet's cost without cryptography.
-    fn consume_in_the_clear(&mut self, production: &tureen_sim::Production, number: usize) {
+    /// Creates a Consumer on a plain transport without SRTP, to measure the cost of a packet without cryptography.
+    fn consume_without_srtp(&mut self, production: &tureen_sim::Production, number: usize) {
         let id = TransportId::from(format!("plain-{number}"));
         let address = SocketAddr::from(([198, 51, 100, 1], 6000 + number as u16));
         let listen_info = serde_json::from_value(json!({ "protocol": "udp", "ip": "10.0.0.1" }));
         self.call.request(Request::CreatePlainTransport(CreatePlainTransport {
             router_id: ROUTER.into(),
             id: id.clone(),
-            listen_info: listen_info.expect("it is one of mediasoup's"),
+            listen_info: listen_info.expect("the JSON is a valid listenInfo"),
             rtcp_listen_info: None,
             rtcp_mux: true,
             comedia: false,
@@ -111,7 +112,7 @@ impl Scene {
         self.addresses.push(address);
     }
 
-    /// RTP packets that the receivers have got so far.
+    /// Number of RTP packets that all receivers have received so far.
     fn received(&mut self) -> usize {
         let network = &mut self.call.network;
         let by_sessions = self.consumptions.iter().map(|consumption| {
@@ -120,7 +121,7 @@ impl Scene {
         });
         let by_sessions: usize = by_sessions.sum();
         let in_the_clear = self.addresses.iter().map(|address| {
-            let datagrams = network.overheard_at(*address);
+            let datagrams = network.take_datagrams_at(*address);
             datagrams.iter().filter(|datagram| classify(datagram) == PacketKind::Rtp).count()
         });
         by_sessions + in_the_clear.sum::<usize>()

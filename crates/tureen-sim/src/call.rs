@@ -1,4 +1,4 @@
-//! A call: a router, sessions on its WebRtcServer, who produce and consume.
+//! A call: a router and sessions on its WebRtcServer, which produce and consume.
 
 use std::net::SocketAddr;
 use std::ops::Deref;
@@ -35,10 +35,10 @@ use tureen_types::rtp_parameters::{
 };
 use tureen_types::sctp_parameters::SctpStreamParameters;
 
-/// A router with a WebRtcServer, and sessions on it with one transport each.
+/// Router with a WebRtcServer, and one session for each member, with one transport.
 #[derive(Debug)]
 pub struct Call {
-    /// The network it takes place in.
+    /// Network that connects the members to the engine.
     pub network: Network,
     capabilities: RtpCapabilitiesFinalized,
     rng: StdRng,
@@ -47,22 +47,22 @@ pub struct Call {
     sctp: Option<SctpOptions>,
 }
 
-/// A Producer of a [`Call`], whoever sends to it.
+/// Producer of a [`Call`], with any kind of sender.
 #[derive(Clone, Debug)]
 pub struct Produced {
-    /// Its identifier.
+    /// Identifier of the Producer.
     pub id: ProducerId,
     kind: MediaKind,
     consumable: RtpParameters,
 }
 
-/// A Producer to which a session sends.
+/// Producer of which a session is the sender.
 #[derive(Clone, Debug)]
 pub struct Production {
     produced: Produced,
-    /// Who sends.
+    /// Sending session.
     pub node: NodeId,
-    /// SSRC that its session sends.
+    /// SSRC of the session's stream.
     pub ssrc: u32,
 }
 
@@ -74,31 +74,31 @@ impl Deref for Production {
     }
 }
 
-/// A Consumer of a [`Call`].
+/// Consumer of a [`Call`].
 #[derive(Clone, Debug)]
 pub struct Consumption {
-    /// Its identifier.
+    /// Identifier of the Consumer.
     pub id: ConsumerId,
-    /// Who receives.
+    /// Receiving session.
     pub node: NodeId,
-    /// SSRC that its session receives.
+    /// SSRC that the session receives.
     pub ssrc: u32,
 }
 
-/// What a session that joins may do otherwise than right.
+/// Function that changes the parameters of a joining session, for example to make them invalid.
 type ChangeParameters<'a> = &'a dyn Fn(&mut SessionConfig, &mut DtlsParameters);
 
-/// The router's identifier.
+/// Identifier of the router.
 pub const ROUTER: &str = "router";
 const SERVER: &str = "server";
 
 impl Call {
-    /// A call without members, whose router knows VP8 and Opus.
+    /// Creates a call without members. Its router supports VP8 and Opus.
     pub fn new(seed: u64) -> Self {
         Self::with_video_codecs(seed, &[json!({ "mimeType": "video/VP8" })])
     }
 
-    /// As [`new`](Self::new), whose router knows these codecs besides Opus.
+    /// Like [`new`](Self::new), but the router supports these video codecs, and Opus.
     pub fn with_video_codecs(seed: u64, video: &[Value]) -> Self {
         let mut network = Network::new(seed);
         let opus =
@@ -117,7 +117,7 @@ impl Call {
         ];
         let server = CreateWebRtcServer { id: SERVER.into(), listen_infos };
         for request in [Request::CreateWebRtcServer(server), Request::CreateRouter(RouterId::from(ROUTER))] {
-            network.request(request).expect("nothing has these names yet");
+            network.request(request).expect("the identifiers are unused");
         }
         Self {
             network,
@@ -129,12 +129,12 @@ impl Call {
         }
     }
 
-    /// Who joins from now on has data channels.
+    /// Gives data channels to all members that join from now on.
     pub fn enable_data(&mut self, options: SctpOptions) {
         self.sctp = Some(options);
     }
 
-    /// Makes a member produce data on a stream.
+    /// Creates a DataProducer for a stream of a member.
     pub fn produce_data(&mut self, node: NodeId, stream: SctpStreamParameters) -> DataProducerId {
         let id = DataProducerId::from(self.name("data-producer"));
         let produce = ProduceData {
@@ -150,7 +150,7 @@ impl Call {
         id
     }
 
-    /// Makes a member consume data on a stream.
+    /// Creates a DataConsumer for a stream of a member.
     pub fn consume_data(
         &mut self,
         node: NodeId,
@@ -173,18 +173,18 @@ impl Call {
         id
     }
 
-    /// Sends a text on a member's data channel.
+    /// Sends a text message on a member's data channel.
     ///
     /// # Panics
-    /// Too much waits already.
+    /// The send buffer is full.
     pub fn send_text(&mut self, node: NodeId, stream: SctpStreamParameters, text: impl Into<Vec<u8>>) {
         let text = text.into().into();
         let sent =
             self.network.with_session(node, |session, now| session.send_message(now, stream, 51, text));
-        sent.expect("there is room");
+        sent.expect("the send buffer is not full");
     }
 
-    /// Messages that a member received on a stream.
+    /// Messages that a member has received on a stream.
     pub fn messages(&self, node: NodeId, stream: u16) -> Vec<Bytes> {
         let of_stream = |(_, event): &(Duration, Event)| match event {
             Event::Message { stream: on, payload, .. } if *on == stream => Some(payload.clone()),
@@ -193,13 +193,13 @@ impl Call {
         self.network.events(node).iter().filter_map(of_stream).collect()
     }
 
-    /// A member, whose session takes the DTLS `role` and has `link` in both directions.
+    /// Adds a member. Its session has the DTLS `role`, and `link` in both directions.
     pub fn join(&mut self, role: Role, link: LinkConfig) -> NodeId {
         self.join_with(role, link, &|_, _| {})
     }
 
-    /// As [`join`](Self::join); `change` sees what the session is made from, and the DTLS parameters by which the
-    /// engine's transport is connected.
+    /// Like [`join`](Self::join), but `change` can modify the session's settings and the DTLS parameters that the
+    /// engine's transport is connected with.
     pub fn join_with(&mut self, role: Role, link: LinkConfig, change: ChangeParameters<'_>) -> NodeId {
         let id = TransportId::from(self.name("transport"));
         let created = self.create_transport(&id);
@@ -221,25 +221,25 @@ impl Call {
         change(&mut config, &mut parameters);
         let node = self.network.add_session(config, link.clone(), link);
         let connect = Request::ConnectWebRtcTransport(id.clone(), parameters);
-        self.network.request(connect).expect("a new transport can be connected");
+        self.network.request(connect).expect("a new transport is not connected yet");
         self.members.push(id);
         node
     }
 
-    /// Members, connected: one for each link.
+    /// Adds one member for each link, and waits until all are connected.
     ///
     /// # Panics
-    /// They don't connect within ten seconds.
+    /// The members do not connect within ten seconds.
     pub fn join_all(&mut self, links: &[LinkConfig]) -> Vec<NodeId> {
         let nodes: Vec<_> = links.iter().map(|link| self.join(Role::Client, link.clone())).collect();
         self.connect(&nodes);
         nodes
     }
 
-    /// Waits until `nodes` are connected, by what the engine says: of DTLS it can be the last to know.
+    /// Waits until the engine has reported `nodes` as connected, which can be later than in the sessions.
     ///
     /// # Panics
-    /// They don't connect within ten seconds.
+    /// The members do not connect within ten seconds.
     pub fn connect(&mut self, nodes: &[NodeId]) {
         let ids: Vec<_> = nodes.iter().map(|node| self.transport(*node).clone()).collect();
         let connected = |network: &Network| {
@@ -248,16 +248,19 @@ impl Call {
             };
             ids.iter().zip(nodes).all(both)
         };
-        assert!(self.network.run_until_true(Duration::from_secs(10), connected), "not everyone is connected");
+        assert!(
+            self.network.run_until_true(Duration::from_secs(10), connected),
+            "not all members are connected"
+        );
     }
 
-    /// The member's transport.
+    /// Transport of a member.
     pub fn transport(&self, node: NodeId) -> &TransportId {
         let at = self.network.index(node);
         &self.members[at]
     }
 
-    /// Makes a member produce video, from now on.
+    /// Creates a video Producer and starts its source.
     pub fn produce_video(&mut self, node: NodeId, config: VideoConfig) -> Production {
         let production = self.produce(node, MediaKind::Video, vp8_codecs(), config.first_sequence_number);
         let source = Source::video(production.ssrc, config, self.network.now());
@@ -265,7 +268,7 @@ impl Call {
         production
     }
 
-    /// As [`produce_video`](Self::produce_video), by a sender that knows no transport-wide feedback, but REMBs.
+    /// Like [`produce_video`](Self::produce_video), but the sender supports REMB only, no transport-wide feedback.
     pub fn produce_video_by_remb(&mut self, node: NodeId, config: VideoConfig) -> Production {
         let mut codecs = vp8_codecs();
         codecs[0]["rtcpFeedback"] = json!([{ "type": "nack" }, { "type": "goog-remb" }]);
@@ -275,8 +278,8 @@ impl Call {
         production
     }
 
-    /// Makes a member produce a VP8 simulcast, from now on: an encoding of three temporal layers for each of `configs`, the
-    /// lowest first. They are told apart by their RIDs alone.
+    /// Creates a Producer of a VP8 simulcast and starts its sources. Each of `configs`, from the lowest, is an encoding
+    /// with three temporal layers. The encodings are identified by RID only.
     pub fn produce_simulcast(&mut self, node: NodeId, configs: &[VideoConfig]) -> Production {
         let ssrc = 10_000 + 100 * (self.objects + 1);
         let rids: Vec<_> = (0..configs.len()).map(|index| format!("r{index}")).collect();
@@ -314,7 +317,7 @@ impl Call {
         Production { produced, node, ssrc }
     }
 
-    /// Makes a member produce audio, from now on.
+    /// Creates an audio Producer and starts its source.
     pub fn produce_audio(&mut self, node: NodeId, config: AudioConfig) -> Production {
         let codecs = json!([
             { "mimeType": "audio/opus", "payloadType": 100, "clockRate": OPUS_CLOCK_RATE, "channels": 2,
@@ -326,8 +329,9 @@ impl Call {
         production
     }
 
-    /// Makes a member produce what the caller sends by [`Session::send_frame`](tureen_client::Session::send_frame). `codec` has
-    /// a `mimeType` and, if the codec needs some, `parameters`.
+    /// Creates a Producer for frames that the caller sends by
+    /// [`Session::send_frame`](tureen_client::Session::send_frame). `codec` has a `mimeType` and, if the codec needs
+    /// them, `parameters`.
     pub fn produce_frames(&mut self, node: NodeId, mut codec: Value) -> Production {
         let kind = if is_audio(&codec) { MediaKind::Audio } else { MediaKind::Video };
         codec["payloadType"] = json!(96);
@@ -348,20 +352,20 @@ impl Call {
         self.produce_with(node, kind, json!(codecs), None, frames)
     }
 
-    /// As [`consume`](Self::consume), by a member that takes whole frames of `codec`.
+    /// Like [`consume`](Self::consume), but the member receives whole frames of `codec`.
     pub fn consume_frames(&mut self, node: NodeId, produced: &Produced, codec: &Value) -> Consumption {
         let transport = self.transport(node).clone();
         let (id, parameters) = self.consume_on(transport, produced);
         let config = recv_config(&parameters, 0, produced.kind).with_frames(codec_kind(codec));
         let ssrc = config.ssrc;
         let added = self.network.with_session(node, |session, _| session.add_recv_stream(config));
-        added.expect("the session receives nothing with this SSRC");
+        added.expect("the session has no stream with this SSRC");
         self.request(Request::ResumeConsumer(id.clone()));
         Consumption { id, node, ssrc }
     }
 
-    /// As [`produce_audio`](Self::produce_audio), by a sender that is asked for what is lost, as browsers are. It knows no
-    /// RTX and sends nothing again.
+    /// Like [`produce_audio`](Self::produce_audio), but lost packets are requested by NACK, as from browsers. The
+    /// sender supports no RTX and retransmits nothing.
     pub fn produce_repairable_audio(&mut self, node: NodeId, config: AudioConfig) -> Production {
         let codecs = json!([
             { "mimeType": "audio/opus", "payloadType": 100, "clockRate": OPUS_CLOCK_RATE, "channels": 2,
@@ -373,14 +377,16 @@ impl Call {
         production
     }
 
-    /// Makes a member consume. As a client does, it is made paused, then resumed once the session knows of it.
+    /// Creates a Consumer, paused, and resumes it after the session knows it, as a client does.
     pub fn consume(&mut self, node: NodeId, produced: &Produced) -> Consumption {
         let consumption = self.consume_paused(node, produced);
-        self.network.request(Request::ResumeConsumer(consumption.id.clone())).expect("it was just made");
+        self.network
+            .request(Request::ResumeConsumer(consumption.id.clone()))
+            .expect("the Consumer was just created");
         consumption
     }
 
-    /// As [`consume`](Self::consume), without resuming.
+    /// Like [`consume`](Self::consume), but without resuming.
     pub fn consume_paused(&mut self, node: NodeId, produced: &Produced) -> Consumption {
         let transport = self.transport(node).clone();
         let (id, parameters) = self.consume_on(transport, produced);
@@ -391,7 +397,8 @@ impl Call {
         Consumption { id, node, ssrc }
     }
 
-    /// As [`consume`](Self::consume), by a receiver that asks for lost packets; `change` sees what the Consumer sends.
+    /// Like [`consume`](Self::consume), but the receiver sends NACKs, and `change` can modify the Consumer's
+    /// parameters.
     pub fn consume_changed(
         &mut self,
         node: NodeId,
@@ -400,16 +407,16 @@ impl Call {
     ) -> Consumption {
         let transport = self.transport(node).clone();
         let (id, parameters) =
-            self.try_consume_on(transport, produced, change).expect("the request is right");
+            self.try_consume_on(transport, produced, change).expect("the request is valid");
         let config = RecvStreamConfig { nack: true, ..recv_config(&parameters, 0, produced.kind) };
         let ssrc = config.ssrc;
         let added = self.network.with_session(node, |session, _| session.add_recv_stream(config));
-        added.expect("the session receives nothing with this SSRC");
+        added.expect("the session has no stream with this SSRC");
         self.request(Request::ResumeConsumer(id.clone()));
         Consumption { id, node, ssrc }
     }
 
-    /// As [`consume`](Self::consume), by a member that knows no transport-wide feedback, but REMBs.
+    /// Like [`consume`](Self::consume), but the member supports REMB only, no transport-wide feedback.
     pub fn consume_by_remb(&mut self, node: NodeId, produced: &Produced) -> Consumption {
         self.consume_changed(node, produced, |parameters| {
             let is_kept = |uri| uri != RtpHeaderExtensionUri::TransportWideCcDraft01;
@@ -423,7 +430,7 @@ impl Call {
         })
     }
 
-    /// As [`consume_changed`](Self::consume_changed), by a receiver that knows no RTX.
+    /// Like [`consume_changed`](Self::consume_changed), but the receiver supports no RTX.
     pub fn consume_without_rtx(
         &mut self,
         node: NodeId,
@@ -437,15 +444,15 @@ impl Call {
         })
     }
 
-    /// Makes a Consumer on any transport, paused. What it sends is told, and received by whoever is there.
+    /// Creates a paused Consumer on any transport, and returns its RTP parameters for the receiver.
     pub fn consume_on(&mut self, transport: TransportId, produced: &Produced) -> (ConsumerId, RtpParameters) {
-        self.try_consume_on(transport, produced, |_| ()).expect("the request is right")
+        self.try_consume_on(transport, produced, |_| ()).expect("the request is valid")
     }
 
-    /// As [`consume_on`](Self::consume_on); `change` sees what it sends.
+    /// Like [`consume_on`](Self::consume_on), but `change` can modify the Consumer's parameters.
     ///
     /// # Errors
-    /// The engine refuses what it made of it.
+    /// The engine refuses the parameters.
     pub fn try_consume_on(
         &mut self,
         transport: TransportId,
@@ -458,19 +465,19 @@ impl Call {
         let consumable = &produced.consumable;
         let mut parameters =
             ortc::get_consumer_rtp_parameters(consumable, &capabilities, false, true, true, &mut self.rng)
-                .expect("members have what the router has");
+                .expect("members have the router's capabilities");
         parameters.mid = Some(id.to_string());
         change(&mut parameters);
         self.consume_as(StreamType::Simple, transport, produced, id, parameters)
     }
 
-    /// Makes a pipe Consumer, which forwards every encoding as it is: one consumption for each.
+    /// Creates a pipe Consumer, which forwards every encoding unchanged, and returns one consumption for each encoding.
     pub fn consume_piped(&mut self, node: NodeId, produced: &Produced) -> Vec<Consumption> {
         let id = ConsumerId::from(self.name("consumer"));
         let transport = self.transport(node).clone();
         let parameters = ortc::get_pipe_consumer_rtp_parameters(&produced.consumable, true, &mut self.rng);
         let piped = self.consume_as(StreamType::Pipe, transport, produced, id, parameters);
-        let (id, parameters) = piped.expect("the request is right");
+        let (id, parameters) = piped.expect("the request is valid");
         let mut consumptions = Vec::new();
         for index in 0..parameters.encodings.len() {
             let config = recv_config(&parameters, index, produced.kind);
@@ -508,7 +515,7 @@ impl Call {
         Ok((id, parameters))
     }
 
-    /// Makes a Producer on any transport; to send is the caller's business.
+    /// Creates a Producer on any transport. The caller sends its packets.
     pub fn produce_on(
         &mut self,
         transport: TransportId,
@@ -518,7 +525,7 @@ impl Call {
         let id = ProducerId::from(self.name("producer"));
         let mapping =
             ortc::get_producer_rtp_parameters_mapping(&parameters, &self.capabilities, &mut self.rng)
-                .expect("the router knows these codecs");
+                .expect("the router supports these codecs");
         let consumable = ortc::get_consumable_rtp_parameters(kind, &parameters, &self.capabilities, &mapping);
         let produce = Produce {
             transport_id: transport,
@@ -534,7 +541,7 @@ impl Call {
         Produced { id, kind, consumable }
     }
 
-    /// Makes an observer of the audio levels of `productions`.
+    /// Creates an AudioLevelObserver of `productions`.
     ///
     /// # Panics
     /// One of them is not audio.
@@ -550,7 +557,7 @@ impl Call {
         id
     }
 
-    /// Makes an observer of who of `productions` speaks.
+    /// Creates an ActiveSpeakerObserver of `productions`.
     ///
     /// # Panics
     /// One of them is not audio.
@@ -567,10 +574,10 @@ impl Call {
         id
     }
 
-    /// Closes the router with all that is in it.
+    /// Closes the router and everything in it.
     ///
     /// # Panics
-    /// It is closed already.
+    /// The router is closed already.
     pub fn close_router(&mut self) {
         self.request(Request::CloseRouter(RouterId::from(ROUTER)));
     }
@@ -581,12 +588,12 @@ impl Call {
         }
     }
 
-    /// Has the engine carry out a request.
+    /// Sends a request to the engine and returns the response.
     ///
     /// # Panics
-    /// It refuses.
+    /// The engine refuses the request.
     pub fn request(&mut self, request: Request) -> Response {
-        self.network.request(request).expect("the request is right")
+        self.network.request(request).expect("the request is valid")
     }
 
     fn produce(
@@ -599,7 +606,7 @@ impl Call {
         self.produce_with(node, kind, codecs, first_seq, CodecKind::Other)
     }
 
-    /// `frames` is the codec of whole frames, if the session sends such.
+    /// `frames` is the codec of whole frames, if the caller sends such.
     fn produce_with(
         &mut self,
         node: NodeId,

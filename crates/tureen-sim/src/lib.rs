@@ -1,10 +1,10 @@
 //! Virtual clock and network for Tureen's simulations.
 //!
-//! A [`Network`] connects one engine with any number of client sessions over [`Link`]s. Time is virtual: it jumps to the
-//! next thing that happens, so that a minute of a call takes well under a second, and nothing sleeps. What the links do
-//! comes from a seed, which a failing test prints.
+//! A [`Network`] connects one engine and any number of client sessions by [`Link`]s. Time is virtual: it jumps to the
+//! next event, so that a simulated minute takes well under a second and no test sleeps. Losses and jitter are drawn
+//! from a seed, which a failing test prints.
 //!
-//! [`congestion`] simulates the congestion control alone, over links of all kinds.
+//! [`congestion`] simulates the congestion control alone, over many kinds of links.
 #![forbid(unsafe_code)]
 #![warn(missing_debug_implementations)]
 

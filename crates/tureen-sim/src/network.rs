@@ -1,4 +1,4 @@
-//! An engine, sessions, and the links between them, driven by a virtual clock.
+//! Simulation of an engine, sessions and the links between them, driven by a virtual clock.
 
 use std::cmp::Reverse;
 use std::collections::{BinaryHeap, HashMap};
@@ -18,16 +18,16 @@ use crate::source::Source;
 use crate::trace::Trace;
 use tureen_client::link::{Link, LinkConfig, LinkStats};
 
-/// A session of a [`Network`].
+/// Key of a session in a [`Network`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct NodeId(usize);
 
-/// A media packet as a session got it.
+/// Media packet that a session has received.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Observed {
-    /// Since the start of the simulation.
+    /// Arrival time since the start of the simulation.
     pub at: Duration,
-    /// SSRC of its stream.
+    /// SSRC of the stream.
     pub ssrc: u32,
     /// Extended sequence number.
     pub seq: u64,
@@ -35,20 +35,20 @@ pub struct Observed {
     pub timestamp: u32,
     /// Marker bit.
     pub marker: bool,
-    /// Came by RTX.
+    /// True for a retransmission by RTX.
     pub retransmitted: bool,
-    /// Starts a key frame.
+    /// True if the packet starts a key frame.
     pub key_frame: bool,
-    /// What its source wrote into it; nothing if the payload was changed on the way.
+    /// Stamp that the source wrote into the payload; `None` if the payload was changed on the way.
     pub stamp: Option<Stamp>,
-    /// Picture id and TL0PICIDX, if the payload is VP8 that has both.
+    /// Picture id and TL0PICIDX of a VP8 payload that has both.
     pub picture: Option<(u16, u8)>,
 }
 
-/// Bytes of a datagram that a link carries besides its payload: UDP over IPv4.
+/// Bytes of a datagram on a link in addition to its payload: headers of UDP and IPv4.
 const UDP_OVERHEAD: usize = 28;
 
-/// The simulation: see the [crate documentation](crate).
+/// A simulation; see the [crate documentation](crate).
 #[derive(Debug)]
 pub struct Network {
     seed: u64,
@@ -60,10 +60,10 @@ pub struct Network {
     in_flight: BinaryHeap<Reverse<Flight>>,
     flights: u64,
     sockets: HashMap<SocketId, SocketAddr>,
-    /// TCP streams by their far and near ends.
+    /// TCP streams by remote and local address.
     streams: HashMap<(SocketAddr, SocketAddr), SocketId>,
-    /// What the engine has sent to addresses without a session that somebody listens at.
-    overheard: HashMap<SocketAddr, Vec<Vec<u8>>>,
+    /// Datagrams from the engine to addresses of [`listen_at`](Self::listen_at).
+    received_elsewhere: HashMap<SocketAddr, Vec<Vec<u8>>>,
     next_port: u16,
     next_request: u64,
     responses: HashMap<RequestId, Result<Response, RequestError>>,
@@ -87,7 +87,7 @@ fn picture(payload: &[u8]) -> Option<(u16, u8)> {
     Some((descriptor.picture_id?.value, descriptor.tl0_pic_idx?.value))
 }
 
-/// A datagram on its way; ordered by its arrival, then by its departure.
+/// Datagram on its way, ordered by arrival time, then by sending time.
 #[derive(Debug, PartialEq, Eq, PartialOrd, Ord)]
 struct Flight {
     at: Instant,
@@ -97,27 +97,27 @@ struct Flight {
     data: Vec<u8>,
 }
 
-/// The time since the Unix epoch at which simulations begin: in 2027.
+/// Time since the Unix epoch at the start of a simulation, in 2027.
 pub const UNIX: Duration = Duration::from_secs(1_800_000_000);
 
-/// Datagrams that the engine gets at once, at most.
+/// Largest number of datagrams in one batch for the engine.
 const MAX_BATCH: usize = 32;
 
-/// No simulation has this many wake-ups at one instant, unless something wakes up for nothing.
+/// Limit of steps at one instant. More of them mean a timeout that never moves forward.
 const MAX_STEPS_AT_ONCE: u32 = 100_000;
 
 impl Network {
-    /// A network with an engine and nothing else.
+    /// Creates a network with an engine only.
     pub fn new(seed: u64) -> Self {
         Self::with_limits(seed, Limits::default())
     }
 
-    /// As [`new`](Self::new), with other bounds of the engine.
+    /// Like [`new`](Self::new), with other limits of the engine.
     #[expect(clippy::disallowed_methods, reason = "an origin for virtual time; nothing depends on which")]
     pub fn with_limits(seed: u64, limits: Limits) -> Self {
         let start = Instant::now();
         let certificate = Certificate::generate().expect("the system has randomness");
-        // OpenSSL, which other members of the workspace may build in, retransmits by the system's clock.
+        // dimpl, because OpenSSL, which other members of the workspace may enable, retransmits by the system's clock.
         let dtls = DtlsOptions { backend: Backend::Dimpl, ..DtlsOptions::default() };
         let config = WorkerConfig { certificate, dtls, limits, seed: seed_bytes(seed) };
         Self {
@@ -131,7 +131,7 @@ impl Network {
             flights: 0,
             sockets: HashMap::new(),
             streams: HashMap::new(),
-            overheard: HashMap::new(),
+            received_elsewhere: HashMap::new(),
             next_port: 40_000,
             next_request: 0,
             responses: HashMap::new(),
@@ -141,27 +141,28 @@ impl Network {
         }
     }
 
-    /// Since the start of the simulation.
+    /// Virtual time since the start of the simulation.
     pub fn elapsed(&self) -> Duration {
         self.now - self.start
     }
 
-    /// The engine.
+    /// Engine of the network.
     pub fn worker(&self) -> &Worker {
         &self.worker
     }
 
-    /// What the engine has dropped for `reason` (see [`Worker::drops`]).
+    /// Number of datagrams that the engine has dropped for `reason` (see [`Worker::drops`]).
     pub fn drops(&self, reason: &str) -> u64 {
         self.worker.drops().iter().find(|(name, _)| *name == reason).map_or(0, |(_, count)| *count)
     }
 
-    /// Notifications so far, and when they came.
+    /// All notifications so far, each with its time.
     pub fn notifications(&self) -> &[(Duration, Notification)] {
         &self.notifications
     }
 
-    /// Has the engine carry out a request. Sockets are bound at once, so that its response is there at once.
+    /// Sends a request to the engine and returns its response. Sockets are bound at once, so that the response needs no
+    /// virtual time.
     ///
     /// # Errors
     /// The engine refuses the request.
@@ -170,10 +171,10 @@ impl Network {
         self.next_request += 1;
         self.worker.handle_request(self.now, id, request);
         self.drain_worker();
-        self.responses.remove(&id).expect("an answer comes once the sockets are bound")
+        self.responses.remove(&id).expect("every request is answered once its sockets are bound")
     }
 
-    /// Adds a session with its own address, sending over `up` and receiving over `down`. Its `seed` is replaced.
+    /// Adds a session with its own address and the links `up`, to the engine, and `down`. Replaces the config's `seed`.
     pub fn add_session(&mut self, config: SessionConfig, up: LinkConfig, down: LinkConfig) -> NodeId {
         let number = self.nodes.len() as u64;
         let seed = self.seed.wrapping_mul(1000).wrapping_add(2 * number);
@@ -181,7 +182,7 @@ impl Network {
         let unix = UNIX + self.elapsed();
         let [high, low] = (number as u16).to_be_bytes();
         self.nodes.push(Node {
-            session: Session::new(config, self.now, unix).expect("the engine's own parameters can be used"),
+            session: Session::new(config, self.now, unix).expect("the engine's parameters are valid"),
             address: ([10, 1, high, low], 5000).into(),
             up: Link::new(up, seed),
             down: Link::new(down, seed + 1),
@@ -193,59 +194,59 @@ impl Network {
         id
     }
 
-    /// A session.
+    /// Session with this key.
     pub fn session(&self, id: NodeId) -> &Session {
         &self.nodes[id.0].session
     }
 
-    /// Does something to a session, then sends what it has to send.
+    /// Runs `action` on a session and transmits what the session then sends.
     pub fn with_session<T>(&mut self, id: NodeId, action: impl FnOnce(&mut Session, Instant) -> T) -> T {
         let result = action(&mut self.nodes[id.0].session, self.now);
         self.drain_node(id);
         result
     }
 
-    /// The session's address.
+    /// Local address of a session.
     pub fn address(&self, id: NodeId) -> SocketAddr {
         self.nodes[id.0].address
     }
 
-    /// Media that the session got so far, in the order of arrival.
+    /// Media that a session has received, in order of arrival.
     pub fn observed(&self, id: NodeId) -> &[Observed] {
         &self.nodes[id.0].observed
     }
 
-    /// What happened to the session so far.
+    /// All events of a session so far, each with its time.
     pub fn events(&self, id: NodeId) -> &[(Duration, Event)] {
         &self.nodes[id.0].events
     }
 
-    /// Counters of the session's links, up and down.
+    /// Counters of a session's links: up, down.
     pub fn link_stats(&self, id: NodeId) -> (LinkStats, LinkStats) {
         (self.nodes[id.0].up.stats(), self.nodes[id.0].down.stats())
     }
 
-    /// Changes the session's links from now on.
+    /// Changes the settings of a session's links.
     pub fn set_links(&mut self, id: NodeId, up: LinkConfig, down: LinkConfig) {
         self.nodes[id.0].up.configure(up);
         self.nodes[id.0].down.configure(down);
     }
 
-    /// Moves the session to another address, as a NAT that forgot it does.
+    /// Moves a session to another address, as the loss of a NAT binding does.
     pub fn set_address(&mut self, id: NodeId, address: SocketAddr) {
         self.nodes[id.0].address = address;
     }
 
-    /// Hands the engine a datagram from any address, at once.
+    /// Delivers a datagram from any address to the engine at once.
     pub fn inject(&mut self, from: SocketAddr, to: SocketAddr, data: Vec<u8>) {
         self.deliver(from, to, data);
     }
 
-    /// Opens a TCP stream to a listener of the engine. Datagrams between these addresses go by it from now on. Whether the
-    /// engine takes it.
+    /// Opens a TCP stream to a listener of the engine. Further datagrams between these addresses use it. Returns true
+    /// if the engine accepts the stream.
     ///
     /// # Panics
-    /// Nothing listens at `to`.
+    /// No listener has the address `to`.
     pub fn open_stream(&mut self, from: SocketAddr, to: SocketAddr) -> bool {
         let listener = self.sockets.iter().find(|(_, address)| **address == to).map(|(&socket, _)| socket);
         let listener = listener.expect("a listener is at this address");
@@ -257,12 +258,12 @@ impl Network {
         stream.is_some()
     }
 
-    /// Whether a TCP stream is open.
+    /// True if the TCP stream is open.
     pub fn is_open(&self, from: SocketAddr, to: SocketAddr) -> bool {
         self.streams.contains_key(&(from, to))
     }
 
-    /// Ends a TCP stream from the far end.
+    /// Closes a TCP stream from the remote side.
     pub fn close_stream(&mut self, from: SocketAddr, to: SocketAddr) {
         if let Some(stream) = self.streams.remove(&(from, to)) {
             self.worker.handle_stream_closed(self.now, stream);
@@ -270,7 +271,7 @@ impl Network {
         }
     }
 
-    /// Tells the engine that what waits to be sent by a TCP stream is late, or all of it was sent.
+    /// Reports to the engine that the send queue of a TCP stream is late, or that it is empty again.
     ///
     /// # Panics
     /// There is no such stream.
@@ -280,43 +281,43 @@ impl Network {
         self.drain_worker();
     }
 
-    /// Hands the engine what an application sends on a DirectTransport, at once.
+    /// Passes a packet or message of the application for a DirectTransport to the engine at once.
     pub fn inject_direct(&mut self, injection: Injection) {
         self.worker.handle_injection(self.now, injection);
         self.drain_worker();
     }
 
-    /// Keeps what the engine sends to an address without a session from now on.
+    /// Keeps further datagrams from the engine to an address without a session.
     pub fn listen_at(&mut self, address: SocketAddr) {
-        self.overheard.entry(address).or_default();
+        self.received_elsewhere.entry(address).or_default();
     }
 
-    /// Takes what the engine has sent to an address of [`listen_at`](Self::listen_at) since the last time.
-    pub fn overheard_at(&mut self, address: SocketAddr) -> Vec<Vec<u8>> {
-        self.overheard.get_mut(&address).map(std::mem::take).unwrap_or_default()
+    /// Takes the datagrams that were kept for an address of [`listen_at`](Self::listen_at).
+    pub fn take_datagrams_at(&mut self, address: SocketAddr) -> Vec<Vec<u8>> {
+        self.received_elsewhere.get_mut(&address).map(std::mem::take).unwrap_or_default()
     }
 
-    /// Writes down what the engine puts out from now on.
+    /// Starts to record the engine's outputs.
     pub fn start_trace(&mut self) {
         self.trace = Some(Trace::default());
     }
 
-    /// Ends the trace of [`start_trace`](Self::start_trace).
+    /// Ends the recording of [`start_trace`](Self::start_trace) and returns it.
     pub fn end_trace(&mut self) -> Option<Trace> {
         self.trace.take()
     }
 
-    /// Runs for `time`.
+    /// Runs the simulation for `time`.
     ///
     /// # Panics
-    /// Something wakes up again and again without time passing.
+    /// A timeout expires again and again without time passing.
     pub fn run_for(&mut self, time: Duration) {
         let end = self.now + time;
         self.run_until(end, |_| false);
         self.now = end;
     }
 
-    /// Runs until `condition` holds, at most for `limit`. Whether it holds.
+    /// Runs until `condition` holds, but at most for `limit`. Returns true if the condition holds.
     pub fn run_until_true(&mut self, limit: Duration, condition: impl Fn(&Self) -> bool) -> bool {
         self.run_until(self.now + limit, &condition);
         condition(self)
@@ -334,21 +335,21 @@ impl Network {
         self.sources.push((node, source));
     }
 
-    /// From now on an audio source says that it is this loud, −dBov.
+    /// Changes the level in dBov that an audio source reports; the argument is −dBov.
     pub fn set_audio_level(&mut self, ssrc: u32, level: u8) {
         for (_, source) in self.sources.iter_mut().filter(|(_, source)| source.ssrc == ssrc) {
             source.set_audio_level(level);
         }
     }
 
-    /// Stops what sends `ssrc`.
+    /// Stops the source of `ssrc`.
     pub fn stop_source(&mut self, ssrc: u32) {
         for (_, source) in self.sources.iter_mut().filter(|(_, source)| source.ssrc == ssrc) {
             source.stop();
         }
     }
 
-    /// What sends `ssrc` goes on after [`stop_source`](Self::stop_source).
+    /// Restarts the source of `ssrc` after [`stop_source`](Self::stop_source).
     pub fn resume_source(&mut self, ssrc: u32) {
         for (_, source) in self.sources.iter_mut().filter(|(_, source)| source.ssrc == ssrc) {
             source.resume(self.now);
@@ -358,12 +359,12 @@ impl Network {
     fn run_until(&mut self, end: Instant, condition: impl Fn(&Self) -> bool) {
         let mut steps_at_once = 0;
         while !condition(self)
-            && let Some(at) = self.next_wake_up().filter(|&at| at <= end)
+            && let Some(at) = self.next_timeout().filter(|&at| at <= end)
         {
             steps_at_once = if at > self.now { 0 } else { steps_at_once + 1 };
             assert!(
                 steps_at_once < MAX_STEPS_AT_ONCE,
-                "something wakes up for nothing at {:?}",
+                "a timeout expires again and again at {:?}",
                 self.elapsed()
             );
             self.now = at.max(self.now);
@@ -371,14 +372,14 @@ impl Network {
         }
     }
 
-    fn next_wake_up(&mut self) -> Option<Instant> {
+    fn next_timeout(&mut self) -> Option<Instant> {
         let flight = self.in_flight.peek().map(|Reverse(flight)| flight.at);
         let sessions = self.nodes.iter().filter_map(|node| node.session.poll_timeout()).min();
         let sources = self.sources.iter().filter_map(|(_, source)| source.next_at()).min();
         [flight, sessions, sources, self.worker.poll_timeout()].into_iter().flatten().min()
     }
 
-    /// Does everything that is due.
+    /// Handles everything that is due now.
     fn step(&mut self) {
         let now = self.now;
         while let Some(Flight { from, to, data, .. }) = self.next_arrival(|_| true) {
@@ -404,7 +405,7 @@ impl Network {
         }
     }
 
-    /// Takes the next flight if it has arrived and is of this kind.
+    /// Takes the next flight if it has arrived and `wanted` returns true.
     fn next_arrival(&mut self, wanted: impl Fn(&Flight) -> bool) -> Option<Flight> {
         let Reverse(next) = self.in_flight.peek()?;
         if next.at > self.now || !wanted(next) {
@@ -433,7 +434,7 @@ impl Network {
             }
             self.drain_node(NodeId(at));
         } else if let Some(socket) = self.socket_between(from, to) {
-            // What has arrived at one address by now is one batch, as a driver reads it.
+            // Datagrams that have arrived at one address form one batch, as a driver reads it.
             let mut batch = vec![(Tuple { socket, remote: from }, data)];
             while batch.len() < MAX_BATCH
                 && let Some(Flight { from, data, .. }) = self.next_arrival(|next| next.to == to)
@@ -447,7 +448,7 @@ impl Network {
         }
     }
 
-    /// The engine's socket by which a datagram comes in: a stream, or the socket at its destination.
+    /// Engine's socket for a datagram: the TCP stream between the addresses, or the UDP socket of the destination.
     fn socket_between(&self, from: SocketAddr, to: SocketAddr) -> Option<SocketId> {
         let at_destination = || self.sockets.iter().find(|(_, address)| **address == to);
         self.streams.get(&(from, to)).copied().or_else(|| Some(*at_destination()?.0))
@@ -476,7 +477,7 @@ impl Network {
         let at = self.elapsed();
         loop {
             while let Some(transmit) = engine::poll_transmit(&mut self.worker, self.now, &mut buffer) {
-                let Some(from) = self.near_end(transmit.tuple.socket) else { continue };
+                let Some(from) = self.local_address(transmit.tuple.socket) else { continue };
                 for datagram in buffer[..transmit.len].chunks(transmit.segment_size) {
                     self.send_down(from, transmit.tuple.remote, datagram);
                 }
@@ -515,20 +516,21 @@ impl Network {
         self.buffer = buffer;
     }
 
-    /// The engine's address of a socket or stream.
-    fn near_end(&self, socket: SocketId) -> Option<SocketAddr> {
+    /// Local address of an engine's socket or stream.
+    fn local_address(&self, socket: SocketId) -> Option<SocketAddr> {
         let of_stream = || self.streams.iter().find(|(_, stream)| **stream == socket);
         self.sockets.get(&socket).copied().or_else(|| Some(of_stream()?.0.1))
     }
 
-    /// To a session over its link, to who listens at once; to anywhere else, nowhere.
+    /// Delivers a datagram of the engine: to a session over its link, to an address of `listen_at` at once, otherwise
+    /// nowhere.
     fn send_down(&mut self, from: SocketAddr, to: SocketAddr, datagram: &[u8]) {
         if self.trace.is_some() {
-            let (at, encrypted) = (self.elapsed(), !self.overheard.contains_key(&to));
+            let (at, encrypted) = (self.elapsed(), !self.received_elsewhere.contains_key(&to));
             self.trace.iter_mut().for_each(|trace| trace.datagram(at, to, datagram, encrypted));
         }
-        if let Some(overheard) = self.overheard.get_mut(&to) {
-            overheard.push(datagram.to_vec());
+        if let Some(datagrams) = self.received_elsewhere.get_mut(&to) {
+            datagrams.push(datagram.to_vec());
             return;
         }
         if let Some(node) = self.nodes.iter_mut().find(|node| node.address == to) {
@@ -546,8 +548,8 @@ impl Network {
     }
 }
 
-/// The calls into the engine that packets take. They are not inlined, so that `scripts/count-instructions` can count what
-/// is executed in them and nowhere else.
+/// Calls into the engine for packets. They are not inlined, so that `scripts/count-instructions` can count the
+/// instructions executed inside them.
 mod engine {
     use std::time::Instant;
 
@@ -575,7 +577,7 @@ mod engine {
 }
 
 impl Drop for Network {
-    /// A failing test says how to repeat it.
+    /// Prints the seed of a failing test, with which it can be repeated.
     fn drop(&mut self) {
         if std::thread::panicking() {
             eprintln!("simulation with seed {} failed at {:?}", self.seed, self.elapsed());

@@ -1,4 +1,4 @@
-//! Media that a session sends as time passes.
+//! Sources of synthetic media, which a session sends at regular times.
 
 use std::time::{Duration, Instant};
 
@@ -6,25 +6,25 @@ use tureen_client::media::{OPUS_CLOCK_RATE, OpusSource, VIDEO_CLOCK_RATE, Vp8Sou
 use tureen_client::{OutgoingRtp, Session};
 use tureen_rtc::wire::rtp::extension::AudioLevel;
 
-/// A synthetic VP8 stream.
+/// Settings of a synthetic VP8 stream.
 #[derive(Clone, Copy, Debug)]
 pub struct VideoConfig {
     /// RTP timestamp of the first frame.
     pub first_timestamp: u32,
-    /// First sequence number; random if not given.
+    /// First sequence number; `None` is random.
     pub first_sequence_number: Option<u16>,
     /// Time between frames.
     pub interval: Duration,
-    /// Bytes of a frame.
+    /// Size of a frame in bytes.
     pub frame_bytes: usize,
-    /// A key frame is this many times as large.
+    /// Size of a key frame in multiples of other frames.
     pub key_frame_factor: usize,
-    /// Frames are smaller where REMBs say so.
+    /// True if the frame size follows REMBs from the engine.
     pub follows_remb: bool,
 }
 
 impl Default for VideoConfig {
-    /// 30 frames a second, 1 Mbit/s.
+    /// 30 frames per second, 1 Mbit/s.
     fn default() -> Self {
         Self {
             first_timestamp: 1000,
@@ -37,16 +37,16 @@ impl Default for VideoConfig {
     }
 }
 
-/// A synthetic Opus stream: a packet each 20 ms.
+/// Settings of a synthetic Opus stream with a packet every 20 ms.
 #[derive(Clone, Copy, Debug)]
 pub struct AudioConfig {
     /// RTP timestamp of the first packet.
     pub first_timestamp: u32,
-    /// First sequence number; random if not given.
+    /// First sequence number; `None` is random.
     pub first_sequence_number: Option<u16>,
-    /// Bytes of a packet.
+    /// Size of a packet in bytes.
     pub packet_bytes: usize,
-    /// Its loudness, −dBov: 0 is the loudest, 127 is silence. Not sent if not given.
+    /// Audio level in −dBov: 0 is the loudest, 127 is silence. `None` sends no level.
     pub level: Option<u8>,
 }
 
@@ -57,7 +57,7 @@ impl Default for AudioConfig {
     }
 }
 
-/// Sends one stream on schedule.
+/// Sends the packets of one stream at regular times.
 #[derive(Debug)]
 pub(crate) struct Source {
     pub(crate) ssrc: u32,
@@ -84,7 +84,7 @@ impl Source {
         Self::new(ssrc, config.first_timestamp, media, now)
     }
 
-    /// One encoding of a simulcast.
+    /// Creates the source of a simulcast encoding.
     pub(crate) fn encoding(ssrc: u32, encoding: u8, config: VideoConfig, now: Instant) -> Self {
         let media = Media::Video { source: Vp8Source::of_simulcast(encoding), config, key_frame: true };
         Self::new(ssrc, config.first_timestamp, media, now)
@@ -107,7 +107,7 @@ impl Source {
         }
     }
 
-    /// When the next frame is due.
+    /// Time of the next frame.
     pub(crate) fn next_at(&self) -> Option<Instant> {
         (!self.stopped).then_some(self.next_at)
     }
@@ -126,14 +126,14 @@ impl Source {
         }
     }
 
-    /// The next frame shall be a key frame.
+    /// Makes the next frame a key frame.
     pub(crate) fn on_key_frame_requested(&mut self) {
         if let Media::Video { key_frame, .. } = &mut self.media {
             *key_frame = true;
         }
     }
 
-    /// Sends the next frame. While the session is not connected it is lost.
+    /// Sends the next frame. It is lost if the session is not connected.
     pub(crate) fn send(&mut self, now: Instant, session: &mut Session) {
         let elapsed = now.duration_since(self.started_at).as_micros();
         let timestamp = |clock_rate: u32| {
@@ -148,7 +148,7 @@ impl Source {
                 let is_key_frame = std::mem::take(key_frame);
                 let factor = if is_key_frame { config.key_frame_factor } else { 1 };
                 let limit = session.max_outgoing_bitrate().filter(|_| config.follows_remb);
-                // Headers take a part of it.
+                // Headers take a part of the REMB.
                 let most =
                     limit.map_or(usize::MAX, |limit| (limit * 0.95).bytes_in(config.interval) as usize);
                 let bytes = config.frame_bytes.min(most).max(100);

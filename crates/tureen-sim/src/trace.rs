@@ -1,4 +1,4 @@
-//! What an engine puts out in a simulation, line by line, so that two versions of it can be compared.
+//! Text record of an engine's outputs, by which two versions of the engine can be compared.
 
 use std::fmt::Write as _;
 use std::net::SocketAddr;
@@ -8,11 +8,11 @@ use tureen_engine::api::{Notification, TransportEvent};
 use tureen_rtc::demux::{PacketKind, classify};
 use tureen_rtc::wire::rtp::RtpHeader;
 
-/// Lines of text, one for each datagram, response and notification of the engine, in their order.
+/// Lines of text: one for each datagram, response and notification of the engine, in order.
 ///
-/// Keys and DTLS records differ from run to run, because the DTLS library has a randomness of its own. So a line holds of
-/// each datagram only its parts that a seed determines: of STUN and of everything unencrypted all bytes, of SRTP the header
-/// and the length, of SRTCP the first header and the length, of DTLS nothing.
+/// Keys and DTLS records differ between runs, because the DTLS library uses its own random numbers. A line therefore
+/// contains only those parts of a datagram that the seed determines: all bytes of STUN and of unencrypted packets, the
+/// header and length of SRTP, the first header and length of SRTCP, and nothing of DTLS.
 #[derive(Debug, Default)]
 pub struct Trace {
     text: String,
@@ -20,12 +20,12 @@ pub struct Trace {
 }
 
 impl Trace {
-    /// All lines.
+    /// All lines as one text.
     pub fn text(&self) -> &str {
         &self.text
     }
 
-    /// How many lines there are.
+    /// Number of lines.
     pub fn lines(&self) -> usize {
         self.lines
     }
@@ -48,14 +48,14 @@ impl Trace {
         };
         let mut hex = String::new();
         for byte in told.iter().take(48) {
-            write!(hex, "{byte:02x}").expect("a string takes everything");
+            write!(hex, "{byte:02x}").expect("writing to a string never fails");
         }
         self.line(at, format_args!("{to} {what} {len} {hex} {:08x}", crc32fast::hash(told)));
     }
 
     pub(crate) fn notification(&mut self, at: Duration, notification: &Notification) {
         match notification {
-            // The certificate of the remote side is made anew in each run.
+            // The remote certificate differs between runs.
             Notification::Transport(id, TransportEvent::DtlsState { state, .. }) => {
                 self.line(at, format_args!("{id:?} {state:?}"));
             }
@@ -72,7 +72,7 @@ impl Trace {
 
     fn line(&mut self, at: Duration, rest: std::fmt::Arguments<'_>) {
         writeln!(self.text, "{:>10}.{:03} {rest}", at.as_micros(), at.subsec_nanos() % 1000)
-            .expect("a string takes everything");
+            .expect("writing to a string never fails");
         self.lines += 1;
     }
 }

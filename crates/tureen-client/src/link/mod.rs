@@ -17,37 +17,37 @@ pub use self::shaper::{MAX_HELD, Shaper};
 pub struct LinkConfig {
     /// Propagation delay.
     pub delay: Duration,
-    /// Added to the delay of each datagram: random, up to this.
+    /// Upper limit of the random delay that each datagram has in addition.
     pub jitter: Duration,
-    /// Whether jitter may reorder datagrams. Otherwise one that overtakes waits for the one before it.
+    /// True if jitter may reorder datagrams. Otherwise a datagram that would overtake waits for the previous one.
     pub reorder: bool,
-    /// Which datagrams are lost.
+    /// Loss model.
     pub loss: Loss,
-    /// The share of datagrams that arrive twice.
+    /// Fraction of datagrams that arrive twice, 0 to 1.
     pub duplicate: f64,
-    /// How fast datagrams go onto the link. `None`: at once.
+    /// Capacity of the link; `None` is unlimited.
     pub rate: Option<Bitrate>,
-    /// Bytes that may wait for the link; what comes on top is lost. Matters only with a rate.
+    /// Size of the queue in bytes, which matters only with a rate. Datagrams beyond it are dropped.
     pub queue: usize,
 }
 
-/// How datagrams get lost.
+/// Loss model of a link.
 #[derive(Clone, Copy, Debug)]
 pub enum Loss {
-    /// Each by itself with this probability.
+    /// Independent loss of each datagram with this probability.
     Random(f64),
-    /// In bursts (Gilbert's model): a burst begins with one probability at each datagram, ends with the other, and takes
-    /// all datagrams in between.
+    /// Loss in bursts (Gilbert's model). At each datagram a burst begins with one probability or ends with the other; a
+    /// burst takes every datagram.
     Bursts {
         /// Probability that a burst begins.
         begin: f64,
-        /// Probability that it ends; its inverse is the mean length.
+        /// Probability that a burst ends; its inverse is the mean length in datagrams.
         end: f64,
     },
 }
 
 impl LinkConfig {
-    /// A link that only delays.
+    /// A link with this delay and no other effect.
     pub fn with_delay(delay: Duration) -> Self {
         Self {
             delay,
@@ -60,17 +60,17 @@ impl LinkConfig {
         }
     }
 
-    /// With random loss.
+    /// Adds random loss.
     pub fn with_loss(self, probability: f64) -> Self {
         Self { loss: Loss::Random(probability), ..self }
     }
 
-    /// With jitter that reorders.
+    /// Adds jitter that reorders.
     pub fn with_reordering(self, jitter: Duration) -> Self {
         Self { jitter, reorder: true, ..self }
     }
 
-    /// With duplicates.
+    /// Adds duplicates.
     pub fn with_duplicates(self, share: f64) -> Self {
         Self { duplicate: share, ..self }
     }
@@ -79,33 +79,33 @@ impl LinkConfig {
 /// Counters of a link.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct LinkStats {
-    /// Datagrams put in.
+    /// Datagrams sent.
     pub sent: u64,
-    /// Bytes put in.
+    /// Bytes sent.
     pub bytes: u64,
-    /// Datagrams lost on the way.
+    /// Datagrams lost by the loss model.
     pub lost: u64,
-    /// Datagrams lost because the queue was full.
+    /// Datagrams dropped because the queue was full.
     pub queue_dropped: u64,
     /// Datagrams that arrive twice.
     pub duplicated: u64,
 }
 
-/// One direction of a network path, deterministic by its seed.
+/// One direction of a network path. The seed determines all its losses, jitter and duplicates.
 #[derive(Debug)]
 pub struct Link {
     config: LinkConfig,
     seed: u64,
     rng: StdRng,
     in_burst: bool,
-    /// When the last datagram has gone onto the link.
+    /// Time at which the last datagram has left the queue.
     busy_until: Option<Instant>,
     last_arrival: Option<Instant>,
     stats: LinkStats,
 }
 
 impl Link {
-    /// A link whose accidents come from `seed`.
+    /// Creates a link whose random numbers start from `seed`.
     pub fn new(config: LinkConfig, seed: u64) -> Self {
         Self {
             config,
@@ -118,20 +118,20 @@ impl Link {
         }
     }
 
-    /// Counters.
+    /// Counters of the link.
     pub fn stats(&self) -> LinkStats {
         self.stats
     }
 
-    /// Changes what the link does to datagrams from now on. Its accidents begin anew from its seed, so that they don't
-    /// depend on how many datagrams there were before.
+    /// Changes the settings, and restarts the random numbers from the seed, so that they do not depend on the number of
+    /// earlier datagrams.
     pub fn configure(&mut self, config: LinkConfig) {
         self.config = config;
         self.rng = StdRng::seed_from_u64(self.seed);
         self.in_burst = false;
     }
 
-    /// Puts a datagram of `bytes` in: when it arrives, and when its duplicate does.
+    /// Sends a datagram of `bytes` and returns the arrival times of the datagram and of its duplicate.
     pub fn send(&mut self, now: Instant, bytes: usize) -> [Option<Instant>; 2] {
         self.stats.sent += 1;
         self.stats.bytes += bytes as u64;
@@ -148,12 +148,12 @@ impl Link {
         [Some(self.arrive(departure)), duplicated.then(|| self.arrive(departure))]
     }
 
-    /// How long a datagram that is put in now waits for those before it.
+    /// Queueing delay of a datagram that is sent now.
     pub fn backlog(&self, now: Instant) -> Duration {
         self.busy_until.map_or(Duration::ZERO, |until| until.saturating_duration_since(now))
     }
 
-    /// When the last byte is on the link; nothing if the queue is full.
+    /// Time at which the last byte has left the queue; `None` if the queue is full.
     fn depart(&mut self, now: Instant, bytes: usize) -> Option<Instant> {
         let Some(rate) = self.config.rate else { return Some(now) };
         let start = self.busy_until.map_or(now, |until| until.max(now));
@@ -189,7 +189,7 @@ impl Link {
     }
 
     fn chance(&mut self, probability: f64) -> bool {
-        // Drawn in any case, so that a link goes on alike when a probability changes.
+        // The number is drawn in any case, so that the later random numbers do not depend on the probability.
         self.rng.random::<f64>() < probability
     }
 }
@@ -201,7 +201,7 @@ mod tests {
 
     const MS: Duration = Duration::from_millis(1);
 
-    /// Arrivals in milliseconds of `count` datagrams of 1000 bytes, one each millisecond.
+    /// Arrival times in milliseconds of `count` datagrams of 1000 bytes, of which one is sent every millisecond.
     fn arrivals(config: LinkConfig, count: u32) -> (Vec<u128>, LinkStats) {
         let start = Instant::now();
         let mut link = Link::new(config, 5);
@@ -211,13 +211,13 @@ mod tests {
     }
 
     #[test]
-    fn delay_moves_everything() {
+    fn delay_shifts_every_arrival() {
         let (arrivals, _) = arrivals(LinkConfig::with_delay(30 * MS), 4);
         assert_eq!(arrivals, [30, 31, 32, 33]);
     }
 
     #[test]
-    fn same_seed_has_the_same_accidents() {
+    fn same_seed_gives_the_same_losses() {
         let config = LinkConfig::with_delay(MS).with_loss(0.3).with_reordering(9 * MS).with_duplicates(0.2);
         assert_eq!(arrivals(config.clone(), 500), arrivals(config, 500));
     }
@@ -239,7 +239,7 @@ mod tests {
     }
 
     #[test]
-    fn jitter_reorders_only_if_it_may() {
+    fn jitter_reorders_only_if_enabled() {
         let config = LinkConfig { jitter: 20 * MS, ..LinkConfig::with_delay(MS) };
         let (ordered, _) = arrivals(config.clone(), 200);
         assert!(ordered.is_sorted());
@@ -249,7 +249,7 @@ mod tests {
 
     #[test]
     fn rate_spaces_datagrams_and_a_full_queue_drops() {
-        // A datagram takes 10 ms; five fit the queue.
+        // A datagram takes 10 ms, and the queue has room for five.
         let config = LinkConfig { rate: Some(Bitrate::kbps(800)), queue: 5000, ..LinkConfig::with_delay(MS) };
         let (arrivals, stats) = arrivals(config, 20);
         assert_eq!(arrivals[..5], [11, 21, 31, 41, 51]);

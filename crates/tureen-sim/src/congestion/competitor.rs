@@ -1,4 +1,4 @@
-//! Others on the same link.
+//! Competing traffic on the same link.
 
 use std::collections::VecDeque;
 use std::time::{Duration, Instant};
@@ -9,7 +9,7 @@ use tureen_client::link::Link;
 
 const PACKET: usize = 1240;
 
-/// Something of a constant rate, from time to time.
+/// Stream of a constant bitrate that can be switched on and off.
 #[derive(Debug)]
 pub(super) struct Constant {
     next: Instant,
@@ -17,12 +17,12 @@ pub(super) struct Constant {
 }
 
 impl Constant {
-    /// A stream of `rate`.
+    /// Creates a stream of `rate`.
     pub(super) fn new(now: Instant, rate: Bitrate) -> Self {
         Self { next: now, interval: Duration::from_secs_f64(PACKET as f64 * 8.0 / rate.as_bps() as f64) }
     }
 
-    /// Sends what is due, if it is `on`.
+    /// Sends the packets that are due, if `on`.
     pub(super) fn step(&mut self, now: Instant, on: bool, link: &mut Link) {
         while self.next <= now {
             self.next += self.interval;
@@ -33,24 +33,25 @@ impl Constant {
     }
 }
 
-/// A TCP download: slow start, congestion avoidance, half the window at a loss (RFC 5681).
+/// TCP download with slow start, congestion avoidance, and half the window after a loss (RFC 5681).
 #[derive(Debug)]
 pub(super) struct Tcp {
     window: f64,
     threshold: f64,
-    /// When each packet in flight is acknowledged, or found lost.
+    /// Packets in flight: time of the acknowledgement or of the detection of loss, and true for an acknowledgement.
     in_flight: VecDeque<(Instant, bool)>,
-    /// Losses before this belong to a window that was halved already.
+    /// Time until which further losses belong to a window that was halved already.
     recovering_until: Instant,
 }
 
 impl Tcp {
-    /// A connection with nothing in flight.
+    /// Creates a connection without packets in flight.
     pub(super) fn new(now: Instant) -> Self {
         Self { window: 10.0, threshold: f64::INFINITY, in_flight: VecDeque::new(), recovering_until: now }
     }
 
-    /// Takes acknowledgements and sends what the window allows, if it is `on`. `back`: the way of acknowledgements.
+    /// Handles acknowledgements and, if `on`, sends as much as the window allows. `back` is the delay of
+    /// acknowledgements.
     pub(super) fn step(&mut self, now: Instant, on: bool, link: &mut Link, back: Duration) {
         while self.in_flight.front().is_some_and(|&(at, _)| at <= now) {
             let Some((_, lost)) = self.in_flight.pop_front() else { break };
@@ -65,7 +66,7 @@ impl Tcp {
         while on && (self.in_flight.len() as f64) < self.window {
             let backlog = link.backlog(now);
             let arrival = link.send(now, PACKET)[0];
-            // A loss shows by the acknowledgements of the packets after it.
+            // A loss is detected by the acknowledgements of later packets.
             let known = arrival.unwrap_or(now + backlog + back) + back;
             self.in_flight.push_back((known, arrival.is_none()));
         }

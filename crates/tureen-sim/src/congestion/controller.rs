@@ -1,4 +1,4 @@
-//! What decides how much a flow sends: Tureen's congestion control, or the one it is compared with.
+//! Interface of a flow's congestion control, implemented by Tureen's and by the reference.
 
 use std::fmt::Debug;
 use std::io;
@@ -12,17 +12,18 @@ use tureen_rtc::wire::rtcp::TransportCc;
 
 use super::reference::Reference;
 
-/// Which congestion control a sender has.
+/// Congestion control of a sender.
 #[derive(Clone, Debug)]
 pub enum Algorithm {
-    /// Tureen's.
+    /// Congestion control of Tureen.
     Tureen,
-    /// libwebrtc's, in the program that `scripts/reference-gcc` builds.
+    /// Congestion control of libwebrtc, in the program at this path, which `scripts/reference-gcc` builds.
     Reference(PathBuf),
 }
 
 impl Algorithm {
-    /// A controller of a flow that begins now and has a use for `desired`. Fails if the program does.
+    /// Creates the controller of a flow that starts now and can use up to `desired`. Fails if the program cannot be
+    /// started.
     pub(super) fn controller(&self, now: Instant, desired: Bitrate) -> io::Result<Box<dyn Controller>> {
         let config = BweConfig::default();
         match self {
@@ -37,46 +38,46 @@ impl Algorithm {
     }
 }
 
-/// A sender's congestion control.
+/// Congestion control of a sender.
 pub(super) trait Controller: Debug {
-    /// How much may be sent in all, including overhead below RTP.
+    /// Bitrate that may be sent in total, including overhead below RTP.
     fn target(&self) -> Bitrate;
 
-    /// What there is to share among consumers.
+    /// Bitrates for the allocation among consumers.
     fn budget(&self, _now: Instant) -> Budget {
         Budget::lasting(self.target())
     }
 
-    /// Packet `seq` leaves, which has `size` bytes without overhead.
+    /// Handles the sending of packet `seq`, which has `size` bytes without overhead.
     fn on_sent(&mut self, now: Instant, seq: u16, size: usize);
 
-    /// Feedback came.
+    /// Handles received feedback.
     fn on_feedback(&mut self, now: Instant, feedback: &TransportCc<'_>);
 
-    /// Time passed.
+    /// Handles the passing of time.
     fn handle_timeout(&mut self, now: Instant);
 
-    /// How many bytes may be sent now.
+    /// Number of bytes that may be sent now.
     fn allowance(&mut self, now: Instant) -> usize;
 
-    /// When more may be sent, if nothing may be now.
+    /// Time at which more may be sent, if the allowance is zero.
     fn next_burst(&mut self, now: Instant) -> Instant;
 
-    /// What to send now to probe the path: ask again after that.
+    /// Next burst to send now as a probe; call again until `None`.
     fn poll_probe(&mut self, now: Instant) -> Option<Burst>;
 
-    /// What went wrong with the program behind it, if anything did: then it says nothing new any more.
+    /// Takes the error of an external program, after which the program is not used any more.
     fn take_error(&mut self) -> Option<io::Error> {
         None
     }
 }
 
-/// A part of a probe.
+/// Part of a probe that is sent at once.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Burst {
-    /// At least so many bytes.
+    /// Minimum number of bytes.
     pub bytes: usize,
-    /// Packets that wait for the pacer come first, and padding only makes up the rest.
+    /// True if packets that wait for the pacer are sent first, with padding for the rest only.
     pub media_first: bool,
 }
 
@@ -112,7 +113,7 @@ impl Controller for CongestionController {
     }
 
     fn poll_probe(&mut self, now: Instant) -> Option<Burst> {
-        // Media that is sent meanwhile counts by itself.
+        // Media that is sent in the meantime is counted separately.
         self.poll_probe(now).map(|shot| Burst { bytes: shot.bytes, media_first: false })
     }
 }

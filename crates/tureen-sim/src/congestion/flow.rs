@@ -1,4 +1,4 @@
-//! A sender under congestion control and its receiver.
+//! Flow: a sender with congestion control, and its receiver.
 
 use std::collections::{BTreeMap, VecDeque};
 use std::io;
@@ -14,46 +14,45 @@ use tureen_rtc::wire::rtcp::{RtcpCompound, RtcpPacket, TransportCcHeader, write_
 use super::controller::{Algorithm, Controller};
 use tureen_client::link::Link;
 
-/// Bytes of a packet below RTP: UDP over IPv4.
+/// Bytes of a packet below RTP: headers of UDP and IPv4.
 const OVERHEAD: usize = 28;
-/// Bytes of a packet of video, headers and tag included.
+/// Bytes of a video packet, including header and authentication tag.
 const PACKET: usize = 1200;
-/// Bytes of a packet of audio: 32 kbit/s.
+/// Bytes of an audio packet of a stream of 32 kbit/s.
 const AUDIO_PACKET: usize = 80;
 const AUDIO_INTERVAL: Duration = Duration::from_millis(20);
 const FRAME_INTERVAL: Duration = Duration::from_micros(33_333);
-/// Key frames of an encoder, and their size by that of other frames.
+/// Number of frames between key frames of an encoder.
 const KEY_FRAME_INTERVAL: u32 = 300;
 const KEY_FRAME_SIZE: f64 = 4.0;
-/// What the lower two of three temporal layers take of an encoding.
+/// Part of an encoding's bitrate that the lower two of three temporal layers need.
 const REDUCED: f64 = 0.6;
-/// How often layers are chosen.
+/// Interval of the layer allocation.
 const ALLOCATION_INTERVAL: Duration = Duration::from_millis(100);
-/// Frames that wait longer for the pacer are not made.
+/// Number of bytes in the pacer from which on the encoder skips frames.
 const MAX_WAITING: usize = 200_000;
 
-/// What a sender sends.
+/// Source of a sender's media.
 #[derive(Clone, Debug)]
 pub enum Source {
-    /// An encoder that makes what the target allows, up to a rate.
+    /// Encoder that follows the target, up to a bitrate.
     Encoder(Bitrate),
-    /// What a server forwards: for each consumer one of several encodings, or none.
+    /// Consumers of a server; each gets one of its encodings or none.
     Consumers(Vec<ConsumerSource>),
 }
 
-/// A consumer of a server.
+/// Consumer of a server.
 #[derive(Clone, Debug)]
 pub struct ConsumerSource {
-    /// Its priority.
+    /// Priority of the consumer.
     pub weight: u8,
-    /// Bitrates of the encodings, in kbit/s.
+    /// Bitrates of its encodings in kbit/s.
     pub encodings: Vec<u64>,
 }
 
-/// One flow.
 #[derive(Debug)]
 pub(super) struct Flow {
-    /// What decides.
+    /// Congestion control of the sender.
     pub(super) controller: Box<dyn Controller>,
     source: Source,
     consumers: Vec<ConsumerState>,
@@ -71,26 +70,26 @@ pub(super) struct Flow {
     receiver: TwccReceiver,
     arriving: BTreeMap<(Instant, u64), (u16, usize)>,
     feedback: VecDeque<(Instant, Vec<u8>)>,
-    /// What came of it.
+    /// Counters of the flow.
     pub(super) stats: FlowStats,
 }
 
 /// Counters of a flow.
 #[derive(Clone, Debug, Default)]
 pub(super) struct FlowStats {
-    /// Packets put on the link.
+    /// Packets sent to the link.
     pub sent: u64,
-    /// Of those, lost because the queue was full.
+    /// Packets of these that were dropped because the queue was full.
     pub queue_dropped: u64,
-    /// Bytes of padding for probes.
+    /// Bytes of padding sent in probes.
     pub padding: u64,
-    /// Bytes that arrived since they were last taken.
+    /// Bytes that arrived since this counter was last reset.
     pub arrived: u64,
     /// Bytes sent.
     pub bytes: u64,
-    /// Changes of a consumer's encoding.
+    /// Number of times that a consumer changed its encoding.
     pub switches: u32,
-    /// How long each packet waited in the queue, in milliseconds.
+    /// Queueing delay of each packet in milliseconds.
     pub queue_delays: Vec<f32>,
 }
 
@@ -102,7 +101,7 @@ struct ConsumerState {
 }
 
 impl Flow {
-    /// A flow that begins now. Fails if its congestion control can't be started.
+    /// Creates a flow that starts now. Fails if its congestion control cannot be started.
     pub(super) fn new(now: Instant, source: Source, algorithm: &Algorithm, seed: u64) -> io::Result<Self> {
         let (desired, consumers) = match &source {
             Source::Encoder(max) => (*max, Vec::new()),
@@ -134,7 +133,7 @@ impl Flow {
         })
     }
 
-    /// Sends what is due, and takes what has arrived. Fails if its congestion control did.
+    /// Sends the packets that are due, and handles arrivals. Fails if the congestion control failed.
     pub(super) fn step(&mut self, now: Instant, link: &mut Link, back: Duration) -> io::Result<()> {
         self.receive(now, back);
         self.controller.handle_timeout(now);
@@ -169,7 +168,7 @@ impl Flow {
         self.controller.take_error().map_or(Ok(()), Err)
     }
 
-    /// Picks encodings.
+    /// Selects the consumers' encodings.
     fn allocate(&mut self, now: Instant) {
         let Source::Consumers(sources) = &self.source else { return };
         let mut candidates: Vec<_> = sources
@@ -212,7 +211,7 @@ impl Flow {
                 let rate = self.controller.target().min(*max) - Bitrate::kbps(45);
                 let key_frame = self.frames % KEY_FRAME_INTERVAL == 1;
                 let size = if key_frame { KEY_FRAME_SIZE } else { 1.0 - KEY_FRAME_SIZE / 300.0 };
-                // Packets of 1200 bytes take 1228 on the link.
+                // Packets of 1200 bytes have 1228 bytes on the link.
                 let bytes = rate.as_bps() as f64 * per_frame * 0.977 * size;
                 self.packetize(bytes);
             }
@@ -229,7 +228,7 @@ impl Flow {
         }
     }
 
-    /// Encoders don't hit their rate with each frame.
+    /// The size of frames varies, because encoders do not meet their bitrate with each frame.
     fn packetize(&mut self, bytes: f64) {
         let mut left = (bytes * self.rng.random_range(0.75..1.25)) as usize;
         while left > 0 {

@@ -1,8 +1,8 @@
-//! Simulations of the congestion control alone: an encoder or a server's consumers over a bottleneck, for a minute.
+//! Simulations of the congestion control alone: an encoder or a server's consumers, for a minute over a bottleneck.
 //!
-//! [`scenarios`] lists the links, [`run`] runs one, [`report`] writes what came of them as a page with plots:
-//! `cargo run --release -p tureen-sim --example congestion`. [`run_with`] puts libwebrtc's congestion control in the place
-//! of ours.
+//! [`scenarios`] lists the links, [`run`] runs one scenario, and [`report`] writes the results as a page with plots:
+//! `cargo run --release -p tureen-sim --example congestion`. [`run_with`] can run libwebrtc's congestion control
+//! instead.
 
 mod competitor;
 mod controller;
@@ -27,79 +27,80 @@ use tureen_client::link::{Link, LinkConfig, Loss};
 
 /// Time between samples of an [`Outcome`].
 pub const SAMPLE: Duration = Duration::from_millis(200);
-/// A link counts as used from this part of it on.
+/// Fraction of a link's capacity from which on the link counts as used.
 const USED: f64 = 0.85;
 
-/// What is simulated.
+/// A simulation's settings.
 #[derive(Clone, Debug)]
 pub struct Scenario {
-    /// Its name in the table.
+    /// Name in the tables.
     pub name: &'static str,
-    /// What the link is like, from these seconds on.
+    /// Settings of the link, each from this second on.
     pub links: Vec<(u64, LinkConfig)>,
-    /// How long it takes.
+    /// Duration in seconds.
     pub seconds: u64,
-    /// Who sends.
+    /// Source of the media.
     pub source: Source,
-    /// Who else does.
+    /// Competing traffic.
     pub competition: Competition,
-    /// Whether it is worth a plot.
+    /// True if the page contains a plot of the scenario.
     pub plotted: bool,
 }
 
-/// Who else uses the link, in which seconds.
+/// Competing traffic on the link.
 #[derive(Clone, Debug)]
 pub enum Competition {
-    /// Nobody.
+    /// No competing traffic.
     None,
-    /// A stream of a constant rate.
+    /// Stream of a constant bitrate.
     Constant {
-        /// The rate.
+        /// Bitrate.
         rate: Bitrate,
-        /// When.
+        /// Seconds in which it is sent.
         on: Range<u64>,
     },
-    /// A TCP connection that takes what it gets.
+    /// TCP connection that takes as much as it can.
     Tcp {
-        /// When.
+        /// Seconds in which it is active.
         on: Range<u64>,
     },
-    /// The same source with the same congestion control.
+    /// Second flow with the same source and the same congestion control.
     Same {
-        /// From when on.
+        /// Second at which it starts.
         from: u64,
     },
 }
 
-/// What came of a scenario.
+/// Results of a scenario.
 #[derive(Clone, Debug)]
 pub struct Outcome {
-    /// One each [`SAMPLE`].
+    /// Samples, one for each [`SAMPLE`].
     pub samples: Vec<Sample>,
-    /// From the last change of the link on: how long until 85 % of it were used for 600 ms, these included.
+    /// Time from the last change of the link until 85 % of its capacity were used for 600 ms, including these.
     pub time_to_use: Option<Duration>,
-    /// Part of the link that is used after five seconds, of what is left of it by loss and constant competition.
+    /// Fraction of the capacity that is used from the fifth second on. Losses of the link and constant competing
+    /// traffic are subtracted from the capacity.
     pub share: f64,
-    /// How long 95 % of the packets waited at most.
+    /// 95th percentile of the queueing delay.
     pub queue_delay_p95: Duration,
-    /// Part of the packets that found the queue full.
-    pub loss_made: f64,
-    /// Part of the bytes that were padding.
+    /// Fraction of packets that were dropped because the queue was full.
+    pub queue_loss: f64,
+    /// Fraction of bytes that were padding.
     pub padding: f64,
-    /// How often consumers changed their encoding.
+    /// Number of times that consumers changed their encoding.
     pub switches: u32,
 }
 
-/// What happened in a [`SAMPLE`].
+/// Measurements of one [`SAMPLE`].
 #[derive(Clone, Copy, Debug, Default)]
 pub struct Sample {
-    /// What the link lets through, in bit/s.
+    /// Capacity of the link in bit/s.
     pub available: f64,
-    /// Where the target was at the end.
+    /// Target bitrate at the end of the sample, in bit/s.
     pub target: f64,
-    /// What arrived.
+    /// Bitrate of arriving packets in bit/s.
     pub delivered: f64,
-    /// The queue at the end, in milliseconds.
+    /// Queueing delay at the end of the sample, in milliseconds.
     pub queue_ms: f64,
 }
 
@@ -108,8 +109,8 @@ pub fn run(start: Instant, scenario: &Scenario, seed: u64) -> Outcome {
     run_with(start, scenario, &Algorithm::Tureen, seed).expect("only other programs fail")
 }
 
-/// Runs a scenario with a congestion control. Fails if that is a program that can't be run, or says what is not
-/// understood.
+/// Runs a scenario with a given congestion control. Fails if that is a program that cannot be run or gives an invalid
+/// answer.
 pub fn run_with(
     start: Instant,
     scenario: &Scenario,
@@ -142,7 +143,7 @@ pub fn run_with(
     Ok(Outcome::new(scenario, samples, flow.stats))
 }
 
-/// What the link lets through in a second.
+/// Capacity of the link in a given second, in bit/s.
 fn available(scenario: &Scenario, second: u64) -> f64 {
     let link = scenario.links.iter().rev().find(|(from, _)| *from <= second).map(|(_, link)| link);
     let Some(link) = link else { return 0.0 };
@@ -243,14 +244,14 @@ impl Outcome {
             time_to_use,
             share: delivered / available,
             queue_delay_p95: Duration::from_secs_f32(p95 / 1000.0),
-            loss_made: stats.queue_dropped as f64 / stats.sent.max(1) as f64,
+            queue_loss: stats.queue_dropped as f64 / stats.sent.max(1) as f64,
             padding: stats.padding as f64 / stats.bytes.max(1) as f64,
             switches: stats.switches,
         }
     }
 }
 
-/// What the source could send at most.
+/// Highest bitrate that the source can send, in bit/s.
 fn wanted(scenario: &Scenario) -> f64 {
     match &scenario.source {
         Source::Encoder(max) => max.as_bps() as f64,

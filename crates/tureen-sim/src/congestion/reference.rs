@@ -1,7 +1,8 @@
-//! libwebrtc's congestion control, which runs in a program of its own: `crates/tureen-sim/reference`.
+//! libwebrtc's congestion control, which runs in a separate program: `crates/tureen-sim/reference`.
 //!
-//! The program is told of each event by a line, and answers it with a line before time goes on; `main.cc` says what is in
-//! them. This is the sender around it: it calls it each 25 ms and paces at the rate that it asks for, as libwebrtc does.
+//! Each event is sent to the program as a line, which it answers with a line before virtual time goes on; `main.cc`
+//! documents the format. This module is the sender around it: it sends a tick every 25 ms, and paces packets at the
+//! rate that the program returns, as libwebrtc does.
 
 use std::fmt::{Debug, Write as _};
 use std::io::{self, BufRead, BufReader, Write};
@@ -16,16 +17,16 @@ use tureen_rtc::wire::rtcp::{PacketStatus, TransportCc, TransportCcHeader};
 
 use super::controller::{Burst, Controller};
 
-/// Both clocks start here, in microseconds: libwebrtc takes zero for a time that is not set.
+/// Time in microseconds at which both clocks start. It is not zero, because libwebrtc reads zero as an unset time.
 const EPOCH: i64 = 100_000_000;
-/// How often libwebrtc wants to be called.
+/// Interval of libwebrtc's process calls.
 const TICK: Duration = Duration::from_millis(25);
-/// What the pacer sends at once, in time at its rate.
+/// Duration of a burst of the pacer at its rate.
 const BURST: Duration = Duration::from_millis(5);
-/// The target is bounded by what is desired, with some room.
+/// Upper limit of the target in multiples of the desired bitrate.
 const MAX_BY_DESIRED: f64 = 1.35;
 
-/// A sender whose congestion control is asked line by line.
+/// Controller that forwards every event to the program.
 #[derive(Debug)]
 pub(super) struct Reference {
     peer: Box<dyn Peer>,
@@ -33,33 +34,32 @@ pub(super) struct Reference {
     overhead: u32,
     answer: Answer,
     next_tick: Instant,
-    /// Packets sent so far.
+    /// Number of packets sent so far.
     sent: u64,
-    /// The transport-wide sequence number of the next packet.
+    /// Transport-wide sequence number of the next packet.
     next_seq: u16,
-    /// Bytes sent that the pacing rate has not covered yet.
+    /// Bytes that were sent ahead of the pacing rate.
     debt: f64,
     drained_at: Instant,
     error: Option<io::Error>,
 }
 
-/// Who answers lines.
+/// Program that answers lines.
 pub(super) trait Peer: Debug {
-    /// Sends a line and waits for the answer, both without their ends.
+    /// Sends a line and waits for the answer, both without the line end.
     fn ask(&mut self, line: &str) -> io::Result<String>;
 }
 
-/// What the program wants.
+/// Last answer of the program.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 struct Answer {
     target: Bitrate,
     pacing: Bitrate,
-    /// When the next burst of a probe is due, in microseconds, and its least size.
+    /// Time of the next burst of a probe in microseconds, and its minimum size in bytes.
     probe: Option<(i64, usize)>,
 }
 
 impl Reference {
-    /// Starts the program.
     pub(super) fn spawn(
         program: &Path,
         now: Instant,
@@ -137,7 +137,7 @@ impl Controller for Reference {
                 }
                 None => write!(line, " {number}:-"),
             };
-            written.expect("strings take everything");
+            written.expect("writing to a string never fails");
         }
         self.tell(&line);
     }
@@ -151,7 +151,7 @@ impl Controller for Reference {
 
     fn allowance(&mut self, now: Instant) -> usize {
         self.drain(now);
-        // While there is a probe everything goes at its rate.
+        // During a probe all packets are sent at the probe's rate.
         match self.answer.probe {
             Some(_) => 0,
             None => (self.answer.pacing.bytes_in(BURST) as f64 - self.debt).max(0.0) as usize,
@@ -192,7 +192,7 @@ impl FromStr for Answer {
     }
 }
 
-/// The program. It ends when its input does.
+/// Child process, which ends when its input is closed.
 #[derive(Debug)]
 struct Process {
     child: Child,
@@ -211,8 +211,8 @@ impl Process {
 
 impl Peer for Process {
     fn ask(&mut self, line: &str) -> io::Result<String> {
-        let input = self.input.as_mut().expect("it is only taken at the end");
-        // In one write: two would wake the program twice.
+        let input = self.input.as_mut().expect("the input is taken only in drop");
+        // One write for the whole line, because two would wake up the program twice.
         input.write_all(format!("{line}\n").as_bytes())?;
         let mut answer = String::new();
         self.output.read_line(&mut answer)?;
@@ -223,7 +223,7 @@ impl Peer for Process {
 impl Drop for Process {
     fn drop(&mut self) {
         self.input = None;
-        // There is nobody to tell of a failure.
+        // A failure cannot be reported here.
         let _ = self.child.wait();
     }
 }
@@ -237,7 +237,7 @@ mod tests {
     use tureen_rtc::units::Ssrc;
     use tureen_rtc::wire::rtcp::{RtcpCompound, RtcpPacket, write_transport_cc};
 
-    /// Answers in turn, and keeps what was asked.
+    /// Test program that gives prepared answers in order, and keeps the lines that it receives.
     #[derive(Clone, Debug)]
     struct Script {
         asked: Arc<Mutex<Vec<String>>>,
@@ -311,7 +311,7 @@ mod tests {
     }
 
     #[test]
-    fn probe_stops_other_media_and_comes_when_it_is_due() {
+    fn probe_stops_other_media_and_is_sent_when_due() {
         let (mut reference, _, now) = scripted(&["600000 1500000 100002000 450", IDLE]);
         assert_eq!(reference.allowance(now), 0);
         assert_eq!(reference.poll_probe(now + millis(1)), None);
@@ -322,7 +322,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_no_answer_is_an_error_and_ends_the_talk() {
+    fn invalid_answer_is_an_error_and_ends_the_exchange() {
         for line in ["", "600000", "600000 1500000 -", "a b - 0", "1 2 3 0", "1 2 - 0 5"] {
             assert!(line.parse::<Answer>().is_err(), "{line:?}");
         }

@@ -1,4 +1,4 @@
-//! The page about the congestion control: a table of all scenarios, and plots.
+//! Tables and plots of the page about congestion control.
 
 use std::fmt::Write;
 use std::time::Duration;
@@ -6,7 +6,7 @@ use std::time::Duration;
 use super::svg::{Line, Plot};
 use super::{Outcome, Scenario};
 
-/// The table, a row for each scenario.
+/// Table with a row for each scenario.
 pub fn table(outcomes: &[(Scenario, Outcome)]) -> String {
     let mut table = String::from(
         "| link | 85 % used after | share used | queue p95 | loss made | padding | switches |\n\
@@ -16,13 +16,13 @@ pub fn table(outcomes: &[(Scenario, Outcome)]) -> String {
         let Cells { time, share, queue, loss, padding, switches } = Cells::new(outcome);
         let name = scenario.name;
         writeln!(table, "| {name} | {time} | {share} | {queue} | {loss} | {padding} | {switches} |")
-            .expect("strings take everything");
+            .expect("writing to a string never fails");
     }
     table
 }
 
-/// A table of two congestion controls side by side, each given by its outcomes with several seeds: cells have the median
-/// of the first, then that of the second.
+/// Table that compares two congestion controls. The outcomes of each are of several seeds; a cell contains the first
+/// one's median, then the second one's.
 pub fn comparison(outcomes: &[(Scenario, [Vec<Outcome>; 2])]) -> String {
     let mut table = String::from(
         "| link | 85 % used after | share used | queue p95 | loss made | padding |\n\
@@ -45,12 +45,12 @@ pub fn comparison(outcomes: &[(Scenario, [Vec<Outcome>; 2])]) -> String {
             ours.padding,
             theirs.padding,
         )
-        .expect("strings take everything");
+        .expect("writing to a string never fails");
     }
     table
 }
 
-/// What the tables say of an outcome.
+/// Cells of a row, from one outcome.
 struct Cells {
     time: String,
     share: String,
@@ -67,14 +67,14 @@ impl Cells {
             time: time.map_or("–".to_owned(), |time| format!("{:.1} s", time.as_secs_f64())),
             share: format!("{:.0} %", outcome.share * 100.0),
             queue: format!("{} ms", outcome.queue_delay_p95.as_millis()),
-            loss: format!("{:.2} %", outcome.loss_made * 100.0),
+            loss: format!("{:.2} %", outcome.queue_loss * 100.0),
             padding: format!("{:.1} %", outcome.padding * 100.0),
             switches: outcome.switches,
         }
     }
 }
 
-/// The median of each figure; the samples are those of nobody.
+/// Outcome with the median of each figure, and without samples.
 fn median(outcomes: &[Outcome]) -> Outcome {
     fn of<T: PartialOrd>(outcomes: &[Outcome], figure: impl Fn(&Outcome) -> T) -> T {
         let mut figures: Vec<_> = outcomes.iter().map(figure).collect();
@@ -83,24 +83,24 @@ fn median(outcomes: &[Outcome]) -> Outcome {
     }
     Outcome {
         samples: Vec::new(),
-        // Never is later than ever.
+        // A flow that never uses the link sorts last.
         time_to_use: Some(of(outcomes, |o| o.time_to_use.unwrap_or(Duration::MAX)))
             .filter(|&time| time != Duration::MAX),
         share: of(outcomes, |o| o.share),
         queue_delay_p95: of(outcomes, |o| o.queue_delay_p95),
-        loss_made: of(outcomes, |o| o.loss_made),
+        queue_loss: of(outcomes, |o| o.queue_loss),
         padding: of(outcomes, |o| o.padding),
         switches: of(outcomes, |o| o.switches),
     }
 }
 
-/// The file name of a scenario's plot.
+/// File name of a scenario's plot.
 pub fn plot_name(scenario: &Scenario) -> String {
     let words = scenario.name.split(|c: char| !c.is_ascii_alphanumeric()).filter(|word| !word.is_empty());
     format!("{}.svg", words.collect::<Vec<_>>().join("-").to_lowercase())
 }
 
-/// A scenario's plot.
+/// Plot of a scenario as SVG.
 pub fn plot(scenario: &Scenario, outcome: &Outcome) -> String {
     let values = |of: fn(&super::Sample) -> f64| outcome.samples.iter().map(of).collect::<Vec<_>>();
     let line = |name, colour, values, filled| Line { name, colour, values, filled };

@@ -1,4 +1,4 @@
-//! The links.
+//! Scenarios of the congestion control.
 
 use std::time::Duration;
 
@@ -10,7 +10,7 @@ use tureen_client::link::{LinkConfig, Loss};
 
 const DELAY: Duration = Duration::from_millis(25);
 
-/// A link of a rate with 25 ms each way and a queue of 300 ms.
+/// Link with this rate, a delay of 25 ms in each direction, and a queue of 300 ms.
 fn link(kbps: u64) -> LinkConfig {
     let rate = Bitrate::kbps(kbps);
     LinkConfig {
@@ -31,7 +31,7 @@ fn scenario(name: &'static str, link: LinkConfig) -> Scenario {
     }
 }
 
-/// A scenario whose link has other rates from given seconds on.
+/// Scenario whose link changes its rate at the given seconds.
 fn steps(name: &'static str, rates: &[(u64, u64)]) -> Scenario {
     let links = rates.iter().map(|&(second, kbps)| (second, link(kbps))).collect();
     Scenario { links, plotted: true, ..scenario(name, link(1000)) }
@@ -42,7 +42,7 @@ fn consumers(weights: &[u8]) -> Source {
     Source::Consumers(weights.iter().map(consumer).collect())
 }
 
-/// All of them, in the order of the table.
+/// All scenarios, in the order of the table.
 pub fn scenarios() -> Vec<Scenario> {
     let lossy = |percent: f64| LinkConfig { loss: Loss::Random(percent / 100.0), ..link(2000) };
     let jittery =

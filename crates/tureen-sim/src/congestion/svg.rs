@@ -1,4 +1,4 @@
-//! Plots as SVG: just the lines that the congestion control's page needs.
+//! Line plots as SVG, for the page about congestion control.
 
 use std::fmt::Write;
 
@@ -11,16 +11,15 @@ const GAP: f64 = 28.0;
 const LOWER: f64 = 80.0;
 const BOTTOM: f64 = 30.0;
 
-/// A line of a plot.
 pub(super) struct Line<'a> {
     pub(super) name: &'a str,
     pub(super) colour: &'a str,
     pub(super) values: Vec<f64>,
-    /// Draw it as an area.
+    /// True if the area below the line is filled.
     pub(super) filled: bool,
 }
 
-/// Two panels over one axis of time: lines above, one line below.
+/// Plot of two panels over one time axis: several lines in the upper one, one line in the lower one.
 pub(super) struct Plot<'a> {
     pub(super) title: &'a str,
     pub(super) seconds: f64,
@@ -31,7 +30,7 @@ pub(super) struct Plot<'a> {
 }
 
 impl Plot<'_> {
-    /// The plot as a file.
+    /// Renders the plot as an SVG file.
     pub(super) fn to_svg(&self) -> String {
         let height = TOP + PANEL + GAP + LOWER + BOTTOM;
         let mut svg = format!(
@@ -94,7 +93,7 @@ impl Plot<'_> {
             for (i, &value) in line.values.iter().enumerate() {
                 let command = if i == 0 { 'M' } else { 'L' };
                 let x = self.x(step * (i as f64 + 1.0));
-                write!(path, "{command}{x:.1} {:.1}", y(value)).expect("strings take everything");
+                write!(path, "{command}{x:.1} {:.1}", y(value)).expect("writing to a string never fails");
             }
             let colour = line.colour;
             if line.filled {
@@ -122,10 +121,10 @@ impl Plot<'_> {
 }
 
 fn put(svg: &mut String, element: std::fmt::Arguments<'_>) {
-    writeln!(svg, "{element}").expect("strings take everything");
+    writeln!(svg, "{element}").expect("writing to a string never fails");
 }
 
-/// The next of 1, 2, 5 times a power of ten.
+/// Next larger number of the form 1, 2 or 5 times a power of ten.
 fn nice(value: f64) -> f64 {
     let power = 10f64.powf(value.max(1e-9).log10().floor());
     [1.0, 2.0, 5.0, 10.0]
@@ -145,7 +144,7 @@ mod tests {
     }
 
     #[test]
-    fn every_line_is_drawn_within_the_picture() {
+    fn every_line_is_inside_the_picture() {
         let line = |name, filled| Line { name, colour: "#123", values: vec![1.0, 3.0, 2.0], filled };
         let plot = Plot {
             title: "a",

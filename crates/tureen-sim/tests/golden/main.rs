@@ -1,8 +1,7 @@
-//! Golden traces: what the engine puts out in seeded simulations, compared with files of this folder.
+//! Golden traces: the engine's outputs in seeded simulations, compared with files in this folder.
 //!
-//! A change that is meant to keep behaviour keeps every trace. Order counts: what leaves first is behaviour. A change that
-//! is meant to alter behaviour records the traces anew (`scripts/golden-traces record`), and its commit names each trace
-//! that differs and why.
+//! A change that keeps behaviour keeps every trace, including the order of outputs. A change of behaviour records the
+//! traces again (`scripts/golden-traces record`), and its commit message names each changed trace with the reason.
 
 use std::fmt::Write as _;
 use std::net::SocketAddr;
@@ -27,7 +26,7 @@ const SECOND: Duration = Duration::from_secs(1);
 
 type Scenario = fn() -> Trace;
 
-/// Traces whose whole text is kept, so that a difference can be read; of the others a hash is kept.
+/// Traces whose whole text is stored, so that a difference is readable. Of the others only a hash is stored.
 const WHOLE: [&str; 3] = ["audio", "layers", "plain"];
 
 fn good() -> LinkConfig {
@@ -46,8 +45,8 @@ fn capped(rate: Bitrate) -> LinkConfig {
     }
 }
 
-/// A call whose members are connected over good links and have these links then: DTLS has a randomness of its own, so that
-/// only what comes after it follows the seed.
+/// A call whose members connect over links without loss and get these links afterwards. DTLS uses its own random
+/// numbers, so that only what follows the handshake is determined by the seed.
 fn call(
     seed: u64,
     links: &[(LinkConfig, LinkConfig)],
@@ -81,7 +80,7 @@ fn prefer(call: &mut Call, consumer: &tureen_sim::Consumption, spatial_layer: u8
     call.request(Request::SetPreferredLayers(consumer.id.clone(), layers));
 }
 
-/// Four members hear each other over lines that lose packets.
+/// Four members consume each other's audio over lossy links.
 fn audio() -> Trace {
     let links = vec![(lossy(0.05), lossy(0.05)); 4];
     let (mut call, nodes) = call(1, &links, |_| {});
@@ -96,7 +95,7 @@ fn audio() -> Trace {
     end(call)
 }
 
-/// One video to eight members, half of them over bad lines; one joins late, one pauses.
+/// Eight members consume one video, half of them over lossy links; one joins late, one pauses.
 fn video() -> Trace {
     let mut links = vec![(good(), good()); 9];
     for (at, link) in links.iter_mut().enumerate().skip(1).filter(|(at, _)| at % 2 == 0) {
@@ -114,7 +113,7 @@ fn video() -> Trace {
     end(call)
 }
 
-/// A simulcast whose consumer wants one layer after the other over a line that loses packets.
+/// A Consumer of a simulcast prefers one layer after the other, over a lossy link.
 fn layers() -> Trace {
     let (mut call, nodes) = call(3, &[(good(), good()), (good(), lossy(0.03))], |_| {});
     let video = call.produce_simulcast(nodes[0], &encodings());
@@ -127,7 +126,7 @@ fn layers() -> Trace {
     end(call)
 }
 
-/// Two simulcasts and audio to a member whose line gets smaller and larger again.
+/// A member consumes two simulcasts and audio while the capacity of its link falls and rises.
 fn bandwidth() -> Trace {
     let links = vec![(good(), good()), (good(), good()), (good(), capped(Bitrate::mbps(3)))];
     let (mut call, nodes) = call(4, &links, |_| {});
@@ -145,7 +144,7 @@ fn bandwidth() -> Trace {
     end(call)
 }
 
-/// A pipe consumer with all encodings, and a plain transport whose consumer sends in the clear.
+/// A pipe Consumer of all encodings, and a Consumer on a plain transport without SRTP.
 fn plain() -> Trace {
     let (mut call, nodes) = call(5, &[(good(), good()), (good(), lossy(0.03))], |_| {});
     let address = SocketAddr::from(([198, 51, 100, 1], 6000));
@@ -176,7 +175,7 @@ fn plain() -> Trace {
     end(call)
 }
 
-/// Speakers that take turns, with both observers.
+/// Members speak in turn, with both kinds of observers.
 fn speakers() -> Trace {
     let (mut call, nodes) = call(6, &vec![(good(), good()); 3], |_| {});
     let quiet = AudioConfig { level: Some(90), ..AudioConfig::default() };
@@ -197,7 +196,7 @@ fn speakers() -> Trace {
     end(call)
 }
 
-/// Messages of all kinds of streams from one member to two over lines that lose packets.
+/// A member sends messages to two others on all kinds of streams, over lossy links.
 fn data() -> Trace {
     let options = SctpOptions {
         max_send_message_size: 262_144,
@@ -243,7 +242,7 @@ fn folder() -> PathBuf {
 }
 
 #[test]
-fn engine_puts_out_what_was_recorded() {
+fn outputs_are_the_recorded_ones() {
     let scenarios: [(&str, Scenario); 7] = [
         ("audio", audio),
         ("video", video),
@@ -259,7 +258,7 @@ fn engine_puts_out_what_was_recorded() {
     for (name, scenario) in scenarios {
         let trace = scenario();
         let hash: String = Sha256::digest(trace.text()).iter().map(|byte| format!("{byte:02x}")).collect();
-        writeln!(hashes, "{name} {hash} {} lines", trace.lines()).expect("a string takes everything");
+        writeln!(hashes, "{name} {hash} {} lines", trace.lines()).expect("writing to a string never fails");
         if WHOLE.contains(&name) {
             let path = folder().join(format!("{name}.txt"));
             let recorded = fs::read_to_string(&path).unwrap_or_default();

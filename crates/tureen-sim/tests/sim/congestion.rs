@@ -12,11 +12,11 @@ fn assert_all(chosen: impl Fn(&str) -> bool, holds: impl Fn(&Outcome) -> bool) {
     assert!(!chosen.is_empty());
     for (scenario, seed) in chosen.iter().flat_map(|scenario| [1, 2, 3].map(|seed| (scenario, seed))) {
         let outcome = run(start, scenario, seed);
-        let Outcome { time_to_use, share, queue_delay_p95, loss_made, padding, .. } = &outcome;
+        let Outcome { time_to_use, share, queue_delay_p95, queue_loss, padding, .. } = &outcome;
         assert!(
             holds(&outcome),
             "{}, seed {seed}: used after {time_to_use:?}, share {share:.2}, queue {queue_delay_p95:?}, \
-             loss {loss_made:.4}, padding {padding:.3}",
+             loss {queue_loss:.4}, padding {padding:.3}",
             scenario.name,
         );
     }
@@ -33,7 +33,7 @@ fn fixed_links_are_used_soon_and_without_long_queues() {
         used_within(outcome, Duration::from_secs(3))
             && outcome.share > 0.85
             && outcome.queue_delay_p95 < Duration::from_millis(250)
-            && outcome.loss_made < 0.01
+            && outcome.queue_loss < 0.01
             && outcome.padding < 0.03
     });
 }
@@ -46,19 +46,19 @@ fn drops_and_rises_of_the_capacity_are_followed() {
             used_within(outcome, Duration::from_secs(5))
                 && outcome.share > 0.8
                 && outcome.queue_delay_p95 < Duration::from_millis(260)
-                && outcome.loss_made < 0.02
+                && outcome.queue_loss < 0.02
         },
     );
 }
 
 #[test]
 fn loss_that_the_link_has_anyway_does_not_stop_the_sender() {
-    assert_all(|name| name.contains("loss"), |outcome| outcome.share > 0.6 && outcome.loss_made < 0.01);
+    assert_all(|name| name.contains("loss"), |outcome| outcome.share > 0.6 && outcome.queue_loss < 0.01);
 }
 
 #[test]
 fn jitter_is_not_taken_for_congestion() {
-    assert_all(|name| name.contains("jitter"), |outcome| outcome.share > 0.6 && outcome.loss_made < 0.01);
+    assert_all(|name| name.contains("jitter"), |outcome| outcome.share > 0.6 && outcome.queue_loss < 0.01);
 }
 
 #[test]
@@ -85,7 +85,7 @@ fn queue_that_a_competitor_has_made_does_not_stay() {
     assert_all(name, |outcome| {
         let taken = &outcome.samples[24 * 5..40 * 5];
         let queue = taken.iter().map(|sample| sample.queue_ms).sum::<f64>() / taken.len() as f64;
-        outcome.loss_made < 0.008 && queue < 200.0
+        outcome.queue_loss < 0.008 && queue < 200.0
     });
 }
 

@@ -182,7 +182,7 @@ impl Bench {
     /// Key frame requests that the sender got since the last time, and packets that it was asked for.
     fn feedback(&mut self) -> (usize, Vec<u16>) {
         let (mut requests, mut lost) = (0, Vec::new());
-        for datagram in self.call.network.overheard_at(SENDER.into()) {
+        for datagram in self.call.network.take_datagrams_at(SENDER.into()) {
             for packet in RtcpCompound::new(&datagram) {
                 match packet.unwrap() {
                     RtcpPacket::Pli(_) => requests += 1,

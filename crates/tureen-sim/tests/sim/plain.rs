@@ -159,8 +159,8 @@ fn rtp_and_rtcp_ports_that_are_apart_have_sockets_and_paths_of_their_own() {
     call.network.listen_at(REMOTE_RTCP.into());
     send(&mut call, REMOTE.into(), local(&created.tuple), 0..300);
     assert_eq!(received(&call, &consumer).len(), 300);
-    assert_eq!(call.network.overheard_at(REMOTE.into()).len(), 0);
-    let reports = call.network.overheard_at(REMOTE_RTCP.into());
+    assert_eq!(call.network.take_datagrams_at(REMOTE.into()).len(), 0);
+    let reports = call.network.take_datagrams_at(REMOTE_RTCP.into());
     assert!(!reports.is_empty(), "receiver reports go to the RTCP port");
     // What comes by the other's path is dropped.
     call.network.inject(REMOTE_RTCP.into(), local(&rtcp), foreign::audio(300));
@@ -304,7 +304,7 @@ fn plain_consumer_sends_rtp_and_reports_in_the_clear() {
     call.network.listen_at(REMOTE.into());
     call.request(Request::ConnectPlainTransport("out".into(), to(REMOTE)));
     call.network.run_for(Duration::from_secs(2));
-    let packets = call.network.overheard_at(REMOTE.into());
+    let packets = call.network.take_datagrams_at(REMOTE.into());
     let (rtcp, rtp): (Vec<_>, Vec<_>) = packets.iter().partition(|packet| packet[1] >= 192);
     assert!((90..=110).contains(&rtp.len()), "{}", rtp.len());
     let sizes: Vec<_> = rtp
@@ -329,7 +329,7 @@ fn srtp_consumer_is_opened_with_the_key_that_was_told() {
         let mut secret = exchange_keys(&mut call, "out", suite, to(REMOTE));
         call.network.run_for(Duration::from_secs(1));
         let mut opened = (0, 0);
-        for mut packet in call.network.overheard_at(REMOTE.into()) {
+        for mut packet in call.network.take_datagrams_at(REMOTE.into()) {
             if packet[1] >= 192 {
                 let len = secret.opener.open_rtcp(&mut packet).unwrap();
                 assert!(RtcpCompound::new(&packet[..len]).all(|packet| packet.is_ok()));

@@ -45,7 +45,7 @@ impl Remote {
         let end = call.network.elapsed() + time;
         while call.network.elapsed() < end {
             let now = self.start + call.network.elapsed();
-            for packet in call.network.overheard_at(REMOTE.into()) {
+            for packet in call.network.take_datagrams_at(REMOTE.into()) {
                 self.sctp.handle_packet(now, &packet);
             }
             if self.sctp.poll_timeout().is_some_and(|at| at <= now) {
@@ -229,7 +229,7 @@ fn strangers_and_forgers_do_not_disturb_an_association() {
     }
     assert_eq!(call.network.drops("unknown-protocol"), before + 5000);
     // What is answered at all is answered once and by no more than a cookie.
-    let answers = call.network.overheard_at(REMOTE.into());
+    let answers = call.network.take_datagrams_at(REMOTE.into());
     assert!(answers.len() <= 5000, "{} answers", answers.len());
     assert!(answers.iter().all(|answer| answer.len() < 200));
     for number in 0..10 {
@@ -357,7 +357,7 @@ fn shuttle(call: &mut Call, ends: [SocketAddr; 2], time: Duration) {
     let end = call.network.elapsed() + time;
     while call.network.elapsed() < end {
         for (from, to) in [(ends[1], ends[0]), (ends[0], ends[1])] {
-            for packet in call.network.overheard_at(to) {
+            for packet in call.network.take_datagrams_at(to) {
                 call.network.inject(from, to, packet);
             }
         }

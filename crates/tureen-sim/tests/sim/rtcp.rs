@@ -143,7 +143,7 @@ fn receiver_reports_of_many_streams_fit_their_datagrams() {
         call.network.run_for(100 * MS);
     }
     let mut told = BTreeSet::new();
-    for datagram in call.network.overheard_at(REMOTE.into()) {
+    for datagram in call.network.take_datagrams_at(REMOTE.into()) {
         assert!(datagram.len() <= 1200, "a datagram of {} bytes", datagram.len());
         for (index, packet) in RtcpCompound::new(&datagram).enumerate() {
             match packet.unwrap() {
@@ -171,7 +171,7 @@ fn told_losses(codec: &Value) -> Vec<u8> {
         call.network.inject(REMOTE.into(), at, foreign::audio(number));
         call.network.run_for(20 * MS);
     }
-    let blocks = call.network.overheard_at(REMOTE.into()).into_iter().flat_map(|datagram| {
+    let blocks = call.network.take_datagrams_at(REMOTE.into()).into_iter().flat_map(|datagram| {
         let mut losses = Vec::new();
         for packet in RtcpCompound::new(&datagram).flatten() {
             if let RtcpPacket::ReceiverReport(report) = packet {
@@ -215,7 +215,7 @@ fn work_for_a_reference_time_does_not_grow_with_consumers() {
     call.network.inject(REMOTE.into(), at, report);
     call.network.run_for(8 * SECOND);
     let mut answered = BTreeSet::new();
-    for datagram in call.network.overheard_at(REMOTE.into()) {
+    for datagram in call.network.take_datagrams_at(REMOTE.into()) {
         for packet in RtcpCompound::new(&datagram).flatten() {
             if let RtcpPacket::Xr(report) = packet {
                 answered.insert(report.sender_ssrc.0);
