@@ -1,18 +1,18 @@
-// libwebrtc's congestion control, asked line by line: the reference of `tureen-sim --example congestion`.
+// libwebrtc's congestion control, driven line by line: the reference of `tureen-sim --example congestion`.
 //
-// Each line on stdin is an event at a virtual time, in microseconds that never go back; each is answered with one line on
-// stdout before the next is read, so that virtual time is kept:
+// Each line on stdin is an event at a virtual time, in microseconds that never decrease. Each event is answered by one
+// line on stdout before the next one is read, so that both sides have the same time:
 //
-//   start NOW INITIAL MIN MAX DESIRED   first of all; rates in bit/s
-//   tick NOW                            each 25 ms
-//   sent NOW NUMBER SIZE                a packet left: its number counts up from zero, its size is in bytes
-//   feedback NOW NUMBER:ARRIVAL ...     transport-wide feedback: when a packet arrived, by the receiver's clock in
-//                                       microseconds, or "-" if it did not
+//   start NOW INITIAL MIN MAX DESIRED   first event; rates in bit/s
+//   tick NOW                            every 25 ms
+//   sent NOW NUMBER SIZE                a sent packet: its number, counted from zero, and its size in bytes
+//   feedback NOW NUMBER:ARRIVAL ...     transport-wide feedback: the arrival time of each packet, by the receiver's clock
+//                                       in microseconds, or "-" for a lost packet
 //
-//   TARGET PACING DUE BYTES             rates in bit/s; when the next burst of a probe is due, and its least size in bytes,
-//                                       or "- 0" while there is none
+//   TARGET PACING DUE BYTES             the answer: rates in bit/s; the time of the next burst of a probe and its minimum
+//                                       size in bytes, or "- 0" without a probe
 //
-// What is sent while there is a probe belongs to it, be it media or padding, as with libwebrtc's pacer.
+// All packets that are sent during a probe belong to it, media and padding, as in libwebrtc's pacer.
 
 #define MS_CLASS "reference"
 
@@ -32,12 +32,12 @@
 
 namespace {
 
-// mediasoup's default.
+// Default of mediasoup.
 constexpr char kFieldTrials[] = "WebRTC-Bwe-AlrLimitedBackoff/Enabled/";
-// Packets that feedback may still name.
+// Number of sent packets that feedback can refer to.
 constexpr size_t kHistory = 1 << 15;
 
-// This generation of libwebrtc knows sent and received packets by the millisecond.
+// This version of libwebrtc stores sending and arrival times in milliseconds.
 webrtc::Timestamp Milliseconds(int64_t us) {
   return webrtc::Timestamp::ms(us / 1000);
 }
@@ -90,7 +90,7 @@ class Reference {
     Apply(controller_->OnSentPacket(packet));
   }
 
-  // `packets`: the rest of the line.
+  // `packets` is the rest of the line.
   bool OnFeedback(std::istream& packets) {
     webrtc::TransportPacketsFeedback feedback;
     feedback.feedback_time = Now();
@@ -131,7 +131,7 @@ class Reference {
  private:
   struct Sent {
     webrtc::SentPacket packet;
-    // Feedback need not be told twice.
+    // True after feedback with an arrival time; later feedback is ignored.
     bool has_arrived;
   };
 
@@ -157,7 +157,7 @@ class Reference {
   int64_t pacing_ = 0;
 };
 
-// False if the line says nothing that is known.
+// Returns false if the line is malformed.
 bool Handle(const std::string& line, std::unique_ptr<Reference>& reference) {
   std::istringstream words(line);
   std::string event;

@@ -33,24 +33,24 @@ impl Trace {
     pub(crate) fn datagram(&mut self, at: Duration, to: SocketAddr, datagram: &[u8], encrypted: bool) {
         let len = datagram.len();
         let kind = classify(datagram);
-        let told = match (kind, encrypted) {
+        let len_of_stable_part = match (kind, encrypted) {
             (PacketKind::Dtls, _) => return self.line(at, format_args!("{to} dtls")),
             (PacketKind::Rtp, true) => RtpHeader::parse(datagram).map_or(12, |header| header.len()),
             (PacketKind::Rtcp, true) => 8,
             _ => len,
         };
-        let told = datagram.get(..told).unwrap_or(datagram);
-        let what = match kind {
+        let stable = datagram.get(..len_of_stable_part).unwrap_or(datagram);
+        let name = match kind {
             PacketKind::Stun => "stun",
             PacketKind::Rtp => "rtp",
             PacketKind::Rtcp => "rtcp",
             PacketKind::Dtls | PacketKind::Unknown => "other",
         };
         let mut hex = String::new();
-        for byte in told.iter().take(48) {
+        for byte in stable.iter().take(48) {
             write!(hex, "{byte:02x}").expect("writing to a string never fails");
         }
-        self.line(at, format_args!("{to} {what} {len} {hex} {:08x}", crc32fast::hash(told)));
+        self.line(at, format_args!("{to} {name} {len} {hex} {:08x}", crc32fast::hash(stable)));
     }
 
     pub(crate) fn notification(&mut self, at: Duration, notification: &Notification) {

@@ -74,7 +74,7 @@ pub struct Limits {
     /// Time for which the packets of a video frame may wait for its last packet; zero disables waiting. A frame that is
     /// sent as a whole costs little more than one packet. A frame is delayed by at most this time, and only if its last
     /// packet is lost or late.
-    pub frame_gathering: Duration,
+    pub frame_coalescing: Duration,
     /// Multiple of a transport's `maxIncomingBitrate` beyond which packets of its remote endpoint are dropped, video
     /// first, audio last; zero disables dropping. mediasoup only sends REMB; a large multiple does no harm to a sender
     /// that ignores REMB.
@@ -121,7 +121,7 @@ impl Default for Limits {
             nacked_packets_per_datagram: 1000,
             nacked_packets_per_second: 500,
             report_block_interval: Duration::from_millis(20),
-            frame_gathering: Duration::from_millis(1),
+            frame_coalescing: Duration::from_millis(1),
             incoming_bitrate_margin: 4,
             incoming_bitrate_burst: Duration::from_secs(5),
             sctp_cookie_lifetime: tureen_rtc::sctp::COOKIE_LIFETIME,

@@ -9,7 +9,7 @@
 //!
 //! 1. [`Worker::poll_transmit`] until `None`: datagrams to send. Packets are sealed here, directly into the driver's
 //!    buffer, one destination after the other. The packets of a batch must be drained before the next batch. Packets of
-//!    a video frame may be delayed until the frame is complete ([`Limits::frame_gathering`]).
+//!    a video frame may be delayed until the frame is complete ([`Limits::frame_coalescing`]).
 //! 2. [`Worker::poll_output`] until `None`: socket commands, responses, notifications.
 //! 3. [`Worker::poll_timeout`] once: time of the next call of `handle_timeout`.
 //!

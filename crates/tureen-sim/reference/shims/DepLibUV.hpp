@@ -1,4 +1,4 @@
-// The clock that libwebrtc's sources read: the simulation's, which main.cc sets before each call.
+// Clock of libwebrtc's sources. It has the simulation's time, which main.cc sets before each call.
 #pragma once
 
 #include <cstdint>

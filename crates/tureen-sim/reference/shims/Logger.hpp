@@ -1,4 +1,4 @@
-// What libwebrtc's sources expect of mediasoup's logger: errors go to stderr, the rest nowhere.
+// Replacement for mediasoup's logger in libwebrtc's sources: errors are written to stderr, the rest is discarded.
 #pragma once
 
 #include <cinttypes>

@@ -1,4 +1,4 @@
-// What libwebrtc's sources expect of mediasoup's exceptions: nothing catches them here.
+// Replacement for mediasoup's exceptions in libwebrtc's sources. Nothing catches them here.
 #pragma once
 
 #include "Logger.hpp"

@@ -1,4 +1,4 @@
-//! Congestion control through the whole engine: consumers over links that are too small for all layers.
+//! Congestion control of the whole engine: consumers over links that are too slow for all layers.
 
 use std::time::Duration;
 
@@ -13,7 +13,7 @@ use super::{MS, even_video, good_link, received};
 
 const SECOND: Duration = Duration::from_secs(1);
 
-/// 25 ms, a rate, and a queue of 300 ms.
+/// Link with this rate, a delay of 25 ms and a queue of 300 ms.
 fn capped(rate: Bitrate) -> LinkConfig {
     let queue = rate.bytes_in(300 * MS) as usize;
     LinkConfig { rate: Some(rate), queue, ..LinkConfig::with_delay(25 * MS) }
@@ -28,7 +28,7 @@ fn encodings() -> [VideoConfig; 3] {
     })
 }
 
-/// A member that produces in three encodings, and one that consumes it over a link.
+/// A member that produces three encodings, and a second one that consumes them over `down`.
 fn one_to_one(seed: u64, down: LinkConfig) -> (Call, NodeId, Production, Consumption) {
     let mut call = Call::new(seed);
     let nodes = call.join_all(&[good_link(), good_link()]);
@@ -38,7 +38,7 @@ fn one_to_one(seed: u64, down: LinkConfig) -> (Call, NodeId, Production, Consump
     (call, nodes[1], video, consumption)
 }
 
-/// Media that arrives in a while, in bit/s: payloads, each once.
+/// Bitrate of received payloads within `time`, in bit/s.
 fn media_rate(call: &mut Call, consumption: &Consumption, time: Duration) -> f64 {
     let bytes = |call: &Call| {
         call.network.session(consumption.node).recv_stats(consumption.ssrc).expect("it is received").bytes
@@ -48,7 +48,7 @@ fn media_rate(call: &mut Call, consumption: &Consumption, time: Duration) -> f64
     (bytes(call) - before) as f64 * 8.0 / time.as_secs_f64()
 }
 
-/// Changes of a consumer's layers since a time.
+/// Layer changes of a consumer since a time.
 fn switches(
     call: &Call,
     consumption: &Consumption,
@@ -70,7 +70,7 @@ fn median(mut values: Vec<f64>) -> f64 {
 }
 
 #[test]
-fn capped_consumer_falls_to_a_lower_layer_and_comes_back() {
+fn consumer_on_a_limited_link_gets_a_lower_layer_and_recovers() {
     let (mut under_cap, mut after_cap) = (Vec::new(), Vec::new());
     for seed in 1..=5 {
         let (mut call, node, _, consumption) = one_to_one(seed, capped(Bitrate::mbps(5)));
@@ -95,28 +95,28 @@ fn capped_consumer_falls_to_a_lower_layer_and_comes_back() {
     assert!(median(after_cap.clone()) > 1.1e6, "after the cap: {after_cap:?}");
 }
 
-/// What a cap to 500 kbit/s does to a viewer of all.
+/// Reaction of a consumer of three encodings to a link that is limited to 500 kbit/s for a while.
 #[derive(Clone, Copy, Debug)]
 struct Capped {
-    /// From the cap until a key frame of the layer below has arrived.
-    fell_after: Duration,
-    /// What arrives of the picture in the 5 s after that, and in 10 s more, in bit/s.
+    /// Time from the limit until a key frame of a lower encoding has arrived.
+    lowered_after: Duration,
+    /// Received bitrate in the following 5 s, and in the 10 s after that, in bit/s.
     used: [f64; 2],
-    /// From the end of the cap until the highest layer is there again.
-    rose_after: Duration,
+    /// Time from the end of the limit until a key frame of the highest encoding has arrived.
+    raised_after: Duration,
     switches: usize,
 }
 
-fn cap_for_a_while(seed: u64, delay: Duration, with_audio: bool) -> Capped {
+fn limit_for_a_while(seed: u64, delay: Duration, with_audio: bool) -> Capped {
     let line = |rate| LinkConfig { delay, ..capped(rate) };
     let (mut call, node, video, consumption) = one_to_one(seed, line(Bitrate::mbps(50)));
     if with_audio {
         let audio = call.produce_audio(video.node, AudioConfig::default());
         call.consume(node, &audio);
     }
-    // The moment matters: a key frame or a probe may be just under way.
+    // The start of the limit varies, because a key frame or a probe may be in progress at that moment.
     call.network.run_for(8 * SECOND + 73 * MS * (seed % 41) as u32);
-    // Until a key frame is complete that the decoder can go over to.
+    // Waits for a complete key frame to which a decoder can switch.
     let arrives = |call: &mut Call, is_wanted: fn(u8) -> bool| {
         let (began, before) = (call.network.elapsed(), received(call, &consumption).len());
         loop {
@@ -135,30 +135,30 @@ fn cap_for_a_while(seed: u64, delay: Duration, with_audio: bool) -> Capped {
             if let Some(at) = complete {
                 return at - began;
             }
-            assert!(call.network.elapsed() - began < 30 * SECOND, "seed {seed}: it never came");
+            assert!(call.network.elapsed() - began < 30 * SECOND, "seed {seed}: no key frame");
         }
     };
     let since = call.network.elapsed();
     call.network.set_links(node, good_link(), line(Bitrate::kbps(500)));
-    let fell_after = arrives(&mut call, |encoding| encoding < 2);
+    let lowered_after = arrives(&mut call, |encoding| encoding < 2);
     let used = [5, 10].map(|seconds| media_rate(&mut call, &consumption, seconds * SECOND));
     call.network.set_links(node, good_link(), line(Bitrate::mbps(50)));
-    let rose_after = arrives(&mut call, |encoding| encoding == 2);
+    let raised_after = arrives(&mut call, |encoding| encoding == 2);
     let switches = switches(&call, &consumption, since).len();
-    Capped { fell_after, used, rose_after, switches }
+    Capped { lowered_after, used, raised_after, switches }
 }
 
 #[test]
-fn capped_consumer_sees_the_layer_below_within_two_seconds_and_uses_most_of_the_line() {
+fn consumer_on_a_limited_link_gets_the_lower_layer_within_two_seconds_and_uses_most_of_the_link() {
     for (delay, with_audio) in [(1, false), (1, true), (25, true), (80, true)] {
-        let all: Vec<_> = (1..=12).map(|seed| cap_for_a_while(seed, delay * MS, with_audio)).collect();
+        let all: Vec<_> = (1..=12).map(|seed| limit_for_a_while(seed, delay * MS, with_audio)).collect();
         let line = format!("{delay} ms, audio: {with_audio}: {all:?}");
-        let slowest = all.iter().map(|one| one.fell_after).max().expect("there are some");
+        let slowest = all.iter().map(|one| one.lowered_after).max().expect("there are twelve");
         assert!(slowest <= 2 * SECOND, "{line}");
-        // Of a layer of 400.
+        // Of an encoding of 400 kbit/s.
         assert!(median(all.iter().map(|one| one.used[0]).collect()) >= 355e3, "{line}");
         assert!(all.iter().all(|one| one.used[1] >= 375e3), "{line}");
-        assert!(all.iter().all(|one| one.rose_after <= 8 * SECOND && one.switches <= 13), "{line}");
+        assert!(all.iter().all(|one| one.raised_after <= 8 * SECOND && one.switches <= 13), "{line}");
     }
 }
 
@@ -195,7 +195,7 @@ fn consumers_share_by_priority() {
 }
 
 #[test]
-fn estimate_is_told_and_bounded() {
+fn estimate_is_traced_and_bounded() {
     let (mut call, node, _, consumption) = one_to_one(1, capped(Bitrate::mbps(5)));
     let transport = call.transport(node).clone();
     let trace = TransportTrace { bwe: true, probation: true };
@@ -214,7 +214,7 @@ fn estimate_is_told_and_bounded() {
     assert_eq!(available(&mut call).0, Some(300_000));
     call.network.run_for(SECOND);
     let media = media_rate(&mut call, &consumption, 3 * SECOND);
-    assert!(media < 150e3, "the lowest layer only: {media}");
+    assert!(media < 150e3, "lowest layer only: {media}");
 
     let traced = |wanted: fn(&TransportEvent) -> bool| {
         call.network.notifications().iter().any(|(_, notification)| match notification {
@@ -259,7 +259,7 @@ fn consumers_without_layers_are_neither_probed_nor_paced() {
     assert!(stats.available_outgoing_bitrate.is_some_and(|bps| bps > 800_000), "{stats:?}");
 }
 
-/// Datagrams that the engine sends to a node in ten seconds.
+/// Number of datagrams that the engine sends to a node within ten seconds.
 fn datagrams_down(call: &mut Call, node: NodeId) -> u64 {
     let before = call.network.link_stats(node).1.sent;
     call.network.run_for(10 * SECOND);
@@ -267,20 +267,20 @@ fn datagrams_down(call: &mut Call, node: NodeId) -> u64 {
 }
 
 #[test]
-fn feedback_comes_as_often_as_the_incoming_bitrate_affords() {
+fn feedback_interval_depends_on_the_incoming_bitrate() {
     let mut call = Call::new(6);
     let nodes = call.join_all(&[good_link(), good_link()]);
     call.produce_video(nodes[0], VideoConfig { frame_bytes: 16_000, ..VideoConfig::default() });
     call.produce_audio(nodes[1], AudioConfig::default());
     call.network.run_for(3 * SECOND);
-    // Reports and checks are some 15 of them.
+    // About 15 of them are reports and STUN messages.
     let fast = datagrams_down(&mut call, nodes[0]);
     assert!((130..230).contains(&fast), "each 50 ms, from the next packet on: {fast}");
     let slow = datagrams_down(&mut call, nodes[1]);
     assert!((30..70).contains(&slow), "each 250 ms: {slow}");
 }
 
-/// What the transport of a node gets of media, and how much it says that it could get.
+/// Bitrate of incoming media on a node's transport, and the available incoming bitrate of its statistics.
 fn incoming(call: &mut Call, node: NodeId) -> (u64, Option<u64>) {
     let request = Request::TransportStats(call.transport(node).clone());
     let Response::TransportStats(stats) = call.request(request) else { panic!("not statistics") };
@@ -288,12 +288,12 @@ fn incoming(call: &mut Call, node: NodeId) -> (u64, Option<u64>) {
 }
 
 #[test]
-fn sender_that_knows_only_rembs_follows_its_link() {
+fn sender_that_supports_only_remb_follows_its_link() {
     let mut call = Call::new(7);
     let nodes = call.join_all(&[good_link(), good_link()]);
     let up = |call: &mut Call, rate| call.network.set_links(nodes[0], capped(rate), good_link());
     up(&mut call, Bitrate::mbps(5));
-    // 2 Mbit/s.
+    // Source of 2 Mbit/s.
     let config =
         VideoConfig { frame_bytes: 8000, key_frame_factor: 1, follows_remb: true, ..VideoConfig::default() };
     call.produce_video_by_remb(nodes[0], config);
@@ -303,7 +303,7 @@ fn sender_that_knows_only_rembs_follows_its_link() {
     call.network.run_for(10 * SECOND);
     let (received, available) = incoming(&mut call, nodes[0]);
     assert!(received > 1_900_000 && available.is_some_and(|a| (2_000_000..4_000_000).contains(&a)));
-    assert_eq!(incoming(&mut call, nodes[1]).1, None, "its sender gets transport-wide feedback");
+    assert_eq!(incoming(&mut call, nodes[1]).1, None, "transport-wide feedback is sent instead");
 
     up(&mut call, Bitrate::kbps(700));
     call.network.run_for(5 * SECOND);
@@ -329,10 +329,10 @@ fn sender_that_knows_only_rembs_follows_its_link() {
 }
 
 #[test]
-fn retransmissions_leave_room_for_media_that_can_not_become_less() {
+fn retransmissions_leave_room_for_media_of_a_fixed_bitrate() {
     let mut call = Call::new(8);
     let nodes = call.join_all(&[good_link(), good_link()]);
-    // 2 Mbit/s over half of that: what is lost is asked for again, and lost again.
+    // 2 Mbit/s on a link of half that rate. Retransmissions are lost too, and requested again.
     call.network.set_links(nodes[1], good_link(), capped(Bitrate::mbps(1)));
     let video = call.produce_video(nodes[0], VideoConfig { frame_bytes: 8000, ..VideoConfig::default() });
     call.consume(nodes[1], &video);
@@ -341,22 +341,22 @@ fn retransmissions_leave_room_for_media_that_can_not_become_less() {
     let Response::TransportStats(stats) = call.request(request) else { panic!("not statistics") };
     let share = stats.rtx_sent.bytes as f64 / stats.rtp_sent.bytes as f64;
     assert!((0.15..0.35).contains(&share), "{share} of what media takes");
-    // All that was sent is these two, and what STUN, DTLS and RTCP take.
+    // Everything sent consists of media, retransmissions, and a rest of STUN, DTLS and RTCP.
     let rest = stats.sent.bytes - stats.rtp_sent.bytes - stats.rtx_sent.bytes;
     assert!((1..100_000).contains(&rest), "{rest} bytes besides media and retransmissions");
 }
 
 #[test]
-fn who_ignores_the_incoming_maximum_by_far_is_cut_down_and_heard_all_the_same() {
+fn flood_beyond_max_incoming_bitrate_is_dropped_but_audio_is_forwarded() {
     let mut call = Call::new(9);
     let nodes = call.join_all(&[good_link(), good_link()]);
     let limit = Bitrate::kbps(500);
     call.request(Request::SetMaxIncomingBitrate(call.transport(nodes[0]).clone(), limit));
-    // 1.4 Mbit/s is too much, too, but who sends that may know of no limits.
+    // 1.4 Mbit/s exceed the maximum too, but only moderately, as a sender without REMB may do.
     let video = call.produce_video(nodes[0], VideoConfig { frame_bytes: 5800, ..VideoConfig::default() });
     let audio = call.produce_audio(nodes[0], AudioConfig::default());
     call.consume(nodes[1], &video);
-    let heard = call.consume(nodes[1], &audio);
+    let audio_consumer = call.consume(nodes[1], &audio);
     call.network.run_for(20 * SECOND);
     assert_eq!(call.network.drops("incoming-bitrate"), 0);
 
@@ -370,14 +370,14 @@ fn who_ignores_the_incoming_maximum_by_far_is_cut_down_and_heard_all_the_same() 
         let Response::TransportStats(stats) = call.request(request) else { panic!("not statistics") };
         stats.rtp_received.bytes + stats.rtx_received.bytes
     };
-    let before = (of_video(&mut call), super::received(&call, &heard).len());
+    let before = (of_video(&mut call), super::received(&call, &audio_consumer).len());
     call.network.run_for(10 * SECOND);
     let taken = (of_video(&mut call) - before.0) as f64 * 8.0 / 10.0;
     assert!((1.8e6..2.2e6).contains(&taken), "four times the maximum: {taken}");
-    assert_eq!(super::received(&call, &heard).len() - before.1, 500, "audio comes last");
+    assert_eq!(super::received(&call, &audio_consumer).len() - before.1, 500, "audio is dropped last");
 
     call.request(Request::SetMaxIncomingBitrate(call.transport(nodes[0]).clone(), Bitrate::ZERO));
     let before = call.network.drops("incoming-bitrate");
     call.network.run_for(5 * SECOND);
-    assert_eq!(call.network.drops("incoming-bitrate"), before, "without a maximum nothing is");
+    assert_eq!(call.network.drops("incoming-bitrate"), before, "nothing is dropped without a maximum");
 }

@@ -1,11 +1,11 @@
-//! The congestion control alone, on links of all kinds. `docs/congestion-control.md` has what comes of each.
+//! The congestion control alone, over links of many kinds. `docs/congestion-control.md` has the results.
 #![expect(clippy::disallowed_methods, reason = "virtual time begins now")]
 
 use std::time::{Duration, Instant};
 
 use tureen_sim::congestion::{Competition, Outcome, Scenario, run, scenarios};
 
-/// Runs some scenarios with a few seeds each.
+/// Runs the chosen scenarios, each with several seeds.
 fn assert_all(chosen: impl Fn(&str) -> bool, holds: impl Fn(&Outcome) -> bool) {
     let start = Instant::now();
     let chosen: Vec<_> = scenarios().into_iter().filter(|scenario| chosen(scenario.name)).collect();
@@ -27,7 +27,7 @@ fn used_within(outcome: &Outcome, limit: Duration) -> bool {
 }
 
 #[test]
-fn fixed_links_are_used_soon_and_without_long_queues() {
+fn constant_links_are_used_soon_and_without_long_queues() {
     let fixed = |name: &str| name.ends_with(" Mbit/s") && name.len() <= "0.3 Mbit/s".len();
     assert_all(fixed, |outcome| {
         used_within(outcome, Duration::from_secs(3))
@@ -39,7 +39,7 @@ fn fixed_links_are_used_soon_and_without_long_queues() {
 }
 
 #[test]
-fn drops_and_rises_of_the_capacity_are_followed() {
+fn changes_of_the_capacity_are_followed() {
     assert_all(
         |name| name.contains('→') && !name.contains("consumers"),
         |outcome| {
@@ -52,12 +52,12 @@ fn drops_and_rises_of_the_capacity_are_followed() {
 }
 
 #[test]
-fn loss_that_the_link_has_anyway_does_not_stop_the_sender() {
+fn random_loss_does_not_stop_the_sender() {
     assert_all(|name| name.contains("loss"), |outcome| outcome.share > 0.6 && outcome.queue_loss < 0.01);
 }
 
 #[test]
-fn jitter_is_not_taken_for_congestion() {
+fn jitter_is_not_mistaken_for_congestion() {
     assert_all(|name| name.contains("jitter"), |outcome| outcome.share > 0.6 && outcome.queue_loss < 0.01);
 }
 
@@ -70,17 +70,17 @@ fn bufferbloat_is_not_caused() {
 }
 
 #[test]
-fn competitors_neither_starve_nor_are_starved() {
+fn flow_and_competitors_share_the_link() {
     let start = Instant::now();
     for scenario in scenarios().iter().filter(|s| !matches!(s.competition, Competition::None)) {
         let outcome = run(start, scenario, 1);
         let during = share_between(scenario, &outcome, 25..40);
-        assert!((0.1..0.95).contains(&during), "{}: {during:.2} while there is another", scenario.name);
+        assert!((0.1..0.95).contains(&during), "{}: {during:.2} with a competitor", scenario.name);
     }
 }
 
 #[test]
-fn queue_that_a_competitor_has_made_does_not_stay() {
+fn queue_of_a_competitor_is_drained() {
     let name = |name: &str| name.starts_with("1 Mbit/s of 2 taken");
     assert_all(name, |outcome| {
         let taken = &outcome.samples[24 * 5..40 * 5];
@@ -89,7 +89,7 @@ fn queue_that_a_competitor_has_made_does_not_stay() {
     });
 }
 
-/// Part of the whole link that was used in these seconds.
+/// Fraction of the whole link that was used in these seconds.
 fn share_between(scenario: &Scenario, outcome: &Outcome, seconds: std::ops::Range<usize>) -> f64 {
     let rate = scenario.links[0].1.rate.expect("competition is for a rate").as_bps() as f64;
     let samples = &outcome.samples[seconds.start * 5..seconds.end * 5];
@@ -97,9 +97,9 @@ fn share_between(scenario: &Scenario, outcome: &Outcome, seconds: std::ops::Rang
 }
 
 #[test]
-fn capped_consumer_falls_to_the_layer_below_and_comes_back() {
+fn consumer_on_a_limited_link_gets_a_lower_layer_and_recovers() {
     let start = Instant::now();
-    let scenario = scenarios().into_iter().find(|s| s.name.contains("cap 500")).expect("in the list");
+    let scenario = scenarios().into_iter().find(|s| s.name.contains("cap 500")).expect("the scenario exists");
     for seed in 1..=5 {
         let outcome = run(start, &scenario, seed);
         let mean = |seconds: std::ops::Range<usize>| {

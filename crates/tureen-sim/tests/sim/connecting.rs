@@ -1,4 +1,4 @@
-//! ICE and DTLS between engine and client, over bad networks and with wrong parameters.
+//! ICE and DTLS between engine and client, over lossy networks and with wrong parameters.
 
 use std::time::Duration;
 
@@ -11,7 +11,7 @@ use tureen_types::data_structures::{DtlsState, IceParameters, IceState};
 
 use crate::{MS, assert_numbered_like_the_source, even_video, good_link, received};
 
-/// What the engine said of a transport, and when.
+/// Events of a transport, each with its time.
 fn transport_events<'a>(
     call: &'a Call,
     transport: &'a TransportId,
@@ -39,7 +39,7 @@ fn ice_states(call: &Call, transport: &TransportId) -> Vec<IceState> {
 }
 
 #[test]
-fn connects_in_both_dtls_roles_and_says_so_in_order() {
+fn connects_in_both_dtls_roles_and_reports_states_in_order() {
     for role in [Role::Client, Role::Server] {
         let mut call = Call::new(1);
         let node = call.join(role, good_link());
@@ -69,7 +69,7 @@ fn handshake_survives_loss_reordering_and_duplicates_in_both_roles() {
 }
 
 #[test]
-fn silent_client_loses_its_consent_and_the_others_go_on() {
+fn silent_client_loses_consent_and_the_others_continue() {
     let mut call = Call::new(2);
     let nodes = call.join_all(&[good_link(), good_link(), good_link()]);
     let production = call.produce_video(nodes[0], even_video());
@@ -86,7 +86,7 @@ fn silent_client_loses_its_consent_and_the_others_go_on() {
         _ => None,
     });
     let waited = at.expect("the transport is disconnected") - silent_since;
-    // RFC 7675 §5.1: 30 s after the last check, which was at most 6 s before.
+    // RFC 7675 §5.1: consent expires 30 s after the last answered check, which was sent at most 6 s before.
     assert!((23_000..=30_100).contains(&waited.as_millis()), "{waited:?}");
     assert!(call.network.events(nodes[1]).iter().any(|(_, event)| *event == Event::IceDisconnected));
     assert!(!ice_states(&call, call.transport(nodes[2])).contains(&IceState::Disconnected));
@@ -96,7 +96,7 @@ fn silent_client_loses_its_consent_and_the_others_go_on() {
 }
 
 #[test]
-fn ice_restart_brings_a_lost_client_back() {
+fn ice_restart_reconnects_a_disconnected_client() {
     let mut call = Call::new(3);
     let nodes = call.join_all(&[good_link(), good_link()]);
     let production = call.produce_video(nodes[0], even_video());
@@ -124,7 +124,7 @@ fn ice_restart_brings_a_lost_client_back() {
     let packets = received(&call, &consumer);
     assert!(packets.len() > before + 400, "{} after {before}", packets.len());
     let first = packets[before..].iter().min_by_key(|packet| packet.seq).unwrap();
-    assert!(first.key_frame, "what was missed is not continued but started anew: {first:?}");
+    assert!(first.key_frame, "the stream restarts with a key frame: {first:?}");
 }
 
 #[test]
@@ -137,13 +137,13 @@ fn client_that_changes_its_address_is_followed() {
     call.network.set_address(nodes[1], ([10, 9, 9, 9], 777).into());
     call.network.run_for(Duration::from_secs(10));
     let packets = received(&call, &consumer);
-    // The next consent check tells: after six seconds at the latest.
+    // The engine learns the new address from the next consent check, at most six seconds later.
     let late = packets.iter().filter(|packet| packet.at > Duration::from_secs(10)).count();
     assert!(late > 300, "{late}");
     assert_numbered_like_the_source(&packets);
 }
 
-/// A connectivity check that nominates nothing, as of clients whose keepalives leave USE-CANDIDATE out.
+/// Connectivity check without USE-CANDIDATE, as some clients send as keepalive.
 fn plain_check(ice: &IceParameters, id: u8) -> Vec<u8> {
     let mut out = Vec::new();
     StunWriter::new(&mut out, StunClass::Request, BINDING, [id; 12])
@@ -156,7 +156,7 @@ fn plain_check(ice: &IceParameters, id: u8) -> Vec<u8> {
 }
 
 #[test]
-fn peer_that_checks_from_elsewhere_without_nominating_is_followed_once_its_path_is_quiet() {
+fn peer_that_checks_from_another_address_without_nominating_is_followed_once_its_path_is_silent() {
     for falls_silent in [true, false] {
         let mut call = Call::new(6);
         let node = call.join(Role::Client, good_link());
@@ -225,7 +225,7 @@ fn wrong_fingerprint_of_the_client_fails_the_transport() {
 }
 
 #[test]
-fn closing_is_seen_on_the_other_side() {
+fn close_is_reported_on_the_other_side() {
     let mut call = Call::new(7);
     let nodes = call.join_all(&[good_link(), good_link()]);
     call.network.with_session(nodes[0], |session, now| session.close(now));

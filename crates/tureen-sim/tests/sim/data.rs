@@ -1,4 +1,4 @@
-//! Data channels between members of a call, over bad networks.
+//! Data channels between members of a call, over lossy networks.
 
 use std::time::Duration;
 
@@ -15,7 +15,7 @@ use tureen_types::sctp_parameters::SctpStreamParameters;
 
 use crate::{MS, good_link};
 
-/// What mediasoup's Rust library sets.
+/// Defaults of mediasoup's Rust library.
 pub(crate) const OPTIONS: SctpOptions = SctpOptions {
     max_send_message_size: 262_144,
     max_receive_message_size: 262_144,
@@ -120,7 +120,7 @@ fn messages_of_200_kb_arrive_whole() {
 }
 
 #[test]
-fn unreliable_messages_may_be_lost_but_hold_nothing_up() {
+fn unreliable_messages_may_be_lost_but_delay_no_others() {
     let (mut call, nodes) = call(4, &[good_link(), LinkConfig { loss: Loss::Random(0.2), ..good_link() }]);
     let unreliable = SctpStreamParameters::new_unordered_with_retransmits(2, 0);
     let producer = call.produce_data(nodes[0], ordered(2));
@@ -140,7 +140,7 @@ fn unreliable_messages_may_be_lost_but_hold_nothing_up() {
 }
 
 #[test]
-fn thousand_channels_are_opened_and_closed_and_used_again() {
+fn thousand_channels_are_opened_closed_and_reused() {
     let (mut call, nodes) = call(5, &[good_link(), good_link()]);
     for round in 0..3 {
         let mut producers = Vec::new();
@@ -175,7 +175,7 @@ fn thousand_channels_are_opened_and_closed_and_used_again() {
 }
 
 #[test]
-fn channel_that_the_member_closes_closes_its_data_consumer() {
+fn closed_channel_of_a_member_closes_its_data_consumer() {
     let (mut call, nodes) = call(6, &[good_link(), good_link()]);
     let producer = call.produce_data(nodes[0], ordered(0));
     let consumer = call.consume_data(nodes[1], &producer, ordered(3));
@@ -190,7 +190,7 @@ fn channel_that_the_member_closes_closes_its_data_consumer() {
 }
 
 #[test]
-fn paused_data_is_dropped_and_told() {
+fn paused_data_is_dropped_and_events_report_it() {
     let (mut call, nodes) = call(7, &[good_link(), good_link()]);
     let producer = call.produce_data(nodes[0], ordered(0));
     let consumer = call.consume_data(nodes[1], &producer, ordered(0));
@@ -208,7 +208,7 @@ fn paused_data_is_dropped_and_told() {
     say(&mut call, "second");
     call.request(Request::CloseDataProducer(producer));
     assert_eq!(call.messages(nodes[1], 0), ["first", "second"]);
-    let told: Vec<_> = call
+    let events: Vec<_> = call
         .network
         .notifications()
         .iter()
@@ -218,7 +218,7 @@ fn paused_data_is_dropped_and_told() {
         })
         .filter(|event| !event.starts_with("BufferedAmountLow"))
         .collect();
-    assert_eq!(told, ["DataProducerPause", "DataProducerResume", "DataProducerClose"]);
+    assert_eq!(events, ["DataProducerPause", "DataProducerResume", "DataProducerClose"]);
     assert!(call.network.request(Request::DumpDataConsumer(consumer)).is_err());
 }
 
@@ -252,7 +252,7 @@ fn application_sends_to_one_consumer_and_publishes_to_subchannels() {
 }
 
 #[test]
-fn full_send_buffer_is_told_and_costs_no_more_memory() {
+fn full_send_buffer_is_reported_and_bounded() {
     let mut call = Call::new(9);
     call.enable_data(SctpOptions { send_buffer_size: 50_000, ..OPTIONS });
     let nodes = call.join_all(&[good_link(), good_link()]);
@@ -266,9 +266,9 @@ fn full_send_buffer_is_told_and_costs_no_more_memory() {
         call.network.run_for(50 * MS);
     }
     let Response::BufferedAmount(amount) = call.request(Request::BufferedAmount(consumer.clone())) else {
-        panic!("no amount");
+        panic!("not a buffered amount");
     };
-    // The rest of 50 000 bytes has left, within the initial window of ten packets, but was not acknowledged.
+    // The rest of 50 000 bytes was sent, within the initial window of ten packets, but not acknowledged.
     assert!((38_000..50_000).contains(&amount), "{amount}");
     let full = call.network.notifications().iter().filter(|(_, notification)| {
         matches!(notification, Notification::DataConsumer(id, DataConsumerEvent::SctpSendBufferFull) if *id == consumer)
@@ -284,7 +284,7 @@ fn full_send_buffer_is_told_and_costs_no_more_memory() {
 }
 
 #[test]
-fn wrong_requests_are_refused_by_name() {
+fn invalid_requests_are_refused_with_a_specific_error() {
     let (mut call, nodes) = call(10, &[good_link(), good_link()]);
     let producer = call.produce_data(nodes[0], ordered(0));
     call.consume_data(nodes[1], &producer, ordered(1));

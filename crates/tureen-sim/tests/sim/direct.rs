@@ -1,4 +1,4 @@
-//! DirectTransports: the application as a remote side.
+//! DirectTransports: the application as the remote endpoint.
 
 use std::num::NonZeroU8;
 use std::time::Duration;
@@ -14,7 +14,7 @@ use tureen_rtc::wire::rtp::extension::AbsCaptureTime;
 use tureen_sim::{AudioConfig, Call, ROUTER, UNIX};
 use tureen_types::rtp_parameters::RtpHeaderExtensionUri;
 
-use crate::{MS, even_video, foreign, good_link, received};
+use crate::{MS, even_video, good_link, raw_rtp, received};
 
 fn direct(call: &mut Call) -> TransportId {
     let id = TransportId::from("direct");
@@ -27,7 +27,7 @@ fn direct(call: &mut Call) -> TransportId {
     id
 }
 
-/// RTP that the application got for a Consumer.
+/// RTP packets of a Consumer that the application has received.
 fn delivered(call: &Call, consumer: &ConsumerId) -> Vec<Vec<u8>> {
     let events = call.network.notifications().iter().filter_map(|(_, notification)| match notification {
         Notification::Consumer(id, ConsumerEvent::Rtp(packet)) if id == consumer => Some(packet.clone()),
@@ -41,10 +41,10 @@ fn application_sends_rtp_to_a_member() {
     let mut call = Call::new(1);
     let node = call.join_all(&[good_link()])[0];
     let transport = direct(&mut call);
-    let produced = foreign::produce_audio(&mut call, transport.clone());
+    let produced = raw_rtp::produce_audio(&mut call, transport.clone());
     let consumer = call.consume(node, &produced);
     for number in 0..10 {
-        call.network.inject_direct(Injection::Rtp(produced.id.clone(), foreign::audio(number)));
+        call.network.inject_direct(Injection::Rtp(produced.id.clone(), raw_rtp::audio(number)));
         call.network.run_for(20 * MS);
     }
     call.network.run_for(100 * MS);
@@ -52,11 +52,11 @@ fn application_sends_rtp_to_a_member() {
     let Response::TransportStats(stats) = call.request(Request::TransportStats(transport)) else {
         panic!("not statistics")
     };
-    assert_eq!(stats.received.bytes, 10 * foreign::audio(0).len() as u64);
+    assert_eq!(stats.received.bytes, 10 * raw_rtp::audio(0).len() as u64);
 }
 
 #[test]
-fn application_gets_what_a_member_sends_packet_by_packet_with_reports() {
+fn application_receives_rtp_of_a_member_and_sender_reports() {
     let mut call = Call::new(2);
     let node = call.join_all(&[good_link()])[0];
     let production = call.produce_audio(node, AudioConfig::default());
@@ -78,7 +78,7 @@ fn application_gets_what_a_member_sends_packet_by_packet_with_reports() {
 }
 
 #[test]
-fn application_asks_for_a_key_frame_by_rtcp() {
+fn application_requests_a_key_frame_by_rtcp() {
     let mut call = Call::new(3);
     let node = call.join_all(&[good_link()])[0];
     let production = call.produce_video(node, even_video());
@@ -99,16 +99,16 @@ fn application_asks_for_a_key_frame_by_rtcp() {
 }
 
 #[test]
-fn what_the_application_gets_wrong_is_dropped_and_counted() {
+fn invalid_packets_of_the_application_are_dropped_and_counted() {
     let mut call = Call::new(4);
     let node = call.join_all(&[good_link()])[0];
     let production = call.produce_audio(node, AudioConfig::default());
     let transport = direct(&mut call);
-    let produced = foreign::produce_audio(&mut call, transport.clone());
+    let produced = raw_rtp::produce_audio(&mut call, transport.clone());
     let member = call.transport(node).clone();
     for (injection, reason) in [
-        (Injection::Rtp(ProducerId::from("nobody"), foreign::audio(0)), "no-producer"),
-        (Injection::Rtp(production.id.clone(), foreign::audio(0)), "not-direct"),
+        (Injection::Rtp(ProducerId::from("nobody"), raw_rtp::audio(0)), "no-producer"),
+        (Injection::Rtp(production.id.clone(), raw_rtp::audio(0)), "not-direct"),
         (Injection::Rtcp(member, vec![0x80, 201, 0, 1, 0, 0, 0, 0]), "not-direct"),
         (Injection::Rtp(produced.id.clone(), vec![0x80; 5]), "malformed-rtp"),
         (Injection::Rtp(produced.id.clone(), vec![0x80; 2049]), "too-long"),
@@ -121,16 +121,16 @@ fn what_the_application_gets_wrong_is_dropped_and_counted() {
 }
 
 #[test]
-fn sender_without_picture_loss_indications_gets_full_intra_requests() {
+fn sender_without_pli_support_gets_fir() {
     let mut call = Call::new(7);
     let node = call.join_all(&[good_link()])[0];
     let transport = direct(&mut call);
-    let produced = foreign::produce_video_with_fir(&mut call, transport.clone());
+    let produced = raw_rtp::produce_video_with_fir(&mut call, transport.clone());
     let consumer = call.consume(node, &produced);
-    call.network.inject_direct(Injection::Rtp(produced.id.clone(), foreign::audio(0)));
+    call.network.inject_direct(Injection::Rtp(produced.id.clone(), raw_rtp::audio(0)));
     call.network.run_for(Duration::from_secs(3));
     call.request(Request::RequestKeyFrame(consumer.id.clone()));
-    // None comes, so it is asked for again.
+    // No key frame arrives, so that the request is repeated.
     call.network.run_for(Duration::from_secs(2));
     let events = call.network.notifications().iter().filter_map(|(_, notification)| match notification {
         Notification::Transport(id, TransportEvent::Rtcp(packet)) if *id == transport => Some(packet),
@@ -145,7 +145,7 @@ fn sender_without_picture_loss_indications_gets_full_intra_requests() {
     }
     assert!(numbers.len() > 1, "{numbers:?}");
     for (number, entry) in (0u8..).zip(&numbers) {
-        assert_eq!(*entry, (foreign::SSRC, number), "each is a new command");
+        assert_eq!(*entry, (raw_rtp::SSRC, number), "every FIR has a new sequence number");
     }
     let Response::RtpStreamStats(stats) = call.request(Request::ProducerStats(produced.id.clone())) else {
         panic!("not statistics")
@@ -153,22 +153,22 @@ fn sender_without_picture_loss_indications_gets_full_intra_requests() {
     assert_eq!((stats[0].fir_count, stats[0].pli_count), (numbers.len() as u64, 0));
 }
 
-/// A sender of audio whose clock is 1000 s ahead of ours, and of which a packet comes 150 ms after it was captured.
+/// A sender of audio whose clock is 1000 s ahead, and whose packets arrive 150 ms after their capture.
 #[test]
-fn reports_follow_the_time_of_capture() {
+fn sender_reports_use_the_capture_time() {
     const AHEAD: i64 = 1000 << 32;
     for report in [true, false] {
         let mut call = Call::new(5);
         let transport = direct(&mut call);
-        let produced = foreign::produce_audio(&mut call, transport.clone());
+        let produced = raw_rtp::produce_audio(&mut call, transport.clone());
         let (consumer, parameters) = call.consume_on(transport.clone(), &produced);
         call.request(Request::ResumeConsumer(consumer));
         let started = call.network.elapsed();
         for number in 0..500 {
             let since_start = call.network.elapsed() - started;
-            call.network.inject_direct(Injection::Rtp(produced.id.clone(), foreign::audio(number)));
+            call.network.inject_direct(Injection::Rtp(produced.id.clone(), raw_rtp::audio(number)));
             if report && number % 50 == 0 {
-                // Now is 150 ms after the capture of this packet.
+                // A report 150 ms after the capture of this packet.
                 let info = SenderInfo {
                     ntp_time: NtpTime::from_unix(UNIX + started + since_start).shifted(AHEAD),
                     rtp_timestamp: (u32::from(number) * 960).wrapping_add(48 * 150),
@@ -176,7 +176,7 @@ fn reports_follow_the_time_of_capture() {
                     octet_count: 0,
                 };
                 let mut packet = Vec::new();
-                write_sender_report(&mut packet, Ssrc(foreign::SSRC), &info, &[]);
+                write_sender_report(&mut packet, Ssrc(raw_rtp::SSRC), &info, &[]);
                 call.network.inject_direct(Injection::Rtcp(transport.clone(), packet));
             }
             call.network.run_for(20 * MS);
@@ -192,11 +192,11 @@ fn reports_follow_the_time_of_capture() {
                 _ => None,
             })
         });
-        // Three reports of the sender make its clock known.
+        // Reports after the sender's third one, from which on its clock is known.
         let reports: Vec<_> = reports.filter(|(at, _)| *at > Duration::from_millis(2100)).collect();
         assert!(!reports.is_empty());
         for (at, info) in reports {
-            assert_eq!(info.ntp_time, NtpTime::from_unix(UNIX + started + at), "our clock");
+            assert_eq!(info.ntp_time, NtpTime::from_unix(UNIX + started + at), "the engine's clock");
             let delay = info.rtp_timestamp as i64 - (at.as_millis() * 48) as i64;
             let expected = if report { 150 * 48 } else { 0 };
             assert!((delay - expected).abs() <= 48, "{delay}, {report}");
@@ -205,10 +205,10 @@ fn reports_follow_the_time_of_capture() {
 }
 
 #[test]
-fn capture_time_goes_on_with_the_offset_against_our_clock() {
+fn capture_time_is_forwarded_with_the_offset_to_the_engines_clock() {
     let mut call = Call::new(6);
     let transport = direct(&mut call);
-    let produced = foreign::produce_timed_audio(&mut call, transport.clone());
+    let produced = raw_rtp::produce_timed_audio(&mut call, transport.clone());
     let (consumer, parameters) = call.consume_on(transport.clone(), &produced);
     call.request(Request::ResumeConsumer(consumer.clone()));
     let id = parameters.header_extensions.iter().find(|e| e.uri == RtpHeaderExtensionUri::AbsCaptureTime);
@@ -219,22 +219,25 @@ fn capture_time_goes_on_with_the_offset_against_our_clock() {
             let (ntp_time, rtp_timestamp) = (ntp, u32::from(number) * 960);
             let info = SenderInfo { ntp_time, rtp_timestamp, packet_count: 1, octet_count: 1 };
             let mut packet = Vec::new();
-            write_sender_report(&mut packet, Ssrc(foreign::SSRC), &info, &[]);
+            write_sender_report(&mut packet, Ssrc(raw_rtp::SSRC), &info, &[]);
             call.network.inject_direct(Injection::Rtcp(transport.clone(), packet));
         }
         let time = AbsCaptureTime { timestamp: ntp, estimated_clock_offset: None };
-        call.network.inject_direct(Injection::Rtp(produced.id.clone(), foreign::timed_audio(number, time)));
+        call.network.inject_direct(Injection::Rtp(produced.id.clone(), raw_rtp::timed_audio(number, time)));
         call.network.run_for(20 * MS);
         ntp = ntp.shifted((1 << 32) / 50);
     }
     let now = NtpTime::from_unix(UNIX + call.network.elapsed());
     let packets = delivered(&call, &consumer);
     let times = packets.iter().map(|packet| {
-        RtpHeader::parse(packet).unwrap().read::<AbsCaptureTime>(packet, id).expect("it goes on")
+        RtpHeader::parse(packet)
+            .unwrap()
+            .read::<AbsCaptureTime>(packet, id)
+            .expect("the extension is forwarded")
     });
     let times: Vec<_> = times.collect();
-    assert_eq!(times[0].timestamp, NtpTime(1 << 40), "as it came");
-    assert_eq!(times[0].estimated_clock_offset, Some(0), "our clock is taken for the sender's");
+    assert_eq!(times[0].timestamp, NtpTime(1 << 40), "unchanged");
+    assert_eq!(times[0].estimated_clock_offset, Some(0), "the engine's clock counts as the sender's");
     let offset = times.last().unwrap().estimated_clock_offset.unwrap();
     let off = offset - ntp.since(now);
     assert!(off.abs() < (1 << 32) / 1000, "{off}");

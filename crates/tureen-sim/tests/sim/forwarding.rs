@@ -1,4 +1,5 @@
-//! How packets find their Producer and what is decided about them: senders packet by packet, and what the application gets.
+//! Assignment of packets to Producers and the forwarding decision, tested with single packets from a sender to the
+//! application.
 
 use std::net::SocketAddr;
 use std::time::Duration;
@@ -14,20 +15,20 @@ use tureen_rtc::wire::rtp::RtpHeader;
 use tureen_sim::{Call, Produced, ROUTER};
 use tureen_types::rtp_parameters::{MediaKind, RtpParameters};
 
-use crate::{MS, foreign};
+use crate::{MS, raw_rtp};
 
 const SENDER: ([u8; 4], u16) = ([198, 51, 100, 1], 6000);
 const MID: u8 = 1;
 const RID: u8 = 2;
 const VIDEO: u8 = 96;
 
-/// A sender on a PlainTransport, and the application, which consumes by a DirectTransport.
+/// A sender on a PlainTransport, and the application, which consumes on a DirectTransport.
 struct Bench {
     call: Call,
     local: SocketAddr,
 }
 
-/// What was sent.
+/// Fields of a sent RTP packet.
 #[derive(Clone, Copy, Debug)]
 struct Rtp<'a> {
     payload_type: u8,
@@ -69,7 +70,7 @@ impl Rtp<'_> {
     }
 }
 
-/// A VP8 payload: picture id, TL0PICIDX, temporal layer.
+/// VP8 payload with picture id, TL0PICIDX and temporal layer.
 fn vp8(key: bool, start: bool, number: u16, tl0: u8, layer: u8, tag: u8) -> Vec<u8> {
     let [high, low] = (number | 0x8000).to_be_bytes();
     let sync = u8::from(layer > 0) << 5;
@@ -97,7 +98,7 @@ impl Bench {
         let create = CreatePlainTransport {
             router_id: ROUTER.into(),
             id: "in".into(),
-            listen_info: foreign::listen_info(),
+            listen_info: raw_rtp::listen_info(),
             rtcp_listen_info: None,
             rtcp_mux: true,
             comedia: false,
@@ -155,8 +156,8 @@ impl Bench {
         self.send(packet);
     }
 
-    /// Headers and last bytes of what the application got.
-    fn got(&self, consumer: &ConsumerId) -> Vec<(Duration, RtpHeader, u8)> {
+    /// Packets that the application has received: time, header and last byte.
+    fn received(&self, consumer: &ConsumerId) -> Vec<(Duration, RtpHeader, u8)> {
         let events = self.call.network.notifications().iter();
         let of_consumer = events.filter_map(|(at, notification)| match notification {
             Notification::Consumer(id, ConsumerEvent::Rtp(packet)) if id == consumer => {
@@ -179,7 +180,7 @@ impl Bench {
         of_consumer.collect()
     }
 
-    /// Key frame requests that the sender got since the last time, and packets that it was asked for.
+    /// Number of key frame requests to the sender since the last call, and the sequence numbers of NACKs.
     fn feedback(&mut self) -> (usize, Vec<u16>) {
         let (mut requests, mut lost) = (0, Vec::new());
         for datagram in self.call.network.take_datagrams_at(SENDER.into()) {
@@ -205,24 +206,24 @@ impl Bench {
     }
 }
 
-fn holes(got: &[(Duration, RtpHeader, u8)]) -> usize {
+fn holes(received: &[(Duration, RtpHeader, u8)]) -> usize {
     let step = |two: &[(Duration, RtpHeader, u8)]| {
         usize::from(two[1].1.sequence_number.wrapping_sub(two[0].1.sequence_number)) - 1
     };
-    got.windows(2).map(step).sum()
+    received.windows(2).map(step).sum()
 }
 
-/// By how much timestamps are off from the time that passed, at most, in ms.
-fn worst_step(got: &[(Duration, RtpHeader, u8)]) -> i64 {
+/// Largest difference between a timestamp step and the time that has passed, in ms.
+fn worst_step(received: &[(Duration, RtpHeader, u8)]) -> i64 {
     let off = |two: &[(Duration, RtpHeader, u8)]| {
         let ticks = two[1].1.timestamp.wrapping_sub(two[0].1.timestamp).cast_signed();
         (i64::from(ticks) / 90 - (two[1].0 - two[0].0).as_millis() as i64).abs()
     };
-    got.windows(2).map(off).max().unwrap_or(0)
+    received.windows(2).map(off).max().unwrap_or(0)
 }
 
 #[test]
-fn left_out_packets_that_come_reordered_leave_no_holes() {
+fn dropped_layers_that_arrive_reordered_leave_no_sequence_gaps() {
     let mut bench = Bench::new(1);
     let produced = bench.produce(&json!([{ "ssrc": 1000, "scalabilityMode": "L1T3" }]), None);
     let consumer = bench.consume(&produced);
@@ -240,7 +241,7 @@ fn left_out_packets_that_come_reordered_leave_no_holes() {
                 seq = seq.wrapping_add(1);
             }
         }
-        // The end of one frame that is left out behind the beginning of the next, and a whole frame behind another.
+        // The end of a dropped frame arrives after the beginning of the next one, or a whole frame after another.
         let last = packets.len();
         if group % 2 == 1 {
             packets.swap(last - 5, last - 4);
@@ -253,12 +254,12 @@ fn left_out_packets_that_come_reordered_leave_no_holes() {
         bench.run(2 * MS);
     }
     bench.run(50 * MS);
-    let got = bench.got(&consumer);
-    assert_eq!((got.len(), holes(&got)), (120, 0));
+    let received = bench.received(&consumer);
+    assert_eq!((received.len(), holes(&received)), (120, 0));
 }
 
 #[test]
-fn payload_types_that_were_not_negotiated_are_neither_asked_for_nor_missed() {
+fn payload_types_that_were_not_negotiated_cause_no_nacks_and_no_sequence_gaps() {
     let mut bench = Bench::new(2);
     let produced = bench.produce(&json!([{ "ssrc": 1000 }]), None);
     let consumer = bench.consume(&produced);
@@ -269,22 +270,22 @@ fn payload_types_that_were_not_negotiated_are_neither_asked_for_nor_missed() {
         let other =
             Rtp { seq: seq.wrapping_add(1), timestamp, payload_type: 117, ..Rtp::default() }.bytes(&[0; 30]);
         seq = seq.wrapping_add(2);
-        // Every third one comes before the media that it protects.
+        // Every third FEC packet arrives before the media packet that it protects.
         let (first, second) = if frame % 3 == 2 { (other, media) } else { (media, other) };
         bench.send(first);
         bench.send(second);
         bench.run(33 * MS);
     }
-    let got = bench.got(&consumer);
-    assert_eq!((got.len(), holes(&got)), (60, 0));
-    assert!(got.iter().all(|(_, header, tag)| header.payload_type.0 != 117 && *tag == 7));
-    // Media has even numbers; what comes behind its FEC is asked for before it comes.
+    let received = bench.received(&consumer);
+    assert_eq!((received.len(), holes(&received)), (60, 0));
+    assert!(received.iter().all(|(_, header, tag)| header.payload_type.0 != 117 && *tag == 7));
+    // Media packets have even numbers. Those that arrive after their FEC packet are requested until they arrive.
     assert!(bench.feedback().1.iter().all(|seq| seq % 2 == 0));
     assert_eq!(bench.call.network.drops("undeclared-payload-type"), 60);
 }
 
 #[test]
-fn pictures_that_come_seldom_are_not_taken_for_the_end_of_their_stream() {
+fn infrequent_pictures_do_not_count_as_the_end_of_a_stream() {
     for (name, encodings) in [
         ("temporal layers", json!([{ "ssrc": 1000, "scalabilityMode": "L1T3" }])),
         ("the same with DTX", json!([{ "ssrc": 1000, "scalabilityMode": "L1T3", "dtx": true }])),
@@ -309,21 +310,21 @@ fn pictures_that_come_seldom_are_not_taken_for_the_end_of_their_stream() {
         bench.run(100 * MS);
         send(&mut bench, true);
         bench.run(Duration::from_secs(1));
-        let (before, changes) = (bench.got(&consumer).len(), bench.layer_changes(&consumer));
+        let (before, changes) = (bench.received(&consumer).len(), bench.layer_changes(&consumer));
         bench.feedback();
         for pause in [2, 3, 9, 40, 2, 2] {
             bench.run(Duration::from_secs(pause));
             send(&mut bench, false);
         }
         bench.run(100 * MS);
-        assert_eq!(bench.got(&consumer).len(), before + 6, "{name}");
+        assert_eq!(bench.received(&consumer).len(), before + 6, "{name}");
         assert_eq!(bench.layer_changes(&consumer), changes, "{name}");
-        assert_eq!(bench.feedback().0, 0, "{name}: key frames asked for");
+        assert_eq!(bench.feedback().0, 0, "{name}: key frame requests");
     }
 }
 
 #[test]
-fn stream_that_ends_while_the_others_go_on_is_left_soon() {
+fn stream_that_ends_alone_is_soon_replaced_by_another_layer() {
     let mut bench = Bench::new(4);
     let produced = bench.produce(&json!([{ "ssrc": 1000 }, { "ssrc": 1001 }]), None);
     let consumer = bench.consume(&produced);
@@ -343,7 +344,7 @@ fn stream_that_ends_while_the_others_go_on_is_left_soon() {
         if picture == 59 {
             assert_eq!(bench.layer_changes(&consumer).last(), Some(&Some(1)));
         }
-        // 1.5 s of silence, half a second between two looks.
+        // 1.5 s of silence suffice; the engine checks every half second.
         if picture == 59 + 70 {
             assert_eq!(bench.layer_changes(&consumer).last(), Some(&Some(0)));
         }
@@ -351,7 +352,7 @@ fn stream_that_ends_while_the_others_go_on_is_left_soon() {
 }
 
 #[test]
-fn packets_of_a_closed_producer_are_nobodys() {
+fn packets_of_a_closed_producer_are_dropped() {
     let mut bench = Bench::new(5);
     let rids = json!([{ "rid": "r0" }, { "rid": "r1" }]);
     let camera = bench.produce(&rids, Some("cam"));
@@ -379,7 +380,7 @@ fn packets_of_a_closed_producer_are_nobodys() {
     assert_eq!((bench.ssrcs(&camera.id), bench.ssrcs(&again.id)), (vec![100, 101], vec![200, 201]));
 }
 
-/// Thirty pictures of a stream from a sequence number on, 10 ms apart.
+/// Sends 30 pictures of a stream from a sequence number on, 10 ms apart.
 fn burst(bench: &mut Bench, ssrc: u32, mid: &str, from: u16, first_timestamp: u32) {
     for picture in 0..30u16 {
         let rtp = Rtp {
@@ -395,12 +396,12 @@ fn burst(bench: &mut Bench, ssrc: u32, mid: &str, from: u16, first_timestamp: u3
 }
 
 #[test]
-fn sender_that_changes_its_ssrc_goes_on() {
+fn sender_that_changes_its_ssrc_is_followed() {
     type Leave = fn(&mut Bench);
     let cases: [(&str, Value, Option<&str>, Leave, usize); 5] = [
         ("goodbye", json!([{}]), Some("0"), |bench| bench.bye(1000), 30),
         ("silence", json!([{}]), Some("0"), |bench| bench.run(Duration::from_secs(3)), 30),
-        // A key frame every ten pictures: with the first one behind the tenth of a second that is waited.
+        // Every tenth picture is a key frame. The first one 100 ms after the change of SSRC is the third.
         ("nothing", json!([{}]), Some("0"), |_| (), 20),
         ("signalled", json!([{ "ssrc": 1000 }]), Some("0"), |bench| bench.bye(1000), 30),
         ("alone on a port", json!([{ "ssrc": 1000 }]), None, |bench| bench.run(Duration::from_secs(3)), 30),
@@ -411,23 +412,23 @@ fn sender_that_changes_its_ssrc_goes_on() {
         let consumer = bench.consume(&produced);
         let mid = mid.unwrap_or_default();
         burst(&mut bench, 1000, mid, 100, 0);
-        assert_eq!(bench.got(&consumer).len(), 30, "{name}");
+        assert_eq!(bench.received(&consumer).len(), 30, "{name}");
         leave(&mut bench);
         burst(&mut bench, 2000, mid, 40_000, 0xdead_beef);
-        let got = bench.got(&consumer);
-        assert_eq!((got.len(), holes(&got)), (30 + expected, 0), "{name}");
-        assert!(worst_step(&got) <= 20, "{name}: timestamps are {} ms off", worst_step(&got));
+        let received = bench.received(&consumer);
+        assert_eq!((received.len(), holes(&received)), (30 + expected, 0), "{name}");
+        assert!(worst_step(&received) <= 20, "{name}: timestamps are {} ms off", worst_step(&received));
         assert_eq!(bench.ssrcs(&produced.id), [2000], "{name}");
-        // The next one, too, and the first one again.
+        // The next change of SSRC works too, and so does the return to the first SSRC.
         bench.run(Duration::from_secs(3));
         burst(&mut bench, 1000, mid, 0, 0);
-        let got = bench.got(&consumer);
-        assert_eq!((got.len(), holes(&got)), (60 + expected, 0), "{name}");
+        let received = bench.received(&consumer);
+        assert_eq!((received.len(), holes(&received)), (60 + expected, 0), "{name}");
     }
 }
 
 #[test]
-fn ssrcs_that_take_turns_do_not_disturb_the_first() {
+fn alternating_ssrcs_do_not_replace_the_first() {
     let mut bench = Bench::new(7);
     let produced = bench.produce(&json!([{}]), Some("0"));
     let consumer = bench.consume(&produced);
@@ -439,11 +440,11 @@ fn ssrcs_that_take_turns_do_not_disturb_the_first() {
             bench.run(11 * MS);
         }
     }
-    let got = bench.got(&consumer);
-    assert_eq!((got.len(), holes(&got)), (600, 0));
-    assert!(got.iter().all(|(_, _, tag)| *tag == 1));
+    let received = bench.received(&consumer);
+    assert_eq!((received.len(), holes(&received)), (600, 0));
+    assert!(received.iter().all(|(_, _, tag)| *tag == 1));
     assert_eq!(bench.call.network.drops("unexpected-ssrc"), 1200);
-    // One that says goodbye for each packet changes it a few times at once, then once a second.
+    // A sender that sends a BYE before each packet changes the SSRC a few times at once, then once a second.
     bench.feedback();
     for turn in 0..1000u32 {
         bench.bye(4000 + turn);
@@ -458,7 +459,7 @@ fn ssrcs_that_take_turns_do_not_disturb_the_first() {
 }
 
 #[test]
-fn clock_that_is_set_between_two_reports_moves_no_timestamps() {
+fn clock_change_between_two_reports_does_not_shift_timestamps() {
     let steps = [Some(0), Some(400), Some(5000), Some(-5000), Some(3_600_000), Some(-3_600_000), None];
     for step in steps {
         let mut bench = Bench::new(8);
@@ -473,7 +474,7 @@ fn clock_that_is_set_between_two_reports_moves_no_timestamps() {
                 let rtp = Rtp { seq: picture, timestamp, ssrc, ..Rtp::default() };
                 bench.send(rtp.bytes(&vp8(true, true, picture, 0, 0, ssrc as u8)));
                 if picture % 30 == 3 {
-                    // The higher layer's report is the first with the new clock.
+                    // The report of the higher layer is the first one with the changed clock.
                     let set = if picture > 40 && layer == 1 { step.unwrap_or(0) } else { 0 };
                     let seconds = (100_000_000 + ms + set) as u64;
                     let ntp = if step.is_some() { NtpTime((seconds << 32) / 1000) } else { NtpTime(0) };
@@ -483,18 +484,18 @@ fn clock_that_is_set_between_two_reports_moves_no_timestamps() {
             bench.run(33 * MS);
             if picture == 80 {
                 bench.prefer(&consumer, 1, 0);
-                switched = Some(bench.got(&consumer).len());
+                switched = Some(bench.received(&consumer).len());
             }
         }
-        let got = bench.got(&consumer);
+        let received = bench.received(&consumer);
         assert_eq!(bench.layer_changes(&consumer).last(), Some(&Some(1)), "{step:?}");
-        assert!(got.len() > switched.unwrap() + 60, "{step:?}");
-        assert!(worst_step(&got) < 100, "{step:?}: {} ms off", worst_step(&got));
+        assert!(received.len() > switched.unwrap() + 60, "{step:?}");
+        assert!(worst_step(&received) < 100, "{step:?}: {} ms off", worst_step(&received));
     }
 }
 
 #[test]
-fn links_between_servers_carry_more_streams_than_clients_may_send() {
+fn transports_between_servers_allow_more_streams_than_clients_may_send() {
     let mut bench = Bench::new(9);
     for ssrc in 0..300 {
         bench.produce(&json!([{ "ssrc": 5000 + ssrc }]), None);

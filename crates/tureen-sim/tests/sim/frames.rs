@@ -10,15 +10,15 @@ use tureen_sim::{Call, Consumption, LinkConfig, Production, UNIX};
 
 use crate::{MS, good_link};
 
-/// A frame that a consumer was handed.
+/// Frame that a consumer has received.
 struct Got {
     number: u32,
     frame: ReceivedFrame,
-    /// When it was handed out after it was sent.
+    /// Time from sending to delivery of the frame.
     delay: Duration,
 }
 
-/// What became of the frames of one call.
+/// Results of a call.
 struct Outcome {
     sent: u32,
     key_frames_asked_for: u32,
@@ -27,9 +27,9 @@ struct Outcome {
     repaired: u64,
 }
 
-/// As an encoder of the codec might have made it: frame `number`, of about `len` bytes.
+/// Frame `number` in the codec's format, about `len` bytes long.
 fn encoded(codec: &Value, number: u32, key: bool, len: usize) -> Vec<u8> {
-    // No zeros, which would need emulation prevention in NAL units.
+    // The payload contains no zeros, which would need emulation prevention in NAL units.
     let digits = format!("{number:010}").into_bytes();
     let body = [digits, (0..len).map(|at| (at as u32 * 7 + number) as u8 | 1).collect()].concat();
     let unit = |header: &[u8], body: &[u8]| [&[0, 0, 0, 1], header, body].concat();
@@ -50,7 +50,7 @@ fn encoded(codec: &Value, number: u32, key: bool, len: usize) -> Vec<u8> {
         }
         "video/H265" => unit(&[1 << 1, 1, 0xd0], &body),
         "video/AV1" => {
-            // A sequence header's size must take two bytes here, too.
+            // The sequence header is so long that its size needs two bytes.
             let sequence = if key { obu(1 << 3, &[5; 130]) } else { Vec::new() };
             let first: &[u8] = if key { &[0x10] } else { &[0x3c] };
             [vec![0x12, 0], sequence, obu(6 << 3, &[first, &body].concat())].concat()
@@ -60,17 +60,17 @@ fn encoded(codec: &Value, number: u32, key: bool, len: usize) -> Vec<u8> {
     }
 }
 
-/// The number of a frame that is just as it was sent.
+/// Reads the number of a frame, and asserts that the frame is unchanged.
 fn number_of(codec: &Value, data: &[u8], len: usize) -> u32 {
     let digits =
         data.windows(10).find(|digits| digits.iter().all(u8::is_ascii_digit)).expect("there is a number");
     let number = std::str::from_utf8(digits).unwrap().parse().unwrap();
     let made = [true, false].map(|key| encoded(codec, number, key, len));
-    assert!(made.iter().any(|made| made == data), "frame {number} of {codec} is not as it was sent");
+    assert!(made.iter().any(|made| made == data), "frame {number} of {codec} was changed");
     number
 }
 
-/// A member sends frames for 20 s to two others, all of them over links like this.
+/// A member sends frames to two others for 20 s, over three such links.
 fn call(seed: u64, codec: &Value, link: &LinkConfig) -> Outcome {
     let is_audio = codec["mimeType"] == "audio/opus";
     let video: Vec<Value> =
@@ -137,10 +137,10 @@ fn finish(
         let session = call.network.session(consumer.node);
         outcome.stats.push(session.frame_stats(consumer.ssrc).unwrap());
         outcome.repaired += session.recv_stats(consumer.ssrc).unwrap().repaired;
-        assert!(got.is_sorted_by_key(|got| got.number), "frames come in order");
+        assert!(got.is_sorted_by_key(|got| got.number), "frames are in order");
         let dated = got.iter().filter_map(|got| Some((got.number, got.frame.capture_time?)));
         for (number, captured) in dated {
-            // The engine gives its own clock, which agrees with the sender's but for the way.
+            // The capture time is by the engine's clock, which equals the sender's except for the delay of the way.
             let sent = UNIX + sent_at[number as usize];
             let error = captured.abs_diff(sent);
             assert!(error < 300 * MS, "frame {number} was captured {error:?} off");
@@ -174,7 +174,7 @@ fn frames_of_each_codec_arrive_over_good_links() {
     for codec in codecs().iter().chain(&[opus()]) {
         let outcome = call(1, codec, &good_link());
         for got in &outcome.got {
-            // The first consumer's key frame may be asked for again when the second one starts.
+            // The first consumer's key frame may be requested again when the second one starts.
             assert!(got.len() as u32 + 3 > outcome.sent, "{codec}: {} of {}", got.len(), outcome.sent);
             assert!(slowest(got) < 60 * MS, "{codec}: {:?}", slowest(got));
             let dated = got.iter().filter(|got| got.frame.capture_time.is_some()).count();
@@ -191,7 +191,7 @@ fn video_frames_of_each_codec_arrive_under_loss() {
             let outcome = call(seed, &codec, &link);
             for (got, stats) in outcome.got.iter().zip(&outcome.stats) {
                 println!(
-                    "{} seed {seed}: {} of {} frames, {} key frames asked for, slowest {:?}, {stats:?}",
+                    "{} seed {seed}: {} of {} frames, {} key frame requests, slowest {:?}, {stats:?}",
                     codec["mimeType"],
                     got.len(),
                     outcome.sent,
@@ -216,7 +216,7 @@ fn audio_frames_arrive_under_loss() {
         let outcome = call(seed, &opus(), &link);
         for (got, stats) in outcome.got.iter().zip(&outcome.stats) {
             println!("seed {seed}: {} of {}, {stats:?}", got.len(), outcome.sent);
-            // Nothing is sent again: 5 % are lost on each hop.
+            // Without retransmissions; each hop loses 5 %.
             assert!(got.len() as u32 * 100 >= outcome.sent * 85, "seed {seed}");
             assert!(slowest(got) < 100 * MS, "seed {seed}: {:?}", slowest(got));
             assert!(got.iter().filter(|got| got.frame.after_loss).count() > 20, "seed {seed}");

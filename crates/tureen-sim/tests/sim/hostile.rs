@@ -1,4 +1,4 @@
-//! What has no business on the engine's port is dropped and counted, and the call goes on.
+//! Hostile datagrams to the engine's port are dropped and counted, and the call continues.
 
 use std::net::SocketAddr;
 use std::time::Duration;
@@ -27,7 +27,7 @@ fn running_call(seed: u64) -> (Call, Consumption) {
     (call, consumer)
 }
 
-fn assert_goes_on(mut call: Call, consumer: &Consumption) {
+fn assert_continues(mut call: Call, consumer: &Consumption) {
     let before = received(&call, consumer).len();
     call.network.run_for(Duration::from_secs(2));
     let packets = received(&call, consumer);
@@ -52,7 +52,7 @@ fn random_datagrams_from_strangers_are_dropped_and_counted() {
     }
     assert_eq!(all_drops(&call), count);
     assert!(call.network.drops("unknown-tuple") > 1000, "{:?}", call.network.worker().drops());
-    assert_goes_on(call, &consumer);
+    assert_continues(call, &consumer);
 }
 
 #[test]
@@ -63,16 +63,16 @@ fn random_datagrams_from_a_members_address_are_dropped_and_counted() {
     for _ in 0..5000 {
         let mut data = vec![0; rng.random_range(1..1500)];
         rng.fill_bytes(&mut data);
-        // RTP and RTCP, with nothing right but the first bits.
+        // RTP and RTCP of which only the first bits are valid.
         data[0] = 0x80 | data[0] & 0x3f;
         call.network.inject(from, engine(), data);
     }
     assert_eq!(all_drops(&call), 5000, "{:?}", call.network.worker().drops());
-    assert_goes_on(call, &consumer);
+    assert_continues(call, &consumer);
 }
 
 #[test]
-fn check_with_an_unknown_user_name_gets_nothing() {
+fn check_with_an_unknown_user_name_is_not_answered() {
     let (mut call, consumer) = running_call(3);
     let identity = Identity::generate().unwrap();
     let config = SessionConfig {
@@ -96,11 +96,11 @@ fn check_with_an_unknown_user_name_gets_nothing() {
     assert_eq!(call.network.drops("unknown-ufrag"), up.sent);
     assert!(up.sent >= 3);
     assert!(down.bytes <= up.bytes, "no amplification");
-    assert_goes_on(call, &consumer);
+    assert_continues(call, &consumer);
 }
 
 #[test]
-fn check_with_a_wrong_password_does_not_let_a_stranger_in() {
+fn check_with_a_wrong_password_is_rejected() {
     let mut call = Call::new(4);
     let stranger = call.join_with(Role::Client, good_link(), &|config, _| {
         config.remote_ice.password = "not the password".to_owned();
@@ -126,7 +126,7 @@ fn client_hello_from_an_unknown_tuple_is_dropped() {
     }
     assert!(hellos > 0);
     assert_eq!(call.network.drops("unknown-tuple"), hellos);
-    assert_goes_on(call, &consumer);
+    assert_continues(call, &consumer);
 }
 
 #[test]
@@ -139,16 +139,16 @@ fn replayed_media_is_dropped_before_it_is_decrypted() {
     let sent = call.network.session(nodes[0]).send_stats(production.ssrc).unwrap().packets;
     let replayed = call.network.drops("replayed");
     assert!(replayed + 20 > sent, "{replayed} of {sent}: {:?}", call.network.worker().drops());
-    assert_goes_on(call, &consumer);
+    assert_continues(call, &consumer);
 }
 
-/// The engine is not shown this time: any will do.
+/// The DTLS client needs some time, which the engine never sees.
 #[expect(clippy::disallowed_methods, reason = "a DTLS client wants some time to start at")]
 fn now() -> std::time::Instant {
     std::time::Instant::now()
 }
 
-/// Sessions can be moved to other threads.
+/// Asserts that sessions can be moved to other threads.
 const _: fn() = || {
     fn assert_send<T: Send>() {}
     assert_send::<Session>();

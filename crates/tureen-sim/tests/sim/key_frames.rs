@@ -1,4 +1,4 @@
-//! Key frame requests: late joiners, pauses.
+//! Key frame requests for consumers that join late, resume or lose packets.
 
 use std::time::Duration;
 
@@ -11,7 +11,7 @@ fn requests(call: &Call, production: &Production) -> u64 {
     call.network.session(production.node).send_stats(production.ssrc).unwrap().key_frame_requests
 }
 
-/// The first packet by number is the start of a key frame.
+/// Asserts that the packet with the lowest sequence number starts a key frame.
 fn assert_starts_with_key_frame(packets: &[Observed]) {
     let first = packets.iter().min_by_key(|packet| packet.seq).expect("there are packets");
     assert!(first.key_frame, "{first:?}");
@@ -32,7 +32,7 @@ fn late_joiner_gets_a_key_frame_by_exactly_one_request() {
     assert_eq!(requests(&call, &production), before + 1);
     let packets = received(&call, &late);
     assert_starts_with_key_frame(&packets);
-    // The request goes up, the next frame comes down.
+    // The request travels up, and the next frame down.
     assert!(
         packets[0].at - joined_at < 20 * MS + 34 * MS + 40 * MS + 10 * MS,
         "{:?}",
@@ -42,22 +42,22 @@ fn late_joiner_gets_a_key_frame_by_exactly_one_request() {
     assert_eq!(assert_numbered_like_the_source(&received(&call, &first)), 0);
 }
 
-/// The initial estimate of 600 kbit/s pays for the larger encodings of both cameras. Nothing that is learnt in the first
-/// seconds says otherwise, so nobody changes layers, which would take another key frame.
+/// The initial estimate of 600 kbit/s suffices for the larger encodings of both cameras. Nothing in the first seconds
+/// changes it, so that no layer changes, which would need another key frame.
 #[test]
-fn late_joiner_asks_simulcast_cameras_for_the_encoding_that_it_watches_and_no_other() {
+fn late_joiner_requests_a_key_frame_of_the_forwarded_encoding_only() {
     let mut call = Call::new(4);
     let nodes = call.join_all(&vec![good_link(); 3]);
     let encodings = [250, 950].map(|frame_bytes| VideoConfig { frame_bytes, ..VideoConfig::default() });
     let cameras = [nodes[0], nodes[1]].map(|node| call.produce_simulcast(node, &encodings));
     call.network.run_for(Duration::from_secs(5));
-    let asked = |call: &Call| {
+    let count_requests = |call: &Call| {
         let of = |camera: &Production, ssrc| {
             call.network.session(camera.node).send_stats(ssrc).unwrap().key_frame_requests
         };
         cameras.each_ref().map(|camera| [of(camera, camera.ssrc), of(camera, camera.ssrc + 2)])
     };
-    let before = asked(&call);
+    let before = count_requests(&call);
     let late = cameras.each_ref().map(|camera| call.consume_paused(nodes[2], camera));
     for consumption in &late {
         call.request(Request::ResumeConsumer(consumption.id.clone()));
@@ -65,7 +65,7 @@ fn late_joiner_asks_simulcast_cameras_for_the_encoding_that_it_watches_and_no_ot
     }
     call.network.run_for(Duration::from_secs(5));
     let expected = before.map(|[small, large]| [small, large + 1]);
-    assert_eq!(asked(&call), expected, "before: {before:?}");
+    assert_eq!(count_requests(&call), expected, "before: {before:?}");
     for consumption in &late {
         assert_starts_with_key_frame(&received(&call, consumption));
     }
@@ -94,7 +94,7 @@ fn lost_key_frame_request_is_repeated() {
         let nodes = call.join_all(&[good_link(), good_link()]);
         let production = call.produce_video(nodes[0], even_video());
         call.network.run_for(Duration::from_secs(1));
-        // Nothing of the engine reaches the sender for a while.
+        // Nothing from the engine reaches the sender for a while.
         call.network.set_links(nodes[0], good_link(), good_link().with_loss(1.0));
         let consumer = call.consume(nodes[1], &production);
         call.network.run_for(300 * MS);
@@ -107,7 +107,7 @@ fn lost_key_frame_request_is_repeated() {
 }
 
 #[test]
-fn viewer_asks_for_a_key_frame() {
+fn viewer_requests_a_key_frame() {
     let mut call = Call::new(4);
     let nodes = call.join_all(&[good_link(), good_link()]);
     let production = call.produce_video(nodes[0], even_video());
@@ -123,7 +123,7 @@ fn viewer_asks_for_a_key_frame() {
 }
 
 #[test]
-fn viewer_who_asks_all_the_time_gets_few_key_frames_and_nobody_else_fewer() {
+fn frequent_requests_of_a_viewer_are_limited_without_effect_on_others() {
     let mut call = Call::new(4);
     let nodes = call.join_all(&[good_link(), good_link(), good_link()]);
     let production = call.produce_video(nodes[0], even_video());
@@ -149,7 +149,7 @@ fn viewer_who_asks_all_the_time_gets_few_key_frames_and_nobody_else_fewer() {
 }
 
 #[test]
-fn consumer_that_is_paused_and_resumed_all_the_time_causes_few_key_frames() {
+fn consumer_that_is_paused_and_resumed_repeatedly_causes_few_key_frames() {
     let mut call = Call::new(5);
     let nodes = call.join_all(&[good_link(), good_link()]);
     let production = call.produce_video(nodes[0], even_video());
@@ -163,14 +163,14 @@ fn consumer_that_is_paused_and_resumed_all_the_time_causes_few_key_frames() {
     }
     let caused = requests(&call, &production) - before;
     assert!((2..=4).contains(&caused), "{caused} requests in 8 seconds");
-    // The last one is made good.
+    // The last request is repeated when the limit allows it.
     let at = call.network.elapsed();
     call.network.run_for(Duration::from_secs(8));
     assert!(received(&call, &consumer).iter().any(|packet| packet.key_frame && packet.at > at));
 }
 
 #[test]
-fn key_frame_that_was_asked_for_too_early_comes_later() {
+fn key_frame_request_that_is_too_early_is_delayed() {
     let mut call = Call::new(6);
     let nodes = call.join_all(&[good_link(), good_link()]);
     let production = call.produce_video(nodes[0], even_video());
@@ -187,7 +187,8 @@ fn key_frame_that_was_asked_for_too_early_comes_later() {
     ask(&mut call);
     call.network.run_for(Duration::from_secs(1));
     let packets = received(&call, &consumer);
-    let second = packets.iter().find(|packet| packet.key_frame && packet.at > at).expect("it comes");
+    let second =
+        packets.iter().find(|packet| packet.key_frame && packet.at > at).expect("a second key frame");
     assert!(second.at - at > 500 * MS, "{:?}", second.at - at);
 }
 
@@ -202,7 +203,7 @@ fn paused_consumer_gets_nothing_and_resumes_with_a_key_frame_and_no_gap() {
     call.network.run_for(100 * MS);
     let before = received(&call, &paused);
     call.network.run_for(Duration::from_secs(3));
-    assert_eq!(received(&call, &paused).len(), before.len(), "nothing comes while it is paused");
+    assert_eq!(received(&call, &paused).len(), before.len(), "a paused consumer gets nothing");
 
     let requests_before = requests(&call, &production);
     call.request(Request::ResumeConsumer(paused.id.clone()));
@@ -251,7 +252,7 @@ fn paused_producer_pauses_every_consumer() {
 }
 
 #[test]
-fn consumer_made_before_its_producer_sends_starts_with_the_first_frame() {
+fn consumer_created_before_its_producer_sends_starts_with_the_first_frame() {
     let mut call = Call::new(7);
     let nodes = call.join_all(&[LinkConfig::with_delay(10 * MS), good_link()]);
     let production = call.produce_video(nodes[0], even_video());
@@ -279,11 +280,11 @@ fn closed_producer_closes_its_consumers() {
     let count = received(&call, &consumer).len();
     call.network.run_for(Duration::from_secs(1));
     assert_eq!(received(&call, &consumer).len(), count);
-    assert!(call.network.drops("no-producer") > 0, "what the client goes on sending has no one to take it");
+    assert!(call.network.drops("no-producer") > 0, "packets of a closed Producer are dropped");
 }
 
 #[test]
-fn consumer_that_is_resumed_soon_after_a_key_frame_begins_with_it() {
+fn consumer_resumed_soon_after_a_key_frame_starts_with_it() {
     let mut call = Call::new(8);
     let nodes = call.join_all(&vec![good_link(); 6]);
     let simple = call.produce_video(nodes[0], even_video());
@@ -292,38 +293,41 @@ fn consumer_that_is_resumed_soon_after_a_key_frame_begins_with_it() {
     call.network.run_for(Duration::from_secs(5));
 
     for (production, encoding, receivers) in [(&simple, 0, &nodes[2..4]), (&layered, 2, &nodes[4..6])] {
-        let asked = |call: &Call| {
+        let count_requests = |call: &Call| {
             let session = call.network.session(production.node);
             session.send_stats(production.ssrc + encoding).unwrap().key_frame_requests
         };
-        let before = asked(&call);
+        let before = count_requests(&call);
         let first = call.consume_paused(receivers[0], production);
-        // As an application does while the remote side makes the consumer.
+        // An application may request a key frame while the remote endpoint still creates the consumer.
         call.request(Request::RequestKeyFrame(first.id.clone()));
         call.network.run_for(200 * MS);
-        assert_eq!(asked(&call), before + 1);
+        assert_eq!(count_requests(&call), before + 1);
         let resumed_at = call.network.elapsed();
         call.request(Request::ResumeConsumer(first.id.clone()));
         call.network.run_for(150 * MS);
         let second = call.consume(receivers[1], production);
         call.network.run_for(Duration::from_secs(2));
 
-        assert_eq!(asked(&call), before + 1, "nobody else had to ask");
+        assert_eq!(count_requests(&call), before + 1, "no further request");
         let packets = received(&call, &first);
         assert_starts_with_key_frame(&packets);
-        // On the link and nothing else.
+        // The delay is that of the link only.
         assert!(packets[0].at - resumed_at < 25 * MS, "{:?}", packets[0].at - resumed_at);
         for consumption in [&first, &second] {
             let packets = received(&call, consumption);
             assert_starts_with_key_frame(&packets);
             let seqs: Vec<_> = packets.iter().map(|packet| packet.seq).collect();
-            assert!(seqs.windows(2).all(|pair| pair[1] == pair[0] + 1), "no gap, nothing twice: {seqs:?}");
+            assert!(
+                seqs.windows(2).all(|pair| pair[1] == pair[0] + 1),
+                "no gaps and no duplicates: {seqs:?}"
+            );
         }
     }
 }
 
 #[test]
-fn consumer_that_is_resumed_long_after_a_key_frame_asks_for_another() {
+fn consumer_resumed_long_after_a_key_frame_requests_another() {
     let mut call = Call::new(9);
     let nodes = call.join_all(&[good_link(), good_link()]);
     let production = call.produce_video(nodes[0], even_video());
@@ -335,7 +339,7 @@ fn consumer_that_is_resumed_long_after_a_key_frame_asks_for_another() {
     call.request(Request::ResumeConsumer(consumer.id.clone()));
     call.network.run_for(Duration::from_secs(1));
     assert_eq!(requests(&call, &production), before + 2);
-    // After a pause it goes on with what is new: it would show the past again.
+    // After a pause the consumer continues with new packets, because stored ones would repeat earlier pictures.
     call.request(Request::PauseConsumer(consumer.id.clone()));
     call.network.run_for(100 * MS);
     call.request(Request::ResumeConsumer(consumer.id.clone()));

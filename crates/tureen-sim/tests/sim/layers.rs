@@ -1,4 +1,4 @@
-//! Simulcast over bad networks: a switch is one stream for the receiver, and its pictures go on.
+//! Simulcast over lossy networks: the receiver gets one continuous stream across switches.
 
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -10,7 +10,7 @@ use tureen_sim::{Call, Consumption, LinkConfig, Observed, Production, VideoConfi
 
 use crate::{MS, good_link, received};
 
-/// Encodings of 120, 360 and 1200 kbit/s, whose timestamps begin anywhere.
+/// Encodings of 120, 360 and 1200 kbit/s, whose timestamps start at arbitrary values.
 fn encodings() -> [VideoConfig; 3] {
     [(500, 7_000), (1500, u32::MAX - 100_000), (5000, 0x8000_0000)].map(|(frame_bytes, first_timestamp)| {
         VideoConfig { frame_bytes, first_timestamp, ..VideoConfig::default() }
@@ -19,7 +19,8 @@ fn encodings() -> [VideoConfig; 3] {
 
 fn call(seed: u64, up: LinkConfig, down: LinkConfig) -> (Call, Production, Consumption) {
     let mut call = Call::new(seed);
-    // DTLS has a randomness of its own; after it, a seed always means the same accidents.
+    // The links get lossy only after DTLS, which uses its own random numbers, so that a seed always gives the same
+    // losses.
     let nodes = call.join_all(&[good_link(), good_link()]);
     call.network.set_links(nodes[0], up, good_link());
     call.network.set_links(nodes[1], good_link(), down);
@@ -34,7 +35,7 @@ fn prefer(call: &mut Call, consumer: &Consumption, spatial_layer: u8, temporal_l
     assert!(matches!(response, Response::PreferredLayers(Some(taken)) if taken == layers), "{response:?}");
 }
 
-/// One picture of the stream that a consumer received.
+/// Picture of the stream that a consumer received.
 #[derive(Clone, Debug)]
 struct Picture {
     at: Duration,
@@ -47,7 +48,7 @@ struct Picture {
     complete: bool,
 }
 
-/// The pictures by sequence number.
+/// Received pictures by sequence number.
 fn pictures(packets: &[Observed]) -> Vec<Picture> {
     let by_seq: BTreeMap<u64, &Observed> = packets.iter().map(|packet| (packet.seq, packet)).collect();
     let mut pictures: Vec<(Picture, u16, u16)> = Vec::new();
@@ -82,8 +83,8 @@ fn pictures(packets: &[Observed]) -> Vec<Picture> {
     complete.collect()
 }
 
-/// Asserts what a decoder needs of pictures in a row: timestamps that rise, picture ids without gaps, key frames where the
-/// encoding changes.
+/// Asserts what a decoder needs: ascending timestamps, picture ids without gaps, and a key frame at each change of
+/// encoding.
 fn assert_one_stream(pictures: &[Picture]) {
     for pair in pictures.windows(2) {
         let [a, b] = pair else { unreachable!("windows of two") };
@@ -94,15 +95,15 @@ fn assert_one_stream(pictures: &[Picture]) {
     }
 }
 
-/// The longest time without a new complete picture from `from` on.
+/// Longest time without a new complete picture, from `from` on.
 fn longest_freeze(pictures: &[Picture], from: Duration) -> Duration {
     let mut times: Vec<_> = pictures.iter().filter(|p| p.complete && p.at > from).map(|p| p.at).collect();
     times.sort_unstable();
     times.windows(2).map(|pair| pair[1] - pair[0]).max().expect("there are pictures")
 }
 
-/// The encodings and temporal layers announced, and when.
-fn announced(call: &Call, consumer: &Consumption) -> Vec<(Duration, Option<(u8, u8)>)> {
+/// Layer change events of a consumer: time, and encoding with temporal layer.
+fn layer_changes(call: &Call, consumer: &Consumption) -> Vec<(Duration, Option<(u8, u8)>)> {
     let of_consumer =
         call.network.notifications().iter().filter_map(|(at, notification)| match notification {
             Notification::Consumer(id, ConsumerEvent::LayersChange(layers)) if *id == consumer.id => {
@@ -114,17 +115,17 @@ fn announced(call: &Call, consumer: &Consumption) -> Vec<(Duration, Option<(u8, 
 }
 
 #[test]
-fn best_encoding_is_sent_once_senders_have_reported() {
+fn best_encoding_is_sent_after_the_first_sender_reports() {
     let (mut call, _, consumer) = call(1, good_link(), good_link());
     call.network.run_for(Duration::from_secs(5));
     let pictures = pictures(&received(&call, &consumer));
     assert_eq!(pictures.last().map(|p| (p.encoding, p.complete)), Some((2, true)));
     assert_one_stream(&pictures);
-    assert_eq!(announced(&call, &consumer).last().map(|(_, layers)| *layers), Some(Some((2, 2))));
+    assert_eq!(layer_changes(&call, &consumer).last().map(|(_, layers)| *layers), Some(Some((2, 2))));
 }
 
 #[test]
-fn other_encoding_comes_within_400_ms_and_without_a_freeze() {
+fn preferred_encoding_is_sent_within_400_ms_and_without_a_freeze() {
     let (mut call, _, consumer) = call(2, good_link(), good_link());
     call.network.run_for(Duration::from_secs(4));
     let begin = call.network.elapsed();
@@ -144,7 +145,7 @@ fn other_encoding_comes_within_400_ms_and_without_a_freeze() {
 }
 
 #[test]
-fn picture_keeps_to_its_instant_through_switches() {
+fn timestamps_match_capture_times_across_switches() {
     let (mut call, _, consumer) = call(3, good_link(), good_link());
     call.network.run_for(Duration::from_secs(4));
     for spatial_layer in [0, 2, 1, 2, 0, 1] {
@@ -153,14 +154,14 @@ fn picture_keeps_to_its_instant_through_switches() {
     }
     let pictures = pictures(&received(&call, &consumer));
     let offset = |p: &Picture| (p.at.as_millis() as u32 * 90).wrapping_sub(p.timestamp) as i32;
-    // What a consumer begins with came before.
+    // A consumer starts with pictures that arrived earlier.
     let offsets: Vec<_> = pictures.iter().filter(|p| p.at > Duration::from_secs(4)).map(offset).collect();
     let (low, high) = (offsets.iter().min().unwrap(), offsets.iter().max().unwrap());
     assert!(high.wrapping_sub(*low) < 90 * 40, "{} ms apart", high.wrapping_sub(*low) / 90);
 }
 
 #[test]
-fn temporal_layers_are_left_out_without_a_gap() {
+fn temporal_layers_are_dropped_without_a_sequence_gap() {
     let (mut call, _, consumer) = call(4, good_link(), good_link());
     call.network.run_for(Duration::from_secs(4));
     let rates: Vec<_> = [0, 1, 2]
@@ -182,7 +183,7 @@ fn temporal_layers_are_left_out_without_a_gap() {
     assert_one_stream(&pictures(&packets));
     let seqs: Vec<_> = packets.iter().map(|packet| packet.seq).collect();
     assert!(seqs.windows(2).all(|pair| pair[1] == pair[0] + 1), "sequence numbers are in a row");
-    let layers: Vec<_> = announced(&call, &consumer).into_iter().map(|(_, layers)| layers).collect();
+    let layers: Vec<_> = layer_changes(&call, &consumer).into_iter().map(|(_, layers)| layers).collect();
     assert!(layers.ends_with(&[Some((2, 0)), Some((2, 1)), Some((2, 2))]), "{layers:?}");
 }
 
@@ -202,7 +203,7 @@ fn switches_under_loss_are_repaired() {
             assert!((pair[1].timestamp.wrapping_sub(pair[0].timestamp) as i32) > 0, "{pair:?}");
             assert!(pair[0].encoding == pair[1].encoding || pair[1].key_frame, "{pair:?}");
         }
-        // What a switch cut off is missing, and what was on its way at the end.
+        // Incomplete are pictures that a switch cut off, and those in flight at the end.
         let incomplete = pictures.iter().filter(|p| !p.complete).count();
         assert!(incomplete <= 12, "seed {seed}: {incomplete} of {} incomplete", pictures.len());
         let switches = pictures.windows(2).filter(|pair| pair[0].encoding != pair[1].encoding).count();
@@ -220,17 +221,17 @@ fn dead_encoding_is_replaced_by_the_next_lower_one() {
     call.network.run_for(Duration::from_secs(4));
     let pictures = pictures(&received(&call, &consumer));
     assert_one_stream(&pictures);
-    let first = pictures.iter().find(|p| p.at > stopped && p.encoding == 1).expect("the next lower one");
+    let first = pictures.iter().find(|p| p.at > stopped && p.encoding == 1).expect("the next lower encoding");
     assert!(first.at - stopped < Duration::from_millis(2500), "{:?}", first.at - stopped);
 }
 
 #[test]
-fn pause_ends_the_layers_and_resuming_starts_them_with_a_key_frame() {
+fn layers_end_at_a_pause_and_restart_with_a_key_frame() {
     let (mut call, _, consumer) = call(6, good_link(), good_link());
     call.network.run_for(Duration::from_secs(4));
     call.request(Request::PauseConsumer(consumer.id.clone()));
     call.network.run_for(Duration::from_secs(2));
-    assert_eq!(announced(&call, &consumer).last().map(|(_, layers)| *layers), Some(None));
+    assert_eq!(layer_changes(&call, &consumer).last().map(|(_, layers)| *layers), Some(None));
     let paused = received(&call, &consumer).len();
     call.network.run_for(Duration::from_secs(1));
     assert_eq!(received(&call, &consumer).len(), paused);
@@ -242,7 +243,7 @@ fn pause_ends_the_layers_and_resuming_starts_them_with_a_key_frame() {
 }
 
 #[test]
-fn pipe_consumer_forwards_every_encoding_as_it_is_and_repairs_it() {
+fn pipe_consumer_forwards_every_encoding_unchanged_and_retransmits() {
     let lossy = LinkConfig::with_delay(20 * MS).with_loss(0.03);
     let mut call = Call::new(7);
     let nodes = call.join_all(&[good_link(), good_link()]);
@@ -266,7 +267,7 @@ fn pipe_consumer_forwards_every_encoding_as_it_is_and_repairs_it() {
 }
 
 #[test]
-fn packets_are_traced_as_they_are_sent() {
+fn packet_trace_events_match_the_sent_packets() {
     let (mut call, _, consumer) = call(8, good_link(), good_link());
     let trace = MediaTrace { rtp: true, key_frame: true, ..MediaTrace::default() };
     call.request(Request::EnableConsumerTrace(consumer.id.clone(), trace));

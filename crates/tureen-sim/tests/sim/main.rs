@@ -1,27 +1,27 @@
-//! Simulations of whole calls: the engine and its clients over bad networks.
+//! Simulations of whole calls: the engine and its clients over lossy and slow networks.
 
 mod bandwidth;
-mod camera_off;
+mod coalescing;
 mod congestion;
 mod connecting;
 mod data;
 mod direct;
-mod foreign;
+mod estimate_recovery;
 mod forwarding;
 mod frames;
-mod gathering;
 mod hostile;
-mod jitter;
+mod jitter_buffer;
 mod key_frames;
-mod lateness;
 mod layers;
-mod limits;
+mod max_incoming_bitrate;
 mod nonces;
+mod observers;
 mod plain;
-mod raw_data;
+mod raw_rtp;
 mod repair;
+mod repair_delay;
 mod rtcp;
-mod speakers;
+mod sctp_without_dtls;
 mod statistics;
 mod tcp;
 
@@ -32,33 +32,34 @@ use tureen_sim::{Call, Consumption, LinkConfig, Observed, VideoConfig};
 
 const MS: Duration = Duration::from_millis(1);
 
-/// A link without loss.
+/// Link without loss.
 fn good_link() -> LinkConfig {
     LinkConfig::with_delay(20 * MS)
 }
 
-/// Video all of whose frames, key frames too, have [`PACKETS`] packets.
+/// Video whose frames, including key frames, have [`PACKETS`] packets each.
 fn even_video() -> VideoConfig {
     VideoConfig { key_frame_factor: 1, ..VideoConfig::default() }
 }
 
-/// Packets in a frame of [`even_video`].
+/// Number of packets of each frame of [`even_video`].
 const PACKETS: u64 = 4;
 
-/// What a consumer has received.
+/// Packets that a consumer has received.
 fn received(call: &Call, consumption: &Consumption) -> Vec<Observed> {
     let all = call.network.observed(consumption.node).iter();
     all.filter(|packet| packet.ssrc == consumption.ssrc).copied().collect()
 }
 
-/// Which packet of the source this is, counted from 0.
+/// Position of the packet in its source's stream, from 0.
 fn ordinal(packet: &Observed) -> u64 {
     let Stamp { frame, packet: at, packets, .. } = packet.stamp.expect("payloads arrive as they were sent");
     u64::from(frame) * u64::from(packets) + u64::from(at)
 }
 
-/// That the consumer's sequence numbers run exactly as the source's packets do: then every gap in them is one that
-/// the network made. Returns how many of the packets between the first and the last one did not come.
+/// Asserts that the consumer's sequence numbers differ from the positions in the source's stream by a constant, so that
+/// every gap is a loss in the network. Returns the number of packets that are missing between the first and the last
+/// one.
 fn assert_numbered_like_the_source(packets: &[Observed]) -> u64 {
     let offsets: Vec<_> = packets.iter().map(|packet| packet.seq as i64 - ordinal(packet) as i64).collect();
     let at = offsets.iter().position(|offset| *offset != offsets[0]);

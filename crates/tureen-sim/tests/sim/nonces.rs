@@ -1,7 +1,7 @@
-//! No nonce seals two contents, whatever is padded, repeated, switched, begun anew or said twice.
+//! No SRTP nonce is used for two contents, whatever is padded, retransmitted, switched, restarted or duplicated.
 //!
-//! Every sealer of a simulation, of the engine and of its sessions, panics if it did (`NonceGuard`). So do all other
-//! simulations see to it by the way; these do what would lead there.
+//! In simulations every sealer of the engine and of the sessions panics if that happens (`NonceGuard`). All other
+//! simulations therefore test it too; these contain the cases that could lead to it.
 
 use std::time::Duration;
 
@@ -10,16 +10,16 @@ use tureen_engine::api::{ConnectPlain, ConsumerLayers, CreatePlainTransport, Req
 use tureen_sim::{AudioConfig, Call, Consumption, LinkConfig, NodeId, Production, ROUTER, VideoConfig};
 use tureen_types::rtp_parameters::RtpParameters;
 
-use crate::{MS, even_video, foreign, good_link, ordinal, received};
+use crate::{MS, even_video, good_link, ordinal, raw_rtp, received};
 
 const SECOND: Duration = Duration::from_secs(1);
 
-/// A link that loses 8 % of the packets.
+/// Link with a loss of 8 %.
 fn lossy() -> LinkConfig {
     good_link().with_loss(0.08)
 }
 
-/// Packets that came by other numbers than the newest: those that were sent again, on a link that does not reorder.
+/// Number of packets that arrived after a higher number, which on a link without reordering are retransmissions.
 fn repaired(call: &Call, consumer: &Consumption) -> usize {
     let mut highest = 0;
     let late = received(call, consumer).into_iter().filter(|packet| {
@@ -29,14 +29,14 @@ fn repaired(call: &Call, consumer: &Consumption) -> usize {
     late.count()
 }
 
-/// Streams of four speakers whose packets leave together and differ by a byte.
+/// Audio streams of four speakers, whose packets are sent at the same times and differ in one byte.
 fn speakers(call: &mut Call, node: NodeId) -> Vec<Production> {
     let speaker = |packet_bytes| AudioConfig { packet_bytes, ..AudioConfig::default() };
     (80..84).map(|bytes| call.produce_repairable_audio(node, speaker(bytes))).collect()
 }
 
 #[test]
-fn audio_that_is_sent_again_without_rtx_is_the_same_bit_for_bit() {
+fn audio_retransmitted_without_rtx_is_identical() {
     let mut call = Call::new(1);
     let nodes = call.join_all(&[good_link(), good_link()]);
     call.network.set_links(nodes[1], lossy(), lossy());
@@ -46,20 +46,20 @@ fn audio_that_is_sent_again_without_rtx_is_the_same_bit_for_bit() {
     call.network.run_for(20 * SECOND);
     for consumer in &consumers {
         let repaired = repaired(&call, consumer);
-        assert!(repaired > 50, "{repaired} packets were sent again");
+        assert!(repaired > 50, "{repaired} retransmissions");
         assert!(received(&call, consumer).len() > 980);
     }
 }
 
 #[test]
-fn video_that_is_sent_again_without_rtx_is_the_same_bit_for_bit() {
+fn video_retransmitted_without_rtx_is_identical() {
     for seed in 0..3 {
         let mut call = Call::new(seed);
         let nodes = call.join_all(&[good_link(), good_link(), good_link()]);
         for node in &nodes {
             call.network.set_links(*node, lossy().with_reordering(10 * MS), lossy().with_reordering(10 * MS));
         }
-        // Frames are not divisible by their packets: those differ by a byte.
+        // The frame size is not divisible by the number of packets, so that packet sizes differ by a byte.
         let video = VideoConfig { frame_bytes: 4003, ..even_video() };
         let production = call.produce_video(nodes[0], video);
         let consumers = [nodes[1], nodes[2]].map(|node| call.consume_without_rtx(node, &production, |_| ()));
@@ -71,7 +71,7 @@ fn video_that_is_sent_again_without_rtx_is_the_same_bit_for_bit() {
 }
 
 #[test]
-fn what_was_sent_before_a_switch_of_layers_is_the_same_after_it() {
+fn retransmissions_after_a_layer_switch_are_identical() {
     for seed in 0..3 {
         let mut call = Call::new(seed);
         let nodes = call.join_all(&[good_link(), good_link()]);
@@ -95,7 +95,7 @@ fn what_was_sent_before_a_switch_of_layers_is_the_same_after_it() {
     }
 }
 
-/// A Consumer that sends `ssrc` and, with RTX, `ssrc + 1`.
+/// Creates a Consumer with `ssrc` and, with RTX, `ssrc + 1`.
 fn consume_as(call: &mut Call, node: NodeId, production: &Production, ssrc: u32) -> Consumption {
     call.consume_without_rtx(node, production, |parameters| set_ssrc(parameters, ssrc))
 }
@@ -105,20 +105,20 @@ fn set_ssrc(parameters: &mut RtpParameters, ssrc: u32) {
 }
 
 #[test]
-fn consumer_with_the_ssrc_of_a_closed_one_goes_on_where_that_ended() {
+fn consumer_with_the_ssrc_of_a_closed_one_continues_its_numbers() {
     const SSRC: u32 = 500_000;
     let mut call = Call::new(3);
     let nodes = call.join_all(&[good_link(), good_link()]);
     let productions = [even_video(), even_video()].map(|video| call.produce_video(nodes[0], video));
     let mut next = None;
-    // Over a wrap of sequence numbers: 120 packets a second.
+    // The rounds include a wrap of sequence numbers: 120 packets per second.
     for round in 0..6 {
         let consumer = consume_as(&mut call, nodes[1], &productions[round % 2], SSRC);
         let before = received(&call, &consumer).len();
         call.network.run_for(if round == 2 { 600 * SECOND } else { 2 * SECOND });
         let packets = received(&call, &consumer).split_off(before);
         assert!(packets.len() > 200, "round {round}: {} packets", packets.len());
-        // The receiver extends them anew: only the low half is what it was sent.
+        // Every new stream of the receiver starts its own extended numbers, so that only the low half is comparable.
         let low = |seq: u64| seq as u16;
         if let Some(next) = next {
             assert_eq!(low(packets[0].seq), next, "round {round}");
@@ -132,13 +132,13 @@ fn consumer_with_the_ssrc_of_a_closed_one_goes_on_where_that_ended() {
 }
 
 #[test]
-fn retransmissions_with_the_ssrc_of_closed_ones_go_on_where_those_ended() {
+fn retransmissions_with_the_ssrc_of_a_closed_consumer_continue_its_numbers() {
     let mut call = Call::new(4);
     let nodes = call.join_all(&[good_link(), good_link()]);
     call.network.set_links(nodes[1], lossy(), lossy());
     let production = call.produce_video(nodes[0], even_video());
     for round in 0..4 {
-        // What carries retransmissions in one round carries media in the next.
+        // The SSRC of retransmissions in one round is that of media in the next.
         let (ssrc, rtx) = if round % 2 == 0 { (600_000, 600_001) } else { (600_001, 600_000) };
         let change = |parameters: &mut RtpParameters| {
             set_ssrc(parameters, ssrc);
@@ -170,8 +170,8 @@ fn one_ssrc_for_two_streams_of_a_transport_is_refused() {
     assert!(refusal(1234, 71).contains("ssrc 1234 is that of bandwidth probes"));
 }
 
-/// A member that consumes a PlainTransport without SRTP, whose remote side may send anything.
-fn fed_by_anyone() -> (Call, NodeId, Consumption, impl Fn(&mut Call, Vec<u8>)) {
+/// A member that consumes from a PlainTransport without SRTP, whose sender can send arbitrary packets.
+fn consume_plain_media() -> (Call, NodeId, Consumption, impl Fn(&mut Call, Vec<u8>)) {
     const REMOTE: ([u8; 4], u16) = ([198, 51, 100, 1], 6000);
     let mut call = Call::new(6);
     let node = call.join_all(&[good_link()])[0];
@@ -179,7 +179,7 @@ fn fed_by_anyone() -> (Call, NodeId, Consumption, impl Fn(&mut Call, Vec<u8>)) {
     let create = CreatePlainTransport {
         router_id: ROUTER.into(),
         id: id.clone(),
-        listen_info: foreign::listen_info(),
+        listen_info: raw_rtp::listen_info(),
         rtcp_listen_info: None,
         rtcp_mux: true,
         comedia: false,
@@ -190,7 +190,7 @@ fn fed_by_anyone() -> (Call, NodeId, Consumption, impl Fn(&mut Call, Vec<u8>)) {
     let at = crate::plain::local_address(call.request(Request::CreatePlainTransport(create)));
     let connect = ConnectPlain { ip: Some(REMOTE.0.into()), port: Some(REMOTE.1), ..ConnectPlain::default() };
     call.request(Request::ConnectPlainTransport(id.clone(), connect));
-    let produced = foreign::produce_audio(&mut call, id);
+    let produced = raw_rtp::produce_audio(&mut call, id);
     let consumer = call.consume(node, &produced);
     let send = move |call: &mut Call, packet| {
         call.network.inject(REMOTE.into(), at, packet);
@@ -200,13 +200,14 @@ fn fed_by_anyone() -> (Call, NodeId, Consumption, impl Fn(&mut Call, Vec<u8>)) {
 }
 
 #[test]
-fn packet_that_comes_again_with_other_bytes_is_not_sent_again() {
-    let (mut call, _, consumer, send) = fed_by_anyone();
+fn packet_repeated_with_other_bytes_is_not_forwarded() {
+    let (mut call, _, consumer, send) = consume_plain_media();
     for number in 0..400u16 {
-        send(&mut call, foreign::audio(number));
-        // The same number again: at once, a while later, after the buffer has lost the first one, and not quite the same.
+        send(&mut call, raw_rtp::audio(number));
+        // The same sequence number again: at once, later, after the buffer has lost the first packet, and with other
+        // flags.
         for behind in [0, 1, 30, 300] {
-            let mut packet = foreign::audio(number.saturating_sub(behind));
+            let mut packet = raw_rtp::audio(number.saturating_sub(behind));
             packet.push(number as u8);
             send(&mut call, packet);
         }
@@ -217,13 +218,13 @@ fn packet_that_comes_again_with_other_bytes_is_not_sent_again() {
 }
 
 #[test]
-fn sender_that_numbers_anew_all_the_time_makes_no_number_twice() {
-    let (mut call, _, consumer, send) = fed_by_anyone();
+fn sender_that_restarts_its_numbers_repeatedly_causes_no_duplicate_numbers() {
+    let (mut call, _, consumer, send) = consume_plain_media();
     for round in 0..100u16 {
-        // Two packets in a row that don't fit begin a new numbering (RFC 3550 §A.1).
+        // Two consecutive packets out of range restart the numbering (RFC 3550 §A.1).
         let base = if round % 2 == 0 { 100 } else { 40_000 };
         for number in [0, 1, 2, 1, 0, 5, 3, 4] {
-            let mut packet = foreign::audio(base + number);
+            let mut packet = raw_rtp::audio(base + number);
             packet.push(round as u8);
             send(&mut call, packet);
         }
@@ -232,7 +233,7 @@ fn sender_that_numbers_anew_all_the_time_makes_no_number_twice() {
 }
 
 #[test]
-fn pipes_probes_and_repairs_in_one_transport_seal_nothing_twice() {
+fn pipes_probes_and_retransmissions_of_one_transport_reuse_no_nonce() {
     for seed in 0..3 {
         let mut call = Call::new(seed);
         let nodes = call.join_all(&[good_link(), good_link()]);
@@ -266,7 +267,7 @@ fn pipes_probes_and_repairs_in_one_transport_seal_nothing_twice() {
 }
 
 #[test]
-fn session_that_sends_an_ssrc_again_goes_on_where_it_ended() {
+fn session_that_reuses_an_ssrc_continues_its_numbers() {
     let mut call = Call::new(7);
     let nodes = call.join_all(&[good_link(), good_link()]);
     let first = call.produce_audio(nodes[0], AudioConfig::default());

@@ -1,4 +1,4 @@
-//! PlainTransports: their paths, SRTP, and what strangers can't do to them.
+//! PlainTransports: remote addresses, SRTP, and packets of strangers.
 
 use std::net::SocketAddr;
 use std::time::Duration;
@@ -18,7 +18,7 @@ use tureen_sim::{Call, Consumption, Produced, ROUTER};
 use tureen_types::data_structures::TransportTuple;
 use tureen_types::srtp_parameters::SrtpCryptoSuite;
 
-use crate::foreign::{self, SSRC};
+use crate::raw_rtp::{self, SSRC};
 use crate::{MS, good_link, received};
 
 const SUITES: [SrtpCryptoSuite; 4] = [
@@ -36,7 +36,7 @@ fn options(id: &str) -> CreatePlainTransport {
     CreatePlainTransport {
         router_id: ROUTER.into(),
         id: id.into(),
-        listen_info: foreign::listen_info(),
+        listen_info: raw_rtp::listen_info(),
         rtcp_listen_info: None,
         rtcp_mux: true,
         comedia: false,
@@ -61,7 +61,7 @@ fn pipe(response: Response) -> PipeTransportDump {
     pipe
 }
 
-/// Where the PlainTransport is that was made.
+/// Local address of the PlainTransport that was created.
 pub(crate) fn local_address(created: Response) -> SocketAddr {
     local(&plain(created).tuple)
 }
@@ -74,7 +74,7 @@ fn to(remote: ([u8; 4], u16)) -> ConnectPlain {
     ConnectPlain { ip: Some(remote.0.into()), port: Some(remote.1), ..ConnectPlain::default() }
 }
 
-/// What the engine said of paths learned.
+/// Events about learned remote addresses: true for RTCP, and the address.
 fn learned(call: &Call) -> Vec<(bool, SocketAddr)> {
     let events = call.network.notifications().iter().filter_map(|(_, notification)| match notification {
         Notification::Transport(_, TransportEvent::Tuple(tuple)) => Some((true, tuple)),
@@ -85,21 +85,21 @@ fn learned(call: &Call) -> Vec<(bool, SocketAddr)> {
     events.map(|(rtp, tuple)| (rtp, remote(tuple))).collect()
 }
 
-/// A call with one member, a PlainTransport, a Producer on it that the member consumes.
+/// A call with one member, and a PlainTransport with a Producer that the member consumes.
 fn ingest(create: CreatePlainTransport) -> (Call, PlainTransportDump, Consumption) {
     let mut call = Call::new(1);
     let node = call.join_all(&[good_link()])[0];
     let id = create.id.clone();
     let created = plain(call.request(Request::CreatePlainTransport(create)));
-    let produced = foreign::produce_audio(&mut call, id);
+    let produced = raw_rtp::produce_audio(&mut call, id);
     let consumer = call.consume(node, &produced);
     (call, created, consumer)
 }
 
-/// Sends audio packets number `range` from `from`.
+/// Sends audio packets with the numbers of `range` from `from`.
 fn send(call: &mut Call, from: SocketAddr, to: SocketAddr, range: std::ops::Range<u16>) {
     for number in range {
-        call.network.inject(from, to, foreign::audio(number));
+        call.network.inject(from, to, raw_rtp::audio(number));
         call.network.run_for(20 * MS);
     }
     call.network.run_for(100 * MS);
@@ -127,7 +127,7 @@ fn media_goes_from_a_connected_plain_transport_to_a_member_and_only_from_there()
 }
 
 #[test]
-fn an_address_that_must_speak_first_is_the_remote_side_from_its_first_datagram_on() {
+fn client_that_must_send_first_is_connected_by_its_first_datagram() {
     let (mut call, created, consumer) = ingest(options("in"));
     let at = local(&created.tuple);
     let connect = ConnectPlain { await_datagram: true, ..to(REMOTE) };
@@ -139,7 +139,7 @@ fn an_address_that_must_speak_first_is_the_remote_side_from_its_first_datagram_o
     assert_eq!(connected.tuple.remote_ip(), None);
     send(&mut call, STRANGER.into(), at, 0..10);
     assert_eq!((received(&call, &consumer).len(), learned(&call)), (0, Vec::new()));
-    // Whatever it is: a receiver has no media to say.
+    // Any datagram counts, because a receiver has no media to send.
     call.network.inject(REMOTE.into(), at, b"hello".to_vec());
     call.network.run_for(20 * MS);
     assert_eq!(learned(&call), [(true, REMOTE.into())]);
@@ -149,7 +149,7 @@ fn an_address_that_must_speak_first_is_the_remote_side_from_its_first_datagram_o
 }
 
 #[test]
-fn rtp_and_rtcp_ports_that_are_apart_have_sockets_and_paths_of_their_own() {
+fn separate_rtp_and_rtcp_ports_have_separate_sockets_and_tuples() {
     let (mut call, created, consumer) = ingest(CreatePlainTransport { rtcp_mux: false, ..options("in") });
     let rtcp = created.rtcp_tuple.unwrap();
     assert_ne!(rtcp.local_port(), created.tuple.local_port());
@@ -162,13 +162,13 @@ fn rtp_and_rtcp_ports_that_are_apart_have_sockets_and_paths_of_their_own() {
     assert_eq!(call.network.take_datagrams_at(REMOTE.into()).len(), 0);
     let reports = call.network.take_datagrams_at(REMOTE_RTCP.into());
     assert!(!reports.is_empty(), "receiver reports go to the RTCP port");
-    // What comes by the other's path is dropped.
-    call.network.inject(REMOTE_RTCP.into(), local(&rtcp), foreign::audio(300));
+    // Packets to the other socket than their own are dropped.
+    call.network.inject(REMOTE_RTCP.into(), local(&rtcp), raw_rtp::audio(300));
     assert_eq!(call.network.drops("unknown-tuple"), 1);
 }
 
 #[test]
-fn comedia_takes_the_first_valid_packet_and_never_changes_after_that() {
+fn comedia_latches_to_the_first_valid_packet_and_never_changes() {
     let (mut call, created, consumer) =
         ingest(CreatePlainTransport { rtcp_mux: false, comedia: true, ..options("in") });
     let (at, rtcp_at) = (local(&created.tuple), local(created.rtcp_tuple.as_ref().unwrap()));
@@ -182,8 +182,8 @@ fn comedia_takes_the_first_valid_packet_and_never_changes_after_that() {
         call.network.inject(STRANGER.into(), at, noise.clone());
         call.network.inject(STRANGER.into(), rtcp_at, noise);
     }
-    // RTP that ends in its header, and RTCP that is no compound packet.
-    call.network.inject(STRANGER.into(), at, foreign::audio(0)[..11].to_vec());
+    // RTP that ends within its header, and RTCP that is no valid compound packet.
+    call.network.inject(STRANGER.into(), at, raw_rtp::audio(0)[..11].to_vec());
     call.network.inject(STRANGER.into(), rtcp_at, vec![0x81, 200, 0, 9, 0, 0, 0, 0]);
     assert_eq!(learned(&call), []);
 
@@ -214,13 +214,13 @@ fn rtcp_on_the_common_port_latches_too() {
     assert_eq!(received(&call, &consumer).len(), 5);
 }
 
-/// What the remote side of a transport with SRTP seals and opens with.
+/// SRTP keys of the remote endpoint.
 struct Secret {
     sealer: Sealer,
     opener: Opener,
 }
 
-/// Connects a transport by a new key of the remote side's suite.
+/// Connects a transport with SRTP, using a new key of the remote endpoint.
 fn exchange_keys(call: &mut Call, id: &str, suite: SrtpCryptoSuite, connect: ConnectPlain) -> Secret {
     let key = MasterKey::generate(suite, &mut StdRng::seed_from_u64(9));
     let connect = ConnectPlain { srtp_parameters: Some(key.parameters()), ..connect };
@@ -236,7 +236,7 @@ fn exchange_keys(call: &mut Call, id: &str, suite: SrtpCryptoSuite, connect: Con
 
 impl Secret {
     fn seal(&self, number: u16) -> Vec<u8> {
-        let packet = foreign::audio(number);
+        let packet = raw_rtp::audio(number);
         let mut out = vec![0; packet.len() + 40];
         let header = RtpHeader::parse(&packet).unwrap().len();
         out[..header].copy_from_slice(&packet[..header]);
@@ -254,7 +254,7 @@ impl Secret {
 }
 
 #[test]
-fn with_srtp_only_an_authentic_packet_latches_in_every_suite() {
+fn comedia_with_srtp_latches_only_to_an_authentic_packet() {
     for suite in SUITES {
         let create = CreatePlainTransport {
             comedia: true,
@@ -275,7 +275,7 @@ fn with_srtp_only_an_authentic_packet_latches_in_every_suite() {
         for number in 10..20 {
             call.network.inject(REMOTE.into(), at, secret.seal(number));
         }
-        // Once latched, even what is authentic comes from nowhere else.
+        // After latching even authentic packets are accepted from the learned address only.
         call.network.inject(STRANGER.into(), at, secret.seal(20));
         call.network.run_for(100 * MS);
         assert_eq!(learned(&call), [(true, REMOTE.into())], "{suite:?}");
@@ -283,7 +283,7 @@ fn with_srtp_only_an_authentic_packet_latches_in_every_suite() {
     }
 }
 
-/// A call whose member's audio a foreign transport consumes.
+/// Creates a Consumer of a member's audio on a plain transport.
 fn outgoing(call: &mut Call, id: &str) -> ConsumerId {
     let node = call.join_all(&[good_link()])[0];
     let production = call.produce_audio(node, tureen_sim::AudioConfig::default());
@@ -297,7 +297,7 @@ fn resume(call: &mut Call, id: &str, produced: &Produced) -> ConsumerId {
 }
 
 #[test]
-fn plain_consumer_sends_rtp_and_reports_in_the_clear() {
+fn plain_consumer_sends_unencrypted_rtp_and_reports() {
     let mut call = Call::new(2);
     call.request(Request::CreatePlainTransport(options("out")));
     outgoing(&mut call, "out");
@@ -317,7 +317,7 @@ fn plain_consumer_sends_rtp_and_reports_in_the_clear() {
 }
 
 #[test]
-fn srtp_consumer_is_opened_with_the_key_that_was_told() {
+fn srtp_consumer_is_decrypted_with_the_announced_key() {
     for suite in SUITES {
         let mut call = Call::new(3);
         call.request(Request::CreatePlainTransport(CreatePlainTransport {
@@ -346,26 +346,26 @@ fn srtp_consumer_is_opened_with_the_key_that_was_told() {
 }
 
 #[test]
-fn closed_plain_transport_leaves_nothing_behind() {
+fn closed_plain_transport_frees_its_sockets_and_identifier() {
     let (mut call, created, _) = ingest(CreatePlainTransport { comedia: true, ..options("in") });
     let at = local(&created.tuple);
     call.request(Request::CloseTransport("in".into()));
-    call.network.inject(REMOTE.into(), at, foreign::audio(0));
+    call.network.inject(REMOTE.into(), at, raw_rtp::audio(0));
     assert_eq!(learned(&call), []);
     assert!(call.network.request(Request::DumpTransport("in".into())).is_err());
-    // Its identifier is free.
+    // The identifier can be used again.
     call.request(Request::CreatePlainTransport(options("in")));
 }
 
 #[test]
-fn pipe_transport_takes_media_from_its_other_end_alone() {
+fn pipe_transport_accepts_media_from_its_remote_end_only() {
     for enable_srtp in [false, true] {
         let mut call = Call::new(4);
         let node = call.join_all(&[good_link()])[0];
         let create = CreatePipeTransport {
             router_id: ROUTER.into(),
             id: "pipe".into(),
-            listen_info: foreign::listen_info(),
+            listen_info: raw_rtp::listen_info(),
             in_process: false,
             enable_rtx: true,
             srtp: enable_srtp.then_some(tureen_engine::api::PIPE_SUITE),
@@ -380,7 +380,7 @@ fn pipe_transport_takes_media_from_its_other_end_alone() {
             srtp_parameters: enable_srtp.then(|| key.parameters()),
         };
         call.request(Request::ConnectPipeTransport("pipe".into(), connect));
-        let produced = foreign::produce_audio(&mut call, "pipe".into());
+        let produced = raw_rtp::produce_audio(&mut call, "pipe".into());
         let consumer = call.consume(node, &produced);
         let secret =
             Secret { sealer: if enable_srtp { key.sealer() } else { Sealer::Plain }, opener: Opener::Plain };

@@ -1,4 +1,4 @@
-//! Loss, reordering and duplicates: NACK and RTX on both hops.
+//! Loss, reordering and duplicates on both hops, with NACK and RTX.
 
 use std::time::Duration;
 
@@ -7,10 +7,12 @@ use tureen_sim::{AudioConfig, Call, Consumption, LinkConfig, Loss, Production, V
 
 use crate::{MS, PACKETS, assert_numbered_like_the_source, even_video, good_link, ordinal, received};
 
-/// One producer and a consumer for each link, all over links like these, for 20 seconds and a while to repair the end.
+/// A call with one producer and a consumer for each link. The links apply for 20 seconds, then good ones follow, so
+/// that the end is repaired.
 fn call(seed: u64, links: &[LinkConfig], video: VideoConfig) -> (Call, Production, Vec<Consumption>) {
     let mut call = Call::new(seed);
-    // DTLS has a randomness of its own; after it, a seed always means the same accidents.
+    // The links get lossy only after DTLS, which uses its own random numbers, so that a seed always gives the same
+    // losses.
     let nodes = call.join_all(&vec![good_link(); links.len()]);
     for (node, link) in nodes.iter().zip(links) {
         call.network.set_links(*node, link.clone(), link.clone());
@@ -23,13 +25,13 @@ fn call(seed: u64, links: &[LinkConfig], video: VideoConfig) -> (Call, Productio
     (call, production, consumers)
 }
 
-/// Asserts that every consumer got all but `tolerated` of 1000 packets, in the source's numbering.
+/// Asserts that every consumer got all but `tolerated` of 1000 packets, with the source's numbering.
 fn assert_repaired(call: &Call, production: &Production, consumers: &[Consumption], tolerated: u64) {
     let sent = call.network.session(production.node).send_stats(production.ssrc).unwrap();
     for consumer in consumers {
         let packets = received(call, consumer);
         assert_numbered_like_the_source(&packets);
-        // What is lost before the first packet to arrive is not known to be missing.
+        // A packet lost before the first received one is not known to be missing.
         let known: Vec<_> = packets.iter().filter(|packet| packet.seq >= packets[0].seq).copied().collect();
         let missing = assert_numbered_like_the_source(&known);
         let stats = call.network.session(consumer.node).recv_stats(consumer.ssrc).unwrap();
@@ -45,7 +47,7 @@ fn assert_repaired(call: &Call, production: &Production, consumers: &[Consumptio
 }
 
 #[test]
-fn good_links_need_no_repair() {
+fn good_links_need_no_retransmissions() {
     let (call, production, consumers) = call(1, &[good_link(), good_link(), good_link()], even_video());
     assert_repaired(&call, &production, &consumers, 0);
     let sent = call.network.session(production.node).send_stats(production.ssrc).unwrap();
@@ -72,10 +74,10 @@ fn moderate_loss_is_repaired_completely() {
 }
 
 #[test]
-fn heavy_loss_is_repaired_as_far_as_the_buffers_reach() {
+fn heavy_loss_is_repaired_within_the_buffers() {
     for seed in 0..4 {
         let link = |delay: u32| LinkConfig::with_delay(delay * MS).with_loss(0.15);
-        // With 200 ms in each direction two seconds of buffer leave time for about four requests.
+        // With 200 ms in each direction the two seconds of buffer suffice for about four requests.
         let links = [link(20), link(20), link(50), link(200)];
         let (call, production, consumers) = call(seed, &links, even_video());
         assert_repaired(&call, &production, &consumers[..2], 1);
@@ -84,7 +86,7 @@ fn heavy_loss_is_repaired_as_far_as_the_buffers_reach() {
 }
 
 #[test]
-fn reordering_and_duplicates_lose_and_repeat_nothing() {
+fn reordering_and_duplicates_cause_no_loss_and_no_repetition() {
     for seed in 0..4 {
         let link =
             |delay: u32| LinkConfig::with_delay(delay * MS).with_reordering(30 * MS).with_duplicates(0.05);
@@ -95,7 +97,7 @@ fn reordering_and_duplicates_lose_and_repeat_nothing() {
 }
 
 #[test]
-fn everything_at_once_is_repaired() {
+fn loss_reordering_and_duplicates_together_are_repaired() {
     for seed in 0..4 {
         let link = |delay: u32| {
             let link = LinkConfig::with_delay(delay * MS).with_loss(0.05).with_duplicates(0.02);
@@ -104,7 +106,7 @@ fn everything_at_once_is_repaired() {
         let links = [link(20), link(20), link(80), link(150)];
         let (call, production, consumers) = call(seed, &links, even_video());
         assert_repaired(&call, &production, &consumers[..2], 1);
-        // With 150 ms in each direction a packet is asked for six times at most.
+        // With 150 ms in each direction a packet is requested at most six times.
         assert_repaired(&call, &production, &consumers[2..], 2);
     }
 }
@@ -118,7 +120,7 @@ fn bursts_are_repaired() {
 }
 
 #[test]
-fn sequence_numbers_and_timestamps_wrap_unseen() {
+fn sequence_numbers_and_timestamps_wrap_without_effect() {
     for seed in 0..3 {
         let link = LinkConfig::with_delay(30 * MS).with_loss(0.05).with_reordering(10 * MS);
         let video = VideoConfig {
@@ -159,15 +161,15 @@ fn loss_on_one_consumers_link_is_repaired_by_the_engine_alone() {
     let (call, production, consumers) = call(5, &[good_link(), good_link(), bad], even_video());
     assert_repaired(&call, &production, &consumers, 0);
     let sent = call.network.session(production.node).send_stats(production.ssrc).unwrap();
-    assert_eq!((sent.nacks, sent.retransmitted), (0, 0), "the sender is not asked");
+    assert_eq!((sent.nacks, sent.retransmitted), (0, 0), "no requests to the sender");
     let good = call.network.session(consumers[0].node).recv_stats(consumers[0].ssrc).unwrap();
-    assert_eq!((good.repaired, good.nacks), (0, 0), "the other consumer is not bothered");
+    assert_eq!((good.repaired, good.nacks), (0, 0), "no effect on the other consumer");
     let repaired = call.network.session(consumers[1].node).recv_stats(consumers[1].ssrc).unwrap().repaired;
     assert!(repaired > 50, "{repaired}");
 }
 
 #[test]
-fn retransmissions_stay_in_proportion() {
+fn retransmissions_are_proportional_to_losses() {
     for seed in 0..3 {
         let link = |delay: u32| LinkConfig::with_delay(delay * MS).with_loss(0.05);
         let (call, production, consumers) = call(seed, &[link(30), link(50)], even_video());
@@ -175,8 +177,8 @@ fn retransmissions_stay_in_proportion() {
         let lost_up = call.network.link_stats(production.node).0.lost;
         assert!(sent.retransmitted < 2 * lost_up, "{sent:?}, {lost_up} lost");
         let stats = call.network.session(consumers[0].node).recv_stats(consumers[0].ssrc).unwrap();
-        // A packet lost on the first hop is missing on both, and the second asks for it before it can have come. On the
-        // second one, which is long, each repair has a copy.
+        // A packet lost on the first hop is missing on both, and the second one requests it before it can have arrived.
+        // On the long second hop each retransmission is duplicated.
         let lost_down = call.network.link_stats(consumers[0].node).1.lost;
         let superfluous = lost_up + lost_down + stats.packets / 50;
         assert!(stats.discarded <= superfluous, "{stats:?}, {lost_up} and {lost_down} lost");
@@ -184,7 +186,7 @@ fn retransmissions_stay_in_proportion() {
 }
 
 #[test]
-fn outage_of_a_link_ends_without_a_shift_of_numbers() {
+fn outage_of_a_link_does_not_shift_the_numbering() {
     let mut call = Call::new(9);
     let nodes = call.join_all(&[good_link(), good_link(), good_link()]);
     let production = call.produce_video(nodes[0], even_video());
@@ -220,7 +222,7 @@ fn audio_is_not_repaired_and_its_gaps_are_those_of_the_network() {
 }
 
 #[test]
-fn slow_link_with_a_long_queue_delays_but_does_not_stop() {
+fn slow_link_with_a_long_queue_delays_but_does_not_stop_media() {
     let slow = LinkConfig { rate: Some(Bitrate::kbps(1500)), queue: 256 << 10, ..good_link() };
     let (call, production, consumers) = call(6, &[good_link(), slow], even_video());
     assert_repaired(&call, &production, &consumers, 0);

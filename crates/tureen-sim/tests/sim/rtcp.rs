@@ -1,4 +1,4 @@
-//! Reports and feedback: what is heard of them whatever came before, and how they are sent.
+//! RTCP reports and feedback: parsing after unusual input, and sending.
 
 use std::collections::BTreeSet;
 use std::net::SocketAddr;
@@ -11,12 +11,12 @@ use tureen_rtc::wire::rtcp::{RtcpCompound, RtcpPacket, write_pli, write_receiver
 use tureen_sim::{AudioConfig, Call, Produced, ROUTER};
 use tureen_types::rtp_parameters::{MediaKind, RtpParameters};
 
-use crate::{MS, even_video, foreign, good_link, received};
+use crate::{MS, even_video, good_link, raw_rtp, received};
 
 const SECOND: Duration = Duration::from_secs(1);
 const REMOTE: ([u8; 4], u16) = ([198, 51, 100, 1], 6000);
 
-/// Opus by this SSRC.
+/// RTP parameters of an Opus stream with this SSRC.
 fn opus(ssrc: u32, parameters: &Value) -> RtpParameters {
     let parameters = json!({
         "codecs": [{ "mimeType": "audio/opus", "payloadType": 100, "clockRate": 48000, "channels": 2,
@@ -28,20 +28,20 @@ fn opus(ssrc: u32, parameters: &Value) -> RtpParameters {
     serde_json::from_value(parameters).unwrap()
 }
 
-/// An Opus packet of this SSRC.
+/// Opus packet with this SSRC.
 fn packet(ssrc: u32, number: u16) -> Vec<u8> {
-    let mut packet = foreign::audio(number);
+    let mut packet = raw_rtp::audio(number);
     packet[8..12].copy_from_slice(&ssrc.to_be_bytes());
     packet
 }
 
-/// A connected PlainTransport without SRTP, and where it is.
+/// A connected PlainTransport without SRTP, and its local address.
 fn plain_transport(call: &mut Call) -> (TransportId, SocketAddr) {
     let id = TransportId::from("plain");
     let create = CreatePlainTransport {
         router_id: ROUTER.into(),
         id: id.clone(),
-        listen_info: foreign::listen_info(),
+        listen_info: raw_rtp::listen_info(),
         rtcp_listen_info: None,
         rtcp_mux: true,
         comedia: false,
@@ -57,7 +57,7 @@ fn plain_transport(call: &mut Call) -> (TransportId, SocketAddr) {
 }
 
 #[test]
-fn producer_made_anew_hears_its_sender_after_a_wrap_of_sequence_numbers() {
+fn recreated_producer_accepts_its_sender_after_a_wrap_of_sequence_numbers() {
     let mut call = Call::new(1);
     let nodes = call.join_all(&[good_link(), good_link()]);
     let audio = AudioConfig { first_sequence_number: Some(65_500), ..AudioConfig::default() };
@@ -73,7 +73,7 @@ fn producer_made_anew_hears_its_sender_after_a_wrap_of_sequence_numbers() {
 }
 
 #[test]
-fn feedback_is_heard_after_thousands_of_sender_ssrcs() {
+fn feedback_is_accepted_after_thousands_of_sender_ssrcs() {
     let mut call = Call::new(2);
     let nodes = call.join_all(&[good_link(), good_link()]);
     let production = call.produce_video(nodes[0], even_video());
@@ -99,7 +99,7 @@ fn feedback_is_heard_after_thousands_of_sender_ssrcs() {
 }
 
 #[test]
-fn malformed_member_of_a_compound_hides_nothing_behind_it() {
+fn packets_after_a_malformed_one_in_a_compound_are_parsed() {
     let mut call = Call::new(3);
     let nodes = call.join_all(&[good_link(), good_link()]);
     let production = call.produce_video(nodes[0], even_video());
@@ -108,7 +108,7 @@ fn malformed_member_of_a_compound_hides_nothing_behind_it() {
     let requests = |call: &Call| {
         call.network.session(production.node).send_stats(production.ssrc).unwrap().key_frame_requests
     };
-    // A FIR that is cut short, padding that is none, another version.
+    // A truncated FIR, invalid padding, another version.
     let malformed: [&[u8]; 3] = [
         &[0x84, 206, 0, 3, 0, 0, 0, 1, 0, 0, 0, 2, 0, 0, 0, 3],
         &[0xa1, 206, 0, 2, 0, 0, 0, 1, 0, 0, 0, 99],
@@ -142,33 +142,33 @@ fn receiver_reports_of_many_streams_fit_their_datagrams() {
         }
         call.network.run_for(100 * MS);
     }
-    let mut told = BTreeSet::new();
+    let mut reported = BTreeSet::new();
     for datagram in call.network.take_datagrams_at(REMOTE.into()) {
         assert!(datagram.len() <= 1200, "a datagram of {} bytes", datagram.len());
         for (index, packet) in RtcpCompound::new(&datagram).enumerate() {
             match packet.unwrap() {
                 RtcpPacket::ReceiverReport(report) => {
-                    told.extend(report.reports.iter().map(|block| block.ssrc.0));
+                    reported.extend(report.reports.iter().map(|block| block.ssrc.0));
                 }
                 other => assert_ne!(index, 0, "a compound begins with {other:?}"),
             }
         }
     }
-    assert_eq!(told, (1..=STREAMS).collect());
+    assert_eq!(reported, (1..=STREAMS).collect());
 }
 
-/// Shares of packets lost that the sender of an Opus stream is told, in 1/256; one of its receivers loses a fifth.
-fn told_losses(codec: &Value) -> Vec<u8> {
+/// Fractions lost in reports to the sender of an Opus stream, in 1/256; one of its two receivers loses a fifth.
+fn reported_losses(codec: &Value) -> Vec<u8> {
     let mut call = Call::new(5);
     let nodes = call.join_all(&[good_link(), good_link()]);
     call.network.set_links(nodes[1], good_link(), good_link().with_loss(0.2));
     let (transport, at) = plain_transport(&mut call);
-    let produced: Produced = call.produce_on(transport, MediaKind::Audio, opus(foreign::SSRC, codec));
+    let produced: Produced = call.produce_on(transport, MediaKind::Audio, opus(raw_rtp::SSRC, codec));
     for node in nodes {
         call.consume(node, &produced);
     }
     for number in 0..1500 {
-        call.network.inject(REMOTE.into(), at, foreign::audio(number));
+        call.network.inject(REMOTE.into(), at, raw_rtp::audio(number));
         call.network.run_for(20 * MS);
     }
     let blocks = call.network.take_datagrams_at(REMOTE.into()).into_iter().flat_map(|datagram| {
@@ -184,18 +184,18 @@ fn told_losses(codec: &Value) -> Vec<u8> {
 }
 
 #[test]
-fn sender_with_in_band_fec_is_told_what_its_worst_receiver_loses() {
-    let mut losses = told_losses(&json!({ "useinbandfec": 1 }));
+fn sender_with_in_band_fec_gets_the_loss_of_its_worst_receiver() {
+    let mut losses = reported_losses(&json!({ "useinbandfec": 1 }));
     losses.sort_unstable();
     let median = losses[losses.len() / 2];
     assert!((25..=80).contains(&median), "{losses:?}");
-    let losses = told_losses(&json!({}));
+    let losses = reported_losses(&json!({}));
     assert!(!losses.is_empty() && losses.iter().all(|lost| *lost == 0), "{losses:?}");
 }
 
 #[test]
-fn work_for_a_reference_time_does_not_grow_with_consumers() {
-    // It is kept once for a transport, and every consumer's sender report answers it.
+fn cost_of_a_reference_time_does_not_grow_with_consumers() {
+    // The reference time is stored once for a transport, and every consumer's sender report answers it.
     let mut call = Call::new(6);
     let (transport, at) = plain_transport(&mut call);
     let node = call.join_all(&[good_link()])[0];

@@ -1,4 +1,4 @@
-//! What statistics tell of calls whose links are known.
+//! Statistics of calls over links with known properties.
 
 use std::time::Duration;
 
@@ -26,7 +26,7 @@ pub(crate) fn stream_stats(call: &mut Call, request: Request) -> Vec<RtpStreamSt
 }
 
 #[test]
-fn statistics_tell_round_trip_loss_and_repair_of_both_hops() {
+fn statistics_contain_round_trip_loss_and_retransmissions_of_both_hops() {
     let mut call = Call::new(1);
     let nodes = call.join_all(&[good_link(), good_link()]);
     let lossy = LinkConfig::with_delay(30 * MS).with_loss(0.05);
@@ -42,11 +42,11 @@ fn statistics_tell_round_trip_loss_and_repair_of_both_hops() {
         assert!((59.0..75.0).contains(&round_trip), "{round_trip} ms");
     }
     let up = transport_stats(&mut call, nodes[0]);
-    let lost = up.rtp_packet_loss_received.expect("numbers came");
+    let lost = up.rtp_packet_loss_received.expect("packets were received");
     assert!((0.005..0.2).contains(&lost), "{lost}");
     assert!(up.rtp_packet_loss_sent.is_none(), "nothing was sent");
     let down = transport_stats(&mut call, nodes[1]);
-    let lost = down.rtp_packet_loss_sent.expect("feedback came");
+    let lost = down.rtp_packet_loss_sent.expect("feedback was received");
     assert!((0.005..0.2).contains(&lost), "{lost}");
 
     let incoming = stream_stats(&mut call, Request::ProducerStats(production.id.clone()));
@@ -71,31 +71,32 @@ fn statistics_tell_round_trip_loss_and_repair_of_both_hops() {
     assert!(sent.round_trip_time_ms.is_some_and(|ms| ms > 50.0) && sent.score > 0, "{sent:?}");
 }
 
-/// How many streams each score event of a Producer told of. Every score must be the best.
-fn best_scores_told(call: &Call, producer: &ProducerId) -> Vec<usize> {
+/// Number of streams in each score event of a Producer. Asserts that every score is 10.
+fn reported_best_scores(call: &Call, producer: &ProducerId) -> Vec<usize> {
     let notifications = call.network.notifications();
-    let told = notifications.iter().filter_map(|(_, notification)| match notification {
+    let events = notifications.iter().filter_map(|(_, notification)| match notification {
         Notification::Producer(id, ProducerEvent::Score(scores)) if id == producer => Some(scores),
         _ => None,
     });
-    told.inspect(|scores| assert!(scores.iter().all(|score| score.score == 10), "{scores:?}"))
+    events
+        .inspect(|scores| assert!(scores.iter().all(|score| score.score == 10), "{scores:?}"))
         .map(Vec::len)
         .collect()
 }
 
 #[test]
-fn first_packet_of_a_stream_tells_its_score() {
+fn first_packet_of_a_stream_reports_its_score() {
     let mut call = Call::new(2);
     let nodes = call.join_all(&[good_link()]);
     let single = call.produce_video(nodes[0], even_video());
     let simulcast = call.produce_simulcast(nodes[0], &[even_video(), even_video(), even_video()]);
     call.network.run_for(Duration::from_secs(2));
-    assert_eq!(best_scores_told(&call, &single.id), [1]);
-    assert_eq!(best_scores_told(&call, &simulcast.id), [1, 2, 3]);
+    assert_eq!(reported_best_scores(&call, &single.id), [1]);
+    assert_eq!(reported_best_scores(&call, &simulcast.id), [1, 2, 3]);
 }
 
 #[test]
-fn estimate_is_told_by_a_transport_that_has_consumers() {
+fn estimate_is_reported_for_a_transport_with_consumers() {
     let mut call = Call::new(3);
     let nodes = call.join_all(&[good_link(), good_link()]);
     let production = call.produce_video(nodes[0], even_video());

@@ -1,4 +1,4 @@
-//! ICE over TCP: members by streams, and how many streams strangers may open, and for how long.
+//! ICE over TCP: members on TCP, and limits of the number and duration of strangers' streams.
 
 use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::time::Duration;
@@ -15,9 +15,9 @@ use tureen_sim::{AudioConfig, Call, LinkConfig, Network, NodeId, ROUTER};
 use tureen_types::data_structures::{IceCandidate, IceState, ListenInfo, Protocol};
 
 use crate::statistics::stream_stats;
-use crate::{MS, assert_numbered_like_the_source, even_video, foreign, good_link, received};
+use crate::{MS, assert_numbered_like_the_source, even_video, good_link, raw_rtp, received};
 
-/// Where the engine of a [`Call`] listens for TCP.
+/// TCP listener of the engine of a [`Call`].
 fn listener() -> SocketAddr {
     ([10, 0, 0, 1], 40_001).into()
 }
@@ -26,7 +26,7 @@ fn stranger(number: u16) -> SocketAddr {
     ([203, 0, 113, 7], 1000 + number).into()
 }
 
-/// A member by TCP.
+/// Adds a member that uses TCP.
 fn join(call: &mut Call) -> NodeId {
     let node = call.join_with(Role::Client, good_link(), &|config, _| config.candidates = vec![listener()]);
     assert!(call.network.open_stream(call.network.address(node), listener()));
@@ -62,7 +62,7 @@ fn members_by_tcp_send_and_receive() {
 }
 
 #[test]
-fn end_of_the_stream_disconnects_and_another_one_connects_again() {
+fn end_of_the_stream_disconnects_and_another_stream_reconnects() {
     let mut call = Call::new(2);
     let nodes = [join(&mut call), join(&mut call)];
     call.connect(&nodes);
@@ -74,7 +74,7 @@ fn end_of_the_stream_disconnects_and_another_one_connects_again() {
     assert_eq!(ice_states(&call, nodes[1]).last(), Some(&IceState::Disconnected));
     let before = received(&call, &consumer).len();
     call.network.run_for(Duration::from_secs(1));
-    assert!(received(&call, &consumer).len() <= before + 2, "what was on its way");
+    assert!(received(&call, &consumer).len() <= before + 2, "packets in flight");
 
     assert!(call.network.open_stream(address, listener()));
     call.network.run_for(Duration::from_secs(10));
@@ -83,7 +83,7 @@ fn end_of_the_stream_disconnects_and_another_one_connects_again() {
 }
 
 #[test]
-fn closed_transport_closes_its_stream_alone() {
+fn closed_transport_closes_only_its_own_stream() {
     let mut call = Call::new(3);
     let nodes = [join(&mut call), join(&mut call)];
     call.connect(&nodes);
@@ -93,25 +93,25 @@ fn closed_transport_closes_its_stream_alone() {
 }
 
 #[test]
-fn stream_without_a_valid_check_is_closed_after_ten_seconds_however_busy_it_is() {
+fn stream_without_a_valid_check_is_closed_after_ten_seconds_despite_traffic() {
     let mut call = Call::new(4);
     let member = join(&mut call);
     call.connect(&[member]);
     assert!(call.network.open_stream(stranger(0), listener()));
     assert!(call.network.open_stream(stranger(1), listener()));
     for number in 0..99 {
-        call.network.inject(stranger(1), listener(), foreign::audio(number));
+        call.network.inject(stranger(1), listener(), raw_rtp::audio(number));
         call.network.run_for(100 * MS);
     }
     assert!(call.network.is_open(stranger(0), listener()) && call.network.is_open(stranger(1), listener()));
     call.network.run_for(200 * MS);
     assert!(!call.network.is_open(stranger(0), listener()) && !call.network.is_open(stranger(1), listener()));
-    assert!(call.network.is_open(call.network.address(member), listener()), "the member's goes on");
+    assert!(call.network.is_open(call.network.address(member), listener()), "the member's stream stays open");
     assert_eq!(call.network.drops("unknown-tuple"), 99);
 }
 
 #[test]
-fn flood_of_connections_is_bounded_and_the_call_goes_on() {
+fn flood_of_connections_is_bounded_and_the_call_continues() {
     let mut call = Call::new(5);
     let nodes = [join(&mut call), join(&mut call)];
     call.connect(&nodes);
@@ -120,7 +120,7 @@ fn flood_of_connections_is_bounded_and_the_call_goes_on() {
     call.network.run_for(Duration::from_secs(1));
     let open = (0..1000).filter(|&number| call.network.open_stream(stranger(number), listener())).count();
     assert_eq!(open, Limits::default().unchecked_streams_per_address);
-    // Others still get in, and so does he, once his old ones are gone.
+    // Other addresses can still connect, and the flooding one can after its old streams are gone.
     assert!(call.network.open_stream(([203, 0, 113, 8], 9).into(), listener()));
     call.network.run_for(Duration::from_secs(11));
     assert!(call.network.open_stream(stranger(0), listener()));
@@ -132,7 +132,7 @@ fn flood_of_connections_is_bounded_and_the_call_goes_on() {
 }
 
 #[test]
-fn strangers_with_many_addresses_keep_no_client_out() {
+fn strangers_with_many_addresses_do_not_block_clients() {
     let limit = Limits::default().unchecked_streams_per_listener;
     let mut call = Call::new(8);
     let early = join(&mut call);
@@ -146,23 +146,23 @@ fn strangers_with_many_addresses_keep_no_client_out() {
     }
     let open = (0..2 * limit).filter(|&number| call.network.is_open(from(number), listener())).count();
     assert_eq!(open, limit);
-    assert!(!call.network.is_open(from(0), listener()), "the oldest give way");
+    assert!(!call.network.is_open(from(0), listener()), "the oldest streams are closed");
     let late = join(&mut call);
     call.connect(&[late]);
     assert!(call.network.session(early).is_connected());
 
-    // Who has a network of IPv6 addresses is one stranger.
+    // A network of IPv6 addresses counts as one stranger.
     let from = |number: u128| (Ipv6Addr::from(0x2001_0db8 << 96 | number), 9).into();
     let open = (0..1000).filter(|&number| call.network.open_stream(from(number), listener())).count();
     assert_eq!(open, Limits::default().unchecked_streams_per_address);
 }
 
 fn tcp() -> ListenInfo {
-    ListenInfo { protocol: Protocol::Tcp, ..foreign::listen_info() }
+    ListenInfo { protocol: Protocol::Tcp, ..raw_rtp::listen_info() }
 }
 
 #[test]
-fn listener_has_no_more_streams_than_it_may_and_takes_them_along() {
+fn listener_limits_its_streams_and_closes_them_with_itself() {
     let limits = Limits { streams_per_listener: 3, ..Limits::default() };
     let mut network = Network::with_limits(6, limits);
     let server = CreateWebRtcServer { id: "server".into(), listen_infos: vec![tcp()] };
@@ -183,7 +183,7 @@ fn candidates_are_listed_with_the_priorities_of_mediasoup() {
     let announced = ListenInfo {
         announced_address: Some("sfu.example".to_owned()),
         expose_internal_ip: true,
-        ..foreign::listen_info()
+        ..raw_rtp::listen_info()
     };
     let listen_infos = vec![announced, tcp()];
     let server = CreateWebRtcServer { id: "server".into(), listen_infos: listen_infos.clone() };
@@ -222,11 +222,11 @@ fn candidates_are_listed_with_the_priorities_of_mediasoup() {
     assert_eq!(candidates(server(), [true, false, false, false]), [udp.clone(), internal.clone()]);
     assert_eq!(candidates(server(), [false, true, false, false]), [tcp]);
     assert_eq!(candidates(server(), [true, true, false, true]), [udp, internal, preferred]);
-    // With sockets of its own the listen infos decide alone.
+    // Without a WebRtcServer the candidates depend on the listen infos only.
     assert_eq!(candidates(Listen::Individual(listen_infos), [true, false, false, true]), all);
 }
 
-/// Whether a packet begins or goes on with a key frame: frames of the source are numbered.
+/// Frame numbers of packets, and true for packets of a key frame.
 fn frames(packets: &[tureen_sim::Observed]) -> Vec<(u32, bool)> {
     let mut frames: Vec<(u32, bool)> = Vec::new();
     for packet in packets {
@@ -240,7 +240,7 @@ fn frames(packets: &[tureen_sim::Observed]) -> Vec<(u32, bool)> {
 }
 
 #[test]
-fn video_waits_for_a_late_stream_and_goes_on_with_a_key_frame_while_audio_goes_on() {
+fn video_pauses_on_a_late_stream_and_resumes_with_a_key_frame_while_audio_continues() {
     let mut call = Call::new(6);
     let nodes = [join(&mut call), join(&mut call)];
     call.connect(&nodes);
@@ -254,7 +254,7 @@ fn video_waits_for_a_late_stream_and_goes_on_with_a_key_frame_while_audio_goes_o
     call.network.set_backlog(address, listener(), true);
     call.network.run_for(Duration::from_secs(2));
     let during = received(&call, &picture).len() - shown;
-    assert!(during <= 8, "what was on its way, and the end of a frame: {during}");
+    assert!(during <= 8, "packets in flight and the end of a frame: {during}");
     assert!(received(&call, &sound).len() >= heard + 95);
 
     call.network.set_backlog(address, listener(), false);
@@ -262,17 +262,14 @@ fn video_waits_for_a_late_stream_and_goes_on_with_a_key_frame_while_audio_goes_o
     let packets = received(&call, &picture);
     assert!(packets.len() > shown + 150, "{}", packets.len() - shown);
     let after = frames(&packets[shown + during..]);
-    assert!(after[0].1, "it goes on with a key frame: {:?}", &after[..3]);
+    assert!(after[0].1, "continues with a key frame: {:?}", &after[..3]);
     let mut seqs: Vec<_> = packets.iter().map(|packet| packet.seq).collect();
     seqs.sort_unstable();
-    assert!(
-        seqs.windows(2).all(|pair| pair[1] == pair[0] + 1),
-        "nothing is missing, so that nothing is asked for"
-    );
+    assert!(seqs.windows(2).all(|pair| pair[1] == pair[0] + 1), "no gap and therefore no NACK");
 }
 
-/// How long after its capture a packet came that was captured as long after the first one as its timestamp says.
-fn lateness(packets: &[tureen_sim::Observed], clock_rate: u32) -> Vec<(Duration, Duration)> {
+/// Arrival time of each packet, and its delay in addition to that of the first packet.
+fn delays(packets: &[tureen_sim::Observed], clock_rate: u32) -> Vec<(Duration, Duration)> {
     let first = packets[0];
     let captured = |timestamp: u32| {
         first.at
@@ -284,7 +281,7 @@ fn lateness(packets: &[tureen_sim::Observed], clock_rate: u32) -> Vec<(Duration,
 }
 
 #[test]
-fn nothing_is_a_second_late_behind_a_proxy_that_buffers_without_end() {
+fn media_is_less_than_a_second_late_through_a_proxy_with_an_unbounded_buffer() {
     for (seed, rate) in [(7, 800), (8, 500), (9, 400)] {
         let mut call = Call::new(seed);
         let nodes = [join(&mut call), join(&mut call)];
@@ -303,44 +300,44 @@ fn nothing_is_a_second_late_behind_a_proxy_that_buffers_without_end() {
         call.network.set_links(nodes[1], good_link(), good_link());
         call.network.run_for(Duration::from_secs(4));
         for (consumption, clock_rate) in [(&picture, 90_000), (&sound, 48_000)] {
-            let late = lateness(&received(&call, consumption), clock_rate);
+            let late = delays(&received(&call, consumption), clock_rate);
             let most = late.iter().map(|(_, late)| *late).max().unwrap();
             assert!(most <= Duration::from_secs(1), "{rate} kbit/s: {most:?} late");
         }
         let shown = received(&call, &picture);
         let narrow = shown.iter().filter(|packet| (5..23).contains(&packet.at.as_secs())).count();
-        assert!(narrow > 100, "{rate} kbit/s: {narrow} packets of the picture");
+        assert!(narrow > 100, "{rate} kbit/s: {narrow} video packets");
         let wide = shown.iter().filter(|packet| packet.at.as_secs() >= 26).count();
-        assert!(wide > 100, "{rate} kbit/s: the picture is back: {wide}");
+        assert!(wide > 100, "{rate} kbit/s: video returns: {wide}");
     }
 }
 
 #[test]
-fn what_was_dropped_for_being_late_is_not_sent_again() {
+fn packets_dropped_as_late_are_not_retransmitted() {
     let mut call = Call::new(10);
     let nodes = [join(&mut call), join(&mut call)];
     call.connect(&nodes);
     let video = call.produce_video(nodes[0], even_video());
     let picture = call.consume(nodes[1], &video);
     call.network.run_for(Duration::from_secs(3));
-    let resent = |call: &mut Call, age: Duration| {
+    let retransmissions = |call: &mut Call, age: Duration| {
         let at = call.network.elapsed() - age;
         let packet =
-            *received(call, &picture).iter().find(|packet| packet.at >= at).expect("it was received");
+            *received(call, &picture).iter().find(|packet| packet.at >= at).expect("a packet was received");
         let mut nack = Vec::new();
         write_nack(&mut nack, Ssrc(1), Ssrc(picture.ssrc), &[packet.seq as u16]);
         let sent = call.network.with_session(nodes[1], |session, now| session.send_raw_rtcp(now, &nack));
-        sent.expect("it is connected");
+        sent.expect("the session is connected");
         call.network.run_for(100 * MS);
         stream_stats(call, Request::ConsumerStats(picture.id.clone()))[0].packets_retransmitted
     };
-    assert_eq!(resent(&mut call, 800 * MS), 1, "a stream that was never late");
+    assert_eq!(retransmissions(&mut call, 800 * MS), 1, "without a late stream");
     let address = call.network.address(nodes[1]);
     call.network.set_backlog(address, listener(), true);
     call.network.run_for(400 * MS);
     call.network.set_backlog(address, listener(), false);
     call.network.run_for(Duration::from_secs(2));
-    assert_eq!(resent(&mut call, 700 * MS), 1, "it would come too late");
+    assert_eq!(retransmissions(&mut call, 700 * MS), 1, "the retransmission would be too late");
     assert_eq!(call.network.drops("late-retransmission"), 1);
-    assert_eq!(resent(&mut call, 100 * MS), 2, "it may be of use yet");
+    assert_eq!(retransmissions(&mut call, 100 * MS), 2, "the retransmission can still be useful");
 }

@@ -35,7 +35,7 @@ fn waits_for_frame(media: &mut Media, out: &mut Out, now: Instant, key: Producer
     // The Producer may have been closed while its packets waited.
     let Some(producer) = media.producers.get(key) else { return false };
     let since = producer.streams.iter().filter_map(|stream| stream.waits_since(MAX_WAITING)).min();
-    let Some(until) = since.map(|since| since + out.limits.frame_gathering) else { return false };
+    let Some(until) = since.map(|since| since + out.limits.frame_coalescing) else { return false };
     if until <= now {
         return false;
     }

@@ -1,2 +1,2 @@
-// Included by headers of libwebrtc, of which nothing that names these packets is compiled.
+// Empty, because the parts of libwebrtc that use these packets are not compiled; only their headers include this file.
 #pragma once

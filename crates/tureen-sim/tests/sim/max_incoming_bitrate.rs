@@ -1,4 +1,4 @@
-//! Limits of what a sender may send.
+//! `maxIncomingBitrate`, which is sent to the client as REMB.
 
 use std::time::Duration;
 
@@ -10,7 +10,7 @@ use crate::{MS, even_video, good_link};
 
 const LIMIT: Bitrate = Bitrate::bps(300_000);
 
-/// A call whose one member sends.
+/// A call with one member, which sends video.
 fn sending(seed: u64) -> (Call, NodeId) {
     let mut call = Call::new(seed);
     let node = call.join_all(&[good_link()])[0];
@@ -24,37 +24,37 @@ fn set_limit(call: &mut Call, node: NodeId, limit: Bitrate) {
     call.request(Request::SetMaxIncomingBitrate(id, limit));
 }
 
-fn told(call: &Call, node: NodeId) -> Option<Bitrate> {
+fn received_limit(call: &Call, node: NodeId) -> Option<Bitrate> {
     call.network.session(node).max_outgoing_bitrate()
 }
 
 #[test]
-fn sender_is_told_a_limit_and_its_end() {
+fn limit_and_its_end_are_sent() {
     let (mut call, node) = sending(1);
-    assert_eq!(told(&call, node), None);
+    assert_eq!(received_limit(&call, node), None);
     set_limit(&mut call, node, LIMIT);
     call.network.run_for(50 * MS);
-    assert_eq!(told(&call, node), Some(LIMIT));
+    assert_eq!(received_limit(&call, node), Some(LIMIT));
     set_limit(&mut call, node, Bitrate::default());
     call.network.run_for(50 * MS);
-    assert_eq!(told(&call, node), None);
+    assert_eq!(received_limit(&call, node), None);
 }
 
 #[test]
-fn sender_is_told_a_limit_once_a_producer_has_negotiated_it() {
+fn limit_is_sent_once_a_producer_has_negotiated_remb() {
     let mut call = Call::new(3);
     let node = call.join_all(&[good_link()])[0];
     set_limit(&mut call, node, LIMIT);
     call.produce_audio(node, AudioConfig::default());
     call.network.run_for(Duration::from_secs(4));
-    assert_eq!(told(&call, node), None, "audio has no REMB");
+    assert_eq!(received_limit(&call, node), None, "no REMB was negotiated for audio");
     call.produce_video(node, even_video());
     call.network.run_for(50 * MS);
-    assert_eq!(told(&call, node), Some(LIMIT));
+    assert_eq!(received_limit(&call, node), Some(LIMIT));
 }
 
 #[test]
-fn end_of_a_limit_survives_the_loss_of_its_first_message() {
+fn end_of_a_limit_is_repeated_after_a_loss() {
     let (mut call, node) = sending(2);
     set_limit(&mut call, node, LIMIT);
     call.network.run_for(50 * MS);
@@ -62,8 +62,8 @@ fn end_of_a_limit_survives_the_loss_of_its_first_message() {
     set_limit(&mut call, node, Bitrate::default());
     call.network.run_for(50 * MS);
     call.network.set_links(node, good_link(), good_link());
-    assert_eq!(told(&call, node), Some(LIMIT), "the message is lost");
-    // A repetition goes out with the first reports 1.5 seconds later, and those are at most 1.5 seconds apart.
+    assert_eq!(received_limit(&call, node), Some(LIMIT), "the REMB was lost");
+    // The REMB is repeated with the first reports 1.5 seconds later; reports are at most 1.5 seconds apart.
     call.network.run_for(Duration::from_millis(3100));
-    assert_eq!(told(&call, node), None);
+    assert_eq!(received_limit(&call, node), None);
 }

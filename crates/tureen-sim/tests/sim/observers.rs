@@ -1,4 +1,4 @@
-//! Who is loud: observers of audio levels.
+//! Observers of audio levels and of active speakers.
 
 use std::num::NonZeroU16;
 use std::time::Duration;
@@ -16,7 +16,7 @@ const INTERVAL: Duration = Duration::from_millis(800);
 const LOUDEST: AudioLevelOptions =
     AudioLevelOptions { max_entries: NonZeroU16::MIN, threshold: -80, interval: INTERVAL };
 
-/// A call whose members speak at the given levels.
+/// A call whose members send audio with the given levels.
 fn speakers(seed: u64, levels: &[Option<u8>]) -> (Call, Vec<Production>) {
     let mut call = Call::new(seed);
     let nodes = call.join_all(&vec![good_link(); levels.len()]);
@@ -27,8 +27,8 @@ fn speakers(seed: u64, levels: &[Option<u8>]) -> (Call, Vec<Production>) {
     (call, productions)
 }
 
-/// What the observer has said after the first `known` notifications of the engine.
-fn said(call: &Call, observer: &RtpObserverId, known: usize) -> Vec<RtpObserverEvent> {
+/// Events of an observer after the engine's first `known` notifications.
+fn events_since(call: &Call, observer: &RtpObserverId, known: usize) -> Vec<RtpObserverEvent> {
     let event = |(_, notification): &(Duration, Notification)| match notification {
         Notification::RtpObserver(of, event) if of == observer => Some(event.clone()),
         _ => None,
@@ -36,11 +36,11 @@ fn said(call: &Call, observer: &RtpObserverId, known: usize) -> Vec<RtpObserverE
     call.network.notifications()[known..].iter().filter_map(event).collect()
 }
 
-/// What the observer says from now on, for `time`.
-fn say(call: &mut Call, observer: &RtpObserverId, time: Duration) -> Vec<RtpObserverEvent> {
+/// Events of an observer within `time`.
+fn events_within(call: &mut Call, observer: &RtpObserverId, time: Duration) -> Vec<RtpObserverEvent> {
     let known = call.network.notifications().len();
     call.network.run_for(time);
-    said(call, observer, known)
+    events_since(call, observer, known)
 }
 
 fn volumes(volumes: &[(&ProducerId, i8)]) -> RtpObserverEvent {
@@ -48,31 +48,34 @@ fn volumes(volumes: &[(&ProducerId, i8)]) -> RtpObserverEvent {
 }
 
 #[test]
-fn loudest_speaker_is_named_each_interval_until_all_are_silent() {
+fn loudest_speaker_is_reported_at_each_interval_until_all_are_silent() {
     let (mut call, productions) = speakers(1, &[Some(50), Some(30), Some(40)]);
     let observer = call.observe_audio(LOUDEST, &productions.iter().collect::<Vec<_>>());
     let [a, b, c] = &productions[..] else { unreachable!("there are three") };
-    assert_eq!(say(&mut call, &observer, 3 * INTERVAL + 10 * MS), vec![volumes(&[(&b.id, -30)]); 3]);
+    assert_eq!(
+        events_within(&mut call, &observer, 3 * INTERVAL + 10 * MS),
+        vec![volumes(&[(&b.id, -30)]); 3]
+    );
 
     call.network.stop_source(b.ssrc);
-    assert_eq!(say(&mut call, &observer, 3 * INTERVAL).last(), Some(&volumes(&[(&c.id, -40)])));
+    assert_eq!(events_within(&mut call, &observer, 3 * INTERVAL).last(), Some(&volumes(&[(&c.id, -40)])));
     for production in [a, c] {
         call.network.stop_source(production.ssrc);
     }
-    let events = say(&mut call, &observer, 5 * INTERVAL);
+    let events = events_within(&mut call, &observer, 5 * INTERVAL);
     assert_eq!(events.last(), Some(&RtpObserverEvent::Silence));
     assert_eq!(events.iter().filter(|event| **event == RtpObserverEvent::Silence).count(), 1);
 }
 
 #[test]
-fn who_sends_no_level_or_a_low_one_is_not_heard() {
+fn producers_without_level_or_below_the_threshold_are_not_reported() {
     let (mut call, productions) = speakers(2, &[None, Some(90)]);
     let observer = call.observe_audio(LOUDEST, &productions.iter().collect::<Vec<_>>());
-    assert_eq!(say(&mut call, &observer, 5 * INTERVAL), []);
+    assert_eq!(events_within(&mut call, &observer, 5 * INTERVAL), []);
 }
 
 #[test]
-fn paused_removed_and_closed_producers_are_not_heard() {
+fn paused_removed_and_closed_producers_are_not_reported() {
     let (mut call, productions) = speakers(3, &[Some(30)]);
     let [a] = &productions[..] else { unreachable!("there is one") };
     let observer = call.observe_audio(LOUDEST, &[a]);
@@ -85,26 +88,29 @@ fn paused_removed_and_closed_producers_are_not_heard() {
         (Request::PauseRtpObserver(observer.clone()), Request::ResumeRtpObserver(observer.clone())),
     ];
     for (stop, start) in steps {
-        assert_eq!(say(&mut call, &observer, 2 * INTERVAL).last(), Some(&volumes(&[(&a.id, -30)])));
+        assert_eq!(events_within(&mut call, &observer, 2 * INTERVAL).last(), Some(&volumes(&[(&a.id, -30)])));
         let known = call.network.notifications().len();
         call.request(stop.clone());
         call.network.run_for(3 * INTERVAL);
-        assert_eq!(said(&call, &observer, known), [RtpObserverEvent::Silence], "after {stop:?}");
+        assert_eq!(events_since(&call, &observer, known), [RtpObserverEvent::Silence], "after {stop:?}");
         call.request(start);
     }
-    assert_eq!(say(&mut call, &observer, 2 * INTERVAL).last(), Some(&volumes(&[(&a.id, -30)])));
+    assert_eq!(events_within(&mut call, &observer, 2 * INTERVAL).last(), Some(&volumes(&[(&a.id, -30)])));
     call.request(Request::CloseProducer(a.id.clone()));
-    assert_eq!(say(&mut call, &observer, 3 * INTERVAL), [RtpObserverEvent::Silence]);
+    assert_eq!(events_within(&mut call, &observer, 3 * INTERVAL), [RtpObserverEvent::Silence]);
 }
 
 #[test]
-fn closed_observer_says_nothing_and_leaves_its_producers() {
+fn closed_observer_reports_nothing_and_keeps_its_producers_open() {
     let (mut call, productions) = speakers(4, &[Some(30)]);
     let closed = call.observe_audio(LOUDEST, &[&productions[0]]);
     let open = call.observe_audio(LOUDEST, &[&productions[0]]);
     call.request(Request::CloseRtpObserver(closed.clone()));
-    assert_eq!(say(&mut call, &open, 2 * INTERVAL + 10 * MS), vec![volumes(&[(&productions[0].id, -30)]); 2]);
-    assert_eq!(said(&call, &closed, 0), []);
+    assert_eq!(
+        events_within(&mut call, &open, 2 * INTERVAL + 10 * MS),
+        vec![volumes(&[(&productions[0].id, -30)]); 2]
+    );
+    assert_eq!(events_since(&call, &closed, 0), []);
     let error = call.network.request(Request::PauseRtpObserver(closed)).unwrap_err();
     assert_eq!(error.to_string(), "RtpObserver not found [id:observer-3]");
 }
@@ -119,13 +125,13 @@ fn video_is_refused() {
     assert_eq!(error.to_string(), format!("not an audio Producer [id:{}]", video.id));
 }
 
-/// −dBov of somebody who listens, and of somebody who speaks.
+/// Level in −dBov of a silent member, and of one who speaks.
 const ROOM: u8 = 90;
 const VOICE: u8 = 25;
 
 const ACTIVE: ActiveSpeakerOptions = ActiveSpeakerOptions { interval: Duration::from_millis(300) };
 
-/// Three members in a room, who sit there for a second.
+/// Three silent members, after one second.
 fn meeting(seed: u64) -> (Call, Vec<Production>) {
     let (mut call, productions) = speakers(seed, &[Some(ROOM); 3]);
     call.network.run_for(Duration::from_secs(1));
@@ -136,8 +142,11 @@ fn meeting(seed: u64) -> (Call, Vec<Production>) {
 fn dominant_speaker_follows_the_conversation() {
     let (mut call, productions) = meeting(6);
     let observer = call.observe_speaker(ACTIVE, &productions.iter().collect::<Vec<_>>());
-    let first = say(&mut call, &observer, Duration::from_secs(1));
-    assert!(matches!(first[..], [RtpObserverEvent::DominantSpeaker(_)]), "somebody always is: {first:?}");
+    let first = events_within(&mut call, &observer, Duration::from_secs(1));
+    assert!(
+        matches!(first[..], [RtpObserverEvent::DominantSpeaker(_)]),
+        "there is always a dominant speaker: {first:?}"
+    );
     let first = productions.iter().position(|p| first[0] == RtpObserverEvent::DominantSpeaker(p.id.clone()));
     let first = first.expect("it is one of the producers");
 
@@ -146,51 +155,51 @@ fn dominant_speaker_follows_the_conversation() {
         let production = &productions[speaker];
         call.network.set_audio_level(productions[silent].ssrc, ROOM);
         call.network.set_audio_level(production.ssrc, VOICE);
-        let events = say(&mut call, &observer, Duration::from_secs(2));
+        let events = events_within(&mut call, &observer, Duration::from_secs(2));
         assert_eq!(events, [RtpObserverEvent::DominantSpeaker(production.id.clone())]);
         silent = speaker;
     }
 }
 
 #[test]
-fn dominant_speaker_that_leaves_has_a_successor_at_once() {
+fn closed_dominant_speaker_is_replaced_at_once() {
     let (mut call, productions) = meeting(7);
     let observer = call.observe_speaker(ACTIVE, &productions.iter().collect::<Vec<_>>());
     call.network.set_audio_level(productions[1].ssrc, VOICE);
-    let events = say(&mut call, &observer, Duration::from_secs(3));
+    let events = events_within(&mut call, &observer, Duration::from_secs(3));
     let gone = productions[1].id.clone();
     assert_eq!(events.last(), Some(&RtpObserverEvent::DominantSpeaker(gone.clone())));
 
     let known = call.network.notifications().len();
     call.request(Request::CloseProducer(gone));
-    let events = said(&call, &observer, known);
+    let events = events_since(&call, &observer, known);
     let [RtpObserverEvent::DominantSpeaker(successor)] = &events[..] else { panic!("{events:?}") };
     assert!([&productions[0].id, &productions[2].id].contains(&successor));
 }
 
 #[test]
-fn paused_observer_of_speakers_says_nothing() {
+fn paused_active_speaker_observer_reports_nothing() {
     let (mut call, productions) = meeting(8);
     let observer = call.observe_speaker(ACTIVE, &productions.iter().collect::<Vec<_>>());
-    assert_eq!(say(&mut call, &observer, Duration::from_secs(1)).len(), 1);
+    assert_eq!(events_within(&mut call, &observer, Duration::from_secs(1)).len(), 1);
     call.request(Request::PauseRtpObserver(observer.clone()));
     for production in &productions {
         call.network.set_audio_level(production.ssrc, VOICE);
-        assert_eq!(say(&mut call, &observer, Duration::from_secs(2)), []);
+        assert_eq!(events_within(&mut call, &observer, Duration::from_secs(2)), []);
         call.network.set_audio_level(production.ssrc, ROOM);
     }
     call.request(Request::ResumeRtpObserver(observer.clone()));
     call.network.set_audio_level(productions[2].ssrc, VOICE);
-    let events = say(&mut call, &observer, Duration::from_secs(2));
+    let events = events_within(&mut call, &observer, Duration::from_secs(2));
     assert_eq!(events.last(), Some(&RtpObserverEvent::DominantSpeaker(productions[2].id.clone())));
 }
 
 #[test]
-fn closed_router_says_nothing_of_successors() {
+fn closed_router_reports_no_new_speaker() {
     let (mut call, productions) = meeting(9);
     let observer = call.observe_speaker(ACTIVE, &productions.iter().collect::<Vec<_>>());
-    assert_eq!(say(&mut call, &observer, Duration::from_secs(1)).len(), 1);
+    assert_eq!(events_within(&mut call, &observer, Duration::from_secs(1)).len(), 1);
     let known = call.network.notifications().len();
     call.close_router();
-    assert_eq!(said(&call, &observer, known), []);
+    assert_eq!(events_since(&call, &observer, known), []);
 }

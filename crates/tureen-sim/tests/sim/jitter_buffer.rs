@@ -1,4 +1,5 @@
-//! The client's jitter buffer behind lossy, jittery and reordering links, with a sender that sends again what is lost.
+//! The client's jitter buffer after links with loss, jitter and reordering, with a sender that retransmits lost
+//! packets.
 #![expect(clippy::disallowed_methods, reason = "any instant will do to count from")]
 
 use std::collections::BTreeMap;
@@ -18,22 +19,23 @@ struct Packet {
     payload: Vec<u8>,
 }
 
-/// What came out of the buffer.
+/// Frames and counters of the buffer.
 struct Outcome {
-    /// Numbers of the frames, and when each was handed out after its capture.
+    /// Number of each frame, and the time from its capture to its delivery.
     frames: Vec<(u32, Duration)>,
     key_frame_requests: usize,
     stats: JitterStats,
 }
 
-/// A minute of VP8 at 30 frames a second over a link; a lost packet is sent again 80 ms later, as often as `resends` says.
+/// A minute of VP8 at 30 frames per second over a link. A lost packet is retransmitted after 80 ms, up to `resends`
+/// times.
 fn minute_of_video(seed: u64, link: LinkConfig, resends: usize) -> Outcome {
     let start = Instant::now();
     let mut link = Link::new(link, seed);
     let mut packetizer = Packetizer::new(CodecKind::Vp8, 1000, 0x7ff0).unwrap();
     let mut buffer = JitterBuffer::new(JitterConfig::new(CodecKind::Vp8, 90_000)).unwrap();
     let mut payloads = Payloads::default();
-    // What is to happen when: capture of a frame (0), sending of a packet with what is left of its tries, arrival.
+    // Events by time: capture of a frame (0), sending of a packet with its remaining tries, arrival.
     let mut sending: BTreeMap<(Duration, u64), (usize, usize)> = BTreeMap::new();
     let mut arriving: BTreeMap<(Duration, u64), usize> = BTreeMap::new();
     let mut packets: Vec<Packet> = Vec::new();
@@ -47,7 +49,7 @@ fn minute_of_video(seed: u64, link: LinkConfig, resends: usize) -> Outcome {
         let arrive = arriving.first_key_value().map(|(&(at, _), _)| at);
         let Some(now) = [capture, send, arrive, timeout].into_iter().flatten().min() else { break };
         if capture == Some(now) {
-            // The frame's number, then a filling that makes 4 packets.
+            // Number of the frame, then filler for 4 packets.
             let content =
                 [&[0x10 | u8::from(!wants_key_frame)][..], &frame.to_be_bytes(), &[7; 3600]].concat();
             wants_key_frame = false;
@@ -91,7 +93,7 @@ fn minute_of_video(seed: u64, link: LinkConfig, resends: usize) -> Outcome {
         }
     }
     assert!(outcome.frames.is_sorted_by_key(|(number, _)| *number), "seed {seed}");
-    assert_eq!(buffer.bytes(), 0, "nothing stays");
+    assert_eq!(buffer.bytes(), 0, "the buffer is empty at the end");
     outcome.stats = buffer.stats();
     outcome
 }
@@ -101,14 +103,14 @@ fn slowest(outcome: &Outcome) -> Duration {
 }
 
 #[test]
-fn even_link_delays_nothing() {
+fn link_without_jitter_needs_no_delay() {
     let outcome = minute_of_video(1, LinkConfig::with_delay(40 * MS), 0);
     assert_eq!(outcome.frames.len(), 1800);
     assert!(outcome.frames.iter().all(|(_, delay)| *delay < 41 * MS), "{:?}", slowest(&outcome));
 }
 
 #[test]
-fn jitter_and_reordering_cost_their_own_size() {
+fn delay_covers_jitter_and_reordering() {
     for seed in 1..=5 {
         let outcome = minute_of_video(seed, LinkConfig::with_delay(40 * MS).with_reordering(30 * MS), 0);
         assert_eq!((outcome.frames.len(), outcome.key_frame_requests), (1800, 0), "seed {seed}");
@@ -119,34 +121,34 @@ fn jitter_and_reordering_cost_their_own_size() {
 }
 
 #[test]
-fn repaired_loss_is_covered_by_the_delay() {
+fn delay_covers_retransmissions() {
     for seed in 1..=5 {
         let link =
             LinkConfig::with_delay(40 * MS).with_reordering(20 * MS).with_loss(0.05).with_duplicates(0.02);
         let outcome = minute_of_video(seed, link, 5);
         println!("seed {seed}: slowest {:?}, {:?}", slowest(&outcome), outcome.stats);
         assert_eq!((outcome.frames.len(), outcome.key_frame_requests), (1800, 0), "seed {seed}");
-        // 80 ms for each time that a packet is sent again.
+        // 80 ms for each retransmission of a packet.
         let target = outcome.stats.target_delay;
         assert!((80 * MS..200 * MS).contains(&target), "seed {seed}: {target:?}");
     }
 }
 
 #[test]
-fn loss_without_repair_goes_on_with_key_frames() {
+fn stream_without_retransmissions_continues_with_key_frames() {
     for seed in 1..=5 {
         let link = LinkConfig::with_delay(40 * MS).with_reordering(20 * MS).with_loss(0.002);
         let outcome = minute_of_video(seed, link, 0);
         println!("seed {seed}: {} frames, {:?}", outcome.frames.len(), outcome.stats);
         let stats = outcome.stats;
-        // 14 packets of 7200 are lost; each costs the longest delay, and the way of the request.
+        // 14 of 7200 packets are lost. Each loss costs the longest delay, and the time of the key frame request.
         assert!(outcome.frames.len() > 1100, "seed {seed}: {} frames", outcome.frames.len());
         assert!(
             (3..=25).contains(&outcome.key_frame_requests),
             "seed {seed}: {}",
             outcome.key_frame_requests
         );
-        // Key frames can be lost, too.
+        // Key frames can be lost too.
         assert!(stats.key_frames as usize + 2 > outcome.key_frame_requests, "seed {seed}: {stats:?}");
         assert!(slowest(&outcome) <= 1100 * MS, "seed {seed}: {:?}", slowest(&outcome));
         let last = outcome.frames.last().unwrap().0;

@@ -1,5 +1,5 @@
-//! Estimates that must not shut off the traffic that would renew them: pictures come back after pauses, after lines that were
-//! cut, and where a receiver tells little.
+//! Recovery of the bandwidth estimate when no traffic can renew it: video returns after pauses, after outages of the
+//! link, and with receivers that send REMBs only.
 
 use std::time::Duration;
 
@@ -21,13 +21,13 @@ fn encodings() -> [VideoConfig; 3] {
     })
 }
 
-/// 25 ms, a rate, and a queue of 300 ms.
+/// Link with this rate, a delay of 25 ms and a queue of 300 ms.
 fn capped(rate: Bitrate) -> LinkConfig {
     let queue = rate.bytes_in(300 * MS) as usize;
     LinkConfig { rate: Some(rate), queue, ..LinkConfig::with_delay(25 * MS) }
 }
 
-/// Somebody who sends three encodings and audio, and a viewer of both.
+/// A sender of three encodings and audio, and a viewer of both.
 struct Scene {
     call: Call,
     viewer: NodeId,
@@ -61,12 +61,12 @@ impl Scene {
         self.call.network.run_for(time);
     }
 
-    /// The viewer's line from now on.
-    fn set_line(&mut self, line: LinkConfig) {
+    /// Changes the link to the viewer.
+    fn set_link(&mut self, line: LinkConfig) {
         self.call.network.set_links(self.viewer, good_link(), line);
     }
 
-    /// Payloads that arrive in a while, in bit/s.
+    /// Bitrate of received payloads within `time`, in bit/s.
     fn rate(&mut self, time: Duration) -> f64 {
         let bytes = |call: &Call, picture: &Consumption| {
             let stats = call.network.session(picture.node).recv_stats(picture.ssrc);
@@ -77,8 +77,8 @@ impl Scene {
         (bytes(&self.call, &self.picture) - before) * 8.0 / time.as_secs_f64()
     }
 
-    /// How long it takes from now until something of the picture comes, and until 1 Mbit/s of it do.
-    fn comes_back(&mut self) -> (Duration, Duration) {
+    /// Times until the first video packet arrives, and until 1 Mbit/s of video arrive.
+    fn time_to_return(&mut self) -> (Duration, Duration) {
         let (began, before) = (self.call.network.elapsed(), received(&self.call, &self.picture).len());
         let mut first = None;
         while self.call.network.elapsed() - began < 60 * SECOND {
@@ -90,26 +90,26 @@ impl Scene {
                 return (first, self.call.network.elapsed() - began);
             }
         }
-        panic!("the picture did not come back: {first:?}");
+        panic!("the video did not return: {first:?}");
     }
 
     fn available(&mut self) -> u64 {
         let request = Request::TransportStats(self.call.transport(self.viewer).clone());
         let Response::TransportStats(stats) = self.call.request(request) else { panic!("not statistics") };
-        stats.available_outgoing_bitrate.expect("it is controlled")
+        stats.available_outgoing_bitrate.expect("the transport is congestion controlled")
     }
 
-    /// The viewer tells that it could take so much.
-    fn tell_remb(&mut self, bitrate: Bitrate) {
+    /// Sends a REMB of the viewer.
+    fn send_remb(&mut self, bitrate: Bitrate) {
         let mut packet = Vec::new();
         write_remb(&mut packet, Ssrc(1), bitrate, &[Ssrc(self.picture.ssrc)]);
         let sent = self.call.network.with_session(self.viewer, |s, now| s.send_raw_rtcp(now, &packet));
-        sent.expect("it is connected");
+        sent.expect("the session is connected");
     }
 }
 
 #[test]
-fn picture_is_back_at_once_after_the_camera_was_off() {
+fn video_returns_at_once_after_a_paused_producer() {
     for seconds in [3, 15, 30, 70] {
         let mut scene = Scene::new(1);
         scene.run(8 * SECOND);
@@ -120,25 +120,25 @@ fn picture_is_back_at_once_after_the_camera_was_off() {
         scene.run(seconds * SECOND);
         scene.call.request(Request::ResumeProducer(producer));
         ssrcs.iter().for_each(|&ssrc| scene.call.network.resume_source(ssrc));
-        let (first, all) = scene.comes_back();
+        let (first, all) = scene.time_to_return();
         assert!(first <= SECOND && all <= 3 * SECOND, "{seconds} s off: {first:?}, {all:?}");
     }
 }
 
 #[test]
-fn picture_is_back_at_once_after_its_consumer_was_paused() {
+fn video_returns_at_once_after_a_paused_consumer() {
     let mut scene = Scene::new(2);
     scene.run(8 * SECOND);
     let consumer = scene.picture.id.clone();
     scene.call.request(Request::PauseConsumer(consumer.clone()));
     scene.run(25 * SECOND);
     scene.call.request(Request::ResumeConsumer(consumer));
-    let (first, all) = scene.comes_back();
+    let (first, all) = scene.time_to_return();
     assert!(first <= SECOND && all <= 3 * SECOND, "{first:?}, {all:?}");
 }
 
 #[test]
-fn picture_of_a_new_camera_comes_after_the_old_one_was_closed() {
+fn video_of_a_new_producer_arrives_after_the_old_one_was_closed() {
     let mut scene = Scene::new(3);
     scene.run(8 * SECOND);
     scene.call.request(Request::CloseProducer(scene.video.id.clone()));
@@ -146,14 +146,14 @@ fn picture_of_a_new_camera_comes_after_the_old_one_was_closed() {
     scene.run(25 * SECOND);
     scene.video = scene.call.produce_simulcast(scene.video.node, &encodings());
     scene.picture = scene.call.consume(scene.viewer, &scene.video);
-    let (first, all) = scene.comes_back();
+    let (first, all) = scene.time_to_return();
     assert!(first <= SECOND && all <= 3 * SECOND, "{first:?}, {all:?}");
 }
 
 #[test]
-fn camera_off_on_a_narrow_line_comes_back_as_it_was() {
+fn video_on_a_slow_link_returns_unchanged_after_a_paused_producer() {
     let mut scene = Scene::new(4);
-    scene.set_line(capped(Bitrate::kbps(600)));
+    scene.set_link(capped(Bitrate::kbps(600)));
     scene.run(15 * SECOND);
     let producer = scene.video.id.clone();
     scene.call.request(Request::PauseProducer(producer.clone()));
@@ -161,13 +161,13 @@ fn camera_off_on_a_narrow_line_comes_back_as_it_was() {
     scene.call.request(Request::ResumeProducer(producer));
     let began = received(&scene.call, &scene.picture).len();
     scene.run(SECOND);
-    assert!(received(&scene.call, &scene.picture).len() > began, "a picture within a second");
+    assert!(received(&scene.call, &scene.picture).len() > began, "video within a second");
     let rate = scene.rate(3 * SECOND);
     assert!(rate > 300e3, "{rate}");
 }
 
 #[test]
-fn picture_is_back_soon_after_the_line_was_cut() {
+fn video_returns_soon_after_an_outage() {
     for (seed, seconds) in [(5, 5), (6, 12), (7, 20), (8, 28)] {
         for audio_too in [true, false] {
             let mut scene = Scene::new(seed);
@@ -175,41 +175,41 @@ fn picture_is_back_soon_after_the_line_was_cut() {
                 scene.call.network.stop_source(scene.audio.ssrc);
             }
             scene.run(8 * SECOND);
-            // Only the way to the viewer, so that its consent goes on.
-            scene.set_line(capped(Bitrate::mbps(5)).with_loss(1.0));
+            // Only the direction to the viewer is cut, so that its consent checks continue.
+            scene.set_link(capped(Bitrate::mbps(5)).with_loss(1.0));
             scene.run(seconds * SECOND);
-            scene.set_line(capped(Bitrate::mbps(5)));
-            let (first, all) = scene.comes_back();
+            scene.set_link(capped(Bitrate::mbps(5)));
+            let (first, all) = scene.time_to_return();
             assert!(first <= 2 * SECOND && all <= 5 * SECOND, "{seconds} s cut: {first:?}, {all:?}");
         }
     }
 }
 
 #[test]
-fn picture_is_back_soon_after_a_line_lost_most_or_carried_next_to_nothing() {
+fn video_returns_soon_after_heavy_loss_or_a_very_low_rate() {
     let lossy = capped(Bitrate::mbps(5)).with_loss(0.6);
     for (seed, line) in [(9, lossy), (10, capped(Bitrate::kbps(20)))] {
         let mut scene = Scene::new(seed);
         scene.run(8 * SECOND);
-        scene.set_line(line);
+        scene.set_link(line);
         scene.run(20 * SECOND);
-        scene.set_line(capped(Bitrate::mbps(5)));
-        let (first, all) = scene.comes_back();
+        scene.set_link(capped(Bitrate::mbps(5)));
+        let (first, all) = scene.time_to_return();
         assert!(first <= 5 * SECOND && all <= 12 * SECOND, "seed {seed}: {first:?}, {all:?}");
     }
 }
 
 #[test]
-fn viewer_that_knows_only_rembs_gets_what_they_say() {
+fn viewer_that_supports_only_remb_gets_its_bitrate() {
     let mut scene = Scene::with(11, |call, node, video| call.consume_by_remb(node, video));
     for _ in 0..30 {
-        scene.tell_remb(Bitrate::kbps(2000));
+        scene.send_remb(Bitrate::kbps(2000));
         scene.run(SECOND);
     }
     assert!(scene.available() > 1_900_000, "{}", scene.available());
     assert!(scene.rate(SECOND) > 1.1e6);
     for _ in 0..5 {
-        scene.tell_remb(Bitrate::kbps(600));
+        scene.send_remb(Bitrate::kbps(600));
         scene.run(SECOND);
     }
     let rate = scene.rate(SECOND);
@@ -217,17 +217,17 @@ fn viewer_that_knows_only_rembs_gets_what_they_say() {
 }
 
 #[test]
-fn low_remb_of_before_a_pause_does_not_keep_the_picture_off() {
+fn low_remb_before_a_pause_does_not_prevent_video_after_it() {
     let mut scene = Scene::with(12, |call, node, video| call.consume_by_remb(node, video));
     scene.run(3 * SECOND);
-    scene.tell_remb(Bitrate::kbps(20));
+    scene.send_remb(Bitrate::kbps(20));
     scene.run(3 * SECOND);
-    assert!(scene.rate(SECOND) < 10e3, "it does not fit");
+    assert!(scene.rate(SECOND) < 10e3, "the lowest encoding exceeds the REMB");
     let consumer = scene.picture.id.clone();
     scene.call.request(Request::PauseConsumer(consumer.clone()));
     scene.run(20 * SECOND);
     scene.call.request(Request::ResumeConsumer(consumer));
     let began = received(&scene.call, &scene.picture).len();
     scene.run(SECOND);
-    assert!(received(&scene.call, &scene.picture).len() > began, "a picture within a second");
+    assert!(received(&scene.call, &scene.picture).len() > began, "video within a second");
 }

@@ -1,4 +1,4 @@
-//! How late packets are that a bad line has lost: a picture stands still until the last of them is there.
+//! Delay of lost packets, during which the picture freezes, and the number of retransmissions that it costs.
 
 use std::time::Duration;
 
@@ -8,29 +8,29 @@ use tureen_sim::{Call, Consumption, LinkConfig, VideoConfig};
 use crate::statistics::stream_stats;
 use crate::{even_video, good_link, received};
 
-/// There and back on either hop.
+/// Round trip time of each hop.
 const RTT: Duration = Duration::from_millis(100);
 
-/// One repair is done by then, on either hop; a second round is not.
+/// Sufficient for one retransmission on either hop, but not for a second one.
 const LATE: Duration = Duration::from_millis(180);
 
-/// What is received after this does not count: its repair would not be seen.
+/// Later packets are not evaluated, because the call ends before their retransmissions.
 const COUNTED: Duration = Duration::from_secs(60);
 
-/// What came late, and what was done about it on the second hop.
+/// Late packets, and retransmissions on the second hop.
 #[derive(Debug, Default)]
 struct Tally {
-    /// Packets that the receiver knows of.
+    /// Packets that were sent to the receiver, from the first received one on.
     packets: u64,
-    /// Those that came later than [`LATE`] after they could have come, or not at all.
+    /// Packets that arrived more than [`LATE`] after the earliest possible time, or never.
     late: u64,
-    /// Datagrams lost on the way to the receiver.
+    /// Datagrams lost on the link to the receiver.
     lost: u64,
-    /// Packets sent again there.
-    resent: u64,
+    /// Packets retransmitted on this link.
+    retransmitted: u64,
 }
 
-/// Calls of one producer, who sends `encodings`, and one consumer, with some seeds.
+/// Sums over calls with several seeds of a producer of `encodings` and one consumer.
 fn tally(up: &LinkConfig, down: &LinkConfig, encodings: &[VideoConfig]) -> Tally {
     let mut sum = Tally::default();
     for seed in 0..6 {
@@ -44,18 +44,18 @@ fn tally(up: &LinkConfig, down: &LinkConfig, encodings: &[VideoConfig]) -> Tally
         };
         let consumer = call.consume(nodes[1], &production);
         call.network.run_for(COUNTED + Duration::from_secs(4));
-        let (packets, late) = lateness(&call, &consumer);
+        let (packets, late) = late_packets(&call, &consumer);
         sum.packets += packets;
         sum.late += late;
         sum.lost += call.network.link_stats(nodes[1]).1.lost;
         let stats = stream_stats(&mut call, Request::ConsumerStats(consumer.id.clone()));
-        sum.resent += stats[0].packets_retransmitted;
+        sum.retransmitted += stats[0].packets_retransmitted;
     }
     sum
 }
 
-/// How many packets there were, and how many of them came late or not at all.
-fn lateness(call: &Call, consumer: &Consumption) -> (u64, u64) {
+/// Number of packets, and of those that were late or lost.
+fn late_packets(call: &Call, consumer: &Consumption) -> (u64, u64) {
     let packets = received(call, consumer);
     let first = packets[0].timestamp;
     // A packet before the first one belongs to the same frame.
@@ -76,27 +76,27 @@ fn lossy(link: LinkConfig) -> LinkConfig {
 }
 
 #[test]
-fn few_packets_take_a_second_round_of_repair() {
+fn few_packets_need_a_second_retransmission() {
     let link = lossy(LinkConfig::with_delay(RTT / 2));
     let tally = tally(&link, &link, &[even_video()]);
-    // 12 in a thousand where each request and each answer is sent once.
+    // Without proactive and duplicate retransmissions 12 in a thousand are late.
     assert!(tally.late * 1000 < tally.packets * 5, "{tally:?}");
-    // Each packet lost on either hop may have one copy.
-    assert!(tally.resent < tally.lost * 3, "{tally:?}");
+    // Each packet that is lost on either hop may be retransmitted twice.
+    assert!(tally.retransmitted < tally.lost * 3, "{tally:?}");
 }
 
 #[test]
-fn few_packets_of_layers_take_a_second_round_of_repair() {
+fn few_packets_of_simulcast_need_a_second_retransmission() {
     let link = lossy(LinkConfig::with_delay(RTT / 2));
     let encoding = |frame_bytes| VideoConfig { frame_bytes, ..even_video() };
     let tally = tally(&link, &link, &[417, 1667, 5000].map(encoding));
-    // 10 in a thousand without copies.
+    // Without duplicate retransmissions 10 in a thousand are late.
     assert!(tally.late * 1000 < tally.packets * 8, "{tally:?}");
-    assert!(tally.resent < tally.lost * 3, "{tally:?}");
+    assert!(tally.retransmitted < tally.lost * 3, "{tally:?}");
 }
 
 #[test]
-fn near_receiver_gets_no_copies() {
+fn receiver_with_a_short_round_trip_gets_no_duplicates() {
     let tally = tally(&good_link(), &lossy(good_link()), &[even_video()]);
-    assert!(tally.resent * 10 < tally.lost * 11, "{tally:?}");
+    assert!(tally.retransmitted * 10 < tally.lost * 11, "{tally:?}");
 }

@@ -1,4 +1,4 @@
-//! Frames that leave as a whole.
+//! Coalescing: forwarding of frames as a whole.
 
 use std::time::Duration;
 
@@ -7,7 +7,7 @@ use tureen_sim::{Call, LinkConfig, Observed};
 
 use crate::{MS, PACKETS, even_video, good_link, received};
 
-/// What a viewer gets of a stream whose packets take some time each to come in.
+/// Packets that a viewer receives of a video over the link `up` of the sender.
 fn watch(up: LinkConfig) -> Vec<Observed> {
     let mut call = Call::new(1);
     let nodes = call.join_all(&[good_link(), good_link()]);
@@ -20,7 +20,7 @@ fn watch(up: LinkConfig) -> Vec<Observed> {
     received(&call, &consumer).into_iter().filter(|packet| packet.at > changed_at).collect()
 }
 
-/// Time from the first to the last packet of each frame but the ones at the ends.
+/// Time from the first to the last packet of each frame, except for the first and last frames.
 fn spans(packets: &[Observed]) -> Vec<Duration> {
     let mut frames: Vec<_> = packets.chunk_by(|a, b| a.timestamp == b.timestamp).collect();
     frames.retain(|frame| frame.len() as u64 == PACKETS);
@@ -33,16 +33,16 @@ fn link(rate: Bitrate) -> LinkConfig {
 }
 
 #[test]
-fn frame_that_comes_in_quickly_leaves_at_once_when_its_last_packet_has_come() {
-    // About 0.2 ms a packet.
+fn frame_that_arrives_quickly_is_sent_at_once_after_its_last_packet() {
+    // About 0.2 ms for each packet.
     for span in spans(&watch(link(Bitrate::mbps(50)))) {
         assert_eq!(span, Duration::ZERO);
     }
 }
 
 #[test]
-fn packets_that_come_in_slowly_wait_for_their_frame_a_millisecond_at_most() {
-    // About 2 ms a packet: none of them finds another one waiting.
+fn packets_that_arrive_slowly_wait_for_their_frame_at_most_one_millisecond() {
+    // About 2 ms for each packet, so that none arrives while the previous one waits.
     let spans = spans(&watch(link(Bitrate::mbps(5))));
     for span in &spans {
         assert!(*span > 3 * MS, "the first packet waited for the last: {span:?}");
@@ -50,7 +50,7 @@ fn packets_that_come_in_slowly_wait_for_their_frame_a_millisecond_at_most() {
 }
 
 #[test]
-fn frame_whose_last_packet_is_lost_goes_on_without_it() {
+fn frame_whose_last_packet_is_lost_is_sent_without_it() {
     let mut call = Call::new(3);
     let nodes = call.join_all(&[good_link(), good_link()]);
     let production = call.produce_video(nodes[0], even_video());
@@ -61,5 +61,5 @@ fn frame_whose_last_packet_is_lost_goes_on_without_it() {
     let packets = received(&call, &consumer);
     let frames: Vec<_> = packets.chunk_by(|a, b| a.timestamp == b.timestamp).collect();
     let cut = frames.iter().filter(|frame| !frame.iter().any(|packet| packet.marker));
-    assert!(cut.count() > 5, "frames arrive whose end comes later, by a retransmission");
+    assert!(cut.count() > 5, "some frames are completed by a retransmission");
 }

@@ -1,4 +1,4 @@
-//! A remote side without ICE and DTLS: its media, packet by packet.
+//! RTP packets and Producers of a remote endpoint without ICE and DTLS.
 
 use serde_json::{Value, json};
 use tureen_engine::api::TransportId;
@@ -10,7 +10,7 @@ use tureen_types::rtp_parameters::{MediaKind, RtpParameters};
 /// SSRC of [`audio`].
 pub(crate) const SSRC: u32 = 77;
 
-/// A socket of the engine.
+/// ListenInfo of a UDP socket of the engine.
 pub(crate) fn listen_info() -> ListenInfo {
     ListenInfo {
         protocol: Protocol::Udp,
@@ -25,26 +25,25 @@ pub(crate) fn listen_info() -> ListenInfo {
     }
 }
 
-/// A Producer for [`audio`].
+/// Creates a Producer for [`audio`].
 pub(crate) fn produce_audio(call: &mut Call, transport: TransportId) -> Produced {
     produce(call, transport, &json!([]))
 }
 
-/// A Producer for [`timed_audio`].
+/// Creates a Producer for [`timed_audio`].
 pub(crate) fn produce_timed_audio(call: &mut Call, transport: TransportId) -> Produced {
     let uri = "http://www.webrtc.org/experiments/rtp-hdrext/abs-capture-time";
     produce(call, transport, &json!([{ "uri": uri, "id": 5 }]))
 }
 
-/// A Producer of video whose sender knows full intra requests, but no picture loss indications. Its packets are those of
-/// [`audio`].
+/// Creates a video Producer whose sender supports FIR but not PLI. Its packets are those of [`audio`].
 pub(crate) fn produce_video_with_fir(call: &mut Call, transport: TransportId) -> Produced {
     let parameters: RtpParameters = serde_json::from_value(json!({
         "codecs": [{ "mimeType": "video/VP8", "payloadType": 100, "clockRate": 90000, "parameters": {},
                      "rtcpFeedback": [{ "type": "ccm", "parameter": "fir" }] }],
         "encodings": [{ "ssrc": SSRC }],
         "headerExtensions": [],
-        "rtcp": { "cname": "foreign" },
+        "rtcp": { "cname": "raw_rtp" },
     }))
     .unwrap();
     call.produce_on(transport, MediaKind::Video, parameters)
@@ -56,18 +55,18 @@ fn produce(call: &mut Call, transport: TransportId, header_extensions: &Value) -
                      "parameters": {}, "rtcpFeedback": [] }],
         "encodings": [{ "ssrc": SSRC }],
         "headerExtensions": header_extensions,
-        "rtcp": { "cname": "foreign" },
+        "rtcp": { "cname": "raw_rtp" },
     }))
     .unwrap();
     call.produce_on(transport, MediaKind::Audio, parameters)
 }
 
-/// The RTP packet number `number` of an Opus stream.
+/// RTP packet of an Opus stream with this sequence number.
 pub(crate) fn audio(number: u16) -> Vec<u8> {
     packet(number, &[])
 }
 
-/// As [`audio`], with the time at which it was captured.
+/// Like [`audio`], with an abs-capture-time extension.
 pub(crate) fn timed_audio(number: u16, captured: AbsCaptureTime) -> Vec<u8> {
     let mut space = [0; 16];
     let value = captured.write(&mut space);

@@ -1,4 +1,4 @@
-//! Data without DTLS: plain, pipe and direct transports, and what strangers can't do to them.
+//! SCTP without DTLS on plain and pipe transports, messages on direct transports, and packets of strangers.
 
 use std::net::SocketAddr;
 use std::time::{Duration, Instant};
@@ -19,15 +19,15 @@ use tureen_types::sctp_parameters::SctpStreamParameters;
 use tureen_types::srtp_parameters::SrtpCryptoSuite;
 
 use crate::data::OPTIONS;
-use crate::{MS, foreign, good_link};
+use crate::{MS, good_link, raw_rtp};
 
 const REMOTE: ([u8; 4], u16) = ([198, 51, 100, 1], 6000);
 const STRANGER: ([u8; 4], u16) = ([203, 0, 113, 7], 9);
 
-/// An SCTP endpoint at a plain address.
+/// SCTP endpoint at a plain address.
 struct Remote {
     sctp: Sctp,
-    /// Origin of its clock.
+    /// Origin of the endpoint's clock.
     start: Instant,
     engine: SocketAddr,
     events: Vec<Event>,
@@ -115,7 +115,7 @@ fn plain(call: &mut Call, comedia: bool, srtp: Option<SrtpCryptoSuite>) -> Socke
     let create = CreatePlainTransport {
         router_id: ROUTER.into(),
         id: "plain".into(),
-        listen_info: foreign::listen_info(),
+        listen_info: raw_rtp::listen_info(),
         rtcp_listen_info: None,
         rtcp_mux: true,
         comedia,
@@ -132,7 +132,7 @@ fn plain(call: &mut Call, comedia: bool, srtp: Option<SrtpCryptoSuite>) -> Socke
     local(&plain.tuple)
 }
 
-/// A call with a member and a plain transport that a remote endpoint has reached, with a channel each way.
+/// A call with a member and a plain transport that is connected to an SCTP endpoint, with a channel in each direction.
 fn plain_call(comedia: bool, srtp: Option<SrtpCryptoSuite>) -> (Call, NodeId, Remote) {
     let mut call = Call::new(1);
     call.enable_data(OPTIONS);
@@ -160,7 +160,7 @@ fn plain_call(comedia: bool, srtp: Option<SrtpCryptoSuite>) -> (Call, NodeId, Re
 }
 
 #[test]
-fn data_goes_raw_between_a_plain_endpoint_and_a_member() {
+fn messages_pass_between_a_plain_endpoint_and_a_member() {
     for (comedia, srtp) in [(false, None), (true, None), (false, Some(SrtpCryptoSuite::AeadAes128Gcm))] {
         let (mut call, node, mut remote) = plain_call(comedia, srtp);
         remote.send(3, "to the member");
@@ -172,7 +172,7 @@ fn data_goes_raw_between_a_plain_endpoint_and_a_member() {
 }
 
 #[test]
-fn stream_of_a_closed_data_consumer_is_used_again_without_a_reset() {
+fn stream_of_a_closed_data_consumer_is_reused_without_a_reset() {
     let (mut call, node, mut remote) = plain_call(false, None);
     let producer = call.produce_data(node, ordered(1));
     for round in ["first", "second", "third"] {
@@ -189,7 +189,7 @@ fn stream_of_a_closed_data_consumer_is_used_again_without_a_reset() {
 }
 
 #[test]
-fn comedia_does_not_latch_to_broken_sctp_nor_by_sctp_where_srtp_is() {
+fn comedia_does_not_latch_by_malformed_sctp_nor_by_sctp_if_srtp_is_enabled() {
     for srtp in [None, Some(SrtpCryptoSuite::AeadAes128Gcm)] {
         let mut call = Call::new(2);
         let engine = plain(&mut call, true, srtp);
@@ -215,7 +215,7 @@ fn strangers_and_forgers_do_not_disturb_an_association() {
     let mut rng = StdRng::seed_from_u64(3);
     let before = call.network.drops("unknown-protocol");
     for number in 0..10_000u32 {
-        // INITs, COOKIE ECHOs and ABORTs of a peer that never was; some with the remote side's own address.
+        // INIT, COOKIE ECHO and ABORT chunks of an unknown peer, some from the remote endpoint's address.
         let mut peer =
             Sctp::new(OPTIONS, &[number.to_be_bytes(); 8].concat().try_into().unwrap(), remote.start);
         peer.connect(remote.start);
@@ -228,7 +228,7 @@ fn strangers_and_forgers_do_not_disturb_an_association() {
         call.network.inject(from.into(), remote.engine, packet);
     }
     assert_eq!(call.network.drops("unknown-protocol"), before + 5000);
-    // What is answered at all is answered once and by no more than a cookie.
+    // Each packet has at most one answer, not larger than a cookie.
     let answers = call.network.take_datagrams_at(REMOTE.into());
     assert!(answers.len() <= 5000, "{} answers", answers.len());
     assert!(answers.iter().all(|answer| answer.len() < 200));
@@ -245,7 +245,7 @@ fn strangers_and_forgers_do_not_disturb_an_association() {
 }
 
 #[test]
-fn application_and_member_send_each_other_messages_by_a_direct_transport() {
+fn application_and_member_exchange_messages_by_a_direct_transport() {
     let mut call = Call::new(4);
     call.enable_data(OPTIONS);
     let node = call.join_all(&[good_link()])[0];
@@ -257,7 +257,7 @@ fn application_and_member_send_each_other_messages_by_a_direct_transport() {
     call.network.run_for(Duration::from_secs(1));
     publish(&mut call, "bot", text("hello"), &[], None);
     call.send_text(node, ordered(1), "hello bot");
-    // Longer than the transport allows.
+    // Larger than the transport's maximum message size.
     publish(&mut call, "bot", DataMessage { ppid: 53, payload: vec![0; 1001] }, &[], None);
     call.send_text(node, ordered(1), vec![0; 1001]);
     call.network.run_for(Duration::from_secs(1));
@@ -269,14 +269,14 @@ fn application_and_member_send_each_other_messages_by_a_direct_transport() {
 }
 
 #[test]
-fn pipe_carries_messages_with_their_subchannels_to_another_router() {
+fn pipe_forwards_messages_with_their_subchannels_to_another_router() {
     let mut call = Call::new(5);
     call.request(Request::CreateRouter("other".into()));
     let ends = [(ROUTER, "here"), ("other", "there")].map(|(router, id)| {
         let create = CreatePipeTransport {
             router_id: router.into(),
             id: id.into(),
-            listen_info: foreign::listen_info(),
+            listen_info: raw_rtp::listen_info(),
             in_process: false,
             enable_rtx: false,
             srtp: None,
@@ -297,7 +297,7 @@ fn pipe_carries_messages_with_their_subchannels_to_another_router() {
     }
     direct(&mut call, ROUTER, "direct here");
     direct(&mut call, "other", "direct there");
-    // On one stream in both directions.
+    // Both directions use the same stream.
     produce(&mut call, "direct here", "a", DataTransport::Direct);
     consume(&mut call, "here", "a", "a piped", DataTransport::Sctp(ordered(0)));
     produce(&mut call, "there", "a there", DataTransport::Sctp(ordered(0)));
@@ -309,19 +309,19 @@ fn pipe_carries_messages_with_their_subchannels_to_another_router() {
     }
     call.request(Request::SetSubchannels("subscribed".into(), vec![7]));
     consume(&mut call, "direct here", "b here", "back", DataTransport::Direct);
-    shuttle(&mut call, ends, Duration::from_secs(1));
+    exchange_datagrams(&mut call, ends, Duration::from_secs(1));
     publish(&mut call, "a", text("for all"), &[], None);
     publish(&mut call, "a", text("for seven"), &[7], None);
     publish(&mut call, "a", text("not for seven"), &[], Some(7));
     publish(&mut call, "b", text("one"), &[], None);
-    shuttle(&mut call, ends, Duration::from_secs(1));
+    exchange_datagrams(&mut call, ends, Duration::from_secs(1));
     assert_eq!(delivered(&call, "all"), [text("for all"), text("not for seven")]);
     assert_eq!(delivered(&call, "subscribed"), [text("for all"), text("for seven")]);
-    // One direction's end does not disturb the other's.
+    // The end of one direction does not affect the other.
     call.request(Request::CloseDataProducer("a".into()));
     for number in ["two", "three"] {
         publish(&mut call, "b", text(number), &[], None);
-        shuttle(&mut call, ends, Duration::from_secs(1));
+        exchange_datagrams(&mut call, ends, Duration::from_secs(1));
     }
     assert_eq!(delivered(&call, "back"), [text("one"), text("two"), text("three")]);
 }
@@ -341,7 +341,7 @@ fn publish(call: &mut Call, id: &str, message: DataMessage, subchannels: &[u16],
     call.network.inject_direct(Injection::Data(id.into(), publication));
 }
 
-/// What the application got for a DataConsumer.
+/// Messages of a DataConsumer that the application has received.
 fn delivered(call: &Call, id: &str) -> Vec<DataMessage> {
     let events = call.network.notifications().iter().filter_map(|(_, notification)| match notification {
         Notification::DataConsumer(of, DataConsumerEvent::Message(message)) if of.as_str() == id => {
@@ -352,8 +352,8 @@ fn delivered(call: &Call, id: &str) -> Vec<DataMessage> {
     events.collect()
 }
 
-/// Carries datagrams between two sockets of the engine.
-fn shuttle(call: &mut Call, ends: [SocketAddr; 2], time: Duration) {
+/// Delivers datagrams between two sockets of the engine.
+fn exchange_datagrams(call: &mut Call, ends: [SocketAddr; 2], time: Duration) {
     let end = call.network.elapsed() + time;
     while call.network.elapsed() < end {
         for (from, to) in [(ends[1], ends[0]), (ends[0], ends[1])] {
