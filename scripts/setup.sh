@@ -1,4 +1,4 @@
-# What ./run and ./test share: installing what is missing. To be sourced.
+# Functions of ./run and ./test that find or install the tools they need. To be sourced.
 
 say() {
   printf '\n==> %s\n' "$*"
@@ -9,12 +9,12 @@ die() {
   exit 1
 }
 
-# need COMMAND WHAT: the command must be there.
+# need COMMAND HINT: exits with the hint if the command is not installed.
 need() {
   command -v "$1" >/dev/null || die "$1 is not installed: $2"
 }
 
-# Rust's installer puts cargo where only its user's login shell looks.
+# Adds rustup's folder to PATH, because rustup adds it only for login shells of the user who installed it.
 find_rust() {
   local home
   for home in "$HOME" "$(getent passwd "${SUDO_USER:-root}" | cut -d: -f6)"; do
@@ -23,7 +23,7 @@ find_rust() {
   need cargo 'install Rust 1.89 or newer with rustup'
 }
 
-# Where cargo builds: what CARGO_TARGET_DIR or the user's configuration says, else target/.
+# Prints cargo's target folder, which CARGO_TARGET_DIR or the user's configuration may change.
 target_directory() {
   cargo metadata --format-version 1 --no-deps --locked | node -p 'JSON.parse(fs.readFileSync(0)).target_directory'
 }
@@ -33,7 +33,7 @@ find_node() {
   need npm 'install npm, which comes with Node.js'
 }
 
-# install_packages PACKAGE…: Debian packages, from apt; the list of them is fetched once in a run.
+# install_packages PACKAGE…: installs Debian packages by apt. The package list is updated once in a run.
 install_packages() {
   local as_root=()
   [ "$(id -u)" = 0 ] || as_root=(sudo)
@@ -48,12 +48,12 @@ install_packages() {
     apt-get install -y -qq --no-install-recommends "$@" </dev/null
 }
 
-# A C compiler: the cryptography library has C and assembly in it.
+# A C compiler is needed because the cryptography library contains C and assembly.
 install_compiler() {
   command -v cc >/dev/null || install_packages gcc libc6-dev
 }
 
-# install_npm_packages FOLDER: as its lock file says, when that has changed.
+# install_npm_packages FOLDER: installs the packages of its lock file, if that has changed.
 install_npm_packages() {
   if [ "$1/package-lock.json" -nt "$1/node_modules/.package-lock.json" ]; then
     say "Installing the npm packages of $1"
@@ -62,7 +62,7 @@ install_npm_packages() {
   fi
 }
 
-# install_python_packages FOLDER REQUIREMENTS: a virtual environment with these packages, when the list has changed.
+# install_python_packages FOLDER REQUIREMENTS: creates a virtual environment with these packages, if the list has changed.
 install_python_packages() {
   cmp -s "$2" "$1/installed.txt" && return
   python3 -c 'import ensurepip, venv' 2>/dev/null || install_packages python3 python3-venv || return
@@ -72,7 +72,7 @@ install_python_packages() {
     cp "$2" "$1/installed.txt"
 }
 
-# Builds web/ into web/dist, when something in it is newer than that.
+# Builds web/ into web/dist, if a file in web/ is newer than the last build.
 build_web_app() {
   local changed
   install_npm_packages web || return

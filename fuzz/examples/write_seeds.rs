@@ -1,4 +1,4 @@
-//! Writes the seeds of every target to `corpus/`, where cargo-fuzz starts from.
+//! Writes the seeds of every target to `corpus/`, from which cargo-fuzz starts.
 
 use std::path::Path;
 use std::{fs, io};

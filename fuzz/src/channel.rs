@@ -1,4 +1,4 @@
-//! The worker process without its process: a parent that sends any bytes, the codec, and the engine behind it.
+//! Fuzzing of the worker process without a process: arbitrary bytes from the parent, the codec, and the engine.
 
 pub(crate) mod messages;
 
@@ -19,25 +19,25 @@ use tureen_worker::logging::Log;
 use crate::dtls::CONFIG;
 use crate::script::{Step, steps};
 
-/// What a [`Step`] does; any other operation is a frame too.
+/// Operations of a [`Step`]. Any other operation counts as [`FRAME`](operation::FRAME).
 pub(crate) mod operation {
-    /// A frame of the channel.
+    /// Frame of the channel.
     pub(crate) const FRAME: u8 = 0;
-    /// Time passes: two bytes of milliseconds.
+    /// Time passes; the data is two bytes of milliseconds.
     pub(crate) const WAIT: u8 = 1;
-    /// A frame of the payload channel.
+    /// Frame of the payload channel.
     pub(crate) const PAYLOAD: u8 = 2;
 }
 
-/// Wake-ups of one wait. A worker whose timers come more often than this has no rest.
+/// Limit of timeouts during one wait. More of them mean a timer that is armed again without end.
 const WAKEUPS: usize = 100_000;
 
-/// Carries out what a parent says in FlatBuffers. Every request is answered once.
+/// Handles frames of a parent that uses FlatBuffers. Every request must be answered exactly once.
 pub fn fuzz_channel(data: &[u8]) {
     run(FlatBuffers::new(1), data);
 }
 
-/// Carries out what a parent says in JSON; the first byte chooses which of its generations.
+/// Handles frames of a parent that uses JSON; the first byte selects the version of the protocol.
 pub fn fuzz_channel_json(data: &[u8]) {
     const GENERATIONS: [Generation; 4] =
         [Generation::V3_5, Generation::V3_6, Generation::V3_9, Generation::V3_10_6];
@@ -51,8 +51,8 @@ fn run(dialect: impl Dialect, data: &[u8]) {
     for Step { operation, data } in steps(data) {
         match operation {
             operation::WAIT => process.wait(data),
-            operation::PAYLOAD => _ = process.take(ChannelKind::Payload, data),
-            _ if process.take(ChannelKind::Main, data) => return,
+            operation::PAYLOAD => _ = process.handle(ChannelKind::Payload, data),
+            _ if process.handle(ChannelKind::Main, data) => return,
             _ => {}
         }
         process.drain();
@@ -66,10 +66,10 @@ struct Process<D> {
     worker: Worker,
     log: Log,
     now: Instant,
-    /// Requests of the parent that have no answer yet.
+    /// Requests without an answer so far.
     open: HashSet<u64>,
     send_slot: Vec<u8>,
-    /// What the parent would read of the channel and of the payload channel.
+    /// Bytes for the parent in the channel and in the payload channel.
     read: [Vec<u8>; 2],
 }
 
@@ -89,8 +89,8 @@ impl<D: Dialect> Process<D> {
         Self { dialect, worker, log, now, open, send_slot, read }
     }
 
-    /// Takes a frame. Whether it asks for the end.
-    fn take(&mut self, kind: ChannelKind, frame: &[u8]) -> bool {
+    /// Handles a frame. Returns true if it asks the process to exit.
+    fn handle(&mut self, kind: ChannelKind, frame: &[u8]) -> bool {
         match self.dialect.decode(kind, frame) {
             Ok(None) => {}
             Ok(Some(Incoming::Request { id, call })) => {
@@ -127,7 +127,7 @@ impl<D: Dialect> Process<D> {
         self.dialect.write_response(id, result, &mut out(&mut self.read));
     }
 
-    /// Lets up to 65 s pass, from wake-up to wake-up.
+    /// Advances time by up to 65 s, from timeout to timeout.
     fn wait(&mut self, data: &[u8]) {
         let ms = data.first_chunk().map_or(1, |bytes| u16::from_be_bytes(*bytes));
         let until = self.now + Duration::from_millis(ms.into());
@@ -173,7 +173,7 @@ fn out([main, payload]: &mut [Vec<u8>; 2]) -> Out<'_> {
     Out { main, payload: Some(payload) }
 }
 
-/// Where a socket is bound: no two at the same.
+/// Address of a socket, different for each.
 fn address(socket: SocketId) -> SocketAddr {
     let [.., high, low] = socket.0.to_be_bytes();
     SocketAddr::from(([127, 0, 0, 1], 10_000 + u16::from_be_bytes([high, low]) % 50_000))
@@ -187,14 +187,14 @@ mod tests {
     use super::*;
     use crate::seeds;
 
-    /// A seed of requests that are refused would test only the refusal.
+    /// Checks that the requests of the seed succeed, because refused ones would test only their refusal.
     #[test]
-    fn requests_of_the_seed_are_granted() {
+    fn requests_of_the_seed_succeed() {
         let mut process = Process::new(FlatBuffers::new(1));
         for Step { operation, data } in steps(&seeds::channel()[0]) {
             match operation {
                 operation::WAIT => process.wait(data),
-                _ => assert!(!process.take(ChannelKind::Main, data)),
+                _ => assert!(!process.handle(ChannelKind::Main, data)),
             }
             process.drain();
         }

@@ -1,4 +1,4 @@
-//! A DTLS association in the hands of an attacker.
+//! Fuzzing of a DTLS association with datagrams of an attacker.
 
 use std::sync::{Arc, LazyLock};
 use std::time::Duration;
@@ -9,18 +9,18 @@ use tureen_rtc::dtls::{
 
 use crate::script::steps;
 
-/// One for all runs: key generation is most of what a short run would cost.
+/// Shared by all runs, because key generation takes most of a short run.
 pub(crate) static CONFIG: LazyLock<Arc<DtlsConfig>> = LazyLock::new(|| {
     let certificate = Certificate::generate().expect("the system has randomness");
     Arc::new(DtlsConfig::new(certificate, DtlsOptions::default()).expect("the default is valid"))
 });
 
-/// The fingerprint of [`CONFIG`]'s certificate.
+/// Fingerprint of [`CONFIG`]'s certificate.
 pub(crate) fn fingerprint() -> Fingerprint {
     CONFIG.certificate().fingerprint(FingerprintAlgorithm::Sha256)
 }
 
-/// Hands a script of datagrams to a server, or with an odd first operation to a client, while time passes.
+/// Passes a script of datagrams to a server, or to a client if the first operation is odd, while time passes.
 pub fn fuzz_dtls_datagram(data: &[u8]) {
     let role = if data.first().is_some_and(|byte| byte & 1 == 1) { Role::Client } else { Role::Server };
     let mut now = crate::origin();

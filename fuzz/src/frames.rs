@@ -1,4 +1,4 @@
-//! The client's frames: joined from any payloads, cut from any bytes.
+//! Fuzzing of the client's frames: arbitrary payloads are assembled, arbitrary frames are packetised.
 
 use std::hint::black_box;
 
@@ -13,19 +13,20 @@ use crate::script::steps;
 const CODECS: [CodecKind; 6] =
     [CodecKind::Vp8, CodecKind::Vp9, CodecKind::H264, CodecKind::H265, CodecKind::Av1, CodecKind::Opus];
 
-/// Bytes that the jitter buffer may keep.
+/// Limit of the jitter buffer in bytes.
 const MAX_BYTES: usize = 2000;
 
-/// The first byte chooses the codec. A step takes a payload (operation 0), takes one that ends a frame (1), or sends a frame
-/// (any other; its bits are layers and packet size). A frame that can be sent must come out as what it was said to be.
+/// Runs a script; the first byte selects the codec. A step stores a payload (operation 0), stores a payload that ends a
+/// frame (1), or packetises a frame (others; the bits select layers and packet size). A packetised frame must be
+/// assembled to the same bytes.
 ///
-/// Each step is also a packet for a jitter buffer: its first three bytes are what is added to the sequence number, to the
-/// timestamp and to the time. In the end nothing may stay in it.
+/// Each step is also a packet of a jitter buffer. Its first three bytes are added to the sequence number, to the
+/// timestamp and to the time. The buffer must be empty at the end.
 pub fn fuzz_frames(data: &[u8]) {
     run(data);
 }
 
-/// How many frames came out of the jitter buffer.
+/// Returns the number of frames from the jitter buffer.
 fn run(data: &[u8]) -> usize {
     let [codec, data @ ..] = data else { return 0 };
     let codec = CODECS[usize::from(*codec) % CODECS.len()];
@@ -71,11 +72,11 @@ fn run(data: &[u8]) -> usize {
     while let Some(at) = buffer.poll_timeout() {
         frames += drain(&mut buffer, at, &mut out);
     }
-    assert_eq!(buffer.bytes(), 0, "nothing stays");
+    assert_eq!(buffer.bytes(), 0, "the buffer is empty at the end");
     frames
 }
 
-/// Takes what is due, and counts it.
+/// Polls due frames and returns their number.
 fn drain(buffer: &mut JitterBuffer, now: Instant, out: &mut Vec<u8>) -> usize {
     let mut frames = 0;
     while let Some(frame) = buffer.poll_frame(now, out) {
@@ -83,7 +84,7 @@ fn drain(buffer: &mut JitterBuffer, now: Instant, out: &mut Vec<u8>) -> usize {
         frames += 1;
     }
     black_box(buffer.poll_key_frame_request(now));
-    assert!(buffer.poll_timeout().is_none_or(|at| at > now), "what is due was done");
+    assert!(buffer.poll_timeout().is_none_or(|at| at > now), "the next timeout is in the future");
     frames
 }
 
@@ -92,7 +93,7 @@ mod tests {
     use super::*;
     use crate::seeds;
 
-    /// Seeds whose packets make no frame would test only the parsers.
+    /// Checks that the seeds contain complete frames, because others would test only the parsers.
     #[test]
     fn packets_of_the_seeds_make_frames_of_each_codec() {
         for (codec, kind) in CODECS.iter().enumerate() {

@@ -1,8 +1,8 @@
 //! Fuzz entry points: one for each wire parser, one for the client's frames, one for each format of media files, one for
 //! SRTP, one for DTLS, one for SCTP, one for a whole worker, and one for the channel of the worker process.
 //!
-//! Each takes any bytes and panics where the engine breaks a promise. `fuzz_targets/` hands them to libFuzzer;
-//! `smoke.rs` runs them for a few seconds each on stable Rust, over mutations of valid packets ([`seeds`]).
+//! Each one accepts arbitrary bytes and panics if the code violates a property. `fuzz_targets/` passes them to
+//! libFuzzer. `smoke.rs` runs them for a few seconds each on stable Rust, with mutations of valid packets ([`seeds`]).
 
 mod channel;
 mod containers;
@@ -28,7 +28,7 @@ pub use srtp::fuzz_srtp;
 pub use wire::{fuzz_codecs, fuzz_rtcp, fuzz_rtp, fuzz_stun};
 pub use worker::fuzz_worker_datagrams;
 
-/// An instant to count virtual time from.
+/// Start of virtual time.
 #[expect(clippy::disallowed_methods, reason = "any instant will do to count from")]
 fn origin() -> Instant {
     Instant::now()

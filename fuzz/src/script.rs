@@ -1,15 +1,15 @@
-//! How one fuzz input carries many datagrams: steps of an operation, a length and that many bytes.
+//! Script: several datagrams in one fuzz input, as steps of an operation, a length and data.
 
-/// One step.
+/// Step of a script.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Step<'a> {
-    /// What to do; each entry point has its own meaning for it.
+    /// Operation, whose meaning depends on the entry point.
     pub(crate) operation: u8,
-    /// With what.
+    /// Data of the operation.
     pub(crate) data: &'a [u8],
 }
 
-/// The steps of an input. Any bytes are a script: a length past the end is cut.
+/// Iterates over the steps of an input. All bytes are a valid script, because a length beyond the end is shortened.
 pub(crate) fn steps(mut input: &[u8]) -> impl Iterator<Item = Step<'_>> {
     std::iter::from_fn(move || {
         let ([operation, high, low], rest) = input.split_first_chunk()?;

@@ -1,4 +1,4 @@
-//! An SCTP association in the hands of its peer.
+//! Fuzzing of an SCTP association with packets of its peer.
 
 use std::time::{Duration, Instant};
 
@@ -18,11 +18,11 @@ const OPTIONS: SctpOptions = SctpOptions {
     outbound_streams: tureen_rtc::sctp::MAX_STREAMS,
     inbound_streams: tureen_rtc::sctp::MAX_STREAMS,
 };
-/// Most packets that one step may lead to.
+/// Limit of packets that one step may cause.
 const MAX_PACKETS: usize = 10_000;
 
-/// Hands a script of packets to an association that is connected, while time passes. By the operation's bits: 1 leaves
-/// the checksum as it is, 2 sends a message, 4 resets a stream; the rest is time.
+/// Passes a script of packets to a connected association while time passes. Bit 1 of the operation keeps the checksum
+/// unchanged, bit 2 sends a message, bit 4 resets a stream; the other bits are time.
 pub fn fuzz_sctp(data: &[u8]) {
     let (mut now, [mut end, _]) = connected();
     for step in steps(data) {
@@ -33,7 +33,7 @@ pub fn fuzz_sctp(data: &[u8]) {
         }
         end.handle_packet(now, &packet);
         if step.operation & 2 != 0 {
-            // Refused when too much waits.
+            // Fails if the send buffer is full.
             let _ = end.send(SctpStreamParameters::new_ordered(1), 51, vec![1; 3000].into());
         }
         if step.operation & 4 != 0 {
@@ -48,14 +48,14 @@ pub fn fuzz_sctp(data: &[u8]) {
     }
 }
 
-/// Everything that a peer sends to open, use and reset streams, as a script.
+/// Script with packets of a peer that opens, uses and resets streams.
 pub(crate) fn seed() -> Vec<u8> {
     let (now, [mut end, mut peer]) = connected();
     let mut script = Vec::new();
     let unreliable = SctpStreamParameters::new_unordered_with_retransmits(2, 0);
     for (stream, len) in [(SctpStreamParameters::new_ordered(1), 3000), (unreliable, 10)] {
-        peer.send(stream, 53, vec![2; len].into()).expect("there is room");
-        end.send(stream, 53, vec![2; len].into()).expect("there is room");
+        peer.send(stream, 53, vec![2; len].into()).expect("the send buffer is not full");
+        end.send(stream, 53, vec![2; len].into()).expect("the send buffer is not full");
     }
     for turn in 0..10 {
         if turn == 5 {
@@ -72,7 +72,7 @@ pub(crate) fn seed() -> Vec<u8> {
     script
 }
 
-/// Two associations that have shaken hands; always the same ones.
+/// Two connected associations, the same in every run.
 fn connected() -> (Instant, [Sctp; 2]) {
     let now = crate::origin();
     let mut ends = [1, 2].map(|secret| Sctp::new(OPTIONS, &[secret; 32], now));
@@ -84,7 +84,7 @@ fn connected() -> (Instant, [Sctp; 2]) {
             }
         }
     }
-    assert!(ends.iter().all(|end| end.negotiated().is_some()), "they are connected");
+    assert!(ends.iter().all(|end| end.negotiated().is_some()), "both associations are connected");
     (now, ends)
 }
 
@@ -97,7 +97,7 @@ fn drain(end: &mut Sctp, now: Instant) {
     panic!("output does not end");
 }
 
-/// CRC32c of a packet whose checksum field is taken as zero (RFC 9260 §6.8).
+/// CRC32c of a packet, computed with a checksum field of zero (RFC 9260 §6.8).
 fn checksum(packet: &[u8]) -> u32 {
     let bytes = packet[..8].iter().chain(&[0; 4]).chain(&packet[12..]);
     !bytes.fold(!0, |sum, &byte| {

@@ -1,4 +1,4 @@
-//! Valid inputs to start from, made by the engine's own writers.
+//! Valid inputs from which fuzzing starts, made by the engine's own writers.
 
 use tureen_rtc::dtls::{Dtls, Output, Role};
 use tureen_rtc::srtp::SrtpSuite;
@@ -19,7 +19,7 @@ const AUDIO: Ssrc = Ssrc(1001);
 const VIDEO: Ssrc = Ssrc(2001);
 const VIDEO_RTX: Ssrc = Ssrc(2002);
 
-/// One RTP payload of each kind that the codecs' parsers tell apart.
+/// RTP payloads of each kind that the parsers of codecs distinguish.
 const PAYLOADS: [&[u8]; 15] = [
     // VP8: a key frame of 640×480, then an inter frame with picture id, TL0PICIDX, TID and KEYIDX.
     &[0x10, 0x10, 0x02, 0x00, 0x9d, 0x01, 0x2a, 0x80, 0x02, 0xe0, 0x01, 0x00],
@@ -45,7 +45,7 @@ const PAYLOADS: [&[u8]; 15] = [
     &[0xf8, 0xff, 0xfe],
 ];
 
-/// The dependency descriptor of a key frame of two spatial and two temporal layers.
+/// Dependency descriptor of a key frame with two spatial and two temporal layers.
 const DEPENDENCY_DESCRIPTOR: [u8; 15] =
     [0xc0, 0x00, 0x07, 0x80, 0x03, 0x67, 0xaf, 0x23, 0x0a, 0x02, 0x8a, 0x28, 0xc1, 0x18, 0x00];
 
@@ -115,7 +115,7 @@ pub fn codecs() -> Vec<Vec<u8>> {
     seeds
 }
 
-/// Seeds for [`fuzz_frames`](crate::fuzz_frames): each payload as a frame of each codec, and again with the marker bit.
+/// Seeds for [`fuzz_frames`](crate::fuzz_frames): each payload as a frame of each codec, with and without marker bit.
 pub fn frames() -> Vec<Vec<u8>> {
     let scripts = (0..6).flat_map(|codec| {
         PAYLOADS.map(|payload| {
@@ -123,7 +123,7 @@ pub fn frames() -> Vec<Vec<u8>> {
             push_step(&mut script, 0, payload);
             push_step(&mut script, 1, payload);
             push_step(&mut script, 2, payload);
-            // As packets: the next sequence number, another timestamp, 33 ms later.
+            // As packets: the next sequence number, a new timestamp, 33 ms later.
             for operation in [0, 1, 1] {
                 push_step(&mut script, operation, &[&[0x10, operation * 3, 33], payload].concat());
             }
@@ -191,15 +191,15 @@ pub fn dtls_datagram() -> Vec<Vec<u8>> {
     let now = crate::origin();
     let mut ends = [Role::Server, Role::Client]
         .map(|role| Dtls::new(&CONFIG, role, fingerprint(), now).expect("it starts"));
-    // What each end hears, as a script whose first operation names its role.
-    let mut heard = [Vec::new(), Vec::new()];
+    // Script for each association, with the datagrams that it receives. The first operation is its role.
+    let mut scripts = [Vec::new(), Vec::new()];
     let mut buffer = Vec::new();
     for turn in 0..20 {
         let [speaker, listener] = [(turn + 1) % 2, turn % 2];
         loop {
             match ends[speaker].poll_output(&mut buffer) {
                 Output::Datagram(datagram) => {
-                    push_step(&mut heard[listener], listener as u8, datagram);
+                    push_step(&mut scripts[listener], listener as u8, datagram);
                     let datagram = datagram.to_vec();
                     ends[listener].handle_datagram(now, &datagram);
                 }
@@ -208,7 +208,7 @@ pub fn dtls_datagram() -> Vec<Vec<u8>> {
             }
         }
     }
-    heard.to_vec()
+    scripts.to_vec()
 }
 
 /// Seeds for [`fuzz_sctp`](crate::fuzz_sctp).

@@ -1,4 +1,5 @@
-//! A few seconds of each entry point on stable Rust: seeds, mutations of them, and a report of the input that broke.
+//! Runs each entry point for a few seconds on stable Rust, with the seeds and mutations of them, and reports an input
+//! that makes it panic.
 //!
 //! `FUZZ_SECONDS` is the time for each entry point (default 5), `FUZZ_SEED` the seed of the mutations (default 1).
 
@@ -135,7 +136,7 @@ fn setting(name: &str, default: u64) -> u64 {
     }
 }
 
-/// One small change.
+/// Applies one small mutation.
 fn mutate(input: &mut Vec<u8>, seeds: &[Vec<u8>], rng: &mut SmallRng) {
     const INTERESTING: [u16; 12] = [0, 1, 2, 3, 0x7f, 0x80, 0xff, 0x100, 0x7fff, 0x8000, 0xfffe, 0xffff];
     let position = rng.random_range(0..=input.len());

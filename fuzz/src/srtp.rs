@@ -1,9 +1,9 @@
-//! SRTP: what is sealed opens to what it was, and nothing else opens.
+//! Fuzzing of SRTP: a sealed packet opens to its content, and no other packet opens.
 
 use tureen_rtc::srtp::{SrtpOpener, SrtpSealer, SrtpSuite};
 use tureen_rtc::wire::rtp::RtpHeader;
 
-/// Takes the first byte as suite and the rest as a packet: an attacker's and then, sealed, the peer's.
+/// The first byte selects the suite. The rest is a packet, first of an attacker and then, sealed, of the peer.
 pub fn fuzz_srtp(data: &[u8]) {
     let Some((&choice, packet)) = data.split_first() else { return };
     let suite = SrtpSuite::ALL[usize::from(choice) % SrtpSuite::ALL.len()];
@@ -14,7 +14,7 @@ pub fn fuzz_srtp(data: &[u8]) {
     assert!(opener.open_rtcp(&mut packet.to_vec()).is_err(), "RTCP was forged");
     let mut compound = packet.to_vec();
     if sealer.seal_rtcp(&mut compound).is_ok() {
-        let len = opener.open_rtcp(&mut compound.clone()).expect("what was sealed opens");
+        let len = opener.open_rtcp(&mut compound.clone()).expect("a sealed packet opens");
         assert_eq!(len, packet.len());
         assert!(opener.open_rtcp(&mut compound).is_err(), "RTCP was replayed");
     }
@@ -30,7 +30,7 @@ pub fn fuzz_srtp(data: &[u8]) {
         .expect("the buffer has room for the tag");
     assert_eq!(sealed_len, sealed.len());
     let mut opened = sealed.clone();
-    let result = opener.open_rtp(&mut opened, ssrc, seq, header_len).expect("what was sealed opens");
+    let result = opener.open_rtp(&mut opened, ssrc, seq, header_len).expect("a sealed packet opens");
     assert_eq!(&opened[..result.len], packet);
     assert!(opener.open_rtp(&mut sealed, ssrc, seq, header_len).is_err(), "RTP was replayed");
 }

@@ -1,4 +1,4 @@
-//! The parsers of STUN, RTP, RTCP and of codec payload headers.
+//! Fuzzing of the parsers of STUN, RTP, RTCP and codec payloads.
 
 use std::fmt::Debug;
 use std::hint::black_box;
@@ -49,7 +49,7 @@ pub fn fuzz_rtp(data: &[u8]) {
         }
     }
     if let Ok(end) = writer.finish() {
-        let again = RtpHeader::parse(&buffer[..end.len]).expect("what was written can be read");
+        let again = RtpHeader::parse(&buffer[..end.len]).expect("a written header is valid");
         assert_eq!(again.fields(), header.fields());
         for id in written {
             assert_eq!(again.extension(&buffer, id), header.extension(data, id), "element {id}");
@@ -95,7 +95,8 @@ pub fn fuzz_codecs(data: &[u8]) {
     }
 }
 
-/// Reads a descriptor twice: as the first one of a stream, and after itself; what is written again says what it should.
+/// Parses a descriptor as the first one of a stream, and again after itself. A rewritten descriptor must contain the
+/// changes.
 fn fuzz_dependency_descriptor(data: &[u8]) {
     let Some(first) = dependency_descriptor::Descriptor::parse(data, None) else { return };
     show(&first);
@@ -107,13 +108,14 @@ fn fuzz_dependency_descriptor(data: &[u8]) {
     }
     let change = Change { frame_number: Some(7), active_targets: Some((targets, 1)) };
     let mut space = vec![0; data.len() + 8];
-    let written =
-        dependency_descriptor::rewrite(data, &change, &mut space).expect("it was read, and there is room");
-    let again = dependency_descriptor::Descriptor::parse(written, None).expect("it was written");
+    let written = dependency_descriptor::rewrite(data, &change, &mut space)
+        .expect("a parsed descriptor can be rewritten, and the buffer is large enough");
+    let again =
+        dependency_descriptor::Descriptor::parse(written, None).expect("a written descriptor is valid");
     assert_eq!((again.frame_number, again.present), (7, first.present));
 }
 
-/// Reads what the `Debug` text of a packet does not.
+/// Reads the lists that the `Debug` text of a packet does not contain.
 fn read_rtcp(packet: &RtcpPacket<'_>) {
     show(packet);
     match packet {
@@ -134,7 +136,7 @@ fn read_rtcp(packet: &RtcpPacket<'_>) {
     }
 }
 
-/// Formats a value, which reads all of it.
+/// Formats a value, which reads all its fields.
 fn show(value: impl Debug) {
     black_box(format!("{value:?}"));
 }

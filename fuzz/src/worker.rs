@@ -1,4 +1,4 @@
-//! A whole worker and a peer that has passed ICE and DTLS, sends media, receives it back, and then goes mad.
+//! Fuzzing of a whole worker by a peer that has passed ICE and DTLS, sends media and receives it back.
 
 mod peer;
 mod room;
@@ -18,29 +18,29 @@ use crate::dtls::CONFIG;
 use crate::script::{Step, steps};
 use peer::Peer;
 
-/// What a [`Step`] does; operations count modulo [`OPERATIONS`].
+/// Operations of a [`Step`], modulo [`OPERATIONS`].
 pub(crate) mod operation {
-    /// A datagram as it is.
+    /// Datagram, unchanged.
     pub(crate) const RAW: u8 = 0;
-    /// An RTP packet, sealed by the peer.
+    /// RTP packet, encrypted by the peer.
     pub(crate) const RTP: u8 = 1;
-    /// A compound RTCP packet, sealed by the peer.
+    /// Compound RTCP packet, encrypted by the peer.
     pub(crate) const RTCP: u8 = 2;
     /// DTLS application data of the peer.
     pub(crate) const APPLICATION_DATA: u8 = 3;
-    /// A datagram from an address that ICE does not know.
+    /// Datagram from an unknown address.
     pub(crate) const STRANGER: u8 = 4;
-    /// An ICE check with the right credentials, from the address that the first byte tells.
+    /// ICE check with valid credentials, from the address that the first byte selects.
     pub(crate) const CHECK: u8 = 5;
-    /// Time passes: two bytes of milliseconds.
+    /// Time passes; the data is two bytes of milliseconds.
     pub(crate) const WAIT: u8 = 6;
-    /// A request of the control side: first byte which, second byte on what.
+    /// Request to the worker: the first byte selects the request, the second one the object.
     pub(crate) const REQUEST: u8 = 7;
 }
 
 const OPERATIONS: u8 = 8;
 const SERVER: SocketAddr = SocketAddr::V4(std::net::SocketAddrV4::new(std::net::Ipv4Addr::LOCALHOST, 40000));
-/// Rounds of answers that a step may cause before it counts as a loop without end.
+/// Limit of exchanged rounds that one step may cause. More of them mean an endless loop.
 const ROUNDS: usize = 64;
 
 /// Runs a script of datagrams, requests and waits on a worker with one connected transport.
@@ -54,7 +54,7 @@ pub fn fuzz_worker_datagrams(data: &[u8]) {
     assert!(bench.worker.poll_timeout().is_none(), "a timer outlives its router");
 }
 
-/// What the audio and the video consumer send with.
+/// SSRCs of the audio and the video Consumer.
 pub(crate) fn consumer_ssrcs() -> [Ssrc; 2] {
     let ssrcs: Vec<_> = room::media()
         .into_iter()
@@ -66,7 +66,6 @@ pub(crate) fn consumer_ssrcs() -> [Ssrc; 2] {
     ssrcs.try_into().expect("a consumer of each kind")
 }
 
-/// A worker, its peer and the time.
 struct Bench {
     worker: Worker,
     peer: Peer,
@@ -77,7 +76,7 @@ struct Bench {
 }
 
 impl Bench {
-    /// A worker with a router and one transport, on which audio and video come in and go out again.
+    /// Creates a worker with a router and one transport, on which audio and video are produced and consumed.
     fn connected() -> Self {
         let now = crate::origin();
         let config = WorkerConfig {
@@ -99,9 +98,11 @@ impl Bench {
         bench.request(Request::CreateRouter(room::router()));
         let created = bench.request(Request::CreateWebRtcTransport(room::transport(SERVER)));
         let Some(Response::TransportDump(dump)) = created else {
-            panic!("no transport was made: {created:?}")
+            panic!("no transport was created: {created:?}")
         };
-        let LinkDump::WebRtc(created) = dump.link else { panic!("another transport was made: {dump:?}") };
+        let LinkDump::WebRtc(created) = dump.link else {
+            panic!("a transport of another kind was created: {dump:?}")
+        };
         bench.peer.learn(&created);
         bench.request(Request::ConnectWebRtcTransport(room::transport_id(), Peer::dtls_parameters()));
         bench.to_worker.push((Peer::ADDRESS, bench.peer.check()));
@@ -145,7 +146,7 @@ impl Bench {
         }
     }
 
-    /// Lets up to 65 s pass, from wake-up to wake-up.
+    /// Advances time by up to 65 s, from timeout to timeout.
     fn wait(&mut self, data: &[u8]) {
         let ms = data.first_chunk().map_or(1, |bytes| u16::from_be_bytes(*bytes));
         let until = self.now + Duration::from_millis(ms.into());
@@ -161,7 +162,7 @@ impl Bench {
         self.peer.handle_timeout(until);
     }
 
-    /// Moves datagrams to and fro until neither side has more to say.
+    /// Exchanges datagrams until neither side has more.
     fn settle(&mut self) {
         for _ in 0..ROUNDS {
             self.drain();
@@ -178,10 +179,10 @@ impl Bench {
             });
             self.worker.handle_datagrams(self.now, datagrams);
         }
-        panic!("worker and peer never fall silent");
+        panic!("worker and peer exchange datagrams without end");
     }
 
-    /// Makes a request and returns its answer, unless it was refused.
+    /// Sends a request and returns its response, or `None` if it was refused.
     fn request(&mut self, request: Request) -> Option<Response> {
         self.requests += 1;
         let id = RequestId(self.requests);
@@ -251,9 +252,9 @@ mod tests {
     use super::*;
     use crate::seeds;
 
-    /// A script that gets no further than authentication would make a weak seed.
+    /// Checks that the seed's packets pass authentication, because a script without such packets would test little.
     #[test]
-    fn the_seed_call_is_forwarded() {
+    fn media_of_the_seed_is_forwarded() {
         let mut bench = Bench::connected();
         for step in
             steps(&seeds::worker_datagrams()[0]).take_while(|step| step.operation != operation::REQUEST)

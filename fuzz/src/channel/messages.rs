@@ -1,4 +1,4 @@
-//! What a parent says: each method and notification once, on objects that are there.
+//! Frames of a parent: each method and notification once, on existing objects.
 
 use planus::Builder;
 use tureen_worker::flatbuffers::schema::message::{Body, Message};
@@ -13,7 +13,7 @@ use tureen_worker::flatbuffers::schema::{
 use super::operation;
 use crate::script::push_step;
 
-/// A script in which everything is made, used and closed.
+/// Script that creates, uses and closes an object of each kind.
 pub(crate) fn all() -> Vec<u8> {
     let mut parent = Parent::default();
     parent.make_transports();
@@ -28,7 +28,7 @@ pub(crate) fn all() -> Vec<u8> {
     parent.script
 }
 
-/// The requests of a recorded run of mediasoup 3.5.
+/// Requests of a recorded session of mediasoup 3.5.
 pub(crate) fn recorded() -> Vec<u8> {
     let lines = include_str!("../../../crates/tureen-worker/tests/data/recorded_run.jsonl").lines();
     let mut script = vec![0];
@@ -312,7 +312,7 @@ impl Parent {
             self.ask(M::TransportEnableTraceEvent, transport, body);
         }
         self.tell("direct", Event::TransportSendRtcp, {
-            // A receiver report without a block.
+            // Receiver report without report blocks.
             let data = vec![0x80, 201, 0, 1, 0, 0, 0, 1];
             NotificationBody::TransportSendRtcpNotification(Box::new(transport::SendRtcpNotification {
                 data,
@@ -415,7 +415,7 @@ impl Parent {
             );
             self.ask(M::DataconsumerRemoveSubchannel, consumer, body);
         }
-        // Only what goes out by SCTP has a buffer, and takes messages of the parent.
+        // Only a DataConsumer over SCTP has a send buffer and accepts messages of the parent.
         let consumer = "chat to pipe";
         self.ask(M::DataconsumerGetBufferedAmount, consumer, None);
         let body = body!(

@@ -1,4 +1,4 @@
-//! The far end of the transport: an ICE agent, a DTLS client and an SRTP sealer.
+//! Remote endpoint of the transport: ICE checks, a DTLS client and an SRTP sealer.
 
 use std::net::{Ipv4Addr, SocketAddr, SocketAddrV4};
 use std::time::Instant;
@@ -16,7 +16,7 @@ use crate::dtls::{CONFIG, fingerprint};
 const BINDING: u16 = 1;
 
 pub(super) struct Peer {
-    /// Where it sends from.
+    /// Local address of the peer.
     pub(super) address: SocketAddr,
     dtls: Dtls,
     sealer: Option<SrtpSealer>,
@@ -26,10 +26,10 @@ pub(super) struct Peer {
 }
 
 impl Peer {
-    /// Where it sends from at first.
+    /// Initial address of the peer.
     pub(super) const ADDRESS: SocketAddr = SocketAddr::V4(SocketAddrV4::new(Ipv4Addr::LOCALHOST, 50000));
 
-    /// A peer that uses the worker's own certificate: it is the same on both ends.
+    /// Creates a peer that uses the worker's certificate too.
     pub(super) fn new(now: Instant) -> Self {
         Self {
             address: Self::ADDRESS,
@@ -41,13 +41,13 @@ impl Peer {
         }
     }
 
-    /// What the worker is told of it.
+    /// DTLS parameters of the peer, for the worker.
     pub(super) fn dtls_parameters() -> DtlsParameters {
         let value = fingerprint().as_bytes().try_into().expect("SHA-256 has 32 bytes");
         DtlsParameters { role: DtlsRole::Client, fingerprints: vec![DtlsFingerprint::Sha256 { value }] }
     }
 
-    /// Takes the credentials of the worker's transport.
+    /// Stores the credentials of the worker's transport.
     pub(super) fn learn(&mut self, transport: &WebRtcTransportDump) {
         self.username = format!("{}:peer", transport.ice_parameters.username_fragment);
         self.password = transport.ice_parameters.password.clone();
@@ -57,7 +57,7 @@ impl Peer {
         self.sealer.is_some()
     }
 
-    /// A nominating ICE check.
+    /// ICE check that nominates.
     pub(super) fn check(&self) -> Vec<u8> {
         let mut datagram = Vec::new();
         StunWriter::new(&mut datagram, StunClass::Request, BINDING, [7; 12])
@@ -70,9 +70,9 @@ impl Peer {
         datagram
     }
 
-    /// Seals a packet as the first of its rollover cycle; `None` for what has no RTP header.
+    /// Encrypts a packet in the first rollover cycle. Returns `None` if it has no RTP header.
     pub(super) fn seal_rtp(&mut self, packet: &[u8]) -> Option<Vec<u8>> {
-        // A stranger may use a nonce as often as it likes: each packet has a guard of its own.
+        // An attacker may reuse a nonce, so that each packet has its own guard.
         self.sealer = self.sealer.take().map(|sealer| sealer.with_guard(NonceGuard::default()));
         let sealer = self.sealer.as_ref()?;
         let header = RtpHeader::parse(packet).ok()?;
@@ -84,7 +84,7 @@ impl Peer {
         Some(sealed)
     }
 
-    /// Seals a compound packet; `None` for what is too short.
+    /// Encrypts a compound packet. Returns `None` if it is too short.
     pub(super) fn seal_rtcp(&mut self, compound: &[u8]) -> Option<Vec<u8>> {
         let mut sealed = compound.to_vec();
         self.sealer.as_mut()?.seal_rtcp(&mut sealed).ok()?;
@@ -92,7 +92,7 @@ impl Peer {
     }
 
     pub(super) fn send_application_data(&mut self, data: &[u8]) {
-        // Refused when the worker has closed the association, or for too long a record.
+        // Fails if the worker has closed the association, or if the record is too long.
         let _ = self.dtls.send(data);
     }
 
@@ -104,7 +104,7 @@ impl Peer {
         self.dtls.handle_timeout(now);
     }
 
-    /// The next datagram of its DTLS association.
+    /// Next datagram of the DTLS association.
     pub(super) fn poll(&mut self) -> Option<Vec<u8>> {
         loop {
             match self.dtls.poll_output(&mut self.buffer) {

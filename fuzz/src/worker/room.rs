@@ -1,4 +1,4 @@
-//! What the control side sets up: one transport that sends audio and video and receives both back.
+//! Requests that create one transport which produces audio and video and consumes both.
 
 use std::net::SocketAddr;
 use std::time::Duration;
@@ -18,7 +18,7 @@ use tureen_types::ortc::{
 };
 use tureen_types::rtp_parameters::{MediaKind, RtpCapabilities, RtpParameters};
 
-/// Names of the producers and of the consumers.
+/// Identifiers of the Producers and of the Consumers.
 pub(super) const KINDS: [&str; 2] = ["audio", "video"];
 
 pub(super) fn router() -> RouterId {
@@ -55,7 +55,7 @@ pub(super) fn transport(address: SocketAddr) -> CreateWebRtcTransport {
     }
 }
 
-/// Requests that make a producer of each kind, and a consumer that sends it back.
+/// Requests that create a Producer of each kind, and a Consumer of it.
 pub(super) fn media() -> Vec<Request> {
     let mut rng = SmallRng::seed_from_u64(1);
     let router = generate_router_rtp_capabilities(read(json!([
@@ -100,7 +100,7 @@ pub(super) fn media() -> Vec<Request> {
     requests
 }
 
-/// Every trace event.
+/// Trace settings with every event enabled.
 pub(super) fn everything() -> MediaTrace {
     MediaTrace { rtp: true, key_frame: true, nack: true, pli: true, fir: true, sr: true }
 }
