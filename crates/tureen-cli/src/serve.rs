@@ -234,7 +234,7 @@ mod tests {
     }
 
     #[test]
-    fn the_welcome_names_every_address_once() {
+    fn the_start_message_lists_every_address_once() {
         let config = ServerConfig::default();
         let lan = "10.1.2.3".parse().ok();
         let media = ["10.1.2.3, UDP and TCP port 44444, announced as 203.0.113.7".to_owned()];

@@ -62,13 +62,13 @@ mod tests {
     }
 
     #[test]
-    fn oversized_frame_is_known_by_its_prefix() {
+    fn oversized_frame_is_detected_by_its_length_prefix() {
         assert_eq!(frames(&[0, 1, 5, 1, 45]), (vec![(2, 3)], Err(Oversized)));
         assert_eq!(frames(&[0, 1, 5, 1, 44]), (vec![(2, 3)], Ok(3)));
     }
 
     #[test]
-    fn what_is_pushed_is_split_again() {
+    fn pushed_frames_are_split_again() {
         let mut out = Vec::new();
         for datagram in [&[1, 2, 3][..], &[4; 260], &[5]] {
             push(&mut out, datagram);

@@ -472,7 +472,7 @@ mod tests {
     }
 
     #[test]
-    fn names_survive_the_kernels_form() {
+    fn socket_addresses_round_trip_through_the_kernels_format() {
         assert_eq!(round_trip("192.0.2.1:443", false), "192.0.2.1:443");
         assert_eq!(round_trip("192.0.2.1:443", true), "192.0.2.1:443");
         assert_eq!(round_trip("[2001:db8::1%3]:65535", true), "[2001:db8::1%3]:65535");

@@ -335,7 +335,7 @@ mod tests {
     }
 
     #[test]
-    fn sleeping_worker_is_woken_by_what_was_sent() {
+    fn sleeping_worker_is_woken_by_a_datagram() {
         let (mut here, mut there) = connected(1000);
         let receiver = thread::spawn(move || {
             loop {
@@ -353,7 +353,7 @@ mod tests {
     }
 
     #[test]
-    fn all_of_a_flush_is_one_wake() {
+    fn one_flush_wakes_once() {
         let (mut here, mut there) = connected(1 << 20);
         for _ in 0..2 {
             (0..100).for_each(|i| commit(&mut here, &[i; 1200], 0));
@@ -400,7 +400,7 @@ mod tests {
     }
 
     #[test]
-    fn what_was_sent_before_the_other_end_was_adopted_arrives() {
+    fn datagrams_sent_before_the_other_end_is_adopted_arrive() {
         let net = || Net::new(NetConfig::default()).unwrap();
         let (mut here, mut there) = (net(), net());
         let (near, far) = pipe(NEAR.into(), FAR.into());
@@ -416,7 +416,7 @@ mod tests {
     }
 
     #[test]
-    fn closed_end_leaves_what_it_sent_and_takes_no_more() {
+    fn closed_end_delivers_sent_datagrams_and_accepts_no_more() {
         let (mut here, mut there) = connected(1000);
         commit(&mut here, b"last words", 0);
         drop(here);
@@ -431,7 +431,7 @@ mod tests {
     }
 
     #[test]
-    fn both_ends_may_be_of_one_worker() {
+    fn both_ends_may_belong_to_one_worker() {
         let mut net = Net::new(NetConfig::default()).unwrap();
         let (near, far) = pipe(FAR.into(), NEAR.into());
         net.adopt_pipe(7, near).unwrap();

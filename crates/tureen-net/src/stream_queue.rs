@@ -141,7 +141,7 @@ mod tests {
     }
 
     #[test]
-    fn all_is_sent_in_order_however_it_is_cut() {
+    fn partial_writes_keep_the_order() {
         let now = Instant::now();
         for step in 1..20 {
             assert_eq!(drain(&mut filled(now, 5), step), framed(&[1, 2, 3, 4, 5]), "{step} bytes at a time");
@@ -149,7 +149,7 @@ mod tests {
     }
 
     #[test]
-    fn late_frames_are_dropped_but_for_essential_ones() {
+    fn late_frames_are_dropped_except_for_essential_ones() {
         let now = Instant::now();
         let mut queue = filled(now, 9);
         assert_eq!(queue.age(now + 300 * MS), 200 * MS);
@@ -160,7 +160,7 @@ mod tests {
     }
 
     #[test]
-    fn frame_that_has_begun_goes_on() {
+    fn started_frame_is_completed() {
         let now = Instant::now();
         let mut queue = filled(now, 7);
         let mut sent = queue.next(4).to_vec();

@@ -59,7 +59,7 @@ fn exchange(sender: NetConfig, receiver: NetConfig, len: usize, segment_size: us
 }
 
 #[test]
-fn run_arrives_as_datagrams_with_a_shorter_last() {
+fn run_arrives_as_datagrams_with_a_shorter_last_one() {
     let (sent, received) = exchange(NetConfig::default(), NetConfig::default(), 7 * 1200 + 30, 1200);
     assert_eq!((sent.datagrams_out, sent.bytes_out), (8, 8430));
     assert_eq!((received.datagrams_in, received.bytes_in), (8, 8430));
@@ -254,7 +254,7 @@ fn wait_ends_after_its_time() {
 }
 
 #[test]
-fn refused_destination_is_counted_and_others_get_theirs() {
+fn refused_destination_is_counted_and_others_are_served() {
     let mut net = net(NetConfig::default());
     let address = bind(&mut net, 1, LOCALHOST);
     queue(&mut net, 1, SocketAddr::from((LOCALHOST, 0)), b"port 0", 0);
@@ -286,7 +286,7 @@ fn ipv6_and_mapped_ipv4_share_a_socket() {
 
 #[cfg(target_os = "linux")]
 #[test]
-fn refusal_by_the_far_end_is_counted_once() {
+fn refusal_by_the_remote_side_is_counted_once() {
     let gone = UdpSocket::bind((LOCALHOST, 0)).unwrap().local_addr().unwrap();
     let udp = UdpSocket::bind((LOCALHOST, 0)).unwrap();
     udp.connect(gone).unwrap(); // Only connected sockets hear of ICMP errors.

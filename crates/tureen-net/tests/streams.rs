@@ -84,7 +84,7 @@ fn read_frame(far: &mut TcpStream) -> Vec<u8> {
 }
 
 #[test]
-fn frames_are_datagrams_however_they_are_cut() {
+fn frames_are_datagrams_for_any_segmentation() {
     let (mut net, mut far) = connected(NetConfig::default(), &options());
     let sent: Vec<Vec<u8>> = [1, 900, 4096, 3].map(|len| vec![len as u8; len]).into();
     let bytes: Vec<u8> = sent.iter().flat_map(|datagram| frame(datagram)).collect();
@@ -114,7 +114,7 @@ fn runs_go_out_frame_by_frame() {
 }
 
 #[test]
-fn end_of_the_remote_side_is_told_after_its_last_frame() {
+fn end_of_the_remote_side_is_reported_after_its_last_frame() {
     let (mut net, mut far) = connected(NetConfig::default(), &options());
     far.write_all(&frame(b"goodbye")).unwrap();
     drop(far);
@@ -151,7 +151,7 @@ fn refused_connection_is_closed() {
 }
 
 #[test]
-fn closed_listener_takes_nobody() {
+fn closed_listener_accepts_no_connection() {
     let mut net = Net::new(NetConfig::default()).unwrap();
     let address = net.listen_tcp(LISTENER, &options()).unwrap();
     net.close(LISTENER);
@@ -166,7 +166,7 @@ fn stuck() -> (Net, TcpStream) {
 }
 
 #[test]
-fn media_is_dropped_where_the_remote_side_does_not_read_and_control_goes_on() {
+fn media_to_a_stalled_reader_is_dropped_and_control_is_sent() {
     let (mut net, mut far) = stuck();
     let remote = far.local_addr().unwrap();
     let mut sent = 0;
@@ -192,7 +192,7 @@ fn media_is_dropped_where_the_remote_side_does_not_read_and_control_goes_on() {
 }
 
 #[test]
-fn control_datagrams_of_a_stuck_stream_have_a_bound_too() {
+fn control_datagrams_of_a_stalled_stream_are_bounded_too() {
     let (mut net, far) = stuck();
     let remote = far.local_addr().unwrap();
     let queue_until_full = |net: &mut Net, control: bool| {

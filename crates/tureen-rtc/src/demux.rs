@@ -79,7 +79,7 @@ mod tests {
     }
 
     #[test]
-    fn second_byte_tells_rtcp_from_rtp() {
+    fn second_byte_distinguishes_rtcp_from_rtp() {
         for second in 0..=255 {
             let expected = if (192..=223).contains(&second) { PacketKind::Rtcp } else { PacketKind::Rtp };
             assert_eq!(classify(&datagram(0x80, second, 12)), expected, "second byte {second}");

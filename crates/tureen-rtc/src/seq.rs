@@ -147,7 +147,7 @@ mod tests {
     }
 
     #[test]
-    fn window_takes_each_number_once() {
+    fn window_accepts_each_number_once() {
         let mut window = SeenWindow::default();
         for seq in [65_536, 65_540, 65_537, 65_535, 65_538] {
             assert!(window.insert(seq), "{seq}");
@@ -156,7 +156,7 @@ mod tests {
     }
 
     #[test]
-    fn window_forgets_what_lies_behind_it() {
+    fn window_rejects_numbers_below_it() {
         let mut window = SeenWindow::default();
         assert!(window.insert(70_000));
         assert!(window.insert(70_000 + SeenWindow::LEN - 1));
@@ -180,7 +180,7 @@ mod tests {
     }
 
     #[test]
-    fn packet_before_the_first_has_a_position() {
+    fn packet_before_the_first_has_a_number() {
         let mut e = SeqExtender::new();
         assert_eq!(e.extend(0), 0x1_0000);
         assert_eq!(e.extend(65535), 0xffff);

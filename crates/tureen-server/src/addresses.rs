@@ -157,7 +157,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_announced_address_stands_for_all_but_loopback() {
+    fn the_announced_address_replaces_all_but_loopback() {
         let rtc = RtcConfig {
             listen: vec!["10.0.0.5".parse().unwrap(), "127.0.0.1".parse().unwrap()],
             announce: Some("sfu.example".into()),
@@ -204,7 +204,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_announced_is_bound_if_it_is_ours() {
+    fn a_local_announced_address_is_bound() {
         for (announce, expected) in [
             (None, &["10.0.0.5", "127.0.0.1"][..]),
             (Some("203.0.113.7"), &["10.0.0.5", "127.0.0.1"]),
@@ -220,7 +220,7 @@ mod tests {
     }
 
     #[test]
-    fn an_address_of_ours_that_is_not_bound_is_not_announced() {
+    fn a_local_address_that_is_not_bound_is_not_announced() {
         let error = resolved(&["10.0.0.5", "::"], Some("198.51.100.4")).unwrap_err();
         assert!(error.contains("rtc.announce = 198.51.100.4"), "{error}");
         resolved(&["10.0.0.5"], Some("127.0.0.1")).unwrap_err();

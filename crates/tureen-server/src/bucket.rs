@@ -56,7 +56,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn debt_lasts_as_long_as_its_tokens_take_to_come() {
+    fn debt_lasts_until_its_tokens_are_refilled() {
         let start = Instant::now();
         let mut bucket = Bucket::new(10.0, 20.0, start);
         assert_eq!(bucket.take(20.0, start), None);

@@ -647,7 +647,7 @@ mod tests {
     }
 
     #[test]
-    fn ice_consent_is_what_ice_takes() {
+    fn ice_consent_timeout_has_the_range_of_ice() {
         for (seconds, is_good) in [(0, false), (9, false), (10, true), (60, true), (61, false), (300, false)]
         {
             let mut config = ServerConfig::default();

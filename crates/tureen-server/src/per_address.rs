@@ -140,7 +140,7 @@ mod tests {
     }
 
     #[test]
-    fn each_address_and_all_together_have_a_bound() {
+    fn each_address_and_the_total_are_limited() {
         let held = PerAddress::new(2, 3);
         let a = [held.take(ip("10.0.0.1")).unwrap(), held.take(ip("::ffff:10.0.0.1")).unwrap()];
         assert_eq!(held.take(ip("10.0.0.1")).unwrap_err(), Full::Address);
@@ -152,7 +152,7 @@ mod tests {
     }
 
     #[tokio::test(start_paused = true)]
-    async fn an_address_may_ask_so_often_and_others_do_not_suffer_from_it() {
+    async fn requests_of_one_address_are_limited_without_effect_on_others() {
         let paces = Paces::new(10);
         let asked = |address: &str, cost| (0..1000).filter(|_| paces.may(ip(address), cost)).count();
         assert_eq!(asked("10.0.0.1", 1), 100);

@@ -188,7 +188,7 @@ mod tests {
     use super::*;
 
     #[tokio::test(start_paused = true)]
-    async fn log_lines_of_clients_are_rationed_and_the_rest_is_counted() {
+    async fn log_lines_of_clients_are_limited_and_the_rest_is_counted() {
         let tally = Tally::for_test();
         let written = (0..1000).filter(|_| tally.may_log()).count();
         assert_eq!(written, 200);
@@ -198,7 +198,7 @@ mod tests {
     }
 
     #[test]
-    fn texts_of_clients_are_shown_cut_and_without_control_characters() {
+    fn texts_of_clients_are_truncated_and_without_control_characters() {
         assert_eq!(Shown("Zoë").to_string(), "Zoë");
         assert_eq!(Shown("a\nWARN b\u{1b}[31m\u{202e}").to_string(), "a\\u{a}WARN b\\u{1b}[31m\\u{202e}");
         let long = "é".repeat(1000);

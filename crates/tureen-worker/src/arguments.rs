@@ -135,7 +135,7 @@ mod tests {
     }
 
     #[test]
-    fn wrong_settings_are_named() {
+    fn invalid_settings_are_named() {
         for (arguments, part) in [
             (&["--rtcMinPort=1000", "--rtcMaxPort=999"][..], "less than rtcMinPort 1000"),
             (&["--rtcMaxPort=65536"], "--rtcMaxPort=65536"),

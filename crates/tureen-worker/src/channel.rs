@@ -239,7 +239,7 @@ mod tests {
     }
 
     #[test]
-    fn frames_survive_any_cut() {
+    fn frames_are_read_for_any_segmentation() {
         for framing in [Framing::LengthPrefix, Framing::Netstring] {
             let frames: [&[u8]; 4] = [b"one", b"", b"3:a,", &[7; 300]];
             let mut bytes = Vec::new();
@@ -261,7 +261,7 @@ mod tests {
     }
 
     #[test]
-    fn end_is_told_from_silence() {
+    fn end_of_stream_is_distinguished_from_silence() {
         let (far, mut inbox) = inbox(Framing::LengthPrefix, 10);
         assert!(inbox.fill().unwrap());
         drop(far);
@@ -269,7 +269,7 @@ mod tests {
     }
 
     #[test]
-    fn bytes_that_are_no_frames_are_refused() {
+    fn malformed_frames_are_refused() {
         for (framing, bytes, broken) in [
             (Framing::LengthPrefix, &11u32.to_ne_bytes()[..], Broken::TooLong(11)),
             (Framing::Netstring, b"11:", Broken::TooLong(11)),
@@ -287,7 +287,7 @@ mod tests {
     }
 
     #[test]
-    fn slow_parent_gets_everything_in_order() {
+    fn slow_parent_gets_all_frames_in_order() {
         let (near, mut far) = UnixStream::pair().unwrap();
         let mut outbox = Outbox::new(near.into()).unwrap();
         let bytes: Vec<u8> = (0..3_000_000u32).map(|i| (i % 251) as u8).collect();

@@ -169,7 +169,7 @@ mod tests {
     }
 
     #[test]
-    fn level_and_tag_decide_what_is_kept() {
+    fn level_and_tag_filter_log_lines() {
         let all = ["Etureen::ice | bad [port:7]", "Wtureen::ice | odd [text:a b]", "Dtureen::ice | fine"];
         for (level, tags, kept) in [
             ("none", &["ice"][..], 0),
@@ -185,7 +185,7 @@ mod tests {
     }
 
     #[test]
-    fn settings_that_are_not_given_stay() {
+    fn settings_that_are_not_given_are_kept() {
         let log = log("debug", &["ice"]);
         log.set(&LogSettings { level: Some("warn".to_owned()), tags: None }).unwrap();
         tracing::subscriber::with_default(log.clone(), speak);
@@ -202,7 +202,7 @@ mod tests {
     }
 
     #[test]
-    fn full_log_drops_and_tells_how_much() {
+    fn full_log_drops_lines_and_reports_their_number() {
         let log = Log::default();
         for _ in 0..MAX_LINES + 3 {
             log.push("Dline".to_owned());

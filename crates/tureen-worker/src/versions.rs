@@ -52,7 +52,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn each_version_speaks_its_dialect() {
+    fn each_version_has_its_dialect() {
         for (versions, speaks) in [
             (&["3.27.1"][..], Version::FlatBuffers),
             (&["3.5.0", "3.5.15"], Version::Json(Generation::V3_5)),

@@ -60,7 +60,7 @@ mod tests {
     use crate::router::RouterId;
 
     #[test]
-    fn identifier_survives_the_engine() {
+    fn identifier_round_trips_through_the_engine() {
         let id = RouterId::new();
         let core = tureen_engine::api::RouterId::from(id);
         assert_eq!(core.as_str(), id.to_string());

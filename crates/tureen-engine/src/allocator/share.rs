@@ -177,7 +177,7 @@ mod tests {
     }
 
     #[test]
-    fn everybody_gets_something_before_anybody_gets_more() {
+    fn every_consumer_gets_a_layer_before_any_gets_more() {
         let mut all = [1, 1, 255].map(|weight| candidate(weight, &[100, 400, 1200]));
         assert_eq!(steps(300, &mut all), [1, 1, 1]);
         assert_eq!(steps(250, &mut all), [1, 0, 1], "the heaviest first");
@@ -186,14 +186,14 @@ mod tests {
     }
 
     #[test]
-    fn what_is_left_is_shared_by_weight() {
+    fn remaining_bitrate_is_shared_by_weight() {
         let mut all = [1, 2, 6].map(|weight| candidate(weight, &[100, 400, 1200]));
         assert_eq!(steps(1800, &mut all), [1, 2, 3]);
         assert_eq!(steps(1000, &mut all), [1, 2, 2], "what one can't use is offered to the next");
     }
 
     #[test]
-    fn what_cannot_move_is_taken_off_the_top() {
+    fn fixed_bitrates_are_subtracted_first() {
         let mut all = [
             Candidate { prices: Prices::from_slice(&[Bitrate::kbps(300)]), ..Candidate::default() },
             candidate(1, &[100, 400]),
@@ -210,7 +210,7 @@ mod tests {
     }
 
     #[test]
-    fn small_changes_of_price_or_bitrate_move_nobody() {
+    fn small_changes_of_cost_or_bitrate_change_no_layer() {
         let mut all = [candidate(1, &[100, 400, 1200])];
         all[0].current = Some(2);
         assert_eq!(steps(345, &mut all), [2], "stays for a little less");
@@ -239,7 +239,7 @@ mod tests {
     }
 
     #[test]
-    fn one_is_tried_where_all_would_get_nothing() {
+    fn one_consumer_is_tried_if_none_would_fit() {
         let given = |trial, candidates: &mut [Candidate]| {
             let budget = Budget { trial: Bitrate::kbps(trial), ..Budget::lasting(Bitrate::kbps(5)) };
             share(budget, candidates, 1);
@@ -258,7 +258,7 @@ mod tests {
     }
 
     #[test]
-    fn lasting_target_reduces_nobody() {
+    fn lasting_target_reduces_no_consumer() {
         let mut all = [candidate(1, &[100, 400])];
         all[0].reduced_prices = Prices::from_slice(&[Bitrate::ZERO, Bitrate::kbps(60), Bitrate::kbps(240)]);
         all[0].current = Some(2);
@@ -267,7 +267,7 @@ mod tests {
     }
 
     #[test]
-    fn who_may_not_climb_stays_where_it_is() {
+    fn consumer_that_may_not_upgrade_keeps_its_layer() {
         let mut all = [candidate(1, &[100, 400, 1200])];
         (all[0].current, all[0].may_climb) = (Some(1), false);
         assert_eq!(steps(5000, &mut all), [1]);
@@ -276,7 +276,7 @@ mod tests {
     }
 
     #[test]
-    fn equal_ones_take_turns() {
+    fn equal_consumers_are_upgraded_in_turn() {
         let mut all = [1, 1].map(|weight| candidate(weight, &[100]));
         let mut first = |round| {
             allocate(Bitrate::kbps(150), &mut all, round);
@@ -286,7 +286,7 @@ mod tests {
     }
 
     #[test]
-    fn cheaper_layer_above_costs_nothing_more() {
+    fn cheaper_higher_layer_is_free() {
         assert_eq!(steps(400, &mut [candidate(1, &[400, 300, 350])]), [3]);
     }
 }

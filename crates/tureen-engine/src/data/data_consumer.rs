@@ -160,14 +160,14 @@ mod tests {
     }
 
     #[test]
-    fn ignored_subchannel_keeps_its_subscribers_out() {
+    fn ignored_subchannel_excludes_its_subscribers() {
         let message = message(&[1], None, Some(9));
         assert!(consumer(&[1], false).wants(&message));
         assert!(!consumer(&[1, 9], false).wants(&message));
     }
 
     #[test]
-    fn pipe_leaves_the_choice_to_the_other_router() {
+    fn pipe_leaves_subchannels_to_the_other_router() {
         assert!(consumer(&[], true).wants(&message(&[1], Some(2), Some(3))));
         assert!(consumer(&[1, 3], true).wants(&message(&[1], None, Some(3))));
         assert!(!consumer(&[1], true).wants(&message(&[2], None, None)));

@@ -153,7 +153,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn stream_parameters_that_contradict_themselves_are_refused() {
+    fn contradictory_stream_parameters_are_refused() {
         let ordered = SctpStreamParameters::new_ordered(65_534);
         assert_eq!(check_stream_parameters(&ordered), Ok(()));
         let timed = SctpStreamParameters::new_unordered_with_life_time(1, 5);

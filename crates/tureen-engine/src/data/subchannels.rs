@@ -86,7 +86,7 @@ mod tests {
     }
 
     #[test]
-    fn header_is_mediasoups() {
+    fn header_has_mediasoups_format() {
         let encoded = all().encode(&BTreeSet::new(), &text());
         let expected = b"\xa5\xf0\x9c\xb3\xd6\xe1\xf2\x8f\x00\x02\x00\x01\x02\xbc\x00\x02\x00\x03text";
         assert_eq!(encoded[..], expected[..]);
@@ -94,13 +94,13 @@ mod tests {
     }
 
     #[test]
-    fn message_for_everyone_has_no_header() {
+    fn message_without_subchannels_has_no_header() {
         assert_eq!(Subchannels::default().encode(&BTreeSet::from([4]), &text()), text());
         assert_eq!(Subchannels::decode(text()), (Subchannels::default(), text()));
     }
 
     #[test]
-    fn pipe_carries_its_own_subchannels_only() {
+    fn pipe_message_contains_only_the_pipes_subchannels() {
         let encoded = all().encode(&BTreeSet::from([700, 2]), &text());
         assert_eq!(Subchannels::decode(encoded).0.any_of, [700]);
     }

@@ -371,7 +371,7 @@ mod tests {
     const SECOND: Duration = Duration::from_secs(1);
 
     #[test]
-    fn somebody_is_dominant_from_the_first_interval_on() {
+    fn a_speaker_is_dominant_from_the_first_interval_on() {
         let mut meeting = Meeting::new();
         assert_eq!(meeting.be_quiet(INTERVAL - PACKET), []);
         assert_eq!(meeting.be_quiet(PACKET), [meeting.members[0]]);
@@ -400,7 +400,7 @@ mod tests {
     }
 
     #[test]
-    fn interruption_does_not_take_over_while_the_other_goes_on() {
+    fn interruption_does_not_take_over_while_the_other_speaks() {
         let mut meeting = Meeting::new();
         meeting.be_quiet(SECOND);
         meeting.speak(SECOND, 1);
@@ -447,7 +447,7 @@ mod tests {
     }
 
     #[test]
-    fn removed_dominant_speaker_has_a_successor_at_once() {
+    fn removed_dominant_speaker_is_replaced_at_once() {
         let mut meeting = Meeting::new();
         let [a, b, c] = meeting.members;
         meeting.be_quiet(SECOND);
@@ -460,7 +460,7 @@ mod tests {
     }
 
     #[test]
-    fn paused_observer_decides_nothing_and_hears_nothing() {
+    fn paused_observer_ignores_levels_and_reports_nothing() {
         let mut meeting = Meeting::new();
         meeting.be_quiet(SECOND);
         meeting.observer.pause();
@@ -482,7 +482,7 @@ mod tests {
     }
 
     #[test]
-    fn interval_is_cut_to_its_range() {
+    fn interval_is_clamped() {
         let now = Instant::now();
         for (interval, taken) in [(0, 100), (100, 100), (300, 300), (60_000, 5000)] {
             let options = ActiveSpeakerOptions { interval: Duration::from_millis(interval) };
@@ -506,7 +506,7 @@ mod tests {
     }
 
     #[test]
-    fn scores_are_those_of_the_published_method() {
+    fn scores_match_the_published_algorithm() {
         // ln(13 over 12) + 13 ln ½ − ln 0.78 + 0.78 · 12
         assert!((score(12, 13, 0.78) - 3.1625).abs() < 1e-3);
         // 5 ln ½ − ln 24 + 24 · 5

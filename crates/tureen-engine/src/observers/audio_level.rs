@@ -208,7 +208,7 @@ mod tests {
     }
 
     #[test]
-    fn louder_producers_come_first_and_as_many_as_wanted() {
+    fn loudest_producers_come_first_up_to_the_maximum() {
         let (mut observer, [a, b, c], start) = observer(2);
         hear(&mut observer, a, 40, 40);
         hear(&mut observer, b, 30, 40);
@@ -257,7 +257,7 @@ mod tests {
     }
 
     #[test]
-    fn fewer_than_ten_packets_are_not_heard() {
+    fn fewer_than_ten_packets_are_ignored() {
         let (mut observer, [a, b, _], start) = observer(2);
         hear(&mut observer, a, 10, 9);
         hear(&mut observer, b, 50, 10);
@@ -266,7 +266,7 @@ mod tests {
     }
 
     #[test]
-    fn threshold_is_the_least_that_counts() {
+    fn threshold_is_inclusive() {
         let (mut observer, [a, b, _], start) = observer(2);
         hear(&mut observer, a, 81, 20);
         hear(&mut observer, b, 80, 20);
@@ -275,7 +275,7 @@ mod tests {
     }
 
     #[test]
-    fn silence_is_said_once_and_not_before_there_was_sound() {
+    fn silence_is_reported_once_and_only_after_sound() {
         let (mut observer, [a, ..], start) = observer(1);
         assert_eq!(observer.handle_timeout(start + INTERVAL), None);
         hear(&mut observer, a, 20, 20);
@@ -286,7 +286,7 @@ mod tests {
     }
 
     #[test]
-    fn paused_observer_is_silent_and_hears_nothing() {
+    fn paused_observer_ignores_levels() {
         let (mut observer, [a, ..], start) = observer(1);
         hear(&mut observer, a, 20, 20);
         observer.handle_timeout(start + INTERVAL).unwrap();
@@ -328,7 +328,7 @@ mod tests {
     }
 
     #[test]
-    fn interval_is_cut_to_its_range_and_a_threshold_above_zero_refused() {
+    fn interval_is_clamped_and_a_threshold_above_zero_refused() {
         let now = Instant::now();
         for (interval, taken) in [(0, 250), (250, 250), (800, 800), (60_000, 5000)] {
             let options = AudioLevelOptions { interval: Duration::from_millis(interval), ..options(1) };

@@ -99,7 +99,7 @@ mod tests {
     }
 
     #[test]
-    fn queue_that_only_feedback_shows_is_waited_for_once() {
+    fn queue_that_is_known_by_feedback_only_is_waited_for_once() {
         let now = Instant::now();
         let mut backlog = Backlog::default();
         backlog.on_queue(now, MAX_QUEUE);

@@ -73,13 +73,13 @@ mod tests {
     }
 
     #[test]
-    fn each_packet_may_be_named_twice_and_some_more() {
+    fn nacks_may_name_each_packet_twice_plus_a_reserve() {
         assert_eq!(named_in_a_second(0, 500), 500);
         assert_eq!(named_in_a_second(1000, 500), 2500);
     }
 
     #[test]
-    fn what_gathers_is_bounded() {
+    fn unused_budget_is_bounded() {
         let start = Instant::now();
         let mut budget = FeedbackBudget::new();
         budget.available(start, 0, 500);

@@ -57,7 +57,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn loss_is_a_share_of_recent_packets() {
+    fn loss_is_a_fraction_of_recent_packets() {
         let mut share = LossShare::default();
         assert_eq!(share.read(), None);
         share.add(10, 9);

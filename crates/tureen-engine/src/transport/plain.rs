@@ -325,7 +325,7 @@ mod tests {
     }
 
     #[test]
-    fn without_mux_rtp_and_rtcp_have_paths_of_their_own() {
+    fn without_mux_rtp_and_rtcp_have_separate_tuples() {
         let mut link = link(false, false, None);
         link.connect(&ConnectPlain { rtcp_port: Some(2), ..at(1) }, &mut rng()).unwrap();
         assert_eq!(link.tuples().collect::<Vec<_>>(), [tuple(RTP, 1), tuple(RTCP, 2)]);
@@ -334,7 +334,7 @@ mod tests {
     }
 
     #[test]
-    fn an_address_that_must_speak_first_is_none_until_it_has() {
+    fn remote_address_is_unknown_until_the_first_datagram() {
         let mut link = link(false, false, None);
         let connect = ConnectPlain { rtcp_port: Some(2), await_datagram: true, ..at(1) };
         assert!(link.connect(&connect, &mut rng()).unwrap().tuples.is_empty());
@@ -362,7 +362,7 @@ mod tests {
     }
 
     #[test]
-    fn path_without_proof_gives_way_to_one_with() {
+    fn tuple_gives_way_to_one_with_better_evidence() {
         use Evidence::{Media, Proof, Sctp};
         let mut link = link(false, true, None);
         assert!([Sctp, Media, Proof].iter().all(|&evidence| link.is_better(RTP, evidence)));
@@ -381,7 +381,7 @@ mod tests {
     }
 
     #[test]
-    fn strangers_do_not_move_a_path_without_end() {
+    fn moves_of_a_tuple_by_strangers_are_bounded() {
         let mut link = link(true, true, None);
         let mut moves = 0;
         for port in 1..1000 {
@@ -402,7 +402,7 @@ mod tests {
     }
 
     #[test]
-    fn remote_suite_counts_for_both_directions() {
+    fn remote_suite_applies_to_both_directions() {
         let mut link = link(true, true, Some(SrtpCryptoSuite::AesCm128HmacSha180));
         let before = link.srtp_parameters().unwrap();
         let key = MasterKey::generate(SrtpCryptoSuite::AeadAes256Gcm, &mut rng()).parameters();

@@ -97,7 +97,7 @@ mod tests {
     }
 
     #[test]
-    fn who_sends_some_times_too_much_is_not_touched() {
+    fn moderate_excess_is_not_dropped() {
         let now = Instant::now();
         let mut policer = policer(now);
         assert_eq!(send(&mut policer, now, 60, 3), (3e6, 32e3));
@@ -106,7 +106,7 @@ mod tests {
     }
 
     #[test]
-    fn who_sends_far_too_much_is_cut_down_but_for_audio() {
+    fn large_excess_is_dropped_except_for_audio() {
         let now = Instant::now();
         let mut policer = policer(now);
         send(&mut policer, now, 5, 178);
@@ -120,7 +120,7 @@ mod tests {
     }
 
     #[test]
-    fn without_a_limit_or_a_margin_there_is_none() {
+    fn nothing_is_dropped_without_a_limit_or_margin() {
         let now = Instant::now();
         assert!(Policer::new(now, Bitrate::ZERO, 4, SECOND).is_none());
         assert!(Policer::new(now, Bitrate::mbps(1), 0, SECOND).is_none());

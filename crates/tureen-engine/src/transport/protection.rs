@@ -295,7 +295,7 @@ mod tests {
     }
 
     #[test]
-    fn key_told_to_the_remote_side_opens_what_is_sealed() {
+    fn announced_key_opens_sealed_packets() {
         let mut rng = StdRng::seed_from_u64(1);
         for suite in SUITES {
             let key = MasterKey::generate(suite, &mut rng);

@@ -100,31 +100,31 @@ mod tests {
     }
 
     #[test]
-    fn nothing_is_told_without_a_limit() {
+    fn no_remb_without_a_limit() {
         assert_eq!(told(&[]), []);
         assert_eq!(told(&[(1000, NONE)]), [], "lifting no limit");
     }
 
     #[test]
-    fn limit_is_told_at_once_and_repeated() {
+    fn limit_is_sent_at_once_and_repeated() {
         let times: Vec<_> = (0..6).map(|n| (1000 + 1500 * n, LIMIT)).collect();
         assert_eq!(told(&[(1000, LIMIT)]), times);
     }
 
     #[test]
-    fn end_of_a_limit_is_told_four_times() {
+    fn end_of_a_limit_is_sent_four_times() {
         let all = told(&[(0, LIMIT), (100, NONE)]);
         assert_eq!(all, [(0, LIMIT), (100, NONE), (1600, NONE), (3100, NONE), (4600, NONE)]);
     }
 
     #[test]
-    fn lifting_again_starts_nothing_anew() {
+    fn repeated_lifting_does_not_restart_the_repetitions() {
         let all = told(&[(0, LIMIT), (100, NONE), (200, NONE), (2000, NONE)]);
         assert_eq!(all, [(0, LIMIT), (100, NONE), (1600, NONE), (3100, NONE), (4600, NONE)]);
     }
 
     #[test]
-    fn limit_that_was_never_told_has_no_end_to_tell_of() {
+    fn limit_that_was_never_sent_has_no_end_to_send() {
         let (mut schedule, now) = (RembSchedule::default(), origin());
         schedule.set_limit(LIMIT);
         schedule.set_limit(NONE);
@@ -138,14 +138,14 @@ mod tests {
     }
 
     #[test]
-    fn new_limit_ends_the_farewells() {
+    fn new_limit_stops_the_repeated_end_of_the_last() {
         let all = told(&[(0, LIMIT), (100, NONE), (200, LIMIT)]);
         assert_eq!(all[..4], [(0, LIMIT), (100, NONE), (200, LIMIT), (1700, LIMIT)]);
         assert!(all[2..].iter().all(|(_, limit)| *limit == LIMIT));
     }
 
     #[test]
-    fn estimate_is_told_often_and_at_once_when_it_falls() {
+    fn estimate_is_sent_regularly_and_at_once_when_it_falls() {
         let (mut schedule, start) = (RembSchedule::default(), origin());
         let mut poll = |ms, kbps: u64| {
             schedule.poll(start + Duration::from_millis(ms), Some(Bitrate::kbps(kbps))).map(Bitrate::as_bps)
@@ -159,7 +159,7 @@ mod tests {
     }
 
     #[test]
-    fn lower_of_limit_and_estimate_is_told() {
+    fn lower_of_limit_and_estimate_is_sent() {
         let (mut schedule, start) = (RembSchedule::default(), origin());
         let at = |ms| start + Duration::from_millis(ms);
         schedule.set_limit(LIMIT);

@@ -175,7 +175,7 @@ mod tests {
     }
 
     #[test]
-    fn copy_follows_its_repair_once_after_10_ms() {
+    fn duplicate_follows_a_retransmission_once_after_10_ms() {
         let now = Instant::now();
         let mut retransmissions = ProactiveRetransmissions::new();
         assert_eq!(retransmissions.next_duplicate_at(), None);
@@ -190,7 +190,7 @@ mod tests {
     }
 
     #[test]
-    fn only_so_many_copies_wait() {
+    fn number_of_waiting_duplicates_is_bounded() {
         let now = Instant::now();
         let mut retransmissions = ProactiveRetransmissions::new();
         for output in 0..1000 {
@@ -239,7 +239,7 @@ mod tests {
     }
 
     #[test]
-    fn budget_gathers_for_half_a_second_and_copies_leave_half_of_it() {
+    fn budget_accumulates_for_half_a_second_and_duplicates_use_half_of_it() {
         let now = Instant::now();
         let mut budget = RetransmissionBudget::default();
         let rate = Bitrate::kbps(300);
@@ -258,7 +258,7 @@ mod tests {
     }
 
     #[test]
-    fn no_estimate_makes_it_more_than_the_media() {
+    fn budget_never_exceeds_media_and_floor() {
         let (media, floor) = (Bitrate::kbps(500), Bitrate::kbps(100));
         let rate = |estimated| RetransmissionBudget::rate(estimated, media, floor);
         assert_eq!(rate(None), Bitrate::kbps(600));

@@ -255,7 +255,7 @@ mod tests {
     }
 
     #[test]
-    fn rid_of_an_unknown_mid_is_nobodys() {
+    fn rid_of_an_unknown_mid_matches_no_producer() {
         let mut listener = RtpListener::new();
         listener.add(1, &parameters(Some("cam"), &[], &["r0", "r1"])).expect("new");
         listener.add(2, &parameters(Some("scr"), &[], &["r0", "r1"])).expect("new");
@@ -273,7 +273,7 @@ mod tests {
     }
 
     #[test]
-    fn rid_of_the_second_producer_is_known_when_the_first_has_gone() {
+    fn rid_of_the_second_producer_matches_after_the_first_closed() {
         let mut listener = RtpListener::new();
         listener.add(1, &parameters(Some("cam"), &[], &["r0"])).expect("new");
         listener.add(2, &parameters(Some("scr"), &[], &["r0"])).expect("new");
@@ -283,7 +283,7 @@ mod tests {
     }
 
     #[test]
-    fn producer_without_mid_takes_any() {
+    fn producer_without_mid_accepts_any_packet() {
         let mut listener = RtpListener::new();
         listener.add(1, &parameters(None, &[], &["r0"])).expect("new");
         assert_eq!(find(&listener, 10, "0", "r0", ""), Found::Named(1));
@@ -292,7 +292,7 @@ mod tests {
     }
 
     #[test]
-    fn learned_ssrc_gives_way_to_another_mid_and_a_signalled_one_does_not() {
+    fn learned_ssrc_yields_to_another_mid_and_a_signalled_one_does_not() {
         let mut listener = RtpListener::new();
         listener.add(1, &parameters(Some("0"), &[100], &["r0"])).expect("new");
         listener.add(2, &parameters(Some("1"), &[], &["r0"])).expect("new");

@@ -510,7 +510,7 @@ mod tests {
     }
 
     #[test]
-    fn feedback_takes_its_extension_and_any_codec() {
+    fn feedback_needs_its_extension_and_a_codec_with_it() {
         const SEND_TIME: &str = "http://www.webrtc.org/experiments/rtp-hdrext/abs-send-time";
         const NUMBER: &str = "http://www.ietf.org/id/draft-holmer-rmcat-transport-wide-cc-extensions-01";
         let of = |extensions: &[&str], feedback: &[&str]| {
@@ -525,7 +525,7 @@ mod tests {
     }
 
     #[test]
-    fn only_layers_make_it_look_often() {
+    fn timer_is_frequent_only_with_layers() {
         let now = Instant::now();
         let mut control = SendControl::new(now, BweConfig::default(), Feedback::default(), 1);
         control.chosen_at = Some(now);
@@ -536,7 +536,7 @@ mod tests {
     }
 
     #[test]
-    fn probe_has_its_moment() {
+    fn probe_is_sent_at_its_time() {
         let now = Instant::now();
         let mut control = SendControl::new(now, BweConfig::default(), Feedback::default(), 1);
         control.controller.set_desired(now, Bitrate::mbps(2));
@@ -545,7 +545,7 @@ mod tests {
     }
 
     #[test]
-    fn copy_has_its_moment() {
+    fn duplicate_is_sent_at_its_time() {
         let now = Instant::now();
         let mut control = SendControl::new(now, BweConfig::default(), Feedback::default(), 1);
         control.chosen_at = Some(now);
@@ -561,7 +561,7 @@ mod tests {
     }
 
     #[test]
-    fn nothing_is_repaired_ahead_before_feedback_tells_of_losses() {
+    fn no_proactive_retransmission_before_feedback_reports_loss() {
         let now = Instant::now();
         let mut control = SendControl::new(now, BweConfig::default(), Feedback::default(), 1);
         assert!(!control.retransmits_proactively());

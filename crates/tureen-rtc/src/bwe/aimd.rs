@@ -253,7 +253,7 @@ mod tests {
     }
 
     #[test]
-    fn more_than_the_known_capacity_is_a_new_one() {
+    fn throughput_beyond_the_known_capacity_resets_it() {
         let mut aimd = aimd(Bitrate::kbps(500));
         aimd.update(0, Usage::Over, Some(Bitrate::kbps(500)), true);
         assert!(aimd.capacity.estimate.is_some());

@@ -77,7 +77,7 @@ mod tests {
     }
 
     #[test]
-    fn lower_estimate_is_used_by_less() {
+    fn application_limit_depends_on_the_estimate() {
         let mut alr = AlrDetector::default();
         alr.set_estimate(Bitrate::kbps(1000));
         send(&mut alr, 0, Bitrate::kbps(300));

@@ -258,7 +258,7 @@ mod tests {
     }
 
     #[test]
-    fn queue_that_stands_after_a_decrease_is_drained_once() {
+    fn standing_queue_after_a_decrease_is_drained_once() {
         let mut delay = DelayBased::new(Bitrate::kbps(1000), Bitrate::kbps(5));
         second(&mut delay, 0, 0, 0);
         let growing = second(&mut delay, SECOND, 0, 2_500);
@@ -272,7 +272,7 @@ mod tests {
     }
 
     #[test]
-    fn what_arrived_at_a_decrease_is_what_the_path_carries() {
+    fn throughput_at_a_decrease_is_the_capacity() {
         let mut delay = DelayBased::new(Bitrate::kbps(1000), Bitrate::kbps(5));
         second(&mut delay, 0, 0, 0);
         assert_eq!((delay.carries(SECOND), delay.draining(SECOND)), (delay.estimate(), None));

@@ -326,7 +326,7 @@ mod tests {
     }
 
     #[test]
-    fn arrivals_have_their_send_times_across_the_wrap_of_numbers() {
+    fn arrivals_are_matched_to_send_times_across_the_wrap() {
         let mut history = sent(65534, 4);
         let report = resolve(&mut history, 65534, 1, &[Some(4), Some(4), None, Some(8)]);
         let times: Vec<_> = report.arrivals.iter().map(|a| (a.sent_at, a.received_at, a.size)).collect();
@@ -361,7 +361,7 @@ mod tests {
     }
 
     #[test]
-    fn feedback_about_what_was_never_sent_says_nothing() {
+    fn feedback_about_unsent_packets_is_ignored() {
         let mut history = sent(100, 5);
         assert!(resolve(&mut history, 200, 0, &[Some(0); 20]).is_empty());
         assert!(resolve(&mut history, 40_000, 0, &[Some(0); 20]).is_empty());
@@ -371,7 +371,7 @@ mod tests {
     }
 
     #[test]
-    fn ring_grows_with_what_is_in_flight() {
+    fn ring_grows_with_the_packets_in_flight() {
         let mut history = sent(0, 1);
         resolve(&mut history, 0, 0, &[Some(1)]);
         for seq in 1..=5000 {
@@ -388,7 +388,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_too_old_makes_room() {
+    fn oldest_packets_are_evicted() {
         let mut history = SentHistory::new();
         for i in 0..1000u16 {
             history.record(i64::from(i) * 1_000_000, i, 10, 0);
@@ -407,7 +407,7 @@ mod tests {
     }
 
     #[test]
-    fn numbers_left_out_are_neither_lost_nor_received() {
+    fn unsent_numbers_are_neither_lost_nor_received() {
         let mut history = sent(0, 1);
         history.record(0, 5, 10, 0);
         let report = resolve(&mut history, 0, 0, &[Some(0), None, None, Some(0), None, Some(0)]);

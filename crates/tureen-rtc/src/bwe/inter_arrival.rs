@@ -156,7 +156,7 @@ mod tests {
     }
 
     #[test]
-    fn clock_that_is_set_starts_anew() {
+    fn clock_change_restarts_the_measurement() {
         let mut inter_arrival = InterArrival::default();
         assert_eq!(inter_arrival.on_arrival(0, &packet(0, 0)), None);
         assert_eq!(inter_arrival.on_arrival(20_000, &packet(20, 20)), None);

@@ -523,7 +523,7 @@ mod tests {
     }
 
     #[test]
-    fn without_loss_the_delay_rules() {
+    fn without_loss_the_delay_based_estimate_applies() {
         let mut sim = Sim::new(Bitrate::kbps(800));
         sim.run(5 * SECOND, |_| 0.0);
         assert_eq!(sim.loss_based.state(), LossState::DelayBased);
@@ -532,14 +532,14 @@ mod tests {
     }
 
     #[test]
-    fn nothing_is_said_before_there_are_observations() {
+    fn no_estimate_without_observations() {
         let mut sim = Sim::new(Bitrate::kbps(800));
         sim.run(SECOND / 2, |_| 0.0);
         assert_eq!(sim.loss_based.estimate(), None);
     }
 
     #[test]
-    fn loss_that_the_path_has_anyway_costs_little() {
+    fn random_loss_costs_little() {
         let mut sim = Sim::new(Bitrate::mbps(2));
         sim.run(30 * SECOND, |_| 0.03);
         assert!(sim.rate() > Bitrate::kbps(1600), "{}", sim.rate());

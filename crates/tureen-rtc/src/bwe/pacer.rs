@@ -120,7 +120,7 @@ mod tests {
     }
 
     #[test]
-    fn time_that_goes_back_changes_nothing() {
+    fn time_running_backwards_changes_nothing() {
         let mut pacer = Pacer::new(Bitrate::mbps(1));
         pacer.on_sent(1_000_000, 5000, false);
         assert_eq!(pacer.allowance(900_000), 0);

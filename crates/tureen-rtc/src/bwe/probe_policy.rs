@@ -223,7 +223,7 @@ mod tests {
     }
 
     #[test]
-    fn start_probes_once_and_goes_on_while_probes_find_more() {
+    fn initial_probing_continues_while_probes_find_more() {
         let mut policy = ProbePolicy::new(Bitrate::kbps(600), Bitrate::ZERO);
         assert_eq!(kbps(policy.start(0)), [1800, 3600]);
         assert_eq!(kbps(policy.start(1)), NONE);
@@ -233,7 +233,7 @@ mod tests {
     }
 
     #[test]
-    fn nothing_is_probed_far_beyond_what_is_wanted_or_allowed() {
+    fn probes_do_not_exceed_the_desired_or_allowed_bitrate_by_far() {
         let mut policy = ProbePolicy::new(Bitrate::kbps(600), Bitrate::ZERO);
         policy.set_desired(0, Bitrate::kbps(700));
         assert_eq!(kbps(policy.start(0)), [1400]);
@@ -252,7 +252,7 @@ mod tests {
     }
 
     #[test]
-    fn more_wanted_is_probed_for_at_once() {
+    fn higher_desired_bitrate_is_probed_at_once() {
         let mut policy = started(600, 500);
         assert_eq!(kbps(policy.set_desired(3 * SECOND, Bitrate::kbps(900))), [900, 1200]);
         policy.poll(5 * SECOND, None);
@@ -260,7 +260,7 @@ mod tests {
     }
 
     #[test]
-    fn unmet_wishes_are_probed_for_again_and_less_often_when_in_vain() {
+    fn unmet_desired_bitrate_is_probed_again_with_backoff() {
         let mut policy = started(500, 1200);
         policy.last_probe = Some(0);
         policy.awaited = None;
@@ -271,7 +271,7 @@ mod tests {
     }
 
     #[test]
-    fn idle_path_is_probed_now_and_then_until_it_has_enough() {
+    fn application_limited_path_is_probed_until_the_bitrate_suffices() {
         let mut policy = started(600, 400);
         assert_eq!(kbps(policy.poll(6 * SECOND, Some(3 * SECOND))), NONE);
         assert_eq!(kbps(policy.poll(8 * SECOND, Some(3 * SECOND))), [800], "twice what is wanted");

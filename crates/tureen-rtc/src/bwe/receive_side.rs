@@ -186,7 +186,7 @@ mod tests {
     }
 
     #[test]
-    fn nothing_is_told_before_it_is_measured_nor_when_nothing_comes() {
+    fn no_estimate_before_a_measurement_or_without_packets() {
         let mut path = Path::new(Bitrate::mbps(10));
         path.send(Bitrate::mbps(1), 4900 * MS);
         assert_eq!(path.estimate(), None);
@@ -200,7 +200,7 @@ mod tests {
     }
 
     #[test]
-    fn estimate_leaves_room_above_what_comes() {
+    fn estimate_exceeds_the_incoming_bitrate() {
         let mut path = Path::new(Bitrate::mbps(10));
         path.send(Bitrate::mbps(1), Duration::from_secs(20));
         let estimate = path.estimate().expect("measured");
@@ -208,7 +208,7 @@ mod tests {
     }
 
     #[test]
-    fn narrow_link_is_told_of_at_once_also_before_anything_is_known() {
+    fn narrow_link_is_reported_at_once_even_without_an_estimate() {
         let mut path = Path::new(Bitrate::kbps(500));
         path.send(Bitrate::mbps(1), Duration::from_secs(2));
         let estimate = path.estimate().expect("queues grew");

@@ -181,7 +181,7 @@ mod tests {
     }
 
     #[test]
-    fn receiver_is_believed_at_the_start_and_bounds_later() {
+    fn remb_sets_the_first_estimate_and_limits_later_ones() {
         let mut reports = ReportBased::new(Bitrate::kbps(600));
         reports.on_remb(0, Bitrate::kbps(2000));
         reports.update(0, Bitrate::kbps(5), Bitrate::mbps(100));
@@ -194,7 +194,7 @@ mod tests {
     }
 
     #[test]
-    fn little_loss_lets_it_grow_by_eight_percent_a_second() {
+    fn little_loss_increases_the_estimate_by_eight_percent_per_second() {
         let mut reports = ReportBased::new(Bitrate::kbps(1000));
         run(&mut reports, 0, 10, 1);
         let estimate = reports.estimate(20 * SECOND);
@@ -202,7 +202,7 @@ mod tests {
     }
 
     #[test]
-    fn some_loss_holds_it_and_much_loss_lowers_it() {
+    fn some_loss_keeps_the_estimate_and_much_loss_lowers_it() {
         let mut reports = ReportBased::new(Bitrate::kbps(1000));
         run(&mut reports, 0, 10, 5);
         assert_eq!(reports.estimate(20 * SECOND), Bitrate::kbps(1000));
@@ -220,7 +220,7 @@ mod tests {
     }
 
     #[test]
-    fn it_begins_anew_when_all_that_is_known_is_old() {
+    fn estimate_restarts_when_all_reports_are_old() {
         let mut reports = ReportBased::new(Bitrate::kbps(600));
         run(&mut reports, 0, 60, 90);
         let low = reports.estimate(59 * SECOND);

@@ -126,7 +126,7 @@ fn first_probes_find_capacity_within_a_second() {
 }
 
 #[test]
-fn nothing_far_beyond_what_is_wanted_is_probed_for() {
+fn probes_do_not_exceed_the_desired_bitrate_by_far() {
     let mut path = Path::new(BweConfig::default(), Bitrate::mbps(100));
     path.controller.set_desired(path.now, Bitrate::kbps(1000));
     path.controller.start_probing(path.now);
@@ -136,7 +136,7 @@ fn nothing_far_beyond_what_is_wanted_is_probed_for() {
 }
 
 #[test]
-fn small_probe_that_gets_through_does_not_lower_the_estimate() {
+fn successful_small_probe_does_not_lower_the_estimate() {
     let initial = Bitrate::kbps(1000);
     for (capacity, low, high) in [(Bitrate::mbps(100), 1000, 1010), (Bitrate::kbps(350), 300, 360)] {
         let mut path = Path::new(BweConfig { initial, ..BweConfig::default() }, capacity);
@@ -147,7 +147,7 @@ fn small_probe_that_gets_through_does_not_lower_the_estimate() {
 }
 
 #[test]
-fn wish_that_suddenly_fits_is_found_soon() {
+fn desired_bitrate_that_begins_to_fit_is_found_soon() {
     let mut path = Path::new(BweConfig::default(), Bitrate::kbps(500));
     path.controller.set_desired(path.now, Bitrate::kbps(1300));
     path.controller.start_probing(path.now);
@@ -217,7 +217,7 @@ fn without_feedback_the_receiver_estimate_is_followed() {
 }
 
 #[test]
-fn target_stays_where_nobody_tells_anything() {
+fn target_stays_without_feedback_and_reports() {
     let now = Instant::now();
     for tracked in [false, true] {
         let mut controller = CongestionController::new(now, BweConfig::default());
@@ -248,7 +248,7 @@ fn packets_without_numbers_are_not_missed() {
 }
 
 #[test]
-fn silence_ends_when_nothing_is_sent_that_could_be_answered() {
+fn target_returns_when_no_packet_awaits_feedback() {
     let mut path = Path::new(BweConfig::default(), Bitrate::mbps(2));
     path.run(5 * SECOND, |_| Bitrate::kbps(500));
     let before = path.controller.target();
@@ -284,7 +284,7 @@ fn reports_take_over_when_feedback_stops() {
 }
 
 #[test]
-fn trial_is_bounded_by_what_is_said_lately() {
+fn trial_is_limited_by_recent_reports() {
     let now = Instant::now();
     let config = BweConfig { initial: Bitrate::kbps(50), max: Bitrate::kbps(800), ..BweConfig::default() };
     let mut controller = CongestionController::new(now, config);
@@ -317,7 +317,7 @@ fn round_trip_is_that_of_the_path_without_the_wait_for_feedback() {
 }
 
 #[test]
-fn there_is_room_while_nothing_queues_and_none_is_assumed_unheard() {
+fn headroom_needs_feedback_and_short_queues() {
     let mut path = Path::new(BweConfig::default(), Bitrate::mbps(2));
     assert!(!path.controller.has_room(), "no feedback yet");
     path.run(3 * SECOND, |_| Bitrate::mbps(1));
@@ -329,7 +329,7 @@ fn there_is_room_while_nothing_queues_and_none_is_assumed_unheard() {
 }
 
 #[test]
-fn long_queue_is_told_by_what_is_under_way_before_packets_have_waited_for_it() {
+fn long_queue_is_detected_by_packets_in_flight_before_their_feedback() {
     let mut path =
         Path::new(BweConfig { initial: Bitrate::mbps(2), ..BweConfig::default() }, Bitrate::mbps(10));
     path.run(3 * SECOND, |_| Bitrate::kbps(1200));

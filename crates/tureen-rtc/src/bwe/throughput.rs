@@ -183,7 +183,7 @@ mod tests {
     }
 
     #[test]
-    fn few_packets_say_nothing() {
+    fn few_packets_give_no_estimate() {
         assert_eq!(measured(&arrivals(9, 10_000, 10_000)), None);
     }
 
@@ -194,7 +194,7 @@ mod tests {
     }
 
     #[test]
-    fn pause_on_the_way_is_no_drop() {
+    fn pause_of_arrivals_is_no_drop_of_the_throughput() {
         let mut packets = arrivals(100, 10_000, 10_000);
         for packet in &mut packets[50..70] {
             packet.received_at = packet.received_at.max(50_000 + 700_000);
@@ -214,7 +214,7 @@ mod tests {
     }
 
     #[test]
-    fn clock_that_was_set_starts_anew() {
+    fn clock_change_restarts_the_measurement() {
         let mut throughput = Throughput::default();
         throughput.on_arrivals(&arrivals(100, 10_000, 10_000));
         let mut later = arrivals(100, 10_000, 20_000);

@@ -51,7 +51,7 @@ fn both_backends_connect_in_every_pairing() {
 }
 
 #[test]
-fn rsa_certificates_work_on_either_side_without_being_told() {
+fn rsa_certificates_work_on_either_side_without_configuration() {
     let ecdsa = Certificate::generate().unwrap();
     for (client, server) in [(rsa(), rsa()), (rsa(), ecdsa.clone()), (ecdsa, rsa())] {
         let [client, server] = [client, server].map(|certificate| config(&certificate, |_| {}));
@@ -90,7 +90,7 @@ fn auto_server_serves_a_client_that_only_has_cm32() {
 }
 
 #[test]
-fn auto_client_starts_again_with_dtls13_when_a_server_refuses_dtls12() {
+fn auto_client_restarts_with_dtls13_when_a_server_refuses_dtls12() {
     let certificate = Certificate::generate().unwrap();
     let auto = config(&certificate, |_| {});
     let server = config(&certificate, |options| options.versions = Versions::Dtls13);
@@ -155,7 +155,7 @@ fn silent_peer_ends_in_a_timeout() {
 }
 
 #[test]
-fn lost_flights_are_repeated_by_our_clock() {
+fn lost_flights_are_retransmitted_by_the_passed_time() {
     let certificate = Certificate::generate().unwrap();
     let [openssl, dimpl] =
         [Backend::OpenSsl, Backend::Dimpl].map(|choice| config(&certificate, backend(choice)));

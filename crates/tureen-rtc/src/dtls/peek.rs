@@ -407,7 +407,7 @@ mod tests {
     }
 
     #[test]
-    fn fragments_are_put_together_in_any_order_and_with_overlap() {
+    fn fragments_are_reassembled_in_any_order_and_with_overlap() {
         let body = body(&[(14, &[0, 2, 0, 2, 0])]);
         let mut buffer = ClientHelloBuffer::default();
         assert_eq!(buffer.push(&record(&body, 40..body.len())), None);
@@ -436,7 +436,7 @@ mod tests {
     }
 
     #[test]
-    fn record_given_to_the_library_has_the_highest_number_that_came() {
+    fn record_for_the_library_has_the_highest_received_number() {
         let body = body(&[]);
         let mut buffer = ClientHelloBuffer::default();
         for (number, range) in [(7, 20..body.len()), (6, 0..20)] {
@@ -468,7 +468,7 @@ mod tests {
     }
 
     #[test]
-    fn another_hello_takes_the_place_of_one_that_is_not_whole() {
+    fn another_hello_replaces_an_incomplete_one() {
         let one = body(&[(14, &[0, 2, 0, 7, 0])]);
         let mut other = one.clone();
         other[5] = 8;

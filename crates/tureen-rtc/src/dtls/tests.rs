@@ -241,7 +241,7 @@ fn loss_duplication_and_reordering_are_survived_by_retransmission() {
 }
 
 #[test]
-fn flights_larger_than_the_mtu_are_fragmented_and_put_together() {
+fn flights_larger_than_the_mtu_are_fragmented_and_reassembled() {
     let certificates = [Certificate::generate().unwrap(), Certificate::generate().unwrap()];
     for version in [Versions::Dtls12, Versions::Dtls13] {
         let small = |options: &mut DtlsOptions| {
@@ -259,7 +259,7 @@ fn flights_larger_than_the_mtu_are_fragmented_and_put_together() {
 }
 
 #[test]
-fn wrong_fingerprint_fails_and_nothing_comes_out() {
+fn wrong_fingerprint_fails_without_keys_or_data() {
     for version in [Versions::Dtls12, Versions::Dtls13] {
         for wrong in 0..2 {
             let certificates = [Certificate::generate().unwrap(), Certificate::generate().unwrap()];
@@ -294,7 +294,7 @@ fn garbage_neither_panics_nor_ends_the_handshake() {
 }
 
 #[test]
-fn flight_sent_again_in_other_datagrams_is_taken() {
+fn flight_retransmitted_in_other_datagrams_is_accepted() {
     let certificates = [Certificate::generate().unwrap(), Certificate::generate().unwrap()];
     for (client, server) in PAIRINGS {
         let client = config(&certificates[0], versions(client));
@@ -357,7 +357,7 @@ fn suite_that_is_not_allowed_fails() {
 }
 
 #[test]
-fn refused_client_says_why() {
+fn refused_client_reports_the_reason() {
     let certificate = Certificate::generate().unwrap();
     let config = config(&certificate, |options| options.backend = Backend::Dimpl);
     // RSA servers find nothing acceptable in a ClientHello of dimpl's.
@@ -408,7 +408,7 @@ fn cut(hello: &[u8], length: usize) -> Vec<Vec<u8>> {
 }
 
 #[test]
-fn fragments_that_come_before_the_association_in_any_order_are_answered_at_once() {
+fn fragments_before_the_association_in_any_order_are_answered_at_once() {
     let certificates = [Certificate::generate().unwrap(), Certificate::generate().unwrap()];
     for version in [Versions::Dtls12, Versions::Dtls13] {
         let configs = certificates.each_ref().map(|certificate| config(certificate, versions(version)));

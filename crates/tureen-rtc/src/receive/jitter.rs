@@ -53,7 +53,7 @@ mod tests {
     use std::time::Duration;
 
     #[test]
-    fn steady_stream_has_none_even_when_its_timestamps_wrap() {
+    fn steady_stream_has_no_jitter_even_when_timestamps_wrap() {
         let t0 = Instant::now();
         let mut jitter = JitterEstimator::new(48_000);
         for i in 0..100u32 {

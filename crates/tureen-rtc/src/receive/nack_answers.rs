@@ -73,7 +73,7 @@ mod tests {
     }
 
     #[test]
-    fn first_answer_tells_the_round_trip_and_later_ones_correct_it() {
+    fn first_answer_measures_the_round_trip_and_later_ones_correct_it() {
         let mut answers = NackAnswers::default();
         assert_eq!(answers.rtt(), None);
         answers.on_answer(1, ms(300), false);

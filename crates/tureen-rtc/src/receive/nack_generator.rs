@@ -376,7 +376,7 @@ mod tests {
     }
 
     #[test]
-    fn gap_is_asked_for_at_once_also_across_the_wrap() {
+    fn gap_is_requested_at_once_also_across_the_wrap() {
         let mut d = Driver::new();
         d.packet(0x1_fffe);
         assert_eq!(d.packet(0x2_0001), [65_535, 0]);
@@ -384,7 +384,7 @@ mod tests {
     }
 
     #[test]
-    fn packet_that_came_is_not_asked_for_again() {
+    fn received_packet_is_not_requested_again() {
         let mut d = Driver::new();
         d.packet(10);
         assert_eq!(d.packet(12), [11]);
@@ -394,14 +394,14 @@ mod tests {
     }
 
     #[test]
-    fn near_sender_is_asked_once_a_round_trip_and_later_more_seldom() {
+    fn near_sender_gets_a_request_per_round_trip_then_fewer() {
         let mut d = Driver::new();
         d.nacks.set_rtt(Duration::from_millis(20));
         assert_eq!(d.request_times(), [0, 32, 64, 114, 164, 214, 264, 314, 364, 414]);
     }
 
     #[test]
-    fn far_sender_is_told_the_first_three_requests_twice() {
+    fn far_sender_gets_the_first_three_requests_twice() {
         let mut d = Driver::new();
         d.nacks.set_rtt(Duration::from_millis(200));
         let times = d.request_times();
@@ -412,7 +412,7 @@ mod tests {
     }
 
     #[test]
-    fn browser_like_generator_says_everything_once() {
+    fn browser_like_generator_sends_every_request_once() {
         let mut d = Driver::new();
         d.nacks = NackGenerator::new(Duration::ZERO).without_repetition();
         d.nacks.set_rtt(Duration::from_millis(200));
@@ -453,7 +453,7 @@ mod tests {
     }
 
     #[test]
-    fn packets_of_one_gap_are_asked_for_in_one_message() {
+    fn packets_of_one_gap_are_requested_in_one_message() {
         let mut d = Driver::new();
         d.packet(10);
         assert_eq!(d.packet(14), [11, 12, 13]);
@@ -464,7 +464,7 @@ mod tests {
     }
 
     #[test]
-    fn answers_tell_the_round_trip_where_reports_do_not() {
+    fn answers_measure_the_round_trip_without_reports() {
         let mut d = Driver::new();
         d.packet(10);
         d.packet(12);
@@ -482,7 +482,7 @@ mod tests {
     }
 
     #[test]
-    fn packet_that_was_only_late_tells_nothing_of_the_round_trip() {
+    fn late_original_does_not_change_the_round_trip() {
         let mut d = Driver::new();
         d.packet(10);
         d.packet(12);
@@ -492,7 +492,7 @@ mod tests {
     }
 
     #[test]
-    fn sender_that_answers_every_request_is_asked_once() {
+    fn sender_that_answers_every_request_gets_each_request_once() {
         let mut d = Driver::new();
         d.nacks.set_rtt(Duration::from_millis(60));
         d.packet(10);
@@ -540,7 +540,7 @@ mod tests {
     }
 
     #[test]
-    fn huge_gap_asks_for_a_key_frame_instead() {
+    fn huge_gap_requests_a_key_frame_instead() {
         let mut d = Driver::new();
         d.packet(10);
         assert_eq!(d.packet(10 + 1001).len(), 1000, "the largest gap that is repaired");
@@ -555,7 +555,7 @@ mod tests {
     }
 
     #[test]
-    fn full_list_gives_up_what_lies_before_a_key_frame() {
+    fn full_list_gives_up_packets_before_a_key_frame() {
         let mut d = Driver::new();
         d.packet(0);
         assert_eq!(d.packet(601).len(), 600);

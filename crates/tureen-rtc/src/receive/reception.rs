@@ -291,7 +291,7 @@ mod tests {
     }
 
     #[test]
-    fn another_source_begins_anew_behind_all_before() {
+    fn another_source_continues_after_all_earlier_numbers() {
         let mut seq = SeqTracker::default();
         seq.change_source();
         assert_eq!(seq.update(65_000), SeqVerdict::Accepted(CYCLE + 65_000));

@@ -535,7 +535,7 @@ mod tests {
     }
 
     #[test]
-    fn arrivals_are_told_by_the_earliest_packet() {
+    fn arrival_times_are_based_on_the_earliest_packet() {
         let t0 = Instant::now();
         let mut stream = stream();
         for (seq, delay) in [(0, 50), (1, 20), (2, 90), (3, 20), (4, 60)] {

@@ -360,7 +360,7 @@ mod tests {
     }
 
     #[test]
-    fn packet_later_than_its_report_is_reported_again_with_those_after_it() {
+    fn packet_later_than_its_feedback_is_reported_again_with_its_successors() {
         let t0 = Instant::now();
         let mut receiver = TwccReceiver::new();
         for seq in [1, 2, 4, 5] {
@@ -484,7 +484,7 @@ mod tests {
     }
 
     #[test]
-    fn memory_stays_bounded_if_nobody_drains() {
+    fn memory_is_bounded_without_draining() {
         let t0 = Instant::now();
         let mut receiver = TwccReceiver::new();
         for seq in 0..40_000u16 {

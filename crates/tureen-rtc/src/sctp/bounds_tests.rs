@@ -83,7 +83,7 @@ fn chunk(flags: FlagsOfData) -> DataChunk<'static> {
 }
 
 #[test]
-fn fragments_behind_a_missing_one_are_bounded_and_cost_the_same_each() {
+fn fragments_after_a_missing_one_are_bounded_and_cost_the_same_each() {
     let mut attack = Attack::new(OPTIONS);
     // Where work grows with what waits, this takes minutes.
     for _ in 0..10 {
@@ -123,7 +123,7 @@ fn answers_to_single_chunks_are_never_longer_than_these() {
 }
 
 #[test]
-fn messages_behind_a_missing_one_are_bounded() {
+fn messages_after_a_missing_one_are_bounded() {
     let streams: [fn(u32) -> u16; 2] = [|_| 0, |n| n as u16];
     for stream_of in streams {
         let mut attack = Attack::new(OPTIONS);
@@ -205,7 +205,7 @@ fn nothing_beyond_the_window_is_kept() {
 }
 
 #[test]
-fn fragments_that_nothing_completes_any_more_are_forgotten() {
+fn fragments_that_cannot_be_completed_are_removed() {
     let mut attack = Attack::new(OPTIONS);
     let first = FlagsOfData { begins: true, ..MIDDLE };
     // Beginnings without an end, ends without a beginning, in numbers without a gap.
@@ -256,7 +256,7 @@ fn wild_forward_tsns_acknowledgements_and_requests_are_survived() {
 }
 
 #[test]
-fn messages_to_a_peer_that_takes_none_are_bounded_by_number() {
+fn unacknowledged_messages_are_bounded_by_number() {
     let mut pair = Pair::connected(OPTIONS);
     pair.loss = 1.0;
     let mut taken = 0;

@@ -111,14 +111,14 @@ mod tests {
     }
 
     #[test]
-    fn cookie_comes_back_as_it_was_given() {
+    fn cookie_round_trips() {
         let key = hmac::Key::new(hmac::HMAC_SHA256, &[1; 32]);
         let sealed = cookie().seal(&key);
         assert_eq!(Cookie::open(&sealed, &key, cookie().issued + LIFETIME, LIFETIME), Ok(cookie()));
     }
 
     #[test]
-    fn changed_or_foreign_cookie_is_refused() {
+    fn changed_cookie_or_cookie_of_another_key_is_refused() {
         let key = hmac::Key::new(hmac::HMAC_SHA256, &[1; 32]);
         let sealed = cookie().seal(&key);
         for at in 0..sealed.len() {

@@ -160,7 +160,7 @@ fn handshake_gives_up_after_eight_retransmissions() {
 }
 
 #[test]
-fn what_was_sent_before_the_connection_arrives_after_it() {
+fn messages_sent_before_the_connection_arrive_after_it() {
     let mut pair = Pair::new(OPTIONS, 0);
     for text in [b"a", b"b", b"c"] {
         pair.send(0, ordered(1), text);
@@ -173,7 +173,7 @@ fn what_was_sent_before_the_connection_arrives_after_it() {
 }
 
 #[test]
-fn what_has_left_waits_no_more_though_it_is_not_acknowledged() {
+fn sent_data_is_not_buffered_although_it_is_not_acknowledged() {
     let mut pair = Pair::connected(OPTIONS);
     pair.loss = 1.0;
     pair.ends[0].send(ordered(1), 51, Bytes::from_static(b"short")).expect("there is room");
@@ -242,7 +242,7 @@ fn full_buffers_refuse_and_drain() {
 }
 
 #[test]
-fn low_threshold_of_a_stream_is_heeded() {
+fn low_threshold_of_a_stream_is_reported() {
     let mut pair = Pair::connected(OPTIONS);
     pair.ends[0].set_buffered_amount_low_threshold(0, 5000);
     assert_eq!(pair.ends[0].buffered_amount_low_threshold(0), 5000);
@@ -255,7 +255,7 @@ fn low_threshold_of_a_stream_is_heeded() {
 }
 
 #[test]
-fn reset_stream_is_heard_of_and_can_be_used_again() {
+fn reset_stream_is_reported_and_can_be_reused() {
     let mut pair = Pair::connected(OPTIONS);
     for end in &mut pair.ends {
         end.open_stream(4);
@@ -316,7 +316,7 @@ fn unreliable_messages_are_given_up() {
 }
 
 #[test]
-fn peer_that_restarts_is_taken_back() {
+fn restarted_peer_is_accepted() {
     let mut pair = Pair::connected(OPTIONS);
     pair.ends[1] = Sctp::new(OPTIONS, &[3; 32], pair.now);
     pair.ends[1].connect(pair.now);
@@ -332,7 +332,7 @@ fn peer_that_restarts_is_taken_back() {
 }
 
 #[test]
-fn close_tells_the_peer() {
+fn close_notifies_the_peer() {
     let mut pair = Pair::connected(OPTIONS);
     pair.ends[0].close();
     pair.run(Duration::from_secs(1));
@@ -430,7 +430,7 @@ fn error_and_unknown_chunks_do_not_end_the_association() {
 }
 
 #[test]
-fn data_behind_an_unknown_chunk_is_taken() {
+fn data_after_an_unknown_chunk_is_accepted() {
     let mut pair = Pair::connected(OPTIONS);
     pair.send(0, ordered(0), b"x");
     let data = pair.ends[0].poll_packet(pair.now).expect("DATA");

@@ -499,7 +499,7 @@ mod tests {
     };
 
     #[test]
-    fn init_is_read_as_it_was_written() {
+    fn init_round_trips() {
         let value = INIT.value(Some(b"cookie!"));
         assert_eq!(Init::parse(&value), Some((INIT, Some(&b"cookie!"[..]))));
         let plain = Init { forward_tsn: false, re_config: false, ..INIT };

@@ -127,7 +127,7 @@ mod watching {
 
         #[test]
         #[should_panic(expected = "nonce reuse")]
-        fn sealers_of_one_key_share_what_they_know() {
+        fn sealers_of_one_key_share_a_guard() {
             let guard = NonceGuard::default();
             guard.check(Usage::Rtcp, SSRC, 1, [b"header", b"", b"report"]);
             guard.clone().check(Usage::Rtcp, SSRC, 1, [b"header", b"", b"later report"]);
@@ -135,7 +135,7 @@ mod watching {
 
         #[test]
         #[should_panic(expected = "too late to compare")]
-        fn what_was_forgotten_counts_as_reuse() {
+        fn evicted_nonces_count_as_reused() {
             let guard = NonceGuard::default();
             for index in 0..=REMEMBERED as u64 {
                 guard.check(Usage::Rtp, SSRC, index, [b"header", b"", b"payload"]);

@@ -274,7 +274,7 @@ mod tests {
     }
 
     #[test]
-    fn nothing_comes_before_the_first_cycle_or_after_the_last() {
+    fn no_index_before_the_first_cycle_or_after_the_last() {
         assert_eq!(estimate_index(0x0003, 0xfffe), Ok(0xfffe));
         assert_eq!(estimate_index(0xffff_ffff_fff0, 3), Err(SrtpError::IndexExhausted));
     }
@@ -324,7 +324,7 @@ mod tests {
     }
 
     #[test]
-    fn forged_packet_makes_no_state() {
+    fn forged_packet_creates_no_state() {
         for suite in SrtpSuite::ALL {
             let (sealer, mut opener) = pair(suite);
             for ssrc in 0..100 {
@@ -410,7 +410,7 @@ mod tests {
     }
 
     #[test]
-    fn stream_that_has_ended_goes_on_in_its_cycle() {
+    fn ended_stream_continues_in_its_cycle() {
         for suite in SrtpSuite::ALL {
             let (sealer, mut opener) = pair(suite);
             for index in (0..0x3_0000).step_by(0x4000) {
@@ -505,7 +505,7 @@ mod tests {
 
     proptest! {
         #[test]
-        fn what_is_sealed_opens(
+        fn sealed_rtp_opens(
             suite in prop::sample::select(SrtpSuite::ALL.to_vec()),
             descriptor in prop::collection::vec(any::<u8>(), 0..20),
             rest in prop::collection::vec(any::<u8>(), 0..1500),

@@ -154,7 +154,7 @@ mod tests {
     }
 
     #[test]
-    fn longest_silent_gives_way() {
+    fn longest_silent_stream_is_evicted() {
         let mut windows = windows();
         for (ssrc, index) in [(1, 10), (2, 20), (1, 11), (3, 30)] {
             assert_eq!(take(&mut windows, ssrc, index), Ok(()));
@@ -164,7 +164,7 @@ mod tests {
     }
 
     #[test]
-    fn ended_stream_gives_way_first_and_keeps_its_window_until_then() {
+    fn ended_stream_is_evicted_first_and_keeps_its_window_until_then() {
         let mut windows = windows();
         take(&mut windows, 1, 10).unwrap();
         take(&mut windows, 2, 20).unwrap();
@@ -175,7 +175,7 @@ mod tests {
     }
 
     #[test]
-    fn ssrc_that_comes_back_goes_on_and_nothing_of_before_is_new() {
+    fn returning_ssrc_continues_and_rejects_earlier_packets() {
         let mut windows = windows();
         for (ssrc, index) in [(1, 0x2_0005), (2, 20), (3, 30)] {
             take(&mut windows, ssrc, index).unwrap();
@@ -208,7 +208,7 @@ mod tests {
     }
 
     #[test]
-    fn memory_is_bounded_whatever_comes() {
+    fn memory_is_bounded_for_arbitrary_packets() {
         let mut windows = windows();
         for ssrc in 0..1000 {
             take(&mut windows, ssrc, 7).unwrap();

@@ -87,7 +87,7 @@ mod tests {
     }
 
     #[test]
-    fn only_what_trusted_proxies_say_counts() {
+    fn only_headers_of_trusted_proxies_count() {
         let trusted = [network("10.0.0.0/8")];
         let client = |peer, forwarded: &str| {
             let mut headers = HeaderMap::new();

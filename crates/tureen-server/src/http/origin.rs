@@ -91,7 +91,7 @@ mod tests {
     }
 
     #[test]
-    fn pages_of_the_same_host_pass_on_any_port_and_others_do_not() {
+    fn pages_of_the_same_host_are_allowed_on_any_port_and_others_are_not() {
         let config = ServerConfig::default();
         assert!(passes(&config, "sfu.example:4443", &[]), "programs send no origin");
         for origin in ["https://sfu.example:4443", "https://SFU.example", "https://sfu.example:3000"] {
@@ -115,7 +115,7 @@ mod tests {
     }
 
     #[test]
-    fn listed_origins_pass_wherever_the_request_goes() {
+    fn listed_origins_are_allowed_for_any_host() {
         let allowed_origins = vec!["https://app.example".to_owned()];
         let config = ServerConfig { allowed_origins, ..ServerConfig::default() };
         assert!(passes(&config, "sfu.example:4443", &["https://app.example"]));
@@ -126,7 +126,7 @@ mod tests {
     }
 
     #[test]
-    fn without_tls_a_name_that_resolves_here_is_not_trusted_for_that() {
+    fn without_tls_other_host_names_must_be_configured() {
         let mut config = ServerConfig::default();
         config.tls.enabled = false;
         for host in ["127.0.0.1:8080", "localhost:8080", "app.localhost:8080", "[::1]:8080", "192.168.1.5"] {

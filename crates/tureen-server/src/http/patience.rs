@@ -90,7 +90,7 @@ mod tests {
     use super::*;
 
     #[tokio::test(start_paused = true)]
-    async fn a_write_that_nobody_takes_fails_and_one_that_is_taken_slowly_does_not() {
+    async fn a_write_to_a_stalled_reader_fails_and_to_a_slow_one_does_not() {
         let (near, mut far) = duplex(10);
         let mut near = Patient::new(near, Duration::from_secs(20));
         let slow_reader = tokio::spawn(async move {

@@ -197,7 +197,7 @@ mod tests {
     }
 
     #[test]
-    fn the_self_signed_certificate_is_made_once_and_kept() {
+    fn the_self_signed_certificate_is_created_once_and_kept() {
         let dir = TempDir::new();
         let config = ServerConfig { state_dir: Some(dir.0.clone()), ..ServerConfig::default() };
         let files = certificate_files(&config).unwrap();
@@ -221,7 +221,7 @@ mod tests {
 
     #[cfg(unix)]
     #[test]
-    fn a_directory_or_key_of_somebody_else_is_refused() {
+    fn a_directory_or_key_of_another_user_is_refused() {
         use std::os::unix::fs::{MetadataExt, PermissionsExt, chown, symlink};
 
         let dir = TempDir::new();

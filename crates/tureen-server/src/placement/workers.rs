@@ -217,7 +217,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn the_worker_with_the_least_to_do_is_taken() {
+    async fn the_least_loaded_worker_is_chosen() {
         let pool = WorkerPool::start(2, &rtc()).await.unwrap();
         let first = pool.least_loaded().unwrap();
         let load = [first.add_load(), first.add_load()];
@@ -230,7 +230,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn a_dead_worker_gets_a_successor() {
+    async fn a_dead_worker_is_replaced() {
         let manager = WorkerManager::new();
         let (worker, _lives) = start(&manager, 0, &rtc()).await.unwrap();
         let id = worker.worker.id();

@@ -46,7 +46,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn what_is_too_long_is_refused_by_name_and_length() {
+    fn texts_beyond_the_limit_are_refused_by_name_and_length() {
         let limits = Limits::default();
         check_name(&limits, "displayName", &"x".repeat(256)).unwrap();
         let error = check_name(&limits, "displayName", &"x".repeat(257)).unwrap_err();

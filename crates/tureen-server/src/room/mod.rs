@@ -427,7 +427,7 @@ mod tests {
     use crate::{opaque::Opaque, room::events::testing::Recorder};
 
     #[tokio::test]
-    async fn a_participant_does_no_more_than_its_grant_lets_it() {
+    async fn a_participant_is_limited_to_its_grant() {
         let room = room().await;
         let mut grant = Grant::for_test("r", "viewer");
         grant.may.publish = false;
@@ -466,7 +466,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn what_passes_the_limit_of_a_participant_is_refused_and_counted() {
+    async fn requests_beyond_the_limits_of_a_participant_are_refused_and_counted() {
         let room = room().await;
         let subscriber: Arc<dyn Subscriber> = Arc::new(Recorder::default());
         let peer = room.enter(&mut Grant::for_test("r", "peer"), Claim::default(), &subscriber).unwrap();

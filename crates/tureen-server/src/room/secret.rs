@@ -33,7 +33,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn only_the_whole_secret_is_the_secret() {
+    fn only_the_exact_secret_matches() {
         let secret = Secret::generate();
         assert!(secret.is(secret.as_str()));
         for other in

@@ -128,7 +128,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn speaker_and_silence_are_told_to_all_who_joined() {
+    async fn speaker_and_silence_are_sent_to_all_joined_peers() {
         let state = SharedState::default();
         let alice = enter(&state, "alice", true);
         let bob = enter(&state, "bob", true);

@@ -255,7 +255,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn nobody_is_told_anything_under_the_lock() {
+    async fn events_are_delivered_without_the_lock() {
         let shared = Arc::new(SharedState::default());
         let curious = Arc::new(Curious(Arc::downgrade(&shared), Recorder::default()));
         enter(&shared, "alice", curious.clone());

@@ -113,7 +113,7 @@ mod tests {
     use crate::error::Thing;
 
     #[test]
-    fn errors_of_the_worker_keep_their_kind_whatever_was_asked_for() {
+    fn errors_of_the_worker_keep_their_kind_for_every_request() {
         use tureen::prelude::{ConsumeDataError, ConsumeError, ProduceDataError, ProduceError};
 
         let refused = || RequestError::Response { reason: "no".into() };

@@ -282,7 +282,7 @@ mod tests {
     }
 
     #[test]
-    fn null_is_as_good_as_nothing_but_in_app_data() {
+    fn null_equals_a_missing_field_except_in_app_data() {
         let asked: Asked = read(Value::Null).unwrap();
         assert!(asked.rtp_capabilities.is_none() && asked.app_data.is_none());
         let data = json!({ "rtpCapabilities": null, "names": null, "appData": { "a": null } });
@@ -292,7 +292,7 @@ mod tests {
     }
 
     #[test]
-    fn codecs_and_extensions_that_nobody_knows_are_left_out() {
+    fn unknown_codecs_and_extensions_are_left_out() {
         let asked: Asked = read(json!({ "rtpCapabilities": {
             "codecs": [
                 { "kind": "video", "mimeType": "video/flexfec-03", "clockRate": 90000, "preferredPayloadType": 49 },

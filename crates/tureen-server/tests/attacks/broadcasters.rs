@@ -24,7 +24,7 @@ async fn add(server: &Server, room: &str, id: &str) -> Response {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn broadcasters_without_end_leave_room_for_people_and_expire() {
+async fn flood_of_broadcasters_leaves_room_for_peers_and_expires() {
     let scene = Scene::new(|config| {
         config.timeouts.broadcaster = Duration::from_secs(1);
         // What is attacked is what they leave behind.
@@ -101,7 +101,7 @@ async fn aim(server: &Server, id: &str, remote: Value) -> (Response, String, u16
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn media_goes_to_an_address_only_when_it_has_spoken() {
+async fn media_is_sent_to_an_address_only_after_it_has_sent_something() {
     let scene = Scene::new(|_| {}).await;
     let server = &scene.server;
     let victim = UdpSocket::bind("127.0.0.1:0").await.unwrap();
@@ -131,7 +131,7 @@ async fn media_goes_to_an_address_only_when_it_has_spoken() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn media_goes_to_no_special_address_and_where_the_configuration_says() {
+async fn media_is_sent_to_no_special_address_but_to_configured_ones_at_once() {
     let scene = Scene::new(|config| {
         config.rtc.plain_connect_to = vec!["127.0.0.1".parse().unwrap()];
         config.limits.max_broadcasters_per_address = 100;

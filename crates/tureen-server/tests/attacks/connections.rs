@@ -59,7 +59,7 @@ async fn silent_peer(server: &Server, peer: &str) -> Option<TcpStream> {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn connections_that_trickle_are_ended() {
+async fn slow_connections_are_closed() {
     let scene = Scene::new(|config| {
         config.timeouts.handshake = Duration::from_secs(1);
         config.timeouts.body = Duration::from_secs(1);
@@ -87,7 +87,7 @@ async fn connections_that_trickle_are_ended() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_client_that_asks_and_does_not_read_is_ended() {
+async fn a_client_that_does_not_read_responses_is_disconnected() {
     let scene = Scene::new(|config| {
         config.timeouts.write = Duration::from_secs(1);
         config.limits.max_connections_per_address = 8;

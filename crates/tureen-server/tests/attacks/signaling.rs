@@ -75,7 +75,7 @@ async fn peers_that_do_not_read_are_closed_and_the_others_do_not_notice() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_flood_of_requests_is_read_no_faster_than_it_may_be() {
+async fn a_flood_of_requests_is_read_at_the_limited_rate() {
     let scene = Scene::new(|_| {}).await;
     let mut other = Client::join(&scene.server, "r", "other").await;
     let mut flooder = Client::join(&scene.server, "r", "flooder").await;
@@ -108,7 +108,7 @@ async fn a_flood_of_requests_is_read_no_faster_than_it_may_be() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn who_sends_nothing_but_junk_is_closed() {
+async fn a_client_that_sends_only_invalid_messages_is_closed() {
     let scene = Scene::new(|config| config.limits.max_bad_messages = 50).await;
     let mut junk = Client::connect(&scene.server, "r", "junk").await;
     for _ in 0..49 {
@@ -123,7 +123,7 @@ async fn who_sends_nothing_but_junk_is_closed() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn texts_that_others_are_sent_have_a_length() {
+async fn texts_for_other_peers_are_limited_in_length() {
     let scene = Scene::new(|_| {}).await;
     let mut a = Client::connect(&scene.server, "r", "a").await;
     let long = "x".repeat(900_000);

@@ -50,7 +50,7 @@ async fn an_announced_address_of_this_machine_is_bound_and_no_other_one() {
 }
 
 #[tokio::test]
-async fn plain_rtp_comes_where_its_sender_is_told_to_send() {
+async fn plain_transport_is_bound_to_the_announced_address() {
     let server = Server::start(settings(&[], Some("127.0.0.1"))).await.unwrap();
     let path = "/rooms/r/broadcasters";
     let about = json!({ "id": "cam", "displayName": "Camera", "device": { "name": "FFmpeg" } });
@@ -63,7 +63,7 @@ async fn plain_rtp_comes_where_its_sender_is_told_to_send() {
 }
 
 #[tokio::test]
-async fn an_address_of_another_machine_is_told_in_place_of_the_bound_one() {
+async fn an_address_of_another_machine_is_announced_instead_of_the_bound_one() {
     let server = Server::start(settings(&[], Some("192.0.2.1"))).await.unwrap();
     let announced = server.media_addresses().iter().filter_map(|media| media.announced.clone());
     assert_eq!(announced.collect::<Vec<_>>(), ["192.0.2.1"]);
@@ -72,7 +72,7 @@ async fn an_address_of_another_machine_is_told_in_place_of_the_bound_one() {
 }
 
 #[tokio::test]
-async fn what_nobody_would_receive_is_not_announced() {
+async fn an_unreachable_announced_address_is_refused() {
     for (listen, announced) in [
         (&["127.0.0.1"][..], "127.0.0.4"),
         (&["127.0.0.1"], "192.0.2.1"),

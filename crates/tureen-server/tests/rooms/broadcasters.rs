@@ -48,7 +48,7 @@ async fn join(server: &Server, peer: &str) -> (Client, Value) {
 }
 
 #[tokio::test]
-async fn peers_see_and_consume_a_broadcaster_whoever_comes_first() {
+async fn peers_see_and_consume_a_broadcaster_in_any_order_of_joining() {
     let server = server().await;
     let (mut early, _) = join(&server, "early").await;
     assert_eq!(ok(&add(&server, "cam").await), json!({ "peers": [] }));
@@ -113,7 +113,7 @@ async fn a_broadcaster_consumes_what_fits_its_capabilities() {
 }
 
 #[tokio::test]
-async fn mistakes_are_named_and_leave_nothing_behind() {
+async fn invalid_requests_are_named_and_leave_no_state() {
     let server = server().await;
     let unknown = "00000000-0000-0000-0000-000000000001";
     assert_eq!(
@@ -176,7 +176,7 @@ async fn a_room_has_a_bounded_number_of_broadcasters() {
 }
 
 #[tokio::test]
-async fn a_plain_transport_says_where_to_send() {
+async fn a_plain_transport_returns_its_address() {
     let server = server().await;
     ok(&add(&server, "cam").await);
     let transports = format!("{BROADCASTERS}/cam/transports");
@@ -249,7 +249,7 @@ async fn plain_transports_leave_descriptors_to_others() {
 }
 
 #[tokio::test]
-async fn a_broadcaster_lasts_as_long_as_something_is_heard_of_it() {
+async fn a_broadcaster_expires_without_media_and_requests() {
     let mut config = config();
     config.timeouts.broadcaster = Duration::from_secs(2);
     let server = Server::start(config).await.unwrap();

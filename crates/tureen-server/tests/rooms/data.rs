@@ -44,7 +44,7 @@ async fn consumed(client: &mut Client) -> Value {
 }
 
 #[tokio::test]
-async fn the_chat_is_heard_by_all_and_other_labels_by_those_who_come_later() {
+async fn chat_reaches_all_peers_and_other_labels_reach_later_ones_too() {
     let server = server().await;
     let (mut a, sending) = join(&server, "a").await;
     let bot = consumed(&mut a).await;
@@ -83,7 +83,7 @@ async fn the_chat_is_heard_by_all_and_other_labels_by_those_who_come_later() {
 }
 
 #[tokio::test]
-async fn data_of_a_broadcaster_is_heard_as_that_of_a_peer() {
+async fn data_of_a_broadcaster_is_forwarded_like_that_of_a_peer() {
     const BROADCASTERS: &str = "/rooms/r/broadcasters";
     let server = server().await;
     let (mut early, _) = join(&server, "early").await;
@@ -129,7 +129,7 @@ async fn created(server: &Server, path: &str, asked: &Value) -> Value {
 }
 
 #[tokio::test]
-async fn who_takes_no_data_hears_of_none() {
+async fn peers_without_sctp_get_no_data_consumers() {
     let server = server().await;
     let (mut a, sending) = join(&server, "a").await;
     consumed(&mut a).await;

@@ -158,7 +158,7 @@ async fn a_producer_is_announced_to_the_others() {
 }
 
 #[tokio::test]
-async fn a_late_peer_consumes_what_is_there() {
+async fn a_late_peer_consumes_existing_producers() {
     let server = server().await;
     let (mut a, sending) = joined_with_transports(&server, "r", "a").await;
     let producer = produce(&mut a, &sending, 1111).await;
@@ -206,7 +206,7 @@ async fn a_peer_that_prepares_gets_consumers_before_it_joins_and_media_afterward
 }
 
 #[tokio::test]
-async fn a_peer_that_prepares_without_saying_what_it_can_receive_is_told_so() {
+async fn preparing_without_rtp_capabilities_is_an_error() {
     let server = server().await;
     let mut b = Client::connect(&server, "r", "b").await;
     let (code, reason) = b.request("prepare", json!({})).await.unwrap_err();
@@ -261,7 +261,7 @@ async fn requests_about_one_producer_run_in_their_order() {
 }
 
 #[tokio::test]
-async fn a_closed_producer_makes_room_for_the_next_whatever_goes_on() {
+async fn a_closed_producer_makes_room_for_the_next_despite_pending_requests() {
     let server = server().await;
     let (mut a, sending) = joined_with_transports(&server, "r", "a").await;
     let mut others = Vec::new();
@@ -404,7 +404,7 @@ fn assert_keys(object: &Value, keys: &[&str], maybe: &[&str]) {
 }
 
 #[tokio::test]
-async fn what_may_be_left_out_may_be_null_or_missing() {
+async fn optional_fields_may_be_null_or_missing() {
     let server = server().await;
     let mut a = Client::connect(&server, "r", "a").await;
     let transport = create_transport(&mut a, json!({ "producing": true, "sctpCapabilities": null })).await;
@@ -478,7 +478,7 @@ async fn impossible_parameters_are_refused_by_name() {
 }
 
 #[tokio::test]
-async fn replicas_are_consumers_more() {
+async fn replicas_are_additional_consumers() {
     let mut config = config();
     config.limits.max_consumer_replicas = 10;
     let server = Server::start(config).await.unwrap();

@@ -9,7 +9,7 @@ use crate::client::{Client, config, delete, join_data, post, post_from, server};
 use tureen_server::Server;
 
 #[tokio::test]
-async fn peers_hear_of_each_other() {
+async fn peers_are_notified_of_each_other() {
     let server = server().await;
     let mut a = Client::connect(&server, "r", "a").await;
     assert_eq!(a.request("join", join_data("a")).await.unwrap(), json!({ "peers": [] }));
@@ -31,7 +31,7 @@ async fn peers_hear_of_each_other() {
 }
 
 #[tokio::test]
-async fn rooms_are_apart() {
+async fn rooms_are_separate() {
     let server = server().await;
     let mut a = Client::join(&server, "one", "a").await;
     let mut b = Client::connect(&server, "two", "b").await;
@@ -68,7 +68,7 @@ async fn a_peer_that_never_joins_is_closed_and_never_seen() {
 }
 
 #[tokio::test]
-async fn first_peers_that_come_together_meet_in_one_room() {
+async fn first_peers_that_connect_at_once_share_one_room() {
     let server = server().await;
     let (mut a, mut b) = tokio::join!(Client::connect(&server, "r", "a"), Client::connect(&server, "r", "b"));
     a.request("join", join_data("a")).await.unwrap();
@@ -122,7 +122,7 @@ async fn peers_and_broadcasters_share_their_ids() {
 }
 
 #[tokio::test]
-async fn pages_of_other_hosts_are_kept_out() {
+async fn pages_of_other_hosts_are_refused() {
     let mut config = config();
     config.allowed_origins = vec!["https://app.example".to_owned()];
     let server = Server::start(config).await.unwrap();
@@ -186,7 +186,7 @@ async fn joining_twice_is_refused() {
 }
 
 #[tokio::test]
-async fn a_new_name_is_told_with_the_old_one() {
+async fn a_new_name_is_announced_with_the_old_one() {
     let server = server().await;
     let mut a = Client::join(&server, "r", "a").await;
     let mut b = Client::join(&server, "r", "b").await;
@@ -201,7 +201,7 @@ async fn a_new_name_is_told_with_the_old_one() {
 }
 
 #[tokio::test]
-async fn texts_that_are_no_messages_are_ignored() {
+async fn invalid_messages_are_ignored() {
     let server = server().await;
     let mut a = Client::connect(&server, "r", "a").await;
     for text in ["null", "", "[]", "42", "{", "{\"request\":true}", r#"{"response":true,"id":5,"ok":true}"#] {
@@ -211,7 +211,7 @@ async fn texts_that_are_no_messages_are_ignored() {
 }
 
 #[tokio::test]
-async fn network_throttling_needs_a_secret_that_nobody_has() {
+async fn network_throttling_is_always_refused() {
     let server = server().await;
     let mut a = Client::join(&server, "r", "a").await;
     for method in ["applyNetworkThrottle", "resetNetworkThrottle"] {
@@ -266,7 +266,7 @@ async fn a_message_over_the_limit_closes_with_1009() {
 }
 
 #[tokio::test]
-async fn only_protoo_with_both_ids_is_let_in() {
+async fn only_protoo_with_both_ids_is_accepted() {
     let server = server().await;
     let long = format!("/?roomId={}&peerId=a", "x".repeat(300));
     for (path, protocol, status) in [
@@ -289,7 +289,7 @@ async fn only_protoo_with_both_ids_is_let_in() {
 }
 
 #[tokio::test]
-async fn full_rooms_and_servers_say_so() {
+async fn full_rooms_and_servers_are_reported() {
     let mut config = config();
     config.limits.max_rooms = 1;
     config.limits.max_peers_per_room = 1;

@@ -52,7 +52,7 @@ async fn asking_for_capabilities_holds_no_room_open() {
 }
 
 #[tokio::test]
-async fn unknown_paths_are_the_web_apps() {
+async fn unknown_paths_return_the_web_app() {
     let server = server().await;
     for path in ["/", "/some/room?x=y"] {
         let response = get(&server, path).await;
@@ -69,7 +69,7 @@ async fn unknown_paths_are_the_web_apps() {
 }
 
 #[tokio::test]
-async fn https_comes_with_a_certificate_of_its_own() {
+async fn https_has_a_self_signed_certificate() {
     let dir = std::env::temp_dir().join(format!("tureen-web-{}", uuid::Uuid::new_v4()));
     let mut config = config();
     config.tls.enabled = true;

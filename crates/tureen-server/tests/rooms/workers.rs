@@ -19,7 +19,7 @@ async fn successor(server: &Server, dead: WorkerId) {
 }
 
 #[tokio::test]
-async fn peers_of_a_dead_worker_are_sent_away_and_can_come_back() {
+async fn peers_of_a_dead_worker_are_disconnected_and_can_return() {
     let server = Server::start(config()).await.unwrap();
     let mut a = Client::join(&server, "r", "a").await;
     let mut b = Client::join(&server, "r", "b").await;
@@ -42,7 +42,7 @@ async fn peers_of_a_dead_worker_are_sent_away_and_can_come_back() {
 }
 
 #[tokio::test]
-async fn rooms_of_other_workers_go_on() {
+async fn rooms_of_other_workers_continue() {
     let server = Server::start(tureen_server::ServerConfig { workers: 2, ..config() }).await.unwrap();
     // The second room goes to the worker that has none yet.
     let mut a = Client::join(&server, "first", "a").await;

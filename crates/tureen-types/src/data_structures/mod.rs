@@ -308,7 +308,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn app_data_gives_its_value_back() {
+    fn app_data_returns_its_value() {
         let app_data = AppData::new("room 7");
         assert_eq!(app_data.downcast_ref::<&str>(), Some(&"room 7"));
         assert_eq!(app_data.clone().downcast_ref::<u32>(), None);

@@ -220,7 +220,7 @@ fn chromium_consumes_each_profile_under_the_routers_payload_type() {
 }
 
 #[test]
-fn router_refuses_profiles_it_was_not_given() {
+fn router_refuses_profiles_that_were_not_configured() {
     for (mime_type, parameters) in [
         ("video/VP9", json!({ "profile-id": 0 })),
         ("video/H264", json!({ "packetization-mode": 0, "profile-level-id": "42e01f" })),

@@ -225,7 +225,7 @@ mod tests {
     }
 
     #[test]
-    fn h264_match_answers_with_the_negotiated_level() {
+    fn h264_match_returns_the_negotiated_level() {
         let answer = |a, b| {
             let found = match_codecs(&codec("video/H264", 90000, a), &codec("video/H264", 90000, b)).unwrap();
             found.profile_level_id.map(|id| id.to_string())

@@ -205,7 +205,7 @@ mod tests {
     }
 
     #[test]
-    fn constraint_set_3_tells_level_1b_from_1_1() {
+    fn constraint_set_3_distinguishes_level_1b_from_1_1() {
         assert_eq!(id("42e00b").level(), Level::Level11);
         assert_eq!(id("42f00b").level(), Level::Level1b);
         assert_eq!(id("640c34").level(), Level::Level52);

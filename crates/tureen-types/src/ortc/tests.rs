@@ -500,7 +500,7 @@ mod consumer {
     }
 
     #[test]
-    fn transport_cc_wins_over_remb() {
+    fn transport_cc_takes_precedence_over_remb() {
         let (_, consumable) = simulcast();
         let mut capabilities = endpoint();
         let bwe_feedback = |capabilities: &RtpCapabilities| {
@@ -515,7 +515,7 @@ mod consumer {
     }
 
     #[test]
-    fn without_bwe_nothing_serves_it() {
+    fn without_bwe_consumer_has_no_bandwidth_feedback() {
         let (_, consumable) = simulcast();
         let mut capabilities = endpoint();
         add_extension(&mut capabilities, RtpHeaderExtensionUri::AbsSendTime, 4);

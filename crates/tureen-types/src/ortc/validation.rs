@@ -297,7 +297,7 @@ mod tests {
     }
 
     #[test]
-    fn what_no_packet_can_have_is_named() {
+    fn values_that_no_packet_can_have_are_named() {
         type Change = fn(&mut serde_json::Value);
         let cases: [(Change, &str); 15] = [
             (|p| p["codecs"][0]["payloadType"] = 128.into(), "payloadType 128"),
@@ -339,7 +339,7 @@ mod tests {
     }
 
     #[test]
-    fn lists_without_end_are_refused() {
+    fn too_long_lists_are_refused() {
         let codec =
             json!({ "mimeType": "video/VP8", "kind": "video", "payloadType": 96, "clockRate": 90000 });
         let extension =

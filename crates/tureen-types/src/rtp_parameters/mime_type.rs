@@ -189,7 +189,7 @@ mod tests {
     }
 
     #[test]
-    fn unknown_codecs_and_foreign_types_are_told_apart() {
+    fn unknown_codecs_and_other_media_types_are_distinguished() {
         assert_eq!("audio/speex".parse::<MimeType>(), Err(ParseMimeTypeError::UnknownMimeType));
         assert_eq!("video/theora".parse::<MimeType>(), Err(ParseMimeTypeError::UnknownMimeType));
         assert_eq!("video/VP8".parse::<MimeTypeAudio>(), Err(ParseMimeTypeError::InvalidInput));

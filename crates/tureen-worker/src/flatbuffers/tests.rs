@@ -41,7 +41,7 @@ fn answer(codec: &mut FlatBuffers, id: u64, result: Result<Reply, RequestError>)
 }
 
 #[test]
-fn handler_is_the_object_asked() {
+fn handler_is_the_addressed_object() {
     let frame = request_frame(7, Method::ProducerPause, "camera", None);
     let Ok(Some(Incoming::Request { id: 7, call: Call::Engine(Request::PauseProducer(id)) })) =
         FlatBuffers::new(1).decode(ChannelKind::Main, &frame)
@@ -67,7 +67,7 @@ fn request_without_its_body_is_refused_with_its_id() {
 }
 
 #[test]
-fn bytes_that_are_no_message_are_for_the_log() {
+fn malformed_messages_are_logged() {
     let whole = request_frame(1, Method::WorkerDump, "", None);
     let mut codec = FlatBuffers::new(1);
     for bytes in [&[][..], &[0; 3], &[0xff; 64], &whole[..8]] {
@@ -78,7 +78,7 @@ fn bytes_that_are_no_message_are_for_the_log() {
 }
 
 #[test]
-fn answers_to_like_requests_are_told_apart_by_what_was_asked() {
+fn responses_to_similar_requests_differ_by_the_request() {
     let mut codec = FlatBuffers::new(1);
     let amount = || Ok(Reply::Engine(Response::BufferedAmount(5)));
     codec
@@ -117,7 +117,7 @@ fn errors_have_the_names_of_the_library() {
 }
 
 #[test]
-fn codec_parameters_of_every_type_come_back_as_they_were() {
+fn codec_parameters_of_every_type_round_trip() {
     let value = |value| rtp_parameters::Parameter { name: format!("{value:?}"), value };
     // Sorted by name, as in the response.
     let parameters = vec![

@@ -101,7 +101,7 @@ fn text_requests_may_lack_handler_and_data() {
 }
 
 #[test]
-fn media_of_a_browser_is_understood() {
+fn media_of_a_browser_is_parsed() {
     // Shortened from mediasoup-demo.
     let frame = json!({
         "id": 26, "method": "transport.produce",
@@ -170,7 +170,7 @@ fn data_streams_are_ordered_unless_limited() {
 }
 
 #[test]
-fn malformed_requests_are_answered_where_they_have_an_id() {
+fn malformed_requests_with_an_id_are_answered() {
     let refused = |generation, frame: &str| match Json::new(generation, 1)
         .decode(ChannelKind::Main, frame.as_bytes())
     {
@@ -212,7 +212,7 @@ fn malformed_requests_are_answered_where_they_have_an_id() {
 }
 
 #[test]
-fn payload_comes_in_two_frames() {
+fn payload_notification_has_two_frames() {
     for (generation, header) in [
         (
             Generation::V3_6,
@@ -235,7 +235,7 @@ fn payload_comes_in_two_frames() {
 }
 
 #[test]
-fn bad_header_takes_its_bytes_with_it() {
+fn malformed_header_is_skipped_with_its_payload() {
     let mut codec = Json::new(Generation::V3_6, 1);
     for header in [&b"garbage"[..], br#"{"event":"producer.send"}"#, br#"{"event":"worker.dump"}"#] {
         assert!(matches!(codec.decode(ChannelKind::Payload, header), Ok(None)));
@@ -248,7 +248,7 @@ fn bad_header_takes_its_bytes_with_it() {
 }
 
 #[test]
-fn requests_of_both_channels_are_told_apart() {
+fn requests_of_both_channels_are_distinguished() {
     for (generation, header) in [
         (
             Generation::V3_6,
@@ -297,7 +297,7 @@ fn answers_have_the_form_of_the_library() {
 }
 
 #[test]
-fn worker_tells_what_its_library_knows() {
+fn worker_dump_has_only_fields_that_the_library_knows() {
     for (generation, keys) in [
         (Generation::V3_6, &["pid", "routerIds"][..]),
         (Generation::V3_9, &["pid", "routerIds", "webRtcServerIds"]),

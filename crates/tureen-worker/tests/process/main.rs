@@ -33,7 +33,7 @@ fn worker_serves_requests_until_its_channel_is_closed() {
 }
 
 #[test]
-fn signals_and_the_parents_word_end_it_with_everything_closed() {
+fn signals_and_the_close_request_end_it_with_everything_closed() {
     let signal = |signal| {
         move |parent: &mut Parent| {
             kill_process(Pid::from_raw(parent.pid().cast_signed()).unwrap(), signal).unwrap();
@@ -54,7 +54,7 @@ fn signals_and_the_parents_word_end_it_with_everything_closed() {
 }
 
 #[test]
-fn other_signals_mean_nothing() {
+fn other_signals_are_ignored() {
     let mut parent = Parent::start(&[]);
     for signal in [Signal::HUP, Signal::ALARM, Signal::USR1, Signal::USR2] {
         kill_process(Pid::from_raw(parent.pid().cast_signed()).unwrap(), signal).unwrap();
@@ -158,7 +158,7 @@ fn malformed_messages_get_an_error_or_a_line_of_the_log() {
 }
 
 #[test]
-fn bytes_that_are_no_frames_end_it() {
+fn malformed_frames_end_it() {
     let mut parent = Parent::start(&[]);
     parent.send_bytes(&0x4000_0000_u32.to_ne_bytes());
     let exit = parent.wait();

@@ -28,7 +28,7 @@ const REQUESTS: usize = 26;
 const PATIENCE: Duration = Duration::from_secs(60);
 
 #[test]
-fn recorded_run_of_mediasoup_comes_out_alike() {
+fn recorded_run_of_mediasoup_gives_the_same_output() {
     let mut stage = Stage::new();
     let mut requests = 0;
     for line in RECORDED.lines() {

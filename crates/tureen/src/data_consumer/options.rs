@@ -104,7 +104,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn stream_is_as_the_producer_has_it_unless_told_otherwise() {
+    fn stream_is_that_of_the_producer_unless_configured() {
         let id = DataProducerId::new();
         let producer = Some(SctpStreamParameters::new_unordered_with_retransmits(7, 3));
         let stream = |options: DataConsumerOptions| options.stream(1, producer);

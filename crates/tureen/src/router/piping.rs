@@ -397,7 +397,7 @@ mod tests {
     }
 
     #[test]
-    fn death_of_the_far_worker_leaves_the_original_to_be_piped_again() {
+    fn death_of_the_consuming_worker_allows_piping_again() {
         block_on(async {
             let (call, there, pair) = piped().await;
             let (closed, is_closed) = mpsc::channel();
@@ -415,7 +415,7 @@ mod tests {
     }
 
     #[test]
-    fn death_of_the_near_worker_closes_the_piped_producer() {
+    fn death_of_the_producing_worker_closes_the_piped_producer() {
         block_on(async {
             let (call, there, pair) = piped().await;
             let piped = pair.pipe_producer.into_inner();

@@ -10,7 +10,7 @@ use crate::test_support::{Call, audio_producer, listen_info, opus, worker};
 use crate::worker::NotificationError;
 
 #[test]
-fn closed_router_closes_all_below_in_place() {
+fn closed_router_closes_all_its_objects_at_once() {
     block_on(async {
         let call = Call::new().await;
         let (events, received) = mpsc::channel();
@@ -70,7 +70,7 @@ fn closed_router_closes_its_observers() {
 }
 
 #[test]
-fn observer_names_producers_that_are_still_there() {
+fn observer_reports_only_open_producers() {
     block_on(async {
         let call = Call::new().await;
         let options = AudioLevelObserverOptions::default();
@@ -143,7 +143,7 @@ fn closed_webrtc_server_closes_its_transports() {
 }
 
 #[test]
-fn closed_worker_takes_no_packets() {
+fn closed_worker_accepts_no_packets() {
     block_on(async {
         let router = worker().await.create_router(RouterOptions::new(opus())).await.unwrap();
         let transport = router.create_direct_transport(DirectTransportOptions::default()).await.unwrap();
@@ -157,7 +157,7 @@ fn closed_worker_takes_no_packets() {
 }
 
 #[test]
-fn pipe_is_made_again_when_the_other_router_was_closed() {
+fn pipe_is_created_again_after_the_other_router_was_closed() {
     block_on(async {
         let call = Call::new().await;
         let another = async || worker().await.create_router(RouterOptions::new(opus())).await.unwrap();

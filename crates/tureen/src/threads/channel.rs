@@ -314,7 +314,7 @@ mod tests {
     }
 
     #[test]
-    fn injections_have_a_bound_of_their_own() {
+    fn injections_have_a_separate_limit() {
         let channel = channel(1);
         let packet = || Injection::Rtp("producer".into(), vec![0; 400 - INJECTION_OVERHEAD]);
         assert_eq!([channel.inject(packet()), channel.inject(packet())], [Ok(()), Ok(())]);
@@ -330,7 +330,7 @@ mod tests {
     }
 
     #[test]
-    fn shut_channel_fails_what_waits_and_what_comes() {
+    fn shut_channel_fails_waiting_and_further_requests() {
         let channel = channel(8);
         let mut waiting = Box::pin(channel.request(Request::DumpWorker));
         assert!(block_on(poll_once(&mut waiting)).is_none());

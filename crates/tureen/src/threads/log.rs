@@ -184,7 +184,7 @@ pub(crate) mod tests {
     }
 
     #[test]
-    fn subscriber_keeps_its_say() {
+    fn log_subscriber_keeps_its_own_filter() {
         struct Deaf(Lines);
         impl Subscriber for Deaf {
             fn enabled(&self, metadata: &Metadata<'_>) -> bool {

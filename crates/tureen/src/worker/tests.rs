@@ -35,7 +35,7 @@ fn panic_of_a_worker_thread_ends_that_worker_alone() {
 }
 
 #[test]
-fn log_level_holds_for_the_worker_s_thread_and_changes_at_once() {
+fn log_level_applies_to_the_workers_thread_and_changes_at_once() {
     let lines_of_panic = |level| {
         let lines = Lines::default();
         tracing::subscriber::with_default(lines.clone(), || {
@@ -74,7 +74,7 @@ fn panicking_thread_initializer_fails_the_creation() {
 }
 
 #[test]
-fn impossible_settings_are_named() {
+fn invalid_settings_are_named() {
     let fail = |settings| block_on(WorkerManager::new().create_worker(settings)).unwrap_err();
 
     #[expect(clippy::reversed_empty_ranges)]

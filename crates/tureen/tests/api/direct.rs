@@ -67,7 +67,7 @@ fn packets_of_the_application_reach_the_application() {
 }
 
 #[test]
-fn router_tells_the_application_of_losses_by_rtcp() {
+fn router_reports_losses_to_the_application_by_rtcp() {
     block_on(async {
         let router = router().await;
         let (sending, receiving) = (direct(&router).await, direct(&router).await);

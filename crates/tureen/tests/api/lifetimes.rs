@@ -85,7 +85,7 @@ fn dropped_transport_is_closed_in_the_worker() {
 }
 
 #[test]
-fn abandoned_creation_leaves_nothing_behind() {
+fn abandoned_creation_leaves_no_object() {
     block_on(async {
         let (router, first, _) = transports().await;
         let before = router.dump().await.unwrap().transport_ids.len();
@@ -120,7 +120,7 @@ fn removed_handler_is_not_called() {
 }
 
 #[test]
-fn closed_producer_frees_its_mid_and_ssrcs_while_handles_are_left() {
+fn closed_producer_frees_its_mid_and_ssrcs_while_handles_exist() {
     block_on(async {
         let (router, first, second) = transports().await;
         let mut producer = first.produce(audio("0", 1)).await.unwrap();
@@ -149,7 +149,7 @@ fn closed_producer_frees_its_mid_and_ssrcs_while_handles_are_left() {
 }
 
 #[test]
-fn what_is_closed_is_gone_while_handles_are_left() {
+fn closed_objects_are_removed_while_handles_exist() {
     block_on(async {
         let (router, first, second) = transports().await;
         let producer = first.produce(audio("0", 1)).await.unwrap();
@@ -175,7 +175,7 @@ fn what_is_closed_is_gone_while_handles_are_left() {
 }
 
 #[test]
-fn closed_data_producer_and_plain_transport_free_what_they_had() {
+fn closed_data_producer_and_plain_transport_free_their_resources() {
     use tureen::data_consumer::DataConsumerOptions;
     use tureen::data_producer::DataProducerOptions;
 

@@ -110,7 +110,7 @@ fn wrong_producers_are_refused() {
 }
 
 #[test]
-fn consumer_gets_what_its_endpoint_can_receive() {
+fn consumer_has_the_codecs_of_its_endpoint() {
     block_on(async {
         let (router, first, second) = transports().await;
         let producer = first.produce(video("VIDEO", 1111)).await.unwrap();
@@ -177,7 +177,7 @@ fn mids_count_up_in_each_transport() {
 }
 
 #[test]
-fn what_can_not_be_consumed_is_refused() {
+fn incompatible_consumers_are_refused() {
     block_on(async {
         let (router, first, second) = transports().await;
         let producer = first.produce(video("0", 1)).await.unwrap();
@@ -195,7 +195,7 @@ fn what_can_not_be_consumed_is_refused() {
 }
 
 #[test]
-fn pauses_of_producer_and_consumer_add_up() {
+fn pauses_of_producer_and_consumer_are_combined() {
     block_on(async {
         let (_router, first, second) = transports().await;
         let producer = first.produce(audio("0", 1)).await.unwrap();

@@ -73,7 +73,7 @@ fn assert_ice_completes(transport: &WebRtcTransport) {
 }
 
 #[test]
-fn connectivity_check_is_answered_and_told_of() {
+fn connectivity_check_is_answered_and_reported() {
     block_on(async {
         let (_router, first, second) = transports().await;
         assert_ice_completes(&second);
@@ -84,7 +84,7 @@ fn connectivity_check_is_answered_and_told_of() {
 }
 
 #[test]
-fn transports_on_a_webrtc_server_are_told_apart() {
+fn transports_on_a_webrtc_server_are_distinguished() {
     block_on(async {
         let router = router().await;
         let server = router.worker().create_webrtc_server(server_options(None)).await.unwrap();

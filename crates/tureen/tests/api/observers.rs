@@ -214,7 +214,7 @@ fn observer_keeps_its_router_alive_but_no_producer() {
 }
 
 #[test]
-fn abandoned_observer_is_not_made() {
+fn abandoned_observer_is_not_created() {
     block_on(async {
         let router = router().await;
         for _ in 0..20 {

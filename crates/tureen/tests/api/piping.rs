@@ -50,7 +50,7 @@ fn piped_producer_is_consumed_in_the_other_router() {
 }
 
 #[test]
-fn pause_and_resume_travel_with_the_producer() {
+fn pause_and_resume_are_forwarded_by_the_pipe() {
     block_on(async {
         let (here, transport, there) = two_routers().await;
         let mut options = audio("0", 1111);

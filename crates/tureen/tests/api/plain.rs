@@ -47,7 +47,7 @@ fn transport_is_made_connected_and_described() {
 }
 
 #[test]
-fn comedia_tells_where_media_comes_from() {
+fn comedia_reports_the_source_of_media() {
     block_on(async {
         let router = router().await;
         let mut options = PlainTransportOptions::new(listen_info(None));
@@ -67,7 +67,7 @@ fn comedia_tells_where_media_comes_from() {
 }
 
 #[test]
-fn transport_with_srtp_tells_its_keys() {
+fn transport_with_srtp_returns_its_keys() {
     block_on(async {
         let router = router().await;
         let mut options = PlainTransportOptions::new(listen_info(None));
@@ -90,7 +90,7 @@ fn transport_with_srtp_tells_its_keys() {
 }
 
 #[test]
-fn media_comes_and_goes_by_ipv6() {
+fn media_is_received_and_sent_by_ipv6() {
     let endpoint = match UdpSocket::bind((Ipv6Addr::LOCALHOST, 0)) {
         Ok(endpoint) => endpoint,
         Err(error) => return println!("skipped, this machine has no IPv6: {error}"),

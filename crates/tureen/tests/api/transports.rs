@@ -17,7 +17,7 @@ fn remote_parameters(role: DtlsRole) -> WebRtcTransportRemoteParameters {
 }
 
 #[test]
-fn new_transport_tells_how_to_reach_it() {
+fn new_transport_has_ice_and_dtls_parameters() {
     block_on(async {
         let router = router().await;
         let mut options = transport_options();
@@ -68,7 +68,7 @@ fn announced_address_replaces_the_local_one() {
 }
 
 #[test]
-fn refused_transport_leaves_nothing_behind() {
+fn refused_transport_leaves_no_object() {
     block_on(async {
         let router = router().await;
         #[expect(clippy::reversed_empty_ranges)]

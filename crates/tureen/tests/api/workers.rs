@@ -13,7 +13,7 @@ use tureen::worker::{CreateRouterError, WorkerUpdateSettings};
 use super::*;
 
 #[test]
-fn worker_starts_on_a_thread_of_its_own_and_stops() {
+fn worker_starts_on_its_own_thread_and_stops() {
     block_on(async {
         let manager = WorkerManager::new();
         let (made, new_workers) = mpsc::channel();
@@ -55,7 +55,7 @@ fn dropping_the_last_handle_waits_until_sockets_are_closed() {
 }
 
 #[test]
-fn router_has_the_codecs_asked_for_and_their_rtx() {
+fn router_has_the_requested_codecs_and_their_rtx() {
     block_on(async {
         let worker = worker().await;
         let (made, new_routers) = mpsc::channel();
@@ -81,7 +81,7 @@ fn router_has_the_codecs_asked_for_and_their_rtx() {
 }
 
 #[test]
-fn contradicting_codecs_make_no_router() {
+fn contradictory_codecs_are_refused() {
     block_on(async {
         let error = worker().await.create_router(RouterOptions::new(vec![opus(), opus()])).await.unwrap_err();
         assert!(matches!(error, CreateRouterError::FailedRtpCapabilitiesGeneration(_)));

@@ -176,7 +176,7 @@ fn forged_report(scene: &Scene) -> ReportBlock {
 }
 
 #[test]
-fn viewer_who_asks_for_everything_again_and_again_gets_a_bounded_share_and_hurts_nobody() {
+fn viewer_that_nacks_everything_repeatedly_gets_a_bounded_share_without_effect_on_others() {
     let _alone = Alone::wait();
     let mut scene = Scene::new();
     let everything = |scene: &Scene| {
@@ -193,7 +193,7 @@ fn viewer_who_asks_for_everything_again_and_again_gets_a_bounded_share_and_hurts
 }
 
 #[test]
-fn viewer_who_names_packets_in_many_small_datagrams_gets_no_more() {
+fn viewer_that_sends_many_small_nacks_gets_no_more() {
     let _alone = Alone::wait();
     let mut scene = Scene::new();
     let few = |scene: &Scene| {
@@ -206,7 +206,7 @@ fn viewer_who_names_packets_in_many_small_datagrams_gets_no_more() {
 }
 
 #[test]
-fn viewer_who_reports_and_asks_all_the_time_hurts_nobody() {
+fn viewer_that_floods_reports_and_requests_does_not_affect_others() {
     let _alone = Alone::wait();
     let mut scene = Scene::new();
     let reports = |scene: &Scene| {

@@ -46,7 +46,7 @@ fn socket(wire: Wire) -> UdpSocket {
 }
 
 #[test]
-fn second_transport_of_one_port_takes_it_over() {
+fn second_transport_of_one_remote_socket_takes_it_over() {
     let _alone = Alone::wait();
     for protocol in [Protocol::Udp, Protocol::Tcp] {
         let (first, second, listening, producer) = block_on(async {
@@ -76,7 +76,7 @@ fn second_transport_of_one_port_takes_it_over() {
 }
 
 #[test]
-fn check_without_the_password_takes_no_path_and_floods_of_them_do_not_disturb_a_call() {
+fn check_without_the_password_changes_no_path_and_floods_do_not_disturb_a_call() {
     let alone = Alone::wait();
     let mut call = Call::new(Protocol::Udp);
     let server = call.server();
@@ -104,7 +104,7 @@ fn check_without_the_password_takes_no_path_and_floods_of_them_do_not_disturb_a_
 }
 
 #[test]
-fn member_that_checks_from_everywhere_does_not_disturb_a_call() {
+fn member_that_checks_from_many_addresses_does_not_disturb_a_call() {
     let alone = Alone::wait();
     let mut call = Call::new(Protocol::Udp);
     let server = call.server();

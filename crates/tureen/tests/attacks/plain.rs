@@ -204,7 +204,7 @@ fn send_noise(stranger: &UdpSocket, ports: [u16; 2], rng: &mut StdRng) -> u64 {
 }
 
 #[test]
-fn what_is_not_media_never_latches_and_the_first_packet_that_is_does() {
+fn only_the_first_media_packet_latches() {
     let _alone = Alone::wait();
     let mut feed = Feed::new(None);
     let mut rng = StdRng::seed_from_u64(1);
@@ -219,7 +219,7 @@ fn what_is_not_media_never_latches_and_the_first_packet_that_is_does() {
 }
 
 #[test]
-fn stranger_that_comes_first_does_not_silence_the_true_endpoint() {
+fn stranger_that_sends_first_does_not_block_the_true_endpoint() {
     let alone = Alone::wait();
     let mut feed = Feed::new(None);
     let [rtp, rtcp] = feed.ports();
@@ -244,7 +244,7 @@ fn stranger_that_comes_first_does_not_silence_the_true_endpoint() {
 }
 
 #[test]
-fn endpoint_that_only_receives_is_found_by_its_reports_though_a_stranger_comes_first() {
+fn receiving_endpoint_latches_by_its_reports_despite_an_earlier_stranger() {
     let _alone = Alone::wait();
     let (transport, consumer) = block_on(async {
         let router = router().await;

@@ -257,7 +257,7 @@ fn stale_cookies_do_not_disturb_an_association() {
 }
 
 #[test]
-fn stale_cookie_makes_no_association_and_its_peer_begins_again() {
+fn stale_cookie_creates_no_association_and_its_peer_restarts() {
     let _alone = Alone::wait();
     let mut peer = Peer::of(short_lived_cookies());
     peer.sctp.connect(now());
@@ -286,7 +286,7 @@ fn stale_cookie_makes_no_association_and_its_peer_begins_again() {
 }
 
 #[test]
-fn cookies_of_before_a_restart_do_not_disturb_the_new_association() {
+fn cookies_from_before_a_restart_do_not_disturb_the_new_association() {
     let alone = Alone::wait();
     let mut peer = Peer::new();
     peer.connect();
@@ -309,7 +309,7 @@ fn cookies_of_before_a_restart_do_not_disturb_the_new_association() {
 }
 
 #[test]
-fn cookie_of_an_association_that_is_over_brings_nothing_back() {
+fn cookie_of_an_ended_association_does_not_restore_it() {
     let alone = Alone::wait();
     let mut peer = Peer::new();
     peer.connect();
@@ -327,7 +327,7 @@ fn cookie_of_an_association_that_is_over_brings_nothing_back() {
 }
 
 #[test]
-fn flood_of_inits_and_forged_cookies_does_not_keep_a_peer_from_connecting() {
+fn peer_connects_despite_a_flood_of_inits_and_forged_cookies() {
     let _alone = Alone::wait();
     let mut stranger = Peer::new();
     stranger.connect();

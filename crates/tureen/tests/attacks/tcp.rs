@@ -77,7 +77,7 @@ fn senders_of_one_byte_at_a_time_do_not_disturb_a_call() {
 }
 
 #[test]
-fn frames_that_are_too_long_or_senseless_end_their_connection_and_do_not_disturb_a_call() {
+fn oversized_or_invalid_frames_end_their_connection_and_do_not_disturb_a_call() {
     let alone = Alone::wait();
     let mut call = Call::new(Protocol::Tcp);
     let server = call.server();

@@ -266,7 +266,7 @@ mod tests {
     }
 
     #[test]
-    fn what_may_be_left_out_is_left_out() {
+    fn optional_parts_are_left_out() {
         let definition = "($name:ident $(, as $other:ident)?) => { fn $name() $(-> $other)? };";
         assert_eq!(expand(definition, "f").as_deref(), Some("fnf()"));
         assert_eq!(expand(definition, "f, as T").as_deref(), Some("fnf()->T"));

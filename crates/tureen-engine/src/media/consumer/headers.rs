@@ -257,7 +257,7 @@ mod tests {
     };
 
     #[test]
-    fn template_fills_in_what_changes() {
+    fn template_writes_the_changing_fields() {
         let settings = HeaderSettings::new(browser_ids(), Some("7"));
         let mut buffer = [0xff; 32];
         let len = settings.template.expect("short").write(&FIELDS, HOP, &mut buffer).unwrap();
@@ -341,7 +341,7 @@ mod tests {
 
     proptest! {
         #[test]
-        fn headers_are_those_that_are_written_by_elements(
+        fn template_header_equals_the_general_writer(
             settings in any_settings(),
             fields in any_fields(),
             elements in any_elements(),

@@ -53,12 +53,12 @@ mod tests {
     }
 
     #[test]
-    fn who_asks_all_the_time_is_answered_less_and_less() {
+    fn frequent_requests_are_answered_less_and_less() {
         assert_eq!(passed(100, 40_000), [0, 1000, 3000, 7000, 15_000, 23_000, 31_000, 39_000]);
     }
 
     #[test]
-    fn who_asks_now_and_then_is_answered() {
+    fn occasional_requests_are_answered() {
         assert_eq!(passed(1000, 10_000).len(), 10);
     }
 

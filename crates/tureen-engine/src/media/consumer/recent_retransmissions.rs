@@ -102,14 +102,14 @@ mod tests {
     }
 
     #[test]
-    fn round_trip_that_is_made_up_counts_within_bounds() {
+    fn implausible_round_trip_is_clamped() {
         assert!(!answered_after(9, Some(0)));
         assert!(answered_after(10, Some(0)));
         assert!(answered_after(1500, Some(65_000)));
     }
 
     #[test]
-    fn packet_that_is_sent_again_twice_is_repaired_once() {
+    fn packet_retransmitted_twice_counts_as_repaired_once() {
         let (mut retransmissions, start) = (RecentRetransmissions::default(), Instant::now());
         for (at, output) in [(0, 70), (0, 75), (500, 70), (500, 60)] {
             let now = start + Duration::from_millis(at);
@@ -120,7 +120,7 @@ mod tests {
     }
 
     #[test]
-    fn packet_that_nobody_asks_for_is_sent_again_once_and_answers_what_crosses_it() {
+    fn proactive_retransmission_is_sent_once_and_answers_a_crossing_nack() {
         let (mut retransmissions, start) = (RecentRetransmissions::default(), Instant::now());
         assert!(retransmissions.admit_unasked(start, 7));
         assert!(!retransmissions.admit(start, 7), "the request was on its way");
@@ -131,7 +131,7 @@ mod tests {
     }
 
     #[test]
-    fn only_so_many_are_on_their_way_at_once() {
+    fn number_of_retransmissions_in_flight_is_bounded() {
         let (mut retransmissions, now) = (RecentRetransmissions::default(), Instant::now());
         assert!((0..MAX_ENTRIES as u64).all(|output| retransmissions.admit(now, output)));
         assert!(!retransmissions.admit(now, 9999));

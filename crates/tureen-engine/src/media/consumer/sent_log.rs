@@ -96,7 +96,7 @@ mod tests {
     }
 
     #[test]
-    fn packets_stay_for_as_long_as_they_can_be_asked_for() {
+    fn packets_stay_as_long_as_they_can_be_requested() {
         let start = Instant::now();
         let mut log = SentLog::default();
         assert_eq!(log.get(70_000), None);

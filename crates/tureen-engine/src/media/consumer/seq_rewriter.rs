@@ -361,7 +361,7 @@ mod tests {
     }
 
     #[test]
-    fn receiver_number_leads_back_to_the_source_across_the_wrap() {
+    fn receiver_number_maps_back_to_the_source_across_the_wrap() {
         let mut r = SeqRewriter::new(65_533);
         r.sync(5_000_000);
         for i in 0..10 {
@@ -372,14 +372,14 @@ mod tests {
     }
 
     #[test]
-    fn number_before_the_sync_leads_nowhere() {
+    fn number_before_the_sync_maps_to_nothing() {
         let mut r = synced(100_000);
         let first = r.forward(100_000).expect("in order");
         assert_eq!(r.source_of((first - 1) as u16), None);
     }
 
     #[test]
-    fn other_stream_goes_on_where_the_first_ended() {
+    fn other_stream_continues_the_numbers_of_the_first() {
         let mut r = SeqRewriter::new(999);
         assert_eq!(r.switch(0, 100_000, 0), 0);
         let first = r.forward_of(0, 100_000).expect("in order");
@@ -413,7 +413,7 @@ mod tests {
     }
 
     #[test]
-    fn numbers_that_were_passed_are_known() {
+    fn passed_numbers_are_recognised() {
         let mut r = SeqRewriter::new(999);
         assert!(!r.has_passed(0, 1));
         r.switch(0, 100_000, 0);
@@ -428,7 +428,7 @@ mod tests {
     }
 
     #[test]
-    fn stream_that_starts_anew_changes_nothing_of_others() {
+    fn restarted_stream_does_not_affect_others() {
         let mut r = SeqRewriter::new(999);
         r.switch(0, 100_000, 0);
         let first = r.forward_of(0, 100_000).expect("in order");
@@ -444,7 +444,7 @@ mod tests {
     }
 
     #[test]
-    fn late_packet_learns_the_limit_of_its_time() {
+    fn late_packet_gets_the_limit_of_its_time() {
         let mut r = synced(100_000);
         r.forward(100_000);
         r.set_limit(100_001, 2);
@@ -461,7 +461,7 @@ mod tests {
     }
 
     #[test]
-    fn left_out_packets_that_come_reordered_leave_no_gap() {
+    fn dropped_packets_that_arrive_reordered_leave_no_gap() {
         let mut r = synced(100_000);
         let first = r.forward(100_000).expect("in order");
         for source in [100_002, 100_001, 100_005, 100_003, 100_004, 100_004, 100_001] {
@@ -476,7 +476,7 @@ mod tests {
     }
 
     #[test]
-    fn long_run_of_left_out_packets_is_one_change() {
+    fn long_run_of_dropped_packets_is_one_change() {
         let mut r = synced(100_000);
         let first = r.forward(100_000).expect("in order");
         r.forward(100_002);
@@ -486,7 +486,7 @@ mod tests {
     }
 
     #[test]
-    fn numbers_of_another_stream_are_not_closed_up() {
+    fn skips_do_not_shift_the_numbers_of_another_stream() {
         let mut r = SeqRewriter::new(999);
         r.switch(0, 100_000, 0);
         let first = r.forward_of(0, 100_000).expect("in order");
@@ -511,7 +511,7 @@ mod tests {
         /// For any loss, reordering, duplication and skipping, no two source numbers share an output number, and every
         /// gap in the output is a gap in the input.
         #[test]
-        fn outputs_are_unique_and_close_up(
+        fn outputs_are_unique_and_without_gaps_for_skipped_packets(
             steps in proptest::collection::vec((0u64..4, any::<bool>(), 0u64..6), 1..300)
         ) {
             let mut r = synced(1_000_000);

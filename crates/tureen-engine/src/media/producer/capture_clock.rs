@@ -187,7 +187,7 @@ mod tests {
     }
 
     #[test]
-    fn half_of_the_round_trip_is_taken_off() {
+    fn half_of_the_round_trip_is_subtracted() {
         let (mut clock, mut stream, start) = clock_after(false, &[25]);
         stream.handle_dlrr(0x1_0000, 0x1_0000 - 65_536 / 20, 1);
         for number in 1..4 {
@@ -210,7 +210,7 @@ mod tests {
     }
 
     #[test]
-    fn extension_goes_on_with_the_offset_against_our_clock() {
+    fn extension_is_forwarded_with_the_offset_to_the_engines_clock() {
         let received = AbsCaptureTime { timestamp: NtpTime(7 << 32), estimated_clock_offset: None };
         let (mut clock, ..) = clock_after(true, &[]);
         let forwarded = clock.forwarded(received).expect("fits");
@@ -226,7 +226,7 @@ mod tests {
     }
 
     #[test]
-    fn extension_tells_the_capture_unless_one_producer_lacks_it() {
+    fn extension_gives_the_capture_time_unless_one_producer_lacks_it() {
         let mut clocks = CaptureClocks::default();
         clocks.add("a", true);
         let (_, mut stream, start) = clock_after(true, &[0; 3]);
@@ -248,7 +248,7 @@ mod tests {
     }
 
     #[test]
-    fn extension_that_never_comes_is_not_waited_for() {
+    fn extension_that_never_arrives_is_not_waited_for() {
         let (clock, stream, _) = clock_after(true, &[0; 5]);
         assert_eq!(clock.captured_at(&stream, 90_000), None);
         let (clock, stream, _) = clock_after(true, &[0; 6]);

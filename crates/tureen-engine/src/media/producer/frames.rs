@@ -251,7 +251,7 @@ mod tests {
     }
 
     #[test]
-    fn short_picture_ids_count_on() {
+    fn seven_bit_picture_ids_are_extended() {
         let mut reader = FrameReader::new(CodecKind::Vp8);
         let mut last = reader.read(&[0x90, 0x80, 120, 0x01], None, true).info.number;
         for id in (121..128).chain(0..128).chain(0..5) {
@@ -272,7 +272,7 @@ mod tests {
     }
 
     #[test]
-    fn dependency_descriptor_is_believed_and_not_the_payload() {
+    fn dependency_descriptor_takes_precedence_over_the_payload() {
         let mut reader = FrameReader::new(CodecKind::Av1);
         let sequence_start = [0x18, 0x08, 0x00];
         let frame = frame_descriptor(0, 3, true, true);
@@ -287,7 +287,7 @@ mod tests {
     }
 
     #[test]
-    fn late_key_frame_does_not_bring_its_structure_back() {
+    fn late_key_frame_does_not_restore_its_structure() {
         let mut reader = FrameReader::new(CodecKind::Av1);
         reader.read(&[], Some(&key_frame_descriptor(2, 2, 4)), true);
         reader.read(&[], Some(&key_frame_descriptor(1, 1, 2)), false);

@@ -213,7 +213,7 @@ mod tests {
     }
 
     #[test]
-    fn requests_of_many_consumers_become_one_and_its_retries() {
+    fn requests_of_many_consumers_are_merged_into_one_with_retries() {
         let t0 = Instant::now();
         let mut requests = KeyFrameRequests::new(Duration::ZERO);
         for i in 0..20 {
@@ -259,7 +259,7 @@ mod tests {
     }
 
     #[test]
-    fn delay_holds_requests_back_even_if_key_frames_arrive() {
+    fn delay_postpones_requests_even_if_key_frames_arrive() {
         let t0 = Instant::now();
         let mut requests = KeyFrameRequests::new(ms(3000));
         requests.request(t0, A);
@@ -294,7 +294,7 @@ mod tests {
     }
 
     #[test]
-    fn request_held_back_while_a_key_frame_is_awaited_becomes_its_retry() {
+    fn request_during_the_wait_for_a_key_frame_becomes_its_retry() {
         let t0 = Instant::now();
         let mut requests = KeyFrameRequests::new(ms(400));
         requests.request(t0, A);

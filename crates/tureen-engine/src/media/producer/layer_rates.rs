@@ -151,7 +151,7 @@ mod tests {
     }
 
     #[test]
-    fn layer_takes_the_bitrate_of_those_it_needs() {
+    fn layer_includes_the_bitrates_of_its_dependencies() {
         let names = |rates: Vec<(String, u64)>| {
             rates.into_iter().map(|(name, rate)| (name, rate / 10_000)).collect::<Vec<_>>()
         };
@@ -165,7 +165,7 @@ mod tests {
     }
 
     #[test]
-    fn layers_come_and_go() {
+    fn layers_appear_and_disappear() {
         let start = Instant::now();
         let mut rates = LayerRates::new(3, 1, false);
         assert!(rates.add(start, &frame(0, 0), 100, 1) && rates.add(start, &frame(1, 0), 100, 1));
@@ -180,7 +180,7 @@ mod tests {
     }
 
     #[test]
-    fn layers_of_a_picture_that_comes_seldom_stay_and_keep_their_rate() {
+    fn layers_of_infrequent_pictures_keep_their_rate() {
         let (mut rates, start) = filled(false);
         let before = rates.bitrate(start, 1, 1);
         for picture in 50..60 {

@@ -95,7 +95,7 @@ mod tests {
     }
 
     #[test]
-    fn goodbye_makes_room_at_once() {
+    fn bye_allows_another_ssrc_at_once() {
         let (mut identity, now) = after_a_packet();
         identity.has_left = true;
         assert!(identity.may_change(now, NEW, false));
@@ -104,7 +104,7 @@ mod tests {
     }
 
     #[test]
-    fn new_one_that_comes_alone_takes_over_soon() {
+    fn new_ssrc_takes_over_soon_if_the_old_one_is_silent() {
         let (mut identity, now) = after_a_packet();
         assert!(!identity.may_change(now + ms(20), NEW, true));
         assert!(!identity.may_change(now + ms(110), NEW, true));
@@ -116,7 +116,7 @@ mod tests {
     }
 
     #[test]
-    fn streams_at_the_same_time_do_not_take_turns() {
+    fn simultaneous_streams_do_not_alternate() {
         let (mut identity, mut now) = after_a_packet();
         for _ in 0..1000 {
             for ssrc in [NEW, Ssrc(3)] {
@@ -129,7 +129,7 @@ mod tests {
     }
 
     #[test]
-    fn one_that_was_given_up_waits_for_the_silence() {
+    fn replaced_ssrc_returns_only_after_silence() {
         let (mut identity, now) = after_a_packet();
         identity.change(now, OLD);
         assert!(!identity.may_change(now + ms(1500), OLD, true));

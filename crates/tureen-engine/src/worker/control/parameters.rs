@@ -95,7 +95,7 @@ mod tests {
     }
 
     #[test]
-    fn parameters_that_can_not_be_are_named() {
+    fn invalid_parameters_are_named() {
         let vp8 = codec("video/VP8", 96);
         let one = json!([{ "ssrc": 1 }]);
         for (codecs, encodings, part) in [

@@ -383,7 +383,7 @@ mod tests {
     }
 
     #[test]
-    fn only_what_is_sealed_once_is_padded_to_a_run() {
+    fn only_packets_that_are_sealed_once_are_padded_to_a_run() {
         for purpose in [Purpose::Retransmission, Purpose::RepeatableMedia, Purpose::Probe] {
             let mut plan = plan(&[1200, 1201]);
             plan[1].purpose = purpose;

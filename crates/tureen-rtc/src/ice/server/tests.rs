@@ -130,7 +130,7 @@ fn retired(name: &str) -> IceEvent {
 }
 
 #[test]
-fn checks_move_the_state_as_the_table_says() {
+fn checks_change_the_state_as_specified() {
     use IceState::{Completed, Connected};
 
     type Setup = (&'static str, fn(&mut Fixture));
@@ -190,7 +190,7 @@ fn checks_move_the_state_as_the_table_says() {
 }
 
 #[test]
-fn events_tell_the_story_in_order() {
+fn events_are_reported_in_order() {
     let mut fixture = Fixture::new();
     fixture.check(1, PLAIN);
     fixture.check(1, PLAIN);
@@ -234,7 +234,7 @@ fn valid_check_gets_a_protected_response_with_the_mapped_address() {
 }
 
 #[test]
-fn ipv4_peer_of_a_dual_stack_socket_is_told_its_ipv4_address() {
+fn ipv4_peer_of_a_dual_stack_socket_gets_its_ipv4_address() {
     let mut fixture = Fixture::new();
     let tuple = Tuple { socket: SocketId(1), remote: "[::ffff:192.0.2.1]:5000".parse().unwrap() };
     assert_eq!(fixture.receive(tuple, &PLAIN.bytes()), IceVerdict::Accepted);
@@ -295,7 +295,7 @@ fn unauthenticated_request_shorter_than_its_error_gets_none() {
 }
 
 #[test]
-fn unknown_attributes_are_named_to_an_authenticated_peer_only() {
+fn unknown_attributes_are_listed_for_an_authenticated_peer_only() {
     // The writer can't write unknown types, so an attribute that it does know is renamed before protection.
     let request = |password: &[u8]| {
         let mut out = Vec::new();
@@ -360,7 +360,7 @@ fn indications_and_responses_change_nothing() {
 }
 
 #[test]
-fn oldest_tuple_that_is_not_selected_gives_way() {
+fn oldest_unselected_tuple_is_evicted() {
     let mut fixture = Fixture::with_config(IceConfig { max_tuples: 3, ..IceConfig::default() });
     for port in 1..=3 {
         fixture.check(port, PLAIN);
@@ -480,7 +480,7 @@ fn path_with_consent_takes_over_from_one_without() {
 }
 
 #[test]
-fn checked_path_takes_over_from_a_quiet_one() {
+fn checked_path_takes_over_from_a_silent_one() {
     for (timeout, wait) in [(Some(TIMEOUT), 7), (None, 7)] {
         let config = IceConfig { consent_timeout: timeout, ..IceConfig::default() };
         let mut fixture = Fixture::with_config(config);
@@ -526,7 +526,7 @@ fn selection_does_not_swing_between_two_living_paths() {
 }
 
 #[test]
-fn authenticated_packets_show_where_the_peer_is() {
+fn authenticated_packets_confirm_the_peers_address() {
     let mut fixture = Fixture::new();
     let start = fixture.now;
     fixture.check(1, USE);
@@ -551,7 +551,7 @@ fn authenticated_packets_show_where_the_peer_is() {
 }
 
 #[test]
-fn overheard_checks_move_nothing() {
+fn replayed_checks_change_nothing() {
     let mut fixture = Fixture::new();
     let nominating = USE.bytes();
     fixture.receive(tuple(1), &nominating);
@@ -587,7 +587,7 @@ fn replayed_nomination_is_undone_by_the_peers_own_packets() {
 }
 
 #[test]
-fn path_of_another_transport_is_taken_by_nomination_or_when_it_is_quiet() {
+fn path_of_another_transport_is_taken_by_nomination_or_after_silence() {
     let cases = [
         (Hold::Quiet, PLAIN, IceVerdict::Accepted),
         (Hold::Quiet, USE, IceVerdict::Accepted),
@@ -645,7 +645,7 @@ fn consent_timeout_counts_from_the_last_check() {
 }
 
 #[test]
-fn old_credentials_hold_until_the_first_check_with_new_ones() {
+fn old_credentials_are_valid_until_the_first_check_with_new_ones() {
     let mut fixture = Fixture::new();
     fixture.check(1, USE);
     fixture.events();

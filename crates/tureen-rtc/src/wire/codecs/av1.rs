@@ -155,7 +155,7 @@ mod tests {
     }
 
     #[test]
-    fn frame_without_sequence_header_is_none() {
+    fn frame_without_sequence_header_is_no_key_frame() {
         let d = parse(&[0x50, FRAME | 0x04, 0b0100_1000, 7]).unwrap();
         assert!(!d.key_frame && d.continues_in_next && !d.continues_previous);
         assert_eq!(d.layers, Some((2, 1)));

@@ -395,7 +395,7 @@ mod tests {
 
     proptest! {
         #[test]
-        fn anything_is_read_without_panic(value in prop::collection::vec(any::<u8>(), 0..64), mask: u32) {
+        fn arbitrary_bytes_do_not_panic(value in prop::collection::vec(any::<u8>(), 0..64), mask: u32) {
             let known = Descriptor::parse(&key_frame_descriptor(3, 3, 0), None).unwrap().structure.unwrap();
             if let Some(d) = Descriptor::parse(&value, Some(&known)) {
                 let targets = d.structure.as_ref().unwrap_or(&known).decode_targets();

@@ -173,7 +173,7 @@ mod tests {
     ];
 
     #[test]
-    fn key_frames_are_told_by_codec() {
+    fn key_frames_are_recognised_by_codec() {
         assert!(is_key_frame(CodecKind::Vp8, &[0x10, 0x00]));
         assert!(is_key_frame(CodecKind::Vp9, &[0x08]));
         assert!(is_key_frame(CodecKind::H264, &[0x67, 0x42]));
@@ -184,7 +184,7 @@ mod tests {
     }
 
     #[test]
-    fn nothing_is_no_key_frame() {
+    fn empty_payload_is_no_key_frame() {
         for kind in ALL {
             assert!(!is_key_frame(kind, &[]), "{kind:?}");
         }
@@ -201,7 +201,7 @@ mod tests {
         }
 
         #[test]
-        fn picture_ids_lie_where_they_say(payload in prop::collection::vec(any::<u8>(), 0..16)) {
+        fn picture_ids_are_at_their_reported_position(payload in prop::collection::vec(any::<u8>(), 0..16)) {
             let vp8 = vp8::parse(&payload).map(|d| (d.picture_id, d.len));
             let vp9 = vp9::parse(&payload).map(|d| (d.picture_id, d.len));
             for (picture_id, len) in [vp8, vp9].into_iter().flatten() {

@@ -284,7 +284,7 @@ mod tests {
     }
 
     #[test]
-    fn packet_with_a_broken_header_does_not_hide_the_next_where_its_length_tells_where_that_is() {
+    fn packet_with_a_broken_header_but_valid_length_does_not_hide_the_next() {
         let cases: [(&[u8], RtcpError); 3] = [
             (&[0x41, 206, 0, 1, 1, 2, 3, 4], RtcpError::Version(1)),
             (&[0xa1, 206, 0, 0], RtcpError::Padding { padding: 0, available: 0 }),

@@ -166,7 +166,7 @@ mod tests {
         }
 
         #[test]
-        fn numbers_in_any_order_are_all_asked_for(lost in prop::collection::vec(any::<u16>(), 0..100)) {
+        fn numbers_in_any_order_are_all_listed(lost in prop::collection::vec(any::<u16>(), 0..100)) {
             let mut out = Vec::new();
             write_nack(&mut out, Ssrc(1), Ssrc(2), &lost);
             let mut read = std::collections::BTreeSet::new();

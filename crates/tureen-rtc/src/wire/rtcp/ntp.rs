@@ -82,7 +82,7 @@ mod tests {
     }
 
     #[test]
-    fn era_ends_in_2036_and_times_go_on() {
+    fn times_continue_after_the_era_ends_in_2036() {
         // 2036-02-07T06:28:16Z is second 0 of the second era.
         let rollover = Duration::from_secs(2_085_978_496);
         assert_eq!(NtpTime::from_unix(rollover), NtpTime(0));

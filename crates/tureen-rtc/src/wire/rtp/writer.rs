@@ -314,7 +314,7 @@ mod tests {
 
     proptest! {
         #[test]
-        fn what_is_written_is_read_back(
+        fn written_headers_are_read_back(
             elements in prop::collection::vec((1u8.., prop::collection::vec(any::<u8>(), 0..20)), 0..8),
         ) {
             let mut buffer = [0xff; 300];

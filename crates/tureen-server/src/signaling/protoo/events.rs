@@ -199,7 +199,7 @@ mod tests {
     }
 
     #[test]
-    fn no_layers_are_two_nulls() {
+    fn missing_layers_are_two_nulls() {
         let consumer_id = "00000000-0000-0000-0000-000000000001".parse().unwrap();
         let event = RoomEvent::ConsumerLayersChanged { consumer_id, layers: None };
         let data = serde_json::to_value(EventData(&event)).unwrap();

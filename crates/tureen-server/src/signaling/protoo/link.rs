@@ -301,7 +301,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn a_queue_is_bounded_in_bytes_too_and_what_was_sent_counts_no_more() {
+    async fn a_queue_is_bounded_in_bytes_and_sent_messages_do_not_count() {
         let (link, mut queue) = link(100);
         let data = "x".repeat(300);
         for _ in 0..10 {
@@ -335,7 +335,7 @@ mod tests {
     }
 
     #[tokio::test(start_paused = true)]
-    async fn a_silent_client_is_asked_for_a_sign_of_life_and_has_a_moment_to_give_it() {
+    async fn a_silent_client_is_pinged_and_has_time_to_answer() {
         let (link, _queue) = link(2);
         link.heard();
         let within = Duration::from_secs(3);
@@ -352,7 +352,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn the_first_reason_for_closing_counts() {
+    async fn the_first_close_reason_counts() {
         let (link, _queue) = link(2);
         link.close(Close::TOO_BIG);
         link.close(Close::TOO_SLOW);

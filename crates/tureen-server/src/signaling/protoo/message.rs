@@ -201,7 +201,7 @@ mod tests {
     }
 
     #[test]
-    fn responses_are_failures_unless_they_say_ok() {
+    fn responses_without_ok_are_failures() {
         let result = |text| match Message::parse(text).unwrap() {
             Message::Response(Response { id: 7, result }) => result,
             other => panic!("{other:?}"),
@@ -216,13 +216,13 @@ mod tests {
     }
 
     #[test]
-    fn reasons_do_not_repeat_all_that_a_client_sends() {
+    fn error_reasons_quote_client_data_only_in_part() {
         let refusal = Refusal::new(400, "é".repeat(1000));
         assert_eq!(refusal.reason, format!("{}…", "é".repeat(250)));
     }
 
     #[test]
-    fn texts_that_are_no_messages_are_errors() {
+    fn invalid_messages_are_errors() {
         for text in [
             "",
             "null",
@@ -245,7 +245,7 @@ mod tests {
     }
 
     #[test]
-    fn messages_are_written_as_clients_read_them() {
+    fn messages_have_the_format_of_protoo() {
         assert_eq!(
             request(3, "newConsumer", &json!({"id": "c"})).unwrap(),
             r#"{"request":true,"id":3,"method":"newConsumer","data":{"id":"c"}}"#

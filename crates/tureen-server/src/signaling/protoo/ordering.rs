@@ -101,7 +101,7 @@ mod tests {
     }
 
     #[test]
-    fn requests_about_a_producer_wait_for_nothing_and_statistics_hold_nothing_up() {
+    fn requests_about_a_producer_do_not_wait_and_statistics_delay_nothing() {
         let mut order = RequestOrder::default();
         let named =
             |id, method: &str, key: &str| Request { id, method: method.into(), data: json!({ key: "a" }) };
@@ -116,7 +116,7 @@ mod tests {
     }
 
     #[test]
-    fn nothing_is_kept_of_requests_that_ended() {
+    fn ended_requests_leave_no_state() {
         let mut order = RequestOrder::default();
         let first = order.enter(&request(json!({"transportId": "t"})));
         let second = order.enter(&request(json!({"transportId": "t"})));

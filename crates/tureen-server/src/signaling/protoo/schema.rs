@@ -324,7 +324,7 @@ mod tests {
     }
 
     #[test]
-    fn new_consumer_may_be_answered_by_nothing() {
+    fn new_consumer_may_have_an_empty_response() {
         let layers = |data| ConsumerAccepted::read(data).preferred_layers;
         for nothing in
             [Value::Null, json!({}), json!({"preferredLayers": null}), json!({"preferredLayers": 1})]

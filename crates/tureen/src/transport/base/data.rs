@@ -169,7 +169,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn streams_are_taken_in_turn_and_given_back() {
+    fn stream_ids_are_allocated_in_turn_and_released() {
         let ids = StreamIds::default();
         let (first, second) = (ids.take().unwrap(), ids.take().unwrap());
         assert_eq!((first.id, second.id), (0, 1));

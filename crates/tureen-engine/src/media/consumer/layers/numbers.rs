@@ -107,7 +107,7 @@ mod tests {
     }
 
     #[test]
-    fn picture_ids_close_up_where_a_frame_is_left_out() {
+    fn picture_ids_have_no_gap_for_a_dropped_frame() {
         let (mut numbers, mut reader) = numbers(CodecKind::Vp8);
         let [a, b, c] =
             [(0x7fff, 9, 0), (0, 9, 1), (1, 10, 0)].map(|(id, tl0, tid)| frame(&mut reader, id, tl0, tid));
@@ -121,7 +121,7 @@ mod tests {
     }
 
     #[test]
-    fn other_source_goes_on_where_the_first_ended() {
+    fn other_source_continues_the_numbers_of_the_first() {
         let (mut numbers, mut reader) = numbers(CodecKind::Vp8);
         let a = frame(&mut reader, 100, 200, 0);
         let b = frame(&mut reader, 5000, 3, 0);
@@ -138,7 +138,7 @@ mod tests {
     }
 
     #[test]
-    fn encoder_that_counts_anew_does_not_stop_the_numbers() {
+    fn encoder_that_restarts_its_numbers_does_not_stop_the_output() {
         let (mut numbers, mut reader) = numbers(CodecKind::Vp8);
         let a = frame(&mut reader, 1000, 0, 0);
         numbers.switch(0, &a);

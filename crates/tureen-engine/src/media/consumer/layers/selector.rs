@@ -295,7 +295,7 @@ mod tests {
     }
 
     #[test]
-    fn temporal_layer_comes_back_where_it_can_be_switched_up_to() {
+    fn temporal_layer_returns_at_a_switching_point() {
         let (mut stream, mut selector) = (Stream::new(), FrameSelector::new(false));
         selector.restart(layers(0, 0));
         stream.picture(&mut selector, true, 0, true);
@@ -311,7 +311,7 @@ mod tests {
     }
 
     #[test]
-    fn late_packet_is_judged_by_the_layers_of_its_time() {
+    fn late_packet_is_decided_by_the_layers_of_its_time() {
         let (mut stream, mut selector) = (Stream::new(), FrameSelector::new(false));
         selector.restart(layers(2, 2));
         stream.picture(&mut selector, true, 0, true);
@@ -325,7 +325,7 @@ mod tests {
     }
 
     #[test]
-    fn rest_of_a_frame_that_was_left_out_stays_out() {
+    fn rest_of_a_dropped_frame_is_dropped() {
         let (mut stream, mut selector) = (Stream::new(), FrameSelector::new(false));
         selector.restart(layers(0, 1));
         stream.picture(&mut selector, true, 0, true);

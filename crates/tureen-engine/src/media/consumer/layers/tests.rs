@@ -467,7 +467,7 @@ fn current_layers_follow_the_preferred_ones() {
 }
 
 #[test]
-fn encoding_that_is_too_much_is_reduced_until_the_lower_one_takes_over() {
+fn encoding_beyond_the_budget_is_reduced_until_the_lower_one_starts() {
     for in_need in [true, false] {
         let mut bench = Bench::new(Form::Vp8, 2, 1);
         let mut rng = StdRng::seed_from_u64(1);
@@ -504,7 +504,7 @@ fn encoding_that_is_too_much_is_reduced_until_the_lower_one_takes_over() {
 }
 
 #[test]
-fn start_behind_a_late_packet_comes_after_it() {
+fn start_after_a_late_packet_has_a_higher_number() {
     let mut bench = Bench::new(Form::Vp8, 2, 1);
     let mut rng = StdRng::seed_from_u64(1);
     let mut sources: Vec<_> = (0..2).map(|stream| Source::new(Form::Vp8, stream, &mut rng)).collect();
@@ -568,7 +568,7 @@ fn late_key_frame_that_is_too_old_to_start_with_fills_its_gap() {
 }
 
 #[test]
-fn late_key_frame_that_newer_frames_overtook_is_not_started_with() {
+fn late_key_frame_overtaken_by_newer_frames_does_not_start_a_layer() {
     let mut bench = Bench::new(Form::Vp8, 2, 1);
     let mut rng = StdRng::seed_from_u64(1);
     let mut sources: Vec<_> = (0..2).map(|stream| Source::new(Form::Vp8, stream, &mut rng)).collect();
@@ -609,7 +609,7 @@ fn late_key_frame_that_newer_frames_overtook_is_not_started_with() {
 
 /// Seeds of runs that failed before.
 #[test]
-fn known_bad_runs_are_one_stream() {
+fn recorded_failures_stay_one_stream() {
     let forms = [Form::Vp8, Form::Vp9(1), Form::Av1(1)];
     for (seed, lost) in [(3699199191752354075, 14), (1008339874905830769, 8)] {
         for form in forms {
@@ -621,7 +621,7 @@ fn known_bad_runs_are_one_stream() {
 }
 
 #[test]
-fn stream_without_a_report_is_not_gone_over_to() {
+fn stream_without_a_sender_report_is_not_switched_to() {
     let mut bench = Bench::new(Form::Vp8, 2, 1);
     let mut rng = StdRng::seed_from_u64(1);
     let mut sources: Vec<_> = (0..2).map(|stream| Source::new(Form::Vp8, stream, &mut rng)).collect();
@@ -670,7 +670,7 @@ fn svc_consumer_gets_the_layers_it_wants() {
 }
 
 #[test]
-fn av1_receiver_is_told_which_targets_it_gets() {
+fn av1_receiver_gets_the_active_decode_targets() {
     let run = run(Form::Av1(2), 1, 3, 300, NONE);
     for one in run.bench.sent.iter().filter(|s| s.frame.is(FrameInfo::START)) {
         match one.packet.descriptor.active_targets {
@@ -686,7 +686,7 @@ proptest! {
     #![proptest_config(ProptestConfig { cases: 48, ..ProptestConfig::default() })]
 
     #[test]
-    fn simulcast_is_one_stream_whatever_comes(
+    fn simulcast_stays_one_stream_for_arbitrary_input(
         seed: u64, lost in 0u32..60, late in 0usize..6, change in 5u32..60,
         form in prop_oneof![Just(Form::Vp8), Just(Form::Vp9(1)), Just(Form::Av1(1))], in_need: bool,
     ) {
@@ -697,7 +697,7 @@ proptest! {
     }
 
     #[test]
-    fn svc_is_one_stream_whatever_comes(
+    fn svc_stays_one_stream_for_arbitrary_input(
         seed: u64, lost in 0u32..60, late in 0usize..6, change in 5u32..60,
         form in prop_oneof![Just(Form::Vp8), Just(Form::Vp9(3)), Just(Form::Av1(3))],
     ) {

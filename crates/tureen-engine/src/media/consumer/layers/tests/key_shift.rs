@@ -75,7 +75,7 @@ fn each_target_is_its_own_spatial_layer_and_both_at_key_frames() {
 }
 
 #[test]
-fn switches_leave_only_what_can_be_decoded() {
+fn switches_forward_only_decodable_frames() {
     for form in FORMS {
         for seed in 0..20 {
             let run = run(form, 1, seed, 600, NONE);
@@ -100,7 +100,7 @@ proptest! {
     #![proptest_config(ProptestConfig { cases: 48, ..ProptestConfig::default() })]
 
     #[test]
-    fn shifted_svc_is_one_stream_whatever_comes(
+    fn shifted_svc_stays_one_stream_for_arbitrary_input(
         seed: u64, lost in 0u32..60, late in 0usize..6, change in 5u32..60, form in prop::sample::select(&FORMS),
     ) {
         let run = run(form, 1, seed, 250, Accidents { lost, late, change, in_need: false });
