@@ -1,4 +1,4 @@
-//! Sockets of the loopback interface: what is sent arrives, in order, whole and fairly.
+//! Sockets of the loopback interface: datagrams arrive in order and whole, and no socket starves another.
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, UdpSocket};
 use std::thread;
@@ -8,7 +8,7 @@ use tureen_net::{Net, NetConfig, NetStats, Port, UdpOptions};
 
 const LOCALHOST: IpAddr = IpAddr::V4(Ipv4Addr::LOCALHOST);
 
-/// The bound of a wait for something that must happen.
+/// Time limit of a wait for something that must happen.
 const FAILURE: Duration = Duration::from_secs(10);
 
 fn net(config: NetConfig) -> Net {
@@ -24,7 +24,7 @@ fn queue(net: &mut Net, token: u32, destination: SocketAddr, data: &[u8], segmen
     net.commit(token, destination, data.len(), segment_size);
 }
 
-/// Receives until `count` datagrams came, as (token, source, payload).
+/// Receives until `count` datagrams have arrived, as (token, source, payload).
 fn receive(net: &mut Net, count: usize) -> Vec<(u32, SocketAddr, Vec<u8>)> {
     let mut datagrams = Vec::new();
     while datagrams.len() < count {
@@ -103,7 +103,7 @@ fn datagrams_arrive_in_the_order_of_their_commits() {
     let source = bind(&mut net, 1, LOCALHOST);
     let destination = bind(&mut net, 2, LOCALHOST);
     for i in 0..100u8 {
-        // Growing sizes, so that no two join.
+        // Growing sizes, so that no two datagrams join into a run.
         queue(&mut net, 1, destination, &vec![i; 10 + usize::from(i)], 0);
     }
     net.flush();
@@ -226,7 +226,7 @@ fn waker_ends_a_wait_from_another_thread() {
     for _ in 0..100 {
         let waker = waker.clone();
         let thread = thread::spawn(move || waker.wake());
-        // Early returns are allowed, a lost wake is not.
+        // A wait may return early, but no wake may be lost.
         while !net.wait(Some(FAILURE)).unwrap() {
             assert!(net.stats().wait_calls < 1000, "the wake was lost");
         }

@@ -1,4 +1,4 @@
-//! TCP streams of the loopback interface carry datagrams in frames, and hold no more than they may.
+//! TCP streams of the loopback interface carry datagrams as frames and have bounded queues.
 
 use std::io::{ErrorKind, Read, Write};
 use std::net::{IpAddr, Ipv4Addr, SocketAddr, TcpStream};
@@ -12,14 +12,14 @@ const LOCALHOST: IpAddr = IpAddr::V4(Ipv4Addr::LOCALHOST);
 const LISTENER: u32 = 1;
 const STREAM: u32 = 2;
 
-/// The bound of a wait for something that must happen.
+/// Time limit of a wait for something that must happen.
 const FAILURE: Duration = Duration::from_secs(10);
 
 fn options() -> TcpOptions {
     TcpOptions { ip: LOCALHOST, port: Port::Any, ipv6_only: false, send_buffer: None, recv_buffer: None }
 }
 
-/// Waits for the next event; datagrams that come meanwhile are kept.
+/// Waits for the next event; datagrams that arrive in the meantime are kept.
 fn next_event(net: &mut Net, datagrams: &mut Vec<Vec<u8>>) -> StreamEvent {
     for _ in 0..1000 {
         if let Some(event) = net.next_stream_event() {
@@ -122,7 +122,7 @@ fn end_of_the_remote_side_is_reported_after_its_last_frame() {
     assert!(matches!(next_event(&mut net, &mut datagrams), StreamEvent::Closed { token: STREAM }));
     assert_eq!(datagrams, [b"goodbye"]);
     assert_eq!(net.stats().streams_ended, 1);
-    // The token is free.
+    // The token can be used again.
     net.listen_tcp(STREAM, &options()).unwrap();
 }
 
@@ -177,7 +177,7 @@ fn media_to_a_stalled_reader_is_dropped_and_control_is_sent() {
         assert!(sent < 20_000, "there is no bound");
     }
     commit(&mut net, remote, b"control", true);
-    // The remote side reads at last: all that was taken arrives, in order.
+    // The remote side starts to read: all accepted datagrams arrive, in order.
     let expected = [frame(&[7; 1000]).repeat(sent - 1), frame(b"control")].concat();
     let mut received = Vec::<u8>::new();
     while received.len() < expected.len() {
@@ -209,8 +209,8 @@ fn control_datagrams_of_a_stalled_stream_are_bounded_too() {
     assert!(net.next_stream_event().is_none(), "the stream goes on");
 }
 
-/// A line of 500 kbit/s: reads from `far` at that rate, with a small buffer in the kernel, and tells each whole datagram and
-/// when it came.
+/// Reads from `far` at 500 kbit/s, with a small buffer in the kernel, and reports each whole datagram with its arrival
+/// time.
 #[expect(clippy::disallowed_methods, reason = "it is the rate of the line that takes time")]
 fn slow_line(mut far: TcpStream, arrivals: mpsc::Sender<(Instant, Vec<u8>)>) {
     const PIECE: usize = 625;
@@ -256,7 +256,7 @@ fn media_for_a_slow_line_is_late_by_a_bounded_time_and_control_is_not_dropped() 
     let (sender, arrivals) = mpsc::channel();
     let line = thread::spawn(move || slow_line(far, sender));
 
-    // 1200 kbit/s of media for three seconds, and now and then something essential.
+    // 1200 kbit/s of media for three seconds, with an essential datagram from time to time.
     let start = now();
     let stamp = |at: Instant| (at.duration_since(start).as_micros() as u64).to_be_bytes();
     let (mut events, mut control) = (Vec::new(), 0u32);
@@ -278,7 +278,7 @@ fn media_for_a_slow_line_is_late_by_a_bounded_time_and_control_is_not_dropped() 
     }
     assert!(matches!(events[..], [StreamEvent::Backlog { token: STREAM, late: true }]), "{events:?}");
     assert!(net.stats().dropped_late > 50, "{:?}", net.stats());
-    // The empty backlog is reported, too.
+    // The empty backlog is reported too.
     let ended = next_event(&mut net, &mut Vec::new());
     assert!(matches!(ended, StreamEvent::Backlog { token: STREAM, late: false }), "{ended:?}");
     net.close(STREAM);

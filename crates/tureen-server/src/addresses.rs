@@ -225,7 +225,7 @@ mod tests {
         assert!(error.contains("rtc.announce = 198.51.100.4"), "{error}");
         resolved(&["10.0.0.5"], Some("127.0.0.1")).unwrap_err();
         resolved(&["10.0.0.5"], Some("203.0.113.7")).unwrap();
-        // A relay is there.
+        // As if a relay forwarded to this address.
         assert_eq!(resolved(&["127.0.0.1"], Some("127.0.0.2")).unwrap(), ["127.0.0.1"]);
     }
 

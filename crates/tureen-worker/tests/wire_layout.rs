@@ -1,5 +1,6 @@
-//! The compiled schema has exactly the layout that mediasoup's library of that version has: every number of an enum, tag
-//! of a union, slot, type and default of a field. `wire_layout_3.27.1.txt` says what that is, one line each.
+//! The compiled schema has exactly the layout of mediasoup's library of that version: each number of an enum, tag of a
+//! union, and slot, type and default of a field. `wire_layout_3.27.1.txt` contains that layout, a line for each of
+//! them.
 
 use planus_translation::translate_files;
 use planus_types::intermediate::{
@@ -65,7 +66,7 @@ fn text(schema: &Declarations, kind: &TypeKind) -> String {
     }
 }
 
-/// Nothing for what is a default anyway.
+/// Empty for a value that is the default anyway.
 fn default(value: &Literal) -> String {
     match value {
         Literal::Bool(false) => String::new(),

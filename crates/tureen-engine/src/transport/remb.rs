@@ -18,9 +18,9 @@ pub(crate) struct RembSchedule {
     /// Bitrate sent last.
     last: Bitrate,
     /// True if a limit was sent and its end not often enough.
-    told: bool,
+    was_sent: bool,
     /// Remaining messages about the end of the last limit.
-    farewells: u8,
+    end_messages: u8,
 }
 
 /// Interval of repetitions of a limit (mediasoup `LimitationRembIntervalMs`).
@@ -33,16 +33,16 @@ const ESTIMATE_INTERVAL: Duration = Duration::from_millis(200);
 const URGENT: f64 = 0.97;
 
 /// Number of messages about the end of a limit (mediasoup `UnlimitedRembNumPackets`).
-const FAREWELLS: u8 = 4;
+const END_MESSAGES: u8 = 4;
 
 impl RembSchedule {
     /// Sets the limit; zero removes it. Its message is due at once.
     pub(crate) fn set_limit(&mut self, limit: Bitrate) {
-        let lifted = limit.is_zero() && !self.limit.is_zero() && self.told;
+        let lifted = limit.is_zero() && !self.limit.is_zero() && self.was_sent;
         if lifted {
-            self.farewells = FAREWELLS;
+            self.end_messages = END_MESSAGES;
         } else if !limit.is_zero() {
-            self.farewells = 0;
+            self.end_messages = 0;
         }
         if lifted || !limit.is_zero() {
             self.sent_at = None;
@@ -59,10 +59,10 @@ impl RembSchedule {
         };
         let interval = match estimate {
             Some(_) => {
-                self.farewells = 0;
+                self.end_messages = 0;
                 if bitrate < self.last * URGENT { Duration::ZERO } else { ESTIMATE_INTERVAL }
             }
-            None if bitrate.is_zero() && self.farewells == 0 => return None,
+            None if bitrate.is_zero() && self.end_messages == 0 => return None,
             None => INTERVAL,
         };
         if self.sent_at.is_some_and(|at| now.saturating_duration_since(at) < interval) {
@@ -70,8 +70,8 @@ impl RembSchedule {
         }
         self.sent_at = Some(now);
         self.last = bitrate;
-        self.farewells = self.farewells.saturating_sub(1);
-        self.told = !self.limit.is_zero() || self.farewells > 0;
+        self.end_messages = self.end_messages.saturating_sub(1);
+        self.was_sent = !self.limit.is_zero() || self.end_messages > 0;
         Some(bitrate)
     }
 }
@@ -88,38 +88,39 @@ mod tests {
         Instant::now()
     }
 
-    /// Bitrates sent within ten seconds, with their times.
-    fn told(changes: &[(u64, Bitrate)]) -> Vec<(u64, Bitrate)> {
+    /// Bitrates sent within ten seconds, with their times in milliseconds.
+    fn sent_bitrates(changes: &[(u64, Bitrate)]) -> Vec<(u64, Bitrate)> {
         let (mut schedule, start) = (RembSchedule::default(), origin());
-        let mut told = Vec::new();
+        let mut sent_bitrates = Vec::new();
         for ms in (0..10_000).step_by(100) {
             changes.iter().filter(|(at, _)| *at == ms).for_each(|(_, limit)| schedule.set_limit(*limit));
-            told.extend(schedule.poll(start + Duration::from_millis(ms), None).map(|limit| (ms, limit)));
+            sent_bitrates
+                .extend(schedule.poll(start + Duration::from_millis(ms), None).map(|limit| (ms, limit)));
         }
-        told
+        sent_bitrates
     }
 
     #[test]
     fn no_remb_without_a_limit() {
-        assert_eq!(told(&[]), []);
-        assert_eq!(told(&[(1000, NONE)]), [], "lifting no limit");
+        assert_eq!(sent_bitrates(&[]), []);
+        assert_eq!(sent_bitrates(&[(1000, NONE)]), [], "lifting no limit");
     }
 
     #[test]
     fn limit_is_sent_at_once_and_repeated() {
         let times: Vec<_> = (0..6).map(|n| (1000 + 1500 * n, LIMIT)).collect();
-        assert_eq!(told(&[(1000, LIMIT)]), times);
+        assert_eq!(sent_bitrates(&[(1000, LIMIT)]), times);
     }
 
     #[test]
     fn end_of_a_limit_is_sent_four_times() {
-        let all = told(&[(0, LIMIT), (100, NONE)]);
+        let all = sent_bitrates(&[(0, LIMIT), (100, NONE)]);
         assert_eq!(all, [(0, LIMIT), (100, NONE), (1600, NONE), (3100, NONE), (4600, NONE)]);
     }
 
     #[test]
     fn repeated_lifting_does_not_restart_the_repetitions() {
-        let all = told(&[(0, LIMIT), (100, NONE), (200, NONE), (2000, NONE)]);
+        let all = sent_bitrates(&[(0, LIMIT), (100, NONE), (200, NONE), (2000, NONE)]);
         assert_eq!(all, [(0, LIMIT), (100, NONE), (1600, NONE), (3100, NONE), (4600, NONE)]);
     }
 
@@ -134,12 +135,12 @@ mod tests {
         schedule.set_limit(NONE);
         schedule.set_limit(LIMIT);
         schedule.set_limit(NONE);
-        assert_eq!(schedule.poll(now, None), Some(NONE), "the first limit was told");
+        assert_eq!(schedule.poll(now, None), Some(NONE), "the first limit was sent");
     }
 
     #[test]
     fn new_limit_stops_the_repeated_end_of_the_last() {
-        let all = told(&[(0, LIMIT), (100, NONE), (200, LIMIT)]);
+        let all = sent_bitrates(&[(0, LIMIT), (100, NONE), (200, LIMIT)]);
         assert_eq!(all[..4], [(0, LIMIT), (100, NONE), (200, LIMIT), (1700, LIMIT)]);
         assert!(all[2..].iter().all(|(_, limit)| *limit == LIMIT));
     }

@@ -202,7 +202,7 @@ mod tests {
         Aimd::new(initial, Bitrate::kbps(5))
     }
 
-    /// Half a minute of feedback each 100 ms that says "normal".
+    /// Half a minute of feedback every 100 ms, with normal usage.
     fn grow(aimd: &mut Aimd, from: Micros, time: Micros, delivered: impl Fn(&Aimd) -> Bitrate) {
         for i in 0..time / 100_000 {
             let delivered = delivered(aimd);

@@ -226,7 +226,8 @@ mod tests {
 
     const SECOND: Micros = 1_000_000;
 
-    /// A second of packets each 10 ms, with feedback each 100 ms; each packet arrives `growth` later than the one before.
+    /// A second with a packet every 10 ms and feedback every 100 ms. Each packet is `growth` µs later than the one
+    /// before.
     fn second(delay: &mut DelayBased, from: Micros, late: Micros, growth: Micros) -> Vec<Outcome> {
         let packets = (0..100).map(|i| Arrival {
             sent_at: from + i * 10_000,
@@ -263,7 +264,7 @@ mod tests {
         second(&mut delay, 0, 0, 0);
         let growing = second(&mut delay, SECOND, 0, 2_500);
         assert!(growing.iter().any(|outcome| outcome.decreased), "{growing:?}");
-        // What arrives now is what is sent: the queue neither grows nor shrinks.
+        // Packets arrive as fast as they are sent: the queue neither grows nor shrinks.
         delay.aimd.set_estimate(2 * SECOND, Bitrate::kbps(800));
         let standing = (2..6).flat_map(|i| second(&mut delay, i * SECOND, 250_000, 0)).collect::<Vec<_>>();
         assert_eq!(standing.iter().filter(|outcome| outcome.decreased).count(), 1, "{standing:?}");
@@ -292,7 +293,7 @@ mod tests {
     fn queue_without_a_decrease_before_it_is_not_drained() {
         let mut delay = DelayBased::new(Bitrate::kbps(800), Bitrate::kbps(5));
         second(&mut delay, 0, 0, 0);
-        // So slowly that the trend does not show it.
+        // The growth is so slow that the trendline does not detect it.
         let slow = (1..10).flat_map(|i| second(&mut delay, i * SECOND, (i - 1) * 20_000, 200));
         assert!(!slow.collect::<Vec<_>>().iter().any(|outcome| outcome.decreased));
     }

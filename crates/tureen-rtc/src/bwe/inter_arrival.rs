@@ -143,7 +143,7 @@ mod tests {
 
     #[test]
     fn packets_that_queued_together_are_one_group() {
-        // Sent 10 ms apart, but the network let them through in a row.
+        // Sent 10 ms apart, but delivered by the network in one burst.
         assert_eq!(
             spacings(&[(0, 50), (10, 100), (20, 101), (30, 102), (60, 132), (90, 162)]),
             [(30, 52), (30, 30)]

@@ -474,7 +474,7 @@ mod tests {
 
     const SECOND: Micros = 1_000_000;
 
-    /// A sender that always uses the estimate, over a path that loses this share at this rate.
+    /// A sender that always uses the estimate, over a path whose loss depends on the rate.
     struct Sim {
         loss_based: LossBased,
         delay_based: Bitrate,
@@ -548,7 +548,7 @@ mod tests {
     #[test]
     fn excess_over_the_capacity_brings_the_estimate_near_it() {
         let mut sim = Sim::new(Bitrate::mbps(2));
-        // A policer: no delay, the excess is lost.
+        // A policer: no delay, and everything beyond the rate is lost.
         sim.run(20 * SECOND, |rate| (1.0 - 1e6 / rate).max(0.0));
         let estimate = sim.loss_based.estimate().unwrap();
         assert!(estimate > Bitrate::kbps(750) && estimate < Bitrate::kbps(1300), "{estimate}");

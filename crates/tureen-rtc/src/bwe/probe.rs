@@ -223,7 +223,7 @@ impl Measurement {
 mod tests {
     use super::*;
 
-    /// Sends a probe in packets of at most 300 bytes; the path lets them through at `capacity`.
+    /// Sends a probe in packets of at most 300 bytes over a path with this capacity.
     fn probe(at: Bitrate, capacity: Bitrate, lost: usize) -> Option<Probed> {
         let mut prober = Prober::default();
         prober.request(0, at);

@@ -131,7 +131,7 @@ mod tests {
     struct Path {
         start: Instant,
         now: Duration,
-        /// When the link is free again.
+        /// Time at which the link is free again.
         free_at: Duration,
         capacity: Bitrate,
         estimator: ReceiveSide,
@@ -149,7 +149,7 @@ mod tests {
             self.estimator.estimate(self.start + self.now)
         }
 
-        /// Sends at a rate, or at the estimate if that is less, for some time. Gives the longest time in the queue.
+        /// Sends for `time` at a rate, or at the estimate if that is lower. Returns the longest queueing delay.
         fn send(&mut self, rate: Bitrate, time: Duration) -> Duration {
             let (end, mut longest) = (self.now + time, Duration::ZERO);
             let transmission = Duration::from_secs_f64(PACKET as f64 * 8.0 / self.capacity.as_bps() as f64);

@@ -1,4 +1,4 @@
-//! The controller as a whole. What it makes of links of all kinds is simulated in `tureen-sim`.
+//! Tests of the whole controller. `tureen-sim` simulates it over many kinds of links.
 
 use std::collections::VecDeque;
 use std::time::{Duration, Instant};
@@ -15,7 +15,7 @@ const SECOND: Duration = Duration::from_secs(1);
 struct Path {
     controller: CongestionController,
     receiver: TwccReceiver,
-    /// Packets on their way, and feedback on its way back.
+    /// Packets in flight, and feedback in flight.
     arriving: VecDeque<(Instant, u16)>,
     feedback: VecDeque<(Instant, Vec<u8>)>,
     now: Instant,
@@ -45,7 +45,7 @@ impl Path {
         }
     }
 
-    /// Sends packets of 1000 bytes at `rate`, and what probes ask for.
+    /// Sends packets of 1000 bytes at `rate`, and the packets of probes.
     fn run(&mut self, time: Duration, rate: impl Fn(Bitrate) -> Bitrate) {
         let end = self.now + time;
         while self.now < end {
@@ -181,7 +181,7 @@ fn target_falls_when_feedback_stops() {
     assert!(path.controller.target() < before * 0.5, "{before}, then {}", path.controller.target());
 }
 
-/// Sends 1 Mbit/s without numbers for a while; each second `tell` says something of it.
+/// Sends 1 Mbit/s without transport-wide numbers for a while; `tell` reports on it every second.
 fn send_untracked(
     controller: &mut CongestionController,
     from: Instant,
@@ -341,6 +341,6 @@ fn long_queue_is_detected_by_packets_in_flight_before_their_feedback() {
         told = told.or(path.controller.long_queue().map(|queue| (millis, queue)));
     }
     let (after, queue) = told.expect("it grows by 5 s a second");
-    // The first packet that has waited for 300 ms arrives 380 ms after the change.
+    // The first packet with a queueing delay of 300 ms arrives 380 ms after the change.
     assert!(after <= 300 && queue >= 400 * MS, "{queue:?} after {after} ms");
 }

@@ -147,7 +147,7 @@ fn fit(samples: &[(f64, f64); WINDOW]) -> Option<f64> {
 mod tests {
     use super::*;
 
-    /// Groups every 20 ms, each of them `growth` microseconds later than the one before.
+    /// Groups every 20 ms, each `growth` µs later than the one before.
     fn feed(trendline: &mut Trendline, from: i64, groups: i64, growth: impl Fn(i64) -> i64) -> Vec<Usage> {
         let mut received_at = from;
         let feed = (0..groups).map(|i| {
@@ -168,7 +168,7 @@ mod tests {
     fn growing_delay_is_overuse_soon() {
         let mut trendline = Trendline::new();
         feed(&mut trendline, 0, 100, |_| 0);
-        // 10 % too much: 2 ms of queue more with each group.
+        // 10 % more than the capacity: each group adds 2 ms to the queue.
         let usages = feed(&mut trendline, 2_000_000, 50, |_| 2_000);
         let first = usages.iter().position(|&usage| usage == Usage::Over);
         assert!(first.is_some_and(|first| first < 15), "{first:?}");

@@ -274,7 +274,7 @@ mod tests {
         .unwrap();
         assert_eq!(remote.0.len(), 2);
         assert!(remote.verify(b"old").is_ok() && remote.verify(b"new").is_ok());
-        // Neither one of another certificate nor one that only a weaker hash vouches for.
+        // Neither the fingerprint of another certificate, nor one that matches by a weaker hash only.
         for wrong in [b"other".as_slice(), b"weak", b"weak too"] {
             assert!(matches!(
                 remote.verify(wrong),

@@ -1,4 +1,4 @@
-//! Pairings of both backends on the virtual link of [`super::tests`], and what only OpenSSL can do.
+//! Pairings of both backends over the virtual link of [`super::tests`], and properties of OpenSSL only.
 
 use std::time::{Duration, Instant};
 
@@ -170,7 +170,7 @@ fn lost_flights_are_retransmitted_by_the_passed_time() {
     }
 }
 
-/// libssl reads the system's clock, so this is the one test that waits for it.
+/// libssl reads the system's clock, so that this test is the only one that waits in real time.
 #[test]
 #[expect(clippy::disallowed_methods, reason = "libssl's retransmission timer runs by the system's clock")]
 fn lost_flight_is_sent_again() {
@@ -200,7 +200,7 @@ fn openssl_clients_are_recognised_and_browsers_are_not() {
     let hello = stream.get_ref().0.iter().find_map(|datagram| buffer.push(datagram)).unwrap();
     assert_eq!(auto.choose_as_server(&hello), Choice::OpenSsl);
 
-    // Chromium: ECDHE and static RSA alone.
+    // Chromium offers ECDHE and static RSA only.
     let chromium = ClientHello {
         dtls12: true,
         dtls13: true,
@@ -234,7 +234,7 @@ impl std::io::Write for Recorder {
     }
 }
 
-/// Prints what a handshake costs: `cargo test --release --features openssl -- --ignored --nocapture handshake_cost`.
+/// Prints the cost of a handshake: `cargo test --release --features openssl -- --ignored --nocapture handshake_cost`.
 #[test]
 #[ignore = "a measurement"]
 #[expect(clippy::disallowed_methods, reason = "it measures")]

@@ -458,7 +458,8 @@ mod tests {
         }
         assert!(buffer.push(&record(&body, body.len() - 1..body.len())).is_some());
 
-        // Every other byte: what would leave too many holes is not kept, and what fills them is.
+        // Every other byte first: fragments that would leave too many holes are dropped, and those that fill holes are
+        // kept.
         let mut buffer = ClientHelloBuffer::default();
         for at in (0..body.len()).step_by(2) {
             assert_eq!(buffer.push(&record(&body, at..at + 1)), None);
@@ -496,7 +497,7 @@ mod tests {
         for len in 1..body.len() {
             let cut = record(&body[..len], 0..len);
             let hello = ClientHelloBuffer::default().push(&cut);
-            // Cut before the extensions it is still well-formed.
+            // A hello that is cut before its extensions is still well-formed.
             assert!(hello.is_none() || hello.unwrap().srtp_profiles.is_empty(), "{len} bytes of body");
         }
     }
@@ -527,7 +528,7 @@ mod tests {
     fn impossible_records_are_not_plausible() {
         let good = record(&body(&[]), 0..20);
         assert!(is_plausible(&good));
-        // At each of these places a byte that makes a record that no peer sends.
+        // At each of these positions, a byte that no peer's record has.
         for (at, byte) in
             [(0, 23), (0, 63), (1, 3), (4, 2), (6, 1), (14, 0xff), (19, 0xff), (24, 21), (24, 19)]
         {

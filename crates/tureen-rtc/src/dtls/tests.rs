@@ -1,4 +1,4 @@
-//! Two associations, one virtual link, virtual time.
+//! Two associations over a virtual link, in virtual time.
 
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -21,7 +21,7 @@ pub(super) fn config(certificate: &Certificate, change: impl FnOnce(&mut DtlsOpt
     Arc::new(DtlsConfig::new(certificate.clone(), options).unwrap())
 }
 
-/// What one end has reported.
+/// Reports of one end.
 #[derive(Debug, Default)]
 pub(super) struct Seen {
     pub(super) connected: Option<(Option<SrtpKeys>, String)>,
@@ -31,7 +31,7 @@ pub(super) struct Seen {
     pub(super) datagrams: usize,
 }
 
-/// A lossy link. Probabilities are of one datagram.
+/// A lossy link. Probabilities apply to each datagram.
 pub(super) struct Link {
     rng: SmallRng,
     seed: u64,
@@ -70,7 +70,7 @@ pub(super) struct Pair {
     pub(super) now: Instant,
     start: Instant,
     pub(super) link: Link,
-    /// (arrival, order of sending, destination, bytes)
+    /// Datagrams in flight: arrival, order of sending, destination, bytes.
     pub(super) flying: Vec<(Instant, usize, usize, Vec<u8>)>,
     sent: usize,
     pub(super) max_datagram: usize,
@@ -125,7 +125,7 @@ impl Pair {
         }
     }
 
-    /// Jumps to the next arrival or wake-up. False when there is none within `limit` of the start.
+    /// Jumps to the next arrival or timeout. Returns false if there is none within `limit` of the start.
     pub(super) fn step(&mut self, limit: Duration) -> bool {
         for end in 0..2 {
             self.drain(end);
@@ -187,7 +187,7 @@ impl Pair {
     }
 }
 
-/// Of dimpl alone: in builds with OpenSSL a client would take that.
+/// With the backend dimpl, because in builds with OpenSSL a client would use that.
 fn versions(versions: Versions) -> impl FnOnce(&mut DtlsOptions) {
     move |options| {
         options.backend = Backend::Dimpl;
@@ -268,7 +268,7 @@ fn wrong_fingerprint_fails_without_keys_or_data() {
             pair.ends[wrong].remote = certificates[wrong].fingerprint(SHA256).into();
             for _ in 0..8 {
                 pair.step(Duration::from_secs(1));
-                // The other end may believe itself connected and send at once.
+                // The other end may count itself as connected, and send at once.
                 let _ = pair.ends[1 - wrong].send(b"too early");
             }
             pair.run(Duration::from_secs(60));
@@ -301,7 +301,7 @@ fn flight_retransmitted_in_other_datagrams_is_accepted() {
         let server = config(&certificates[1], versions(server));
         let mut pair = Pair::new(&client, &server, Link::perfect());
         for _ in 0..20 {
-            // The first record of each datagram comes alone before all of it.
+            // The first record of each datagram also arrives alone, before the whole datagram.
             if let Some((_, _, to, bytes)) = pair.flying.first().cloned() {
                 pair.ends[to].handle_datagram(pair.now, peek::records(&bytes).next().unwrap());
                 pair.drain(to);
@@ -360,7 +360,7 @@ fn suite_that_is_not_allowed_fails() {
 fn refused_client_reports_the_reason() {
     let certificate = Certificate::generate().unwrap();
     let config = config(&certificate, |options| options.backend = Backend::Dimpl);
-    // RSA servers find nothing acceptable in a ClientHello of dimpl's.
+    // An RSA server supports no cipher suite of dimpl's ClientHello.
     for (alert, expected) in [
         (HANDSHAKE_FAILURE, DtlsError::NeedsOpenSsl),
         (47, DtlsError::PeerAlert(47)),
@@ -391,7 +391,7 @@ fn any_of_two_fingerprints_of_one_hash_may_match() {
     pair.connect();
 }
 
-/// Cuts the one record of a ClientHello into fragments of the given length, each a record in a datagram of its own.
+/// Splits the single record of a ClientHello into fragments of this length, each in its own datagram.
 fn cut(hello: &[u8], length: usize) -> Vec<Vec<u8>> {
     let (header, body) = (&hello[..25], &hello[25..]);
     let pieces = body.chunks(length).enumerate();
@@ -428,7 +428,7 @@ fn fragments_before_the_association_in_any_order_are_answered_at_once() {
                 }
                 pair.ends[1].handle_early(pair.now, early);
                 pair.drain(1);
-                // A fragment of one byte is too little to keep many of, if there are holes between them.
+                // Single bytes with holes between them are not kept, because they cost too much for their size.
                 if length > 1 || !reversed {
                     assert!(!pair.flying.is_empty(), "{length} bytes, reversed: {reversed}");
                 }
@@ -439,7 +439,7 @@ fn fragments_before_the_association_in_any_order_are_answered_at_once() {
     }
 }
 
-/// Sends truncated copies of what is on its way, and random bytes, to both ends all through the handshake.
+/// During the whole handshake both ends get truncated copies of datagrams in flight, and random bytes.
 pub(super) fn connect_amid_garbage(client: &Arc<DtlsConfig>, server: &Arc<DtlsConfig>, seed: u64) {
     let mut pair = Pair::new(client, server, Link::lossy(seed, 0.0, 0.0, 0.0));
     let mut rng = SmallRng::seed_from_u64(seed);
@@ -453,7 +453,8 @@ pub(super) fn connect_amid_garbage(client: &Arc<DtlsConfig>, server: &Arc<DtlsCo
             let mut garbage = vec![0; rng.random_range(0..200)];
             rng.fill(&mut garbage[..]);
             match garbage.as_mut_slice() {
-                // Half of it looks like records: the types of RFC 7983's DTLS range but alerts, which may end it.
+                // Half of them look like records: types of RFC 7983's DTLS range, without alerts, which may end the
+                // handshake.
                 [kind, major, minor, epoch_high, epoch_low, _, _, _, _, _, _, high, low, rest @ ..]
                     if rng.random_bool(0.5) =>
                 {

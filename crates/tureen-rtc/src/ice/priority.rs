@@ -40,7 +40,7 @@ mod tests {
 
     #[test]
     fn priorities_are_those_of_mediasoup() {
-        // What mediasoup puts into iceCandidates for a first and a second listen info, and with preferUdp.
+        // mediasoup's priorities in iceCandidates for a first and a second listen info, and with preferUdp.
         assert_eq!(candidate_priority(local_preference(0, false)), 1_076_302_079);
         assert_eq!(candidate_priority(local_preference(1, false)), 1_076_276_479);
         assert_eq!(candidate_priority(local_preference(0, true)), 1_076_558_079);

@@ -306,7 +306,7 @@ impl NackGenerator {
 mod tests {
     use super::*;
 
-    /// A generator with a clock, driven as the contract says.
+    /// A generator with a clock.
     struct Driver {
         nacks: NackGenerator,
         now: Instant,
@@ -337,7 +337,7 @@ mod tests {
             out
         }
 
-        /// Jumps to the next wake-up.
+        /// Jumps to the next timeout.
         fn step(&mut self) -> Option<Vec<u16>> {
             self.now = self.nacks.poll_timeout()?;
             Some(self.poll())
@@ -347,13 +347,13 @@ mod tests {
             self.now += Duration::from_millis(ms);
         }
 
-        /// A packet comes by RTX so long after now.
+        /// A retransmission by RTX arrives `ms` later.
         fn answer(&mut self, ms: u64, seq: u64) -> bool {
             self.wait(ms);
             self.nacks.handle_packet(self.now, seq, false, true)
         }
 
-        /// When a lone missing packet is asked for, in milliseconds after it was noticed, until it is given up.
+        /// Times of the requests of a single missing packet, in milliseconds after its detection, until it is given up.
         fn request_times(&mut self) -> Vec<u64> {
             let start = self.now;
             self.packet(10);
@@ -419,8 +419,8 @@ mod tests {
         assert_eq!(d.request_times(), [0, 230, 460, 690, 920, 1150, 1380, 1610, 1840, 2070]);
     }
 
-    /// Of each pair of nacks, libwebrtc answers the first one that comes later than its round trip time and 5 ms after
-    /// its last answer. Whichever is lost, no request is in vain.
+    /// Of each pair of NACKs, libwebrtc answers the first one that arrives later than its round trip time plus 5 ms
+    /// after its last answer. Whichever of the two is lost, the request is answered.
     #[test]
     fn every_request_is_answered_by_a_sender_that_refuses_early_ones() {
         for rtt in [50, 100, 300] {

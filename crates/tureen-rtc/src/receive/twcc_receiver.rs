@@ -284,14 +284,14 @@ mod tests {
         out
     }
 
-    /// Jumps to the next wake-up.
+    /// Jumps to the next timeout.
     fn step(receiver: &mut TwccReceiver) -> Vec<TransportFeedback> {
         let at = receiver.poll_timeout().expect("something to report");
         receiver.handle_timeout(at);
         drain(receiver)
     }
 
-    /// Sequence numbers and arrival times in µs, as the sender of the packets reads them.
+    /// Sequence numbers and arrival times in µs, as the sender of the packets decodes them.
     fn read(feedback: &TransportFeedback) -> Vec<(u16, i64)> {
         let mut at = i64::from(feedback.reference_time) * 64_000;
         let mut out = Vec::new();
@@ -523,8 +523,8 @@ mod tests {
     }
 
     proptest! {
-        /// Any order of numbers and any pauses: feedbacks stay within their size, end with an arrival and
-        /// tell of every arrival not beyond the limits, at the right time.
+        /// For any order of numbers and any pauses, feedbacks stay within their size, end with an arrival, and contain
+        /// every arrival within the limits with its time.
         #[test]
         fn any_arrivals_are_reported_within_limits(
             packets in prop::collection::vec((any::<u16>(), 0u64..10_000_000), 1..200),

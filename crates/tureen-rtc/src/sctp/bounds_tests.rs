@@ -1,4 +1,4 @@
-//! What a peer may pile up, and what honest peers need of that.
+//! Limits of the memory that a peer can occupy, and the needs of honest peers.
 
 use std::ops::Range;
 
@@ -6,17 +6,17 @@ use super::tests::{OPTIONS, Pair, ordered};
 use super::wire::{DataChunk, FlagsOfData, reset_request};
 use super::*;
 
-/// Chunks in a packet of an attacker.
+/// Chunks in one packet of an attacker.
 const CHUNKS: u32 = 70;
 const WHOLE: FlagsOfData = FlagsOfData { begins: true, ends: true, unordered: false, immediate: false };
 const MIDDLE: FlagsOfData = FlagsOfData { begins: false, ends: false, ..WHOLE };
 
-/// The one end is another one's victim: its packets go there, and nothing flies.
+/// An attack. One end of the pair is the victim; packets are passed to it directly.
 struct Attack {
     pair: Pair,
-    /// The next number that the victim expects.
+    /// Next TSN that the victim expects.
     tsn: u32,
-    /// What the victim has answered.
+    /// Packets of the victim.
     answers: Vec<Bytes>,
 }
 
@@ -31,7 +31,7 @@ impl Attack {
         PacketWriter::new(self.pair.ends[0].ports, self.pair.ends[1].local.tag)
     }
 
-    /// Sends what fits a packet, and takes the victim's answer.
+    /// Delivers a packet to the victim and stores its answers.
     fn strike(&mut self, packet: PacketWriter) {
         self.pair.ends[1].handle_packet(self.pair.now, &packet.finish());
         while let Some(answer) = self.pair.ends[1].poll_packet(self.pair.now) {
@@ -40,7 +40,7 @@ impl Attack {
         }
     }
 
-    /// Chunks of these numbers, each made by `change`, many in a packet.
+    /// Delivers chunks with these numbers, each made by `change`, in as few packets as possible.
     fn send(&mut self, numbers: Range<u32>, change: impl Fn(u32) -> (u32, DataChunk<'static>)) {
         let mut numbers = numbers.peekable();
         while numbers.peek().is_some() {
@@ -53,7 +53,7 @@ impl Attack {
         }
     }
 
-    /// Bytes, and messages and beginnings of them, that the victim keeps.
+    /// Bytes stored by the victim, and the number of whole or incomplete messages.
     fn kept(&self) -> (usize, usize) {
         match &self.pair.ends[1].phase {
             Phase::Up { association, .. } => association.receiver().kept(),
@@ -61,14 +61,14 @@ impl Attack {
         }
     }
 
-    /// The window of the victim's last SACK, and how many ranges it tells.
-    fn told(&self) -> (u32, usize) {
+    /// Window of the victim's last SACK, and the number of its gap blocks.
+    fn last_sack(&self) -> (u32, usize) {
         let packet = Packet::parse(self.answers.last().expect("an answer")).expect("well formed");
         let sack = packet.chunks().find_map(|chunk| chunk.sack()).expect("a SACK");
         (sack.window, sack.gaps().count())
     }
 
-    /// The association works still: a message goes each way, by the ends that know nothing of all this.
+    /// Asserts that the association still works: a message arrives in each direction.
     fn assert_alive(&mut self) {
         assert_eq!(self.pair.ends[1].state(), SctpState::Connected);
         self.pair.forget();
@@ -85,19 +85,19 @@ fn chunk(flags: FlagsOfData) -> DataChunk<'static> {
 #[test]
 fn fragments_after_a_missing_one_are_bounded_and_cost_the_same_each() {
     let mut attack = Attack::new(OPTIONS);
-    // Where work grows with what waits, this takes minutes.
+    // This takes minutes if the cost of a chunk grows with the stored chunks.
     for _ in 0..10 {
         attack.send(0..65_000, |n| (n + 1, chunk(MIDDLE)));
     }
     assert_eq!(attack.kept(), (65_000, 1));
-    // Backwards, and with every message another one's.
+    // In reverse order, and with each chunk part of another message.
     let mut attack = Attack::new(OPTIONS);
     attack.send(0..65_000, |n| (65_001 - n, chunk(MIDDLE)));
     assert_eq!(attack.kept(), (65_000, 1));
     let mut attack = Attack::new(OPTIONS);
     attack.send(0..65_000, |n| (n + 1, DataChunk { ssn: n as u16, ..chunk(MIDDLE) }));
     assert_eq!(attack.kept().1, INCOMING_PIECES);
-    assert_eq!(attack.told(), (0, 1));
+    assert_eq!(attack.last_sack(), (0, 1));
     assert!(attack.pair.ends[1].take_refused() > 50_000);
     attack.assert_alive();
 }
@@ -106,7 +106,7 @@ fn fragments_after_a_missing_one_are_bounded_and_cost_the_same_each() {
 fn answers_to_single_chunks_are_never_longer_than_these() {
     let mut attack = Attack::new(OPTIONS);
     let mut sent = 0;
-    // Each makes a gap, then each is a duplicate beside many gaps.
+    // First each chunk makes a gap, then each is a duplicate while there are many gaps.
     for number in (0..2).flat_map(|_| 1..200) {
         let mut packet = attack.packet();
         let tsn = attack.tsn.wrapping_add(2 * number);
@@ -116,9 +116,9 @@ fn answers_to_single_chunks_are_never_longer_than_these() {
         let answered: usize = attack.answers.iter().map(Bytes::len).sum();
         assert!(answered <= sent, "{answered} bytes for {sent} at chunk {number}");
     }
-    // Whoever has sent more than that is told of all gaps that a SACK tells.
+    // A peer that has sent more chunks gets as many gap blocks as a SACK holds.
     attack.send(200..400, |number| (2 * number, chunk(MIDDLE)));
-    assert_eq!(attack.told().1, 20);
+    assert_eq!(attack.last_sack().1, 20);
     attack.assert_alive();
 }
 
@@ -131,7 +131,7 @@ fn messages_after_a_missing_one_are_bounded() {
             (n + 1, DataChunk { stream: stream_of(n), ssn: n as u16 | 1, ..chunk(WHOLE) })
         });
         assert_eq!(attack.kept().1, INCOMING_PIECES);
-        // What is missing comes: all that was kept is delivered.
+        // The missing chunk arrives, and all stored messages are delivered.
         attack.send(0..1, |_| (0, chunk(WHOLE)));
         assert_eq!(attack.kept(), (0, 0));
         let delivered = std::iter::from_fn(|| attack.pair.ends[1].poll_event());
@@ -151,7 +151,7 @@ fn one_message_on_each_of_all_streams_costs_the_same_each() {
     let delivered = std::iter::from_fn(|| attack.pair.ends[1].poll_event()).count();
     assert_eq!(delivered, 4 * 65_000);
     assert_eq!(attack.kept(), (0, 0));
-    // All of them are reset, by a request that names them and by one that names none.
+    // All streams are reset, by a request that lists them and by one that lists none.
     let tsn = attack.tsn;
     for (number, streams) in [(tsn, (0..300).collect()), (tsn + 1, Vec::new())] {
         let request = reset_request(number, 0, tsn + 3, &streams);
@@ -166,17 +166,17 @@ fn sacks_stay_small_and_gaps_are_bounded() {
     let mut attack = Attack::new(OPTIONS);
     attack.send(0..32_000, |n| (2 * n + 1, chunk(WHOLE)));
     assert!(attack.answers.iter().all(|answer| answer.len() <= 28 + 4 * 20 + 4 * 20));
-    assert_eq!(attack.told().1, 20);
+    assert_eq!(attack.last_sack().1, 20);
     assert!(attack.kept().1 <= 256);
-    // One packet is answered by one SACK at most, and duplicates are told in part.
+    // A packet causes at most one SACK, which lists duplicates only in part.
     attack.answers.clear();
     attack.send(0..CHUNKS, |_| (1, chunk(WHOLE)));
     assert_eq!(attack.answers.len(), 1);
-    // Chunks that are farther than a SACK can tell are nothing.
+    // Chunks beyond the range of a SACK are dropped.
     attack.send(0..100, |n| (65_535 + 1000 * n, chunk(WHOLE)));
     attack.send(0..100, |n| (u32::MAX / 2 - n, chunk(WHOLE)));
     assert!(attack.kept().1 <= 256);
-    // All of it is honest so far: what is missing comes, and all is there.
+    // Without an attack: the missing chunk arrives, and everything is delivered.
     attack.send(0..64_000, |n| (n, chunk(WHOLE)));
     assert_eq!(attack.kept(), (0, 0));
     attack.assert_alive();
@@ -187,12 +187,12 @@ fn nothing_beyond_the_window_is_kept() {
     const PAYLOAD: &[u8] = &[7; 1000];
     let options = SctpOptions { max_receiver_window_buffer_size: 100_000, ..OPTIONS };
     let mut attack = Attack::new(options);
-    // One chunk far off, and then all below it but the first.
+    // First one far chunk, then all chunks below it except the first.
     attack.send(0..1, |_| (60_000, DataChunk { ssn: 60_000, ..chunk(WHOLE) }));
     attack.send(1..50_000, |n| (n, DataChunk { payload: PAYLOAD, ssn: n as u16 + 1, ..chunk(WHOLE) }));
     assert_eq!(attack.kept(), (99_001, 100));
-    assert_eq!(attack.told().0, 999);
-    // A message longer than may be received is dropped while it comes, and the window is there again.
+    assert_eq!(attack.last_sack().0, 999);
+    // A message beyond the maximum size is dropped while it is received, and the window opens again.
     let mut attack = Attack::new(SctpOptions { max_receive_message_size: 50_000, ..options });
     let first = FlagsOfData { begins: true, ..MIDDLE };
     attack.send(0..1, |_| (0, DataChunk { payload: PAYLOAD, ..chunk(first) }));
@@ -208,11 +208,11 @@ fn nothing_beyond_the_window_is_kept() {
 fn fragments_that_cannot_be_completed_are_removed() {
     let mut attack = Attack::new(OPTIONS);
     let first = FlagsOfData { begins: true, ..MIDDLE };
-    // Beginnings without an end, ends without a beginning, in numbers without a gap.
+    // First fragments without a last one, and last fragments without a first one, with consecutive numbers.
     attack.send(0..30_000, |n| (n, DataChunk { stream: n as u16 % 7, ssn: n as u16, ..chunk(first) }));
     attack.send(30_000..60_000, |n| (n, DataChunk { ssn: n as u16, ..chunk(MIDDLE) }));
     assert!(attack.kept().1 <= 1, "{:?}", attack.kept());
-    // Beyond a gap that is given up.
+    // After a gap that is given up.
     attack.send(60_001..64_000, |n| (n, DataChunk { ssn: n as u16, ..chunk(MIDDLE) }));
     let skip = [attack.tsn.wrapping_add(64_000).to_be_bytes(), [0, 0, 0xff, 0xff]].concat();
     let packet = attack.packet().chunk(kind::FORWARD_TSN, 0, &skip);
@@ -294,7 +294,7 @@ fn long_message_without_its_first_fragment_arrives_once_that_comes() {
             SctpOptions { max_send_message_size: len32, max_receive_message_size: len32, ..OPTIONS };
         let mut pair = Pair::connected(options);
         let long: Vec<u8> = (0..len).map(|at| (at % 251) as u8).collect();
-        // The window is opened first.
+        // The receive window is opened first.
         pair.send(0, ordered(1), &long);
         pair.run(Duration::from_secs(20));
         pair.forget();

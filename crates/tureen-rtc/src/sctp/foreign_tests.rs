@@ -1,4 +1,4 @@
-//! Against another implementation: `dcsctp`, the port of what Chromium has.
+//! Tests against another implementation: `dcsctp`, a port of Chromium's.
 
 use std::time::{Duration, Instant};
 
@@ -12,7 +12,7 @@ use super::tests::OPTIONS;
 use super::{Event, Sctp, SctpState};
 use tureen_types::sctp_parameters::SctpStreamParameters;
 
-/// Time between two steps, which is also how long packets take.
+/// Time between two steps, which is also the delay of packets.
 const STEP: Duration = Duration::from_millis(5);
 
 struct Pair {
@@ -20,14 +20,14 @@ struct Pair {
     now: Instant,
     ours: Sctp,
     theirs: Box<dyn DcSctpSocket>,
-    /// Packets on their way: to us, to them.
+    /// Packets in flight: to Tureen, to `dcsctp`.
     flying: [Vec<Bytes>; 2],
     events: Vec<Event>,
-    /// What they received: stream, PPID, message.
+    /// Messages that `dcsctp` received: stream, PPID, message.
     received: Vec<(u16, u32, Vec<u8>)>,
     their_resets: Vec<u16>,
     sent: usize,
-    /// Every so manieth packet is lost; 0: none.
+    /// Every `loss`-th packet is lost; 0 loses none.
     loss: usize,
 }
 
@@ -35,7 +35,7 @@ impl Pair {
     #[expect(clippy::disallowed_methods, reason = "tests may read the clock")]
     fn new() -> Self {
         let options = Options {
-            // As Chromium sets it.
+            // As in Chromium.
             zero_checksum_alternate_error_detection_method:
                 ZERO_CHECKSUM_ALTERNATE_ERROR_DETECTION_METHOD_LOWER_LAYER_DTLS,
             enable_message_interleaving: true,
@@ -85,7 +85,7 @@ impl Pair {
             match event {
                 SocketEvent::SendPacket(packet) => self.fly(0, packet.into()),
                 SocketEvent::OnIncomingStreamReset(streams) => {
-                    // RFC 8831 §6.7, as libwebrtc does.
+                    // RFC 8831 §6.7, as in libwebrtc.
                     self.theirs.reset_streams(&streams).expect("resets are supported");
                     self.their_resets.extend(streams.iter().map(|stream| stream.0));
                 }
@@ -281,7 +281,7 @@ fn messages_that_are_given_up_do_not_stop_reliable_ones() {
         assert_eq!(ours.into_iter().map(|message| message.1).collect::<Vec<_>>(), expected, "loss {loss}");
         let theirs = pair.received.iter().filter(|message| message.0 == 3);
         assert_eq!(theirs.map(|message| message.2.clone()).collect::<Vec<_>>(), expected, "loss {loss}");
-        // Of the others each is whole or not there.
+        // Messages on the other streams are whole or missing.
         assert!(pair.received.iter().all(|message| message.0 == 3 || message.2 == long), "loss {loss}");
         assert!(pair.our_messages().iter().all(|message| message.0 == 3 || message.1 == long), "loss {loss}");
     }

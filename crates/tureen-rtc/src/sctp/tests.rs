@@ -1,4 +1,4 @@
-//! Two associations over a link of virtual time.
+//! Two associations over a link in virtual time.
 
 use std::collections::{BTreeMap, VecDeque};
 
@@ -19,11 +19,11 @@ pub(super) const OPTIONS: SctpOptions = SctpOptions {
     inbound_streams: MAX_STREAMS,
 };
 
-/// Both ends, what flies between them, and what they said.
+/// Two ends, packets in flight, and the events of both ends.
 pub(super) struct Pair {
     pub(super) now: Instant,
     pub(super) ends: [Sctp; 2],
-    /// Arrival, whose it is, the packet.
+    /// Packets in flight: arrival, destination, packet.
     pub(super) flying: VecDeque<(Instant, usize, Bytes)>,
     pub(super) events: [Vec<Event>; 2],
     pub(super) rng: StdRng,
@@ -180,7 +180,7 @@ fn sent_data_is_not_buffered_although_it_is_not_acknowledged() {
     assert_eq!(pair.ends[0].buffered_amount(1), 5);
     pair.ends[0].flush(pair.now);
     assert_eq!(pair.ends[0].buffered_amount(1), 0);
-    // The congestion window holds back most of this, and what is sent again counts once.
+    // The congestion window delays most of this, and retransmitted data counts once.
     pair.ends[0].send(ordered(1), 53, Bytes::from(vec![0; 200_000])).expect("there is room");
     pair.run(Duration::from_secs(5));
     let waiting = pair.ends[0].buffered_amount(1);
@@ -265,7 +265,7 @@ fn reset_stream_is_reported_and_can_be_reused() {
             pair.send(0, ordered(4), &[round, text]);
         }
         pair.ends[0].reset_stream(pair.now, 4);
-        // At once, while the reset is on its way.
+        // At once, while the reset is in progress.
         pair.send(0, ordered(4), &[round, 9]);
         pair.run(Duration::from_secs(3));
         assert!(pair.events[1].contains(&Event::StreamReset(4)), "round {round}: {:?}", pair.events[1]);
@@ -353,7 +353,7 @@ fn flood_of_inits_costs_no_memory_and_disturbs_nothing() {
     assert_eq!(pair.received(1)[&0], [b"on we go".to_vec()]);
 }
 
-/// A COOKIE ECHO that `end` would take, from a peer of its own.
+/// A COOKIE ECHO that is valid for `end`, from another peer.
 fn cookie_echo(end: &mut Sctp, now: Instant, secret: u8) -> Vec<u8> {
     let mut peer = Sctp::new(OPTIONS, &[secret; 32], now);
     peer.connect(now);
@@ -372,7 +372,7 @@ fn stale_forged_and_replayed_cookies_are_refused() {
     let end = &mut pair.ends[1];
     let good = cookie_echo(end, now, 7);
 
-    // Forged: another cookie with a right checksum.
+    // Forged: a changed cookie with a valid checksum.
     let parsed = Packet::parse(&good).expect("well formed");
     let mut value = parsed.first().value.to_vec();
     value[10] ^= 1;
@@ -380,20 +380,20 @@ fn stale_forged_and_replayed_cookies_are_refused() {
     end.handle_packet(now, &forged);
     assert_eq!((end.local, end.poll_packet(now)), (local, None));
 
-    // Bad checksum.
+    // Invalid checksum.
     let mut broken = good.clone();
     broken[9] ^= 1;
     end.handle_packet(now, &broken);
     assert_eq!((end.local, end.poll_packet(now)), (local, None));
 
-    // Stale: answered by an ERROR, and nothing changes.
+    // Stale: answered by an ERROR, without any other effect.
     let late = now + COOKIE_LIFETIME + Duration::from_millis(1);
     end.handle_packet(late, &good);
     assert_eq!(end.local, local);
     let error = end.poll_packet(late).expect("an ERROR");
     assert_eq!(Packet::parse(&error).expect("well formed").first().kind, kind::ERROR);
 
-    // Replayed: a cookie of before a restart does not restart the association again.
+    // Replayed: a cookie from before a restart does not restart the association again.
     let newer = cookie_echo(end, now, 8);
     end.handle_packet(now, &newer);
     let restarted = end.local;

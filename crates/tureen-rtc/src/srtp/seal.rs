@@ -212,7 +212,7 @@ mod tests {
         }
     }
 
-    /// Reference packets of libsrtp's own tests, which start from master keys and thus cover key derivation too.
+    /// Reference packets of libsrtp's tests, which start from master keys and therefore cover key derivation too.
     #[test]
     fn libsrtp_reference_packets() {
         let rtp = hex("800f1234decafbadcafebabe abababababababababababababababab");

@@ -241,7 +241,7 @@ mod tests {
         assert!(refusal().contains("may be written by others (mode 707)"), "{}", refusal());
         set(&dir.0, 0o700);
         certificate_files(&config).and_then(|files| server_config(&files)).unwrap();
-        // Only root can give files away.
+        // Only root can change the owner of a file.
         if chown(&dir.0, Some(12345), None).is_ok() {
             assert!(refusal().contains("belongs to user 12345"), "{}", refusal());
             chown(&dir.0, Some(0), None).unwrap();

@@ -286,14 +286,14 @@ impl MediaTransport {
 pub(super) mod testing {
     use super::*;
 
-    /// A peer that has not joined.
+    /// Membership of a peer that has not joined.
     pub(crate) fn peer(id: &str, subscriber: Arc<dyn Subscriber>) -> Member {
         let presence = Presence::Connection { subscriber, secret: Secret::generate() };
         Member::new(presence, &mut Grant::for_test("room", id))
     }
 
     impl Profile {
-        /// Receives and wants nothing.
+        /// Options of a member that receives nothing.
         pub(crate) fn for_test(display_name: &str) -> Self {
             Self {
                 display_name: display_name.to_owned(),

@@ -88,7 +88,7 @@ mod tests {
         },
     };
 
-    /// Lets a peer in, and records what it is told.
+    /// Adds a peer to the room and records its events.
     fn enter(state: &SharedState, id: &str, joined: bool) -> Arc<Recorder> {
         let recorder = Arc::new(Recorder::default());
         let mut member = peer(id, recorder.clone());

@@ -226,7 +226,7 @@ mod tests {
         assert!(told.eq(0..2000));
     }
 
-    /// Looks at the room whenever it is told something.
+    /// Subscriber that locks the room at each event.
     #[derive(Debug)]
     struct Curious(Weak<SharedState>, Recorder);
 

@@ -132,7 +132,7 @@ mod tests {
             ConsumeError::Request(RequestError::ChannelClosed).into(),
             ProduceDataError::Request(RequestError::ChannelClosed).into(),
             ConsumeDataError::Request(RequestError::ChannelClosed).into(),
-            // The client decides nothing here.
+            // The client is not at fault here.
             Error::Worker(refused()),
         ] {
             assert_eq!(status(&error), 500, "{error}");

@@ -1,4 +1,4 @@
-//! Attacks by the API for broadcasters.
+//! Attacks by the HTTP API for broadcasters.
 
 use std::time::Duration;
 
@@ -27,7 +27,7 @@ async fn add(server: &Server, room: &str, id: &str) -> Response {
 async fn flood_of_broadcasters_leaves_room_for_peers_and_expires() {
     let scene = Scene::new(|config| {
         config.timeouts.broadcaster = Duration::from_secs(1);
-        // What is attacked is what they leave behind.
+        // The limit of requests is raised, because the attack is on the state that requests create.
         config.limits.max_requests_per_address_per_s = 10_000;
     })
     .await;
@@ -52,7 +52,7 @@ async fn flood_of_broadcasters_leaves_room_for_peers_and_expires() {
     let mut peer = Client::join(server, "people", "a").await;
     let transport = json!({ "producing": true, "consuming": false, "forceTcp": false });
     peer.request("createWebRtcTransport", transport).await.unwrap();
-    // Their rooms and sockets come back by themselves.
+    // Rooms and sockets of expired broadcasters are freed.
     let all_gone = async {
         loop {
             let routers = server.workers()[0].dump().await.unwrap().router_ids.len();
@@ -86,7 +86,8 @@ async fn broadcasters_that_come_and_go_do_not_flood_the_room() {
     scene.end().await;
 }
 
-/// Makes a plain transport for the media of the call, tells it to send to `remote`, and says where it listens.
+/// Creates a plain transport that consumes the call's media, connects it to `remote`, and returns the response, the
+/// path for consuming, and the transport's port.
 async fn aim(server: &Server, id: &str, remote: Value) -> (Response, String, u16) {
     let peers = ok(&add(server, "call", id).await);
     let speaker = peers["peers"].as_array().unwrap().iter().find(|peer| peer["id"] == "speaker").unwrap();
@@ -114,7 +115,7 @@ async fn media_is_sent_to_an_address_only_after_it_has_sent_something() {
     );
     ok(&post(server, &consume, "").await);
     assert_eq!(post(server, &consume, "").await.status, 400, "each producer once by each transport");
-    // A stranger's word counts for nothing.
+    // Datagrams of another address have no effect.
     let stranger = UdpSocket::bind("127.0.0.1:0").await.unwrap();
     let mut buffer = [0; 2048];
     for _ in 0..20 {

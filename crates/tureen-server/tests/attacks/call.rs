@@ -1,4 +1,4 @@
-//! A call through the server: what one peer sends the other one hears, packet after packet, on a thread of its own.
+//! A call through the server: one peer receives the other peer's packets, one after the other, on a separate thread.
 #![expect(clippy::disallowed_methods, reason = "tests may read the clock")]
 
 use std::{
@@ -23,11 +23,11 @@ use crate::client::{Client, join_data};
 const SSRC: u32 = 5000;
 const PAYLOAD_TYPE: u8 = 111;
 
-/// Between two packets.
+/// Interval of packets.
 const PACE: Duration = Duration::from_millis(5);
-/// A packet that takes longer is lost.
+/// Time after which a packet counts as lost.
 const LOST_AFTER: Duration = Duration::from_secs(2);
-/// What an attack may add to the latency of 99 of 100 packets.
+/// Latency that an attack may add, at the 99th percentile.
 const MARGIN: Duration = Duration::from_millis(5);
 
 pub(crate) struct Call {
@@ -45,7 +45,7 @@ struct Heard {
 }
 
 impl Heard {
-    /// Latency of 99 of 100 packets.
+    /// 99th percentile of the latency.
     fn p99(&mut self) -> Duration {
         self.latencies.sort_unstable();
         let count = self.latencies.len();
@@ -105,7 +105,7 @@ impl Call {
         self.quiet = heard.p99();
     }
 
-    /// Nothing was lost since then, and nothing came late.
+    /// Asserts that no packet was lost or late since then.
     pub(crate) fn assert_undisturbed(mut self) {
         self.stop.store(true, Ordering::Relaxed);
         self.thread.take().unwrap().join().unwrap();
@@ -124,7 +124,7 @@ impl Call {
     }
 }
 
-/// Sends packet after packet, each when the one before was heard.
+/// Sends packets, each after the previous one was received.
 fn exchange(sending: &mut Media, receiving: &mut Media, stop: &AtomicBool, heard: &Mutex<Heard>) {
     let (mut number, mut begun) = (0_u32, false);
     while !stop.load(Ordering::Relaxed) {
@@ -149,7 +149,7 @@ fn exchange(sending: &mut Media, receiving: &mut Media, stop: &AtomicBool, heard
                 begun = true;
                 heard.latencies.push(latency);
             }
-            // The server may hear of the end of the handshake after its client.
+            // The server may learn of the end of the handshake later than its client.
             None => heard.lost += u32::from(begun),
         }
         drop(heard);
@@ -164,7 +164,7 @@ struct Media {
 }
 
 impl Media {
-    /// Connects a transport of `client`, and says its id.
+    /// Connects a transport of `client` and returns it with its id.
     async fn connect(client: &mut Client, producing: bool) -> (Self, Value) {
         let data = json!({ "producing": producing, "consuming": !producing, "forceTcp": false });
         let transport = client.request("createWebRtcTransport", data).await.unwrap();
@@ -200,7 +200,7 @@ impl Media {
         (media.await.unwrap(), of("id"))
     }
 
-    /// Sends what is ready, takes what comes within a millisecond, and says whether `wanted` was in it.
+    /// Sends waiting datagrams, and receives for a millisecond. Returns true if `wanted` was received.
     fn turn(&mut self, wanted: Option<&[u8]>) -> bool {
         let mut out = Vec::new();
         while let Some(to) = self.session.poll_transmit(&mut out) {
@@ -208,7 +208,7 @@ impl Media {
         }
         let mut found = false;
         let mut buffer = [0; 2048];
-        // A sender only looks for what is there.
+        // A connected sender does not wait for datagrams.
         self.socket.set_nonblocking(wanted.is_none() && self.session.is_connected()).unwrap();
         if let Ok((len, from)) = self.socket.recv_from(&mut buffer)
             && let Received::Rtp(rtp) = self.session.handle_datagram(Instant::now(), from, &mut buffer[..len])

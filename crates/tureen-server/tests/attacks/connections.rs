@@ -1,4 +1,4 @@
-//! Attacks by connections: many, slow, silent, deaf.
+//! Attacks by connections: many, slow, silent, or without reading.
 
 use std::time::Duration;
 
@@ -11,7 +11,7 @@ use tureen_server::Server;
 
 use crate::{Scene, memory::live};
 
-/// Sends `begin` and then `drip` every 100 ms until the server ends the connection; gives what it said.
+/// Sends `begin`, then `drip` every 100 ms until the server closes the connection. Returns the server's response.
 async fn drip(server: &Server, begin: &str, drip: &str) -> String {
     let mut stream = TcpStream::connect(server.local_addr()).await.unwrap();
     stream.write_all(begin.as_bytes()).await.unwrap();
@@ -24,7 +24,7 @@ async fn drip(server: &Server, begin: &str, drip: &str) -> String {
     };
     let mut answer = Vec::new();
     let ended = async {
-        // Reset by the server counts as well.
+        // A reset by the server counts as a close.
         let _ = read.read_to_end(&mut answer).await;
     };
     timeout(Duration::from_secs(20), async {
@@ -38,7 +38,7 @@ async fn drip(server: &Server, begin: &str, drip: &str) -> String {
     String::from_utf8_lossy(&answer).into_owned()
 }
 
-/// A peer's connection once the server has greeted it; none if the server ends it.
+/// Connection of a peer after the server's response to the upgrade; `None` if the server closes it.
 async fn silent_peer(server: &Server, peer: &str) -> Option<TcpStream> {
     let mut stream = TcpStream::connect(server.local_addr()).await.unwrap();
     let request = format!(
@@ -94,7 +94,7 @@ async fn a_client_that_does_not_read_responses_is_disconnected() {
     })
     .await;
     let server = &scene.server;
-    // Until the kernel takes no more: the answers fill its buffers.
+    // Requests are sent until the kernel accepts no more, because the responses fill its buffers.
     let mut deaf = TcpStream::connect(server.local_addr()).await.unwrap();
     let ask = "GET /rooms/call HTTP/1.1\r\nHost: x\r\n\r\n".repeat(10);
     let ended = async { while deaf.write_all(ask.as_bytes()).await.is_ok() {} };
@@ -114,11 +114,11 @@ async fn an_address_has_a_bounded_number_of_connections() {
             None => refused += 1,
         }
     }
-    // The two of the call count too.
+    // The two connections of the call count too.
     assert_eq!((held.len(), refused), (10, 90));
     drop(held);
     let again = async {
-        // Their places are free as soon as the server has noticed.
+        // The places become free when the server has noticed the closed connections.
         loop {
             let mut stream = TcpStream::connect(server.local_addr()).await.unwrap();
             let _ = stream.write_all(b"GET /healthz HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n").await;
@@ -137,7 +137,7 @@ async fn a_silent_websocket_costs_little() {
     const COUNT: usize = 200;
     let scene = Scene::new(|_| {}).await;
     let server = &scene.server;
-    // The room is there before.
+    // The room exists before the measurement.
     let mut held = vec![silent_peer(server, "first").await.unwrap()];
     let before = live();
     for number in 0..COUNT {
@@ -147,7 +147,7 @@ async fn a_silent_websocket_costs_little() {
     println!("{each} bytes for each silent WebSocket");
     assert!(each < 48 << 10, "{each} bytes for each");
     drop(held);
-    // The server has to notice before it is measured.
+    // The server has to notice the closed connections before the measurement.
     let mut growth = scene.growth();
     for _ in 0..100 {
         if growth < 1 << 20 {

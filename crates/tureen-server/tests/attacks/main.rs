@@ -1,7 +1,8 @@
-//! Attackers at the sockets of a room server, beside a call that must not notice them.
+//! Attacks on the sockets of a room server while a call takes place, which must not be affected.
 //!
-//! A binary of its own, for it counts what the process allocates: one test runs at a time. Losses of the call fail a test
-//! everywhere; its latency only where `TUREEN_ALONE` says that the machine does nothing else.
+//! This is a separate test binary, because it counts the allocations of the process; one test runs at a time. A loss in
+//! the call always fails a test. Its latency fails a test only if `TUREEN_ALONE` states that the machine is otherwise
+//! idle.
 
 mod broadcasters;
 mod call;
@@ -22,10 +23,10 @@ use crate::{
     memory::{Alone, live},
 };
 
-/// What a server may hold more after an attack than before, in bytes.
+/// Number of bytes by which the server's memory may grow in an attack.
 const TOLERANCE: isize = 2 << 20;
 
-/// A server with a call in it, and nothing else in this process.
+/// A server with a call, alone in this process.
 struct Scene {
     server: Server,
     call: Call,
@@ -44,12 +45,12 @@ impl Scene {
         Self { server, call, live: live(), _alone: alone }
     }
 
-    /// What the process holds more than before the attack (bytes).
+    /// Number of bytes by which the memory has grown since before the attack.
     fn growth(&self) -> isize {
         live() - self.live
     }
 
-    /// The call has noticed nothing, nothing adds up in memory, and the server stops in time.
+    /// Asserts that the call was not affected, that memory has not grown, and that the server stops in time.
     #[expect(clippy::disallowed_methods, reason = "tests may read the clock")]
     async fn end(self) {
         let growth = self.growth();

@@ -1,4 +1,4 @@
-//! How much memory the process has allocated.
+//! Memory allocated by the process.
 #![allow(unsafe_code)]
 
 use std::{
@@ -13,11 +13,11 @@ struct Counting;
 static LIVE: AtomicIsize = AtomicIsize::new(0);
 static ONE_AT_A_TIME: Mutex<()> = Mutex::const_new(());
 
-// SAFETY: everything is passed on to the system's allocator; counting does not allocate.
+// SAFETY: every call is forwarded to the system's allocator, and counting does not allocate.
 unsafe impl GlobalAlloc for Counting {
     unsafe fn alloc(&self, layout: Layout) -> *mut u8 {
         LIVE.fetch_add(layout.size().cast_signed(), Ordering::Relaxed);
-        // SAFETY: the caller's duties are those of the system's allocator.
+        // SAFETY: the caller meets the requirements of the system's allocator.
         unsafe { System.alloc(layout) }
     }
 
@@ -31,7 +31,7 @@ unsafe impl GlobalAlloc for Counting {
 #[global_allocator]
 static ALLOCATOR: Counting = Counting;
 
-/// Whoever holds it is the only test that runs.
+/// Lock of the only test that runs.
 pub(crate) struct Alone {
     _guard: MutexGuard<'static, ()>,
 }
@@ -42,7 +42,7 @@ impl Alone {
     }
 }
 
-/// Bytes that are allocated now.
+/// Number of bytes that are allocated now.
 pub(crate) fn live() -> isize {
     LIVE.load(Ordering::Relaxed)
 }

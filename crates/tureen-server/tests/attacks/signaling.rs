@@ -11,7 +11,7 @@ use tokio::{
 
 use crate::{Scene, client::Client};
 
-/// A joined peer that reads nothing from now on, with as little room in its socket as the system lets it.
+/// A joined peer that stops reading, with the smallest receive buffer that the system allows.
 async fn deaf(scene: &Scene, peer: &str) -> TcpStream {
     let socket = TcpSocket::new_v4().unwrap();
     socket.set_recv_buffer_size(1024).unwrap();
@@ -30,7 +30,7 @@ async fn deaf(scene: &Scene, peer: &str) -> TcpStream {
     let mut frame = vec![0x81, 0x80 | u8::try_from(join.len()).unwrap(), 0, 0, 0, 0];
     frame.extend(join.as_bytes());
     stream.write_all(&frame).await.unwrap();
-    // Until the answer to join is there.
+    // Waits for the response to `join`.
     let mut received = Vec::new();
     while !String::from_utf8_lossy(&received).contains("\"response\":true") {
         let mut buffer = [0; 1024];
@@ -43,7 +43,7 @@ async fn deaf(scene: &Scene, peer: &str) -> TcpStream {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn peers_that_do_not_read_are_closed_and_the_others_do_not_notice() {
-    // As fast as it goes: the queues are what is attacked.
+    // Requests are sent without a rate limit, because the attack is on the queues.
     let scene = Scene::new(|config| {
         config.limits.max_requests_per_s = 1_000_000;
         config.limits.max_received_bytes_per_s = 100 << 20;
@@ -62,7 +62,7 @@ async fn peers_that_do_not_read_are_closed_and_the_others_do_not_notice() {
         assert!(named < 20_000, "nobody is closed after {named} names; {most} bytes more than before");
         let name = format!("{named:0>256}");
         talker.request("changeDisplayName", json!({ "displayName": name })).await.unwrap();
-        // It hears of each, and of the end of those who do not read.
+        // The listener gets every notification, and those about the closed peers.
         let heard = listener.notification("peerDisplayNameChanged").await;
         assert_eq!(heard["displayName"], name.as_str());
         closed = listener.unasked().iter().filter(|method| **method == "peerClosed").count();
@@ -81,7 +81,7 @@ async fn a_flood_of_requests_is_read_at_the_limited_rate() {
     let mut flooder = Client::join(&scene.server, "r", "flooder").await;
     let start = Instant::now();
     let flood = tokio::spawn(async move {
-        // Ends when the server takes no more.
+        // Ends when the server reads no more.
         let mut number = 0_u32;
         loop {
             number += 1;
@@ -90,7 +90,7 @@ async fn a_flood_of_requests_is_read_at_the_limited_rate() {
                 .await;
         }
     });
-    // In that time a neighbour is served as ever.
+    // Another client is served normally during that time.
     let mut slowest = Duration::ZERO;
     for _ in 0..50 {
         let asked = Instant::now();

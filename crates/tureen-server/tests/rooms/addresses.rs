@@ -1,4 +1,4 @@
-//! Where media is received and what clients are told of it, with real sockets.
+//! Bound addresses and announced addresses of media, with real sockets.
 
 use std::net::{IpAddr, SocketAddr};
 
@@ -15,7 +15,7 @@ fn settings(listen: &[&str], announce: Option<&str>) -> ServerConfig {
     config
 }
 
-/// The UDP candidates of a new transport.
+/// UDP candidates of a new transport.
 async fn candidates(server: &Server) -> Vec<SocketAddr> {
     let mut client = Client::connect(server, "r", "a").await;
     let transport = client.request("createWebRtcTransport", json!({ "producing": true })).await.unwrap();
@@ -28,7 +28,7 @@ async fn candidates(server: &Server) -> Vec<SocketAddr> {
     .collect()
 }
 
-/// Whether somebody receives there: no socket can be bound.
+/// True if the address is in use, so that no socket can be bound to it.
 async fn is_bound(address: SocketAddr) -> bool {
     UdpSocket::bind(address).await.is_err()
 }

@@ -1,4 +1,4 @@
-//! Broadcasters: participants run over HTTP.
+//! Broadcasters: participants that are controlled over HTTP.
 
 use std::time::Duration;
 
@@ -242,7 +242,7 @@ async fn plain_transports_leave_descriptors_to_others() {
     assert_eq!(post(&server, &transports, r#"{ "type": "plain", "rtcpMux": false }"#).await.status, 503);
     ok(&post(&server, &transports, r#"{ "type": "plain", "rtcpMux": true }"#).await);
     create_transport(&server, "cam").await;
-    // They come back with the broadcaster's end.
+    // The sockets are freed at the end of the broadcaster.
     assert_eq!(delete(&server, &format!("{BROADCASTERS}/cam")).await.status, 200);
     ok(&add(&server, "cam").await);
     ok(&post(&server, &transports, r#"{ "type": "plain", "rtcpMux": false }"#).await);
@@ -264,7 +264,7 @@ async fn a_broadcaster_expires_without_media_and_requests() {
     let to = ("127.0.0.1", u16::try_from(plain["port"].as_u64().unwrap()).unwrap());
     let mut often = tokio::time::interval(Duration::from_millis(200));
     let (mut number, mut gone) = (0_u16, Vec::new());
-    // Three leases: the silent one is gone, the others are not.
+    // Three times the lease: the silent broadcaster has expired, the others have not.
     for _ in 0..30 {
         often.tick().await;
         number += 1;
@@ -276,7 +276,7 @@ async fn a_broadcaster_expires_without_media_and_requests() {
     gone.push(a.notification("peerClosed").await["peerId"].clone());
     assert_eq!(gone, [json!("silent")]);
     assert!(!a.unasked().contains(&"peerClosed"), "{:?}", a.unasked());
-    // Then nothing more is heard of them.
+    // Then all of them are silent.
     for _ in 0..2 {
         gone.push(a.notification("peerClosed").await["peerId"].clone());
     }
@@ -285,7 +285,7 @@ async fn a_broadcaster_expires_without_media_and_requests() {
     assert_eq!(peers["peers"].as_array().unwrap().len(), 1, "{peers}");
 }
 
-/// What a peer and a broadcaster are told of the same mistakes, in the same order: code and reason.
+/// Errors of a peer and of a broadcaster for the same invalid requests: code and reason.
 #[tokio::test]
 async fn a_peer_and_a_broadcaster_are_refused_alike() {
     let mut config = config();
@@ -361,7 +361,7 @@ fn productions() -> Vec<(&'static str, Value)> {
     ]
 }
 
-/// A response as a peer would get it.
+/// Response in the form of a peer's result.
 fn told(response: &Response) -> Result<Value, (i64, String)> {
     match response.status {
         200 => Ok(serde_json::from_str(&response.body).unwrap()),

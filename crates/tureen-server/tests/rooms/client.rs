@@ -1,4 +1,4 @@
-//! A protoo client and an HTTP client, as bare as can be.
+//! Minimal protoo and HTTP clients.
 
 use std::{collections::VecDeque, net::SocketAddr, time::Duration};
 
@@ -18,7 +18,7 @@ use tokio_tungstenite::{
 };
 use tureen_server::{Server, ServerConfig};
 
-/// Longer than anything takes here; a test that waits for it fails.
+/// Time limit of a wait. It is longer than any step takes, so that a test that reaches it fails.
 const TOO_LONG: Duration = Duration::from_secs(30);
 
 /// A server on free ports, without TLS.
@@ -40,11 +40,11 @@ pub(crate) fn config() -> ServerConfig {
 pub(crate) struct Client {
     socket: WebSocketStream<TcpStream>,
     next_id: u32,
-    /// Requests and notifications of the server that nobody asked for yet.
+    /// Requests and notifications of the server that the test has not read yet.
     inbox: VecDeque<Value>,
-    /// What gives it its place back when it connects again.
+    /// Secret with which a new connection replaces this one.
     pub(crate) session_secret: String,
-    /// How long a frame may take to come.
+    /// Maximum time until the next frame.
     limit: Duration,
 }
 
@@ -69,7 +69,7 @@ impl Client {
         Self::try_connect_from(address, path, protocol, None).await
     }
 
-    /// Connects as a browser does for a page of `origin`.
+    /// Connects as a browser does from a page of `origin`.
     pub(crate) async fn try_connect_from(
         address: SocketAddr,
         path: &str,
@@ -108,7 +108,7 @@ impl Client {
         id
     }
 
-    /// Sends a request and waits for its data, or errorCode and errorReason.
+    /// Sends a request and returns the data of its response, or errorCode and errorReason.
     pub(crate) async fn request(&mut self, method: &str, data: Value) -> Result<Value, (i64, String)> {
         let id = self.send_request(method, data).await;
         self.response(id).await
@@ -125,13 +125,13 @@ impl Client {
         }
     }
 
-    /// Data of the next notification of that name.
+    /// Returns the data of the next notification with this name.
     pub(crate) async fn notification(&mut self, method: &str) -> Value {
         self.take(|message| message["notification"] == true && message["method"] == method).await["data"]
             .take()
     }
 
-    /// As [`Client::notification`], for what takes its time.
+    /// Like [`Client::notification`], with another time limit.
     pub(crate) async fn notification_within(&mut self, method: &str, limit: Duration) -> Value {
         self.limit = limit;
         let data = self.notification(method).await;
@@ -139,7 +139,7 @@ impl Client {
         data
     }
 
-    /// Id and data of the server's next request of that name.
+    /// Returns id and data of the server's next request with this name.
     pub(crate) async fn server_request(&mut self, method: &str) -> (u64, Value) {
         let mut message =
             self.take(|message| message["request"] == true && message["method"] == method).await;
@@ -150,7 +150,7 @@ impl Client {
         self.send(json!({ "response": true, "id": id, "ok": true, "data": {} }).to_string()).await;
     }
 
-    /// What came so far and was not asked for.
+    /// Names of the requests and notifications that the test has not read.
     pub(crate) fn unasked(&self) -> Vec<&str> {
         self.inbox.iter().filter_map(|message| message["method"].as_str()).collect()
     }
@@ -170,7 +170,7 @@ impl Client {
 
     /// Closes the connection as a browser does.
     pub(crate) async fn leave(mut self) {
-        // Fails where the server closed first, which is answered by reading on.
+        // Fails if the server has closed first; then reading on completes the close.
         let _ = self.socket.close(None).await;
         while let Some(Ok(_)) = self.frame().await {}
     }
@@ -194,7 +194,7 @@ impl Client {
         }
     }
 
-    /// Reads until the connection ends, and says how.
+    /// Reads until the connection ends and returns its close frame.
     pub(crate) async fn read_on(&mut self) -> Option<CloseFrame> {
         while let Some(Ok(message)) = self.socket.next().await {
             if let Message::Close(frame) = message {
@@ -210,7 +210,7 @@ impl Client {
     }
 }
 
-/// What a peer that can receive everything says when it joins.
+/// Data of `join`, with capabilities to receive everything.
 pub(crate) fn join_data(peer: &str) -> Value {
     json!({
         "displayName": format!("Name of {peer}"),
@@ -251,7 +251,7 @@ pub(crate) async fn post(server: &Server, path: &str, body: &str) -> Response {
     exchange_body(stream, "POST", path, "", body).await
 }
 
-/// Sends `body` by POST as a browser does for a page of `origin`.
+/// Sends `body` by POST as a browser does from a page of `origin`.
 pub(crate) async fn post_from(server: &Server, path: &str, body: &str, origin: &str) -> Response {
     let stream = TcpStream::connect(server.local_addr()).await.unwrap();
     exchange_body(stream, "POST", path, &format!("Origin: {origin}\r\n"), body).await

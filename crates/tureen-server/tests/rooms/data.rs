@@ -1,11 +1,11 @@
-//! Data channels, as far as they go without SCTP.
+//! Data channels: signalling without SCTP.
 
 use serde_json::{Value, json};
 use tureen_server::Server;
 
 use crate::client::{Client, delete, join_data, post, server};
 
-/// Connects, makes a sending and a receiving transport with SCTP, joins; the id of the sending one.
+/// Connects, creates a sending and a receiving transport with SCTP, and joins. Returns the id of the sending one.
 async fn join(server: &Server, peer: &str) -> (Client, Value) {
     let mut client = Client::connect(server, "r", peer).await;
     let mut ids = Vec::new();
@@ -36,7 +36,7 @@ async fn produce(client: &mut Client, transport: &Value, stream: u16, label: &st
     client.request("produceData", data).await.unwrap()["id"].clone()
 }
 
-/// The next data consumer other than that of the bot.
+/// Next data consumer that is not the bot's.
 async fn consumed(client: &mut Client) -> Value {
     let (request, consumer) = client.server_request("newDataConsumer").await;
     client.answer(request).await;

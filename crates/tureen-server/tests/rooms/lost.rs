@@ -11,14 +11,14 @@ use tureen_rtc::dtls::Role;
 
 use crate::client::{Client, config, join_data};
 
-/// The shortest consent time-out that ICE takes (RFC 7675 says 30 s, mediasoup 10 to 60).
+/// Shortest consent time-out that the server allows (RFC 7675 has 30 s, mediasoup 10 to 60).
 const CONSENT_S: u64 = 10;
 
 /// A client's transport over a real socket.
 struct Media {
     session: Session,
     socket: UdpSocket,
-    /// Before its first check.
+    /// Time of the first check.
     begun: Instant,
 }
 

@@ -1,4 +1,4 @@
-//! The server as clients see it: signalling over real WebSockets, and HTTP. Calls are tested with browsers.
+//! The server from a client's view: signalling over real WebSockets, and HTTP. Media is tested with browsers.
 
 mod access;
 mod addresses;

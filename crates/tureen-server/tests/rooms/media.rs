@@ -1,4 +1,4 @@
-//! Transports, producers and consumers, as far as they go without media.
+//! Transports, producers and consumers: signalling without media.
 
 use serde_json::{Value, json};
 use tureen_server::Server;
@@ -8,7 +8,7 @@ use crate::client::{Client, config, join_data, server};
 const FINGERPRINT: &str =
     "75:52:D6:C1:2B:3F:29:1A:6C:A6:D8:FE:3C:B6:7E:5A:0B:F7:90:1E:84:4D:13:52:60:AB:CD:EF:01:23:45:67";
 
-/// Connects, makes a sending and a receiving transport, joins.
+/// Connects, creates a sending and a receiving transport, and joins.
 async fn joined_with_transports(server: &Server, room: &str, peer: &str) -> (Client, String) {
     let mut client = Client::connect(server, room, peer).await;
     let sending = create_transport(&mut client, json!({ "producing": true, "consuming": false })).await;
@@ -65,7 +65,7 @@ async fn a_transport_over_tcp_alone_offers_tcp_candidates() {
     assert!(!candidates.is_empty());
     let is_tcp = |candidate: &Value| candidate["protocol"] == "tcp" && candidate["tcpType"] == "passive";
     assert!(candidates.iter().all(is_tcp), "{candidates:?}");
-    // Somebody listens there.
+    // The port accepts connections.
     let port = u16::try_from(candidates[0]["port"].as_u64().unwrap()).unwrap();
     tokio::net::TcpStream::connect(("127.0.0.1", port)).await.unwrap();
 }
@@ -185,7 +185,7 @@ async fn a_peer_that_prepares_gets_consumers_before_it_joins_and_media_afterward
     let (request, first) = b.server_request("newConsumer").await;
     assert_eq!(first["producerId"], producer.as_str());
     b.answer(request).await;
-    // What comes while it waits is announced too.
+    // A producer that is created while the peer prepares is announced too.
     let later = produce(&mut c, &sending_of_c, 2222).await;
     let (request, second) = b.server_request("newConsumer").await;
     assert_eq!(second["producerId"], later.as_str());
@@ -270,7 +270,7 @@ async fn a_closed_producer_makes_room_for_the_next_despite_pending_requests() {
     }
     let mut producer = produce(&mut a, &sending, 1).await;
     for round in 0..40 {
-        // Others are just being given its consumers, and its statistics are asked for.
+        // At this moment other peers get the consumers of the producer, and its statistics are requested.
         let about = json!({ "producerId": producer });
         let stats = a.send_request("getProducerStats", about.clone()).await;
         let close = a.send_request("closeProducer", about).await;
@@ -390,7 +390,7 @@ async fn answers_have_the_keys_of_mediasoups_node_library() {
     assert_eq!(stats[0]["type"], "data-producer");
 }
 
-/// `object` has each of `keys`, perhaps some of `maybe`, no other one, and no null.
+/// Asserts that `object` has each of `keys`, maybe some of `maybe`, no other keys, and no null.
 #[track_caller]
 fn assert_keys(object: &Value, keys: &[&str], maybe: &[&str]) {
     let members = object.as_object().unwrap();
@@ -440,7 +440,7 @@ async fn optional_fields_may_be_null_or_missing() {
     a.request("produce", produce).await.unwrap();
 }
 
-/// What makes parameters impossible.
+/// Change that makes parameters invalid.
 type Spoil<'a> = &'a dyn Fn(&mut Value);
 
 #[tokio::test]
@@ -527,7 +527,7 @@ async fn a_room_has_a_bounded_number_of_consumers() {
     a.request("closeProducer", json!({ "producerId": first })).await.unwrap();
     assert_eq!(b.notification("consumerClosed").await, json!({ "consumerId": consumer["id"] }));
     assert!(!b.unasked().contains(&"newConsumer"), "{:?}", b.unasked());
-    // Its place is free again.
+    // The closed consumer has freed its place.
     let third = produce(&mut a, &sending, 3333).await;
     assert_eq!(b.server_request("newConsumer").await.1["producerId"], third.as_str());
 }

@@ -1,4 +1,4 @@
-//! Connecting, joining, leaving, and what is not allowed.
+//! Connecting, joining and leaving, and refused requests.
 
 use std::time::Duration;
 
@@ -57,7 +57,7 @@ async fn peers_that_did_not_join_are_not_seen() {
 #[tokio::test]
 async fn a_peer_that_never_joins_is_closed_and_never_seen() {
     let mut config = config();
-    // Long enough for the watcher to join.
+    // Long enough for the other peer to join.
     config.timeouts.join = Duration::from_secs(3);
     let server = Server::start(config).await.unwrap();
     let mut watcher = Client::join(&server, "r", "w").await;
@@ -85,7 +85,7 @@ async fn a_peer_that_is_alive_keeps_its_place() {
     for path in ["/?roomId=r&peerId=a", "/?roomId=r&peerId=a&sessionSecret=00000000000000000000000000000000"]
     {
         let mut stranger = Client::try_connect(server.local_addr(), path, Some("protoo")).await.unwrap();
-        // Reading answers the server's ping, as browsers do by themselves.
+        // Reading answers the server's ping, which browsers do by themselves.
         let refused = tokio::select! {
             refused = stranger.close_frame() => refused,
             end = first.read_on() => panic!("the first was closed: {end:?}"),
@@ -102,7 +102,7 @@ async fn a_peer_that_shows_no_sign_of_life_loses_its_place() {
     config.timeouts.sign_of_life = Duration::from_secs(1);
     let server = Server::start(config).await.unwrap();
     let mut watcher = Client::join(&server, "r", "w").await;
-    // Its connection is open, but nobody reads what comes.
+    // The connection is open, but nothing reads from it, so that pings are not answered.
     let mut silent = Client::join(&server, "r", "a").await;
     watcher.notification("newPeer").await;
     let mut second = Client::connect(&server, "r", "a").await;
@@ -284,7 +284,7 @@ async fn only_protoo_with_both_ids_is_accepted() {
             Ok(_) => panic!("{path} was let in"),
         }
     }
-    // Any path will do.
+    // The path does not matter.
     Client::try_connect(server.local_addr(), "/rooms/x?roomId=r&peerId=a", Some("protoo")).await.unwrap();
 }
 
@@ -301,7 +301,7 @@ async fn full_rooms_and_servers_are_reported() {
         assert_eq!(code, 1013);
         assert!(reason.contains(why), "{reason}");
     }
-    // The room ends with its last peer and makes room for another.
+    // The room ends with its last peer and makes room for another one.
     a.leave().await;
     Client::connect(&server, "s", "b").await;
 }

@@ -1,4 +1,4 @@
-//! Media workers that die.
+//! Media workers that have died.
 
 use std::time::Duration;
 
@@ -8,7 +8,7 @@ use tureen_server::Server;
 
 use crate::client::{Client, config};
 
-/// Waits until the only worker is another one than `dead`.
+/// Waits until `dead` was replaced by another worker.
 async fn successor(server: &Server, dead: WorkerId) {
     let replaced = async {
         while server.workers().iter().all(|worker| worker.id() == dead) {
@@ -44,7 +44,7 @@ async fn peers_of_a_dead_worker_are_disconnected_and_can_return() {
 #[tokio::test]
 async fn rooms_of_other_workers_continue() {
     let server = Server::start(tureen_server::ServerConfig { workers: 2, ..config() }).await.unwrap();
-    // The second room goes to the worker that has none yet.
+    // The second room is placed on the worker without rooms.
     let mut a = Client::join(&server, "first", "a").await;
     let mut b = Client::join(&server, "second", "b").await;
     let workers = server.workers();

@@ -1,4 +1,4 @@
-//! From the media codecs of a router to the RTP parameters of a consumer.
+//! Matching from the media codecs of a router to the RTP parameters of a consumer.
 
 use rand::SeedableRng;
 use rand::rngs::SmallRng;

@@ -1,4 +1,4 @@
-//! A worker whose sockets are flooded ends in time.
+//! A worker whose sockets are flooded exits in time.
 
 use std::net::{Ipv4Addr, UdpSocket};
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -13,7 +13,7 @@ use crate::replay::{SCTP, now};
 
 /// Time limit for the end of the worker.
 const END: Duration = Duration::from_secs(2);
-/// Time limit for everything else, on the busiest machine.
+/// Time limit for everything else, on a busy machine.
 const PATIENCE: Duration = Duration::from_secs(60);
 /// One-byte fragments in a packet.
 const CHUNKS: u32 = 70;
@@ -42,7 +42,7 @@ fn signal_ends_a_worker_under_a_flood_of_sctp_fragments() {
                 if !floods.load(Ordering::Relaxed) {
                     break;
                 }
-                // Refused once the worker is gone.
+                // Fails once the worker has exited.
                 let _ = socket.send(packet);
             }
         });
@@ -78,7 +78,7 @@ fn request(parent: &mut JsonParent, method: &str, data: Value) -> Value {
     }
 }
 
-/// Packets of an association with the worker: fragments of a message whose first one never comes.
+/// Packets of an association with the worker: fragments of a message without the first one.
 fn flood(socket: &UdpSocket) -> Vec<Vec<u8>> {
     let mut sctp = Sctp::new(SCTP, &[7; 32], now());
     sctp.connect(now());
@@ -92,7 +92,7 @@ fn flood(socket: &UdpSocket) -> Vec<Vec<u8>> {
             if packet[4..8] != [0; 4] {
                 tag.copy_from_slice(&packet[4..8]);
             }
-            // INIT and INIT ACK tell the first number.
+            // INIT and INIT ACK contain the first TSN.
             if matches!(packet[12], 1 | 2) {
                 tsn = u32::from_be_bytes(packet[28..32].try_into().unwrap());
             }

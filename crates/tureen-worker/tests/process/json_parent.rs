@@ -1,4 +1,4 @@
-//! The part of a library that speaks JSON: the channel on file descriptors 3 and 4, the payload channel on 5 and 6.
+//! Role of a mediasoup library that uses JSON: the channel on file descriptors 3 and 4, the payload channel on 5 and 6.
 
 use std::io::Write;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
@@ -8,7 +8,7 @@ use std::process::{Child, Command, ExitStatus, Stdio};
 use serde_json::Value;
 use tureen_worker::channel::{Framing, Inbox};
 
-/// The shell puts both channels where the worker looks for them, and becomes the worker.
+/// The shell moves both channels to the worker's file descriptors and executes the worker.
 const BECOME_WORKER: &str = r#"exec "$0" 3<&0 4>&0 5<&1 6>&1 </dev/null >&2"#;
 const MAX_FRAME: usize = 4 << 20;
 
@@ -18,7 +18,7 @@ pub(crate) struct JsonParent {
     child: Child,
     to_worker: UnixStream,
     from_worker: Inbox,
-    /// Held open: its end would be the worker's.
+    /// Kept open, because its end would end the worker.
     _payload: UnixStream,
 }
 
@@ -44,19 +44,19 @@ impl JsonParent {
         self.child.id()
     }
 
-    /// Waits for its end.
+    /// Waits for the exit of the worker.
     pub(crate) fn wait(&mut self) -> ExitStatus {
         self.child.wait().unwrap()
     }
 
-    /// Sends a message. It must fit into the socket, which the library's all do.
+    /// Sends a message. It must fit into the socket's buffer, as all messages of the library do.
     pub(crate) fn send(&mut self, message: &Value) {
         let mut bytes = Vec::new();
         Framing::Netstring.write(message.to_string().as_bytes(), &mut bytes);
         self.to_worker.write_all(&bytes).unwrap();
     }
 
-    /// The next message, if there is one; lines of the log are none.
+    /// Returns the next message, if there is one. Log lines are skipped.
     pub(crate) fn receive(&mut self) -> Option<Value> {
         loop {
             if !self.from_worker.has_frame() {

@@ -62,7 +62,7 @@ fn other_signals_are_ignored() {
     parent.request(Method::WorkerDump, "", None);
 }
 
-/// The channel stays open here, so that only the death of its parent can tell the worker.
+/// The channel stays open, so that the worker can learn only by the signal that its parent has died.
 #[cfg(target_os = "linux")]
 #[test]
 fn worker_does_not_outlive_its_parent() {
@@ -178,7 +178,7 @@ fn requests_that_come_at_once_are_answered_in_their_order() {
     }
 }
 
-/// Half of the packets come when the backlog is full already.
+/// The backlog is full after half of the packets.
 #[cfg(target_os = "linux")]
 #[test]
 fn parent_that_does_not_read_costs_bounded_memory_and_no_media() {
@@ -194,7 +194,7 @@ fn parent_that_does_not_read_costs_bounded_memory_and_no_media() {
     assert!(growth < BACKLOG_KIB / 4, "{growth} KiB more");
     assert!(full < 8 * BACKLOG_KIB, "{full} KiB");
 
-    // The parent wakes up: what it needs is there, and it learns that it missed something.
+    // The parent reads again: it gets the stored messages and a warning about dropped ones.
     let (mut packets, mut answered, mut warned) = (0, false, false);
     parent.ask(77, Method::WorkerDump, "", None);
     while !(answered && warned) {

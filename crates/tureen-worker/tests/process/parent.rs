@@ -1,4 +1,4 @@
-//! The part of mediasoup's library: it starts the process and speaks with it on file descriptors 3 and 4.
+//! Role of mediasoup's library: starts the process and communicates on file descriptors 3 and 4.
 
 use std::io::{Read, Write};
 use std::os::fd::OwnedFd;
@@ -13,14 +13,14 @@ use tureen_worker::flatbuffers::schema::notification::{Event, Notification};
 use tureen_worker::flatbuffers::schema::request::{self, Method, Request};
 use tureen_worker::flatbuffers::schema::response::Response;
 
-/// The library that this plays.
+/// Version of the library.
 const VERSION: &str = "3.27.1";
-/// Time limit for anything that a worker does, on the busiest machine.
+/// Time limit for any step of a worker, on a busy machine.
 const PATIENCE: Duration = Duration::from_secs(60);
 
-/// The shell puts the channel where the worker looks for it, and becomes the worker.
+/// The shell moves the channel to the worker's file descriptors and executes the worker.
 const BECOME_WORKER: &str = r#"exec "$0" "$@" 3<&0 4>&1 </dev/null >&2"#;
-/// The shell stays between this process and the worker.
+/// The shell stays as a process between this one and the worker.
 const HAVE_WORKER: &str = r#"exec 3<&0 4>&1 </dev/null >&2; "$0" "$@" & wait"#;
 
 /// A worker process and both ends of its channel.
@@ -42,7 +42,7 @@ pub(crate) struct Exit {
 }
 
 impl Parent {
-    /// A worker of the supported FlatBuffers library that has said it is ready.
+    /// Starts a worker for the supported FlatBuffers library and waits until it is ready.
     pub(crate) fn start(arguments: &[&str]) -> Self {
         let mut parent = Self::spawn(BECOME_WORKER, Some(VERSION), arguments);
         let running = parent.notification();
@@ -51,14 +51,14 @@ impl Parent {
         parent
     }
 
-    /// A worker whose own parent is another process, which [`kill`](Self::kill) ends.
+    /// Starts a worker whose parent is another process, which [`kill`](Self::kill) ends.
     pub(crate) fn start_with_go_between() -> Self {
         let mut parent = Self::spawn(HAVE_WORKER, Some(VERSION), &[]);
         assert_eq!(parent.notification().event, Event::WorkerRunning);
         parent
     }
 
-    /// End of a process that a library of `version`, or none, has started.
+    /// Exit of a process that was started by a library of `version`, or without a version.
     pub(crate) fn refused(version: Option<&str>, arguments: &[&str]) -> Exit {
         Self::spawn(BECOME_WORKER, version, arguments).wait()
     }
@@ -132,14 +132,14 @@ impl Parent {
         self.send_frame(Builder::new().finish(Message { data: body }, None));
     }
 
-    /// Sends any frame.
+    /// Sends an arbitrary frame.
     pub(crate) fn send_frame(&mut self, frame: &[u8]) {
         let mut bytes = Vec::new();
         Framing::LengthPrefix.write(frame, &mut bytes);
         self.send_bytes(&bytes);
     }
 
-    /// Sends any bytes.
+    /// Sends arbitrary bytes.
     pub(crate) fn send_bytes(&mut self, bytes: &[u8]) {
         self.to_worker.as_mut().unwrap().write_all(bytes).unwrap();
     }
@@ -160,17 +160,17 @@ impl Parent {
         }
     }
 
-    /// Closes what the worker reads.
+    /// Closes the channel to the worker.
     pub(crate) fn close(&mut self) {
         self.to_worker = None;
     }
 
-    /// Ends the process that was started, without a chance for it to do anything.
+    /// Ends the started process by SIGKILL.
     pub(crate) fn kill(&mut self) {
         self.child.kill().unwrap();
     }
 
-    /// Waits until nothing that was started is left: nobody holds the channel or standard error any more.
+    /// Waits until all started processes have exited and closed the channel and standard error.
     pub(crate) fn wait(mut self) -> Exit {
         self.from_worker.read_to_end(&mut Vec::new()).unwrap();
         let mut stderr = String::new();
@@ -180,7 +180,7 @@ impl Parent {
 }
 
 impl Drop for Parent {
-    /// A test that fails leaves no process behind.
+    /// Ends the process after a failed test.
     fn drop(&mut self) {
         let _ = self.child.kill();
         let _ = self.child.wait();

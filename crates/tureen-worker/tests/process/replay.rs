@@ -1,6 +1,6 @@
-//! A recorded run of mediasoup 3.5, played again: `tests/data/recorded_run.jsonl` holds the requests of an application
-//! with what the worker answered, and the worker's events, in their order. Here the requests are made again, and each
-//! answer and event must have the keys and the types of value that it had then.
+//! Replay of a recorded session of mediasoup 3.5. `tests/data/recorded_run.jsonl` contains the requests of an
+//! application, the worker's responses, and the worker's events, in order. The requests are sent again, and each
+//! response and event must have the recorded keys and types of values.
 
 use std::collections::{BTreeSet, HashMap};
 use std::net::{IpAddr, Ipv4Addr, SocketAddr, UdpSocket};
@@ -21,10 +21,10 @@ use tureen_types::data_structures::IceParameters;
 use crate::json_parent::JsonParent;
 
 const RECORDED: &str = include_str!("../data/recorded_run.jsonl");
-/// A library that speaks like the one of the run, which says nothing of DirectTransports yet.
+/// Version of the library in the recording, which does not support DirectTransports yet.
 const VERSION: &str = "3.5.15";
 const REQUESTS: usize = 26;
-/// Time limit for a response or event of the worker, on the busiest machine.
+/// Time limit for a response or event of the worker, on a busy machine.
 const PATIENCE: Duration = Duration::from_secs(60);
 
 #[test]
@@ -46,13 +46,13 @@ fn recorded_run_of_mediasoup_gives_the_same_output() {
     assert!(stage.events.is_empty(), "{:?}", stage.events);
 }
 
-/// The application, and who takes part in its room.
+/// The application and the remote peers.
 struct Stage {
     parent: JsonParent,
-    /// The dumps of the transports.
+    /// Dumps of the transports.
     transports: HashMap<String, Value>,
     peers: HashMap<String, Peer>,
-    /// Events that nobody has waited for yet.
+    /// Received events that were not waited for yet.
     events: Vec<Value>,
 }
 
@@ -62,7 +62,7 @@ impl Stage {
         Self { parent, transports: HashMap::new(), peers: HashMap::new(), events: Vec::new() }
     }
 
-    /// Sends a request with the addresses and fingerprints of today's peers. Returns the response without its id.
+    /// Sends a request with the addresses and fingerprints of this run's peers. Returns the response without its id.
     fn request(&mut self, id: usize, recorded: &Value) -> Value {
         let mut request = recorded.clone();
         request["id"] = json!(id);
@@ -112,7 +112,7 @@ impl Stage {
         }
     }
 
-    /// Lets everybody act until a message comes that is the one; events before it are kept.
+    /// Runs all peers until a message matches. Earlier events are kept.
     fn wait(&mut self, is_it: impl Fn(&Value) -> bool) -> Value {
         let end = now() + PATIENCE;
         loop {
@@ -145,7 +145,7 @@ enum Kind {
     Bot { sctp: Box<Sctp>, worker: SocketAddr },
 }
 
-/// A stream of audio.
+/// An audio stream.
 struct Voice {
     ssrc: u32,
     next: Instant,
@@ -154,7 +154,7 @@ struct Voice {
 }
 
 impl Peer {
-    /// A browser that knows what the application told it of its transport.
+    /// Creates a browser from the parameters of its transport.
     fn browser(dump: &Value, role: Role) -> Self {
         let read = |candidate: &Value| -> SocketAddr {
             let ip: IpAddr = candidate["ip"].as_str().unwrap().parse().unwrap();
@@ -180,7 +180,7 @@ impl Peer {
         browser
     }
 
-    /// A program that speaks SCTP over plain UDP.
+    /// Creates a program that uses SCTP over plain UDP.
     fn bot(tuple: &Value) -> Self {
         let port = tuple["localPort"].as_u64().unwrap() as u16;
         let sctp = Box::new(Sctp::new(SCTP, &[7; 32], now()));
@@ -193,7 +193,7 @@ impl Peer {
         Self { socket, kind }
     }
 
-    /// Puts what the worker must know of this peer in the place of what it was told then.
+    /// Replaces the recorded parameters of the remote peer by those of this one.
     fn introduce(&self, connect: &mut Value) {
         match &self.kind {
             Kind::Browser { identity, role, .. } => {
@@ -203,7 +203,7 @@ impl Peer {
         }
     }
 
-    /// Begins to send audio once it can.
+    /// Starts to send audio once the session is connected.
     fn speak(&mut self, ssrc: u32) {
         let Kind::Browser { session, voice, .. } = &mut self.kind else { panic!("bots do not speak") };
         let mut stream = SendStreamConfig::new(ssrc, 111, tureen_client::media::OPUS_CLOCK_RATE);
@@ -213,7 +213,7 @@ impl Peer {
         *voice = Some(Voice { ssrc, next: now(), timestamp: 0, source: OpusSource::default() });
     }
 
-    /// Does everything that is due now, and returns when more is due.
+    /// Handles everything that is due now, and returns the next timeout.
     fn act(&mut self, now: Instant) -> Instant {
         let mut datagram = [0; 2048];
         while let Ok((len, from)) = self.socket.recv_from(&mut datagram) {
@@ -250,7 +250,7 @@ impl Peer {
 }
 
 impl Voice {
-    /// Sends the packets that are due. When the next one is.
+    /// Sends the packets that are due. Returns the time of the next one.
     fn continue_on(&mut self, session: &mut Session, now: Instant) -> Instant {
         while self.next <= now {
             self.next += Duration::from_millis(20);
@@ -282,7 +282,7 @@ pub(crate) const SCTP: SctpOptions = SctpOptions {
     inbound_streams: MAX_STREAMS,
 };
 
-/// An ICE check that nominates nothing, as browsers begin; [`Session`] nominates with its first one.
+/// An ICE check that does not nominate, as browsers send it first; [`Session`] nominates by its first one.
 fn check(remote: &IceParameters, local: &IceParameters) -> Vec<u8> {
     let mut check = Vec::new();
     StunWriter::new(&mut check, StunClass::Request, 1, [9; 12])
@@ -294,7 +294,7 @@ fn check(remote: &IceParameters, local: &IceParameters) -> Vec<u8> {
     check
 }
 
-/// Both have the same keys, and values of the same types; of lists the first entries count.
+/// Asserts that both have the same keys and types of values. Of lists the first entries are compared.
 fn assert_alike(recorded: &Value, actual: &Value, at: &str) {
     match (recorded, actual) {
         (Value::Object(recorded), Value::Object(actual)) => {

@@ -43,14 +43,14 @@ pub(crate) fn create_webrtc_transport(
     }
 }
 
-/// The size of an RTP packet.
+/// Size of an RTP packet in bytes.
 pub(crate) const PACKET_SIZE: usize = 1200;
 const PAYLOAD_TYPE: u8 = 100;
 const SSRC: u32 = 1111;
-/// Packets on their way at a time: few enough for any socket's buffer.
+/// Number of packets in flight. It is so small that they fit into any socket's buffer.
 const WINDOW: usize = 32;
 
-/// Audio that goes from one PlainTransport to another, and to the application by a DirectTransport.
+/// Audio from one PlainTransport to another, and to the application by a DirectTransport.
 #[derive(Debug)]
 pub(crate) struct Room {
     socket: UdpSocket,
@@ -90,7 +90,7 @@ impl Room {
         Self { socket, worker_port }
     }
 
-    /// Sends packets of these sequence numbers, and waits until all of them have come back.
+    /// Sends packets with these sequence numbers and waits until all have arrived.
     pub(crate) fn send_and_expect(&mut self, numbers: Range<u16>) {
         let numbers: Vec<u16> = numbers.collect();
         for window in numbers.chunks(WINDOW) {
@@ -106,7 +106,7 @@ impl Room {
             while missing > 0 {
                 let mut datagram = [0; 2048];
                 let len = self.socket.recv(&mut datagram).expect("media goes on");
-                // Reports come to the same port.
+                // Reports arrive at the same port.
                 missing -= usize::from(len == PACKET_SIZE && datagram[1] & 0x7f == PAYLOAD_TYPE);
             }
         }
@@ -119,7 +119,7 @@ fn create_router(parent: &mut Parent, router_id: &str) {
     parent.request(Method::WorkerCreateRouter, "", Some(body));
 }
 
-/// The port that the new transport listens on.
+/// Creates a plain transport and returns its port.
 fn create_plain_transport(parent: &mut Parent, transport_id: &str, comedia: bool) -> u16 {
     let options = plain_transport::PlainTransportOptions {
         base: Box::default(),

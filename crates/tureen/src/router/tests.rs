@@ -1,4 +1,4 @@
-//! Events that only the worker causes outside of tests: closing from above, events of media.
+//! Events that cannot be caused through the API: closes by the worker, events of media.
 
 use std::sync::{Mutex, mpsc};
 

@@ -447,7 +447,7 @@ mod tests {
         (recorder, weak, events)
     }
 
-    /// A registry, and what it does with a change of the one producer.
+    /// A registry that counts the changes of its single producer.
     fn registry() -> impl FnMut(Change<ProducerEvent>) -> usize {
         let mut registry = Registry::<ProducerId, ProducerEvent>::new(4);
         move |change| {

@@ -133,7 +133,7 @@ pub(crate) mod tests {
         fn exit(&self, _: &Id) {}
     }
 
-    /// The lines that pass, of one for each level, untagged and of DTLS and ICE.
+    /// Log lines that pass the filter, of one at each level without tag, with tag DTLS and with tag ICE.
     fn passing(level: WorkerLogLevel, tags: &[WorkerLogTag]) -> Vec<String> {
         let (lines, settings) = (Lines::default(), LogSettings::new(level, tags));
         settings.apply(Dispatch::new(lines.clone()), || {

@@ -57,7 +57,7 @@ fn log_level_applies_to_the_workers_thread_and_changes_at_once() {
             });
         });
         let mut lines = lines.take();
-        // Handles log on the application's own threads.
+        // Handles write log lines on the application's threads too.
         lines.retain(|line| line != "update settings");
         lines
     };

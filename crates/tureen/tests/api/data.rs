@@ -16,7 +16,7 @@ async fn direct(router: &Router) -> DirectTransport {
     router.create_direct_transport(DirectTransportOptions::default()).await.unwrap()
 }
 
-/// The application's own data producer.
+/// A DataProducer of the application.
 async fn bot(transport: &DirectTransport) -> (DataProducer, DirectDataProducer) {
     let mut options = DataProducerOptions::new_direct();
     options.label = "chat".to_string();
@@ -30,13 +30,13 @@ fn text(text: &str) -> WebRtcMessage<'_> {
     WebRtcMessage::String(Cow::Borrowed(text.as_bytes()))
 }
 
-/// The texts that a data consumer gets.
+/// Text messages that a DataConsumer receives.
 fn texts(data_consumer: &DataConsumer) -> mpsc::Receiver<String> {
     let (messages, received) = mpsc::channel();
     let messages = Mutex::new(messages);
     let on_message = move |message: &WebRtcMessage<'_>| {
         let WebRtcMessage::String(text) = message else { panic!("{message:?}") };
-        // The test may have ended.
+        // Fails if the test has ended.
         let _ = messages.lock().unwrap().send(String::from_utf8(text.to_vec()).unwrap());
     };
     data_consumer.on_message(on_message).detach();
@@ -157,7 +157,7 @@ fn piped_messages_arrive_at_the_other_router() {
         let options = DataConsumerOptions::new_direct(piped.id(), None);
         let data_consumer = direct(&there).await.consume_data(options).await.unwrap();
         let texts = texts(&data_consumer);
-        // Messages sent before the association is up may wait or be lost.
+        // Messages sent before the association is connected may wait or be lost.
         let arrived = std::iter::repeat_with(|| {
             bot.send(text("hello"), None, None, None).unwrap();
             texts.recv_timeout(Duration::from_millis(100))

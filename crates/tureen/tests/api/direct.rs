@@ -1,4 +1,4 @@
-//! Direct transports: media from and to the application itself.
+//! Direct transports: media from and to the application.
 
 use std::sync::{Mutex, mpsc};
 
@@ -82,7 +82,7 @@ fn router_reports_losses_to_the_application_by_rtcp() {
         packet[1] = 96;
         direct.send(packet).unwrap();
         consumer.request_key_frame().await.unwrap();
-        // Receiver reports may come before it.
+        // Receiver reports may arrive before it.
         let pli = received.iter().find(|packet| packet[..2] == [0x81, 206]).unwrap();
         assert_eq!(pli[8..12], 2222_u32.to_be_bytes());
     });

@@ -1,4 +1,4 @@
-//! Objects that a drop closes, and objects that others keep open.
+//! Objects that are closed by a drop, and objects that are kept open by others.
 
 use std::sync::mpsc;
 
@@ -102,7 +102,7 @@ fn abandoned_creation_leaves_no_object() {
     });
 }
 
-/// Should the worker be that quick, the handle is dropped, which closes the object as well.
+/// If the worker answers that fast, the handle is dropped, which closes the object too.
 fn assert_unfinished<T, E: std::fmt::Debug>(result: Option<Result<T, E>>) {
     if let Some(result) = result {
         drop(result.unwrap());
@@ -138,7 +138,7 @@ fn closed_producer_frees_its_mid_and_ssrcs_while_handles_exist() {
             producer = first.produce(audio("0", 1)).await.unwrap();
         }
         assert!(held.iter().all(|(producer, consumer)| producer.closed() && consumer.closed()));
-        // Closing what is closed does nothing, above all not to what has its place.
+        // Closing a closed object has no effect, in particular not on the object that has replaced it.
         for (producer, consumer) in &held {
             producer.close().await;
             consumer.close().await;

@@ -1,4 +1,4 @@
-//! The library as an application sees it.
+//! Tests of the library from an application's view.
 
 mod data;
 mod direct;
@@ -19,7 +19,7 @@ use std::num::{NonZeroU8, NonZeroU32};
 
 use tureen::prelude::*;
 
-/// A socket on the loopback address.
+/// ListenInfo of the loopback address.
 fn listen_info(port: Option<u16>) -> ListenInfo {
     ListenInfo {
         protocol: Protocol::Udp,

@@ -9,7 +9,7 @@ use tureen::producer::{ProducerTraceEventType, ProducerType};
 
 use super::*;
 
-/// As the worker keeps them: every encoding names its codec.
+/// Parameters as the worker stores them: every encoding contains its codec.
 fn completed(parameters: &RtpParameters) -> RtpParameters {
     let mut parameters = parameters.clone();
     let first = parameters.codecs[0].payload_type();
@@ -213,7 +213,7 @@ fn pauses_of_producer_and_consumer_are_combined() {
             consumer.on_pause(send("consumer paused")),
             consumer.on_resume(send("consumer resumed")),
         ];
-        // The dispatcher tells the consumer of its producer, in its own time but before what comes later.
+        // The dispatcher reports to the consumer about its producer later, but before all following events.
         let expect = |expected: &[&str]| {
             let mut events: Vec<_> = expected.iter().map(|_| received.recv().unwrap()).collect();
             events.sort_unstable();

@@ -1,4 +1,4 @@
-//! Datagrams from the sockets reach the engine, its responses the network, and its events the callbacks.
+//! Datagrams from the sockets reach the engine, its responses reach the network, and its events reach the callbacks.
 
 use std::net::UdpSocket;
 use std::sync::{Mutex, mpsc};

@@ -219,7 +219,7 @@ fn abandoned_observer_is_not_created() {
         let router = router().await;
         for _ in 0..20 {
             let options = AudioLevelObserverOptions::default();
-            // Should the worker be that quick, the handle is dropped, which closes the observer as well.
+            // If the worker answers that fast, the handle is dropped, which closes the observer too.
             drop(poll_once(router.create_audio_level_observer(options)).await);
         }
         assert!(router.dump().await.unwrap().rtp_observer_ids.is_empty());

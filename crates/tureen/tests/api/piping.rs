@@ -107,7 +107,7 @@ fn piped_producer_lives_as_long_as_the_original() {
         let id = microphone.id();
         drop(microphone);
         assert!(!there.can_consume(&id, &capabilities()));
-        // The pipe goes with the last one that uses it.
+        // The pipe is closed with its last user.
         assert!(there.dump().await.unwrap().transport_ids.is_empty());
         assert_eq!(here.dump().await.unwrap().transport_ids.len(), 1);
     });
@@ -200,7 +200,7 @@ fn of_two_concurrent_pipes_of_one_producer_one_succeeds() {
     });
 }
 
-/// A microphone of the application and its piped copy's consumer in the application.
+/// An audio Producer of the application, and a Consumer of its piped copy in the application.
 struct PipedAudio {
     routers: [Router; 2],
     microphone: DirectProducer,
@@ -225,10 +225,10 @@ impl PipedAudio {
         Self { routers, microphone, piped, consumer }
     }
 
-    /// Sends packets until one arrives. Returns its payload.
+    /// Sends packets until one arrives and returns its payload.
     fn talk(&self) -> Vec<u8> {
         let (packets, received) = mpsc::sync_channel(1);
-        // The test may have ended.
+        // Fails if the test has ended.
         let _handler = self.consumer.on_rtp(move |packet| drop(packets.try_send(packet.to_vec())));
         let arrived = (0..300).find_map(|sequence_number| {
             self.microphone.send(rtp(sequence_number, 1111)).unwrap();
@@ -299,16 +299,16 @@ fn score_of_the_piped_producer_falls_with_losses_before_the_pipe() {
     block_on(async {
         let call = PipedAudio::new([router().await, router().await], |_| {}).await;
         let (scores, received) = mpsc::channel();
-        // The test may have ended.
+        // Fails if the test has ended.
         let _handler = call.piped.on_score(move |score| drop(scores.send(score.to_vec())));
-        // The first score comes with the first packet, further ones with reports.
+        // The first score is reported with the first packet, further ones with reports.
         let score = (0..1000).find_map(|index| {
             call.microphone.send(rtp(2 * index, 1111)).unwrap();
             let scores = received.recv_timeout(Duration::from_millis(20)).ok()?;
             Some(scores[0].score).filter(|&score| score < 10)
         });
         score.expect("a lower score in 20 seconds");
-        // It may be another one by now.
+        // The score may have changed in the meantime.
         assert!(call.piped.score()[0].score < 10);
     });
 }
@@ -324,9 +324,9 @@ fn full_pipe_drops_and_counts() {
         let here = worker(1).await.create_router(media_codecs()).await.unwrap();
         let call = PipedAudio::new([here, router().await], |options| options.enable_sctp = false).await;
         call.microphone.send(rtp(0, 1111)).unwrap();
-        // Served after the packet.
+        // This request is handled after the packet.
         let stats = call.routers[0].worker().net_stats().await.unwrap();
-        // RTCP may have come to its time.
+        // An RTCP packet may have been dropped too.
         assert!(stats.dropped_send_buffer_full >= 1, "{stats:?}");
         assert_eq!(stats.datagrams_out, 0);
     });

@@ -117,12 +117,12 @@ fn media_is_received_and_sent_by_ipv6() {
     let (tuples, changed) = mpsc::channel();
     let tuples = Mutex::new(tuples);
     transport.on_tuple(move |tuple| tuples.lock().unwrap().send(tuple.remote_ip()).unwrap()).detach();
-    // Its own media comes back.
+    // The transport receives its own media.
     for number in 0..2 {
         endpoint.send_to(&rtp(number, 1111), (Ipv6Addr::LOCALHOST, transport.tuple().local_port())).unwrap();
     }
     let mut buffer = [0; 1500];
-    // Reports come too.
+    // Reports arrive too.
     while buffer[1] & 0x7f != 100 {
         endpoint.recv(&mut buffer).unwrap();
     }

@@ -1,4 +1,4 @@
-//! ICE over TCP by real sockets. What attackers can't do there is in `tests/attacks`.
+//! ICE over TCP with real sockets. Attacks on it are tested in `tests/attacks`.
 
 use std::io::Read;
 use std::net::TcpStream;
@@ -79,7 +79,7 @@ fn closed_transport_closes_its_connections() {
     let mut stream = stream(&member);
     stream.set_nonblocking(false).unwrap();
     stream.set_read_timeout(Some(PATIENCE)).unwrap();
-    // The DTLS close, then the end of the stream.
+    // The DTLS close_notify, then the end of the stream.
     let mut rest = Vec::new();
     stream.read_to_end(&mut rest).unwrap();
     assert!(!rest.is_empty());

@@ -1,4 +1,4 @@
-//! A call between two members, and what members do in it.
+//! A call between two members, and the actions of members.
 
 use std::net::SocketAddr;
 
@@ -11,12 +11,12 @@ use crate::{audio, capabilities, listen_info, router};
 
 const SSRC: u32 = 5000;
 
-/// A call of two members on one WebRtcServer: what one sends, the other one must hear.
+/// A call of two members on one WebRtcServer: each packet of one member must reach the other.
 pub(crate) struct Call {
     speaker: Member,
     listener: Member,
     sent: u32,
-    /// Where others can join.
+    /// Router of the call, on which others can join.
     pub(crate) router: Router,
     pub(crate) options: WebRtcTransportOptions,
     _kept: (Producer, Consumer, [WebRtcTransport; 2]),
@@ -40,12 +40,12 @@ impl Call {
         Self { speaker, listener, sent: 0, router, options, _kept: (producer, consumer, transports) }
     }
 
-    /// A transport of the same WebRtcServer.
+    /// Creates another transport on the same WebRtcServer.
     pub(crate) fn another_transport(&self) -> WebRtcTransport {
         block_on(self.router.create_webrtc_transport(self.options.clone())).unwrap()
     }
 
-    /// A socket that one of the members has, once more.
+    /// Duplicates the socket of one of the members.
     pub(crate) fn share_wire(&self) -> Wire {
         share(&self.speaker.wire)
     }
@@ -55,12 +55,12 @@ impl Call {
         &self._kept.2
     }
 
-    /// Where both members have connected to.
+    /// Address to which both members are connected.
     pub(crate) fn server(&self) -> SocketAddr {
         self.speaker.remote
     }
 
-    /// A packet goes from one member to the other.
+    /// Sends a packet from one member to the other.
     pub(crate) fn exchange(&mut self) {
         self.sent += 1;
         let payload = self.sent.to_be_bytes().repeat(15);
@@ -69,7 +69,7 @@ impl Call {
     }
 }
 
-/// The same socket once more.
+/// Duplicates a socket.
 pub(crate) fn share(wire: &Wire) -> Wire {
     match wire {
         Wire::Udp(socket) => Wire::Udp(socket.try_clone().unwrap()),
@@ -80,7 +80,7 @@ pub(crate) fn share(wire: &Wire) -> Wire {
 impl Member {
     /// Sends a packet to another member.
     pub(crate) fn speak(&mut self, ssrc: u32, listener: &mut Self) {
-        // Twice it is an error, and all the same.
+        // Adding the stream again is an error, which has no effect.
         let _ = self.session.add_send_stream(SendStreamConfig::new(ssrc, 100, 48_000));
         let packet = OutgoingRtp { payload: &[5; 60], timestamp: 960, marker: false, audio_level: None };
         self.session.send_rtp(now(), ssrc, &packet).unwrap();
@@ -88,7 +88,7 @@ impl Member {
         assert_eq!(listener.hear(), [5; 60]);
     }
 
-    /// Receives a producer on the transport that this member has connected with.
+    /// Receives a producer on the transport to which this member is connected.
     pub(crate) fn consume(&mut self, transport: &WebRtcTransport, producer: &Producer) -> Consumer {
         let options = ConsumerOptions::new(producer.id(), capabilities());
         let consumer = block_on(transport.consume(options)).unwrap();
@@ -97,7 +97,7 @@ impl Member {
         consumer
     }
 
-    /// Waits for the payload of the next packet, in order of arrival.
+    /// Waits for the next packet and returns its payload.
     pub(crate) fn hear(&mut self) -> Vec<u8> {
         self.run_until(|member| member.heard.pop_front())
     }

@@ -1,4 +1,4 @@
-//! A viewer who asks for everything again and again, says untrue things of what it got, and reads nothing.
+//! A viewer that requests everything repeatedly, sends false reports, and reads nothing.
 
 use std::time::Duration;
 
@@ -13,35 +13,35 @@ use crate::call::Call;
 use crate::member::{Member, Wire, now};
 use crate::memory::Alone;
 
-/// What the viewer asks for: packets of 1100 bytes, each 4 ms: 2.2 Mbit/s.
+/// Stream of the viewer: packets of 1100 bytes every 4 ms, 2.2 Mbit/s.
 const SSRC: u32 = 6000;
 const PAYLOAD: usize = 1100;
 const INTERVAL: Duration = Duration::from_millis(4);
 
-/// How much of it comes each second.
+/// Bytes of the stream per second.
 const MEDIA_RATE: f64 = PAYLOAD as f64 * 250.0;
 
-/// How much the viewer sends: 10 Mbit/s.
+/// Bytes that the viewer sends per second: 10 Mbit/s.
 const ATTACK_RATE: f64 = 1.25e6;
 
-/// How long each part is measured.
+/// Duration of each measurement in seconds.
 const SECONDS: f64 = 2.0;
 
-/// What the call may take longer for it.
+/// Latency that the attack may add to the call.
 const MARGIN: Duration = Duration::from_millis(5);
 
-/// Measurements, one of which must be good: others may use the machine.
+/// Number of measurements, of which one must be good, because other processes may use the machine.
 const ATTEMPTS: usize = 5;
 
-/// What the viewer sends next.
+/// Returns the next datagram of the viewer.
 type Attack = dyn Fn(&Scene) -> Vec<u8>;
 
-/// A call, and beside it a source with one viewer, the attacker.
+/// A call, and a source with one viewer, which is the attacker.
 struct Scene {
     call: Call,
     source: Member,
     viewer: Member,
-    /// SSRC of what it is sent, and the last sequence number of that.
+    /// SSRC that the viewer receives, and the last sequence number.
     viewed: u32,
     newest: u16,
     number: u32,
@@ -55,7 +55,7 @@ impl Scene {
             let sending = call.router.create_webrtc_transport(call.options.clone()).await.unwrap();
             let viewing = call.router.create_webrtc_transport(call.options.clone()).await.unwrap();
             let producer = sending.produce(source()).await.unwrap();
-            // Without RTX and without anything that congestion control could learn from: the viewer decides on that.
+            // Without RTX and without any feedback for the congestion control, so that the viewer cannot influence it.
             let codec = json!({
                 "kind": "audio", "mimeType": "audio/opus", "preferredPayloadType": 100, "clockRate": 48000,
                 "channels": 2, "parameters": {}, "rtcpFeedback": [{ "type": "nack", "parameter": "" }],
@@ -72,9 +72,8 @@ impl Scene {
         Self { call, source, viewer, viewed, newest: 0, number: 0, _kept }
     }
 
-    /// Packets of the call go one after the other while the source sends and the viewer attacks at its rate by `attack`,
-    /// which makes a compound. Gives how long the slowest hundredth of them took at least, and how many bytes the viewer
-    /// got each second.
+    /// Sends packets of the call one after the other while the source sends and the viewer sends compounds made by
+    /// `attack`. Returns the 99th percentile of the latency, and the bytes per second that the viewer got.
     fn measure(&mut self, attack: Option<&Attack>) -> (Duration, f64) {
         let start = now();
         let (mut attacked, mut got, mut sent) = (0.0, 0, 0);
@@ -110,14 +109,14 @@ impl Scene {
         let mut bytes = 0;
         while let Some(to) = self.viewer.session.poll_transmit(&mut datagram) {
             let Wire::Udp(socket) = &self.viewer.wire else { panic!("it connects by UDP") };
-            // What finds no room is lost, as on a line.
+            // Datagrams that do not fit into the socket's buffer are lost, as on a network.
             let _ = socket.send_to(&datagram, to);
             bytes += datagram.len();
         }
         bytes
     }
 
-    /// What has come to the viewer, in bytes. It looks at nothing but the numbers.
+    /// Number of bytes that have arrived at the viewer. Only the sequence numbers are read.
     fn take_in(&mut self) -> usize {
         let mut bytes = 0;
         while let Some(datagram) = self.viewer.wire.receive(false) {
@@ -147,7 +146,7 @@ impl Scene {
     }
 }
 
-/// Opus that is kept to be sent again.
+/// Opus that is stored for retransmission.
 fn source() -> ProducerOptions {
     let parameters = json!({
         "mid": "audio",
@@ -162,7 +161,7 @@ fn source() -> ProducerOptions {
     ProducerOptions::new(MediaKind::Audio, serde_json::from_value(parameters).unwrap())
 }
 
-/// A report that makes the viewer seem as near as can be: it had a sender report just now, and sends it back at once.
+/// Report that claims the shortest possible round trip: it refers to a sender report that has just been received.
 fn forged_report(scene: &Scene) -> ReportBlock {
     ReportBlock {
         ssrc: Ssrc(scene.viewed),
@@ -183,12 +182,12 @@ fn viewer_that_nacks_everything_repeatedly_gets_a_bounded_share_without_effect_o
         let all: Vec<u16> = (0..1000).rev().map(|back| scene.newest.wrapping_sub(back)).collect();
         let mut compound = Vec::new();
         write_receiver_report(&mut compound, Ssrc(1), &[forged_report(scene)]);
-        // Each twice, as far as the datagram holds it.
+        // Each number twice, as far as they fit into the datagram.
         write_nack(&mut compound, Ssrc(1), Ssrc(scene.viewed), &all);
         write_nack(&mut compound, Ssrc(1), Ssrc(scene.viewed), &all);
         compound
     };
-    // The media, as much again, what is there in any case, and what had gathered.
+    // The media, retransmissions of the same size, and the reserve with the unused budget.
     scene.assert_unnoticed(&everything, 2.4 * MEDIA_RATE + 120_000.0);
 }
 

@@ -1,8 +1,8 @@
-//! Attackers at the sockets of a worker, beside a call that must not notice them.
+//! Attacks on the sockets of a worker while a call takes place, which must not be affected.
 //!
-//! Each test has a victim that sends packet after packet, each of which must arrive, while attackers do their worst
-//! between them; and each measures that memory does not grow by what they do. A binary of its own, for it counts what
-//! the process allocates: one test runs at a time.
+//! In each test a victim sends packets, all of which must arrive, with attacks between them. Each test also measures
+//! that the attacks do not make memory grow. This is a separate test binary, because it counts the allocations of the
+//! process; one test runs at a time.
 
 mod call;
 mod feedback;
@@ -39,7 +39,7 @@ async fn router() -> Router {
     router_with(WorkerSettings::default()).await
 }
 
-/// A router of a worker of its own.
+/// Router of a separate worker.
 async fn router_with(settings: WorkerSettings) -> Router {
     let worker = WorkerManager::new().create_worker(settings).await.unwrap();
     let codecs = serde_json::from_value(json!([opus()])).unwrap();
@@ -53,7 +53,7 @@ fn opus() -> serde_json::Value {
     })
 }
 
-/// What a member can receive.
+/// RTP capabilities of a member.
 fn capabilities() -> RtpCapabilities {
     serde_json::from_value(json!({ "codecs": [opus()], "headerExtensions": [] })).unwrap()
 }

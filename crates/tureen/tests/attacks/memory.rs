@@ -1,4 +1,4 @@
-//! How much memory the process has allocated.
+//! Memory allocated by the process.
 #![allow(unsafe_code)]
 
 use std::alloc::{GlobalAlloc, Layout, System};
@@ -10,11 +10,11 @@ struct Counting;
 static LIVE: AtomicIsize = AtomicIsize::new(0);
 static ONE_AT_A_TIME: Mutex<()> = Mutex::new(());
 
-// SAFETY: everything is passed on to the system's allocator; counting does not allocate.
+// SAFETY: every call is forwarded to the system's allocator, and counting does not allocate.
 unsafe impl GlobalAlloc for Counting {
     unsafe fn alloc(&self, layout: Layout) -> *mut u8 {
         LIVE.fetch_add(layout.size().cast_signed(), Ordering::Relaxed);
-        // SAFETY: the caller's duties are those of the system's allocator.
+        // SAFETY: the caller meets the requirements of the system's allocator.
         unsafe { System.alloc(layout) }
     }
 
@@ -28,15 +28,15 @@ unsafe impl GlobalAlloc for Counting {
 #[global_allocator]
 static ALLOCATOR: Counting = Counting;
 
-/// How often attackers and victim take turns.
+/// Number of rounds of attacker and victim.
 const ROUNDS: usize = 200;
-/// After these everything has its size.
+/// Number of rounds after which all buffers have their final size.
 const WARM_UP: usize = 40;
-/// What comes and goes, in bytes: connections of the last round, mostly. An attack has several times that to leave
-/// behind.
+/// Tolerated growth in bytes, mostly for connections of the last round. A leak of an attack would be several times
+/// larger.
 const TOLERANCE: isize = 1 << 20;
 
-/// Whoever holds it is the only test that runs.
+/// Lock of the only test that runs.
 pub(crate) struct Alone {
     _guard: MutexGuard<'static, ()>,
 }
@@ -46,7 +46,7 @@ impl Alone {
         Self { _guard: ONE_AT_A_TIME.lock().unwrap_or_else(PoisonError::into_inner) }
     }
 
-    /// Lets attackers and their victim take turns. Nothing that an attacker does may add up in memory.
+    /// Runs attacker and victim in turn, and asserts that memory does not grow.
     pub(crate) fn assert_undisturbed(&self, mut attack: impl FnMut(), mut exchange: impl FnMut()) {
         let mut before = 0;
         for round in 0..ROUNDS {

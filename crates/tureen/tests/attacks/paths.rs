@@ -1,4 +1,4 @@
-//! Strangers, and members with bad intentions, at the port of a WebRtcServer and at the paths of others.
+//! Strangers and malicious members at the port of a WebRtcServer, who try to take over the paths of others.
 
 use std::net::UdpSocket;
 
@@ -12,7 +12,7 @@ use crate::member::{Member, PATIENCE, Wire, now};
 use crate::memory::Alone;
 use crate::{audio, listen_info, router};
 
-/// Datagrams of each kind that attackers send at a time: fewer than a socket's buffer holds.
+/// Datagrams of each kind that attackers send at once: fewer than a socket's buffer holds.
 const BURST: u64 = 20;
 
 /// A connectivity check that nominates.
@@ -60,7 +60,7 @@ fn second_transport_of_one_remote_socket_takes_it_over() {
             let producer = second.produce(audio(5)).await.unwrap();
             (first, second, listening, producer)
         });
-        // The client begins anew and has nothing left of the first session but its socket.
+        // The client restarts with the socket of the first session and nothing else of it.
         let wire = share(&Member::connect(&first).wire);
         assert_eq!(first.ice_state(), IceState::Completed);
         let mut speaker = Member::connect_by(&second, wire);
@@ -69,7 +69,7 @@ fn second_transport_of_one_remote_socket_takes_it_over() {
         let mut listener = Member::connect(&listening);
         let _consumer = listener.consume(&listening, &producer);
         speaker.speak(5, &mut listener);
-        // The first one goes, and takes nothing with it.
+        // The first transport is closed without effect on the second.
         drop(first);
         speaker.speak(5, &mut listener);
     }
@@ -80,7 +80,7 @@ fn check_without_the_password_changes_no_path_and_floods_do_not_disturb_a_call()
     let alone = Alone::wait();
     let mut call = Call::new(Protocol::Udp);
     let server = call.server();
-    // As if from the speaker's own address, for the other member's transport.
+    // From the speaker's address, but for the other member's transport.
     let spoofed = socket(call.share_wire());
     let stranger = UdpSocket::bind("127.0.0.1:0").unwrap();
     let ufrags = call.transports().each_ref().map(|t| t.ice_parameters().username_fragment.clone());
@@ -123,7 +123,7 @@ fn member_that_checks_from_many_addresses_does_not_disturb_a_call() {
             id += 1;
             socket.send_to(&check(&ice.username_fragment, &ice.password, id), server).unwrap();
         }
-        // From the speaker's address, from which media comes: it stays the speaker's.
+        // From the speaker's address, from which media arrives, so that the path stays the speaker's.
         id += 1;
         spoofed.send_to(&check(&ice.username_fragment, &ice.password, id), server).unwrap();
     };
@@ -147,7 +147,7 @@ fn fragments_of_a_client_hello_from_a_member_do_not_disturb_a_call() {
     let attack = || {
         for _ in 0..BURST {
             round += 1;
-            // Fifty fragments of a byte each, of a hello of 16000, with holes between them.
+            // Fifty fragments of one byte each, of a hello of 16000 bytes, with holes between them.
             let datagram: Vec<u8> =
                 (0..50).flat_map(|at| fragment((round * 100 + 2 * at) % 16_000)).collect();
             attacker.send_to(&datagram, server).unwrap();

@@ -1,4 +1,4 @@
-//! Strangers at the ports of a PlainTransport that waits for its remote side (`comedia`), or has found it.
+//! Strangers at the ports of a PlainTransport that waits for its remote address (`comedia`), or has learned it.
 
 use std::net::{Ipv4Addr, UdpSocket};
 use std::sync::{Arc, Mutex};
@@ -19,18 +19,18 @@ use crate::{audio, listen_info, router};
 const SSRC: u32 = 77;
 const HEADER_LEN: usize = 12;
 
-/// Datagrams of each kind that attackers send at a time: fewer than a socket's buffer holds.
+/// Datagrams of each kind that attackers send at once: fewer than a socket's buffer holds.
 const BURST: usize = 40;
 
-/// Media from a plain endpoint, through the transport under attack, to a member of a call.
+/// Media from a plain endpoint through the attacked transport to a member of a call.
 struct Feed {
     transport: PlainTransport,
-    /// The endpoint's, for RTP and RTCP.
+    /// Sockets of the endpoint, for RTP and RTCP.
     sockets: [UdpSocket; 2],
     sealer: Option<Sealer>,
     sent: u16,
     listener: Member,
-    /// Paths that the transport has learned.
+    /// Tuples that the transport has learned.
     learned: Arc<Mutex<Vec<TransportTuple>>>,
     _kept: (Producer, Consumer, WebRtcTransport),
 }
@@ -84,13 +84,13 @@ impl Feed {
         }
     }
 
-    /// Where RTP and RTCP are to be sent to.
+    /// Local ports of the transport, for RTP and RTCP.
     fn ports(&self) -> [u16; 2] {
         [self.transport.tuple().local_port(), self.transport.rtcp_tuple().unwrap().local_port()]
     }
 
-    /// Lets strangers send, and waits until the worker has taken it: bursts that add up would fill its socket's buffer,
-    /// and the endpoint's own packets would find no room there.
+    /// Lets strangers send, and waits until the worker has read everything. Otherwise bursts would fill its socket's
+    /// buffer, and packets of the endpoint would be lost.
     fn suffer(&self, attack: impl FnOnce() -> u64) {
         let taken = || {
             let stats = block_on(self.transport.router().worker().net_stats());
@@ -103,7 +103,7 @@ impl Feed {
         }
     }
 
-    /// A packet goes from the endpoint to the member. Returns it as it was sent.
+    /// Sends a packet from the endpoint to the member. Returns the sent packet.
     fn exchange(&mut self) -> Vec<u8> {
         let clear = packet(self.sent, &self.sent.to_be_bytes().repeat(30));
         let sent = match &self.sealer {
@@ -116,7 +116,7 @@ impl Feed {
         sent
     }
 
-    /// The endpoint's first RTCP.
+    /// Sends the endpoint's first RTCP.
     fn report(&mut self) {
         let bye = match self.sealer {
             None => bye(SSRC + 1),
@@ -129,7 +129,7 @@ impl Feed {
         self.sockets[1].send_to(&bye, (Ipv4Addr::LOCALHOST, self.ports()[1])).unwrap();
     }
 
-    /// Nothing but the endpoint's sockets was ever learned.
+    /// Asserts that no other address than the endpoint's was learned.
     fn assert_true(&self) {
         let port = |socket: &UdpSocket| socket.local_addr().unwrap().port();
         let expected = self.sockets.each_ref().map(|socket| Some(port(socket)));
@@ -138,11 +138,11 @@ impl Feed {
         self.assert_found();
     }
 
-    /// The endpoint was found.
+    /// Asserts that the endpoint's address was learned.
     fn assert_found(&self) {
         let port = |socket: &UdpSocket| socket.local_addr().unwrap().port();
         let expected = self.sockets.each_ref().map(|socket| Some(port(socket)));
-        // The handle hears of it by a notification, which media may overtake.
+        // The handle is notified later, possibly after the media.
         let deadline = now() + PATIENCE;
         while self.transport.tuple().remote_port() != expected[0] {
             assert!(now() < deadline, "{:?} of {expected:?}", self.transport.tuple());
@@ -155,7 +155,7 @@ fn socket() -> UdpSocket {
     UdpSocket::bind((Ipv4Addr::LOCALHOST, 0)).unwrap()
 }
 
-/// An RTP packet of the producer's.
+/// RTP packet of the producer.
 fn packet(number: u16, payload: &[u8]) -> Vec<u8> {
     let mut packet = vec![0x80, 100];
     packet.extend(number.to_be_bytes());
@@ -179,7 +179,7 @@ fn bye(ssrc: u32) -> Vec<u8> {
     packet
 }
 
-/// Sends nothing that is RTP on the RTP port or RTCP on the RTCP port. Returns how many datagrams it sent.
+/// Sends datagrams that are no RTP to the RTP port, and such that are no RTCP to the RTCP port. Returns their number.
 fn send_noise(stranger: &UdpSocket, ports: [u16; 2], rng: &mut StdRng) -> u64 {
     for port in ports {
         for _ in 0..BURST {
@@ -266,7 +266,7 @@ fn receiving_endpoint_latches_by_its_reports_despite_an_earlier_stranger() {
             std::thread::yield_now();
         }
     };
-    // The first valid packet is believed until a better one comes: many receivers send nothing else.
+    // The first valid packet is accepted until there is better evidence, because many receivers send nothing else.
     stranger.send_to(&packet(0, &[0; 20]), (Ipv4Addr::LOCALHOST, port)).unwrap();
     await_remote(&stranger);
     endpoint.send_to(&packet(0, &[0; 20]), (Ipv4Addr::LOCALHOST, port)).unwrap();
@@ -276,7 +276,7 @@ fn receiving_endpoint_latches_by_its_reports_despite_an_earlier_stranger() {
     report.extend([0; 20]);
     endpoint.send_to(&report, (Ipv4Addr::LOCALHOST, port)).unwrap();
     await_remote(&endpoint);
-    // That settles it.
+    // This packet is sufficient evidence.
     stranger.send_to(&report, (Ipv4Addr::LOCALHOST, port)).unwrap();
     endpoint.send_to(&report, (Ipv4Addr::LOCALHOST, port)).unwrap();
     await_remote(&endpoint);
@@ -295,7 +295,7 @@ fn strangers_at_a_latched_transport_do_not_disturb_its_media() {
     let attack = || {
         send_noise(&stranger, ports, &mut rng);
         for _ in 0..BURST {
-            // As good as the endpoint's own, but from elsewhere.
+            // Valid packets like the endpoint's, but from another address.
             number += 1;
             stranger.send_to(&packet(number, &[0xbd; 60]), (Ipv4Addr::LOCALHOST, ports[0])).unwrap();
             stranger.send_to(&bye(SSRC), (Ipv4Addr::LOCALHOST, ports[1])).unwrap();
@@ -339,7 +339,7 @@ fn unauthentic_packets_never_latch_a_transport_with_srtp() {
         let seen_by_stranger = &Mutex::new(&mut seen);
         let attack = || {
             forge(sent);
-            // A packet of the endpoint's that the stranger has overheard.
+            // A packet of the endpoint, copied by the stranger.
             let replayed = seen_by_stranger.lock().unwrap();
             stranger.send_to(&replayed, (Ipv4Addr::LOCALHOST, ports[0])).unwrap();
         };

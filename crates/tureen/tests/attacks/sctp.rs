@@ -1,5 +1,5 @@
-//! Attackers at a PlainTransport that carries SCTP in the clear: they can know everything but what only the peer was
-//! sent, and can send in its name.
+//! Attacks on a PlainTransport with SCTP and without encryption. Attackers know everything except packets to the peer,
+//! and can send from the peer's address.
 
 use std::net::{Ipv4Addr, UdpSocket};
 use std::sync::{Mutex, mpsc};
@@ -33,26 +33,26 @@ const ERROR: u8 = 9;
 const COOKIE_ECHO: u8 = 10;
 /// Error cause (RFC 9260 §3.3.10.3).
 const STALE_COOKIE: [u8; 2] = [0, 3];
-/// Where the first chunk of a packet begins, and its value.
+/// Offset of the first chunk in a packet, and of its value.
 const CHUNK: usize = 12;
 const VALUE: usize = 16;
 
-/// How long a peer waits for packets at a time.
+/// Duration of one wait of a peer for packets.
 const TURN: Duration = Duration::from_millis(1);
 
-/// How long a cookie is good where a test waits for its end: a peer on this machine needs far less.
+/// Lifetime of a cookie in tests that wait for its end. A peer on the same machine needs much less.
 const COOKIE_LIFETIME: Duration = Duration::from_millis(500);
 
-/// Attackers' INITs, each of another association.
+/// Number of INITs of attackers, each for another association.
 const INITS: u8 = 40;
 
-/// A plain endpoint with SCTP whose messages go to the application.
+/// A plain endpoint with SCTP, whose messages are for the application.
 struct Peer {
     sctp: Sctp,
     socket: UdpSocket,
-    /// The COOKIE ECHOs that it has sent.
+    /// Sent COOKIE ECHOs.
     echoes: Vec<Bytes>,
-    /// How often it was told that a cookie was stale.
+    /// Number of received stale cookie errors.
     stale: usize,
     sent: u32,
     transport: PlainTransport,
@@ -106,14 +106,14 @@ impl Peer {
         self.run_until(|peer| (peer.sctp.state() == SctpState::Connected).then_some(()));
     }
 
-    /// Begins anew, as a process does that was started again.
+    /// Restarts like a new process.
     fn restart(&mut self, secret: u8) {
         self.sctp = Sctp::new(OPTIONS, &[secret; 32], now());
         self.echoes.clear();
         self.connect();
     }
 
-    /// A message goes from the peer to the application.
+    /// Sends a message from the peer to the application.
     fn exchange(&mut self) {
         let message = self.sent.to_be_bytes().repeat(100);
         self.sent += 1;
@@ -148,20 +148,20 @@ impl Peer {
         }
     }
 
-    /// The COOKIE ECHO that the association was made by.
+    /// COOKIE ECHO that created the association.
     fn cookie_echo(&self) -> Vec<u8> {
         self.echoes.last().expect("the peer has connected").to_vec()
     }
 }
 
-/// Settings of a worker whose cookies are good for [`COOKIE_LIFETIME`].
+/// Settings of a worker whose cookies are valid for [`COOKIE_LIFETIME`].
 fn short_lived_cookies() -> WorkerSettings {
     let mut settings = WorkerSettings::default();
     settings.limits.sctp_cookie_lifetime = COOKIE_LIFETIME;
     settings
 }
 
-/// INITs of associations that nobody has asked for.
+/// INITs of unknown associations.
 fn inits() -> Vec<Vec<u8>> {
     let init = |secret| {
         let mut sctp = Sctp::new(OPTIONS, &[secret; 32], now());
@@ -171,7 +171,7 @@ fn inits() -> Vec<Vec<u8>> {
     (100..100 + INITS).map(init).collect()
 }
 
-/// Cookies like `echo`'s with one bit changed, in packets that are well formed.
+/// Copies of `echo`'s cookie with one changed bit, in well-formed packets.
 fn forged_cookies(echo: &[u8]) -> Vec<Vec<u8>> {
     let forge = |at| {
         let mut forged = echo.to_vec();
@@ -212,7 +212,7 @@ fn flood_of_inits_does_not_disturb_an_association() {
     };
     alone.assert_undisturbed(attack, || peer.exchange());
     assert_eq!(peer.transport.sctp_state(), Some(SctpState::Connected));
-    // No stranger got an answer.
+    // The stranger got no answer.
     stranger.set_nonblocking(true).unwrap();
     assert!(stranger.recv(&mut [0; 2000]).is_err());
 }
@@ -251,7 +251,7 @@ fn stale_cookies_do_not_disturb_an_association() {
         }
     };
     alone.assert_undisturbed(attack, || peer.exchange());
-    // It was the age that they were refused for.
+    // They were refused because of their age.
     peer.run_until(|peer| (peer.stale > 0).then_some(()));
     assert_eq!(peer.transport.sctp_state(), Some(SctpState::Connected));
 }
@@ -265,7 +265,7 @@ fn stale_cookie_creates_no_association_and_its_peer_restarts() {
     peer.socket.send(&init).unwrap();
     peer.socket.set_read_timeout(Some(PATIENCE)).unwrap();
     let mut buffer = [0; 2000];
-    // The transport's own INIT is left unanswered: it would make an association by another cookie.
+    // The transport's own INIT is not answered, because it would create an association by another cookie.
     let echo = loop {
         let len = peer.socket.recv(&mut buffer).unwrap();
         if buffer[CHUNK] == INIT_ACK {
@@ -318,7 +318,7 @@ fn cookie_of_an_ended_association_does_not_restore_it() {
     peer.sctp.close();
     peer.run_until(|peer| (peer.transport.sctp_state() == Some(SctpState::Closed)).then_some(()));
     while peer.socket.recv(&mut [0; 2000]).is_ok() {}
-    // The worker says nothing to it, and goes on with its other work.
+    // The worker does not answer it, and continues its other work.
     let attack = || assert_eq!(peer.socket.send(&echo).unwrap(), echo.len());
     let exchange = || drop(block_on(peer.transport.dump()).unwrap());
     alone.assert_undisturbed(attack, exchange);
@@ -331,10 +331,10 @@ fn peer_connects_despite_a_flood_of_inits_and_forged_cookies() {
     let _alone = Alone::wait();
     let mut stranger = Peer::new();
     stranger.connect();
-    // Of an association with other keys.
+    // From an association with other keys.
     let forged = forged_cookies(&stranger.cookie_echo());
     let mut peer = Peer::new();
-    // The transport knows the peer's address by now; the attackers forge that.
+    // The transport knows the peer's address by now, so that the attackers forge it.
     peer.sctp.connect(now());
     let init = peer.sctp.poll_packet(now()).unwrap();
     peer.socket.send(&init).unwrap();

@@ -1,4 +1,4 @@
-//! Peers that pile chunks up in an SCTP association, in the clear and over DTLS, beside a call of the same worker.
+//! Peers that fill an SCTP association with chunks, without encryption and over DTLS, while the same worker has a call.
 
 use std::net::{Ipv4Addr, UdpSocket};
 use std::time::Duration;
@@ -26,15 +26,15 @@ const OPTIONS: SctpOptions = SctpOptions {
 };
 const SSRC: u32 = 9000;
 
-/// Packets of an attacker between two of the call: fewer than a socket's buffer holds.
+/// Packets of an attacker between two packets of the call: fewer than a socket's buffer holds.
 const BURST: usize = 40;
-/// Packets of the call by which its quiet is measured.
+/// Packets of the call for the measurement without attack.
 const QUIET: usize = 200;
-/// By how much the call may be later than in quiet, 99 times out of 100.
+/// Latency that the attack may add, at the 99th percentile.
 const MARGIN: Duration = Duration::from_millis(5);
-/// How often a measurement is made again: other processes can be in the way, but not each time.
+/// Number of repetitions of a measurement that fails, because other processes may interfere.
 const ATTEMPTS: usize = 10;
-/// How long a request may take right behind a burst.
+/// Time limit of a request after a burst.
 const REQUEST: Duration = Duration::from_millis(500);
 
 /// Chunk types, and the flags of a DATA chunk (RFC 9260 §3.3.1).
@@ -46,7 +46,7 @@ const RE_CONFIG: u8 = 130;
 const FORWARD_TSN: u8 = 192;
 const WHOLE: u8 = 3;
 const MIDDLE: u8 = 0;
-/// Where a packet's tag and its first chunk are, and the first TSN in an INIT.
+/// Offsets of a packet's tag and first chunk, and of the first TSN in an INIT.
 const TAG: usize = 4;
 const CHUNK: usize = 12;
 const FIRST_TSN: usize = CHUNK + 16;
@@ -80,7 +80,7 @@ impl Call {
         Self { router, speaker, listener, sent: 0, _kept: (producer, consumer, transports) }
     }
 
-    /// A packet goes from one to the other; how long that takes.
+    /// Sends a packet from one member to the other and returns its latency.
     fn exchange(&mut self) -> Duration {
         self.sent += 1;
         let payload = self.sent.to_be_bytes().repeat(15);
@@ -95,7 +95,7 @@ impl Call {
         time
     }
 
-    /// How long a request takes.
+    /// Returns the duration of a request.
     fn request(&self) -> Duration {
         let begin = now();
         block_on(self.router.dump()).unwrap();
@@ -108,19 +108,19 @@ fn p99(mut times: Vec<Duration>) -> Duration {
     times[times.len() * 99 / 100]
 }
 
-/// Whose packets go in the clear or over DTLS.
+/// Transport of SCTP packets: without encryption, or over DTLS.
 enum Line {
     Plain(UdpSocket),
     Dtls(Box<Member>),
 }
 
-/// An association with a transport, whose one end obeys no rules.
+/// Association with a transport whose remote end violates the protocol.
 struct Attacker {
     line: Line,
-    /// Its tag at the other side, and its own first TSN.
+    /// Verification tag of the transport, and the first TSN of the attacker.
     tag: [u8; 4],
     tsn: u32,
-    /// How many bytes went in each direction.
+    /// Bytes sent in each direction.
     sent: usize,
     received: usize,
     _kept: Box<dyn Send>,
@@ -184,7 +184,7 @@ impl Attacker {
         }
     }
 
-    /// What the transport has sent, of which nothing may be too long.
+    /// Receives the packets of the transport, and asserts that none is too long.
     fn receive(&mut self) -> Vec<Vec<u8>> {
         let mut packets = Vec::new();
         match &mut self.line {
@@ -206,7 +206,7 @@ impl Attacker {
         packets
     }
 
-    /// A packet with these chunks, in the name of the association.
+    /// Packet with these chunks and the association's tag.
     fn packet(&self, chunks: &[u8]) -> Vec<u8> {
         let mut packet = [5000u16.to_be_bytes(); 2].concat();
         packet.extend_from_slice(&self.tag);
@@ -222,7 +222,7 @@ impl Attacker {
         chunk(DATA, flags, &[&tsn[..], &stream, &ssn, &53u32.to_be_bytes(), payload].concat())
     }
 
-    /// Packets of 55 such chunks, which DTLS still takes in a datagram.
+    /// Packets of 55 chunks each, which still fit into a DTLS datagram.
     fn packed(&self, count: u32, chunk_of: impl Fn(u32) -> Vec<u8>) -> Vec<Vec<u8>> {
         let chunks: Vec<_> = (0..count).map(chunk_of).collect();
         chunks.chunks(55).map(|chunks| self.packet(&chunks.concat())).collect()
@@ -237,7 +237,7 @@ fn chunk(kind: u8, flags: u8, value: &[u8]) -> Vec<u8> {
     chunk
 }
 
-/// Lets an attacker of each kind of line do its worst. What it sends is made by `packets`.
+/// Runs an attacker on each kind of line, with packets made by `packets`.
 fn assert_harmless(name: &str, packets: impl Fn(&Attacker) -> Vec<Vec<u8>>) {
     let alone = Alone::wait();
     let [unread, nobody] = [(); 2].map(|()| UdpSocket::bind((Ipv4Addr::LOCALHOST, 0)).unwrap());
@@ -247,14 +247,15 @@ fn assert_harmless(name: &str, packets: impl Fn(&Attacker) -> Vec<Vec<u8>>) {
         let mut attacker = connect(&call.router);
         let packets = packets(&attacker);
         let mut next = packets.iter().cycle();
-        // What may wait does by then.
+        // Everything that has to wait is done by then.
         for _ in 0..packets.len().div_ceil(BURST) {
             next.by_ref().take(BURST).for_each(|packet| attacker.send(packet));
             call.exchange();
             attacker.receive();
         }
         for attempt in 1.. {
-            // In quiet the same is sent, but to nobody: what this process does costs the call some time, too.
+            // In the measurement without attack the same packets are sent elsewhere, because sending costs the call
+            // some time too.
             let quiet = (0..QUIET).map(|_| {
                 next.by_ref().take(BURST).for_each(|packet| _ = nobody.send(packet));
                 call.exchange()
@@ -298,7 +299,7 @@ fn fragments_of_different_messages() {
 #[test]
 fn one_message_on_each_of_all_streams() {
     assert_harmless("streams", |attacker| {
-        // Its turn has come for half of them.
+        // Half of them are complete and in order.
         attacker.packed(60_000, |n| attacker.data(n + 1, n as u16, n as u16 & 1, WHOLE, b"x"))
     });
 }
@@ -312,7 +313,7 @@ fn every_other_chunk() {
 
 #[test]
 fn single_chunks_that_each_make_a_gap() {
-    // 32 bytes each; what comes together is answered by one SACK.
+    // 32 bytes each; chunks that arrive together are answered by one SACK.
     assert_harmless("single chunks", |attacker| {
         let packet = |n: u32| attacker.packet(&attacker.data(2 * n + 1, 0, 1, WHOLE, b"x"));
         (0..10_000).map(packet).collect()

@@ -1,7 +1,6 @@
-//! Viewers behind a line that carries less than they are sent, by ICE over TCP, where nothing is lost for it: what comes
-//! may be little, but it must not be late.
+//! Viewers on a slow line with ICE over TCP, which loses nothing: they may get little media, but it must not be late.
 //!
-//! `SLOW_LINE_SECONDS=25` makes the line narrow for so long instead of [`NARROW`].
+//! `SLOW_LINE_SECONDS=25` keeps the line slow for that time instead of [`NARROW`].
 
 use std::collections::HashMap;
 use std::env;
@@ -31,18 +30,18 @@ const WIDE_AGAIN: Duration = Duration::from_millis(3500);
 
 const WIDE_RATE: u64 = 10_000_000;
 const NARROW_RATE: u64 = 500_000;
-/// Receive buffers of lines: what is there that the server can't see. The first holds 100 ms at the narrow rate or a little
-/// more, as a router's; one yet smaller would drop packets, because the kernel counts its own memory. The other is what Linux
-/// gives to a proxy that does not ask: some 64 KiB, a second.
+/// Receive buffers of lines, which the server cannot see. The first one holds 100 ms or a little more at the slow rate,
+/// as a router's does; a smaller one would drop packets, because the kernel counts its own memory. The other one is
+/// Linux's default for a proxy: about 64 KiB, a second.
 const SMALL: Option<u32> = Some(8192);
 const DEFAULT: Option<u32> = None;
 
-/// The bound: what is seen and heard is no older.
+/// Maximum age of received media.
 const MAX_LATE: Duration = Duration::from_secs(1);
-/// What a receiver bridges, and how many sounds must come: few are dropped at the beginning, when all is late.
+/// Fraction of audio packets that must arrive. A receiver conceals such losses; some packets are dropped at the start.
 const HEARD: f64 = 0.95;
 const MAX_SILENCE: Duration = Duration::from_millis(600);
-/// Video goes on so soon after the line is wide again.
+/// Time in which video returns after the line is fast again.
 const BACK_WITHIN: Duration = Duration::from_secs(2);
 
 const FRAME: Duration = Duration::from_micros(33_333);
@@ -54,7 +53,7 @@ const SIMULCAST: u32 = 7000;
 const SINGLE: u32 = 8000;
 const MICROPHONE: u32 = 9000;
 
-/// A line from the server to a viewer with a rate that can be changed; the other way is free.
+/// Line from the server to a viewer with a variable rate; the other direction is unlimited.
 struct Line {
     rate: Arc<AtomicU64>,
     near: SocketAddr,
@@ -66,7 +65,7 @@ impl Line {
         let near = listener.local_addr().unwrap();
         let rate = Arc::new(AtomicU64::new(WIDE_RATE));
         let shaped = Arc::clone(&rate);
-        // It ends with its connection.
+        // The thread ends with its connection.
         thread::spawn(move || {
             let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
             let _ = runtime.block_on(carry(listener, server, buffer, &shaped));
@@ -79,7 +78,7 @@ impl Line {
     }
 }
 
-/// Carries one connection.
+/// Forwards one connection.
 async fn carry(
     listener: TcpListener,
     server: SocketAddr,
@@ -118,7 +117,7 @@ async fn carry(
     }
 }
 
-/// Who sends a simulcast, a single encoding as large as its largest, and audio.
+/// Sender of a simulcast, of a single encoding as large as its largest, and of audio.
 struct Sender {
     member: Member,
     sources: Vec<(u32, Vp8Source, usize)>,
@@ -129,7 +128,7 @@ struct Sender {
     sent: Sent,
 }
 
-/// When frames left, by SSRC and number.
+/// Sending times of frames, by SSRC and number.
 type Sent = HashMap<(u32, u32), Instant>;
 
 impl Sender {
@@ -154,7 +153,7 @@ impl Sender {
         Self { member, sources, audio, started: now(), frames: 0, sounds: 0, sent: Sent::new() }
     }
 
-    /// Sends what is due.
+    /// Sends the packets that are due.
     fn turn(&mut self) {
         let mut payload = Vec::new();
         while now() >= self.started + AUDIO * self.sounds {
@@ -189,7 +188,7 @@ impl Sender {
     }
 }
 
-/// Who sees one video and hears the audio through a [`Line`].
+/// Receiver of one video and of the audio through a [`Line`].
 struct Viewer {
     name: &'static str,
     member: Member,
@@ -235,7 +234,7 @@ impl Viewer {
         Self { name, member, line, video: video.1, pictures, sounds, _kept: (transport, consumers) }
     }
 
-    /// Takes what has come.
+    /// Receives waiting packets.
     fn turn(&mut self, sent: &Sent) {
         self.member.turn(true);
         let at = now();
@@ -252,7 +251,7 @@ impl Viewer {
         }
     }
 
-    /// Checks what came, of a line that was narrow from `narrow` until `wide`.
+    /// Checks the received packets of a line that was slow from `narrow` until `wide`.
     fn check(&self, narrow: Instant, wide: Instant, sounds: u32) {
         let name = self.name;
         let latest = |all: &[Arrival]| all.iter().map(|arrival| arrival.late).max().unwrap();

@@ -1,4 +1,4 @@
-//! Attackers at the TCP port that a call goes over.
+//! Attacks on the TCP port that a call uses.
 
 use std::io::{ErrorKind, Read, Write};
 use std::net::TcpStream;
@@ -9,13 +9,13 @@ use tureen::prelude::*;
 use crate::call::Call;
 use crate::memory::Alone;
 
-/// More than may wait for their first connectivity check.
+/// More connections than may wait for their first connectivity check.
 const TOO_MANY: usize = 100;
 
-/// Less than a connection may live without a connectivity check.
+/// Less than the time in which a connection must send a connectivity check.
 const AT_ONCE: Duration = Duration::from_secs(5);
 
-/// The worker closes the connection, and not because it has waited for long enough.
+/// Asserts that the worker closes the connection, earlier than by time-out.
 fn assert_closed(stream: &mut TcpStream) {
     stream.set_read_timeout(Some(AT_ONCE)).unwrap();
     match stream.read(&mut [0]) {
@@ -61,7 +61,7 @@ fn senders_of_one_byte_at_a_time_do_not_disturb_a_call() {
     }
     let mut sent = 0;
     let attack = || {
-        // A frame of 1500 bytes, which looks like media.
+        // A frame of 1500 bytes that looks like media.
         let byte = match sent {
             0 => 0x05,
             1 => 0xdc,
@@ -69,7 +69,7 @@ fn senders_of_one_byte_at_a_time_do_not_disturb_a_call() {
         };
         sent += 1;
         for stream in &mut slow {
-            // The worker may have lost its patience.
+            // Fails if the worker has closed the connection.
             let _ = stream.write_all(&[byte]);
         }
     };
@@ -85,7 +85,7 @@ fn oversized_or_invalid_frames_end_their_connection_and_do_not_disturb_a_call() 
         let mut oversized = TcpStream::connect(server).unwrap();
         oversized.write_all(&[0xff, 0xff]).unwrap();
         assert_closed(&mut oversized);
-        // Frames of no length, and of one that fits nothing.
+        // Frames of length zero, and one that is larger than any buffer.
         let mut senseless = TcpStream::connect(server).unwrap();
         let _ = senseless.write_all(&[0; 1000]);
         let _ = senseless.write_all(&[[0, 8, 0x80, 100, 0, 1, 0, 0, 0, 1]; 100].concat());

@@ -1,4 +1,4 @@
-//! A WebRTC session over a real socket, for the tests of the API and for those with attackers.
+//! A WebRTC session over a real socket, for the API tests and the attack tests.
 
 use std::collections::VecDeque;
 use std::io::{ErrorKind, Read, Write};
@@ -11,7 +11,7 @@ use tureen::prelude::*;
 use tureen_client::{Event, Identity, Received, Session, SessionConfig};
 use tureen_rtc::dtls::Role;
 
-/// The bound of a wait for something that must happen.
+/// Time limit of a wait for something that must happen.
 pub(crate) const PATIENCE: Duration = Duration::from_secs(20);
 
 /// Longest wait of a member for datagrams.
@@ -27,27 +27,27 @@ pub(crate) struct Member {
     pub(crate) wire: Wire,
     /// Remote address.
     pub(crate) remote: SocketAddr,
-    /// Payloads that came.
+    /// Received payloads.
     pub(crate) heard: VecDeque<Vec<u8>>,
-    /// SSRCs of outgoing streams of which key frames are wanted.
+    /// SSRCs of outgoing streams for which key frames were requested.
     pub(crate) wanted_key_frames: VecDeque<u32>,
 }
 
 pub(crate) enum Wire {
     Udp(UdpSocket),
-    /// With what came and is no whole frame yet.
+    /// With received bytes that are no whole frame yet.
     Tcp(TcpStream, Vec<u8>),
 }
 
 impl Member {
-    /// Connects with a transport over the protocol of its first candidate.
+    /// Connects to a transport by the protocol of its first candidate.
     pub(crate) fn connect(transport: &WebRtcTransport) -> Self {
         let candidate = &transport.ice_candidates()[0];
         let remote = SocketAddr::from((Ipv4Addr::LOCALHOST, candidate.port));
         Self::connect_by(transport, Wire::open(candidate.protocol, remote))
     }
 
-    /// Connects with a transport over a socket that is there already.
+    /// Connects to a transport over an existing socket.
     pub(crate) fn connect_by(transport: &WebRtcTransport, wire: Wire) -> Self {
         let candidate = &transport.ice_candidates()[0];
         let remote = SocketAddr::from((Ipv4Addr::LOCALHOST, candidate.port));
@@ -67,14 +67,14 @@ impl Member {
         let session = Session::new(config, now(), Duration::from_secs(1_800_000_000)).unwrap();
         let (heard, wanted_key_frames) = (VecDeque::new(), VecDeque::new());
         let mut member = Self { session, wire, remote, heard, wanted_key_frames };
-        // Each side knows of it in its own time.
+        // Both sides report the connection independently.
         let is_connected =
             |member: &Self| member.session.is_connected() && transport.dtls_state() == DtlsState::Connected;
         member.run_until(|member| is_connected(member).then_some(()));
         member
     }
 
-    /// Sends and receives until there is a result.
+    /// Sends and receives until `done` returns a result.
     pub(crate) fn run_until<T>(&mut self, mut done: impl FnMut(&mut Self) -> Option<T>) -> T {
         let deadline = now() + PATIENCE;
         loop {
@@ -86,7 +86,8 @@ impl Member {
         }
     }
 
-    /// Sends what is to be sent and takes what has come or, if it waits, comes within [`TURN`].
+    /// Sends waiting datagrams, and receives those that have arrived; with `waits`, also those that arrive within
+    /// [`TURN`].
     pub(crate) fn turn(&mut self, mut waits: bool) {
         let mut datagram = Vec::new();
         while self.session.poll_transmit(&mut datagram).is_some() {
@@ -135,7 +136,7 @@ impl Wire {
         }
     }
 
-    /// The next datagram, if it is there or comes in time.
+    /// Next datagram, if one has arrived or arrives in time.
     pub(crate) fn receive(&mut self, waits: bool) -> Option<Vec<u8>> {
         let mut buffer = [0; 4096];
         match self {

@@ -1,4 +1,4 @@
-//! Expands macros by example, as far as crates define public items with them.
+//! Expansion of `macro_rules!` macros, as far as crates define public items by them.
 
 use std::collections::BTreeMap;
 
@@ -8,7 +8,7 @@ use syn::ext::IdentExt;
 use syn::parse::discouraged::Speculative;
 use syn::parse::{ParseStream, Parser};
 
-/// A macro that `macro_rules!` defines.
+/// A `macro_rules!` macro.
 pub(crate) struct Macro(Vec<Rule>);
 
 struct Rule {
@@ -24,7 +24,7 @@ enum Pattern {
         name: String,
         fragment: String,
     },
-    /// `$(…)` and what follows it.
+    /// `$(…)` with its separator and operator.
     Repetition {
         inner: Vec<Pattern>,
         separator: Option<TokenTree>,
@@ -32,18 +32,18 @@ enum Pattern {
     },
 }
 
-/// What a variable stands for.
+/// Value of a variable.
 #[derive(Clone)]
 enum Bound {
     One(TokenStream),
-    /// In a repetition: what it stands for in each round.
+    /// In a repetition: its values, one for each round.
     Rounds(Vec<Bound>),
 }
 
 type Bindings = BTreeMap<String, Bound>;
 
 impl Macro {
-    /// `definition` is what stands in the braces of `macro_rules!`.
+    /// `definition` is the content of the braces of `macro_rules!`.
     pub(crate) fn of(definition: TokenStream) -> Self {
         let mut groups = definition.into_iter().filter_map(|token| match token {
             TokenTree::Group(group) => Some(group.stream()),
@@ -56,7 +56,7 @@ impl Macro {
         Self(rules)
     }
 
-    /// What the macro makes of a call. Nothing where no rule fits.
+    /// Returns the expansion of a call; `None` if no rule matches.
     pub(crate) fn expand(&self, call: &TokenStream) -> Option<TokenStream> {
         self.0.iter().find_map(|rule| {
             let fit = |input: ParseStream<'_>| {
@@ -94,7 +94,7 @@ fn patterns(tokens: TokenStream) -> Vec<Pattern> {
     found
 }
 
-/// What follows `$(…)`: a separator if there is one, and `*`, `+` or `?`.
+/// Separator, if there is one, and operator (`*`, `+` or `?`) after `$(…)`.
 fn repetition(tokens: &mut impl Iterator<Item = TokenTree>) -> (Option<TokenTree>, String) {
     let mut next = || tokens.next().expect("$(…) is followed by *, + or ?");
     let first = next();
@@ -164,7 +164,7 @@ fn parse_fragment(fragment: &str, input: ParseStream<'_>) -> syn::Result<TokenSt
     })
 }
 
-/// The variables of a pattern.
+/// Names of the variables of a pattern.
 fn names(patterns: &[Pattern]) -> Vec<String> {
     let of = |pattern: &Pattern| match pattern {
         Pattern::Token(_) => Vec::new(),
@@ -207,7 +207,7 @@ fn substitute(body: TokenStream, bindings: &Bindings) -> TokenStream {
     made
 }
 
-/// The bindings of each round of a repetition with this body: one for each that its variables have.
+/// Bindings of each round of a repetition with this body.
 fn rounds(body: &TokenStream, bindings: &Bindings) -> Vec<Bindings> {
     let mut used = Vec::new();
     variables(body.clone(), &mut used);
@@ -228,7 +228,7 @@ fn rounds(body: &TokenStream, bindings: &Bindings) -> Vec<Bindings> {
     (0..count.unwrap_or(0)).map(of).collect()
 }
 
-/// The variables that a body names.
+/// Names of the variables in a body.
 fn variables(body: TokenStream, found: &mut Vec<String>) {
     let mut after_dollar = false;
     for token in body {

@@ -1,5 +1,5 @@
-//! Every public item of the published mediasoup crate is there in Tureen: modules, types with their fields and
-//! variants, methods, and the traits that types implement.
+//! Tureen has every public item of the published mediasoup crate: modules, types with their fields and variants,
+//! methods, and implemented traits.
 
 mod expand;
 mod scan;

@@ -1,6 +1,6 @@
 //! Lists the public items of a crate from its source.
 //!
-//! It follows modules, `pub use` and macros by example as rustc does, as far as these crates need it.
+//! Modules, `pub use` and macros by example are resolved as by rustc, as far as these crates need it.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
@@ -12,13 +12,14 @@ use syn::{Expr, Fields, ImplItem, Item, ItemImpl, Stmt, TraitItem, Type, UseTree
 
 use crate::expand::Macro;
 
-/// The source of a crate.
+/// Source of a crate.
 pub(crate) struct Crate {
     pub(crate) name: &'static str,
     pub(crate) src: PathBuf,
 }
 
-/// Everything that the first crate offers, by the path that its users write, including what it takes from the others.
+/// Lists all public items of the first crate, by the paths that its users write, including re-exports from the other
+/// crates.
 pub(crate) fn public_items(crates: &[Crate]) -> BTreeSet<String> {
     let mut world = World::default();
     for source in crates {
@@ -33,29 +34,29 @@ pub(crate) fn public_items(crates: &[Crate]) -> BTreeSet<String> {
     found
 }
 
-/// Traits that a crate has for itself, by a part of their names.
+/// Internal traits of a crate, by a part of their names.
 const PRIVATE_TRAITS: [&str; 2] = ["Fbs", "TransportImpl"];
 
-/// Path of a module or item, from the crate on.
+/// Path of a module or item, starting with the crate.
 type ItemPath = Vec<String>;
 
-/// Modules by their path.
+/// Modules by path.
 #[derive(Default)]
 struct World {
     modules: BTreeMap<ItemPath, Module>,
-    /// What types have by `impl` blocks, by the name of the type.
+    /// Items of `impl` blocks, by the name of the type.
     impls: BTreeMap<String, BTreeSet<String>>,
     macros: BTreeMap<String, Macro>,
-    /// Calls of macros: module, macro, what it is given.
+    /// Macro calls: module, macro, arguments.
     calls: Vec<(ItemPath, String, TokenStream)>,
 }
 
 #[derive(Default)]
 struct Module {
-    /// Types, functions and so on, and what is within them, whether public or not.
+    /// Types, functions and other items, with their content, public or not.
     items: BTreeMap<String, BTreeSet<String>>,
     public: BTreeSet<String>,
-    /// `use`: name here, path meant, whether it is public.
+    /// `use` declarations: local name, path, and true if public.
     uses: Vec<(String, ItemPath, bool)>,
     /// `use …::*`.
     globs: Vec<(ItemPath, bool)>,
@@ -173,7 +174,7 @@ impl World {
         }
     }
 
-    /// Adds what stands in the block of an unnamed constant, where macros hide their imports.
+    /// Adds the content of an unnamed constant's block, in which macros hide their imports.
     fn add_impls_in(&mut self, block: &Expr) {
         let Expr::Block(block) = block else { return };
         for statement in &block.block.stmts {
@@ -183,7 +184,7 @@ impl World {
         }
     }
 
-    /// Adds what calls of macros define, until there are none left.
+    /// Expands macro calls until there are none left.
     fn expand_macros(&mut self) {
         while let Some((path, called, tokens)) = self.calls.pop() {
             let expanded = self.macros.get(&called).and_then(|called| called.expand(&tokens));
@@ -193,7 +194,7 @@ impl World {
         }
     }
 
-    /// Lists what a module offers under `prefix`.
+    /// Lists the public items of a module under `prefix`.
     fn list(&self, path: &ItemPath, prefix: String, found: &mut BTreeSet<String>, stack: &mut Vec<ItemPath>) {
         if stack.contains(path) {
             return;
@@ -241,7 +242,7 @@ impl World {
         }
     }
 
-    /// The module or item that a path means.
+    /// Resolves a path to its module or item.
     fn resolve(&self, path: &ItemPath, depth: usize) -> Option<ItemPath> {
         if depth > 20 {
             return None;
@@ -308,7 +309,7 @@ fn derives(item: &Item) -> Vec<String> {
     for attribute in attributes(item).iter().filter(|attribute| attribute.path().is_ident("derive")) {
         let _ = attribute.parse_nested_meta(|meta| {
             if let Some(segment) = meta.path.segments.last() {
-                // `serde_repr` has names of its own.
+                // `serde_repr` derives traits with names of its own.
                 traits.push(format!("impl {}", segment.ident.to_string().trim_end_matches("_repr")));
             }
             Ok(())
@@ -317,7 +318,7 @@ fn derives(item: &Item) -> Vec<String> {
     traits
 }
 
-/// Conversions that `thiserror` derives.
+/// Conversions derived by `thiserror`.
 fn conversions(item: &Item) -> Vec<String> {
     let Item::Enum(item) = item else { return Vec::new() };
     let fields = item.variants.iter().flat_map(|variant| &variant.fields);
@@ -340,7 +341,7 @@ fn signature(signature: &syn::Signature) -> String {
     format!("{asynchronous}fn {}", signature.ident)
 }
 
-/// Without the paths in front of names.
+/// Removes the paths before names.
 fn last_segments(tokens: TokenStream) -> String {
     let text = tokens.to_string().replace(' ', "");
     let mut shown = String::new();
@@ -383,7 +384,7 @@ fn add_uses(module: &mut Module, here: &[String], prefix: &mut Vec<String>, tree
     }
 }
 
-/// A path as it is written in a module, from its crate on.
+/// Absolute form of a path that is written in a module, starting with the crate.
 fn absolute(here: &[String], path: &[String]) -> ItemPath {
     let mut at = match path[0].as_str() {
         "crate" => vec![here[0].clone()],

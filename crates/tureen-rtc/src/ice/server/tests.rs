@@ -7,7 +7,7 @@ use super::*;
 use crate::tuple::SocketId;
 
 const ID: [u8; 12] = *b"abcdefghijkl";
-/// Transaction ids are never used twice (RFC 8489 §5).
+/// Transaction ids are unique (RFC 8489 §5).
 static NEXT_ID: AtomicU64 = AtomicU64::new(0);
 const TIMEOUT: Duration = Duration::from_secs(30);
 
@@ -19,7 +19,7 @@ fn tuple(port: u16) -> Tuple {
     Tuple { socket: SocketId(1), remote: SocketAddr::from(([192, 0, 2, 1], port)) }
 }
 
-/// A connectivity check, valid unless changed.
+/// A connectivity check, valid by default.
 #[derive(Clone, Copy)]
 struct Check {
     ufrag: &'static str,
@@ -43,7 +43,7 @@ const PLAIN: Check = Check {
     method: BINDING,
 };
 const USE: Check = Check { use_candidate: true, ..PLAIN };
-/// After a restart to the credentials "second".
+/// A check after an ICE restart with the credentials "second".
 const RESTARTED: Check = Check { ufrag: "second", password: Some("second-password"), ..PLAIN };
 
 const fn nominate(nomination: u32) -> Check {
@@ -81,7 +81,7 @@ impl Check {
     }
 }
 
-/// An agent, its clock and what it said last.
+/// An agent, its clock, and its last response.
 struct Fixture {
     server: IceServer,
     now: Instant,
@@ -110,7 +110,7 @@ impl Fixture {
         assert_eq!(self.receive(tuple(port), &check.bytes()), IceVerdict::Accepted);
     }
 
-    /// Passes the time until the agent asked to be woken, and wakes it.
+    /// Advances time to the agent's timeout and handles it.
     fn wake(&mut self) {
         self.now = self.server.poll_timeout().expect("there is a timeout");
         self.server.handle_timeout(self.now);
@@ -296,7 +296,7 @@ fn unauthenticated_request_shorter_than_its_error_gets_none() {
 
 #[test]
 fn unknown_attributes_are_listed_for_an_authenticated_peer_only() {
-    // The writer can't write unknown types, so an attribute that it does know is renamed before protection.
+    // The writer cannot write unknown types, so that a known attribute is renamed before protection.
     let request = |password: &[u8]| {
         let mut out = Vec::new();
         let writer =
@@ -321,7 +321,7 @@ fn unknown_attributes_are_listed_for_an_authenticated_peer_only() {
     assert_eq!(StunMessage::parse(&fixture.reply).unwrap().unknown_attributes().count(), 0);
 }
 
-/// Appends MESSAGE-INTEGRITY and FINGERPRINT to a message made by hand.
+/// Appends MESSAGE-INTEGRITY and FINGERPRINT to a hand-made message.
 fn protect(message: &mut Vec<u8>, password: &[u8]) {
     use hmac::{Hmac, Mac};
     let set_length = |message: &mut Vec<u8>, more: usize| {
@@ -504,7 +504,7 @@ fn selection_does_not_swing_between_two_living_paths() {
     fixture.check(1, USE);
     fixture.check(2, PLAIN);
     fixture.events();
-    // Consent by the one as seldom as RFC 7675 allows, and keepalives by the other.
+    // Consent checks on one path at the longest interval of RFC 7675, and keepalives on the other.
     for second in 1..120 {
         fixture.now = start + Duration::from_secs(second);
         fixture.server.handle_timeout(fixture.now);
@@ -516,7 +516,7 @@ fn selection_does_not_swing_between_two_living_paths() {
         }
     }
     assert_eq!(fixture.events(), []);
-    // Authenticated packets alone keep a path, too.
+    // Authenticated packets alone keep a path too.
     for _ in 0..120 {
         fixture.now += Duration::from_millis(200);
         fixture.check(2, PLAIN);
@@ -533,7 +533,7 @@ fn authenticated_packets_confirm_the_peers_address() {
     fixture.check(2, PLAIN);
     assert!(!fixture.server.handle_traffic(start, &tuple(1)));
     fixture.events();
-    // Some are late when the peer has moved, or reordered.
+    // Some packets arrive late or reordered after the peer has moved.
     fixture.now = start + Duration::from_millis(1900);
     fixture.check(1, PLAIN);
     assert!(!fixture.server.handle_traffic(fixture.now, &tuple(2)));
@@ -546,7 +546,7 @@ fn authenticated_packets_confirm_the_peers_address() {
         Some(start + TIMEOUT),
         "consent for that path is of its last check"
     );
-    // Not back again by a stray one.
+    // A single late packet does not move the selection back.
     assert!(!fixture.server.handle_traffic(fixture.now + Duration::from_secs(1), &tuple(1)));
 }
 
@@ -556,7 +556,7 @@ fn replayed_checks_change_nothing() {
     let nominating = USE.bytes();
     fixture.receive(tuple(1), &nominating);
     fixture.events();
-    // From elsewhere: not even answered.
+    // From another address: no answer.
     let verdict = fixture.receive(tuple(66), &nominating);
     assert_eq!(verdict, IceVerdict::Discarded(StunDiscard::Replayed));
     assert!(fixture.reply.is_empty() && !fixture.server.accepts(&tuple(66)));
@@ -565,7 +565,7 @@ fn replayed_checks_change_nothing() {
     fixture.events();
     assert_eq!(fixture.receive(tuple(1), &nominating), IceVerdict::Accepted);
     assert_eq!(fixture.summary(), (IceState::Completed, Some(2)));
-    // A flood of checks does not make the agent remember without end.
+    // The number of remembered transactions is bounded.
     for _ in 0..1000 {
         fixture.check(2, USE);
     }
@@ -576,7 +576,7 @@ fn replayed_checks_change_nothing() {
 fn replayed_nomination_is_undone_by_the_peers_own_packets() {
     let mut fixture = Fixture::new();
     fixture.check(1, USE);
-    // So old that its transaction id is forgotten.
+    // So old that its transaction id is not remembered any more.
     fixture.check(66, USE);
     assert_eq!(fixture.summary().1, Some(66));
     for _ in 0..30 {

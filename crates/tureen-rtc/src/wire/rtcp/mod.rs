@@ -273,7 +273,7 @@ mod tests {
 
     #[test]
     fn malformed_packet_does_not_hide_the_next() {
-        // A FIR whose entries are cut short, then a PLI.
+        // A truncated FIR, then a PLI.
         let mut compound = vec![0x84, 206, 0, 3, 0, 0, 0, 1, 0, 0, 0, 2, 0, 0, 0, 3];
         compound.extend(PLI);
         let packets: Vec<_> = RtcpCompound::new(&compound).collect();
@@ -337,7 +337,7 @@ mod tests {
         assert!(matches!(parse_one(&not_remb), Ok(RtcpPacket::Unknown { packet_type: 206, count: 15, .. })));
     }
 
-    /// Walks everything that can be reached from a compound and returns the number of items, to bound the work.
+    /// Reads everything in a compound and returns the number of items, by which the work is bounded.
     fn walk(compound: &[u8]) -> usize {
         RtcpCompound::new(compound).flatten().map(|packet| 1 + walk_packet(packet)).sum()
     }
