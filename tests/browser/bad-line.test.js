@@ -1,6 +1,6 @@
 /**
- * Calls over bad lines. Each is measured once, and again where that was not good enough, with bounds that hold on a busy
- * machine; the figures of the documentation are medians of five: `BAD_LINE_RUNS=5 node --test bad-line.test.js`.
+ * Calls over bad lines. Each measurement is repeated if its result is insufficient, and has bounds for a busy machine.
+ * The figures of the documentation are medians of five runs: `BAD_LINE_RUNS=5 node --test bad-line.test.js`.
  */
 
 import { after, before, describe, it } from 'node:test';
@@ -13,19 +13,19 @@ import { until } from './lib/until.js';
 
 const RUNS = Number(process.env.BAD_LINE_RUNS ?? 1);
 
-/** What medians are to reach, on an idle machine. */
+/** Required medians on an idle machine. */
 const AIMS = { fps: 20, freezes: 1, waitsMs: 100, downMs: 3000, kbps: 350, upMs: 5000 };
 
-/** What one run must reach while the browsers' own encoders take turns on two cores. */
+/** Required results of one run, while the browsers' encoders compete for two cores. */
 const BOUNDS = { fps: 10, freezes: 8, waitsMs: 100, downMs: 8000, kbps: 175, upMs: 15_000 };
 
 const WANTED = RUNS > 1 ? AIMS : BOUNDS;
 
-/** How long pictures are counted over a line with loss, once they have come for `SETTLING_S`. */
+/** Seconds in which frames are counted over a lossy line, after `SETTLING_S`. */
 const COUNTED_S = 12;
 const SETTLING_S = 2;
 
-/** How long media is counted on a throttled line, from the first smaller picture on. */
+/** Seconds in which media is counted on a throttled line, from the first smaller frame on. */
 const THROTTLED_S = 5;
 
 describe('over a bad line', () => {
@@ -46,7 +46,7 @@ describe('over a bad line', () => {
     relay?.stop();
   });
 
-  it('with 5 % loss and 50 ms each way, pictures go on', async (t) => {
+  it('with 5 % loss and 50 ms in each direction, video continues', async (t) => {
     relay.up = relay.down = { loss: 0.05, delayMs: 50 };
     const measure = async () => {
       const [alice, bob] = await join({ height: '360' });
@@ -62,11 +62,11 @@ describe('over a bad line', () => {
     await untilGood('pictures over a line with loss', () => medians(t, measure), isGood);
   });
 
-  it('that carries 500 kbit/s for a while, the largest layer that fits is received', async (t) => {
+  it('with 500 kbit/s for a while, the largest fitting layer is received', async (t) => {
     const measure = async () => {
       relay.up = relay.down = {};
-      // A camera of 720 lines is sent in layers of 100, 400 and 1200 kbit/s. Nothing but feedback goes to Alice, so
-      // that her line stays as it is.
+      // A camera of 720 lines is sent in layers of 100, 400 and 1200 kbit/s. Alice receives nothing but feedback, so
+      // that the throttle does not affect her.
       const [alice, bob] = await join({ height: '720', mic: '0' }, { camera: '0', mic: '0' });
       await bob.resize(1900, 1000);
       const lines = async () => (await bob.receivedFrom('Alice', 'video'))?.height;
@@ -86,7 +86,7 @@ describe('over a bad line', () => {
     await untilGood('layers over a throttled line', () => medians(t, measure), isGood);
   });
 
-  /** Two participants of a new room. */
+  /** Joins two participants to a new room. */
   async function join(ofAlice, ofBob = { height: '180' }) {
     rooms += 1;
     const roomId = `bad-line-${rooms}`;
@@ -101,7 +101,7 @@ describe('over a bad line', () => {
   }
 });
 
-/** Measures `RUNS` times and gives the median of each figure. */
+/** Measures `RUNS` times and returns the median of each figure. */
 async function medians(t, measure) {
   const runs = [];
   for (let run = 0; run < RUNS; run += 1) {
@@ -114,14 +114,14 @@ async function medians(t, measure) {
   return result;
 }
 
-/** What a participant's camera sends in each layer, in kbit/s, smallest first. */
+/** Bitrates of a participant's camera layers, in kbit/s, smallest first. */
 async function rates(participant) {
   const { camera } = await participant.ids(['camera']);
   const streams = await participant.request('getProducerStats', { producerId: camera });
   return streams.map((stats) => stats.bitrate / 1000).sort((a, b) => a - b);
 }
 
-/** kbit/s of media, without padding and retransmissions, that come from `peer` in the next seconds. */
+/** Bitrate of media from `peer` in the next seconds, in kbit/s, without padding and retransmissions. */
 async function mediaRate(participant, peer, seconds) {
   const before = await participant.receivedFrom(peer, 'video');
   await new Promise((resolve) => setTimeout(resolve, seconds * 1000));

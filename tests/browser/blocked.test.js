@@ -1,4 +1,4 @@
-/** What people are told where media does not get through: all of it gets lost on the way. */
+/** Messages of the web app when all media packets are lost. */
 
 import assert from 'node:assert/strict';
 import path from 'node:path';
@@ -7,7 +7,7 @@ import { launchChromium } from './lib/browsers.js';
 import { startRelay } from './lib/relay.js';
 import { startServer } from './lib/server.js';
 
-/** Chromium gives a transport up after 15 to 30 s. */
+/** Chromium takes 15 to 30 s to report a transport as failed. */
 const GIVES_UP_MS = 60_000;
 
 describe('blocked media', () => {

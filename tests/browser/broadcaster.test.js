@@ -1,4 +1,4 @@
-/** FFmpeg and GStreamer: what they send by plain RTP is seen in a browser, and what a browser sends is recorded. */
+/** FFmpeg and GStreamer: a browser shows what they send by plain RTP, and FFmpeg records what a browser sends. */
 
 import assert from 'node:assert/strict';
 import { after, before, describe, it } from 'node:test';
@@ -11,7 +11,7 @@ import { startServer } from './lib/server.js';
 
 const RECORDED_SECONDS = 4;
 
-/** Of the 15 that a sender gives where it has the cores for itself: what counts is that the picture moves. */
+/** Frames per second. The senders make 15 on an idle machine; the test only requires that the video moves. */
 const MIN_FRAME_RATE = 1;
 
 describe('broadcasters', () => {

@@ -8,7 +8,7 @@ import { Participant } from './lib/participant.js';
 import { startServer } from './lib/server.js';
 import { until } from './lib/until.js';
 
-/** Of the 30 that the fake camera gives. */
+/** Frames per second. The fake camera gives 30. */
 const MIN_FRAME_RATE = 25;
 const MEASURED_SECONDS = 4;
 
@@ -74,7 +74,7 @@ describe('two Chromium tabs', () => {
   });
 
   it('get plausible statistics from the server', async () => {
-    // Cameras of this height have one layer, so that each side's statistics are about the same stream.
+    // Cameras of this height have one layer, so that the statistics of both sides are about the same stream.
     const [alice, bob] = await join('statistics', 'vp8', { height: '180' });
     await Promise.all([alice.frameRateFrom('Bob', 2), bob.frameRateFrom('Alice', 2)]);
     const ids = await alice.ids();

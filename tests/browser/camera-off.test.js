@@ -1,4 +1,4 @@
-/** A camera that was off for long, while its owner was heard: its picture is back at once. */
+/** A camera that was off for a long time, while its audio was sent: its video returns at once. */
 
 import assert from 'node:assert/strict';
 import { after, before, describe, it } from 'node:test';
@@ -8,12 +8,12 @@ import { Participant } from './lib/participant.js';
 import { startServer } from './lib/server.js';
 import { until } from './lib/until.js';
 
-/** Chromium's audio has no transport-wide numbers, so that no feedback comes meanwhile. */
+/** Chromium's audio has no transport-wide sequence numbers, so that there is no feedback while the camera is off. */
 const OFF_MS = 20_000;
 
 const MAX_BACK_MS = 2000;
 
-/** Within this time viewers without transport-wide feedback starved. */
+/** Time in which viewers without transport-wide feedback once lost all video, because their estimate fell. */
 const REMB_MS = 24_000;
 
 describe('a camera that was off', () => {
@@ -60,7 +60,7 @@ describe('a camera that was off', () => {
     bob.assertNoErrors();
   });
 
-  it('a viewer that knows REMB only keeps its picture', async (t) => {
+  it('a viewer that supports REMB only keeps its video', async (t) => {
     const roomId = 'remb-only';
     const alice = await Participant.join(chromium, server.url, { roomId, name: 'Alice', height: '360', layers: '3' });
     const bob = await Participant.joinWithRembOnly(chromium, server.url, { roomId, name: 'Bob', height: '180' });

@@ -1,4 +1,4 @@
-/** Data channels: the chat, the bot, and what else browsers can do with them. */
+/** Data channels: the chat, the bot, and other channels of browsers. */
 
 import assert from 'node:assert/strict';
 import { after, before, describe, it } from 'node:test';
@@ -28,7 +28,7 @@ describe('data channels', () => {
     await server?.stop();
   });
 
-  it('carry the chat, also to who comes later', async () => {
+  it('carry the chat, also to later participants', async () => {
     await alice.say('Hello Bob 👋');
     await bob.reads({ from: 'Alice', text: 'Hello Bob 👋' });
     const carol = await Participant.join(chromium, server.url, { roomId: 'data', name: 'Carol', height: '180' });
@@ -43,7 +43,7 @@ describe('data channels', () => {
     await carol.close();
   });
 
-  it('let the bot answer everybody', async () => {
+  it('carry answers of the bot to everybody', async () => {
     await bob.say('@bot how are you?');
     const answer = { from: 'Bot', text: 'Bob said me: "how are you?"' };
     await Promise.all([alice, bob].map((one) => one.reads(answer)));

@@ -1,4 +1,4 @@
-/** The library's examples with pages that do what their comments ask for. */
+/** The library's examples, with pages as their comments describe them. */
 
 import assert from 'node:assert/strict';
 import { after, before, describe, it } from 'node:test';
@@ -7,7 +7,7 @@ import { bundleClient, ExamplePage, servePage, startExample } from './lib/exampl
 import { launch } from './lib/gstreamer.js';
 
 const moves = ({ frames }) => frames > 10;
-/** More than the noise that a decoder makes of silence. */
+/** More than the noise that a decoder produces for silence. */
 const sounds = ({ energy }) => energy > 1e-4;
 
 describe('the example', () => {
@@ -24,7 +24,7 @@ describe('the example', () => {
     site?.stop();
   });
 
-  /** Runs an example with pages that have the client. */
+  /** Runs an example, with pages that contain the client. */
   async function withExample(name, test) {
     const example = await startExample(name);
     const pages = [];
@@ -61,7 +61,7 @@ describe('the example', () => {
       const ofBob = [];
       for (const [kind] of kinds) ofBob.push(await bob.call('produce', kind));
       for (const page of [alice, bob]) {
-        // What was there already is told in any order.
+        // Existing producers are announced in any order.
         for (let count = 0; count < kinds.length; count += 1) {
           const { producerId } = await page.event('ProducerAdded');
           const consumer = await page.call('consume', producerId);
@@ -84,7 +84,7 @@ describe('the example', () => {
         await page.connect(url + codec);
         const producer = await page.call('produce', 'video', { encodings });
         const consumer = await page.call('consume', producer);
-        // Of 540 lines a quarter is 135, or 136 where an encoder likes even numbers.
+        // A quarter of 540 lines is 135, or 136 if an encoder needs even numbers.
         const sizes = [[0, (lines) => lines > 0 && lines < 200], [2, (lines) => lines > 500]];
         for (const [spatialLayer, isRight] of sizes) {
           await page.call('setPreferredLayers', consumer, { spatialLayer });

@@ -5,7 +5,7 @@ import { launchChromium, launchFirefox } from './lib/browsers.js';
 import { Participant } from './lib/participant.js';
 import { startServer } from './lib/server.js';
 
-/** Two browsers' encoders share the cores; what counts here is that all of it can be decoded. */
+/** Frames per second. Two browsers' encoders share the cores; the test requires that everything can be decoded. */
 const MIN_FRAME_RATE = 15;
 
 describe('Firefox and Chromium', () => {

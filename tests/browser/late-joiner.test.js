@@ -1,4 +1,4 @@
-/** Somebody comes late into a running call. */
+/** A participant joins a running call late. */
 
 import { after, before, describe, it } from 'node:test';
 import { untilGood } from './lib/attempts.js';
@@ -10,30 +10,30 @@ import { until } from './lib/until.js';
 const RUNS = 5;
 
 /**
- * From the click on Join to the first picture on the screen, as the median of all runs. 300 ms is the aim, and an idle
- * machine takes half of that; where three browsers and other programs share two cores, all that is asked of them waits.
+ * Median of all runs from the click on Join to the first video frame on the screen. The aim is 300 ms, and an idle
+ * machine takes half of that. Where three browsers and other programs share two cores, everything takes longer.
  */
 const MAX_MEDIAN_MS = 500;
 
 /**
- * A single run may meet the key frames of the other two encoders, a garbage collection, or a neighbour on the
- * machine.
+ * Limit of a single run, which can be delayed by key frames of the other encoders, garbage collection, or other
+ * programs.
  */
 const MAX_MS = 1500;
 
 /**
- * A camera is asked for one key frame, of its large layer, which fits the tile. It is asked again when it has not answered
- * after these times: the request or the answer may have been lost.
+ * A camera gets one key frame request, for its large layer, which fits the tile. The request is repeated after these
+ * times, because the request or its answer may be lost.
  */
 const REPEATED_AFTER_MS = [350, 1000];
 
 /**
- * Of the ten cameras of all runs, the two of one joiner: one in some thirty begins with the small layer, on a busy machine
- * more often, because a receiver that stalls makes the first probe find little.
+ * Number of the ten cameras of all runs that may start with the small layer. On average it is one in thirty, and more
+ * on a busy machine, because a receiver that stalls makes the first probe measure too little.
  */
 const MAX_ODD = 2;
 
-/** Small pictures: three browsers encode and decode in software here, on the cores that the server has too. */
+/** Video lines. They are few, because three browsers encode and decode in software on the server's cores. */
 const HEIGHT = '360';
 
 describe('a third tab', () => {
@@ -97,13 +97,13 @@ describe('a third tab', () => {
   });
 });
 
-/** A picture that came soon took one request; one that came late may have taken as many as were repeated by then. */
+/** True if the number of requests fits the delay: one, or the number of repetitions until a late first frame. */
 function isOneRequest({ small, large, pictureAfter }) {
   const repeated = REPEATED_AFTER_MS.filter((ms) => pictureAfter > ms).length;
   return small === 0 && large >= 1 && large <= 1 + repeated;
 }
 
-/** How often the server has asked a participant's camera for key frames of its small and its large layer. */
+/** Numbers of the server's key frame requests to a participant's camera, for its small and its large layer. */
 async function keyFrameRequests(participant) {
   const { camera } = await participant.ids();
   const streams = await participant.request('getProducerStats', { producerId: camera });

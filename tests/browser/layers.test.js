@@ -1,4 +1,4 @@
-/** Simulcast and SVC: who asks for another layer sees another size at once, and without a freeze. */
+/** Simulcast and SVC: a requested layer arrives at once and without a freeze. */
 
 import assert from 'node:assert/strict';
 import { after, before, describe, it } from 'node:test';
@@ -8,7 +8,7 @@ import { Participant } from './lib/participant.js';
 import { startServer } from './lib/server.js';
 import { until } from './lib/until.js';
 
-/** From asking for a layer to its first picture on the screen: the middle one of all, and each. */
+/** Time from the request of a layer to its first frame on the screen: median, and each. */
 const MAX_MEDIAN_SWITCH_MS = 400;
 const MAX_SWITCH_MS = 1500;
 const MAX_FREEZE_MS = 300;
@@ -30,7 +30,7 @@ describe('layers', () => {
     await server?.stop();
   });
 
-  // Small pictures where encoding is slow: the browsers' encoders share the cores with the server.
+  // Small video where encoding is slow, because the browsers' encoders share the cores with the server.
   const cases = [
     { codec: 'vp8', mode: 'L3T3', height: '720', switches: 20 },
     { codec: 'h264', mode: 'L3T3', height: '720', switches: 20 },
@@ -79,7 +79,7 @@ describe('layers', () => {
     });
   }
 
-  it('follow the size of the tile, and what is hidden is not sent', async (t) => {
+  it('follow the size of the tile, and hidden video is not sent', async (t) => {
     const roomId = 'adaptive';
     const alice = await Participant.join(chromium, server.url, { roomId, name: 'Alice', layers: '3' });
     await alice.ids();

@@ -1,6 +1,6 @@
 /**
- * Calls by mediasoup's Node library on `tureen-worker`: a camera that was off while its owner was heard is seen at once, and a
- * viewer on a good line begins with the largest picture.
+ * Calls by mediasoup's Node library on `tureen-worker`: video returns at once after the camera was off, and a viewer on
+ * a good line starts with the largest layer.
  */
 
 import assert from 'node:assert/strict';
@@ -13,15 +13,15 @@ import { until } from './lib/until.js';
 
 const OFF_MS = Number(process.env.CAMERA_OFF_MS ?? 20_000);
 const MAX_BACK_MS = 1000;
-/** A new camera has to be opened by the browser first; counted is from when its viewer asks for it. */
+/** Limit for a new camera, which the browser has to open first. The time is measured from the viewer's request. */
 const MAX_NEW_MS = 1000;
 
-/** How soon the largest picture must be there after the first one, and how often that is tried. */
+/** Time in which the largest layer must follow the first frame, and the number of attempts. */
 const MAX_LARGEST_MS = 100;
 const VIEWERS = Number(process.env.VIEWERS ?? 3);
 const LINES = 540;
 
-/** Within this time viewers without transport-wide feedback starved. */
+/** Time in which viewers without transport-wide feedback once lost all video, because their estimate fell. */
 const REMB_MS = 24_000;
 
 describe("by mediasoup's Node library", () => {
@@ -113,7 +113,7 @@ describe("by mediasoup's Node library", () => {
     await Promise.all([alice, bob].map((page) => page.close()));
   });
 
-  it('a viewer that knows REMB only keeps the largest picture', { timeout: 120_000 }, async (t) => {
+  it('a viewer that supports REMB only keeps the largest layer', { timeout: 120_000 }, async (t) => {
     const [alice, bob] = [await open(), await open()];
     const consumer = await bob.call('watch', await alice.call('show'), { rembOnly: true });
     await seesAll(bob, consumer);
@@ -127,10 +127,10 @@ describe("by mediasoup's Node library", () => {
     await Promise.all([alice, bob].map((page) => page.close()));
   });
 
-  it('a viewer alone on a good line begins with the largest picture', { timeout: 180_000 }, async (t) => {
+  it('a single viewer on a good line starts with the largest layer', { timeout: 180_000 }, async (t) => {
     const alice = await open();
     const producer = await alice.call('show');
-    // Encoders take their time to begin with all layers: the first viewer waits for that.
+    // Encoders do not start all layers at once, so that the first viewer waits for them.
     const first = await open();
     await seesAll(first, await first.call('watch', producer));
     const late = [];

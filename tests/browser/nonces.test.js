@@ -1,8 +1,8 @@
 /**
- * Four speakers over a line that loses packets, and everything that the server sends is looked at on the way: no nonce
- * seals two contents. Chromium asks for lost audio without RTX, so that packets are sent again as they were.
+ * Four speakers over a lossy line. All packets of the server are compared on the way, to show that no nonce is used for
+ * two contents. Chromium requests lost audio without RTX, so that packets are repeated unchanged.
  *
- * The server is one with debug assertions, which looks at the same before it seals, and ends its worker otherwise.
+ * The server is built with debug assertions, which check the same before encryption, and end its worker after a reuse.
  */
 
 import assert from 'node:assert/strict';
@@ -15,10 +15,10 @@ import { until } from './lib/until.js';
 
 const SPEAKERS = ['Alice', 'Bob', 'Carol', 'Dave'];
 
-/** Packets that are to be sent again before the test is content. */
+/** Number of repeated packets after which the test ends. */
 const REPEATED = 40;
 
-describe('what is sealed', () => {
+describe('SRTP', () => {
   let relay;
   let server;
   let chromium;
@@ -35,7 +35,7 @@ describe('what is sealed', () => {
     relay?.stop();
   });
 
-  it('with 8 % loss, is never something else under a nonce that was used', { timeout: 180_000 }, async (t) => {
+  it('with 8 % loss, never reuses a nonce for other content', { timeout: 180_000 }, async (t) => {
     const people = [];
     for (const name of SPEAKERS) {
       people.push(await Participant.join(chromium, server.url, { roomId: 'nonces', name, camera: '0' }));

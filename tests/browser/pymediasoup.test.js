@@ -1,4 +1,6 @@
-/** pymediasoup, a client library that reads what mediasoup's Node library writes, and writes null for what it leaves out. */
+/**
+ * pymediasoup, a client library that reads the JSON of mediasoup's Node library, and writes null for missing values.
+ */
 
 import assert from 'node:assert/strict';
 import { after, before, describe, it } from 'node:test';

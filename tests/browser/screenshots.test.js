@@ -1,4 +1,4 @@
-/** Pictures of the lobby and of a call, to look at: their folder is printed. */
+/** Screenshots of the lobby and of a call. Their folder is printed. */
 
 import assert from 'node:assert/strict';
 import { mkdtemp, stat } from 'node:fs/promises';

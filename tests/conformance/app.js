@@ -1,4 +1,4 @@
-// An application on mediasoup that knows nothing of Tureen. recipe.test.js starts it as README.md says.
+// An application on mediasoup without any knowledge of Tureen. recipe.test.js starts it as README.md describes.
 
 const fs = require('node:fs');
 const mediasoup = require('mediasoup');

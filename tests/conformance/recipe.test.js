@@ -1,4 +1,4 @@
-// The recipe of README.md for an existing application works as it stands there, but for the build's profile.
+// The recipe of README.md for an existing application works as written, except for the build profile.
 
 const assert = require('node:assert/strict');
 const { execFileSync } = require('node:child_process');
@@ -16,7 +16,7 @@ test('the recipe of README.md puts tureen-worker under an application', () => {
   const output = execFileSync('sh', ['-c', recipe.replace('app.js', path.join(__dirname, 'app.js'))], {
     cwd: REPOSITORY,
     encoding: 'utf8',
-    // mediasoup needs Node.js 22; npm has put it there in case this is an older one.
+    // mediasoup needs Node.js 22, which npm has installed in case this one is older.
     env: { ...process.env, PATH: `${node22()}${process.env.PATH}` },
   });
   assert.deepEqual(JSON.parse(output), {

@@ -11,8 +11,8 @@ const { targetDirectory } = require('../target.cjs');
 
 const PACKAGES = path.join(__dirname, 'node_modules');
 
-// One version for each dialect of the channel that has tests in its npm package. `links` are packages that its tests
-// know by another name than package.json does.
+// One version for each dialect of the channel whose npm package contains tests. `links` are packages that its tests
+// import under another name than that in package.json.
 const SUITES = [
   { package: 'mediasoup', tests: 'node/lib/test' },
   { package: 'mediasoup-3.12', tests: 'node/lib/tests', links: { 'pick-port': 'pick-port-1' } },
@@ -68,13 +68,13 @@ function withVersion(suite) {
   return { ...suite, version, folder: path.join(__dirname, 'suite', version) };
 }
 
-// Jest does not look into node_modules, and the tests need a certificate that newer packages lack.
+// The tests are copied, because Jest ignores node_modules. They need a certificate that newer packages do not contain.
 function prepare({ package: name, tests, links = {}, folder }) {
   const marker = path.join(folder, 'ready');
   if (fs.existsSync(marker)) return;
   fs.rmSync(folder, { recursive: true, force: true });
   const from = path.join(PACKAGES, name);
-  // The sources of the C++ worker are most of it, and not needed.
+  // The sources of the C++ worker are the largest part, and not needed.
   const wanted = (file) => file !== path.join(from, 'worker');
   fs.cpSync(from, folder, { recursive: true, filter: wanted });
   fs.mkdirSync(path.join(folder, 'node_modules'), { recursive: true });
@@ -112,7 +112,7 @@ function runJest({ tests, folder }, binary) {
   return JSON.parse(fs.readFileSync(output, 'utf8'));
 }
 
-// mediasoup needs Node.js 22: that of this process, or the one from npm.
+// Node.js 22, which mediasoup needs: the one of this process, or the one from npm.
 function node22() {
   if (Number(process.versions.node.split('.')[0]) >= 22) return process.execPath;
   return path.join(PACKAGES, `node-linux-${process.arch}`, 'bin', 'node');

@@ -87,7 +87,7 @@ async def watch_video(track):
 
 async def watch_audio(track):
     frames = loudest = 0
-    # The other side may be silent for a while.
+    # The remote side may be silent at first.
     while frames < AUDIO_FRAMES or loudest < LOUD:
         frame = await track.recv()
         frames += 1
@@ -103,7 +103,7 @@ async def watch_channels(peer):
         while True:
             channel = await peer.channels.get()
             if channel.label == "chat":
-                # Whoever hears this one is heard.
+                # The first chat message confirms that the chat works in both directions.
                 chat = chat or await peer.produce_data()
                 tasks.create_task(greet_back(channel, chat))
 

@@ -26,7 +26,7 @@ async def unordered(alice, bob):
     """On a channel that is unordered and unreliable all arrives where nothing is lost, in whatever order."""
     sender, receiver = await channel(alice, bob, ordered=False, maxRetransmits=0)
     assert (receiver.ordered, receiver.maxRetransmits) == (False, 0)
-    # Few at a time: where queues are full, dropping is what the channel is for.
+    # A few at a time, because an unreliable channel drops messages when queues are full.
     for first in range(0, 200, 10):
         messages = [f"message {index}" for index in range(first, first + 10)]
         for message in messages:
@@ -62,7 +62,7 @@ async def reset(alice, bob):
         assert await next_of(receiver) == f"round {round_}"
         sender.close()
         await closed(sender)
-        # The server's DataProducer is there until it is told otherwise.
+        # The server keeps the DataProducer until the client closes it.
         sender = alice.sending.channel({"streamId": sender.id}, sender.label, sender.protocol)
     receiver.close()
     await closed(receiver)

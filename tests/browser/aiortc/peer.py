@@ -106,7 +106,7 @@ class Peer:
             await self.tracks.put(track)
         elif method == "newDataConsumer":
             channel = self.receiving.channel(data["sctpStreamParameters"], data["label"], data["protocol"])
-            # Listened to from the first message on.
+            # The channel's messages are stored from the first one on.
             channel.messages = asyncio.Queue()
             channel.on("message", channel.messages.put_nowait)
             await self.channels.put(channel)

@@ -59,7 +59,7 @@ class Protoo:
             elif message.get("notification"):
                 self._on_notification(message["method"], message.get("data", {}))
             else:
-                # Requests wait for media; answers and notifications must not wait for them.
+                # Handling a request can wait for media, which must not delay responses and notifications.
                 task = asyncio.ensure_future(self._answer(message))
                 self._tasks.add(task)
                 task.add_done_callback(self._tasks.discard)

@@ -43,7 +43,7 @@ class Transport:
     async def connect(self, dtls_role, tell_server):
         """Connects all layers. `tell_server` is given our dtlsParameters before ICE begins."""
         ice, dtls = self._info["iceParameters"], self._info["dtlsParameters"]
-        # The server is ICE-lite: this side nominates.
+        # The server is ICE-lite, so that this side nominates.
         self._ice._connection.ice_controlling = True
         self._dtls._set_role(dtls_role)
         await self._ice.iceGatherer.gather()

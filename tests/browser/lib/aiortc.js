@@ -6,10 +6,10 @@ import { run } from './process.js';
 
 const FOLDER = fileURLToPath(new URL('../aiortc/', import.meta.url));
 
-/** That of a virtual environment with the packages of aiortc/requirements.txt. */
+/** Python of a virtual environment with the packages of aiortc/requirements.txt. */
 const PYTHON = process.env.AIORTC_PYTHON ?? path.join(FOLDER, '../../../target/aiortc/bin/python');
 
-/** Runs one of the programs of aiortc/. */
+/** Runs a program of aiortc/. */
 export function runAiortc(program, ...parameters) {
   return run(PYTHON, [path.join(FOLDER, program), ...parameters]);
 }

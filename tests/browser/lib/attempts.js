@@ -1,10 +1,10 @@
-/** Measurements that depend on who else wants the cores. */
+/** Measurements that depend on the load of the machine. */
 
 const ATTEMPTS = 3;
 
 /**
- * Measures again, three times at most, until what comes out is good enough, and returns that: a machine that is busy
- * for a moment spoils one measurement, a fault of the server's all of them. The error has all that was measured.
+ * Measures up to three times until the result is good enough, and returns that result. A moment of load spoils one
+ * measurement, a fault of the server all of them. The error lists all results.
  */
 export async function untilGood(what, measure, isGood) {
   const seen = [];

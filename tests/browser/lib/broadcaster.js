@@ -1,4 +1,4 @@
-/** A broadcaster by the server's HTTP API. */
+/** A broadcaster, controlled by the server's HTTP API. */
 
 import https from 'node:https';
 
@@ -20,7 +20,7 @@ export class Broadcaster {
     return broadcaster;
   }
 
-  /** Those of the router's capabilities that a simple receiver has: these codecs, no extensions, no RTX. */
+  /** Capabilities of a simple receiver: those of the router with these codecs only, without extensions and RTX. */
   static only({ codecs }, mimeTypes) {
     const known = codecs.filter(({ mimeType }) => mimeTypes.includes(mimeType.toLowerCase()));
     return { codecs: known.map((codec) => ({ ...codec, rtcpFeedback: [{ type: 'nack', parameter: 'pli' }] })) };
@@ -56,7 +56,7 @@ export class Broadcaster {
   }
 }
 
-/** Asks with a server whose certificate is its own; the JSON or text of the answer. */
+/** Sends a request to a server with a self-signed certificate and returns the JSON or text of the response. */
 function request(url, method, path, body) {
   return new Promise((resolve, reject) => {
     const asked = https.request(new URL(path, url), { method, rejectUnauthorized: false }, (answer) => {

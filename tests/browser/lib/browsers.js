@@ -7,7 +7,7 @@ const CHROMIUM = process.env.CHROMIUM_BIN ?? '/usr/bin/chromium';
 const FIREFOX = process.env.FIREFOX_BIN ?? '/usr/bin/firefox-esr';
 
 /**
- * Chromium, whose fake camera gives 30 pictures a second.
+ * Starts Chromium, whose fake camera gives 30 frames per second.
  *
  * @param {{ sharedTab?: string }} options `sharedTab`: the title of the tab that is chosen where a page wants to share.
  * @returns {Promise<{ newPage: () => Promise<Page>, close: () => Promise<void> }>}
@@ -43,7 +43,7 @@ export async function launchChromium({ sharedTab } = {}) {
   };
 }
 
-/** Firefox, by WebDriver BiDi. */
+/** Starts Firefox, controlled by WebDriver BiDi. */
 export async function launchFirefox() {
   const browser = await puppeteer.launch({
     browser: 'firefox',

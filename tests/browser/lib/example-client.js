@@ -1,8 +1,8 @@
-/** The page's side of the examples of `crates/tureen/examples`, on mediasoup-client. */
+/** Client of the examples in `crates/tureen/examples`, which runs in a page and uses mediasoup-client. */
 
 import { Device } from 'mediasoup-client';
 
-/** How Chromium writes the surround sound of `multiopus.rs`. */
+/** Chromium's codec parameters for the surround sound of `multiopus.rs`. */
 const SURROUND = {
   rtpmap: 'multiopus/48000/6',
   fmtp: 'channel_mapping=0,4,1,2,3,5;coupled_streams=2;num_streams=4',
@@ -10,11 +10,11 @@ const SURROUND = {
 
 /** A connection to an example, and its transports. */
 class Client {
-  /** All that the server has said and nobody asked for, in its order. */
+  /** Messages of the server that the test has not read yet, in order. */
   events = [];
   consumers = [];
   #socket;
-  /** Who waits for the next message of an action. */
+  /** Pending waits for the next message of an action. */
   #waiting = [];
 
   static async connect(url) {
@@ -38,7 +38,7 @@ class Client {
 
   /** Sends fake media; options are those of mediasoup-client. Returns the producer's id. */
   async produce(kind, options = {}) {
-    // The least that Chromium sends three layers of, all of them from the start.
+    // The smallest video for which Chromium sends three layers from the start.
     const constraints = kind === 'video' ? { video: { width: 960, height: 540 } } : { audio: true };
     const codecOptions = { videoGoogleStartBitrate: 1500 };
     const stream = await navigator.mediaDevices.getUserMedia(constraints);
@@ -52,7 +52,7 @@ class Client {
     const { id, kind, rtpParameters } = asked;
     const consumer = await this.recvTransport.consume({ id, producerId, kind, rtpParameters });
     this.consumers.push(consumer);
-    // Without somebody who plays it, nothing is decoded.
+    // Media is decoded only if an element plays it.
     const element = document.body.appendChild(document.createElement(kind));
     element.srcObject = new MediaStream([consumer.track]);
     await Promise.all([element.play(), this.#send({ action: 'ConsumerResume', id })]);
@@ -63,7 +63,7 @@ class Client {
     this.#send({ action: 'ConsumerSetPreferredLayers', id, preferredLayers });
   }
 
-  /** What has come by a consumer: `{ codec, frames, lines, energy }`. */
+  /** Received media of a consumer: `{ codec, frames, lines, energy }`. */
   async received(id) {
     const consumer = this.consumers.find((one) => one.id === id);
     const stats = [...(await consumer.getStats()).values()];
@@ -108,8 +108,8 @@ class Client {
 }
 
 /**
- * Has Chromium, which decodes surround sound but does not say so, offer it and take it: puts it into its offers, and into
- * its answers where they refuse it.
+ * Makes Chromium negotiate surround sound, which it can decode but does not list: adds the codec to its offers, and to
+ * its answers if they reject it.
  */
 function decodeSurround() {
   const { createOffer, createAnswer } = RTCPeerConnection.prototype;

@@ -1,4 +1,4 @@
-/** The examples of `crates/tureen/examples`, and pages for them. */
+/** Examples of `crates/tureen/examples`, and pages for them. */
 
 import { once } from 'node:events';
 import http from 'node:http';
@@ -12,7 +12,7 @@ const REPOSITORY = fileURLToPath(new URL('../../../', import.meta.url));
 const BINARIES = process.env.TUREEN_EXAMPLES ?? path.join(target.targetDirectory(), 'debug/examples');
 const SCRIPTS = path.join(REPOSITORY, 'tests/browser/lib');
 
-/** Starts an example on a port of its own: `{ url, output, stop }`; `url` ends where the name in its path begins. */
+/** Starts an example on a free port: `{ url, output, stop }`. The test appends a name to the path of `url`. */
 export async function startExample(name) {
   const example = run(path.join(BINARIES, name), ['127.0.0.1:0']);
   const url = await until(
@@ -33,7 +33,7 @@ export async function startExample(name) {
   };
 }
 
-/** A script of this folder with mediasoup-client, of which the web app has a copy, and so the bundler. */
+/** Bundles a script of this folder with mediasoup-client. The web app provides the package and the bundler. */
 export async function bundleClient(script = 'example-client.js') {
   const { build } = await import('../../../web/node_modules/vite/dist/node/index.js');
   const [{ output }] = await build({
@@ -47,7 +47,7 @@ export async function bundleClient(script = 'example-client.js') {
   return output[0].code;
 }
 
-/** Serves a page with that script, from this machine: no other may talk to its servers. `{ url, stop }` */
+/** Serves a page with that script on this machine, because the examples accept no other origin. `{ url, stop }` */
 export async function servePage(script) {
   const server = http.createServer(({ url }, answer) => {
     if (url === '/client.js') answer.setHeader('Content-Type', 'text/javascript').end(script);
@@ -90,7 +90,7 @@ export class ExamplePage {
     return this.#page.evaluate(([method, parameters]) => client[method](...parameters), [method, parameters]);
   }
 
-  /** Waits for the next message of that action and takes it. */
+  /** Waits for the next message of that action and removes it. */
   event(action) {
     return until(`the server says ${action}`, () =>
       this.#page.evaluate((action) => {
@@ -100,7 +100,7 @@ export class ExamplePage {
     );
   }
 
-  /** Waits until what has come by a consumer is as wanted. */
+  /** Waits until the received media of a consumer passes `isWanted`. */
   receives(what, id, isWanted) {
     let last;
     const ask = async () => isWanted((last = await this.call('received', id))) && last;

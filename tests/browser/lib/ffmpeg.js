@@ -10,7 +10,7 @@ import { isFree, run } from './process.js';
 const FFMPEG = process.env.FFMPEG_BIN ?? 'ffmpeg';
 const FFPROBE = process.env.FFPROBE_BIN ?? 'ffprobe';
 
-/** How long FFmpeg may take beyond what it records. */
+/** Time that FFmpeg may take beyond the recorded duration. */
 const GRACE_MS = 30_000;
 
 /**
@@ -26,7 +26,7 @@ export function sendTestPicture({ audio, video }) {
     '-f', 'lavfi', '-i', 'testsrc2=size=320x180:rate=15',
     '-f', 'lavfi', '-i', 'sine=frequency=440:sample_rate=48000',
     '-map', '0:v:0', '-map', '1:a:0',
-    // Browsers ask for key frames that a plain encoder can't give on request: one a second does.
+    // Browsers request key frames, which a plain sender does not get, so that it sends one every second.
     '-c:v', 'libvpx', '-b:v', '300k', '-deadline', 'realtime', '-cpu-used', '8', '-g', '15', '-pix_fmt', 'yuv420p',
     '-c:a', 'libopus', '-b:a', '64k', '-ac', '2',
     '-f', 'tee', `${to(audio, 'a')}|${to(video, 'v')}`,
@@ -36,9 +36,9 @@ export function sendTestPicture({ audio, video }) {
 /**
  * Records VP8 and Opus into a WebM file for some seconds and returns its path.
  *
- * `connect` is called with `{ audio: { ip, port, rtcpPort }, video }` before FFmpeg listens there, and gives `{ audio: { ip, port,
- * rtcpPort }, video }` of the server: it sends nothing to an address that has not spoken first. `start` is called
- * when FFmpeg is about to listen.
+ * `connect` is called with `{ audio: { ip, port, rtcpPort }, video }` before FFmpeg binds these ports, and returns `{
+ * audio: { ip, port, rtcpPort }, video }` of the server. A datagram is sent there from each port, because the server
+ * sends nothing to an address before it has received something from it. `start` is called right before FFmpeg starts.
  */
 export async function record({ seconds, payloadTypes, connect, start }) {
   const folder = await mkdtemp(path.join(tmpdir(), 'tureen-recording-'));
@@ -76,7 +76,7 @@ export async function record({ seconds, payloadTypes, connect, start }) {
   return file;
 }
 
-/** Sends a datagram from a local port, which is free again afterwards. */
+/** Sends a datagram from a local port, which is closed afterwards. */
 async function speak(from, ip, port) {
   const socket = dgram.createSocket('udp4').bind(from, '127.0.0.1');
   await once(socket, 'listening');
@@ -87,7 +87,7 @@ async function speak(from, ip, port) {
   await once(socket, 'close');
 }
 
-/** What a file holds: codecs, seconds, and the pictures that can be decoded. */
+/** Content of a file: codecs, duration in seconds, and number of decodable frames. */
 export async function probe(file) {
   const { stdout } = await run(FFPROBE, [
     '-loglevel', 'error', '-count_frames', '-show_entries', 'stream=codec_name,nb_read_frames:format=duration',
@@ -101,7 +101,7 @@ export async function probe(file) {
   };
 }
 
-/** Two ports in a row, the first of them even, as RTP and RTCP like it. */
+/** Finds two consecutive free ports, the first of which is even, for RTP and RTCP. */
 async function freePorts({ except } = {}) {
   for (;;) {
     const port = 20_000 + 2 * Math.floor(Math.random() * 5000);

@@ -27,7 +27,7 @@ export function sendTestPicture({ audio, video }) {
   return launch(`--quiet ${pipeline.join(' ')}`);
 }
 
-/** Runs what follows `gst-launch-1.0` on a command line without quotes. */
+/** Runs `gst-launch-1.0` with a pipeline that contains no quotes. */
 export function launch(pipeline) {
   return run(GST_LAUNCH, pipeline.split(' '));
 }

@@ -1,8 +1,8 @@
-/** The page's side of a call by mediasoup's Node library: `sfu` asks node-sfu.cjs. */
+/** Client of a call by mediasoup's Node library, which runs in a page. `sfu` sends requests to node-sfu.cjs. */
 
 import { Device } from 'mediasoup-client';
 
-/** The page's end of a call. */
+/** Client side of a call. */
 class Party {
   #producers = new Map();
   #consumers = new Map();
@@ -30,7 +30,7 @@ class Party {
     return this.#produce({ track: stream.getAudioTracks()[0] });
   }
 
-  /** Sends a fake camera of 960 × 540 in three layers, all of which there are from the start. Returns the producer's id. */
+  /** Sends a fake camera of 960 × 540 in three layers, all of them from the start. Returns the producer's id. */
   async show() {
     const stream = await navigator.mediaDevices.getUserMedia({ video: { width: 960, height: 540 } });
     const encodings = [[4, 100], [2, 400], [1, 1200]].map(([scaleResolutionDownBy, kbps]) => ({
@@ -48,12 +48,15 @@ class Party {
     return producer.id;
   }
 
-  /** The side of the page of what the server does with a producer: pause, resume or close. */
+  /** Applies the server's pause, resume or close to a producer of the page. */
   producer(id, method) {
     this.#producers.get(id)[method]();
   }
 
-  /** Receives a producer's media, and notes its pictures; without transport-wide feedback if `rembOnly`. Returns the consumer's id. */
+  /**
+   * Receives a producer's media and records its frames; without transport-wide feedback if `rembOnly`. Returns the
+   * consumer's id.
+   */
   async watch(producerId, { rembOnly = false } = {}) {
     const { id: transportId } = this.receiving;
     const { recvRtpCapabilities } = this.device;
@@ -75,32 +78,32 @@ class Party {
     return consumer.id;
   }
 
-  /** Resumes a consumer on the server, and notes when. */
+  /** Resumes a consumer on the server and records the time. */
   async resume(id) {
     const entry = this.#consumers.get(id);
     entry.resumedAt = performance.now();
     await sfu('resumeConsumer', { id });
   }
 
-  /** Now, on the clock of pictures. */
+  /** Current time of the clock of frames. */
   now() {
     return performance.now();
   }
 
-  /** Pictures of a consumer that were shown after a time, or after it was resumed: `[{ ms, lines }]` from then on. */
+  /** Frames of a consumer shown after a time, by default after it was resumed: `[{ ms, lines }]` since then. */
   pictures(id, since = this.#consumers.get(id).resumedAt) {
     const shown = this.#consumers.get(id).pictures.filter(({ at }) => at > since);
     return shown.map(({ at, lines }) => ({ ms: Math.round(at - since), lines }));
   }
 
-  /** Energy of the sounds of a consumer, and how many of its packets came. */
+  /** Audio energy of a consumer, and its number of received packets. */
   async sounds(id) {
     const stats = [...(await this.#consumers.get(id).consumer.getStats()).values()];
     const { totalAudioEnergy, packetsReceived } = stats.find(({ type }) => type === 'inbound-rtp') ?? {};
     return { energy: totalAudioEnergy ?? 0, packets: packetsReceived ?? 0 };
   }
 
-  /** Stops to receive what has ended. */
+  /** Closes a consumer whose producer has ended. */
   forget(id) {
     this.#consumers.get(id).consumer.close();
     this.#consumers.delete(id);
@@ -114,7 +117,7 @@ class Party {
 const sendsTransportCc = ({ rtpParameters }) =>
   rtpParameters.headerExtensions.some(({ uri }) => uri.includes('transport-wide'));
 
-/** Capabilities of a client that knows REMB and no transport-wide feedback. */
+/** Capabilities of a client that supports REMB and no transport-wide feedback. */
 function withoutTransportCc({ codecs, headerExtensions, ...rest }) {
   return {
     ...rest,

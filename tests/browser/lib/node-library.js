@@ -1,4 +1,4 @@
-/** mediasoup's Node library with `tureen-worker` for its worker, and pages that call by it. */
+/** mediasoup's Node library with `tureen-worker` as its worker, and pages that take part in its calls. */
 
 import { fork } from 'node:child_process';
 import { existsSync } from 'node:fs';
@@ -9,7 +9,7 @@ import target from '../../target.cjs';
 const BINARY = process.env.TUREEN_WORKER_BIN ?? path.join(target.targetDirectory(), 'debug/tureen-worker');
 const SERVER = fileURLToPath(new URL('node-sfu.cjs', import.meta.url));
 
-/** mediasoup needs Node.js 22: that of this process, or the one that npm has put beside the library. */
+/** Node.js 22, which mediasoup needs: the one of this process, or the one that npm has installed with the library. */
 function node22() {
   if (Number(process.versions.node.split('.')[0]) >= 22) return process.execPath;
   const folder = new URL(`../../conformance/node_modules/node-linux-${process.arch}/bin/node`, import.meta.url);
@@ -17,7 +17,7 @@ function node22() {
   return existsSync(node) ? node : process.execPath;
 }
 
-/** Starts it. `request` asks for something that node-sfu.cjs does; `stop` rejects when it did not go on until then. */
+/** Starts the library. `request` sends a request to node-sfu.cjs. `stop` rejects if the process has ended before. */
 export async function startNodeLibrary() {
   const server = fork(SERVER, {
     execPath: node22(),
@@ -60,7 +60,7 @@ export async function startNodeLibrary() {
   };
 }
 
-/** A page with the script `node-client.js`, whose transports are connected by a server of this library. */
+/** Opens a page with the script `node-client.js`, whose transports are connected by this library. */
 export async function openNodePage(browser, url, library) {
   const page = await browser.newPage();
   await page.exposeFunction('sfu', library.request);

@@ -1,28 +1,30 @@
 /**
- * Watches ciphertexts: under one SRTP key two different packets with one SSRC and index have been sealed with one nonce,
- * which gives their content away. No key is needed to see that.
+ * Detects reused nonces in ciphertexts: two different packets with the same SSRC and index under one SRTP key were
+ * encrypted with one nonce, which reveals their content. The check needs no key.
  */
 
 import { createHash } from 'node:crypto';
 
-/** Packets of an SSRC that are compared. The same sequence number after that many is one of the next cycle. */
+/**
+ * Number of packets of an SSRC that are compared. The same sequence number after that many belongs to the next cycle.
+ */
 const WINDOW = 20_000;
 
-/** RTCP in a stream of RTP (RFC 5761 §4). */
+/** Packet types of RTCP that is multiplexed with RTP (RFC 5761 §4). */
 const RTCP_TYPES = { first: 192, last: 223 };
 
-/** What travelled in one direction of one client's line, under one key. */
+/** Packets in one direction of one client, under one key. */
 export class NonceWatch {
-  /** Nonces that have sealed two contents: `rtp SSRC SEQ` or `rtcp SSRC INDEX`. */
+  /** Nonces used for two contents: `rtp SSRC SEQ` or `rtcp SSRC INDEX`. */
   reused = [];
-  /** Packets that were sent again as they were. */
+  /** Number of packets that were repeated unchanged. */
   repeated = 0;
-  /** Packets seen. */
+  /** Number of packets. */
   packets = 0;
   #streams = new Map();
 
   note(packet) {
-    // RFC 7983: 128 to 191 is RTP and RTCP.
+    // RFC 7983: a first byte of 128 to 191 is RTP or RTCP.
     if (packet.length < 12 || packet[0] < 128 || packet[0] > 191) return;
     this.packets += 1;
     const isRtcp = packet[1] >= RTCP_TYPES.first && packet[1] <= RTCP_TYPES.last;

@@ -1,11 +1,11 @@
-/** One participant of a call: a page of the web app and what a test wants to know of it. */
+/** One participant of a call: a page of the web app, and the state that tests check. */
 
 import assert from 'node:assert/strict';
 import { recorder } from './recorder.js';
 import { rembOnly } from './remb-only.js';
 import { until } from './until.js';
 
-/** A user needs longer than that to see the lobby, and to find the button. */
+/** Time in the lobby, shorter than that of a real user. */
 const LOBBY_S = 2;
 
 export class Participant {
@@ -27,12 +27,12 @@ export class Participant {
     return Participant.#open(browser, serverUrl, { join: '1', ...Object.fromEntries(given) });
   }
 
-  /** As `join`, as a client that knows REMB and no transport-wide feedback: it says so when it joins. */
+  /** Like `join`, for a client that supports REMB and no transport-wide feedback. */
   static joinWithRembOnly(browser, serverUrl, parameters) {
     return Participant.#open(browser, serverUrl, { join: '1', ...parameters }, `(${recorder})(); (${rembOnly})();`);
   }
 
-  /** Opens a page of `browser`, looks at the camera's preview in the lobby for a while and joins by the button there. */
+  /** Opens a page of `browser`, waits in the lobby with the camera's preview and joins by the button. */
   static async joinByLobby(browser, serverUrl, { roomId, name, height }) {
     const participant = await Participant.#open(browser, serverUrl, { roomId, name, ...(height ? { height } : {}) });
     const page = participant.#page;
@@ -48,7 +48,7 @@ export class Participant {
     return participant;
   }
 
-  /** Closes the page, as a user closes a tab. */
+  /** Closes the page like a user who closes a tab. */
   close() {
     return this.#page.close();
   }
@@ -57,25 +57,25 @@ export class Participant {
     return this.#page.screenshot({ path });
   }
 
-  /** What the page's console and its scripts complained of. */
+  /** Errors of the page's console and scripts. */
   get errors() {
     return this.#errors;
   }
 
-  /** Names of the others, in order of arrival. */
+  /** Names of the other participants, in order of arrival. */
   peers() {
     return this.#page.evaluate(() =>
       [...(window.tureen?.room.peers.values() ?? [])].map((peer) => peer.displayName),
     );
   }
 
-  /** Waits until nobody else is there, and nothing of anybody is received. */
+  /** Waits until there are no other participants and nothing is received. */
   isAlone(limits) {
     const alone = async () => (await this.peers()).length === 0 && (await this.received()).length === 0;
     return this.#until('is alone', alone, limits);
   }
 
-  /** Figures of everything received: `[{ kind, peer, codec, ... }]`. */
+  /** Statistics of all received media: `[{ kind, peer, codec, ... }]`. */
   async received() {
     return this.#page.evaluate(async () => {
       const room = window.tureen?.room;
@@ -83,7 +83,7 @@ export class Participant {
       const state = room.state.get();
       const rows = [];
       for (const consumer of room.consumers.values()) {
-        // Refused where the consumer has just been closed.
+        // Fails if the consumer has just been closed.
         const stats = [...((await consumer.getStats().catch(() => null))?.values() ?? [])];
         const inbound = stats.find(({ type }) => type === 'inbound-rtp');
         const info = state.consumers.get(consumer.id);
@@ -100,7 +100,7 @@ export class Participant {
           // Without padding and retransmissions, and without headers.
           mediaBytes: inbound.bytesReceived - (inbound.retransmittedBytesReceived ?? 0),
           freezes: inbound.freezeCount ?? 0,
-          // How long pictures wait for their repairs.
+          // Delay of frames for retransmissions.
           waitsMs: consumer.rtpReceiver.jitterBufferTarget ?? 0,
           freezesDuration: inbound.totalFreezesDuration ?? 0,
           audioEnergy: inbound.totalAudioEnergy ?? 0,
@@ -120,12 +120,12 @@ export class Participant {
     );
   }
 
-  /** What is received of one kind from one peer, or nothing yet. */
+  /** Statistics of one kind from one peer; undefined if nothing is received. */
   async receivedFrom(peer, kind) {
     return (await this.received()).find((row) => row.peer === peer && row.kind === kind);
   }
 
-  /** Everything that may tell why a wait was in vain. */
+  /** State of the page, for the error of a wait that has failed. */
   async report() {
     const state = await this.#page.evaluate(() => {
       const { phase, transports, sendErrors, peers } = window.tureen?.room.state.get() ?? {};
@@ -134,7 +134,7 @@ export class Participant {
     return JSON.stringify({ name: this.name, state, received: await this.received(), errors: this.#errors }, null, 2);
   }
 
-  /** Waits until `peer`'s pictures have come for at least `seconds` and returns their rate. */
+  /** Waits until `peer`'s video has been received for at least `seconds` and returns its frame rate. */
   async frameRateFrom(peer, seconds) {
     const first = await this.#until(`decodes ${peer}'s video`, async () => {
       const video = await this.receivedFrom(peer, 'video');
@@ -147,7 +147,7 @@ export class Participant {
     return (last.framesDecoded - first.framesDecoded) / ((last.at - first.at) / 1000);
   }
 
-  /** Waits until `peer`'s pictures have come at such a rate for some seconds, and returns the rate. */
+  /** Waits until `peer`'s video has had such a frame rate for some seconds, and returns the rate. */
   async reachesFrameRate(peer, framesPerSecond, seconds) {
     const rates = [];
     const reached = async () => {
@@ -158,7 +158,7 @@ export class Participant {
     return this.#until(`sees ${framesPerSecond} pictures of ${peer} a second`, reached, { explain });
   }
 
-  /** The video of `peer` as it is on the screen: `{ consumerId, scalabilityMode, lines }`. */
+  /** Video of `peer` on the screen: `{ consumerId, scalabilityMode, lines }`. */
   video(peer) {
     return this.#until(`shows ${peer}'s video`, () =>
       this.#page.evaluate((peer) => {
@@ -171,19 +171,22 @@ export class Participant {
     );
   }
 
-  /** Asks for a spatial layer of `peer`'s video until it has so many lines: senders take their time to begin. */
+  /**
+   * Requests a spatial layer of `peer`'s video until it has so many lines, because senders do not start all layers at
+   * once.
+   */
   async reachesLines(peer, spatialLayer, lines) {
     const { consumerId } = await this.video(peer);
     await this.request('setConsumerPreferredLayers', { consumerId, spatialLayer });
     await this.#until(`sees ${lines} lines of ${peer}`, async () => (await this.video(peer)).lines === lines);
   }
 
-  /** Asks for a spatial layer; `{ ms, lines }` of the first picture of another size. */
+  /** Requests a spatial layer and returns `{ ms, lines }` of the first frame of another size. */
   switchLayer(peer, spatialLayer) {
     return this.#page.evaluate(([peer, layer]) => window.tureenTest.switchLayer(peer, layer), [peer, spatialLayer]);
   }
 
-  /** Restarts ICE on both transports at once and waits until both have another path. */
+  /** Restarts ICE on both transports at once and waits until both use new candidate pairs. */
   restartIce() {
     return this.#page.evaluate(() => {
       const { sendTransport, recvTransport } = window.tureen.room;
@@ -191,7 +194,7 @@ export class Participant {
     });
   }
 
-  /** Begins to note how long the pictures of `peer` stand still, for `seenPictures`. */
+  /** Starts to record the gaps between frames of `peer`, for `seenPictures`. */
   async watchPictures(peer) {
     await this.video(peer);
     await this.#page.evaluate((peer) => {
@@ -199,7 +202,7 @@ export class Participant {
     }, peer);
   }
 
-  /** Waits for some more pictures; `{ pictures, longestGapMs }` since `watchPictures`. */
+  /** Waits for some more frames; `{ pictures, longestGapMs }` since `watchPictures`. */
   async seenPictures(more) {
     const seen = () => this.#page.evaluate(() => window.tureenTest.watched);
     const { pictures } = await seen();
@@ -217,7 +220,7 @@ export class Participant {
     await page.waitForSelector('.chat input[placeholder="Message"]');
   }
 
-  /** Writes something into the chat, as a user does. */
+  /** Writes a chat message like a user. */
   async say(text) {
     await this.#page.fill('.chat input', text);
     await this.#page.press('.chat input', 'Enter');
@@ -274,7 +277,7 @@ export class Participant {
     );
   }
 
-  /** All that is heard: `[{ id, label, name, peer, ordered, maxRetransmits }]`; `peer` is null for the bot. */
+  /** All data consumers: `[{ id, label, name, peer, ordered, maxRetransmits }]`; `peer` is null for the bot. */
   dataConsumers() {
     return this.#page.evaluate(() => {
       const { room } = window.tureen;
@@ -286,14 +289,16 @@ export class Participant {
     });
   }
 
-  /** Waits until nothing that `peer` says on a channel from now on can be missed; null for the bot. */
+  /**
+   * Waits until the data consumer of `peer`'s channel is open, so that no later message is missed; null is the bot.
+   */
   hearsDataOf(peer, label) {
     return this.#until(`hears the ${label} of ${peer ?? 'the bot'}`, async () =>
       (await this.dataConsumers()).some((one) => one.peer === peer && one.label === label),
     );
   }
 
-  /** Makes a further data producer, heard by everybody, to be named in `sendData` and `collectData`. */
+  /** Creates another data producer, which everybody receives. `sendData` and `collectData` refer to it by its name. */
   produceData(name, options = {}) {
     return this.#page.evaluate(async ([name, options]) => {
       const appData = { name };
@@ -311,7 +316,7 @@ export class Participant {
     }, [name, length]);
   }
 
-  /** Begins to listen to what somebody else has made by `produceData`. */
+  /** Starts to collect messages of a data producer that another participant created by `produceData`. */
   collectData(name) {
     return this.#until(`hears ${name}`, () =>
       this.#page.evaluate((name) => {
@@ -327,7 +332,7 @@ export class Participant {
     );
   }
 
-  /** Opens so many data channels, some at a time, and closes each when it was open. */
+  /** Opens so many data channels, some at a time, and closes each after it was opened. */
   openAndClose(count, atATime) {
     return this.#page.evaluate(async ([count, atATime]) => {
       const { sendTransport } = window.tureen.room;
@@ -446,7 +451,7 @@ export class Participant {
     return this.#page.setViewportSize({ width, height });
   }
 
-  /** Makes the page believe that it is in the background, or not. */
+  /** Simulates that the page is in the background, or not. */
   setHidden(hidden) {
     return this.#page.evaluate((hidden) => {
       Object.defineProperty(document, 'hidden', { configurable: true, get: () => hidden });
@@ -454,7 +459,7 @@ export class Participant {
     }, hidden);
   }
 
-  /** Waits until `peer` can be heard. */
+  /** Waits until audio of `peer` is received. */
   hears(peer) {
     return this.#until(`hears ${peer}`, async () => {
       const audio = await this.receivedFrom(peer, 'audio');
@@ -462,7 +467,7 @@ export class Participant {
     });
   }
 
-  /** Waits until the tile marked as speaking is `name`'s; with null until none is. */
+  /** Waits until the tile marked as speaking is that of `name`; null waits until there is none. */
   marksAsSpeaking(name) {
     return this.#until(`marks ${name ?? 'nobody'} as speaking`, async () => {
       const labels = await this.#page.evaluate(() =>
@@ -473,8 +478,8 @@ export class Participant {
   }
 
   /**
-   * Milliseconds from navigation, from the click on Join in the lobby and from the join request to the first picture
-   * of somebody else on the screen; and whether the first consumer was announced before the click.
+   * Milliseconds from navigation, from the click on Join in the lobby and from the join request to the first video
+   * frame of another participant on the screen; and true if the first consumer was announced before the click.
    */
   async timeToFirstFrame() {
     return this.#until('sees a picture', () =>
@@ -491,14 +496,14 @@ export class Participant {
     );
   }
 
-  /** Milliseconds from the join request to the first picture of `peer` on the screen. */
+  /** Milliseconds from the join request to the first video frame of `peer` on the screen. */
   timeToFirstFrameOf(peer) {
     return this.#until(`sees ${peer}'s first picture`, () =>
       this.#page.evaluate((peer) => window.tureenTest.timeToFirstFrameOf(peer), peer),
     );
   }
 
-  /** Ids on the server of this side's transports and, by their source, of what it sends. */
+  /** Ids on the server of this participant's transports and, by source, of its producers. */
   ids(sources = ['mic', 'camera']) {
     return this.#until(`sends ${sources.join(' and ')}`, () =>
       this.#page.evaluate((sources) => {
@@ -510,7 +515,7 @@ export class Participant {
     );
   }
 
-  /** Asks the server something as this peer. */
+  /** Sends a signalling request as this peer. */
   request(method, data) {
     return this.#page.evaluate(([method, data]) => window.tureenTest.request(method, data), [
       method,

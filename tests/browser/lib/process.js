@@ -1,9 +1,9 @@
-/** Other programs of a test, and the ports they listen on. */
+/** Other programs that a test starts, and their ports. */
 
 import { spawn } from 'node:child_process';
 import dgram from 'node:dgram';
 
-/** Starts a program that says little, and keeps what it says for errors. */
+/** Starts a program and stores its output, which is part of errors. */
 export function run(command, parameters) {
   const child = spawn(command, parameters, { stdio: ['pipe', 'pipe', 'pipe'] });
   child.stdin.on('error', () => {}); // It may have ended before.
@@ -16,13 +16,13 @@ export function run(command, parameters) {
     child.once('exit', (code, signal) => resolve((end = signal ?? `code ${code}`)));
   });
   return {
-    /** What it has printed, a line of JSON each. */
+    /** Printed lines, each parsed as JSON. */
     lines: () => stdout.split('\n').slice(0, -1).map((line) => JSON.parse(line)),
     output: () => stdout,
     complaints: () => stderr,
-    /** How it has ended; null while it runs. */
+    /** Exit of the program; null while it runs. */
     end: () => end,
-    /** Ends its input and waits for a good end. */
+    /** Closes its input and waits for a successful exit. */
     async ends(limitMs) {
       child.stdin.end();
       const timer = setTimeout(() => child.kill('SIGKILL'), limitMs);
@@ -31,7 +31,7 @@ export function run(command, parameters) {
       if (end !== 'code 0') throw new Error(`${command} ended with ${end}\n${stderr}`);
       return { stdout };
     },
-    /** Waits until somebody has the port. */
+    /** Waits until the port is in use. */
     async listens(port) {
       while (await isFree(port)) {
         if (end !== null) throw new Error(`${command} ended with ${end}\n${stderr}`);
@@ -45,7 +45,7 @@ export function run(command, parameters) {
   };
 }
 
-/** Whether nobody listens on a UDP port. */
+/** True if a UDP port is free. */
 export function isFree(port) {
   return new Promise((resolve) => {
     const socket = dgram.createSocket('udp4');

@@ -1,6 +1,6 @@
 /**
- * Runs in every page before the web app: keeps its signalling socket, so that a test can ask the
- * server something as this peer, and notes when things happened.
+ * Runs in every page before the web app. It stores the signalling socket, so that a test can send requests as this
+ * peer, and records times of events.
  */
 export function recorder() {
   const timeline = { consumerAnnounced: null, joinClicked: null, joinRequested: null, firstFrame: null };
@@ -34,7 +34,7 @@ export function recorder() {
 
   addEventListener('submit', () => (timeline.joinClicked ??= performance.now()), { capture: true });
 
-  // Every video element says when it shows its first picture; asking for statistics would slow the page down.
+  // Every video element reports its first frame, because polling statistics would slow the page down.
   const { get, set } = Object.getOwnPropertyDescriptor(HTMLMediaElement.prototype, 'srcObject');
   Object.defineProperty(HTMLMediaElement.prototype, 'srcObject', {
     configurable: true,
@@ -53,13 +53,13 @@ export function recorder() {
     firstFrames.set(track, now);
   }
 
-  /** Milliseconds from the join request to the first picture of a peer; null before it. */
+  /** Milliseconds from the join request to the first video frame of a peer; null before it. */
   function timeToFirstFrameOf(peer) {
     const track = video(peer)?.consumer.track;
     return firstFrames.has(track) ? firstFrames.get(track) - timeline.joinRequested : null;
   }
 
-  /** The tile's video element of a peer, and its consumer. */
+  /** Video element in the tile of a peer, and its consumer. */
   function video(peer) {
     const tiles = [...document.querySelectorAll('.tile')];
     const element = tiles.find(({ ariaLabel }) => ariaLabel.startsWith(peer))?.querySelector('video');
@@ -87,7 +87,7 @@ export function recorder() {
     });
   }
 
-  /** Begins to note how long the pictures of a peer stand still; what it returns is kept up to date. */
+  /** Starts to record the gaps between frames of a peer; the returned object is updated. */
   function watchPictures(peer) {
     const { element } = video(peer);
     const seen = { pictures: 0, longestGapMs: 0 };
@@ -102,14 +102,14 @@ export function recorder() {
     return seen;
   }
 
-  /** What the browser says of the ICE of a transport: its own user name and the pair that carries media. */
+  /** ICE state of a transport in the browser: local user name fragment and selected pair. */
   async function ice(transport) {
     const stats = [...(await transport.getStats()).values()];
     const { iceLocalUsernameFragment, selectedCandidatePairId } = stats.find(({ type }) => type === 'transport');
     return { user: iceLocalUsernameFragment, pair: selectedCandidatePairId };
   }
 
-  /** Restarts ICE as a client does whose network has changed, and waits until another pair carries media. */
+  /** Restarts ICE, as a client does after a change of its network, and waits until another pair is selected. */
   async function restartIce(transport) {
     const before = await ice(transport);
     const iceParameters = await window.tureenTest.request('restartIce', { transportId: transport.id });
@@ -121,7 +121,7 @@ export function recorder() {
     }
   }
 
-  /** A text of so many letters that differ by place. */
+  /** A text of so many letters, which differ by position. */
   function letters(length) {
     return Array.from({ length }, (_, index) => String.fromCharCode(97 + ((index * 7) % 26))).join('');
   }

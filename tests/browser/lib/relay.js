@@ -1,9 +1,9 @@
 /**
- * A bad line between browsers and a server: a UDP relay that loses, delays and throttles.
+ * A bad line between browsers and a server: a UDP relay that loses, delays and throttles packets.
  *
- * It listens on an address of its own with the server's port number, as a NAT in front of the server would, and the
- * server announces that address (`--announce`). Nothing but the network differs, for either side. To try the web app
- * over such a line by hand: `node lib/relay.js`.
+ * It listens on another address with the server's port number, like a NAT in front of the server, and the server
+ * announces that address (`--announce`). Neither side needs any other change. To try the web app over such a line by
+ * hand: `node lib/relay.js`.
  */
 
 import dgram from 'node:dgram';
@@ -11,26 +11,26 @@ import { once } from 'node:events';
 import { fileURLToPath } from 'node:url';
 import { NonceWatch } from './nonces.js';
 
-/** Linux has all of 127.0.0.0/8. */
+/** On Linux all of 127.0.0.0/8 is local. */
 const RELAY_IP = '127.0.0.2';
 const SERVER_IP = '127.0.0.1';
 
-/** What a packet weighs on the line besides its payload: the headers of IPv4 and UDP. */
+/** Bytes of a packet on the line in addition to its payload: headers of IPv4 and UDP. */
 const HEADER_BYTES = 28;
 
-/** What a throttled line holds before it drops. */
+/** Longest queueing delay of a throttled line; further packets are dropped. */
 const QUEUE_MS = 300;
 
-/** Attempts to find a port that is free on both addresses. */
+/** Number of attempts to find a port that is free on both addresses. */
 const ATTEMPTS = 10;
 
 /**
- * One direction of every client's line. Each client has a line of its own, so that one can fill hers alone.
+ * One direction of a client's line. Each client has a separate line, so that a full one does not affect others.
  *
  * @typedef {object} Conditions
- * @property {number} [loss] Share of the packets that get lost, at random; 0 to 1.
- * @property {number} [delayMs] On top of what the queue takes.
- * @property {number} [kbps] What the line carries; packets wait for it in a queue of 300 ms, and are dropped beyond.
+ * @property {number} [loss] Probability of the loss of a packet, 0 to 1.
+ * @property {number} [delayMs] Delay in addition to that of the queue.
+ * @property {number} [kbps] Capacity. Packets wait in a queue of 300 ms and are dropped beyond it.
  */
 
 /**
@@ -38,7 +38,7 @@ const ATTEMPTS = 10;
  *
  * Assign `up` (to the server) or `down` (to the clients) to change the line while it is in use.
  *
- * @param {{ up?: Conditions, down?: Conditions, port?: number }} options `port` 0, the default, takes a free one.
+ * @param {{ up?: Conditions, down?: Conditions, port?: number }} options `port` 0, the default, uses a free one.
  */
 export async function startRelay({ up = {}, down = {}, port = 0 } = {}) {
   const front = await bindFront(port);
@@ -49,7 +49,7 @@ export async function startRelay({ up = {}, down = {}, port = 0 } = {}) {
     port: front.address().port,
     up,
     down,
-    /** What travelled on each client's line: `[{ up, down }]`, seen as it came from its sender. */
+    /** Packets on each client's line before any loss: `[{ up, down }]`. */
     watches: () => [...clients.values()].map(({ watch }) => watch),
     stop() {
       for (const client of [{ socket: front }, ...clients.values()]) client.socket.close();
@@ -61,7 +61,7 @@ export async function startRelay({ up = {}, down = {}, port = 0 } = {}) {
     const socket = dgram.createSocket('udp4');
     const upLine = new Line(() => relay.up, (packet) => socket.send(packet, relay.port, SERVER_IP));
     const downLine = new Line(() => relay.down, (packet) => front.send(packet, port, address));
-    // The server's port may be closed already, or not open yet; the line loses what is sent there.
+    // The server's port may be closed already, or not open yet. Then packets are lost.
     socket.on('error', () => {});
     const watch = { up: new NonceWatch(), down: new NonceWatch() };
     socket.on('message', (packet) => {
@@ -82,13 +82,13 @@ export async function startRelay({ up = {}, down = {}, port = 0 } = {}) {
   return relay;
 }
 
-/** One direction of one client's line: packets leave in the order in which they came. */
+/** One direction of one client's line. Packets leave in the order of their arrival. */
 class Line {
   #conditions;
   #send;
-  /** Packets on their way: `{ packet, at }`. */
+  /** Packets in flight: `{ packet, at }`. */
   #queue = [];
-  /** When the last packet of the queue has gone through the bottleneck. */
+  /** Time at which the last packet of the queue has passed the bottleneck. */
   #freeAt = 0;
   #timer = null;
 
@@ -103,7 +103,7 @@ class Line {
     const start = Math.max(now, this.#freeAt);
     if (start - now > QUEUE_MS || Math.random() < loss) return;
     this.#freeAt = start + ((packet.length + HEADER_BYTES) * 8) / kbps;
-    // A line that has become faster does not overtake what is on its way.
+    // After a change to a shorter delay packets do not overtake those in flight.
     const at = Math.max(this.#freeAt + delayMs, this.#queue.at(-1)?.at ?? 0);
     this.#queue.push({ packet, at });
     this.#timer ??= this.#wake();

@@ -1,4 +1,4 @@
-/** Makes a page a client without transport-wide feedback. It runs in the page, before its scripts. */
+/** Turns a page into a client without transport-wide feedback. It runs in the page, before its scripts. */
 export function rembOnly() {
   const send = WebSocket.prototype.send;
   WebSocket.prototype.send = function (text) {

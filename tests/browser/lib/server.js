@@ -1,4 +1,4 @@
-/** The `tureen` binary under test, on ports of its own. */
+/** The `tureen` binary under test, on free ports. */
 
 import { spawn } from 'node:child_process';
 import { mkdtemp, rm, writeFile } from 'node:fs/promises';
@@ -7,23 +7,26 @@ import path from 'node:path';
 import target from '../../target.cjs';
 
 const BINARY = process.env.TUREEN_BIN ?? path.join(target.targetDirectory(), 'debug/tureen');
-/** A configuration for tests of many channels: a peer has few by default, and those that a page closed count. */
+/**
+ * Configuration for tests of many channels, because the default limit of a peer is low and closed channels count too.
+ */
 export const MANY_CHANNELS = '[limits]\nmax_data_producers_per_peer = 2048\nmax_data_consumers_per_peer = 2048\nmax_requests_per_s = 2000\n';
 
 const START_MS = 20_000;
 const STOP_MS = 10_000;
 
 /**
- * Starts a server and waits until it says where it listens.
+ * Starts a server and waits until it prints its address.
  *
- * @param {{ relay?: object, config?: string }} options `relay`: what `startRelay` gave; all media takes the way through
- *   it. `config`: a configuration file.
- * @returns {Promise<{ url: string, log: () => string, stop: () => Promise<void> }>} `stop` rejects when
- *   the server did not end well: a panic shows here.
+ * @param {{ relay?: object, config?: string }} options `relay`: result of `startRelay`, through which all media passes.
+ * `config`: a configuration file.
+ * @returns {Promise<{ url: string, log: () => string, stop: () => Promise<void> }>} `stop` rejects if the server has
+ * not exited successfully, for example after a panic.
  */
 export async function startServer({ relay, config = '' } = {}) {
   const state = await mkdtemp(path.join(tmpdir(), 'tureen-test-'));
-  // Media takes the default, this machine's address in its network: Firefox does not go to 127.0.0.1 from there.
+  // Media uses the default address of this machine in its network, because Firefox does not send from there to
+  // 127.0.0.1.
   const media = relay
     ? ['--workers', '1', '--rtc-port', relay.port, '--rtc-listen', relay.serverIp, '--announce', relay.ip]
     : ['--rtc-port', '0'];

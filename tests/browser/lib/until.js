@@ -1,8 +1,8 @@
 const POLL_MS = 50;
 
 /**
- * Asks again and again until the answer is truthy, and returns it. When that takes too long, the error has
- * the last answer in it and, where given, what `explain` says.
+ * Calls a function repeatedly until its result is truthy, and returns the result. After a time-out the error contains
+ * the last result and, if given, that of `explain`.
  */
 export async function until(what, ask, { timeoutMs = 60_000, explain = () => '' } = {}) {
   const end = performance.now() + timeoutMs;
