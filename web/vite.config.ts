@@ -1,12 +1,12 @@
 import { defineConfig } from 'vitest/config';
 
-/** The running room server that `npm run dev` borrows signalling from. */
+/** Running room server that provides the signalling for `npm run dev`. */
 const roomServer = 'https://localhost:4443';
 
 export default defineConfig({
   server: {
     proxy: {
-      // Only the WebSocket: the page itself has the same path.
+      // Only the WebSocket is proxied, because the page itself has the same path.
       '^/\\?roomId=': {
         target: roomServer,
         secure: false,
@@ -17,8 +17,7 @@ export default defineConfig({
   },
   build: {
     target: 'es2022',
-    // Every asset stays a file of its own, so that the page runs under
-    // `Content-Security-Policy: default-src 'self'`.
+    // Assets are never inlined, so that the page works under `Content-Security-Policy: default-src 'self'`.
     assetsInlineLimit: 0,
   },
   test: {

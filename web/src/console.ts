@@ -1,17 +1,17 @@
 /**
- * The console handle: `tureen` in the browser's developer tools, to look into a running call.
+ * Object `tureen` in the browser's developer tools, to inspect a running call.
  *
- *     await tureen.room.consumers.values().next().value.getStats()
- *     tureen.room.state.get()
+ * await tureen.room.consumers.values().next().value.getStats()
+ * tureen.room.state.get()
  */
 
 import type { RoomClient } from './room/client';
 import type { LocalMedia } from './room/local-media';
 
 export interface ConsoleHandle {
-  /** The present or last call: `state`, `peers`, `consumers`, `producers`, both transports. */
+  /** The current or last call: `state`, `peers`, `consumers`, `producers`, both transports. */
   room: RoomClient;
-  /** Microphone and camera of this side. */
+  /** Local microphone and camera. */
   media: LocalMedia;
 }
 

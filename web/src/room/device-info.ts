@@ -1,6 +1,6 @@
 import type { DeviceInfo } from '../signaling/protocol';
 
-/** Tried in order: most browsers also claim to be those further down. */
+/** Browsers in the order of detection, because most user agents also contain the names further down. */
 const BROWSERS: [flag: string, name: string, version: RegExp][] = [
   ['edge', 'Edge', /Edg(?:A|iOS)?\/([\d.]+)/],
   ['opera', 'Opera', /OPR\/([\d.]+)/],
@@ -9,7 +9,7 @@ const BROWSERS: [flag: string, name: string, version: RegExp][] = [
   ['safari', 'Safari', /Version\/([\d.]+).*Safari/],
 ];
 
-/** The browser this runs in, as the other participants are told. */
+/** Name and version of this browser, for the other participants. */
 export function describeBrowser(userAgent: string): DeviceInfo {
   for (const [flag, name, pattern] of BROWSERS) {
     const version = pattern.exec(userAgent)?.[1];

@@ -1,6 +1,5 @@
 /**
- * What the browser can send and receive. Asking it takes some 20 ms, so it is asked before a room is
- * joined, and once.
+ * Capabilities of the browser. Reading them takes about 20 ms, so that they are read once, before a room is joined.
  */
 
 import { Device, detectDeviceAsync } from 'mediasoup-client';
@@ -13,17 +12,17 @@ const HANDLERS = { Chrome111, Firefox120, Safari12 };
 
 let asked: Promise<types.HandlerFactory | null> | undefined;
 
-/** Asks the browser, if it has not been asked yet. Never rejects. */
+/** Reads the browser's capabilities, unless they were read already. Never rejects. */
 export function askBrowser(): Promise<types.HandlerFactory | null> {
   asked ??= ask().catch((error: unknown) => {
-    // The device asks again, and its failure is reported.
+    // The device reads them again and reports its failure.
     console.warn('asking the browser early failed', error);
     return null;
   });
   return asked;
 }
 
-/** A device for a router with these capabilities. Rejects where the browser can't do calls. */
+/** Creates a device for a router with these capabilities. Rejects if the browser does not support calls. */
 export async function loadDevice(
   routerRtpCapabilities: Promise<types.RtpCapabilities>,
 ): Promise<types.Device> {

@@ -1,18 +1,18 @@
-/** What keeps media from the server, by what the browser tells of its attempts. */
+/** Causes of a failed media connection, derived from the browser's statistics. */
 
 import type { types } from 'mediasoup-client';
 
 export type Obstacle =
-  /** The browser has no address to send from. */
+  /** The browser has no network address to send from. */
   | { what: 'no-network' }
-  /** Nothing of what it sent was answered. */
+  /** No packet to the server was answered. */
   | { what: 'unreachable'; addresses: string[] }
-  /** The server answers, but no secure connection comes about. */
+  /** The server answers, but the DTLS handshake fails. */
   | { what: 'handshake'; addresses: string[] };
 
 type Candidate = Pick<types.IceCandidate, 'address' | 'ip' | 'port' | 'protocol'>;
 
-/** Addresses of the server as people write them, each once, UDP first: `UDP 192.0.2.1:44444`. */
+/** Distinct addresses of the server in readable form, UDP first: `UDP 192.0.2.1:44444`. */
 export function addressesOf(candidates: Candidate[]): string[] {
   const texts = candidates.map(({ address, ip, port, protocol }) => {
     const host = address ?? ip;
@@ -21,7 +21,7 @@ export function addressesOf(candidates: Candidate[]): string[] {
   return [...new Set(texts)].sort((a, b) => Number(b.startsWith('UDP')) - Number(a.startsWith('UDP')));
 }
 
-/** Looks at the statistics of a transport that failed; `addresses` are what the server offered. */
+/** Finds the cause from the statistics of a failed transport; `addresses` are the server's candidates. */
 export function obstacleOf(stats: Iterable<{ type: string }>, addresses: string[]): Obstacle {
   let localCandidates = 0;
   let answers = 0;

@@ -13,7 +13,7 @@ describe('rejoining', () => {
     expect(new Rejoining(() => 1).lost(0)).toBe(1250);
   });
 
-  it('begins anew, and at once, after media that flowed', () => {
+  it('restarts at once after media has flowed', () => {
     const rejoining = new Rejoining(() => 0.5);
     rejoining.lost(0);
     rejoining.lost(0);
@@ -23,7 +23,7 @@ describe('rejoining', () => {
     expect(rejoining.lost(16_000)).toBe(1000);
   });
 
-  it('counts a transport that was never connected as a failure, whatever the other one did', () => {
+  it('counts a transport that was never connected as a failure, whatever the state of the other one', () => {
     const rejoining = new Rejoining(() => 0.5);
     rejoining.connected(0);
     expect(rejoining.lost(20_000, { oneNever: true })).toBe(1000);

@@ -1,34 +1,37 @@
-/** When a room is rejoined after its media or its connection was lost, and when that is given up. */
+/** Times at which a room is rejoined after its media or its connection was lost, and the limit of attempts. */
 
-/** Without a cause to wait, what was lost is rejoined at once. */
+/** Pause before the second attempt. The first one follows at once. */
 const FIRST_PAUSE_MS = 1000;
 const LONGEST_PAUSE_MS = 30_000;
 
-/** So many attempts in a row that came to nothing are enough: what blocks media will not go away by itself. */
+/** Number of failed attempts in a row after which the app gives up, because a lasting block does not end by itself. */
 export const MAX_ATTEMPTS = 6;
 
-/** Media that has flowed for so long was no failure, whatever ends it. */
+/** After this time of flowing media a loss does not count as a failed attempt. */
 const GOOD_AFTER_MS = 10_000;
 
-/** Pauses that double, with a part of chance, so that the clients of a server that comes back do not come all at once. */
+/**
+ * Pauses with exponential backoff and random variation, so that clients do not all return at once after a restart of
+ * the server.
+ */
 export class Rejoining {
   readonly #random: () => number;
   #failures = 0;
   #connectedAt: number | null = null;
 
-  /** `random` gives 0 to 1. */
+  /** `random` returns a number from 0 to 1. */
   constructor(random: () => number = Math.random) {
     this.#random = random;
   }
 
-  /** Media has a way to the server. */
+  /** Media is connected to the server. */
   connected(now: number): void {
     this.#connectedAt ??= now;
   }
 
   /**
-   * All is over; the milliseconds until the next attempt, or null to give up. `oneNever`: one of the transports is the
-   * reason, and was never connected, whatever the other one did.
+   * Records a loss and returns the milliseconds until the next attempt, or null to give up. `oneNever` is true if the
+   * cause is a transport that was never connected, whatever the state of the other one.
    */
   lost(now: number, { oneNever = false } = {}): number | null {
     const flowed = this.#connectedAt !== null && now - this.#connectedAt >= GOOD_AFTER_MS;

@@ -1,47 +1,47 @@
 /**
- * Lets videos wait a little where packets get lost on a long way, so that those that are sent again come in time.
+ * Delays video a little on lossy lines with a long round trip, so that retransmitted packets arrive in time.
  *
- * Browsers show a picture as soon as they can. Two that send to each other know the round trip, and wait for it where
- * packets get lost; one that only receives, as from a server, does not know it: pictures that are repaired come too late
- * and are left out, a quarter of them at 5 % loss and 50 ms each way, or everything stands still for a moment.
+ * Browsers show a frame as soon as they can. Two browsers that send to each other know the round trip time and wait for
+ * it after losses. A browser that only receives, as from a server, does not know it: repaired frames are late and
+ * dropped, a quarter of them at 5 % loss and 50 ms in each direction, or the video freezes for a moment.
  */
 
 import type { types } from 'mediasoup-client';
 
-/** Between looks. */
+/** Interval of measurements. */
 const INTERVAL_MS = 1000;
 
-/** What pictures are made to wait at first, by how much more where that does not do, and at most. */
+/** First delay of frames, its step if the delay is too short, and its maximum. */
 const FIRST_MS = 100;
 const STEP_MS = 50;
 const MOST_MS = 250;
 
-/** Packets asked for again, of those that came, from which on a line counts as one that loses packets. */
+/** Fraction of packets requested again from which on a line counts as lossy. */
 const LOSSY = 0.01;
 
-/** Pictures that came too late, of all, from which on waiting is worth it. */
+/** Fraction of late frames from which on a delay is useful. */
 const LATE = 0.05;
 
-/** So many looks without anything lost, and pictures wait less again. */
+/** Number of measurements without loss after which the delay is reduced. */
 const CALM_LOOKS = 10;
 
-/** What came since the look before. */
+/** Received since the last measurement. */
 export interface Received {
   packets: number;
-  /** Packets asked for again. */
+  /** Packets requested by NACK. */
   nacks: number;
   pictures: number;
-  /** Pictures that came, but too late to be shown. */
+  /** Frames that arrived too late to be shown. */
   late: number;
   freezes: number;
 }
 
-/** How long the pictures of one video wait. */
-export class Patience {
+/** Jitter buffer target of one video. */
+export class JitterTarget {
   #ms = 0;
   #calm = 0;
 
-  /** Milliseconds from now on. */
+  /** Returns the new target in milliseconds. */
   next({ packets, nacks, pictures, late, freezes }: Received): number {
     this.#calm = nacks === 0 ? this.#calm + 1 : 0;
     if (nacks > packets * LOSSY && (late > pictures * LATE || freezes > 0)) {
@@ -55,11 +55,11 @@ export class Patience {
 }
 
 interface Watched {
-  patience: Patience;
+  target: JitterTarget;
   before: Received;
 }
 
-/** Looks at all videos that are received, once a second. */
+/** Measures all received videos once a second and sets their jitter buffer targets. */
 export class SmoothVideo {
   readonly #consumers: ReadonlyMap<string, types.Consumer>;
   readonly #watched = new WeakMap<types.Consumer, Watched>();
@@ -79,19 +79,19 @@ export class SmoothVideo {
   }
 
   async #look(consumer: types.Consumer): Promise<void> {
-    // Not everywhere.
+    // Not all browsers support it.
     const receiver = consumer.rtpReceiver;
     if (!receiver || !('jitterBufferTarget' in receiver)) return;
     const now = await received(consumer);
     if (!now || consumer.closed) return;
     const watched = this.#watched.get(consumer);
-    // Without anything to wait for the browser does as it thinks best.
-    if (watched) receiver.jitterBufferTarget = watched.patience.next(since(watched.before, now)) || null;
-    this.#watched.set(consumer, { patience: watched?.patience ?? new Patience(), before: now });
+    // Without a target the browser chooses the delay itself.
+    if (watched) receiver.jitterBufferTarget = watched.target.next(since(watched.before, now)) || null;
+    this.#watched.set(consumer, { target: watched?.target ?? new JitterTarget(), before: now });
   }
 }
 
-/** What a video has received so far; nothing where the browser does not tell, or the consumer has just been closed. */
+/** Counters of a video; undefined if the browser does not report them, or the consumer has just been closed. */
 async function received(consumer: types.Consumer): Promise<Received | null> {
   const report = await consumer.getStats().catch(() => null);
   for (const stats of report?.values() ?? []) {

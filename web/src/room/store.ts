@@ -1,7 +1,7 @@
-/** A value that can be watched. The room's modules publish through it; any UI can subscribe. */
+/** Observable value. The room's modules publish their state by stores, to which any UI can subscribe. */
 export interface ReadableStore<T> {
   get(): T;
-  /** Calls back after each change, until the returned function is called. */
+  /** Calls `listener` after each change, until the returned function is called. */
   subscribe(listener: (value: T) => void): () => void;
 }
 
@@ -17,7 +17,7 @@ export class Store<T> implements ReadableStore<T> {
     return this.#value;
   }
 
-  /** Replaces the value; an identical one notifies nobody. */
+  /** Replaces the value and notifies the listeners, unless the value is identical. */
   set(value: T): void {
     if (Object.is(value, this.#value)) return;
     this.#value = value;

@@ -2,7 +2,7 @@ import { beforeEach, describe, expect, it, vi } from 'vitest';
 import { ConnectionLostError, SignalingClient, signalingUrl } from './client';
 import type { SignalingConnection, SignalingHandlers } from './client';
 
-/** Stands in for protoo's peer: the test plays the network. */
+/** Replacement of protoo's peer, whose events the test emits. */
 const FakePeer = vi.hoisted(
   () =>
     class FakePeer {
@@ -57,7 +57,7 @@ describe('a connection', () => {
     expect(answer).toEqual({ asked: 'getRouterRtpCapabilities' });
   });
 
-  it('rejects what is under way when it is lost, and what comes after', async () => {
+  it('rejects pending and further requests when it is lost', async () => {
     const { peer, handlers, opened } = start();
     const first = opened();
     const underWay = first.request('restartIce', { transportId: 't' });
@@ -81,7 +81,7 @@ describe('after a loss', () => {
     data: { version: '3', sessionSecret },
   });
 
-  it('the place is asked back with the secret that the server gave last', () => {
+  it('the next connection uses the last secret of the server', () => {
     const { peer, handlers, opened } = start();
     opened();
     peer.emit('notification', hello('first'));
@@ -116,7 +116,7 @@ describe('the end', () => {
     expect(connection.lost).toBe(true);
   });
 
-  it('is silent when it was asked for', () => {
+  it('is not reported after close()', () => {
     const { client, handlers, opened } = start();
     const connection = opened();
     client.close();
@@ -145,7 +145,7 @@ describe('a request of the server', () => {
     await vi.waitFor(() => expect(accept).toHaveBeenCalledWith({ preferredLayers: { spatialLayer: 1 } }));
   });
 
-  it('is rejected with the reason it failed for', async () => {
+  it('is rejected with the reason of its failure', async () => {
     const { peer, handlers } = start();
     handlers.onRequest.mockRejectedValue(new Error('no transport'));
     const reject = vi.fn();
@@ -153,7 +153,7 @@ describe('a request of the server', () => {
     await vi.waitFor(() => expect(reject).toHaveBeenCalledWith(500, 'no transport'));
   });
 
-  it('is rejected by name when it is not known', async () => {
+  it('is rejected with its name if it is unknown', async () => {
     const { peer } = start();
     const reject = vi.fn();
     peer.emit('request', { id: 1, method: 'dance', data: {} }, vi.fn(), reject);

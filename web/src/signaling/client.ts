@@ -1,10 +1,9 @@
 /**
- * The connection to the room server: protoo over WebSocket, with typed messages.
+ * Connection to the room server: protoo over WebSocket, with typed messages.
  *
- * It connects at once, and again by itself for as long as it takes, after every loss but two:
- * `close()`, and a server that closes with code 4000 because the same peer joined elsewhere, or is
- * there already. The server's first message has a secret; with it in the URL the next connection
- * gets the peer's place at once.
+ * It connects at once, and reconnects after every loss except for two: `close()`, and a close by the server with code
+ * 4000, because the same peer has joined elsewhere or exists already. The server's first message contains a secret.
+ * With the secret in its URL the next connection replaces this one at once.
  */
 
 import { Peer, WebSocketTransport } from 'protoo-client';
@@ -18,26 +17,25 @@ import type {
 } from './protocol';
 
 export interface SignalingHandlers {
-  /** A connection is up. */
+  /** A connection is open. */
   onOpen(connection: SignalingConnection): void;
-  /** A connection could not be made; the next attempt follows after a pause. */
+  /** A connection attempt has failed; the next one follows after a pause. */
   onAttemptFailed(attempt: number): void;
-  /** The connection is lost; the next attempt is under way. */
+  /** The connection is lost, and the next attempt has started. */
   onLost(): void;
-  /** The same peer id joined elsewhere: there will be no further attempt. */
+  /** The same peer id has joined elsewhere. There are no further attempts. */
   onReplaced(): void;
-  /** Settles as the request is to be answered: ok, or an error with the rejection's message. */
-  /** Resolves with what is to be answered, if anything. */
+  /** Handles a request. Resolves with the response's data, if any; a rejection is sent as an error response. */
   onRequest(request: ServerRequest): Promise<object | undefined>;
   onNotification(notification: ServerNotification): void;
 }
 
-/** What a request rejects with when the connection goes before the answer comes. */
+/** Error of a request whose connection is lost before the response arrives. */
 export class ConnectionLostError extends Error {
   override readonly name = 'ConnectionLostError';
 }
 
-/** One connection, from its opening to its loss. Requests never leak into the next one. */
+/** One connection, from its opening to its loss. Its requests do not continue on the next one. */
 export class SignalingConnection {
   readonly #peer: Peer;
   readonly #end: AbortSignal;
@@ -51,7 +49,7 @@ export class SignalingConnection {
     return this.#end.aborted;
   }
 
-  /** Asks the server; rejects with its `errorReason`, or a `ConnectionLostError`. */
+  /** Sends a request. Rejects with the server's `errorReason`, or with a `ConnectionLostError`. */
   async request<M extends ClientMethod>(method: M, data: RequestData<M>): Promise<ResponseData<M>> {
     const error = new ConnectionLostError(`connection lost during ${method}`);
     if (this.lost) throw error;
@@ -71,12 +69,12 @@ export class SignalingConnection {
 
 export class SignalingClient {
   readonly #url: string;
-  /** What shows the server that a new connection is this client's. Never leaves memory. */
+  /** Secret by which the server accepts a new connection of this client. It is kept in memory only. */
   #secret: string | null = null;
   readonly #handlers: SignalingHandlers;
-  /** Null once closed. */
+  /** Null after `close()`. */
   #peer: Peer | null;
-  /** Aborted when the present connection ends. */
+  /** Aborted at the end of the current connection. */
   #connectionEnd = new AbortController();
 
   constructor(url: string, handlers: SignalingHandlers) {
@@ -85,7 +83,7 @@ export class SignalingClient {
     this.#peer = this.#connect();
   }
 
-  /** Gives up the present connection and makes a new one; `onLost` is not called. */
+  /** Closes the current connection and opens a new one. `onLost` is not called. */
   reconnect(): void {
     this.close();
     this.#peer = this.#connect();
@@ -103,7 +101,7 @@ export class SignalingClient {
       retry: { forever: true, factor: 1.6, minTimeout: 500, maxTimeout: 8000, randomize: true },
     });
     const peer = new Peer(transport);
-    // A peer that was closed still reports its own end: only the present one is listened to.
+    // A closed peer still reports its own end, so that events of other peers than the current one are ignored.
     const present = () => peer === this.#peer;
 
     peer.on('open', () => {
@@ -118,14 +116,14 @@ export class SignalingClient {
       if (!present()) return;
       this.#connectionEnd.abort();
       if (this.#secret !== null) {
-        // protoo would connect again by itself, but to the URL that it has.
+        // protoo would reconnect too, but to the old URL.
         this.#peer = this.#connect();
         peer.close();
       }
       this.#handlers.onLost();
     });
     peer.on('close', () => {
-      // With endless attempts, protoo gives up by itself for code 4000 only.
+      // Its attempts are unlimited, so that protoo gives up only after code 4000.
       if (!present()) return;
       this.close();
       this.#handlers.onReplaced();

@@ -1,11 +1,11 @@
 /**
- * The messages of the room server, as types: what a client asks, what the server asks, and what
- * it tells. Nothing here runs.
+ * Types of the room server's messages: requests of the client, requests of the server, and notifications. This file
+ * contains no code.
  */
 
 import type { types } from 'mediasoup-client';
 
-/** What a participant runs on. */
+/** Browser or program of a participant. */
 export interface DeviceInfo {
   flag: string;
   name: string;
@@ -18,7 +18,7 @@ export interface PeerInfo {
   device: DeviceInfo;
 }
 
-/** The server-side half of a WebRTC transport. */
+/** Server side of a WebRTC transport. */
 export interface TransportInfo {
   id: string;
   iceParameters: types.IceParameters;
@@ -29,7 +29,7 @@ export interface TransportInfo {
 
 export type ConsumerType = 'simple' | 'simulcast' | 'svc' | 'pipe';
 
-/** Scores go from 0 (nothing arrives) to 10 (perfect). */
+/** Scores from 0 (no packets arrive) to 10 (perfect). */
 export interface ConsumerScore {
   score: number;
   producerScore: number;
@@ -43,20 +43,20 @@ export interface ProducerScore {
   encodingIdx: number;
 }
 
-/** The highest layers that are wanted of a video, counted from 0. */
+/** Highest requested layers of a video, from 0. */
 export interface PreferredLayers {
   spatialLayer: number;
   temporalLayer?: number;
 }
 
-/** What a client may answer to `newConsumer`: what it wants from the first picture on. */
+/** Optional response to `newConsumer`: settings that apply from the first frame. */
 export interface NewConsumerAnswer {
   preferredLayers?: PreferredLayers;
 }
 
 type Empty = Record<string, never>;
 
-/** Requests of the client: method → [data, answer]. */
+/** Requests of the client: method → [data, response]. */
 export interface ClientRequests {
   getRouterRtpCapabilities: [Empty, types.RtpCapabilities];
   createWebRtcTransport: [
@@ -65,7 +65,7 @@ export interface ClientRequests {
   ];
   connectWebRtcTransport: [{ transportId: string; dtlsParameters: types.DtlsParameters }, Empty];
   restartIce: [{ transportId: string }, types.IceParameters];
-  /** Before joining: the server makes consumers already, whose media comes with the join. */
+  /** Before joining: the server creates consumers already, whose media starts with `join`. */
   prepare: [{ rtpCapabilities: types.RtpCapabilities }, Empty];
   join: [
     {
@@ -115,7 +115,7 @@ export type ClientMethod = keyof ClientRequests;
 export type RequestData<M extends ClientMethod> = ClientRequests[M][0];
 export type ResponseData<M extends ClientMethod> = ClientRequests[M][1];
 
-/** Requests of the server, which the client answers: method → data. */
+/** Requests of the server to the client: method → data. */
 export interface ServerRequests {
   newConsumer: {
     peerId: string;
@@ -141,7 +141,7 @@ export interface ServerRequests {
 
 /** Notifications of the server: method → data. */
 export interface ServerNotifications {
-  /** `sessionSecret`: gets this peer's place back, in the URL of the next connection. */
+  /** `sessionSecret` in the URL of the next connection lets it replace this one. */
   'mediasoup-version': { version: string; sessionSecret?: string };
   newPeer: PeerInfo;
   peerClosed: { peerId: string };
@@ -173,7 +173,7 @@ export interface ServerNotifications {
   };
 }
 
-/** A map of method → data as a union of `{ method, data }`, to switch over. */
+/** Turns a map of method → data into a union of `{ method, data }` for `switch`. */
 type Messages<T> = { [M in keyof T]: { method: M; data: T[M] } }[keyof T];
 
 export type ServerRequest = Messages<ServerRequests>;

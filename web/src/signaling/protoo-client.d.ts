@@ -1,7 +1,7 @@
-/** The part of protoo-client 4 that the app uses; the package ships no types. */
+/** Types of the parts of protoo-client 4 that the app uses. The package contains no types. */
 declare module 'protoo-client' {
   export interface TransportOptions {
-    /** Options of the `retry` package, for connections that could not be made. */
+    /** Options of the `retry` package for failed connection attempts. */
     retry?: {
       forever?: boolean;
       retries?: number;

@@ -1,4 +1,4 @@
-/** Watches the streams of a call: one look a second, and the last minute in memory. */
+/** Measures the streams of a call once a second and stores the last minute. */
 
 import type { types } from 'mediasoup-client';
 import type { RoomClient } from '../room/client';
@@ -7,29 +7,29 @@ import type { ReadableStore } from '../room/store';
 import { figuresBetween, readReport } from './report';
 import type { Snapshot, StreamFigures } from './report';
 
-/** How many looks are kept: a minute of them. */
+/** Number of stored measurements: one minute. */
 export const HISTORY = 60;
 const INTERVAL_MS = 1000;
 
 export interface CallStats {
-  /** The last looks at each stream, oldest first: by consumer id, or by source for what is sent. */
+  /** Last measurements of each stream, oldest first, by consumer id or by source of a sent stream. */
   streams: ReadonlyMap<string, readonly StreamFigures[]>;
-  /** To the server and from it. */
+  /** Both directions: to the server, and from it. */
   up: readonly WayFigures[];
   down: readonly WayFigures[];
 }
 
-/** All streams of one direction together. */
+/** All streams of one direction. */
 export interface WayFigures {
   /** Bits per second. */
   bitrate: number;
-  /** What the sending side thinks the network can carry, bits per second; null while unknown. */
+  /** Sender's estimate of the available bitrate in bits per second; null while unknown. */
   available: number | null;
   /** Milliseconds. */
   roundTrip: number | null;
 }
 
-/** The parts of a RoomClient that are watched. */
+/** Parts of a RoomClient that are measured. */
 type Watched = Pick<
   RoomClient,
   'state' | 'consumers' | 'producers' | 'sendTransport' | 'recvTransport'
@@ -39,7 +39,7 @@ export class StatsMonitor {
   readonly #room: Watched;
   readonly #store = new Store<CallStats>({ streams: new Map(), up: [], down: [] });
   readonly #timer: ReturnType<typeof setInterval>;
-  /** The last look at each transport. A new connection has new ones. */
+  /** Last snapshot of each transport. A new connection has new transports. */
   #before = new WeakMap<types.Transport, Snapshot>();
   #looking = false;
 
@@ -78,7 +78,7 @@ export class StatsMonitor {
         down: withLatest(down, { ...received.way, available: downlink }),
       });
     } catch {
-      // The transport was closed meanwhile.
+      // The transport was closed in the meantime.
     } finally {
       this.#looking = false;
     }

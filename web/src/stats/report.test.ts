@@ -3,7 +3,7 @@ import { figuresBetween, readReport } from './report';
 
 const codec = { id: 'c', type: 'codec', timestamp: 0, mimeType: 'video/VP8' };
 
-it('takes rates from the difference of two looks', () => {
+it('computes rates from two snapshots', () => {
   const inbound = (timestamp: number, bytesReceived: number, framesDecoded: number, packetsLost: number) =>
     read(codec, {
       id: 'i', type: 'inbound-rtp', timestamp, mid: '0', codecId: 'c', bytesReceived, framesDecoded,
@@ -20,7 +20,7 @@ it('takes rates from the difference of two looks', () => {
   });
 });
 
-it('adds up the encodings of a simulcast stream, and leaves out those that rest', () => {
+it('adds up the active encodings of a simulcast stream', () => {
   const outbound = (at: number, bytes: number[]) =>
     read(
       codec,
@@ -43,7 +43,7 @@ it('adds up the encodings of a simulcast stream, and leaves out those that rest'
   });
 });
 
-it('reads the way itself from the ICE pair in use', () => {
+it('reads round trip and capacity from the selected ICE pair', () => {
   const pair = { type: 'candidate-pair', timestamp: 5, nominated: true };
   const { roundTrip, available } = read(
     { ...pair, id: 'a', state: 'failed', currentRoundTripTime: 9 },
@@ -52,7 +52,7 @@ it('reads the way itself from the ICE pair in use', () => {
   expect({ roundTrip, available }).toEqual({ roundTrip: 20, available: 3e6 });
 });
 
-it('tells nothing of a stream that is new or whose counters began anew', () => {
+it('has no figures for a stream that is new or whose counters restarted', () => {
   const look = (timestamp: number, bytesReceived: number) =>
     read({ id: 'i', type: 'inbound-rtp', timestamp, mid: '0', bytesReceived });
   expect(figuresBetween(read(), look(2000, 5), '0')).toBeNull();

@@ -1,14 +1,14 @@
-/** What a transport's RTCStatsReport says, and what it was like between two of them. No state. */
+/** Snapshots of a transport's RTCStatsReport, and figures from the difference of two snapshots. Contains no state. */
 
-/** A transport at one moment: counters since its beginning. */
+/** Counters of a transport at one time. */
 export interface Snapshot {
   /** Milliseconds. */
   at: number;
-  /** By the streams' MIDs. */
+  /** Counters of streams by MID. */
   streams: ReadonlyMap<string, Counters>;
-  /** Of the ICE pair in use, in milliseconds. */
+  /** Round trip time of the selected ICE pair, in milliseconds. */
   roundTrip: number | null;
-  /** The browser's estimate of what it can send, bits per second. */
+  /** Browser's estimate of the available outgoing bitrate, in bits per second. */
   available: number | null;
 }
 
@@ -20,29 +20,29 @@ export interface Counters {
   width: number;
   height: number;
   codec: string | null;
-  /** As the receiver of a stream that is sent sees it: share lost, and milliseconds. */
+  /** Reports of the receiver of a sent stream: fraction lost, and round trip time in milliseconds. */
   remote: { loss: number; roundTrip: number | null } | null;
-  /** Of a stream that is sent in several encodings. */
+  /** Encodings of a sent simulcast stream. */
   encodings: readonly { rid: string; bytes: number; height: number }[];
 }
 
-/** One stream over the last interval. */
+/** Figures of one stream in the last interval. */
 export interface StreamFigures {
   /** Bits per second, without RTP headers. */
   bitrate: number;
-  /** Null for sound, and while there are no pictures. */
+  /** Null for audio, and while there are no frames. */
   picture: { width: number; height: number; frameRate: number } | null;
-  /** Share of its packets that were lost, 0 to 1. */
+  /** Fraction of lost packets, 0 to 1. */
   loss: number;
   /** Milliseconds; null while unknown. */
   roundTrip: number | null;
   /** `VP8`, `opus`, … */
   codec: string | null;
-  /** Those that run, smallest first; empty for a stream with one encoding. */
+  /** Active encodings, smallest first; empty for a stream with one encoding. */
   encodings: readonly { rid: string; height: number; bitrate: number }[];
 }
 
-/** The fields that are read of the report's entries, whatever their type. */
+/** Fields that are read from entries of the report, whatever their type. */
 interface Entry {
   id: string;
   type: string;
@@ -97,11 +97,11 @@ export function readReport(report: RTCStatsReport): Snapshot {
   };
 }
 
-/** What the stream `mid` was like from `before` to `now`; null where that can't be told (yet). */
+/** Figures of the stream `mid` between two snapshots; null if there are not enough data (yet). */
 export function figuresBetween(before: Snapshot, now: Snapshot, mid: string): StreamFigures | null {
   const [old, present] = [before.streams.get(mid), now.streams.get(mid)];
   const seconds = (now.at - before.at) / 1000;
-  // The counters start anew when a browser recreates the stream.
+  // The counters restart when a browser recreates the stream.
   if (!old || !present || seconds <= 0 || present.bytes < old.bytes) return null;
 
   const rate = (count: number, earlier: number) => Math.max(0, count - earlier) / seconds;
@@ -139,7 +139,7 @@ function received(entry: Entry, codec: string | null): Counters {
   };
 }
 
-/** Adds one encoding to those of its stream that came before. Its picture is the largest one's. */
+/** Adds an encoding to its stream. The size of the largest encoding is that of the stream. */
 function sent(
   others: Counters | undefined,
   entry: Entry,

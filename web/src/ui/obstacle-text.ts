@@ -1,6 +1,6 @@
 import type { Obstacle } from '../room/obstacle';
 
-/** What keeps media from the server, and what helps. */
+/** Text about the cause of a failed media connection, and a remedy. */
 export function obstacleTexts(obstacle: Obstacle | null): { text: string; hint: string } {
   switch (obstacle?.what) {
     case 'no-network':

@@ -3,7 +3,7 @@ import type { CallStats, WayFigures } from '../../stats/monitor';
 import { bitrateText, millisecondsText } from './format';
 import { Sparkline } from './sparkline';
 
-/** What comes and goes in all, beside what the network is thought to carry. */
+/** Total bitrates of both directions, with the estimated capacity of the network. */
 export function CallSummary({ stats }: { stats: CallStats }) {
   return (
     <section class="call-summary" aria-label="Statistics of the call">

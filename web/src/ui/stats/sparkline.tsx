@@ -1,15 +1,15 @@
 interface SparklineProps {
-  /** What it shows, for screen readers. */
+  /** Description for screen readers. */
   label: string;
-  /** Oldest first. Where there is nothing yet, null. */
+  /** Values, oldest first; null for a missing value. */
   values: readonly (number | null)[];
-  /** Drawn dashed behind them on the same scale. */
+  /** Values of a dashed line behind, on the same scale. */
   limits?: readonly (number | null)[];
-  /** How many values the width is for. */
+  /** Number of values in the full width. */
   capacity: number;
 }
 
-/** A small live graph without axes. The newest value is at the right edge, 0 at the bottom. */
+/** Small live graph without axes. The newest value is at the right edge, and 0 at the bottom. */
 export function Sparkline({ label, values, limits = [], capacity }: SparklineProps) {
   // Headroom, so that the highest value's line is not cut off.
   const top = 1.08 * Math.max(1, ...[...values, ...limits].map((value) => value ?? 0));

@@ -5,11 +5,11 @@ import type { TileModel } from '../stage/tiles';
 import { bitrateText, lossText, millisecondsText } from './format';
 import { Sparkline } from './sparkline';
 
-/** Above this share of lost packets, and this round trip (ms), a figure stands out. */
+/** Loss and round trip time in ms above which a figure is highlighted. */
 const HIGH_LOSS = 0.02;
 const LONG_ROUND_TRIP = 300;
 
-/** The figures of a participant's streams, in a corner of the tile. Small tiles show the main ones. */
+/** Figures of a participant's streams in a corner of the tile. Small tiles show only the main ones. */
 export function TileStats({ tile, stats }: { tile: TileModel; stats: CallStats }) {
   const video = stats.streams.get(tile.streams.video ?? '') ?? [];
   const audio = stats.streams.get(tile.streams.audio ?? '') ?? [];

@@ -3,7 +3,7 @@ import type { RoomClient } from '../../room/client';
 import { StatsMonitor } from '../../stats/monitor';
 import type { CallStats } from '../../stats/monitor';
 
-/** The call's statistics, while they are wanted. */
+/** Statistics of the call while `wanted` is true. */
 export function useCallStats(client: RoomClient, wanted: boolean): CallStats | null {
   const [stats, setStats] = useState<CallStats | null>(null);
   useEffect(() => {
