@@ -1,10 +1,10 @@
-//! Has the crate built anew when the web app that it embeds changes.
+//! Rebuilds the crate when the embedded web app has changed.
 
 use std::path::Path;
 
 fn main() {
     println!("cargo:rerun-if-changed=build.rs");
-    // The web app is optional. Where it is not built yet, its sources tell when it may have been.
+    // The web app is optional. If it is not built yet, a change of its sources causes a rebuild.
     let found = ["../../web/dist", "../../web"].into_iter().find(|path| Path::new(path).exists());
     if let Some(path) = found {
         println!("cargo:rerun-if-changed={path}");

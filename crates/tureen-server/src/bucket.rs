@@ -4,31 +4,31 @@ use std::time::Duration;
 
 use tokio::time::Instant;
 
-/// A token bucket that goes into debt: work is charged after it was done, and the debt gives the time to wait.
+/// A token bucket that allows debt: work is charged after it was done, and the debt determines the time to wait.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Bucket {
-    /// Tokens a second.
+    /// Tokens per second.
     rate: f64,
-    /// Most tokens that it holds.
+    /// Maximum number of tokens.
     burst: f64,
     level: f64,
     at: Instant,
 }
 
 impl Bucket {
-    /// A full bucket for `rate` tokens a second and at most `burst` at once.
+    /// Creates a full bucket with `rate` tokens per second and at most `burst` tokens.
     pub(crate) fn new(rate: f64, burst: f64, now: Instant) -> Self {
         Self { rate, burst, level: burst, at: now }
     }
 
-    /// Takes `tokens` and says until when it is in debt, if it is.
+    /// Takes `tokens` and returns the time at which the debt ends, if there is a debt.
     pub(crate) fn take(&mut self, tokens: f64, now: Instant) -> Option<Instant> {
         self.fill(now);
         self.level -= tokens;
         (self.level < 0.0).then(|| now + Duration::from_secs_f64(-self.level / self.rate))
     }
 
-    /// Takes `tokens` if they are there.
+    /// Takes `tokens` and returns true, if there are enough.
     pub(crate) fn try_take(&mut self, tokens: f64, now: Instant) -> bool {
         self.fill(now);
         let has = self.level >= tokens;
@@ -38,7 +38,7 @@ impl Bucket {
         has
     }
 
-    /// True if nothing was taken for a while.
+    /// True if the bucket has been refilled.
     pub(crate) fn is_full(&mut self, now: Instant) -> bool {
         self.fill(now);
         self.level >= self.burst

@@ -1,12 +1,12 @@
-//! The codecs that rooms offer.
+//! Codecs that rooms offer.
 
 use std::num::{NonZeroU8, NonZeroU32};
 
 use tureen::prelude::*;
 
-/// The default codecs of a room: Opus; VP8, VP9, H264 and AV1.
+/// Default codecs of a room: Opus; VP8, VP9, H264 and AV1.
 ///
-/// Profiles are those that browsers send: VP9 0 (Chromium's default) and 2 (10 bit), H264 main and constrained
+/// The profiles are those that browsers send: VP9 0 (Chromium's default) and 2 (10 bit), H264 main and constrained
 /// baseline.
 pub(crate) fn media_codecs() -> Vec<RtpCodecCapability> {
     let h264 = |profile_level_id: &'static str| {
@@ -32,7 +32,7 @@ pub(crate) fn media_codecs() -> Vec<RtpCodecCapability> {
             rtcp_feedback: vec![],
         },
         video(MimeTypeVideo::Vp8, RtpCodecParametersParameters::default()),
-        // First the one that every browser decodes: clients take the first of a kind.
+        // The codec that every browser decodes is the first one, because clients use the first of a kind.
         vp9(0),
         vp9(2),
         h264("4d0032"),
@@ -42,7 +42,7 @@ pub(crate) fn media_codecs() -> Vec<RtpCodecCapability> {
 }
 
 fn video(mime_type: MimeTypeVideo, mut parameters: RtpCodecParametersParameters) -> RtpCodecCapability {
-    // libwebrtc starts at so many kbit/s in place of its cautious 300.
+    // libwebrtc starts with this bitrate in kbit/s instead of its default of 300.
     parameters.insert("x-google-start-bitrate", 1000_u32);
     RtpCodecCapability::Video {
         mime_type,

@@ -1,11 +1,11 @@
-//! JSON of applications, which rooms keep and pass on unread.
+//! JSON of applications, which rooms store and forward without parsing it.
 
 use std::{io, sync::Arc};
 
 use serde::{Serialize, Serializer};
 use serde_json::{Map, Value};
 
-/// A JSON object of an application: `appData`, or the description of a device. Clones share it.
+/// A JSON object of an application: `appData`, or the description of a device. Clones share the value.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub(crate) struct Opaque(Arc<Map<String, Value>>);
 
@@ -32,7 +32,7 @@ impl Serialize for Opaque {
     }
 }
 
-/// Length of `value` as JSON (bytes).
+/// Length of `value` as JSON in bytes.
 pub(crate) fn json_len(value: &impl Serialize) -> usize {
     struct Count(usize);
 
@@ -50,7 +50,7 @@ pub(crate) fn json_len(value: &impl Serialize) -> usize {
     let mut count = Count(0);
     match serde_json::to_writer(&mut count, value) {
         Ok(()) => count.0,
-        // Nobody can be sent what can't be written.
+        // A value that cannot be written cannot be sent to anybody.
         Err(_) => usize::MAX,
     }
 }

@@ -1,4 +1,4 @@
-//! Bounds for each client address: objects that it holds, and its rate of requests.
+//! Limits for each client address: number of objects, and rate of requests.
 
 use std::{
     collections::HashMap,
@@ -10,10 +10,10 @@ use tokio::time::Instant;
 
 use crate::bucket::Bucket;
 
-/// Rates of requests by address.
+/// Rate limits of requests by address.
 #[derive(Debug)]
 pub(crate) struct Paces {
-    /// Tokens a second.
+    /// Tokens per second.
     rate: f64,
     buckets: Mutex<HashMap<IpAddr, Bucket>>,
 }
@@ -21,7 +21,7 @@ pub(crate) struct Paces {
 /// Burst of requests, as a multiple of the rate (seconds).
 const BURST_SECONDS: f64 = 10.0;
 
-/// Number of remembered addresses above which those are forgotten that have not asked for a while.
+/// Number of stored addresses above which idle ones are removed.
 const REMEMBERED: usize = 10_000;
 
 impl Paces {
@@ -29,7 +29,7 @@ impl Paces {
         Self { rate: rate.into(), buckets: Mutex::default() }
     }
 
-    /// Takes `cost` from the rate of `address`; false if it asks too often.
+    /// Charges `cost` to the rate of `address`. Returns false if the rate is exceeded.
     pub(crate) fn may(&self, address: IpAddr, cost: u32) -> bool {
         let now = Instant::now();
         let full = Bucket::new(self.rate, self.rate * BURST_SECONDS, now);
@@ -38,7 +38,7 @@ impl Paces {
             buckets.retain(|_, bucket| !bucket.is_full(now));
         }
         if buckets.len() >= REMEMBERED && !buckets.contains_key(&host_of(address)) {
-            // All of them are asking just now. To refuse others for that would be what they want.
+            // All addresses are active now. Refusing other clients for that would make an attack effective.
             return true;
         }
         buckets.entry(host_of(address)).or_insert(full).try_take(cost.into(), now)
@@ -54,7 +54,7 @@ impl Paces {
     }
 }
 
-/// Counts what the addresses of clients hold. An IPv6 address stands for its network of 64 bits, which is what one host gets.
+/// Number of objects by client address. An IPv6 address stands for its /64 network, which one host usually gets.
 #[derive(Debug)]
 pub(crate) struct PerAddress {
     max_each: usize,
@@ -68,19 +68,19 @@ struct Held {
     each: HashMap<IpAddr, usize>,
 }
 
-/// One of the things that an address holds, for as long as this lives.
+/// One object of an address, counted until it is dropped.
 #[derive(Debug)]
 pub(crate) struct Slot {
     of: Arc<PerAddress>,
     address: IpAddr,
 }
 
-/// The bound that was reached.
+/// Limit that was reached.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Full {
-    /// That of each address.
+    /// Limit of each address.
     Address,
-    /// That of all.
+    /// Limit of all addresses together.
     All,
 }
 
@@ -89,7 +89,7 @@ impl PerAddress {
         Arc::new(Self { max_each, max_all, held: Mutex::default() })
     }
 
-    /// Takes one more for `address`.
+    /// Counts one more object of `address`.
     pub(crate) fn take(self: &Arc<Self>, address: IpAddr) -> Result<Slot, Full> {
         let address = host_of(address);
         let mut held = self.lock();

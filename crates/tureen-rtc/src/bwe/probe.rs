@@ -17,7 +17,7 @@ const SHOT: Micros = 2_000;
 const MAX_LATENESS: Micros = 20_000;
 /// Probes that may wait.
 const MAX_WAITING: usize = 4;
-/// A probe that could not begin for so long is stale.
+/// Time after which a probe that could not start is discarded.
 const MAX_WAIT: Micros = 1_000_000;
 
 /// So much of a probe must have arrived to say something.

@@ -1,12 +1,12 @@
 //! DTLS 1.2 and 1.3 of one WebRTC transport (RFC 6347, RFC 9147) with keys for SRTP (RFC 5764), sans-IO.
 //!
-//! A Worker builds one [`DtlsConfig`]; each WebRtcTransport makes a [`Dtls`] from it once it knows its role and the
+//! A Worker creates one [`DtlsConfig`]. Each WebRtcTransport creates a [`Dtls`] from it when it knows its role and the
 //! peer's fingerprint. After every call that takes `now`, and after [`Dtls::send`] and [`Dtls::close`], drain
-//! [`Dtls::poll_output`] until it says [`Output::Idle`]. Give it only datagrams of tuples that ICE has validated: the
-//! server's cookie exchange is off.
+//! [`Dtls::poll_output`] until it returns [`Output::Idle`]. Pass only datagrams of tuples that ICE has validated,
+//! because the server's cookie exchange is disabled.
 //!
-//! The peer is authenticated by its certificate's fingerprint alone ([`RemoteFingerprints`]; RFC 8122, RFC 8827 §6.5). Until that
-//! is verified no keys and no data come out.
+//! The peer is authenticated by its certificate's fingerprint only ([`RemoteFingerprints`]; RFC 8122, RFC 8827 §6.5).
+//! No keys and no data are returned before it is verified.
 //!
 //! # The two backends
 //!
@@ -17,24 +17,24 @@
 //! | peer's certificate | ECDSA | ECDSA, RSA |
 //! | SRTP suites | AES-256-GCM, AES-128-GCM, AES_CM_80 | all, in the configured order |
 //!
-//! [`Backend::Auto`] takes dimpl, and OpenSSL where it is compiled in and
-//! - our own certificate is RSA; or
-//! - we are the client: a server with an RSA certificate refuses dimpl's ClientHello and is deaf to a second one. Only a
-//!   server that refuses DTLS 1.2 gets another ClientHello, of dimpl's; or
-//! - we are the server, and the ClientHello offers AES_CM_128_HMAC_SHA1_32 as its only SRTP suite; or
-//! - we are the server, and the ClientHello offers no DTLS 1.3, or a DHE_RSA AES-GCM cipher suite, which is OpenSSL's
-//!   usual list. A client can't say before we have chosen the library that its own certificate is RSA: dimpl's
-//!   CertificateRequest lists ECDSA alone, such a client answers with an empty Certificate, and the handshake is over on
-//!   both sides. A wrong guess only makes the handshake dearer. Where it guesses wrong the other way (a browser whose
-//!   application asked for an RSA certificate), only [`Backend::OpenSsl`] helps.
+//! [`Backend::Auto`] uses dimpl, except that it uses OpenSSL, if compiled in, in these cases:
+//! - The local certificate is RSA.
+//! - The local role is client, because a server with an RSA certificate refuses dimpl's ClientHello and ignores a second
+//!   one. Only a server that refuses DTLS 1.2 gets a second ClientHello, from dimpl.
+//! - The local role is server, and the ClientHello offers AES_CM_128_HMAC_SHA1_32 as its only SRTP suite.
+//! - The local role is server, and the ClientHello offers no DTLS 1.3, or a DHE_RSA AES-GCM cipher suite, which is
+//!   typical of OpenSSL. Such a client may have an RSA certificate, and it cannot announce that before the library is
+//!   chosen: dimpl's CertificateRequest lists ECDSA only, the client answers with an empty Certificate, and the handshake
+//!   fails on both sides. A wrong guess only makes the handshake more expensive. A client with an RSA certificate that
+//!   is not recognised (a browser whose application requested one) needs [`Backend::OpenSsl`].
 //!
-//! Where it is not compiled in, peers with RSA certificates fail with [`DtlsError::NeedsOpenSsl`].
+//! Without that feature, peers with RSA certificates fail with [`DtlsError::NeedsOpenSsl`].
 //!
 //! # SRTP suites
 //!
-//! dimpl can't be told which SRTP suite to prefer. Its client, and its server in DTLS 1.2, prefer AES-256-GCM; its
-//! server in DTLS 1.3 takes the client's first. libwebrtc lists AES_CM_128_HMAC_SHA1_80 first, so
-//! [`Versions::Auto`] answers such a client by DTLS 1.2, for the AEAD suite.
+//! dimpl has no configurable preference of SRTP suites. Its client, and its server in DTLS 1.2, prefer AES-256-GCM; its
+//! server in DTLS 1.3 selects the client's first suite. libwebrtc lists AES_CM_128_HMAC_SHA1_80 first, so that
+//! [`Versions::Auto`] answers such a client by DTLS 1.2, to get the AEAD suite.
 
 mod certificate;
 mod config;
@@ -68,35 +68,35 @@ use crate::srtp::SrtpSuite;
 /// TLS alert handshake_failure (RFC 5246 §7.2.2).
 const HANDSHAKE_FAILURE: u8 = 40;
 
-/// Who sends the ClientHello (mediasoup's DtlsRole; a=setup "active" is the client).
+/// DTLS role: which side sends the ClientHello (mediasoup's DtlsRole; a=setup "active" is the client).
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Role {
     /// Sends the ClientHello.
     Client,
-    /// Waits for it.
+    /// Waits for the ClientHello.
     Server,
 }
 
-/// One DTLS association.
+/// A DTLS association.
 pub struct Dtls {
     config: Arc<DtlsConfig>,
     role: Role,
     remote: RemoteFingerprints,
     session: Session,
     state: State,
-    /// The peer's certificate, once its fingerprint is verified.
+    /// Certificate of the peer, once its fingerprint is verified.
     remote_certificate: Option<Vec<u8>>,
-    /// Reported once the session's last datagrams (an alert) are out.
+    /// Error that is reported after the session's last datagrams (an alert).
     failure: Option<DtlsError>,
 }
 
-/// What comes from a peer before it is known by its fingerprint: the fragments of its ClientHello, which need not wait for
-/// their retransmission then. One record of 16 KiB at most is kept.
+/// Datagrams from a peer whose fingerprint is not known yet: fragments of its ClientHello, whose retransmission is then
+/// not needed. At most one record of 16 KiB is stored.
 #[derive(Debug, Default)]
 pub struct EarlyDatagrams(ClientHelloBuffer);
 
 impl EarlyDatagrams {
-    /// Takes a datagram. What is no valid part of a ClientHello is ignored.
+    /// Stores a datagram. Anything but a valid part of a ClientHello is ignored.
     pub fn push(&mut self, datagram: &[u8]) {
         if peek::is_plausible(datagram) {
             self.0.push(datagram);
@@ -104,36 +104,36 @@ impl EarlyDatagrams {
     }
 }
 
-/// What [`Dtls::poll_output`] hands out.
+/// Output of [`Dtls::poll_output`].
 #[derive(Debug)]
 pub enum Output<'b> {
     /// Send this datagram.
     Datagram(&'b [u8]),
-    /// The handshake is complete and the peer's fingerprint is right. Comes once, before any data.
+    /// The handshake is complete and the peer's fingerprint is verified. Reported once, before any data.
     Connected {
-        /// Keys for SRTP; none if the peer does not offer SRTP.
+        /// Keys for SRTP; `None` if the peer does not offer SRTP.
         srtp: Option<SrtpKeys>,
         /// The peer's certificate (mediasoup's dtlsRemoteCert).
         remote_certificate_pem: String,
     },
-    /// The peer sent this: an SCTP packet.
+    /// Application data from the peer: an SCTP packet.
     ApplicationData(&'b [u8]),
-    /// It is over; nothing more comes.
+    /// The association has failed and ended.
     Failed(DtlsError),
-    /// The peer closed the association (close_notify); nothing more comes.
+    /// The peer has closed the association (close_notify).
     Closed,
-    /// Nothing to do until the next call. Call [`Dtls::handle_timeout`] at `timeout`.
+    /// Nothing to do until the next call.
     Idle {
-        /// When to wake up, if ever.
+        /// Time of the next [`Dtls::handle_timeout`]; `None` for never.
         timeout: Option<Instant>,
     },
 }
 
 impl Dtls {
-    /// Starts an association. A client's first flight is ready to be polled at once.
+    /// Creates an association. A client's first flight can be polled at once.
     ///
     /// # Errors
-    /// [`DtlsError::Handshake`] if the library can't start (no randomness, no memory).
+    /// [`DtlsError::Handshake`] if the library cannot start (no randomness, no memory).
     pub fn new(
         config: &Arc<DtlsConfig>,
         role: Role,
@@ -155,7 +155,7 @@ impl Dtls {
         })
     }
 
-    /// Takes what came before the association could be made. Does nothing to a client.
+    /// Handles datagrams that arrived before the association was created. Has no effect on a client.
     pub fn handle_early(&mut self, now: Instant, early: EarlyDatagrams) {
         let Session::Listening(buffer) = &mut self.session else { return };
         *buffer = early.0;
@@ -164,7 +164,7 @@ impl Dtls {
         }
     }
 
-    /// Takes a datagram from the peer. What is no valid DTLS is dropped in silence.
+    /// Handles a datagram from the peer. Invalid DTLS is dropped.
     pub fn handle_datagram(&mut self, now: Instant, datagram: &[u8]) {
         if self.failure.is_some() || !peek::is_plausible(datagram) {
             return;
@@ -182,15 +182,15 @@ impl Dtls {
         self.failure = result.err();
     }
 
-    /// Lets retransmission and handshake timers run.
+    /// Handles expired retransmission and handshake timers.
     pub fn handle_timeout(&mut self, now: Instant) {
         if self.failure.is_none() {
             self.failure = self.session.handle_timeout(now).err();
         }
     }
 
-    /// Hands out the next thing to do. `buf` is working memory that the result may borrow; it grows to the length of
-    /// the longest datagram and can be shared among associations.
+    /// Returns the next output. `buf` is working memory that the output may borrow. It grows to the length of the
+    /// longest datagram and can be shared among associations.
     pub fn poll_output<'b>(&mut self, buf: &'b mut Vec<u8>) -> Output<'b> {
         loop {
             match self.session.poll(buf) {
@@ -237,7 +237,7 @@ impl Dtls {
         self.session.send(data)
     }
 
-    /// Ends the association. A connected peer is told so by a close_notify, which still has to be polled.
+    /// Ends the association. A connected peer is notified by a close_notify, which still has to be polled.
     pub fn close(&mut self) {
         if self.state == State::Connected && self.failure.is_none() && self.session.close().is_ok() {
             self.state = State::Closing;
@@ -247,12 +247,12 @@ impl Dtls {
         }
     }
 
-    /// Our role.
+    /// DTLS role of this side.
     pub fn role(&self) -> Role {
         self.role
     }
 
-    /// Whether [`Output::Connected`] was given out and the association has not ended.
+    /// True from [`Output::Connected`] to the end of the association.
     pub fn is_connected(&self) -> bool {
         self.state == State::Connected
     }
@@ -266,13 +266,13 @@ impl Dtls {
         self.session.handle_datagram(now, &buffer.into_record())
     }
 
-    /// The server has refused our ClientHello.
+    /// Handles the refusal of the local ClientHello by the server.
     fn on_refused(&mut self, alert: u8, now: Instant) -> Result<(), DtlsError> {
         if let Some(choice) = self.config.choose_after_refusal(alert) {
             self.session = Session::start(&self.config, choice, self.role, now)?;
             return Ok(());
         }
-        // RFC 5246 §7.2.2: it found no acceptable set of parameters, of which dimpl offers ECDSA alone.
+        // RFC 5246 §7.2.2: the server supports none of the offered parameters, of which dimpl offers ECDSA only.
         let is_rsa = alert == HANDSHAKE_FAILURE && matches!(self.session, Session::Dimpl(_));
         Err(if is_rsa && self.config.lacks_openssl() {
             DtlsError::NeedsOpenSsl
@@ -296,7 +296,7 @@ impl Dtls {
     }
 
     fn fail<'b>(&mut self, error: DtlsError) -> Output<'b> {
-        // A client that has an RSA certificate sends none to dimpl, which asks for ECDSA.
+        // A client with an RSA certificate sends no certificate to dimpl, which requests ECDSA.
         let is_rsa = error == DtlsError::NoPeerCertificate && matches!(self.session, Session::Dimpl(_));
         let error = if is_rsa && self.config.lacks_openssl() { DtlsError::NeedsOpenSsl } else { error };
         self.end();
@@ -324,9 +324,9 @@ impl fmt::Debug for Dtls {
 pub struct SrtpKeys {
     /// The negotiated suite.
     pub suite: SrtpSuite,
-    /// For what we send.
+    /// Key and salt of packets to the peer.
     pub local: SrtpMasterKey,
-    /// For what the peer sends.
+    /// Key and salt of packets from the peer.
     pub remote: SrtpMasterKey,
 }
 
@@ -345,46 +345,46 @@ impl fmt::Debug for SrtpMasterKey {
     }
 }
 
-/// Why an association can't be made, failed or can't send.
+/// Error of creating an association, of the handshake, or of sending.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum DtlsError {
-    /// The settings are wrong. The caller's fault.
+    /// The settings are invalid. The caller is at fault.
     #[error("{0}")]
     Config(String),
-    /// The peer's certificate is not the one that was signalled.
+    /// The peer's certificate does not have the signalled fingerprint.
     #[error("the peer's certificate has the {algorithm} fingerprint {actual}, not {expected}")]
     WrongFingerprint {
-        /// The hash.
+        /// Hash of the fingerprints.
         algorithm: FingerprintAlgorithm,
-        /// What was signalled.
+        /// Signalled fingerprint.
         expected: String,
-        /// What came.
+        /// Fingerprint of the received certificate.
         actual: String,
     },
-    /// The peer sent no certificate, or none that the backend accepts.
+    /// The peer sent no certificate, or none that the backend supports.
     #[error("the peer sent no certificate that this DTLS backend accepts")]
     NoPeerCertificate,
-    /// The peer accepts or has no ECDSA certificate: it is RSA, which dimpl does not know.
+    /// The peer does not support or have an ECDSA certificate. It has an RSA certificate, which dimpl does not support.
     #[error(
         "the peer seems to have an RSA certificate, which needs the OpenSSL backend (cargo feature `openssl`)"
     )]
     NeedsOpenSsl,
-    /// The handshake took too long.
+    /// The handshake has timed out.
     #[error("the DTLS handshake timed out")]
     HandshakeTimeout,
-    /// The peer ended it with a fatal alert (a TLS AlertDescription).
+    /// The peer has ended the association with this fatal alert (a TLS AlertDescription).
     #[error("the peer sent the fatal DTLS alert {0}")]
     PeerAlert(u8),
     /// The negotiated SRTP suite is not in [`DtlsOptions::allowed_srtp_suites`].
     #[error("the negotiated SRTP suite {0:?} is not allowed")]
     RefusedSrtpSuite(SrtpSuite),
-    /// The library gave up; the text says why.
+    /// Error of the library.
     #[error("DTLS failed: {0}")]
     Handshake(String),
-    /// There is no connection to send on. The caller's fault.
+    /// The association is not connected. The caller is at fault.
     #[error("DTLS is not connected")]
     NotConnected,
-    /// Too much was sent without draining the output. The caller's fault.
+    /// Too much data was sent without draining the output. The caller is at fault.
     #[error("the DTLS send queue is full")]
     SendQueueFull,
 }
@@ -393,13 +393,13 @@ pub enum DtlsError {
 enum State {
     Handshaking,
     Connected,
-    /// We closed; the close_notify is still to be polled.
+    /// Closed locally; the close_notify is still to be polled.
     Closing,
     Ended,
 }
 
-/// The fatal alert by which a server answers our ClientHello, which dimpl itself does not report while the version is
-/// undecided. None once the server has shown a certificate: then its alerts are the library's business.
+/// Returns the fatal alert by which a server refuses the local ClientHello. dimpl does not report it while the version
+/// is undecided. `None` after the server has sent a certificate, because the library handles later alerts.
 fn refusal(session: &Session, role: Role, certificate: Option<&[u8]>, datagram: &[u8]) -> Option<u8> {
     match (session, role, certificate) {
         (Session::Dimpl(_), Role::Client, None) => peek::fatal_alert(datagram),
@@ -409,7 +409,7 @@ fn refusal(session: &Session, role: Role, certificate: Option<&[u8]>, datagram: 
     }
 }
 
-/// What a backend reports. Lengths are of what it wrote to the start of the buffer.
+/// Event of a backend. Lengths are those of data at the start of the buffer.
 enum Event {
     Datagram(usize),
     PeerCertificate(Vec<u8>),
@@ -451,7 +451,7 @@ impl KeyingMaterial {
 
 /// The library that runs the association.
 enum Session {
-    /// A server that has not seen a whole ClientHello and so has not chosen a library.
+    /// A server that has not received a whole ClientHello and therefore has not chosen a library.
     Listening(ClientHelloBuffer),
     Dimpl(Box<DimplSession>),
     #[cfg(feature = "openssl")]

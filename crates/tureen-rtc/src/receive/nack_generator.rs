@@ -136,7 +136,7 @@ impl NackGenerator {
         Self { repeat_nack: false, ..self }
     }
 
-    /// Handles a packet; `recovered`: it came by RTX.
+    /// Handles a packet; `recovered` is true for a retransmission by RTX.
     ///
     /// Returns true if it was missing, or came by RTX and is newer than all others, because a sender may probe with
     /// RTX packets whose originals never arrived. Such a packet is worth forwarding.

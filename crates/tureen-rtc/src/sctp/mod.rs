@@ -1,17 +1,17 @@
 //! SCTP for data channels (RFC 9260, RFC 8831), sans-IO: over DTLS, or raw over UDP between servers.
 //!
-//! After every call drain [`Sctp::poll_packet`] and [`Sctp::poll_event`], then ask [`Sctp::poll_timeout`].
+//! After every call drain [`Sctp::poll_packet`] and [`Sctp::poll_event`], then call [`Sctp::poll_timeout`].
 //!
-//! [`Sctp`] shakes hands; what comes after that is an association's, with its two directions apart: a receiver and a
-//! sender, which share nothing but the packets. So:
+//! [`Sctp`] performs the handshake. After it, an association handles the packets by a receiver and a sender, which share
+//! no state. Properties:
 //!
-//! - An INIT costs no memory. The state cookie carries all of it, with a MAC and a lifetime; a cookie of an
-//!   identity that was given up is not taken again.
+//! - An INIT allocates no state. The state cookie contains all of it, with a MAC and a lifetime; a cookie of an earlier
+//!   identity is not accepted.
 //! - Both sides may connect at once (RFC 9260 §5.2.1), as browsers and mediasoup do, and a peer may restart (§5.2.2).
-//! - Tags and first TSNs come from the caller's secret; nothing here reads a clock or a random source.
-//! - No chunk costs more than a few look-ups, whatever a peer has piled up before, and all that it piles up is bounded.
-//! - No packet is longer than [`MAX_PACKET`]. An INIT is answered by less than three times its length, because of the cookie;
-//!   nothing else that is answered before a cookie came back is longer than what it answers.
+//! - Tags and first TSNs are derived from the caller's secret; no clock and no random source is read.
+//! - A chunk costs a few look-ups, independent of the stored data, and the stored data is bounded.
+//! - No packet is longer than [`MAX_PACKET`]. The answer to an INIT is less than three times as long as the INIT, because
+//!   of the cookie. Before a valid cookie no other answer is longer than its request.
 //!
 //! Neither message interleaving (I-DATA, RFC 8260) nor zero checksums (RFC 9653) are offered.
 
@@ -44,31 +44,31 @@ use self::wire::{Chunk, Init, Packet, PacketWriter, Ports, kind};
 pub use tureen_types::data_structures::SctpState;
 use tureen_types::sctp_parameters::{SctpNegotiatedCapabilities, SctpStreamParameters};
 
-/// SCTP port of both ends, by custom of WebRTC.
+/// SCTP port of both ends, as usual in WebRTC.
 pub const PORT: u16 = 5000;
-/// Longest packet that is sent, in bytes: mediasoup's `OutgoingSctpPacketMaxSize` of 1191, in whole words.
+/// Longest packet in bytes: mediasoup's `OutgoingSctpPacketMaxSize` of 1191, rounded down to a multiple of four.
 pub const MAX_PACKET: usize = 1188;
-/// Streams each side may use.
+/// Number of streams in each direction.
 pub const MAX_STREAMS: u16 = 65_535;
-/// Messages, and beginnings of messages, of a peer that may wait for what is missing before them, unless told otherwise:
-/// each costs some 200 bytes beside its own.
+/// Default limit of received messages and partial messages that wait for missing data before them. Each costs about 200
+/// bytes in addition to its content.
 pub const INCOMING_PIECES: usize = 8192;
-/// Messages that may wait to be sent on an association, unless told otherwise: each costs some 100 bytes beside its own.
+/// Default limit of queued messages of an association. Each costs about 100 bytes in addition to its content.
 pub const OUTGOING_MESSAGES: usize = 32_768;
-/// How long a state cookie may be brought back, unless told otherwise (RFC 9260 §16: Valid.Cookie.Life).
+/// Default lifetime of a state cookie (RFC 9260 §16: Valid.Cookie.Life).
 pub const COOKIE_LIFETIME: Duration = Duration::from_secs(60);
 
-/// First wait for an answer to INIT and COOKIE ECHO; it doubles.
+/// First time-out of INIT and COOKIE ECHO; it doubles with each retransmission.
 const HANDSHAKE_TIMEOUT: Duration = Duration::from_secs(1);
 const MAX_HANDSHAKE_TIMEOUT: Duration = Duration::from_secs(60);
-/// How often INIT and COOKIE ECHO are sent again (RFC 9260 §16: Max.Init.Retransmits).
+/// Number of retransmissions of INIT and COOKIE ECHO (RFC 9260 §16: Max.Init.Retransmits).
 const MAX_HANDSHAKE_RETRANSMISSIONS: u32 = 8;
-/// Longest state cookie of a peer that is brought back.
+/// Longest state cookie of a peer that is accepted.
 const MAX_PEER_COOKIE: usize = 1024;
 /// Error cause "stale cookie" (RFC 9260 §3.3.10.3) with its length.
 const STALE_COOKIE: [u8; 4] = [0, 3, 0, 8];
 
-/// One association with one peer.
+/// An association with one peer.
 #[derive(Debug)]
 pub struct Sctp {
     options: SctpOptions,
@@ -76,15 +76,15 @@ pub struct Sctp {
     cookie_lifetime: Duration,
     started: Instant,
     ports: Ports,
-    /// Which identity is ours: one more after each restart by the peer.
+    /// Number of the local identity, which increases with each restart of the peer.
     generation: u32,
-    /// What we say of ourselves as that.
+    /// Local parameters of that identity.
     local: Init,
     phase: Phase,
     negotiated: Option<SctpNegotiatedCapabilities>,
-    /// Streams that something was sent on, or that have a threshold of their own.
+    /// Streams on which something was sent, or which have a low threshold.
     outgoing: BTreeMap<u16, Outgoing>,
-    /// Those of them that hold messages back, and these messages.
+    /// Streams whose messages wait in `outgoing`, because the association does not accept them yet.
     holding: BTreeSet<u16>,
     held: usize,
     held_bytes: usize,
@@ -95,41 +95,41 @@ pub struct Sctp {
     events: VecDeque<Event>,
 }
 
-/// What an association tells its owner.
+/// Event of an association.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Event {
-    /// It is in another state.
+    /// The state has changed.
     State(SctpState),
-    /// A message came.
+    /// A message was received.
     Message {
-        /// On this stream.
+        /// Stream of the message.
         stream: u16,
         /// Payload protocol identifier.
         ppid: u32,
-        /// Its bytes; never none.
+        /// Content; never empty.
         payload: Bytes,
     },
-    /// A message came that is longer than may be received; it was dropped.
+    /// A message on this stream exceeded the maximum size and was dropped.
     MessageTooLong(u16),
-    /// The peer has reset this stream: it closes the data channel.
+    /// The peer has reset this stream, which closes the data channel.
     StreamReset(u16),
-    /// What waits on this stream fell to the threshold or below.
+    /// The buffered amount of this stream has fallen to the threshold or below.
     BufferedAmountLow(u16),
 }
 
-/// Why a message can't be sent.
+/// Error of sending a message.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum SendError {
-    /// SCTP has no empty messages; data channels send a zero byte with a PPID of its own.
+    /// SCTP has no empty messages. Data channels send a zero byte with a PPID of its own instead.
     #[error("empty message")]
     Empty,
     /// Longer than [`SctpOptions::max_send_message_size`].
     #[error("message too long")]
     TooLong,
-    /// Too much waits, on the association or on the stream.
+    /// The send buffer of the association or of the stream is full.
     #[error("sctpsendbufferfull")]
     BufferFull,
-    /// The association is over.
+    /// The association has ended.
     #[error("SCTP association closed")]
     Closed,
 }
@@ -137,7 +137,7 @@ pub enum SendError {
 #[derive(Debug)]
 enum Phase {
     New,
-    /// INIT is out.
+    /// INIT was sent.
     CookieWait(Retry),
     /// COOKIE ECHO is out.
     CookieEchoed {
@@ -149,20 +149,20 @@ enum Phase {
         association: Box<Association>,
         peer_tag: u32,
     },
-    /// Never came up.
+    /// The handshake has failed.
     Failed,
-    /// Was up.
+    /// The association was connected and has ended.
     Closed,
 }
 
-/// When a packet of the handshake is sent again.
+/// Schedule of retransmissions in the handshake.
 #[derive(Clone, Copy, Debug)]
 struct Retry {
     at: Instant,
     sent: u32,
 }
 
-/// A message that is to be sent.
+/// A message to send.
 #[derive(Debug)]
 struct Message {
     parameters: SctpStreamParameters,
@@ -177,13 +177,14 @@ struct Outgoing {
     low_threshold: u32,
 }
 
-/// Whether this is an SCTP packet with a right checksum.
+/// True if the bytes are an SCTP packet with a valid checksum.
 pub fn is_valid(packet: &[u8]) -> bool {
     Packet::parse(packet).is_some_and(|packet| packet.checksum_is_right())
 }
 
 impl Sctp {
-    /// An association that waits for [`Sctp::connect`]. `secret` must be unpredictable and of this association alone.
+    /// Creates an association, which waits for [`Sctp::connect`]. `secret` must be unpredictable and used by no other
+    /// association.
     pub fn new(options: SctpOptions, secret: &[u8; 32], now: Instant) -> Self {
         let secret = hmac::Key::new(hmac::HMAC_SHA256, secret);
         Self {
@@ -208,20 +209,19 @@ impl Sctp {
         }
     }
 
-    /// Takes state cookies back for so long instead of [`COOKIE_LIFETIME`]. A peer whose round trip is longer never
-    /// connects.
+    /// Sets the lifetime of state cookies. A peer with a longer round trip time can never connect.
     #[must_use]
     pub fn with_cookie_lifetime(self, cookie_lifetime: Duration) -> Self {
         Self { cookie_lifetime, ..self }
     }
 
-    /// Bounds what waits by number instead of by [`INCOMING_PIECES`] and [`OUTGOING_MESSAGES`].
+    /// Sets the limits of waiting messages, which are [`INCOMING_PIECES`] and [`OUTGOING_MESSAGES`] by default.
     #[must_use]
     pub fn with_bounds(self, incoming_pieces: usize, outgoing_messages: usize) -> Self {
         Self { incoming_pieces, outgoing_messages, ..self }
     }
 
-    /// Begins the handshake, if it has not begun.
+    /// Starts the handshake, unless it has started.
     pub fn connect(&mut self, now: Instant) {
         if !matches!(self.phase, Phase::New) {
             return;
@@ -231,7 +231,7 @@ impl Sctp {
         self.events.push_back(Event::State(SctpState::Connecting));
     }
 
-    /// Takes a packet from the peer. What is malformed, forged or out of place is dropped in silence.
+    /// Handles a packet from the peer. Malformed, forged and unexpected ones are dropped.
     pub fn handle_packet(&mut self, now: Instant, bytes: &[u8]) {
         let Some(packet) = Packet::parse(bytes).filter(Packet::checksum_is_right) else { return };
         self.connect(now);
@@ -248,7 +248,7 @@ impl Sctp {
         self.settle();
     }
 
-    /// Sends again what was not answered.
+    /// Handles expired retransmission timers.
     pub fn handle_timeout(&mut self, now: Instant) {
         match &mut self.phase {
             Phase::CookieWait(retry) | Phase::CookieEchoed { retry, .. } => {
@@ -273,7 +273,7 @@ impl Sctp {
         }
     }
 
-    /// When to call [`Sctp::handle_timeout`] next.
+    /// Time of the next [`Sctp::handle_timeout`].
     pub fn poll_timeout(&self) -> Option<Instant> {
         match &self.phase {
             Phase::CookieWait(retry) | Phase::CookieEchoed { retry, .. } => Some(retry.at),
@@ -282,7 +282,7 @@ impl Sctp {
         }
     }
 
-    /// The next packet to send. Messages become packets here, so drain it after a batch of them.
+    /// Next packet to send. Messages are put into packets here, so that it should be drained after a batch of them.
     pub fn poll_packet(&mut self, now: Instant) -> Option<Bytes> {
         match &mut self.phase {
             Phase::Up { association, .. } if self.packets.is_empty() => {
@@ -292,20 +292,20 @@ impl Sctp {
         }
     }
 
-    /// Whether something happened that [`Sctp::poll_event`] tells.
+    /// True if [`Sctp::poll_event`] has an event.
     pub fn has_events(&self) -> bool {
         !self.events.is_empty()
     }
 
-    /// What happened since the last call, until `None`.
+    /// Next event; `None` if there is none.
     pub fn poll_event(&mut self) -> Option<Event> {
         self.events.pop_front()
     }
 
-    /// Takes a message to send; before the association is up it waits for that.
+    /// Queues a message to send. It waits until the association is connected.
     ///
     /// # Errors
-    /// It can't be sent, or too much waits already.
+    /// The message cannot be sent, or the send buffer is full.
     pub fn send(
         &mut self,
         parameters: SctpStreamParameters,
@@ -351,7 +351,7 @@ impl Sctp {
         Ok(())
     }
 
-    /// Says that a stream is in use, so that the peer's reset of it is heard of.
+    /// Registers a stream, so that its reset by the peer is reported.
     pub fn open_stream(&mut self, stream: u16) {
         let low_threshold = self.options.default_buffered_amount_low_threshold;
         self.outgoing.entry(stream).or_insert_with(|| Outgoing::new(low_threshold));
@@ -360,8 +360,8 @@ impl Sctp {
         }
     }
 
-    /// Closes a data channel: resets its stream once what was sent is acknowledged. The stream can be used again at
-    /// once; what is sent waits for the reset.
+    /// Closes a data channel: resets its stream after all sent data is acknowledged. The stream can be used again at
+    /// once; new messages wait for the end of the reset.
     pub fn reset_stream(&mut self, now: Instant, stream: u16) {
         self.drop_held(stream);
         if let Phase::Up { association, .. } = &mut self.phase {
@@ -369,12 +369,12 @@ impl Sctp {
         }
     }
 
-    /// Forgets a stream without telling the peer: for streams that are no data channels.
+    /// Forgets a stream without a message to the peer, for streams that are no data channels.
     pub fn forget_stream(&mut self, stream: u16) {
         self.drop_held(stream);
     }
 
-    /// Makes packets of what can be sent now; they come out with [`Sctp::poll_packet`].
+    /// Puts messages into packets, as far as they can be sent now. [`Sctp::poll_packet`] returns the packets.
     pub fn flush(&mut self, now: Instant) {
         if let Phase::Up { association, .. } = &mut self.phase {
             while let Some(packet) = association.poll_packet(now, &mut self.events) {
@@ -383,7 +383,7 @@ impl Sctp {
         }
     }
 
-    /// Bytes of a stream that have not left yet.
+    /// Bytes of a stream that were not sent yet.
     pub fn buffered_amount(&self, stream: u16) -> usize {
         let held = self.held_on(stream);
         match &self.phase {
@@ -392,7 +392,7 @@ impl Sctp {
         }
     }
 
-    /// Chunks of the peer that were dropped because too much waited, since this was last asked for. They come again.
+    /// Number of the peer's chunks that were dropped at a limit since the last call. The peer retransmits them.
     pub fn take_refused(&mut self) -> u64 {
         if let Phase::Up { association, .. } = &mut self.phase {
             self.refused += association.take_refused();
@@ -400,7 +400,7 @@ impl Sctp {
         std::mem::take(&mut self.refused)
     }
 
-    /// Bytes of a stream that take memory: until they are acknowledged.
+    /// Bytes of a stream in memory: neither acknowledged nor abandoned.
     fn waiting_on(&self, stream: u16) -> usize {
         let held = self.held_on(stream);
         match &self.phase {
@@ -409,7 +409,7 @@ impl Sctp {
         }
     }
 
-    /// The same of all streams, and messages that have not left as a whole.
+    /// Bytes of all streams in memory, and number of messages that were not sent completely.
     fn waiting(&self) -> (usize, usize) {
         match &self.phase {
             Phase::Up { association, .. } => {
@@ -431,19 +431,19 @@ impl Sctp {
         self.outgoing.get(&stream).map_or(0, |outgoing| outgoing.held_bytes)
     }
 
-    /// Below how many bytes a stream says [`Event::BufferedAmountLow`].
+    /// Buffered amount at or below which [`Event::BufferedAmountLow`] of a stream is reported.
     pub fn buffered_amount_low_threshold(&self, stream: u16) -> u32 {
         let default = self.options.default_buffered_amount_low_threshold;
         self.outgoing.get(&stream).map_or(default, |outgoing| outgoing.low_threshold)
     }
 
-    /// Sets that threshold; it counts from the next message on.
+    /// Sets that threshold. It applies from the next message on.
     pub fn set_buffered_amount_low_threshold(&mut self, stream: u16, threshold: u32) {
         let default = self.options.default_buffered_amount_low_threshold;
         self.outgoing.entry(stream).or_insert_with(|| Outgoing::new(default)).low_threshold = threshold;
     }
 
-    /// Ends the association; the peer is told by an ABORT.
+    /// Ends the association and notifies the peer by an ABORT.
     pub fn close(&mut self) {
         if let Phase::Up { peer_tag, .. } = self.phase {
             let abort =
@@ -467,7 +467,7 @@ impl Sctp {
         }
     }
 
-    /// What both sides agreed on, once connected.
+    /// Negotiated capabilities; `None` before the association is connected.
     pub fn negotiated(&self) -> Option<SctpNegotiatedCapabilities> {
         self.negotiated
     }
@@ -489,9 +489,9 @@ impl Sctp {
         }
         let Some((peer, _)) = Init::parse(chunk.value) else { return };
         let (generation, local) = match self.phase {
-            // RFC 9260 §5.2.1: what was said in our own INIT.
+            // RFC 9260 §5.2.1: the response repeats the parameters of the local INIT.
             Phase::CookieWait(_) | Phase::CookieEchoed { .. } => (self.generation, self.local),
-            // RFC 9260 §5.2.2: a new tag, for the peer has restarted.
+            // RFC 9260 §5.2.2: a new tag, because the peer has restarted.
             Phase::Up { .. } => {
                 (self.generation + 1, identity(&self.options, &self.secret, self.generation + 1))
             }
@@ -543,7 +543,7 @@ impl Sctp {
         let acceptable = match self.phase {
             Phase::New | Phase::Failed | Phase::Closed => false,
             Phase::CookieWait(_) => cookie.generation == self.generation,
-            // RFC 9260 §5.2.4: of two handshakes that crossed, both sides take the one whose tags match.
+            // RFC 9260 §5.2.4: if two handshakes cross, both sides use the one with matching tags.
             Phase::CookieEchoed { peer, .. } => {
                 cookie.generation == self.generation && cookie.peer.tag == peer.tag
             }
@@ -575,7 +575,7 @@ impl Sctp {
         self.handle_rest(now, packet);
     }
 
-    /// What a packet holds behind a chunk of the handshake.
+    /// Handles the chunks after a chunk of the handshake.
     fn handle_rest(&mut self, now: Instant, packet: &Packet<'_>) {
         if let Phase::Up { association, .. } = &mut self.phase {
             association.handle_packet(now, packet, &mut self.events);
@@ -587,7 +587,7 @@ impl Sctp {
             return;
         }
         if let Phase::CookieEchoed { retry, .. } = self.phase {
-            // RFC 9260 §5.2.6: a stale cookie; begin again.
+            // RFC 9260 §5.2.6: after a stale cookie error the handshake restarts.
             self.phase = Phase::CookieWait(Retry { at: now + HANDSHAKE_TIMEOUT, ..retry });
             self.send_init();
         }
@@ -595,7 +595,7 @@ impl Sctp {
     }
 
     fn handle_abort(&mut self, packet: &Packet<'_>, chunk: Chunk<'_>) {
-        // RFC 9260 §8.5.1: with the T bit the tag is the one that we send.
+        // RFC 9260 §8.5.1: with the T bit the tag is the one that this side sends.
         let reflected = chunk.flags & 1 != 0;
         let expected = match (&self.phase, reflected) {
             (Phase::New | Phase::Failed | Phase::Closed, _) | (Phase::CookieWait(_), true) => return,
@@ -637,7 +637,7 @@ impl Sctp {
         }
     }
 
-    /// Ends what is over, and sends what was held back and may be sent now.
+    /// Completes an ended shutdown, and sends waiting messages that the association accepts now.
     fn settle(&mut self) {
         let Phase::Up { association, .. } = &mut self.phase else { return };
         if association.is_over() {
@@ -660,7 +660,7 @@ impl Sctp {
         });
     }
 
-    /// Answers to what anyone could send are not queued without bound.
+    /// Queues a response. The number of responses is bounded, because anybody can cause them.
     fn queue_reply(&mut self, packet: Vec<u8>) {
         if self.packets.len() < MAX_QUEUED_REPLIES {
             self.packets.push_back(packet.into());
@@ -681,7 +681,7 @@ impl Sctp {
     }
 }
 
-/// What we say of ourselves as the given generation.
+/// Local parameters of the identity with the given number.
 fn identity(options: &SctpOptions, secret: &hmac::Key, generation: u32) -> Init {
     let random = hmac::sign(secret, &[&b"identity"[..], &generation.to_be_bytes()].concat());
     let word = |at: usize| {
@@ -691,7 +691,7 @@ fn identity(options: &SctpOptions, secret: &hmac::Key, generation: u32) -> Init 
     Init {
         tag: word(0),
         window: options.max_receiver_window_buffer_size.max(1500),
-        // RFC 9260 §3.3.2: there are never none.
+        // RFC 9260 §3.3.2: zero streams are not allowed.
         outbound_streams: options.outbound_streams.max(1),
         inbound_streams: options.inbound_streams.max(1),
         tsn: word(4),
@@ -700,9 +700,9 @@ fn identity(options: &SctpOptions, secret: &hmac::Key, generation: u32) -> Init 
     }
 }
 
-/// Replies of the handshake that wait to be polled.
+/// Number of responses of the handshake that can be queued.
 const MAX_QUEUED_REPLIES: usize = 16;
-/// Error cause "user-initiated abort" (RFC 9260 §3.3.10.12) without a reason.
+/// Error cause "user-initiated abort" (RFC 9260 §3.3.10.12) without a text.
 const USER_INITIATED: [u8; 4] = [0, 12, 0, 4];
 
 impl Outgoing {

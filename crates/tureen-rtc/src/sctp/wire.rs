@@ -9,7 +9,7 @@ pub(super) const HEADER_LEN: usize = 12;
 pub(super) const CHUNK_HEADER_LEN: usize = 4;
 /// TSN, stream identifier and sequence number, payload protocol identifier.
 const DATA_HEADER_LEN: usize = 12;
-/// The same with the chunk's header.
+/// Length of the chunk header and the DATA header.
 pub(super) const DATA_CHUNK_HEADER_LEN: usize = CHUNK_HEADER_LEN + DATA_HEADER_LEN;
 /// Fixed parts of the values of SACK and FORWARD-TSN chunks.
 const SACK_LEN: usize = 12;
@@ -63,7 +63,7 @@ impl Ports {
     }
 }
 
-/// A packet whose chunks fit it.
+/// A packet whose chunk lengths fit the packet.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Packet<'a> {
     bytes: &'a [u8],
@@ -96,11 +96,11 @@ pub(super) struct DataChunk<'a> {
 /// Flags of a DATA chunk.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct FlagsOfData {
-    /// It begins and ends a message.
+    /// True for the first fragment of a message.
     pub(super) begins: bool,
     pub(super) ends: bool,
     pub(super) unordered: bool,
-    /// It is to be acknowledged at once.
+    /// True if the chunk has to be acknowledged at once (I bit).
     pub(super) immediate: bool,
 }
 
@@ -169,7 +169,7 @@ impl<'a> Chunk<'a> {
         Some(ForwardTsn { cumulative: u32_at(cumulative, 0), skipped })
     }
 
-    /// Parameters of a RE-CONFIG chunk that are well formed; there are two at most (RFC 6525 §3.1).
+    /// Well-formed parameters of a RE-CONFIG chunk, at most two (RFC 6525 §3.1).
     pub(super) fn reconfig(&self) -> impl Iterator<Item = ReConfig<'a>> + use<'a> {
         let mut rest = if self.kind == kind::RE_CONFIG { self.value } else { &[] };
         let parameters = std::iter::from_fn(move || {
@@ -219,7 +219,7 @@ impl FlagsOfData {
 }
 
 impl Sack<'_> {
-    /// First and last of each range beyond the cumulative number, as distances from it.
+    /// Gap blocks: first and last TSN as offsets from the cumulative TSN.
     pub(super) fn gaps(&self) -> impl Iterator<Item = (u16, u16)> + '_ {
         self.gaps.chunks_exact(4).map(|gap| (u16_at(gap, 0), u16_at(gap, 2)))
     }
@@ -233,7 +233,7 @@ impl ForwardTsn<'_> {
 }
 
 impl ResetRequest<'_> {
-    /// None means all.
+    /// Streams to reset; no streams mean all.
     pub(super) fn streams(&self) -> impl Iterator<Item = u16> + '_ {
         self.streams.chunks_exact(2).map(|stream| u16_at(stream, 0))
     }
@@ -257,7 +257,7 @@ pub(super) fn reset_request(number: u32, answers: u32, last_tsn: u32, streams: &
 }
 
 impl<'a> Packet<'a> {
-    /// `None` unless there is a first chunk and all chunks fit. The checksum is not looked at.
+    /// Parses a packet. `None` unless there is a first chunk and all chunks fit. The checksum is not verified.
     pub(super) fn parse(bytes: &'a [u8]) -> Option<Self> {
         let packet = Self { bytes };
         let mut rest = bytes.get(HEADER_LEN..).filter(|rest| !rest.is_empty())?;
@@ -268,7 +268,7 @@ impl<'a> Packet<'a> {
         Some(packet)
     }
 
-    /// Bytes of the whole packet.
+    /// Length of the whole packet in bytes.
     pub(super) fn len(&self) -> usize {
         self.bytes.len()
     }
@@ -305,13 +305,13 @@ fn split_chunk(bytes: &[u8]) -> Option<Chunk<'_>> {
         return None;
     }
     let len = usize::from(u16_at(bytes, 2));
-    // RFC 9260 §3.2: the last chunk's padding may be missing only in the eyes of lenient receivers, as we are one.
+    // RFC 9260 §3.2: the padding of the last chunk may be missing; this receiver is lenient.
     let padded = len.next_multiple_of(4).min(bytes.len());
     let value = bytes.get(CHUNK_HEADER_LEN..len)?;
     Some(Chunk { kind: bytes[0], flags: bytes[1], value, whole: &bytes[..padded] })
 }
 
-/// Writes one packet.
+/// Writer of one packet.
 #[derive(Debug)]
 pub(super) struct PacketWriter {
     bytes: Vec<u8>,
@@ -356,7 +356,7 @@ impl PacketWriter {
         self.bytes.len()
     }
 
-    /// Whether a DATA chunk with so much user data fits a packet of [`MAX_PACKET`].
+    /// True if a DATA chunk with this payload fits into a packet of [`MAX_PACKET`].
     pub(super) fn has_room(&self, payload: usize) -> bool {
         self.bytes.len() + DATA_CHUNK_HEADER_LEN + payload.next_multiple_of(4) <= MAX_PACKET
     }
@@ -368,10 +368,10 @@ impl PacketWriter {
     }
 }
 
-/// What INIT and INIT ACK say of the side that sends them.
+/// Parameters of INIT and INIT ACK, about the side that sends them.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Init {
-    /// Goes into every packet to that side.
+    /// Verification tag of packets to that side.
     pub(super) tag: u32,
     /// Receive window in bytes.
     pub(super) window: u32,
@@ -379,15 +379,15 @@ pub(super) struct Init {
     pub(super) inbound_streams: u16,
     /// TSN of its first DATA chunk.
     pub(super) tsn: u32,
-    /// It knows partial reliability (RFC 3758).
+    /// True if that side supports partial reliability (RFC 3758).
     pub(super) forward_tsn: bool,
-    /// It knows stream reset (RFC 6525).
+    /// True if that side supports stream resets (RFC 6525).
     pub(super) re_config: bool,
 }
 
 impl Init {
-    /// Reads the value of an INIT or INIT ACK, with its state cookie. `None` if it is malformed or says what must not be
-    /// said (RFC 9260 §3.3.2: no zero tag, no zero streams, a window of 1500 bytes at least).
+    /// Parses the value of an INIT or INIT ACK, with its state cookie. `None` if it is malformed or contains forbidden
+    /// values (RFC 9260 §3.3.2: a zero tag, zero streams, or a window below 1500 bytes).
     pub(super) fn parse(value: &[u8]) -> Option<(Self, Option<&[u8]>)> {
         let fixed = value.get(..INIT_LEN)?;
         let mut init = Self {
@@ -414,7 +414,8 @@ impl Init {
                     init.forward_tsn |= content.contains(&kind::FORWARD_TSN);
                     init.re_config |= content.contains(&kind::RE_CONFIG);
                 }
-                // RFC 9260 §3.2.1: the highest bit of an unknown one tells whether to go on behind it.
+                // RFC 9260 §3.2.1: the highest bit of an unknown parameter states whether the following ones are
+                // parsed.
                 unknown if unknown & 0x8000 == 0 && !is_known_and_unused(unknown) => break,
                 _ => {}
             }
@@ -423,7 +424,7 @@ impl Init {
         Some((init, cookie))
     }
 
-    /// The value of an INIT, or with a cookie of an INIT ACK.
+    /// Value of an INIT, or with a cookie of an INIT ACK.
     pub(super) fn value(&self, cookie: Option<&[u8]>) -> Vec<u8> {
         let mut out = Vec::with_capacity(160);
         out.extend_from_slice(&self.tag.to_be_bytes());
@@ -448,7 +449,7 @@ impl Init {
     }
 }
 
-/// Addresses, cookie preservative, host name, supported address types: nothing to us, nothing to stop at.
+/// Addresses, cookie preservative, host name and supported address types are ignored, and parsing continues.
 fn is_known_and_unused(parameter: u16) -> bool {
     matches!(parameter, 5 | 6 | 9 | 11 | 12)
 }
@@ -467,7 +468,7 @@ fn write_parameter(out: &mut Vec<u8>, kind: u16, content: &[u8]) {
     out.extend_from_slice(content);
 }
 
-/// CRC32c with the checksum field taken as zero (RFC 9260 §6.8).
+/// CRC32c of a packet, computed with a checksum field of zero (RFC 9260 §6.8).
 fn checksum(packet: &[u8]) -> u32 {
     let mut digest = CRC32C.digest();
     digest.update(&packet[..8]);

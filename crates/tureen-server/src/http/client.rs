@@ -15,16 +15,16 @@ use tokio::sync::OwnedSemaphorePermit;
 use super::site::App;
 use crate::{networks::Network, per_address::Slot};
 
-/// A request's connection. A WebSocket keeps its place among the server's connections with it.
+/// Connection of a request. A WebSocket keeps its place among the server's connections by it.
 #[derive(Clone)]
 pub(crate) struct Connection {
     pub(crate) address: SocketAddr,
-    /// True if a trusted proxy has made it for a client.
+    /// True if a trusted proxy has opened the connection for a client.
     pub(crate) of_proxy: bool,
     pub(crate) place: Arc<Place>,
 }
 
-/// A connection's place among those of the server and of its address.
+/// Place of a connection within the limits of the server and of its address.
 pub(crate) struct Place {
     _permit: OwnedSemaphorePermit,
     _slot: Option<Slot>,
@@ -51,8 +51,8 @@ impl FromRequestParts<App> for ClientAddress {
     }
 }
 
-/// Address of a request's client: the far end of the connection; behind trusted proxies the last address in
-/// `X-Forwarded-For` that is none of theirs, because a client can make up the addresses before it.
+/// Address of a request's client: the remote address of the connection or, behind trusted proxies, the last address in
+/// `X-Forwarded-For` that is no proxy's, because a client can forge the addresses before it.
 pub(crate) fn client_address(trusted: &[Network], peer: IpAddr, headers: &HeaderMap) -> IpAddr {
     let is_trusted = |address: IpAddr| trusted.iter().any(|network| network.contains(address));
     let mut client = peer;

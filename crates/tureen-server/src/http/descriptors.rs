@@ -4,9 +4,9 @@ use tracing::{debug, warn};
 
 use crate::config::ServerConfig;
 
-/// Kept for each media worker: its sockets, poller and waker, and TCP streams of its clients (ICE over TCP).
+/// Descriptors reserved for each media worker: sockets, poller, waker, and TCP streams of clients (ICE over TCP).
 const PER_WORKER: usize = 512;
-/// Kept for all else: files, the runtime.
+/// Descriptors reserved for everything else: files, the runtime.
 const SPARE: usize = 64;
 
 /// Descriptors for each purpose, so that connections never take those of media.
@@ -39,16 +39,16 @@ pub(crate) fn plan(config: &ServerConfig) -> Budget {
     budget
 }
 
-/// Divides `allowed` descriptors of which `kept` are for other things. Both may take at least one, for a server that takes
-/// nobody is no use.
+/// Divides `allowed` descriptors, of which `kept` are reserved. Both parts have at least one, because a server without
+/// connections is useless.
 fn divide(allowed: usize, kept: usize, asked: Budget) -> Budget {
     let plain_sockets = asked.plain_sockets.min(allowed / 4).max(1);
-    // What is kept is a guess for a large server; a small limit is shared by halves.
+    // The reserved number is an estimate for a large server. A small limit is divided into halves.
     let rest = allowed.saturating_sub(kept + plain_sockets).max((allowed - plain_sockets) / 2);
     Budget { connections: asked.connections.min(rest).max(1), plain_sockets }
 }
 
-/// Descriptors that the process has open.
+/// Number of descriptors that the process has open.
 fn open_now() -> usize {
     std::fs::read_dir("/proc/self/fd").map_or(SPARE, Iterator::count)
 }

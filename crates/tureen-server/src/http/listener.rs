@@ -1,4 +1,4 @@
-//! Accepts connections, does TLS, and serves the site on each.
+//! Accepts connections, performs the TLS handshake, and serves the site on each connection.
 
 use std::{io, net::SocketAddr, sync::Arc, time::Duration};
 
@@ -27,19 +27,19 @@ use crate::{
     tally::{Denied, Tally},
 };
 
-/// Between attempts to accept after the system refused (out of file descriptors).
+/// Time between attempts to accept a connection after an error of the system (out of file descriptors).
 const ACCEPT_RETRY: Duration = Duration::from_millis(100);
 
-/// Most that is held of a request's head, or of a body at a time (bytes).
+/// Buffer for a request's head, or for a part of its body, in bytes.
 const HTTP_BUFFER: usize = 32 << 10;
 
-/// Serves connections; one instance a server.
+/// Server of connections; one instance for each server.
 #[derive(Clone)]
 pub(crate) struct Listener {
     pub(crate) site: Router,
     /// `None` serves plain HTTP.
     pub(crate) tls: Option<TlsAcceptor>,
-    /// One permit a connection.
+    /// One permit for each connection.
     pub(crate) connections: Arc<Semaphore>,
     pub(crate) addresses: Arc<PerAddress>,
     pub(crate) config: Arc<ServerConfig>,
@@ -48,7 +48,7 @@ pub(crate) struct Listener {
 }
 
 impl Listener {
-    /// Accepts until told to stop.
+    /// Accepts connections until it is stopped.
     pub(crate) async fn run(self, listener: TcpListener) {
         let mut stop = self.stop.clone();
         loop {
@@ -69,7 +69,7 @@ impl Listener {
         }
     }
 
-    /// The next connection; none if its address has as many as it may have.
+    /// Accepts the next connection; `None` if its address has reached the limit.
     async fn accept(&self, listener: &TcpListener) -> io::Result<Option<(TcpStream, Connection)>> {
         let permit = Arc::clone(&self.connections).acquire_owned().await.map_err(io::Error::other)?;
         let (stream, address): (_, SocketAddr) = listener.accept().await?;
@@ -89,7 +89,7 @@ impl Listener {
 
     async fn serve(self, stream: TcpStream, connection: Connection) {
         let address = connection.address;
-        // Signalling is short messages; waiting to fill a segment only delays them.
+        // Signalling consists of short messages, which would be delayed while a segment is filled.
         let _ = stream.set_nodelay(true);
         let stream = Patient::new(stream, self.config.timeouts.write);
         let handshake_timeout = self.config.timeouts.handshake;
@@ -131,7 +131,7 @@ impl Listener {
             _ = stop.wait_for(|stop| *stop) => {}
         }
         serving.as_mut().graceful_shutdown();
-        // What is being answered may be finished, if it does not take long.
+        // A response in progress may be completed within a time limit.
         match tokio::time::timeout(self.config.timeouts.write, serving).await {
             Ok(served) => served,
             Err(_elapsed) => {

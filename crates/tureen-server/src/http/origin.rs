@@ -1,17 +1,17 @@
-//! Web pages that may use the server from a visitor's browser.
+//! Check of the web pages that use the server from a visitor's browser.
 //!
-//! Browsers let any page open WebSockets to any server, and send it simple POSTs; all they do is to name the page's origin
-//! (RFC 6454, RFC 6455 §10.2). Programs other than browsers send none.
+//! Browsers allow any page to open WebSockets to any server and to send simple POST requests; they only add the page's
+//! origin (RFC 6454, RFC 6455 §10.2). Other programs send no origin.
 
 use axum::http::{HeaderMap, HeaderValue, StatusCode, Uri, header};
 
 use crate::{config::ServerConfig, tally::Shown};
 
-/// Checks the `Origin` of a request that does more than look at something.
+/// Checks the `Origin` of a request that changes something.
 ///
-/// A page may do that which comes from the host that the request is for, on whatever port, or is one of `allowed_origins`.
-/// Without TLS a page of a host name that merely resolves to this server's address (DNS rebinding) would pass as one of its
-/// own; so a host name must be known then. With TLS the certificate keeps such a page out.
+/// Allowed are pages of the request's host, on any port, and `allowed_origins`. Without TLS a page whose host name
+/// merely resolves to this server's address (DNS rebinding) would count as a page of the same host, so that the host
+/// name must be known. With TLS the certificate prevents that.
 pub(crate) fn check(config: &ServerConfig, headers: &HeaderMap) -> Result<(), (StatusCode, String)> {
     let mut origins = headers.get_all(header::ORIGIN).iter();
     let Some(origin) = origins.next() else { return Ok(()) };
@@ -37,7 +37,7 @@ pub(crate) fn check(config: &ServerConfig, headers: &HeaderMap) -> Result<(), (S
     }
 }
 
-/// An origin as browsers write it.
+/// Origin of a page in the form that browsers send.
 pub(crate) struct Origin {
     pub(crate) host: String,
 }
@@ -59,7 +59,8 @@ fn host_name(host: Option<&HeaderValue>) -> Option<String> {
     Some(authority.host().to_owned())
 }
 
-/// True for a host name that can't be somebody else's: an address, this machine, or a host of the configuration.
+/// True for a host name that cannot be under somebody else's control: an address, this machine, or a host of the
+/// configuration.
 fn is_known(config: &ServerConfig, host: &str) -> bool {
     let address = host.trim_start_matches('[').trim_end_matches(']');
     let local = host.eq_ignore_ascii_case("localhost") || host.to_ascii_lowercase().ends_with(".localhost");

@@ -2,15 +2,15 @@
 
 use std::{fs, io, path::Path};
 
-/// Makes a directory for this user alone, with those above it, or checks one that is there: it must be this user's or
-/// root's, and nobody else may write to it. The error says what is wrong.
+/// Creates a directory for this user only, with its parents, or checks an existing one: its owner must be this user or
+/// root, and nobody else may write to it. The error names the fault.
 pub(crate) fn private_directory(path: &Path) -> Result<(), Problem> {
     let mut builder = fs::DirBuilder::new();
     builder.recursive(true);
     #[cfg(unix)]
     std::os::unix::fs::DirBuilderExt::mode(&mut builder, 0o700);
     builder.create(path)?;
-    // What a link of somebody else points to may change after this.
+    // The target of another user's link can change after the check.
     check_owner(&fs::symlink_metadata(path)?)?;
     let metadata = fs::metadata(path)?;
     if !metadata.is_dir() {
@@ -20,7 +20,7 @@ pub(crate) fn private_directory(path: &Path) -> Result<(), Problem> {
     check_writers(&metadata)
 }
 
-/// Checks an open file that only its owner may read: it must be this user's or root's.
+/// Checks an open file that only its owner may read; the owner must be this user or root.
 pub(crate) fn secret_file(metadata: &fs::Metadata) -> Result<(), Problem> {
     if !metadata.is_file() {
         return Err(Problem::Unsafe("is no regular file".to_owned()));
@@ -35,7 +35,7 @@ pub(crate) fn secret_file(metadata: &fs::Metadata) -> Result<(), Problem> {
     }
 }
 
-/// True if everybody on this machine may read it.
+/// True if every user of this machine may read the file.
 pub(crate) fn is_public(metadata: &fs::Metadata) -> bool {
     readable_by_others(metadata, 0o004)
 }
@@ -65,7 +65,7 @@ fn check_owner(metadata: &fs::Metadata) -> Result<(), Problem> {
 
 #[cfg(unix)]
 fn check_writers(metadata: &fs::Metadata) -> Result<(), Problem> {
-    // Many systems give each user a group of its own, which may write to all that the user makes.
+    // Many systems give each user a separate group, which has write permission to the user's files.
     let own_group = std::os::unix::fs::MetadataExt::gid(metadata) == rustix::process::getegid().as_raw();
     match mode(metadata) & if own_group { 0o002 } else { 0o022 } {
         0 => Ok(()),

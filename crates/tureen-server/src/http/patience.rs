@@ -1,4 +1,4 @@
-//! A stream to a client that must take what is written to it.
+//! Connection to a client with a time limit for writes.
 
 use std::{
     io,
@@ -12,12 +12,12 @@ use tokio::{
     time::{Instant, Sleep, sleep_until},
 };
 
-/// A stream whose writes fail once the other side has taken nothing for a while.
+/// A stream whose writes fail after the client has accepted no data for a while.
 #[derive(Debug)]
 pub(crate) struct Patient<S> {
     stream: S,
     patience: Duration,
-    /// Runs while something waits to be written.
+    /// Timer that runs while data waits to be written.
     waiting: Option<Pin<Box<Sleep>>>,
 }
 
@@ -26,7 +26,7 @@ impl<S> Patient<S> {
         Self { stream, patience, waiting: None }
     }
 
-    /// Passes on what came of a write, or that waiting for it took too long.
+    /// Returns the result of a write, or an error if it has waited for too long.
     fn bounded<T>(&mut self, written: Poll<io::Result<T>>, context: &mut Context<'_>) -> Poll<io::Result<T>> {
         if written.is_ready() {
             self.waiting = None;

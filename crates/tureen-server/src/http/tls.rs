@@ -1,4 +1,4 @@
-//! The web server's certificate: the configured one, or a self-signed one that is made once and kept.
+//! Certificate of the web server: the configured one, or a self-signed one that is created once and kept.
 
 use std::{
     fs, io,
@@ -17,46 +17,46 @@ use tracing::warn;
 use super::ownership::{Problem, is_public, private_directory, secret_file};
 use crate::{addresses::lan_address, config::ServerConfig};
 
-/// Reason for which there is no TLS.
+/// Error of the TLS configuration.
 #[derive(Debug, thiserror::Error)]
 pub enum TlsError {
-    /// A file can't be read or written.
+    /// A file cannot be read or written.
     #[error("cannot {action} {}: {source}", path.display())]
     File {
-        /// What was tried.
+        /// Attempted operation.
         action: &'static str,
         /// The file or directory.
         path: PathBuf,
-        /// What the system said.
+        /// Error of the system.
         source: io::Error,
     },
-    /// A file or directory that must be this user's own may be somebody else's.
+    /// A file or directory that must be private may belong to or be changed by another user.
     #[error("{} {why}: it is not safe to use", path.display())]
     Unsafe {
         /// The file or directory.
         path: PathBuf,
-        /// What is wrong with it.
+        /// Fault of the file or directory.
         why: String,
     },
-    /// A file is not what it should be.
+    /// A file does not have the expected content.
     #[error("{} has no usable {what}: {source}", path.display())]
     Pem {
-        /// What was looked for.
+        /// Expected content.
         what: &'static str,
         /// The file.
         path: PathBuf,
-        /// What is wrong.
+        /// Error of the parser.
         source: pem::Error,
     },
-    /// The self-signed certificate can't be made.
+    /// The self-signed certificate cannot be created.
     #[error("cannot make a self-signed certificate: {0}")]
     Generate(#[from] rcgen::Error),
-    /// Certificate and key don't go together.
+    /// The certificate and the key do not match.
     #[error("certificate {} and its key cannot be used: {source}", path.display())]
     Unusable {
         /// The certificate.
         path: PathBuf,
-        /// What is wrong.
+        /// Error of the TLS library.
         source: rustls::Error,
     },
 }
@@ -69,7 +69,7 @@ pub(crate) struct CertificateFiles {
     pub(crate) self_signed: bool,
 }
 
-/// Finds the certificate that `config` names, or makes the self-signed one if it is not there yet.
+/// Finds the configured certificate, or creates the self-signed one if it does not exist yet.
 pub(crate) fn certificate_files(config: &ServerConfig) -> Result<CertificateFiles, TlsError> {
     if let (Some(cert), Some(key)) = (&config.tls.cert, &config.tls.key) {
         return Ok(CertificateFiles { cert: cert.clone(), key: key.clone(), self_signed: false });
@@ -112,8 +112,8 @@ pub(crate) fn server_config(files: &CertificateFiles) -> Result<Arc<rustls::Serv
     Ok(Arc::new(config))
 }
 
-/// Reads the private key. One of our own that others may read is refused; of a configured one that everybody may read the
-/// operator is told, because some systems give all files of a container that mode.
+/// Reads the private key. A key of the server itself that others can read is refused. If a configured key can be read
+/// by everybody, a warning is logged, because some systems give all files of a container that mode.
 fn read_key(files: &CertificateFiles) -> Result<Vec<u8>, TlsError> {
     let path = &files.key;
     let read = || {
@@ -150,16 +150,16 @@ fn generate(files: &CertificateFiles) -> Result<(), TlsError> {
     let key = KeyPair::generate()?;
     let cert = params.self_signed(&key)?;
 
-    // The key first: without the certificate, a half-made pair is made anew at the next start.
+    // The key is written first: without a certificate, an incomplete pair is created again at the next start.
     write(&files.key, &key.serialize_pem(), 0o600)?;
     write(&files.cert, &cert.pem(), 0o644)
 }
 
-/// Writes a file that is there wholly or not at all.
+/// Writes a file atomically.
 fn write(path: &Path, text: &str, mode: u32) -> Result<(), TlsError> {
     let draft = path.with_extension("new");
     let written = (|| {
-        // A left-over draft could have another mode.
+        // An old draft could have another mode.
         match fs::remove_file(&draft) {
             Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
             _ => {}

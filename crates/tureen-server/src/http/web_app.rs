@@ -16,11 +16,11 @@ use rust_embed::{EmbeddedFile, RustEmbed};
 #[allow_missing = true]
 struct Assets;
 
-/// The page in place of a web app that was not built.
+/// Page that replaces a web app that was not built.
 const NOT_BUILT: &str = "<!doctype html><html lang=\"en\"><meta charset=\"utf-8\"><title>Tureen</title>\
     <p>The server works, but the web app is not built: run <code>./run</code>.</p></html>\n";
 
-/// Answers a request for a file of the web app; paths without a file are the app's own and get its page.
+/// Answers a request for a file of the web app. Other paths get its page.
 pub(crate) fn serve(method: &Method, path: &str, headers: &HeaderMap) -> Response {
     if !matches!(*method, Method::GET | Method::HEAD) {
         return (StatusCode::METHOD_NOT_ALLOWED, [(ALLOW, "GET, HEAD")]).into_response();
@@ -29,7 +29,7 @@ pub(crate) fn serve(method: &Method, path: &str, headers: &HeaderMap) -> Respons
     if let Some(file) = Assets::get(name) {
         return file_response(name, file, headers);
     }
-    // A missing script must not come as a page: the browser would only say that its type is wrong.
+    // A missing script must not be answered by the page, because the browser would only report its wrong type.
     if is_hashed(name) {
         return (StatusCode::NOT_FOUND, "no such file\n").into_response();
     }
@@ -56,7 +56,7 @@ fn file_response(name: &str, file: EmbeddedFile, headers: &HeaderMap) -> Respons
     response
 }
 
-/// Vite puts files whose names change with their content into `assets`.
+/// Vite writes files whose names contain a hash of their content to `assets`.
 fn is_hashed(name: &str) -> bool {
     name.starts_with("assets/")
 }

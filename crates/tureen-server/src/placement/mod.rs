@@ -1,4 +1,4 @@
-//! Where rooms live: the rooms by their ids, and the media worker that each new one gets.
+//! Placement of rooms: table of rooms by id, and choice of the media worker of a new room.
 
 pub(crate) mod rooms;
 pub(crate) mod workers;

@@ -1,4 +1,4 @@
-//! The media workers: rooms are spread over them by load, and one that dies gets a successor.
+//! Media workers: rooms are distributed among them by load, and a dead worker is replaced.
 
 use std::{
     io,
@@ -18,19 +18,19 @@ use tureen::{
 
 use crate::{addresses::listen_infos, config::RtcConfig};
 
-/// Between attempts to replace a worker.
+/// Time between attempts to replace a worker.
 const RETRY: Duration = Duration::from_secs(1);
 
 /// The workers of a server.
 pub(crate) struct WorkerPool {
     slots: Slots,
-    /// One task a slot, which keeps a worker in it.
+    /// One task for each slot, which replaces a dead worker.
     keepers: Mutex<JoinSet<()>>,
 }
 
 type Slots = Arc<Mutex<Vec<Option<MediaWorker>>>>;
 
-/// A worker, its shared RTC port, and what it has to do.
+/// A worker, its shared RTC port, and its load.
 #[derive(Clone, Debug)]
 pub(crate) struct MediaWorker {
     pub(crate) worker: Worker,
@@ -41,41 +41,41 @@ pub(crate) struct MediaWorker {
     consumers: Arc<AtomicUsize>,
 }
 
-/// A unit of a worker's load (a room, a transport, a consumer) for as long as it lives.
+/// One unit of a worker's load (a room, a transport, a consumer), counted until it is dropped.
 #[derive(Debug)]
 pub(crate) struct LoadUnit {
     load: Arc<AtomicUsize>,
-    /// Where it is counted too, as a consumer.
+    /// Counter of consumers, if it is one.
     consumers: Option<Arc<AtomicUsize>>,
 }
 
-/// Reason for which a worker can't be started.
+/// Error of starting a worker.
 #[derive(Debug, thiserror::Error)]
 pub enum StartWorkerError {
-    /// The worker's thread can't be started.
+    /// The worker's thread cannot be started.
     #[error("cannot start media worker {index}: {source}")]
     Start {
-        /// Which one, from 0.
+        /// Index of the worker, from 0.
         index: usize,
-        /// What the system said.
+        /// Error of the system.
         source: io::Error,
     },
     /// The worker does not answer.
     #[error("media worker {index} does not say where it listens: {source}")]
     Ask {
-        /// Which one, from 0.
+        /// Index of the worker, from 0.
         index: usize,
-        /// What the worker said.
+        /// Error of the worker.
         source: RequestError,
     },
-    /// The worker can't listen on its RTC port.
+    /// The worker cannot listen on its RTC port.
     #[error("media worker {index} cannot listen on RTC port {port}: {source}")]
     Listen {
-        /// Which one, from 0.
+        /// Index of the worker, from 0.
         index: usize,
-        /// The port; 0 is any.
+        /// Port; 0 is any free port.
         port: u16,
-        /// What the worker said.
+        /// Error of the worker.
         source: CreateWebRtcServerError,
     },
 }
@@ -94,23 +94,23 @@ impl WorkerPool {
         Ok(Self { slots, keepers: Mutex::new(keepers) })
     }
 
-    /// The worker with the least to do; `None` while none is alive.
+    /// Worker with the lowest load; `None` if no worker is alive.
     pub(crate) fn least_loaded(&self) -> Option<MediaWorker> {
         let slots = lock(&self.slots);
         slots.iter().flatten().min_by_key(|worker| worker.load.load(Ordering::Relaxed)).cloned()
     }
 
-    /// Those that are alive.
+    /// Workers that are alive.
     pub(crate) fn alive(&self) -> Vec<Worker> {
         lock(&self.slots).iter().flatten().map(|worker| worker.worker.clone()).collect()
     }
 
-    /// The RTC port of each worker that is alive.
+    /// RTC port of each worker that is alive.
     pub(crate) fn ports(&self) -> Vec<u16> {
         lock(&self.slots).iter().flatten().map(|worker| worker.port).collect()
     }
 
-    /// Lets go of the workers: each ends when its last room has ended.
+    /// Drops the workers. Each one ends with its last room.
     pub(crate) fn stop(&self) {
         self.keepers.lock().unwrap_or_else(PoisonError::into_inner).abort_all();
         let workers: Vec<_> = lock(&self.slots).iter_mut().map(Option::take).collect();
@@ -119,7 +119,7 @@ impl WorkerPool {
 }
 
 impl MediaWorker {
-    /// Counts one more thing to do.
+    /// Adds one unit of load.
     pub(crate) fn add_load(&self) -> LoadUnit {
         LoadUnit { load: self.add_load_count(), consumers: None }
     }
@@ -129,7 +129,7 @@ impl MediaWorker {
         Arc::clone(&self.load)
     }
 
-    /// Counts one more consumer, unless there are as many as there may be.
+    /// Adds one consumer, unless the limit is reached.
     pub(crate) fn add_consumer(&self, most: usize) -> Option<LoadUnit> {
         let before = self.consumers.fetch_add(1, Ordering::Relaxed);
         let unit = LoadUnit { load: self.add_load_count(), consumers: Some(Arc::clone(&self.consumers)) };
@@ -148,7 +148,7 @@ impl Drop for LoadUnit {
 
 type Died = oneshot::Receiver<WorkerId>;
 
-/// Waits for the worker in a slot to die and puts a new one in its place, for ever.
+/// Waits for the death of the worker in a slot and replaces it, in an endless loop.
 async fn keep(manager: WorkerManager, slots: Slots, index: usize, rtc: RtcConfig, mut died: Died) {
     while let Ok(id) = died.await {
         error!(worker = %id, index, "media worker died");
@@ -194,7 +194,7 @@ async fn start(
     let (dead, died) = oneshot::channel();
     let id = worker.id();
     let tell = move |_| {
-        // The keeper may be gone already when the server stops.
+        // The task may have ended already when the server stops.
         let _ = dead.send(id);
     };
     worker.on_dead(tell).detach();

@@ -1,4 +1,4 @@
-//! The room's bot: repeats to everybody what a peer says to it.
+//! The room's bot, which sends every message that it receives to all peers.
 
 use tracing::{debug, warn};
 use tureen::{
@@ -11,13 +11,13 @@ use tureen::{
 use super::{MakeRoomError, events::DataPublication, participant::Participant};
 use crate::opaque::Opaque;
 
-/// Label of the bot's data producer, and of those that speak to it.
+/// Label of the bot's data producer, and of data producers whose messages are for the bot.
 pub(super) const BOT: &str = "bot";
 
 /// Longest message to and from the bot (bytes).
 const MAX_MESSAGE: u32 = 512;
 
-/// The bot's end of the room's data channels.
+/// Data channels of the bot.
 #[derive(Debug)]
 pub(super) struct Bot {
     transport: DirectTransport,
@@ -36,7 +36,7 @@ impl Bot {
         Ok(Self { transport, voice })
     }
 
-    /// The data that all peers consume of the bot.
+    /// Data producer of the bot, which all peers consume.
     pub(super) fn publication(&self) -> DataPublication {
         DataPublication {
             publisher: None,
@@ -46,7 +46,7 @@ impl Bot {
         }
     }
 
-    /// Answers what comes from a data producer of `speaker`, for as long as the returned consumer lives.
+    /// Answers messages of a data producer of `speaker` until the returned consumer is dropped.
     pub(super) async fn listen(&self, speaker: &Participant, id: DataProducerId) -> Option<DataConsumer> {
         let ears = match self.transport.consume_data(DataConsumerOptions::new_direct(id, None)).await {
             Ok(ears) => ears,

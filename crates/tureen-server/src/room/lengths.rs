@@ -1,4 +1,4 @@
-//! Lengths of the texts that a participant brings. They are bounded because others are sent them, and the room keeps them.
+//! Limits for the lengths of a participant's texts, because they are stored and sent to others.
 
 use serde::Serialize;
 

@@ -19,13 +19,13 @@ use tureen::{
     webrtc_transport::WebRtcTransport,
 };
 
-/// Time after which the log names a transport or producer that has received nothing.
+/// Time after which a transport or producer that has received nothing is logged.
 const SILENCE: Duration = Duration::from_secs(5);
 
-/// Shortest time between two warnings of blocked media; those in between go to the debug log.
+/// Minimum time between two warnings of blocked media; others are written to the debug log.
 const BETWEEN_WARNINGS: Duration = Duration::from_secs(10);
 
-/// Logs the life of a participant's transport.
+/// Logs the states of a participant's transport.
 pub(super) fn watch_transport(owner: &str, transport: &WebRtcTransport) {
     let id = transport.id();
     debug!(owner, transport = %id, candidates = %candidates(transport), "transport created");
@@ -48,7 +48,7 @@ pub(super) fn watch_transport(owner: &str, transport: &WebRtcTransport) {
     transport.on_close(Box::new(move || debug!(%owner, transport = %id, "transport closed"))).detach();
 }
 
-/// Logs if the client of `transport`, which starts to connect now, does not reach it soon.
+/// Logs an error if the client of `transport`, which starts to connect now, does not connect in time.
 pub(super) fn expect_connection(owner: &str, transport: &WebRtcTransport) {
     debug!(owner, transport = %transport.id(), "the client connects");
     let (owner, weak) = (owner.to_owned(), transport.downgrade());
@@ -75,7 +75,7 @@ pub(super) fn expect_connection(owner: &str, transport: &WebRtcTransport) {
     });
 }
 
-/// Logs the life of a broadcaster's plain transport.
+/// Logs the states of a broadcaster's plain transport.
 pub(super) fn watch_plain_transport(owner: &str, transport: &PlainTransport) {
     let id = transport.id();
     let rtcp_port = transport.rtcp_tuple().map(|tuple| tuple.local_port());
@@ -89,13 +89,13 @@ pub(super) fn watch_plain_transport(owner: &str, transport: &PlainTransport) {
     transport.on_close(Box::new(move || debug!(owner, transport = %id, "plain transport closed"))).detach();
 }
 
-/// Logs the first packet of a producer, or that there is none.
+/// Logs the first packet of a producer, or that none has arrived.
 pub(super) fn watch_producer(owner: &str, producer: &Producer) {
     let (id, kind) = (producer.id(), producer.kind());
     debug!(owner, producer = %id, ?kind, "producer made");
     let has_come = Arc::new(AtomicBool::new(false));
     let (name, come) = (owner.to_owned(), Arc::clone(&has_come));
-    // There are scores from the first packet on.
+    // Scores are reported from the first packet on.
     let on_score = move |score: &[ProducerScore]| {
         if !score.is_empty() && !come.swap(true, Ordering::Relaxed) {
             let ssrcs: Vec<_> = score.iter().map(|score| score.ssrc).collect();
@@ -115,7 +115,7 @@ pub(super) fn watch_producer(owner: &str, producer: &Producer) {
     });
 }
 
-/// Candidates that the client was offered.
+/// Candidates that were sent to the client.
 fn candidates(transport: &WebRtcTransport) -> String {
     let of_one = |candidate: &IceCandidate| {
         let protocol = if candidate.protocol == Protocol::Udp { "udp" } else { "tcp" };
@@ -125,7 +125,7 @@ fn candidates(transport: &WebRtcTransport) -> String {
     all.join(", ")
 }
 
-/// Both ends of a path.
+/// Local and remote address of a path.
 fn path(tuple: &TransportTuple) -> String {
     let protocol = if tuple.protocol() == Protocol::Udp { "udp" } else { "tcp" };
     let local = end(tuple.local_address(), tuple.local_port());
@@ -139,7 +139,7 @@ fn end(address: &str, port: u16) -> String {
     if address.contains(':') { format!("[{address}]:{port}") } else { format!("{address}:{port}") }
 }
 
-/// True if a warning is due. Warnings are rationed because strangers can cause them.
+/// True if a warning may be logged. Their rate is limited, because strangers can cause them.
 fn may_warn() -> bool {
     static LAST: std::sync::Mutex<Option<Instant>> = std::sync::Mutex::new(None);
     let mut last = LAST.lock().unwrap_or_else(std::sync::PoisonError::into_inner);

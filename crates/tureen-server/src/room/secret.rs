@@ -1,8 +1,8 @@
-//! The proof that a new connection of a peer is the peer's own.
+//! Secret by which a new connection proves that it belongs to a peer.
 
 use std::fmt;
 
-/// The secret of a peer's stay, which its client is told at the start: 128 random bits as 32 hexadecimal digits.
+/// Secret of a peer, which the server sends to its client at the start: 128 random bits as 32 hexadecimal digits.
 #[derive(Clone, PartialEq, Eq)]
 pub(crate) struct Secret(String);
 
@@ -15,7 +15,7 @@ impl Secret {
         &self.0
     }
 
-    /// Compares in a time that tells nothing of where the two differ.
+    /// Compares in a time that does not depend on the position of the first difference.
     pub(super) fn is(&self, claimed: &str) -> bool {
         let differences = self.0.bytes().zip(claimed.bytes()).fold(0, |all, (a, b)| all | (a ^ b));
         self.0.len() == claimed.len() && differences == 0

@@ -1,4 +1,4 @@
-//! Transports of a participant: made, connected, and watched.
+//! Transports of a participant: creation, connection and events.
 
 use std::sync::Arc;
 
@@ -24,21 +24,21 @@ use crate::{
     tally::Denied,
 };
 
-/// A WebRTC transport that a client asks for.
+/// Options of a WebRTC transport that a client requests.
 #[derive(Clone, Copy, Debug, Default)]
 pub(crate) struct WebRtcRequest {
     pub(crate) force_tcp: bool,
-    /// The room makes consumers on this one.
+    /// True if the room creates the peer's consumers on this transport.
     pub(crate) consuming: bool,
     pub(crate) with_sctp: bool,
 }
 
-/// A plain transport that a client asks for.
+/// Options of a plain transport that a client requests.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct PlainRequest {
-    /// RTP and RTCP on one port.
+    /// RTP and RTCP share one port.
     pub(crate) rtcp_mux: bool,
-    /// The far end's address is that of its first packet.
+    /// The remote address is that of the first packet.
     pub(crate) comedia: bool,
     pub(crate) with_sctp: bool,
 }
@@ -74,7 +74,7 @@ impl Participant {
         Ok(transport)
     }
 
-    /// Makes a plain transport on a port of its own, or two where RTCP has its own.
+    /// Creates a plain transport on a separate port, or on two ports if RTCP has its own.
     pub(crate) async fn create_plain_transport(&self, asked: PlainRequest) -> Result<PlainTransport, Error> {
         self.with_member(|member| self.check_transports(member.transports.len()))??;
         let count = if asked.rtcp_mux { 1 } else { 2 };
@@ -103,7 +103,7 @@ impl Participant {
         // Declared after `entry`, so that an early return unlocks before it drops the transport.
         let mut state = self.room.lock();
         let me = self.member_in(&mut state)?;
-        // Others may have been made meanwhile.
+        // Further transports may have been created in the meantime.
         self.check_transports(me.transports.len())?;
         me.transports.insert(id, entry);
         Ok(())
@@ -113,7 +113,7 @@ impl Participant {
         self.check_share(Thing::Transport, self.limits().max_transports_per_peer, count)
     }
 
-    /// Ends the connection of a peer when ICE or DTLS of `transport` ends. A broadcaster is removed in time.
+    /// Closes the connection of a peer when ICE or DTLS of `transport` ends. A broadcaster expires instead.
     fn end_with(&self, transport: &WebRtcTransport) {
         let Some(subscriber) = self.subscriber.clone() else { return };
         let (tally, name) = (Arc::clone(&self.room.shared.tally), Arc::clone(&self.name));
@@ -138,7 +138,7 @@ impl Participant {
         transport.on_dtls_state_change(on_dtls).detach();
     }
 
-    /// Tells a peer the bandwidth estimate of its downlink.
+    /// Sends the bandwidth estimate of a peer's downlink to the peer.
     async fn report_downlink(&self, transport: &WebRtcTransport) -> Result<(), Error> {
         let Some(subscriber) = self.subscriber.clone() else { return Ok(()) };
         let tell = move |event: &TransportTraceEventData| {
@@ -171,7 +171,7 @@ impl Participant {
         }
     }
 
-    /// Tells a plain transport without `comedia` where its far end is. Sending starts with the first datagram from
+    /// Sets the remote address of a plain transport without `comedia`. Sending starts after the first datagram from
     /// there, unless the configuration allows to send before.
     pub(crate) async fn connect_plain(
         &self,
@@ -188,15 +188,15 @@ impl Participant {
         Ok(transport)
     }
 
-    /// True if the configuration allows to send to this address before anything has come from there. Refuses addresses
-    /// that no single host has, unless the configuration names them.
+    /// True if the configuration allows to send to this address before anything was received from there. Addresses that
+    /// belong to no single host are refused, unless the configuration lists them.
     fn may_send_unasked(&self, remote: &PlainTransportRemoteParameters) -> Result<bool, Error> {
         for (name, port) in [("port", remote.port), ("rtcpPort", remote.rtcp_port)] {
             if port == Some(0) {
                 return Err(Error::PortZero(name));
             }
         }
-        // The transport names what is missing.
+        // The transport's error names the missing value.
         let Some(ip) = remote.ip else { return Ok(false) };
         let networks = &self.room.config().rtc.plain_connect_to;
         if !ip.is_unspecified() && networks.iter().any(|network| network.contains(ip)) {

@@ -1,4 +1,5 @@
-//! Signalling between clients and rooms: protoo over WebSockets, and HTTP for broadcasters. Rooms know nothing of either.
+//! Signalling between clients and rooms: protoo over WebSockets, and HTTP for broadcasters. Rooms are independent of
+//! both.
 
 pub(crate) mod broadcaster_http;
 pub(crate) mod codes;

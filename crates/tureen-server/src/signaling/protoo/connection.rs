@@ -1,4 +1,4 @@
-//! Runs one connection: reads and answers requests, writes what is queued, pings, and closes.
+//! Driver of one connection: reads requests, sends responses and queued messages, pings, and closes.
 
 use std::{future::Future, time::Duration};
 
@@ -22,16 +22,16 @@ use crate::{
     tally::{Denied, Shown},
 };
 
-/// Time in which the client's own close frame may come after the server's.
+/// Time to wait for the client's close frame after the server's.
 const CLOSE_LINGER: Duration = Duration::from_secs(2);
 
-/// Strangers can have a client asked for a sign of life no more often than this.
+/// Minimum time between two extra pings, which strangers can cause.
 const ASK_EVERY: Duration = Duration::from_secs(1);
 
 /// Burst of requests or bytes, as a multiple of the rate (seconds).
 const BURST_SECONDS: f64 = 10.0;
 
-/// Bounds of one connection.
+/// Limits of one connection.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct DriveOptions {
     pub(crate) max_message_bytes: usize,
@@ -40,14 +40,14 @@ pub(crate) struct DriveOptions {
     pub(crate) max_received_bytes_per_s: u32,
     pub(crate) max_bad_messages: u32,
     pub(crate) ping: Duration,
-    /// For a client to take what is written to it.
+    /// Time in which a client must accept written data.
     pub(crate) write_timeout: Duration,
 }
 
-/// Runs the connection of `link` until either side ends it, and says why it ended.
+/// Drives the connection of `link` until either side ends it, and returns the reason.
 ///
-/// `queue` is what [`Link::new`] gave with the link. Requests are handled side by side but for those about one
-/// object (see [`RequestOrder`]); each is started in the order of arrival. The connection is open still when this returns:
+/// `queue` was returned by [`Link::new`] with the link. Requests are handled concurrently, except for those about one
+/// object (see [`RequestOrder`]); all are started in the order of arrival. The connection is still open afterwards:
 /// [`Ended::say_goodbye`] closes it.
 pub(crate) async fn drive<F>(
     socket: WebSocket,
@@ -68,12 +68,12 @@ where
             why = link.closed() => why,
         }
     };
-    // Requests of the server that still wait for an answer end here too.
+    // Requests of the server that wait for a response end here too.
     link.close(why.clone());
     Ended { why, sink, stream }
 }
 
-/// A connection that is no longer used, but not yet closed.
+/// A connection that is not used any more, but not closed yet.
 pub(crate) struct Ended {
     pub(crate) why: Close,
     sink: SplitSink<WebSocket, Frame>,
@@ -81,11 +81,11 @@ pub(crate) struct Ended {
 }
 
 impl Ended {
-    /// Sends the close frame and waits a moment for the client's.
+    /// Sends the close frame and waits for the client's for a moment.
     pub(crate) async fn say_goodbye(mut self) {
         let frame = CloseFrame { code: self.why.code, reason: self.why.reason.into() };
         let goodbye = async {
-            // Fails where the client closed first; reading on answers that.
+            // Fails if the client has closed first; then reading on completes the close.
             let _ = self.sink.send(Frame::Close(Some(frame))).await;
             while let Some(Ok(_ignored)) = self.stream.next().await {}
         };
@@ -132,7 +132,7 @@ where
                 };
                 let cost = match &message {
                     Ok(Message::Request(request)) => request.cost(),
-                    // There are no more of them than the server asked for, or they are ignored.
+                    // Responses without a request of the server are ignored, so that their number needs no limit.
                     Ok(Message::Response(_)) => 0,
                     Ok(Message::Notification { .. }) | Err(_) => 1,
                 };
@@ -142,7 +142,7 @@ where
                         let id = request.id;
                         let position = order.enter(&request);
                         let mut response = in_order(position, handle(request));
-                        // Started at once, so that requests start in the order of their arrival.
+                        // Polled once at once, so that requests start in the order of arrival.
                         match (&mut response).now_or_never() {
                             Some((position, result)) => {
                                 order.leave(position);
@@ -169,7 +169,7 @@ where
     }
 }
 
-/// Pace at which a client is read. Nothing is lost, because messages that come too fast wait in the socket.
+/// Rate limit for reading from a client. Messages beyond it wait in the socket, so that nothing is lost.
 struct Pace {
     requests: Bucket,
     bytes: Bucket,
@@ -190,10 +190,10 @@ impl Pace {
         self.paused_until.is_some()
     }
 
-    /// Takes a message into account.
+    /// Charges a message to the rate.
     fn take(&mut self, link: &Link, bytes: usize, cost: u32) {
         let now = Instant::now();
-        // No message is as big as 2^52 bytes.
+        // No message has 2^52 bytes.
         let bytes = self.bytes.take(bytes as f64, now);
         self.paused_until = bytes.max(self.requests.take(cost.into(), now));
         if self.is_paused() {
@@ -252,7 +252,7 @@ async fn write(
                 continue;
             }
         };
-        // A client that reads nothing holds this up, and its queue fills meanwhile.
+        // A client that does not read blocks this write, and its queue fills in the meantime.
         match tokio::time::timeout(write_timeout, sink.send(frame)).await {
             Ok(Ok(())) => {}
             Ok(Err(_gone)) => return Close::LEFT,
@@ -264,7 +264,7 @@ async fn write(
     }
 }
 
-/// Waits until `when`, and until somebody wants a sign of life.
+/// Waits until `when`, then until an extra ping is requested.
 async fn asked_since(link: &Link, when: Instant) {
     tokio::time::sleep_until(when).await;
     link.asked().await;
@@ -275,6 +275,6 @@ fn why_reading_failed(link: &Link, error: &axum::Error) -> Close {
 
     let text = error.source().map_or_else(|| error.to_string(), ToString::to_string);
     debug!(peer = link.name(), error = text, "reading failed");
-    // axum does not let its tungstenite errors be named; this is how that one reads.
+    // axum does not export the errors of its tungstenite, so that this one is recognised by its text.
     if text.contains("too long") { Close::TOO_BIG } else { Close::LEFT }
 }

@@ -1,4 +1,4 @@
-//! Events of a room as protoo has them: notifications, and requests where the client must be ready.
+//! Events of a room in protoo's form: notifications, and requests for events that need the client's response.
 
 use std::time::Duration;
 
@@ -22,7 +22,7 @@ use crate::{
     signaling::json::describe,
 };
 
-/// The text of a notification, which all receivers share. `None` if it can't be written.
+/// Text of a notification, shared by all receivers. `None` if it cannot be written.
 type Text = Option<Utf8Bytes>;
 
 impl Subscriber for Link {
@@ -156,7 +156,7 @@ fn new_consumer(new: &NewConsumer) -> NewConsumerData<'_> {
         r#type: consumer.r#type(),
         app_data: AppDataOfPeer {
             app_data: &publication.app_data,
-            // The server adds the id to what peers give, not to what broadcasters give.
+            // The server adds the peer's id to data producers of peers, but not to those of broadcasters.
             peer_id: publication.is_of_peer.then_some(&*publication.publisher),
         },
         producer_paused: *producer_paused,

@@ -1,4 +1,4 @@
-//! The sending side of a peer's connection.
+//! Sending side of a peer's connection.
 
 use std::{
     collections::HashMap,
@@ -18,7 +18,7 @@ use tracing::{debug, error};
 use super::message::{self, Refusal, Response};
 use crate::tally::{Denied, Tally};
 
-/// A peer's connection, as the rest of the server sees it. Clones are the same connection.
+/// A peer's connection from the view of rooms. Clones refer to the same connection.
 #[derive(Clone, Debug)]
 pub(crate) struct Link {
     inner: Arc<Inner>,
@@ -26,17 +26,17 @@ pub(crate) struct Link {
 
 #[derive(Debug)]
 struct Inner {
-    /// For log lines: room and peer.
+    /// Room and peer, for log lines.
     name: String,
     outgoing: mpsc::Sender<Utf8Bytes>,
-    /// Bytes of the texts in `outgoing`. One that several links send counts for each.
+    /// Bytes of the texts in `outgoing`. A text that several links send counts for each of them.
     queued_bytes: AtomicUsize,
     max_queued_bytes: usize,
-    /// Half of what may wait has been sent, or more.
+    /// Notified when half of the queue's limit or less is left.
     drained: Notify,
-    /// The client is to be asked for a sign of life.
+    /// Notified when an extra ping is requested.
     asked: Notify,
-    /// A frame of the client has come.
+    /// Changes with each frame from the client.
     heard: watch::Sender<()>,
     tally: Arc<Tally>,
     pending: Mutex<HashMap<u32, oneshot::Sender<Result<Value, Refusal>>>>,
@@ -45,16 +45,16 @@ struct Inner {
     close: watch::Sender<Option<Close>>,
 }
 
-/// Bounds of what a link holds.
+/// Limits of a link.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct LinkOptions {
     pub(crate) max_queued_messages: usize,
     pub(crate) max_queued_bytes: usize,
-    /// For a client's response.
+    /// Time in which a client must respond to a request.
     pub(crate) request_timeout: Duration,
 }
 
-/// Texts that wait to be sent over a link.
+/// Texts to be sent over a link.
 #[derive(Debug)]
 pub(crate) struct Queue {
     texts: mpsc::Receiver<Utf8Bytes>,
@@ -80,7 +80,7 @@ pub(crate) enum RequestFailure {
 }
 
 impl Link {
-    /// Makes a link, and the queue of texts that its driver sends.
+    /// Creates a link, and the queue of texts that its driver sends.
     pub(crate) fn new(name: String, options: LinkOptions, tally: Arc<Tally>) -> (Self, Queue) {
         let (outgoing, texts) = mpsc::channel(options.max_queued_messages);
         let inner = Inner {
@@ -106,18 +106,19 @@ impl Link {
         &self.inner.name
     }
 
-    /// Counters of refused input.
+    /// Counters of refused requests.
     pub(crate) fn tally(&self) -> &Tally {
         &self.inner.tally
     }
 
-    /// Sends a notification to this client alone. A closed connection ignores it; one whose queue is full is closed.
+    /// Sends a notification to this client only. Ignored by a closed connection; a connection whose queue is full is
+    /// closed.
     pub(super) fn send_notification(&self, method: &str, data: &impl Serialize) {
         self.send(message::notification(method, data));
     }
 
-    /// Asks the client for a sign of life; true if one comes within this time. Earlier frames do not count, because a network
-    /// can be lost between two messages.
+    /// Pings the client. Returns true if a frame arrives within this time. Earlier frames do not count, because a
+    /// network can fail between two messages.
     pub(crate) async fn is_alive(&self, within: Duration) -> bool {
         let mut heard = self.inner.heard.subscribe();
         self.inner.asked.notify_one();
@@ -127,22 +128,23 @@ impl Link {
         }
     }
 
-    /// A frame of the client has come.
+    /// Records the arrival of a frame from the client.
     pub(super) fn heard(&self) {
         self.inner.heard.send_replace(());
     }
 
-    /// Waits until somebody wants a sign of life.
+    /// Waits until an extra ping is requested.
     pub(super) async fn asked(&self) {
         self.inner.asked.notified().await;
     }
 
-    /// Sends a notification that was written once for all that hear it.
+    /// Sends a notification whose text is shared by all receivers.
     pub(crate) fn tell(&self, text: &Utf8Bytes) {
         self.enqueue(text.clone());
     }
 
-    /// Waits until at least half of the queue is free, or the connection is closed: for what may be many messages at once.
+    /// Waits until at least half of the queue is free, or the connection is closed; for callers that may send many
+    /// messages.
     pub(crate) async fn has_room(&self) {
         let has_room = async {
             loop {
@@ -162,7 +164,7 @@ impl Link {
         }
     }
 
-    /// Sends a request and waits for the client's answer.
+    /// Sends a request and waits for the client's response.
     pub(crate) async fn request(&self, method: &str, data: &impl Serialize) -> Result<Value, RequestFailure> {
         let id = self.inner.next_id.fetch_add(1, Ordering::Relaxed);
         let (answered, answer) = oneshot::channel();
@@ -184,7 +186,7 @@ impl Link {
         }
     }
 
-    /// Ends the connection; the first reason counts. False if it was closed already.
+    /// Ends the connection with the first given reason. Returns false if it was closed already.
     pub(crate) fn close(&self, why: Close) -> bool {
         self.inner.close.send_if_modified(|close| {
             let first = close.is_none();
@@ -193,7 +195,7 @@ impl Link {
         })
     }
 
-    /// Waits until somebody closes the connection.
+    /// Waits until the connection is closed and returns the reason.
     pub(crate) async fn closed(&self) -> Close {
         let mut close = self.inner.close.subscribe();
         match close.wait_for(Option::is_some).await {
@@ -207,12 +209,12 @@ impl Link {
         self.send(message::response(id, result));
     }
 
-    /// Takes a client's answer to a request.
+    /// Handles a client's response to a request.
     pub(super) fn handle_response(&self, response: Response) {
         match self.pending().remove(&response.id) {
-            // The asker may have gone away meanwhile.
+            // The requester may have ended in the meantime.
             Some(answered) => drop(answered.send(response.result)),
-            // The answer of a slow client, too.
+            // This is also the case for a response after the time-out.
             None => debug!(peer = self.name(), id = response.id, "response to no request is ignored"),
         }
     }
@@ -224,7 +226,7 @@ impl Link {
         }
     }
 
-    /// Puts a text into the queue. A connection whose queue has no room for it is closed.
+    /// Adds a text to the queue. If the queue is full, the connection is closed.
     fn enqueue(&self, text: Utf8Bytes) {
         let Inner { outgoing, queued_bytes, max_queued_bytes, .. } = &*self.inner;
         let bytes = text.len();
@@ -245,7 +247,7 @@ impl Link {
 }
 
 impl Queue {
-    /// The next text to send; waits for it.
+    /// Waits for the next text to send.
     pub(crate) async fn next(&mut self) -> Option<Utf8Bytes> {
         let text = self.texts.recv().await?;
         self.took(text.len());
@@ -261,7 +263,7 @@ impl Queue {
     }
 }
 
-/// Takes a request out of the pending ones when nobody waits for it any more.
+/// Removes a request from the pending ones when its future is dropped.
 struct ForgetOnDrop<'a> {
     link: &'a Link,
     id: u32,

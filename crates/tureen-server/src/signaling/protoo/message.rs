@@ -1,4 +1,4 @@
-//! The three kinds of protoo messages, to and from JSON.
+//! Parser and writer of the three kinds of protoo messages.
 
 use std::fmt;
 
@@ -18,21 +18,21 @@ pub(crate) enum Message {
 /// A request of a client.
 #[derive(Debug, PartialEq)]
 pub(crate) struct Request {
-    /// The client's own number for it; the response carries it back.
+    /// Id chosen by the client, which the response repeats.
     pub(crate) id: u32,
     pub(crate) method: String,
-    /// `Null` where the client sent none.
+    /// `Null` if the client sent none.
     pub(crate) data: Value,
 }
 
-/// A client's answer to a request of the server.
+/// Response of a client to a request of the server.
 #[derive(Debug, PartialEq)]
 pub(crate) struct Response {
     pub(crate) id: u32,
     pub(crate) result: Result<Value, Refusal>,
 }
 
-/// A failure as the other side is told.
+/// Error code and reason for the other side.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Refusal {
     pub(crate) code: i64,
@@ -52,7 +52,7 @@ pub(crate) enum ParseError {
     Field { field: &'static str },
 }
 
-/// Longest reason that a client is told (bytes): it may repeat what the client has sent.
+/// Longest reason in bytes, because it may quote data of the client.
 const MAX_REASON: usize = 500;
 
 impl Refusal {
@@ -66,11 +66,11 @@ impl Refusal {
     }
 }
 
-/// Cost in `limits.max_requests_per_s` of a request that everybody in the room is told of, or that makes something.
+/// Cost in `limits.max_requests_per_s` of a request that notifies everybody in the room or creates something.
 const DEAR: u32 = 10;
 
 impl Request {
-    /// Number of simple requests that this one counts for.
+    /// Number of simple requests that this request costs.
     pub(crate) fn cost(&self) -> u32 {
         match self.method.as_str() {
             "createWebRtcTransport"
@@ -96,7 +96,7 @@ impl fmt::Display for Refusal {
 }
 
 impl Message {
-    /// Reads one WebSocket text.
+    /// Parses a WebSocket text.
     pub(crate) fn parse(text: &str) -> Result<Self, ParseError> {
         let Value::Object(mut object) = serde_json::from_str(text)? else {
             return Err(ParseError::NotAnObject);

@@ -7,12 +7,12 @@ use tokio::sync::oneshot;
 
 use super::message::Request;
 
-/// The order of a peer's requests.
+/// Order of a peer's requests.
 ///
-/// Requests that name the same transport or consumer form a sequence and run in the order of their arrival; so do all that
-/// name none. Those about a producer wait for nothing: the media worker serves them in the order in which they begin, which
-/// is that of their arrival, so that a producer is closed before another one is made with its MID. Statistics hold
-/// nothing up. Bounded by the number of requests in flight.
+/// Requests that name the same transport or consumer form a sequence and run in the order of arrival, as do all
+/// requests that name none. Requests about a producer do not wait: the media worker handles them in the order in which
+/// they start, which is that of their arrival, so that a producer is closed before another one with its MID is created.
+/// Requests for statistics delay nothing. The state is bounded by the number of requests in flight.
 #[derive(Default)]
 pub(super) struct RequestOrder {
     /// The last request of each sequence.
@@ -25,7 +25,7 @@ struct Last {
     done: oneshot::Receiver<()>,
 }
 
-/// A request's position in its sequence. Dropping it lets the next one go.
+/// Position of a request in its sequence. Dropping it starts the next request.
 pub(super) struct Position {
     sequence: String,
     entry: u64,
@@ -34,7 +34,7 @@ pub(super) struct Position {
 }
 
 impl RequestOrder {
-    /// Puts `request` at the end of its sequence.
+    /// Adds `request` to the end of its sequence.
     pub(super) fn enter(&mut self, request: &Request) -> Position {
         let sequence = sequence(request);
         let entry = self.entries;
@@ -44,7 +44,7 @@ impl RequestOrder {
         Position { sequence, entry, before, _done: done }
     }
 
-    /// Takes out a request that ended.
+    /// Removes a request that has ended.
     pub(super) fn leave(&mut self, position: Position) {
         if self.last.get(&position.sequence).is_some_and(|last| last.entry == position.entry) {
             self.last.remove(&position.sequence);
@@ -53,10 +53,10 @@ impl RequestOrder {
 }
 
 impl Position {
-    /// Waits for the requests before it.
+    /// Waits for the previous requests of the sequence.
     pub(super) async fn reached(&mut self) {
         if let Some(before) = self.before.take() {
-            // An error means that the one before is gone, which is what this waits for.
+            // An error means that the previous request was dropped, which ends the wait too.
             let _ = before.await;
         }
     }

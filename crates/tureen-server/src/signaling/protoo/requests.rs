@@ -18,7 +18,7 @@ use crate::{
     tally::Shown,
 };
 
-/// Carries out a request of `peer`.
+/// Handles a request of `peer`.
 pub(super) async fn handle(peer: Participant, request: Request) -> Result<Value, Refusal> {
     carry_out(&peer, request).await.map_err(|error| Refusal::from(&error))
 }
@@ -101,7 +101,7 @@ async fn carry_out(peer: &Participant, request: Request) -> Result<Value, Error>
     Ok(json!({}))
 }
 
-/// Carries out a request for statistics; any other method is unknown.
+/// Handles a request for statistics; any other method is unknown.
 async fn statistics(peer: &Participant, method: &str, data: Value) -> Result<Value, Error> {
     match method {
         "getTransportStats" => {

@@ -24,7 +24,7 @@ pub(crate) struct CreateTransport {
     pub(crate) force_tcp: bool,
     #[serde(default)]
     pub(crate) consuming: bool,
-    /// Asks for SCTP, whatever is in it.
+    /// Requests SCTP; the content is ignored.
     #[serde(default)]
     pub(crate) sctp_capabilities: Option<Value>,
 }
@@ -69,7 +69,7 @@ pub(crate) struct Join {
     pub(crate) device: Map<String, Value>,
     #[serde(default, deserialize_with = "capabilities")]
     pub(crate) rtp_capabilities: Option<RtpCapabilities>,
-    /// Says that the peer takes data, whatever is in it.
+    /// True if the peer receives data; the content is ignored.
     #[serde(default)]
     pub(crate) sctp_capabilities: Option<Value>,
 }
@@ -149,13 +149,13 @@ pub(crate) struct NewConsumerData<'a> {
 #[derive(Default, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub(crate) struct ConsumerAccepted {
-    /// Layers from the first picture on; all if there are none.
+    /// Layers from the first frame on; `None` requests all layers.
     #[serde(default)]
     pub(crate) preferred_layers: Option<ConsumerLayers>,
 }
 
 impl ConsumerAccepted {
-    /// Data that can't be read counts as none, because the consumer is there all the same.
+    /// Invalid data counts as missing, because the consumer exists already.
     pub(crate) fn read(data: Value) -> Self {
         read(data).unwrap_or_default()
     }
@@ -206,7 +206,7 @@ pub(crate) struct ConsumerScores<'a> {
     pub(crate) score: &'a ConsumerScore,
 }
 
-/// `consumerLayersChanged`; both layers are null where nothing is sent.
+/// `consumerLayersChanged`; both layers are null if nothing is sent.
 #[derive(Serialize)]
 #[serde(rename_all = "camelCase")]
 pub(crate) struct ConsumerLayersChanged {
@@ -248,7 +248,7 @@ impl<'a> From<&'a Speaker> for ActiveSpeaker<'a> {
 #[serde(rename_all = "camelCase")]
 pub(crate) struct DownlinkBwe {
     desired_bitrate: u64,
-    /// In the Rust API of mediasoup the same as the desired one.
+    /// Equal to the desired bitrate in mediasoup's Rust API.
     effective_desired_bitrate: u64,
     available_bitrate: u64,
 }
