@@ -1,4 +1,4 @@
-//! `tureen serve`: settings from flags, file and defaults; the server until a signal.
+//! `tureen serve`: reads settings from flags, file and defaults, and runs the server until a signal.
 
 use std::{
     error::Error,
@@ -76,7 +76,7 @@ pub(crate) struct Args {
 }
 
 impl Args {
-    /// The settings: flags over file over defaults.
+    /// Settings in order of precedence: flags, file, defaults.
     fn config(self) -> Result<ServerConfig, tureen_server::ConfigError> {
         let mut config = match &self.config {
             Some(path) => ServerConfig::from_file(path)?,
@@ -87,7 +87,7 @@ impl Args {
         config.state_dir = self.state_dir.or(config.state_dir);
         config.tls.enabled &= !self.no_tls;
         if self.tls_cert.is_some() || self.tls_key.is_some() {
-            // Together, so that a flag never goes with the file's other half.
+            // Certificate and key are set together, so that a flag is never combined with a value of the file.
             (config.tls.cert, config.tls.key) = (self.tls_cert, self.tls_key);
         }
         config.rtc.announce = self.announce.or(config.rtc.announce);
@@ -103,7 +103,7 @@ impl Args {
 #[tokio::main]
 pub(crate) async fn run(args: Args) -> Result<(), Box<dyn Error>> {
     let config = args.config()?;
-    // Before the start, so that a signal during it is not lost.
+    // Signals are registered before the start, so that none is lost.
     let mut signals = Signals::new()?;
     let server = Server::start(config.clone()).await?;
     let media: Vec<_> = server.media_addresses().iter().map(ToString::to_string).collect();
@@ -117,7 +117,7 @@ pub(crate) async fn run(args: Args) -> Result<(), Box<dyn Error>> {
     }
 }
 
-/// What to do next, for whoever started the server.
+/// Text about the next steps, for the person who started the server.
 fn welcome(
     config: &ServerConfig,
     address: SocketAddr,
@@ -191,7 +191,7 @@ impl Signals {
     }
 
     async fn recv(&mut self) {
-        // Without a console there is nothing to wait for but the end of the process.
+        // Without a console there are no signals to wait for.
         if tokio::signal::ctrl_c().await.is_err() {
             std::future::pending::<()>().await;
         }

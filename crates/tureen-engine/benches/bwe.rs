@@ -1,4 +1,4 @@
-//! What congestion control costs: per packet sent, and per feedback packet.
+//! Cost of congestion control, for each sent packet and for each feedback packet.
 #![allow(missing_docs)]
 #![allow(clippy::disallowed_methods, reason = "a benchmark reads the clock")]
 

@@ -1,5 +1,5 @@
-//! The two ways in which consumers write the header of a forwarded packet: element by element, for packets that bear
-//! extensions of their own, and from a template in which only what changes is filled in, for all others.
+//! Cost of writing the header of a forwarded packet in two ways: element by element, for packets with extensions of
+//! their own, and by a template in which only the changing fields are written, for all others.
 //!
 //! The extensions are those that browsers negotiate, in the order in which consumers write them: MID, abs-send-time,
 //! transport-wide sequence number.
@@ -21,7 +21,7 @@ const MID_ID: NonZeroU8 = NonZeroU8::new(1).expect("not zero");
 const ABS_SEND_TIME_ID: NonZeroU8 = NonZeroU8::new(4).expect("not zero");
 const TRANSPORT_SEQ_ID: NonZeroU8 = NonZeroU8::new(5).expect("not zero");
 
-/// What differs from packet to packet.
+/// Fields that differ between packets.
 #[derive(Clone, Copy)]
 struct Changing {
     fields: RtpFields,

@@ -1,5 +1,5 @@
-//! What the parts of the packet path cost, one by one. SRTP has its own benchmark (`srtp`), and the whole path with real
-//! sockets another (`cargo bench -p tureen --bench fanout`).
+//! Costs of the single parts of the packet path. SRTP has its own benchmark (`srtp`), as does the whole path with real
+//! sockets (`cargo bench -p tureen --bench fanout`).
 #![allow(missing_docs)]
 #![allow(clippy::disallowed_methods, reason = "a benchmark reads the clock")]
 

@@ -1,7 +1,8 @@
-//! CPU time of a datagram of 1230 bytes over the loopback interface, by the ways to send and to receive it.
+//! CPU time of a datagram of 1230 bytes over the loopback interface, for several ways of sending and receiving.
 //!
-//! Loopback delivers within the sender's system call, so that the sends include the kernel's receiving half; compare them
-//! with one another rather than with a network card. Runs for about three seconds and prints a table.
+//! Loopback delivers within the sender's system call, so that the cost of sending includes the receiving half of the
+//! kernel. Compare the results with one another rather than with a network card. Runs for about three seconds and
+//! prints a table.
 
 use std::net::{IpAddr, Ipv4Addr, SocketAddr, UdpSocket};
 use std::time::Duration;
@@ -91,7 +92,7 @@ fn report(name: &str, datagrams: usize, mut round: impl FnMut()) {
     print(name, datagrams, rounds);
 }
 
-/// Sends 256 datagrams in runs of `run` by turns with receiving them, and measures the latter.
+/// Sends 256 datagrams in runs of `run`, then receives them, alternately, and measures the receiving.
 fn report_receive(name: &str, config: NetConfig, run: usize) {
     const ROUND: usize = 256;
     let mut net = sender(NetConfig::default());
@@ -101,7 +102,7 @@ fn report_receive(name: &str, config: NetConfig, run: usize) {
     let start = cpu_time();
     while cpu_time() - start < SPAN {
         for i in 0..ROUND / run {
-            // Falling and rising sizes keep the runs apart.
+            // Alternating sizes keep the runs separate.
             let size = SIZE + i % 2;
             net.send_slot();
             net.commit(0, address, run * size, size);
@@ -133,7 +134,7 @@ fn cpu_time() -> Duration {
     Duration::new(time.tv_sec as u64, time.tv_nsec as u32)
 }
 
-/// Wall time, for want of a thread's CPU time.
+/// Wall time, because a thread's CPU time is not available.
 #[cfg(not(unix))]
 #[expect(clippy::disallowed_methods, reason = "a benchmark reads the clock")]
 fn cpu_time() -> Duration {

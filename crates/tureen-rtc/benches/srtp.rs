@@ -1,4 +1,4 @@
-//! What it costs to seal and open one packet, for each suite; a plain copy for comparison.
+//! Cost of sealing and opening one packet for each suite, with a plain copy for comparison.
 //!
 //! `cargo bench -p tureen-rtc --bench srtp`
 
@@ -8,7 +8,7 @@ use criterion::{BatchSize, BenchmarkId, Criterion, Throughput};
 use tureen_rtc::srtp::{SrtpOpener, SrtpSealer, SrtpSuite};
 use tureen_rtc::units::Ssrc;
 
-/// Payload sizes in bytes: an Opus packet of some 60 kbit/s and a full video packet.
+/// Payload sizes in bytes: an Opus packet of about 60 kbit/s and a full video packet.
 const SIZES: [usize; 2] = [160, 1200];
 
 /// An RTP header with an extension of 8 bytes.
@@ -83,7 +83,7 @@ fn open(criterion: &mut Criterion) {
                     |(seq, packet)| {
                         opener.open_rtp(packet, SSRC, *seq, HEADER.len()).expect("each packet is new")
                     },
-                    // Small enough to stay in the cache.
+                    // So few that they stay in the cache.
                     BatchSize::NumIterations(16),
                 );
             });

@@ -15,7 +15,7 @@ use std::time::{Duration, Instant};
 use parent::Parent;
 
 const STARTS: usize = 50;
-/// Each has a socket, and a process may have 1024 file descriptors where nobody has said more.
+/// Each transport has a socket, and a process may have 1024 file descriptors by default.
 const TRANSPORTS: usize = 500;
 
 #[expect(clippy::disallowed_methods, reason = "it measures")]

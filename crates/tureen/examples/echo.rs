@@ -1,19 +1,20 @@
-//! Sends every endpoint its own audio and video back: the smallest application that shows all that signalling must do.
+//! Sends every endpoint its own audio and video back: the smallest application with all parts of signalling.
 //!
-//! `cargo run -p tureen --example echo`, then let a page made with mediasoup-client open `ws://127.0.0.1:3000/ws`; another
-//! address may follow, as in `--example echo -- 127.0.0.1:4000`. `tests/browser/lib/example-client.js` is such a page's
-//! script. The messages are JSON objects told apart by `action`. The server begins:
+//! Run `cargo run -p tureen --example echo`, then let a page made with mediasoup-client open `ws://127.0.0.1:3000/ws`.
+//! The command line may contain another address, as in `--example echo -- 127.0.0.1:4000`. The script of such a page is
+//! `tests/browser/lib/example-client.js`. The messages are JSON objects whose kind is `action`. The server sends the
+//! first one:
 //!
-//! | from | action | what for |
+//! | from | action | content |
 //! | --- | --- | --- |
 //! | server | `Init` | the router's RTP capabilities and both transports, for the client's `Device` |
-//! | client | `Init` | what the client can receive |
+//! | client | `Init` | the client's RTP capabilities |
 //! | client | `ConnectProducerTransport`, `ConnectConsumerTransport` | DTLS parameters; the answer has the same action |
 //! | client | `Produce` | media; the answer `Produced` has its id |
-//! | client | `Consume` | media back; the answer `Consumed` says how it comes |
+//! | client | `Consume` | producer to send back; the answer `Consumed` has the consumer's parameters |
 //! | client | `ConsumerResume` | the client is ready to receive; no answer |
 //!
-//! Closing the WebSocket drops the handles, and that closes everything.
+//! Closing the WebSocket drops the handles, which closes all objects.
 
 use std::collections::HashMap;
 use std::error::Error;
@@ -110,7 +111,7 @@ impl From<&WebRtcTransport> for TransportOptions {
     }
 }
 
-/// One endpoint, with a router to itself.
+/// One endpoint, with a separate router.
 struct Endpoint {
     rtp_capabilities: Option<RtpCapabilities>,
     producer_transport: WebRtcTransport,
@@ -172,7 +173,7 @@ impl Endpoint {
             ClientMessage::Consume { producer_id } => {
                 let rtp_capabilities = self.rtp_capabilities.clone().ok_or("Consume came before Init")?;
                 let mut options = ConsumerOptions::new(producer_id, rtp_capabilities);
-                // Resumed when the client is ready, so that the first key frame is not lost.
+                // It is resumed when the client is ready, so that the first key frame is not lost.
                 options.paused = true;
                 let consumer = self.consumer_transport.consume(options).await?;
                 let answer = ServerMessage::Consumed {

@@ -1,9 +1,10 @@
-//! Surround sound: sends 5.1 audio that comes in by plain RTP to an endpoint.
+//! Surround sound: an endpoint receives 5.1 audio that arrives by plain RTP.
 //!
-//! `cargo run -p tureen --example multiopus`, then let a page made with mediasoup-client open `ws://127.0.0.1:3000/music`
-//! and consume what the message `ProducerAdded` names; the other messages are those of `echo.rs`. The server prints the
-//! command that has GStreamer send. Of the browsers Chromium decodes `multiopus`, but does not say so: the page has to put
-//! it into the offers and answers that Chromium makes, as `tests/browser/lib/example-client.js` does.
+//! Run `cargo run -p tureen --example multiopus`, then let a page made with mediasoup-client open
+//! `ws://127.0.0.1:3000/music` and consume the producer of the message `ProducerAdded`. The other messages are those of
+//! `echo.rs`. The server prints a GStreamer command that sends the audio. Of the browsers Chromium decodes `multiopus`,
+//! but does not list it: the page has to add it to Chromium's offers and answers, as
+//! `tests/browser/lib/example-client.js` does.
 
 mod endpoint;
 
@@ -32,7 +33,7 @@ enum Notice {
 async fn serve(worker: Worker, mut connection: Connection) -> Result<(), Failure> {
     let router = worker.create_router(RouterOptions::new(vec![media_codec()])).await?;
     let mut options = PlainTransportOptions::new(endpoint::listen_info());
-    // The first sender is the source.
+    // The first sender becomes the source.
     options.comedia = true;
     let source = router.create_plain_transport(options).await?;
     let producer = source.produce(ProducerOptions::new(MediaKind::Audio, source_parameters())).await?;
@@ -75,7 +76,7 @@ fn source_parameters() -> RtpParameters {
     }
 }
 
-/// Four Opus streams, two of them stereo, and which of their six channels is which loudspeaker's (RFC 7845 §5.1.1.2).
+/// Four Opus streams, two of them stereo, and the mapping of their six channels to loudspeakers (RFC 7845 §5.1.1.2).
 fn surround() -> RtpCodecParametersParameters {
     RtpCodecParametersParameters::from([
         ("useinbandfec", 1_u32.into()),

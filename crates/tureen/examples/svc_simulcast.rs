@@ -1,14 +1,14 @@
-//! Video in layers: sends every endpoint its own video back, in the layers that it asks for.
+//! Video in layers: sends every endpoint its own video back, in the layers that it requests.
 //!
-//! `cargo run -p tureen --example svc_simulcast`, then let a page made with mediasoup-client open
-//! `ws://127.0.0.1:3000/vp8` and produce with three encodings (simulcast), or `ws://127.0.0.1:3000/vp9` and produce with
-//! one encoding of `scalabilityMode` `L3T3_KEY` (SVC). The messages are those of `echo.rs`, and
+//! Run `cargo run -p tureen --example svc_simulcast`, then let a page made with mediasoup-client open
+//! `ws://127.0.0.1:3000/vp8` and produce with three encodings (simulcast), or `ws://127.0.0.1:3000/vp9` and produce
+//! with one encoding of `scalabilityMode` `L3T3_KEY` (SVC). The messages are those of `echo.rs`, and:
 //!
-//! | from | action | what for |
+//! | from | action | content |
 //! | --- | --- | --- |
-//! | client | `ConsumerSetPreferredLayers` | the highest layers that it wants; no answer |
-//! | server | `ConsumerLayersChanged` | the layers that it is sent, `null` for none |
-//! | server | `ConsumerScore` | how well the producer's layers come in, and how well the consumer's stream arrives |
+//! | client | `ConsumerSetPreferredLayers` | highest requested layers; no answer |
+//! | server | `ConsumerLayersChanged` | current layers, `null` for none |
+//! | server | `ConsumerScore` | scores of the producer's layers and of the consumer's stream |
 
 mod endpoint;
 
@@ -38,7 +38,8 @@ async fn serve(worker: Worker, codec: String, mut connection: Connection) -> Res
     let router = worker.create_router(RouterOptions::new(vec![media_codec(&codec)?])).await?;
     let (mut endpoint, init) = Endpoint::new(&router).await?;
     connection.send(&init).await?;
-    // Callbacks must not wait: what finds no room is an event that the next one of its kind makes up for.
+    // Callbacks must not block. An event that does not fit into the queue is dropped; the next one of its kind replaces
+    // it.
     let (sender, mut events) = mpsc::channel(64);
     loop {
         tokio::select! {
@@ -55,7 +56,7 @@ async fn serve(worker: Worker, codec: String, mut connection: Connection) -> Res
     }
 }
 
-/// Has a consumer's events sent.
+/// Forwards a consumer's events.
 fn watch(consumer: &Consumer, events: &mpsc::Sender<ConsumerEvent>) {
     let id = consumer.id();
     let sender = events.clone();

@@ -1,14 +1,14 @@
-//! Rooms in which everybody sees and hears everybody else.
+//! Rooms in which all participants see and hear each other.
 //!
-//! `cargo run -p tureen --example videoroom`, then let pages made with mediasoup-client open `ws://127.0.0.1:3000/ROOM`.
-//! The messages are those of `echo.rs`, and two that the server sends by itself:
+//! Run `cargo run -p tureen --example videoroom`, then let pages made with mediasoup-client open
+//! `ws://127.0.0.1:3000/ROOM`. The messages are those of `echo.rs`, and two notifications of the server:
 //!
-//! | action | what for |
+//! | action | content |
 //! | --- | --- |
-//! | `ProducerAdded` | somebody else's media, to be answered by `Consume`; also told to who joins later |
-//! | `ProducerRemoved` | it is gone, and the consumer with it |
+//! | `ProducerAdded` | producer of another participant, to be consumed by `Consume`; also sent for existing producers |
+//! | `ProducerRemoved` | producer that was closed, and its consumer |
 //!
-//! A room begins with its first participant and ends with its last one.
+//! A room is created with its first participant and closed with its last one.
 
 mod endpoint;
 
@@ -34,7 +34,7 @@ struct Rooms {
 }
 
 impl Rooms {
-    /// The room of that name, which begins if there is none.
+    /// Room with that name, created if it does not exist.
     async fn enter(&self, name: String) -> Result<Arc<Room>, Failure> {
         let mut rooms = self.rooms.lock().await;
         rooms.retain(|_, room| room.strong_count() > 0);
@@ -52,12 +52,12 @@ impl Rooms {
     }
 }
 
-/// Events that may wait for one participant. Who falls further behind is dropped.
+/// Maximum number of events that wait for one participant. A slower participant is disconnected.
 const EVENTS_PER_PARTICIPANT: usize = 256;
 
 struct Room {
     router: Router,
-    /// All producers in the room, and by whom they are.
+    /// All producers in the room, each with the transport of its participant.
     producers: Mutex<HashMap<ProducerId, TransportId>>,
     events: broadcast::Sender<(TransportId, RoomEvent)>,
 }
@@ -71,7 +71,7 @@ enum RoomEvent {
 }
 
 impl Room {
-    /// Existing producers, then new ones.
+    /// Existing producers, and a receiver of events about later ones.
     fn look(&self) -> (Vec<ProducerId>, broadcast::Receiver<(TransportId, RoomEvent)>) {
         let producers = self.producers.lock().unwrap_or_else(PoisonError::into_inner);
         (producers.keys().copied().collect(), self.events.subscribe())
@@ -83,7 +83,7 @@ impl Room {
         {
             let mut producers = self.producers.lock().unwrap_or_else(PoisonError::into_inner);
             producers.insert(producer_id, owner);
-            // It fails where nobody listens.
+            // Fails if there are no receivers.
             let _ = self.events.send((owner, RoomEvent::ProducerAdded { producer_id }));
         }
         let room = Arc::downgrade(self);

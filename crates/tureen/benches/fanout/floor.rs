@@ -1,4 +1,4 @@
-//! The floor to compare with: the same packets copied, sealed and sent without an SFU.
+//! Lower bound for comparison: the same packets copied, sealed and sent without an SFU.
 
 use std::net::SocketAddr;
 use std::time::{Duration, Instant};
@@ -10,7 +10,7 @@ use tureen_rtc::units::Ssrc;
 use crate::process::{pin, this_thread, thread_cpu_ns};
 use crate::{FPS, LOCALHOST, PACKETS, PAYLOAD, SSRC};
 
-/// Copies, seals and sends on a thread of its own that does nothing else. Returns its CPU time in ns per packet.
+/// Copies, seals and sends packets on a separate thread. Returns its CPU time in ns per packet.
 pub(crate) fn copy_seal_send(suite: SrtpSuite, destinations: &[SocketAddr], seconds: f64) -> f64 {
     let frames = (seconds * f64::from(FPS)) as u64;
     let cpu = std::thread::scope(|scope| {
@@ -23,7 +23,7 @@ pub(crate) fn copy_seal_send(suite: SrtpSuite, destinations: &[SocketAddr], seco
     cpu as f64 / (frames * PACKETS as u64 * destinations.len() as u64) as f64
 }
 
-/// Sealing alone, in the order in which the worker seals: ns per packet.
+/// Cost of sealing alone, in the order in which the worker seals, in ns per packet.
 pub(crate) fn seal(suite: SrtpSuite) -> f64 {
     let sealers: Vec<SrtpSealer> = (0..200).map(|i| sealer(suite, i)).collect();
     let payloads = payloads();

@@ -1,6 +1,6 @@
-//! The far end, in a process of its own: who sends the stream, and those who receive it.
+//! Load: the sender and the receivers of the stream, in a separate process.
 //!
-//! The parent process writes [`Order`]s to its standard input, one a line, and reads an answer to each.
+//! The parent process writes [`Order`]s to its standard input, one in each line, and reads an answer to each.
 
 use std::io::{BufRead, BufReader, Write};
 use std::net::SocketAddr;
@@ -18,24 +18,24 @@ use tureen_rtc::dtls::Role;
 use crate::process::pin;
 use crate::{FPS, LOCALHOST, Layers, PACKETS, PAYLOAD, ssrc_of};
 
-/// First argument of the process that is the load.
+/// First argument of the process that runs as the load.
 pub(crate) const ARGUMENT: &str = "--be-the-load";
 
-/// The load as the parent process sees it.
+/// Load process, from the parent's view.
 pub(crate) struct Load {
     orders: ChildStdin,
     answers: BufReader<ChildStdout>,
     process: Child,
-    /// What it says of itself.
+    /// First message of the load.
     pub(crate) greeting: Greeting,
 }
 
 /// First message of the load.
 #[derive(Serialize, Deserialize)]
 pub(crate) struct Greeting {
-    /// Addresses that the sessions receive on, the sender's first.
+    /// Addresses of the sessions, the sender's first.
     pub(crate) addresses: Vec<SocketAddr>,
-    /// Of all of them.
+    /// DTLS parameters of all sessions.
     pub(crate) dtls_parameters: DtlsParameters,
 }
 
@@ -43,11 +43,11 @@ pub(crate) struct Greeting {
 #[derive(Serialize, Deserialize)]
 pub(crate) struct Arrivals {
     pub(crate) frames: u64,
-    /// Datagrams of media.
+    /// Number of media datagrams.
     pub(crate) media: u64,
-    /// Microseconds from the sending of a frame to the first receiver that has part of it: half of all frames, 99 %.
+    /// Median and 99th percentile of the time from the sending of a frame to its first arrival at any receiver, in µs.
     pub(crate) first: [u32; 2],
-    /// The same to each of the receivers.
+    /// Median and 99th percentile of the time to the arrival at each receiver, in µs.
     pub(crate) each: [u32; 2],
 }
 
@@ -88,18 +88,18 @@ impl Load {
         self.answer()
     }
 
-    /// Has it send the stream. The first frame of every such time is a key frame.
+    /// Lets the load send the stream. The first frame of each call is a key frame.
     pub(crate) fn send(&mut self, seconds: f64) -> Arrivals {
         self.order(&Order::Send { seconds });
         self.answer()
     }
 
-    /// Has it only receive, until [`answer`](Self::answer).
+    /// Lets the load only receive, until [`answer`](Self::answer).
     pub(crate) fn receive(&mut self, seconds: f64) {
         self.order(&Order::Receive { seconds });
     }
 
-    /// Waits for its answer.
+    /// Waits for the answer of the load.
     pub(crate) fn answer<T: DeserializeOwned>(&mut self) -> T {
         read(&mut self.answers).expect("the load answers as long as it lives")
     }
@@ -112,7 +112,7 @@ impl Load {
 
 impl Drop for Load {
     fn drop(&mut self) {
-        // It may have ended by itself: there is nothing to do about either.
+        // The process may have exited already; no error can be handled here.
         let _ = self.process.kill();
         let _ = self.process.wait();
     }
@@ -147,7 +147,7 @@ struct FarEnd {
     identity: Identity,
     addresses: Vec<SocketAddr>,
     sessions: Vec<Session>,
-    /// One for each encoding, by its SSRC.
+    /// One source for each encoding, with its SSRC.
     sources: Vec<(u32, Vp8Source)>,
     timestamp: u32,
     delays: Delays,
@@ -175,7 +175,7 @@ impl Delays {
     }
 }
 
-/// The median and what 99 % are within.
+/// Median and 99th percentile.
 fn percentiles(delays: &mut [u32]) -> [u32; 2] {
     delays.sort_unstable();
     [50, 99]
@@ -278,7 +278,7 @@ impl FarEnd {
         let mut payload = Vec::with_capacity(PAYLOAD);
         let highest = self.sources.len() - 1;
         for (encoding, (ssrc, source)) in self.sources.iter_mut().enumerate() {
-            // Each encoding takes a quarter of the next one.
+            // Each encoding has a quarter of the packets of the next higher one.
             let packets = PACKETS >> (2 * (highest - encoding));
             let frame = source.next_frame(key_frame, packets.max(1) * PAYLOAD, PAYLOAD);
             for packet in 0..frame.packets() {
@@ -306,7 +306,7 @@ impl FarEnd {
         media
     }
 
-    /// Drains the sockets once there is something, without opening media, but keeps ICE and DTLS going.
+    /// Receives from the sockets once data is available. Media is only counted; ICE and DTLS are handled.
     fn drain_once(&mut self, until: Instant) -> u64 {
         let now = Instant::now();
         self.net.wait(Some(until.saturating_duration_since(now))).expect("sockets");
@@ -340,7 +340,7 @@ impl FarEnd {
         }
     }
 
-    /// Sends what a session has ready.
+    /// Sends the datagrams of a session.
     fn flush(&mut self, index: usize) {
         let mut out = Vec::new();
         while let Some(to) = self.sessions[index].poll_transmit(&mut out) {
@@ -351,7 +351,7 @@ impl FarEnd {
     }
 }
 
-/// RTP of the stream, by its version and length: handshakes begin with another byte, reports are short.
+/// True for RTP of the stream, recognised by version and length: handshakes have another first byte, reports are short.
 fn is_media(datagram: &[u8]) -> bool {
     datagram.len() > 1000 && datagram[0] >> 6 == 2
 }
@@ -362,7 +362,7 @@ fn write(answer: &impl Serialize) {
     std::io::stdout().write_all(&line).expect("the parent reads as long as it lives");
 }
 
-/// The next line; none after the end.
+/// Next line; `None` at the end.
 fn read<T: DeserializeOwned>(from: &mut impl BufRead) -> Option<T> {
     let mut line = String::new();
     from.read_line(&mut line).expect("a pipe");

@@ -1,18 +1,19 @@
-//! One video stream to many WebRtcTransports on one WebRtcServer port, over loopback with real sockets: what a forwarded
-//! packet costs, beside what copying, sealing and sending the same packets costs without an SFU around it, and how much
-//! memory a consumer takes.
+//! One video stream to many WebRtcTransports on one WebRtcServer port, over loopback with real sockets. Measures the
+//! cost of a forwarded packet, the cost of copying, sealing and sending the same packets without an SFU, and the memory
+//! of a consumer.
 //!
 //! `cargo bench -p tureen --bench fanout -- [--consumers 200] [--seconds 5] [--rounds 3] [--pipe]
 //! [--layers none|simulcast|svc]`
 //!
-//! With `--pipe` the stream comes in at another worker, on CPU 1, and is piped to the one that is measured.
+//! With `--pipe` the stream arrives at another worker, on CPU 1, and is piped to the measured one.
 //!
 //! With `--layers simulcast` the stream is the highest of three encodings, with `svc` it has three temporal layers. All
-//! of it is forwarded, so that the packets are the same; the lower encodings come on top, and count as nobody's.
+//! packets of the stream are forwarded, so that their number is the same in each mode; packets of the lower encodings
+//! are received too, but not counted.
 //!
-//! Linux only. This process holds the worker, on CPU 0; the load is a process of its own, on CPU 1. The receivers'
-//! sockets take segmented sends whole, as a network card with segmentation offload would; `--no-gro` makes the kernel
-//! split them again, on the sender's CPU.
+//! Linux only. This process contains the worker, on CPU 0; the load is a separate process, on CPU 1. The receivers'
+//! sockets accept segmented sends as a whole, like a network card with segmentation offload; `--no-gro` makes the
+//! kernel split them on the sender's CPU.
 #![allow(unsafe_code, missing_docs)]
 #![allow(clippy::disallowed_methods, reason = "a benchmark reads clocks")]
 
@@ -29,10 +30,10 @@ use std::net::{IpAddr, Ipv4Addr};
 
 const LOCALHOST: IpAddr = IpAddr::V4(Ipv4Addr::LOCALHOST);
 const FPS: u32 = 30;
-/// In a frame.
+/// Number of packets of a frame.
 const PACKETS: usize = 8;
 const PAYLOAD: usize = 1200;
-/// Of the stream that is forwarded; those of other encodings come after it.
+/// SSRC of the forwarded stream; other encodings have the following numbers.
 const SSRC: u32 = 1111;
 
 /// Structure of the producer's streams.

@@ -4,7 +4,7 @@ use std::alloc::{GlobalAlloc, Layout, System};
 use std::cell::Cell;
 use std::sync::atomic::{AtomicI32, AtomicU64, Ordering};
 
-/// Counts what the thread allocates that is [counted](count_this_thread).
+/// Allocator that counts the allocations of the [counted](count_this_thread) thread.
 struct Counting;
 
 thread_local! {
@@ -22,11 +22,11 @@ fn count() {
     }
 }
 
-// SAFETY: every call goes on to the system's allocator unchanged.
+// SAFETY: every call is forwarded to the system's allocator unchanged.
 unsafe impl GlobalAlloc for Counting {
     unsafe fn alloc(&self, layout: Layout) -> *mut u8 {
         count();
-        // SAFETY: the caller keeps the contract of GlobalAlloc.
+        // SAFETY: the caller meets the contract of GlobalAlloc.
         unsafe { System.alloc(layout) }
     }
     unsafe fn dealloc(&self, pointer: *mut u8, layout: Layout) {

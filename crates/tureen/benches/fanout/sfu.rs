@@ -1,4 +1,4 @@
-//! The worker, its transports and consumers, and what is measured of them.
+//! The worker under test with its transports and consumers, and the measurements.
 
 use std::num::NonZeroU32;
 use std::sync::Arc;
@@ -39,7 +39,7 @@ pub(crate) fn main(arguments: impl Iterator<Item = String>) {
     let mut ratios = Vec::new();
     for round in 1..=options.rounds {
         let forwarded = bench.forward(options.seconds);
-        // Before the floor, which has buffers of its own in this process.
+        // Measured before the floor, which allocates buffers in this process too.
         bench.memory.loaded.get_or_insert_with(rss);
         let floor = bench.floor(options.seconds);
         let seal = floor::seal(bench.suite);
@@ -72,15 +72,15 @@ pub(crate) fn main(arguments: impl Iterator<Item = String>) {
     );
 }
 
-/// A worker with its far ends.
+/// A worker, and the load as its remote endpoints.
 struct Bench {
     load: Load,
     worker: Worker,
     suite: SrtpSuite,
     memory: Memory,
-    /// The other worker's thread, with a pipe.
+    /// Thread of the other worker, with a pipe.
     piping_thread: Option<i32>,
-    /// Held so that nothing closes.
+    /// Kept open during the benchmark.
     _consumers: Vec<(WebRtcTransport, Consumer)>,
     _held: (WorkerManager, Router, WebRtcServer, Option<(Router, WebRtcServer)>, WebRtcTransport, Producer),
 }
@@ -93,13 +93,13 @@ struct Figures {
     allocations: u64,
     runs: String,
     delays: String,
-    /// Of the other worker, for each packet that it has received.
+    /// CPU time of the other worker for each packet that it has received.
     piping_cpu_ns: Option<f64>,
 }
 
-/// Resident bytes of this process, one stage after the other.
+/// Resident bytes of this process at several stages.
 struct Memory {
-    /// The producer sends, nobody consumes.
+    /// The producer sends, and there are no consumers.
     before: u64,
     created: u64,
     connected: u64,
@@ -107,7 +107,7 @@ struct Memory {
 }
 
 impl Memory {
-    /// KiB that each of `consumers` has added up to a stage.
+    /// KiB for each of `consumers` at each stage.
     fn per_consumer(&self, consumers: usize) -> [f64; 3] {
         [self.created, self.connected, self.loaded.unwrap_or(self.connected)]
             .map(|rss| rss.saturating_sub(self.before) as f64 / 1024.0 / consumers as f64)
@@ -203,7 +203,7 @@ impl Bench {
         consumers.iter().for_each(|(transport, _)| drop(load.connect(transport)));
         let connected = rss();
         if options.layers != Layers::None {
-            // Until the sender has reported, and the highest encoding is sent.
+            // Waits until the sender has sent a report and the highest encoding is forwarded.
             load.send(4.0);
         }
         Self {
@@ -253,9 +253,9 @@ impl Bench {
         }
     }
 
-    /// The same packets to the same sockets without an SFU: CPU ns per packet.
+    /// CPU time in ns of each of the same packets, sent to the same sockets without an SFU.
     fn floor(&mut self, seconds: f64) -> f64 {
-        // Longer than the sending takes, so that no socket is full.
+        // Longer than the sending, so that no socket's buffer gets full.
         self.load.receive(seconds + 1.0);
         let destinations = &self.load.greeting.addresses[1..];
         let cpu = floor::copy_seal_send(self.suite, destinations, seconds);
@@ -269,7 +269,7 @@ fn create_server(worker: &Worker) -> WebRtcServer {
     wait(worker.create_webrtc_server(WebRtcServerOptions::new(listen))).expect("a server")
 }
 
-/// A transport that takes the load as its far end.
+/// Creates a transport that is connected to the load.
 fn create_transport(router: &Router, server: &WebRtcServer, load: &Load) -> WebRtcTransport {
     let options = WebRtcTransportOptions::new_with_server(server.clone());
     let transport = wait(router.create_webrtc_transport(options)).expect("a transport");
@@ -290,7 +290,7 @@ fn listen_info() -> ListenInfo {
 fn capabilities(router: &Router, layers: Layers) -> serde_json::Value {
     let mut capabilities = json!(router.rtp_capabilities());
     if layers != Layers::None {
-        // They say nothing of what arrives: with layers, less and less would be sent for that.
+        // The receivers negotiate no feedback about arrivals, because with layers the worker would send less and less.
         let codecs = capabilities["codecs"].as_array_mut().into_iter().flatten();
         for feedback in codecs.filter_map(|codec| codec["rtcpFeedback"].as_array_mut()) {
             feedback.retain(|one| one["type"] != "transport-cc" && one["type"] != "goog-remb");

@@ -1,7 +1,7 @@
-//! Code that the larger examples share: an endpoint's pair of transports, and its messages over a WebSocket.
-//! `echo.rs` shows the same in one file.
+//! Code that the larger examples share: an endpoint's pair of transports, and its messages over a WebSocket. `echo.rs`
+//! contains the same in one file.
 //!
-//! Messages are JSON objects told apart by `action`, as in `echo.rs`, where a table of them is.
+//! Messages are JSON objects whose kind is `action`. `echo.rs` has a table of them.
 
 use std::collections::HashMap;
 use std::error::Error;
@@ -14,11 +14,11 @@ use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 use tureen::prelude::*;
 
-/// Whatever ends an endpoint.
+/// Error that ends an endpoint.
 pub(crate) type Failure = Box<dyn Error + Send + Sync>;
 
-/// Serves WebSockets at `ws://127.0.0.1:3000/NAME`, each by a call of `serve` with the name. Another address may be given
-/// on the command line, with port 0 for any that is free.
+/// Serves WebSockets at `ws://127.0.0.1:3000/NAME`, each by a call of `serve` with the name. The command line may
+/// contain another address; port 0 selects a free port.
 pub(crate) async fn listen<F, Serving>(serve: F) -> Result<(), Failure>
 where
     F: Fn(String, Connection) -> Serving + Clone + Send + Sync + 'static,
@@ -47,7 +47,7 @@ impl Connection {
         Ok(self.0.send(Message::text(serde_json::to_string(message)?)).await?)
     }
 
-    /// The next message, `None` after the last.
+    /// Next message; `None` after the last one.
     pub(crate) async fn receive<T: DeserializeOwned>(&mut self) -> Result<Option<T>, Failure> {
         while let Some(message) = self.0.recv().await {
             if let Message::Text(text) = message? {
@@ -114,7 +114,7 @@ impl From<&WebRtcTransport> for TransportOptions {
     }
 }
 
-/// One endpoint. Dropping it closes all that it has.
+/// One endpoint. Dropping it closes all its objects.
 pub(crate) struct Endpoint {
     rtp_capabilities: Option<RtpCapabilities>,
     pub(crate) producer_transport: WebRtcTransport,
@@ -172,7 +172,7 @@ impl Endpoint {
     async fn consume(&mut self, producer_id: ProducerId) -> Result<Answer, Failure> {
         let rtp_capabilities = self.rtp_capabilities.clone().ok_or("Consume came before Init")?;
         let mut options = ConsumerOptions::new(producer_id, rtp_capabilities);
-        // Resumed when the client is ready, so that the first key frame is not lost.
+        // It is resumed when the client is ready, so that the first key frame is not lost.
         options.paused = true;
         let consumer = self.consumer_transport.consume(options).await?;
         let answer = Answer::Consumed {
@@ -190,7 +190,7 @@ impl Endpoint {
     }
 }
 
-/// A socket on the loopback address.
+/// ListenInfo of the loopback address.
 pub(crate) fn listen_info() -> ListenInfo {
     ListenInfo {
         protocol: Protocol::Udp,
