@@ -77,7 +77,7 @@ impl Delay {
         self.sorted.insert(at, transit);
     }
 
-    /// Delay of the fastest frame in the buffer that makes nearly all frames arrive in time.
+    /// Playout delay of the fastest frame with which nearly all frames are in time.
     pub(super) fn target(&self) -> Duration {
         let Some(fastest) = self.sorted.first() else { return Duration::ZERO };
         let slow = self.sorted[self.sorted.len() - 1 - LATE * self.sorted.len() / WINDOW];

@@ -164,7 +164,7 @@ impl<K: Key, T: Identified> Default for Table<K, T> {
 #[track_caller]
 fn stale<T: Identified>() {
     debug_assert!(false, "a key of a closed {} is still in use", T::KIND);
-    // Each packet may use such a key.
+    // The number of log lines is limited, because every packet may use such a key.
     if STALE_KEYS.fetch_add(1, Ordering::Relaxed) < MAX_STALE_LINES {
         let place = Location::caller();
         tracing::error!(%place, "a key of a closed {} is still in use", T::KIND);

@@ -60,7 +60,7 @@ use reports::ReportBased;
 use throughput::Throughput;
 use trendline::Usage;
 
-/// Microseconds since the controller was made or, for times of arrival, on the remote side's clock: those are only
+/// Microseconds since the creation of the controller or, for arrival times, by the remote clock, whose values are only
 /// compared with each other.
 pub(crate) type Micros = i64;
 
@@ -76,7 +76,7 @@ const START: Micros = 1_000_000;
 const OVER_INITIAL: f64 = 2.5;
 /// Queueing delay above which a queue counts as a long one: drop-tail queues are seldom longer.
 const LONG_QUEUE: Micros = 300_000;
-/// Before packets have waited so long there is no queue, however much is under way.
+/// Queueing delay in µs below which there is no queue, whatever the number of bytes in flight.
 const STARTED_QUEUE: Micros = 60_000;
 /// Round trip time above which queues count as full: the target falls by a fifth each second.
 const MAX_RTT: Micros = 3_000_000;
@@ -127,7 +127,8 @@ pub struct CongestionController {
     reports: ReportBased,
     policy: ProbePolicy,
     target: Bitrate,
-    /// True while transport-wide feedback decides: it has come, and has not stopped while receiver reports continue.
+    /// True while transport-wide feedback determines the target: from the first feedback, until it stops while receiver
+    /// reports continue.
     has_feedback: bool,
     /// Time from which probes are allowed.
     began_at: Option<Micros>,
@@ -135,7 +136,7 @@ pub struct CongestionController {
 }
 
 /// Lowers the target while the round trip time is far too long, or would be because feedback is missing. Missing
-/// feedback counts only after some has come.
+/// feedback counts only after the first feedback.
 #[derive(Debug, Default)]
 #[repr(C)]
 struct RttBackoff {
@@ -155,7 +156,7 @@ pub struct SentRun<'a> {
     controller: &'a mut CongestionController,
     now: Micros,
     tracked: bool,
-    /// True if one of its packets has a transport-wide number.
+    /// True if at least one packet has a transport-wide number.
     numbered: bool,
     bytes: u64,
 }
@@ -192,7 +193,7 @@ impl SentRun<'_> {
 }
 
 impl CongestionController {
-    /// A controller for a connected transport.
+    /// Creates the controller of a connected transport.
     pub fn new(now: Instant, config: BweConfig) -> Self {
         let config = config.normalized();
         let mut controller = Self {
@@ -265,8 +266,8 @@ impl CongestionController {
             && self.backoff.cap.is_none()
     }
 
-    /// How long a packet that is sent now waits on the path, if that is longer than queues usually are that lose what exceeds
-    /// them: by what is under way and the rate at which packets arrive.
+    /// Queueing delay of a packet that is sent now, computed from the bytes in flight and the arrival rate. `None` if
+    /// the delay does not exceed that of usual drop-tail queues.
     pub fn long_queue(&self) -> Option<Duration> {
         let waited = self.delay_based.recent_queue();
         if waited < STARTED_QUEUE {
@@ -314,7 +315,7 @@ impl CongestionController {
         self.request_probes(now, requests);
     }
 
-    /// Starts a run of packets; the caller records each of them. `tracked`: they carry transport-wide numbers.
+    /// Starts a run of packets; the caller records each of them. `tracked` is true if they have transport-wide numbers.
     #[inline]
     pub fn start_run(&mut self, now: Instant, tracked: bool) -> SentRun<'_> {
         SentRun { now: self.micros(now), tracked, numbered: false, bytes: 0, controller: self }
@@ -354,7 +355,7 @@ impl CongestionController {
         self.reports.on_loss(now, lost, expected);
     }
 
-    /// When [`Self::handle_timeout`] or [`Self::poll_probe`] should be called next.
+    /// Time of the next [`Self::handle_timeout`] or [`Self::poll_probe`].
     pub fn poll_timeout(&self) -> Instant {
         let next = self.prober.next_shot().map_or(self.next_tick, |shot| shot.min(self.next_tick));
         self.epoch + Duration::from_micros(next.max(0) as u64)
@@ -479,15 +480,15 @@ impl CongestionController {
         }
         // Rates that are already acknowledged need no pacing.
         self.pacer.set_estimate(target.max(self.throughput.bitrate().unwrap_or(target)));
-        let limit = if congested { Limit::Congestion } else { self.heard_limit(now) };
+        let limit = if congested { Limit::Congestion } else { self.recent_limit(now) };
         let requests = self.policy.on_estimate(now, target, limit);
         self.request_probes(now, requests);
         changed
     }
 
-    /// The limit by recent feedback. Older feedback must not suppress the probes that would correct it.
-    fn heard_limit(&self, now: Micros) -> Limit {
-        let fresh = self.hears(now);
+    /// Limit by recent feedback. Older feedback must not suppress the probes that would correct it.
+    fn recent_limit(&self, now: Micros) -> Limit {
+        let fresh = self.has_recent_feedback(now);
         match (self.delay_based.usage(), self.loss_based.state()) {
             (Usage::Over | Usage::Under, _) | (_, LossState::Decreasing) if fresh => Limit::Congestion,
             (_, LossState::Increasing | LossState::Decreasing) => Limit::Loss,
@@ -496,7 +497,7 @@ impl CongestionController {
     }
 
     /// True while feedback is recent.
-    fn hears(&self, now: Micros) -> bool {
+    fn has_recent_feedback(&self, now: Micros) -> bool {
         self.backoff.heard_at.is_some_and(|at| now - at <= FEEDBACK_LIFETIME)
     }
 
@@ -515,7 +516,7 @@ impl CongestionController {
         let known = self.delay_based.has_decreased()
             || self.reports.is_lossy(now)
             || self.reports.remb(now).is_some();
-        match begins && !known && self.heard_limit(now) == Limit::None {
+        match begins && !known && self.recent_limit(now) == Limit::None {
             true => self.config.initial * OVER_INITIAL,
             false => Bitrate::ZERO,
         }
@@ -526,7 +527,8 @@ impl CongestionController {
     fn trial(&self, now: Micros) -> Bitrate {
         let congested = match self.has_feedback {
             true => {
-                self.hears(now) && (self.backoff.cap.is_some() || self.heard_limit(now) == Limit::Congestion)
+                self.has_recent_feedback(now)
+                    && (self.backoff.cap.is_some() || self.recent_limit(now) == Limit::Congestion)
             }
             false => self.reports.is_lossy(now),
         };

@@ -1,4 +1,4 @@
-//! Probes: short bursts above the estimate, and what they measure.
+//! Probes: short bursts above the estimate, and the measurement of their arrival rate.
 
 use std::collections::VecDeque;
 use std::time::Duration;
@@ -7,29 +7,31 @@ use super::history::Arrival;
 use super::{Micros, rate};
 use crate::units::Bitrate;
 
-/// How long a probe lasts at its rate.
+/// Duration of a probe at its rate, in µs.
 const DURATION: Micros = 15_000;
-/// It has at least so many packets.
+/// Minimum number of packets of a probe.
 const MIN_PACKETS: u32 = 5;
-/// Its packets go out in shots of this length: timers are no finer.
+/// Duration of a shot of packets, in µs, because timers are not more precise.
 const SHOT: Micros = 2_000;
-/// A shot that is so late spoils its probe.
+/// Delay of a shot in µs from which on its probe is discarded.
 const MAX_LATENESS: Micros = 20_000;
-/// Probes that may wait.
+/// Number of probes that can wait.
 const MAX_WAITING: usize = 4;
-/// Time after which a probe that could not start is discarded.
+/// Time in µs after which a probe that could not start is discarded.
 const MAX_WAIT: Micros = 1_000_000;
 
-/// So much of a probe must have arrived to say something.
+/// Fraction of a probe's bytes that must arrive for a measurement.
 const MIN_ARRIVED: f64 = 0.8;
-/// Arriving this much faster than it was sent, it measures a queue that emptied.
+/// Ratio of the receive rate to the send rate above which the measurement is discarded, because a queue was emptied.
 const MAX_SPEED_UP: f64 = 2.0;
-/// Arriving slower than this part of its rate it has found the capacity, and a little less is aimed for.
+/// Fraction of the send rate below which the receive rate is the capacity of the path; the estimate is set slightly
+/// below it.
 const SATURATED: f64 = 0.9;
 const TARGET_OF_CAPACITY: f64 = 0.95;
-/// A burst of media may make a probe's bytes at once: it goes on for so long, or nothing could be measured.
+/// Minimum duration of a probe in µs. A burst of media may contain all bytes of a probe at once, from which nothing
+/// could be measured.
 const MIN_SPAN: Micros = 8_000;
-/// Longest span of a probe's packets.
+/// Maximum duration of a probe's packets in µs.
 const MAX_SPAN: Micros = 1_000_000;
 /// Probes measured in parallel.
 const MEASURED: usize = 4;

@@ -234,7 +234,7 @@ impl<'a> Builder<'a> {
         }
         let (mut in_vectors, mut other_bytes) = (self.in_vectors + 1, self.other_bytes);
         if gap >= RUN_LENGTH_THRESHOLD {
-            // Its own chunk and the vector chunk before that it cuts short.
+            // A chunk for the run, and one for the preceding vector chunk, which it cuts short.
             other_bytes += 4;
         } else {
             in_vectors += gap as usize;

@@ -48,7 +48,7 @@ enum End {
 }
 
 impl Association {
-    /// `local` and `peer` are what both sides said.
+    /// `local` and `peer` are the parameters of both sides' INIT and INIT ACK.
     pub(super) fn new(bounds: Bounds, ports: Ports, local: &Init, peer: &Init) -> Self {
         Self {
             ports,
@@ -218,7 +218,7 @@ impl Association {
         &self.receiver
     }
 
-    /// Chunks that were dropped for a bound since this was last asked for.
+    /// Number of chunks that were dropped at a limit since the last call.
     pub(super) fn take_refused(&mut self) -> u64 {
         self.receiver.take_refused()
     }
@@ -266,13 +266,13 @@ impl Association {
         self.sender.handle_cumulative(now, u32::from_be_bytes(*cumulative), out);
         self.end = match self.end {
             End::None => End::Received,
-            // Our answer was lost.
+            // The SHUTDOWN ACK was lost.
             End::Acknowledged { sent, .. } => End::Acknowledged { sent, at: now },
             end => end,
         };
     }
 
-    /// Queues an answer; what is too long or too much is left out.
+    /// Queues a response, unless it is too long or the queue is full.
     fn reply(&mut self, kind: u8, value: &[u8]) {
         if self.replies.len() < MAX_QUEUED_REPLIES
             && HEADER_LEN + CHUNK_HEADER_LEN + value.len() <= MAX_PACKET

@@ -369,7 +369,7 @@ fn parameters(mid: &str, encodings: &Value) -> RtpParameters {
     serde_json::from_value(parameters).unwrap()
 }
 
-/// What a session receives of a consumer.
+/// Settings of a session's stream for a consumer.
 fn receives(consumer: &Consumer) -> RecvStreamConfig {
     let parameters = consumer.rtp_parameters();
     let (encoding, codec) = (&parameters.encodings[0], &parameters.codecs[0]);
