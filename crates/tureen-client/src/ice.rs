@@ -225,6 +225,14 @@ impl IceAgent {
         }
     }
 
+    /// The path to `address` is gone. If it is selected, nothing may be sent until a [restart](Self::restart); checks of
+    /// it go on.
+    pub fn lose_path(&mut self, address: SocketAddr) {
+        if self.selected == Some(address) {
+            self.expire();
+        }
+    }
+
     /// Starts, retransmits and gives up checks that are due.
     pub fn handle_timeout(&mut self, now: Instant, rng: &mut impl RngCore) {
         self.repeat_checks(now);

@@ -14,9 +14,12 @@ pub mod broadcaster;
 pub mod device;
 pub mod frames;
 pub mod ice;
+#[cfg(feature = "io")]
+pub mod io;
 pub mod jitter;
 pub mod link;
 pub mod media;
+pub mod parameters;
 #[cfg(feature = "signaling")]
 pub mod protoo;
 mod recv_stream;

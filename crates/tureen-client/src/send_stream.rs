@@ -149,6 +149,8 @@ pub(crate) struct SendStream {
     known_to_server: bool,
     /// True after a report on the retransmissions.
     rtx_known_to_server: bool,
+    /// Highest sequence number of the last report, with cycles.
+    reported_highest: Option<u32>,
     stats: SendStats,
 }
 
@@ -199,6 +201,7 @@ impl SendStream {
             newest: None,
             known_to_server: false,
             rtx_known_to_server: false,
+            reported_highest: None,
             stats: SendStats::default(),
             config,
         })
@@ -313,10 +316,27 @@ impl SendStream {
         self.rtx_known_to_server = true;
     }
 
-    pub(crate) fn on_report(&mut self, fraction_lost: u8, lost: i32) {
+    /// Takes a report, and returns how many packets were lost since the last one, of how many.
+    pub(crate) fn on_report(&mut self, fraction_lost: u8, lost: i32, highest: u32) -> (u64, u64) {
         self.known_to_server = true;
+        let before = self.reported_highest.replace(highest);
+        let expected = before.map_or(0, |before| highest.wrapping_sub(before));
+        let newly_lost = lost.saturating_sub(self.stats.lost).max(0);
         self.stats.fraction_lost = fraction_lost;
         self.stats.lost = lost;
+        // A report that was overtaken by a later one, or one of a receiver that began anew, tells nothing.
+        match before {
+            Some(_) if expected < 1 << 31 => (u64::from(newly_lost.unsigned_abs()), u64::from(expected)),
+            _ => (0, 0),
+        }
+    }
+
+    pub(crate) fn has_rtx(&self) -> bool {
+        self.config.rtx.is_some()
+    }
+
+    pub(crate) fn is_audio(&self) -> bool {
+        self.config.codec == CodecKind::Opus
     }
 
     /// Replaces `out` by the encrypted packet `index`. Returns false if the packet is no longer stored.

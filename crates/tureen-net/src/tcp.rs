@@ -5,8 +5,10 @@
 
 use std::collections::{HashMap, VecDeque};
 use std::io::{self, Read, Write};
-use std::net::{SocketAddr, TcpListener, TcpStream};
+use std::net::{IpAddr, SocketAddr, TcpListener, TcpStream};
 use std::time::{Duration, Instant};
+
+use socket2::{Domain, Protocol, Socket, Type};
 
 use crate::framing;
 use crate::receive::Message;
@@ -47,6 +49,30 @@ pub enum StreamEvent {
 pub struct Connection {
     socket: TcpStream,
     remote: SocketAddr,
+}
+
+impl Connection {
+    /// Begins to connect to `remote`, from `local` if that is given, and does not wait. What is sent before the connection
+    /// is there waits; a connection that comes to nothing is reported as [`StreamEvent::Closed`].
+    ///
+    /// # Errors
+    /// The error of the operating system, in a text that names the address.
+    pub fn open(remote: SocketAddr, local: Option<IpAddr>) -> io::Result<Self> {
+        let named =
+            |error: io::Error| io::Error::new(error.kind(), format!("cannot connect to {remote}: {error}"));
+        let socket =
+            Socket::new(Domain::for_address(remote), Type::STREAM, Some(Protocol::TCP)).map_err(named)?;
+        socket.set_nonblocking(true).map_err(named)?;
+        if let Some(local) = local {
+            socket.bind(&SocketAddr::from((local, 0)).into()).map_err(named)?;
+        }
+        match socket.connect(&remote.into()) {
+            Ok(()) => {}
+            Err(error) if is_under_way(&error) => {}
+            Err(error) => return Err(named(error)),
+        }
+        Ok(Self { socket: socket.into(), remote })
+    }
 }
 
 /// Bounds of each stream.
@@ -440,6 +466,15 @@ fn canonical(address: SocketAddr) -> SocketAddr {
         },
         SocketAddr::V4(_) => address,
     }
+}
+
+/// True if a connection is being made.
+fn is_under_way(error: &io::Error) -> bool {
+    #[cfg(unix)]
+    let in_progress = error.raw_os_error() == Some(libc::EINPROGRESS);
+    #[cfg(not(unix))]
+    let in_progress = false;
+    in_progress || error.kind() == io::ErrorKind::WouldBlock
 }
 
 /// True for errors of `accept` that concern one connection, not the listener.

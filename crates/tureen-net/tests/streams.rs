@@ -6,7 +6,7 @@ use std::sync::mpsc;
 use std::thread;
 use std::time::{Duration, Instant};
 
-use tureen_net::{Net, NetConfig, Port, StreamEvent, TcpOptions};
+use tureen_net::{Connection, Net, NetConfig, Port, StreamEvent, TcpOptions};
 
 const LOCALHOST: IpAddr = IpAddr::V4(Ipv4Addr::LOCALHOST);
 const LISTENER: u32 = 1;
@@ -298,4 +298,49 @@ fn media_for_a_slow_line_is_late_by_a_bounded_time_and_control_is_not_dropped() 
     assert_eq!(essential, (0..100).collect::<Vec<_>>());
     assert!(latest < Duration::from_secs(1), "{latest:?}");
     assert!(media > 90, "{media} of 300: most of what the line carries");
+}
+
+#[test]
+fn outgoing_connection_carries_what_was_sent_before_it_was_there() {
+    let mut net = Net::new(NetConfig::default()).unwrap();
+    let listener = std::net::TcpListener::bind((LOCALHOST, 0)).unwrap();
+    let remote = listener.local_addr().unwrap();
+    net.adopt_stream(STREAM, Connection::open(remote, Some(LOCALHOST)).unwrap()).unwrap();
+    net.send_slot()[..5].copy_from_slice(b"hello");
+    net.commit_control(STREAM, remote, 5);
+    net.flush();
+    let (mut far, _) = listener.accept().unwrap();
+    far.set_nonblocking(true).unwrap();
+    let mut received = Vec::new();
+    let mut buffer = [0; 64];
+    for _ in 0..1000 {
+        net.wait(Some(Duration::from_millis(10))).unwrap();
+        while net.receive().is_some() {}
+        match far.read(&mut buffer) {
+            Ok(read) => received.extend_from_slice(&buffer[..read]),
+            Err(error) => assert_eq!(error.kind(), ErrorKind::WouldBlock),
+        }
+        if received == frame(b"hello") {
+            break;
+        }
+    }
+    assert_eq!(received, frame(b"hello"));
+    far.set_nonblocking(false).unwrap();
+    far.write_all(&frame(b"world")).unwrap();
+    assert_eq!(receive_until(&mut net, 1), [b"world"]);
+}
+
+#[test]
+fn connection_that_is_refused_is_reported_as_closed() {
+    let mut net = Net::new(NetConfig::default()).unwrap();
+    let listener = std::net::TcpListener::bind((LOCALHOST, 0)).unwrap();
+    let remote = listener.local_addr().unwrap();
+    drop(listener);
+    match Connection::open(remote, None) {
+        Ok(connection) => net.adopt_stream(STREAM, connection).unwrap(),
+        // Some systems say so at once.
+        Err(error) => return assert!(error.to_string().contains(&remote.to_string()), "{error}"),
+    }
+    let event = next_event(&mut net, &mut Vec::new());
+    assert!(matches!(event, StreamEvent::Closed { token: STREAM }), "{event:?}");
 }

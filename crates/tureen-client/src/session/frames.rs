@@ -34,12 +34,17 @@ impl Session {
         }
         let stream = self.send.iter_mut().find(|s| s.ssrc().0 == ssrc).ok_or(SessionError::NoStream(ssrc))?;
         let payloads = &mut self.scratch.payloads;
+        let queue = if self.estimate.is_some() && stream.is_audio() {
+            &mut self.audio_queue
+        } else {
+            &mut self.queue
+        };
         let info = stream.packetize(frame, payloads)?;
         for (payload, marker) in payloads.iter() {
             let packet =
                 OutgoingRtp { payload, timestamp: frame.timestamp, marker, audio_level: frame.audio_level };
             let index = stream.push(now, &packet)?;
-            self.queue.push_back((Ssrc(ssrc), index));
+            queue.push_back((Ssrc(ssrc), index));
         }
         Ok(info)
     }

@@ -5,7 +5,9 @@ use std::time::Instant;
 use rand::Rng;
 use tureen_rtc::units::Ssrc;
 use tureen_rtc::wire::codecs::CodecKind;
-use tureen_rtc::wire::rtcp::{RtcpCompound, RtcpPacket, write_nack, write_pli};
+use tureen_rtc::wire::rtcp::{
+    RtcpCompound, RtcpPacket, write_bye, write_nack, write_pli, write_receiver_report, write_sdes_cname,
+};
 use tureen_rtc::wire::rtp::extension::{AbsSendTime, TransportSequenceNumber};
 use tureen_rtc::wire::rtp::{Extension, RtpHeader};
 
@@ -65,8 +67,30 @@ impl Session {
             removed.next_indices().for_each(|(ssrc, next)| srtp.sealer.end_stream(ssrc, next));
         }
         self.queue.retain(|(stream, _)| stream.0 != ssrc);
+        self.audio_queue.retain(|(stream, _)| stream.0 != ssrc);
+        self.forget_recent(Ssrc(ssrc));
         self.resends.retain(|(stream, _)| stream.0 != ssrc);
         Ok(())
+    }
+
+    /// As [`remove_send_stream`](Self::remove_send_stream), and tells the server of the end by RTCP BYE.
+    ///
+    /// # Errors
+    /// [`SessionError::NoStream`].
+    pub fn end_send_stream(&mut self, now: Instant, ssrc: u32) -> Result<(), SessionError> {
+        self.now = now;
+        let stream = self.send.iter().find(|s| s.ssrc().0 == ssrc).ok_or(SessionError::NoStream(ssrc))?;
+        if stream.stats().packets > 0 {
+            let ssrcs: Vec<Ssrc> = stream.next_indices().map(|(ssrc, _)| ssrc).collect();
+            // Packets that wait are dropped with the stream. Without keys nothing was sent.
+            let _ = self.with_rtcp(|session, out| {
+                // RFC 3550 §6.1: a compound packet begins with a report.
+                write_receiver_report(out, ssrcs[0], &[]);
+                write_sdes_cname(out, &[(ssrcs[0], session.cname.as_bytes())]);
+                write_bye(out, &ssrcs);
+            });
+        }
+        self.remove_send_stream(ssrc)
     }
 
     /// Adds an incoming stream. Packets of SSRCs without a stream are dropped.
@@ -134,7 +158,12 @@ impl Session {
         }
         let stream = self.send.iter_mut().find(|s| s.ssrc().0 == ssrc).ok_or(SessionError::NoStream(ssrc))?;
         let index = stream.push(now, packet)?;
-        self.queue.push_back((Ssrc(ssrc), index));
+        let queue = if self.estimate.is_some() && stream.is_audio() {
+            &mut self.audio_queue
+        } else {
+            &mut self.queue
+        };
+        queue.push_back((Ssrc(ssrc), index));
         Ok(index as u16)
     }
 
@@ -193,16 +222,16 @@ impl Session {
     /// Replaces `out` by the next media packet. Returns false if there is none.
     pub(super) fn write_media(&mut self, out: &mut Vec<u8>) -> bool {
         loop {
-            let (resend, next) = match self.queue.pop_front() {
-                Some(next) => (false, next),
-                None => match self.resends.pop_front() {
-                    Some(next) => (true, next),
-                    None => return false,
-                },
-            };
+            if self.srtp.is_none() {
+                return false;
+            }
+            let Some((resend, next)) = self.next_media() else { return false };
             let (ssrc, index) = next;
             let Some(srtp) = &self.srtp else { return false };
-            let Some(stream) = self.send.iter_mut().find(|stream| stream.ssrc() == ssrc) else { continue };
+            let Some(stream) = self.send.iter_mut().find(|stream| stream.ssrc() == ssrc) else {
+                self.forget_recent(ssrc);
+                continue;
+            };
             let hop = HopValues {
                 abs_send_time: AbsSendTime::from_duration(self.clock.unix(self.now)),
                 transport_seq: TransportSequenceNumber(self.next_transport_seq),
@@ -213,9 +242,14 @@ impl Session {
                 stream.write(index, hop, &srtp.sealer, out)
             };
             if written {
-                self.next_transport_seq =
-                    self.next_transport_seq.wrapping_add(stream.uses_transport_seq().into());
+                let seq = stream.uses_transport_seq().then_some(self.next_transport_seq);
+                let has_rtx = stream.has_rtx();
+                self.next_transport_seq = self.next_transport_seq.wrapping_add(seq.is_some().into());
+                self.on_media_sent(next, seq, out.len(), has_rtx);
                 return true;
+            }
+            if resend {
+                self.drop_recent();
             }
         }
     }
@@ -285,11 +319,9 @@ impl Session {
                 fir.entries.iter().for_each(|entry| self.on_key_frame_request(entry.ssrc))
             }
             RtcpPacket::Xr(report) => self.on_extended_report(report),
-            RtcpPacket::Remb(remb) => self.remb = remb.bitrate,
-            RtcpPacket::Sdes(_)
-            | RtcpPacket::Bye(_)
-            | RtcpPacket::TransportCc(_)
-            | RtcpPacket::Unknown { .. } => {}
+            RtcpPacket::Remb(remb) => self.on_remb(remb.bitrate),
+            RtcpPacket::TransportCc(feedback) => self.on_transport_cc(feedback),
+            RtcpPacket::Sdes(_) | RtcpPacket::Bye(_) | RtcpPacket::Unknown { .. } => {}
         }
     }
 

@@ -2,6 +2,7 @@
 
 mod config;
 mod data;
+mod estimate;
 mod frames;
 mod media;
 mod reports;
@@ -16,6 +17,7 @@ use bytes::Bytes;
 use hashbrown::HashMap;
 use rand::rngs::StdRng;
 use rand::{Rng, SeedableRng};
+use tureen_rtc::bwe::BweConfig;
 use tureen_rtc::demux::{PacketKind, classify};
 use tureen_rtc::dtls::{self, Dtls, DtlsError, Fingerprint, Role, SrtpKeys};
 use tureen_rtc::ice::IceCredentials;
@@ -29,6 +31,7 @@ use tureen_types::data_structures::{DtlsParameters, IceParameters};
 
 pub use self::config::{Identity, SessionConfig, SessionError};
 use self::config::{credentials, parameters};
+use self::estimate::Estimate;
 use self::reports::ReferenceTime;
 use crate::frames::Payloads;
 use crate::ice::{IceAgent, IceAgentState};
@@ -71,6 +74,8 @@ pub struct Session {
     recv_index: HashMap<Ssrc, usize>,
     /// Queued media packets: SSRC of the stream, index of the packet.
     queue: VecDeque<(Ssrc, u64)>,
+    /// Audio in line, which is neither paced nor waits for video, once there is an estimate.
+    audio_queue: VecDeque<(Ssrc, u64)>,
     /// Queued retransmissions, in the same form.
     resends: VecDeque<(Ssrc, u64)>,
     next_transport_seq: u16,
@@ -81,6 +86,9 @@ pub struct Session {
     rtt: Option<Duration>,
     /// Limit of the server's last REMB; zero is no limit.
     remb: Bitrate,
+    estimate_config: Option<BweConfig>,
+    desired_bitrate: Bitrate,
+    estimate: Option<Box<Estimate>>,
     control: ControlQueue,
     events: VecDeque<Event>,
     dropped: u64,
@@ -115,6 +123,8 @@ pub enum Event {
     },
     /// The server has closed the data channel of this stream.
     StreamReset(u16),
+    /// What may be sent by the estimate has changed; see [`Session::estimate_bitrate`].
+    TargetBitrate(Bitrate),
     /// The buffered amount of this stream has fallen to its threshold or below.
     BufferedAmountLow(u16),
     /// The session has failed and ended.
@@ -254,6 +264,7 @@ impl Session {
             recv: Vec::new(),
             recv_index: HashMap::new(),
             queue: VecDeque::new(),
+            audio_queue: VecDeque::new(),
             resends: VecDeque::new(),
             next_transport_seq: 0,
             twcc: TwccReceiver::new(),
@@ -262,6 +273,9 @@ impl Session {
             reference_time: None,
             rtt: None,
             remb: Bitrate::default(),
+            estimate_config: None,
+            desired_bitrate: Bitrate::ZERO,
+            estimate: None,
             control: ControlQueue::default(),
             events: VecDeque::new(),
             dropped: 0,
@@ -288,6 +302,11 @@ impl Session {
     /// True if DTLS is connected and a path to the server is known, so that media flows.
     pub fn is_connected(&self) -> bool {
         !self.ended && self.srtp.is_some() && self.ice.selected().is_some()
+    }
+
+    /// Where the server is reached now.
+    pub fn remote_address(&self) -> Option<SocketAddr> {
+        self.ice.selected()
     }
 
     /// Round trip time to the server by the last reports; `None` before the first one.
@@ -330,6 +349,16 @@ impl Session {
         self.ice.restart(local, credentials(remote), candidates, now, &mut self.rng)?;
         self.ice_state = self.ice.state();
         Ok(())
+    }
+
+    /// The path to `address` is gone, as a TCP connection is that was closed. If it is the one in use, the session is
+    /// disconnected as when consent expires.
+    pub fn lose_path(&mut self, now: Instant, address: SocketAddr) {
+        self.now = now;
+        if !self.ended {
+            self.ice.lose_path(address);
+            self.follow_ice();
+        }
     }
 
     /// Handles a received datagram, which is decrypted in place.
@@ -492,6 +521,7 @@ impl Session {
                         self.srtp = Some(srtp);
                         self.events.push_back(Event::Connected(keys.suite));
                         self.start_reports();
+                        self.start_estimate();
                         self.start_sctp();
                     }
                     Err(error) => self.end(Event::Failed(error.into())),
@@ -525,7 +555,9 @@ impl Session {
         self.dtls = None;
         self.srtp = None;
         self.sctp = None;
+        self.estimate = None;
         self.queue.clear();
+        self.audio_queue.clear();
         self.resends.clear();
         self.events.push_back(event);
     }

@@ -40,7 +40,8 @@ impl Session {
         let streams = self.recv.iter().filter_map(RecvStream::poll_timeout);
         // A frame that is already due waits for the caller's poll and needs no timeout.
         let frames = self.recv.iter().filter_map(RecvStream::frame_due_at).filter(|&at| at > self.now);
-        streams.chain(frames).chain(self.reports_at).chain(self.twcc.poll_timeout()).min()
+        let estimate = self.estimate_timeout();
+        streams.chain(frames).chain(self.reports_at).chain(self.twcc.poll_timeout()).chain(estimate).min()
     }
 
     pub(super) fn handle_media_timeout(&mut self) {
@@ -55,6 +56,7 @@ impl Session {
         if self.twcc.poll_timeout().is_some_and(|timeout| timeout <= self.now) {
             self.send_transport_cc();
         }
+        self.handle_estimate_timeout();
         if self.reports_at.is_some_and(|at| at <= self.now) {
             self.send_reports();
             let interval = REPORT_INTERVAL.mul_f64(self.rng.random_range(0.5..=1.5));
@@ -67,7 +69,9 @@ impl Session {
         if stream.ssrc() != block.ssrc {
             return stream.on_rtx_report();
         }
-        stream.on_report(block.fraction_lost, block.total_lost);
+        let (lost, expected) =
+            stream.on_report(block.fraction_lost, block.total_lost, block.highest_sequence_number);
+        self.on_loss_report(lost, expected);
         self.note_rtt(block.last_sender_report, block.delay_since_last_sender_report);
     }
 
@@ -99,6 +103,7 @@ impl Session {
         let rtt = compact_to_duration(interval);
         if rtt <= MAX_RTT {
             self.rtt = Some(rtt);
+            self.on_estimate_rtt(rtt);
             self.recv.iter_mut().for_each(|stream| stream.set_rtt(rtt));
         }
     }

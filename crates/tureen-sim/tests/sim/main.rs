@@ -6,6 +6,7 @@ mod congestion;
 mod connecting;
 mod data;
 mod direct;
+mod estimate;
 mod estimate_recovery;
 mod forwarding;
 mod frames;
