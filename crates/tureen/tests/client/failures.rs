@@ -154,7 +154,7 @@ fn server_that_dies_in_the_call_closes_the_transport() {
         signalling.logged("Connected").await;
         // Only a server that has finished the handshake can end it by an alert.
         dtls_connected(&server).await;
-        server.close();
+        server.close().await;
         signalling.logged("Closed").await;
         assert!(producer.closed() && send.closed());
         assert!(matches!(send.produce_rtp(audio(2)).await, Err(TransportError::Closed)));

@@ -103,7 +103,7 @@ fn server_whose_port_refuses_connections_is_not_connected() {
         let listen_info = ListenInfo { protocol: Protocol::Tcp, ..listen_info(Ipv4Addr::LOCALHOST.into()) };
         let server = server_transport_on(&router, vec![listen_info]).await;
         let options = options_of(&server);
-        server.close();
+        server.close().await;
         let signalling = Signalling::new(&server_transport(&router).await);
         let send = SendTransport::new(&io, options, signalling);
         let _producer = send.produce_rtp(audio()).await.unwrap();

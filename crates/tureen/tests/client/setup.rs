@@ -8,6 +8,7 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use parking_lot::Mutex;
+use tureen::data_structures::DtlsState;
 use tureen::prelude::*;
 use tureen_client::io::{
     BoxError, ClientIo, ClientIoConfig, ConnectionState, ConsumeOptions, ProduceDataRequest, ProduceRequest,
@@ -36,7 +37,7 @@ pub(crate) async fn router() -> Router {
 /// Waits until the handshake is finished at the server, which is after it is finished at the client.
 pub(crate) async fn dtls_connected(server: &WebRtcTransport) {
     let (changed, mut changes) = tokio::sync::mpsc::unbounded_channel();
-    let _handler = server.on_dtls_state_change(move |state| drop(changed.send(state)));
+    let _handler = server.on_dtls_state_change(move |state| _ = changed.send(state));
     while server.dtls_state() != DtlsState::Connected {
         changes.recv().await.expect("the transport tells its states");
     }
