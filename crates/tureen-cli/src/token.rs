@@ -39,7 +39,7 @@ pub(crate) enum Command {
 /// Where the keys are.
 #[derive(clap::Args)]
 struct Keys {
-    /// Configuration of the server, with [auth]
+    /// Configuration of the server, whose section auth has the keys
     #[arg(long, value_name = "FILE", env = "TUREEN_CONFIG")]
     config: Option<PathBuf>,
 

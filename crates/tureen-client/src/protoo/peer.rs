@@ -220,7 +220,7 @@ impl Peer {
     /// Takes another URL for the next connection after a loss.
     ///
     /// # Errors
-    /// [`ConnectError::Url`].
+    /// [`ConnectError::Open`] for a URL that can't be used.
     pub fn set_url(&self, url: &str) -> Result<(), ConnectError> {
         self.0.shared.set_url(url)
     }
