@@ -110,9 +110,10 @@ pub const MAX_BUFFERED: usize = 1 << 20;
 /// What the I/O thread knows of a data producer.
 #[derive(Debug, Default)]
 pub(super) struct DataProducerShared {
-    /// Bytes on their way to the thread.
-    queued: AtomicUsize,
-    /// Bytes that wait on the thread.
+    /// Bytes that have not left yet, on their way to the I/O thread and there. One counter, because a reader of two would
+    /// count a message twice on its way from one to the other.
+    buffered: AtomicUsize,
+    /// The part of `buffered` that has arrived at the I/O thread, which alone writes it.
     waiting: AtomicUsize,
     room: Notify,
     closed: AtomicBool,
@@ -199,7 +200,7 @@ impl DataProducer {
         let len = command.1;
         let sent = thread.send(command.0).await;
         sent.map_err(|_| {
-            self.inner.shared.queued.fetch_sub(len, Ordering::Relaxed);
+            self.inner.shared.buffered.fetch_sub(len, Ordering::Relaxed);
             SendMessageError::Closed
         })
     }
@@ -220,7 +221,7 @@ impl DataProducer {
         let (command, len) = self.command(message);
         let (thread, _) = self.inner.registration.base().thread();
         thread.try_send(command).map_err(|error| {
-            self.inner.shared.queued.fetch_sub(len, Ordering::Relaxed);
+            self.inner.shared.buffered.fetch_sub(len, Ordering::Relaxed);
             match error {
                 SendFrameError::QueueFull => SendMessageError::BufferFull(self.buffered_amount()),
                 _ => SendMessageError::Closed,
@@ -266,7 +267,7 @@ impl DataProducer {
     fn command(&self, message: Message) -> (Command, usize) {
         let (ppid, payload) = message.into_sctp();
         let len = payload.len();
-        self.inner.shared.queued.fetch_add(len, Ordering::Relaxed);
+        self.inner.shared.buffered.fetch_add(len, Ordering::Relaxed);
         let (_, peer) = self.inner.registration.base().thread();
         let message = MessageCommand { producer: self.inner.key, ppid, payload };
         (Command::Message(peer, message), len)
@@ -288,7 +289,6 @@ impl DataProducerShared {
     /// A message has come to the thread and waits there.
     pub(super) fn on_taken(&self, len: usize) {
         self.waiting.fetch_add(len, Ordering::Relaxed);
-        self.queued.fetch_sub(len, Ordering::Relaxed);
     }
 
     /// SCTP has taken a message, or has refused it.
@@ -305,6 +305,11 @@ impl DataProducerShared {
     /// So many bytes wait on the thread now.
     pub(super) fn set_waiting(&self, bytes: usize) {
         let before = self.waiting.swap(bytes, Ordering::Relaxed);
+        if bytes <= before {
+            self.buffered.fetch_sub(before - bytes, Ordering::Relaxed);
+        } else {
+            self.buffered.fetch_add(bytes - before, Ordering::Relaxed);
+        }
         if bytes < before {
             self.room.notify_waiters();
             let threshold = self.low_threshold.load(Ordering::Relaxed);
@@ -321,7 +326,7 @@ impl DataProducerShared {
     }
 
     fn buffered(&self) -> usize {
-        self.queued.load(Ordering::Relaxed) + self.waiting.load(Ordering::Relaxed)
+        self.buffered.load(Ordering::Relaxed)
     }
 
     /// A message longer than the bound has room when nothing else waits.
